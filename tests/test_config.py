@@ -1,8 +1,7 @@
-"""Whatever is typed or written into a study file is refused in a sentence, or ends: odd values for every key."""
+"""Whatever is typed or written into a study file is refused in a short message, or runs to its end."""
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,9 +32,6 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import KEYS, StudySpec, known_studies, load_study
 
 SETTINGS = sorted(flat(RunConfig()))
-
-
-SECONDS = 6.0
 
 
 TYPED = ["0", "-1", "0.3", "1e30", "-1e308", "nan", "inf", "", "none", "true", str(2**32), str(2**63), "7" * 70,
@@ -71,19 +67,18 @@ STUDIES = ['models = ["torch"]\ntrials = 4\nspace.model.pooling = { choices = ["
            *((resource("studies") / f"{name}.toml").read_text(encoding="utf-8") for name in known_studies())]
 
 
-@pytest.mark.parametrize("key", SETTINGS)
-def test_a_setting_is_taken_or_refused_in_a_short_sentence(key: str) -> None:
-    for value in TYPED:
-        said = _refused(parsed_settings([f"{key}={value}"]))
-        assert key in said or not said
-        assert len(said) < 400
-
-
-def test_a_setting_that_no_machine_could_meet_is_refused() -> None:
-    taken = {key for key in SETTINGS for value in ("1e30", str(2**63), "7" * 70)
-             if not _refused(parsed_settings([f"{key}={value}"]))}
-    # Such a step fails a run, which ends; and a class may have any name.
-    assert taken == {"training.lr", "training.clip_norm", "data.positive"}
+def test_an_odd_value_of_a_setting_is_accepted_or_refused_in_a_short_message() -> None:
+    enormous = {"1e30", str(2**63), "7" * 70}
+    accepted = set()
+    for key in SETTINGS:
+        for value in TYPED:
+            said = _refused(parsed_settings([f"{key}={value}"]))
+            assert key in said or not said
+            assert len(said) < 400
+            if not said and value in enormous:
+                accepted.add(key)
+    # A step of that size fails a run, which ends; and a class may have any name.
+    assert accepted == {"training.lr", "training.clip_norm", "data.positive"}
 
 
 def _refused(values: Mapping[str, Any]) -> str:
@@ -95,8 +90,7 @@ def _refused(values: Mapping[str, Any]) -> str:
 
 
 @given(st.text(alphabet="recall:knvocabularyextraseed=,0123456789-. \0", max_size=40).map("recall:".__add__))
-@settings(max_examples=200)
-def test_a_recall_task_is_taken_or_refused(name: str) -> None:
+def test_any_name_of_a_recall_task_is_accepted_or_refused(name: str) -> None:
     try:
         task = parsed_task(name)
     except GruBenchError:
@@ -109,19 +103,17 @@ lines = st.tuples(st.sampled_from(FILE_KEYS), st.sampled_from(VALUES)).map(" = "
 
 @given(study=st.sampled_from(STUDIES), added=st.lists(lines, min_size=1, max_size=3), dropped=st.integers(0, 30),
        cut=st.integers(0, 40))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_study_file_is_refused_in_sentences_or_its_search_ends(
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_odd_study_file_is_refused_in_a_short_message_or_its_search_ends(
     tmp_path: Path, study: str, added: list[str], dropped: int, cut: int
 ) -> None:
     given_lines = study.splitlines()
     del given_lines[cut:cut + max(0, dropped - 27)]  # mostly none
     (tmp_path / "wild.toml").write_text("\n".join([*added, *given_lines]), encoding="utf-8")
-    began = time.process_time()
     try:
-        spec = load_study(str(tmp_path / "wild.toml"))
+        spec, said = load_study(str(tmp_path / "wild.toml")), ""
     except GruBenchError as error:
         spec, said = None, str(error)
-    assert time.process_time() - began < SECONDS
     if spec is None:
         assert max(map(len, said.splitlines())) < 900
         return
@@ -151,14 +143,14 @@ def test_each_name_has_an_entry_in_its_table() -> None:
 
 
 class TestSettings:
-    def test_values_are_recognised(self) -> None:
+    def test_typed_values_become_numbers_booleans_none_or_text(self) -> None:
         assert parsed_settings(["a=1", "b=1e-3", "c=true", "d=none", "e=text", "f=a=b", "g=-1"]) == {
             "a": 1, "b": 1e-3, "c": True, "d": None, "e": "text", "f": "a=b", "g": -1}
 
     def test_settings_replace_and_are_checked(self) -> None:
         config = with_settings(RunConfig(), {"training.clip_norm": None, "seed": 5})
         assert (config.training.clip_norm, config.seed) == (None, 5)
-        with pytest.raises(UsageError, match=r"training\.batch_size must be a whole number, but got 1\.5"):
+        with pytest.raises(UsageError, match=r"training\.batch_size.*whole number.*1\.5"):
             with_settings(RunConfig(), {"training.batch_size": 1.5})
 
 
@@ -166,39 +158,36 @@ class TestClasses:
     @pytest.mark.parametrize(("typed", "classes"), [
         ('["so, so", "gr\u00fcn"]', ("so, so", "gr\u00fcn")), ("[5, 4.0, 4.5]", ("5", "4", "4.5")),
         ("[true, false]", ("true", "false")), ('["None", "none"]', ("None", "none")), ("none", None)])
-    def test_they_are_a_list_that_comes_back_from_its_text(self, typed: str, classes: tuple[str, ...] | None) -> None:
+    def test_a_list_of_classes_comes_back_from_its_text(self, typed: str, classes: tuple[str, ...] | None) -> None:
         config = with_settings(RunConfig(), parsed_settings([f"data.classes={typed}"]))
         assert config.data.classes == classes
         assert with_settings(RunConfig(), flat(config)) == config
         hash(config.data)
 
-    def test_a_study_file_lists_them(self, tmp_path: Path) -> None:
+    def test_a_study_file_lists_the_classes(self, tmp_path: Path) -> None:
         (tmp_path / "a.toml").write_text(
             'models = ["torch"]\n[data]\nclasses = ["low", "high"]\npositive = 3\n', encoding="utf-8")
         data = load_study(str(tmp_path / "a.toml")).base.data
         assert (data.classes, data.positive) == (("low", "high"), "3")
 
     @pytest.mark.parametrize(("value", "message"), [
-        ("low,high", r"must be a list of the names of all classes, such as \[\"low\", \"high\"\], but got 'low,high'"),
-        (5, "must be a list of the names"), (["a"], "must have 2 to 1,000 names"),
-        ([str(n) for n in range(1001)], "must have 2 to 1,000 names, but got a list of 1,001 entries"),
-        (["a", "a"], "must hold each name once"), (["1", 1.0], "must hold each name once"),
-        (["a", ""], "must hold names of 1 to 250 characters"), (["a", "x" * 251], "must hold names of 1 to 250"),
-        (["a", None], "must hold names of 1 to"), (["a", ["b"]], "must hold names of 1 to"),
-        ([f"{n} {'x' * 200}" for n in range(30)], "must have at most 5,000 characters together"),
+        ("low,high", r"list.*\[\"low\", \"high\"\].*'low,high'"), (5, "list"), (["a"], "2 to 1,000"),
+        ([str(n) for n in range(1001)], "2 to 1,000.*1,001"), (["a", "a"], "once"), (["1", 1.0], "once"),
+        (["a", ""], "1 to 250"), (["a", "x" * 251], "1 to 250"), (["a", None], "1 to 250"), (["a", ["b"]], "1 to 250"),
+        ([f"{n} {'x' * 200}" for n in range(30)], "5,000"),
     ])
-    def test_what_is_no_list_of_names_is_refused(self, value: object, message: str) -> None:
-        with pytest.raises(UsageError, match=rf"^data\.classes {message}"):
+    def test_anything_but_a_list_of_distinct_short_names_is_refused(self, value: object, message: str) -> None:
+        with pytest.raises(UsageError, match=rf"^data\.classes .*{message}"):
             with_settings(RunConfig(), {"data.classes": value})
 
 
 class TestEncodings:
     @pytest.mark.parametrize(("name", "known"), [
         ("UTF8", "utf-8"), ("latin-1", "iso8859-1"), ("windows-1252", "cp1252"), ("utf_16", "utf-16")])
-    def test_each_has_one_name(self, name: str, known: str) -> None:
+    def test_an_encoding_has_one_name(self, name: str, known: str) -> None:
         assert with_settings(RunConfig(), {"data.encoding": name}).data.encoding == known
 
     @pytest.mark.parametrize("name", ["", "utf-9", "hex", "rot13", "zlib", "idna", "undefined", "unicode_escape", "\0"])
-    def test_what_is_no_encoding_of_text_is_refused(self, name: str) -> None:
-        with pytest.raises(UsageError, match=r"^data\.encoding must be an encoding of text, such as utf-8, cp1252"):
+    def test_anything_but_an_encoding_of_text_is_refused(self, name: str) -> None:
+        with pytest.raises(UsageError, match=r"^data\.encoding .*utf-8, cp1252"):
             with_settings(RunConfig(), {"data.encoding": name})

@@ -10,21 +10,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gru_bench.config import Backend, ModelConfig, ModelName, Pooling
+from gru_bench.config import POOLING_PARTS, Backend, ModelConfig, ModelName, Pooling
 from gru_bench.errors import UsageError
 from gru_bench.models.classifier import Classifier, choose_backend, fallback
+from tests.support.commands import mentions
 from tests.support.sequences import generator
 
 
 class TestClassifier:
     @pytest.mark.parametrize(("name", "tensors", "parameters"), [
         ("scratch", 6, 120_802), ("torch", 6, 120_802), ("bidirectional", 10, 241_602)])
-    def test_size_of_the_homework(self, name: ModelName, tensors: int, parameters: int) -> None:
+    def test_a_model_has_as_many_weights_as_that_of_the_homework(
+        self, name: ModelName, tensors: int, parameters: int
+    ) -> None:
         model = Classifier(ModelConfig(name=name), 300, generator())
         assert [len(list(model.parameters())), sum(p.numel() for p in model.parameters())] == [tensors, parameters]
 
     @pytest.mark.parametrize("name", ["scratch", "torch", "bidirectional"])
-    def test_initial_weights(self, name: ModelName) -> None:
+    def test_first_weights_are_uniform_and_drawn_from_the_generator(self, name: ModelName) -> None:
         model = Classifier(ModelConfig(name=name, hidden_size=25), 10, generator())
         values = torch.cat([p.flatten() for p in model.parameters()])
         assert values.abs().max() <= 0.2
@@ -39,11 +42,10 @@ class TestClassifier:
         Classifier(ModelConfig(name="bidirectional"), 7, generator())
         assert torch.equal(torch.get_rng_state(), before)
 
-    @pytest.mark.parametrize("pooling", ["last", "final", "mean", "max", "meanmax"])
-    @pytest.mark.parametrize("name", ["scratch", "torch", "bidirectional"])
+    @pytest.mark.parametrize("pooling", POOLING_PARTS)
     @pytest.mark.parametrize("backend", ["reference", "torch", "fused"])
-    def test_padding_never_changes_a_prediction(self, name: ModelName, pooling: Pooling, backend: Backend) -> None:
-        config = ModelConfig(name=name, pooling=pooling, hidden_size=6, layers=2)
+    def test_padding_never_changes_a_prediction(self, pooling: Pooling, backend: Backend) -> None:
+        config = ModelConfig(name="bidirectional", pooling=pooling, hidden_size=6, layers=2)
         model = Classifier(config, 5, generator()).eval()
         rows_UE = torch.randn(4, 5, generator=generator(2))
         index_BT = torch.tensor([[1, 2, 3, 1], [3, 0, 0, 0], [2, 1, 0, 0]])
@@ -91,15 +93,14 @@ class TestDirection:
 
     @pytest.mark.parametrize(("name", "both"), [
         ("scratch", False), ("torch", False), ("bidirectional", True), ("rnn", False)])
-    def test_what_a_name_says_may_be_repeated(self, name: ModelName, both: bool) -> None:
+    def test_the_direction_that_a_name_implies_may_be_repeated(self, name: ModelName, both: bool) -> None:
         config = ModelConfig(name=name)
         assert config.is_bidirectional == both
         repeated = Classifier(ModelConfig(name=name, bidirectional=both), 7, generator())
         assert all(map(torch.equal, repeated.parameters(), Classifier(config, 7, generator()).parameters()))
 
     def test_the_bidirectional_model_reads_in_both_directions(self) -> None:
-        with pytest.raises(UsageError, match=r"model\.bidirectional must be true or left out for the model 'bidirection"
-                                             r"al', but got false: choose a model that reads in one direction"):
+        with pytest.raises(UsageError, match=r"model\.bidirectional.*'bidirectional'.*false.*'torch'"):
             choose_backend(ModelConfig(name="bidirectional", bidirectional=False), torch.device("cpu"))
 
 
@@ -113,13 +114,12 @@ class TestBackends:
         monkeypatch.setattr("gru_bench.kernels.fused.unavailable", lambda: "no kernel today.")
         assert choose_backend(ModelConfig(), cpu) == "torch"
         assert choose_backend(ModelConfig(name="scratch", reset="before"), cpu) == "reference"
-        assert fallback(ModelConfig(), cpu) == (
-            "training takes several times as long here, on the backend 'torch': no kernel today.")
-        # Whoever asks for a backend, or whose model or device never had ours, is told nothing.
+        mentions(fallback(ModelConfig(), cpu) or "", "'torch'", "no kernel today.")
+        # A backend that was asked for, and a model or device that never had ours, is not commented on.
         assert fallback(ModelConfig(backend="torch"), cpu) is None
         assert fallback(ModelConfig(name="rnn"), cpu) is None
         assert fallback(ModelConfig(), torch.device("cuda")) is None
-        with pytest.raises(UsageError, match=r"but got 'fused': no kernel today\."):
+        with pytest.raises(UsageError, match=r"'fused': no kernel today\."):
             choose_backend(ModelConfig(backend="fused"), cpu)
 
     def test_auto_takes_torch_on_a_card(self) -> None:
@@ -127,14 +127,15 @@ class TestBackends:
         assert choose_backend(ModelConfig(name="scratch", reset="before"), torch.device("cuda")) == "reference"
 
     def test_a_backend_that_cannot_run_is_refused(self) -> None:
-        with pytest.raises(UsageError, match=r"model\.backend must be able to run here, but got 'fused': it runs on"):
+        with pytest.raises(UsageError, match=r"model\.backend.*'fused'.*CPU"):
             choose_backend(ModelConfig(backend="fused"), torch.device("cuda"))
-        with pytest.raises(UsageError, match="no GRU whose reset gate acts before"):
+        with pytest.raises(UsageError, match=r"model\.backend.*'torch'.*reset gate"):
             choose_backend(ModelConfig(name="scratch", backend="torch", reset="before"), torch.device("cpu"))
-        with pytest.raises(UsageError, match=r"model\.reset must be 'after' for the model 'torch'"):
+        with pytest.raises(UsageError, match=r"model\.reset.*'after'.*'torch'.*'scratch'"):
             Classifier(ModelConfig(name="torch", reset="before"), 5, generator())
 
 
+@pytest.mark.slow
 def test_building_a_model_does_not_load_symbolic_algebra() -> None:
     """Which torch's own way to draw weights of a module on the meta device does, for half a second."""
     code = ("import sys, torch\nfrom gru_bench.config import ModelConfig\n"

@@ -8,7 +8,7 @@ from gru_bench.config import Pooling
 from gru_bench.models.pooling import pool
 
 
-def test_poolings_by_hand() -> None:
+def test_each_pooling_reads_no_padding() -> None:
     output_BTD = torch.tensor([[[1.0, 10.0], [3.0, 30.0], [0.0, 0.0]], [[-1.0, -2.0], [-3.0, -4.0], [-5.0, -1.0]]])
     length_B = torch.tensor([2, 3])
     expected: dict[Pooling, list[list[float]]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -19,9 +19,10 @@ from gru_bench.models.recurrence import Backend, Cell, Weights, in_chunks, refer
 from tests.support.sequences import LENGTHS, TOLERANCE, alone, generator, gradients, sequences
 from tests.support.values import present
 
-MODELS: tuple[tuple[ModelName, bool | None], ...] = (
-    ("scratch", None), ("scratch", True), ("torch", None), ("torch", True), ("bidirectional", None), ("rnn", None),
-    ("rnn", True))
+MODELS: tuple[tuple[ModelName, bool | None, int], ...] = (
+    ("scratch", None, 1), ("torch", None, 2), ("bidirectional", None, 1), ("scratch", True, 3), ("rnn", None, 1),
+    ("rnn", True, 2))
+"""Name, whether it reads in both directions, layers."""
 
 
 def backends(cell: Cell) -> list[Backend]:
@@ -33,65 +34,54 @@ def as_rows(x_BTE: Tensor) -> tuple[Tensor, Tensor]:
     return x_BTE.flatten(0, 1), torch.arange(x_BTE.shape[0] * x_BTE.shape[1]).view(x_BTE.shape[:2])
 
 
-@pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize(("name", "both"), MODELS)
-class TestEveryModel:
-    @pytest.mark.parametrize("lengths", LENGTHS)
-    def test_states_and_gradients_are_those_of_torch(
-        self, name: ModelName, both: bool | None, layers: int, lengths: list[int]
-    ) -> None:
-        """The output at each token, which is the state of the last layer, and the gradient of every weight and input,
-        with the weights loaded into torch's module."""
-        config = ModelConfig(name=name, bidirectional=both, layers=layers, hidden_size=4)
-        model = Classifier(config, 5, generator()).double()
-        theirs = present(model.cell.module)(
-            5, 4, layers, bidirectional=config.is_bidirectional, batch_first=True, dtype=torch.float64)
-        assert isinstance(theirs, nn.GRU | nn.RNN)
-        theirs.load_state_dict(model.recurrence.state_dict())
-        assert list(model.recurrence.state_dict()) == list(theirs.state_dict())
-        x_BTE, length_B = sequences(lengths)
-        x_BTE.requires_grad_()
-        expected = alone(theirs, x_BTE, length_B)
-        expected_gradients = gradients(expected, [x_BTE, *theirs.parameters()])
-        weights = list(model.recurrence.parameters())
-        tried = backends(model.cell)
-        assert len(tried) == (2 if config.preset.cell == "rnn" else 3)
-        for backend in tried:
-            got = run_cell(model.cell, weights, *as_rows(x_BTE), length_B, bidirectional=config.is_bidirectional,
-                           backend=backend)
-            torch.testing.assert_close(got, expected, rtol=0, atol=TOLERANCE)
-            for mine, wanted in zip(gradients(got, [x_BTE, *weights]), expected_gradients, strict=True):
-                torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
-
-    @pytest.mark.parametrize("pooling", POOLING_PARTS)
-    def test_every_backend_classifies_and_learns_alike(
-        self, name: ModelName, both: bool | None, layers: int, pooling: Pooling
-    ) -> None:
-        x_BTE, length_B = sequences([3, 7, 1, 5])
-        x_BTE.requires_grad_()
-
-        def run(model: Classifier, backend: Backend) -> list[Tensor]:
-            log_BC = model(*as_rows(x_BTE), length_B, backend=backend)
-            return [log_BC, *gradients(log_BC, [x_BTE, *model.parameters()])]
-
-        resets: list[Reset] = ["after", "before"] if name == "scratch" else ["after"]
-        for reset in resets:
-            config = ModelConfig(
-                name=name, bidirectional=both, layers=layers, hidden_size=4, pooling=pooling, reset=reset)
-            model = Classifier(config, 5, generator()).double()
-            expected = run(model, "reference")
-            for backend in backends(model.cell):
-                for mine, wanted in zip(run(model, backend), expected, strict=True):
-                    torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
+@pytest.mark.parametrize(("name", "both", "layers"), MODELS)
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_states_and_gradients_on_every_backend_are_those_of_torch(
+    name: ModelName, both: bool | None, layers: int, lengths: list[int]
+) -> None:
+    """The output at each token, which is the state of the last layer, and the gradient of every weight and input, with
+    the weights loaded into torch's module."""
+    config = ModelConfig(name=name, bidirectional=both, layers=layers, hidden_size=4)
+    model = Classifier(config, 5, generator()).double()
+    theirs = present(model.cell.module)(
+        5, 4, layers, bidirectional=config.is_bidirectional, batch_first=True, dtype=torch.float64)
+    assert isinstance(theirs, nn.GRU | nn.RNN)
+    theirs.load_state_dict(model.recurrence.state_dict())
+    assert list(model.recurrence.state_dict()) == list(theirs.state_dict())
+    x_BTE, length_B = sequences(lengths)
+    x_BTE.requires_grad_()
+    expected = alone(theirs, x_BTE, length_B)
+    expected_gradients = gradients(expected, [x_BTE, *theirs.parameters()])
+    weights = list(model.recurrence.parameters())
+    tried = backends(model.cell)
+    assert len(tried) == (2 if config.preset.cell == "rnn" else 3)
+    for backend in tried:
+        got = run_cell(model.cell, weights, *as_rows(x_BTE), length_B, bidirectional=config.is_bidirectional,
+                       backend=backend)
+        torch.testing.assert_close(got, expected, rtol=0, atol=TOLERANCE)
+        for mine, wanted in zip(gradients(got, [x_BTE, *weights]), expected_gradients, strict=True):
+            torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
 
 
-def test_weights_of_torch_load_into_ours_too() -> None:
-    theirs = nn.GRU(5, 4, 2, bidirectional=True, batch_first=True, dtype=torch.float64)
-    ours = Weights(gru.CELLS["after"], 5, 4, 2, bidirectional=True, generator=generator()).double()
-    ours.load_state_dict(theirs.state_dict())
-    x_BTE, length_B = sequences([3, 7])
-    got = reference_layers(x_BTE, length_B, list(ours.parameters()), gru.CELLS["after"].step, bidirectional=True)
-    torch.testing.assert_close(got, alone(theirs, x_BTE, length_B), rtol=0, atol=TOLERANCE)
+@pytest.mark.parametrize("pooling", POOLING_PARTS)
+@pytest.mark.parametrize(("name", "both", "reset"), [
+    ("scratch", None, "after"), ("scratch", True, "before"), ("rnn", True, "after")])
+def test_every_backend_classifies_and_learns_alike(
+    name: ModelName, both: bool | None, reset: Reset, pooling: Pooling
+) -> None:
+    x_BTE, length_B = sequences([3, 7, 1, 5])
+    x_BTE.requires_grad_()
+    config = ModelConfig(name=name, bidirectional=both, hidden_size=4, pooling=pooling, reset=reset)
+    model = Classifier(config, 5, generator()).double()
+
+    def run(backend: Backend) -> list[Tensor]:
+        log_BC = model(*as_rows(x_BTE), length_B, backend=backend)
+        return [log_BC, *gradients(log_BC, [x_BTE, *model.parameters()])]
+
+    expected = run("reference")
+    for backend in set(backends(model.cell)) - {"reference"}:
+        for mine, wanted in zip(run(backend), expected, strict=True):
+            torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
 
 
 def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,16 +100,14 @@ def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("cell", "backend", "reason"), [
-    (rnn.CELLS["after"], "fused", "it computes gates, and a vanilla RNN has none"),
-    (gru.CELLS["before"], "torch", "torch has no GRU whose reset gate acts before")])
+    (rnn.CELLS["after"], "fused", "gates"), (gru.CELLS["before"], "torch", "reset gate")])
 def test_a_backend_that_cannot_compute_a_cell_is_refused(cell: Cell, backend: Backend, reason: str) -> None:
     x_BTE, length_B = sequences([3])
     weights = list(Weights(cell, 5, 4, generator=generator()).double().parameters())
-    with pytest.raises(ValueError, match=f"must be able to compute this cell, but got '{backend}': {reason}"):
+    with pytest.raises(ValueError, match=f"'{backend}': .*{reason}"):
         run_cell(cell, weights, *as_rows(x_BTE), length_B, bidirectional=False, backend=backend)
 
 
-@settings(max_examples=25, deadline=None)
 @given(lengths=st.lists(st.integers(1, 8), min_size=1, max_size=5), bidirectional=st.booleans(),
        reset=st.sampled_from(["after", "before"]), seed=st.integers(0, 99))
 def test_padding_and_order_change_nothing(
@@ -154,7 +142,7 @@ class Recorded:
 
 
 @pytest.mark.parametrize(("equal", "calls"), [(True, [(16, 2)]), (False, [(4, 1)] * 4)])
-def test_a_card_is_not_asked_whether_lengths_are_equal(equal: bool, calls: list[tuple[int, int]]) -> None:
+def test_a_graphics_card_is_not_asked_whether_lengths_are_equal(equal: bool, calls: list[tuple[int, int]]) -> None:
     """Tensors on the device meta have no values, so that looking at one raises."""
     kernel, meta = Recorded(), torch.device("meta")
     weights = list(Weights(gru.CELLS["after"], 5, 4, 2, bidirectional=True).to(meta).parameters())
@@ -167,7 +155,7 @@ def test_a_card_is_not_asked_whether_lengths_are_equal(equal: bool, calls: list[
 
 
 @pytest.mark.parametrize("lengths", [[6, 6], [6, 3]])
-def test_bfloat16_of_torchs_kernels_is_bfloat16(lengths: list[int]) -> None:
+def test_bfloat16_reaches_the_kernels_of_torch_also_under_autocast(lengths: list[int]) -> None:
     """Also under torch.autocast. Values below 1 have a rounding error of 2 to the power of -9 in bfloat16."""
     kernel = Recorded()
     weights = list(Weights(gru.CELLS["after"], 5, 4, bidirectional=True, generator=generator()).parameters())
@@ -185,7 +173,7 @@ def test_bfloat16_of_torchs_kernels_is_bfloat16(lengths: list[int]) -> None:
     torch.testing.assert_close(both[1], both[0], rtol=0, atol=10 * 2 ** -9)
 
 
-def test_weights_in_chunks_lie_side_by_side_and_learn_the_same() -> None:
+def test_weights_in_one_chunk_lie_side_by_side_and_learn_the_same() -> None:
     """In the order in which cuDNN has them: both matrices of a direction, then both biases."""
     plain, chunked = (Weights(gru.CELLS["after"], 5, 4, 2, bidirectional=True, generator=generator()).double()
                       for _ in range(2))

@@ -26,28 +26,28 @@ WHOLE = Diagnostics(
 POINT = RecallPoint("rnn", 5, (0, 1), (1.0, 0.5), 0.75, 0.2, 1.0, 40)
 
 
-def test_all_come_back_as_they_were() -> None:
+def test_diagnostics_and_a_recall_curve_come_back_from_json_as_they_were() -> None:
     assert Diagnostics.from_json(WHOLE.to_json()) == WHOLE
     curve = RecallCurve((POINT,), "t", {"training.lr": "0.01"})
     assert RecallCurve.from_json(curve.to_json()) == curve
 
 
-def test_what_an_earlier_version_logged_is_about_positive() -> None:
+def test_diagnostics_of_an_earlier_version_are_about_the_positive_class() -> None:
     old = WHOLE.to_json().replace(', "label": "positive", "against": "negative"', "")
     assert "against" not in old
     assert Diagnostics.from_json(old) == WHOLE
 
 
-def test_without_a_review_its_words_are_gone() -> None:
+def test_without_a_review_nothing_holds_its_words() -> None:
     assert WHOLE.without_review() == replace(WHOLE, gates=(), attributions=(), review="")
     of_no_review = replace(WHOLE, review="")
     assert of_no_review.without_review() == of_no_review
 
 
 @pytest.mark.parametrize(("damaged", "message"), [
-    (replace(WHOLE, flows=(replace(FLOW, norm=(1.0,)),)), "a gradient must have as many norms as steps"),
-    (replace(WHOLE, gates=(replace(GATES, update=((0.5,),)),)), "gates must have one row for each token"),
-    (replace(WHOLE, gates=(replace(GATES, update=((0.5,), (0.2, 0.3))),)), "gates must have one row for each token"),
+    (replace(WHOLE, flows=(replace(FLOW, norm=(1.0,)),)), "norms.*steps"),
+    (replace(WHOLE, gates=(replace(GATES, update=((0.5,),)),)), "gates.*row.*token"),
+    (replace(WHOLE, gates=(replace(GATES, update=((0.5,), (0.2, 0.3))),)), "gates.*row.*token"),
 ])
 def test_lists_of_different_lengths_are_refused(damaged: Diagnostics, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -56,5 +56,5 @@ def test_lists_of_different_lengths_are_refused(damaged: Diagnostics, message: s
 
 def test_seeds_without_an_accuracy_are_refused() -> None:
     curve = RecallCurve((replace(POINT, accuracy=(1.0,)),), "t", {})
-    with pytest.raises(ValueError, match="one accuracy for each seed"):
+    with pytest.raises(ValueError, match=r"accuracy.*seed"):
         RecallCurve.from_json(curve.to_json())

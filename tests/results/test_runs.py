@@ -28,9 +28,9 @@ def test_a_summary_comes_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda found: found.pop("seconds"), "^seconds: Field required"),
-    (lambda found: found.update(confirm_seeds=["x"]), r"^confirm_seeds\.0: Input should be a valid integer"),
-    (lambda found: found["trials"][0].update(number="0"), r"^trials\.0\.number: Input should be a valid integer"),
+    (lambda found: found.pop("seconds"), "^seconds: "),
+    (lambda found: found.update(confirm_seeds=["x"]), r"^confirm_seeds\.0: "),
+    (lambda found: found["trials"][0].update(number="0"), r"^trials\.0\.number: "),
 ])
 def test_a_field_of_another_form_is_named(change: Callable[[dict[str, Any]], object], message: str) -> None:
     found = json.loads(summary().to_json())
@@ -47,5 +47,5 @@ def test_answers_of_a_baseline_are_unpacked_as_they_were(right_N: NDArray[np.boo
 
 
 @pytest.mark.parametrize("text", ["", "AA", "not Base64!", packed(np.ones(17, dtype=np.bool_))])
-def test_answers_of_a_baseline_that_are_none_are_not_unpacked(text: str) -> None:
+def test_damaged_answers_of_a_baseline_are_not_unpacked(text: str) -> None:
     assert unpacked(text, 16) is None

@@ -17,10 +17,11 @@ from gru_bench.data.batching import Batch
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
-from gru_bench.results.runs import EpochRecord
+from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.train import card, loop
 from gru_bench.train.checkpoint import PartialEpoch
 from gru_bench.train.loop import Pruned, place, train, within_memory
+from tests.support.commands import mentions
 
 CARD = torch.device("cuda:1")
 needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card here, or without --card")
@@ -78,8 +79,8 @@ class TestVisible:
 class TestPlace:
     @pytest.mark.parametrize(("settings", "device", "said"), [
         ({}, "cuda", None),
-        ({"training.batch_size": 1}, "cpu", "with one review in a batch, a card has too little to do"),
-        ({"model.reset": "before"}, "cpu", "cuDNN has no GRU whose reset gate acts before the product"),
+        ({"training.batch_size": 1}, "cpu", "one review in a batch"),
+        ({"model.reset": "before"}, "cpu", "reset gate"),
         ({"model.backend": "fused"}, "cpu", None),
         ({"training.batch_size": 1, "model.backend": "torch"}, "cuda", None),
         ({"training.batch_size": 1, "model.name": "rnn"}, "cuda", None),
@@ -90,23 +91,20 @@ class TestPlace:
     def test_auto_weighs_the_kernel(
         self, settings: dict[str, Any], device: str, said: str | None, config: RunConfig
     ) -> None:
-        got, sentence = place(with_settings(config, {"training.device": "auto", **settings}))
+        got, sentence = place(with_settings(config, {"model.backend": "auto", "training.device": "auto", **settings}))
         assert str(got) == device
-        if said is None:
-            assert sentence is None
-        else:
-            assert sentence is not None
-            assert sentence.startswith("scratch trains on the CPU, although this machine has a graphics card: ")
-            assert said in sentence
-            assert sentence.endswith("--device cuda takes the card")
+        assert (sentence is None) == (said is None)
+        if said is not None:
+            mentions(sentence or "", "scratch", "CPU", said, "--device cuda")
 
     def test_without_our_kernel_a_card_is_faster(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("gru_bench.kernels.fused.unavailable", lambda: "not today.")
-        one = with_settings(config, {"training.device": "auto", "training.batch_size": 1})
+        one = with_settings(config, {"model.backend": "auto", "training.device": "auto", "training.batch_size": 1})
         assert place(one) == (torch.device("cuda"), None)
 
     def test_a_run_says_why_it_is_on_the_cpu(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        one = with_settings(config, {"training.device": "auto", "model.reset": "before", "training.epochs": 1})
+        one = with_settings(config, {"model.backend": "auto", "training.device": "auto", "model.reset": "before",
+                                     "training.epochs": 1})
         result = train(one, corpus, vectors)
         assert (result.device, result.backend, result.card) == ("cpu", "fused", {})
         assert result.backend_note == place(one)[1]
@@ -114,7 +112,7 @@ class TestPlace:
 
 class TestPrepare:
     @pytest.mark.parametrize(("device", "chosen"), [("cuda:1", [1]), ("cuda", [])])
-    def test_precision_and_peak_memory(
+    def test_a_card_computes_in_full_float32_and_counts_its_peak_memory_anew(
         self, device: str, chosen: list[int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         done: list[tuple[str, object]] = []
@@ -138,7 +136,9 @@ class TestPrepare:
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
     @pytest.mark.parametrize("hip", [None, "6.4"])
-    def test_what_is_recorded(self, hip: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_run_records_the_card_its_driver_and_its_libraries(
+        self, hip: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
         monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91300)
         monkeypatch.setattr(torch.version, "hip", hip)
@@ -149,7 +149,7 @@ class TestPrepare:
         assert recorded == {"card": "card 1", "card_driver": "580.1", "card_cudnn": "91300",
                             **({"card_hip": "6.4"} if hip else {"card_cuda": "13.0"})}
 
-    def test_a_driver_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_driver_that_does_not_answer_is_unknown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def missing(*_: object, **__: object) -> None:
             raise FileNotFoundError
 
@@ -161,12 +161,12 @@ class TestPrepare:
 class TestBfloat16:
     @pytest.mark.parametrize(("capability", "cudnn", "hip", "backend", "said"), [
         ((8, 0), 91300, None, "torch", None),
-        ((7, 5), 91300, None, "torch", "from compute capability 8.0 on"),
-        ((9, 0), 91002, None, "torch", "from cuDNN 91300 on, and this is 91002"),
+        ((7, 5), 91300, None, "torch", "8.0"),
+        ((9, 0), 91002, None, "torch", "91002"),
         ((9, 0), 91002, None, "reference", None),
-        ((9, 4), None, "6.4", "torch", "in bfloat16 on an AMD card"),
+        ((9, 4), None, "6.4", "torch", "AMD"),
     ])
-    def test_it_is_bfloat16_or_refused(
+    def test_a_card_without_bfloat16_says_why(
         self, capability: tuple[int, int], cudnn: int | None, hip: str | None, backend: str, said: str | None,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
@@ -181,7 +181,7 @@ class TestBfloat16:
         self, config: RunConfig, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
-        with pytest.raises(UsageError, match=r"training\.bf16 must be false .* on cuda: this card has no .* Leave it"):
+        with pytest.raises(UsageError, match=r"training\.bf16.* cuda"):
             loop.check(with_settings(config, {"training.bf16": True, "training.device": "cuda:1"}), corpus)
 
 
@@ -218,11 +218,11 @@ class TestCheckpointOfACard:
         with pytest.raises(KeyboardInterrupt):
             train(config, corpus, vectors, stop, checkpoint=path)
 
-    def test_it_is_continued_on_a_machine_without_one(
-        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_it_is_continued_on_a_machine_without_a_graphics_card(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, whole: RunResult, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """torch notes in a file on which device each tensor was."""
-        whole = train(config, corpus, vectors)
         with monkeypatch.context() as on_card:
             on_card.setattr("torch.serialization.location_tag", lambda _: "cuda:0")
             self.stopped(config, corpus, vectors, tmp_path / "run.pt")
@@ -236,7 +236,7 @@ class TestCheckpointOfACard:
         self, config: RunConfig, corpus: Corpus, vectors: Vectors
     ) -> None:
         """The state of a card's generator has 16 bytes."""
-        run = loop._Run(config, corpus, vectors, torch.device("cpu"), "fused", None, None)
+        run = loop._Run(config, corpus, vectors, torch.device("cpu"), "torch", None, None)
         run.progress.begun = PartialEpoch(1, 16, 100, 11.0, 0.0, torch.zeros(16, dtype=torch.uint8))
         assert run.epoch(lambda: None).train_loss > 0
 
@@ -246,7 +246,7 @@ class TestMemory:
         result: Any = object()
         assert within_memory(lambda _: result, config, lambda _: pytest.fail("restarted")) is result
 
-    def test_twice_the_micro_batches(self, config: RunConfig) -> None:
+    def test_a_run_that_does_not_fit_begins_again_with_twice_the_micro_batches(self, config: RunConfig) -> None:
         tried, said = list[int](), list[str]()
 
         def trained(config: RunConfig) -> Any:
@@ -257,8 +257,7 @@ class TestMemory:
 
         within_memory(trained, with_settings(config, {"training.micro_batches": 4}), said.append)
         assert tried == [4, 8]
-        assert said == ["the graphics card's memory ran out at a batch of 16 reviews; done again in 8 micro-batches, "
-                        "their gradients added"]
+        mentions(said[0], "memory", "batch of 16 reviews", "8 micro-batches")
 
     @pytest.mark.parametrize("error", [
         torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
@@ -269,10 +268,10 @@ class TestMemory:
         def trained(_: RunConfig) -> Any:
             raise error
 
-        with pytest.raises(RunError, match=r"^memory ran out: lower training\.batch_size"):
+        with pytest.raises(RunError, match=r"memory.*training\.batch_size"):
             within_memory(trained, config, said.append)
         assert len(said) == 1
-        with pytest.raises(RunError, match=r"^memory ran out"):
+        with pytest.raises(RunError, match="memory"):
             within_memory(trained, with_settings(config, {"training.batch_size": 1}), said.append)
         assert len(said) == 1
 

@@ -1,10 +1,10 @@
-"""A run that was cut off goes on from its checkpoint as if it never had been."""
+"""A run that was interrupted resumes from its checkpoint as if it never had been."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,79 +12,99 @@ import pytest
 import torch
 
 from gru_bench import platforms
-from gru_bench.config import RunConfig, Scalar, with_settings
+from gru_bench.config import RunConfig, with_settings
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import MachineError, RunError
-from gru_bench.results.runs import EpochRecord, WindowLoss
+from gru_bench.results.runs import EpochRecord, RunResult, WindowLoss
 from gru_bench.train import loop
 from gru_bench.train.checkpoint import FORMAT
 from gru_bench.train.loop import checkpoint_name, train
 from tests.support.runs import losses, windows
 
 
-@pytest.mark.parametrize("settings", [
-    {}, {"model.name": "bidirectional", "model.layers": 2, "model.dropout": 0.3},
-    {"embedding.trainable": True, "training.schedule": "linear", "training.optimizer": "adamw",
-     "training.weight_decay": 0.1}])
-class TestRepeats:
-    def test_goes_on_from_a_checkpoint_as_if_never_cut_off(
-        self, settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
-    ) -> None:
-        config = with_settings(config, settings)
-        whole = train(config, corpus, vectors)
-        checkpoint = tmp_path / "run.pt"
-        epochs = []
+@pytest.fixture(scope="module")
+def varied(config: RunConfig) -> RunConfig:
+    """Settings that use everything a checkpoint has to hold: both moments, rows of vectors, averages and dropout."""
+    return with_settings(config, {
+        "model.name": "bidirectional", "model.layers": 2, "model.dropout": 0.3, "embedding.trainable": True,
+        "embedding.dropout": 0.2, "embedding.word_dropout": 0.1, "embedding.lr_factor": 0.5,
+        "training.optimizer": "adamw", "training.weight_decay": 0.1, "training.schedule": "linear",
+        "training.warmup": 0.2, "training.label_smoothing": 0.1, "training.average": 0.9, "training.adversarial": 0.3})
 
-        def cut_off(record: EpochRecord) -> None:
-            epochs.append(record)
-            if record.epoch == 2:
-                raise KeyboardInterrupt
 
-        with pytest.raises(KeyboardInterrupt):
-            train(config, corpus, vectors, cut_off, checkpoint=checkpoint)
-        assert checkpoint.exists()
-        replayed: list[EpochRecord] = []
-        goes_on: list[int | None] = []
+@pytest.fixture(scope="module")
+def whole_varied(varied: RunConfig, corpus: Corpus, vectors: Vectors) -> RunResult:
+    return train(varied, corpus, vectors)
 
-        def on_resume(epoch: int | None) -> None:
-            assert not replayed
-            goes_on.append(epoch)
 
-        resumed = train(config, corpus, vectors, replayed.append, checkpoint=checkpoint, on_resume=on_resume)
-        assert goes_on == [3]
-        assert losses(resumed) == losses(whole)
-        assert replayed[:2] == epochs
-        assert windows(resumed) == windows(whole)
-        for name, weights in whole.weights.items():
-            np.testing.assert_array_equal(weights, resumed.weights[name])
-        assert not checkpoint.exists()
+def stop_after(epoch: int) -> Callable[[EpochRecord], None]:
+    """Return what interrupts a run once this epoch is done."""
+    def stop(record: EpochRecord) -> None:
+        if record.epoch == epoch:
+            raise KeyboardInterrupt
 
-    def test_goes_on_within_an_epoch(
-        self, settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        config = with_settings(config, {**settings, "training.epochs": 2, "training.log_every": 3})
-        whole = train(config, corpus, vectors)
-        cut_at = next(place for place, point in enumerate(whole.window_losses) if point.epoch == 2) + 2
-        assert whole.window_losses[cut_at].epoch == 2
-        told: list[WindowLoss] = []
+    return stop
 
-        def cut_off(point: WindowLoss) -> None:
-            if len(told) == cut_at:
-                raise KeyboardInterrupt
-            told.append(point)
 
-        monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-        checkpoint = tmp_path / "run.pt"
-        with pytest.raises(KeyboardInterrupt):
-            train(config, corpus, vectors, checkpoint=checkpoint, on_window=cut_off)
-        resumed = train(config, corpus, vectors, checkpoint=checkpoint, on_window=told.append)
-        assert losses(resumed) == losses(whole)
-        assert windows(resumed) == windows(whole)
-        assert told == list(resumed.window_losses)  # each once
-        for name, weights in whole.weights.items():
-            np.testing.assert_array_equal(weights, resumed.weights[name])
+def check_same(resumed: RunResult, whole: RunResult) -> None:
+    """Check that two runs are the same to the bit."""
+    assert losses(resumed) == losses(whole)
+    assert windows(resumed) == windows(whole)
+    assert resumed.weights.keys() == whole.weights.keys()
+    for name, weights in whole.weights.items():
+        np.testing.assert_array_equal(weights, resumed.weights[name])
+
+
+def test_a_run_resumes_after_an_epoch_as_if_it_had_never_stopped(
+    varied: RunConfig, corpus: Corpus, vectors: Vectors, whole_varied: RunResult, tmp_path: Path
+) -> None:
+    checkpoint, stop = tmp_path / "run.pt", stop_after(2)
+    epochs: list[EpochRecord] = []
+
+    def on_epoch(record: EpochRecord) -> None:
+        epochs.append(record)
+        stop(record)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(varied, corpus, vectors, on_epoch, checkpoint=checkpoint)
+    assert checkpoint.exists()
+    replayed: list[EpochRecord] = []
+    next_epoch: list[int | None] = []
+
+    def on_resume(epoch: int | None) -> None:
+        assert not replayed
+        next_epoch.append(epoch)
+
+    resumed = train(varied, corpus, vectors, replayed.append, checkpoint=checkpoint, on_resume=on_resume)
+    assert next_epoch == [3]
+    assert replayed[:2] == epochs
+    check_same(resumed, whole_varied)
+    assert not checkpoint.exists()
+
+
+def test_a_run_resumes_within_an_epoch_as_if_it_had_never_stopped(
+    varied: RunConfig, corpus: Corpus, vectors: Vectors, whole_varied: RunResult, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_at = next(place for place, point in enumerate(whole_varied.window_losses) if point.epoch == 2) + 2
+    assert whole_varied.window_losses[cut_at].epoch == 2
+    told: list[WindowLoss] = []
+
+    def cut_off(point: WindowLoss) -> None:
+        if len(told) == cut_at:
+            raise KeyboardInterrupt
+        told.append(point)
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    checkpoint = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(varied, corpus, vectors, checkpoint=checkpoint, on_window=cut_off)
+    begun = torch.load(checkpoint, weights_only=True)["begun"]
+    assert begun["batches"] > 0
+    resumed = train(varied, corpus, vectors, checkpoint=checkpoint, on_window=told.append)
+    check_same(resumed, whole_varied)
+    assert told == list(resumed.window_losses)  # each once
 
 
 def test_a_checkpoint_from_before_a_setting_was_added_still_fits(config: RunConfig, corpus: Corpus) -> None:
@@ -103,60 +123,42 @@ def test_a_checkpoint_from_before_a_setting_was_added_still_fits(config: RunConf
     assert len({*others, f"{before}.pt"}) == 4
 
 
-class TestWhatGoesWrong:
-    def test_checkpoint_of_another_run(
-        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
-    ) -> None:
-        checkpoint = tmp_path / "run.pt"
-
-        def cut_off(_: EpochRecord) -> None:
-            raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            train(config, corpus, vectors, cut_off, checkpoint=checkpoint)
-        with pytest.raises(RunError, match="was written with other settings or data"):
-            train(with_settings(config, {"seed": 5}), corpus, vectors, checkpoint=checkpoint)
-        checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-        with pytest.raises(RunError, match=r"a checkpoint must be whole, but .* cannot be read"):
-            train(config, corpus, vectors, checkpoint=checkpoint)
+def test_a_checkpoint_that_is_damaged_or_of_another_run_is_refused(
+    config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(config, corpus, vectors, stop_after(1), checkpoint=checkpoint)
+    with pytest.raises(RunError, match=r"run\.pt .*other settings or data"):
+        train(with_settings(config, {"seed": 5}), corpus, vectors, checkpoint=checkpoint)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    with pytest.raises(RunError, match=r"run\.pt cannot be read"):
+        train(config, corpus, vectors, checkpoint=checkpoint)
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(
-    config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, corpus: Corpus, vectors: Vectors, whole: RunResult, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = torch.save
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def fill(record: EpochRecord) -> None:
-        def full(*_: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        monkeypatch.setattr(torch, "save", full if record.epoch == 1 else save)
-
-    with pytest.raises(MachineError, match="no space is left on that disk; free some"):
-        train(config, corpus, vectors, fill, checkpoint=tmp_path / "run.pt")
+    with monkeypatch.context() as patch, pytest.raises(MachineError, match=r"run\.pt .*no space.*GRU_BENCH_CACHE"):
+        train(config, corpus, vectors, lambda _: patch.setattr(torch, "save", full), checkpoint=tmp_path / "run.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
-    monkeypatch.setattr(torch, "save", save)
-    records: list[EpochRecord] = []
-    resumed = train(config, corpus, vectors, records.append, checkpoint=tmp_path / "run.pt")
-    whole = train(config, corpus, vectors)
-    assert [record.train_loss for record in resumed.epochs] == [record.train_loss for record in whole.epochs]
+    check_same(train(config, corpus, vectors, checkpoint=tmp_path / "run.pt"), whole)
 
 
 def test_a_checkpoint_that_a_virus_scanner_holds_open_ends_no_run(
-    config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, corpus: Corpus, vectors: Vectors, whole: RunResult, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows refuses to replace it: the run goes on, and the last checkpoint stays whole."""
+    """Windows refuses to replace it: the run continues, and the last checkpoint stays whole."""
     monkeypatch.setattr(platforms, "WINDOWS", True)
     monkeypatch.setattr(platforms, "HELD_SECONDS", 0.01)
-    config, path = with_settings(config, {"training.epochs": 3}), tmp_path / "run.pt"
-    whole = train(config, corpus, vectors)
-
-    def cut_off(record: EpochRecord) -> None:
-        if record.epoch == 2:
-            raise KeyboardInterrupt
-
+    path = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt):
-        train(config, corpus, vectors, cut_off, checkpoint=path)
+        train(config, corpus, vectors, stop_after(2), checkpoint=path)
     before = path.read_bytes()
 
     def refuse(source: Path, target: Path) -> None:
@@ -165,9 +167,8 @@ def test_a_checkpoint_that_a_virus_scanner_holds_open_ends_no_run(
     monkeypatch.setattr("os.replace", refuse)
     resumed: list[int | None] = []
     with pytest.raises(KeyboardInterrupt):
-        train(config, corpus, vectors, lambda record: cut_off(replace(record, epoch=record.epoch - 1)),
-              checkpoint=path, on_resume=resumed.append)
+        train(config, corpus, vectors, stop_after(3), checkpoint=path, on_resume=resumed.append)
     assert path.read_bytes() == before
-    assert losses(train(config, corpus, vectors, checkpoint=path, on_resume=resumed.append)) == losses(whole)
+    check_same(train(config, corpus, vectors, checkpoint=path, on_resume=resumed.append), whole)
     assert resumed == [3, 3]
     assert not list(tmp_path.glob("*.part"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
@@ -31,6 +31,7 @@ def names(gpu: ModuleType) -> list[str]:
     return [check.__name__.replace("_", " ") for check in gpu.CHECKS]
 
 
+@pytest.mark.slow
 def test_a_dry_run_makes_every_check(gpu: ModuleType, tmp_path: Path) -> None:
     done = command(str(SCRIPT), "--dry", "--strict", "--out", str(tmp_path / "gpu.json"))
     with_card = torch.cuda.is_available()
@@ -46,36 +47,22 @@ def test_a_dry_run_makes_every_check(gpu: ModuleType, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a graphics card is here")
-@pytest.mark.parametrize(("strict", "code"), [((), 0), (("--strict",), 1)])
-def test_without_a_card_every_check_is_skipped(
-    gpu: ModuleType, tmp_path: Path, strict: tuple[str, ...], code: int, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_without_a_graphics_card_every_check_is_skipped(
+    gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRU_BENCH_CACHE", os.environ["GRU_BENCH_CACHE"])  # the command sets another one
-    assert gpu.main([*strict, "--out", str(tmp_path / "gpu.json")]) == code
+    assert gpu.main(["--out", str(tmp_path / "gpu.json")]) == 0
     assert verdicts(tmp_path / "gpu.json") == dict.fromkeys(names(gpu), "SKIPPED")
-    assert capsys.readouterr().out.count("SKIPPED") == len(gpu.CHECKS)
 
 
-class TestVerdicts:
-    def check(self, gpu: ModuleType, does: Any, ends: float = float("inf")) -> Any:
-        def one(_: object) -> Any:
+def test_a_difference_fails_a_check_and_a_missing_part_skips_it(gpu: ModuleType) -> None:
+    def verdict(does: Callable[[], object], ends: float = math.inf) -> str:
+        def one(_: object) -> object:
             return does()
 
-        return gpu.checked(one, gpu.DRY, ends)
+        return str(gpu.checked(one, gpu.DRY, ends).verdict)
 
-    def test_what_differs_has_failed(self, gpu: ModuleType) -> None:
-        result = self.check(gpu, lambda: gpu.agree("the loss", 0.2, 0.1, {}))
-        assert (result.verdict, result.said) == (
-            "FAILED", "AssertionError: the loss must differ by at most 0.1, but differs by 0.2")
-
-    def test_nan_differs_from_everything(self, gpu: ModuleType) -> None:
-        assert self.check(gpu, lambda: gpu.agree("the loss", float("nan"), 0.1, {})).verdict == "FAILED"
-
-    def test_when_no_time_is_left(self, gpu: ModuleType) -> None:
-        result = self.check(gpu, lambda: pytest.fail("begun"), time.monotonic() - 1)
-        assert (result.verdict, result.said) == ("SKIPPED", "no time is left")
-
-    def test_a_part_that_was_skipped(self, gpu: ModuleType) -> None:
-        result = self.check(gpu, lambda: [{"loss": 1.0}, {"said": "no bfloat16", "skipped": True}])
-        assert (result.verdict, result.said) == ("SKIPPED", "no bfloat16")
+    assert verdict(lambda: gpu.agree("the loss", 0.2, 0.1, {})) == "FAILED"
+    assert verdict(lambda: gpu.agree("the loss", math.nan, 0.1, {})) == "FAILED"
+    assert verdict(lambda: [{"loss": 1.0}, {"said": "no bfloat16", "skipped": True}]) == "SKIPPED"
+    assert verdict(lambda: pytest.fail("begun"), ends=0.0) == "SKIPPED"

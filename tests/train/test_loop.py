@@ -1,4 +1,4 @@
-"""Training: it learns, repeats itself to the bit, goes on where it was cut off, and says when it cannot."""
+"""Training: it learns, repeats itself to the bit, selects the best epoch, and refuses what it cannot do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from gru_bench.config import MetricName, RunConfig, Scalar, with_settings
+from gru_bench.config import Backend, MetricName, RunConfig, Scalar, with_settings
 from gru_bench.data.batching import Batch, micro_batches_of
 from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
@@ -21,72 +21,79 @@ from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.evaluation.metrics import correct, predicted, value_of
 from gru_bench.kernels.fused import no_bf16
 from gru_bench.results.logged_metrics import best
-from gru_bench.results.runs import EpochRecord
+from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.train import loop
 from gru_bench.train.loop import Pruned, best_epoch, choose_device, train
 from gru_bench.train.optimizer import Optimizer
-from tests.support.runs import losses
+from tests.support.runs import losses, windows
 
 
-@pytest.mark.parametrize("model", ["scratch", "torch", "bidirectional"])
-def test_learns(model: str, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-    config = with_settings(config, {"model.name": model, "training.epochs": 8})
-    result = train(config, corpus, vectors, score_test=True)
-    test = result.predictions["test"]
-    assert ((test.probability_N > 0.5) == (test.label_N == 1)).mean() > 0.9
-    assert result.backend == "fused"
-    assert len(result.epochs) == 8
-    assert set(test.category_N) == {"books", "music"}
-    assert (test.example_id_N == corpus.test.example_id_N).all()
+@pytest.mark.parametrize("settings", [
+    {}, {"model.name": "bidirectional", "embedding.trainable": True, "training.optimizer": "adamw",
+         "training.weight_decay": 0.1}])
+def test_every_backend_learns_the_same(
+    settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors
+) -> None:
+    """60 steps in float32: rounding differs between backends and grows a little, to 1e-6 here; not to 1e-4."""
+    results = [
+        train(with_settings(config, {**settings, "training.epochs": 6, "model.backend": backend}), corpus, vectors,
+              score_test=True)
+        for backend in ("reference", "torch", "auto")]
+    assert [result.backend for result in results] == ["reference", "torch", "fused"]
+    for result in results:
+        test = result.predictions["test"]
+        assert ((test.probability_N > 0.5) == (test.label_N == 1)).mean() > 0.9
+        assert set(test.category_N) == {"books", "music"}
+        assert (test.example_id_N == corpus.test.example_id_N).all()
+        np.testing.assert_allclose(
+            [e.train_loss for e in result.epochs], [e.train_loss for e in results[0].epochs], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("backend", ["fused", "torch"])
-def test_learns_several_classes(backend: str, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+def test_learns_several_classes(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
     """Label and kind together are four classes, of which the label can be learnt and the kind only guessed."""
     def of_four(split: Split) -> Split:
         return replace(split, label_N=(split.label_N + 2 * (split.category_N == "music")).astype(np.int8))
 
     four = replace(corpus, train=of_four(corpus.train), validation=of_four(corpus.validation),
                    test=of_four(corpus.test), classes=("bad book", "good book", "bad tune", "good tune"))
-    config = with_settings(config, {"training.epochs": 8, "model.backend": backend, "model.name": "torch"})
-    result = train(config, four, vectors, score_test=True)
+    result = train(with_settings(config, {"training.epochs": 8}), four, vectors, score_test=True)
     test = result.predictions["test"]
     assert result.classes == four.classes
     assert test.probability_N.shape == (len(four.test), 4)
     np.testing.assert_allclose(test.probability_N.sum(axis=1), 1, atol=1e-5)
     assert (predicted(test.probability_N) % 2 == test.label_N % 2).mean() > 0.9
     assert correct(test.label_N, test.probability_N).mean() > 0.5
-    assert train(config, four, vectors).epochs[-1].train_loss == result.epochs[-1].train_loss
 
 
 class TestMetric:
     @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "f1", "log_loss", "roc_auc"])
     def test_the_best_checkpoint_is_that_of_the_best_score(
-            self, metric: MetricName, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        result = train(with_settings(config, {"training.metric": metric, "training.epochs": 4}), corpus, vectors)
+        self, metric: MetricName, config: RunConfig, corpus: Corpus, vectors: Vectors, whole: RunResult
+    ) -> None:
+        result = train(with_settings(config, {"training.metric": metric}), corpus, vectors)
         validation = result.predictions["validation"]
         kept = value_of(metric, validation.label_N, validation.probability_N)
         found = [epoch.score(metric) for epoch in result.epochs]
         assert kept == pytest.approx(result.epochs[result.best_epoch - 1].score(metric))
         assert kept == best(metric, [value for value in found if value is not None])
         # What decides changes no loss.
-        assert losses(result) == losses(train(with_settings(config, {"training.epochs": 4}), corpus, vectors))
+        assert losses(result) == losses(whole)
 
-    def test_the_order_of_epochs_by_a_loss(self) -> None:
+    def test_of_losses_the_lowest_is_best(self) -> None:
         epochs = [EpochRecord(n, 1.0, loss, accuracy, 1.0, 1.0, loss)
                   for n, (loss, accuracy) in enumerate([(0.5, 0.8), (0.4, 0.7), (0.4, 0.9)], start=1)]
         assert best_epoch(epochs, "log_loss").epoch == 2
         assert best_epoch(epochs).epoch == 3
 
-    def test_what_is_not_defined_is_refused(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+    def test_a_score_that_is_not_defined_for_the_data_is_refused(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors
+    ) -> None:
         three = replace(corpus, classes=("a", "b", "c"))
-        for metric, said in (("f1", "'f1' needs two classes, but easy has 3: choose macro_f1"),
-                             ("roc_auc", "needs reviews of every class in the validation split, but easy has none of "
-                                         "'c' there")):
+        for metric, said in (("f1", "'f1'.* 3.*macro_f1"), ("roc_auc", "'roc_auc'.*validation.*'c'")):
             with pytest.raises(UsageError, match=said):
                 train(with_settings(config, {"training.metric": metric}), three, vectors)
         many = replace(corpus, classes=tuple(map(str, range(51))))
-        with pytest.raises(UsageError, match="at most 50 classes, but easy has 51"):
+        with pytest.raises(UsageError, match=r"'roc_auc'.*50 .*51"):
             train(with_settings(config, {"training.metric": "roc_auc"}), many, vectors)
 
 
@@ -95,13 +102,12 @@ def with_few_of_class_1(split: Split) -> Split:
 
 
 class TestClassWeight:
-    def test_a_step_is_that_of_the_weighted_mean(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        """One batch of all reviews, by torch's own weighted loss."""
+    def test_weights_are_the_inverse_of_how_often_a_class_occurs(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors
+    ) -> None:
         rare = with_few_of_class_1(corpus.train)
-        uneven = replace(corpus, train=rare)
-        one = with_settings(config, {"training.class_weight": "balanced", "training.batch_size": len(rare),
-                                     "training.epochs": 1, "training.clip_norm": None, "training.log_every": 1})
-        run = loop._Run(one, uneven, vectors, torch.device("cpu"), "fused", None, None)
+        one = with_settings(config, {"training.class_weight": "balanced"})
+        run = loop._Run(one, replace(corpus, train=rare), vectors, torch.device("cpu"), "torch", None, None)
         count_C = np.bincount(rare.label_N)
         weight_C = torch.tensor(len(rare) / (2 * count_C), dtype=torch.float32)
         assert run.weight_C is not None
@@ -110,15 +116,13 @@ class TestClassWeight:
 
     def test_micro_batches_are_the_same_step_and_logged_losses_have_no_weights(
             self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        balanced = {"training.class_weight": "balanced", "training.epochs": 1, "training.batch_size": 32}
-        whole, parts = (train(with_settings(config, {**balanced, "training.micro_batches": count}), corpus, vectors)
-                        for count in (1, 4))
-        for name, weights in whole.weights.items():
+        balanced = {"training.class_weight": "balanced", "training.epochs": 1, "training.log_every": 1}
+        weighed, parts = (train(with_settings(config, {**balanced, "training.micro_batches": count}), corpus, vectors)
+                          for count in (1, 4))
+        for name, weights in weighed.weights.items():
             np.testing.assert_allclose(np.asarray(weights, float), np.asarray(parts.weights[name], float), atol=2e-4)
         # Before the first step both losses are the same plain mean.
-        plain = train(with_settings(config, {**balanced, "training.class_weight": "none", "training.log_every": 1}),
-                      corpus, vectors)
-        weighed = train(with_settings(config, {**balanced, "training.log_every": 1}), corpus, vectors)
+        plain = train(with_settings(config, {**balanced, "training.class_weight": "none"}), corpus, vectors)
         assert weighed.window_losses[0].loss == plain.window_losses[0].loss
         assert weighed.window_losses[-1].loss != plain.window_losses[-1].loss
 
@@ -132,33 +136,27 @@ class TestClassWeight:
         assert found[1] > found[0]
 
 
-@pytest.mark.parametrize("settings", [
-    {}, {"model.name": "bidirectional", "model.layers": 2, "model.dropout": 0.3},
-    {"embedding.trainable": True, "training.schedule": "linear"}])
-class TestRepeats:
-    def test_same_seed_same_bits(
-        self, settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors
-    ) -> None:
-        config = with_settings(config, {**settings, "training.epochs": 2})
-        one, two = train(config, corpus, vectors), train(config, corpus, vectors)
-        assert losses(one) == losses(two)
-        assert [p.loss for p in one.window_losses] == [p.loss for p in two.window_losses]
-        for name, weights in one.weights.items():
-            np.testing.assert_array_equal(weights, two.weights[name])
-
-    def test_another_seed_is_another_run(
-        self, settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors
-    ) -> None:
-        config = with_settings(config, {**settings, "training.epochs": 1})
-        one, two = train(config, corpus, vectors), train(with_settings(config, {"seed": 1}), corpus, vectors)
-        assert losses(one) != losses(two)
+@pytest.mark.parametrize("backend", ["torch", "fused"])
+def test_one_seed_gives_the_same_bits_and_another_seed_another_run(
+    backend: Backend, config: RunConfig, corpus: Corpus, vectors: Vectors
+) -> None:
+    config = with_settings(config, {
+        "model.name": "bidirectional", "model.layers": 2, "model.dropout": 0.3, "model.backend": backend,
+        "embedding.trainable": True, "training.epochs": 2})
+    one, two, other = (train(with_settings(config, {"seed": seed}), corpus, vectors) for seed in (0, 0, 1))
+    assert losses(one) == losses(two)
+    assert windows(one) == windows(two)
+    for name, weights in one.weights.items():
+        np.testing.assert_array_equal(weights, two.weights[name])
+    assert losses(one) != losses(other)
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_as_much_and_repeats(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
     """Factors keep 8 bits: the losses of 40 steps differ by 1e-3 or so, never by 0.02, and what is learnt is learnt."""
     if (reason := no_bf16()) is not None:
         pytest.skip(reason)
-    settings = {"model.name": "bidirectional", "training.epochs": 2, "training.device": "cpu"}
+    settings = {"model.name": "bidirectional", "model.backend": "fused", "training.epochs": 2}
     full, rounded, again = (
         train(with_settings(config, {**settings, "training.bf16": bf16}), corpus, vectors)
         for bf16 in (False, True, True))
@@ -168,39 +166,12 @@ def test_bfloat16_learns_as_much_and_repeats(config: RunConfig, corpus: Corpus, 
         [e.train_loss for e in rounded.epochs], [e.train_loss for e in full.epochs], rtol=0, atol=0.02)
 
 
-@pytest.mark.parametrize("settings", [
-    {"model.name": "scratch"}, {"model.name": "scratch", "model.bidirectional": True}, {"model.name": "bidirectional"},
-    {"model.name": "torch", "training.optimizer": "adamw", "training.weight_decay": 0.1}])
-def test_backends_train_alike(
-    settings: dict[str, Scalar], config: RunConfig, corpus: Corpus, vectors: Vectors
-) -> None:
-    """40 steps in float32: rounding differs between backends and grows a little, to 1e-6 here; not to 1e-4."""
-    settings = {**settings, "training.epochs": 2}
-    results = [
-        train(with_settings(config, {**settings, "model.backend": backend}), corpus, vectors)
-        for backend in ("reference", "torch", "fused")]
-    for result in results[1:]:
-        np.testing.assert_allclose(
-            [e.train_loss for e in result.epochs], [e.train_loss for e in results[0].epochs], rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("trainable", [False, True])
-def test_a_batch_in_micro_batches_is_the_same_step(
-    trainable: bool, config: RunConfig, corpus: Corpus, vectors: Vectors
-) -> None:
-    whole = with_settings(config, {"embedding.trainable": trainable, "training.batch_size": 16})
-    expected, found = (losses(train(with_settings(whole, {"training.micro_batches": parts}), corpus, vectors))
-                       for parts in (1, 3))
-    # The same sums in another order, in float32: after two epochs they differ in the last digits.
-    np.testing.assert_allclose(np.array(found, float), np.array(expected, float), rtol=2e-4)
-
-
 def test_long_batches_are_cut_into_micro_batches_on_a_processor(
     config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here batches of 16 reviews of 5 to 22 tokens, in parts of at most 100."""
-    whole = with_settings(config, {"embedding.trainable": True, "training.batch_size": 16})
-    expected = losses(train(whole, corpus, vectors))
+    trainable = with_settings(config, {"embedding.trainable": True, "training.epochs": 2})
+    expected = losses(train(trainable, corpus, vectors))
     counts: set[int] = set()
 
     def noted(batch: Batch, count: int) -> Iterator[Batch]:
@@ -209,12 +180,15 @@ def test_long_batches_are_cut_into_micro_batches_on_a_processor(
 
     monkeypatch.setattr(loop, "MICRO_BATCH_TOKENS", 100)
     monkeypatch.setattr(loop, "micro_batches_of", noted)
-    found = losses(train(whole, corpus, vectors))
+    found = losses(train(trainable, corpus, vectors))
     assert {2, 3} <= counts
+    # The same sums in another order, in float32: after two epochs they differ in the last digits.
     np.testing.assert_allclose(np.array(found, float), np.array(expected, float), rtol=2e-4)
 
 
-def test_the_test_split_stays_closed(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+def test_a_run_that_is_not_scored_on_test_never_reads_the_test_split(
+    config: RunConfig, corpus: Corpus, vectors: Vectors
+) -> None:
     class Closed:
         def __getattr__(self, name: str) -> object:
             raise AssertionError(f"a run that is not to be scored on test read its {name}")
@@ -243,10 +217,13 @@ def test_best_epoch_by_accuracy_then_loss_then_first() -> None:
     assert best_epoch([record(1, 0.5, 0.8), record(2, 0.6, 0.9), record(3, 0.4, 0.9), record(4, 0.4, 0.9)]).epoch == 3
 
 
-def test_windows_begin_anew_each_epoch(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-    result = train(with_settings(config, {"training.epochs": 2, "training.log_every": 7}), corpus, vectors)
+def test_each_epoch_begins_a_new_window_of_the_training_loss(
+    config: RunConfig, corpus: Corpus, vectors: Vectors
+) -> None:
+    result = train(with_settings(config, {"training.epochs": 2, "training.log_every": 4}), corpus, vectors)
     per_epoch = math.ceil(len(corpus.train) / 16)
-    expected = [epoch * per_epoch + window * 7 for epoch in range(2) for window in range(1, per_epoch // 7 + 1)]
+    expected = [epoch * per_epoch + window * 4 for epoch in range(2) for window in range(1, per_epoch // 4 + 1)]
+    assert per_epoch % 4
     assert [point.iteration for point in result.window_losses] == expected
     assert all(math.isfinite(point.loss) for point in result.window_losses)
 
@@ -302,10 +279,11 @@ def test_a_review_without_known_words_is_classified(config: RunConfig, corpus: C
 
 
 class TestWhatGoesWrong:
-    def test_exploding_loss(self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path) -> None:
+    def test_a_run_whose_loss_explodes_is_ended(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
+    ) -> None:
         wild = with_settings(config, {"training.lr": 1e4, "training.clip_norm": None})
-        with pytest.raises(RunError, match=r"must stay finite and below 20 nats per review, but became .* lower "
-                                           r"training\.lr \(now 10000\)"):
+        with pytest.raises(RunError, match=r"loss.* 20 nats.*training\.lr \(now 10000\)"):
             train(wild, corpus, vectors, checkpoint=tmp_path / "run.pt")
         assert not list(tmp_path.iterdir())
 
@@ -313,25 +291,24 @@ class TestWhatGoesWrong:
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
     ) -> None:
         wild = with_settings(config, {"training.lr": 1e38, "training.batch_size": len(corpus.train)})
-        with pytest.raises(RunError, match=r"probabilities must stay finite, but became nan at iteration 1: lower "
-                                           r"training\.lr \(now 1e\+38\)"):
+        with pytest.raises(RunError, match=r"probabilities.*nan.*iteration 1: .*training\.lr \(now 1e\+38\)"):
             train(wild, corpus, vectors, checkpoint=tmp_path / "run.pt")
         assert not list(tmp_path.iterdir())
 
-    def test_nan_in_scoring(
+    def test_nan_in_the_predictions_of_the_test_split_ends_a_run(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         answers = loop.predict
         monkeypatch.setattr(loop, "predict", lambda model, table_VE, encoded, **more: answers(
             model, table_VE, encoded, **more) * (np.nan if len(encoded) == len(corpus.test) else 1))
         assert len(corpus.test) != len(corpus.validation)
-        with pytest.raises(RunError, match="probabilities must stay finite, but became nan at iteration"):
+        with pytest.raises(RunError, match=r"probabilities.*nan"):
             train(with_settings(config, {"training.epochs": 1}), corpus, vectors, score_test=True,
                   checkpoint=tmp_path / "run.pt")
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize(("card", "device"), [(False, "cpu"), (True, "cuda")])
-    def test_apples_processor_is_only_taken_when_it_is_asked_for(
+    def test_auto_never_takes_the_graphics_processor_of_a_mac(
         self, card: bool, device: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
@@ -340,38 +317,42 @@ class TestWhatGoesWrong:
         assert choose_device("auto").type == device
         assert choose_device("mps").type == "mps"
 
-    def test_unknown_device(self) -> None:
-        with pytest.raises(UsageError, match=r"device must be auto or one .* \(.*cpu\), but got 'tpu'"):
+    def test_an_unknown_device_is_refused(self) -> None:
+        with pytest.raises(UsageError, match=r"device.*auto.*cpu.*'tpu'"):
             choose_device("tpu")
 
-    def test_bfloat16_where_there_is_none(
+    def test_bfloat16_is_refused_where_there_is_none(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         on_cpu = with_settings(config, {"training.bf16": True, "training.device": "cpu"})
-        with pytest.raises(UsageError, match=r"training\.bf16 must be false .*: the backend 'torch' supports it"):
+        with pytest.raises(UsageError, match=r"training\.bf16.*'torch'"):
             train(with_settings(on_cpu, {"model.backend": "torch"}), corpus, vectors)
         monkeypatch.setattr("gru_bench.kernels.fused.no_bf16", lambda: "not today.")
-        with pytest.raises(UsageError, match=r"training\.bf16 must be false without .* cpu: not today\. Leave it out"):
-            train(on_cpu, corpus, vectors)
+        with pytest.raises(UsageError, match=r"training\.bf16.*cpu: not today\."):
+            train(with_settings(on_cpu, {"model.backend": "fused"}), corpus, vectors)
 
-    def test_no_validation_to_select_by(self, config: RunConfig, vectors: Vectors) -> None:
+    def test_selection_by_validation_without_a_validation_split_is_refused(
+        self, config: RunConfig, vectors: Vectors
+    ) -> None:
         config = with_settings(config, {"data.validation_share": 0.0})
         corpus = load_corpus(config.data)
-        with pytest.raises(UsageError, match=r"'best_validation' needs a validation split"):
+        with pytest.raises(UsageError, match=r"'best_validation'.*data\.validation_share.*lowest_train_window"):
             train(config, corpus, load_vectors(config.embedding, corpus))
 
-    def test_batch_larger_than_the_data(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        with pytest.raises(UsageError, match=r"training\.batch_size must be at most the \d+ training reviews"):
+    def test_a_batch_larger_than_the_training_split_is_refused(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors
+    ) -> None:
+        with pytest.raises(UsageError, match=rf"training\.batch_size.* {len(corpus.train)} .*999"):
             train(with_settings(config, {"training.batch_size": 999, "training.drop_last": True}), corpus, vectors)
 
-    def test_no_whole_window(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+    def test_a_window_longer_than_an_epoch_is_refused_where_windows_decide(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors
+    ) -> None:
         iterations = -(-len(corpus.train) // config.training.batch_size)
         config = with_settings(config, {"training.selection": "lowest_train_window", "training.epochs": 1,
                                         "training.log_every": iterations + 1})
-        with pytest.raises(UsageError, match=(
-            rf"training\.log_every must be at most {iterations}, the iterations of an epoch of {len(corpus.train)} "
-            rf"training reviews, .* but got {iterations + 1}: --set training\.log_every={max(1, iterations // 10)}, or "
-        )):
+        with pytest.raises(UsageError, match=rf"training\.log_every .*{iterations}.*{iterations + 1}: --set "
+                                             rf"training\.log_every={max(1, iterations // 10)}"):
             loop.check(config, corpus)
         loop.check(with_settings(config, {"training.log_every": iterations}), corpus)
         loop.check(with_settings(config, {"training.selection": "best_validation"}), corpus)
@@ -381,8 +362,8 @@ class TestWhatGoesWrong:
     ) -> None:
         monkeypatch.setattr(loop, "use_threads", lambda *_: pytest.fail("threads are set"))
         monkeypatch.setattr(loop, "encode", lambda *_: pytest.fail("a split is encoded"))
-        assert loop.check(config, corpus) == (torch.device("cpu"), "fused")
-        with pytest.raises(UsageError, match=r"model\.reset must be 'after' for the model 'torch'"):
+        assert loop.check(config, corpus) == (torch.device("cpu"), "torch")
+        with pytest.raises(UsageError, match=r"model\.reset.*'after'.*'torch'"):
             loop.check(with_settings(config, {"model.name": "torch", "model.reset": "before"}), corpus)
 
     def test_building_a_run_changes_nothing_in_the_process(
@@ -390,14 +371,14 @@ class TestWhatGoesWrong:
     ) -> None:
         monkeypatch.setattr(loop, "_prepare_process", lambda *_: pytest.fail("the process is prepared"))
         threads, filters = torch.get_num_threads(), list(warnings.filters)
-        loop._Run(config, corpus, vectors, torch.device("cpu"), "fused", None, None)
+        loop._Run(config, corpus, vectors, torch.device("cpu"), "torch", None, None)
         assert (torch.get_num_threads(), list(warnings.filters)) == (threads, filters)
 
-    def test_empty_training_split(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+    def test_an_empty_training_split_is_refused(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
         empty = replace(corpus.train, ids=corpus.train.ids[:0], offsets_N1=corpus.train.offsets_N1[:1],
                         label_N=corpus.train.label_N[:0], example_id_N=corpus.train.example_id_N[:0],
                         category_N=corpus.train.category_N[:0])
-        with pytest.raises(DataError, match="must hold at least one review"):
+        with pytest.raises(DataError, match=r"training.*data\.test_share"):
             train(config, replace(corpus, train=empty), vectors)
 
 

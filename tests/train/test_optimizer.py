@@ -31,7 +31,9 @@ def move(optimizer: Optimizer, distinct_U: Tensor, gradient_UE: Tensor) -> None:
 class TestWeights:
     @pytest.mark.parametrize("decay", [0.0, 0.3])
     @pytest.mark.parametrize("name", get_args(OptimizerName))
-    def test_same_bits_as_torch_and_after_its_state_was_stored(self, name: OptimizerName, decay: float) -> None:
+    def test_steps_have_the_same_bits_as_those_of_torch_also_after_the_state_was_stored(
+        self, name: OptimizerName, decay: float
+    ) -> None:
         training = SETTINGS.model_copy(update={"optimizer": name, "weight_decay": decay})
         generator = torch.Generator().manual_seed(1)
         ours, theirs = nn.Linear(5, 3), nn.Linear(5, 3)
@@ -55,7 +57,7 @@ class TestWeights:
                 optimizer.load_state_dict(stored)
 
     @pytest.mark.parametrize(("name", "expected"), [("adamw", 2 * (1 - 0.1 * 0.5)), ("adam", 2 - 0.1)])
-    def test_decay_of_a_weight_that_has_no_gradient(self, name: OptimizerName, expected: float) -> None:
+    def test_weight_decay_moves_a_weight_that_has_no_gradient(self, name: OptimizerName, expected: float) -> None:
         """Decoupled, a step multiplies by 1 - learning rate * decay. An L2 penalty has a gradient, and the first step
         of Adam is as long as the learning rate whatever the gradient."""
         model = nn.Linear(1, 1, bias=False)
@@ -80,7 +82,7 @@ class TestWeights:
 
 @pytest.mark.parametrize("fused", [False, True])
 class TestRows:
-    def test_as_dense_adam_when_each_batch_holds_all(self, fused: bool) -> None:
+    def test_steps_are_those_of_dense_adam_when_each_batch_holds_all_rows(self, fused: bool) -> None:
         generator = torch.Generator().manual_seed(1)
         table = torch.randn(4, 3, generator=generator, dtype=torch.float64)
         table[0] = 0
@@ -118,8 +120,7 @@ class TestRows:
         assert tables[1][1:].tolist() == [[1, pytest.approx(0.7, abs=1e-5)], [1, 1]]
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("width", [1, 16, 300])
+@pytest.mark.parametrize(("width", "threads"), [(1, 1), (16, 2), (300, 2)])
 def test_the_kernel_moves_rows_as_torch_does(width: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "LEAST_VALUES", 1)
     monkeypatch.setattr(kernels, "_threads", threads)

@@ -15,10 +15,11 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.data.batching import make_batches
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
-from gru_bench.results.runs import Check, EpochRecord, StepReport
+from gru_bench.results.runs import Check, EpochRecord, RunResult, StepReport
 from gru_bench.train import loop
 from gru_bench.train.loop import Pruned, train
 from gru_bench.train.optimizer import AVERAGED_EVERY, Optimizer
+from tests.support.runs import losses, windows
 
 ALL = {"embedding.trainable": True, "embedding.dropout": 0.2, "embedding.word_dropout": 0.1, "embedding.lr_factor": 0.5,
        "training.label_smoothing": 0.1, "training.average": 0.9, "training.adversarial": 0.3, "training.warmup": 0.2}
@@ -29,7 +30,7 @@ RunOf = Callable[..., Any]
 def run_of(config: RunConfig, corpus: Corpus, vectors: Vectors) -> RunOf:
     """Return a run with some settings, before its first step."""
     def made(settings: dict[str, Any]) -> Any:
-        return loop._Run(with_settings(config, settings), corpus, vectors, torch.device("cpu"), "fused", None, None)
+        return loop._Run(with_settings(config, settings), corpus, vectors, torch.device("cpu"), "torch", None, None)
 
     return made
 
@@ -46,32 +47,32 @@ def gradients(run: Any) -> list[torch.Tensor]:
 
 
 class TestLabelSmoothing:
-    def test_it_is_that_of_torch_and_the_logged_loss_is_without(self, run_of: RunOf) -> None:
+    def test_gradients_are_those_of_torch_and_the_logged_loss_is_not_smoothed(self, run_of: RunOf) -> None:
         run = run_of({"training.label_smoothing": 0.2})
         _, batch, rows_UE = first_batch(run)
         logged = run._backward(batch, rows_UE, torch.Generator())
         found = gradients(run)
         run.model.zero_grad()
-        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="fused")
+        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
         cross_entropy(log_BC, batch.label_B, label_smoothing=0.2).backward()  # type: ignore[no-untyped-call]
         torch.testing.assert_close(found, gradients(run))
         torch.testing.assert_close(logged, cross_entropy(log_BC, batch.label_B).detach())
 
-    def test_with_weights_of_classes(self, run_of: RunOf) -> None:
+    def test_smoothed_labels_with_weights_of_classes(self, run_of: RunOf) -> None:
         """Torch weights the two parts of a smoothed label differently, so the sum is written out."""
         run = run_of({"training.label_smoothing": 0.2, "training.class_weight": "balanced"})
         _, batch, rows_UE = first_batch(run)
         run._backward(batch, rows_UE, torch.Generator())
         found = gradients(run)
         run.model.zero_grad()
-        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="fused")
+        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
         target_BC = 0.8 * torch.nn.functional.one_hot(batch.label_B, 2) + 0.1
         (-(target_BC * log_BC).sum(1) * run.weight_C[batch.label_B]).mean().backward()
         torch.testing.assert_close(found, gradients(run))
 
 
 class TestDropoutOfVectors:
-    def test_words_and_components(self, run_of: RunOf) -> None:
+    def test_so_many_words_and_components_are_dropped_and_the_rest_is_scaled(self, run_of: RunOf) -> None:
         run = run_of({"embedding.dropout": 0.25, "embedding.word_dropout": 0.5})
         kept_UE = run._kept(torch.ones(4000, 12), torch.Generator().manual_seed(1))
         words_U = kept_UE.ne(0).any(dim=1)
@@ -79,7 +80,7 @@ class TestDropoutOfVectors:
         assert float(kept_UE[words_U].ne(0).float().mean()) == pytest.approx(0.75, abs=0.01)
         assert kept_UE.unique().tolist() == pytest.approx([0.0, 1 / 0.75 / 0.5])
 
-    def test_none_without(self, run_of: RunOf) -> None:
+    def test_without_dropout_vectors_are_multiplied_with_nothing(self, run_of: RunOf) -> None:
         assert run_of({})._kept(torch.ones(3, 2), torch.Generator()) is None
 
     def test_a_dropped_component_gets_no_gradient(
@@ -114,7 +115,7 @@ class TestAdversarial:
         run.model.zero_grad()
         change_UE = slope_UE / slope_UE.norm() * 0.3 * 16**0.5
         moved_UE = (rows_UE.detach() + change_UE).requires_grad_()
-        log_BC = run.model(moved_UE, on_device.index_BT, on_device.length_B, backend="fused")
+        log_BC = run.model(moved_UE, on_device.index_BT, on_device.length_B, backend="torch")
         cross_entropy(log_BC, on_device.label_B).backward()  # type: ignore[no-untyped-call]
         torch.testing.assert_close(found, [a + b for a, b in zip(clean, gradients(run), strict=True)])
         torch.testing.assert_close(rows_UE.grad, slope_UE + moved_UE.grad)
@@ -129,15 +130,16 @@ class TestAdversarial:
         assert seen
         assert all(gradient is None for gradient in seen)
 
-    def test_vectors_that_are_not_trained_stay(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        plain, changed = (train(with_settings(config, {"training.adversarial": length, "training.epochs": 1}), corpus,
-                                vectors) for length in (0.0, 0.5))
+    def test_vectors_that_are_not_trained_stay(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, whole: RunResult
+    ) -> None:
+        changed = train(with_settings(config, {"training.adversarial": 0.5}), corpus, vectors)
         assert "embedding.table" not in changed.weights
-        assert not np.array_equal(plain.weights["linear.weight"], changed.weights["linear.weight"])
+        assert not np.array_equal(whole.weights["linear.weight"], changed.weights["linear.weight"])
 
 
 class TestAverage:
-    def test_it_is_the_weighted_mean_of_what_was(self, config: RunConfig) -> None:
+    def test_it_is_the_weighted_mean_of_earlier_weights_and_rows(self, config: RunConfig) -> None:
         decay = 0.9 ** AVERAGED_EVERY
         model, table_VE = torch.nn.Linear(3, 2), torch.randn(5, 3)
         training = config.training.model_copy(update={"average": 0.9})
@@ -175,14 +177,13 @@ class TestAverage:
         with Optimizer(model, None, config.training.model_copy(update={"average": 0.9})).averaged():
             assert torch.equal(model.weight, before)
 
-    def test_what_is_kept_is_the_average(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        """Training itself is not changed by it: a decay of almost 0 keeps almost the last weights."""
-        plain, short, long = (
-            train(with_settings(config, {"training.average": decay, "training.epochs": 2}), corpus, vectors)
-            for decay in (0.0, 1e-6, 0.99))
-        assert [one.loss for one in plain.window_losses] == [one.loss for one in long.window_losses]
-        assert short.best_epoch == plain.best_epoch
-        assert not np.allclose(long.weights["linear.weight"], plain.weights["linear.weight"], atol=1e-3)
+    def test_the_average_is_validated_and_kept_and_training_does_not_change(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, whole: RunResult
+    ) -> None:
+        averaged = train(with_settings(config, {"training.average": 0.99}), corpus, vectors)
+        assert windows(averaged) == windows(whole)
+        assert averaged.epochs[-1].validation_loss != whole.epochs[-1].validation_loss
+        assert not np.allclose(averaged.weights["linear.weight"], whole.weights["linear.weight"], atol=1e-3)
 
 
 class TestRates:
@@ -224,7 +225,7 @@ class TestTeachers:
         logged = run._backward(batch, rows_UE, torch.Generator())
         found = gradients(run)
         run.model.zero_grad()
-        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="fused")
+        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
         one_B = run.taught[batch.example_B]
         taught_BC = torch.stack([1 - one_B, one_B], dim=1)
         plain = cross_entropy(log_BC, batch.label_B)
@@ -232,7 +233,7 @@ class TestTeachers:
         torch.testing.assert_close(found, gradients(run))
         torch.testing.assert_close(logged, plain.detach())
 
-    def test_each_is_a_run_of_its_own(
+    def test_each_teacher_is_a_run_with_another_seed(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[RunConfig] = []
@@ -253,7 +254,7 @@ class TestTeachers:
         assert taught[:2] == [None, None]
         predicted = []
         for teacher in seen[:2]:
-            run = loop._Run(teacher, corpus, vectors, torch.device("cpu"), "fused", None, None)
+            run = loop._Run(teacher, corpus, vectors, torch.device("cpu"), "torch", None, None)
             complete(run, "", None)
             predicted.append(run.probabilities_of_training())
         np.testing.assert_array_equal(taught[2].numpy(), np.mean(predicted, axis=0))
@@ -263,13 +264,13 @@ class TestTeachers:
         assert shares[-1] == 1
         assert found.train_seconds > sum(record.seconds for record in found.epochs)
 
-    @pytest.mark.parametrize("cut", [2, 3, 5])
-    def test_a_run_goes_on_among_its_teachers(
+    @pytest.mark.parametrize("cut", [2, 3, 6])
+    def test_a_run_resumes_within_or_after_its_teachers(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         cut: int,
     ) -> None:
-        full = with_settings(config, self.SETTINGS)
-        whole = train(full, corpus, vectors)
+        taught = with_settings(config, self.SETTINGS)
+        expected = train(taught, corpus, vectors)
         epochs, epoch = list[int](), loop._Run.epoch
 
         def counted(run: Any, save: Any) -> Any:
@@ -280,15 +281,15 @@ class TestTeachers:
 
         monkeypatch.setattr(loop._Run, "epoch", counted)
         with pytest.raises(KeyboardInterrupt):
-            train(full, corpus, vectors, checkpoint=tmp_path / "run.pt")
+            train(taught, corpus, vectors, checkpoint=tmp_path / "run.pt")
         cut = 0
-        resumed = train(full, corpus, vectors, checkpoint=tmp_path / "run.pt")
+        resumed = train(taught, corpus, vectors, checkpoint=tmp_path / "run.pt")
         assert len(epochs) == 6
         assert not list(tmp_path.iterdir())
-        for name, weights in whole.weights.items():
+        for name, weights in expected.weights.items():
             np.testing.assert_array_equal(resumed.weights[name], weights)
 
-    def test_of_several_classes(self, run_of: RunOf) -> None:
+    def test_teachers_of_several_classes_predict_a_probability_of_each(self, run_of: RunOf) -> None:
         run = run_of({})
         run.model.linear = torch.nn.Linear(run.model.linear.in_features, 3)
         _, batch, rows_UE = first_batch(run)
@@ -296,65 +297,41 @@ class TestTeachers:
         run._backward(batch, rows_UE, torch.Generator())
         found = gradients(run)
         run.model.zero_grad()
-        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="fused")
+        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
         target_BC = 0.2 * torch.nn.functional.one_hot(batch.label_B, 3) + 0.8 * run.taught[batch.example_B]
         cross_entropy(log_BC, target_BC).backward()  # type: ignore[no-untyped-call]
         torch.testing.assert_close(found, gradients(run))
 
 
-class TestTogether:
-    def test_micro_batches_are_the_same_step(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        whole, parts = (
-            train(with_settings(config, {**ALL, "training.epochs": 1, "training.batch_size": 32,
-                                         "training.micro_batches": count}), corpus, vectors) for count in (1, 4))
-        for name, weights in whole.weights.items():
-            np.testing.assert_allclose(
-                parts.weights[name].astype(np.float64), weights.astype(np.float64), rtol=2e-3, atol=2e-4)
-
-    def test_a_run_goes_on_from_a_checkpoint_as_if_never_cut_off(
-        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
-    ) -> None:
-        full = with_settings(config, {**ALL, "model.dropout": 0.3})
-        whole = train(full, corpus, vectors)
-
-        def cut_off(record: EpochRecord) -> None:
-            if record.epoch == 2:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            train(full, corpus, vectors, cut_off, checkpoint=tmp_path / "run.pt")
-        resumed = train(full, corpus, vectors, checkpoint=tmp_path / "run.pt")
-        for name, weights in whole.weights.items():
-            np.testing.assert_array_equal(resumed.weights[name], weights)
+def test_micro_batches_with_all_settings_are_the_same_step(
+    config: RunConfig, corpus: Corpus, vectors: Vectors
+) -> None:
+    one, four = (train(with_settings(config, {**ALL, "training.epochs": 1, "training.micro_batches": count}), corpus,
+                       vectors) for count in (1, 4))
+    for name, weights in one.weights.items():
+        np.testing.assert_allclose(
+            four.weights[name].astype(np.float64), weights.astype(np.float64), rtol=2e-3, atol=2e-4)
 
 
 class TestChecks:
-    def test_they_change_nothing(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
-        settings = {**ALL, "model.dropout": 0.3}
+    def test_checks_change_no_loss_and_no_weight(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
+        varied = with_settings(config, {**ALL, "model.dropout": 0.3})
         seen: list[Check] = []
-        plain = train(with_settings(config, settings), corpus, vectors)
-        checked = train(with_settings(config, settings), corpus, vectors, on_check=seen.append, checks=4)
-        assert [one.loss for one in checked.window_losses] == [one.loss for one in plain.window_losses]
-        assert [one.validation_loss for one in checked.epochs] == [one.validation_loss for one in plain.epochs]
+        plain = train(varied, corpus, vectors)
+        checked = train(varied, corpus, vectors, on_check=seen.append, checks=4)
+        assert windows(checked) == windows(plain)
+        assert losses(checked) == losses(plain)
         for name, weights in plain.weights.items():
             np.testing.assert_array_equal(checked.weights[name], weights)
         assert [check.number for check in seen] == list(range(1, 13))
         assert [check.epochs for check in seen][3::4] == pytest.approx([1, 2, 3])
         assert np.all(np.diff([check.epochs for check in seen]) > 0.1)
 
-    def test_the_last_check_of_an_epoch_is_its_validation_where_all_reviews_are_checked(
-        self, config: RunConfig, corpus: Corpus, vectors: Vectors
-    ) -> None:
-        seen: list[Check] = []
-        found = train(config, corpus, vectors, on_check=seen.append, checks=2)
-        assert [check.score for check in seen[1::2]] == pytest.approx(
-            [record.validation_accuracy for record in found.epochs])
-
-    def test_a_part_of_the_validation_reviews(
+    def test_at_most_so_many_reviews_are_checked(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(loop, "CHECKED_REVIEWS", 7)
-        run = loop._Run(config, corpus, vectors, torch.device("cpu"), "fused", None, None, None, 3)
+        run = loop._Run(config, corpus, vectors, torch.device("cpu"), "torch", None, None, None, 3)
         assert len(run.checked_split) == 7
         assert set(run.checked_split.example_id_N) == set(sorted(corpus.validation.example_id_N)[:7])
 
@@ -369,20 +346,22 @@ class TestChecks:
             train(config, corpus, vectors, on_check=prune, checks=4, checkpoint=tmp_path / "run.pt")
         assert not list(tmp_path.iterdir())
 
-    def test_the_checks_of_a_checkpoint_are_told_again(
+    def test_the_last_check_of_an_epoch_is_its_validation_and_a_resumed_run_reports_all_checks_again(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
     ) -> None:
         def cut_off(record: EpochRecord) -> None:
             if record.epoch == 2:
                 raise KeyboardInterrupt
 
-        whole, first, again = list[Check](), list[Check](), list[Check]()
-        train(config, corpus, vectors, on_check=whole.append, checks=2)
+        complete, first, again = list[Check](), list[Check](), list[Check]()
+        found = train(config, corpus, vectors, on_check=complete.append, checks=2)
+        assert [check.score for check in complete[1::2]] == pytest.approx(
+            [record.validation_accuracy for record in found.epochs])
         with pytest.raises(KeyboardInterrupt):
             train(config, corpus, vectors, cut_off, on_check=first.append, checks=2, checkpoint=tmp_path / "run.pt")
         train(config, corpus, vectors, on_check=again.append, checks=2, checkpoint=tmp_path / "run.pt")
-        assert again == whole
-        assert first == whole[:4]
+        assert again == complete
+        assert first == complete[:4]
 
     def test_an_epoch_of_fewer_iterations_than_checks(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors
