@@ -1,4 +1,4 @@
-"""What a study says of itself in MLflow."""
+"""The description of a study in MLflow."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.summary import confirmed
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import NOTE, Store
+from tests.support.commands import mentions
 from tests.support.runs import answered
 from tests.support.studies import study_file
 from tests.support.workers import WELL, Script, swept
@@ -29,68 +30,64 @@ def described(spec: StudySpec, state: str = "running", command: str = "run.py --
     return study_description(spec, state, command=command, uri="", best={}, found={}, view=None)
 
 
-def test_a_finished_study(tmp_path: Path) -> None:
+def rows(text: str) -> list[list[str]]:
+    """The cells of the description's table."""
+    return [[cell.replace("&emsp;", "").strip() for cell in line.strip("|").split("|")]
+            for line in text.splitlines() if line.startswith("|") and "---" not in line]
+
+
+def status(text: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith("**Status:**"))
+
+
+def test_a_complete_study_has_its_scores_and_the_next_commands(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, 'purpose = "Is it better?"', name="pair")
     found = {"torch": confirmed([answered(70), answered(80), answered(84)])}
     low, high = found["torch"].estimate.low, found["torch"].estimate.high
-    assert study_description(spec, "complete", command="run.py --study pair.toml", uri="sqlite:///a b.db",
+    interval = f"{100 * low:.1f} to {100 * high:.1f} %"
+    text = study_description(spec, "complete", command="run.py --study pair.toml", uri="sqlite:///a b.db",
                              best={"torch": 0.8512, "bidirectional": 0.5}, found=found, view="#/v?k=x",
-                             baselines=(BASELINE,)) == f"""\
-**Question:** Is it better?
-
-**Status:** complete. See all runs [in one table](#/v?k=x) or [as charts](#/v?k=x&compareRunsMode=CHART).
-
-| model&emsp; | best trial: validation accuracy&emsp; | test accuracy&emsp; | 95 % interval&emsp; | seeds&emsp; |
-|---|---:|---:|---|---:|
-| torch&emsp; | 85.1 %&emsp; | 78.0 %&emsp; | {100 * low:.1f} to {100 * high:.1f} %&emsp; | 3&emsp; |
-| bidirectional&emsp; | 50.0 %&emsp; |  |  |  |
-| *linear (baseline)*&emsp; | 79.6 %&emsp; | 78.2 %&emsp; |  |  |
-
-**Started by:**
-
-    python sweeps/run.py --study pair.toml
-
-**Next:**
-
-    gru-bench report --study pair --tracking-uri "sqlite:///a b.db"
-    gru-bench predict --study pair --tracking-uri "sqlite:///a b.db" "A text of yours."
-"""[:-1]
-    assert found["torch"].interval(compared("accuracy", "test")) == f"{100 * low:.1f} to {100 * high:.1f} %"
+                             baselines=(BASELINE,))
+    assert rows(text) == [
+        ["model", "best trial: validation accuracy", "test accuracy", "95 % interval", "seeds"],
+        ["torch", "85.1 %", "78.0 %", interval, "3"],
+        ["bidirectional", "50.0 %", "", "", ""],
+        ["*linear (baseline)*", "79.6 %", "78.2 %", "", ""]]
+    mentions(text, "Is it better?", "(#/v?k=x)", "(#/v?k=x&compareRunsMode=CHART)")
+    mentions(status(text), "complete")
+    assert "    python sweeps/run.py --study pair.toml\n" in text
+    assert '    gru-bench report --study pair --tracking-uri "sqlite:///a b.db"\n' in text
+    assert '    gru-bench predict --study pair --tracking-uri "sqlite:///a b.db" "A text of yours."' in text
+    assert found["torch"].interval(compared("accuracy", "test")) == interval
 
 
 @pytest.mark.parametrize(("state", "said"), [
-    ("interrupted", "interrupted after 1 of 4 trials, 0 of 6 confirm runs. The same command continues it."),
-    ("incomplete", "not complete: 1 of 4 trials, 0 of 6 confirm runs. The same command continues it."),
-    ("failed", "failed after 1 of 4 trials, 0 of 6 confirm runs. The same command continues it once the cause is "
-               "mended.")])
-def test_a_study_that_has_stopped_early_says_what_is_done(tmp_path: Path, state: str, said: str) -> None:
+    ("interrupted", "interrupted"), ("incomplete", "not complete"), ("failed", "failed")])
+def test_a_study_that_has_stopped_early_shows_how_far_it_is(tmp_path: Path, state: str, said: str) -> None:
     spec = spec_of(tmp_path, "trials = 2\n[space]\ntraining.lr = { low = 0.001, high = 0.1 }", confirm=3)
     text = study_description(spec, state, command="", uri="", best={"torch": 0.5}, found={}, view=None, trials=1,
                              baselines=(BASELINE,))
-    assert f"**Status:** {said}\n" in text
+    mentions(status(text), said, "1 of 4 trials", "0 of 6 confirm runs", "The same command continues it")
     # Nothing was scored on test, so that there are no columns for it.
-    assert """\
-| model&emsp; | best trial: validation accuracy&emsp; |
-|---|---:|
-| torch&emsp; | 50.0 %&emsp; |
-| bidirectional&emsp; |  |
-| *linear (baseline)*&emsp; | 79.6 %&emsp; |
-""" in text
+    assert rows(text) == [["model", "best trial: validation accuracy"], ["torch", "50.0 %"], ["bidirectional", ""],
+                          ["*linear (baseline)*", "79.6 %"]]
 
 
 def test_a_study_without_a_search_shows_no_trials(tmp_path: Path) -> None:
     spec, found = spec_of(tmp_path, trials=0, confirm=3), {"torch": confirmed([answered(70), answered(80)])}
     text = study_description(spec, "incomplete", command="", uri="", best={}, found=found, view=None, confirmed=2,
                              baselines=(BASELINE,))
-    assert "**Status:** not complete: 2 of 6 confirm runs. The" in text
-    assert "| model&emsp; | test accuracy&emsp; | 95 % interval&emsp; | seeds&emsp; |\n|---|---:|---|---:|\n" in text
-    assert "| bidirectional&emsp; |  |  |  |\n| *linear (baseline)*&emsp; | 78.2 %&emsp; |  |  |\n" in text
+    mentions(status(text), "not complete", "2 of 6 confirm runs")
+    assert "trials" not in status(text)
+    header, _, bidirectional, linear = rows(text)
+    assert header == ["model", "test accuracy", "95 % interval", "seeds"]
+    assert (bidirectional, linear) == (["bidirectional", "", "", ""], ["*linear (baseline)*", "78.2 %", "", ""])
 
 
-def test_the_confirm_runs_of_a_study_with_looks_are_at_most_those_of_the_last_look(tmp_path: Path) -> None:
+def test_a_study_with_looks_has_at_most_the_confirmation_runs_of_the_last_look(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, "trials = 0\nconfirm = { looks = [5, 8] }")
     text = study_description(spec, "interrupted", command="", uri="", best={}, found={}, view=None, confirmed=3)
-    assert "**Status:** interrupted after 3 of up to 16 confirm runs. The" in text
+    mentions(status(text), "3 of up to 16 confirm runs")
 
 
 def test_a_study_that_has_found_nothing_shows_no_results_and_no_command_that_would_fail(tmp_path: Path) -> None:
@@ -99,10 +96,10 @@ def test_a_study_that_has_found_nothing_shows_no_results_and_no_command_that_wou
     assert "|" not in text
     assert "gru-bench" not in text
     without = study_description(spec_of(tmp_path), "running", command="", uri="", best={}, found={}, view="")
-    assert "There is no saved view of the runs: it needs MLflow 3.15 or later, below 4." in without
+    mentions(without, "no saved view", "3.15")
 
 
-def test_what_a_user_writes_is_shown_as_it_is(tmp_path: Path) -> None:
+def test_markup_in_what_a_user_writes_is_escaped(tmp_path: Path) -> None:
     purpose = "# 1. [x](http://evil) <b>&amp;</b> `a` *b* _c_ | d\n- e"
     spec = spec_of(tmp_path, f"purpose = {purpose!r}".replace("'", '"'))
     (line,) = [line for line in described(spec, command="my\n# script `x` " + "y" * 9_000).splitlines()
@@ -114,15 +111,14 @@ def test_what_a_user_writes_is_shown_as_it_is(tmp_path: Path) -> None:
     assert len(code) == 4 + MOST_COMMAND
 
 
-def test_a_run_says_what_it_is() -> None:
-    assert run_description("trial", {"training.lr": 0.00123, "model.hidden_size": 96}) == (
-        "A trial of the search, scored on validation reviews: `lr 0.00123  hidden_size 96`")
-    assert run_description("confirm", {}) == (
-        "The best settings, trained again on a fresh seed and scored on test reviews")
+def test_a_run_shows_its_role_and_its_settings() -> None:
+    mentions(run_description("trial", {"training.lr": 0.00123, "model.hidden_size": 96}),
+             "trial", "validation", "`lr 0.00123  hidden_size 96`".replace("  ", " "))
+    mentions(run_description("confirm", {}), "fresh seed", "test")
     assert run_description("ablation", {"data.name": "a`b"}).endswith(": `name ab`")
 
 
-def test_next_commands() -> None:
+def test_the_next_commands_can_be_copied() -> None:
     assert list(next_commands("s", "", report=True, predict=False, serve=True)) == [
         "gru-bench report --study s", "mlflow ui"]
     assert list(next_commands("s", "sqlite:///x.db", report=False, predict=False, serve=True)) == [

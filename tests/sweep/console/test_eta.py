@@ -12,11 +12,11 @@ class TestEta:
         assert EtaEstimator().seconds_left({"trial": 3}, [], 2) is None
         assert EtaEstimator().seconds_left({"trial": 3}, [RunningTime("trial", 5.0, 0.0)], 2) is None
 
-    def test_the_first_runs_tell_by_how_far_they_are(self) -> None:
+    def test_the_progress_of_the_first_run_gives_a_first_estimate(self) -> None:
         # 10 s for a quarter: 40 s a run; 30 s of this one and two more.
         assert EtaEstimator().seconds_left({"trial": 2}, [RunningTime("trial", 10.0, 0.25)], 1) == pytest.approx(110)
 
-    def test_ended_runs_teach(self) -> None:
+    def test_ended_runs_give_the_mean_of_their_role(self) -> None:
         eta = EtaEstimator()
         for seconds in (10.0, 20.0, 3.0):  # the last was pruned: some of those to come will be
             eta.add("trial", seconds)

@@ -17,7 +17,7 @@ from tests.support.values import present
 
 
 class TestLiveness:
-    def test_a_process_of_this_machine_is_looked_up(self) -> None:
+    def test_a_killed_process_of_this_machine_is_dead_at_once(self) -> None:
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         name = leases._process_name(process.pid)
         watch = LeaseWatch()
@@ -30,11 +30,11 @@ class TestLiveness:
         process.wait()
         assert watch.is_dead(name, 0)
 
-    def test_a_later_process_of_the_same_id_is_another(self) -> None:
+    def test_a_later_process_with_the_same_id_is_another_process(self) -> None:
         machine, pid, start = leases.this_process().rsplit(" ", 2)
         assert LeaseWatch().is_dead(f"{machine} {pid} {float(start) - 60}", 0)
 
-    def test_a_process_elsewhere_lives_while_its_lease_is_renewed(self) -> None:
+    def test_a_process_elsewhere_is_dead_once_its_lease_expires(self) -> None:
         now = 0.0
         watch = LeaseWatch(lambda: now)
         for lease in range(5):
@@ -45,7 +45,7 @@ class TestLiveness:
         assert watch.is_dead("elsewhere 7 1", 4)
         assert not watch.is_dead("elsewhere 7 1", 5)
 
-    def test_a_process_that_hangs_is_taken_for_dead_here_too(self) -> None:
+    def test_a_process_of_this_machine_that_hangs_is_dead_once_its_lease_expires(self) -> None:
         now = 0.0
         watch = LeaseWatch(lambda: now)
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -55,12 +55,12 @@ class TestLiveness:
             now += LEASE_SECONDS + 1
             assert watch.is_dead(leases._process_name(process.pid), 3)
             assert not watch.is_dead(leases._process_name(process.pid), 4)
-            assert not watch.is_dead(leases.this_process(), 3)  # nobody is dead to himself
+            assert not watch.is_dead(leases.this_process(), 3)  # a process is never dead to itself
         finally:
             process.kill()
             process.wait()
 
-    def test_what_a_dead_machine_had_is_taken_up_after_its_lease(
+    def test_the_trials_of_a_dead_machine_are_recovered_once_its_lease_expires(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as elsewhere:
@@ -89,7 +89,7 @@ class TestLiveness:
         assert there.report(number, 1, 0.5) == "reassigned"
         assert not there.runs.complete(planned, 0.5)
 
-    def test_starts_sign_in_and_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_lease_shows_which_other_processes_work_and_search(self, monkeypatch: pytest.MonkeyPatch) -> None:
         notes = Notes()
         first = Lease(notes)
         monkeypatch.setattr(leases, "this_process", lambda: "elsewhere 7 1")

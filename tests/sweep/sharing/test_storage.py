@@ -1,4 +1,4 @@
-"""A journal that was damaged is mended or refused in a sentence, and what is appended to it never makes it worse."""
+"""A damaged journal is repaired or refused, and nothing that is appended makes it worse."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+from filelock import FileLock, Timeout
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
@@ -20,6 +21,7 @@ from gru_bench.sweep.search import Search, read_trials
 from gru_bench.sweep.sharing import storage as storage_module
 from gru_bench.sweep.sharing.storage import lock_for, open_storage, wrapped_errors
 from gru_bench.sweep.spec import StudySpec, load_study
+from tests.support.commands import mentions
 from tests.support.searches import search_in
 
 STUDY = """
@@ -63,19 +65,18 @@ def append(spec: StudySpec) -> None:
 
 
 @pytest.mark.parametrize("line", [*(line + b"\n" for line in NO_ENTRIES), b'{"op_code": 4, "wor', bytes(300)])
-def test_a_last_line_that_is_no_entry_is_cut_kept_and_told(spec: StudySpec, journal: Path, line: bytes) -> None:
+def test_removes_and_saves_an_incomplete_last_line(spec: StudySpec, journal: Path, line: bytes) -> None:
     whole, before, said = journal.read_bytes(), values(spec), list[str]()
     journal.write_bytes(whole + line)
     open_storage(None, say=said.append)
-    assert said == [f"the last line of optuna.journal ({whole.count(bytes([10])) + 1}) was incomplete, as after a "
-                    "kill or a power cut: it is removed, and saved in optuna.journal.cut"]
+    mentions(*said, "optuna.journal", f"({whole.count(bytes([10])) + 1})", "optuna.journal.cut")
     assert journal.read_bytes() == whole
     assert Path("optuna.journal.cut").read_bytes() == line.rstrip(b"\n") + b"\n"
     append(spec)
     assert values(spec) == before
 
 
-def test_a_whole_last_line_that_has_lost_its_end_is_kept(spec: StudySpec, journal: Path) -> None:
+def test_a_complete_last_line_without_its_line_break_is_kept(spec: StudySpec, journal: Path) -> None:
     before = values(spec)
     journal.write_bytes(journal.read_bytes()[:-1])
     append(spec)
@@ -83,7 +84,7 @@ def test_a_whole_last_line_that_has_lost_its_end_is_kept(spec: StudySpec, journa
     assert not Path("optuna.journal.cut").exists()
 
 
-def test_a_long_last_line_is_found(journal: Path) -> None:
+def test_an_incomplete_last_line_of_many_bytes_is_removed(journal: Path) -> None:
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"op_code": 2, "worker_id": "' + b"x" * 200_000)
     open_storage(None)
@@ -93,7 +94,7 @@ def test_a_long_last_line_is_found(journal: Path) -> None:
 @pytest.mark.parametrize("line", [*NO_ENTRIES, b'{"op_code":77,"worker_id":"x"}', b'{"op_code":4,"worker_id":"x"}',
                                   b'{"op_code":6,"worker_id":"x","trial_id":99,"state":1,"values":[0.1]}',
                                   b'{"op_code":2,"worker_id":"x","study_id":3,"user_attr":{"a":1}}'])
-def test_damage_before_the_last_line_is_refused_and_left_as_it_is(
+def test_refuses_damage_before_the_last_line_and_leaves_the_file_as_it_is(
     spec: StudySpec, journal: Path, line: bytes
 ) -> None:
     lines = journal.read_bytes().split(b"\n")
@@ -101,46 +102,46 @@ def test_damage_before_the_last_line_is_refused_and_left_as_it_is(
     journal.write_bytes(b"\n".join(lines))
     damaged = journal.read_bytes()
     for _ in range(2):
-        with pytest.raises(RunError, match=r"each line of 'optuna\.journal' must be an entry of a .*, but line 7 is"):
+        with pytest.raises(RunError, match=r"'optuna\.journal'.*line 7"):
             append(spec)
     assert journal.read_bytes() == damaged
 
 
-def test_no_line_is_cut_where_there_is_damage_before_it(journal: Path) -> None:
+def test_removes_no_last_line_of_a_journal_that_is_damaged_before_it(journal: Path) -> None:
     lines = journal.read_bytes().split(b"\n")
     lines[3] = b"garbage"
     journal.write_bytes(b"\n".join([*lines[:-1], b"more garbage"]))
     damaged = journal.read_bytes()
-    with pytest.raises(RunError, match=r"line 4 is damaged \(it is not JSON\)"):
+    with pytest.raises(RunError, match=r"line 4.*not JSON"):
         open_storage(None)
     assert journal.read_bytes() == damaged
 
 
-def test_the_remedy_works_as_it_is_printed(spec: StudySpec, journal: Path) -> None:
+def test_a_journal_is_sound_again_once_the_named_line_and_all_after_it_are_removed(
+    spec: StudySpec, journal: Path
+) -> None:
     lines = journal.read_bytes().split(b"\n")
     lines[8] = b"garbage"
     Path("a b.journal").write_bytes(b"\n".join(lines))
-    with pytest.raises(RunError) as told:
+    with pytest.raises(RunError, match=r"'a b\.journal'.*line 9.*all after it.*8 are left"):
         open_storage("a b.journal")
-    assert "line 9 is damaged" in str(told.value)
-    assert "remove this line and all after it in an editor, so that 8 are left" in str(told.value)
     Path("a b.journal").write_bytes(b"\n".join(lines[:8]) + b"\n")
     Search(spec, "torch", open_storage("a b.journal"), "data")
 
 
-def test_damage_found_by_a_search_under_way_ends_its_writing(spec: StudySpec, journal: Path) -> None:
+def test_a_search_writes_no_more_once_it_has_found_damage(spec: StudySpec, journal: Path) -> None:
     search = Search(spec, "torch", open_storage(None), "data")
     with journal.open("ab") as file:
         file.write(b'{"op_code":77,"worker_id":"x"}\n')
     damaged = journal.read_bytes()
     for _ in range(2):
-        with pytest.raises(RunError, match="must be an entry of a search"):
+        with pytest.raises(RunError, match=r"'optuna\.journal'.*damaged"):
             search.ask()
     assert journal.read_bytes() == damaged
 
 
 @pytest.mark.parametrize("put", [None, b"", b'{"op_code":77,"worker_id":"x"}\n' * 900], ids=["gone", "cut", "another"])
-def test_a_journal_that_is_taken_away_under_a_search_is_told(
+def test_a_search_refuses_to_go_on_when_its_journal_is_removed_or_replaced(
     spec: StudySpec, journal: Path, put: bytes | None
 ) -> None:
     search = Search(spec, "torch", open_storage(None), "data")
@@ -149,27 +150,27 @@ def test_a_journal_that_is_taken_away_under_a_search_is_told(
         journal.with_name("new").write_bytes(put)
         journal.with_name("new").rename(journal)
     for ask in (search.ask, search.trials):
-        with pytest.raises(RunError, match=r"must stay in 'optuna\.journal' while a command works on it, but the"):
+        with pytest.raises(RunError, match=r"'optuna\.journal'.*removed or replaced"):
             ask()
     assert journal.exists() == (put is not None)
     assert put is None or journal.read_bytes() == put
 
 
-def test_what_is_no_file_is_told() -> None:
+def test_refuses_a_journal_that_is_a_folder_or_in_a_folder_that_does_not_exist() -> None:
     Path("optuna.journal").mkdir()
-    with pytest.raises(RunError, match=r"must be in a file, but 'optuna.journal' is not a file: move it away"):
+    with pytest.raises(RunError, match=r"'optuna\.journal' is not a file"):
         open_storage(None)
-    with pytest.raises(UsageError, match=r"--storage must name a file in a folder that exists, but got 'no/x.journal'"):
+    with pytest.raises(UsageError, match=r"--storage.*'no/x\.journal'"):
         open_storage("no/x.journal")
 
 
 def test_a_check_begins_no_search(spec: StudySpec) -> None:
-    with pytest.raises(RunError, match=r"must be in 'optuna.journal', but there is no such file: .* new search"):
+    with pytest.raises(RunError, match=r"'optuna\.journal'.*no such file.*--storage"):
         _check(spec, Console(quiet=True), None, None)
     assert not list(Path.cwd().glob("optuna*"))
 
 
-def test_a_search_is_read_where_nothing_can_be_written(
+def test_reads_a_search_in_a_folder_that_cannot_be_written(
     spec: StudySpec, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, said = values(spec), list[str]()
@@ -181,7 +182,7 @@ def test_a_search_is_read_where_nothing_can_be_written(
     found = read_trials(spec, "torch", opened)
     assert found is not None
     assert [(trial.state, dict(trial.settings)) for trial in found.trials] == before
-    assert said == ["the last line of optuna.journal is incomplete, as after a kill: it is ignored"]
+    mentions(*said, "optuna.journal", "incomplete", "ignored")
 
 
 def damaged(whole: bytes, rng: random.Random) -> bytes:
@@ -206,9 +207,9 @@ def damaged(whole: bytes, rng: random.Random) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-def test_whatever_is_damaged_is_mended_or_refused_and_never_made_worse(spec: StudySpec, journal: Path) -> None:
+def test_random_damage_is_repaired_or_refused_and_never_made_worse(spec: StudySpec, journal: Path) -> None:
     whole, rng, counts = journal.read_bytes(), random.Random(77), {"read": 0, "refused": 0}
-    for _ in range(80):
+    for _ in range(40):
         journal.write_bytes(before := damaged(whole, rng))
         try:
             values(spec)
@@ -222,10 +223,10 @@ def test_whatever_is_damaged_is_mended_or_refused_and_never_made_worse(spec: Stu
         with suppress(UsageError):  # a name or value of the study has become another
             append(spec)
         values(spec)
-    assert min(counts.values()) > 20
+    assert min(counts.values()) >= 10
 
 
-def test_a_torn_line_is_mended_by_whoever_appends_next(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_removed_by_whoever_appends_next(tmp_path: Path) -> None:
     search = search_in(tmp_path)
     search.ask()
     with (tmp_path / "optuna.journal").open("ab") as file:
@@ -234,20 +235,32 @@ def test_a_torn_line_is_mended_by_whoever_appends_next(tmp_path: Path) -> None:
     assert [trial.value for trial in search_in(tmp_path).trials()] == [0.5]
 
 
-def test_a_storage_that_goes_away_is_told_without_its_password() -> None:
+def test_an_error_of_a_database_is_shown_without_its_password() -> None:
     down = OperationalError("SELECT 1", {}, ConnectionError("connection refused"))
-    with (pytest.raises(RunError, match=r"'postgresql://me@host/studies' no longer does: .*refused") as told_as,
+    with (pytest.raises(RunError, match=r"'postgresql://me@host/studies'.*refused.*same command again") as raised,
           wrapped_errors("postgresql://me:secret@host/studies")):
         raise down
-    assert "run the same command again" in str(told_as.value)
-    assert "secret" not in str(told_as.value)
+    assert "secret" not in str(raised.value)
 
 
-def test_a_storage_that_cannot_be() -> None:
-    with pytest.raises(UsageError, match=r"must be a database URL such as .*, but got 'somewhere'"):
+def test_refuses_a_storage_of_an_unknown_kind() -> None:
+    with pytest.raises(UsageError, match=r"--storage.*'somewhere'"):
         open_storage("somewhere")
-    with pytest.raises(UsageError, match="must be a database URL"):
+    with pytest.raises(UsageError, match=r"--storage.*InMemoryStorage"):
         lock_for(optuna.storages.InMemoryStorage(), "study")
+
+
+def test_a_search_on_sqlite_keeps_others_out_while_it_asks(spec: StudySpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = Search(spec, "torch", open_storage("sqlite:///optuna.db"), "data")
+    real = search.study.ask
+
+    def ask(*arguments: Any) -> optuna.trial.Trial:
+        with pytest.raises(Timeout):
+            FileLock("optuna.db.step.lock", timeout=0).acquire()
+        return real(*arguments)
+
+    monkeypatch.setattr(search.study, "ask", ask)
+    assert search.ask() is not None
 
 
 class TestWindows:
@@ -263,11 +276,11 @@ class TestWindows:
         monkeypatch.setattr(storage_module, "WINDOWS", True)
         monkeypatch.setattr(platforms, "HELD_SECONDS", 0.1)
 
-    def test_a_search_needs_no_symbolic_link(self, spec: StudySpec, journal: Path) -> None:
+    def test_a_journal_needs_no_symbolic_link(self, spec: StudySpec, journal: Path) -> None:
         assert [state for state, _ in values(spec)] == ["complete", "complete", "running"]
 
     @pytest.mark.parametrize(("refusals", "left"), [(2, False), (1_000, True)])
-    def test_a_lock_that_is_held_open_ends_no_sweep(
+    def test_a_write_succeeds_while_another_program_has_the_lock_file_open(
         self, refusals: int, left: bool, spec: StudySpec, journal: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real, lock = os.rename, Path("optuna.journal.lock")
@@ -285,7 +298,7 @@ class TestWindows:
         assert lock.exists() is left
         assert journal.read_bytes().count(b"once") == 1
 
-    def test_a_journal_that_is_held_open_is_appended_to_later(
+    def test_a_write_waits_while_another_program_has_the_journal_open(
         self, journal: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         refusals, real = 3, open

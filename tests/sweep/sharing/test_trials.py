@@ -38,7 +38,7 @@ class TestEither:
         trials, number = self.begin(search, planned)
         return trials, present(number)
 
-    def test_one_process_has_it(self, start: Start, planned: bool) -> None:
+    def test_one_process_alone_has_a_trial_and_ends_it_once(self, start: Start, planned: bool) -> None:
         a, b = start(), start()
         trials, number = self.begun(a, planned)
         for other in (a, b):
@@ -50,7 +50,7 @@ class TestEither:
             assert self.begin(other, planned)[1] is None
         assert [trial.value for trial in trials.study.trials] == [0.5]
 
-    def test_it_is_tried_as_often_as_it_may_itself_be_the_cause(self, start: Start, planned: bool) -> None:
+    def test_a_trial_that_may_kill_its_process_is_tried_four_times(self, start: Start, planned: bool) -> None:
         search = start()
         for attempt in range(1, MOST_ATTEMPTS + 1):
             trials, number = self.begun(search, planned)
@@ -59,13 +59,13 @@ class TestEither:
             assert trials.give_up(number, "killed") == (attempt < MOST_ATTEMPTS)
         assert self.begin(search, planned)[1] is None
 
-    def test_an_interruption_is_no_attempt(self, start: Start, planned: bool) -> None:
+    def test_an_interruption_does_not_count_as_an_attempt(self, start: Start, planned: bool) -> None:
         search = start()
         for _ in range(MOST_ATTEMPTS + 2):
             trials, number = self.begun(search, planned)
             assert trials.give_up(number, "interrupted", fault=False)
 
-    def test_given_to_another_it_is_no_longer_the_firsts(self, start: Start, planned: bool) -> None:
+    def test_a_process_cannot_end_a_trial_that_was_given_to_another(self, start: Start, planned: bool) -> None:
         a, b = start(), start()
         first, number = self.begun(a, planned)
         second = b.runs if planned else b
@@ -78,7 +78,7 @@ class TestEither:
         assert second.complete(again, 0.7)
         assert ["run_id" in trial.user_attrs for trial in first.study.trials] == [False, False]
 
-    def test_what_failed_is_not_tried_again_by_those_that_had_begun(self, start: Start, planned: bool) -> None:
+    def test_later_starts_repeat_a_failed_trial_only_if_it_was_planned(self, start: Start, planned: bool) -> None:
         a, b = start(), start()
         trials, number = self.begun(a, planned)
         assert trials.fail(number, "not finite")
@@ -87,7 +87,7 @@ class TestEither:
         # Settings that fail do so again; planned runs are asked for by name, so a later start tries again.
         assert (self.begin(start(), planned)[1] is not None) == planned
 
-    def test_a_process_that_died_while_it_began_leaves_an_orphan(self, start: Start, planned: bool) -> None:
+    def test_a_trial_without_an_owner_is_an_orphan(self, start: Start, planned: bool) -> None:
         search = start()
         trials, number = self.begun(search, planned)
         trials.give_up(number, "interrupted", fault=False)
@@ -105,7 +105,7 @@ class TestPlanned:
         assert search.runs.complete(number, 0.5)
         return number
 
-    def test_a_particular_one_is_taken_of_several_that_wait(self, start: Start) -> None:
+    def test_takes_the_named_one_of_several_waiting_runs(self, start: Start) -> None:
         search = start()
         for key in ("a", "b", "c"):
             search.runs.give_up(present(search.runs.take(key)), "interrupted", fault=False)
@@ -116,12 +116,12 @@ class TestPlanned:
         search.runs.complete(number, 0.5)
         assert search.runs.unfinished(["a", "b", "c", "d"]) == ["a", "c", "d"]
 
-    def test_the_search_does_not_see_it(self, start: Start) -> None:
+    def test_a_search_does_not_count_planned_runs(self, start: Start) -> None:
         search = start()
         self.done(search)
         assert (search.counted, search.best(), search.trials()) == (0, None, [])
 
-    def test_it_is_reopened_if_its_run_was_deleted(self, start: Start) -> None:
+    def test_a_planned_run_is_queued_again_once_if_its_logged_run_was_deleted(self, start: Start) -> None:
         search = start()
         number = self.done(search)
         search.runs.reopen(KEY, "another")
@@ -132,7 +132,7 @@ class TestPlanned:
         assert search.runs.study.trials[again].user_attrs["retry_of"] == number
         assert (len(search.runs.study.trials), search.runs.latest()[KEY].run_id) == (2, "s")
 
-    def test_what_is_only_known_to_the_tracking_store_is_recorded_as_done(self, start: Start) -> None:
+    def test_a_run_that_only_the_tracking_store_knows_is_recorded_as_done(self, start: Start) -> None:
         search = start()
         search.runs.record_done(KEY, "r", 0.75)
         found = search.runs.latest()[KEY]
@@ -140,7 +140,7 @@ class TestPlanned:
         search.runs.record_done(KEY, "another", 0.5)
         assert search.runs.latest()[KEY] == found
 
-    def test_forgotten_it_is_free_and_unknown(self, start: Start) -> None:
+    def test_planned_runs_are_free_again_after_a_new_tracking_store(self, start: Start) -> None:
         search, other = start(), start()
         self.done(search)
         under_way = present(other.runs.take("another"))
@@ -151,7 +151,7 @@ class TestPlanned:
         search.runs.record_done(KEY, "s", 0.5)
         assert search.runs.latest()[KEY].run_id == "s"
 
-    def test_its_study_stands_beside_its_search(self, start: Start, tmp_path: Path) -> None:
+    def test_planned_runs_are_an_optuna_study_next_to_their_search(self, start: Start, tmp_path: Path) -> None:
         start()
         names = optuna.get_all_study_names(open_storage(str(tmp_path / "optuna.journal")))
         assert names == ["shared/torch", "shared/torch runs"]
