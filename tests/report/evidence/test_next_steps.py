@@ -1,4 +1,4 @@
-"""The commands that a report names do what it says they do: new confirm sets, fresh, with the settings kept."""
+"""The commands that a report recommends run new confirmation sets with fresh seeds and the same settings."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.next_steps import next_step_commands, remove_limit_commands
 from gru_bench.report.render import files, record
-from gru_bench.report.sections.comparisons import comparison_sentence
+from gru_bench.report.sections.comparisons import comparison_sentence, comparisons
+from gru_bench.report.sections.data import data
 from gru_bench.report.sections.summary import summary
 from gru_bench.sweep.console import start
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.tracking import LoggedStudy
+from tests.support.commands import mentions
 from tests.support.fake_store import (
     BEST,
     FakeStore,
@@ -38,24 +40,25 @@ from tests.support.fake_store import (
     with_data,
 )
 from tests.support.renderings import said, words_of
+from tests.support.sections import build_only
 from tests.support.values import present
 
 
 @pytest.fixture
 def inconclusive() -> Studies:
-    """Two studies close to one another, that more seeds would tell apart by the margin of 1.5 points."""
+    """Two studies whose difference more seeds would settle, at a margin of 1.5 points."""
     return one_each({"scratch": 0.0, "torch": 0.05})
 
 
 def sentence_of(evidence: Evidence, place: int = 0) -> str:
-    """Return all that is said of a pair."""
+    """Return the words on a pair."""
     return said(comparison_sentence(evidence, evidence.compared[place]))
 
 
 def sizes_in(evidence: Evidence, ending: str) -> list[float | None]:
-    """Return the numbers in what is said of all pairs whose keys end so."""
-    said = tuple(comparison_sentence(evidence, one) for one in evidence.compared)
-    return [number.value for number in numbers_in(said) if number.key.endswith(ending)]
+    """Return the numbers in the words on all pairs whose keys end so."""
+    sentences = tuple(comparison_sentence(evidence, one) for one in evidence.compared)
+    return [number.value for number in numbers_in(sentences) if number.key.endswith(ending)]
 
 
 def spec_of(command: str, monkeypatch: pytest.MonkeyPatch) -> StudySpec:
@@ -76,7 +79,7 @@ def spec_of(command: str, monkeypatch: pytest.MonkeyPatch) -> StudySpec:
     return spec
 
 
-def test_the_commands_make_new_confirm_sets_with_the_settings_kept(
+def test_the_commands_run_new_confirmation_sets_with_fresh_seeds_and_the_same_settings(
     inconclusive: Studies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, studies = inconclusive
@@ -94,14 +97,15 @@ def test_the_commands_make_new_confirm_sets_with_the_settings_kept(
         config = spec.config(spec.models[0], {}, 0)
         assert (config.training.lr, config.model.hidden_size, config.model.pooling, config.model.dropout) == (
             BEST["training.lr"], BEST["model.hidden_size"], BEST["model.pooling"], BEST["model.dropout"])
-    assert words_of(build(studies, store, margin=0.015), "comparisons").endswith("\n".join([*sweeps, last]))
+    report = build_only(studies, store, comparisons, margin=0.015)
+    assert words_of(report, "comparisons").endswith("\n".join([*sweeps, last]))
 
 
 def typed(study: LoggedStudy, command: str) -> LoggedStudy:
     return replace(study, run=replace(study.run, tags={**study.run.tags, "mlflow.source.name": command}))
 
 
-def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(
+def test_other_options_of_the_recorded_command_are_kept_and_passwords_are_not(
     inconclusive: Studies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, (one, two) = inconclusive
@@ -116,29 +120,31 @@ def test_what_was_typed_is_kept_but_for_what_the_new_set_needs(
 
 
 @pytest.mark.parametrize("command", ["", "train.py --study x", "run.py --study 'unclosed", "run.py --study '\x1b[31m'"])
-def test_no_command_is_named_that_is_not_known_to_work(inconclusive: Studies, command: str) -> None:
+def test_no_command_is_recommended_for_a_study_whose_own_command_is_unknown(
+    inconclusive: Studies, command: str
+) -> None:
     store, (one, two) = inconclusive
     evidence = collect([typed(one, command), two], store, 0.015)
     assert next_step_commands(evidence) == ()
-    assert "A new confirm set of" in sentence_of(evidence)
+    assert "new confirm set" in sentence_of(evidence)
 
 
-def test_a_second_new_set_gets_a_name_and_seeds_of_its_own(inconclusive: Studies) -> None:
+def test_a_second_new_set_has_another_name_and_other_seeds(inconclusive: Studies) -> None:
     store, (one, two) = inconclusive
     again = summarized(replace(two, run=replace(two.run, name="torch-confirm-2", study="torch-confirm-2")),
                        name="torch-confirm-2", search_seed=1)
     commands = next_step_commands(collect([one, again], store, 0.015))
     assert any("--study-name torch-confirm-3 --seed 3" in command for command in commands)
-    # Neither is one that another study has, although it is not written up here.
+    # Names of studies that are not in this report are taken too.
     commands = next_step_commands(collect([one, two], store, 0.015, ["torch-confirm-2"]))
     assert any("--study-name torch-confirm-3 --seed 2" in command for command in commands)
 
 
-def test_more_examples_are_named_where_no_number_of_seeds_would_do() -> None:
+def test_more_test_examples_are_proposed_if_no_number_of_seeds_is_enough() -> None:
     store, studies = three_models(test_set=TestSet.draw(500))
     evidence = collect(studies, store)
     assert evidence.compared[0].verdict.finding.value == "inconclusive"
-    assert "takes more test examples" in sentence_of(evidence)
+    assert "more test examples" in sentence_of(evidence)
     examples = present(sizes_in(evidence, "needed-examples")[0])
     assert examples > 500
     assert examples % 100 == 0
@@ -146,7 +152,7 @@ def test_more_examples_are_named_where_no_number_of_seeds_would_do() -> None:
 
 
 def one_study(bests: list[dict[str, Any]], **options: Any) -> Studies:
-    """A study of three models, tuned one by one."""
+    """Return a study of three models, each with its own best settings."""
     store = FakeStore()
     skills = dict(zip(("scratch", "torch", "bidirectional"), (0.0, 0.0, 0.4), strict=True))
     study = add_study(store, "all", skills, test_set=TestSet.draw(2000), **options)
@@ -160,7 +166,7 @@ def study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "all.toml").write_text('models = ["scratch", "torch", "bidirectional"]\n', encoding="utf-8")
 
 
-def test_models_of_one_study_with_settings_of_their_own_get_a_set_each(
+def test_models_of_one_study_with_different_settings_get_a_command_each(
     study_file: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, studies = one_study([{"training.lr": 0.001}, {"training.lr": 0.002, "model.layers": 2}, {}])
@@ -196,13 +202,10 @@ def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file: None, monkeyp
     command, _ = next_step_commands(evidence)
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "all-confirm-2", 10)
-    assert said(summary(evidence)[-1]) == (
-        "Where there are too few seeds for a verdict, train each model again on 10 fresh seeds. Do not count "
-        "the old runs with them."
-    )
+    mentions(said(summary(evidence)[-1]), "too few seeds for a verdict", "10 fresh seeds")
 
 
-def test_one_size_serves_all_that_is_open() -> None:
+def test_all_new_sets_of_a_report_have_the_same_size() -> None:
     store, studies = one_each({"scratch": 0.0, "torch": 0.05, "bidirectional": 0.0})
     evidence = collect(studies, store, 0.015)
     sizes = sizes_in(evidence, "fresh-seeds")
@@ -213,14 +216,14 @@ def test_one_size_serves_all_that_is_open() -> None:
     assert all(f"--confirm {sizes[0]:g} " in command for command in sweeps)
 
 
-def test_the_new_sets_are_looked_for_where_the_old_ones_are(inconclusive: Studies) -> None:
+@pytest.mark.parametrize("where", ["--tracking-uri http://host:5000", "--tracking-uri=http://host:5000"])
+def test_the_report_command_reads_the_store_of_the_studies(inconclusive: Studies, where: str) -> None:
     store, studies = inconclusive
-    for where in ("--tracking-uri http://host:5000", "--tracking-uri=http://host:5000"):
-        told = [typed(study, f"run.py --study {study.run.name} {where}") for study in studies]
-        assert next_step_commands(collect(told, store, 0.015))[-1].endswith(where)
+    recorded = [typed(study, f"run.py --study {study.run.name} {where}") for study in studies]
+    assert next_step_commands(collect(recorded, store, 0.015))[-1].endswith(where)
 
 
-def test_the_report_command_is_one_that_can_be_typed(inconclusive: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_command_chooses_the_new_studies(inconclusive: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
     store, studies = inconclusive
     program, *words = shlex.split(next_step_commands(collect(studies, store, 0.015))[-1].removeprefix("gru-bench "))
     assert program == "report"
@@ -237,20 +240,20 @@ def test_the_report_command_is_one_that_can_be_typed(inconclusive: Studies, monk
     assert seen == [(None, ["torch-confirm-2", "scratch-confirm-2"])]
 
 
-@pytest.mark.usefixtures("undrawn")
-def test_a_new_set_beside_the_old_ones_leaves_their_report_verifiable(inconclusive: Studies, tmp_path: Path) -> None:
-    store, studies = inconclusive
+def test_a_report_can_still_be_verified_after_a_new_set_was_added(tmp_path: Path) -> None:
+    test_set = TestSet.draw(50)
+    store, studies = one_each({"scratch": 0.0, "torch": 0.05}, test_set=test_set, trials=5)
     report = build(studies, store, experiment="movie-reviews", margin=0.015, tracking_uri=store.uri,
                     known_studies=[study.run.name for study in studies])
     files.write(report, tmp_path)
-    add_study(store, "torch-confirm-2", {"torch": 0.05}, test_set=TestSet.draw(2000), search=False)
+    add_study(store, "torch-confirm-2", {"torch": 0.05}, test_set=test_set, search=False)
     assert verify.differences(tmp_path, record.read(tmp_path), store) == []
 
 
 def limited(
     study: LoggedStudy, limit: int = 100, available: int | None = None, command: str | None = None
 ) -> LoggedStudy:
-    """The same study, begun with data.limit, and the reviews that its data is known to hold."""
+    """Return the same study as if it had been run with data.limit on data that contains so many reviews."""
     runs = tuple(replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)
     study = with_data(replace(study, confirms=runs), train=limit * 8 // 10, validation=limit // 10,
                       test=limit // 10, available=available)
@@ -259,36 +262,32 @@ def limited(
 
 @pytest.fixture
 def short_of_reviews() -> Studies:
-    """Two studies that no number of seeds would tell apart on their 500 test reviews."""
+    """Two studies whose difference no number of seeds would settle on their 500 test reviews."""
     return one_each({"scratch": 0.0, "torch": 0.05}, test_set=TestSet.draw(500))
 
 
-@pytest.mark.parametrize(("available", "words", "gathers"), [
-    (None, "data.limit let 5,000 reviews into the study: remove it first, with --set data.limit=none under another "
-           "--study-name. Only where that is not enough, collect more labeled reviews", True),
-    (10_000, "data.limit let 5,000 of the 10,000 reviews into the study: remove it first, with --set data.limit=none "
-             "under another --study-name. About 1,000 will then be test reviews, which is not enough: collect", True),
-    (900_000, "About 90,000 will then be test reviews, which is enough.", False),
+@pytest.mark.parametrize(("available", "parts", "collects"), [
+    (None, ("let 5,000 reviews", "--set data.limit=none", "--study-name"), True),
+    (10_000, ("let 5,000 of the 10,000 reviews", "--set data.limit=none", "About 1,000 will", "not enough"), True),
+    (900_000, ("About 90,000 will", "is enough"), False),
 ])
-def test_a_limit_is_lifted_before_reviews_are_gathered(
-    short_of_reviews: Studies, available: int | None, words: str, gathers: bool
+def test_removing_the_limit_is_proposed_before_collecting_reviews(
+    short_of_reviews: Studies, available: int | None, parts: tuple[str, ...], collects: bool
 ) -> None:
     store, studies = short_of_reviews
     studies = [limited(study, 5000, available) for study in studies]
     evidence = collect(studies, store, 0.012)
     text = sentence_of(evidence)
-    assert words in text
-    assert ("collect" in text) == gathers
-    report = build(studies, store, margin=0.012)
+    mentions(text, *parts)
+    assert ("collect" in text) == collects
+    report = build_only(studies, store, comparisons, data, margin=0.012)
     held = {key: number.value for key, number in report.numbers().items() if key.endswith(".held-back")}
     assert set(held.values()) == ({available - 5000} if available else set())
-    assert "repeat the studies with the reviews that data.limit held back" in words_of(report, "comparisons")
-    for command in remove_limit_commands(evidence):
-        assert command in words_of(report, "comparisons")
+    mentions(words_of(report, "comparisons"), "held back", *remove_limit_commands(evidence))
 
 
 @pytest.mark.parametrize(("limit", "taken", "available"), [(None, 5000, None), (9000, 5000, None), (5000, 5000, 5000)])
-def test_a_limit_that_holds_nothing_back_is_none(
+def test_a_limit_that_holds_nothing_back_is_not_mentioned(
     short_of_reviews: Studies, limit: int | None, taken: int, available: int | None
 ) -> None:
     store, studies = short_of_reviews
@@ -297,11 +296,11 @@ def test_a_limit_that_holds_nothing_back_is_none(
         replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)) for study in studies]
     evidence = collect(studies, store, 0.012)
     assert "data.limit" not in sentence_of(evidence)
-    assert ". To get them, collect more labeled reviews" in sentence_of(evidence)
+    assert "collect more labeled reviews" in sentence_of(evidence)
     assert remove_limit_commands(evidence) == ()
 
 
-def test_the_commands_that_lift_a_limit_are_the_studies_own(
+def test_the_commands_that_remove_the_limit_are_the_recorded_ones_without_it(
     short_of_reviews: Studies, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "my study.toml").write_text('models = ["scratch"]\ntrials = 0\n[data]\nlimit = 5000\n')
@@ -322,8 +321,10 @@ def test_the_commands_that_lift_a_limit_are_the_studies_own(
     assert {torch.confirm, scratch.confirm} == set(sizes_in(evidence, "needed-seeds"))
 
 
-def test_no_command_lifts_a_limit_that_is_not_known_to_work(short_of_reviews: Studies) -> None:
+def test_no_command_that_removes_the_limit_is_recommended_if_a_recorded_command_is_unknown(
+    short_of_reviews: Studies
+) -> None:
     store, (one, two) = short_of_reviews
     evidence = collect([limited(one, 5000, command="train.py --study x"), limited(two, 5000)], store, 0.012)
-    assert "remove it first, with --set data.limit=none" in sentence_of(evidence)
+    assert "--set data.limit=none" in sentence_of(evidence)
     assert remove_limit_commands(evidence) == ()

@@ -1,4 +1,4 @@
-"""What an unfinished study still lacks, and the command that goes on with it."""
+"""What an unfinished study still lacks, and the command that continues it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import pytest
 from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.progress import typed
-from tests.support.fake_store import FakeStore, add_study, three_models, under_way
+from tests.support.commands import mentions
+from tests.support.fake_store import FakeStore, TestSet, add_study, under_way
 from tests.support.renderings import all_said, column_of, figure_of, table_of, words_of
+from tests.support.sections import build_only
 from tests.support.values import present
+
+FEW = TestSet.draw(60)
 
 
 def has_window_losses(report: Report) -> bool:
@@ -19,47 +23,44 @@ def has_window_losses(report: Report) -> bool:
     return any(epoch % 1 for epoch in figure_of(report, "curves").values.column("epoch"))
 
 
-def test_an_unfinished_study_shows_what_there_is() -> None:
+def test_an_unfinished_study_shows_what_it_has_and_names_what_is_missing() -> None:
     store = FakeStore()
-    study = add_study(store, "torch", {"torch": 0.0}, finished=False)
+    study = add_study(store, "torch", {"torch": 0.0}, finished=False, test_set=FEW)
     report = build([study], store)
     assert len(column_of(report, "evaluation", "Model")) == 1
-    text = all_said(report.cautions)
-    assert "The study torch is not finished: this report shows what it has so far." in text
-    assert "Still missing from torch: the baselines, the summary of its data, the result of its search" in text
-    assert text.endswith("First continue torch by running its command again: python sweeps/run.py --study torch")
+    mentions(all_said(report.cautions), "torch is not finished",
+             "Still missing from torch: the baselines, the summary of its data, the result of its search",
+             ": python sweeps/run.py --study torch")
     assert "data" not in [section.name for section in report.sections]
     assert table_of(report, "evaluation").context == ()
     assert not has_window_losses(report)  # the iterations of an epoch are not known
 
 
-def test_an_unfinished_study_names_its_missing_seeds_and_parts_and_comes_first() -> None:
+def test_an_unfinished_study_is_to_be_continued_before_new_seeds_are_proposed() -> None:
     store = FakeStore()
     models = {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.1}
-    whole = add_study(store, "homework", models)
+    whole = add_study(store, "homework", models, test_set=FEW)
     kept = tuple(run for run in whole.confirms if run.model != "bidirectional" and (run.seed or 0) < 1003)
     begun = under_way(store, whole, models="scratch,torch,bidirectional",
                       contents="search,ablations,timings,diagnostics,recall")
     report = build([replace(begun, confirms=kept)], store)
     text = all_said(report.cautions)
-    assert "Scratch GRU: 2 of the 5 planned confirm seeds have no complete run yet." in text
-    assert "Bidirectional GRU has no complete confirm run and is left out." in text
-    assert ("Still missing from homework: the result of the search, the ablations, the timing benchmark, the "
-            "diagnostics, the recall task.") in text
-    assert "First continue homework by running its command again" in text
+    mentions(text, "Scratch GRU: 2 of the 5 planned confirm seeds", "Bidirectional GRU has no complete confirm run",
+             "Still missing from homework: the result of the search, the ablations, the timing benchmark, the "
+             "diagnostics, the recall task.", "First continue homework")
     assert len(table_of(report, "evaluation").context) == 2
     assert has_window_losses(report)
     assert report.numbers()["data-1.train"].value == present(whole.summary).data.train
-    # No new seeds are called for before the planned ones are there.
     assert "Next steps" not in words_of(report, "comparisons")
     assert "new confirm set" not in all_said(report.summary)
 
 
-def test_a_study_that_ended_without_some_seeds_is_gone_on_with_first() -> None:
-    store, (study, *_) = three_models(seeds=3)
+def test_a_study_that_ended_without_some_seeds_is_to_be_continued() -> None:
+    store = FakeStore()
+    study = add_study(store, "scratch", {"scratch": 0.0}, seeds=3, test_set=FEW)
     short = replace(study, confirms=study.confirms[:2])
-    assert "First continue scratch by running its command again" in all_said(build([short], store).cautions)
-    assert "again" not in all_said(build([study], store).cautions)
+    assert "First continue scratch" in all_said(build_only([short], store).cautions)
+    assert "continue" not in all_said(build_only([study], store).cautions)
 
 
 @pytest.mark.parametrize(("recorded", "words"), [

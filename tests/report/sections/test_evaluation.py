@@ -144,8 +144,8 @@ def test_models_are_tested_against_a_baseline_whose_answers_were_kept() -> None:
         assert numbers[f"{shown.key}.p"].value == p
     assert present(p_B[0]) < 0.05 < present(p_B[1])
     text = all_said(section_of(report, "evaluation").summary)
-    assert re.search(r"Torch GRU \([\d.]+ %\) is better than the baseline .*\+[\d.]+ points \(95 % interval \+[\d.]+ to "
-                     r"\+[\d.]+\), p [=<] [\d.]+ after Holm", text)
+    assert re.search(r"Torch GRU \([\d.]+ %\) is better than the baseline .*\+[\d.]+ points \(95 % interval \+[\d.]+ "
+                     r"to \+[\d.]+\), p [=<] [\d.]+ after Holm", text)
     assert "Scratch GRU" in text.partition("is better than")[2]
     assert "not shown to be better or worse" in text
 
