@@ -13,29 +13,50 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.ray_cluster import ray_cluster
 from tests.support.servers import MlflowServer, mlflow_server, postgres
 
-# The same examples in each run: a test that fails once fails again. A busy machine fails none.
-hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
-hypothesis.settings.load_profile("same")
+# The same examples in each run: a test that fails once fails again. A busy machine fails none. With CI in the
+# environment there are more of them.
+hypothesis.settings.register_profile("local", derandomize=True, database=None, deadline=None, max_examples=15)
+hypothesis.settings.register_profile("ci", derandomize=True, database=None, deadline=None, max_examples=200)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+GROUPS = {
+    **dict.fromkeys(("kernels", "models", "train", "diagnose"), "training"),
+    **dict.fromkeys(("use", "tracking", "archive"), "stores"),
+    "report": "report", "sweep": "sweep", "teach": "teach", "end_to_end": "sweeps"}
+"""Folder below tests/ -> its group, in the order of their start. All tests of a group run in one process: what they
+share, such as the compiled kernel or a report, is made once."""
 
 
-LONGEST_FIRST = ("kernels/test_numbers.py", "kernels/test_machine.py", "report/test_verify.py",
-                 "render/test_formats.py", "report/test_command.py", "end_to_end/test_sweep.py",
-                 "end_to_end/test_homework.py", "kernels/test_fused.py", "use/test_api.py",
-                 "train/test_gpu_benchmark.py", "teach/test_students.py", "tracking/test_client.py",
-                 "use/test_files.py")
-"""Files that take longest. They begin first, so that at the end no worker is left alone with one of them. The kernel is
-the very first: while one worker compiles it, the other has files that do without."""
+def group_of(nodeid: str) -> str:
+    """Return the group of a test, by the first folder in its id; "others" for a folder without a group."""
+    folder = nodeid.partition("::")[0].removeprefix("tests/").rpartition("/")[0].partition("/")[0]
+    return GROUPS.get(folder, "others")
+
+
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Hands out tests group by group."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    return GroupScheduling(config, log)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes, but none for a single file or test, which would only wait for them to start."""
+    return 0 if all("::" in name or name.endswith(".py") for name in config.args) else 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    places = {path: min((place for name, place in order.items() if str(path).endswith(name)), default=len(order))
-              for path in {item.path for item in items}}
-    items.sort(key=lambda item: places[item.path])
+    order = [*dict.fromkeys(GROUPS.values()), "others"]
+    items.sort(key=lambda item: order.index(group_of(item.nodeid)))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,6 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--card", action="store_true", help="let tests see the graphics cards, for those that need one")
+    parser.addoption("--write-messages", action="store_true", help="write tests/messages.txt as the commands print now")
     parser.addoption("--kills", type=int, default=15, help="least kills of the chaos test")
     parser.addoption("--chaos-seed", type=int, default=1, help="random seed of the chaos test")
 

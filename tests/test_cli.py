@@ -258,7 +258,8 @@ def test_a_file_as_it_was_downloaded_needs_no_other_option(
 ) -> None:
     write(tmp_path / "imdb.csv", [(text, ("negative", "positive")[label]) for text, label in reviews(120)],
           ("review", "sentiment"))
-    quick = ["--epochs", "1", "--hidden-size", "4", "--set", "embedding.dimension=6", "--set", "training.threads=1"]
+    quick = ["--epochs", "1", "--hidden-size", "4", "--set", "embedding.dimension=6", "--set", "training.threads=1",
+             "--set", "model.backend=torch"]
     assert typed(train_command.app, "--data", "imdb.csv", "--positive", "negative", *quick) == 0
     said = capsys.readouterr().out
     assert said.count("note: the texts are in column 'review' and the labels are in column 'sentiment', by their "

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import gru_bench
 from tests.support.commands import ROOT
+from tests.support.sources import nodes
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"gru_bench", "tests"}
@@ -25,7 +26,7 @@ def imported(*folders: str) -> set[str]:
     """Return the packages that the modules of some folders import, without those of Python itself."""
     found = set()
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Import):
                 found |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:

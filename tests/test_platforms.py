@@ -14,6 +14,7 @@ import pytest
 
 from gru_bench import platforms
 from tests.support.commands import ROOT
+from tests.support.sources import nodes
 
 HERE = "platforms.py"
 ELSEWHERE = ("kernels", "teach")
@@ -24,16 +25,16 @@ UNIX_NAMES = {"os.fork", "os.kill", "os.killpg", "os.getuid", "os.geteuid", "os.
               "sys.platform", "platform.system", "multiprocessing.resource_tracker"}
 
 
-def modules() -> Iterator[tuple[str, ast.AST]]:
+def modules() -> Iterator[tuple[str, tuple[ast.AST, ...]]]:
     for path in sorted((ROOT / "gru_bench").rglob("*.py")):
         if path.name != HERE and path.relative_to(ROOT / "gru_bench").parts[0] not in ELSEWHERE:
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+            yield str(path.relative_to(ROOT)), nodes(path)
 
 
 def test_no_other_module_uses_what_some_systems_lack() -> None:
     found = []
     for name, tree in modules():
-        for node in ast.walk(tree):
+        for node in tree:
             if isinstance(node, ast.Import):
                 found += [(name, alias.name) for alias in node.names if alias.name in UNIX_MODULES]
             elif isinstance(node, ast.ImportFrom):
@@ -50,7 +51,7 @@ def test_files_are_moved_and_removed_in_one_place() -> None:
     """A virus scanner may hold any of them open."""
     found = []
     for name, tree in modules():
-        for node in ast.walk(tree):
+        for node in tree:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 method, count = node.func.attr, len(node.args)
                 of_a_path = (method == "replace" and count == 1 and ast.unparse(node.func.value) != "platforms"
@@ -64,7 +65,7 @@ def test_text_files_name_their_encoding() -> None:
     """Without a name, Windows writes cp1252."""
     found = []
     for name, tree in modules():
-        for node in ast.walk(tree):
+        for node in tree:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 method = node.func.attr
                 named = {word.arg for word in node.keywords}
