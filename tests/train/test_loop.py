@@ -79,6 +79,16 @@ class TestMetric:
         # What decides changes no loss.
         assert losses(result) == losses(whole)
 
+    @pytest.mark.parametrize(("metric", "expected"), [("accuracy", 1), ("log_loss", 2)])
+    def test_the_epoch_that_is_kept_is_the_best_by_the_metric_of_the_run(
+        self, metric: MetricName, expected: int, config: RunConfig, corpus: Corpus, vectors: Vectors,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        validated = iter([(0.5, 0.9, 0.5), (0.4, 0.8, 0.4), (0.6, 0.7, 0.6)])
+        monkeypatch.setattr(loop._Run, "_validate", lambda _: next(validated))
+        result = train(with_settings(config, {"training.metric": metric, "training.epochs": 3}), corpus, vectors)
+        assert result.best_epoch == expected
+
     def test_of_losses_the_lowest_is_best(self) -> None:
         epochs = [EpochRecord(n, 1.0, loss, accuracy, 1.0, 1.0, loss)
                   for n, (loss, accuracy) in enumerate([(0.5, 0.8), (0.4, 0.7), (0.4, 0.9)], start=1)]

@@ -151,3 +151,11 @@ def test_weights_and_rows_are_clipped_by_one_norm() -> None:
     # Without decay the first moment is the gradient.
     torch.testing.assert_close(optimizer.first[0], torch.tensor([[0.6, 0.0]]), rtol=1e-5, atol=0)
     torch.testing.assert_close(rows.grad, torch.tensor([[0.0, 0.8]]), rtol=1e-5, atol=0)
+
+
+def test_gradients_below_the_clipping_norm_stay_as_they_are() -> None:
+    model = nn.Linear(2, 1, bias=False)
+    optimizer = Optimizer(model, None, TrainingConfig(lr=1e-3, beta1=0.0, beta2=0.0, clip_norm=1.0))
+    model.weight.grad = torch.tensor([[0.3, 0.4]])
+    optimizer.step(torch.tensor([1]), torch.zeros(1, 2))
+    torch.testing.assert_close(optimizer.first[0], torch.tensor([[0.3, 0.4]]), rtol=1e-5, atol=0)
