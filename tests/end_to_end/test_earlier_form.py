@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import ROOT, completed
+from tests.support.commands import ROOT, completed, mentions
+from tests.support.sweeps import without_worker_processes
 
 EARLIER = ROOT / "tests" / "support" / "earlier_form"
 STUDY = """
@@ -40,32 +41,32 @@ def put(name: str) -> Path:
     return Path(name)
 
 
-@pytest.mark.parametrize(("store", "arguments", "said"), [
+@pytest.mark.parametrize(("store", "arguments", "parts"), [
     ("mlflow.db", ["gru_bench.report"],
-     ["must hold runs of this version", "was logged by an earlier one", "--tracking-uri and --storage"]),
-    ("mlflow.db", ["gru_bench.diagnose"], ["was logged by an earlier one"]),
+     ["an earlier one", "--tracking-uri", "--storage"]),
+    ("mlflow.db", ["gru_bench.diagnose"], ["an earlier one"]),
     ("mlflow.db", ["gru_bench.train", "--data", "{easy}", "--model", "scratch", "--hidden-size", "2",
-                   "--embedding", "random", "--epochs", "1"], ["was logged by an earlier one", "begin anew"]),
+                   "--embedding", "random", "--epochs", "1"], ["an earlier one", "begin anew"]),
     ("mlflow.db", ["gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
-     ["was logged by an earlier one", "begin anew"]),
+     ["an earlier one", "begin anew"]),
     ("optuna.journal", ["gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
-     ["'earlier' was stored by an earlier one", "--study-name NAME"]),
+     ["'earlier'", "an earlier one", "--study-name NAME"]),
     ("optuna.journal", ["gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}", "--check"],
-     ["'earlier' was stored by an earlier one"]),
+     ["'earlier'", "an earlier one"]),
     ("earlier.study", ["gru_bench.archive", "import", "earlier.study"],
-     ["must be of version 3, but is of version 1", "train the study again"]),
+     ["version 3", "version 1", "train the study again"]),
 ])
 def test_a_store_of_an_earlier_form_is_refused(
-    store: str, arguments: list[str], said: list[str], easy_csv: Path
+    store: str, arguments: list[str], parts: list[str], easy_csv: Path
 ) -> None:
     Path("earlier.toml").write_text(STUDY, encoding="utf-8")
     data = Path("small.csv")  # the experiment is called after it
     data.write_bytes(easy_csv.read_bytes())
     before = put(store).read_bytes()
     module, *words = (word.replace("{easy}", str(data)) for word in arguments)
-    done = completed(import_module(f"{module}.__main__").app, *words)
+    with without_worker_processes():
+        done = completed(import_module(f"{module}.__main__").app, *words)
     assert done.returncode in (1, 3), done.stdout + done.stderr
-    for expected in said:
-        assert expected in " ".join(done.stderr.split()), done.stdout + done.stderr
+    mentions(done.stderr, *parts)
     if store != "mlflow.db":
         assert Path(store).read_bytes() == before

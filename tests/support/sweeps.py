@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+
+import pytest
 
 from gru_bench.sweep.__main__ import app
+from gru_bench.sweep.workers.local import Failed, Finished, Job, Message, WasPruned, run_job
 from gru_bench.tracking import LoggedStudy, Store
 from tests.support.commands import ROOT, completed
 
@@ -19,6 +27,7 @@ confirm = 2
 dimension = 12
 [model]
 hidden_size = 8
+backend = "torch"
 [training]
 epochs = 2
 batch_size = 16
@@ -31,17 +40,85 @@ training.lr = { low = 1e-3, high = 1e-1, log = true }
 SCRIPT = str(ROOT / "sweeps" / "run.py")
 
 
-def sweep(directory: Path, csv: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """A sweep in this process. Its workers are processes of their own."""
-    (directory / "quick.toml").write_text(STUDY, encoding="utf-8")
-    return completed(app, "--study", "quick.toml", "--data", str(csv), *options, cwd=directory, program=SCRIPT)
+class ThreadPool:
+    """Does the jobs of a sweep one after another in a thread of this process, whose libraries are loaded."""
+
+    def __init__(self, workers: int, cards: Sequence[str] = ()) -> None:
+        """Take what `local.Pool` takes; there is one worker, whatever their number."""
+        self._job: Job | None = None
+        self._thread: Thread | None = None
+        self._messages: SimpleQueue[Message] = SimpleQueue()
+        self._answers: SimpleQueue[bool] = SimpleQueue()
+
+    def __enter__(self) -> ThreadPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is not None:
+            self._answers.put(False)  # a job under way ends at its next epoch
+            self._thread.join()
+
+    @property
+    def idle(self) -> bool:
+        return self._job is None
+
+    @property
+    def busy(self) -> bool:
+        return self._job is not None
+
+    def submit(self, job: Job) -> None:
+        def work() -> None:
+            try:
+                self._messages.put(run_job(job, self))
+            except Exception as error:
+                self._messages.put(Failed("worker", repr(error)))
+
+        self._job, self._thread = job, Thread(target=work)
+        self._thread.start()
+
+    def answer(self, job: Job, *, go_on: bool) -> None:
+        self._answers.put(go_on)
+
+    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
+        try:
+            message = self._messages.get(timeout=timeout)
+        except Empty:
+            return
+        assert self._job is not None
+        job = self._job
+        if isinstance(message, Finished | WasPruned | Failed):
+            self._job = None
+        yield job, message
+
+    def send(self, message: Any) -> None:
+        """Take a message of the job."""
+        self._messages.put(message)
+
+    def recv(self) -> bool:
+        """Return the answer that the job waits for."""
+        return self._answers.get()
 
 
-def started(directory: Path, csv: Path, *options: str, until: str) -> subprocess.Popen[str]:
+@contextmanager
+def without_worker_processes() -> Iterator[None]:
+    """Let the sweeps that are started inside this context train in a thread of this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gru_bench.sweep.workers.local.Pool", ThreadPool)
+        yield
+
+
+def sweep(directory: Path, data: Path, *options: str, study: str = STUDY) -> subprocess.CompletedProcess[str]:
+    """A sweep of the study `quick`, all of it in this process."""
+    (directory / "quick.toml").write_text(study, encoding="utf-8")
+    with without_worker_processes():
+        return completed(app, "--study", "quick.toml", "--data", str(data), *options, cwd=directory, program=SCRIPT)
+
+
+def started(directory: Path, data: Path, *options: str, until: str) -> subprocess.Popen[str]:
     """Start a sweep and return its process once it has printed a line that holds `until`."""
     (directory / "quick.toml").write_text(STUDY, encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, "--study", "quick.toml", "--data", str(csv), *options],
+        [sys.executable, SCRIPT, "--study", "quick.toml", "--data", str(data), *options],
         cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert any(until in line for line in process.stdout)
