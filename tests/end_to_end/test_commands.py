@@ -199,7 +199,7 @@ class TestTrain:
         mentions(done.stderr, "test")
 
     @pytest.mark.parametrize(("content", "parts"), [
-        ("2 3\ngood 1 2 3\nbad 1 nan 2\n", ["'bad'", "nan"]),
+        ("2 3\ngood 1 2 3\nbad 1 nan 2\n", ["'bad'", "NaN"]),
         ("2 3\ngood 1 2 3\nbad 1 2\n", ["vectors.txt", "line 3", "2"]),
     ])
     def test_refuses_damaged_vectors(self, content: str, parts: list[str], data: str) -> None:

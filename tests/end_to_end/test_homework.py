@@ -1,4 +1,4 @@
-"""The homework by one command, on small files in its own format: what is trained, logged and told."""
+"""The homework by one command, on small files in its own format: what is trained, logged and printed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from gru_bench.sweep.search import RUNS
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Store
-from tests.support.commands import ROOT, completed
+from tests.support.commands import ROOT, completed, mentions
+from tests.support.sweeps import without_worker_processes
 
 MODELS = ("scratch", "torch", "bidirectional")
-TRAIN, TEST = 70, 520
+TRAIN, TEST = 70, 510
 WORDS = [*(f"bad{i}" for i in range(8)), *(f"good{i}" for i in range(8)), *(f"word{i}" for i in range(30))]
 
 
@@ -50,8 +51,8 @@ def write_vectors(path: Path) -> None:
             file.write(word.encode() + b" " + struct.pack("300f", *generator.normal(0, 0.2, 300)) + b"\n")
 
 
-def study_file(directory: Path, *, whole: bool) -> None:
-    """Write the homework's study with little to remember, or as it would be without all that follows its runs."""
+def study_file(directory: Path, *, follow_ups: bool) -> None:
+    """Write the homework's study with a short recall task, or without all that follows its confirmation runs."""
     study = (ROOT / "sweeps" / "studies" / "homework.toml").read_text(encoding="utf-8")
     for usual, small in ({"steps = [5, 10, 20, 40, 80]": "steps = [2, 1]",
                           "seeds = 3\nsequences = 3000": "seeds = 2\nsequences = 100",
@@ -59,16 +60,17 @@ def study_file(directory: Path, *, whole: bool) -> None:
         assert study.count(usual) == 1
         study = study.replace(usual, small)
     runs, more, rest = study.partition("[timings]")
-    (directory / "homework.toml").write_text(runs + more + rest if whole else runs.replace("diagnostics = true", ""))
+    written = runs + more + rest if follow_ups else runs.replace("diagnostics = true", "")
+    (directory / "homework.toml").write_text(written, encoding="utf-8")
 
 
-def homework(directory: Path, *, whole: bool) -> str:
-    """Do what is missing of the homework and return what the command shows."""
-    study_file(directory, whole=whole)
-    ended = completed(
-        app, "--study", "homework.toml", "--data", "train.tar.gz", "--test-data", "test.tar.gz", "--embedding",
-        "vectors.bin.gz", "--epochs", "1", "--confirm", "2", "--set", "training.log_every=20", "--workers", "2",
-        cwd=directory)
+def homework(directory: Path, *, follow_ups: bool) -> str:
+    """Do what is missing of the homework and return what the command prints."""
+    study_file(directory, follow_ups=follow_ups)
+    with without_worker_processes():
+        ended = completed(
+            app, "--study", "homework.toml", "--data", "train.tar.gz", "--test-data", "test.tar.gz", "--embedding",
+            "vectors.bin.gz", "--epochs", "1", "--confirm", "2", "--set", "training.log_every=20", cwd=directory)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -93,11 +95,11 @@ class Done:
 
     directory: Path
     runs: LoggedStudy
-    """After its confirm runs, as a version has left it that knew no more."""
+    """After its confirmation runs, without follow-ups."""
     shown: str
-    """What the command has told of them."""
+    """What the command printed then."""
     study: LoggedStudy
-    """After the same command by the version of now."""
+    """After the same command with follow-ups."""
     shown_then: str
 
     @property
@@ -107,7 +109,7 @@ class Done:
 
     @property
     def summary(self) -> StudySummary:
-        """The study whole."""
+        """The summary of the complete study."""
         assert self.study.summary is not None
         return self.study.summary
 
@@ -119,22 +121,18 @@ def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Done
     write_reviews(directory / "train.tar.gz", TRAIN, 1)
     write_reviews(directory / "test.tar.gz", TEST, 2)
     write_vectors(directory / "vectors.bin.gz")
-    shown = homework(directory, whole=False)
+    shown = homework(directory, follow_ups=False)
     runs = only_study(directory)
     forget_runs(directory)
-    then = homework(directory, whole=True)
+    then = homework(directory, follow_ups=True)
     return Done(directory, runs, shown, only_study(directory), then)
 
 
-def test_a_quicker_way_is_told_first(done: Done) -> None:
-    assert "add --set model.backend=auto --study-name homework-quick" in done.shown
-    quick = load_study("homework", name="homework-quick", settings={"model.backend": "auto"})
-    assert {quick.config(model, {}, 0).model.backend for model in MODELS} == {"auto"}
-
-
-def test_the_protocol_is_the_homeworks() -> None:
+def test_the_study_follows_the_protocol_of_the_homework() -> None:
     spec = load_study("homework")
     assert (spec.protocol, spec.models, spec.trials, spec.confirm) == ("homework", list(MODELS), 0, 5)
+    quick = load_study("homework", name="homework-quick", settings={"model.backend": "auto"})
+    assert {quick.config(model, {}, 0).model.backend for model in MODELS} == {"auto"}
     for model in MODELS:
         config = spec.config(model, {}, 0)
         training = config.training
@@ -151,7 +149,11 @@ def test_the_protocol_is_the_homeworks() -> None:
         assert config.embedding.trainable is False
 
 
+@pytest.mark.slow
 class TestDone:
+    def test_the_console_names_a_quicker_way(self, done: Done) -> None:
+        mentions(done.shown, "--set model.backend=auto", "--study-name homework-quick")
+
     def test_each_model_is_trained_on_each_seed_and_scored_on_test(self, done: Done) -> None:
         study, summary = done.study, done.summary
         assert summary.protocol == "homework"
@@ -161,28 +163,28 @@ class TestDone:
         assert all(run.complete and "score/test_accuracy" in run.metrics for run in study.confirms)
         assert (summary.data.train, summary.data.validation) == (TRAIN, 0)
 
-    def test_sizes_are_the_homeworks(self, done: Done) -> None:
+    def test_models_have_the_sizes_of_the_homework(self, done: Done) -> None:
         for run in done.study.confirms:
             size = (run.metrics["size/parameter_tensors"], run.metrics["size/parameters"])
             assert size == ((10, 241_602) if run.model == "bidirectional" else (6, 120_802))
 
-    def test_whole_seeds_come_first_and_the_longest_run_of_each(self, done: Done) -> None:
+    def test_runs_begin_seed_by_seed_with_the_longest_model_first(self, done: Done) -> None:
         began = [(run.seed, run.model) for run in done.study.confirms]
         assert began == [(seed, model) for seed in (10_000, 10_001) for model in ("bidirectional", "torch", "scratch")]
 
-    def test_the_training_loss_by_window_is_logged_and_shown(self, done: Done) -> None:
+    def test_logs_and_prints_the_training_loss_of_each_window(self, done: Done) -> None:
         store = done.store
         windows = re.findall(r"(\w+ seed \d+): epoch (\d)  iteration (\d+)  [\d.]+ s  loss ([\d.]+)", done.shown)
         for run in done.study.confirms:
             window_losses = store.histories([run.run_id], ["loss/train_window"])[run.run_id]["loss/train_window"]
-            # 70 iterations: three whole windows of 20, the rest left out.
+            # 70 iterations: three windows of 20, the rest left out.
             assert [step for step, _ in window_losses] == [20, 40, 60]
             told = [(int(epoch), int(iteration), float(loss)) for label, epoch, iteration, loss in windows
                     if label == f"{run.model} seed {run.seed}"]
             assert [told_of[:2] for told_of in told] == [(1, step) for step, _ in window_losses]
             assert [loss for *_, loss in told] == pytest.approx([loss for _, loss in window_losses], abs=5e-5)
 
-    def test_the_console_tells_size_loss_time_and_test(self, done: Done) -> None:
+    def test_prints_the_size_loss_time_and_test_result_of_each_run(self, done: Done) -> None:
         store = done.store
         for run in done.study.confirms:
             lines = [line.partition(": ")[2] for line in done.shown.splitlines()
@@ -204,14 +206,14 @@ class TestDone:
             assert counts[0] + counts[3] == hits
         assert done.shown.count("confusion matrix") == 6
 
-    def test_reviews_without_a_known_word_are_counted_and_scored(self, done: Done) -> None:
+    def test_counts_and_scores_reviews_without_a_known_word(self, done: Done) -> None:
         study, summary = done.study, done.summary
         assert dict(summary.data.wordless) == {"train": 1, "validation": 0, "test": 1}
         test = done.store.predictions(study.confirms[0].run_id, "test")
         assert len(test) == TEST
         assert (test.tokens_N == 0).sum() == 1
 
-    def test_ablations_are_runs_of_their_own_scored_on_validation_alone(self, done: Done) -> None:
+    def test_ablations_are_separate_runs_scored_on_validation_reviews_alone(self, done: Done) -> None:
         study, summary = done.study, done.summary
         tuning = study.side("lr", "tuning")
         assert {float(run.params["training.lr"]) for run in tuning} == {1e-4, 3e-4, 1e-3, 3e-3}
@@ -229,7 +231,7 @@ class TestDone:
             assert (run.model, run.backend, run.params["data.validation_share"]) == ("bidirectional", "fused", "0.1")
             assert run.tags["gru_bench.data_fingerprint"] != summary.data.fingerprint
 
-    def test_the_sides_of_an_ablation_differ_in_what_it_names(self, done: Done) -> None:
+    def test_the_sides_of_an_ablation_differ_in_its_setting_alone(self, done: Done) -> None:
         study, summary = done.study, done.summary
         reached = {float(run.params["training.lr"]): run.metrics["score/val_accuracy"]
                    for run in study.side("lr", "tuning")}
@@ -248,14 +250,14 @@ class TestDone:
                 assert changed == set(ablation.other)
                 assert {key: one.params[key] for key in changed} == {k: str(v) for k, v in ablation.usual.items()}
 
-    def test_each_model_is_timed_alone_on_the_same_reviews(self, done: Done) -> None:
+    def test_times_each_model_and_backend_on_the_same_iterations(self, done: Done) -> None:
         timings = done.summary.timings
         assert [(timing.model, timing.backend) for timing in timings] == [
             ("scratch", "fused"), ("scratch", "reference"), ("torch", "torch"), ("bidirectional", "torch")]
         assert {(timing.iterations, timing.protocol_iterations) for timing in timings} == {(TRAIN, TRAIN)}
         assert all(timing.seconds > 0 for timing in timings)
 
-    def test_one_run_of_each_model_is_diagnosed(self, done: Done) -> None:
+    def test_diagnoses_one_run_of_each_model(self, done: Done) -> None:
         study = done.study
         text = done.store.text(study.run.run_id, "diagnostics.json")
         assert text is not None
@@ -263,7 +265,7 @@ class TestDone:
         trained = {(flow.model, flow.run_id) for flow in flows if flow.run_id}  # the RNN beside them is of no run
         assert trained == {(run.model, run.run_id) for run in study.confirms if run.seed == 10_000}
 
-    def test_an_rnn_and_a_gru_are_asked_what_they_remember(self, done: Done) -> None:
+    def test_an_rnn_and_a_gru_do_the_recall_task(self, done: Done) -> None:
         study = done.study
         text = done.store.text(study.run.run_id, "recall.json")
         assert text is not None
@@ -271,18 +273,19 @@ class TestDone:
         assert [(point.model, point.k, point.seeds) for point in points] == [
             (model, k, (0, 1)) for model in ("rnn", "scratch") for k in (1, 2)]
 
-    def test_typed_again_only_what_is_missing_is_done(self, done: Done) -> None:
+    def test_the_same_command_again_does_only_what_is_missing(self, done: Done) -> None:
         assert done.runs.ablations == ()
         assert {run.run_id for run in done.study.confirms} == {run.run_id for run in done.runs.confirms}
         assert "iteration" not in done.shown_then
         assert done.study.run.run_id == done.runs.run.run_id
 
 
-def test_ablations_that_a_start_did_without_are_there_again(done: Done, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_ablations_removed_from_a_study_file_and_added_again_are_not_trained_again(done: Done, tmp_path: Path) -> None:
     again = Path(shutil.copytree(done.directory, tmp_path / "again"))
-    homework(again, whole=False)
+    homework(again, follow_ups=False)
     assert only_study(again).ablations == ()
-    homework(again, whole=True)
+    homework(again, follow_ups=True)
     study = only_study(again)
     assert [(run.run_id, run.tags["gru_bench.ablation"]) for run in study.ablations] == [
         (run.run_id, run.tags["gru_bench.ablation"]) for run in done.study.ablations]
