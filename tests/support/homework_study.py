@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +11,13 @@ import numpy as np
 from gru_bench.config import RunConfig, flat, with_settings
 from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
+from gru_bench.report.document.section import Section
+from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.homework import published
 from gru_bench.results.runs import Ablation, Timing
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore, Studies, TestSet, add_study, logged, run_hash
+from tests.support.sections import build_only
 
 BACKENDS = {"scratch": "fused", "torch": "torch", "bidirectional": "torch"}
 TIMINGS = (
@@ -129,7 +132,7 @@ def homework(**options: Any) -> Studies:
     return store, store.by_experiment["movie-reviews"]
 
 
-def homework_report(**options: Any) -> Report:
-    """Return the report of one study of the protocol."""
+def homework_report(*contents: Callable[[Evidence], Section | None], **options: Any) -> Report:
+    """Return the report of one study of the protocol, with all sections or with these only."""
     store, studies = homework(**options)
-    return build(studies, store)
+    return build_only(studies, store, *contents) if contents else build(studies, store)

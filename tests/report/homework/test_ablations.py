@@ -1,4 +1,4 @@
-"""Ablations are paired differences on validation; tuning and lost runs are named."""
+"""Ablations are paired differences on validation; the report describes their tuning and names missing runs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ import pytest
 
 from gru_bench.evaluation import statistics
 from gru_bench.evaluation.statistics import Finding
-from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
-from gru_bench.report.homework.ablations import chance_first
-from tests.support.fake_store import correct
+from gru_bench.report.homework.ablations import ablations, chance_first
+from gru_bench.report.homework.protocol import protocol
+from gru_bench.tracking import LoggedStudy
+from tests.support.commands import mentions
+from tests.support.fake_store import FakeStore, correct
 from tests.support.homework_study import ABLATIONS, homework, homework_report
 from tests.support.renderings import Built, table_of, words_of
+from tests.support.sections import build_only
 from tests.support.values import present
+
+
+def words_on_ablations(store: FakeStore, study: LoggedStudy) -> str:
+    """Return the words of the section on ablations."""
+    return words_of(build_only([study], store, ablations), "ablations")
 
 
 def test_ablations_are_paired_differences_on_validation(made: Built) -> None:
@@ -34,97 +42,89 @@ def test_ablations_are_paired_differences_on_validation(made: Built) -> None:
                                         for run in study.side(ablation.name, side)}
         p.append(expected.p)
     assert [row[4].value for row in rows] == statistics.holm(p)
-    text = words_of(report, "ablations")
-    assert "The pooling “final” is better than the pooling “last” by more than 1.0 points: +" in text
-    assert ("The checkpoint with the best validation score and the checkpoint with the lowest training loss are "
-            "equivalent within 1.0") in text
-    assert "The learning rate 0.001 is better than the learning rate 0.0001" in text
+    mentions(words_of(report, "ablations"),
+             "pooling “final” is better than the pooling “last” by more than 1.0 points: +",
+             "equivalent within 1.0 points", "learning rate 0.001 is better than the learning rate 0.0001")
 
 
 def test_no_test_review_enters_an_ablation(made: Built) -> None:
     store, (study,), _ = made
     store.reads.clear()
-    build([study], store)
-    ablations = {run.run_id for run in study.ablations if run.side != "tuning"}
-    assert ablations <= set(store.reads)
-    assert not any((run, "test") in store.predicted for run in ablations)
+    build_only([study], store, ablations)
+    runs = {run.run_id for run in study.ablations if run.side != "tuning"}
+    assert runs <= set(store.reads)
+    assert not any((run, "test") in store.predicted for run in runs)
 
 
-def test_what_was_tried_before_a_tuned_ablation_is_said(made: Built) -> None:
+def test_the_values_tried_for_a_tuned_ablation_are_listed_with_their_accuracies(made: Built) -> None:
     _, (study,), report = made
-    said = words_of(report, "ablations")
-    assert ("How the learning rate was tuned. Validation accuracy of each value, with one run and one seed: "
-            "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %. The best, the learning rate 0.001, is compared with the "
-            "protocol above. Of the reviews that judge it here, 10.0 % were also used to choose it, which favors it."
-            ) in said
+    mentions(words_of(report, "ablations"), "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %.",
+             "The best, the learning rate 0.001", "10.0 % were also used to choose it")
     tried = study.side("lr", "tuning")
     assert [report.numbers()[f"of-homework.ablation.lr.tuning.{place}"].runs for place in (1, 2, 3)] == [
         (run.run_id,) for run in tried]
 
 
-def test_how_far_a_choice_is_judged_by_the_reviews_it_was_chosen_by_is_said() -> None:
+def test_the_report_says_how_many_reviews_both_chose_a_value_and_judge_it() -> None:
     store, (study,) = homework()
     (first, *_), (judge, *_) = study.side("lr", "tuning"), study.side("lr", "usual")
     kept = store.predicted[first.run_id, "validation"]
     store.predicted[first.run_id, "validation"] = store.predicted[judge.run_id, "validation"]
-    said = words_of(build([study], store), "ablations")
-    assert "Of the reviews that judge it here, 100.0 % were also used to choose it, which favors it." in said
+    assert "100.0 % were also used to choose it" in words_on_ablations(store, study)
     store.predicted[first.run_id, "validation"] = replace(kept, example_id_N=np.char.add("x", kept.example_id_N))
-    said = words_of(build([study], store), "ablations")
-    assert "Of the reviews that judge it here, 0.0 % were also used to choose it." in said
+    assert "here, 0.0 % were also used to choose it" in words_on_ablations(store, study)
     del store.predicted[first.run_id, "validation"]
-    assert "The reviews it was chosen on are not known" in words_of(build([study], store), "ablations")
+    mentions(words_on_ablations(store, study), "reviews it was chosen on are not known")
 
 
-def test_a_candidate_without_a_result_is_named() -> None:
-    store, (study,) = homework()
+def test_a_candidate_without_a_result_is_named(made: Built) -> None:
+    store, (study,), _ = made
     broken = tuple(replace(run, complete=run.params.get("training.lr") != "0.0003") for run in study.ablations)
-    said = words_of(build([replace(study, ablations=broken)], store), "ablations")
-    assert "0.0001: 70.0 %; 0.001: 74.0 %. No result from 0.0003. The best" in said
+    mentions(words_on_ablations(store, replace(study, ablations=broken)), "0.0001: 70.0 %; 0.001: 74.0 %.",
+             "No result from 0.0003")
 
 
-def test_a_candidate_whose_settings_cannot_be_read_is_named() -> None:
-    store, (study,) = homework()
+def test_a_candidate_whose_settings_cannot_be_read_is_named(made: Built) -> None:
+    store, (study,), _ = made
     first = study.side("lr", "tuning")[0]
     broken = tuple(replace(run, params={"training.lr": "?"}) if run is first else run for run in study.ablations)
-    said = words_of(build([replace(study, ablations=broken)], store), "ablations")
-    assert ("one seed: 0.0003: 72.0 %; 0.001: 74.0 %. No result from the run "
-            f"{first.run_id}, whose settings cannot be read.") in said
+    mentions(words_on_ablations(store, replace(study, ablations=broken)), ": 0.0003: 72.0 %; 0.001: 74.0 %.",
+             f"No result from the run {first.run_id}", "cannot be read")
 
 
-def test_candidates_that_read_alike_are_all_shown() -> None:
-    store, (study,) = homework()
+def test_candidates_that_round_to_the_same_value_are_all_shown(made: Built) -> None:
+    store, (study,), _ = made
     alike = {"0.0003": "0.0010004"}
     runs = tuple(replace(run, params={name: alike.get(value, value) for name, value in run.params.items()})
                  for run in study.ablations)
-    said = words_of(build([replace(study, ablations=runs)], store), "ablations")
-    assert "0.0001: 70.0 %; 0.001: 74.0 %; 0.001: 72.0 %. The best" in said
+    mentions(words_on_ablations(store, replace(study, ablations=runs)), "0.0001: 70.0 %; 0.001: 74.0 %; 0.001: 72.0 %.")
 
 
-def test_a_choice_that_costs_is_called_worse() -> None:
+def test_a_change_that_lowers_accuracy_is_called_worse() -> None:
     store, (study,) = homework(ablations=(replace(ABLATIONS[0], usual={"model.pooling": "final"},
                                                   other={"model.pooling": "last"}),))
     swap = {"usual": "other", "other": "usual"}
     study = replace(study, ablations=tuple(
         replace(run, tags={**run.tags, "gru_bench.side": swap[run.side]}) for run in study.ablations))
-    report = build([study], store)
+    report = build_only([study], store, ablations)
     (row,) = table_of(report, "of-homework-ablations").rows
     assert row[5] == "worse by more than the margin"
     assert row[3].value < 0
+    mentions(words_of(report, "ablations"),
+             "pooling “last” is worse than the pooling “final” by more than 1.0 points: −")
+
+
+def test_nothing_is_compared_if_the_tuning_found_nothing_better() -> None:
+    report = homework_report(ablations, ablations=(replace(ABLATIONS[2], other=ABLATIONS[2].usual),))
     words = words_of(report, "ablations")
-    assert "The pooling “last” is worse than the pooling “final” by more than 1.0 points: −" in words
-
-
-def test_an_ablation_whose_tuning_found_nothing_better_has_one_side() -> None:
-    said = words_of(homework_report(ablations=(replace(ABLATIONS[2], other=ABLATIONS[2].usual),)), "ablations")
-    assert "No value was better than the protocol’s own, so there is nothing to compare." in said
-    assert "complete run" not in said
+    mentions(words, "No value was better", "nothing to compare")
+    assert "complete run" not in words
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "from 1 seed"), (2, "from 2 seeds: an estimate only"),
                                               (3, "from 3 seeds (at least 5 are needed)")])
-def test_ablations_of_few_seeds_say_less(seeds: int, words: str) -> None:
-    report = homework_report(ablation_seeds=seeds)
+def test_an_ablation_with_fewer_than_five_seeds_has_no_verdict(seeds: int, words: str) -> None:
+    report = homework_report(ablations, ablation_seeds=seeds)
     row = table_of(report, "of-homework-ablations").rows[0]
     assert (row[3].low is None) == (seeds == 2)
     assert row[4].text == MISSING
@@ -138,15 +138,18 @@ def test_runs_of_ablations_are_counted_among_all_runs(made: Built) -> None:
     assert set(complete.runs) == {run.run_id for run in made.studies[0].ablations}
 
 
-def test_an_ablation_without_runs_or_with_lost_ones_is_said(made: Built) -> None:
+def test_an_ablation_without_complete_runs_on_one_side_has_no_answer(made: Built) -> None:
     store, (study,), _ = made
-    lost = list(study.side("lr", "other"))
-    kept = tuple(run for run in study.ablations if run not in lost)
-    text = words_of(build([replace(study, ablations=kept)], store), "ablations")
-    assert "same epochs? It cannot be answered: not every side has a complete run." in text
-    broken = tuple(replace(run, complete=False) if run is lost[0] else run for run in study.ablations)
-    text = words_of(build([replace(study, ablations=broken)], store), "ablations")
-    assert "epochs? Runs that did not complete and are left out: 1." in text
+    kept = tuple(run for run in study.ablations if run not in study.side("lr", "other"))
+    mentions(words_on_ablations(store, replace(study, ablations=kept)), "cannot be answered",
+             "not every side has a complete run")
+
+
+def test_runs_of_an_ablation_that_did_not_complete_are_left_out_and_counted(made: Built) -> None:
+    store, (study,), _ = made
+    lost = study.side("lr", "other")[0]
+    broken = tuple(replace(run, complete=False) if run is lost else run for run in study.ablations)
+    mentions(words_on_ablations(store, replace(study, ablations=broken)), "did not complete and are left out: 1.")
 
 
 def test_sides_scored_on_different_reviews_are_not_compared(made: Built) -> None:
@@ -155,29 +158,29 @@ def test_sides_scored_on_different_reviews_are_not_compared(made: Built) -> None
     for run in study.side("pooling", "other"):
         kept = other.predicted[run.run_id, "validation"]
         other.predicted[run.run_id, "validation"] = replace(kept, example_id_N=np.char.add(kept.example_id_N, "x"))
-    text = words_of(build([study], other), "ablations")
-    assert "The two sides were scored on different reviews and are not compared." in text
+    mentions(words_on_ablations(other, study), "different reviews", "not compared")
 
 
-def test_how_often_one_seed_each_would_name_another_winner() -> None:
+def test_the_chance_of_being_first_is_counted_over_all_draws_of_one_seed_each() -> None:
+    """The winners of the eight draws by hand, ties shared."""
     right = [np.array([5, 7]), np.array([6, 6]), np.array([4, 6])]
-    # The eight draws: first of each by hand, ties shared.
     assert chance_first(right) == pytest.approx([4 / 8, (2 + 2 / 2) / 8, (2 / 2) / 8])
-    report = homework_report(skills={"scratch": 0.0, "torch": 0.005, "bidirectional": 0.01})
+
+
+def test_the_report_says_how_often_one_seed_of_each_model_gives_another_winner() -> None:
+    report = homework_report(ablations, skills={"scratch": 0.0, "torch": 0.005, "bidirectional": 0.01})
     rows = table_of(report, "of-homework-one-seed").rows
     assert sum(row[3].value for row in rows) == pytest.approx(1)
     other = report.numbers()["of-homework.one-seed.other"]
     best = max(range(3), key=lambda place: rows[place][2].value)
     assert other.value == pytest.approx(1 - rows[best][3].value)
     assert present(other.value) > 0.05
-    assert f"In {other.text} % of them a model other than {rows[best][0]}" in words_of(report, "ablations")
+    mentions(words_of(report, "ablations"), f"In {other.text} %", f"other than {rows[best][0]}")
 
 
-def test_reviews_without_a_known_word_are_counted_and_scored(made: Built) -> None:
-    text = words_of(made.report, "ablations")
-    assert "Test reviews without a known word: 3. Each is read as one step of zeros" in text
-    assert "7 of the training reviews, 3 of the test reviews have no known word. Each" in words_of(
-        made.report, "protocol")
-    report = homework_report(empty=0, wordless={"train": 0, "test": 0})
-    assert "Reviews with no known word" not in words_of(report, "ablations")
-    assert "Every review has at least one word with a vector." in words_of(report, "protocol")
+def test_reviews_without_a_known_word_are_counted(made: Built) -> None:
+    mentions(words_of(made.report, "ablations"), "without a known word: 3.")
+    mentions(words_of(made.report, "protocol"), "7 of the training reviews, 3 of the test reviews have no known word")
+    report = homework_report(ablations, protocol, empty=0, wordless={"train": 0, "test": 0})
+    assert "known word" not in words_of(report, "ablations")
+    mentions(words_of(report, "protocol"), "Every review has at least one word with a vector")

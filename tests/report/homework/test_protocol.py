@@ -1,15 +1,20 @@
-"""The settings of the protocol are shown, and departures from it are named."""
+"""The report shows the settings of the protocol and lists those of the runs that differ from it."""
 
 from __future__ import annotations
 
 import pytest
 
-from gru_bench.report.build import build
 from gru_bench.report.homework import published
+from gru_bench.report.homework.discussion import discussion
+from gru_bench.report.homework.introduction import introduction
+from gru_bench.report.homework.protocol import protocol
 from gru_bench.report.homework.reproduction import NAMES
+from gru_bench.report.homework.theory import theory
+from tests.support.commands import mentions
 from tests.support.fake_store import with_data
 from tests.support.homework_study import homework, homework_report
 from tests.support.renderings import Built, said, table_of, words_of
+from tests.support.sections import build_only
 
 
 def test_the_training_table_holds_every_setting(made: Built) -> None:
@@ -26,52 +31,50 @@ def test_the_training_table_holds_every_setting(made: Built) -> None:
     assert not set(published.UNUSED.values()) & set(rows)
 
 
-def test_a_setting_that_the_protocol_does_not_use_is_shown_where_it_is_used() -> None:
-    report = homework_report(settings={"training.teachers": 2, "embedding.word_dropout": 0.1})
+def test_a_setting_that_the_protocol_does_not_use_is_shown_only_if_a_run_uses_it() -> None:
+    report = homework_report(protocol, settings={"training.teachers": 2, "embedding.word_dropout": 0.1})
     rows = {row[0]: row[1:] for row in table_of(report, "of-homework-training").rows}
     assert [cell.text for cell in rows["teachers (distillation)"]] == ["2"] * 3
     assert "dropout" not in rows
-    text = words_of(report, "protocol")
-    assert "Torch GRU, teachers (distillation): 2 (homework: 0)" in text
-    assert "Torch GRU, dropout of words: 0.1 (homework: 0)" in text
+    mentions(words_of(report, "protocol"), "Torch GRU, teachers (distillation): 2 (homework: 0)",
+             "Torch GRU, dropout of words: 0.1 (homework: 0)")
 
 
-def test_departures_from_the_protocol_are_named(made: Built) -> None:
+def test_settings_that_differ_from_the_protocol_are_listed_with_the_homeworks(made: Built) -> None:
     assert "depart" not in words_of(made.report, "protocol")
-    report = homework_report(settings={"training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before",
-                                       "training.optimizer": "adamw", "training.weight_decay": 0.01})
-    text = words_of(report, "protocol")
-    assert "These runs depart from the homework’s protocol as follows: " in text
-    assert "Scratch GRU, epochs: 1 (homework: 5)" in text
-    assert "Torch GRU, gradient clipping: 1 (homework: none)" in text
-    assert "Torch GRU, optimizer: adamw (homework: adam)" in text
-    assert "Torch GRU, weight decay: 0.01 (homework: 0)" in text
-    assert "reset gate: before the product (homework: after the product)" in text
-    assert "by its protocol (except for the departures listed below) on reviews" in words_of(report, "introduction")
-    assert "the reset gate was set to act before the product, which is another function" in words_of(report, "theory")
-    assert "by a protocol that departs from the homework’s" in said(report.summary[-1])
+    report = homework_report(introduction, theory, protocol, discussion, settings={
+        "training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before", "training.optimizer": "adamw",
+        "training.weight_decay": 0.01})
+    mentions(words_of(report, "protocol"), "depart from the homework’s protocol",
+             "Scratch GRU, epochs: 1 (homework: 5)", "Torch GRU, gradient clipping: 1 (homework: none)",
+             "Torch GRU, optimizer: adamw (homework: adam)", "Torch GRU, weight decay: 0.01 (homework: 0)",
+             "reset gate: before the product (homework: after the product)")
+    assert "departures" in words_of(report, "introduction")
+    assert "reset gate was set to act before the product" in words_of(report, "theory")
+    assert "departs from the homework" in said(report.summary[-1])
 
 
-@pytest.mark.parametrize(("embedding", "dimension", "said"), [
-    ("corpus", 300, "the word vectors are trained on the training reviews (homework: word2vec of a news corpus)"),
-    ("vectors.bin", 50, "a vector has 50 numbers (homework: 300)"),
+@pytest.mark.parametrize(("embedding", "dimension", "difference"), [
+    ("corpus", 300, "trained on the training reviews (homework: word2vec"),
+    ("vectors.bin", 50, "50 numbers (homework: 300)"),
 ])
-def test_other_vectors_are_a_departure(embedding: str, dimension: int, said: str) -> None:
+def test_word_vectors_that_differ_from_the_protocol_are_listed(
+    embedding: str, dimension: int, difference: str
+) -> None:
     store, (study,) = homework()
     study = with_data(study, embedding=embedding, embedding_dimension=dimension)
-    assert said in words_of(build([study], store), "protocol")
+    assert difference in words_of(build_only([study], store, protocol), "protocol")
 
 
 def test_files_are_named_without_their_folders() -> None:
     store, (study,) = homework(settings={"embedding.name": "/home/someone/vectors.bin"})
-    report = build([with_data(study, embedding="/home/someone/vectors.bin")], store)
-    assert "are “vectors.bin”" in words_of(report, "theory")
+    report = build_only([with_data(study, embedding="/home/someone/vectors.bin")], store, theory, protocol)
+    assert "“vectors.bin”" in words_of(report, "theory")
     rows = {row[0]: row[1:] for row in table_of(report, "of-homework-training").rows}
     assert rows["word vectors"] == ("vectors.bin",) * 3
 
 
-def test_vectors_that_were_scaled_say_so(made: Built) -> None:
+def test_the_factor_of_scaled_word_vectors_is_shown(made: Built) -> None:
     assert "multiplied" not in words_of(made.report, "theory")
-    text = words_of(homework_report(settings={"embedding.scale": 2.9}), "theory")
-    assert "are “vectors.bin”, 300 numbers each, all multiplied by 2.9 (the factor brings vectors" in text
-    assert "; 2.1 % of all tokens have none" in text
+    text = words_of(homework_report(theory, settings={"embedding.scale": 2.9}), "theory")
+    mentions(text, "300 numbers each", "multiplied by 2.9", "2.1 % of all tokens")

@@ -21,7 +21,7 @@ def test_what_was_published_is_marked_and_never_mixed_with_ours(made: Built) -> 
     }
 
 
-def test_published_rows_stand_apart(made: Built) -> None:
+def test_published_rows_are_separate_from_ours(made: Built) -> None:
     table = table_of(made.report, "of-homework-published")
     assert {number.method for number in numbers_in(table.context)} == {published.LABEL}
     assert published.LABEL not in {number.method for number in numbers_in(table.rows)}

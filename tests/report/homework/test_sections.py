@@ -1,34 +1,39 @@
-"""A study of the homework's protocol tells its story from its own numbers, with what was published apart."""
+"""The sections on a study of the homework's protocol, and on several or unfinished ones."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from gru_bench.report.build import build
-from tests.support.fake_store import FakeStore, under_way
+from gru_bench.report.homework.ablations import ablations
+from gru_bench.report.homework.discussion import discussion
+from gru_bench.report.homework.theory import theory
+from tests.support.commands import mentions
+from tests.support.fake_store import FakeStore, TestSet, under_way
 from tests.support.homework_study import add_homework, homework
 from tests.support.renderings import said, table_of, words_of
+from tests.support.sections import build_only
+
+FEW = TestSet.draw(100, ["books", "music"])
 
 
-def test_two_studies_of_the_protocol_are_told_apart() -> None:
+def test_two_studies_of_the_protocol_are_told_apart_by_their_names() -> None:
     store = FakeStore()
-    add_homework(store, name="first")
-    add_homework(store, name="second")
-    report = build(store.by_experiment["movie-reviews"], store)
-    assert [said(sentence)[:25] for sentence in report.summary[-2:]] == ["In the runs of first, by ",
-                                                                           "In the runs of second, by"]
-    assert "In the runs of first the reset gate acts after the product. In the runs of second" in words_of(
-        report, "theory")
-    assert table_of(report, "of-second-ablations").title == "Ablations of the protocol, second"
+    add_homework(store, name="first", test_set=FEW)
+    add_homework(store, name="second", test_set=FEW)
+    report = build_only(store.by_experiment["movie-reviews"], store, theory, ablations, discussion)
+    for name, sentence in zip(("first", "second"), report.summary[-2:], strict=True):
+        assert f"runs of {name}" in said(sentence)
+    mentions(words_of(report, "theory"), "runs of first", "runs of second")
+    assert table_of(report, "of-second-ablations").title.endswith(", second")
     assert {"of-first.ablation.lr.difference", "of-second.ablation.lr.difference"} <= set(report.numbers())
 
 
-def test_a_homework_under_way_tells_its_story_as_far_as_it_goes() -> None:
-    store, (whole,) = homework()
+def test_an_unfinished_study_of_the_protocol_has_all_sections_of_the_homework() -> None:
+    store, (whole,) = homework(test_set=FEW)
     begun = under_way(store, whole, protocol="homework", contents="ablations,timings")
     report = build([replace(begun, ablations=())], store)
     assert "5 seeds of each model" in words_of(report, "introduction")
-    assert "The whole study is not finished." in words_of(report, "run-times")
-    assert "There are no ablations." in words_of(report, "ablations")
-    assert "the claim that the bidirectional GRU is better" in words_of(report, "discussion")
-    assert "What do the networks add?" in words_of(report, "discussion")
+    assert "not finished" in words_of(report, "run-times")
+    assert "no ablations" in words_of(report, "ablations")
+    assert "the bidirectional GRU is better" in words_of(report, "discussion")
