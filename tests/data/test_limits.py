@@ -1,4 +1,4 @@
-"""Reading takes memory as the size of a file explains, and no more."""
+"""Reading a file takes no more memory than its size explains."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ ALL = Columns(category="kind", split="part")
 
 @pytest.mark.usefixtures("low")
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("a.csv.gz", b"text,label\n\"" + b"a" * 10**6, "the one that begins at line 2 has more"),
-    ("a.csv.gz", b"text,label\nb,1\n\"" + b"aaaaaaaaa\n" * 15_000, "the one that begins at line 3 has more"),
-    ("a.csv.gz", b"text,label\n" + b'"aaaaaa\n",' * 15_000, "the one that begins at line 2 has more"),
-    ("a.csv.gz", b"text," * 10**5, "the one that begins at line 1 has more"),
-    ("a.tsv.gz", b"text\tlabel\n" + b"a\t1\n" * 10**5, "must not unpack to more than"),
-    ("a.csv.gz", b"text,label\n" + b"\n" * 10**5, "must not unpack to more than"),
-    ("a.jsonl.gz", b'{"text": "' + b"a" * 10**6, "the one that begins at line 1 has more"),
-    ("a.jsonl.gz", b'{"text": "a", "label": 1}\n' * 10**5, "must not unpack to more than"),
-    ("a.jsonl.gz", b"\n" * 10**5, "must not unpack to more than"),
-    ("a.pkl.gz", bytes(10**7), "must not unpack to more than"),
+    ("a.csv.gz", b"text,label\n\"" + b"a" * 10**6, "100,000 characters.* line 2 "),
+    ("a.csv.gz", b"text,label\nb,1\n\"" + b"aaaaaaaaa\n" * 15_000, "100,000 characters.* line 3 "),
+    ("a.csv.gz", b"text,label\n" + b'"aaaaaa\n",' * 15_000, "100,000 characters.* line 2 "),
+    ("a.csv.gz", b"text," * 10**5, "100,000 characters.* line 1 "),
+    ("a.tsv.gz", b"text\tlabel\n" + b"a\t1\n" * 10**5, "more than 2 MB"),
+    ("a.csv.gz", b"text,label\n" + b"\n" * 10**5, "more than 2 MB"),
+    ("a.jsonl.gz", b'{"text": "' + b"a" * 10**6, "100,000 characters.* line 1 "),
+    ("a.jsonl.gz", b'{"text": "a", "label": 1}\n' * 10**5, "more than 2 MB"),
+    ("a.jsonl.gz", b"\n" * 10**5, "more than 2 MB"),
+    ("a.pkl.gz", bytes(10**7), "more than 2 MB"),
 ], ids=range(10))
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     path = write(tmp_path / name, content)
-    with pytest.raises(DataError, match=rf"{message}.*GRU_BENCH_LIMITS=10 in the environment allows ten times as much"):
+    with pytest.raises(DataError, match=rf"{message}.*GRU_BENCH_LIMITS=10"):
         read_rows(path, Columns())
 
 
@@ -57,11 +57,10 @@ def test_parquet_that_unpacks_to_more_is_refused(tmp_path: Path) -> None:
             read_rows(path, Columns())
 
     texts = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), ["x" * 50_000])
-    refused(r"must not unpack to more than", text=texts, label=[1] * 1000)
-    refused(r"must not unpack to more than", text=["x"] * 50_000, label=[1] * 50_000)
-    refused(r"must have rows of at most 100,000 characters, but one of rows 1 to 2 ", text=["x" * 10**6, "b"],
-            label=[0, 1])
-    refused(r"column 'label' of .* must hold single values, but it holds list<", text=["x"], label=[[1] * 1000])
+    refused("more than 2 MB", text=texts, label=[1] * 1000)
+    refused("more than 2 MB", text=["x"] * 50_000, label=[1] * 50_000)
+    refused(r"100,000 characters.* rows 1 to 2 ", text=["x" * 10**6, "b"], label=[0, 1])
+    refused(r"column 'label' .*list<", text=["x"], label=[[1] * 1000])
 
 
 def test_parquet_of_very_many_columns_or_groups_is_refused_before_arrow_follows_them(
@@ -73,38 +72,40 @@ def test_parquet_of_very_many_columns_or_groups_is_refused_before_arrow_follows_
         nested = pa.struct([("a", nested)])
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["a"], "label": [1], "x": pa.nulls(1, nested)}), path)
-    with pytest.raises(DataError, match=r"must have at most 50 columns and as many groups of rows, but it has"):
+    with pytest.raises(DataError, match=r"at most 50 columns"):
         read_rows(path, Columns())
     for groups, refused in ((50, False), (51, True)):
         pq.write_table(pa.table({"text": ["a"] * groups, "label": [1] * groups}), path, row_group_size=1)
         if refused:
-            with pytest.raises(DataError, match=r"must have at most 50 columns and as many groups"):
+            with pytest.raises(DataError, match=r"at most 50 .*groups"):
                 read_rows(path, Columns())
         else:
             assert len(read_rows(path, Columns())) == groups
 
 
-def test_categories_are_counted_by_the_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_categories_is_that_of_the_longest_for_each_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "MEMORY", 2_000_000)
     path = tmp_path / "a.csv"
     rows = [f"t{n},1,k,train" for n in range(1000)]
     path.write_text("\n".join(["text,label,kind,part", *rows, f"t,1,{'k' * 5000},test"]), encoding="utf-8")
-    with pytest.raises(DataError, match="must not unpack to more than"):
+    with pytest.raises(DataError, match="more than 2 MB"):
         read_rows(path, ALL)
 
 
-def test_what_does_not_fit_into_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_that_do_not_fit_into_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise MemoryError
 
     path = write(tmp_path / "a.jsonl", b'{"text": "a", "label": 1}\n')
     with monkeypatch.context() as patch:
         patch.setattr("gru_bench.data.readers.json.loads", full)
-        with pytest.raises(DataError, match=r"a\.jsonl must fit into the memory of this machine, but it does not"):
+        with pytest.raises(DataError, match=r"a\.jsonl .*memory"):
             read_rows(path, Columns())
     monkeypatch.setattr("gru_bench.data.corpus._split", full)
     write(path, b'{"text": "a", "label": 1}\n{"text": "b", "label": 0}\n')
-    with pytest.raises(DataError, match=r"a\.jsonl must fit into the memory of this machine"):
+    with pytest.raises(DataError, match=r"a\.jsonl .*memory of"):
         load_corpus(DataConfig(name=str(path)))
 
 
@@ -115,7 +116,7 @@ def ordinary(count: int) -> list[tuple[str, int]]:
     return [(" ".join(generator.choices(words, k=155)), n % 2) for n in range(count)]
 
 
-def test_ten_million_ordinary_reviews_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_number_of_ordinary_reviews_is_within_the_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a file may take grows with its size: what holds for 300 reviews without 250 MB at first holds for any."""
     monkeypatch.setattr(limits, "MEMORY", 0)
     monkeypatch.setattr(limits, "GROWTH", 30)  # of the 100 that are allowed
@@ -137,11 +138,11 @@ def test_ten_million_ordinary_reviews_pass(tmp_path: Path, monkeypatch: pytest.M
 def test_the_limits_can_be_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ROW", 1000)
     path = write(tmp_path / "a.csv", b"text,label\n" + b"a" * 2000 + b",1\n")
-    with pytest.raises(DataError, match="rows of at most 1,000 characters"):
+    with pytest.raises(DataError, match="1,000 characters"):
         read_rows(path, Columns())
     monkeypatch.setenv("GRU_BENCH_LIMITS", "10")
     assert len(read_rows(path, Columns())) == 1
     for value in ("0", "x", "nan", "1e300", "-1"):
         monkeypatch.setenv("GRU_BENCH_LIMITS", value)
-        with pytest.raises(UsageError, match=rf"GRU_BENCH_LIMITS must be a number from 1 to .*, but got '{value}'"):
+        with pytest.raises(UsageError, match=rf"GRU_BENCH_LIMITS .*'{value}'"):
             read_rows(path, Columns())

@@ -1,12 +1,12 @@
-"""Pickles of reviews are read, and whatever could run code or take for ever is refused."""
+"""Pickles of reviews are read, and anything that could run code or take for ever is refused."""
 
 from __future__ import annotations
 
 import collections
-import gzip
 import io
 import os
 import pickle
+import pickletools
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,19 +22,13 @@ from gru_bench.data.readers import read_rows
 from gru_bench.errors import DataError
 from tests.support.files import gzipped, write
 
-PLAIN = "a pickle of reviews must hold only lists, dicts, texts and numbers"
-
-
 PAIR = [{"books": [["a", "fine", "read"], ["good"]], "films": [["bravo"]]}, {"books": [["dull"], []]},
         ["a", "bravo"]]
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("zipped", [True, False])
-def test_the_homework_pickle_becomes_rows(tmp_path: Path, protocol: int, zipped: bool) -> None:
-    path = tmp_path / ("a.tar.gz" if zipped else "a.pkl")
-    content = pickle.dumps(PAIR, protocol)
-    path.write_bytes(gzip.compress(content) if zipped else content)
+def test_the_pickle_of_the_homework_becomes_rows(tmp_path: Path, protocol: int) -> None:
+    path = write(tmp_path / ("a.pkl" if protocol % 2 else "a.tar.gz"), pickle.dumps(PAIR, protocol))
     rows = read_rows(path, Columns())
     assert rows.tokens_N == [["a", "fine", "read"], ["good"], ["bravo"], ["dull"], []]
     assert rows.text_N == ["a fine read", "good", "bravo", "dull", ""]
@@ -90,7 +84,7 @@ def test_a_call_or_a_class_is_refused_by_name_and_nothing_runs(tmp_path: Path, p
     for harmful, name in calls(tmp_path):
         content = pickle.dumps([{"books": [[harmful]]}, {}, []], protocol, fix_imports=False)
         path = gzipped(tmp_path / "a.tar.gz", content)
-        with pytest.raises(DataError, match=rf"a\.tar\.gz: {PLAIN}, but it names {name}.*do not trust this file"):
+        with pytest.raises(DataError, match=rf"a\.tar\.gz: .*{name}.*do not trust this file"):
             read_rows(path, Columns())
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]
 
@@ -105,53 +99,49 @@ def test_a_call_or_a_class_is_refused_by_name_and_nothing_runs(tmp_path: Path, p
 ])
 def test_hand_written_calls_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=rf"{PLAIN}, but it names \w+\.(system|eval), which"):
+    with pytest.raises(DataError, match=r"names \w+\.(system|eval)"):
         read_rows(gzipped(tmp_path / "a.pkl.gz", content), Columns())
     assert not (tmp_path / "ran").exists()
 
 
 def test_references_outside_the_pickle_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=rf"{PLAIN}, but it refers to an outside object: do"):
+    with pytest.raises(DataError, match="outside object: do not trust"):
         read_rows(gzipped(tmp_path / "a.pkl.gz", b"Psecret\n."), Columns())
-    with pytest.raises(DataError, match=r"must be a pickle of reviews, but it cannot be read as one"):
+    with pytest.raises(DataError, match=r"b\.pkl\.gz .*pickle of reviews"):
         read_rows(gzipped(tmp_path / "b.pkl.gz", b"\x80\x02\x82\x07."), Columns())
 
 
 @pytest.mark.parametrize("content", [b"no pickle at all", b"\x80\x02.", b"\x80\x63]", b"]a.", b"\x80\x02]q\x00"])
-def test_what_is_no_pickle_is_told(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
     path = gzipped(tmp_path / "a.pkl.gz", content)
-    with pytest.raises(DataError, match=r"must be a pickle of reviews, but it cannot be read|must be whole"):
+    with pytest.raises(DataError, match=r"a\.pkl\.gz .*(pickle of reviews|whole)"):
         read_rows(path, Columns())
 
 
-def test_a_tar_archive_is_told_apart(tmp_path: Path) -> None:
+def test_a_tar_archive_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     (tmp_path / "inside.pkl").write_bytes(pickle.dumps(PAIR))
     with tarfile.open(path, "w:gz") as archive:
         archive.add(tmp_path / "inside.pkl", "inside.pkl")
-    with pytest.raises(DataError, match=r"must be a gzipped pickle, but it is a tar archive: unpack it"):
+    with pytest.raises(DataError, match=r"a\.tar\.gz .*tar archive: unpack"):
         read_rows(path, Columns())
 
 
 @pytest.mark.parametrize(("content", "found"), [
-    ({}, r"it holds one dict"),
-    ([{}, {}], r"it holds one list of 2"),
-    ([[], {}, []], r"its positive half is a list"),
-    ([{}, "x", []], r"its negative half is a str"),
-    ([{"a": "words"}, {}, []], r"positive category 'a' maps to a str"),
-    ([{1: []}, {}, []], r"positive category 1 maps to a list"),
-    ([{"a": [["x"], "a text"]}, {}, []], r"review 2 of positive category 'a' is not a list of texts"),
-    ([{}, {"a": [["x", 3]]}, []], r"review 1 of negative category 'a' is not a list of texts"),
+    ({}, r"dict"), ([{}, {}], r"list of 2"), ([[], {}, []], r"positive half.*list"),
+    ([{}, "x", []], r"negative half.*str"), ([{"a": "words"}, {}, []], r"positive.*'a'.*str"),
+    ([{1: []}, {}, []], r"positive.* 1 .*list"), ([{"a": [["x"], "a text"]}, {}, []], r"review 2 of positive.*'a'"),
+    ([{}, {"a": [["x", 3]]}, []], r"review 1 of negative.*'a'"),
 ])
-def test_a_pickle_of_another_structure_is_told(tmp_path: Path, content: object, found: str) -> None:
+def test_a_pickle_of_another_structure_is_refused(tmp_path: Path, content: object, found: str) -> None:
     path = gzipped(tmp_path / "a.tar.gz", pickle.dumps(content, 2))
-    with pytest.raises(DataError, match=rf"must hold \[positive, negative, vocabulary\], .*, but {found}"):
+    with pytest.raises(DataError, match=rf"\[positive, negative, vocabulary\].*but.*{found}"):
         read_rows(path, Columns())
 
 
-def test_a_pickle_without_reviews_is_told(tmp_path: Path) -> None:
+def test_a_pickle_without_reviews_is_refused(tmp_path: Path) -> None:
     path = gzipped(tmp_path / "a.tar.gz", pickle.dumps([{"a": []}, {}, []], 2))
-    with pytest.raises(DataError, match=r"must hold reviews, but both of its halves are empty"):
+    with pytest.raises(DataError, match=r"a\.tar\.gz .*empty"):
         read_rows(path, Columns())
 
 
@@ -182,7 +172,7 @@ def test_an_instruction_that_could_take_for_ever_is_refused_before_it_is_followe
     tmp_path: Path, content: bytes, found: str
 ) -> None:
     path = write(tmp_path / "a.pkl", content)
-    with pytest.raises(DataError, match=rf"a\.pkl: {PLAIN}, but it holds {found}: do not trust this file") as refusal:
+    with pytest.raises(DataError, match=rf"a\.pkl: .*{found}: do not trust this file") as refusal:
         read_rows(path, Columns())
     assert len(str(refusal.value)) < 300
 
@@ -190,7 +180,7 @@ def test_an_instruction_that_could_take_for_ever_is_refused_before_it_is_followe
 def test_a_set_of_a_tuple_is_refused(tmp_path: Path) -> None:
     # ("a",) -> (("a",),) -> ...: each is handed to `set`, and the last is a key whose hash overflows the stack.
     content = b"\x80\x02c__builtin__\nset\nq\x00X\x01\0\0\0a\x85q\x01R0" + b"h\0h\x01\x85q\x01R0" * 1000 + b"}h\x01Ns."
-    with pytest.raises(DataError, match=rf"{PLAIN}, but it makes a set of a str: do not trust this file"):
+    with pytest.raises(DataError, match=r"a\.pkl: .*set of a str: do not trust this file"):
         read_rows(write(tmp_path / "a.pkl", content), Columns())
 
 
@@ -199,7 +189,7 @@ def test_a_set_of_a_tuple_is_refused(tmp_path: Path) -> None:
     b"\x80\x05\x96\x00\x00\x00\x00\x40\x00\x00\x00x.", b"\x80\x02X\xff\xff\xff\x7fx.", b"\x80\x02", b"]" * 1000,
 ], ids=range(7))
 def test_a_length_beyond_the_end_makes_no_room(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(DataError, match=r"cannot be read as one|must be whole gzip data"):
+    with pytest.raises(DataError, match=r"a\.pkl .*(cannot be read|whole)"):
         read_rows(write(tmp_path / "a.pkl", content), Columns())
 
 
@@ -211,7 +201,7 @@ def test_a_length_beyond_the_end_makes_no_room(tmp_path: Path, content: bytes) -
     b"\x80\x02](X\x01\0\0\0a" + b"2" * 999 + b"eq\x02c__builtin__\nset\nq\x03" + b"h\x03h\x02\x85R0" * 1000 + b".",
 ], ids=["lists", "sets", "set"])
 def test_more_instructions_than_memory_are_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(DataError, match=r"must not unpack to more than 2 MB"):
+    with pytest.raises(DataError, match=r"more than 2 MB"):
         read_rows(write(tmp_path / "a.pkl.gz", content), Columns())
 
 
@@ -220,26 +210,23 @@ def test_a_review_that_is_named_many_times_is_counted_each_time(tmp_path: Path) 
     review = ["a"] * 1000
     path = write(tmp_path / "a.pkl.gz", pickle.dumps([{"c": [review] * 2000}, {}, []], 2))
     assert path.stat().st_size < 1000
-    with pytest.raises(DataError, match=r"a\.pkl\.gz must not unpack to more than 2 MB \(250 MB, or 100 times its "
-                                        r"size\), but it does: .*GRU_BENCH_LIMITS=10"):
+    with pytest.raises(DataError, match=r"a\.pkl\.gz .*more than 2 MB.*GRU_BENCH_LIMITS=10"):
         read_rows(path, Columns())
     token = "b" * 1000
-    with pytest.raises(DataError, match=r"rows of at most 100,000 characters, but review 1 of positive category 'c' "):
+    with pytest.raises(DataError, match=r"100,000 characters.*review 1 of positive.*'c'"):
         read_rows(write(path, pickle.dumps([{"c": [[token] * 200]}, {}, []], 2)), Columns())
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_sets_and_small_numbers_are_no_danger(tmp_path: Path, protocol: int) -> None:
+def test_sets_and_small_numbers_are_read(tmp_path: Path, protocol: int) -> None:
     value = [{"c": [["a", "b"]]}, {"c": [["c"]]}, [{"a", "b"}, frozenset("ab"), 2**62, 0.5]]
     content = pickle.dumps(value, protocol, fix_imports=False)
     assert unpickled(content, Budget(write(tmp_path / "a.pkl", content))) == value
 
 
-def test_the_walk_costs_what_it_says(tmp_path: Path) -> None:
+def test_each_instruction_counts_64_bytes(tmp_path: Path) -> None:
     content = pickle.dumps([{"c": [["a", "b"]]}, {"c": [["c"]]}, []], 2)
     path = write(tmp_path / "a.pkl", content)
     budget = Budget(path)
     unpickled(content, budget)
-    import pickletools
-
     assert limits.MEMORY - budget.left == 64 * sum(1 for _ in pickletools.genops(content))

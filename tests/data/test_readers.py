@@ -1,4 +1,4 @@
-"""Files -> rows: every kind read alike, every kind of damage told in one sentence, no code run by a pickle."""
+"""Files -> rows: every kind is read alike, and every kind of damage is refused in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gru_bench.config import DataConfig, EmbeddingConfig
@@ -41,8 +41,6 @@ COLUMNS = Columns(category="kind")
 
 
 def write_csv(path: Path, rows: Iterable[Row] = ROWS, separator: str = ",", encoding: str = "utf-8") -> Path:
-    import csv
-
     with path.open("w", newline="", encoding=encoding) as file:
         writer = csv.writer(file, delimiter=separator)
         writer.writerow(["text", "label", "kind"])
@@ -57,9 +55,6 @@ def write_json_lines(path: Path, rows: Iterable[Row] = ROWS) -> Path:
 
 
 def write_parquet(path: Path, rows: Iterable[Row] = ROWS, **columns: Any) -> Path:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     text, label, kind = (list(column) for column in zip(*rows, strict=True))
     pq.write_table(pa.table({"text": text, "label": label, "kind": kind} | columns), path)
     return path
@@ -101,12 +96,11 @@ def test_a_label_of_any_type_may_be_one(tmp_path: Path, value: Any) -> None:
 
 @pytest.mark.parametrize(("value", "shown"), [
     (None, "None"), ("", "''"), (" \t", r"' \\t'"), ([1], r"\[1\]"), ({"a": 1}, r"\{'a': 1\}"), (float("nan"), "nan")])
-def test_what_is_no_label_is_shown_with_its_row(tmp_path: Path, value: Any, shown: str) -> None:
+def test_a_value_that_is_no_label_is_refused_with_its_row(tmp_path: Path, value: Any, shown: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": "good", "label": 1}) + "\n"
                     + json.dumps({"text": "bad", "label": value}) + "\n", encoding="utf-8")
-    with pytest.raises(DataError, match=rf"labels in column 'label' of .*a\.jsonl must be words, numbers, true or "
-                                        rf"false, but row 2 holds {shown}: fill them in, or remove these rows"):
+    with pytest.raises(DataError, match=rf"column 'label' .*a\.jsonl .*row 2 .*{shown}: "):
         read_rows(path, Columns())
 
 
@@ -114,8 +108,7 @@ def test_many_wrong_labels_are_counted_and_the_first_shown(tmp_path: Path) -> No
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(json.dumps({"text": "x", "label": [n] if n > 1 else n}) for n in range(10)),
                     encoding="utf-8")
-    with pytest.raises(DataError, match=r"but 8 rows \(3, 4, 5, 6, 7, \.\.\.\) hold \[2\], \[3\], \[4\], \[5\], "
-                                        r"\[6\], \.\.\."):
+    with pytest.raises(DataError, match=r" 8 rows \(3, 4, 5, 6, 7, \.\.\.\) .*\[2\], \[3\], .*\[6\], \.\.\."):
         read_rows(path, Columns())
 
 
@@ -124,17 +117,16 @@ def test_a_split_column_takes_the_usual_names(tmp_path: Path) -> None:
     path.write_text("text,label,part\na,1,Train\nb,0,dev\nc,1,TEST\nd,0,valid\n", encoding="utf-8")
     assert read_rows(path, Columns(split="part")).split_N == ["train", "validation", "test", "validation"]
     path.write_text("text,label,part\na,1,train\nb,0,holdout\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"column 'part' of .* must hold train, validation or test, but row 2 "
-                                        r"holds 'holdout': replace it"):
+    with pytest.raises(DataError, match=r"column 'part' .*train, validation or test.*row 2 .*'holdout'"):
         read_rows(path, Columns(split="part"))
 
 
 @pytest.mark.parametrize("write", [write_csv, write_json_lines, write_parquet])
 @pytest.mark.parametrize(("columns", "message"), [
-    (Columns(label="stars"), r"unknown label column 'stars': it must be one of kind, label, text\..*--label-column"),
-    (Columns(text="txt"), r"unknown text column 'txt'\. Did you mean 'text'\? .*--text-column"),
-    (Columns(category="k"), r"unknown category column 'k': .*--category-column"),
-    (Columns(split="part"), r"unknown split column 'part': .*--split-column"),
+    (Columns(label="stars"), r"'stars'.*kind, label, text.*--label-column"),
+    (Columns(text="txt"), r"'txt'.*'text'.*--text-column"),
+    (Columns(category="k"), r"'k'.*--category-column"),
+    (Columns(split="part"), r"'part'.*--split-column"),
 ])
 def test_an_unknown_column_lists_the_known(
     tmp_path: Path, write: Callable[[Path], Path], columns: Columns, message: str
@@ -146,17 +138,16 @@ def test_an_unknown_column_lists_the_known(
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("", r"must hold reviews, but it is empty \(0 bytes\)"),
-    ("text,label\n", r"must hold reviews, but it has no rows below its column names"),
-    ("\ntext,label\n", r"must begin with a line of column names, but its first line is empty"),
-    ("text,label\ngood,1\nbad\n", r"must have 2 values in each row, .* ends at line 3 has 1: quote texts that hold "
-                                  r"commas"),
-    ("text,label\nso, so,1\n", r"must have 2 values in each row, .* ends at line 2 has 3"),
-    ('text,label\n"open,1\nb,0\n', r"must be well-formed, but the row that ends at line 3 is not .*close each quote"),
-    ("text,label\ngood,1\n,0\n  ,1\n", r"must have a text in column 'text', but it is missing in 2 rows \(2, 3\)"),
-    ("text,label\ngood,1\n\nbad,\n", r"labels in column 'label' .* row 2 holds ''"),
+    ("", r"0 bytes"),
+    ("text,label\n", r"no rows"),
+    ("\ntext,label\n", r"column names.*first line"),
+    ("text,label\ngood,1\nbad\n", r" 2 values.* line 3 .* 1: quote"),
+    ("text,label\nso, so,1\n", r" 2 values.* line 2 .* 3"),
+    ('text,label\n"open,1\nb,0\n', r" line 3 .*quote"),
+    ("text,label\ngood,1\n,0\n  ,1\n", r"column 'text'.* 2 rows \(2, 3\)"),
+    ("text,label\ngood,1\n\nbad,\n", r"column 'label' .*row 2 .*''"),
 ])
-def test_a_damaged_csv_is_told(tmp_path: Path, content: str, message: str) -> None:
+def test_a_damaged_csv_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
@@ -164,64 +155,62 @@ def test_a_damaged_csv_is_told(tmp_path: Path, content: str, message: str) -> No
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("\n\n", r"must hold reviews, but it has only empty lines"),
-    ('{"text": "a", "label": 1}\n{"text": \n', r"one JSON object a line, but line 2 is not JSON"),
-    ("[" * 100_000, r"one JSON object a line, but line 1 is not JSON"),
-    ('{"text": "a", "label": 1}\n[1]\n', r"one JSON object a line, but line 2 is list"),
-    ('{"text": "a", "label": 1}\n{"label": 1}\n', r"must have a text in column 'text', but it is missing in row 2"),
-    ('{"text": "a", "label": 1}\n{"text": 7, "label": 1}\n', r"must hold texts, but row 2 holds 7: name"),
+    ("\n\n", r"empty lines"),
+    ('{"text": "a", "label": 1}\n{"text": \n', r"line 2 .*JSON"),
+    ("[" * 100_000, r"line 1 .*JSON"),
+    ('{"text": "a", "label": 1}\n[1]\n', r"JSON object.*line 2 .*list"),
+    ('{"text": "a", "label": 1}\n{"label": 1}\n', r"column 'text'.*row 2"),
+    ('{"text": "a", "label": 1}\n{"text": 7, "label": 1}\n', r"texts.*row 2 .* 7: "),
 ])
-def test_damaged_json_lines_are_told(tmp_path: Path, content: str, message: str) -> None:
+def test_damaged_json_lines_are_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         read_rows(path, Columns())
 
 
-def test_a_damaged_parquet_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet")
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"must be a Parquet file, but it is cut off or damaged"):
+    with pytest.raises(DataError, match=r"a\.parquet .*Parquet.*damaged"):
         read_rows(path, Columns())
 
 
-def test_text_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [("caf\u00e9", 1, "x")], encoding="latin1")
-    with pytest.raises(DataError, match=r"must be UTF-8 text, but byte 0xe9 is not: save it as UTF-8, or name its "
-                                        r"encoding, such as --encoding cp1252"):
+    with pytest.raises(DataError, match=r"a\.csv .*UTF-8.*0xe9.*--encoding cp1252"):
         read_rows(path, Columns())
 
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz", "a.tar.gz"])
-def test_gzip_that_is_cut_off_or_changed_is_told(tmp_path: Path, name: str) -> None:
+def test_gzip_that_is_cut_off_or_changed_is_refused(tmp_path: Path, name: str) -> None:
     whole = gzip.compress(pickle.dumps([{"x": [[str(n) for n in range(5000)]]}, {}, []], 2))
     path = tmp_path / name
     path.write_bytes(whole[:len(whole) // 2])
     if name == "a.tar.gz":
-        with pytest.raises(DataError, match=r"must be whole gzip data, but it is cut off or damaged"):
+        with pytest.raises(DataError, match=r"a\.tar\.gz .*gzip.*cut off"):
             read_rows(path, Columns())
         path.write_bytes(whole[:-6] + bytes(6))
-    with pytest.raises(DataError, match=r"must be whole gzip data|must be UTF-8|is not JSON"):
+    with pytest.raises(DataError, match=r"gzip|UTF-8|JSON"):
         read_rows(path, Columns())
 
 
 def test_a_path_that_is_no_file_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"must be a file, but .*none\.csv does not exist: check the path"):
+    with pytest.raises(UsageError, match=r"none\.csv .*path"):
         read_rows(tmp_path / "none.csv", Columns())
-    with pytest.raises(UsageError, match=r"must be a file, but .* is a folder"):
+    with pytest.raises(UsageError, match=r"is a folder"):
         read_rows(tmp_path, Columns())
     (tmp_path / "a.xlsx").write_text("x", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"a data file must be CSV \(\.csv\), .*, but got 'a\.xlsx'"):
+    with pytest.raises(UsageError, match=r"CSV \(\.csv\).*'a\.xlsx'"):
         read_rows(tmp_path / "a.xlsx", Columns())
 
 
-def test_the_ending_tells_the_kind() -> None:
+def test_the_ending_of_a_name_decides_the_kind_of_a_file() -> None:
     kinds = {"A.CSV": ".csv", "a.csv.gz": ".csv", "a.tsv": ".tsv", "a.jsonl.gz": ".jsonl", "a.ndjson": ".ndjson",
              "a.parquet": ".parquet", "a.tar.gz": "pickle", "a.pkl": "pickle", "a.pickle.gz": "pickle"}
     assert {name: kind_of(Path(name)) for name in kinds} == kinds
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip),
                           st.integers(0, 1), st.just("k")), min_size=1))
 def test_any_text_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:
@@ -241,7 +230,7 @@ ALL = Columns(category="kind", split="part")
     [{"x" * 10**6: 1}], [{"text": "a", "label": 1, "kind": "k", "part": "x" * 10**6}],
     [{"text": "a", "label": [[[1]]]}],
 ], ids=["label", "text", "keys", "key", "split", "nested"])
-def test_a_message_is_short_whatever_the_file_holds(tmp_path: Path, rows: list[dict[str, object]]) -> None:
+def test_a_message_about_huge_values_is_short(tmp_path: Path, rows: list[dict[str, object]]) -> None:
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
     with pytest.raises(GruBenchError) as refusal:
         read_rows(path, ALL if "part" in rows[0] else Columns())
@@ -251,21 +240,21 @@ def test_a_message_is_short_whatever_the_file_holds(tmp_path: Path, rows: list[d
 
 def test_many_columns_are_counted_and_the_nearest_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", b",".join(b"c%d" % n for n in range(500)) + b",texts\n")
-    with pytest.raises(UsageError, match=r"unknown text column 'txts'\. Did you mean 'texts'\? .* a\.csv has 461 more"):
+    with pytest.raises(UsageError, match=r"'txts'.*'texts'.* a\.csv .* 461 more"):
         read_rows(path, Columns(text="txts"))
 
 
-def test_objects_without_anything_lack_the_columns(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"the text column must be named by --text-column, .* It has no columns"):
+def test_json_objects_without_columns_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--text-column.*no columns"):
         read_rows(write(tmp_path / "a.jsonl", b"{}\n{}\n"), Columns())
 
 
-def test_names_from_a_file_steer_no_screen(tmp_path: Path) -> None:
+def test_control_characters_of_names_in_a_file_are_escaped(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", '"a\nb","\x1b]0;x","\u202ec",label\n'.encode())
-    with pytest.raises(UsageError, match=r"Its columns are 'a\\nb'; '\\x1b\]0;x'; '\\u202ec'; 'label'$"):
+    with pytest.raises(UsageError, match=r"'a\\nb'; '\\x1b\]0;x'; '\\u202ec'; 'label'$"):
         read_rows(path, Columns())
     path = write(tmp_path / "a.pkl", b"cos\x1b[2J\nsystem\n.")
-    with pytest.raises(DataError, match=r"names os\\x1b\[2J\.system, which"):
+    with pytest.raises(DataError, match=r"os\\x1b\[2J\.system"):
         read_rows(path, Columns())
 
 
@@ -296,12 +285,11 @@ def test_a_corpus_of_half_characters_can_be_written(tmp_path: Path) -> None:
     (pa.timestamp("s"), 2**53), (pa.timestamp("us"), 2**62), (pa.timestamp("us", "UTC"), 2**62),
     (pa.timestamp("us", "Nowhere/X"), 0), (pa.duration("s"), 2**53), (pa.date32(), 2**31 - 1), (pa.time64("us"), 2**62),
 ])
-def test_dates_and_times_beyond_those_of_python_are_told(tmp_path: Path, kind: pa.DataType, value: Any) -> None:
+def test_dates_and_times_beyond_those_of_python_are_refused(tmp_path: Path, kind: pa.DataType, value: Any) -> None:
     path = tmp_path / "a.parquet"
     written = pa.array(np.array([value], f"int{kind.bit_width}")).view(kind)
     pq.write_table(pa.table({"text": ["a"], "label": [1], "kind": written, "part": ["test"]}), path)
-    with pytest.raises(DataError, match=r"must hold values that Python can express, but one of rows 1 to 1 holds a "
-                                        r"\w+.* that it cannot \(.*\): remove or replace it"):
+    with pytest.raises(DataError, match=r"Python.*rows 1 to 1 "):
         read_rows(path, ALL)
 
 
@@ -312,19 +300,18 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path, name: str) -> None:
         pq.write_table(pa.table([["a"], ["b"], [1]], names=["text", "text", "label"]), path)
     else:
         path.write_text("text,text,label\na,b,1\n".replace(",", "," if name == "a.csv" else "\t"), encoding="utf-8")
-    with pytest.raises(DataError, match=rf"{name} must have one column 'text', but it has 2 of that name: rename"):
+    with pytest.raises(DataError, match=rf"{name} .*'text'.* 2 "):
         read_rows(path, Columns())
 
 
 @pytest.mark.parametrize(("name", "first", "message"), [
-    ("a.csv", "text;label", r"CSV file must be separated by commas, but .* looks separated by ';' \(its first line is "
-                            r"'text;label'\): save it again with commas"),
-    ("a.csv", "review;stars", r"looks separated by ';'"),
-    ("a.csv", "text\tlabel", r"looks separated by '\\t' .*: rename it to \.tsv"),
-    ("a.tsv", "text,label", r"TSV file must be separated by tabs, but .* separated by ',' .*: rename it to \.csv"),
-    ("a.csv", "text|label", r"looks separated by '\|' .*: save it again with commas"),
+    ("a.csv", "text;label", r"CSV.*commas.*';'.*'text;label'.*: save"),
+    ("a.csv", "review;stars", r"';'.*: save"),
+    ("a.csv", "text\tlabel", r"'\\t'.*: rename it to \.tsv"),
+    ("a.tsv", "text,label", r"TSV.*tabs.*','.*: rename it to \.csv"),
+    ("a.csv", "text|label", r"'\|'.*: save.*commas"),
 ])
-def test_another_separator_is_told(tmp_path: Path, name: str, first: str, message: str) -> None:
+def test_another_separator_is_refused(tmp_path: Path, name: str, first: str, message: str) -> None:
     path = tmp_path / name
     path.write_text(f"{first}\n", encoding="utf-8")
     with pytest.raises(DataError, match=message):
@@ -332,29 +319,25 @@ def test_another_separator_is_told(tmp_path: Path, name: str, first: str, messag
 
 
 @pytest.mark.parametrize(("name", "remedy"), [
-    ("a.xlsx", r"open it and save it as CSV \(UTF-8\)"), ("a.ods", "open it and save it as CSV"),
-    ("a.json", r"write one object on each line, and name it \.jsonl"), ("a.zip", "unpack it, and name the file inside"),
-    ("a.csv.xz", "unpack it, and name the file inside"),
-    ("a.txt", "convert it, or rename it if it already is one of these"),
-])
-def test_what_to_do_with_another_kind_of_file(tmp_path: Path, name: str, remedy: str) -> None:
+    ("a.xlsx", r"save it as CSV"), ("a.ods", "save it as CSV"), ("a.json", r"one object on each line.*\.jsonl"),
+    ("a.zip", "unpack"), ("a.csv.xz", "unpack"), ("a.txt", "convert")])
+def test_another_kind_of_file_is_refused_with_a_remedy(tmp_path: Path, name: str, remedy: str) -> None:
     path = write(tmp_path / name, b"x")
-    with pytest.raises(UsageError, match=rf"a data file must be CSV .*, but got '{name}': {remedy}"):
+    with pytest.raises(UsageError, match=rf"CSV .*'{name}': .*{remedy}"):
         load_corpus(DataConfig(name=str(path)))
 
 
-def test_a_spreadsheet_that_was_renamed_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.csv must be text, but it is a ZIP archive, as spreadsheet files"):
+def test_a_spreadsheet_that_was_renamed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.csv .*ZIP archive.*spreadsheet.*CSV"):
         read_rows(write(tmp_path / "a.csv", b"PK\x03\x04\x14\x00\x06\x00"), Columns())
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("https://example.org/a.csv", r"must be a file on this machine, but 'https://example\.org/a\.csv' is an address: "
-                                  r"download it first, and name the file"),
-    ("s3://bucket/a.parquet", "is an address"),
-    ("caf\udce9.csv", r"must be a path that can be written as UTF-8, but got 'caf\\udce9\.csv': rename the file"),
+    ("https://example.org/a.csv", r"'https://example\.org/a\.csv'.*address: download"),
+    ("s3://bucket/a.parquet", r"'s3://bucket/a\.parquet'.*address: download"),
+    ("caf\udce9.csv", r"UTF-8.*'caf\\udce9\.csv': rename"),
 ], ids=range(3))
-def test_what_is_no_path_is_a_usage_error(easy_csv: Path, name: str, message: str) -> None:
+def test_a_name_that_is_no_path_is_a_usage_error(easy_csv: Path, name: str, message: str) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv)))
     for load in (lambda: load_corpus(DataConfig(name=name)),
                  lambda: load_corpus(DataConfig(name=str(easy_csv), test_name=name)),
@@ -365,12 +348,10 @@ def test_what_is_no_path_is_a_usage_error(easy_csv: Path, name: str, message: st
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("~no-such-user/a.csv", r"^the data must be in a home folder that exists, but got '~no-such-user/a\.csv': check "
-                            r"the path"),
-    ("x" * 5000 + ".csv", r"^the data must be a name of at most 255 bytes, .*, but got 'x{99}\.\.\. "
-                          r"\(5,004 characters\): check the path"),
+    ("~no-such-user/a.csv", r"the data .*home folder.*'~no-such-user/a\.csv'"),
+    ("x" * 5000 + ".csv", r"the data .*255 bytes.*'x{99}\.\.\. \(5,004 characters\)"),
 ], ids=range(2))
-def test_what_no_file_can_be_called_is_a_usage_error(name: str, message: str) -> None:
+def test_a_name_that_no_file_can_have_is_a_usage_error(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         named_path(name, "the data")
 
@@ -423,9 +404,8 @@ def changed(content: bytes, changes: list[Change]) -> bytes:
     return content
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(SEEDS)), CHANGES, st.sampled_from(["", "inside", "outside"]))
-def test_a_changed_file_is_read_or_told_in_one_line(
+def test_a_randomly_changed_file_is_read_or_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory, name: str, changes: list[Change], zipped: str
 ) -> None:
     content = changed(SEEDS[name], changes)

@@ -1,4 +1,4 @@
-"""Sequences made to be remembered: what they hold, and what is refused."""
+"""Sequences whose label is a token k steps before the end: what they hold, and what is refused."""
 
 from __future__ import annotations
 
@@ -44,34 +44,30 @@ def test_every_option_changes_the_sequences_and_the_same_ones_do_not() -> None:
     ("recall: n=900 , k=3,seed=2", RecallTask(k=3, n=900, seed=2), "recall:k=3,n=900,seed=2"),
     ("recall:extra=0,vocabulary=20", RecallTask(extra=0, vocabulary=20), "recall:k=50,vocabulary=20,extra=0"),
 ])
-def test_names(name: str, task: RecallTask, canonical: str) -> None:
+def test_a_name_holds_the_options_and_has_a_canonical_form(name: str, task: RecallTask, canonical: str) -> None:
     assert parsed_task(name) == task
     assert task.name == canonical
     assert parsed_task(canonical) == task
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("recall:50", r"must look like recall:k=50,n=2000 and be among k \(50\), n \(5000\), .*, but got '50'"),
-    ("recall:j=5", r"must look like .*, but got 'j=5'"),
-    ("recall:k=", r"k of recall data must be a whole number of at least 1 and at most 100,000, but got '' in"),
-    ("recall:k=0", r"k of recall data must be a whole number of at least 1 and at most 100,000, but got '0'"),
-    ("recall:k=-3", r"k of recall data must be a whole number of at least 1 and at most 100,000, but got '-3'"),
-    ("recall:n=10", r"n of recall data must be a whole number of at least 100 and at most 10,000,000, but got '10'"),
-    ("recall:vocabulary=1", r"vocabulary of recall data must be a whole number of at least 2 and at most 1,000,000"),
-    ("recall:n=100000000000", r"n of recall data must be .* at most 10,000,000, but got '100000000000'"),
-    ("recall:seed=" + "9" * 150, r"seed of recall data must be .*, but got '9{99}\.\.\. \(150 characters\) in "),
-    ("recall:n=1000000,k=1000", r"at most 100,000,000 tokens, but 1,000,000 sequences of up to 1,011 may have"),
-    ("recall:k=2,k=3", r"must be given once, but k is given twice in 'recall:k=2,k=3'"),
-    ("recall:k=1,extra=0", r"twice as many possible .* k=1, extra=0 and vocabulary=10 give about 20 for n=5000"),
+    ("recall:50", r"recall:k=50,n=2000.*k \(50\), n \(5000\).*'50'"), ("recall:j=5", r"recall:k=50,n=2000.*'j=5'"),
+    ("recall:k=", r"k of recall.* 1 .* 100,000.*''"), ("recall:k=0", r"k of recall.* 1 .* 100,000.*'0'"),
+    ("recall:k=-3", r"k of recall.* 1 .* 100,000.*'-3'"), ("recall:n=10", r"n of recall.* 100 .* 10,000,000.*'10'"),
+    ("recall:vocabulary=1", r"vocabulary of recall.* 2 .* 1,000,000.*'1'"),
+    ("recall:n=100000000000", r"n of recall.* 10,000,000.*'100000000000'"),
+    ("recall:seed=" + "9" * 150, r"seed of recall.*'9{99}\.\.\. \(150 characters\)"),
+    ("recall:n=1000000,k=1000", r"100,000,000 tokens.* 1,000,000 .* 1,011 "), ("recall:k=2,k=3", r"once.*k.*twice"),
+    ("recall:k=1,extra=0", r"k=1, extra=0 and vocabulary=10 .* 20 .*n=5000"),
 ])
-def test_what_is_refused(name: str, message: str) -> None:
+def test_a_name_with_impossible_options_is_refused(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parsed_task(name)
     with pytest.raises(UsageError, match=message):
         load_corpus(DataConfig(name=name))
 
 
-def test_as_a_corpus() -> None:
+def test_a_corpus_of_a_task_has_a_fingerprint_of_its_options() -> None:
     corpus = load_corpus(DataConfig(name="recall:n=300,k=4"))
     assert corpus.name == "recall:k=4,n=300"
     assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 300
@@ -84,17 +80,16 @@ def test_as_a_corpus() -> None:
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"test_name": "other.csv"}, r"data.test_name must be left out for recall data"),
-    ({"category_column": "kind"}, r"data.category_column must be left out for recall data"),
-    ({"max_length": 60}, r"data.max_length must be at least 61, the tokens of .* recall:k=50, .*: "
-                         r"--set data.max_length=61"),
+    ({"test_name": "other.csv"}, r"data\.test_name .*recall.*'other\.csv'"),
+    ({"category_column": "kind"}, r"data\.category_column .*recall.*'kind'"),
+    ({"max_length": 60}, r"data\.max_length .* 61.*recall:k=50.* 60: --set data\.max_length=61"),
 ])
-def test_settings_that_do_not_fit(settings: dict[str, Any], message: str) -> None:
+def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_corpus(DataConfig(name="recall:k=50", **settings))
 
 
-def test_random_vectors_are_a_words_own() -> None:
+def test_a_random_vector_depends_on_its_word_and_the_seed_only() -> None:
     corpora = [load_corpus(DataConfig(name=f"recall:k=4,n=300,vocabulary={words}")) for words in (10, 12)]
     some, more = (load_vectors(EmbeddingConfig(name="random"), corpus) for corpus in corpora)
     assert (some.row_of_word >= 0).all()
@@ -106,8 +101,3 @@ def test_random_vectors_are_a_words_own() -> None:
     np.testing.assert_allclose(norms, 1, atol=0.25)  # of 300 normal draws; 1 / sqrt(600) = 0.04
     other = load_vectors(EmbeddingConfig(name="random", seed=1), corpora[0])
     assert not np.allclose(other.table_VE[1:], some.table_VE[1:])
-
-
-def test_vectors_trained_on_the_sequences_know_every_word() -> None:
-    corpus = load_corpus(DataConfig(name="recall:k=4,n=300"))
-    assert (load_vectors(EmbeddingConfig(dimension=8), corpus).row_of_word >= 0).all()

@@ -44,7 +44,7 @@ class TestVisible:
         monkeypatch.setattr(torch.cuda, "device_count", lambda: pytest.fail("torch is asked"))
         assert card.visible() == []
 
-    def test_a_torch_without_cards_has_none_whatever_the_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_torch_that_finds_no_card_has_none_despite_a_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
         assert card.visible() == []
@@ -112,7 +112,7 @@ class TestPlace:
 
 class TestPrepare:
     @pytest.mark.parametrize(("device", "chosen"), [("cuda:1", [1]), ("cuda", [])])
-    def test_a_card_computes_in_full_float32_and_counts_its_peak_memory_anew(
+    def test_a_card_computes_in_full_float32_and_its_peak_memory_is_reset(
         self, device: str, chosen: list[int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         done: list[tuple[str, object]] = []
@@ -145,7 +145,7 @@ class TestPrepare:
         monkeypatch.setattr(torch.version, "cuda", None if hip else "13.0")
         monkeypatch.setattr(card, "_driver", lambda: "580.1")
         recorded = card.properties(CARD)
-        assert recorded.pop("card_float32").startswith("cuDNN ")
+        assert "cuDNN" in recorded.pop("card_float32")
         assert recorded == {"card": "card 1", "card_driver": "580.1", "card_cudnn": "91300",
                             **({"card_hip": "6.4"} if hip else {"card_cuda": "13.0"})}
 
@@ -232,7 +232,7 @@ class TestCheckpointOfACard:
         resumed = train(config, corpus, vectors, checkpoint=tmp_path / "run.pt")
         assert [e.train_loss for e in resumed.epochs] == [e.train_loss for e in whole.epochs]
 
-    def test_the_dropout_of_another_kind_of_device_begins_anew(
+    def test_the_dropout_of_another_kind_of_device_starts_again(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors
     ) -> None:
         """The state of a card's generator has 16 bytes."""
@@ -338,7 +338,7 @@ class TestOnACard:
                 run.epoch(lambda: None)
 
     @pytest.mark.parametrize("after", ["cuda:0", "cpu"])
-    def test_it_goes_on_from_a_checkpoint(
+    def test_a_run_resumes_from_the_checkpoint_of_a_card(
         self, after: str, on: Callable[..., RunConfig], corpus: Corpus, vectors: Vectors, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:

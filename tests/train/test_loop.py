@@ -331,7 +331,7 @@ class TestWhatGoesWrong:
         with pytest.raises(UsageError, match=r"device.*auto.*cpu.*'tpu'"):
             choose_device("tpu")
 
-    def test_bfloat16_is_refused_where_there_is_none(
+    def test_bfloat16_is_refused_without_support(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         on_cpu = with_settings(config, {"training.bf16": True, "training.device": "cpu"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -215,9 +215,17 @@ class TestRates:
         torch.testing.assert_close(table_VE[2], torch.full((4,), -0.25 * config.training.lr), rtol=1e-4, atol=0)
 
 
-class TestTeachers:
-    SETTINGS: Mapping[str, Any] = {"training.teachers": 2, "training.epochs": 2, "model.dropout": 0.2}
+@pytest.fixture(scope="module")
+def taught(config: RunConfig) -> RunConfig:
+    return with_settings(config, {"training.teachers": 2, "training.epochs": 2, "model.dropout": 0.2})
 
+
+@pytest.fixture(scope="module")
+def whole_taught(taught: RunConfig, corpus: Corpus, vectors: Vectors) -> RunResult:
+    return train(taught, corpus, vectors)
+
+
+class TestTeachers:
     def test_the_loss_is_measured_against_their_mean_prediction(self, run_of: RunOf) -> None:
         run = run_of({})
         _, batch, rows_UE = first_batch(run)
@@ -234,43 +242,41 @@ class TestTeachers:
         torch.testing.assert_close(logged, plain.detach())
 
     def test_each_teacher_is_a_run_with_another_seed(
-        self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+        self, taught: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[RunConfig] = []
-        taught: list[Any] = []
+        means: list[Any] = []
         complete = loop._complete
 
         def noted(run: Any, *rest: Any) -> None:
             seen.append(run.config)
-            taught.append(run.taught)
+            means.append(run.taught)
             complete(run, *rest)
 
         monkeypatch.setattr(loop, "_complete", noted)
         steps: list[StepReport] = []
         monkeypatch.setattr(loop, "REFRESH_SECONDS", 0.0)
-        found = train(with_settings(config, self.SETTINGS), corpus, vectors, on_step=steps.append)
+        found = train(taught, corpus, vectors, on_step=steps.append)
         assert [one.training.teachers for one in seen] == [0, 0, 2]
         assert len({one.seed for one in seen}) == 3
-        assert taught[:2] == [None, None]
+        assert means[:2] == [None, None]
         predicted = []
         for teacher in seen[:2]:
             run = loop._Run(teacher, corpus, vectors, torch.device("cpu"), "torch", None, None)
             complete(run, "", None)
             predicted.append(run.probabilities_of_training())
-        np.testing.assert_array_equal(taught[2].numpy(), np.mean(predicted, axis=0))
+        np.testing.assert_array_equal(means[2].numpy(), np.mean(predicted, axis=0))
         assert len(found.epochs) == 2
         shares = [step.reviews / step.reviews_total for step in steps]
         assert shares == sorted(shares)
         assert shares[-1] == 1
         assert found.train_seconds > sum(record.seconds for record in found.epochs)
 
-    @pytest.mark.parametrize("cut", [2, 3, 6])
+    @pytest.mark.parametrize("cut", [2, 6])
     def test_a_run_resumes_within_or_after_its_teachers(
-        self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-        cut: int,
+        self, taught: RunConfig, whole_taught: RunResult, corpus: Corpus, vectors: Vectors, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch, cut: int,
     ) -> None:
-        taught = with_settings(config, self.SETTINGS)
-        expected = train(taught, corpus, vectors)
         epochs, epoch = list[int](), loop._Run.epoch
 
         def counted(run: Any, save: Any) -> Any:
@@ -286,7 +292,7 @@ class TestTeachers:
         resumed = train(taught, corpus, vectors, checkpoint=tmp_path / "run.pt")
         assert len(epochs) == 6
         assert not list(tmp_path.iterdir())
-        for name, weights in expected.weights.items():
+        for name, weights in whole_taught.weights.items():
             np.testing.assert_array_equal(resumed.weights[name], weights)
 
     def test_teachers_of_several_classes_predict_a_probability_of_each(self, run_of: RunOf) -> None:
