@@ -53,8 +53,12 @@ Says = Callable[[RunConfig], Sequence[Message]]
 class Actors:
     """Workers that train nothing: `says` tells what is said of a run with a config, of its tries one after another."""
 
-    def __init__(self, says: Says, baselines: tuple[Baseline, ...] = ()) -> None:
+    def __init__(
+        self, says: Says, baselines: tuple[Baseline, ...] = (), submitted: list[Train] | None = None
+    ) -> None:
+        """Append each training that is submitted to `submitted`."""
         self._says, self._baselines = says, baselines
+        self._submitted = [] if submitted is None else submitted
         self._said: deque[tuple[Job, Message]] = deque()
 
     @property
@@ -68,6 +72,7 @@ class Actors:
     def submit(self, job: Job) -> None:
         says: Sequence[Message] = [Finished(())]
         if isinstance(job.task, Train):
+            self._submitted.append(job.task)
             says = self._says(job.task.config)
         else:
             assert job.key in ("check", BASELINES)
@@ -87,7 +92,8 @@ class Actors:
 
 def swept(
     csv: Path, says: Says, *, storage: BaseStorage | None = None, texts: bool = False, console: Console | None = None,
-    uri: str | None = None, baselines: tuple[Baseline, ...] = (), **changes: Any,
+    uri: str | None = None, baselines: tuple[Baseline, ...] = (), submitted: list[Train] | None = None,
+    **changes: Any,
 ) -> StudySummary:
     """Conduct that study in the working directory; `changes` are as those of `load_study`."""
     Path("study.toml").write_text(STUDY, encoding="utf-8")
@@ -98,9 +104,9 @@ def swept(
     with store:
         return Sweep(
             spec, corpus, load_vectors(spec.base.embedding, corpus), store,
-            {model: Search(spec, model, storage, corpus.fingerprint) for model in spec.models}, Actors(says, baselines),
-            experiment=corpus.name, command="run.py", threads=1, timeout=None, texts=texts,
-            display=ProgressDisplay(console or Console(quiet=True))).run()
+            {model: Search(spec, model, storage, corpus.fingerprint) for model in spec.models},
+            Actors(says, baselines, submitted), experiment=corpus.name, command="run.py", threads=1, timeout=None,
+            texts=texts, display=ProgressDisplay(console or Console(quiet=True))).run()
 
 
 class Script:

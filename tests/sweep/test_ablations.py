@@ -1,8 +1,10 @@
-"""An ablation whose other side is found by tuning: what is tried, what follows, and what a later start makes of it."""
+"""Ablations: their seeds and sides, what is tried where the other side is tuned, and what a later start does."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
 from gru_bench.platforms import machine
 from gru_bench.results.runs import Predictions, StudySummary
-from gru_bench.sweep.ablations import ablation_runs, ablations_of, tuning_runs
+from gru_bench.sweep.ablations import PlannedRun, ablation_runs, ablations_of, tuning_runs
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.planner import Planner
 from gru_bench.sweep.runner import Sweep
@@ -27,6 +29,7 @@ from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store
+from tests.support.commands import mentions
 from tests.support.runs import result
 from tests.support.studies import HOMEWORK, study_file
 from tests.support.values import present
@@ -42,7 +45,7 @@ dimension = 4
 lr = 1e-4
 [ablations]
 model = "torch"
-seeds = 2
+seeds = 1
 [ablations.other.size]
 question = "How wide?"
 settings = { model.hidden_size = 7 }
@@ -52,11 +55,15 @@ tune = { training.lr = [1e-3, 1e-2] }
 """
 
 
+FAST = """
+[ablations.other.fast]
+question = "Is 1e-3 better?"
+settings = { training.lr = 1e-3 }
+"""
 RIGHT: Mapping[float, int] = {1e-4: 5, 1e-3: 8, 1e-2: 6}
-
-
+SEED = 15_000
+"""The seed of the ablations."""
 NAN = Failed("run", "the loss is not finite")
-pytestmark = pytest.mark.usefixtures("database")
 
 
 def scored(right: int) -> Predictions:
@@ -105,165 +112,93 @@ class Study:
         return study
 
 
-def test_the_best_of_those_tried_once_is_the_other_side(easy_csv: Path) -> None:
-    study = Study(easy_csv)
-    size, lr = study().ablations
-    assert (lr.name, lr.usual, lr.other, lr.tuned) == ("lr", {"training.lr": 1e-4}, {"training.lr": 1e-3}, True)
-    assert (size.name, size.tuned) == ("size", False)
-    runs = study.logged.side("lr", "tuning")
-    assert {run.params["training.lr"]: run.metrics["score/val_accuracy"] for run in runs} == {
-        "0.0001": 0.5, "0.001": 0.8, "0.01": 0.6}
-    assert {run.seed for run in runs} == {0}
+class Planned:
+    """The study without workers and logs: each run ends as soon as it is planned."""
+
+    def __init__(self, right: Mapping[float, int | None] = RIGHT) -> None:
+        """Let runs answer so many of ten reviews rightly, by their learning rate; None: they fail."""
+        self.right = dict(right)
+        self.chosen: Mapping[str, Mapping[str, object]] = {}
+        self.runs: list[PlannedRun] = []
+
+    def start(self, study: str = STUDY) -> list[float]:
+        """Start the study and return the learning rates of the runs that are trained."""
+        Path("study.toml").write_text(study, encoding="utf-8")
+        spec = load_study("study.toml")
+        searches = {"torch": Search(spec, "torch", open_storage(None), "abc")}
+        planner = Planner(spec, searches, lambda: True, lambda _: None, lambda _: None)
+        trained = []
+        while (work := planner.next()) is not None:
+            trained.append(work.config.training.lr)
+            right = self.right[work.config.training.lr]
+            if right is None:
+                work.trials.fail(work.number, "not finite")
+            else:
+                work.trials.complete(work.number, right / 10)
+        (state,) = planner.states
+        self.chosen, self.runs = state.chosen, state.planned
+        assert planner.is_done
+        return trained
+
+    def side(self, name: str, side: str) -> list[tuple[float, int]]:
+        """The learning rate and the seed of each run of one side of an ablation."""
+        return [(run.config.training.lr, run.config.seed)
+                for run in self.runs if run.side == side and name in run.ablations]
+
+
+def test_the_best_candidate_is_the_other_side() -> None:
+    study = Planned()
+    assert len(study.start()) == 1 + 3 + 3
+    assert study.chosen == {"lr": {"training.lr": 1e-3}}
+    assert study.side("lr", "tuning") == [(1e-4, 0), (1e-3, 0), (1e-2, 0)]
     for name in ("size", "lr"):  # under both names, although they were begun before it was known what to compare
-        assert [run.seed for run in study.logged.side(name, "usual")] == [15_000, 15_001]
-    assert [(run.seed, run.params["training.lr"]) for run in study.logged.side("lr", "other")] == [
-        (15_000, "0.001"), (15_001, "0.001")]
+        assert study.side(name, "usual") == [(1e-4, SEED)]
+    assert study.side("lr", "other") == [(1e-3, SEED)]
+    assert study.start() == []
+    assert study.chosen == {"lr": {"training.lr": 1e-3}}
 
 
-def test_it_is_done_once(easy_csv: Path) -> None:
-    study = Study(easy_csv)
-    first = study()
-    assert len(study.trained) == 1 + 3 + 2 * 3
-    before = [run.run_id for run in study.logged.ablations]
-    assert study().ablations == first.ablations
-    assert study.trained == []
-    assert [run.run_id for run in study.logged.ablations] == before
+def test_there_is_nothing_to_compare_where_the_studys_own_settings_are_best() -> None:
+    study = Planned({1e-4: 8, 1e-3: 8, 1e-2: 6})
+    study.start()
+    assert study.chosen == {"lr": {"training.lr": 1e-4}}
+    assert study.side("lr", "other") == []
 
 
-def test_it_is_known_again_by_the_runs_alone(easy_csv: Path) -> None:
-    """As after an import into another folder, or where the journal is lost."""
-    study = Study(easy_csv)
-    first = study()
-    optuna.delete_study(study_name=f"study/torch{RUNS}", storage=open_storage("optuna.journal"))
-    assert study().ablations == first.ablations
-    assert study.trained == []
-
-
-def test_runs_that_a_dead_process_has_logged_but_not_ended_are_taken_over(easy_csv: Path) -> None:
-    study = Study(easy_csv)
-    first = study()
-    name, storage = f"study/torch{RUNS}", open_storage("optuna.journal")
-    done = latest_trials(optuna.load_study(study_name=name, storage=storage))
-    optuna.delete_study(study_name=name, storage=storage)
-    again = optuna.create_study(study_name=name, storage=storage, direction="maximize")
-    for key in (*done, "confirm x 7"):  # the last one has logged nothing
-        again.add_trial(optuna.trial.create_trial(
-            state=optuna.trial.TrialState.RUNNING, user_attrs={"key": key, "owner": f"{machine()} 999999999 1"}))
-    assert study().ablations == first.ablations
-    assert study.trained == []
-    found = latest_trials(again)
-    assert found.pop("confirm x 7").state == "waiting"
-    assert {key: (trial.state, trial.value, trial.run_id) for key, trial in found.items()} == {
-        key: ("complete", trial.value, trial.run_id) for key, trial in done.items()}
-
-
-def test_where_the_studys_own_is_best_there_is_nothing_to_compare(easy_csv: Path) -> None:
-    study = Study(easy_csv, {1e-4: 8, 1e-3: 8, 1e-2: 6})
-    lr = study().ablations[1]
-    assert lr.other == lr.usual == {"training.lr": 1e-4}
-    assert study.logged.side("lr", "other") == ()
-    assert len(study.logged.side("lr", "tuning")) == 3
-
-
-def test_one_that_fails_is_not_chosen_and_is_tried_again_by_the_next_start(easy_csv: Path) -> None:
-    study = Study(easy_csv, {**RIGHT, 1e-3: None})
-    summary = study()
-    assert summary.ablations[1].other == {"training.lr": 1e-2}
-    assert any("'torch lr 0.001 seed 0' failed: the loss is not finite" in note for note in summary.notes)
+def test_a_candidate_that_failed_is_not_chosen_and_is_tried_again_by_the_next_start() -> None:
+    study = Planned({**RIGHT, 1e-3: None})
+    study.start()
+    assert study.chosen == {"lr": {"training.lr": 1e-2}}
     study.right[1e-3] = 8
-    assert study().ablations[1].other == {"training.lr": 1e-3}
-    assert [config.training.lr for config in study.trained] == [1e-3] * 3
-    assert {run.params["training.lr"] for run in study.logged.side("lr", "other")} == {"0.001"}
+    assert study.start() == [1e-3] * 2
+    assert study.chosen == {"lr": {"training.lr": 1e-3}}
 
 
-def test_where_all_others_fail_the_studys_own_is_the_best(easy_csv: Path) -> None:
-    study = Study(easy_csv, {1e-4: 5, 1e-3: None, 1e-2: None})
-    assert [ablation.other for ablation in study().ablations] == [{"model.hidden_size": 7}, {"training.lr": 1e-4}]
+def test_the_studys_own_settings_are_best_where_all_others_fail() -> None:
+    study = Planned({1e-4: 5, 1e-3: None, 1e-2: None})
+    study.start()
+    assert study.chosen == {"lr": {"training.lr": 1e-4}}
 
 
-def test_candidates_that_were_taken_away_do_not_count(easy_csv: Path) -> None:
-    study = Study(easy_csv)
-    study()
-    fewer = STUDY.replace("[1e-3, 1e-2]", "[1e-2]")
-    assert study(study=fewer).ablations[1].other == {"training.lr": 1e-2}
-    assert [config.training.lr for config in study.trained] == [1e-2] * 2
-    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.01"}
-
-
-def test_what_two_ablations_ask_for_is_trained_once(easy_csv: Path) -> None:
-    """Also where one of them is to find it first."""
-    study = Study(easy_csv)
-    both = STUDY + """
-[ablations.other.fast]
-question = "Is 1e-3 better?"
-settings = { training.lr = 1e-3 }
+def test_a_run_that_two_ablations_ask_for_is_trained_once() -> None:
+    """Also where one of them is to find its settings first."""
+    study = Planned()
+    both = STUDY + FAST + """
 [ablations.other.again]
 question = "Is another better?"
 tune = { training.lr = [1e-3] }
 """
-    summary = study(study=both)
-    assert {ablation.name for ablation in summary.ablations} == {"size", "lr", "fast", "again"}
-    assert len(study.trained) == 1 + 3 + 2 * 3
-    for name, seeds in (("lr", [0] * 3), ("again", [0] * 2)):
-        assert [run.seed for run in study.logged.side(name, "tuning")] == seeds
+    assert len(study.start(both)) == 1 + 3 + 3
+    assert [len(study.side(name, "tuning")) for name in ("lr", "again")] == [3, 2]
     for name in ("lr", "fast", "again"):
-        assert [(run.seed, run.params["training.lr"]) for run in study.logged.side(name, "other")] == [
-            (15_000, "0.001"), (15_001, "0.001")]
-    assert study(study=both).ablations == summary.ablations
-    assert study.trained == []
-    study()  # without the two
-    assert {run.tags["gru_bench.ablation"] for run in study.logged.ablations if run.tags["gru_bench.side"] == "other"
-            } == {"size", "lr"}
+        assert study.side(name, "other") == [(1e-3, SEED)]
+    assert study.start(both) == []
 
 
-class TwoAtOnce(Actors):
-    """Two workers; slow runs, by learning rate and seed, end after all others, and in their own order."""
-
-    slow = ((1e-2, 0), (1e-3, 15_000))
-
-    @property
-    def idle(self) -> bool:
-        return len(self._said) < 2
-
-    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
-        del timeout
-        if self._said and self._is_slow(self._said[0][0]) and not self._is_slow(self._said[-1][0]):
-            self._said.rotate()
-        yield self._said[0]
-        self._said.popleft()
-
-    def _is_slow(self, job: Job) -> bool:
-        return isinstance(job.task, Train) and (job.task.config.training.lr, job.task.config.seed) in self.slow
-
-
-def test_a_run_under_way_becomes_that_of_an_ablation_that_finds_its_settings(easy_csv: Path) -> None:
-    """The last tuning run ends while the run that another ablation asked for goes on."""
-    both = STUDY + """
-[ablations.other.fast]
-question = "Is 1e-3 better?"
-settings = { training.lr = 1e-3 }
-"""
-    study = Study(easy_csv)
-    study.workers = TwoAtOnce
-    study(study=both)
-    for name in ("lr", "fast"):
-        assert [run.seed for run in study.logged.side(name, "other")] == [15_000, 15_001]
-
-
-def test_a_failed_run_of_a_candidate_that_was_taken_away_is_set_aside(easy_csv: Path) -> None:
-    study = Study(easy_csv, {**RIGHT, 1e-2: None})
-    study()
-    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.001", "0.01"}
-    study(study=STUDY.replace("[1e-3, 1e-2]", "[1e-3]"))
-    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.001"}
-    study()
-    assert {run.params["training.lr"] for run in study.logged.side("lr", "tuning")} == {"0.0001", "0.001", "0.01"}
-
-
-def test_a_choice_is_made_anew_where_another_start_tries_again_what_failed(easy_csv: Path) -> None:
-    """As where a second process joins in: the first does not hold on to what it had found."""
+def test_a_choice_is_made_again_once_another_start_has_repeated_a_failed_run() -> None:
+    """As where a second process joins in: the first does not keep its earlier choice."""
     Path("study.toml").write_text(STUDY, encoding="utf-8")
-    spec = load_study("study.toml", settings={"data.name": str(easy_csv)})
+    spec = load_study("study.toml")
     storage, plans = open_storage("optuna.journal"), list[dict[str, Mapping[str, object]]]()
     first = Planner(spec, {"torch": Search(spec, "torch", storage, "abc")}, lambda: True, lambda _: None,
                    lambda state: plans.append(dict(state.chosen)))
@@ -283,42 +218,155 @@ def test_a_choice_is_made_anew_where_another_start_tries_again_what_failed(easy_
     assert first.next() is None
     assert second.runs.complete(again, 0.8)
     more = list(iter(first.next, None))
-    assert [work.config.training.lr for work in more] == [1e-3, 1e-3]
+    assert [work.config.training.lr for work in more] == [1e-3]
     assert plans == [{}, {"lr": {"training.lr": 1e-2}}, {}, {"lr": {"training.lr": 1e-3}}]
     labels = [work.label for work in [*under_way, *more]]
-    assert len(set(labels)) == len(labels) == 1 + 3 * 2 + 2  # by which those at work are known
+    assert len(set(labels)) == len(labels) == 1 + 3 + 1  # by which those at work are known
     assert not first.is_done
     for work in [*under_way, *more]:
         assert runs.complete(work.number, 0.5)
     assert first.is_done
 
 
-def test_the_summary_has_what_another_start_found_meanwhile(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = Study(easy_csv, {**RIGHT, 1e-3: None})
-
-    def meanwhile(spec: StudySpec, *_: object, texts: bool) -> list[object]:
-        del texts
-        store = Store(create=False)
-        (logged,) = store.studies("e")
-        second = Search(spec, "torch", open_storage("optuna.journal"), logged.run.tags["gru_bench.data_fingerprint"])
-        (failed,) = (key for key, trial in second.runs.latest().items() if trial.state == "failed")
-        assert second.runs.complete(present(second.runs.take(failed)), 0.8)
-        return []
-
-    monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", meanwhile)
-    assert study().ablations[1].other == {"training.lr": 1e-3}
-    assert study.logged.side("lr", "other") == ()  # those of 0.01 are set aside
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory, easy_csv: Path, empty_database: Path) -> Path:
+    """A folder with a study that has ended."""
+    folder = tmp_path_factory.mktemp("ended")
+    shutil.copy(empty_database, folder)
+    with chdir(folder):
+        Study(easy_csv)()
+    return folder
 
 
-def test_the_command_of_a_study_is_the_one_typed_last(easy_csv: Path) -> None:
+class TestLogged:
+    """The study in MLflow, whose runs have ended."""
+
+    WIDER = STUDY.replace("[1e-3, 1e-2]", "[1e-3, 1e-2, 3e-2]")
+
+    @pytest.fixture
+    def study(self, ended: Path, easy_csv: Path) -> Study:
+        shutil.copytree(ended, Path.cwd(), dirs_exist_ok=True)
+        return Study(easy_csv)
+
+    @staticmethod
+    def rates(study: Study, side: str) -> set[str]:
+        return {run.params["training.lr"] for run in study.logged.side("lr", side)}
+
+    def test_the_runs_have_the_names_and_sides_of_their_ablations(self, study: Study) -> None:
+        size, lr = present(study.logged.summary).ablations
+        assert (lr.name, lr.usual, lr.other, lr.tuned) == ("lr", {"training.lr": 1e-4}, {"training.lr": 1e-3}, True)
+        assert (size.name, size.tuned) == ("size", False)
+        runs = study.logged.side("lr", "tuning")
+        assert {run.params["training.lr"]: run.metrics["score/val_accuracy"] for run in runs} == {
+            "0.0001": 0.5, "0.001": 0.8, "0.01": 0.6}
+        assert {run.seed for run in runs} == {0}
+        for name in ("size", "lr"):
+            assert [run.seed for run in study.logged.side(name, "usual")] == [SEED]
+        assert [(run.seed, run.params["training.lr"]) for run in study.logged.side("lr", "other")] == [(SEED, "0.001")]
+
+    def test_the_same_study_trains_nothing_more_and_logs_the_last_command(self, study: Study) -> None:
+        before = study.logged
+        assert study(command="run.py --confirm 1").ablations == present(before.summary).ablations
+        assert study.trained == []
+        assert [run.run_id for run in study.logged.ablations] == [run.run_id for run in before.ablations]
+        assert study.logged.run.tags["mlflow.source.name"] == "run.py --confirm 1"
+
+    def test_logged_runs_are_found_again_where_the_search_is_lost(self, study: Study) -> None:
+        """As after an import into another folder."""
+        ablations = present(study.logged.summary).ablations
+        optuna.delete_study(study_name=f"study/torch{RUNS}", storage=open_storage("optuna.journal"))
+        assert study().ablations == ablations
+        assert study.trained == []
+
+    def test_logged_runs_that_a_dead_process_did_not_end_are_recovered(self, study: Study) -> None:
+        ablations = present(study.logged.summary).ablations
+        name, storage = f"study/torch{RUNS}", open_storage("optuna.journal")
+        done = latest_trials(optuna.load_study(study_name=name, storage=storage))
+        optuna.delete_study(study_name=name, storage=storage)
+        again = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+        for key in (*done, "confirm x 7"):  # the last one has logged nothing
+            again.add_trial(optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING, user_attrs={"key": key, "owner": f"{machine()} 999999999 1"}))
+        assert study().ablations == ablations
+        assert study.trained == []
+        found = latest_trials(again)
+        assert found.pop("confirm x 7").state == "waiting"
+        assert {key: (trial.state, trial.value, trial.run_id) for key, trial in found.items()} == {
+            key: ("complete", trial.value, trial.run_id) for key, trial in done.items()}
+
+    def test_runs_of_candidates_that_were_removed_are_superseded(self, study: Study) -> None:
+        assert study(study=STUDY.replace("[1e-3, 1e-2]", "[1e-2]")).ablations[1].other == {"training.lr": 1e-2}
+        assert [config.training.lr for config in study.trained] == [1e-2]
+        assert (self.rates(study, "tuning"), self.rates(study, "other")) == ({"0.0001", "0.01"}, {"0.01"})
+        study()  # with all candidates again
+        assert study.trained == []
+        assert (self.rates(study, "tuning"), self.rates(study, "other")) == ({"0.0001", "0.001", "0.01"}, {"0.001"})
+
+    def test_the_note_on_a_failed_candidate_names_it_and_its_run_is_superseded_once_it_is_removed(
+        self, study: Study
+    ) -> None:
+        study.right[3e-2] = None
+        summary = study(study=self.WIDER)
+        assert summary.ablations[1].other == {"training.lr": 1e-3}
+        mentions(" ".join(summary.notes), "'torch lr 0.03 seed 0' failed", "the loss is not finite")
+        assert "0.03" in self.rates(study, "tuning")
+        study()
+        assert "0.03" not in self.rates(study, "tuning")
+
+    def test_the_summary_has_what_another_start_found_meanwhile(
+        self, study: Study, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        study.right[3e-2] = None
+
+        def meanwhile(spec: StudySpec, *_: object, texts: bool) -> list[object]:
+            del texts
+            data = study.logged.run.tags["gru_bench.data_fingerprint"]
+            second = Search(spec, "torch", open_storage("optuna.journal"), data)
+            (failed,) = (key for key, trial in second.runs.latest().items() if trial.state == "failed")
+            assert second.runs.complete(present(second.runs.take(failed)), 0.9)
+            return []
+
+        monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", meanwhile)
+        assert study(study=self.WIDER).ablations[1].other == {"training.lr": 3e-2}
+        assert study.logged.side("lr", "other") == ()  # those of 0.001 are superseded
+
+
+class TwoAtOnce(Actors):
+    """Two workers. Slow runs, by learning rate and seed, end after all others, and in their own order."""
+
+    slow = ((1e-2, 0), (1e-3, SEED))
+
+    @property
+    def idle(self) -> bool:
+        return len(self._said) < 2
+
+    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
+        del timeout
+        if self._said and self._is_slow(self._said[0][0]) and not self._is_slow(self._said[-1][0]):
+            self._said.rotate()
+        yield self._said[0]
+        self._said.popleft()
+
+    def _is_slow(self, job: Job) -> bool:
+        return isinstance(job.task, Train) and (job.task.config.training.lr, job.task.config.seed) in self.slow
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("database")
+def test_a_running_run_becomes_that_of_another_ablation_which_finds_its_settings(easy_csv: Path) -> None:
+    """The last tuning run ends while the run that another ablation asked for is trained."""
     study = Study(easy_csv)
-    study(command="run.py --confirm 3")
-    study(command="run.py --confirm 1")
-    assert study.logged.run.tags["mlflow.source.name"] == "run.py --confirm 1"
+    study.workers = TwoAtOnce
+    study(study=STUDY + FAST)
+    for name in ("lr", "fast"):
+        assert [run.seed for run in study.logged.side(name, "other")] == [SEED]
+    study()  # without the other one
+    sides = [run.tags["gru_bench.ablation"] for run in study.logged.ablations if run.tags["gru_bench.side"] == "other"]
+    assert sorted(sides) == ["lr", "size"]
 
 
-class TestAblations:
-    def test_the_usual_side_is_what_the_study_does(self, tmp_path: Path) -> None:
+class TestRuns:
+    def test_the_usual_side_has_the_settings_of_the_study(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 12})
         pooling, size = ablations_of(spec, {}, {})
         assert (pooling.name, pooling.usual, pooling.other) == (
@@ -326,12 +374,12 @@ class TestAblations:
         assert (size.usual, size.other, size.model, size.backend) == (
             {"model.hidden_size": 12}, {"model.hidden_size": 7}, "torch", "torch")
 
-    def test_one_that_asks_nothing_is_left_out(self, tmp_path: Path) -> None:
+    def test_leaves_out_an_ablation_whose_sides_are_equal(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, HOMEWORK), settings={"model.hidden_size": 7})
         assert [ablation.name for ablation in ablations_of(spec, {}, {})] == ["pooling"]
         assert [ablation.name for ablation in ablations_of(spec, {"model.pooling": "last"}, {})] == []
 
-    def test_a_shared_side_is_trained_once_on_seeds_of_its_own(self, tmp_path: Path) -> None:
+    def test_a_shared_side_is_trained_once_on_seeds_of_no_confirmation_run(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, HOMEWORK), seed=4, confirm=5_000)
         runs = ablation_runs(spec, {"training.lr": 0.25}, {})
         assert [(run.name, run.config.seed) for run in runs] == [
@@ -342,7 +390,7 @@ class TestAblations:
         assert not {run.config.seed for run in runs} & set(other.confirm_seeds)
         assert all(run.config.data.validation_share == 0.2 and run.config.training.lr == 0.25 for run in runs)
 
-    def test_what_is_to_be_tuned_tries_each_value_and_the_studys_own(self, tmp_path: Path) -> None:
+    def test_tuning_tries_each_value_and_the_studys_own(self, tmp_path: Path) -> None:
         tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }",
                                  "tune = { model.hidden_size = [7, 100], model.layers = [1, 2] }")
         spec = load_study(study_file(tmp_path, tuned), seed=4)
@@ -356,13 +404,13 @@ class TestAblations:
             assert config.data.split_seed == 0  # another cut of the same file would hold test reviews
         assert len({run.name for run in runs}) == 4
 
-    def test_with_test_reviews_of_their_own_it_is_tuned_on_another_cut(self, tmp_path: Path) -> None:
+    def test_tuning_splits_the_training_file_again_where_test_reviews_have_their_own(self, tmp_path: Path) -> None:
         tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7] }")
         spec = load_study(study_file(tmp_path, tuned), settings={"data.test_name": "test.csv"})
         assert {run.config.data.split_seed for run in tuning_runs(spec, {})["size"]} == {1}
         assert {run.config.data.split_seed for run in ablation_runs(spec, {}, {})} == {0}
 
-    def test_the_other_side_comes_once_it_is_found(self, tmp_path: Path) -> None:
+    def test_the_other_side_is_planned_once_it_is_chosen(self, tmp_path: Path) -> None:
         tuned = HOMEWORK.replace("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7] }")
         spec = load_study(study_file(tmp_path, tuned))
         before = ablation_runs(spec, {}, {})

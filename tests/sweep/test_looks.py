@@ -1,4 +1,4 @@
-"""A confirm stage with looks, with workers that only say what their runs predict."""
+"""A confirm stage with planned looks, with workers that only say what their runs predict."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.errors import ChangedStudyError, RunError
 from gru_bench.evaluation.intervals import Scored
-from gru_bench.results.looks import LOOKS, PLAN, LookPlan, looks_of
+from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
 from gru_bench.results.runs import Predictions, RunResult
 from gru_bench.sweep.check import check_consistency
+from gru_bench.sweep.console.looks import look_lines
 from gru_bench.sweep.planner import Planner
 from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.search import Search, read_trials
 from gru_bench.sweep.sharing.looks import Looks
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.workers.local import Failed, Finished, Message
 from gru_bench.tracking import LoggedStudy, RunWriter, Store
+from tests.support.commands import mentions
 from tests.support.runs import result
 from tests.support.values import present
 from tests.support.workers import EPOCH, STUDY, swept
-
-pytestmark = pytest.mark.usefixtures("database")
 
 EXAMPLES = 1500
 MODELS = ["torch", "scratch"]
@@ -47,101 +47,113 @@ def answers(seed: int, chance: float) -> RunResult:
     return replace(result(), predictions={"validation": test, "test": test})
 
 
-class Runs:
-    """Confirm runs whose models have these accuracies; some of them fail."""
-
-    def __init__(self, torch: float, scratch: float, failing: Sequence[tuple[str, int]] = ()) -> None:
-        self.chances, self.failing = {"torch": torch, "scratch": scratch}, failing
-        self.seeds: list[tuple[str, int]] = []
-
-    def __call__(self, config: RunConfig) -> Sequence[Message]:
-        run = (config.model.name, config.seed)
-        self.seeds.append(run)
-        if run in self.failing:
-            return [EPOCH, Failed("run", "the loss is not finite")]
-        return [EPOCH, Finished(answers(config.seed, self.chances[config.model.name]))]
-
-
-def confirmed(csv: Path, runs: Runs, looks: Sequence[int] = (5, 7, 9), **changes: Any) -> str:
-    """Conduct a study of two models and return what it printed."""
-    text = io.StringIO()
-    swept(csv, runs, **{"trials": 0, "looks": list(looks), "all_models": MODELS, **changes},
-          console=Console(file=text, width=200))
-    return text.getvalue()
-
-
-def logged() -> LoggedStudy:
-    store = Store()
-    (study,) = store.studies(store.experiments()[0])
-    return study
-
-
-def texts(study: LoggedStudy) -> tuple[LookPlan, str, list[Any]]:
-    store = Store()
-    plan, digest = LookPlan.from_json(present(store.text(study.run.run_id, PLAN)))
-    return plan, digest, looks_of(present(store.text(study.run.run_id, LOOKS)))
-
-
-def seeds_of(runs: Runs, model: str) -> list[int]:
-    return [seed for name, seed in runs.seeds if name == model]
-
-
-def test_a_stage_ends_at_the_first_look_that_settles_every_pair(easy_csv: Path) -> None:
-    runs = Runs(0.95, 0.80)
-    said = confirmed(easy_csv, runs)
-    assert seeds_of(runs, "torch") == seeds_of(runs, "scratch") == list(range(10_000, 10_005))
-    assert "look 1 of 3, 5 seeds for each model:" in said
-    assert "torch is better than scratch by more than 1.0 points" in said
-    assert "every pair is settled: no seeds are added" in said
-    study = logged()
-    plan, digest, looks = texts(study)
-    assert digest == plan.digest
-    assert (plan.looks, plan.margin, plan.models) == ((5, 7, 9), 0.01, tuple(MODELS))
-    assert [(look.planned, look.stops) for look in looks] == [(5, True)]
-    assert looks[0].settled == ("torch, scratch: better by more than the margin",)
-    assert present(study.summary).confirm_seeds == tuple(range(10_000, 10_005))
-
-
-def test_it_goes_on_while_a_pair_is_open_and_ends_with_the_last_look(easy_csv: Path) -> None:
-    runs = Runs(0.802, 0.80)
-    said = confirmed(easy_csv, runs)
-    assert seeds_of(runs, "torch") == list(range(10_000, 10_009))
-    assert "goes on to 7 seeds" in said
-    assert "this was the last look planned: what is open stays open" in said
-    assert [look.planned for look in texts(logged())[2]] == [5, 7, 9]
-
-
-def test_the_same_command_adds_nothing_once_it_has_ended(easy_csv: Path) -> None:
-    confirmed(easy_csv, Runs(0.95, 0.80))
-    again = Runs(0.95, 0.80)
-    confirmed(easy_csv, again)
-    assert again.seeds == []
-
-
-def test_an_interrupted_stage_goes_on_to_the_same_looks(easy_csv: Path) -> None:
-    whole = Runs(0.802, 0.80)
-    confirmed(easy_csv, whole, name="whole")
-
-    class Interrupted(Runs):
-        def __call__(self, config: RunConfig) -> Sequence[Message]:
-            if len(self.seeds) == 12:  # within the second look
-                raise KeyboardInterrupt
-            return super().__call__(config)
-
-    first = Interrupted(0.802, 0.80)
-    with pytest.raises(KeyboardInterrupt):
-        confirmed(easy_csv, first)
-    rest = Runs(0.802, 0.80)
-    confirmed(easy_csv, rest)
-    assert sorted([*first.seeds, *rest.seeds]) == sorted(whole.seeds)
-    store = Store()
-    one, two = store.studies(store.experiments()[0])
-    assert texts(one)[2] == texts(two)[2]
-
-
-def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_planned(easy_csv: Path) -> None:
+def spec_of(**changes: Any) -> StudySpec:
     Path("study.toml").write_text(STUDY, encoding="utf-8")
-    spec = load_study("study.toml", settings={"data.name": str(easy_csv)}, trials=0, looks=[2, 5])
+    return load_study("study.toml", **{"trials": 0, "looks": [5, 7, 9], "all_models": MODELS, **changes})
+
+
+class Stage:
+    """A study whose runs end as soon as they are planned. Nothing of it is logged."""
+
+    def __init__(self, torch: float, scratch: float, failing: Sequence[tuple[str, int]] = (), **changes: Any) -> None:
+        """Let the models have these accuracies, and let some runs fail."""
+        self.chances, self.failing = {"torch": torch, "scratch": scratch}, failing
+        self.spec = spec_of(**changes)
+        self.said = ""
+
+    def start(self, most: int = 100) -> list[tuple[str, int]]:
+        """Start the study, interrupt the run after `most` others, and return model and seed of the others."""
+        searches = {model: Search(self.spec, model, open_storage(None), "abc") for model in self.spec.models}
+        looks, trained = Looks(present(self.spec.plan("abc")), searches[min(searches)].study), list[tuple[str, int]]()
+
+        def look(place: int) -> None:
+            runs = {state.model: {seed: self.scored(state.model, seed) for seed in state.confirmed_seeds}
+                    for state in planner.states}
+            taken, pairs = looks.take(runs)
+            self.said += "\n".join(look_lines(looks.plan, taken, place, pairs))
+
+        planner = Planner(self.spec, searches, lambda: True, lambda _: None, lambda _: None, looks, look)
+        while (run := planner.next()) is not None:
+            if len(trained) == most:
+                run.trials.give_up(run.number, "interrupted", fault=False)
+                return trained
+            trained.append((run.state.model, run.config.seed))
+            if trained[-1] in self.failing:
+                run.trials.fail(run.number, "the loss is not finite")
+            else:
+                run.trials.complete(run.number, 0.8)
+        assert planner.is_done
+        return trained
+
+    def scored(self, model: str, seed: int) -> Scored:
+        test = answers(seed, self.chances[model]).predictions["test"]
+        return Scored(test.label_N, test.probability_N[None])
+
+    @property
+    def looks(self) -> list[Look]:
+        return list(present(read_trials(self.spec, min(self.spec.models), open_storage(None))).looks)
+
+
+def seeds_of(runs: Sequence[tuple[str, int]], model: str) -> list[int]:
+    return [seed for name, seed in runs if name == model]
+
+
+def test_a_stage_ends_at_the_first_look_that_settles_every_pair() -> None:
+    stage = Stage(0.95, 0.80)
+    trained = stage.start()
+    assert seeds_of(trained, "torch") == seeds_of(trained, "scratch") == list(range(10_000, 10_005))
+    mentions(stage.said, "look 1 of 3", "5 seeds", "torch is better than scratch", "more than 1.0 points",
+             "no seeds are added")
+    (look,) = stage.looks
+    assert (look.planned, look.stops, len(look.settled)) == (5, True, 1)
+    mentions(look.settled[0], "torch, scratch", "better by more than the margin")
+    assert stage.start() == []
+
+
+def test_a_stage_goes_on_while_a_pair_is_open_and_ends_at_the_last_look() -> None:
+    stage = Stage(0.802, 0.80)
+    assert seeds_of(stage.start(), "torch") == list(range(10_000, 10_009))
+    mentions(stage.said, "goes on to 7 seeds", "last look planned", "open")
+    assert [(look.planned, look.stops) for look in stage.looks] == [(5, False), (7, False), (9, True)]
+
+
+def test_an_interrupted_stage_takes_the_same_looks() -> None:
+    whole, stage = Stage(0.802, 0.80, name="whole"), Stage(0.802, 0.80)
+    first = stage.start(most=12)  # within the second look
+    assert sorted([*first, *stage.start()]) == sorted(whole.start())
+    assert stage.looks == whole.looks
+
+
+def test_a_failed_seed_is_named_and_a_later_start_does_not_change_the_look() -> None:
+    stage = Stage(0.95, 0.80, failing=[("scratch", 10_002)], looks=[6, 8])
+    stage.start()
+    mentions(stage.said, "scratch: 1 of its seeds failed")
+    looks = stage.looks
+    assert looks[0].seeds["scratch"] == (10_000, 10_001, 10_003, 10_004, 10_005)
+    assert looks[0].stops
+    assert stage.start() == []
+    assert stage.looks == looks
+
+
+def test_a_look_below_five_seeds_settles_nothing() -> None:
+    stage = Stage(0.99, 0.60, looks=[2, 5])
+    assert len(seeds_of(stage.start(), "torch")) == 5
+    mentions(stage.said, "fewer than 5 seeds settle nothing")
+
+
+def test_one_model_alone_takes_all_looks() -> None:
+    stage = Stage(0.9, 0.9, all_models=["torch"])
+    assert len(stage.start()) == 9
+    mentions(stage.said, "one model alone")
+
+
+def test_a_search_does_not_go_on_once_a_look_was_taken() -> None:
+    assert len(Stage(0.95, 0.80, trials=2).start()) == 2 * (2 + 5)
+    assert Stage(0.95, 0.80, trials=4).start() == []
+
+
+def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_planned() -> None:
+    spec = spec_of(looks=[2, 5], all_models=["torch"])
     taken: list[tuple[str, int, int]] = []
 
     def planner(name: str) -> Planner:
@@ -178,127 +190,118 @@ def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_
     assert second.is_done
 
 
-def test_a_failed_seed_is_said_and_the_next_start_does_not_change_the_look(easy_csv: Path) -> None:
-    runs = Runs(0.95, 0.80, failing=[("scratch", 10_002)])
-    said = confirmed(easy_csv, runs, looks=(6, 8))
-    assert "scratch: 1 of its seeds failed, so this look knows less than planned" in said
-    looks = texts(logged())[2]
-    assert looks[0].seeds["scratch"] == (10_000, 10_001, 10_003, 10_004, 10_005)
-    assert looks[0].stops
-    again = Runs(0.95, 0.80)
-    confirmed(easy_csv, again, looks=(6, 8))
-    assert again.seeds == []
-    assert texts(logged())[2] == looks
-
-
-def test_looks_that_were_taken_but_not_logged_are_logged_by_the_next_start(
-    easy_csv: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    write = RunWriter.text
-
-    def text(self: RunWriter, path: str, content: str) -> None:
-        if path == LOOKS:
-            raise KeyboardInterrupt
-        write(self, path, content)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(RunWriter, "text", text)
-        with pytest.raises(KeyboardInterrupt):
-            confirmed(easy_csv, Runs(0.95, 0.80))
-    again = Runs(0.95, 0.80)
-    confirmed(easy_csv, again)
-    assert again.seeds == []
-    assert [look.stops for look in texts(logged())[2]] == [True]
-
-
-def test_a_search_does_not_go_on_once_a_look_was_taken(easy_csv: Path) -> None:
-    confirmed(easy_csv, Runs(0.95, 0.80), trials=2)
-    again = Runs(0.95, 0.80)
-    said = present(logged().summary)
-    summary = swept(easy_csv, again, trials=4, looks=[5, 7, 9], all_models=MODELS)
-    assert again.seeds == []
-    assert summary.best == said.best
-    assert [note for note in summary.notes if "stays at" in note] == [
-        f"The search of {model} stays at 2 of 4 trials: a look at its confirm runs was taken already."
-        for model in MODELS]
-
-
-def test_a_look_with_no_run_of_a_model_is_an_error(easy_csv: Path) -> None:
-    failing = [("scratch", seed) for seed in range(10_000, 10_002)]
-    with pytest.raises(RunError, match="a look must have a complete confirm run of each model, but all runs of scra"):
-        confirmed(easy_csv, Runs(0.9, 0.9, failing), looks=(2, 5))
-
-
-def test_looks_below_five_seeds_settle_nothing(easy_csv: Path) -> None:
-    runs = Runs(0.99, 0.60)
-    said = confirmed(easy_csv, runs, looks=(2, 5))
-    assert "fewer than 5 seeds settle nothing" in said
-    assert len(seeds_of(runs, "torch")) == 5
-
-
-def test_one_model_alone_takes_all_looks(easy_csv: Path) -> None:
-    runs = Runs(0.9, 0.9)
-    said = confirmed(easy_csv, runs, all_models=["torch"])
-    assert len(runs.seeds) == 9
-    assert "one model alone has no pair to settle" in said
-
-
-@pytest.mark.parametrize(("change", "words"), [
-    ({"looks": (5, 7)}, r"looks was \[5, 7, 9\] and is now \[5, 7\]"),
-    ({"margin": 2.0}, "margin was 1.0 and is now 2.0"),
+@pytest.mark.parametrize(("change", "parts"), [
+    ({"looks": [5, 7]}, r"looks was \[5, 7, 9\] and is now \[5, 7\]"),
+    ({"margin": 2.0}, r"margin was 1\.0 and is now 2\.0"),
     ({"looks": None, "confirm": 5}, r"looks was \[5, 7, 9\] and is now none"),
     ({"all_models": ["torch"]}, "models was"),
 ])
-def test_a_plan_cannot_change_once_the_study_has_begun(
-    easy_csv: Path, change: dict[str, Any], words: str,
-) -> None:
-    confirmed(easy_csv, Runs(0.95, 0.80))
-    runs = Runs(0.95, 0.80)
-    options: dict[str, Any] = {"looks": [5, 7, 9], "all_models": MODELS, **change}
-    if options["looks"] is None:
-        del options["looks"]
-    with pytest.raises(ChangedStudyError, match=words):
-        swept(easy_csv, runs, trials=0, **options)
-    assert runs.seeds == []
+def test_refuses_another_plan_once_the_study_has_begun(change: dict[str, Any], parts: str) -> None:
+    Search(spec_of(), "torch", open_storage(None), "abc")
+    with pytest.raises(ChangedStudyError, match=parts):
+        Search(spec_of(**change), "torch", open_storage(None), "abc")
 
 
-def test_a_study_of_one_size_cannot_get_looks_afterwards(easy_csv: Path) -> None:
-    swept(easy_csv, Runs(0.9, 0.9), trials=0, all_models=MODELS, confirm=2)
+def test_refuses_looks_once_a_study_of_one_size_has_begun() -> None:
+    Search(spec_of(looks=None, confirm=2), "torch", open_storage(None), "abc")
     with pytest.raises(ChangedStudyError, match=r"looks was none and is now \[5, 7, 9\]"):
-        confirmed(easy_csv, Runs(0.9, 0.9))
+        Search(spec_of(), "torch", open_storage(None), "abc")
 
 
-def test_the_check_knows_how_many_seeds_are_due(easy_csv: Path) -> None:
-    confirmed(easy_csv, Runs(0.95, 0.80))
-    spec = load_study("study.toml", settings={"data.name": str(easy_csv)}, trials=0, looks=[5, 7, 9], all_models=MODELS)
-    storage, store = open_storage(None), Store()
-    searches = {model: read_trials(spec, model, storage) for model in MODELS}
-    study = logged()
-    runs = store.runs(store.experiments()[0])
-    found = check_consistency(
-        spec, searches, [study.run], [run for run in runs if run.tags.get("mlflow.parentRunId") == study.run.run_id])
-    assert found.faults == ()
-    assert "1 of at most 3 looks taken" in found.counts
-    assert any("5 of 5 confirm seeds" in count for count in found.counts)
-    begun = replace(present(searches["scratch"]), looks=())
-    open_ = check_consistency(spec, {**searches, "scratch": begun}, [study.run], [])
-    assert "look 1 is not taken" in open_.faults
+@pytest.mark.usefixtures("database")
+class TestLogged:
+    """Sweeps that log their plan and their looks to MLflow."""
 
+    def says(self, failing: Sequence[tuple[str, int]] = ()) -> Any:
+        self.trained = list[tuple[str, int]]()
 
-def test_the_plan_is_logged_before_the_first_run(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    events: list[str] = []
-    write, begin = RunWriter.text, RunLog.begin
+        def said(config: RunConfig) -> Sequence[Message]:
+            run = (config.model.name, config.seed)
+            self.trained.append(run)
+            if run in failing:
+                return [EPOCH, Failed("run", "the loss is not finite")]
+            return [EPOCH, Finished(answers(config.seed, 0.95 if config.model.name == "torch" else 0.80))]
 
-    def text(self: RunWriter, path: str, content: str) -> None:
-        events.append(path)
-        write(self, path, content)
+        return said
 
-    def begun(self: RunLog, label: str, *arguments: Any) -> RunWriter:
-        events.append("a run")
-        return begin(self, label, *arguments)
+    @staticmethod
+    def logged() -> tuple[LoggedStudy, tuple[LookPlan, str], list[Look]]:
+        store = Store()
+        (study,) = store.studies(store.experiments()[0])
+        return (study, LookPlan.from_json(present(store.text(study.run.run_id, PLAN))),
+                looks_of(present(store.text(study.run.run_id, LOOKS))))
 
-    monkeypatch.setattr(RunWriter, "text", text)
-    monkeypatch.setattr(RunLog, "begin", begun)
-    confirmed(easy_csv, Runs(0.95, 0.80))
-    assert events.count(PLAN) == 1
-    assert events.index(PLAN) < events.index("a run") < events.index(LOOKS)
+    def test_the_plan_is_logged_before_the_first_run_and_then_each_look(
+        self, easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        events: list[str] = []
+        write, begin = RunWriter.text, RunLog.begin
+
+        def text(self: RunWriter, path: str, content: str) -> None:
+            events.append(path)
+            write(self, path, content)
+
+        def begun(self: RunLog, label: str, *arguments: Any) -> RunWriter:
+            events.append("a run")
+            return begin(self, label, *arguments)
+
+        monkeypatch.setattr(RunWriter, "text", text)
+        monkeypatch.setattr(RunLog, "begin", begun)
+        shown = io.StringIO()
+        options: dict[str, Any] = {"looks": [5, 7, 9], "all_models": MODELS}
+        swept(easy_csv, self.says(), trials=1, **options, console=Console(file=shown, width=200))
+        assert events.count(PLAN) == 1
+        assert events.index(PLAN) < events.index("a run") < events.index(LOOKS)
+        mentions(shown.getvalue(), "look 1 of 3", "torch is better than scratch")
+        study, (plan, digest), looks = self.logged()
+        assert digest == plan.digest
+        assert (plan.looks, plan.margin, plan.models) == ((5, 7, 9), 0.01, tuple(MODELS))
+        assert [(look.planned, look.stops) for look in looks] == [(5, True)]
+        assert present(study.summary).confirm_seeds == tuple(range(10_000, 10_005))
+        self.check_counts(study, easy_csv, options)
+        # The same command with more trials adds nothing, and says so.
+        summary = swept(easy_csv, self.says(), trials=2, **options)
+        assert self.trained == []
+        assert summary.best == present(study.summary).best
+        notes = [note for note in summary.notes if "stays at 1 of 2 trials" in note]
+        assert [model in note for model, note in zip(MODELS, notes, strict=True)] == [True, True]
+
+    @staticmethod
+    def check_counts(study: LoggedStudy, csv: Path, options: dict[str, Any]) -> None:
+        """Check that `--check` knows how many seeds are due."""
+        spec = load_study("study.toml", settings={"data.name": str(csv)}, trials=1, **options)
+        storage, store = open_storage(None), Store()
+        searches = {model: read_trials(spec, model, storage) for model in MODELS}
+        runs = [run for run in store.runs(store.experiments()[0]) if run.role != "study"]
+        found = check_consistency(spec, searches, [study.run], runs)
+        assert found.faults == ()
+        mentions("; ".join(found.counts), "1 of at most 3 looks", "5 of 5 confirm seeds")
+        begun = replace(present(searches["scratch"]), looks=())
+        assert "look 1 is not taken" in check_consistency(
+            spec, {**searches, "scratch": begun}, [study.run], runs).faults
+
+    def test_a_look_that_an_interrupted_start_did_not_log_is_logged_by_the_next(
+        self, easy_csv: Path, monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        write = RunWriter.text
+
+        def text(self: RunWriter, path: str, content: str) -> None:
+            if path == LOOKS:
+                raise KeyboardInterrupt
+            write(self, path, content)
+
+        def interrupted(_: RunConfig) -> Sequence[Message]:
+            raise KeyboardInterrupt
+
+        options: dict[str, Any] = {"trials": 0, "looks": [1, 5], "all_models": MODELS}
+        with monkeypatch.context() as patched:
+            patched.setattr(RunWriter, "text", text)
+            with pytest.raises(KeyboardInterrupt):
+                swept(easy_csv, self.says(), **options)
+        with pytest.raises(KeyboardInterrupt):  # before another run ends
+            swept(easy_csv, interrupted, **options)
+        assert [look.planned for look in self.logged()[2]] == [1]
+
+    def test_a_look_needs_a_complete_run_of_each_model(self, easy_csv: Path) -> None:
+        with pytest.raises(RunError, match=r"all runs of scratch failed.*same command"):
+            swept(easy_csv, self.says([("scratch", 10_000)]), trials=0, looks=[1, 5], all_models=MODELS)

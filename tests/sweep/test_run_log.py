@@ -21,12 +21,13 @@ from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import Store, StudyPlan
+from tests.support.commands import mentions
 from tests.support.workers import WELL, Script, states, swept
 
 pytestmark = pytest.mark.usefixtures("database")
 
 
-def test_a_study_that_was_begun_without_reviews_stays_so(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_begun_without_reviews_never_stores_any(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, asked = open_storage("optuna.journal"), list[bool]()
 
     def noted(*_: object, texts: bool) -> list[object]:
@@ -34,28 +35,31 @@ def test_a_study_that_was_begun_without_reviews_stays_so(easy_csv: Path, monkeyp
         return []
 
     monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", noted)
-    swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL), storage=storage)
+    swept(easy_csv, Script(WELL), storage=storage, trials=1)
     printed = io.StringIO()
-    swept(easy_csv, Script(), storage=storage, texts=True, console=Console(file=printed, width=200))
-    assert "note: no reviews are stored, because the study was begun with --no-texts" in printed.getvalue()
+    swept(easy_csv, Script(), storage=storage, texts=True, console=Console(file=printed, width=200), trials=1)
+    mentions(printed.getvalue(), "no reviews are stored", "--no-texts")
     assert asked == [False, False]
-    store = Store()
+    store, spec = Store(), load_study("study.toml", trials=1)
     (study,) = store.studies(store.experiments()[0])
+    assert study.plan() == StudyPlan(
+        models=tuple(spec.models), trials=1, confirm=0, margin=0.01, contents=("search",), protocol=spec.protocol)
     assert study.run.params["texts"] == "False"
     assert store.texts(study.run.run_id, "test") is None
 
 
-def test_a_study_that_holds_reviews_is_not_gone_on_with_as_if_it_held_none(easy_csv: Path) -> None:
+def test_refuses_no_texts_once_a_study_holds_reviews(easy_csv: Path) -> None:
     storage = open_storage("optuna.journal")
-    swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL), storage=storage, texts=True)
+    swept(easy_csv, Script(WELL), storage=storage, texts=True, trials=1)
     store = Store()
     (before,) = store.studies(store.experiments()[0])
     assert store.texts(before.run.run_id, "test") is not None
-    with pytest.raises(UsageError, match=r"'study' was begun without it and holds reviews: leave --no-texts out"):
-        swept(easy_csv, Script(), storage=storage)
+    with pytest.raises(UsageError, match=r"--no-texts.*'study'.*holds reviews.*--study-name"):
+        swept(easy_csv, Script(), storage=storage, trials=1)
     assert Store().studies(store.experiments()[0]) == [before]
 
 
+@pytest.mark.slow
 def test_a_study_whose_process_died_before_mlflow_had_it_is_not_begun_twice(
     easy_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,24 +77,15 @@ os._exit(1)
         subprocess.run([sys.executable, "-c", begin_and_die], check=False)
 
     monkeypatch.setattr(Sweep, "_check", die_meanwhile)
-    swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL))
+    swept(easy_csv, Script(WELL), trials=1)
     store = Store()
     (study,) = store.studies("easy")
-    assert len(study.trials) == 5
+    assert len(study.trials) == 1
     assert [run.run_id for run in store.runs("easy") if run.role == "study"] == [study.run.run_id]
 
 
-def test_the_plan_of_a_study_is_read_back_as_its_file_says(easy_csv: Path) -> None:
-    swept(easy_csv, Script(WELL, WELL, WELL, WELL, WELL))
-    store, spec = Store(), load_study("study.toml")
-    (study,) = store.studies(store.experiments()[0])
-    assert study.plan() == StudyPlan(
-        models=tuple(spec.models), trials=spec.trials, confirm=spec.confirm, margin=spec.margin / 100,
-        contents=("search",), protocol=spec.protocol)
-
-
 class TestALostStore:
-    """Of search and tracking store one is lost, whole or in part, and the same command is typed again."""
+    """The search or the tracking store is lost, completely or in part, and the same command is typed again."""
 
     @staticmethod
     def trials() -> Counter[tuple[str, str]]:
@@ -98,24 +93,25 @@ class TestALostStore:
         store = Store(create=False)
         return Counter((run.role, run.tags["gru_bench.trial"]) for run in store.runs("easy") if run.role != "study")
 
-    @pytest.mark.parametrize("kept", [0, 20], ids=["the whole journal", "its end"])
-    def test_runs_of_a_lost_search_are_set_aside(self, easy_csv: Path, kept: int) -> None:
-        journal, script = Path("optuna.journal"), Script(*[WELL] * 9)
-        swept(easy_csv, script)
+    @pytest.mark.parametrize("kept", [0, pytest.param(20, marks=pytest.mark.slow)], ids=["journal", "end of journal"])
+    def test_the_runs_of_a_lost_search_are_superseded(self, easy_csv: Path, kept: int) -> None:
+        journal, script = Path("optuna.journal"), Script(*[WELL] * 4)
+        swept(easy_csv, script, trials=2)
         whole = journal.read_bytes().split(b"\n")
+        assert len(whole) > 20 + 2
         left = b"".join(line + b"\n" for line in whole[:kept])
         journal.write_bytes(left.replace(this_process().encode(), f"{machine()} 999999999 1".encode()))
-        summary = swept(easy_csv, script)
-        assert states(summary)["complete"] == 5
-        assert any("runs of trials that it does not know are set aside" in note for note in summary.notes)
+        summary = swept(easy_csv, script, trials=2)
+        assert states(summary)["complete"] == 2
+        mentions(" ".join(summary.notes), "search's storage was lost", "set aside")
         found = self.trials()
         assert {count for (role, _), count in found.items() if role == "trial"} == {1}
-        assert sum(count for (role, _), count in found.items() if role == "superseded") >= (1 if kept else 5)
-        assert swept(easy_csv, script).notes == ()
+        assert sum(count for (role, _), count in found.items() if role == "superseded") >= (1 if kept else 2)
+        assert swept(easy_csv, script, trials=2).notes == ()
 
-    def test_that_runs_are_lost_is_told(self, easy_csv: Path, empty_database: Path) -> None:
-        script = Script(*[WELL] * 5)
-        swept(easy_csv, script)
+    def test_a_note_says_that_the_runs_of_earlier_starts_are_lost(self, easy_csv: Path, empty_database: Path) -> None:
+        script = Script(WELL)
+        swept(easy_csv, script, trials=1)
         shutil.copy(empty_database, "another.db")
-        assert swept(easy_csv, script, uri="sqlite:///another.db").notes == (
-            "The runs of 5 trials of earlier starts are not in this tracking store: it was lost, or is another.",)
+        (note,) = swept(easy_csv, script, uri="sqlite:///another.db", trials=1).notes
+        mentions(note, "runs of 1 trials", "not in this tracking store")

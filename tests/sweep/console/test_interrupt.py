@@ -33,7 +33,7 @@ time.sleep(60)  # a store that does not close
         assert process.stdout.readline() == "ready\n"
         return process
 
-    @pytest.mark.parametrize("kind", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
     def test_a_second_signal_ends_it_at_once(self, kind: signal.Signals) -> None:
         process = self.begun(3600)
         process.send_signal(kind)
@@ -44,7 +44,6 @@ time.sleep(60)  # a store that does not close
         assert process.returncode == 130
         assert "same command" in complaint
 
-    @pytest.mark.slow
     def test_an_end_that_takes_too_long_is_cut_short(self) -> None:
         assert GRACE_SECONDS < 5
         process = self.begun(0.1)
