@@ -26,11 +26,11 @@ LOG = {"low": 1e-4, "high": 1e-2, "log": True}
     ("model.pooling", {"choices": ["mean", "max"]}, "max", ""),
     ("training.lr", LOG, None, ""), ("training.lr", LOG, float("nan"), ""), ("training.lr", LOG, True, ""),
 ])
-def test_ends_of_a_range(name: str, range_: dict[str, object], value: object, end: str) -> None:
+def test_finds_a_value_at_an_end_of_its_range(name: str, range_: dict[str, object], value: object, end: str) -> None:
     assert end_of_range(name, range_, value) == end  # type: ignore[arg-type]
 
 
-def test_budgets() -> None:
+def test_finds_searches_of_unequal_budgets() -> None:
     assert not are_unequal([])
     assert not are_unequal([[(6, 2, 3)], [(6, 2, 3), (6, 2, 3)]])
     assert not are_unequal([[], []])
@@ -42,12 +42,12 @@ def test_budgets() -> None:
     ("ccc", "median", 0), ("ccpf", "median", 0), ("cpf", "median", 2), ("cppp", "median", 3),
     ("cppp", "halving", 0), ("cppfff", "halving", 0), ("cppffff", "halving", 4), ("", "none", 0), ("fff", "odd", 3),
 ])
-def test_lost_trials(states: str, pruner: str, lost: int) -> None:
+def test_counts_trials_that_a_pruner_should_not_have_lost(states: str, pruner: str, lost: int) -> None:
     words = {"c": "complete", "p": "pruned", "f": "failed"}
     assert lost_trials([words[state] for state in states], pruner) == lost
 
 
-def test_promises_are_kept_within_a_point() -> None:
+def test_a_search_promised_more_where_the_score_falls_by_more_than_a_point() -> None:
     assert promised_more(-0.02, higher_is_better=True)
     assert not promised_more(-0.005, higher_is_better=True)
     assert not promised_more(0.02, higher_is_better=True)
@@ -55,7 +55,7 @@ def test_promises_are_kept_within_a_point() -> None:
     assert not promised_more(-0.02, higher_is_better=False)
 
 
-def test_margins_classes_and_baselines() -> None:
+def test_finds_a_late_margin_uneven_classes_and_a_better_baseline() -> None:
     assert is_beforehand(0.01, [0.01, 0.01])
     assert not is_beforehand(0.01, [0.01, None])
     assert not is_beforehand(0.01, [])

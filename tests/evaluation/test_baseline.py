@@ -15,7 +15,7 @@ from gru_bench.results.runs import unpacked
 from tests.support.values import present
 
 
-def test_majority_and_linear(easy_csv: Path) -> None:
+def test_the_majority_class_and_a_linear_model_are_scored_on_test(easy_csv: Path) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv)))
     majority, linear = baselines(corpus)
     commoner = int(corpus.train.label_N.mean() >= 0.5)
@@ -26,7 +26,7 @@ def test_majority_and_linear(easy_csv: Path) -> None:
     assert present(unpacked(linear.right, linear.test_size)).mean() == linear.test_accuracy
 
 
-def test_answers_stand_in_the_order_of_ids(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_are_kept_in_the_order_of_ids(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A linear model that knows the first half of the reviews, by id, and is wrong on the others."""
     corpus = load_corpus(DataConfig(name=str(easy_csv), split_seed=5))
     label_N, place_N = corpus.test.label_N, np.argsort(np.argsort(corpus.test.example_id_N))
@@ -50,7 +50,7 @@ def test_answers_stand_in_the_order_of_ids(easy_csv: Path, monkeypatch: pytest.M
     assert right_N.tolist() == [place < len(label_N) // 2 for place in range(len(label_N))]
 
 
-def test_measured_once_for_its_data(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_is_measured_once_for_each_data_set(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv), split_seed=3))
     first = baselines(corpus)
     monkeypatch.setattr(baseline_module, "_linear", lambda _: pytest.fail("measured again"))
@@ -59,6 +59,6 @@ def test_measured_once_for_its_data(easy_csv: Path, monkeypatch: pytest.MonkeyPa
         baselines(load_corpus(DataConfig(name=str(easy_csv), split_seed=4)))
 
 
-def test_without_a_validation_split(easy_csv: Path) -> None:
+def test_has_no_validation_accuracy_without_a_validation_split(easy_csv: Path) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv), validation_share=0.0))
     assert [found.validation_accuracy for found in baselines(corpus)] == [None, None]

@@ -16,13 +16,12 @@ from gru_bench.evaluation import statistics
 from gru_bench.evaluation.compare import Comparison, compare
 from gru_bench.evaluation.statistics import Design, EvidenceLevel, Finding
 from gru_bench.report.build import build
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, mentions
 from tests.support.fake_store import TestSet, add_study, correct, three_models
 from tests.support.renderings import all_said
 from tests.support.values import present
 
 TIGHT: Any = {"rel": 0, "abs": 1e-9}
-ONE = r"\d+\.\d+"
 
 
 def rows(text: str) -> np.ndarray:
@@ -51,7 +50,9 @@ def drawn(skill: float, seeds: int = 5, examples: int = 2000, stream: int = 0) -
     (rows("011111 011110 010111"), rows("110111 001011 011111"), 0.0, -0.5237022127, 0.5237022127, 1.0),
     (remainders(3, 2), remainders(5, 3), 4 / 125, -0.0493435153, 0.1133435153, 0.3981905712),
 ])
-def test_golden_cases(a_SN: np.ndarray, b_SN: np.ndarray, theta: float, low: float, high: float, p: float) -> None:
+def test_golden_differences(
+    a_SN: np.ndarray, b_SN: np.ndarray, theta: float, low: float, high: float, p: float
+) -> None:
     found = compare(a_SN, b_SN)
     assert found.difference / 100 == pytest.approx(theta, **TIGHT)
     assert (found.seeds, found.examples) == ((len(a_SN), len(b_SN)), a_SN.shape[1])
@@ -63,9 +64,15 @@ def test_golden_cases(a_SN: np.ndarray, b_SN: np.ndarray, theta: float, low: flo
         assert found.p == pytest.approx(p, **TIGHT)
 
 
-@pytest.mark.parametrize("skills", [(0.3, 0.0), (0.12, 0.1), (0.0, 0.2), (0.05, 0.0)])
-@pytest.mark.parametrize("seeds", [1, 2, 3, 5])
-def test_it_says_what_a_report_says(skills: tuple[float, float], seeds: int) -> None:
+WORDS = {
+    Finding.BETTER: "is better", Finding.BETTER_BY_MARGIN: "by more than", Finding.NEGLIGIBLE: "negligible",
+    Finding.EQUIVALENT: "equivalent", Finding.INCONCLUSIVE: "Inconclusive", Finding.TOO_FEW_SEEDS: "No verdict"}
+"""Finding -> a word of its sentence."""
+
+
+@pytest.mark.parametrize(("skills", "seeds"), [
+    ((0.3, 0.0), 1), ((0.12, 0.1), 2), ((0.0, 0.2), 3), ((0.3, 0.0), 5), ((0.05, 0.0), 5)])
+def test_agrees_with_a_report_on_the_same_answers(skills: tuple[float, float], seeds: int) -> None:
     """The report shows the model with the better mean first."""
     store, _ = three_models(seeds=1, test_set=TestSet.draw(200))
     studies = [add_study(store, name, {name: skill}, seeds=seeds, test_set=TestSet.draw(800), experiment="pair")
@@ -86,46 +93,39 @@ def test_it_says_what_a_report_says(skills: tuple[float, float], seeds: int) -> 
     assert found.p == numbers[f"{key}.p"].value
     detectable = numbers[f"{key}.detectable"].value
     assert found.detectable == (None if detectable is None else pytest.approx(100 * detectable, **TIGHT))
-    start = re.split(r"[:(]", found.verdict)[0].replace("from 1 seed, over examples only", "from 1 seed").strip()
-    start = start.replace(", an estimate only", "").replace(", of which at least 5 are needed", "")
-    assert start in all_said(report.summary)
+    mentions(all_said(report.summary), first, second, WORDS[found.finding])
 
 
-def test_every_finding_has_its_sentence() -> None:
-    base = drawn(0.0)
-    for a_SN, b_SN, margin, finding, said in (
-        (drawn(0.4, stream=1), base, 1.0, Finding.BETTER_BY_MARGIN,
-         rf"x is better than y by more than 1\.0 points: \+{ONE} points \(95 % interval \+{ONE} to \+{ONE}\), "
-         r"p < 0\.001\."),
-        (base, drawn(0.4, stream=1), 1.0, Finding.BETTER_BY_MARGIN,
-         rf"x is worse than y by more than 1\.0 points: -{ONE} points \(95 % interval -{ONE} to -{ONE}\), "
-         r"p < 0\.001\."),
-        (drawn(0.4, stream=1), base, 6.0, Finding.BETTER,
-         rf"x is better than y: \+{ONE} points \(.+\), p < 0\.001\."),
-        (drawn(0.4, stream=1), base, 8.0, Finding.NEGLIGIBLE,
-         r"x is better than y, but by a negligible amount: .+; the 90 % interval, .+ points, lies within 8\.0 points "
-         r"of 0\."),
-        (base.copy(), base, 1.0, Finding.EQUIVALENT,
-         rf"x and y are equivalent within 1\.0 points: the 90 % interval of their difference, -{ONE} to \+{ONE} "
-         r"points, lies within it\."),
-        (drawn(0.02, examples=100, stream=1), drawn(0.0, examples=100), 1.0, Finding.INCONCLUSIVE,
-         rf"Inconclusive: x against y, .+, p = .+\. Runs like these detect a true difference of {ONE} points with a "
-         r"chance of 80 %\. Equivalence within 1\.0 points could not be shown: it takes at least 269 examples, and "
-         r"there are 100\."),
-        (base[:4], base, 1.0, Finding.TOO_FEW_SEEDS,
-         r"No verdict on x against y from 4 seeds, of which at least 5 are needed: .+ interval .+\)\."),
-        (base[:2], base, 1.0, Finding.TOO_FEW_SEEDS,
-         rf"No verdict on x against y from 2 seeds, an estimate only: [+-]?{ONE} points\."),
-        (base[:1], base, 1.0, Finding.TOO_FEW_SEEDS,
-         r"No verdict on x against y from 1 seed, over examples only: .+ interval .+\)\."),
-    ):
-        found = compare(a_SN, b_SN, names=("x", "y"), margin=margin)
-        assert found.finding is finding, found
-        assert re.match(said, found.verdict), found.verdict
-        assert found.verdict in str(found)
+BASE = drawn(0.0)
 
 
-def test_levels_of_evidence_limit_what_is_given() -> None:
+@pytest.mark.parametrize(("a_SN", "b_SN", "margin", "finding", "parts"), [
+    (drawn(0.4, stream=1), BASE, 1.0, Finding.BETTER_BY_MARGIN, ["better", "more than 1.0 points", "p < 0.001"]),
+    (BASE, drawn(0.4, stream=1), 1.0, Finding.BETTER_BY_MARGIN, ["worse", "more than 1.0 points", "p < 0.001"]),
+    (drawn(0.4, stream=1), BASE, 6.0, Finding.BETTER, ["better", "p < 0.001"]),
+    (drawn(0.4, stream=1), BASE, 8.0, Finding.NEGLIGIBLE, ["better", "negligible", "90 % interval", "8.0 points"]),
+    (BASE.copy(), BASE, 1.0, Finding.EQUIVALENT, ["equivalent", "1.0 points", "90 % interval"]),
+    (drawn(0.02, examples=100, stream=1), drawn(0.0, examples=100), 1.0, Finding.INCONCLUSIVE,
+     ["Inconclusive", "80 %", "at least 269 examples", "100"]),
+    (BASE[:4], BASE, 1.0, Finding.TOO_FEW_SEEDS, ["No verdict", "4 seeds", "at least 5", "interval"]),
+    (BASE[:2], BASE, 1.0, Finding.TOO_FEW_SEEDS, ["No verdict", "2 seeds", "estimate only"]),
+    (BASE[:1], BASE, 1.0, Finding.TOO_FEW_SEEDS, ["No verdict", "1 seed", "examples only", "interval"]),
+])
+def test_a_verdict_names_the_models_the_finding_and_its_numbers(
+    a_SN: np.ndarray, b_SN: np.ndarray, margin: float, finding: Finding, parts: list[str]
+) -> None:
+    found = compare(a_SN, b_SN, names=("x", "y"), margin=margin)
+    assert found.finding is finding
+    mentions(found.verdict, "x", "y", *parts)
+    if finding in statistics.DIFFERENT:
+        low, high = present(found.interval)
+        mentions(found.verdict, f"{found.difference:+.1f} points", f"{low:+.1f} to {high:+.1f}")
+    if finding is Finding.INCONCLUSIVE:
+        mentions(found.verdict, f"{found.detectable:.1f} points")
+    assert found.verdict in str(found)
+
+
+def test_few_seeds_get_no_p_value_or_interval() -> None:
     base = drawn(0.0, seeds=10)
     for seeds, level, interval, p, detectable in (
         (1, EvidenceLevel.EXAMPLES_ONLY, True, False, False), (2, EvidenceLevel.ESTIMATE, False, False, True),
@@ -139,7 +139,7 @@ def test_levels_of_evidence_limit_what_is_given() -> None:
         assert level.value in str(found)
 
 
-def test_the_smallest_detectable_difference_is_that_of_the_design() -> None:
+def test_the_detectable_difference_is_that_of_the_design() -> None:
     a_SN, b_SN = drawn(0.1, stream=1), drawn(0.0, seeds=7)
     found = compare(a_SN, b_SN)
     assert found.detectable == 100 * Design.of(a_SN, b_SN).detectable((5, 7), 2000)
@@ -150,7 +150,7 @@ def test_the_smallest_detectable_difference_is_that_of_the_design() -> None:
     assert present(alone.detectable) == pytest.approx(present(found.detectable), rel=0.02)
 
 
-def test_clusters_add_what_belongs_together() -> None:
+def test_clusters_of_examples_widen_the_interval() -> None:
     """The variance is computed again, cluster by cluster: v = K/(K - 1) sum_k (sum_{i in k} (D_i - theta))^2 / N^2."""
     a_SN, b_SN = drawn(0.1, examples=1000, stream=1), drawn(0.0, seeds=6, examples=1000)
     names = [f"product {int(value)}" for value in np.argsort(np.argsort(a_SN.mean(0) - b_SN.mean(0))) // 8]
@@ -166,8 +166,7 @@ def test_clusters_add_what_belongs_together() -> None:
     assert (found.clusters, found.examples, alone.clusters) == (len(sums), 1000, None) == (125, 1000, None)
     assert present(found.interval)[0] < present(alone.interval)[0]
     assert present(found.detectable) > present(alone.detectable)
-    assert "1,000 examples in 125 clusters" in str(found)
-    assert "; examples in clusters" in str(found)
+    mentions(str(found), "1,000 examples", "125 clusters")
     order = np.random.default_rng(2).permutation(1000)
     again = compare(a_SN[:, order], b_SN[:, order], clusters=pd.Series(names)[order])
     assert again.interval == pytest.approx(found.interval, **TIGHT)
@@ -178,7 +177,7 @@ def test_few_clusters_show_no_equivalence() -> None:
     assert compare(right, right).finding is Finding.EQUIVALENT
     found = compare(right, right, clusters=np.arange(4000) // 20)
     assert found.finding is Finding.INCONCLUSIVE
-    assert "it takes at least 269 clusters, and there are 200." in found.verdict
+    mentions(found.verdict, "at least 269 clusters", "200")
     assert present(found.detectable) > 1.0  # where no answer differs, it is not 0
 
 
@@ -186,69 +185,63 @@ def test_few_clusters_show_no_equivalence() -> None:
     np.asarray, lambda found: found.astype(bool), lambda found: found.astype(float), lambda found: found.tolist(),
     pd.DataFrame, lambda found: pd.DataFrame(found.astype(bool)).astype("boolean"),
     lambda found: pd.DataFrame(found).astype(object), lambda found: found.astype(np.uint8)])
-def test_any_array_will_do(form: Any) -> None:
+def test_takes_arrays_lists_and_tables(form: Any) -> None:
     a_SN, b_SN = remainders(3, 2), remainders(5, 3)
     assert compare(form(a_SN), form(b_SN)) == compare(a_SN, b_SN)
 
 
 GOOD = np.array([[1, 0, 1], [1, 1, 1]])
-RULE = "a must hold a row for each seed and in it a 0 or 1 for each example"
 
 
-@pytest.mark.parametrize(("a", "options", "said"), [
-    ([], {}, f"{RULE}, but it is empty: it takes at least 1 seed and 2 examples"),
-    (np.zeros((3, 0)), {}, f"{RULE}, but it is empty: it takes at least 1 seed and 2 examples"),
-    ([1, 0, 1], {}, f"{RULE}, but has the shape (3,): a single seed goes into a list, as [a]"),
-    (np.zeros((2, 3, 2)), {}, f"{RULE}, but has the shape (2, 3, 2): stack the seeds of one model"),
-    ([[1, 0, 1], [1]], {}, f"{RULE}, but its rows differ in length: give the same examples to each seed"),
-    ([[1], [0]], {}, f"{RULE}, and at least 2 examples, but has 2 rows and 1 column: turn it by .T if its rows are "
-                     "examples"),
-    ([[1, 0, 1], [1, 2, 1]], {}, f"{RULE} (1: the answer is right), but holds 2 in row 2 and column 2: compare the "
-                                 "predicted classes with the labels, as in predicted == label"),
-    ([[0.9, 0, 1]], {}, "but holds 0.9 in row 1 and column 1"),
-    ([[1, float("nan"), 1]], {}, "but holds nan in row 1 and column 2"),
-    ([["1", "0", "1"]], {}, "but holds '1' in row 1 and column 1"),
-    ([[1, None, 1]], {}, "but holds None in row 1 and column 2"),
-    (pd.DataFrame([[True, None, True]]).astype("boolean"), {}, "but holds <NA> in row 1 and column 2"),
-    ([[1, 0, 1, 1]], {}, "a and b must be about the same examples in the same order, but a has 4 and b has 3: keep "
-                         "those that both have"),
-    (GOOD, {"margin": 0}, "margin must be above 0 and at most 50 percentage points, but got 0: 1.0 is usual"),
-    (GOOD, {"margin": float("nan")}, "margin must be above 0 and at most 50 percentage points, but got nan"),
-    (GOOD, {"margin": 51}, "but got 51"),
-    (GOOD, {"names": ("x", "x")}, "names must be two different names, but got ('x', 'x'): give one to each model"),
-    (GOOD, {"names": ("x",)}, "names must be two different names, but got ('x',)"),
-    (GOOD, {"clusters": [1, 2]}, "clusters must name a cluster for each of the 3 examples, but has the shape (2,): "
-                                 "give a list of as many names"),
-    (GOOD, {"clusters": ["x", None, "y"]}, "clusters must name a cluster for each example, but example 2 has None: "
-                                           "give an example that stands alone a name of its own"),
-    (GOOD, {"clusters": [1.0, 2.0, float("nan")]}, "but example 3 has nan"),
-    (GOOD, {"clusters": ["x", "x", "x"]}, "clusters must be at least 2, but all examples are in 'x': leave clusters "
-                                          "out if they stand alone"),
+@pytest.mark.parametrize(("a", "options", "parts"), [
+    ([], {}, ["a must", "empty", "at least 1 seed and 2 examples"]),
+    (np.zeros((3, 0)), {}, ["a must", "empty"]),
+    ([1, 0, 1], {}, ["a must", "(3,)", "[a]"]),
+    (np.zeros((2, 3, 2)), {}, ["a must", "(2, 3, 2)"]),
+    ([[1, 0, 1], [1]], {}, ["a must", "length"]),
+    ([[1], [0]], {}, ["a must", "at least 2 examples", "2 rows and 1 column", ".T"]),
+    ([[1, 0, 1], [1, 2, 1]], {}, ["a must", "0 or 1", "holds 2", "row 2", "column 2", "predicted == label"]),
+    ([[0.9, 0, 1]], {}, ["0.9", "row 1", "column 1"]),
+    ([[1, float("nan"), 1]], {}, ["nan", "row 1", "column 2"]),
+    ([["1", "0", "1"]], {}, ["'1'", "row 1", "column 1"]),
+    ([[1, None, 1]], {}, ["None", "row 1", "column 2"]),
+    (pd.DataFrame([[True, None, True]]).astype("boolean"), {}, ["<NA>", "row 1", "column 2"]),
+    ([[1, 0, 1, 1]], {}, ["same examples", "a has 4", "b has 3"]),
+    (GOOD, {"margin": 0}, ["margin", "above 0", "at most 50", "got 0", "1.0"]),
+    (GOOD, {"margin": float("nan")}, ["margin", "got nan"]),
+    (GOOD, {"margin": 51}, ["margin", "got 51"]),
+    (GOOD, {"names": ("x", "x")}, ["names", "('x', 'x')"]),
+    (GOOD, {"names": ("x",)}, ["names", "('x',)"]),
+    (GOOD, {"clusters": [1, 2]}, ["clusters", "3 examples", "(2,)"]),
+    (GOOD, {"clusters": ["x", None, "y"]}, ["clusters", "example 2", "None"]),
+    (GOOD, {"clusters": [1.0, 2.0, float("nan")]}, ["clusters", "example 3", "nan"]),
+    (GOOD, {"clusters": ["x", "x", "x"]}, ["clusters", "at least 2", "'x'"]),
 ])
-def test_what_cannot_be_compared_is_refused(a: Any, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_refuses_what_cannot_be_compared(a: Any, options: dict[str, Any], parts: list[str]) -> None:
+    with pytest.raises(ValueError) as refused:
         compare(a, GOOD, **options)
+    mentions(str(refused.value), *parts)
 
 
-def test_the_second_model_is_named_too() -> None:
-    with pytest.raises(ValueError, match=r"^b must hold .* as \[b\]$"):
+def test_an_error_about_the_second_model_names_it() -> None:
+    with pytest.raises(ValueError, match=r"^b must .*\[b\]"):
         compare(GOOD, [1, 0, 1])
 
 
 def test_tables_must_have_their_examples_in_one_order() -> None:
     a, b = pd.DataFrame(GOOD, columns=["e1", "e2", "e3"]), pd.DataFrame(GOOD[:, ::-1], columns=["e3", "e2", "e1"])
-    with pytest.raises(ValueError, match=r"column 1 is 'e1' in a and 'e3' in b: put them in one order, as with b\[a\."):
+    with pytest.raises(ValueError, match=r"column 1.*'e1'.*'e3'.*b\[a\.columns\]"):
         compare(a, b)
     assert compare(a, b[a.columns]).difference == 0.0
 
 
-def test_it_is_read_as_text_and_as_a_table() -> None:
+def test_a_comparison_is_shown_as_text_and_as_an_html_table() -> None:
     found = compare(drawn(0.1, stream=1), drawn(0.0), names=("<b>one</b> & more", "two"))
     title, *lines = str(found).splitlines()
-    assert title == "<b>one</b> & more less two, accuracy"
+    mentions(title, "<b>one</b> & more", "two")
     assert [line.split()[0] for line in lines] == [
         "difference", "p", "verdict", "evidence", "detectable", "data", "method"]
-    assert "5 and 5 seeds, 2,000 examples" in lines[5]
+    mentions(lines[5], "5 and 5 seeds", "2,000 examples")
     assert str(found).isascii()
     table = BeautifulSoup(found._repr_html_(), "html.parser")
     assert not table.find_all("b")
@@ -257,14 +250,14 @@ def test_it_is_read_as_text_and_as_a_table() -> None:
         " ".join(line.split()) for line in lines]
 
 
-def test_it_cannot_be_changed() -> None:
+def test_a_comparison_cannot_be_changed() -> None:
     found = compare(GOOD, GOOD)
     with pytest.raises(FrozenInstanceError):
         found.difference = 1.0  # type: ignore[misc]
     assert isinstance(found, Comparison)
 
 
-def test_the_example_of_the_page_prints_what_stands_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_in_the_docs_prints_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
     code, printed = present(re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", page, re.DOTALL)).groups()
     exec(code, {})
@@ -276,7 +269,7 @@ def unwrapped(lines: Sequence[str]) -> str:
     return " ".join(" ".join(lines).split())
 
 
-def test_few_deciding_examples_enter_the_detectable_difference() -> None:
+def test_the_detectable_difference_allows_for_few_deciding_examples() -> None:
     right = np.ones((5, 300), bool)
     found = statistics.accuracy_difference(right, right)
     assert found.variance == 0.0

@@ -1,4 +1,4 @@
-"""Intervals hold a known truth as often as they say: a short run of benchmarks/interval_coverage.py."""
+"""Intervals contain a known truth as often as they say: a short run of benchmarks/interval_coverage.py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.benchmarks import benchmark
 from tests.support.values import present
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +41,8 @@ def coverage_deviation(correct_RN: np.ndarray) -> float:
     return present(seed_deviation(correct_RN))
 
 
-@pytest.mark.parametrize(("seeds", "examples"), [(3, 500), (5, 500), (10, 500)])
-def test_intervals_hold_the_truth(promises: ModuleType, seeds: int, examples: int) -> None:
+@pytest.mark.parametrize(("seeds", "examples"), [(3, 500), (10, 500)])
+def test_intervals_contain_the_truth(promises: ModuleType, seeds: int, examples: int) -> None:
     repetitions = 500
     truth = promises.Truth.of(0.865, 0.005, 0.07, 0.10)
     sums = promises.repeated(truth, seeds, examples, repetitions, np.random.default_rng(seeds))
@@ -54,9 +56,9 @@ def test_intervals_hold_the_truth(promises: ModuleType, seeds: int, examples: in
 
 @pytest.mark.parametrize(
     ("seeds", "examples", "accuracy"),
-    [(10, 31, 1.0), (3, 20, 0.99), (10, 31, 0.96), (5, 50, 0.98), (3, 100, 0.9), (10, 200, 0.5), (10, 500, 0.93)],
+    [(10, 31, 1.0), (3, 20, 0.99), (5, 50, 0.98), (3, 100, 0.9), (10, 500, 0.93)],
 )
-def test_intervals_hold_the_truth_where_few_reviews_decide(
+def test_intervals_contain_the_truth_where_few_reviews_decide(
     promises: ModuleType, seeds: int, examples: int, accuracy: float
 ) -> None:
     repetitions = 300
@@ -65,7 +67,7 @@ def test_intervals_hold_the_truth_where_few_reviews_decide(
     assert (held / repetitions > 0.91).all()
 
 
-def test_another_seed_gives_other_draws(promises: ModuleType) -> None:
+def test_the_simulation_depends_on_its_seed(promises: ModuleType) -> None:
     truth = promises.Truth.of(0.865, 0.005, 0.07, 0.10)
     first, again, other = (promises.repeated(truth, 3, 100, 20, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert (first == again).all()
@@ -85,8 +87,8 @@ SCORES: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], Callab
 
 
 @pytest.mark.parametrize("kind", SCORES)
-@pytest.mark.parametrize("trials", [5, 8, 20])
-def test_the_interval_of_the_expected_best_holds_it(kind: str, trials: int) -> None:
+@pytest.mark.parametrize("trials", [5, 20])
+def test_the_interval_of_the_expected_best_contains_it(kind: str, trials: int) -> None:
     from gru_bench.evaluation.statistics import expected_best
 
     draw, truth = SCORES[kind]

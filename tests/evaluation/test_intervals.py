@@ -63,12 +63,12 @@ class TestLosses:
 
     @pytest.mark.parametrize("values", [np.zeros(5), np.zeros((5, 1)), np.array([[0.1, math.nan]]),
                                         np.array([[0.1, math.inf]])])
-    def test_what_is_no_matrix_of_losses_is_refused(self, values: np.ndarray) -> None:
-        with pytest.raises(ValueError, match=r"losses must be finite, in the shape \(R, N\)"):
+    def test_refuses_what_is_no_matrix_of_finite_losses(self, values: np.ndarray) -> None:
+        with pytest.raises(ValueError, match=r"losses.*finite.*\(R, N\)"):
             loss_interval(values)
 
 
-@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("classes", [2, 3])
 class TestAnyScore:
     def test_accuracy_and_loss_are_those_of_the_closed_form(self, classes: int) -> None:
         a, b = drawn(classes), drawn(classes, start=1, skill=1.0)
@@ -115,7 +115,7 @@ class TestAnyScore:
                 np.testing.assert_allclose((up_R - down_R) / 0.5, kind.influence_RN[:, example], atol=2e-4)
 
 
-def test_f1_of_the_positive_class_is_that_of_the_bootstrap_for_two_classes() -> None:
+def test_f1_of_two_classes_is_that_of_the_positive_class() -> None:
     model = drawn(2)
     found = interval("f1", model)
     assert found.estimate == pytest.approx(float(np.mean(model.scores("f1"))), abs=1e-6)
@@ -142,8 +142,8 @@ def test_few_deciding_examples_widen_the_interval() -> None:
     assert found.wilson is not None
 
 
-def test_a_class_that_is_absent_has_no_area() -> None:
+def test_refuses_a_roc_area_where_a_class_is_absent() -> None:
     model = drawn(3)
     without = Scored(np.where(model.label_N == 2, 1, model.label_N), model.probability_RN)
-    with pytest.raises(ValueError, match="a ROC area needs examples of every class"):
+    with pytest.raises(ValueError, match=r"ROC.*every class"):
         interval("roc_auc", without)

@@ -17,6 +17,7 @@ from gru_bench.evaluation.statistics import Finding, accuracy_difference, growth
 from gru_bench.results.looks import Look, LookPlan, looks_json, looks_of
 from gru_bench.sweep.console.looks import said_of
 from tests.support.benchmarks import benchmark
+from tests.support.commands import mentions
 from tests.support.values import present
 
 SEEDS = 20
@@ -42,7 +43,7 @@ def looked(runs: Mapping[str, Scored], sizes: Sequence[int]) -> list[dict[str, S
     return [{model: Scored(one.label_N, one.probability_RN[:size]) for model, one in runs.items()} for size in sizes]
 
 
-def test_variance_falls_as_expected() -> None:
+def test_the_variance_falls_with_more_seeds_as_expected() -> None:
     runs = drawn({"a": 0.8, "b": 0.8}, examples=4000)
     few = growth(runs["a"].correct_RN[:8], runs["b"].correct_RN[:8])
     now = accuracy_difference(runs["a"].correct_RN[:8], runs["b"].correct_RN[:8])
@@ -102,7 +103,7 @@ def test_a_large_difference_settles_a_pair_at_the_first_look() -> None:
     assert pair.settled is pair.last
     assert pair.last.finding is Finding.BETTER_BY_MARGIN
     assert settled_as(pair) == "a, b: better by more than the margin"
-    assert said_of(plan, pair.pair, pair.last) == "b is better than a by more than 1.0 points"
+    mentions(said_of(plan, pair.pair, pair.last), "b is better than a", "1.0 points")
     wide, usual = present(pair.last.repeated), pair.last.usual
     assert wide.low < usual.low < usual.high < wide.high < 0
     assert is_settled([pair])
@@ -122,7 +123,7 @@ def test_equal_models_are_equivalent_once_test_reviews_allow_it() -> None:
     assert small.settled is None
 
 
-def test_what_no_number_of_seeds_can_settle() -> None:
+def test_says_where_no_number_of_seeds_can_settle_a_pair() -> None:
     rng = np.random.default_rng(3)
     label_N = np.zeros(300, np.int8)
     # Each model knows its own reviews: its seeds agree, and the two models do not.
@@ -173,17 +174,17 @@ def test_one_model_alone_is_never_settled() -> None:
     assert not is_settled(pairs)
 
 
-def test_of_a_log_loss_the_lower_is_better() -> None:
+def test_the_model_with_the_lower_log_loss_is_better() -> None:
     plan = plan_of(metric="log_loss", margin=0.02)
     rng = np.random.default_rng(0)
     label_N = np.zeros(800, np.int8)
     sure, unsure = (Scored(label_N, np.clip(rng.normal(p, 0.05, (5, 800)), 0.01, 0.99)) for p in (0.1, 0.4))
     (pair,) = follow(plan, [{"a": sure, "b": unsure}])
     assert pair.last.usual.estimate < 0
-    assert said_of(plan, pair.pair, present(pair.settled)) == "a is better than b by more than 0.02 nats"
+    mentions(said_of(plan, pair.pair, present(pair.settled)), "a is better than b", "0.02 nats")
 
 
-def test_a_look_rests_on_its_own_seeds() -> None:
+def test_a_look_uses_only_its_own_seeds() -> None:
     runs = drawn({"a": 0.8, "b": 0.8}, seeds=3)
     by_seed = {model: {seed: Scored(one.label_N, one.probability_RN[seed][None]) for seed in range(3)}
                for model, one in runs.items()}
@@ -195,7 +196,7 @@ def test_a_look_rests_on_its_own_seeds() -> None:
     assert np.array_equal(scored_at(look, by_seed)["b"].probability_RN, runs["b"].probability_RN[[0, 2]])
 
 
-def test_plans_and_looks_are_logged_whole() -> None:
+def test_plans_and_looks_are_read_back_from_json() -> None:
     plan = plan_of()
     again, digest = LookPlan.from_json(plan.to_json())
     assert (again, digest) == (plan, plan.digest)
@@ -203,9 +204,9 @@ def test_plans_and_looks_are_logged_whole() -> None:
     looks = [Look(5, {"a": (1, 2), "b": (1,)}), Look(8, {"a": (1,), "b": (2,)}, ("a, b: better",), stops=True)]
     assert looks_of(looks_json(looks)) == looks
     for text in ("[1]", "{}", "[{}]"):
-        with pytest.raises(ValueError, match="must hold the fields of"):
+        with pytest.raises(ValueError, match="fields of LookPlan"):
             LookPlan.from_json(text)
-    with pytest.raises(ValueError, match="must hold the fields of Look"):
+    with pytest.raises(ValueError, match="fields of Look"):
         looks_of("[{}]")
 
 
@@ -214,7 +215,8 @@ def promises() -> ModuleType:
     return benchmark("looks")
 
 
-def test_looks_keep_the_promise_that_looking_again_does_not(promises: ModuleType) -> None:
+@pytest.mark.slow
+def test_looks_keep_the_error_that_repeated_testing_exceeds(promises: ModuleType) -> None:
     """A short run of the benchmark; its full run is in docs/statistics.md."""
     repetitions = 150
     sums = promises.simulated(0.005, 500, repetitions, np.random.default_rng(0))

@@ -79,21 +79,21 @@ def test_calibration_error_by_hand() -> None:
 
 
 @given(predictions(), st.integers(1, 20))
-def test_calibration_error_is_a_share(case: Case, bins: int) -> None:
+def test_calibration_error_is_between_0_and_1(case: Case, bins: int) -> None:
     assert 0 <= metrics.expected_calibration_error(*case, bins=bins) <= 1
 
 
 @pytest.mark.parametrize(
     ("label", "probability", "message"),
     [
-        ([], [], "at least 1 example, but got 0"),
-        ([0, 1], [0.5], r"shape \(N,\) .*, but have \(2,\) and \(1,\)"),
-        ([0, 2], [0.5, 0.5], "labels must be 0 or 1, but got"),
-        ([0, 1], [0.5, 1.5], "between 0 and 1, but got"),
-        ([0, 1], [0.5, float("nan")], "between 0 and 1, but got"),
+        ([], [], "at least 1.*0"),
+        ([0, 1], [0.5], r"\(2,\).*\(1,\)"),
+        ([0, 2], [0.5, 0.5], "labels.*0 or 1"),
+        ([0, 1], [0.5, 1.5], "between 0 and 1.*1.5"),
+        ([0, 1], [0.5, float("nan")], "between 0 and 1.*nan"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(label: list[float], probability: list[float], message: str) -> None:
+def test_refuses_what_cannot_be_scored(label: list[float], probability: list[float], message: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=message):
@@ -119,7 +119,7 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
     assert (low.high, low.examples, high.examples) == (0.75, 2, 0)
 
 
-def test_an_empty_bin_says_its_middle() -> None:
+def test_an_empty_bin_is_shown_in_its_middle() -> None:
     first, *_ = metrics.reliability(np.array([1]), np.array([1.0]), bins=5)
     assert first.examples == 0
     assert (first.confidence, first.accuracy) == pytest.approx((0.55, 0.55))
@@ -172,10 +172,10 @@ def test_curves_by_hand() -> None:
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_a_curve_of_one_label_is_refused(label: int) -> None:
+def test_refuses_a_curve_of_one_label(label: int) -> None:
     case = np.full(3, label), np.array([0.2, 0.6, 0.9])
-    with pytest.raises(ValueError, match=f"both labels, but got {3 - 3 * label} of label 0 and {3 * label} of label 1"):
+    with pytest.raises(ValueError, match=f"{3 - 3 * label} of label 0 and {3 * label} of label 1"):
         metrics.roc_curve(*case, np.array([0.5]))
     if label == 0:
-        with pytest.raises(ValueError, match="examples of label 1, but got none"):
+        with pytest.raises(ValueError, match=r"label 1.*none"):
             metrics.precision_recall_curve(*case, np.array([0.5]))

@@ -24,13 +24,13 @@ def test_published_boundaries(spending: Spending, published: tuple[float, ...]) 
     assert [round(z_of(level), 3) for level in found] == list(published)
 
 
-def test_what_is_spent_is_all_in_the_end() -> None:
+def test_the_last_look_spends_all_of_alpha() -> None:
     for spending in (spent, spent_by_sides):
         assert spending(1.0, 0.05) == pytest.approx(0.05)
         assert spending(0.25, 0.05) < 1e-4 < spending(0.5, 0.05) < 0.006
 
 
-def test_one_look_is_a_usual_test() -> None:
+def test_a_single_look_is_an_ordinary_test() -> None:
     assert levels([1.0], 0.05) == [pytest.approx(0.05)]
     assert levels([1.0], 0.05, sides=1) == [pytest.approx(0.05)]
 
@@ -80,11 +80,11 @@ def test_a_look_without_new_information_has_the_same_level() -> None:
 
 
 @pytest.mark.parametrize("fractions", [[0.0, 1.0], [0.5, 0.4], [1.1]])
-def test_fractions_that_are_none_are_refused(fractions: list[float]) -> None:
-    with pytest.raises(ValueError, match="fractions must be above 0, at most 1 and never fall"):
+def test_refuses_fractions_that_fall_or_leave_0_to_1(fractions: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"fractions.*above 0.*at most 1"):
         levels(fractions, 0.05)
 
 
-def test_an_error_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="alpha must be between 0 and 1"):
+def test_refuses_an_alpha_outside_0_to_1() -> None:
+    with pytest.raises(ValueError, match=r"alpha.*0 and 1"):
         levels([1.0], 1.0)

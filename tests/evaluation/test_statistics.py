@@ -75,7 +75,7 @@ def test_golden_difference(name: str) -> None:
     assert found.examples == a_RN.shape[1]
 
 
-def test_golden_parts() -> None:
+def test_golden_seed_deviations() -> None:
     a_RN, b_RN, _ = GOLDEN["plain"]
     assert present(statistics.seed_deviation(a_RN)) ** 2 == pytest.approx(1 / 25 - 19 / 135 / 10, **TIGHT)
     assert present(statistics.seed_deviation(b_RN)) ** 2 == pytest.approx(4 / 75 - 22 / 135 / 10, **TIGHT)
@@ -92,7 +92,7 @@ def test_golden_other_confidence() -> None:
     assert inner == accuracy_difference(a_RN, b_RN, confidence=0.90)
 
 
-def test_golden_of_two_hundred_examples_needs_no_leaning() -> None:
+def test_two_hundred_examples_need_no_wilson_interval() -> None:
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
     for found in (accuracy_difference(a_RN, b_RN), accuracy_interval(a_RN)):
         assert found.wilson is None
@@ -138,7 +138,7 @@ def test_swapping_the_models_mirrors_the_difference(pair: Pair) -> None:
 
 
 @given(pair_of_matrices())
-def test_bounds(pair: Pair) -> None:
+def test_intervals_contain_their_estimate_and_have_a_width(pair: Pair) -> None:
     difference = accuracy_difference(*pair)
     assert -1 <= difference.low <= difference.estimate <= difference.high <= 1
     assert difference.variance >= 0
@@ -175,7 +175,7 @@ def test_order_of_seeds_and_examples_does_not_matter(pair: Pair, random: Random)
 
 
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6)))
-def test_a_model_against_itself(matrix: np.ndarray) -> None:
+def test_a_model_does_not_differ_from_itself(matrix: np.ndarray) -> None:
     found = accuracy_difference(matrix, matrix)
     assert found.estimate == 0.0
     assert found.p == 1.0
@@ -217,7 +217,7 @@ def test_models_that_never_differ_have_tangos_interval_with_t(examples: int) -> 
     assert verdict.finding is (Finding.EQUIVALENT if examples == 500 else Finding.INCONCLUSIVE)
 
 
-def test_models_that_always_differ_are_tested_all_the_same() -> None:
+def test_models_that_always_differ_have_a_p_value() -> None:
     right, wrong = np.ones((5, 4), int), np.zeros((5, 4), int)
     apart = accuracy_difference(right, wrong)
     assert (apart.estimate, apart.high) == (1.0, 1.0)
@@ -230,7 +230,7 @@ def test_models_that_always_differ_are_tested_all_the_same() -> None:
 
 
 @given(st.integers(3, 9), st.integers(2, 300))
-def test_few_discordant_examples_are_tested_with_more_care_than_by_mcnemar(discordant: int, concordant: int) -> None:
+def test_p_of_few_discordant_examples_is_not_much_below_that_of_mcnemar(discordant: int, concordant: int) -> None:
     # One run each, all differences on one side: McNemar's exact test knows nothing of the concordant ones.
     a_RN = np.ones((1, discordant + concordant), int)
     b_RN = a_RN.copy()
@@ -238,7 +238,7 @@ def test_few_discordant_examples_are_tested_with_more_care_than_by_mcnemar(disco
     assert present(accuracy_difference(a_RN, b_RN).p) > 0.6 * statistics.mcnemar(discordant, 0)
 
 
-def test_leaning_begins_without_a_jump() -> None:
+def test_the_interval_has_no_jump_where_wilsons_interval_enters() -> None:
     # One more review answered wrongly at a time: no end moves by more than some reviews are worth.
     right_N = np.ones(2000, int)
     ends = []
@@ -252,7 +252,7 @@ def test_leaning_begins_without_a_jump() -> None:
 
 
 @pytest.mark.parametrize("margin", [0.005, 0.01, 0.03])
-def test_examples_that_can_show_equivalence(margin: float) -> None:
+def test_equivalence_takes_a_least_number_of_examples(margin: float) -> None:
     least = statistics.examples_for_equivalence(margin)
     assert statistics.can_show_equivalence(least, margin)
     assert not statistics.can_show_equivalence(least - 1, margin)
@@ -293,7 +293,7 @@ def test_holm_is_between_plain_and_bonferroni_and_keeps_order(p: list[float]) ->
     assert [adjusted[i] for i in np.argsort(p, kind="stable")] == sorted(adjusted)
 
 
-def test_holm_leaves_what_was_not_tested() -> None:
+def test_holm_leaves_out_what_was_not_tested() -> None:
     assert holm([None, 0.02, 0.03]) == [None, 0.04, 0.04]
 
 
@@ -414,7 +414,7 @@ def test_no_verdict_contradicts_its_numbers(
         (10, True, True),
     ],
 )
-def test_what_a_number_of_seeds_can_carry(seeds: int, interval: bool, verdict: bool) -> None:
+def test_few_seeds_have_no_interval_or_no_verdict(seeds: int, interval: bool, verdict: bool) -> None:
     level = EvidenceLevel.of(seeds)
     assert (level.has_interval, level.has_verdict) == (interval, verdict)
 
@@ -476,30 +476,20 @@ def test_interval_covers_the_true_difference() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (
-            lambda: accuracy_interval(np.ones(3)),
-            r"shape \(R, N\) with R >= 1 and N >= 2, but has shape \(3,\)",
-        ),
-        (lambda: accuracy_interval(np.full((2, 3), 2)), "0 or 1 for every example"),
-        (
-            lambda: accuracy_difference(np.ones((2, 3)), np.ones((2, 4))),
-            "same examples, but A has 3 and B has 4",
-        ),
-        (
-            lambda: accuracy_interval(np.ones((2, 3)), confidence=95),
-            "confidence must be between 0 and 1, but got 95",
-        ),
-        (lambda: holm([1.5]), "p must be between 0 and 1, but got 1.5"),
-        (lambda: statistics.mcnemar(-1, 2), "counts must be at least 0, but got -1 and 2"),
-        (lambda: EvidenceLevel.of(0), "at least 1 seed, but has 0"),
-        (lambda: statistics.verdict(made(0, 0.1), 1.0, margin=0), "margin must be greater than 0, but got 0"),
-        (lambda: Design.of(np.ones((1, 3)), np.ones((2, 3))), "at least 2 seeds, but have 1 and 2"),
+        (lambda: accuracy_interval(np.ones(3)), r"\(R, N\).*R >= 1.*N >= 2.*\(3,\)"),
+        (lambda: accuracy_interval(np.full((2, 3), 2)), "0 or 1"),
+        (lambda: accuracy_difference(np.ones((2, 3)), np.ones((2, 4))), "same examples.*3.*4"),
+        (lambda: accuracy_interval(np.ones((2, 3)), confidence=95), "confidence.*0 and 1.*95"),
+        (lambda: holm([1.5]), "p must.*0 and 1.*1.5"),
+        (lambda: statistics.mcnemar(-1, 2), "counts.*at least 0.*-1"),
+        (lambda: EvidenceLevel.of(0), "at least 1 seed.*0"),
+        (lambda: statistics.verdict(made(0, 0.1), 1.0, margin=0), "margin.*greater than 0.*0"),
+        (lambda: Design.of(np.ones((1, 3)), np.ones((2, 3))), "at least 2 seeds.*1 and 2"),
     ],
 )
-def test_refusals(call: Callable[[], object], message: str) -> None:
+def test_refuses_values_out_of_range(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
-
 
 
 def test_expected_best_agrees_with_all_subsets() -> None:
@@ -535,16 +525,16 @@ def test_more_trials_do_not_make_the_best_of_all_of_them_certain() -> None:
     assert last.high > 0.88 + 0.01
 
 
-def test_expected_best_of_nothing() -> None:
-    with pytest.raises(ValueError, match="needs at least 1 score, but got 0"):
+def test_refuses_an_expected_best_of_no_scores() -> None:
+    with pytest.raises(ValueError, match=r"at least 1 score.*0"):
         statistics.expected_best([])
-    with pytest.raises(ValueError, match="confidence must be between 0 and 1, but got 1"):
+    with pytest.raises(ValueError, match=r"confidence.*0 and 1.*got 1"):
         statistics.expected_best([0.5], 1)
-    with pytest.raises(ValueError, match=r"scores must be between 0 and 1, but lie between 0\.5 and 88"):
+    with pytest.raises(ValueError, match=r"scores.*0 and 1.*88"):
         statistics.expected_best([0.5, 88])
 
 
-def test_examples_for_are_the_fewest_that_do() -> None:
+def test_examples_for_a_difference_are_the_fewest_that_detect_it() -> None:
     design = Design((0.002**2, 0.002**2), (0.07, 0.07), 0.10)
     needed = present(design.examples_for(0.01, 10))
     assert design.detectable((10, 10), needed) <= 0.01 < design.detectable((10, 10), needed - 1)
@@ -553,10 +543,10 @@ def test_examples_for_are_the_fewest_that_do() -> None:
 
 
 @pytest.mark.parametrize(("right", "examples"), [(0, 10), (10, 10), (3, 7), (250, 300)])
-def test_wilson_is_that_of_scipy_and_has_a_width(right: int, examples: int) -> None:
+def test_wilsons_interval_is_that_of_scipy(right: int, examples: int) -> None:
     low, high = statistics.wilson_interval(right, examples)
     wanted = stats.binomtest(right, examples).proportion_ci(method="wilson")
     assert (low, high) == pytest.approx((wanted.low, wanted.high), **TIGHT)
     assert low < high
-    with pytest.raises(ValueError, match="right must be between 0 and examples"):
+    with pytest.raises(ValueError, match=r"right.*between 0 and"):
         statistics.wilson_interval(examples + 1, examples)

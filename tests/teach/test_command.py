@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import runpy
 import sys
 from pathlib import Path
@@ -16,8 +15,8 @@ from gru_bench.teach.check import check
 from gru_bench.teach.child import Request
 from gru_bench.teach.child import run as run_child
 from gru_bench.teach.codes import KINDS
-from tests.support.commands import ROOT, run
-from tests.teach.students import NOTEBOOK, SPLIT, STYLES
+from tests.support.commands import ROOT, mentions, run
+from tests.teach.students import NOTEBOOK, SPLIT
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -33,86 +32,84 @@ def shown(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return code, capsys.readouterr().out
 
 
-def test_the_homework_is_a_gru(
+def test_a_right_gru_ends_with_0(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = written(tmp_path, f"print('noise')\n{NOTEBOOK}")
     code, said = shown([f"{path}:GRUClassifier", "--no-speed"], monkeypatch, capsys)
     assert code == ExitCode.DONE
-    assert said.startswith("This executes mine.py in a process of its own: at most 120 s and 4 GB.\n")
-    assert "GRUClassifier: a GRU\n" in said
+    mentions(said.splitlines()[0], "mine.py", "120 s", "4 GB")
     assert "noise" not in said
-    for words in ("[update-inverted]", "[reset-before]", "[single-bias]", "docs/gru-check/reset-before.md",
-                  "at mine.py, line 32"):
-        assert words in said
+    mentions(said, "GRUClassifier: a GRU", "[update-inverted]", "[reset-before]", "[single-bias]",
+             "docs/gru-check/reset-before.md", "at mine.py, line 32")
 
 
-def test_a_mistake_ends_with_4(
+def test_a_wrong_gru_ends_with_4(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("gru_bench.teach.child.run", lambda request, timeout: check(Path(request.path), request.name))
     path = written(tmp_path, SPLIT.replace("r * self.U_n(h)", "self.U_n(h)"))
     code, said = shown([f"{path}:GRUCell", "--no-speed"], monkeypatch, capsys)
     assert code == ExitCode.NO
-    assert "GRUCell: not a GRU\n" in said
-    assert "[reset-unused] The reset gate has no effect" in said
+    mentions(said, "GRUCell: not a GRU", "[reset-unused]")
 
 
-@pytest.mark.parametrize(("text", "kind", "message"), [
-    ("import time\ntime.sleep(60)\nclass A: pass\n", "time", "must be checked within 3 s, but was not"),
-    ("x = bytearray(3 * 2 ** 30)\nclass A: pass\n", "memory", "memory"),
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "timeout", "message"), [
+    ("import time\ntime.sleep(60)\nclass A: pass\n", 3.0, "within 3 s"),
+    ("x = bytearray(3 * 2 ** 30)\nclass A: pass\n", 60.0, "memory"),
 ])
-def test_limits(text: str, kind: str, message: str, tmp_path: Path) -> None:
+def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, message: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
     with pytest.raises(RunError, match=message):
-        run_child(Request(str(path), "A", None, {}, 1.0, False), timeout=3.0 if kind == "time" else 60.0)
+        run_child(Request(str(path), "A", None, {}, 1.0, False), timeout=timeout)
 
 
-@pytest.mark.parametrize(("name", "text", "message"), [
-    ("GruCell", SPLIT, "unknown name in mine.py 'GruCell'. Did you mean 'GRUCell'? It must be one of GRUCell."),
-    ("A", "def A(:\n", "mine.py must be Python, but it cannot be read at line 1"),
-    ("A", "x = 1 / 0\nclass A: pass\n", "mine.py, line 1: ZeroDivisionError to run the file: division by zero"),
-    ("A", "x = batch_size\nclass A: pass\n", "the name 'batch_size' is not defined: give its value with "
-                                             "--define batch_size=VALUE"),
-    ("A", "open('reviews.txt')\nclass A: pass\n", "code at the top level of the file reads files"),
-    ("A", "import no_such_module\nclass A: pass\n", "No module named 'no_such_module': install it"),
-    ("A", "raise SystemExit(3)\nclass A: pass\n", "the file ends the program"),
-    ("A", "class A:\n    def __init__(self, options): pass\n", "add --make \"A(...)\""),
-    ("A", "A = 3\n", "A must be a class or a function that builds a GRU, but it is a int"),
-    ("GRUCell", SPLIT.replace("self.W_r(x) +", "self.W_q(x) +"),
-     "mine.py, line 19: AttributeError in every call that was tried"),
-    ("GRUCell", SPLIT.replace("self.W_r(x) +", "scale * self.W_r(x) +"), "--define scale=VALUE"),
+@pytest.mark.parametrize(("name", "text", "parts"), [
+    ("GruCell", SPLIT, ["mine.py", "'GruCell'", "Did you mean 'GRUCell'?"]),
+    ("A", "def A(:\n", ["mine.py", "line 1"]),
+    ("A", "x = 1 / 0\nclass A: pass\n", ["mine.py, line 1", "ZeroDivisionError", "division by zero"]),
+    ("A", "x = batch_size\nclass A: pass\n", ["'batch_size'", "--define batch_size=VALUE"]),
+    ("A", "open('reviews.txt')\nclass A: pass\n", ["reads files"]),
+    ("A", "import no_such_module\nclass A: pass\n", ["'no_such_module'", "install"]),
+    ("A", "raise SystemExit(3)\nclass A: pass\n", ["ends the program"]),
+    ("A", "class A:\n    def __init__(self, options): pass\n", ["--make \"A(...)\""]),
+    ("A", "A = 3\n", ["A must be a class or a function", "int"]),
+    ("GRUCell", SPLIT.replace("self.W_r(x) +", "self.W_q(x) +"), ["mine.py, line 19", "AttributeError"]),
+    ("GRUCell", SPLIT.replace("self.W_r(x) +", "scale * self.W_r(x) +"), ["--define scale=VALUE"]),
     ("GRUCell", SPLIT.replace("return z * h", "return torch.randn_like(h) + z * h"),
-     "mine.py, line 22: GRUCell is random in evaluation, by randn_like, and not by dropout"),
-    ("GRUCell", SPLIT.replace("self.W_r(x) +", "self.W_r(x).cuda() +"), "mine.py needs CUDA"),
+     ["mine.py, line 22", "GRUCell is random", "randn_like"]),
+    ("GRUCell", SPLIT.replace("self.W_r(x) +", "self.W_r(x).cuda() +"), ["mine.py", "CUDA"]),
 ])
-def test_failures_say_what_to_do(name: str, text: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(GruBenchError, match=re.escape(message)):
+def test_a_file_that_cannot_be_checked_is_explained(name: str, text: str, parts: list[str], tmp_path: Path) -> None:
+    with pytest.raises(GruBenchError) as refused:
         check(written(tmp_path, text), name)
+    mentions(str(refused.value), *parts)
 
 
-def test_a_global_of_the_notebook_is_given(tmp_path: Path) -> None:
+def test_a_global_that_the_file_lacks_may_be_defined(tmp_path: Path) -> None:
     text = NOTEBOOK.replace("torch.zeros(1, hidden_size)", "torch.zeros(batch_size, hidden_size)")
     assert check(written(tmp_path, text), "GRUClassifier", defines={"batch_size": "1"}).code == "update-inverted"
 
 
-def test_an_expression_builds_it(tmp_path: Path) -> None:
+def test_an_expression_may_build_the_object(tmp_path: Path) -> None:
     text = SPLIT.replace("input_size, hidden_size):", "sizes):\n        input_size, hidden_size = sizes")
     assert check(written(tmp_path, text), "GRUCell", "GRUCell((E, H))").code == "equal"
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["mine.py"], "FILE.py:NAME must be a file and a name in it, such as homework.py:GRU, but got 'mine.py'"),
-    (["none.py:GRU"], "there is no 'none.py'"),
-    (["mine.py:GRU", "--define", "batch_size"], "--define must be NAME=VALUE, such as batch_size=1"),
+@pytest.mark.parametrize(("words", "parts"), [
+    (["mine.py"], ["FILE.py:NAME", "'mine.py'"]),
+    (["none.py:GRU"], ["'none.py'"]),
+    (["mine.py:GRU", "--define", "batch_size"], ["--define", "NAME=VALUE"]),
 ])
-def test_what_is_wrongly_typed(
-    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_mistyped_arguments_end_with_2(
+    words: list[str], parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     written(tmp_path, SPLIT)
     code, said = run(app, words, monkeypatch, capsys)
-    assert (code, message in said) == (ExitCode.MISTYPED, True), said
+    assert code == ExitCode.MISTYPED
+    mentions(said, *parts)
 
 
 @pytest.mark.parametrize("code", KINDS)
@@ -132,8 +129,3 @@ def test_every_finding_has_a_drawing() -> None:
     drawn = runpy.run_path(str(ROOT / "docs" / "gru-check" / "draw.py"))
     assert drawn["PICTURES"].keys() == KINDS.keys()
     assert drawn["svg"]("mixing") == drawn["svg"]("mixing")
-
-
-def test_styles_are_files_that_run() -> None:
-    for style in STYLES.values():
-        compile(style.text, "style", "exec")
