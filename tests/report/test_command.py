@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
-import subprocess
-import sys
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -17,18 +16,19 @@ import numpy as np
 import pytest
 
 import gru_bench.tracking
-from gru_bench.cli import ended
 from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.platforms import replace as replace_path
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
 from gru_bench.report.choice import Choice, choose
 from gru_bench.report.document.report import Report
+from gru_bench.report.document.sentences import in_text
 from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedStudy
-from tests.support.commands import SLOW
-from tests.support.fake_store import FakeStore, TestSet, add_study, searching, three_models
+from tests.support.commands import SLOW, completed, mentions, typed
+from tests.support.commands import command as process
+from tests.support.fake_store import FakeStore, TestSet, add_study, searching
 from tests.support.renderings import soup_of
 from tests.support.values import present
 
@@ -37,11 +37,11 @@ from tests.support.values import present
 def store() -> FakeStore:
     """Two experiments; in the first, newest first, a study of each kind."""
     store = FakeStore()
-    small = TestSet.draw(200)
-    add_study(store, "newest", {"torch": 0.0}, test_set=small)
-    add_study(store, "early", {"scratch": 0.0}, test_set=small, seeds=0, failed=1, search=False)
-    add_study(store, "oldest", {"bidirectional": 0.1}, test_set=small)
-    add_study(store, "elsewhere", {"torch": 0.0}, test_set=small, experiment="reviews.csv")
+    small: dict[str, Any] = {"test_set": TestSet.draw(60), "epochs": 2, "trials": 5}
+    add_study(store, "newest", {"torch": 0.0}, **small)
+    add_study(store, "early", {"scratch": 0.0}, **small | {"seeds": 0, "failed": 1, "search": False})
+    add_study(store, "oldest", {"bidirectional": 0.1}, **small)
+    add_study(store, "elsewhere", {"torch": 0.0}, **small, experiment="reviews.csv")
     return store
 
 
@@ -53,13 +53,11 @@ def test_by_default_all_complete_studies_of_the_experiment_written_last(store: F
     choice = choose(store, None, [])
     assert choice.experiment == "movie-reviews"
     assert names(choice) == ["oldest", "newest"]
-    assert choice.missing == (("The study early is left out: it has no complete confirm run yet.",),)
     assert choice.early == ("early",)
-    assert choice.remarks == (
-        "study early: left out, it has no complete confirm run (trials so far: 0, confirm runs: 1, none of these "
-        "complete)",
-        "experiment movie-reviews; there are others (--experiment): reviews.csv",
-    )
+    (missing,), (left_out, others) = choice.missing, choice.remarks
+    mentions(in_text(missing), "early", "left out")
+    mentions(left_out, "early", "left out", "trials so far: 0", "confirm runs: 1")
+    mentions(others, "movie-reviews", "--experiment", "reviews.csv")
 
 
 def test_a_named_experiment(store: FakeStore) -> None:
@@ -80,7 +78,7 @@ def test_of_a_study_logged_twice_the_newest_complete_one_is_taken(store: FakeSto
     store.by_experiment["movie-reviews"].insert(0, broken)
     choice = choose(store, None, ["newest"])
     assert choice.studies == (first,)
-    assert "study newest: logged 2 times, the newest complete one is taken" in choice.remarks
+    mentions(choice.remarks[0], "newest", "logged 2 times")
 
 
 def test_a_study_under_way_shows_what_there_is(store: FakeStore) -> None:
@@ -92,35 +90,35 @@ def test_a_study_under_way_shows_what_there_is(store: FakeStore) -> None:
 @pytest.mark.parametrize(
     ("experiment", "studies", "error", "message"),
     [
-        (None, ["new"], UsageError, r"unknown study 'new'\. Did you mean 'newest'\? It must be one of early, else"),
-        ("reviews.csv", ["newest"], UsageError, "unknown study 'newest': it must be one of elsewhere."),
-        ("movies", [], UsageError, r"unknown experiment 'movies'\. Did you mean 'movie-reviews'\? It must be one of m"),
-        (None, ["newest", "elsewhere"], UsageError, "studies of one experiment, but newest, elsewhere lie in several"),
-        (None, ["early"], IncompleteError, r"but the study early has none \(trials so far: 0, confirm runs: 1"),
+        (None, ["new"], UsageError, "'new'.*'newest'.*early, elsewhere"),
+        ("reviews.csv", ["newest"], UsageError, "'newest'.*elsewhere"),
+        ("movies", [], UsageError, "'movies'.*'movie-reviews'"),
+        (None, ["newest", "elsewhere"], UsageError, "--study.*newest, elsewhere"),
+        (None, ["early"], IncompleteError, "early.*trials so far: 0, confirm runs: 1"),
     ],
 )
-def test_what_cannot_be_picked(
+def test_refuses_studies_that_cannot_be_reported_on(
     store: FakeStore, experiment: str | None, studies: Any, error: Any, message: str
 ) -> None:
     with pytest.raises(error, match=message):
         choose(store, experiment, studies)
 
 
-def test_nothing_logged_yet() -> None:
-    with pytest.raises(IncompleteError, match=r"but nothing has been logged yet: run one to its end \(gru-bench sw"):
+def test_refuses_a_store_in_which_nothing_is_logged() -> None:
+    with pytest.raises(IncompleteError, match=r"nothing.*gru-bench sweep --study smoke"):
         choose(FakeStore(), None, [])
 
 
-def test_only_studies_without_trials_and_confirm_runs() -> None:
+def test_refuses_an_experiment_without_a_complete_run() -> None:
     store = FakeStore()
     add_study(store, "early", {"scratch": 0.0}, seeds=0, failed=1, search=False)
     add_study(store, "later", {"scratch": 0.0}, seeds=0, failed=1, search=False)
-    with pytest.raises(IncompleteError, match="but the experiment movie-reviews has none: run one to its end"):
+    with pytest.raises(IncompleteError, match=r"movie-reviews.*gru-bench sweep --study smoke"):
         choose(store, None, [])
 
 
 def test_a_search_is_shown_where_no_study_has_a_confirm_run() -> None:
-    store, small = FakeStore(), TestSet.draw(100)
+    store, small = FakeStore(), TestSet.draw(40)
     for name in ("newest", "older", "oldest"):
         study = add_study(store, name, {"torch": 0.0}, test_set=small, search=name != "newest")
         if name != "newest":
@@ -130,11 +128,11 @@ def test_a_search_is_shown_where_no_study_has_a_confirm_run() -> None:
     choice = choose(store, None, [])
     assert names(choice) == ["older"]
     assert choice.early == ("oldest", "newest")
-    why = "no study has a complete confirm run yet, so the report is on the newest search alone"
-    assert choice.missing == tuple((f"The study {name} is left out: {why}.",) for name in choice.early)
+    for name, missing in zip(choice.early, choice.missing, strict=True):
+        mentions(in_text(missing), name, "left out", "newest search")
     assert names(choose(store, None, ["oldest"])) == ["oldest"]
     assert names(choose(store, None, ["oldest", "newest"])) == ["oldest"]
-    with pytest.raises(IncompleteError, match=r"but the study newest has none \(trials so far: 0, confirm runs: 0"):
+    with pytest.raises(IncompleteError, match=r"newest.*trials so far: 0, confirm runs: 0"):
         choose(store, None, ["newest"])
     add_study(store, "done", {"torch": 0.0}, test_set=small)
     assert names(choose(store, None, [])) == ["done"]
@@ -142,30 +140,44 @@ def test_a_search_is_shown_where_no_study_has_a_confirm_run() -> None:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, undrawn: None) -> Callable[..., int]:
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run the command on a store in memory; return its exit code."""
 
     def run(store: FakeStore, *arguments: str) -> int:
         monkeypatch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
-        monkeypatch.setattr(sys, "argv", ["gru-bench", *arguments])
-        return ended(app)
+        return typed(app, *arguments)
 
     return run
 
 
-def test_findings_are_printed_and_nothing_is_written(
+def test_json_prints_scores_and_verdicts_and_writes_nothing(
     store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert command(store, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["studies"] == ["oldest", "newest"]
     assert {one["model"] for one in found["models"]} == {"torch", "bidirectional"}
-    code = command(store, "--claim", "bidirectional > torch")
-    line = capsys.readouterr().out.splitlines()[0]
-    words = {0: "proven: ", 3: "not settled: ", 4: "equivalent: "}
-    assert line.startswith(words[code])
-    assert command(store, "--claim", "bidirectional") == 2
-    assert not (tmp_path / "reports").exists()
+    for one in found["models"]:
+        runs = [run for run in store.runs("movie-reviews") if run.model == one["model"] and run.role == "confirm"]
+        assert one["score"] == pytest.approx(np.mean([run.metrics["score/test_accuracy"] for run in runs]))
+    (pair,) = found["pairs"]
+    assert pair["difference"] == pytest.approx(np.subtract(*(
+        next(one["score"] for one in found["models"] if one["model"] == model) for model in pair["models"])))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("claim", "better", "code", "word"), [
+    ("torch > rnn", 2.0, 0, "proven"), ("rnn < torch", 2.0, 0, "proven"), ("rnn > torch", 2.0, 4, "refuted"),
+    ("torch > rnn", 0.05, 3, "not settled")])
+def test_a_claim_ends_with_the_exit_code_of_its_verdict(
+    claim: str, better: float, code: int, word: str, command: Callable[..., int],
+    capsys: pytest.CaptureFixture[str], tmp_path: Path,
+) -> None:
+    store = FakeStore()
+    add_study(store, "pair", {"rnn": 0.0, "torch": better}, test_set=TestSet.draw(150), search=False, epochs=2)
+    assert command(store, "--claim", claim) == code
+    assert capsys.readouterr().out.startswith(f"{word}: ")
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_writes_and_says_where(
@@ -175,16 +187,15 @@ def test_it_writes_and_says_where(
     assert (tmp_path / "reports" / "movie-reviews" / "report.html").is_file()
     out = capsys.readouterr().out
     page = tmp_path / "reports" / "movie-reviews" / "report.html"
-    assert f"wrote reports/movie-reviews/report.html: {page.resolve().as_uri()}\n" in out
-    assert "and beside it report.tex, report.md, numbers.json, tables and figures\n" in out
-    assert "there are others (--experiment): reviews.csv" in out
+    mentions(out, f"wrote reports/movie-reviews/report.html: {page.resolve().as_uri()}", "report.tex", "report.md",
+             "numbers.json", "--experiment", "reviews.csv")
     # What was found, as the page says it.
     soup = soup_of(page.read_text(encoding="utf-8"))
     shown = [item.get_text().replace("\xa0", " ") for item in soup.select(".verdicts li, .warning li")]
     lines = out.splitlines()
     assert [line.removeprefix("- ") for line in lines if line.startswith("- ")] == shown
     care = lines.index("cautions:")
-    assert lines[care + 1] == "- The study early is left out: it has no complete confirm run yet."
+    mentions(lines[care + 1], "early", "left out")
     assert any("Test accuracy" in line for line in lines[:care])
 
 
@@ -193,18 +204,15 @@ def test_it_is_attached_to_its_studies(
 ) -> None:
     newest, _, oldest = (study.run.run_id for study in store.by_experiment["movie-reviews"])
     assert command(store, "--out", "x") == 0
-    assert "attached to the studies in MLflow, as the artifacts in report (--no-attach leaves them out)\n" in (
-        capsys.readouterr().out)
+    mentions(capsys.readouterr().out, "attached to the studies in MLflow", "--no-attach")
     assert store.attached.keys() == {newest, oldest}
     names = store.attached[newest]
     assert {"numbers.json", "report.html", "report.md"} <= set(names)
     assert "report.tex" not in names
     assert {"figures/accuracy.csv", "figures/accuracy.pdf"} <= set(names)
-    assert command(store, "--study", "newest", "--out", "y") == 0
-    assert "attached to the study in MLflow" in capsys.readouterr().out
 
 
-def test_it_is_written_all_the_same_where_it_cannot_be_attached_or_should_not(
+def test_a_report_that_cannot_or_should_not_be_attached_is_written(
     store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(store, "--out", "x", "--no-attach") == 0
@@ -213,8 +221,7 @@ def test_it_is_written_all_the_same_where_it_cannot_be_attached_or_should_not(
     store.locked = "attempt to write a readonly database"
     assert command(store, "--out", "y") == 0
     assert Path("y/report.html").is_file()
-    assert "note: not attached to the study oldest in MLflow: attempt to write a readonly database\n" in (
-        capsys.readouterr().out)
+    mentions(capsys.readouterr().out, "not attached to the study oldest", store.locked)
 
 
 def test_a_folder_is_named_after_the_studies_or_by_the_user(
@@ -222,50 +229,51 @@ def test_a_folder_is_named_after_the_studies_or_by_the_user(
 ) -> None:
     assert command(store, "--study", "newest", "--study", "oldest") == 0
     assert (tmp_path / "reports" / "newest-oldest" / "report.html").is_file()
-    assert command(store, "--study", "newest", "--out", "there/it is") == 0
-    assert (tmp_path / "there" / "it is" / "report.tex").is_file()
 
 
 def test_without_a_tex_all_else_is_written(
-    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gru_bench.report.render.pdf.shutil.which", lambda name: None)
-    assert command(store, "--out", "x", "--pdf") == 1
-    assert {"report.html", "report.tex", "report.md", "numbers.json"} <= {path.name for path in Path("x").iterdir()}
-    err = " ".join(capsys.readouterr().err.split())
-    assert "none was found; all other files are written: install one (Debian, Ubuntu: apt install latexmk" in err
+    assert command(store, "--out", "there/it is", "--pdf") == 1
+    assert {"report.html", "report.tex", "report.md", "numbers.json"} <= {
+        path.name for path in Path("there/it is").iterdir()}
+    mentions(capsys.readouterr().err, "error: ", "--pdf", "apt install latexmk")
 
 
-def test_the_margin_is_given_in_points(store: FakeStore, command: Callable[..., int], tmp_path: Path) -> None:
-    assert command(store, "--out", "x", "--margin", "2.5") == 0
+@pytest.mark.parametrize(("words", "margin", "chosen"), [
+    (("--margin", "2.5"), 2.5, "when this report was made"), ((), 1.0, "beforehand")])
+def test_the_margin_is_given_in_points_and_the_report_says_when_it_was_chosen(
+    words: tuple[str, ...], margin: float, chosen: str, store: FakeStore, command: Callable[..., int], tmp_path: Path
+) -> None:
+    assert command(store, "--out", "x", *words) == 0
     page = (tmp_path / "x" / "report.html").read_text(encoding="utf-8")
-    assert ">2.5</data> points, chosen when this report was made: at their start the studies had logged" in page
-    assert command(store, "--out", "y") == 0
-    assert ">1.0</data> points, fixed beforehand: each study logged it" in (
-        tmp_path / "y" / "report.html").read_text(encoding="utf-8")
+    assert re.search(rf">{margin}</data> points, [^.]*{chosen}", page)
+    assert json.loads((tmp_path / "x" / "numbers.json").read_text(encoding="utf-8"))["margin"] == margin / 100
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"),
+    ("arguments", "code", "parts"),
     [
-        (("--study", "nonsense"), 2, "error: unknown study 'nonsense'"),
-        (("--study", "early"), 3, "error: a report needs a study with a complete confirm run"),
-        (("--out", "file"), 2, "error: --out must name a folder, but file is a file: choose another name"),
-        (("--out", "file/below"), 2, "error: --out must name a folder, but file is a file: choose another name"),
-        (("--csv", "file"), 2, "error: --csv must name a folder, but file is a file: choose another name"),
-        (("--margin", "-1"), 2, "--margin must be above 0 and at most 50 points, but got -1: try --margin 1"),
-        (("--nonsense",), 2, "--nonsense"),
+        (("--study", "nonsense"), 2, ("'nonsense'",)),
+        (("--study", "early"), 3, ("early",)),
+        (("--out", "file"), 2, ("--out", "file is a file")),
+        (("--out", "file/below"), 2, ("--out", "file is a file")),
+        (("--csv", "file"), 2, ("--csv", "file is a file")),
+        (("--margin", "-1"), 2, ("--margin", "0", "50", "-1")),
+        (("--margin", "51"), 2, ("--margin", "0", "50", "51")),
+        (("--claim", "torch"), 2, ("--claim", "torch")),
+        (("--nonsense",), 2, ("--nonsense",)),
     ],
 )
-def test_how_it_ends_badly(
+def test_refuses_what_it_cannot_do_with_an_exit_code_and_a_reason(
     store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...],
-    code: int, message: str,
+    code: int, parts: tuple[str, ...],
 ) -> None:
     Path("file").touch()
     assert command(store, *arguments) == code
     err = capsys.readouterr().err
-    assert message in err
+    mentions(err, *parts)
     assert "Traceback" not in err
 
 
@@ -281,27 +289,29 @@ def test_a_folder_that_must_not_be_written_is_named_with_its_option(
 
     monkeypatch.setattr("gru_bench.report.render.files.replace", shut)
     assert command(store, "--out", "x", option, "shut") == 1
-    assert f"error: shut must be writable, but is not (Permission denied): name another with {option}\n" in (
-        capsys.readouterr().err)
+    mentions(capsys.readouterr().err, "error: ", "shut", "Permission denied", option)
 
 
-def test_help_waits_for_no_library_and_without_a_store_one_line_says_what_to_run(tmp_path: Path) -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "gru_bench.report"]
-    done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+@pytest.mark.slow
+def test_help_waits_for_no_library() -> None:
+    done = process("-X", "importtime", "-m", "gru_bench.report", "--help")
     assert "--tracking-uri" in done.stdout
     assert not SLOW & {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    done = subprocess.run([sys.executable, *command[3:]], capture_output=True, text=True, cwd=tmp_path, check=False)
+
+
+def test_without_a_store_it_says_what_to_run(tmp_path: Path) -> None:
+    done = completed(app)
     assert done.returncode == 1
-    assert "gru-bench sweep --study smoke" in done.stderr
-    assert "Traceback" not in done.stderr
+    mentions(done.stderr, "error: ", "gru-bench sweep --study smoke")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_in_the_terminal_are_not_markup(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    store, _ = three_models()
+def test_names_in_the_terminal_are_not_markup(
+    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     add_study(store, "[red]x", {"torch": 0.0}, seeds=0, failed=1)
-    assert command(store) == 0
-    assert "study [red]x: left out" in capsys.readouterr().out
+    assert command(store, "--json") == 0
+    assert "study [red]x: left out" in capsys.readouterr().err
 
 
 def test_two_named_runs_are_tested_and_the_report_can_be_verified(
@@ -315,9 +325,9 @@ def test_two_named_runs_are_tested_and_the_report_can_be_verified(
     capsys.readouterr()
     assert command(store, "--verify", "x") == 0
     assert command(store, "--mcnemar", a, "nonsense") == 2
-    assert f"unknown run 'nonsense': it must be one of {a}"[:30] in capsys.readouterr().err
+    mentions(capsys.readouterr().err, "'nonsense'", a)
     assert command(store, "--mcnemar", a, a) == 2
-    assert "must name two different runs" in capsys.readouterr().err
+    mentions(capsys.readouterr().err, "--mcnemar", "different")
 
 
 # ---------------------------------------------------------------- --csv
@@ -353,15 +363,15 @@ def test_runs_trials_and_predictions_are_written_as_tables(
         for study in studies for trial in present(study.summary).trials]
     assert [float(row["value"]) if row["value"] else None for row in trials] == [trial.value for trial in found]
     assert [float(row["training.lr"]) for row in trials] == [trial.settings["training.lr"] for trial in found]
-    assert len(predictions) == 2 * 5 * 200
+    assert len(predictions) == 2 * 5 * 60
     of_one = [row for row in predictions if row["run"] == confirm.run_id]
     right = store.predicted[confirm.run_id, "test"]
     assert [row["example"] for row in of_one] == right.example_id_N.tolist()
     assert [np.float32(row["probability"]) for row in of_one] == right.probability_N.tolist()
     assert np.mean([row["correct"] == "1" for row in of_one]) == confirm.metrics["score/test_accuracy"]
     assert {row["category"] for row in of_one} == {"imdb", "rotten_tomatoes"}
-    assert f"tables/runs.csv ({len(runs)} rows), tables/trials.csv ({len(found)} rows), tables/predictions.csv (2,000" \
-        in capsys.readouterr().out
+    mentions(capsys.readouterr().out, f"tables/runs.csv ({len(runs)} rows)", f"tables/trials.csv ({len(found)} rows)",
+             "tables/predictions.csv (600 rows)")
 
 
 def test_no_cell_of_a_table_is_computed_by_a_spreadsheet(command: Callable[..., int]) -> None:
@@ -381,10 +391,10 @@ def test_predictions_are_written_run_by_run(store: FakeStore, tmp_path: Path) ->
             seen.append(sum(path.stat().st_size for path in tmp_path.glob(".predictions.csv*")))
             return super().predictions(run_id, split)
 
-    add_study(store, "large", {"torch": 0.0}, test_set=TestSet.draw(4000))
+    add_study(store, "large", {"torch": 0.0}, test_set=TestSet.draw(1500))
     watched = Watched(**vars(store))
     rows = spreadsheets.write(store.by_experiment["movie-reviews"][-1:], watched, tmp_path)
-    assert rows[tmp_path / "predictions.csv"] == 5 * 4000
+    assert rows[tmp_path / "predictions.csv"] == 5 * 1500
     assert seen[0] == 0
     assert all(before < after for before, after in pairwise(seen))
 
@@ -423,7 +433,7 @@ class Sweep:
 def growing() -> tuple[FakeStore, Callable[[int, bool], Callable[[], None]]]:
     """A store of one study, and a function that lets so many confirm runs of it be complete."""
     store = FakeStore()
-    whole = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(100), search=False, epochs=2)
+    whole = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(40), search=False, epochs=2)
 
     def runs(complete: int, finished: bool = False) -> Callable[[], None]:
         confirms = tuple(run if place < complete else replace(
@@ -457,13 +467,12 @@ def test_it_writes_again_when_runs_have_ended_until_the_study_is_finished(
     assert two != four
     assert REFRESH not in Path("x/report.html").read_text(encoding="utf-8")
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith(("waiting", "wrote x/report.html: "))] == [
-        "waiting: a report needs a study with a complete confirm run, or one with a complete trial, but the experiment "
-        "movie-reviews has none",
-        "wrote x/report.html: 2 confirm runs so far, not finished: torch",
-        "wrote x/report.html: 4 confirm runs so far, not finished: torch",
-        f"wrote x/report.html: {Path('x/report.html').resolve().as_uri()}",
-    ]
+    waiting, first, second, last = (
+        line for line in lines if line.startswith(("waiting", "wrote x/report.html: ")))
+    mentions(waiting, "waiting: ", "movie-reviews")
+    mentions(first, "2 confirm runs", "not finished: torch")
+    mentions(second, "4 confirm runs", "not finished: torch")
+    mentions(last, Path("x/report.html").resolve().as_uri())
     assert command(store, "--verify", "x") == 0
 
 
@@ -503,7 +512,7 @@ def test_ctrl_c_leaves_a_whole_report_whose_page_stays_as_it_is(
     assert command(store, "--watch", "--out", "x", "--csv", "tables") == 130
     assert REFRESH in str(sweep.pages[0])
     assert REFRESH not in Path("x/report.html").read_text(encoding="utf-8")
-    assert len(table(Path("tables/predictions.csv"))) == 3 * 100
+    assert len(table(Path("tables/predictions.csv"))) == 3 * 40
     assert command(store, "--verify", "x") == 0
     # One that was killed left a page that loads itself again: no difference, unlike any other address.
     Path("x/report.html").write_text(str(sweep.pages[0]), encoding="utf-8")
@@ -519,7 +528,7 @@ def test_it_waits_for_studies_that_have_only_begun(
     store, runs = growing
     runs(5, True)()
     (done,) = store.by_experiment["movie-reviews"]
-    late = add_study(store, "late", {"scratch": 0.0}, test_set=TestSet.draw(100), search=False, epochs=2)
+    late = add_study(store, "late", {"scratch": 0.0}, test_set=TestSet.draw(40), search=False, epochs=2)
 
     def holds(*studies: Any) -> Callable[[], None]:
         return lambda: store.by_experiment.update({"movie-reviews": list(studies)})
@@ -530,9 +539,9 @@ def test_it_waits_for_studies_that_have_only_begun(
     Sweep(monkeypatch, lambda: store.by_experiment.update({
         "movie-reviews": store.by_experiment.pop("movie-reviews")}), holds(late, done))
     assert command(store, "--watch", "--out", "x") == 0
-    assert "wrote x/report.html: 5 confirm runs so far, not finished: late\n" in capsys.readouterr().out
-    assert json.loads(Path("x/numbers.json").read_text(encoding="utf-8"))["experiment"] == "movie-reviews"
+    mentions(capsys.readouterr().out, "wrote x/report.html: 5 confirm runs", "not finished: late")
     numbers = json.loads(Path("x/numbers.json").read_text(encoding="utf-8"))
+    assert numbers["experiment"] == "movie-reviews"
     assert {study["name"] for study in numbers["studies"]} == {"torch", "late"}
 
 
@@ -540,7 +549,7 @@ def test_it_shows_a_search_from_its_first_complete_trial_on(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FakeStore()
-    whole = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(100), epochs=2)
+    whole = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(40), epochs=2)
     found = searching(store, whole)
 
     def holds(study: LoggedStudy) -> Callable[[], None]:
@@ -553,7 +562,5 @@ def test_it_shows_a_search_from_its_first_complete_trial_on(
     assert none is None
     assert ["so there is no verdict" in str(page) for page in (one, several)] == [True, True]
     assert one != several
-    out = capsys.readouterr().out
-    assert "waiting: a report needs a study" in out
-    assert "wrote x/report.html: 0 confirm runs so far, not finished: torch\n" in out
+    mentions(capsys.readouterr().out, "waiting: ", "wrote x/report.html: 0 confirm runs", "not finished: torch")
     assert "Test accuracy" in Path("x/report.html").read_text(encoding="utf-8")

@@ -16,14 +16,15 @@ from gru_bench.report.findings import judged
 from gru_bench.report.remarks import study_remarks
 from gru_bench.results.looks import LOOKS, PLAN, LookPlan, looks_json, looks_of
 from gru_bench.tracking import LoggedStudy
+from tests.support.commands import mentions
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, under_way, with_looks
-from tests.support.renderings import all_said, words_of
+from tests.support.renderings import all_said, figure_of, words_of
 
 INSIDE = BEST | {"model.hidden_size": 128}
 
 
 def studied(
-    skills: dict[str, float], planned: Sequence[int] = (5, 8), taken: int = 1, *, examples: int = 2000, **options: Any,
+    skills: dict[str, float], planned: Sequence[int] = (5, 8), taken: int = 1, *, examples: int = 300, **options: Any,
 ) -> tuple[FakeStore, LoggedStudy]:
     store = FakeStore()
     study = add_study(store, "grown", skills, seeds=planned[taken - 1], best=INSIDE,
@@ -31,7 +32,7 @@ def studied(
     return store, with_looks(store, study, planned, taken)
 
 
-DIFFERENT = {"scratch": 0.2, "torch": 0.7}
+DIFFERENT = {"scratch": 0.2, "torch": 1.4}
 EQUAL = {"scratch": 0.4, "torch": 0.4}
 OPEN = 3000
 """Test examples with which two equal models are not settled yet, but more seeds would do."""
@@ -45,12 +46,27 @@ def summary_of(report: Report) -> str:
     return all_said(report.summary)
 
 
-def test_the_repeated_interval_is_the_headline_and_the_usual_one_is_folded() -> None:
-    report = reported(*studied(DIFFERENT))
-    said = summary_of(report)
-    assert "Torch GRU is better than Scratch GRU" in said
-    assert "points (repeated 95 % interval " in said.replace("\u00a0", " ")
-    assert "settled at look 1 of 2" in said
+@pytest.fixture(scope="module")
+def different() -> Report:
+    """The report on a study whose models differ, which its first look showed."""
+    return reported(*studied(DIFFERENT))
+
+
+@pytest.fixture(scope="module")
+def equivalent() -> Report:
+    """The report on a study whose models are equivalent, which its first look showed."""
+    return reported(*studied(EQUAL, (10, 20), 1, examples=5000))
+
+
+@pytest.fixture(scope="module")
+def undecided() -> Report:
+    """The report on a study whose looks settled nothing, though more seeds would do."""
+    return reported(*studied(EQUAL, (5, 6), 2, examples=OPEN))
+
+
+def test_the_repeated_interval_is_the_headline_and_the_usual_one_is_folded(different: Report) -> None:
+    report = different
+    mentions(summary_of(report), "Torch GRU is better than Scratch GRU", "(repeated 95 % interval ", "look 1 of 2")
     numbers = report.numbers()
     theta = next(one for key, one in numbers.items() if key.endswith(".difference"))
     usual = next(one for key, one in numbers.items() if key.endswith(".usual"))
@@ -58,28 +74,23 @@ def test_the_repeated_interval_is_the_headline_and_the_usual_one_is_folded() -> 
     assert usual.low is not None
     assert theta.value == usual.value
     assert theta.low < usual.low
-    words = words_of(report, "comparisons")
-    assert "It ended after look 1, because every pair was settled." in words
-    assert "with looks at 5, 8 seeds of each model (plan " in words
-    assert "too narrow" in words
+    mentions(words_of(report, "comparisons"), "ended after look 1", "5, 8 seeds", "too narrow")
     assert [figure.name for figure in report.figures if figure.name.startswith("looks")] == ["looks-grown"]
 
 
 def test_the_figure_has_each_look_with_its_boundary() -> None:
     store, study = studied(EQUAL, (5, 6, 7), 3, examples=600)
     report = reported(store, study)
-    figure = next(figure for figure in report.figures if figure.name == "looks-grown")
+    figure = figure_of(report, "looks-grown")
     rows = figure.csv().splitlines()
     assert rows[0] == "pair,look,seeds,difference,low,high,boundary,finding"
     assert len(rows) == 4
     assert figure.svg().count("<svg") == 1
-    assert "open after look 3 of 3" in summary_of(report)
-    assert "It took all of them." in words_of(report, "comparisons")
+    mentions(summary_of(report), "open after look 3 of 3")
 
 
-def test_equal_models_are_equivalent_by_the_interval_of_their_look() -> None:
-    said = summary_of(reported(*studied({"scratch": 0.4, "torch": 0.4}, (10, 20), 1, examples=20_000)))
-    assert "are equivalent within 1.0 points: the interval for equivalence at look 1 of their difference" in said
+def test_equal_models_are_equivalent_by_the_interval_of_their_look(equivalent: Report) -> None:
+    mentions(summary_of(equivalent), "are equivalent within 1.0 points", "settled at look 1 of 2")
 
 
 def test_a_plan_that_was_followed_has_no_remark() -> None:
@@ -88,15 +99,15 @@ def test_a_plan_that_was_followed_has_no_remark() -> None:
 
 
 @pytest.mark.parametrize(("spoil", "words"), [
-    ("digest", "the plan that is logged is not the one that its digest belongs to"),
-    ("data", "the plan is about other data than the study's"),
-    ("sizes", "look 1 was not planned so"),
-    ("missing", "look 1 rests on 1 seed fewer of Torch GRU than planned, which failed"),
-    ("found", "the runs no longer give what the last look found (nothing settled)"),
-    ("lost", "runs that a look rests on are gone (torch 1099)"),
-    ("extra", "Torch GRU has 1 confirm runs that no look planned (seeds 1004)"),
+    ("digest", "its digest"),
+    ("data", "other data"),
+    ("sizes", "look 1 was not planned"),
+    ("missing", "look 1 rests on 1 seed fewer of Torch GRU"),
+    ("found", "nothing settled"),
+    ("lost", "gone (torch 1099)"),
+    ("extra", "(seeds 1004)"),
 ])
-def test_each_departure_from_the_plan_is_said(spoil: str, words: str) -> None:
+def test_each_departure_from_the_plan_is_a_remark(spoil: str, words: str) -> None:
     store, study = studied(DIFFERENT)
     key = study.run.run_id
     plan, _ = LookPlan.from_json(store.artifacts[key, PLAN])
@@ -121,36 +132,32 @@ def test_each_departure_from_the_plan_is_said(spoil: str, words: str) -> None:
 
 def test_models_of_other_studies_are_not_compared_with_those_of_a_study_with_looks() -> None:
     store, study = studied(DIFFERENT)
-    plain = add_study(store, "plain", {"bidirectional": 0.4, "rnn": 0.4}, best=INSIDE, test_set=TestSet.draw(2000))
+    plain = add_study(store, "plain", {"bidirectional": 0.4, "rnn": 0.4}, best=INSIDE, test_set=TestSet.draw(300))
     report = build([study, plain], store)
     assert [(pair.models, pair.look) for pair in report.findings.pairs] == [
         (("torch", "scratch"), 1), (report.findings.pairs[1].models, None)]
     assert set(report.findings.pairs[1].models) == {"bidirectional", "rnn"}
-    said = words_of(report, "comparisons")
-    assert said.count("a study with looks spends its error on its own pairs alone. Compare them in one study.") == 4
+    assert words_of(report, "comparisons").count("a study with looks") >= 4  # of one study and the other
 
 
 def test_before_the_first_look_there_is_no_verdict() -> None:
     store, study = studied(DIFFERENT)
     del store.artifacts[study.run.run_id, LOOKS]
     report = reported(store, under_way(store, study))
-    assert "no planned look was taken yet, or its runs are gone, so there is no verdict" in summary_of(report)
-    assert "So far it has taken 0 of them." in words_of(report, "comparisons")
+    mentions(summary_of(report), "no planned look was taken yet", "there is no verdict")
     assert report.findings.pairs[0].settled is False
 
 
 def test_the_interval_of_too_few_seeds_is_the_usual_one_and_is_called_so() -> None:
     report = reported(*studied(DIFFERENT, (2, 4), 2))
-    said = summary_of(report).replace("\u00a0", " ")
-    assert "No verdict on Torch GRU against Scratch GRU from 4 seeds" in said
-    assert "(95 % interval " in said
+    mentions(summary_of(report), "No verdict on Torch GRU against Scratch GRU from 4 seeds", "(95 % interval ")
     assert report.findings.pairs[0].interval == "95 % interval"
 
 
 def test_the_margin_of_a_plan_cannot_be_replaced() -> None:
     store, study = studied(DIFFERENT)
     assert build([study], store, margin=0.01).findings.pairs[0].margin == 0.01
-    with pytest.raises(UsageError, match="--margin must be that of the plan where a study has looks"):
+    with pytest.raises(UsageError, match=r"--margin .*plan"):
         build([study], store, margin=0.05)
 
 
@@ -164,22 +171,21 @@ def test_damaged_plans_are_named() -> None:
         reported(store, study)
 
 
-def test_a_new_confirm_set_of_a_study_with_looks_is_one_look() -> None:
-    report = reported(*studied(EQUAL, (5, 6), 2, examples=OPEN))
-    commands = " ".join(report.findings.next_commands)
+def test_a_new_confirm_set_of_a_study_with_looks_is_one_look(undecided: Report) -> None:
+    commands = " ".join(undecided.findings.next_commands)
     assert "--looks" in commands
     assert "--confirm " not in commands
 
 
-def test_findings_are_the_report_as_data() -> None:
-    store, study = studied(DIFFERENT)
-    found = reported(store, study).findings
+def test_findings_are_the_report_as_data(different: Report) -> None:
+    found = different.findings
     (pair,) = found.pairs
     assert json.loads(json.dumps(found.to_dict()))["pairs"][0]["better"] == "Torch GRU"
     assert (pair.a, pair.b, pair.models) == ("Torch GRU", "Scratch GRU", ("torch", "scratch"))
     assert (pair.look, pair.looks, pair.interval, pair.p) == (1, 2, "repeated 95 % interval", None)
     assert [one.model for one in found.models] == ["scratch", "torch"]
-    plain = add_study(store, "plain", DIFFERENT, best=INSIDE)
+    store = FakeStore()
+    plain = add_study(store, "plain", DIFFERENT, best=INSIDE, test_set=TestSet.draw(200))
     (usual,) = build([plain], store).findings.pairs
     assert (usual.look, usual.interval) == (None, "95 % interval")
     assert usual.p is not None
@@ -189,40 +195,43 @@ def test_findings_are_the_report_as_data() -> None:
     ("torch > scratch", ExitCode.DONE, "proven: Torch GRU is better"),
     ("scratch < torch", ExitCode.DONE, "proven: Torch GRU is better"),
     ("Scratch GRU > Torch GRU", ExitCode.NO, "refuted: Torch GRU is better")])
-def test_claims_on_models_that_differ(claim: str, code: ExitCode, start: str) -> None:
-    found, (sentence,) = judged(claim, reported(*studied(DIFFERENT)).findings)
+def test_a_claim_on_models_that_differ_is_proven_or_refuted(
+    claim: str, code: ExitCode, start: str, different: Report
+) -> None:
+    found, (sentence,) = judged(claim, different.findings)
     assert found is code
     assert sentence.startswith(start)
 
 
-def test_claims_that_are_not_settled_say_how_to_go_on() -> None:
-    code, lines = judged("torch > scratch", reported(*studied(EQUAL, (5, 6), 2, examples=OPEN)).findings)
+def test_a_claim_that_is_not_settled_says_how_to_go_on(undecided: Report) -> None:
+    code, (sentence, _, command, *_) = judged("torch > scratch", undecided.findings)
     assert code is ExitCode.INCOMPLETE
-    assert lines[0].startswith("not settled: Inconclusive")
-    assert lines[1] == "to go on:"
-    assert lines[2].startswith("  python sweeps/run.py --study grown ")
+    assert sentence.startswith("not settled: Inconclusive")
+    assert command.strip().startswith("python sweeps/run.py --study grown ")
+
+
+def test_a_claim_that_no_seeds_would_settle_asks_for_more_test_examples() -> None:
     code, lines = judged("torch > scratch", reported(*studied(EQUAL, (5, 6), 2, examples=600)).findings)
     assert code is ExitCode.INCOMPLETE
-    assert "takes more test examples" in lines[0]
+    assert "more test examples" in lines[0]
 
 
-def test_a_claim_on_equivalent_models_is_refuted() -> None:
-    code, (sentence,) = judged(
-        "torch > scratch", reported(*studied(EQUAL, (10, 20), 1, examples=20_000)).findings)
+def test_a_claim_on_equivalent_models_is_refuted(equivalent: Report) -> None:
+    code, (sentence,) = judged("torch > scratch", equivalent.findings)
     assert code is ExitCode.NO
     assert sentence.startswith("equivalent: ")
 
 
 @pytest.mark.parametrize(("claim", "words"), [
-    ("torch", "must name two models with > between them"), ("a > b > c", "must name two models"),
-    ("torch > rnn", "no pair is torch and rnn; compared are: torch and scratch")])
-def test_claims_that_are_none_are_refused(claim: str, words: str) -> None:
+    ("torch", "--claim .*>.*torch"), ("a > b > c", "--claim .*a > b > c"),
+    ("torch > rnn", "torch and rnn.*torch and scratch")])
+def test_a_claim_that_names_no_pair_of_the_report_is_refused(claim: str, words: str, different: Report) -> None:
     with pytest.raises(UsageError, match=words):
-        judged(claim, reported(*studied(DIFFERENT)).findings)
+        judged(claim, different.findings)
 
 
 def test_a_claim_must_name_one_pair() -> None:
     store = FakeStore()
-    studies = [add_study(store, name, DIFFERENT, best=INSIDE) for name in ("one", "two")]
+    studies = [add_study(store, name, DIFFERENT, best=INSIDE, test_set=TestSet.draw(100)) for name in ("one", "two")]
     with pytest.raises(UsageError, match="pairs are torch and scratch"):
         judged("torch > scratch", build(studies, store).findings)

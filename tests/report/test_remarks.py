@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from gru_bench.report.build import build
 from gru_bench.report.remarks import study_remarks
 from gru_bench.results.looks import PLAN, LookPlan
 from gru_bench.tracking import LoggedStudy
+from tests.support.commands import mentions
 from tests.support.fake_store import (
     BEST,
     FakeStore,
@@ -33,11 +34,14 @@ INSIDE = BEST | {"model.hidden_size": 128}
 """Best settings, none of them at an end of its range."""
 
 
+EXAMPLES = 300
+
+
 def sound(**options: object) -> Studies:
     """Return a store with one study of two models that nothing is wrong with."""
     store = FakeStore()
     models = {"scratch": 0.4, "torch": 0.4}
-    add_study(store, "sound", models, **{"best": INSIDE, "test_set": TestSet.draw(1000)} | options)  # type: ignore[arg-type]
+    add_study(store, "sound", models, **{"best": INSIDE, "test_set": TestSet.draw(EXAMPLES)} | options)  # type: ignore[arg-type]
     return store, store.by_experiment["movie-reviews"]
 
 
@@ -53,14 +57,14 @@ def with_settings(study: LoggedStudy, **settings: str) -> LoggedStudy:
 
 
 def uneven() -> Studies:
-    drawn = TestSet.draw(1000)
-    label_N = (np.arange(1000) % 10 == 0).astype(np.int8)
+    drawn = TestSet.draw(EXAMPLES)
+    label_N = (np.arange(EXAMPLES) % 10 == 0).astype(np.int8)
     return sound(test_set=replace(drawn, label_N=label_N))
 
 
 def other_budget() -> Studies:
     store, _ = sound()
-    add_study(store, "longer", {"bidirectional": 0.4}, best=INSIDE, test_set=TestSet.draw(1000), trials=40)
+    add_study(store, "longer", {"bidirectional": 0.4}, best=INSIDE, test_set=TestSet.draw(EXAMPLES), trials=40)
     return store, store.by_experiment["movie-reviews"]
 
 
@@ -89,24 +93,26 @@ def other_plan() -> Studies:
     return store, [followed]
 
 
-MADE: dict[str, tuple[Callable[[], Studies], str]] = {
-    "GRU001": (lambda: sound(best=BEST), "the best value of hidden size is 250, at an end of its range, 32 to 256."),
-    "GRU002": (other_budget, "sound had 13 finished trials for each model"),
-    "GRU003": (lambda: sound(seeds=4), "Scratch GRU has only 4 seeds: too few for a verdict."),
+MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
+    "GRU001": (lambda: sound(best=BEST), ("hidden size", "250", "32 to 256")),
+    "GRU002": (other_budget, ("sound", "13 finished trials")),
+    "GRU003": (lambda: sound(seeds=4), ("Scratch GRU", "4 seeds")),
     "GRU004": (lambda: changed(lambda study: with_data(study, test_repeats_removed=40)),
-               "movie-reviews: 40 training rows had the text of a test review, for 1,000 test reviews."),
-    "GRU005": (lambda: changed(lambda study: with_data(study, dropped_share=0.45)), "cover 55.0 % of the words"),
-    "GRU006": (uneven, "the largest one, negative, has 90.0 % of the test reviews"),
-    "GRU007": (lambda: changed(lost), "of 16, 10 failed and 0 were pruned."),
+               ("movie-reviews", "40 training rows", f"{EXAMPLES} test reviews")),
+    "GRU005": (lambda: changed(lambda study: with_data(study, dropped_share=0.45)), ("55.0 %",)),
+    "GRU006": (uneven, ("negative", "90.0 %")),
+    "GRU007": (lambda: changed(lost), ("of 16, 10 failed and 0 were pruned",)),
     "GRU008": (lambda: changed(lambda study: summarized(study, best_value={"scratch": 0.99, "torch": 0.872})),
-               "Scratch GRU: the search promised more than it kept. Its best trial reached 99.0 % on validation"),
-    "GRU009": (lambda: changed(no_margin), "no study had logged one at its start."),
-    "GRU010": (lambda: changed(good_baseline), "the baseline TF-IDF + logistic regression (99.0 %)"),
+               ("Scratch GRU", "99.0 %")),
+    "GRU009": (lambda: changed(no_margin), ("no study had logged one",)),
+    "GRU010": (lambda: changed(good_baseline), ("TF-IDF + logistic regression", "99.0 %")),
     "GRU011": (lambda: changed(lambda study: with_settings(study, training__log_every="800")),
-               "Scratch GRU: a window of the training loss has 800 iterations, but an epoch has 256,"),
-    "GRU012": (lambda: changed(lambda study: with_data(study, vector_norm=0.02)), "their mean norm is 0.020"),
-    "GRU013": (other_plan, "sound: look 2 was not planned so."),
+               ("Scratch GRU", "800 iterations", "256")),
+    "GRU012": (lambda: changed(lambda study: with_data(study, vector_norm=0.02)), ("0.020",)),
+    "GRU013": (other_plan, ("sound", "look 2 was not planned")),
 }
+FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012"}
+"""Checks of which no section speaks."""
 
 
 def codes(found: list[Remark]) -> set[str]:
@@ -119,61 +125,50 @@ def test_a_sound_study_has_no_remarks() -> None:
     assert study_remarks([with_data(studies[0], vector_norm=2.0)], store) == []
 
 
-def test_every_check_is_made_for() -> None:
+def test_there_is_a_study_for_each_check() -> None:
     assert MADE.keys() == CODES.keys()
 
 
 @pytest.mark.parametrize("code", MADE)
-def test_each_check_fires_on_a_study_made_for_it(code: str) -> None:
-    make, words = MADE[code]
+def test_each_check_fires_on_a_study_made_for_it_and_stands_in_its_report(code: str) -> None:
+    make, parts = MADE[code]
     store, studies = make()
     found = study_remarks(studies, store)
     assert codes(found) == {code}
-    assert any(words in one.sentence for one in found), found
-    assert all(one.remedy.endswith(".") for one in found)
+    assert any(all(part in one.sentence for part in parts) for one in found), found
+    report = build(studies, store)
+    if code in FURTHER:
+        told = all_said(report.cautions)
+        assert any(line.endswith(f" ({code})") for line in told.splitlines() if all(part in line for part in parts))
+    else:
+        told = all_said([*report.summary, *report.cautions])
+        told += "".join(words_of(report, section.name) for section in report.sections if section.name != "methods")
+        assert set(re.findall(r"\(GRU\d+\)", told)) == {f"({code})"}
 
 
-@pytest.mark.parametrize("code", ["GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012"])
-def test_what_no_section_says_is_a_caution_of_the_report(code: str) -> None:
-    make, words = MADE[code]
-    store, studies = make()
-    told = [line for line in all_said(build(studies, store).cautions).splitlines() if words in line]
-    assert told
-    assert all(line.endswith(f" ({code})") for line in told)
-
-
-def test_vectors_of_another_language() -> None:
+def test_vectors_of_another_language_are_a_remark() -> None:
     store, studies = changed(lambda study: with_data(study, dropped_share=0.9))
     found = study_remarks(studies, store)
     assert codes(found) == {"GRU005", "GRU012"}
-    assert "may be of another language or spelling than movie-reviews: only 10.0 % of the words" in found[1].sentence
+    mentions(found[1].sentence, "another language", "movie-reviews", "10.0 %")
 
 
-def test_a_margin_is_no_matter_where_nothing_is_compared() -> None:
+def test_a_missing_margin_is_no_remark_if_nothing_is_compared() -> None:
     store = FakeStore()
-    study = add_study(store, "one", {"torch": 0.4}, best=INSIDE, test_set=TestSet.draw(1000))
+    study = add_study(store, "one", {"torch": 0.4}, best=INSIDE, test_set=TestSet.draw(EXAMPLES))
     assert study_remarks([no_margin(study)], store) == []
 
 
-def test_uneven_classes_are_no_matter_to_another_metric() -> None:
+def test_uneven_classes_are_no_remark_if_another_metric_than_accuracy_decides() -> None:
     store, (study,) = uneven()
     other = replace(study, run=replace(study.run, params={**study.run.params, "metric": "log_loss"}))
     assert "GRU006" not in codes(study_remarks([summarized(other, metric="log_loss")], store))
 
 
-def test_what_has_not_run_is_no_remark() -> None:
-    store, (study,) = sound(test_set=TestSet.draw(100))
+def test_unfinished_work_is_no_remark() -> None:
+    store, (study,) = sound(test_set=TestSet.draw(60))
     begun = replace(under_way(store, study), trials=(), confirms=())
     assert study_remarks([begun], store) == []
     assert study_remarks([replace(begun, run=replace(begun.run, run_id="nothing"))], store) == []
     searched = searching(store, study)
     assert study_remarks([searched], store) == []
-
-
-@pytest.mark.parametrize("code", sorted({*CODES} - {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012"}))
-def test_what_sections_say_carries_its_code_too(code: str) -> None:
-    store, studies = MADE[code][0]()
-    report = build(studies, store)
-    told = all_said([*report.summary, *report.cautions])
-    told += "".join(words_of(report, section.name) for section in report.sections if section.name != "methods")
-    assert set(re.findall(r"\(GRU\d+\)", told)) == {f"({code})"}

@@ -481,7 +481,7 @@ def hostile_studies() -> Studies:
     """Return studies whose names, purposes, categories and reasons are as bad as names can be."""
     store = FakeStore(url="http://127.0.0.1:5000")
     categories = [*HOSTILE_NAMES, *(f"category number {i}" for i in range(22))]
-    test_set = TestSet.draw(1500, categories)
+    test_set = TestSet.draw(600, categories)
     for place, name in enumerate(HOSTILE_NAMES):
         add_study(
             store, name, {"scratch": 0.05 * place}, test_set=test_set, purpose=name, experiment=HOSTILE_NAMES[0],

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from bs4 import BeautifulSoup
 
 from gru_bench.report.document.blocks import Bullets, Commands, Details, Heading, Paragraph, Reviews, every
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.section import Section
@@ -40,6 +44,19 @@ class Written(NamedTuple):
     store: FakeStore
     folder: Path
     report: Report
+
+
+@contextmanager
+def without_drawing() -> Iterator[None]:
+    """Show a digest of its values in place of each figure: other values still give another figure."""
+
+    def digest(figure: Figure) -> str:
+        return f"values {sha256(figure.csv().encode()).hexdigest()}"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "for_page", lambda figure: (f"<svg>{digest(figure)}</svg>", ""))
+        patch.setattr(Figure, "pdf", lambda figure: f"%PDF-1.4\nstream\n{digest(figure)}\nendstream\n".encode())
+        yield
 
 
 def section_of(report: Report, name: str) -> Section:

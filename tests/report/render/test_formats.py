@@ -147,7 +147,6 @@ def check(report: Report, page: str, files: dict[str, str], text: str) -> None:
     assert set(numbers) <= set(on_page) | in_figures | by_their_ends
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_every_kind_of_block_is_the_same_in_all_formats(every_kind: Report) -> None:
     check(every_kind, html(every_kind), tex(every_kind), markdown(every_kind))
 
@@ -158,7 +157,6 @@ def test_all_formats_show_the_same(case: str, request: pytest.FixtureRequest) ->
     check(report, page, files, markdown(report))
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("name", "right", "wrong"), [
     ("page", ">86.1<", ">86.2<"),
     ("page", "Cells of models.", "Cells of some."),
@@ -191,7 +189,6 @@ def lamps() -> Section:
     ), summary=((lit, " lamps are lit in the hall."),))
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_section_is_added_by_one_function(every_kind: Report) -> None:
     report = replace(every_kind, sections=(lamps(), *every_kind.sections))
     page, files, text = html(report), tex(report), markdown(report)
@@ -219,7 +216,6 @@ def test_what_is_escaped_is_read_back(name: str) -> None:
     assert plain_markdown(marked.escaped(plain(name))) == one_line(plain(name))
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_one_category_and_no_search() -> None:
     store = FakeStore()
     study = add_study(store, "plain", {"scratch": 0.0}, test_set=TestSet.draw(300, [""]), search=False)
@@ -232,7 +228,6 @@ def test_one_category_and_no_search() -> None:
     assert "## Comparisons" not in text
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_an_unfinished_study_renders() -> None:
     store = FakeStore()
     report = build([add_study(store, "torch", {"torch": 0.0}, finished=False, test_set=TestSet.draw(300))], store)
@@ -242,7 +237,6 @@ def test_an_unfinished_study_renders() -> None:
         assert "is not finished" in shown
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_search_without_confirm_runs_renders() -> None:
     store = FakeStore()
     models = {"scratch": 0.0, "torch": 0.1}
@@ -253,9 +247,10 @@ def test_a_search_without_confirm_runs_renders() -> None:
         assert "so there is no verdict" in shown
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
 def test_many_models_and_categories() -> None:
-    store, studies = many_studies(14, TestSet.draw(1200, [f"category {i}" for i in range(40)]), skill=0.02, seeds=2)
+    store, studies = many_studies(
+        14, TestSet.draw(300, [f"category {i}" for i in range(40)]), skill=0.02, seeds=2, epochs=2, trials=5)
     report = build(studies, store)
     page, files, text = html(report), tex(report), markdown(report)
     check(report, page, files, text)

@@ -10,16 +10,17 @@ import pytest
 from gru_bench.errors import DataError, UsageError
 from gru_bench.report.build import build
 from gru_bench.report.render import record
+from tests.support.fake_store import Studies, TestSet, one_each
 from tests.support.renderings import Written
 
 
 def test_every_number_is_recorded_with_what_it_rests_on(original: Written) -> None:
     _, folder, report = original
-    found = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
-    assert set(found["numbers"]) == set(report.numbers())
-    accuracy = report.numbers()["scratch-scratch.accuracy"]
+    found, numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8")), report.numbers()
+    assert set(found["numbers"]) == set(numbers)
+    accuracy = numbers["scratch-scratch.accuracy"]
     assert found["numbers"][accuracy.key] == {
-        "value": accuracy.value, "text": accuracy.text, "kind": "percent", "n": 400,
+        "value": accuracy.value, "text": accuracy.text, "kind": "percent", "n": 100,
         "interval": [accuracy.low, accuracy.high], "interval_text": [end.text for end in accuracy.ends],
         "method": accuracy.method, "runs": list(accuracy.runs)}
     assert set(accuracy.runs) <= set(found["runs"])
@@ -27,32 +28,46 @@ def test_every_number_is_recorded_with_what_it_rests_on(original: Written) -> No
     assert [study["name"] for study in found["studies"]] == ["scratch", "torch", "bidirectional"]
 
 
+@pytest.fixture(scope="module")
+def least() -> Studies:
+    """A study whose report is made quickly."""
+    return one_each({"torch": 0.0}, test_set=TestSet.draw(40), search=False, seeds=1, epochs=1)
+
+
 @pytest.mark.parametrize(("uri", "shown"), [
     ("https://me:secret@host:5000/x", "https://host:5000/x"), ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
-    ("postgresql://me:secret@host/runs", "postgresql://host/runs"), ("sqlite:////elsewhere/runs.db", "sqlite:////elsewhere/runs.db"),
+    ("postgresql://me:secret@host/runs", "postgresql://host/runs"),
+    ("sqlite:////elsewhere/runs.db", "sqlite:////elsewhere/runs.db"),
 ])
-def test_no_password_is_recorded(original: Written, uri: str, shown: str) -> None:
-    store, _, _ = original
-    report = build(store.by_experiment["movie-reviews"], store, tracking_uri=uri)
-    assert record.record(report)["tracking_uri"] == shown
-    assert "secret" not in json.dumps(record.record(report))
+def test_no_password_is_recorded(least: Studies, uri: str, shown: str) -> None:
+    store, studies = least
+    found = record.record(build(studies, store, tracking_uri=uri))
+    assert found["tracking_uri"] == shown
+    assert "secret" not in json.dumps(found)
 
 
-def test_a_file_below_the_working_directory_is_named_from_there(original: Written, tmp_path: Path) -> None:
-    store, _, _ = original
-    report = build(store.by_experiment["movie-reviews"], store, tracking_uri=f"sqlite:///{tmp_path}/below/runs.db")
+def test_a_file_below_the_working_directory_is_named_from_there(least: Studies, tmp_path: Path) -> None:
+    store, studies = least
+    report = build(studies, store, tracking_uri=f"sqlite:///{tmp_path}/below/runs.db")
     assert record.record(report)["tracking_uri"] == "sqlite:///below/runs.db"
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("{", "must be a record that a report left"), ("[]", "must be a record"), ('{"format": 1}', "'experiment'"),
-])
-def test_a_damaged_record(folder: Path, text: str, message: str) -> None:
-    (folder / "numbers.json").write_text(text, encoding="utf-8")
-    with pytest.raises(DataError, match=message):
+@pytest.mark.parametrize(("text", "named"), [("{", "numbers.json"), ("[]", "numbers.json"), ('{"format": 1}', "exper")])
+def test_a_damaged_record_is_refused(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "numbers.json").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=rf"{named}.*gru-bench report --out "):
+        record.read(tmp_path)
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("format", 0), ("margin", 0.6), ("mcnemar_runs", ["one"]), ("studies", [{"run": 1}]), ("numbers", [])])
+def test_a_record_with_an_impossible_value_is_refused(folder: Path, key: str, value: object) -> None:
+    found = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
+    (folder / "numbers.json").write_text(json.dumps({**found, key: value}), encoding="utf-8")
+    with pytest.raises(DataError, match=key if key != "studies" else "study"):
         record.read(folder)
 
 
-def test_a_folder_without_a_report(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--verify must name the folder of a report, but there is no"):
+def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--verify .*numbers\.json.*gru-bench report --out "):
         record.read(tmp_path)
