@@ -222,6 +222,15 @@ epochs = 2
     return Search(spec, "torch", open_storage(str(directory / "optuna.journal")), "data")
 
 
+def test_a_pruned_trial_is_never_the_best(tmp_path: Path) -> None:
+    search = search_in(tmp_path)
+    (complete, settings), (pruned, _) = asked(search), asked(search)
+    search.complete(complete, 0.5)
+    search.report(pruned, 1, 0.9)
+    search.prune(pruned)
+    assert search.best() == (settings, 0.5)
+
+
 class TestDuplicates:
     @pytest.mark.parametrize("sampler", ["tpe", "random"])
     def test_no_configuration_is_tried_twice(self, tmp_path: Path, sampler: str) -> None:

@@ -16,7 +16,7 @@ SMALL = {"a": CategoricalDistribution(["x", "y", None]), "b": IntDistribution(2,
 
 
 class TestSpace:
-    def test_size(self) -> None:
+    def test_the_size_of_a_space_is_its_number_of_points(self) -> None:
         assert size(SMALL) == 3 * 3 * 4
         assert size({**SMALL, "d": FloatDistribution(0.0, 1.0)}) == float("inf")
 
@@ -36,7 +36,7 @@ class TestSpace:
         assert found == {"a": "y", "b": 777}
         assert untried(space, [*tried, point(found)], np.random.default_rng(0), lambda: {"a": "x", "b": 1}) is None
 
-    def test_rounding_does_not_tell_points_apart(self) -> None:
+    def test_points_that_differ_by_rounding_are_equal(self) -> None:
         assert point({"c": 0.1 + 2 * 0.1, "a": 1}) == point({"a": 1, "c": 0.3})
         assert point({"c": 0.3}) != point({"c": 0.30001})
 

@@ -1,12 +1,15 @@
-"""What goes wrong in a worker, and whose fault it is; and the second try of a run that does not fit on a card."""
+"""Workers of this machine: their GPUs, what goes wrong in one, and the second try of a run that needs less memory."""
 
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.platforms import cores
 from gru_bench.results.runs import RunResult, Timing
+from gru_bench.sweep.workers import local
 from gru_bench.sweep.workers.local import (
     CheckDone,
     EpochDone,
@@ -31,10 +35,11 @@ from gru_bench.sweep.workers.local import (
 )
 from gru_bench.sweep.workers.tasks import CheckConfigs, Listener, Material, MeasureTiming, Train
 from gru_bench.train import loop
+from tests.support.commands import mentions
 
 
 class Pipe:
-    """Keeps what a worker says, and lets it go on."""
+    """Keeps what a worker sends, and lets it go on."""
 
     def __init__(self) -> None:
         self.said: list[object] = []
@@ -62,15 +67,15 @@ class Raising:
 
 @pytest.mark.parametrize(("error", "kind", "reason"), [
     (RunError("the training loss must stay finite"), "run", "must stay finite"),
-    (MemoryError(), "run", "memory ran out: lower training.batch_size"),
+    (MemoryError(), "run", "training.batch_size"),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory: out of memory"), "run", "memory ran out"),
     (torch.OutOfMemoryError("CUDA out of memory"), "run", "memory ran out"),
     (UsageError("device must be"), "settings", "device must be"),
     (DataError("no reviews"), "settings", "no reviews"),
     (MachineError("the checkpoint must be written"), "machine", "the checkpoint must be written"),
-    (OSError(errno.ENOSPC, "No space left on device", "/x"), "machine", "no space is left on the disk of /x"),
+    (OSError(errno.ENOSPC, "No space left on device", "/x"), "machine", "disk of /x"),
 ])
-def test_whose_fault_it_is(error: Exception, kind: str, reason: str) -> None:
+def test_an_error_is_the_runs_the_settings_or_the_machines(error: Exception, kind: str, reason: str) -> None:
     how = run_job(Job("job", Raising(error)), Pipe())
     assert isinstance(how, Failed)
     assert how.kind == kind
@@ -78,24 +83,82 @@ def test_whose_fault_it_is(error: Exception, kind: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), OSError(errno.EIO, "broken"), KeyError("x")])
-def test_an_error_of_ours_is_not_hidden(error: Exception) -> None:
+def test_an_unexpected_error_is_not_hidden(error: Exception) -> None:
     with pytest.raises(type(error)):
         run_job(Job("job", Raising(error)), Pipe())
 
 
-def test_a_worker_that_died_with_nothing_to_do_is_replaced() -> None:
-    with Pool(1) as pool:
-        (worker,) = pool._workers
-        worker.process.kill()
-        worker.process.join()
-        job = Job("check", CheckConfigs(()))
-        pool.submit(job)
-        assert list(pool.messages(60.0)) == [(job, Finished(None))]
+class FakeProcess:
+    """A worker process that is never started. It keeps the environment that it would have had."""
+
+    exitcode = -9
+    started: ClassVar[list[FakeProcess]] = []
+
+    def __init__(self, *, target: object, args: tuple[Connection], daemon: bool) -> None:
+        del target, daemon
+        self.pipe = Connection(os.dup(args[0].fileno()))  # the pool closes its own copy
+
+    def start(self) -> None:
+        self.environment = dict(os.environ)
+        self.started.append(self)
+
+    def is_alive(self) -> bool:
+        return False
+
+    def join(self, timeout: float | None = None) -> None:
+        del timeout
+
+    def terminate(self) -> None:
+        self.pipe.close()
+
+    close = terminate
+
+
+class TestPool:
+    @pytest.fixture
+    def started(self, monkeypatch: pytest.MonkeyPatch) -> list[FakeProcess]:
+        """The worker processes in the order in which they were started."""
+        processes = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=FakeProcess)
+        monkeypatch.setattr(local.multiprocessing, "get_context", lambda _: processes)
+        monkeypatch.setattr(FakeProcess, "started", [])
+        return FakeProcess.started
+
+    def test_each_worker_sees_one_gpu_and_all_gpus_are_used_evenly(
+        self, started: list[FakeProcess], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-8a")
+        with Pool(3, ["0", "GPU-8a"]):
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,GPU-8a"
+        assert [process.environment["CUDA_VISIBLE_DEVICES"] for process in started] == ["0", "GPU-8a", "0"]
+        assert {process.environment["OMP_NUM_THREADS"] for process in started} == {str(fair_threads(3))}
+
+    def test_a_worker_that_died_without_a_job_is_replaced(self, started: list[FakeProcess]) -> None:
+        with Pool(2, ["3", "5"]) as pool:
+            started[0].pipe.close()
+            job = Job("check", CheckConfigs(()))
+            pool.submit(job)
+            assert started[2].pipe.recv() == job
+            started[2].pipe.send(Finished(None))
+            assert list(pool.messages(60.0)) == [(job, Finished(None))]
+            assert pool.idle
+        assert [process.environment["CUDA_VISIBLE_DEVICES"] for process in started] == ["3", "5", "3"]
+
+    def test_a_job_fails_whose_worker_dies(self, started: list[FakeProcess]) -> None:
+        with Pool(1) as pool:
+            job = Job("check", CheckConfigs(()))
+            pool.submit(job)
+            assert not pool.idle
+            started[0].pipe.close()
+            ((ended, message),) = pool.messages(60.0)
+            assert (ended, pool.busy, len(started)) == (job, False, 2)
+        assert isinstance(message, Failed)
+        assert message.kind == "worker"
+        assert "signal 9" in message.reason
 
 
 @dataclass(frozen=True)
 class Look:
-    """A task that returns what its process sees of the cards, and its number of threads."""
+    """A task that returns what its process sees of the GPUs, and its number of threads."""
 
     @property
     def materials(self) -> tuple[Material, ...]:
@@ -105,48 +168,38 @@ class Look:
         return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ["OMP_NUM_THREADS"]
 
 
-class TestCards:
-    def test_each_worker_sees_one_card_and_all_cards_are_used_evenly(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-8a")
-        with Pool(3, ["0", "GPU-8a"]) as pool:
-            assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,GPU-8a"
-            for number in range(3):
-                pool.submit(Job(f"look {number}", Look()))
-            seen: list[Any] = []
-            while pool.busy:
-                seen += [message.outcome for _, message in pool.messages(60.0) if isinstance(message, Finished)]
-        assert sorted(card for card, _ in seen) == ["0", "0", "GPU-8a"]
-        assert {threads for _, threads in seen} == {str(fair_threads(3))}
-
-    def test_a_worker_that_takes_the_place_of_another_has_its_card(self) -> None:
+class TestGpus:
+    @pytest.mark.slow
+    def test_a_process_that_replaces_another_has_its_gpu(self) -> None:
         with Pool(2, ["3", "5"]) as pool:
             worker = pool._workers[1]
             worker.process.kill()
             worker.process.join()
-            pool.submit(Job("first", CheckConfigs(())))
-            pool.submit(Job("look", Look()))
+            pool.submit(Job("first", Look()))
+            pool.submit(Job("second", Look()))
             done: dict[str, object] = {}
             while pool.busy:
                 done |= {job.key: message for job, message in pool.messages(60.0)}
-        assert done["look"] == Finished(("5", str(fair_threads(2))))
+        threads = str(fair_threads(2))
+        assert done == {"first": Finished(("3", threads)), "second": Finished(("5", threads))}
 
     @pytest.mark.parametrize(("device", "found", "searching", "workers"), [
         ("auto", ["0", "1", "2"], True, 3), ("cuda", ["0"], False, 1), ("cuda:1", [], True, 1), ("mps", [], True, 1),
         ("cpu", [], False, cores()), ("auto", [], True, min(cores(), 4)),
     ])
-    def test_one_run_on_each_card(self, device: str, found: list[str], searching: bool, workers: int) -> None:
+    def test_one_run_is_trained_on_each_gpu(self, device: str, found: list[str], searching: bool, workers: int) -> None:
         assert default_workers(device, found, searching=searching) == workers
 
     @pytest.mark.parametrize(("device", "shared"), [
         ("auto", ["0", "1"]), ("cuda", ["0", "1"]), ("cuda:1", []), ("cpu", []), ("mps", [])])
-    def test_a_card_with_a_number_is_not_shared_out(
+    def test_a_gpu_with_a_number_is_not_shared(
         self, device: str, shared: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("gru_bench.sweep.workers.local.visible", lambda: ["0", "1"])
         assert cards(device) == shared
 
 
-def test_a_timing_waits_for_a_card_once_in_an_epoch(
+def test_a_timing_waits_for_a_gpu_once_in_an_epoch(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the end of a window, the host waits. The timed epoch has one."""
@@ -167,8 +220,9 @@ def test_a_timing_waits_for_a_card_once_in_an_epoch(
 @pytest.fixture(scope="module")
 def config(easy_csv: Path) -> RunConfig:
     return with_settings(RunConfig(), {
-        "data.name": str(easy_csv), "embedding.dimension": 8, "model.hidden_size": 6, "training.epochs": 2,
-        "training.batch_size": 32, "training.log_every": 2, "training.threads": 1})
+        "data.name": str(easy_csv), "data.limit": 240, "embedding.dimension": 8, "model.hidden_size": 6,
+        "model.backend": "torch", "training.epochs": 2, "training.batch_size": 32, "training.log_every": 2,
+        "training.threads": 1})
 
 
 def test_a_worker_asks_after_each_check_and_each_epoch(config: RunConfig) -> None:
@@ -178,15 +232,15 @@ def test_a_worker_asks_after_each_check_and_each_epoch(config: RunConfig) -> Non
     assert [type(message) for message in asked] == [CheckDone, CheckDone, EpochDone] * 2
 
 
-class TestMemoryOfACard:
-    def test_a_run_that_does_not_fit_is_done_again_in_micro_batches(
+class TestMemoryOfAGpu:
+    def test_a_run_that_does_not_fit_is_repeated_in_micro_batches(
         self, config: RunConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real, sizes = loop._Run._backward, list[int]()
 
         def backward(run: loop._Run, batch: loop._DeviceBatch, *rest: Any) -> torch.Tensor:
             sizes.append(len(batch.label_B))
-            # The card holds 16 reviews, but for the first epoch, when they are short.
+            # The GPU holds 16 reviews, except in the first epoch, when they are short.
             if len(batch.label_B) > 16 and run.progress.epochs:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return real(run, batch, *rest)
@@ -201,12 +255,12 @@ class TestMemoryOfACard:
         assert max(sizes[-6:]) <= 16
         said = [message for message in pipe.said if isinstance(message, Restarted)]
         assert len(said) == 1
-        assert "ran out at a batch of 32 reviews; done again in 2 micro-batches" in said[0].reason
+        mentions(said[0].reason, "batch of 32", "2 micro-batches")
         again = pipe.said.index(said[0])
         epochs = [message.record.epoch for message in pipe.said[again:] if hasattr(message, "record")]
         assert epochs == [1, 2]
 
-    def test_it_is_tried_once_more_and_not_again(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_run_that_does_not_fit_is_repeated_once(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
         def backward(*_: object) -> torch.Tensor:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -218,7 +272,7 @@ class TestMemoryOfACard:
         assert "memory ran out" in how.reason
         assert len([message for message in pipe.said if isinstance(message, Restarted)]) == 1
 
-    def test_a_batch_of_one_has_no_micro_batches(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_run_of_batches_of_one_is_not_repeated(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
         def backward(*_: object) -> torch.Tensor:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -230,10 +284,10 @@ class TestMemoryOfACard:
 
 
 class TestCheck:
-    def test_a_run_that_can_be_trained(self, config: RunConfig) -> None:
+    def test_accepts_a_run_that_can_be_trained(self, config: RunConfig) -> None:
         assert run_job(Job("check", CheckConfigs((config,))), Pipe()) == Finished(None)
 
-    def test_a_device_that_is_not_there(self, config: RunConfig) -> None:
+    def test_refuses_a_device_that_does_not_exist(self, config: RunConfig) -> None:
         wrong = with_settings(config, {"training.device": "cuda:7"})
         how = run_job(Job("check", CheckConfigs((config, wrong))), Pipe())
         assert isinstance(how, Failed)
