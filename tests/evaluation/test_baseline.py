@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,31 @@ def test_answers_are_kept_in_the_order_of_ids(easy_csv: Path, monkeypatch: pytes
     monkeypatch.setattr(baseline_module, "default_cache", lambda: easy_csv.parent)
     right_N = present(unpacked(baselines(corpus)[1].right, len(label_N)))
     assert right_N.tolist() == [place < len(label_N) // 2 for place in range(len(label_N))]
+
+
+def test_the_linear_model_knows_only_the_words_of_training_reviews(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = load_corpus(DataConfig(name=str(easy_csv)))
+    widths = []
+
+    class Guess:
+        classes_ = np.array([0, 1])
+
+        def fit(self, features: np.ndarray, _: object) -> Guess:
+            widths.append(features.shape[1])
+            return self
+
+        def score(self, *_: object) -> float:
+            return 0.5
+
+        def predict_proba(self, features: np.ndarray) -> np.ndarray:
+            return np.full((features.shape[0], 2), 0.5)
+
+    monkeypatch.setattr(baseline_module, "_models", lambda _: [Guess()])
+    for test in (corpus.test, corpus.test.select(np.arange(2))):
+        baseline_module._linear(replace(corpus, test=test))
+    assert widths[0] == widths[1] > 0
 
 
 def test_is_measured_once_for_each_data_set(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -369,6 +369,8 @@ def made(theta: float, deviation: float, seeds: int = 10) -> statistics.Estimate
         (-0.03, 0.008, 10, Finding.BETTER_BY_MARGIN, -1),
         (0.005, 0.002, 10, Finding.NEGLIGIBLE, 1),
         (0.001, 0.002, 10, Finding.EQUIVALENT, 0),
+        # Here the 90 % interval, which decides, lies within the margin, and the 95 % interval does not.
+        (0.0, 0.0055, 10, Finding.EQUIVALENT, 0),
         (0.01, 0.008, 10, Finding.INCONCLUSIVE, 0),
         (0.03, 0.008, 4, Finding.TOO_FEW_SEEDS, 0),
         (0.03, 0.008, 2, Finding.TOO_FEW_SEEDS, 0),
