@@ -20,7 +20,7 @@ from gru_bench.results.diagnostics import (
     RecallPoint,
     State,
 )
-from tests.support.fake_store import FakeStore, TestSet, add_study
+from tests.support.fake_store import FakeStore, Studies, TestSet, add_study
 from tests.support.values import present
 
 TOKENS = ("at", "first", "i", "did", "n't", "like", "it", "!")
@@ -76,23 +76,29 @@ def some_recall() -> RecallCurve:
     return RecallCurve(tuple(points), "Satterthwaite t", {"model.hidden_size": "32"})
 
 
-def report_of(
+def studies_with(
     *names: str, diagnostics: Diagnostics | None = None, recall: RecallCurve | None = None, raw: str = "",
-) -> Report:
-    """Return a report of studies whose own runs hold these artifacts.
+) -> Studies:
+    """Return studies whose own runs have these artifacts.
 
     Args:
         names: Names of the studies.
         diagnostics: What each study logged as diagnostics.json.
         recall: What each study logged as recall.json.
-        raw: A text that stands in diagnostics.json instead.
+        raw: The content of diagnostics.json instead.
     """
     store = FakeStore()
     for name in names or ("homework",):
         study = add_study(store, name, {"scratch": 0.0, "bidirectional": 0.1}, search=False,
-                          test_set=TestSet.draw(300, [""]))
+                          test_set=TestSet.draw(100, [""]))
         if diagnostics is not None or raw:
             store.artifacts[study.run.run_id, "diagnostics.json"] = raw or present(diagnostics).to_json()
         if recall is not None:
             store.artifacts[study.run.run_id, "recall.json"] = recall.to_json()
-    return build(store.by_experiment["movie-reviews"], store, experiment="movie-reviews")
+    return store, store.by_experiment["movie-reviews"]
+
+
+def report_of(**logged: Any) -> Report:
+    """Return a report of a study with these artifacts."""
+    store, studies = studies_with(**logged)
+    return build(studies, store, experiment="movie-reviews")

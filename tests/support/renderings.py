@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 from bs4 import BeautifulSoup
 
-from gru_bench.report.document.blocks import Bullets, Commands, Details, Heading, Paragraph, Reviews, every
-from gru_bench.report.document.figure import Figure
+from gru_bench.report.document.blocks import Block, Bullets, Commands, Details, Heading, Paragraph, Reviews, Table
+from gru_bench.report.document.figure import Diagram, Figure
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.section import Section
@@ -64,9 +64,18 @@ def section_of(report: Report, name: str) -> Section:
     return next(section for section in report.sections if section.name == name)
 
 
+def blocks_in(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield blocks and those inside of them, in order; `every` takes long, since it also visits each cell and value."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Details):
+            yield from blocks_in(block.blocks)
+
+
 def table_of(report: Report, key: str) -> Any:
     """Return the table that has this key; what a cell of it holds, its test knows."""
-    return next(table for table in report.tables if table.key == key)
+    return next(block for section in report.sections for block in blocks_in(section.blocks)
+                if isinstance(block, Table) and block.key == key)
 
 
 def column_of(report: Report, key: str, heading: str) -> list[Any]:
@@ -78,13 +87,14 @@ def column_of(report: Report, key: str, heading: str) -> list[Any]:
 
 def figure_of(report: Report, name: str) -> Any:
     """Return a figure of a report by its name."""
-    return next(figure for figure in report.figures if figure.name == name)
+    return next(block for section in report.sections for block in blocks_in(section.blocks)
+                if isinstance(block, Figure | Diagram) and block.name == name)
 
 
 def words_of(report: Report, name: str) -> str:
     """Return all the words of a section but for its tables and figures, a paragraph or an item a line."""
     parts = []
-    for block in every(section_of(report, name).blocks):
+    for block in blocks_in(section_of(report, name).blocks):
         match block:
             case Heading(text):
                 parts.append(text)

@@ -1,4 +1,4 @@
-"""Blocks: running text, and tables that are cut, captioned and measured alike for all formats."""
+"""Blocks: running text, and tables that are split and captioned in the same way for all formats."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAIN = Number("l", 0.5, "percent")
 
 
 def table(models: int) -> Table:
-    """A table of so many models between two other columns."""
+    """Return a table of so many models between two other columns."""
     return Table(
         "t", "T", ("Of models.",),
         (Column("Part"), *(Column(f"m{n}", named=True) for n in range(models)), Column("All")),
@@ -37,7 +37,7 @@ def test_running_text_becomes_a_sentence() -> None:
     """) == ("Of ", Math("x_t"), " and ", Math("y"), ".")
 
 
-def test_sentences_are_joined_without_the_empty_ones() -> None:
+def test_empty_sentences_are_skipped_and_numbers_are_shown_as_text() -> None:
     assert joined([("a", PLAIN), (), ("b",)]) == ("a", PLAIN, " ", "b")
     assert in_text(("a ", PLAIN, Aside((" of ", SURE)))) == "a 50.0 of 50.0"
     assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
@@ -45,7 +45,7 @@ def test_sentences_are_joined_without_the_empty_ones() -> None:
     assert sentences([("a",)]) == [Bullets((("", ("a",)),))]
 
 
-def test_a_table_of_many_models_is_cut_into_parts_that_keep_its_other_columns() -> None:
+def test_a_table_of_many_models_is_split_into_parts_that_keep_its_other_columns() -> None:
     assert list(table(5).parts(5)) == [table(5)]
     parts = list(table(7).parts(3))
     assert [[column.heading for column in part.columns] for part in parts] == [
@@ -57,7 +57,7 @@ def test_a_table_of_many_models_is_cut_into_parts_that_keep_its_other_columns() 
     assert {part.caption for part in parts} == {table(7).caption}
 
 
-def test_notes_of_columns_join_the_caption_with_the_heading_that_a_format_shows() -> None:
+def test_the_caption_has_the_notes_of_the_columns_with_the_heading_of_the_format() -> None:
     whole = replace(table(0), columns=(
         Column("Part"), Column("Accuracy", "%", "Acc.", note="{} is a mean."), Column("p", note="Of tests.")))
     assert in_text(whole.captioned()) == "Of models. Accuracy is a mean. Of tests."
@@ -73,7 +73,7 @@ def test_a_table_of_more_than_four_columns_of_intervals_is_dense() -> None:
         assert found.dense is dense
 
 
-def test_what_is_inside_others_is_found_in_order() -> None:
+def test_nested_blocks_and_numbers_are_found_in_order() -> None:
     inner = Heading("inner", "inner")
     folded = Details("more", (Details("deeper", (inner, Paragraph((Aside((PLAIN,)), Ends(SURE))))),))
     assert [one for one in every((folded,)) if isinstance(one, Heading | Details)] == [folded, folded.blocks[0], inner]

@@ -1,9 +1,9 @@
-"""How numbers are written, and what becomes of names that stand beside them."""
+"""How numbers are written, and how names become plain text, keys and folders."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gru_bench.platforms import is_reserved
@@ -39,19 +39,19 @@ from gru_bench.report.document.numbers import MISSING, Kind, decimals_for, folde
         (float("nan"), "count", None, MISSING),
     ],
 )
-def test_how_numbers_are_written(value: float | None, kind: Kind, decimals: int | None, text: str) -> None:
+def test_each_kind_of_number_has_its_digits(value: float | None, kind: Kind, decimals: int | None, text: str) -> None:
     assert written(value, kind, decimals) == text
 
 
-def test_decimals_keep_ends_off_landmarks() -> None:
-    assert decimals_for([0.012, 0.034], [0.0, 0.01]) == 1
-    assert decimals_for([0.0004, 0.034], [0.0, 0.01]) == 2
-    assert decimals_for([0.0102, 0.034], [0.0, 0.01]) == 2
-    assert decimals_for([0.0, 0.01], [0.0, 0.01]) == 1  # it is the landmark
+@pytest.mark.parametrize(("ends", "decimals"), [
+    ([0.012, 0.034], 1), ([0.0004, 0.034], 2), ([0.0102, 0.034], 2), ([0.0, 0.01], 1)])
+def test_an_end_close_to_zero_or_to_the_margin_gets_more_decimals(ends: list[float], decimals: int) -> None:
+    assert decimals_for(ends, [0.0, 0.01]) == decimals
 
 
+@settings(max_examples=50)
 @given(st.text())
-def test_names_become_harmless(text: str) -> None:
+def test_names_lose_control_characters_and_keys_have_letters_digits_and_hyphens_only(text: str) -> None:
     shown = plain(text)
     assert all(character.isprintable() or character == " " for character in shown if character.isascii())
     assert "\n" not in shown
@@ -64,7 +64,7 @@ def test_a_folder_has_the_name_of_the_data() -> None:
     assert folder_name("My data (2024)", "report") == "my-data-2024"
 
 
-def test_names_in_another_script_have_folders_of_their_own() -> None:
+def test_names_in_other_scripts_have_different_folders() -> None:
     names = ["отзывы", "рецензии", "评论", "レビュー", "a отзывы", "a рецензии", "été", "ete", "!", "?"]
     folders = [folder_name(name, "report") for name in names]
     assert len(set(folders)) == len(names)

@@ -1,4 +1,4 @@
-"""Every number of a report says what it rests on."""
+"""Every number of a report has its method, its runs and its number of examples."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.support.renderings import Built
 from tests.support.values import present
 
 
-def test_every_number_says_what_it_rests_on(built: Built) -> None:
+def test_every_number_has_its_method_its_runs_and_its_number_of_examples(built: Built) -> None:
     _, _, report = built
     numbers = report.numbers()
     assert len(numbers) > 200
@@ -14,7 +14,7 @@ def test_every_number_says_what_it_rests_on(built: Built) -> None:
         assert key == number.key
         assert set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
         assert number.method or number.kind == "count", key
-        # What follows from test reviews says from how many.
+        # Numbers from test reviews have their number.
         if key.startswith(("categories-", "lengths-", "reviews-", "pair.")) and not key.endswith(".margin"):
             assert number.examples, key
         if number.kind == "count" and key.startswith(("categories-", "lengths-", "reviews-", "pair.")):

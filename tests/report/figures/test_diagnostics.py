@@ -1,4 +1,4 @@
-"""Figures of gradients, gates, words and recall hold the values that a study logged."""
+"""Figures of gradients, gates, words and recall show the values that a study logged."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gru_bench.report.document.figure import Figure
 from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, recall_figure, word_figure
 from gru_bench.report.figures.style import NARROW, PAGE, PAPER, SCREEN, drawing
 from gru_bench.results.diagnostics import GateMap
+from tests.support.commands import mentions
 from tests.support.diagnostics import TOKENS, attribution, gate_map, some_diagnostics, some_recall
-from tests.support.renderings import Rendered, figure_of
 
 
 def rows(figure: Figure) -> list[dict[str, str]]:
@@ -28,56 +28,64 @@ def words(*methods: str) -> Figure:
     return word_figure([attribution("scratch", method, ("one", "two")) for method in methods])
 
 
-def test_the_figures_hold_their_values_and_follow_the_page(diagnosed: Rendered) -> None:
-    drawn = {name: figure_of(diagnosed.report, name)
-             for name in ("gradients", "gates-scratch", "gates-bidirectional", "words", "recall")}
-    for name, figure in drawn.items():
-        colors = set(re.findall(r"#[0-9a-f]{6}\b", figure.svg()))
-        assert not colors, (name, colors)  # all are variables of the page
-        assert figure.alternative
-        assert len({len(row) for row in csv.reader(io.StringIO(figure.csv()))}) == 1, name
-    assert drawn["gates-scratch"].pdf().startswith(b"%PDF")
-    flows = rows(drawn["gradients"])
-    assert len(flows) == 8 * 51
+FIGURES = {
+    "gradients": gradient_figure(some_diagnostics().flows[:2]),
+    "gates": gate_figure([gate_map("scratch", units=3)], "gates"),
+    "words": words("occlusion"),
+    "recall": recall_figure(some_recall()),
+}
+
+
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
+def test_the_colors_of_a_figure_are_variables_of_the_page_and_fixed_in_a_file(figure: Figure) -> None:
+    assert re.findall(r"#[0-9a-f]{6}\b", figure.svg()) == []
+    assert "var(--" not in figure.alone("svg").decode()
+    assert figure.alternative
+    assert len({len(row) for row in csv.reader(io.StringIO(figure.csv()))}) == 1
+
+
+def test_a_file_is_drawn_in_the_same_way_each_time() -> None:
+    assert FIGURES["words"].alone("svg") == FIGURES["words"].alone("svg")
+    assert FIGURES["words"].alone("png").startswith(b"\x89PNG")
+
+
+def test_the_figure_of_gradients_has_a_row_for_each_step_of_each_model() -> None:
+    flows = rows(FIGURES["gradients"])
+    assert len(flows) == 2 * 51
     assert float(flows[51 + 3]["norm"]) == pytest.approx(0.3 * 0.76**3)
-    assert "Vanilla RNN, trained: from 0.3 to" in drawn["gradients"].alternative
-    assert "0.760 per step" in drawn["gradients"].alternative
-    gates = rows(drawn["gates-bidirectional"])
+    mentions(FIGURES["gradients"].alternative, "Vanilla RNN, trained: from 0.3 to", "0.760 per step")
+
+
+def test_the_figure_of_gates_has_a_row_for_each_gate_of_each_word_in_each_direction() -> None:
+    maps = [gate_map("bidirectional", direction) for direction in ("forward", "backward")]
+    gates = rows(gate_figure(maps, "gates"))
     assert len(gates) == 2 * 2 * len(TOKENS)
-    assert float(gates[2]["mean over units"]) == pytest.approx(np.mean(some_diagnostics().gates[1].update[2]))
-    assert "55.0 % (50.0 to 60.0) over 40 steps" in drawn["recall"].alternative
-    recall = [[row[column] for column in ("steps", "what", "accuracy", "low")] for row in rows(drawn["recall"])]
+    assert float(gates[2]["mean over units"]) == pytest.approx(np.mean(maps[0].update[2]))
+
+
+def test_the_figure_of_recall_has_a_row_for_each_mean_and_each_seed() -> None:
+    recall = [[row[column] for column in ("steps", "what", "accuracy", "low")] for row in rows(FIGURES["recall"])]
     assert recall[4:6] == [["40", "mean over seeds", "0.55", "0.5"], ["40", "seed 0", "0.55", ""]]
+    assert "55.0 % (50.0 to 60.0) over 40 steps" in FIGURES["recall"].alternative
 
 
-def test_a_file_stands_alone() -> None:
-    for figure in (gradient_figure(some_diagnostics().flows), gate_figure([gate_map("scratch", units=3)], "gates"),
-                   words("occlusion"), recall_figure(some_recall())):
-        assert figure.alone("png").startswith(b"\x89PNG")
-        svg = figure.alone("svg").decode()
-        assert "var(--" not in svg
-        assert svg == figure.alone("svg").decode()
-
-
-def test_words_alone_in_a_file_say_what_bars_and_marks_are() -> None:
-    """On a page and on paper the caption says it."""
+def test_words_in_a_file_have_a_legend_which_a_page_and_a_document_have_in_the_caption() -> None:
     figure = words("occlusion", "gradient times input")
     with drawing(SCREEN, {}):
         (legend,) = figure.draw(SCREEN).legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "for positive, by occlusion", "for negative, by occlusion", "gradient times input"]
-    assert legend.get_title().get_text() == "How far each word moves the decision"
     for style in (PAGE, NARROW, PAPER):
         with drawing(style, {}):
             assert not figure.draw(style).legends
 
 
-def test_words_of_several_classes_name_them() -> None:
+def test_the_caption_of_words_names_the_class_that_they_speak_for() -> None:
     one, two = (replace(attribution(model, "occlusion"), label=label, against="")
                 for model, label in (("scratch", "sports & arts"), ("torch", "$news$")))
-    assert "speak for the class sports & arts, to the left for another class" in word_figure([one]).caption
+    mentions(word_figure([one]).caption, "for the class sports & arts", "for another class")
     both = word_figure([one, two])
-    assert "speak for the class that each model predicts, to the left for another class" in both.caption
+    mentions(both.caption, "class that each model predicts", "for another class")
     with drawing(NARROW, {}):
         titles = [axes.get_title(loc="left") for axes in both.draw(NARROW).axes]
     assert titles == ["Scratch GRU\n80.0 % for sports &…", "Torch GRU\n80.0 % for $news$"]

@@ -1,24 +1,31 @@
-"""Every figure brings its values and is drawn alike each time."""
+"""Every figure comes with its values and is drawn in the same way each time."""
 
 from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
 
+from gru_bench.report.build import build
 from gru_bench.report.document.figure import Diagram, Figure, Values
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.figures.style import PAPER
-from tests.support.renderings import Rendered, column_of, figure_of, soup_of
+from gru_bench.report.render.html import html
+from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study
+from tests.support.renderings import Built, column_of, figure_of, soup_of, without_drawing
 
 
-@pytest.mark.parametrize("case", ["three", "hostile"])
-def test_each_figure_brings_its_values(case: str, request: pytest.FixtureRequest) -> None:
-    report, page, _ = request.getfixturevalue(case)
+def test_each_figure_of_a_page_links_to_its_values_as_csv() -> None:
+    store, test_set = FakeStore(), TestSet.draw(60, HOSTILE_NAMES)
+    for name in HOSTILE_NAMES:
+        add_study(store, name, {"scratch": 0.0}, seeds=2, test_set=test_set)
+    report = build(store.by_experiment["movie-reviews"], store)
+    with without_drawing():
+        page = html(report)
     figures = soup_of(page).find_all("figure")
     assert len(figures) == len(report.figures) > 5
     by_name = {link["download"]: link for link in (figure.find("a", class_="values") for figure in figures)}
@@ -36,34 +43,51 @@ def test_each_figure_brings_its_values(case: str, request: pytest.FixtureRequest
     assert means == [number.value for number in column_of(report, "evaluation", "Accuracy")]
 
 
-def test_figures_are_whole_and_keep_to_themselves(three: Rendered) -> None:
+def assert_drawn_for_a_page(figures: Iterable[Figure | Diagram]) -> None:
+    """Assert that the drawings have different ids and the colors of the page, and that no state is left behind."""
     import matplotlib as mpl
     from matplotlib import pyplot
 
-    report, _, _ = three
     ids: list[str] = []
     before = dict(mpl.rcParams)
-    for figure in report.figures:
-        assert isinstance(figure, Figure)
+    for figure in figures:
         svg = figure.svg()
-        assert figure.for_page()[0].startswith(f"{svg}\n")  # drawn once more, for the page
         root = ElementTree.fromstring(svg)
         assert root.get("viewBox")
         assert root.get("width") is None
         assert "var(--ink)" in svg
-        # No color is left that would not follow the page's scheme.
+        # No color is left that does not follow the page's scheme.
         assert re.findall(r"#0[0-9]0[0-9a]0[0-9ab]", svg) == []
-        ids += re.findall(r'\bid="([^"]+)"', figure.for_page()[0])
-        pdf = figure.pdf()
-        assert pdf.startswith(b"%PDF")
-        assert pdf == figure._drawn(PAPER, "pdf")[0]  # drawn once more: of `pdf` one drawing is kept for all tests
+        ids += re.findall(r'\bid="([^"]+)"', svg)
     assert dict(mpl.rcParams) == before
     assert pyplot.get_fignums() == []
     assert len(ids) == len(set(ids))
-    assert len({figure.name for figure in report.figures}) == len(report.figures)
 
 
-def test_an_interval_stands_beside_its_value_in_the_table() -> None:
+def test_the_drawings_of_a_page_have_different_ids_and_the_colors_of_the_page(built: Built) -> None:
+    figures = built.report.figures
+    assert len({figure.name for figure in figures}) == len(figures)
+    assert_drawn_for_a_page([figure for figure in figures if figure.name in ("differences", "confusion", "lengths-1")])
+
+
+def drawn_alike(figure: Figure | Diagram) -> bool:
+    """Return whether a figure is drawn in the same way twice, for a page and on paper."""
+    pdf = figure.pdf()
+    assert pdf.startswith(b"%PDF")
+    return figure.for_page()[0].startswith(f"{figure.svg()}\n") and figure.pdf() == pdf
+
+
+def test_a_figure_is_drawn_in_the_same_way_each_time(built: Built) -> None:
+    assert drawn_alike(figure_of(built.report, "differences"))
+
+
+@pytest.mark.slow
+def test_every_figure_has_the_colors_of_the_page_and_is_drawn_in_the_same_way_each_time(built: Built) -> None:
+    assert_drawn_for_a_page(built.report.figures)
+    assert [figure.name for figure in built.report.figures if not drawn_alike(figure)] == []
+
+
+def test_the_csv_has_an_interval_next_to_its_value_and_quotes_formulas() -> None:
     sure = Number("k", 0.5, "percent", low=0.4, high=0.6)
     values = Values(("name", "share", "runs"), (("=a", sure, 3), ("b", Number("k", None, "percent"), 0.25)), ("share",))
     assert values.csv() == "name,share,low,high,runs\r\n'=a,0.5,0.4,0.6,3\r\nb,,,,0.25\r\n"

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.report.figures.style import PAGE, drawing
+from gru_bench.report.sections.search import search
 from gru_bench.results.runs import TrialSummary
+from tests.support.commands import mentions
 from tests.support.fake_store import SPACE, FakeStore, TestSet, add_study, many_studies, summarized
 from tests.support.renderings import Built, figure_of, section_of
+from tests.support.sections import build_only
 from tests.support.values import present
 
 LR, SIZE = "training.lr", "model.hidden_size"
@@ -33,11 +35,11 @@ TRIALS = (
 def report_of(trials: Sequence[TrialSummary], space: dict[str, Any] | None = None) -> Report:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(100), seeds=2)
-    return build([summarized(study, trials=tuple(trials), space=space or SPACE)], store)
+    return build_only([summarized(study, trials=tuple(trials), space=space or SPACE)], store, search)
 
 
-def drawn(figure: Any) -> Any:
-    """Return a figure as matplotlib holds it."""
+def figure_drawn(figure: Any) -> Any:
+    """Return a figure as matplotlib's object."""
     with drawing(PAGE):
         return figure.draw(PAGE)
 
@@ -68,24 +70,24 @@ def test_the_history_is_that_of_the_trials(built: Built) -> None:
         assert line.x == tuple(range(16))
 
 
-def test_states_are_told_apart_by_their_marks() -> None:
-    (axes,) = drawn(figure_of(report_of(TRIALS), "search-history")).axes
+def test_each_state_of_a_trial_has_its_own_mark() -> None:
+    (axes,) = figure_drawn(figure_of(report_of(TRIALS), "search-history")).axes
     assert marks(axes, "o", filled=True) == [(0, 85), (3, 87), (5, 86)]
     assert marks(axes, "o", filled=False) == [(1, 88)]
     assert marks(axes, "x", filled=False) == [(4, 84)]
     (line,) = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
-    # The best so far is that of complete trials, however good a pruned one looked.
+    # The best so far is that of complete trials, even if a pruned one was better.
     assert list(line.get_ydata()) == [85, 85, 85, 87, 87, 87]
     assert {text.get_text() for legend in axes.figure.legends for text in legend.get_texts()} == {
         "complete", "pruned", "failed"}
 
 
-def test_a_trial_without_an_accuracy_is_counted_in_words_only() -> None:
+def test_a_trial_without_an_accuracy_is_counted_and_not_drawn() -> None:
     report = report_of(TRIALS)
-    counted = "Torch GRU: 6 trials (3 complete, 1 pruned, 2 failed; 1 without an accuracy, not drawn)"
     history, settings = figure_of(report, "search-history"), figure_of(report, "search-settings")
     for figure in (history, settings):
-        assert f"{counted}, the best 87.0 % in trial 3" in figure.alternative
+        mentions(figure.alternative, "Torch GRU: 6 trials (3 complete, 1 pruned, 2 failed; 1 without an accuracy",
+                 "best 87.0 % in trial 3")
     assert "Torch GRU,2,failed,,0.85" in history.csv().splitlines()
 
 
@@ -95,7 +97,7 @@ def test_trials_are_drawn_against_their_settings() -> None:
             for r in figure.values.records()] == [
         (name, scale, one.settings[key], one.number, one.state, one.value)
         for name, key, scale in (("learning rate", LR, "log"), ("hidden size", SIZE, "linear")) for one in TRIALS]
-    rate, size = drawn(figure).axes
+    rate, size = figure_drawn(figure).axes
     assert (rate.get_xscale(), size.get_xscale()) == ("log", "linear")
     assert (rate.get_xlabel(), size.get_xlabel()) == ("learning rate (log scale)", "hidden size")
     assert marks(rate, "o", filled=True) == [(3e-4, 87), (1e-3, 85), (5e-3, 86)]
@@ -104,8 +106,8 @@ def test_trials_are_drawn_against_their_settings() -> None:
     # The best complete trial has the largest mark.
     assert [[(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if line.get_markersize() > 6]
             for axes in (rate, size)] == [[(3e-4, 87)], [(96, 87)]]
-    assert "learning rate 0.0003 in the best, 0.0003 to 0.009 in all" in figure.alternative
-    assert "hidden size 96 in the best, 32 to 250 in all" in figure.alternative
+    mentions(figure.alternative, "learning rate 0.0003 in the best, 0.0003 to 0.009 in all",
+             "hidden size 96 in the best, 32 to 250 in all")
 
 
 @pytest.mark.parametrize(("space", "panels"), [
@@ -117,7 +119,7 @@ def test_trials_are_drawn_against_their_settings() -> None:
 def test_only_searched_settings_have_a_panel(space: dict[str, Any], panels: list[tuple[str, str]]) -> None:
     report = report_of(TRIALS, space)
     found = [figure for figure in report.figures if figure.name == "search-settings"]
-    axes = drawn(found[0]).axes if found else []
+    axes = figure_drawn(found[0]).axes if found else []
     assert [(one.get_xlabel().removesuffix(" (log scale)"), one.get_xscale()) for one in axes] == panels
 
 
@@ -125,18 +127,18 @@ def test_a_few_bad_trials_do_not_squeeze_the_others() -> None:
     good = [trial(n, "complete", 0.85 + 0.002 * n, size=32 + n) for n in range(1, 12)]
     report = report_of([trial(0, "complete", 0.5), *good, trial(12, "pruned", 0.52)])
     history, settings = figure_of(report, "search-history"), figure_of(report, "search-settings")
-    (floor,) = {axes.get_ylim()[0] for axes in (*drawn(history).axes, *drawn(settings).axes)}
+    (floor,) = {axes.get_ylim()[0] for axes in (*figure_drawn(history).axes, *figure_drawn(settings).axes)}
     assert 52 < floor <= 85
     for figure in (history, settings):
-        assert figure.caption.endswith(f" Trials below {floor:.0f} % stand on the lower edge.")
-    (axes,) = drawn(history).axes
+        assert f"below {floor:.0f} %" in figure.caption
+    (axes,) = figure_drawn(history).axes
     assert marks(axes, "o", filled=True)[0] == (0, floor)
     assert marks(axes, "o", filled=False) == [(12, floor)]
     # The curve that is read off begins where it enters the axes.
     (line,) = history.panels[0].lines
     assert (line.x[0], line.mean[0]) == (1, pytest.approx(85.2))
     assert "Torch GRU,0,complete,0.5,0.5" in history.csv().splitlines()
-    assert "lower edge" not in figure_of(report_of(good), "search-history").caption
+    assert "below" not in figure_of(report_of(good), "search-history").caption
 
 
 def test_a_trial_that_is_still_running_is_left_out() -> None:
@@ -144,35 +146,41 @@ def test_a_trial_that_is_still_running_is_left_out() -> None:
     assert [record["trial"] for record in figure.values.records()] == [0, 1, 2, 3, 4, 5]
 
 
-def test_trials_that_do_not_tell_their_accuracy_have_no_figures() -> None:
-    for trials in ((), (trial(0, "failed", None), trial(1, "complete", math.nan))):
-        assert section_of(report_of(trials), "search").figures == ()
+@pytest.mark.parametrize("trials", [(), (trial(0, "failed", None), trial(1, "complete", math.nan))])
+def test_trials_without_an_accuracy_have_no_figures(trials: tuple[TrialSummary, ...]) -> None:
+    assert section_of(report_of(trials), "search").figures == ()
 
 
-def test_each_model_is_a_series_that_can_be_switched_off(built: Built) -> None:
-    for name in ("search-history", "search-settings"):
-        figure = figure_of(built.report, name)
-        assert figure.series == ("Scratch GRU", "Torch GRU", "Bidirectional GRU")
-        svgs, live = figure.for_page()
-        assert all(svgs.count(f'data-series="{place}"') > 2 for place in range(3))
-        assert 0 < json.loads(live)["cut"] < 0.3  # the names, which the switches replace, and not the states
-        alone = figure_of(report_of(TRIALS), name)
-        assert len(alone.series) == 1
-        assert "data-names" not in alone.svg()
+@pytest.mark.parametrize("name", ["search-history", "search-settings"])
+def test_each_model_is_a_series_that_can_be_switched_off(built: Built, name: str) -> None:
+    figure = figure_of(built.report, name)
+    assert figure.series == ("Scratch GRU", "Torch GRU", "Bidirectional GRU")
+    svg = figure.svg()
+    assert all(svg.count(f'data-series="{place}"') > 1 for place in range(3))
 
 
-def test_the_first_six_of_many_models_are_drawn() -> None:
-    store, studies = many_studies(7, TestSet.draw(100), seeds=2)
-    report = build(studies, store)
-    for name in ("search-history", "search-settings"):
-        figure = figure_of(report, name)
-        assert len(figure.series) == 6
-        assert figure.caption.endswith(" The first 6 of 7 models are drawn.")
-        assert len(figure.values.groups("model")) == 7
-        assert "<svg" in figure.svg()
+def test_the_switches_replace_the_names_of_the_models_and_not_those_of_the_states(built: Built) -> None:
+    _, live = figure_of(built.report, "search-history").for_page()
+    assert 0 < json.loads(live)["cut"] < 0.3
 
 
-def test_the_figures_stand_after_the_tables(built: Built) -> None:
+def test_a_single_model_has_no_switch() -> None:
+    alone = figure_of(report_of(TRIALS), "search-history")
+    assert len(alone.series) == 1
+    assert "data-names" not in alone.svg()
+
+
+@pytest.mark.parametrize("name", ["search-history", "search-settings"])
+def test_the_first_six_of_many_models_are_drawn(name: str) -> None:
+    store, studies = many_studies(7, TestSet.draw(50), seeds=2)
+    figure = figure_of(build_only(studies, store, search), name)
+    assert len(figure.series) == 6
+    assert "first 6 of 7 models" in figure.caption
+    assert len(figure.values.groups("model")) == 7
+    assert figure_drawn(figure).axes
+
+
+def test_the_figures_of_the_search_come_after_its_tables(built: Built) -> None:
     section = section_of(built.report, "search")
     shown = [getattr(block, "key", getattr(block, "name", "")) for block in section.blocks]
     assert [name for name in shown if name] == ["search", "settings", "search-history", "search-settings"]

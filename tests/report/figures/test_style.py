@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gru_bench.report.figures.style import log_ticks, short, told_apart
@@ -21,12 +21,13 @@ def test_a_long_name_keeps_its_beginning(text: str, width: int, lines: int, show
     assert short(text, width, lines) == shown
 
 
-def test_names_that_begin_alike_keep_their_ends() -> None:
+def test_long_names_with_the_same_beginning_keep_their_ends() -> None:
     long = "Home, kitchen and garden, used, sold by others: part"
     assert told_apart(["Books", f"{long} 1", f"{long} 2", "A name of another beginning, as long"], 26) == [
         "Books", "Home, kitchen…hers: part 1", "Home, kitchen…hers: part 2", "A name of another…"]
 
 
+@settings(max_examples=50)
 @given(st.text(), st.integers(2, 40), st.integers(1, 3))
 @example("\x1f00", 2, 1)
 def test_a_shortened_name_begins_as_the_name_does(text: str, width: int, lines: int) -> None:

@@ -8,11 +8,12 @@ import pytest
 from gru_bench.report.document.figure import Values
 from gru_bench.report.figures.curves import CHANCE, PRECISION_RECALL, RATES, RECALLS, ROC, thresholds_figure
 from gru_bench.report.figures.style import NARROW, PAGE, drawing
-from tests.support.renderings import Rendered, figure_of, table_of
+from tests.support.commands import mentions
+from tests.support.renderings import Built, figure_of, table_of
 
 
-def test_curves_that_are_read_off_are_those_of_the_table(three: Rendered) -> None:
-    figure = figure_of(three.report, "thresholds")
+def test_curves_that_are_read_off_are_those_of_the_table(built: Built) -> None:
+    figure = figure_of(built.report, "thresholds")
     assert [(panel.title, panel.axis) for panel in figure.panels] == [
         ("true positive rate, %", "false positive rate, %,"), ("precision, %", "recall, %,")]
     for panel, curve in zip(figure.panels, (ROC, PRECISION_RECALL), strict=True):
@@ -23,16 +24,15 @@ def test_curves_that_are_read_off_are_those_of_the_table(three: Rendered) -> Non
             assert line.high == tuple(100 * row["high"] for row in rows)
 
 
-def test_words_tell_the_precisions_of_the_table(three: Rendered) -> None:
-    words = figure_of(three.report, "thresholds").alternative
-    for label, *precisions in table_of(three.report, "thresholds").rows:
-        said = ", ".join(f"{number.text} % at {100 * recall:.0f} %"
-                         for number, recall in zip(precisions, RECALLS, strict=True))
-        assert f"precision {said} recall" in words[words.index(label):]
+def test_the_alternative_text_repeats_the_precisions_of_the_table(built: Built) -> None:
+    words = figure_of(built.report, "thresholds").alternative
+    for label, *precisions in table_of(built.report, "thresholds").rows:
+        mentions(words[words.index(label):], *(f"{number.text} % at {100 * recall:.0f} %"
+                                               for number, recall in zip(precisions, RECALLS, strict=True)))
 
 
 @pytest.mark.parametrize(("share", "lowest"), [(0.5, 47.5), (0.02, 0.0)])
-def test_what_chance_would_give_is_drawn_within_the_axes(share: float, lowest: float) -> None:
+def test_the_line_of_chance_is_drawn_within_the_axes(share: float, lowest: float) -> None:
     curves = {ROC: ([0.0, *RATES, 1.0], [0.3, 0.6, 0.8, 0.9, 1.0]),
               PRECISION_RECALL: ([*RECALLS, 1.0], [0.95, 0.9, 0.8, 0.7, share])}
     figure = thresholds_figure("thresholds", Values(("curve", "model", "x", "mean", "low", "high"), (
@@ -41,7 +41,7 @@ def test_what_chance_would_give_is_drawn_within_the_axes(share: float, lowest: f
         (PRECISION_RECALL, CHANCE, 0, share, None, None), (PRECISION_RECALL, CHANCE, 1, share, None, None),
     )), "spam")
     assert (figure.series, len(figure.panels)) == (("A",), 2)
-    assert "precision by recall of A, over all thresholds on the probability of the class spam:" in figure.caption
+    mentions(figure.caption, "precision by recall of A", "class spam")
     with drawing(PAGE, {}):
         roc, precision = figure.draw(PAGE).axes
     for axes, ends in ((roc, [0, 100]), (precision, [100 * share] * 2)):
@@ -50,9 +50,9 @@ def test_what_chance_would_give_is_drawn_within_the_axes(share: float, lowest: f
     assert precision.get_ylim() == pytest.approx((lowest, 100))
 
 
-def test_the_panels_stand_below_one_another_on_a_phone(three: Rendered) -> None:
+def test_the_panels_are_below_one_another_on_a_phone(built: Built) -> None:
     with drawing(NARROW, {}):
-        figure = figure_of(three.report, "thresholds").draw(NARROW)
+        figure = figure_of(built.report, "thresholds").draw(NARROW)
         figure.canvas.draw()
         roc, precision = (axes.get_position() for axes in figure.axes)
     assert roc.y0 > precision.y1

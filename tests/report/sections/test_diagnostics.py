@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from gru_bench.report.figures.style import PAGE, drawing
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
+from gru_bench.report.sections.diagnostics import diagnostics as diagnostics_section
 from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 from tests.support.commands import mentions
-from tests.support.diagnostics import TOKENS, attribution, flow, report_of, some_diagnostics, some_recall
+from tests.support.diagnostics import TOKENS, attribution, flow, some_diagnostics, some_recall, studies_with
 from tests.support.fake_store import HOSTILE_NAMES
 from tests.support.renderings import (
     Rendered,
@@ -31,6 +33,13 @@ from tests.support.renderings import (
     visible_text,
     words_of,
 )
+from tests.support.sections import build_only
+
+
+def report_of(*names: str, **logged: Any) -> Report:
+    """Return a report that has the diagnostics of studies with these artifacts."""
+    store, studies = studies_with(*names, **logged)
+    return build_only(studies, store, diagnostics_section)
 
 
 def words(report: Report) -> str:

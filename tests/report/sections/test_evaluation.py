@@ -116,9 +116,9 @@ def test_the_summary_names_models_below_a_baseline(built: Built) -> None:
     (-0.3, "is below", False), (0.08, "is above", True), (0.03, "is below", True)])
 def test_the_summary_says_whether_a_baseline_is_inside_the_interval(skill: float, verdict: str, inside: bool) -> None:
     store = FakeStore()
-    study = add_study(store, "one", {"torch": skill})
-    text = below_baseline([study], store)
-    accuracy = build_only([study], store, evaluation).numbers()["one-torch.accuracy"]
+    report = build_only([add_study(store, "one", {"torch": skill})], store, evaluation)
+    text = all_said(section_of(report, "evaluation").summary)
+    accuracy = report.numbers()["one-torch.accuracy"]
     assert (present(accuracy.low) < 0.8731 < present(accuracy.high)) == inside
     assert (present(accuracy.value) > 0.8731) == (verdict == "is above")
     mentions(text, verdict, f"{LINEAR} (87.3 %)")
@@ -257,7 +257,7 @@ def scored_slowly(predictions: Sequence[Predictions]) -> dict[str, float]:
 @pytest.mark.parametrize("classes", [2, 5])
 def test_the_ensemble_of_the_seeds_is_scored_by_their_mean_probability(classes: int) -> None:
     store, studies = (three_models(test_set=TestSet.draw(300)) if classes == 2 else
-                      of_classes(classes, size=900, models={"torch": 0.0, "scratch": 0.1}))
+                      of_classes(classes, size=900, seeds=3))
     report = build_only(studies, store, evaluation, methods)
     table = table_of(report, "together")
     assert [row[0] for row in table.rows] == column_of(report, "scores", "Model")
@@ -271,10 +271,10 @@ def test_the_ensemble_of_the_seeds_is_scored_by_their_mean_probability(classes: 
         assert (loss.value, calibration.value) == pytest.approx((expected["loss"], expected["calibration"]), rel=1e-5)
         assert score.runs == loss.runs == tuple(run.run_id for run in runs)
         assert score.examples == store.predicted[runs[0].run_id, "test"].label_N.size
-        assert score.method == "95 % interval: test examples only (these 5 seeds together), t"
+        assert score.method == f"95 % interval: test examples only (these {len(runs)} seeds together), t"
         assert single == column_of(report, "evaluation", "Accuracy")[place]
         assert parameters.value == sum(run.metrics["size/parameters"] for run in runs)
-        assert (inference.value, times.strip()) == (5, "×\u00a0one seed")
+        assert (inference.value, times.strip()) == (len(runs), "×\u00a0one seed")
         assert loss.value < column_of(report, "scores", "Loss")[place].value
     assert "these very seeds" in words_of(report, "methods")
 
