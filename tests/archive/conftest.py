@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archives import exported, fill
+from tests.support.archives import copied, exported, fill, imported
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +26,16 @@ def near(tmp_path: Path, empty_database: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def arrived(far: Path, tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A machine to which the study was imported. No test may change it."""
+    directory = tmp_path_factory.mktemp("arrived")
+    shutil.copy(empty_database, directory)
+    imported(far / "quick.zip", directory)
+    return directory
+
+
 @pytest.fixture
-def own(far: Path, tmp_path: Path, empty_database: Path) -> Path:
-    """A machine of its own with the study, to damage."""
-    shutil.copy(empty_database, tmp_path)
-    fill(tmp_path)
-    return tmp_path
+def own(far: Path, tmp_path: Path) -> Path:
+    """A machine with the study, to damage."""
+    return copied(far, tmp_path)

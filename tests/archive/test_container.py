@@ -1,4 +1,4 @@
-"""An archive is whole or refused: every bit, every cut, every lie about a member."""
+"""An archive is complete or refused: every bit, every cut, every wrong statement about a member is noticed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gru_bench.archive.container import MANIFEST, VERSION, pack, unpack
 from gru_bench.errors import DataError, UsageError
+from tests.support.commands import mentions
 
 FILES = {
     "runs.json": b'{"runs": []}',
@@ -73,7 +74,7 @@ def test_what_was_packed_is_unpacked(whole: Path, tmp_path: Path) -> None:
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == len(FILES)
 
 
-def test_any_tool_opens_it(whole: Path) -> None:
+def test_an_archive_is_a_plain_zip(whole: Path) -> None:
     with zipfile.ZipFile(whole) as archive:
         assert archive.testzip() is None
         assert {*FILES, MANIFEST} == set(archive.namelist())
@@ -87,18 +88,18 @@ def test_the_same_content_has_the_same_digest(whole: Path, tmp_path: Path) -> No
     assert pack(tmp_path.parent / "other.zip", tmp_path, ABOUT).content != manifest.content
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_every_changed_bit_is_noticed(whole: Path, place: Path, data: st.DataObject) -> None:
     content = bytearray(whole.read_bytes())
     bit = data.draw(st.integers(0, 8 * len(content) - 1))
     content[bit // 8] ^= 1 << bit % 8
-    assert "an archive must be whole" in refusal(bytes(content), place)
+    assert "damaged.zip" in refusal(bytes(content), place)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
-def test_every_cut_is_noticed(whole: Path, place: Path, data: st.DataObject) -> None:
+def test_every_missing_or_moved_part_is_noticed(whole: Path, place: Path, data: st.DataObject) -> None:
     content = whole.read_bytes()
     start, end = sorted((data.draw(st.integers(0, len(content))), data.draw(st.integers(0, len(content)))))
     if start < end:
@@ -107,14 +108,14 @@ def test_every_cut_is_noticed(whole: Path, place: Path, data: st.DataObject) -> 
     refusal(content[:min(start, len(content) - 1)], place)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(content=st.binary(max_size=400))
 def test_bytes_that_are_no_archive_are_refused(place: Path, content: bytes) -> None:
     refusal(content, place)
     refusal(b"PK\x03\x04" + content, place)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(lie=st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
                         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner,
                                                                                      max_size=3)),
@@ -143,36 +144,36 @@ def test_a_missing_and_an_added_member_are_named(place: Path) -> None:
     "~" * 300, "a/" * 600 + "b", "nul\x7f", "what?",
 ])
 def test_a_name_that_leaves_the_folder_is_refused(place: Path, name: str) -> None:
-    assert "has a name that is not a path below a folder" in refusal(crafted([(name, b"x")]), place)
+    assert "not a path below a folder" in refusal(crafted([(name, b"x")]), place)
 
 
 @pytest.mark.parametrize("name", [
     "CON", "a/aux.txt", "nul.tar.gz", "com1", "LPT9.x", "runs.json.", "a /b", "Com¹", "CONIN$", "con .txt"])
 def test_a_name_that_some_systems_do_not_take_is_refused(place: Path, name: str) -> None:
-    assert "has a name that some systems do not accept" in refusal(crafted([(name, b"x")]), place)
+    assert "some systems" in refusal(crafted([(name, b"x")]), place)
 
 
-def test_a_name_that_begins_like_a_device_is_none(tmp_path: Path) -> None:
+def test_a_name_that_only_begins_like_that_of_a_device_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "a.zip").write_bytes(crafted([("console.txt", b"x")]))
-    with pytest.raises(DataError, match="is not: bytes between its members have changed"):  # crafted files have no seal
+    with pytest.raises(DataError, match="bytes between its members"):  # crafted files have no seal
         unpack(tmp_path / "a.zip", tmp_path / "out")
 
 
 @pytest.mark.parametrize("version", [-1, 0, "2", True, 2.0])
-def test_a_version_that_never_was_is_refused(place: Path, version: object) -> None:
+def test_a_version_that_is_no_positive_number_is_refused(place: Path, version: object) -> None:
     assert "manifest.json is damaged" in refusal(crafted([("runs.json", b"{}")], {"version": version}), place)
 
 
-def test_names_that_cannot_stand_side_by_side_are_refused(place: Path) -> None:
-    assert "differs from another only in upper and lower case" in refusal(crafted([("A/b", b""), ("a/B", b"")]), place)
+def test_names_that_exclude_each_other_are_refused(place: Path) -> None:
+    assert "upper and lower case" in refusal(crafted([("A/b", b""), ("a/B", b"")]), place)
     assert "is both a file and a folder" in refusal(crafted([("a", b""), ("a/b", b"")]), place)
     with pytest.warns(UserWarning, match="Duplicate name"):
         twice = crafted([("a", b"1"), ("a", b"1")])
     assert "holds 'a' twice" in refusal(twice, place)
 
 
-def test_nothing_swells(place: Path) -> None:
+def test_compressed_and_overlapping_members_are_refused(place: Path) -> None:
     bomb = crafted([("zeros", bytes(1 << 20))], compression=zipfile.ZIP_DEFLATED)
     assert len(bomb) < 10_000
     assert "'zeros' is compressed" in refusal(bomb, place)
@@ -183,25 +184,21 @@ def test_nothing_swells(place: Path) -> None:
     assert "claim 16," in refusal(bytes(content), place)
 
 
-def test_a_later_version_is_told_apart_from_damage(place: Path) -> None:
-    told = refusal(crafted([("runs.json", b"{}")], {"version": VERSION + 1}), place)
-    assert f"is of version {VERSION + 1}: pip install --upgrade gru-bench" in told
-
-
-def test_an_earlier_version_is_told_apart_from_damage(place: Path) -> None:
-    told = refusal(crafted([("runs.json", b"{}")], {"version": VERSION - 1}), place)
-    assert f"must be of version {VERSION}, but is of version {VERSION - 1}" in told
-    assert "import it with the gru-bench that exported it, or train the study again" in told
+@pytest.mark.parametrize(("version", "remedy"), [
+    (VERSION + 1, "pip install --upgrade gru-bench"), (VERSION - 1, "import it with the gru-bench that exported it")])
+def test_another_version_is_refused_with_a_remedy(place: Path, version: int, remedy: str) -> None:
+    told = refusal(crafted([("runs.json", b"{}")], {"version": version}), place)
+    mentions(told, f"version {VERSION}", f"version {version}", remedy)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is none at"):
+    with pytest.raises(UsageError, match=r"none\.zip"):
         unpack(tmp_path / "none.zip", tmp_path)
 
 
 def test_an_export_that_fails_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a:b").write_bytes(b"")
-    with pytest.raises(DataError, match="'a:b' has a name that is not a path"):
+    with pytest.raises(DataError, match="'a:b'"):
         pack(tmp_path / "out.zip", tmp_path / "in", {})
     assert not list(tmp_path.glob("out*"))

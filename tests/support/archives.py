@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,16 @@ def fill(directory: Path) -> None:
     parent.text("report/report.md", "attached")
     parent.complete()
     store.close()
+
+
+def copied(directory: Path, to: Path) -> Path:
+    """Copy the stores of a machine to another directory, where they may be changed."""
+    shutil.copytree(directory, to, dirs_exist_ok=True)
+    with closing(sqlite3.connect(to / "mlflow.db")) as connection, connection:
+        for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
+            connection.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)",
+                               (directory.as_uri(), to.as_uri()))
+    return to
 
 
 def stores(directory: Path) -> tuple[Store, optuna.storages.BaseStorage]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
-from gru_bench.tracking import queue
+from gru_bench.tracking import Store, queue
 from gru_bench.tracking.queue import Beginning, Operation
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG
 
@@ -26,3 +28,14 @@ def operations() -> list[Operation]:
                   status="FINISHED"),
         Operation("local-1", 6, status="KILLED"),
     ]
+
+
+def change_format(database: Path, store: Store, tag: str | None) -> None:
+    """Log a run, then let it be of another format, or of the time when runs had no tag for it."""
+    store.start("reviews", "r", role="single").kill("done")
+    store.close()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DELETE FROM tags WHERE key = ?", (FORMAT_TAG,))
+        if tag is not None:
+            connection.execute("INSERT INTO tags (key, value, run_uuid) SELECT ?, ?, run_uuid FROM runs",
+                               (FORMAT_TAG, tag))

@@ -124,7 +124,7 @@ def test_predictions_of_another_form_are_refused(change: dict[str, object], text
         predictions_of(packed(whole))
 
 
-def test_a_table_without_a_row_or_of_no_table_is_refused() -> None:
+def test_an_empty_table_and_a_damaged_file_are_refused() -> None:
     with pytest.raises(ValueError, match="it holds no example"):
         predictions_of(packed({name: values[:0] for name, values in columns().items()}))
     for content in (b"", b"PAR1", b"PAR1" * 100, packed(columns())[:-20]):
@@ -133,15 +133,15 @@ def test_a_table_without_a_row_or_of_no_table_is_refused() -> None:
 
 
 @pytest.mark.parametrize("longest", [20_000, 300])
-def test_a_small_file_does_not_swell(longest: int) -> None:
+def test_refuses_a_small_file_that_would_take_much_memory(longest: int) -> None:
     rows = 1_000_000
     ids = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(["x" * longest]))
     zeros = np.zeros(rows, np.int32)
     content = packed({"example_id": ids, "label": zeros, "probability": zeros.astype(np.float32), "category": ids,
                       "tokens": zeros, "dropped": zeros})
     assert len(content) < 100_000
-    with pytest.raises(ValueError, match="takes more than 64 times its own size to read, and more than 256 MB"):
+    with pytest.raises(ValueError, match=r"64 times its own size.* 256 MB"):
         predictions_of(content)
     if longest > 300:
-        with pytest.raises(ValueError, match="takes more than 64 times its own size"):
+        with pytest.raises(ValueError, match="64 times its own size"):
             texts_of(packed({"example_id": ids, "text": ids}))

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gru_bench.config import DataConfig, EmbeddingConfig, ModelConfig, RunConfig, TrainingConfig, flat
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import FormatError, RunError, UsageError
 from gru_bench.tracking import LoggedStudy, Reader, Store, StudyPlan
 from gru_bench.tracking.queue import FOLDER, Beginning, Operation, WriteQueue, new_run
 from gru_bench.tracking.reader import RESTORE, _local_path
+from tests.support.commands import mentions
 from tests.support.fake_store import logged
 from tests.support.runs import result, summary
 from tests.support.values import present
+from tests.support.writes import change_format
 
 
 def test_histories_agree_with_mlflow_itself(store: Store) -> None:
@@ -71,20 +73,20 @@ def test_a_file_read_at_once_holds_what_mlflow_says(store: Store) -> None:
     assert reader.texts(run_id, "test") == slow.texts(run_id, "test") == {
         "id0": "a", "id1": "<b>", "id2": "c é", "id3": "d"}
     assert reader.texts(broken.run_id, "test") is None
-    with pytest.raises(UsageError, match=r"unknown experiment 'three'\. Did you mean 'other'\? It must be one of o"):
+    with pytest.raises(UsageError, match=r"'three'.*'other'"):
         reader.runs("three")
 
 
-def test_a_file_is_read_without_mlflow_and_left_as_it_is(store: Store) -> None:
+def test_a_file_is_opened_and_read_without_mlflow_and_left_as_it_is(store: Store) -> None:
     store.start("reviews", "r", role="single").fail("no reason")
     store.close()
     before = sorted(path.name for path in present(store.database).parent.iterdir())
     code = ("import sys\nfrom gru_bench.tracking import Store\n"
             f"store = Store({store.uri!r}, create=False)\nassert len(store.runs(store.experiments()[0])) == 1\n"
-            "assert 'mlflow' not in sys.modules\n")
+            f"with Store({store.uri!r}): assert 'mlflow' not in sys.modules\n")
     subprocess.run([sys.executable, "-c", code], check=True)
     after = {path.name for path in present(store.database).parent.iterdir()}
-    assert after - set(before) <= {"runs.db-wal", "runs.db-shm"}
+    assert after - set(before) <= {"runs.db-wal", "runs.db-shm", ".gru-bench"}
 
 
 @pytest.mark.parametrize(("uri", "folder"), [
@@ -94,7 +96,7 @@ def test_where_artifacts_are_opened_directly(uri: str, folder: str | None) -> No
     assert _local_path(uri) == (None if folder is None else Path(folder))
 
 
-def test_a_study_under_way_has_no_summary(store: Store) -> None:
+def test_a_study_that_is_not_complete_has_no_summary(store: Store) -> None:
     store.start("reviews", "s", role="study", study="s").text("study.json", summary().to_json())
     (study,) = store.studies("reviews")
     assert study.summary is None
@@ -104,36 +106,37 @@ def test_the_experiment_written_last_comes_first(store: Store) -> None:
     for name in ("one", "two"):
         store.start(name, "r", role="single")
     assert store.experiments() == ["two", "one"]
-    with pytest.raises(UsageError, match="unknown experiment 'three': it must be one of one, two"):
+    with pytest.raises(UsageError, match=r"'three'.*one, two"):
         store.runs("three")
 
 
-class TestWhatGoesWrong:
-    def test_reading_before_anything_was_run(self) -> None:
-        with pytest.raises(RunError, match=r"there is no such file: run a sweep in this directory first"):
-            Store(create=False)
-        assert not Path("mlflow.db").exists()
-
-    def test_a_missing_artifact(self, store: Store) -> None:
-        writer = store.start("reviews", "r", role="single")
-        with pytest.raises(RunError, match=r"must hold the artifact predictions/test\.parquet"):
-            store.predictions(writer.run_id, "test")
+def test_refuses_to_read_before_anything_was_run() -> None:
+    with pytest.raises(RunError, match="run a sweep"):
+        Store(create=False)
+    assert not Path("mlflow.db").exists()
 
 
-def test_a_database_that_is_removed_while_it_is_read_is_told(tmp_path: Path, empty_database: Path) -> None:
+@pytest.mark.parametrize(("tag", "by"), [(None, "an earlier"), ("3", "a later")])
+def test_refuses_runs_of_another_format(store: Store, tag: str | None, by: str) -> None:
+    change_format(present(store.database), store, tag)
+    with pytest.raises(FormatError) as refused:
+        Store(store.uri, create=False).runs("reviews")
+    mentions(str(refused.value), by, "--tracking-uri", "--storage")
+
+
+def test_a_database_that_is_removed_while_it_is_read_is_named(tmp_path: Path, empty_database: Path) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     store = Store(create=False)
     (tmp_path / "mlflow.db").unlink()
-    with pytest.raises(RunError, match=r"must stay in '.*mlflow\.db' while a command works on it, but the file was "):
+    with pytest.raises(RunError, match=r"mlflow\.db'.*removed"):
         store.runs("reviews")
 
 
-def test_runs_that_wait_are_told_where_their_database_is_not_there_yet(tmp_path: Path) -> None:
+def test_writes_that_wait_for_a_database_that_does_not_exist_are_counted(tmp_path: Path) -> None:
     queue = WriteQueue.begin(tmp_path / FOLDER, f"sqlite:///{tmp_path / 'mlflow.db'}")
     queue.append(Operation(new_run(), 1, Beginning("reviews", None)))
     queue.close()
-    with pytest.raises(RunError, match=r"^1 write of 1 run waits in \.gru-bench/queue for sqlite:.*mlflow\.db, which "
-                                       r"does not exist yet: run gru-bench sync to write them, or the same .* again"):
+    with pytest.raises(RunError, match=r"1 write of 1 run .*mlflow\.db.*gru-bench sync"):
         Store(create=False)
 
 
@@ -179,6 +182,7 @@ configs = st.builds(
 
 
 class TestTheConfigOfARun:
+    @settings(max_examples=40)
     @given(configs)
     def test_comes_back_as_it_was_logged(self, config: RunConfig) -> None:
         params = {key: str(value) for key, value in flat(config).items()}
@@ -189,21 +193,15 @@ class TestTheConfigOfARun:
         found = logged("1", model="torch", params={"model.name": "rnn", "data.test_name": "None"}).config()
         assert found == RunConfig(model=ModelConfig(name="rnn"))
 
-    @pytest.mark.parametrize(("key", "text", "said"), [
-        ("training.lr", "abc", "training.lr must be a number, but got 'abc'"),
-        ("training.lr", "nan", "training.lr must be a finite number, but got 'nan'"),
-        ("training.lr", "None", "training.lr must be a number, but got 'None'"),
-        ("data.max_length", "0", "data.max_length must be at least 1, but got '0'"),
-        ("seed", "-1", "seed must be at least 0, but got '-1'"),
-        ("model.relu", "perhaps", "model.relu must be true or false, but got 'perhaps'"),
-        ("model.reset", "never", "model.reset must be one of 'after' or 'before', but got 'never'"),
-    ])
-    def test_is_refused_by_the_name_of_a_wrong_setting(self, key: str, text: str, said: str) -> None:
+    @pytest.mark.parametrize(("key", "text"), [
+        ("training.lr", "abc"), ("training.lr", "nan"), ("training.lr", "None"), ("data.max_length", "0"),
+        ("seed", "-1"), ("model.relu", "perhaps"), ("model.reset", "never")])
+    def test_is_refused_by_the_name_of_a_wrong_setting(self, key: str, text: str) -> None:
         with pytest.raises(RunError) as refused:
             logged("ab12", params={key: text}).config()
-        assert str(refused.value) == (
-            f"the run ab12 must hold its config as it was logged, but it cannot be read ({said}){RESTORE}")
+        mentions(str(refused.value), "ab12", key, repr(text), RESTORE.removeprefix(": "))
 
+    @settings(max_examples=50)
     @given(st.dictionaries(
         st.sampled_from([*flat(RunConfig()), "models", "data", ""]),
         st.text() | st.sampled_from([
@@ -213,9 +211,7 @@ class TestTheConfigOfARun:
         try:
             config = logged("ab12", params=params).config()
         except RunError as error:
-            said = str(error)
-            assert said.startswith("the run ab12 must hold its config as it was logged, but it cannot be read (")
-            assert said.endswith(RESTORE)
+            mentions(str(error), "ab12", RESTORE.removeprefix(": "))
             return
         defaults = flat(RunConfig())
         assert {key for key, value in flat(config).items() if value != defaults[key]} <= params.keys()

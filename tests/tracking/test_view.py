@@ -20,17 +20,17 @@ from tests.support.values import present
     ("3.15.0", True), ("3.17.2", True), ("3.100.0rc1", True), ("3.14.9", False), ("2.99.0", False), ("4.0.0", False),
     ("", False), ("<html>", False),
 ])
-def test_versions_whose_views_are_known(version: str, known: bool) -> None:
+def test_views_are_known_for_mlflow_3_15_and_later(version: str, known: bool) -> None:
     assert view.is_known(version) == known
 
 
-def test_the_version_is_known_that_is_installed() -> None:
+def test_the_view_of_the_installed_version_is_known() -> None:
     assert view.is_known(shown_version("sqlite:///mlflow.db"))
 
 
 @pytest.mark.parametrize(("metric", "ascending", "score"), [
     ("accuracy", False, "accuracy"), ("macro_f1", False, "macro_f1"), ("log_loss", True, "loss")])
-def test_runs_stand_with_the_best_first(metric: MetricName, ascending: bool, score: str) -> None:
+def test_runs_are_sorted_by_test_score_the_best_first(metric: MetricName, ascending: bool, score: str) -> None:
     found = json.loads(view.view(metric, 1_700_000_000_000))
     assert (found["createdAt"], found["updatedAt"]) == (1_700_000_000_000,) * 2
     state = json.loads(found["state"])
@@ -62,7 +62,7 @@ def test_an_unknown_version_gets_no_view(store: Store, monkeypatch: pytest.Monke
     assert store.view("reviews", "accuracy") == ""
 
 
-class TestAStoreThatTakesNoView:
+class TestAStoreThatRefusesViews:
     class Client:
         def __init__(self, error: RunError) -> None:
             self.error = error
@@ -70,11 +70,11 @@ class TestAStoreThatTakesNoView:
         def get_experiment(self, _: str) -> Any:
             raise self.error
 
-    def test_a_refusal_costs_the_view_alone(self) -> None:
+    def test_a_refused_view_is_no_error(self) -> None:
         client: Any = self.Client(RunError("PERMISSION_DENIED"))
         view.save_view(client, "sqlite:///mlflow.db", "1", "accuracy", 0)
 
-    def test_one_that_is_away_is_asked_again(self) -> None:
+    def test_a_store_that_is_away_is_an_error_so_that_it_is_asked_again(self) -> None:
         error = RunError("it fails to get_experiment")
         error.__cause__ = ConnectionError("refused")
         client: Any = self.Client(error)
@@ -87,7 +87,7 @@ def test_links_lead_to_the_view_of_the_experiment_that_a_study_was_imported_to()
     assert view.moved(f"a {link.format(12)} b {link.format(12)}", "7") == f"a {link.format(7)} b {link.format(7)}"
 
 
-def test_the_uri_is_typed_only_where_it_must_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_uri_to_type_is_empty_for_the_usual_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Reader().typed_uri == ""
     assert Reader(f"sqlite:///{tmp_path / 'a' / 'x.db'}").typed_uri == "sqlite:///a/x.db"

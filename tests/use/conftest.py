@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from gru_bench.results.runs import RunResult
 from gru_bench.tracking import Store
+from tests.support.archives import copied
 from tests.support.trained_study import database, log_study
 
 
@@ -26,6 +28,15 @@ class Studied:
 
     def store(self) -> Store:
         return Store(self.uri, create=False)
+
+    def copied(self, directory: Path, csv: Path | None = None) -> Store:
+        """Copy the study to a directory where its artifacts may be changed, as if it were trained there, on `csv`."""
+        copied(self.directory, directory)
+        for config in directory.rglob("model/config.json"):
+            content = json.loads(config.read_text(encoding="utf-8"))
+            content["data"]["name"] = str(csv or self.csv)
+            config.write_text(json.dumps(content), encoding="utf-8")
+        return Store(database(directory), create=False)
 
 
 @pytest.fixture(scope="session")

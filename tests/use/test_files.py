@@ -21,11 +21,12 @@ from gru_bench.errors import DataError, GruBenchError, UsageError
 from gru_bench.use import files
 from gru_bench.use.files import TextFile, check_output, column_names, writing
 from gru_bench.use.predictor import Prediction, Predictor
+from tests.support.commands import mentions
 from tests.support.files import write
 from tests.support.trained_study import made_up
 
 ROWS = [("a1", "first text"), ("b2", 'with "quotes", commas\tand tabs'), ("c3", "two\nlines\r\nor three"),
-        ("d4", "naïve café 中文 😀 \u2028 \u00a0"), ("e5", ""), ("f6", "x" * 300_000)]
+        ("d4", "naïve café 中文 😀 \u2028 \u00a0"), ("e5", ""), ("f6", "x" * 200_000)]
 
 
 def read(path: Path, count: int = 4, **settings: Any) -> list[tuple[Any, str]]:
@@ -63,8 +64,7 @@ def refused(path: Path, kind: type[GruBenchError] = DataError, **settings: Any) 
 
 @pytest.mark.parametrize(
     "name", ["t.csv", "t.CSV", "t.csv.gz", "t.tsv", "t.jsonl", "t.ndjson", "t.jsonl.gz", "t.parquet"])
-@pytest.mark.parametrize("count", [1, 4, 100])
-def test_every_kind_of_table_gives_the_same(tmp_path: Path, name: str, count: int) -> None:
+def test_every_kind_of_table_gives_the_same(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if "csv" in name.lower() or "tsv" in name:
         as_csv(path, ROWS, delimiter="\t" if "tsv" in name else ",")
@@ -72,7 +72,8 @@ def test_every_kind_of_table_gives_the_same(tmp_path: Path, name: str, count: in
         as_parquet(path, id=[row[0] for row in ROWS], text=[row[1] for row in ROWS])
     else:
         as_lines(path, [{"id": ident, "text": text} for ident, text in ROWS])
-    assert read(path, count) == ROWS
+    for count in (1, 4, 100):
+        assert read(path, count) == ROWS
 
 
 @pytest.mark.parametrize("name", ["t.txt", "t.txt.gz"])
@@ -83,12 +84,9 @@ def test_a_text_on_each_line(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(("name", "content"), [
     ("t.csv", "text\nä\n"), ("t.txt", "ä"), ("t.jsonl", '{"text": "ä"}\n'), ("t.csv.gz", "text\nä\n")])
-@pytest.mark.parametrize("encoding", ["utf-8", "UTF8"])
-def test_the_mark_at_the_beginning_of_utf8_is_left_out(
-    tmp_path: Path, name: str, content: str, encoding: str
-) -> None:
+def test_a_byte_order_mark_of_utf8_is_left_out(tmp_path: Path, name: str, content: str) -> None:
     path = write(tmp_path / name, content.encode("utf-8-sig"))
-    assert read(path, encoding=encoding) == [(1, "ä")]
+    assert read(path) == read(path, encoding="UTF8") == [(1, "ä")]
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "latin-1"])
@@ -109,17 +107,17 @@ def test_ids_are_those_of_a_usual_column_or_numbers_of_rows(tmp_path: Path) -> N
     assert read(table, id_column="text") == [("x", "x"), ("y", "y")]
 
 
-def test_usual_names_stand_in_for_text(tmp_path: Path) -> None:
+def test_a_column_of_a_usual_name_is_read_in_the_place_of_text(tmp_path: Path) -> None:
     assert read(as_csv(tmp_path / "a.csv", [("x",)], ("Review",))) == [(1, "x")]
     assert read(as_lines(tmp_path / "a.jsonl", [{"sentence": "x"}])) == [(1, "x")]
 
 
-def test_blank_lines_of_tables_are_no_rows(tmp_path: Path) -> None:
+def test_blank_lines_of_tables_are_skipped(tmp_path: Path) -> None:
     assert read(write(tmp_path / "t.csv", b"text\n\nx\n\n\ny\n")) == [(1, "x"), (2, "y")]
     assert read(write(tmp_path / "t.jsonl", b'\n{"text": "x"}\n \n{"text": "y"}\n')) == [(1, "x"), (2, "y")]
 
 
-def test_positions_grow_to_the_size(tmp_path: Path) -> None:
+def test_the_position_grows_to_the_size_of_the_file(tmp_path: Path) -> None:
     plain = TextFile(as_csv(tmp_path / "t.csv", [(n, "some text") for n in range(5000)]))
     table = TextFile(as_parquet(tmp_path / "t.parquet", text=["x"] * 10))
     for file in (plain, table):
@@ -133,19 +131,19 @@ def test_positions_grow_to_the_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "content", "line", "what"), [
-    ("t.csv", b"id,text\n1,x\n2,y,z\n", 3, "3 values where the first line names 2 columns"),
-    ("t.csv", b'id,text\n1,"x\nx"\n2,"y\ny"\n3\n', 6, "1 values where"),
-    ("t.csv", b'id,text\n1,x\n2,"no end\n3,y\n4,z\n', 3, "unexpected end of data"),
+    ("t.csv", b"id,text\n1,x\n2,y,z\n", 3, "3 values"),
+    ("t.csv", b'id,text\n1,"x\nx"\n2,"y\ny"\n3\n', 6, "1 values"),
+    ("t.csv", b'id,text\n1,x\n2,"no end\n3,y\n4,z\n', 3, "unexpected end"),
     ("t.csv", b'id,text\n1,"x" y\n', 2, "expected after"),
     ("t.tsv", b"id\ttext\n1\tx\n2\n", 3, "1 values"),
-    ("t.csv", b"text\nx\n" + b"y\n" * 9000 + b"\xff\n", 9003, "(byte 0xff)"),
-    ("t.txt", b"x\ny\xc3", 2, "(byte 0xc3)"),
-    ("t.csv.gz", b"text\nx\n\xff\n", 3, "(byte 0xff)"),
-    ("t.jsonl", b'{"text": "x"}\n\n{"text": "y"\n', 3, "no JSON"),
-    ("t.jsonl", b'{"text": "x"}\n["y"]\n', 2, "['y'], which is no JSON object"),
-    ("t.jsonl", b'{"text": "x"}\n{"text": 7}\n', 2, "7 as its 'text', which is no text"),
+    ("t.csv", b"text\nx\n" + b"y\n" * 9000 + b"\xff\n", 9003, "0xff"),
+    ("t.txt", b"x\ny\xc3", 2, "0xc3"),
+    ("t.csv.gz", b"text\nx\n\xff\n", 3, "0xff"),
+    ("t.jsonl", b'{"text": "x"}\n\n{"text": "y"\n', 3, "JSON"),
+    ("t.jsonl", b'{"text": "x"}\n["y"]\n', 2, "['y']"),
+    ("t.jsonl", b'{"text": "x"}\n{"text": 7}\n', 2, "7 as its 'text'"),
     ("t.jsonl", b'{"text": "x"}\n{"other": "y"}\n', 2, "no 'text'"),
-    ("t.jsonl", b'{"text": "x"}\n' + b"[" * 100_000, 2, "no JSON"),
+    ("t.jsonl", b'{"text": "x"}\n' + b"[" * 100_000, 2, "JSON"),
 ])
 def test_a_row_that_cannot_be_read_is_named_by_its_line(
     tmp_path: Path, name: str, content: bytes, line: int, what: str
@@ -157,19 +155,18 @@ def test_a_row_that_cannot_be_read_is_named_by_its_line(
 
 
 def test_a_row_of_a_parquet_file_is_named_by_its_number(tmp_path: Path) -> None:
-    said = refused(as_parquet(tmp_path / "t.parquet", text=["x"] * 5 + [None]))
-    assert "row 6 has None" in said
+    mentions(refused(as_parquet(tmp_path / "t.parquet", text=["x"] * 5 + [None])), "row 6", "None")
 
 
 @pytest.mark.parametrize(("name", "content"), [
     ("t.csv", b""), ("t.csv", b"id,text\n"), ("t.csv", b"id,text\n\n\n"), ("t.csv.gz", b""), ("t.jsonl", b"\n \n"),
     ("t.txt", b""), ("t.txt.gz", b"")])
 def test_a_file_without_texts_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
-    assert "must hold texts, but it " in refused(write(tmp_path / name, content))
+    mentions(refused(write(tmp_path / name, content)), name, "must hold texts")
 
 
 def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
-    assert "it has no row" in refused(as_parquet(tmp_path / "t.parquet", text=pa.array([], pa.string())))
+    mentions(refused(as_parquet(tmp_path / "t.parquet", text=pa.array([], pa.string()))), "t.parquet", "no row")
 
 
 def test_a_missing_column_lists_the_columns(tmp_path: Path) -> None:
@@ -177,44 +174,37 @@ def test_a_missing_column_lists_the_columns(tmp_path: Path) -> None:
               as_lines(tmp_path / "t.jsonl", [{"nr": 1, "words": "x"}]),
               as_parquet(tmp_path / "t.parquet", nr=[1], words=["x"]))
     for path in tables:
-        assert f"unknown column of {path.name} 'text'" in (said := refused(path, UsageError))
-        assert "one of nr, words" in said
-        assert "--text-column" in said
-        said = refused(path, UsageError, text_column="word")
-        assert "Did you mean 'words'?" in said
-        said = refused(path, UsageError, text_column="words", id_column="key")
-        assert "'key'" in said
-        assert "--id-column" in said
+        mentions(refused(path, UsageError), path.name, "'text'", "nr, words", "--text-column")
+        mentions(refused(path, UsageError, text_column="word"), "'words'?")
+        mentions(refused(path, UsageError, text_column="words", id_column="key"), "'key'", "--id-column")
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
-    assert "one column 'text', but it has 2" in refused(as_csv(tmp_path / "t.csv", [("x", "y")], ("text", "text")))
+    mentions(refused(as_csv(tmp_path / "t.csv", [("x", "y")], ("text", "text"))), "'text'", "2")
     pq.write_table(pa.table([pa.array(["x"]), pa.array(["y"])], names=["text", "text"]), tmp_path / "t.parquet")
-    assert "one column 'text', but it has 2" in refused(tmp_path / "t.parquet")
+    mentions(refused(tmp_path / "t.parquet"), "'text'", "2")
 
 
 @pytest.mark.parametrize(("name", "content", "said"), [
-    ("t.xlsx", b"PK", "save it as CSV"), ("t.pkl", b"x", "--file must be one of .csv"), ("t", b"x", "must be CSV"),
-    ("t.json", b"[]", ".jsonl")])
+    ("t.xlsx", b"PK", "CSV"), ("t.pkl", b"x", "--file"), ("t", b"x", "CSV"), ("t.json", b"[]", ".jsonl")])
 def test_other_kinds_of_files_are_refused(tmp_path: Path, name: str, content: bytes, said: str) -> None:
-    assert said in refused(write(tmp_path / name, content), UsageError)
+    mentions(refused(write(tmp_path / name, content), UsageError), name, said)
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    assert "there is none at" in refused(tmp_path, UsageError)
-    assert "there is none at" in refused(tmp_path / "none.csv", UsageError)
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.csv"):
+        mentions(refused(path, UsageError), "--file", str(path))
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "base64", ""])
 def test_an_unknown_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
     said = refused(write(tmp_path / "t.csv", b"text\nx\n"), UsageError, encoding=encoding)
-    assert f"--encoding must be an encoding of text, such as utf-8, cp1252 (Windows), latin-1 or utf-16, but got " \
-           f"{encoding!r}" in said
+    mentions(said, "--encoding", "utf-8, cp1252", repr(encoding))
 
 
-def test_damaged_files_are_refused(tmp_path: Path) -> None:
-    whole = as_parquet(tmp_path / "t.parquet", text=[f"text {n}" for n in range(50)]).read_bytes()
-    for place in (*range(4, len(whole), 37), *range(len(whole) - 60, len(whole))):
+def test_damaged_files_raise_no_other_errors(tmp_path: Path) -> None:
+    whole = as_parquet(tmp_path / "t.parquet", text=[f"text {n}" for n in range(5)]).read_bytes()
+    for place in (*range(4, len(whole), 23), *range(len(whole) - 12, len(whole))):
         for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1:]):
             (tmp_path / "d.parquet").write_bytes(damaged)
             with suppress(DataError, UsageError):  # some bytes change a text only
@@ -270,7 +260,7 @@ def test_whole_numbers_and_missing_ids(tmp_path: Path) -> None:
 
 
 def test_ids_that_change_their_kind_are_refused_in_parquet(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"the ids must all be whole numbers, as the first ones are.*one is 'x'"):
+    with pytest.raises(DataError, match=r"ids.*whole numbers.*'x'.*--id-column"):
         written(tmp_path / "o.parquet", [1, 2], [3, "x"])
     assert list(tmp_path.iterdir()) == []
 
@@ -296,13 +286,12 @@ def test_the_columns_of_many_classes() -> None:
         "id", "label", "probability_id", "probability_label", "probability_x", "known_words"]
 
 
-def test_outputs_that_cannot_be_are_refused(tmp_path: Path) -> None:
+def test_outputs_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     (tmp_path / "there.csv").touch()
     (tmp_path / "folder.csv").mkdir()
-    for path, said in ((tmp_path / "o.txt", "--out must end in .csv"), (tmp_path / "o", "--out must end in"),
-                       (tmp_path / "none" / "o.csv", "must be a file in a folder that exists"),
-                       (tmp_path / "folder.csv", "must be a file in a folder that exists"),
-                       (tmp_path / "there.csv", "only with --force")):
+    for path, said in ((tmp_path / "o.txt", r"\.csv"), (tmp_path / "o", r"\.csv"),
+                       (tmp_path / "none" / "o.csv", "--out.*folder"), (tmp_path / "folder.csv", "--out.*folder"),
+                       (tmp_path / "there.csv", "--force")):
         with pytest.raises(UsageError, match=said):
             check_output(path)
     check_output(tmp_path / "there.csv", force=True)
@@ -327,11 +316,12 @@ def generated(count: int) -> Iterator[tuple[str, str]]:
     return ((f"id{n}", " ".join(f"word{1 + n * k % 11}" for k in range(1, 15))) for n in range(count))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
-    predictor = Predictor(made_up(seeds=(1,)), threads=1)
+    predictor = Predictor(made_up(seeds=(1,), settings={"model.name": "rnn"}), threads=1)
     found = []
-    for count in (2 * files.CHUNK, 20_000):
+    for count in (2 * files.CHUNK, 12_000):
         source = tmp_path / f"{count}.{kind}"
         rows = list(generated(count))
         if kind == "csv":

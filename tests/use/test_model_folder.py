@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gru_bench.config import RunConfig, with_settings
@@ -23,7 +23,7 @@ from gru_bench.use import model_folder
 from gru_bench.use.model_folder import ABOUT, CARD, VECTORS, WORDS, halved, load, save, weights_file
 from gru_bench.use.predictor import Predictor
 from gru_bench.use.trained import TABLE, TrainedModel
-from tests.support.commands import printed
+from tests.support.commands import mentions, printed
 from tests.support.trained_study import made_up
 
 SCORES = {"metric": "accuracy", "value": 0.9, "low": None, "text": "90 %", "means": {"score/test_loss": 0.25}}
@@ -94,7 +94,7 @@ def test_vectors_are_stored_once_where_they_are_frozen(model: TrainedModel, fold
     assert [TABLE in weights for weights in found.weights_S] == [model.config.embedding.trainable] * 2
 
 
-def test_numbers_beyond_float16_are_kept_whole(tmp_path: Path) -> None:
+def test_weights_beyond_float16_are_stored_in_float32(tmp_path: Path) -> None:
     model = made_up()
     large = {name: value * 1e6 for name, value in model.weights_S[0].items()}
     save(replace(model, weights_S=(large, model.weights_S[1])), tmp_path / "model", "", {})
@@ -108,7 +108,7 @@ def test_scores_that_json_lacks_are_missing_when_read(tmp_path: Path) -> None:
     assert load(tmp_path / "model")[1] == {"value": None, "low": None, "n": 0.1}
 
 
-def test_hostile_names_come_back(tmp_path: Path) -> None:
+def test_names_with_odd_characters_are_stored(tmp_path: Path) -> None:
     odd = replace(made_up(classes=("\x00\u2028 é", "</script> 😀")), study="naïve 中文", run_ids=())
     save(odd, tmp_path / "é 中", "", {})
     found, _ = load(tmp_path / "é 中")
@@ -132,10 +132,10 @@ def test_no_pickle_and_no_text_is_in_the_folder(folder: Path) -> None:
         assert not content.startswith((b"\x80", b"PK"))
 
 
-@pytest.mark.parametrize("trainable", [False, True])
-def test_a_fresh_process_predicts_without_data_or_cache(tmp_path: Path, trainable: bool) -> None:
+@pytest.mark.slow
+def test_a_fresh_process_predicts_without_data_or_cache(tmp_path: Path) -> None:
     # Another cell than a GRU needs no compiled kernel, which would take a while in an empty cache.
-    model = made_up(settings={"model.name": "rnn", "embedding.trainable": trainable})
+    model = made_up(settings={"model.name": "rnn"})
     save(model, tmp_path / "model", "", SCORES)
     (tmp_path / "cache").mkdir()
     expected = Predictor(load(tmp_path / "model")[0]).predict(TEXTS).probability_NC[:, 0]
@@ -153,8 +153,9 @@ def test_a_fresh_process_predicts_without_data_or_cache(tmp_path: Path, trainabl
     assert names(tmp_path / "cache") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trainable", "most"), [(False, 40_000_000), (True, 140_000_000)])
-def test_the_default_study_has_the_size_that_is_promised(
+def test_the_default_study_has_the_size_that_the_documentation_promises(
     tmp_path: Path, trainable: bool, most: int
 ) -> None:
     """Five bidirectional GRUs with 128 hidden units over 43,879 words, whose vectors have 300 numbers."""
@@ -183,15 +184,15 @@ def test_a_folder_that_is_taken_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "empty")
     for force in (False, True):
         for path, said in (
-            ("others", r"holds other files \(notes.txt\): name another"), ("file", "is something else"),
-            ("file/model", "file' on the way to"), ("link", "is something else"), ("..", "a folder of its own"),
+            ("others", r"\(notes.txt\): name another"), ("file", "file'"), ("file/model", "file'"), ("link", "link'"),
+            ("..", r"'.*\.\.'"),
         ):
             with pytest.raises(UsageError, match=said):
                 save(model, tmp_path / path, "", {}, force=force)
-    with pytest.raises(UsageError, match="a folder of its own"):
+    with pytest.raises(UsageError, match=r"'\.'"):
         save(model, Path(), "", {})
     save(model, tmp_path / "empty", "", {})
-    with pytest.raises(UsageError, match="only with --force"):
+    with pytest.raises(UsageError, match="--force"):
         save(model, tmp_path / "empty", "", {})
     save(replace(model, study="newer"), tmp_path / "empty", "", {}, force=True)
     assert load(tmp_path / "empty")[0].study == "newer"
@@ -201,7 +202,7 @@ def test_a_folder_that_is_taken_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stranger", ["notes.txt", ".git", "seed-1.safetensors.bak"])
 def test_force_deletes_no_other_files(folder: Path, model: TrainedModel, stranger: str) -> None:
     (folder / stranger).touch()
-    with pytest.raises(UsageError, match=rf"holds other files \({re.escape(stranger)}\)"):
+    with pytest.raises(UsageError, match=rf"\({re.escape(stranger)}\)"):
         save(model, folder, "", {}, force=True)
     assert stranger in names(folder)
     assert load(folder)[0].study == model.study
@@ -268,24 +269,21 @@ def test_swapped_files_are_refused(folder: Path) -> None:
     content = one.read_bytes()
     one.write_bytes(two.read_bytes())
     two.write_bytes(content)
-    assert f"its file '{weights_file(1)}' was changed or cut short" in refused(folder)
+    mentions(refused(folder), f"'{weights_file(1)}' was changed")
 
 
 def test_a_file_of_another_model_is_refused(folder: Path, model: TrainedModel, tmp_path: Path) -> None:
     save(replace(model, words_V=["", *(f"other{place}" for place in range(12))]), tmp_path / "two", "", {})
     shutil.copy(tmp_path / "two" / WORDS, folder)
-    assert f"its file '{WORDS}' was changed" in refused(folder)
+    mentions(refused(folder), f"'{WORDS}' was changed")
 
 
 @pytest.mark.parametrize(("format_", "said"), [
-    (0, "save it again with this gru-bench, or load it with the one that wrote it"),
-    (None, "save it again with this gru-bench"), ("x", "save it again"), (2, "pip install --upgrade gru-bench"),
+    (0, "save it again"), (None, "save it again"), ("x", "save it again"), (2, "pip install --upgrade gru-bench"),
     (10**30, "pip install --upgrade gru-bench")])
 def test_another_format_is_refused_by_its_number(folder: Path, format_: object, said: str) -> None:
     rewritten(folder, lambda content: content.update(format=format_))
-    found = refused(folder)
-    assert f"must have the format 1, but has {format_!r}:" in found
-    assert said in found
+    mentions(refused(folder), f"format 1, but has {format_!r}:", said)
 
 
 @pytest.mark.parametrize("change", [
@@ -293,7 +291,7 @@ def test_another_format_is_refused_by_its_number(folder: Path, format_: object, 
     {"seeds": [1, 3]}, {"files": {}}, {"files": {"../secret": "0"}}, {"files": {"": "0"}}, {"config": {}},
     {"config": {"seed": "x"}}, {"config": {"model": {"hidden_size": -1}}}, {"kind": "something"}, {"format": True},
     {"format": 1.0}, {"scores": []}, {"study": None}])
-def test_a_model_json_that_says_what_cannot_be_is_refused(folder: Path, change: dict[str, Any]) -> None:
+def test_a_model_json_with_impossible_values_is_refused(folder: Path, change: dict[str, Any]) -> None:
     rewritten(folder, lambda content: content.update(change))
     try:
         found, _ = load(folder)
@@ -308,7 +306,7 @@ def test_a_model_json_that_was_edited_is_refused(folder: Path) -> None:
     path = folder / ABOUT
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("0.9", "0.99"), encoding="utf-8")
-    assert f"its {ABOUT} was changed" in refused(folder)
+    mentions(refused(folder), f"{ABOUT} was changed")
 
 
 @pytest.mark.parametrize("content", [
@@ -324,7 +322,7 @@ def test_a_model_json_of_another_form_is_refused(folder: Path, content: bytes) -
 def test_words_of_another_form_are_refused(folder: Path, content: str) -> None:
     (folder / WORDS).write_text(content, encoding="utf-8")
     rewritten(folder, lambda about: about["files"].update({WORDS: model_folder._digest(folder / WORDS)}))
-    with pytest.raises(DataError, match=r"words.json cannot be read|a vector for each of the 1 words"):
+    with pytest.raises(DataError, match=r"words.json|a vector for each"):
         Predictor(load(folder)[0])
 
 
@@ -339,18 +337,18 @@ def test_weights_of_another_form_are_refused(folder: Path, arrays: dict[str, Any
             (folder / name).write_bytes(to_bytes(arrays))
     rewritten(folder, lambda about: about["files"].update(
         {name: model_folder._digest(folder / name) for name in about["files"]}))
-    with pytest.raises(DataError, match=r"holds no vectors|must fit the model's settings|a vector for each"):
+    with pytest.raises(DataError, match=r"no vectors|must fit|a vector for each"):
         Predictor(load(folder)[0])
 
 
-def test_what_is_no_saved_model_is_refused(tmp_path: Path) -> None:
-    assert "there is none at" in refused(tmp_path / "none", UsageError)
+def test_a_folder_that_is_no_saved_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "there is none at" in refused(tmp_path / "file", UsageError)
+    for name in ("none", "file"):
+        mentions(refused(tmp_path / name, UsageError), "folder")
     (tmp_path / "empty").mkdir()
-    assert "has no model.json, so that it is no saved model" in refused(tmp_path / "empty")
+    assert ABOUT in refused(tmp_path / "empty")
     (tmp_path / "empty" / ABOUT).mkdir()
-    assert "has no model.json" in refused(tmp_path / "empty")
+    assert ABOUT in refused(tmp_path / "empty")
 
 
 FUZZED = {False: [ABOUT, WORDS, VECTORS, weights_file(1)], True: [ABOUT, WORDS, weights_file(2)]}
@@ -364,8 +362,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@settings(max_examples=40)
 @given(data=st.data())
-def test_no_bytes_raise_anything_else(whole: Path, data: st.DataObject) -> None:
+def test_no_bytes_raise_other_errors(whole: Path, data: st.DataObject) -> None:
     trainable = data.draw(st.booleans())
     folder = whole / str(trainable)
     path = folder / data.draw(st.sampled_from(FUZZED[trainable]))

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from gru_bench.use.predict import app
 from gru_bench.use.predictor import Predictor
 from gru_bench.use.trained import TrainedModel
 from gru_bench.use.winner import choose, find_study, load
-from tests.support.commands import ROOT, command, typed
+from tests.support.commands import mentions, printed, typed
 from tests.support.trained_study import made_up
 from tests.use.conftest import Studied
 
@@ -110,21 +109,20 @@ def test_why_shows_words_with_their_effects(
     for word, weight in explained.strongest(2):
         assert f"{word} {weight:+.2f}" in line
     assert "unheard: what speaks" not in out
-    assert out.rstrip().endswith("what the log-odds of the class lose without it")
 
 
-def test_a_text_without_a_known_word_is_answered_and_said(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_note_counts_the_texts_without_a_known_word(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = said(capsys, "unheard of", "--model", folder)
     assert "0 of 2" in out
-    assert "note: 1 text has no known word: the answer is the one for an empty text" in out
+    mentions(out, "1 text has no known word")
     out, _ = said(capsys, "unheard", "", "word1 word2", "--model", folder)
-    assert "note: 2 texts have no known word" in out
+    mentions(out, "2 texts have no known word")
 
 
-def test_a_text_that_is_cut_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_note_counts_the_texts_that_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(made_up(settings={"data.max_length": 2}), tmp_path / "short", "", {})
     out, _ = said(capsys, "word1 word2 word3", "word1 word2", "--model", str(tmp_path / "short"))
-    assert "note: of 1 text only the first known words were read" in out
+    mentions(out, "1 text", "first known words", "data.max_length")
 
 
 def test_many_classes_show_the_likeliest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,17 +144,18 @@ def test_control_characters_of_a_text_are_shown_as_escapes(folder: str, capsys: 
 # ---------------------------------------------------------------- files
 
 
-def test_a_file(folder: str, model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    texts = [f"word{1 + n % 12} word{1 + n % 5}" for n in range(5000)] + ["unheard"]
+def test_predicts_a_file_part_by_part(
+    folder: str, model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [f"word{1 + n % 12} word{1 + n % 5}" for n in range(2500)] + ["unheard"]
     with (tmp_path / "in.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("id", "text"), *((f"r{n}", text) for n, text in enumerate(texts))])
     out, _ = said(capsys, "--model", folder, "--file", "in.csv", "--out", "out.csv")
-    assert "wrote out.csv: 5,001 texts in" in out
-    assert "note: 1 of them has no known word: its answer is the one for an empty text" in out
+    mentions(out, "out.csv: 2,501 texts", "1 of them has no known word")
     found = Predictor(model).predict(texts)
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["id"] for row in rows] == [f"r{n}" for n in range(5001)]
+    assert [row["id"] for row in rows] == [f"r{n}" for n in range(2501)]
     assert [row["label"] for row in rows] == found.label_N
     # What is stored is rounded: weights to float16, values to six decimals.
     np.testing.assert_allclose([float(row["probability_good"]) for row in rows], found.probability_NC[:, 1], atol=0.005)
@@ -181,7 +180,7 @@ def test_columns_can_be_named(
 def test_an_encoding_can_be_named(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in.txt").write_bytes("word1 ä\n".encode("cp1252"))
     _, err = said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv", code=ExitCode.FAILED)
-    assert "line 1 is not (byte 0xe4)" in err
+    mentions(err, "line 1", "0xe4")
     said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv", "--encoding", "cp1252")
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()[1].startswith("1,")
 
@@ -189,9 +188,9 @@ def test_an_encoding_can_be_named(folder: str, tmp_path: Path, capsys: pytest.Ca
 def test_a_failure_in_a_file_names_its_line_and_leaves_nothing(
     folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "in.csv").write_text("text\n" + "word1\n" * 5000 + "word1,word2\n", encoding="utf-8")
+    (tmp_path / "in.csv").write_text("text\n" + "word1\n" * 2500 + "word1,word2\n", encoding="utf-8")
     _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", "out.csv", code=ExitCode.FAILED)
-    assert "line 5,002 has 2 values" in err
+    mentions(err, "line 2,502", "2 values")
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
@@ -200,17 +199,19 @@ def test_an_output_that_exists_needs_force(folder: str, tmp_path: Path, capsys: 
     (tmp_path / "out.csv").write_text("before", encoding="utf-8")
     words = ("--model", folder, "--file", "in.txt", "--out", "out.csv")
     _, err = said(capsys, *words, code=ExitCode.MISTYPED)
-    assert "only with --force, but 'out.csv' exists: name another, or add --force" in err
+    mentions(err, "'out.csv'", "--force")
     assert (tmp_path / "out.csv").read_text(encoding="utf-8") == "before"
     said(capsys, *words, "--force")
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("id,label,")
 
 
-def test_the_file_of_the_texts_is_not_replaced(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_to_replace_the_file_of_the_texts(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "in.csv").write_text("text\nword1\n", encoding="utf-8")
     for out in ("in.csv", str(tmp_path / "in.csv")):
         _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", out, "--force", code=ExitCode.MISTYPED)
-        assert "must not replace the file of the texts" in err
+        mentions(err, "--file", "--out", out)
     assert (tmp_path / "in.csv").read_text(encoding="utf-8") == "text\nword1\n"
 
 
@@ -219,10 +220,10 @@ def test_a_terminal_sees_a_bar(
 ) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(cli, "out", lambda: Console(file=screen, force_terminal=True, width=100))
-    (tmp_path / "in.txt").write_text("word1\n" * 3000, encoding="utf-8")
+    (tmp_path / "in.txt").write_text("word1\n" * 2100, encoding="utf-8")
     said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv")
     assert "predicting" in screen.getvalue()
-    assert "3,000 texts" in screen.getvalue()
+    assert "2,100 texts" in screen.getvalue()
 
 
 # ---------------------------------------------------------------- standard input
@@ -248,71 +249,67 @@ def test_standard_input_in_another_encoding_names_its_line(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Stdin(b"word1\nword2 \xe4\n"))
     _, err = said(capsys, "--model", folder, code=ExitCode.FAILED)
-    assert "standard input must be UTF-8 text, but line 2 is not (byte 0xe4)" in err
+    mentions(err, "standard input", "line 2", "0xe4", "--encoding")
 
 
-def test_empty_standard_input_is_said(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_empty_standard_input(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = said(capsys, "--model", folder, code=ExitCode.MISTYPED)
     assert out == ""
-    assert "standard input must hold a text on each line, but it is empty" in err
+    mentions(err, "standard input", "empty")
 
 
-def test_a_reader_that_ends_early_ends_the_command(tmp_path: Path) -> None:
-    """As `| head -1` does. Another cell than a GRU needs no compiled kernel."""
-    save(made_up(settings={"model.name": "rnn"}), tmp_path / "rnn", "", {})
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gru_bench", "predict", "--model", str(tmp_path / "rnn")], stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert process.stdout is not None
-    process.stdout.close()
-    _, err = process.communicate(b"word1\n" * 20_000, timeout=120)
-    assert process.returncode == ExitCode.DONE
-    assert b"Traceback" not in err
-    assert b"BrokenPipe" not in err
+def test_a_reader_that_ends_early_ends_the_command(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `| head -1` does."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    with open(writes, "w", encoding="utf-8") as out:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stdin", Stdin(b"word1\n" * 600))
+        assert typed(app, "--model", folder) == ExitCode.DONE
 
 
 # ---------------------------------------------------------------- mistakes
 
 
-@pytest.mark.parametrize(("words", "what"), [
-    ((), "a model is needed: name a study by --study, or a saved folder by --model"),
-    (("x", "--model", "m", "--file", "f", "--out", "o"), "texts must be given once"),
-    (("--model", "m", "--file", "f"), "only --file is given: add the other"),
-    (("--model", "m", "--out", "f"), "only --out is given: add the other"),
-    (("--model", "m", "--why"), "--why explains texts that are given in the command"),
-    (("x", "--model", "none"), "a saved model must be a folder, but there is none at 'none'"),
-    (("--model", "m", "--file", "none.csv", "--out", "o.csv"), "there is none at 'none.csv'"),
-    (("--model", "m", "--file", "in.txt", "--out", "o.xlsx"), "--out must end in .csv"),
-    (("--model", "m", "--file", "in.txt", "--out", "none/o.csv"), "a folder that exists"),
-    (("--model", "m", "--file", "in.txt", "--out", "o.csv", "--encoding", "x"), "--encoding must be an encoding"),
-    (("x", "--model", "m", "--threads", "0"), "Invalid value for '--threads'"),
+@pytest.mark.parametrize(("words", "parts"), [
+    ((), ["--study", "--model"]),
+    (("x", "--model", "m", "--file", "f", "--out", "o"), ["--file"]),
+    (("--model", "m", "--file", "f"), ["--out", "only --file"]),
+    (("--model", "m", "--out", "f"), ["--file", "only --out"]),
+    (("--model", "m", "--why"), ["--why"]),
+    (("x", "--model", "none"), ["'none'"]),
+    (("--model", "m", "--file", "none.csv", "--out", "o.csv"), ["'none.csv'"]),
+    (("--model", "m", "--file", "in.txt", "--out", "o.xlsx"), ["--out", ".csv"]),
+    (("--model", "m", "--file", "in.txt", "--out", "none/o.csv"), ["--out", "folder"]),
+    (("--model", "m", "--file", "in.txt", "--out", "o.csv", "--encoding", "x"), ["--encoding", "'x'"]),
+    (("x", "--model", "m", "--threads", "0"), ["'--threads'"]),
 ])
-def test_what_is_typed_wrongly(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], what: str
+def test_refuses_what_is_typed_wrongly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], parts: list[str]
 ) -> None:
     (tmp_path / "in.txt").write_text("word1\n", encoding="utf-8")
     out, err = said(capsys, *words, code=ExitCode.MISTYPED)
-    assert what in err
+    mentions(err, *parts)
     assert out == ""
 
 
-def test_a_terminal_without_texts_is_told(
+def test_a_terminal_without_texts_is_told_three_ways_to_give_some(
     folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Stdin, "isatty", lambda _: True)
     _, err = said(capsys, "--model", folder, code=ExitCode.MISTYPED)
-    assert "texts are needed: write them in quotes, name a file by --file, or pipe lines" in err
+    mentions(err, "quotes", "--file", "pipe")
 
 
-@pytest.mark.parametrize(("words", "what"), [
-    (("--study", "quik"), "unknown study 'quik'. Did you mean 'quick'"),
-    (("--study", "quick", "--model", "scratch"), "unknown model 'scratch': it must be one of torch"),
+@pytest.mark.parametrize(("words", "parts"), [
+    (("--study", "quik"), ["'quik'", "'quick'"]),
+    (("--study", "quick", "--model", "scratch"), ["'scratch'", "torch"]),
 ])
 def test_unknown_names_list_the_known_ones(
-    studied: Studied, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], what: str
+    studied: Studied, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], parts: list[str]
 ) -> None:
     _, err = said(capsys, "x", *words, "--tracking-uri", studied.uri, code=ExitCode.MISTYPED)
-    assert what in err
+    mentions(err, *parts)
 
 
 def test_a_store_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -322,13 +319,15 @@ def test_a_store_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Captu
     assert not (tmp_path / "none.db").exists()
 
 
-def test_an_empty_file_and_a_missing_column(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_an_empty_file_and_a_missing_column(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty.csv").touch()
     _, err = said(capsys, "--model", folder, "--file", "empty.csv", "--out", "o.csv", code=ExitCode.FAILED)
-    assert "empty.csv must hold texts, but it is empty (0 bytes)" in err
+    mentions(err, "empty.csv", "0 bytes")
     (tmp_path / "in.csv").write_text("nr,words\n1,x\n", encoding="utf-8")
     _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", "o.csv", code=ExitCode.MISTYPED)
-    assert "unknown column of in.csv 'text': it must be one of nr, words" in err
+    mentions(err, "in.csv 'text'", "nr, words")
     assert not (tmp_path / "o.csv").exists()
 
 
@@ -336,15 +335,20 @@ def test_a_damaged_folder_is_refused(folder: str, tmp_path: Path, capsys: pytest
     shutil.copytree(folder, tmp_path / "damaged")
     (tmp_path / "damaged" / "words.json").write_text("[]", encoding="utf-8")
     _, err = said(capsys, "x", "--model", "damaged", code=ExitCode.FAILED)
-    assert "its file 'words.json' was changed or cut short: copy it again, or write it again" in err
+    mentions(err, "'words.json' was changed")
 
 
-def test_help_is_quick_and_loads_nothing_heavy() -> None:
-    done = command("-X", "importtime", "-m", "gru_bench", "predict", "--help")
-    assert done.returncode == ExitCode.DONE
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert not loaded & {"torch", "mlflow", "numba", "pandas", "scipy", "pyarrow", "safetensors", "numpy.random"}
-    page = " ".join(done.stdout.split())
-    for option in ("--study", "--model", "--single", "--file", "--out", "--text-column", "--id-column", "--encoding",
-                   "--force", "--why", "--threads", "--tracking-uri"):
-        assert option in page
+def test_the_help_pages_of_both_commands_load_nothing_heavy() -> None:
+    pages, loaded = printed("""
+        import contextlib, importlib, io, sys
+        from gru_bench import cli
+        shown = 0
+        for name in ("predict", "save_model"):
+            sys.argv = [name, "--help"]
+            with contextlib.redirect_stdout(io.StringIO()) as page:
+                assert cli.ended(importlib.import_module(f"gru_bench.use.{name}").app) == 0
+            shown += "Usage" in page.getvalue()
+        heavy = {"torch", "mlflow", "numba", "pandas", "scipy", "pyarrow", "safetensors", "numpy.random"}
+        print(shown, sorted(heavy & set(sys.modules)))
+    """).split(maxsplit=1)
+    assert (pages, loaded) == ("2", "[]")
