@@ -72,7 +72,7 @@ def test_a_split_without_examples_is_encoded() -> None:
 
 
 @given(ragged, st.integers(1, 7), st.booleans(), st.booleans(), st.booleans(), st.none() | st.integers(0, 5))
-def test_batches_hold_what_a_loop_would_pad(
+def test_batches_are_padded_as_by_a_loop(
     reviews: list[list[int]], batch_size: int, bucket: bool, equal_lengths: bool, drop_last: bool, seed: int | None
 ) -> None:
     encoded = encode(split_of(reviews), vectors_of([word % 3 > 0 for word in range(WORDS)]), 9)

@@ -110,7 +110,7 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "kind").iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed_after_a_day(tmp_path: Path) -> None:
     for name, age in ((".old.1.begun", 90_000), (".new.1.begun", 60)):
         (tmp_path / "kind" / name).mkdir(parents=True)
         os.utime(tmp_path / "kind" / name, (time.time() - age,) * 2)

@@ -32,10 +32,10 @@ def saved(folder: Path, kind: str, header: tuple[str, ...]) -> Path:
 KINDS = pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 
 
-@KINDS
-@pytest.mark.parametrize("header", [
-    ("review", "sentiment", "id"), ("Review Text", "STARS", "x"), ("sentence", "label", "x"), ("text", "Topic", "x"),
-    ("review_body", "star-rating", "title"), ("comments", "Sentiments", "x")])
+@pytest.mark.parametrize(("kind", "header"), [
+    ("csv", ("review", "sentiment", "id")), ("jsonl", ("Review Text", "STARS", "x")),
+    ("parquet", ("text", "Topic", "x")), ("csv", ("sentence", "label", "x")), ("jsonl", ("review_body", "star-rating", "title")),
+    ("parquet", ("comments", "Sentiments", "x"))])
 def test_the_only_column_with_a_usual_name_is_read_and_noted(
     tmp_path: Path, kind: str, header: tuple[str, ...]
 ) -> None:

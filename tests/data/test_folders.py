@@ -71,7 +71,7 @@ def test_a_validation_folder_is_kept(tmp_path: Path) -> None:
     assert {text.split()[1][0] for text in corpus.texts("validation")} == {"1"}
 
 
-def test_one_split_alone_is_split(tmp_path: Path) -> None:
+def test_a_folder_that_holds_only_a_train_split_is_split(tmp_path: Path) -> None:
     texts(tmp_path / "mine" / "train", ["a", "b"])
     corpus = load(str(tmp_path / "mine"), tmp_path / "cache")
     assert min(len(corpus.split(name)) for name in SPLITS) > 0

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gru_bench.config import POOLING_PARTS, Backend, ModelConfig, ModelName, Pooling
 from gru_bench.errors import UsageError
 from gru_bench.models.classifier import Classifier, choose_backend, fallback
+from gru_bench.models.pooling import pool
 from tests.support.commands import mentions
 from tests.support.sequences import generator
 
@@ -70,6 +71,16 @@ class TestClassifier:
         assert torch.equal(run(1), run(2))
 
 
+def test_a_relu_comes_between_the_pooling_and_the_linear_layer() -> None:
+    output_BTD, length_B = torch.randn(2, 3, 4, generator=generator(2)), torch.tensor([3, 1])
+    features_BF = pool(output_BTD, length_B, "final", bidirectional=False)
+    assert (features_BF < 0).any()
+    for relu, passed_on_BF in ((False, features_BF), (True, features_BF.clamp(min=0))):
+        model = Classifier(ModelConfig(name="torch", hidden_size=4, relu=relu), 5, generator())
+        expected_BC = torch.log_softmax(model.linear(passed_on_BF), dim=1)
+        torch.testing.assert_close(model.decide(output_BTD, length_B), expected_BC)
+
+
 class TestDirection:
     def test_one_setting_makes_any_model_bidirectional(self) -> None:
         """With the same generator it draws the same weights, whoever holds them."""
@@ -105,10 +116,12 @@ class TestDirection:
 
 
 class TestBackends:
-    def test_auto_takes_ours_on_a_cpu(self) -> None:
+    def test_auto_takes_the_fused_kernel_on_a_cpu(self) -> None:
         assert choose_backend(ModelConfig(name="torch"), torch.device("cpu")) == "fused"
 
-    def test_auto_takes_torch_where_ours_cannot_load_and_says_why(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_auto_takes_torch_where_the_fused_kernel_cannot_load_and_says_why(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         cpu = torch.device("cpu")
         assert fallback(ModelConfig(), cpu) is None
         monkeypatch.setattr("gru_bench.kernels.fused.unavailable", lambda: "no kernel today.")

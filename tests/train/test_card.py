@@ -177,7 +177,7 @@ class TestBfloat16:
         assert reason == said or (said is not None and reason is not None and said in reason)
 
     @pytest.mark.usefixtures("two_cards")
-    def test_a_refusal_says_what_to_do(
+    def test_bfloat16_is_refused_on_a_card_without_it(
         self, config: RunConfig, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
@@ -308,16 +308,20 @@ class TestOnACard:
         np.testing.assert_allclose(
             [e.train_loss for e in result.epochs], [e.train_loss for e in on_cpu.epochs], rtol=0, atol=1e-3)
 
-    def test_twice_the_same(self, on: Callable[..., RunConfig], corpus: Corpus, vectors: Vectors) -> None:
+    def test_a_run_repeats_its_losses(self, on: Callable[..., RunConfig], corpus: Corpus, vectors: Vectors) -> None:
         first, second = (train(on(model__dropout=0.3, embedding__trainable=True), corpus, vectors) for _ in range(2))
         assert [e.train_loss for e in first.epochs] == [e.train_loss for e in second.epochs]
 
-    def test_batches_of_one(self, on: Callable[..., RunConfig], corpus: Corpus, vectors: Vectors) -> None:
+    def test_batches_of_one_review_have_the_losses_of_a_cpu(
+        self, on: Callable[..., RunConfig], corpus: Corpus, vectors: Vectors
+    ) -> None:
         more = {"training__batch_size": 1, "training__epochs": 1, "training__lr": 0.002}
         losses = [train(on(device, **more), corpus, vectors).epochs[0].train_loss for device in ("cuda:0", "cpu")]
         assert losses[0] == pytest.approx(losses[1], abs=1e-3)
 
-    def test_bfloat16(self, on: Callable[..., RunConfig], corpus: Corpus, vectors: Vectors) -> None:
+    def test_bfloat16_is_refused_or_changes_the_losses_little(
+        self, on: Callable[..., RunConfig], corpus: Corpus, vectors: Vectors
+    ) -> None:
         reason = card.no_bf16(torch.device("cuda:0"), "torch")
         if reason is not None:
             with pytest.raises(UsageError, match=r"training\.bf16 must be false"):

@@ -104,7 +104,7 @@ class TestDropoutOfVectors:
 
 
 class TestAdversarial:
-    def test_the_gradient_is_the_sum_of_both(self, run_of: RunOf) -> None:
+    def test_the_gradient_is_the_sum_of_those_without_and_with_the_change(self, run_of: RunOf) -> None:
         run = run_of({"training.adversarial": 0.3})
         batch, on_device, rows_UE = first_batch(run)
         run._gradients(on_device, batch, rows_UE, torch.Generator())
@@ -369,7 +369,7 @@ class TestChecks:
         assert again == complete
         assert first == complete[:4]
 
-    def test_an_epoch_of_fewer_iterations_than_checks(
+    def test_an_iteration_has_at_most_one_check(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors
     ) -> None:
         seen: list[Check] = []
