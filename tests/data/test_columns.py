@@ -34,8 +34,8 @@ KINDS = pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 
 @pytest.mark.parametrize(("kind", "header"), [
     ("csv", ("review", "sentiment", "id")), ("jsonl", ("Review Text", "STARS", "x")),
-    ("parquet", ("text", "Topic", "x")), ("csv", ("sentence", "label", "x")), ("jsonl", ("review_body", "star-rating", "title")),
-    ("parquet", ("comments", "Sentiments", "x"))])
+    ("parquet", ("text", "Topic", "x")), ("csv", ("sentence", "label", "x")),
+    ("jsonl", ("review_body", "star-rating", "title")), ("parquet", ("comments", "Sentiments", "x"))])
 def test_the_only_column_with_a_usual_name_is_read_and_noted(
     tmp_path: Path, kind: str, header: tuple[str, ...]
 ) -> None:
