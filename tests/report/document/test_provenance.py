@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -18,6 +19,9 @@ WITHOUT_RUNS = r"^methods\.|^summary\.|^homework-settings\.|^published\.|^(pair|
 """Numbers that no run gives: what was fixed beforehand, and counts of what the page says."""
 
 
+soup_once = cache(soup_of)
+
+
 @pytest.mark.parametrize("case", ["homework", ""])
 def test_each_number_links_to_its_runs(case: str, request: pytest.FixtureRequest) -> None:
     if case:
@@ -26,7 +30,7 @@ def test_each_number_links_to_its_runs(case: str, request: pytest.FixtureRequest
         store, studies = three_models(test_set=TestSet.draw(50), epochs=2, seeds=2)
         report = build(studies, replace(store, url=SERVER))
         page = html(report)
-    soup = soup_of(page)
+    soup = soup_once(page)
     numbers = report.numbers()
     by_id = {element["id"]: element for element in soup.find_all(id=True)}
     for element in soup.find_all("data"):
@@ -53,7 +57,7 @@ def test_each_number_links_to_its_runs(case: str, request: pytest.FixtureRequest
 
 
 def test_the_runs_behind_numbers_are_listed_once(homework: Rendered) -> None:
-    places = soup_of(homework.page).select(".sources > li")
+    places = soup_once(homework.page).select(".sources > li")
     listed = [frozenset(code.text for code in place.find_all("code")) for place in places]
     assert len(listed) > 3
     assert len(set(listed)) == len(listed)

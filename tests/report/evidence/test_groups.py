@@ -85,6 +85,16 @@ def test_the_order_of_examples_in_a_file_does_not_matter() -> None:
     assert again == once
 
 
+def test_a_run_that_did_not_complete_is_left_out_and_its_seed_is_named() -> None:
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, seeds=3, failed=1, test_set=FEW)
+    lost = study.confirms[-1].run_id
+    store.predicted[lost, "test"] = store.predicted[study.confirms[0].run_id, "test"]
+    report = evaluated(store, study)
+    assert seeds_of(report) == 3
+    mentions(all_said(report.cautions), "1 confirm run is not complete", "seed 1003")
+
+
 def test_a_run_scored_on_other_examples_is_left_out_and_named(scratch: tuple[FakeStore, LoggedStudy]) -> None:
     store, study = scratch
     odd = study.confirms[2].run_id

@@ -27,7 +27,7 @@ def test_long_names_with_the_same_beginning_keep_their_ends() -> None:
         "Books", "Home, kitchen…hers: part 1", "Home, kitchen…hers: part 2", "A name of another…"]
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.text(), st.integers(2, 40), st.integers(1, 3))
 @example("\x1f00", 2, 1)
 def test_a_shortened_name_begins_as_the_name_does(text: str, width: int, lines: int) -> None:
