@@ -302,6 +302,7 @@ class TestLogged:
         assert study.trained == []
         assert (self.rates(study, "tuning"), self.rates(study, "other")) == ({"0.0001", "0.001", "0.01"}, {"0.001"})
 
+    @pytest.mark.slow
     def test_the_note_on_a_failed_candidate_names_it_and_its_run_is_superseded_once_it_is_removed(
         self, study: Study
     ) -> None:
@@ -313,6 +314,7 @@ class TestLogged:
         study()
         assert "0.03" not in self.rates(study, "tuning")
 
+    @pytest.mark.slow
     def test_the_summary_has_what_another_start_found_meanwhile(
         self, study: Study, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -107,8 +107,10 @@ class TestALostStore:
         found = self.trials()
         assert {count for (role, _), count in found.items() if role == "trial"} == {1}
         assert sum(count for (role, _), count in found.items() if role == "superseded") >= (1 if kept else 2)
-        assert swept(easy_csv, script, trials=2).notes == ()
+        if kept:
+            assert swept(easy_csv, script, trials=2).notes == ()
 
+    @pytest.mark.slow
     def test_a_note_says_that_the_runs_of_earlier_starts_are_lost(self, easy_csv: Path, empty_database: Path) -> None:
         script = Script(WELL)
         swept(easy_csv, script, trials=1)

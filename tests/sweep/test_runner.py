@@ -62,6 +62,7 @@ class TestFailures:
         (reason,) = {run.reason for run in logged().trials if run.tags["gru_bench.state"] == "pruned"}
         mentions(reason, "after epoch 1", "median pruner")
 
+    @pytest.mark.slow
     def test_workers_that_always_die_before_the_first_epoch_end_a_sweep(self, easy_csv: Path) -> None:
         script = Script((KILLED,), (KILLED,))
         with pytest.raises(RunError, match=r"2 failed trials.*torch.*worker process"):
@@ -110,7 +111,7 @@ def test_confirmation_runs_alone_are_scored_on_test_and_have_teachers(easy_csv: 
     mentions(first, "torch", "75.0 %", "linear (baseline) 81.0 %")
 
 
-@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("asked", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_console_shows_the_log_of_confirmation_runs_if_asked(easy_csv: Path, asked: bool) -> None:
     text = io.StringIO()
     swept(easy_csv, lambda _: (*result().window_losses, EPOCH, Finished(result())), trials=0, confirm=1,

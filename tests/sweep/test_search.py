@@ -234,16 +234,16 @@ def test_a_pruned_trial_is_never_the_best(tmp_path: Path) -> None:
 class TestDuplicates:
     @pytest.mark.parametrize("sampler", ["tpe", "random"])
     def test_no_configuration_is_tried_twice(self, tmp_path: Path, sampler: str) -> None:
-        search = search_over(tmp_path, "model.hidden_size = { low = 1, high = 30 }", 24, sampler=sampler)
+        search = search_over(tmp_path, "model.hidden_size = { low = 1, high = 14 }", 12, sampler=sampler)
         tried = []
         while (trial := search.ask()) is not None:
             size = trial[1]["model.hidden_size"]
             assert isinstance(size, int)
             tried.append(size)
             # Towards the best one: there TPE proposes the same again and again.
-            search.complete(trial[0], -abs(size - 20.0))
-        assert len(tried) == len(set(tried)) == search.counted == len(search.trials()) == 24
-        assert len(search.study.trials) > 24  # the repeated proposals were put aside
+            search.complete(trial[0], -abs(size - 10.0))
+        assert len(tried) == len(set(tried)) == search.counted == len(search.trials()) == 12
+        assert len(search.study.trials) > 12  # the repeated proposals were put aside
 
     def test_running_trials_have_different_configurations(self, tmp_path: Path) -> None:
         search = search_over(tmp_path, "model.hidden_size = { low = 1, high = 4 }", 4)

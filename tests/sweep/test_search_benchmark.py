@@ -46,6 +46,7 @@ def without_noise(bench: ModuleType, count: int, second_C: Sequence[float] | Non
     return table(bench, np.stack([true_C] * 3, axis=1), true_C, second_C)
 
 
+@pytest.mark.slow
 class TestSpace:
     def test_configurations_lie_in_the_space_and_do_not_depend_on_their_number(self, bench: ModuleType) -> None:
         found = bench.configurations(64)
@@ -58,8 +59,7 @@ class TestSpace:
         assert {settings["model.dropout"] for settings in found} == {0.2, 0.3, 0.4, 0.5, 0.6, 0.7}
         assert {settings["model.layers"] for settings in found} == {1, 2}
 
-    @pytest.mark.parametrize("kind", [
-        "random", pytest.param("tpe", marks=pytest.mark.slow), pytest.param("gp", marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("kind", ["random", "tpe", "gp"])
     def test_each_trial_is_an_untried_configuration_of_the_table(self, bench: ModuleType, kind: str) -> None:
         searched = without_noise(bench, 8)
         policy = bench.Policy(kind, 0.25, good=False)
@@ -102,13 +102,13 @@ class TestSeconds:
         assert math.isnan(run.score)
 
 
+@pytest.mark.slow
 class TestTruth:
     WORLDS: tuple[Callable[[np.random.Generator], np.ndarray], ...] = (
         lambda rng: np.full(64, 0.87), lambda rng: rng.normal(0.87, 0.003, 64),
         lambda rng: 0.875 - 0.02 * rng.gamma(0.7, size=64))
     """All alike; as different as seeds are; a few good ones and many bad ones."""
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("world", WORLDS)
     def test_expected_scores_favor_neither_a_race_nor_its_absence(
         self, bench: ModuleType, world: Callable[[np.random.Generator], np.ndarray]
@@ -133,8 +133,8 @@ class TestTruth:
         assert bench.expected_scores(np.stack([true_C, true_C], axis=1)) == pytest.approx(true_C)
 
 
+@pytest.mark.slow
 class TestReplay:
-    @pytest.mark.slow
     def test_random_search_has_the_regret_of_the_best_of_n(self, bench: ModuleType) -> None:
         searched, count, trials = without_noise(bench, 32), 32, 6
         found = bench.repeated(searched, bench.Policy(good=False), 1, 400)
@@ -166,7 +166,6 @@ class TestReplay:
         score, chosen, seconds = bench.raced(searched, [(0.90, 0), (0.89, 1), (0.88, 2)], [1, 2])
         assert (score, chosen, seconds) == (pytest.approx(0.88), 1, 14.0)
 
-    @pytest.mark.slow
     def test_all_policies_use_the_same_seconds(self, bench: ModuleType) -> None:
         rng = np.random.default_rng(3)
         true_C = rng.uniform(0.8, 0.9, 256)
@@ -194,7 +193,6 @@ class TestReplay:
         assert seconds(2) == {2.0}
         assert seconds(1) == {1.5, 2.0}
 
-    @pytest.mark.slow
     def test_failed_trials_are_never_chosen(self, bench: ModuleType) -> None:
         score_CS = np.full((12, 2), math.nan)
         score_CS[::3] = 0.8
@@ -220,8 +218,8 @@ def quick(csv: Path, *more: str) -> list[str]:
             *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")), *more]
 
 
+@pytest.mark.slow
 class TestTrain:
-    @pytest.mark.slow
     def test_trains_what_is_missing_in_the_table(
         self, bench: ModuleType, easy_csv: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from gru_bench.sweep.sharing import storage as storage_module
 from gru_bench.sweep.sharing.storage import lock_for, open_storage, wrapped_errors
 from gru_bench.sweep.spec import StudySpec, load_study
 from tests.support.commands import mentions
-from tests.support.searches import search_in
+from tests.support.searches import asked, search_in
 
 STUDY = """
 models = ["torch"]
@@ -41,16 +41,23 @@ def spec() -> StudySpec:
     return load_study("study.toml")
 
 
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A journal of three trials, two of them complete."""
+    with chdir(tmp_path_factory.mktemp("journal")):
+        Path("study.toml").write_text(STUDY, encoding="utf-8")
+        search = Search(load_study("study.toml"), "torch", open_storage(None), "data")
+        for value in (0.5, 0.75):
+            number, _ = asked(search)
+            search.report(number, 1, value)
+            search.complete(number, value)
+        search.ask()
+        return Path("optuna.journal").read_bytes()
+
+
 @pytest.fixture
-def journal(spec: StudySpec) -> Path:
-    """Three trials, two of them complete."""
-    search = Search(spec, "torch", open_storage(None), "data")
-    for value in (0.5, 0.75):
-        asked = search.ask()
-        assert asked is not None
-        search.report(asked[0], 1, value)
-        search.complete(asked[0], value)
-    search.ask()
+def journal(lines: bytes) -> Path:
+    Path("optuna.journal").write_bytes(lines)
     return Path("optuna.journal")
 
 
