@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from gru_bench.checks.conditions import (
@@ -22,8 +24,17 @@ LOG = {"low": 1e-4, "high": 1e-2, "log": True}
     ("model.hidden_size", {"low": 32, "high": 232}, 41, "low"), ("model.hidden_size", {"low": 32, "high": 232}, 42, ""),
     ("model.layers", {"low": 1, "high": 2}, 1, ""),  # no model has fewer layers
     ("model.layers", {"low": 1, "high": 2}, 2, "high"),
+    ("model.layers", {"low": 2, "high": 3}, 2, "low"),
+    ("model.hidden_size", {"low": 1, "high": 90}, 2, ""),
+    ("model.hidden_size", {"low": 8, "high": 32, "step": 8}, 8, "low"),
+    ("model.hidden_size", {"low": 8, "high": 32, "step": 8}, 16, ""),
     ("model.dropout", {"low": 0.0, "high": 0.5}, 0.0, ""),
-    ("model.pooling", {"choices": ["mean", "max"]}, "max", ""),
+    ("model.dropout", {"low": 0.0, "high": 0.5}, 0.5, "high"),
+    ("model.dropout", {"low": 0.5, "high": math.nextafter(1.0, 0.0)}, 0.99, ""),
+    ("training.clip_norm", {"low": 1e-6, "high": 1.0, "log": True}, 1e-6, "low"),
+    ("training.patience", {"low": 1, "high": 3}, 1, ""), ("training.epochs", {"low": 1, "high": 3}, 1, ""),
+    ("model.layers", {"choices": [1, 2, 3]}, 3, ""), ("embedding.trainable", {"choices": [False, True]}, True, ""),
+    ("model.gone", {"low": 1, "high": 3}, 3, ""), ("model.pooling", {"choices": ["mean", "max"]}, "max", ""),
     ("training.lr", LOG, None, ""), ("training.lr", LOG, float("nan"), ""), ("training.lr", LOG, True, ""),
 ])
 def test_finds_a_value_at_an_end_of_its_range(name: str, range_: dict[str, object], value: object, end: str) -> None:

@@ -24,7 +24,7 @@ def with_margin(study: LoggedStudy, points: str | None) -> LoggedStudy:
     (("2.0", "2.0"), 0.02, 0.02, ("2.0 points", "fixed beforehand")),
     (("2.0", "2.0"), 0.01, 0.01, ("1.0 points", "chosen when this report was made", "logged 2.0")),
     (("1.0", "2.0"), None, 0.01, ("1.0 points", "chosen when this report was made", "logged 1.0 and 2.0")),
-    (("1.0", None), None, 0.01, ("chosen when this report was made", "logged 1.0", "some had logged none")),
+    (("2.0", None), None, 0.01, ("chosen when this report was made", "logged 2.0", "some had logged none")),
     ((None, None), None, 0.01, ("chosen when this report was made", "no study had logged one")),
     (("nan", "-1"), None, 0.01, ("chosen when this report was made", "no study had logged one")),
 ])

@@ -178,9 +178,3 @@ def test_the_first_six_of_many_models_are_drawn(name: str) -> None:
     assert "first 6 of 7 models" in figure.caption
     assert len(figure.values.groups("model")) == 7
     assert figure_drawn(figure).axes
-
-
-def test_the_figures_of_the_search_come_after_its_tables(built: Built) -> None:
-    section = section_of(built.report, "search")
-    shown = [getattr(block, "key", getattr(block, "name", "")) for block in section.blocks]
-    assert [name for name in shown if name] == ["search", "settings", "search-history", "search-settings"]

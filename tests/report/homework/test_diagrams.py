@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -61,30 +59,6 @@ def test_labels_do_not_overlap_and_are_inside_the_figure(diagram: Diagram) -> No
     for (one, _, a), (two, _, b) in combinations(found, 2):
         apart = a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 or b.y1 <= a.y0
         assert apart, (one, two)
-
-
-@every
-def test_no_label_crosses_the_edge_of_a_box(diagram: Diagram) -> None:
-    figure, found = labels(diagram)
-    boxes = [patch.get_window_extent() for patch in figure.findobj(FancyBboxPatch)]
-    assert boxes or diagram.name == "chunks"
-    for words, _, label in found:
-        for box in boxes:
-            apart = label.x1 <= box.x0 or box.x1 <= label.x0 or label.y1 <= box.y0 or box.y1 <= label.y0
-            inside = box.x0 <= label.x0 and label.x1 <= box.x1 and box.y0 <= label.y0 and label.y1 <= box.y1
-            assert apart or inside, words
-
-
-@every
-def test_no_line_crosses_a_label(diagram: Diagram) -> None:
-    figure, found = labels(diagram)
-    transform = figure.axes[0].transData
-    for wire in figure.findobj(PathPatch):
-        path = wire.get_path().interpolated(20).transformed(transform)
-        for words, _, label in found:
-            inner = label.padded(-1)
-            crossed = [point for point in np.asarray(path.vertices) if inner.contains(*point)]
-            assert not crossed, words
 
 
 @every
