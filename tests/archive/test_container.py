@@ -131,6 +131,11 @@ def test_a_damaged_member_is_named(whole: Path, place: Path) -> None:
     assert "its member 'artifacts/a1/predictions/test.parquet' is damaged" in refusal(damaged, place)
 
 
+def test_a_member_of_another_digest_than_the_manifest_says_is_named(place: Path) -> None:
+    members = {"a": {"bytes": 3, "sha256": "0" * 64}}
+    mentions(refusal(crafted([("a", b"abc")], {"members": members}), place), "member 'a'", "damaged")
+
+
 def test_a_missing_and_an_added_member_are_named(place: Path) -> None:
     members = [("runs.json", b"{}"), ("metrics.parquet", b"PAR1")]
     held = json.loads(zipfile.ZipFile(io.BytesIO(crafted(members))).read(MANIFEST))["members"]
