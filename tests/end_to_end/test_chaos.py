@@ -28,7 +28,7 @@ from tests.support.commands import ROOT, command
 from tests.support.values import present
 
 SCRIPT = str(ROOT / "sweeps" / "run.py")
-TRIALS, CONFIRM, MORE = 12, 3, 4
+TRIALS, CONFIRM, MORE = 8, 2, 3
 WORKERS = 2
 LEAST_SECONDS, MOST_SECONDS = 0.5, 3.0
 """Between two blows."""
@@ -52,7 +52,7 @@ log_every = 5
 training.lr = { low = 1e-3, high = 1e-2, log = true }
 model.hidden_size = { low = 8, high = 24 }
 """
-RESTART = 12
+RESTART = 4
 """After so many blows the server is killed and started again."""
 BLOWS = {"kill a worker": 12, "kill a sweep": 3, "SIGTERM": 2, "Ctrl-C": 2, "Ctrl-C twice": 1, "start another": 3}
 """What happens, and how often it does relative to the others."""

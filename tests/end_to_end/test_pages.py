@@ -8,17 +8,20 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gru_bench.__main__ import app
 from gru_bench.errors import ExitCode
+from gru_bench.report.document.figure import Figure
 from gru_bench.tracking import Store
 from tests.support.commands import ROOT, completed
 from tests.support.pages import PAGES, blocks, commands, text
+from tests.support.sweeps import without_worker_processes
 from tests.teach.students import NOTEBOOK
 
 RUN: Mapping[str, str] = {
@@ -194,7 +197,7 @@ FILLED = {
 """What stands for something of the reader's -> what it is here. ID and RUN are filled in when runs exist."""
 QUICK = ("--limit", "300", "--epochs", "1", "--set", "embedding.dimension=6", "--set", "training.threads=1")
 SHORT = {"sweep --study compare": QUICK[:2], "train": QUICK,
-         "sweep": (*QUICK, "--trials", "1", "--confirm", "2", "--workers", "1")}
+         "sweep": (*QUICK, "--trials", "1", "--confirm", "2")}
 """How a command begins -> options that make it short."""
 
 
@@ -223,10 +226,9 @@ def test_every_command_of_the_pages_is_run_or_listed() -> None:
 
 
 @pytest.fixture
-def directory(tmp_path: Path, easy_csv: Path, empty_database: Path) -> Path:
+def directory(tmp_path: Path, few_reviews: Path, database: Path) -> Path:
     """A directory with the files that the commands read."""
-    shutil.copy(empty_database, tmp_path)
-    shutil.copy(easy_csv, tmp_path / "mine.csv")
+    shutil.copy(few_reviews, tmp_path / "mine.csv")
     (tmp_path / "my.toml").write_text(blocks(text(ROOT / "docs" / "studies.md"), "toml")[0], encoding="utf-8")
     (thesis,) = blocks(text(ROOT / "docs" / "howto.md"), "latex")
     (tmp_path / "thesis.tex").write_text(thesis, encoding="utf-8")
@@ -252,14 +254,28 @@ def run_as_typed(command: str, directory: Path, patch: pytest.MonkeyPatch) -> su
         words = [sys.executable, str(ROOT / words[1]), *words[2:]] if words[0] == "python" else words
         return subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False)
     more = next((more for begin, more in SHORT.items() if command.startswith(f"gru-bench {begin}")), ())
-    with patch.context() as streams:
+    with patch.context() as streams, without_worker_processes():
         streams.setattr(sys, "stdin", TextIOWrapper(BytesIO((directory / "reviews.txt").read_bytes())))
         return completed(app, *words[1:], *(more if "--help" not in words else ()), cwd=directory)
 
 
+def drawn_once(method: Callable[[Figure], Any]) -> Callable[[Figure], Any]:
+    """Let figures of the same name be drawn once: reports are written by many commands, and drawing takes longest."""
+    drawings: dict[str, Any] = {}
+
+    def drawn(figure: Figure) -> Any:
+        if figure.name not in drawings:
+            drawings[figure.name] = method(figure)
+        return drawings[figure.name]
+
+    return drawn
+
+
 @pytest.mark.service
-@pytest.mark.timeout(900)  # two minutes on a quiet machine
+@pytest.mark.timeout(900)  # a minute on a quiet machine
 def test_every_command_works(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Figure, "for_page", drawn_once(Figure.for_page))
+    monkeypatch.setattr(Figure, "pdf", drawn_once(Figure.pdf))
     helps = {one: "Usage" for one in sorted(shown()) if one.endswith(" --help")}
     wrong, began = [], time.monotonic()
     for command, words in {**RUN, **helps}.items():
