@@ -4,40 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from gru_bench.archive.__main__ import app as archive_app
-from tests.support.commands import completed, mentions, typed
+from tests.support.commands import completed, mentions
 
 
-def test_an_export_says_what_the_file_holds_and_a_damaged_one_is_refused(far: Path, near: Path) -> None:
-    out = completed(archive_app, "export", "--study", "quick", str(near / "q.zip"), cwd=far)
+def test_an_export_and_an_import_say_what_they_do_and_replace_nothing_unasked(far: Path, near: Path) -> None:
+    file = near / "q.study"
+    file.write_text("mine", encoding="utf-8")
+    words = ["export", "--study", "quick", str(file)]
+    refused = completed(archive_app, *words, cwd=far)
+    assert (refused.returncode, file.read_text(encoding="utf-8")) == (2, "mine")
+    mentions(refused.stderr, "q.study'", "--force")
+    out = completed(archive_app, *words, "--force", cwd=far)
     assert out.returncode == 0, out.stderr
     mentions(out.stdout, "study quick of easy, 5 trials, 8 runs", "still running", "--no-weights")
-    content = bytearray((near / "q.zip").read_bytes())
-    content[content.index(b'"runs"')] ^= 1
-    (near / "damaged.zip").write_bytes(content)
-    bad = completed(archive_app, "import", "damaged.zip", cwd=near)
-    assert bad.returncode == 1
-    mentions(bad.stderr, "damaged.zip", "'runs.json' is damaged")
-    assert "Traceback" not in bad.stderr
-    assert not (near / "optuna.journal").exists()
     assert not list(near.glob(".*export*"))
 
-
-def test_an_export_replaces_a_file_only_with_force(
-    far: Path, near: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(far)
-    words = ["export", "--study", "quick", str(near / "q.study")]
-    (near / "q.study").write_text("mine", encoding="utf-8")
-    assert typed(archive_app, *words) == 2
-    mentions(capsys.readouterr().err, "q.study'", "--force")
-    assert (near / "q.study").read_text(encoding="utf-8") == "mine"
-    assert typed(archive_app, *words, "--force", "--no-weights") == 0
-    assert "weights" not in capsys.readouterr().out
-    monkeypatch.chdir(near)
-    assert typed(archive_app, "import", "q.study", "--study-name", "x; touch pwned #") == 0
-    assert 'gru-bench report --study "x; touch pwned #"' in capsys.readouterr().out
-    assert typed(archive_app, "import", "q.study", "--study-name", "a\x1b[2J") == 2
-    mentions(capsys.readouterr().err, "--study-name", "250")
+    content = bytearray(file.read_bytes())
+    content[content.index(b'"runs"')] ^= 1
+    (near / "damaged.zip").write_bytes(content)
+    damaged = completed(archive_app, "import", "damaged.zip", cwd=near)
+    assert damaged.returncode == 1
+    mentions(damaged.stderr, "damaged.zip", "'runs.json' is damaged")
+    assert "Traceback" not in damaged.stderr
+    assert not (near / "optuna.journal").exists()
+    name = completed(archive_app, "import", "q.study", "--study-name", "a\x1b[2J", cwd=near)
+    assert name.returncode == 2
+    mentions(name.stderr, "--study-name", "250")
+    come = completed(archive_app, "import", "q.study", "--study-name", "x; touch pwned #", cwd=near)
+    assert come.returncode == 0, come.stderr
+    assert 'gru-bench report --study "x; touch pwned #"' in come.stdout

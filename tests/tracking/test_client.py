@@ -82,34 +82,36 @@ def test_a_database_whose_making_was_interrupted_is_made_again(
     assert not (tmp_path / "mlflow.db.new").exists()
 
 
-class TestRefusedStores:
-    def test_a_server_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestOpening:
+    def test_refuses_a_server_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(RunError, match=r"'http://127\.0\.0\.1:9' does not"):
             Store("http://127.0.0.1:9", create=False)
 
-    def test_a_uri_of_an_unknown_kind(self) -> None:
+    def test_refuses_a_uri_of_an_unknown_kind(self) -> None:
         with pytest.raises((UsageError, RunError), match=r"'nonsense://x'"):
             Store("nonsense://x")
 
-    def test_a_file_in_a_folder_that_does_not_exist(self, tmp_path: Path) -> None:
+    def test_refuses_a_file_in_a_folder_that_does_not_exist(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=f"--tracking-uri.*make {tmp_path}/absent"):
             Store(f"sqlite:///{tmp_path}/absent/runs.db")
 
-    def test_a_database_of_another_program(self, tmp_path: Path) -> None:
+    def test_refuses_a_database_of_another_program(self, tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "runs.db")) as connection, connection:
             connection.execute("CREATE TABLE runs (name TEXT)")
         with pytest.raises(RunError, match=r"runs\.db' cannot be read \(no such"):
             Store(f"sqlite:///{tmp_path / 'runs.db'}", create=False)
 
     @pytest.mark.parametrize("create", [True, False])
-    def test_a_folder(self, tmp_path: Path, create: bool) -> None:
+    def test_refuses_a_folder(self, tmp_path: Path, create: bool) -> None:
         with pytest.raises(UsageError, match=rf"--tracking-uri.*is a folder: try sqlite:///{tmp_path}/mlflow\.db"):
             Store(f"sqlite:///{tmp_path}", create=create)
 
     @pytest.mark.parametrize("content", [b"garbage " * 99, b"SQLite format 3\0" + bytes(4000)])
     @pytest.mark.parametrize("create", [True, False])
-    def test_a_damaged_database_which_is_left_as_it_is(self, tmp_path: Path, content: bytes, create: bool) -> None:
+    def test_refuses_a_damaged_database_and_leaves_it_as_it_is(
+        self, tmp_path: Path, content: bytes, create: bool
+    ) -> None:
         (tmp_path / "mlflow.db").write_bytes(content)
         with pytest.raises(RunError, match=r"mlflow\.db' cannot be read \(.*restore a copy.*--tracking-uri"):
             Store(create=create)

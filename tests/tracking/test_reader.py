@@ -38,7 +38,7 @@ def test_histories_agree_with_mlflow_itself(store: Store) -> None:
     assert ours == theirs == [(1, 0.99), (2, 0.5)]
 
 
-def test_a_file_read_at_once_holds_what_mlflow_says(store: Store) -> None:
+def test_a_file_is_read_as_mlflow_reads_it(store: Store) -> None:
     parent = store.start("reviews", "s", role="study", study="s")
     for seed in range(3):
         writer = store.start("reviews", f"s: torch {seed}", role="confirm", study="s", model="torch",
@@ -92,7 +92,7 @@ def test_a_file_is_opened_and_read_without_mlflow_and_left_as_it_is(store: Store
 @pytest.mark.parametrize(("uri", "folder"), [
     ("file:///some/with%20space/artifacts", "/some/with space/artifacts"), ("/plain/path", "/plain/path"),
     ("file://elsewhere/some", None), ("mlflow-artifacts:/1/2", None), ("s3://bucket/key", None), ("", None)])
-def test_where_artifacts_are_opened_directly(uri: str, folder: str | None) -> None:
+def test_only_local_artifacts_are_opened_directly(uri: str, folder: str | None) -> None:
     assert _local_path(uri) == (None if folder is None else Path(folder))
 
 
@@ -217,7 +217,7 @@ class TestTheConfigOfARun:
         assert {key for key, value in flat(config).items() if value != defaults[key]} <= params.keys()
 
 
-def test_what_the_tags_of_a_run_say() -> None:
+def test_a_run_is_described_by_its_tags() -> None:
     plain = logged("1")
     assert (plain.fingerprint, plain.state, plain.command, plain.side, plain.ablations) == ("", "", "", "", ())
     run = logged("1", tags={
@@ -249,5 +249,5 @@ NOTHING = StudyPlan(models=(), trials=None, confirm=None, margin=None, contents=
     ({"margin": " 2e-1 "}, replace(NOTHING, margin=0.002)),
     *(({"margin": wrong}, NOTHING) for wrong in ("None", "nan", "inf", "-inf", "0", "-1", "50.1", "", "one")),
 ])
-def test_what_a_study_logged_at_its_start(params: dict[str, str], plan: StudyPlan) -> None:
+def test_the_plan_of_a_study_is_read_from_its_params(params: dict[str, str], plan: StudyPlan) -> None:
     assert LoggedStudy(logged("1", params=params), None, (), ()).plan() == plan

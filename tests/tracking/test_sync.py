@@ -43,7 +43,7 @@ def points(database: Path, run: LoggedRun) -> int:
 
 class TestSyncedOnce:
     @pytest.mark.parametrize("step", range(7))
-    def test_a_kill_between_applying_and_noting_repeats_nothing(
+    def test_a_kill_between_a_write_and_its_record_repeats_nothing(
         self, database: Path, monkeypatch: pytest.MonkeyPatch, step: int
     ) -> None:
         """The sync is cut off at each of its notes in turn, having done in MLflow what it was to note."""
@@ -361,7 +361,9 @@ def test_a_database_server_that_is_away_is_named_without_its_password() -> None:
         Store("postgresql://me:secret@127.0.0.1:9/runs", create=False)
 
 
-def test_a_report_counts_the_writes_that_wait(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_counts_the_writes_that_wait_and_names_a_run_that_it_leaves_out(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     draw_nothing(monkeypatch)
     with Store() as store:
         parent = store.start("reviews", "s", role="study", study="s")
@@ -369,10 +371,14 @@ def test_a_report_counts_the_writes_that_wait(database: Path, monkeypatch: pytes
             result(), with_model=False)
         parent.text("study.json", summary().to_json())
         parent.complete()
+        odd = store.start("reviews", "odd", role="single")
+        assert store.catch_up()
+        store._client.set_tag(odd.run_id, "gru_bench.seed", "zzz")
     own = WriteQueue.begin(root(), f"sqlite:///{database}")
     own.append(operations()[0])
     done = completed(report_app)
-    mentions(done.stdout, f"1 write of 1 run waits in .gru-bench/queue for sqlite:///{database}")
+    mentions(done.stdout, f"1 write of 1 run waits in .gru-bench/queue for sqlite:///{database}",
+             f"{odd.run_id} is left out")
     own.close()
 
 

@@ -77,7 +77,7 @@ def test_every_kind_of_table_gives_the_same(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["t.txt", "t.txt.gz"])
-def test_a_text_on_each_line(tmp_path: Path, name: str) -> None:
+def test_a_text_file_has_a_text_on_each_line(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, b'one\n\r\ntwo, and "three"\r\n  four')
     assert read(path, 3) == [(1, "one"), (2, ""), (3, 'two, and "three"'), (4, "  four")]
 
@@ -90,7 +90,7 @@ def test_a_byte_order_mark_of_utf8_is_left_out(tmp_path: Path, name: str, conten
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "latin-1"])
-def test_other_encodings(tmp_path: Path, encoding: str) -> None:
+def test_files_in_other_encodings_are_read(tmp_path: Path, encoding: str) -> None:
     path = write(tmp_path / "t.csv", "id,text\n7,Größe\n8,naïve\n".encode(encoding))
     assert read(path, encoding=encoding) == [("7", "Größe"), ("8", "naïve")]
 
@@ -249,7 +249,7 @@ def test_every_kind_of_output_holds_the_same(tmp_path: Path, name: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [name.lower()]
 
 
-def test_whole_numbers_and_missing_ids(tmp_path: Path) -> None:
+def test_ids_may_be_whole_numbers_or_missing(tmp_path: Path) -> None:
     assert [row["id"] for row in written(tmp_path / "o.parquet", [3, None, 2**62], [5])] == [3, None, 2**62, 5]
     assert [row["id"] for row in written(tmp_path / "o.jsonl", [3, None, "x", 1.5])] == [3, None, "x", 1.5]
     assert [row["id"] for row in written(tmp_path / "o.csv", [3, None, "x", 1.5])] == ["3", "", "x", "1.5"]

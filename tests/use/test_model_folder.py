@@ -30,9 +30,14 @@ SCORES = {"metric": "accuracy", "value": 0.9, "low": None, "text": "90 %", "mean
 TEXTS = ["word1 word2 word3", "", "word9 nothing word4"]
 
 
-@pytest.fixture(params=[False, True], ids=["frozen", "trained"])
+BOTH = pytest.mark.parametrize("model", [False, True], ids=["frozen", "trained"], indirect=True)
+"""Of frozen and of trained vectors. Other tests take a model of frozen ones."""
+
+
+@pytest.fixture
 def model(request: pytest.FixtureRequest) -> TrainedModel:
-    return replace(made_up(settings={"embedding.trainable": request.param}), best=1)
+    trainable = getattr(request, "param", False)
+    return replace(made_up(settings={"embedding.trainable": trainable}), best=1)
 
 
 @pytest.fixture
@@ -64,6 +69,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 # ---------------------------------------------------------------- a whole folder
 
 
+@BOTH
 def test_a_saved_model_comes_back(model: TrainedModel, folder: Path) -> None:
     found, scores = load(folder)
     expected = halved(model)
@@ -82,11 +88,13 @@ def test_a_saved_model_comes_back(model: TrainedModel, folder: Path) -> None:
     assert (folder / CARD).read_text(encoding="utf-8") == "# A card"
 
 
+@BOTH
 def test_rounding_changes_little(model: TrainedModel) -> None:
     whole, half = (Predictor(one).predict(TEXTS).probability_NC for one in (model, halved(model)))
     assert 0 < np.abs(whole - half).max() < 0.005
 
 
+@BOTH
 def test_vectors_are_stored_once_where_they_are_frozen(model: TrainedModel, folder: Path) -> None:
     shared = [] if model.config.embedding.trainable else [VECTORS]
     assert names(folder) == sorted([ABOUT, CARD, WORDS, *shared, weights_file(1), weights_file(2)])
@@ -239,6 +247,7 @@ def test_an_interrupt_leaves_nothing_half_written(
 # ---------------------------------------------------------------- folders that were changed
 
 
+@BOTH
 def test_each_file_is_refused_when_it_is_changed(folder: Path) -> None:
     for name in names(folder):
         whole = (folder / name).read_bytes()
@@ -254,6 +263,7 @@ def test_each_file_is_refused_when_it_is_changed(folder: Path) -> None:
     load(folder)
 
 
+@BOTH
 def test_each_file_is_refused_when_it_is_missing(folder: Path) -> None:
     for name in names(folder):
         (folder / name).rename(folder / "away")
@@ -326,6 +336,7 @@ def test_words_of_another_form_are_refused(folder: Path, content: str) -> None:
         Predictor(load(folder)[0])
 
 
+@BOTH
 @pytest.mark.parametrize("arrays", [
     {}, {"table": np.ones(3, np.float16)}, {TABLE: np.ones((2, 2, 2))}, {"linear.weight": np.ones((13, 4))},
     {"table": np.ones((13, 7)), TABLE: np.ones((13, 7))}])
@@ -362,7 +373,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_no_bytes_raise_other_errors(whole: Path, data: st.DataObject) -> None:
     trainable = data.draw(st.booleans())

@@ -64,7 +64,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = ExitCode.D
 # ---------------------------------------------------------------- texts
 
 
-def test_texts_of_a_study(studied: Studied, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predicts_texts_with_the_winner_of_a_study(studied: Studied, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = said(capsys, "good1 good2 good3 unheard", "bad1 bad4", "--study", "quick",
                     "--tracking-uri", studied.uri)
     assert err == "study quick: torch, the mean of 2 seeds"
@@ -78,12 +78,16 @@ def test_texts_of_a_study(studied: Studied, capsys: pytest.CaptureFixture[str]) 
     assert all(float(row[2].strip(" %")) + float(row[3].strip(" %")) == pytest.approx(100, abs=0.11) for row in rows)
 
 
-def test_a_model_of_the_study_and_one_seed(studied: Studied, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_of_the_study_and_its_best_seed_can_be_asked(
+    studied: Studied, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, err = said(capsys, "good1", "--study", "quick", "--model", "torch", "--single", "--tracking-uri", studied.uri)
     assert err.startswith("study quick: torch, seed 1000")
 
 
-def test_texts_of_a_folder(folder: str, model: TrainedModel, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predicts_texts_with_a_saved_model(
+    folder: str, model: TrainedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, err = said(capsys, "word1 word2 nothing", "--model", folder)
     assert err == f"{folder}: torch, the mean of 2 seeds"
     found = Predictor(halved(model)).predict(["word1 word2 nothing"])
@@ -92,7 +96,7 @@ def test_texts_of_a_folder(folder: str, model: TrainedModel, capsys: pytest.Capt
     assert "2 of 3" in out
 
 
-def test_one_seed_of_a_folder_is_the_best(
+def test_single_asks_the_best_seed_of_a_saved_model(
     model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save(replace(model, best=1), tmp_path / "best", "", {})
@@ -215,7 +219,7 @@ def test_refuses_to_replace_the_file_of_the_texts(
     assert (tmp_path / "in.csv").read_text(encoding="utf-8") == "text\nword1\n"
 
 
-def test_a_terminal_sees_a_bar(
+def test_a_terminal_shows_a_progress_bar(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     screen = io.StringIO()
@@ -229,7 +233,7 @@ def test_a_terminal_sees_a_bar(
 # ---------------------------------------------------------------- standard input
 
 
-def test_lines_of_standard_input(
+def test_predicts_each_line_of_standard_input(
     folder: str, model: TrainedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = [f"word{1 + n % 12}" for n in range(600)]
