@@ -371,6 +371,7 @@ def test_a_recall_curve_has_the_accuracy_of_each_model_and_distance(monkeypatch:
         assert point.mean == pytest.approx(np.mean(point.accuracy), abs=1e-5)
         assert point.low < point.mean < point.high
         assert (point.seeds, point.test_size) == ((0, 1, 2), 40)
+    assert "Satterthwaite" in curve.method
     assert curve.settings["training.lr"] == "the better of 0.003 and 0.01 on validation"
     assert RecallCurve.from_json(curve.to_json()) == curve
 

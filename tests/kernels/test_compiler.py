@@ -1,10 +1,11 @@
-"""Compiled code on disk: when it is used again, when it is not, and where it lies."""
+"""Compiled code on disk: when it is used again, when it is not, and in which folder it is kept."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import time
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,17 @@ def squash(values):
 """
 """A module of the kernel that calls a function of another one."""
 RUN = """
+from numba.core import caching, config
+before = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES, [*caching.CacheImpl._locator_classes]
 import numpy as np
 from gru_bench.kernels.caller import squash
 values = np.zeros(64, np.float32)
 print(squash(values), values[0], sum(squash.stats.cache_hits.values()))
+assert before == (config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES, caching.CacheImpl._locator_classes)
 """
+"""Prints the lanes of a vector, a result, and how much of the code was found on disk; numba's settings must stay."""
 LANES = VECTOR_BYTES // 4
+COMPILED, LOADED = f"{LANES} 0.5 0", f"{LANES} 0.5 1"
 
 
 @pytest.fixture
@@ -43,65 +49,54 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def places(folder: Path) -> list[Path]:
-    """The folders of compiled code below a folder."""
-    return [path for path in folder.rglob("gru_bench-*") if path.is_dir()]
+def folders_of_code(root: Path) -> list[Path]:
+    return [path for path in root.rglob("gru_bench-*") if path.is_dir()]
 
 
-def test_a_change_in_another_file_of_the_kernel_is_seen(copy: Path) -> None:
-    assert printed(RUN, copy) == f"{LANES} 0.5 0"
-    vectors = copy / "gru_bench" / "kernels" / "vectors.py"
-    before = vectors.read_text()
-    vectors.write_text(before.replace("0.5 + 0.5 * tanh", "0.25 + 0.5 * tanh"))
-    assert printed(RUN, copy) == f"{LANES} 0.25 0"
-    vectors.write_text(before)
-    assert printed(RUN, copy) == f"{LANES} 0.5 1"
+class TestDigest:
+    """The digest that names the folder of compiled code."""
+
+    @pytest.fixture
+    def sources(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A copy of the kernel's sources, which the digest is taken of."""
+        folder = tmp_path / "kernels"
+        shutil.copytree(ROOT / "gru_bench" / "kernels", folder, ignore=shutil.ignore_patterns("__pycache__"))
+        monkeypatch.setattr(resources, "files", lambda _: folder)
+        assert compiler._digest() == compiler._DIGEST
+        return folder
+
+    @pytest.mark.parametrize("name", ["vectors.py", "forward.py", "machine.py", "another.py"])
+    def test_changes_with_a_source_that_holds_compiled_code(self, sources: Path, name: str) -> None:
+        with (sources / name).open("a") as file:
+            file.write("\n")
+        assert compiler._digest() != compiler._DIGEST
+
+    @pytest.mark.parametrize("name", ["fused.py", "module.py", "__init__.py"])
+    def test_stays_where_a_source_without_compiled_code_changes(self, sources: Path, name: str) -> None:
+        with (sources / name).open("a") as file:
+            file.write("\n")
+        assert compiler._digest() == compiler._DIGEST
+
+    @pytest.mark.parametrize(("register", "value"), [("VECTOR_BYTES", 8), ("REGISTERS", 8), ("BF16", None)])
+    def test_changes_with_the_registers(self, monkeypatch: pytest.MonkeyPatch, register: str, value: object) -> None:
+        monkeypatch.setattr(compiler, register, value)
+        assert compiler._digest() != compiler._DIGEST
 
 
-def test_code_for_other_registers_is_not_used(copy: Path) -> None:
-    other = 16 if VECTOR_BYTES > 16 else 32
-    elsewhere = f"from gru_bench.kernels import machine; machine.VECTOR_BYTES = {other}\n{RUN}"
-    assert [printed(program, copy) for program in (RUN, elsewhere, RUN)] == [
-        f"{LANES} 0.5 0", f"{other // 4} 0.5 0", f"{LANES} 0.5 1"]
+def test_compiled_code_is_kept_in_a_folder_of_its_digest(tmp_path: Path) -> None:
+    folder = Path(compiler._folder(tmp_path))
+    assert folder == tmp_path / f"gru_bench-{compiler._DIGEST}"
+    assert folder.is_dir()
 
 
-def test_a_change_of_the_torch_operation_compiles_nothing(copy: Path) -> None:
-    printed(RUN, copy)
-    with (copy / "gru_bench" / "kernels" / "fused.py").open("a") as file:
-        file.write("\n")
-    assert printed(RUN, copy) == f"{LANES} 0.5 1"
+def test_code_is_kept_in_memory_where_no_folder_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("no locator available")  # as numba does
 
-
-def test_code_lies_beside_the_modules_where_that_can_be_written(copy: Path) -> None:
-    printed(RUN, copy)
-    (place,) = places(copy)
-    assert place.parent == copy / "gru_bench" / "kernels" / "__pycache__"
-
-
-def test_code_lies_where_numba_is_told_to_put_it(copy: Path, tmp_path: Path) -> None:
-    printed(RUN, copy, NUMBA_CACHE_DIR=str(tmp_path / "numba"))
-    assert len(places(tmp_path / "numba")) == 1
-    assert places(copy) == []
-
-
-def test_code_of_an_installation_that_cannot_be_written_lies_in_the_cache_of_the_user(
-    copy: Path, tmp_path: Path
-) -> None:
-    # A file where the folder should be: nobody can write below it, not even an administrator.
-    (copy / "gru_bench" / "kernels" / "__pycache__").write_text("")
-    home = {name: str(tmp_path / "home") for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
-    assert [printed(RUN, copy, **home) for _ in range(2)] == [f"{LANES} 0.5 0", f"{LANES} 0.5 1"]
-    assert len(places(tmp_path / "home")) == 1
-
-
-def test_the_settings_of_numba_stay_as_they_are(copy: Path) -> None:
-    assert printed(
-        """
-        from numba.core import caching, config
-        before = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES, [*caching.CacheImpl._locator_classes]
-        import gru_bench.kernels.caller
-        print(before == (config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES, caching.CacheImpl._locator_classes))
-        """, copy) == "True"
+    monkeypatch.setattr(compiler, "_Cache", fail)
+    double = compiler.jit()(lambda number: 2 * number)
+    assert double(21) == 42
+    assert double.stats.cache_path is None
 
 
 def test_code_that_nobody_has_used_for_a_week_is_removed(tmp_path: Path) -> None:
@@ -122,7 +117,34 @@ def test_a_start_counts_as_use(tmp_path: Path) -> None:
     assert ours.stat().st_mtime > time.time() - 3600
 
 
-def test_code_is_kept_where_its_folder_was_removed_in_the_meantime(copy: Path) -> None:
-    said = printed(RUN.replace("values =", "import shutil; shutil.rmtree(squash.stats.cache_path)\nvalues ="), copy)
-    assert said == f"{LANES} 0.5 0"
-    assert printed(RUN, copy) == f"{LANES} 0.5 1"
+@pytest.mark.slow
+def test_a_change_in_another_file_of_the_kernel_is_compiled_again(copy: Path) -> None:
+    """The folder is next to the modules, where that can be written, and may be removed while the code is used."""
+    vectors = copy / "gru_bench" / "kernels" / "vectors.py"
+    before = vectors.read_text()
+    removing = RUN.replace("values =", "import shutil; shutil.rmtree(squash.stats.cache_path)\nvalues =")
+    assert printed(removing, copy) == COMPILED
+    (folder,) = folders_of_code(copy)
+    assert folder.parent == copy / "gru_bench" / "kernels" / "__pycache__"
+    vectors.write_text(before.replace("0.5 + 0.5 * tanh", "0.25 + 0.5 * tanh"))
+    assert printed(RUN, copy) == f"{LANES} 0.25 0"
+    vectors.write_text(before)
+    assert printed(RUN, copy) == LOADED
+
+
+@pytest.mark.slow
+def test_code_is_kept_where_numba_is_told_to_put_it(copy: Path, tmp_path: Path) -> None:
+    printed(RUN, copy, NUMBA_CACHE_DIR=str(tmp_path / "numba"))
+    assert len(folders_of_code(tmp_path / "numba")) == 1
+    assert folders_of_code(copy) == []
+
+
+@pytest.mark.slow
+def test_code_of_an_installation_that_cannot_be_written_is_kept_in_the_cache_of_the_user(
+    copy: Path, tmp_path: Path
+) -> None:
+    # A file where the folder should be: nobody can write below it, not even an administrator.
+    (copy / "gru_bench" / "kernels" / "__pycache__").write_text("")
+    home = {name: str(tmp_path / "home") for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
+    assert [printed(RUN, copy, **home) for _ in range(2)] == [COMPILED, LOADED]
+    assert len(folders_of_code(tmp_path / "home")) == 1

@@ -6,7 +6,7 @@ import copy
 import pickle
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,24 +18,15 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from gru_bench.kernels import GRU
 from gru_bench.kernels.fused import fused_gru, set_threads
 from tests.support.batches import BOUND_32, make_batch
-from tests.support.commands import ROOT, printed
+from tests.support.commands import ROOT, mentions, printed
 from tests.support.values import present
 
 BOUND = 32 * 2.0**-24
 """For an error of float32: half of what tests/support/batches.py allows, because at most 81 tokens are summed here.
 
 Rounding is off by 2^-24, tanh and sigmoid by up to 7 times as much, and the errors of a sum of K products grow like
-sqrt(K). The worst of the 1,000 cases is 1.0e-6, which is 17 times 2^-24; torch's own float32 GRU is off by 0.5e-6.
+sqrt(K). The worst of 1,000 cases is 1.0e-6, which is 17 times 2^-24; torch's own float32 GRU is off by 0.5e-6.
 """
-
-
-@pytest.fixture(autouse=True)
-def _one_thread_of_torch() -> Iterator[None]:
-    """Where another thread of torch waits, it keeps a core busy that the kernel's threads need."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -156,12 +147,13 @@ def error(ours: Results, exact: Results) -> float:
     return worst
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_equals_torch_gru_in_100_cases(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "cases"), [
+    (0, 30), (1, 30), *(pytest.param(seed, 100, marks=pytest.mark.slow) for seed in range(2, 10))])
+def test_equals_torch_gru_in_drawn_cases(seed: int, cases: int) -> None:
     """Outputs, last states and all gradients, against nn.GRU in float64, so that the error is our own."""
     set_threads(1 + seed % 2)
     draw = random.Random(seed)
-    for _ in range(100):
+    for _ in range(cases):
         case = draw_case(draw)
         gru = case.module(GRU, torch.float32)
         assert isinstance(gru, GRU)
@@ -185,8 +177,8 @@ def test_equals_torch_gru_on_many_sequences(lengths: list[int] | None) -> None:
     assert error(run(case, case.module(GRU, torch.float32)), exact) < BOUND_32
 
 
-def test_the_states_are_each_sequences_own() -> None:
-    """And not those after the padding, as they would be of a padded batch."""
+def test_the_last_states_are_those_at_the_end_of_each_sequence() -> None:
+    """Not those after the padding, as a padded batch would give."""
     case = make_case(5, 7, 2, True, True, True, 6, 3, 3, has_h0=True, lengths=[2, 6, 1])
     gru = case.module(GRU, torch.float32)
     lengths = torch.tensor([2, 6, 1])
@@ -227,11 +219,11 @@ def test_has_second_derivatives(lengths: list[int] | None) -> None:
         assert (value.double() - reference).abs().max() < BOUND * reference.abs().max()
 
 
-def test_a_gradient_that_cannot_be_differentiated_again_is_refused() -> None:
+def test_refuses_a_gradient_that_cannot_be_differentiated_again() -> None:
     batch = make_batch(2, 3, 4, 5, 6)
     rows, weights, _ = batch.to(torch.float32)
     output = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False)
-    with pytest.raises(RuntimeError, match="create_graph must be False for a gradient of fused_gru"):
+    with pytest.raises(RuntimeError, match=r"create_graph.*fused_gru"):
         torch.autograd.grad(output.sum(), rows, create_graph=True)
 
 
@@ -266,7 +258,7 @@ def test_state_dicts_load_both_ways(first: type[nn.GRU], second: type[nn.GRU]) -
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda gru: pickle.loads(pickle.dumps(gru))])
-def test_a_copy_computes_the_same_and_is_apart(copied: Callable[[GRU], GRU]) -> None:
+def test_a_copy_computes_the_same_and_shares_no_weights(copied: Callable[[GRU], GRU]) -> None:
     gru = GRU(3, 4, 2, bidirectional=True)
     x = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(1))
     before = gru(x)[0]
@@ -294,7 +286,7 @@ def test_follows_weights_that_change_or_are_computed() -> None:
     assert all(parameter.grad is not None for parameter in normal.parameters())
 
 
-def test_without_gradients_nothing_is_kept() -> None:
+def test_requires_gradients_only_where_torch_does() -> None:
     gru = GRU(3, 4, 2)
     x = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(1))
     expected = gru(x)
@@ -415,7 +407,7 @@ def test_trains_as_torch_does() -> None:
 def _gru() -> GRU:
     torch.manual_seed(1)
     gru = GRU(3, 4)
-    assert present(gru.fallback_reason) == "the module has not been called yet."
+    assert gru.fallback_reason
     return gru
 
 
@@ -424,7 +416,7 @@ X = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(1))
 
 def test_torch_computes_in_float64(gru: GRU) -> None:
     assert gru.double()(X.double())[0].dtype == torch.float64
-    assert gru.fallback_reason == "the kernel takes float32 on a CPU, but was given torch.float64 on cpu."
+    mentions(present(gru.fallback_reason), "float32", "torch.float64")
     gru.float()(X)
     assert gru.fallback_reason is None
 
@@ -432,13 +424,13 @@ def test_torch_computes_in_float64(gru: GRU) -> None:
 def test_torch_computes_on_other_devices() -> None:
     gru = GRU(3, 4, device="meta")
     assert gru(X.to("meta"))[0].shape == (5, 2, 4)
-    assert "but was given torch.float32 on meta" in present(gru.fallback_reason)
+    mentions(present(gru.fallback_reason), "CPU", "meta")
 
 
 def test_torch_computes_with_autocast(gru: GRU) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         gru(X)
-    assert gru.fallback_reason == "the kernel does not follow torch.autocast."
+    mentions(present(gru.fallback_reason), "torch.autocast")
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # of torch's forward mode
@@ -448,21 +440,21 @@ def test_torch_computes_transforms(gru: GRU) -> None:
         return output.sum()
 
     gradient = torch.func.grad(loss)(X)
-    assert "torch.func" in present(gru.fallback_reason)
+    mentions(present(gru.fallback_reason), "torch.func")
     x = X.clone().requires_grad_()
     (expected,) = torch.autograd.grad(loss(x), x)
     assert torch.allclose(gradient, expected, rtol=0, atol=BOUND)
     gru(X)
     assert gru.fallback_reason is None
     tangent = torch.func.jvp(loss, (X,), (torch.ones_like(X),))[1]
-    assert "forward-mode" in present(gru.fallback_reason)
+    mentions(present(gru.fallback_reason), "forward-mode")
     assert torch.allclose(tangent, expected.sum(), rtol=0, atol=32 * BOUND)  # a sum of 30 values
 
 
-def test_torch_computes_no_sequences(gru: GRU) -> None:
+def test_torch_computes_a_batch_of_no_sequences(gru: GRU) -> None:
     output, state = gru(torch.zeros(5, 0, 3))
     assert (output.shape, state.shape) == ((5, 0, 4), (1, 0, 4))
-    assert gru.fallback_reason == "the input is empty."
+    mentions(present(gru.fallback_reason), "empty")
 
 
 def test_torch_computes_where_the_kernel_cannot_run(gru: GRU, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,12 +472,14 @@ def test_torch_computes_what_is_exported(gru: GRU) -> None:
 # ---------------------------------------------------------------- imports
 
 
-def test_the_example_in_the_docs_prints_what_they_say() -> None:
+def test_the_example_in_the_docs_prints_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```python\n(.*?)^```$\n\nThis prints `None`", page, re.MULTILINE | re.DOTALL)
-    assert printed(example) == "None"
+    exec(example, {})
+    assert capsys.readouterr().out == "None\n"
 
 
+@pytest.mark.slow
 def test_loads_neither_search_nor_tracking_and_the_package_loads_nothing() -> None:
     said = printed(
         """
@@ -502,5 +496,5 @@ def test_loads_neither_search_nor_tracking_and_the_package_loads_nothing() -> No
 def test_the_package_has_no_other_names() -> None:
     import gru_bench.kernels
 
-    with pytest.raises(AttributeError, match=r"module 'gru_bench\.kernels' has no attribute 'LSTM'"):
+    with pytest.raises(AttributeError, match="LSTM"):
         gru_bench.kernels.LSTM  # noqa: B018

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -24,6 +25,10 @@ BOUND_32 = 64 * 2.0**-24
 
 
 BOUND_64 = 1e-10
+BOUNDS = {torch.float32: BOUND_32, torch.float64: BOUND_64}
+PRECISIONS = [pytest.param(torch.float32, id="float32"),
+              pytest.param(torch.float64, id="float64", marks=pytest.mark.slow)]
+"""What the kernel computes in. Models train in float32; for each of both it is compiled anew, which takes longest."""
 
 
 @dataclass(frozen=True)
