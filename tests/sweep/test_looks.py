@@ -63,7 +63,8 @@ class Stage:
 
     def start(self, most: int = 100) -> list[tuple[str, int]]:
         """Start the study, interrupt the run after `most` others, and return model and seed of the others."""
-        searches = {model: Search(self.spec, model, open_storage(None), "abc") for model in self.spec.models}
+        searches: dict[str, Search] = {
+            model: Search(self.spec, model, open_storage(None), "abc") for model in self.spec.models}
         looks, trained = Looks(present(self.spec.plan("abc")), searches[min(searches)].study), list[tuple[str, int]]()
 
         def look(place: int) -> None:

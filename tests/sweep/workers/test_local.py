@@ -19,7 +19,6 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.platforms import cores
 from gru_bench.results.runs import RunResult, Timing
-from gru_bench.sweep.workers import local
 from gru_bench.sweep.workers.local import (
     CheckDone,
     EpochDone,
@@ -119,7 +118,7 @@ class TestPool:
     def started(self, monkeypatch: pytest.MonkeyPatch) -> list[FakeProcess]:
         """The worker processes in the order in which they were started."""
         processes = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=FakeProcess)
-        monkeypatch.setattr(local.multiprocessing, "get_context", lambda _: processes)
+        monkeypatch.setattr(multiprocessing, "get_context", lambda _: processes)
         monkeypatch.setattr(FakeProcess, "started", [])
         return FakeProcess.started
 
