@@ -155,33 +155,7 @@ class TestPool:
         assert "signal 9" in message.reason
 
 
-@dataclass(frozen=True)
-class Look:
-    """A task that returns what its process sees of the GPUs, and its number of threads."""
-
-    @property
-    def materials(self) -> tuple[Material, ...]:
-        return ()
-
-    def __call__(self, listener: Listener, /) -> object:
-        return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ["OMP_NUM_THREADS"]
-
-
 class TestGpus:
-    @pytest.mark.slow
-    def test_a_process_that_replaces_another_has_its_gpu(self) -> None:
-        with Pool(2, ["3", "5"]) as pool:
-            worker = pool._workers[1]
-            worker.process.kill()
-            worker.process.join()
-            pool.submit(Job("first", Look()))
-            pool.submit(Job("second", Look()))
-            done: dict[str, object] = {}
-            while pool.busy:
-                done |= {job.key: message for job, message in pool.messages(60.0)}
-        threads = str(fair_threads(2))
-        assert done == {"first": Finished(("3", threads)), "second": Finished(("5", threads))}
-
     @pytest.mark.parametrize(("device", "found", "searching", "workers"), [
         ("auto", ["0", "1", "2"], True, 3), ("cuda", ["0"], False, 1), ("cuda:1", [], True, 1), ("mps", [], True, 1),
         ("cpu", [], False, cores()), ("auto", [], True, min(cores(), 4)),

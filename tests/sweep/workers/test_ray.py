@@ -84,7 +84,7 @@ def test_a_sweep_completes_after_a_node_is_lost(
     (tmp_path / "quick.toml").write_text(STUDY, encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv), "--epochs",
-         "6", "--device", "cpu", "--cluster", two_nodes.address, "--gpus-per-trial", "0.5"],
+         "20", "--device", "cpu", "--cluster", two_nodes.address, "--gpus-per-trial", "0.5"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     under_way: set[str] = set()
