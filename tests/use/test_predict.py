@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -321,25 +320,6 @@ def test_a_store_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Captu
                   code=ExitCode.FAILED)
     assert "none.db" in err
     assert not (tmp_path / "none.db").exists()
-
-
-def test_refuses_an_empty_file_and_a_missing_column(
-    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "empty.csv").touch()
-    _, err = said(capsys, "--model", folder, "--file", "empty.csv", "--out", "o.csv", code=ExitCode.FAILED)
-    mentions(err, "empty.csv", "0 bytes")
-    (tmp_path / "in.csv").write_text("nr,words\n1,x\n", encoding="utf-8")
-    _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", "o.csv", code=ExitCode.MISTYPED)
-    mentions(err, "in.csv 'text'", "nr, words")
-    assert not (tmp_path / "o.csv").exists()
-
-
-def test_a_damaged_folder_is_refused(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.copytree(folder, tmp_path / "damaged")
-    (tmp_path / "damaged" / "words.json").write_text("[]", encoding="utf-8")
-    _, err = said(capsys, "x", "--model", "damaged", code=ExitCode.FAILED)
-    mentions(err, "'words.json' was changed")
 
 
 def test_the_help_pages_of_both_commands_load_nothing_heavy() -> None:

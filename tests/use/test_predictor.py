@@ -21,7 +21,7 @@ from gru_bench.errors import DataError
 from gru_bench.evaluation.metrics import predicted
 from gru_bench.models.classifier import choose_backend
 from gru_bench.results.runs import RunResult
-from gru_bench.train.loop import predict, train, untrained
+from gru_bench.train.loop import train, untrained
 from gru_bench.use.predictor import EXPLAINED, Explanation, Predictor
 from gru_bench.use.trained import TABLE, TrainedModel
 from tests.support.reviews import write
@@ -216,14 +216,3 @@ def test_a_table_without_a_vector_for_each_word_is_refused() -> None:
     model = made_up()
     with pytest.raises(DataError, match="14 words, but has 13"):
         Predictor(replace(model, words_V=[*model.words_V, "more"]))
-
-
-def test_predictions_match_the_trainers_own_function(easy_csv: Path) -> None:
-    config, corpus, vectors = configured(easy_csv)
-    both, _ = trained(config, corpus, vectors)
-    network = untrained(config, vectors.dimension, 2)
-    network.load_state_dict({name: torch.tensor(value) for name, value in both.weights_S[1].items()})
-    expected_N = predict(network, torch.tensor(np.array(vectors.table_VE)), encode(corpus.test, vectors, None),
-                         backend="torch")
-    found = Predictor(both.single(1)).predict(corpus.texts("test"))
-    np.testing.assert_allclose(found.probability_NC[:, 1], expected_N, rtol=0, atol=EQUAL)

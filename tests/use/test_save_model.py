@@ -108,17 +108,6 @@ def test_a_saved_model_is_replaced_with_force_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_folder_of_other_files_is_never_replaced(
-    studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "thesis.tex").write_text("years of work", encoding="utf-8")
-    for words in ((), ("--force",)):
-        _, err = said(studied, capsys, "work", *words, code=ExitCode.MISTYPED)
-        mentions(err, "'work' holds other files (thesis.tex)", "name another")
-    assert (tmp_path / "work" / "thesis.tex").read_text(encoding="utf-8") == "years of work"
-
-
 @pytest.mark.parametrize(("words", "parts"), [
     ((), ["folder", "--register"]),
     (("model", "--model", "scratch"), ["'scratch'", "torch"]),
