@@ -51,15 +51,18 @@ def check_same(resumed: RunResult, whole: RunResult) -> None:
     """Check that two runs are the same to the bit."""
     assert losses(resumed) == losses(whole)
     assert windows(resumed) == windows(whole)
+    assert resumed.best_epoch == whole.best_epoch
     assert resumed.weights.keys() == whole.weights.keys()
     for name, weights in whole.weights.items():
         np.testing.assert_array_equal(weights, resumed.weights[name])
 
 
+@pytest.mark.parametrize(("stopped", "following"), [(2, 3), (3, None)])
 def test_a_run_resumes_after_an_epoch_as_if_it_had_never_stopped(
-    varied: RunConfig, corpus: Corpus, vectors: Vectors, whole_varied: RunResult, tmp_path: Path
+    stopped: int, following: int | None, varied: RunConfig, corpus: Corpus, vectors: Vectors, whole_varied: RunResult,
+    tmp_path: Path
 ) -> None:
-    checkpoint, stop = tmp_path / "run.pt", stop_after(2)
+    checkpoint, stop = tmp_path / "run.pt", stop_after(stopped)
     epochs: list[EpochRecord] = []
 
     def on_epoch(record: EpochRecord) -> None:
@@ -77,8 +80,8 @@ def test_a_run_resumes_after_an_epoch_as_if_it_had_never_stopped(
         next_epoch.append(epoch)
 
     resumed = train(varied, corpus, vectors, replayed.append, checkpoint=checkpoint, on_resume=on_resume)
-    assert next_epoch == [3]
-    assert replayed[:2] == epochs
+    assert next_epoch == [following]
+    assert replayed[:stopped] == epochs
     check_same(resumed, whole_varied)
     assert not checkpoint.exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Iterator
@@ -238,15 +239,26 @@ def test_each_epoch_begins_a_new_window_of_the_training_loss(
     assert all(math.isfinite(point.loss) for point in result.window_losses)
 
 
-def test_the_best_checkpoint_is_that_of_the_lowest_window_without_a_validation_split(
-    config: RunConfig, vectors: Vectors
+def test_without_a_validation_split_the_weights_of_the_lowest_window_are_kept(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    kept: list[int] = []
+    keep = loop._Run._keep_best
+
+    def noted(run: Any, epoch: int) -> None:
+        kept.append(run.progress.iteration)
+        keep(run, epoch)
+
+    monkeypatch.setattr(loop._Run, "_keep_best", noted)
     config = with_settings(config, {
         "data.validation_share": 0.0, "training.selection": "lowest_train_window", "training.drop_last": True})
     corpus = load_corpus(config.data)
     result = train(config, corpus, load_vectors(config.embedding, corpus), score_test=True)
     assert result.epochs[0].validation_loss is None
     assert result.best_epoch == min(result.window_losses, key=lambda point: point.loss).epoch
+    lowest = itertools.accumulate((point.loss for point in result.window_losses), min)
+    assert kept == [
+        point.iteration for point, loss in zip(result.window_losses, lowest, strict=True) if point.loss == loss]
     assert set(result.predictions) == {"test"}
 
 
