@@ -22,10 +22,9 @@ def test_a_fault_changes_one_line_of_a_file_and_names_the_tests_that_should_noti
     assert fault.occurrences(ROOT) == 1
     text = (ROOT / fault.file).read_text("utf-8")
     planted = fault.planted(text)
+    assert planted != text
     if fault.file.endswith(".py"):
-        assert ast.dump(ast.parse(planted)) != ast.dump(ast.parse(text))
-    else:
-        assert planted != text
+        ast.parse(planted)
     assert fault.tests
     assert all((ROOT / test).is_file() for test in fault.tests)
 
