@@ -112,8 +112,7 @@ def diagnosed() -> Rendered:
 @pytest.fixture(scope="session")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """A small report in a folder, with its record."""
-    store, studies = one_each({"scratch": 0.0, "torch": 0.01, "bidirectional": 1.0}, test_set=TestSet.draw(100),
-                              epochs=2, trials=5)
+    store, studies = one_each({"scratch": 0.0, "torch": 1.0}, test_set=TestSet.draw(100), epochs=2, trials=5)
     # In the order in which a database gives runs.
     studies[:] = [replace(study, trials=tuple(sorted(study.trials, key=attrgetter("started", "run_id"))),
                           confirms=tuple(sorted(study.confirms, key=attrgetter("started", "run_id"))))

@@ -15,7 +15,7 @@ def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
     usual = [section.name for section in built.report.sections]
     assert usual[:2] == ["evaluation", "comparisons"]
     store, _ = homework()
-    add_study(store, "tuned", {"torch": 0.0}, test_set=TestSet.draw(300))
+    add_study(store, "tuned", {"torch": 0.0}, test_set=TestSet.draw(60))
     # One study of the homework's protocol is enough, wherever it stands.
     both = [section.name for section in build(store.by_experiment["movie-reviews"][::-1], store).sections]
     assert [name for name in both if name in usual] == usual
@@ -28,7 +28,8 @@ def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
 def test_captions_speak_of_what_is_there_alone() -> None:
     """Two seeds have no interval, and one pair has no correction: no caption explains one."""
     store = FakeStore()
-    report = build([add_study(store, "two seeds", {"scratch": 0.0, "torch": 0.0}, seeds=2)], store)
+    study = add_study(store, "two seeds", {"scratch": 0.0, "torch": 0.0}, seeds=2, test_set=TestSet.draw(100))
+    report = build([study], store)
     assert report.numbers()["two-seeds-torch.accuracy"].low is None
     # Those of the seeds together are over reviews alone, so that two seeds have one.
     assert all(cell.low is not None for cell in column_of(report, "together", "Accuracy"))
@@ -40,15 +41,15 @@ def test_captions_speak_of_what_is_there_alone() -> None:
     assert "bootstrap" not in words_of(report, "methods")
 
 
-def test_nothing_to_show() -> None:
+def test_refuses_a_study_without_a_complete_run() -> None:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, seeds=0, failed=2)
-    with pytest.raises(RunError, match="confirm run, or one with a complete trial, but there is none: run one"):
+    with pytest.raises(RunError, match="gru-bench sweep --study smoke"):
         build([study], store)
 
 
-def test_one_read_of_histories_and_predictions_of_confirm_runs_only() -> None:
-    store, studies = three_models()
+def test_histories_are_read_once_and_predictions_of_complete_confirm_runs_alone() -> None:
+    store, studies = three_models(test_set=TestSet.draw(60), trials=5)
     build(studies, store)
     confirmed = [run.run_id for study in studies for run in study.confirms if run.complete]
     assert sorted(store.reads) == sorted(["histories", *confirmed])

@@ -144,6 +144,8 @@ def test_scores_by_class_are_those_of_the_predictions(made: Made) -> None:
     assert [column.heading for column in table.columns] == ["Class", "Reviews", "Precision", "Recall", "F1", *areas]
     assert ("need the probabilities of all classes" in said(table.caption)) == (not areas)
     scores_RC = [metrics.class_scores(count_CC) for count_CC in made.counts_RCC]
+    own_RC = [metrics.by_class(metrics.roc_auc, label_N, one.probability_N) if areas else []
+              for one in made.predictions]
     few = 0
     for place, (_, (reviews, mark), precision, recall, f1, *shown) in enumerate(table.rows):
         size = int((label_N == place).sum())
@@ -158,8 +160,7 @@ def test_scores_by_class_are_those_of_the_predictions(made: Made) -> None:
             if size < LEAST:
                 assert number.method == "mean over seeds; no interval for fewer than 20 test reviews"
         if areas and size:
-            own_R = [metrics.by_class(metrics.roc_auc, label_N, one.probability_N)[place] for one in made.predictions]
-            assert shown[0].value == pytest.approx(np.mean(np.array(own_R, dtype=float)))
+            assert shown[0].value == pytest.approx(np.mean([float(own_C[place] or np.nan) for own_C in own_RC]))
     assert ("Few” marks classes" in said(table.captioned())) == (few > 0)
     assert few > 0 or made.classes < 40
 
@@ -259,9 +260,9 @@ def test_the_data_has_its_classes_and_their_counts(made: Made) -> None:
 
 
 def test_very_many_classes_are_listed_in_part() -> None:
-    made = report_on(230, size=600, seeds=2)
-    largest = np.argsort(-np.bincount(made.predictions[0].label_N, minlength=230), kind="stable")[:200]
-    expected = [plain(class_names(230)[place]) for place in sorted(largest)]
+    made = report_on(210, size=400, seeds=1)
+    largest = np.argsort(-np.bincount(made.predictions[0].label_N, minlength=210), kind="stable")[:200]
+    expected = [plain(class_names(210)[place]) for place in sorted(largest)]
     for key in (f"classes-{made.key}", "data-1-classes"):
         assert column_of(made.report, key, "Class") == expected
         assert "200 largest" in said(table_of(made.report, key).caption)
@@ -307,10 +308,11 @@ def test_a_report_on_many_classes_agrees_with_its_store(tmp_path: Path) -> None:
     assert verify.differences(tmp_path, record.read(tmp_path), made.store) == []
 
 
-def test_names_are_escaped_and_stay_whole(made: Made) -> None:
-    soup = soup_of(html(made.report))
+def test_names_are_escaped_and_stay_whole() -> None:
+    count = len(ODD_CLASSES)
+    soup = soup_of(html(report_on(count, seeds=2).report))
     shown = [row.th.get_text() for row in soup.select("div[aria-label^='Scores by class'] tbody tr")]
-    assert shown == list(map(plain, class_names(made.classes)))
+    assert shown == list(map(plain, class_names(count)))
     assert not soup.find_all("b")
 
 
@@ -343,7 +345,6 @@ def test_each_of_several_models_has_its_confusions() -> None:
     assert sum(summary.startswith("Scores by class of") for summary in folded) == 3
     assert "Confusions of Bidirectional GRU" in folded
     assert len([figure for figure in report.figures if figure.name.startswith("confusion-")]) == 4
-    assert len(ODD_CLASSES) > 3
 
 
 def test_a_study_about_macro_f1_shows_it_once() -> None:

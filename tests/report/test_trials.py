@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -15,6 +16,7 @@ from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
+from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.trials import trials_of
 from gru_bench.report.render.files import texts, write
 from gru_bench.report.render.record import read
@@ -23,12 +25,12 @@ from gru_bench.results.runs import Baseline
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import LoggedStudy
-from tests.support.commands import typed
+from tests.support.commands import mentions, typed
 from tests.support.fake_store import FakeStore, TestSet, add_study, searching, with_params
 from tests.support.renderings import all_said, column_of, figure_of, said, table_of, words_of
 from tests.support.workers import WELL, Script, swept
 
-SMALL = TestSet.draw(200)
+SMALL = TestSet.draw(80)
 
 
 @pytest.fixture
@@ -39,24 +41,25 @@ def store() -> FakeStore:
 @pytest.fixture
 def study(store: FakeStore) -> LoggedStudy:
     """A study of two models, interrupted after five of the eight trials of each."""
-    whole = add_study(store, "tuning", {"scratch": 0.0, "torch": 0.1}, test_set=SMALL, trials=8)
+    whole = add_study(store, "tuning", {"scratch": 0.0, "torch": 0.1}, test_set=SMALL, trials=8, epochs=2)
     return searching(store, whole)
 
 
-def test_it_says_first_how_far_the_study_is(store: FakeStore, study: LoggedStudy) -> None:
-    report = build([study], store)
+@pytest.fixture
+def report(store: FakeStore, study: LoggedStudy) -> Report:
+    return build([study], store)
+
+
+def test_it_says_first_how_far_the_study_is(report: Report) -> None:
     state, command, best = map(said, report.summary)
-    assert state == ("The study tuning is not finished: its search has 10 of 16 trials. Nothing here was "
-                     "scored on the test reviews, so there is no verdict.")
-    assert command == "Continue it by running its command again: python sweeps/run.py --study tuning"
-    assert best.startswith("Best validation accuracy so far (optimistic, because the best trial is chosen by it): "
-                           "Scratch GRU, trial ")
-    assert best.endswith("baseline majority class: 50.3 %; baseline TF-IDF + logistic regression: 87.4 %.")
+    mentions(state, "tuning is not finished", "10 of 16 trials", "no verdict")
+    assert command.endswith(": python sweeps/run.py --study tuning")
+    mentions(best, "validation accuracy", "optimistic", "Scratch GRU, trial ", "majority class: 50.3 %",
+             "TF-IDF + logistic regression: 87.4 %")
     assert report.cautions == ()
 
 
-def test_nothing_in_it_is_about_the_test_reviews(store: FakeStore, study: LoggedStudy) -> None:
-    report = build([study], store)
+def test_nothing_in_it_is_about_the_test_reviews(report: Report) -> None:
     assert [section.name for section in report.sections] == ["search", "learning", "data", "runs"]
     assert {table.key for table in report.tables} == {
         "search", "settings", "trials", "epochs", "data-1", "data-1-categories", "runs"}
@@ -69,8 +72,7 @@ def test_nothing_in_it_is_about_the_test_reviews(store: FakeStore, study: Logged
                 ".verdicts", "")
 
 
-def test_the_best_trials_stand_beside_the_baselines(store: FakeStore, study: LoggedStudy) -> None:
-    report = build([study], store)
+def test_the_best_trials_stand_beside_the_baselines(store: FakeStore, study: LoggedStudy, report: Report) -> None:
     trials = trials_of(study, store)
     for place, model in enumerate(("scratch", "torch")):
         best = max((trial for trial in trials if trial.summary.model == model and trial.summary.state == "complete"),
@@ -85,11 +87,10 @@ def test_the_best_trials_stand_beside_the_baselines(store: FakeStore, study: Log
         assert shown[1][3].value == best.summary.settings["model.hidden_size"]
     assert [(row[0], row[1], row[3].text) for row in table_of(report, "search").context] == [
         ("majority class", MISSING, "50.3"), ("TF-IDF + logistic regression", MISSING, "87.4")]
-    assert "optimistic: the trial was chosen for it, on the same reviews" in words_of(report, "search")
+    assert "optimistic" in words_of(report, "search")
 
 
-def test_all_trials_are_listed_and_drawn(store: FakeStore, study: LoggedStudy) -> None:
-    report = build([study], store)
+def test_all_trials_are_listed_and_drawn(report: Report) -> None:
     assert column_of(report, "trials", "State") == ["complete", "complete", "pruned", "complete", "failed"] * 2
     assert column_of(report, "trials", "Trial")[:2] == ["Scratch GRU, trial 0", "Scratch GRU, trial 1"]
     assert column_of(report, "trials", "Validation accuracy")[4].text == MISSING
@@ -109,21 +110,21 @@ def test_a_trial_that_was_pruned_within_its_first_epoch_has_the_score_of_its_che
     assert column_of(report, "trials", "Validation accuracy")[place].text == "75.0"
 
 
-def test_it_verifies(store: FakeStore, study: LoggedStudy, tmp_path: Path, undrawn: None) -> None:
+def test_it_can_be_verified(store: FakeStore, study: LoggedStudy, tmp_path: Path) -> None:
     write(build([study], store, experiment="movie-reviews"), tmp_path)
     assert differences(tmp_path, read(tmp_path), store) == []
     store.metrics[study.trials[0].run_id]["accuracy/val"] = [(1, 0.9)]
     assert any("trial-1.score has value" in one for one in differences(tmp_path, read(tmp_path), store))
 
 
-def test_what_is_not_there_is_said(store: FakeStore, study: LoggedStudy) -> None:
+def test_missing_records_of_the_search_and_its_baselines_are_said(store: FakeStore, study: LoggedStudy) -> None:
     for name in ("search.json", "baselines.json", "data.json"):
         del store.artifacts[study.run.run_id, name]
     only = replace(study, trials=tuple(run for run in study.trials if run.model == "scratch"))
     report = build([only], store)
     assert "its search has 5 of 16 trials" in said(report.summary[0])
     assert all_said(report.cautions) == "Torch GRU has no complete trial yet."
-    assert said(table_of(report, "search").caption).endswith("the same reviews, which are not logged yet.")
+    assert "not logged yet" in said(table_of(report, "search").caption)
     assert "settings" not in {table.key for table in report.tables}
 
 
@@ -138,14 +139,13 @@ def test_baselines_have_the_score_that_the_study_is_about(store: FakeStore, stud
 
 
 @pytest.mark.parametrize(("confirm", "state", "how"), [
-    ("0", "has no confirm stage", "To confirm the best settings, run its command again with --confirm 5: "),
-    ("5", "has no complete confirm run", "Continue it by running its command again: ")])
+    ("0", "no confirm stage", "--confirm 5"), ("5", "no complete confirm run", "again: ")])
 def test_a_study_that_has_ended_without_a_confirm_run(store: FakeStore, confirm: str, state: str, how: str) -> None:
     whole = add_study(store, "tuning", {"torch": 0.1}, test_set=SMALL, trials=5)
     ended = replace(searching(store, whole), summary=whole.summary)
     first, command, _ = build([with_params(ended, confirm=confirm)], store).summary
-    assert said(first).startswith(f"The study tuning {state}: its search has 5 of 5 trials. Nothing here was scored")
-    assert said(command).startswith(how)
+    mentions(said(first), "tuning", state, "5 of 5 trials")
+    assert how in said(command)
 
 
 def test_a_trial_that_was_done_again_is_one(store: FakeStore, study: LoggedStudy) -> None:
@@ -171,10 +171,10 @@ def test_a_trial_of_several_seeds_has_their_mean(store: FakeStore, study: Logged
 
 
 def test_no_report_on_trials_beside_confirm_runs(store: FakeStore, study: LoggedStudy) -> None:
-    with pytest.raises(UsageError, match="--mcnemar must name two confirm runs of the report, but the study has no"):
+    with pytest.raises(UsageError, match=r"--mcnemar .*confirm runs"):
         build([study], store, mcnemar_runs=("a", "b"))
     other = add_study(store, "other", {"torch": 0.0}, test_set=SMALL)
-    with pytest.raises(IncompleteError, match="or one with a complete trial, but there is none"):
+    with pytest.raises(IncompleteError, match="complete trial"):
         build([study, replace(other, confirms=())], store)
     assert build([other], store).sections[0].name == "evaluation"
 
@@ -201,27 +201,23 @@ def sweep(easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     return go_on
 
 
-def test_a_sweep_that_was_interrupted_in_its_search(
-    sweep: Callable[[int | None], None], capsys: pytest.CaptureFixture[str], undrawn: None
+@pytest.mark.slow
+def test_a_sweep_that_was_interrupted_has_a_report_from_its_first_complete_trial_on(
+    sweep: Callable[[int | None], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    sweep(0)
+    assert typed(app, "--out", "x") == 3
+    mentions(capsys.readouterr().err, "complete trial", "easy", "gru-bench sweep")
+    assert not Path("x").exists()
     sweep(2)
     assert typed(app, "--out", "x") == 0
-    assert "The study study is not finished: its search has 2 of 5 trials" in capsys.readouterr().out
+    mentions(capsys.readouterr().out, "study study is not finished", "2 of 5 trials")
     assert typed(app, "--verify", "x") == 0
     page = Path("x/report.md").read_text(encoding="utf-8")
-    assert "| Torch GRU, trial 0 | learning rate | 0.0001 to 0.1, log scale |" in page
-    assert "| Torch GRU, trial 0 | 2 of 5 | 1 | 75.0 |" in page
+    assert re.search(r"\| Torch GRU, trial \d \| learning rate \| 0.0001 to 0.1, log scale \|", page)
+    assert re.search(r"\| Torch GRU, trial \d \| 2 of 5 \| 1 \| 75.0 \|", page)
     # The same command goes on; then the report is the usual one, and the first no longer holds.
     sweep(None)
     assert typed(app, "--verify", "x") == 4
     assert typed(app, "--out", "y") == 0
     assert "## Evaluation" in Path("y/report.md").read_text(encoding="utf-8")
-
-
-def test_a_sweep_that_was_interrupted_before_a_trial_was_complete(
-    sweep: Callable[[int | None], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    sweep(0)
-    assert typed(app, "--out", "x") == 3
-    assert "or one with a complete trial, but the experiment easy has none" in capsys.readouterr().err
-    assert not Path("x").exists()

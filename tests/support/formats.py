@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from bs4 import BeautifulSoup
+
 from gru_bench.report.document.blocks import (
     Block,
     Bullets,
@@ -167,15 +169,15 @@ def _place_in_part(place: int, models: int, columns: Sequence[Column]) -> int:
 
 def page_words(page: str, report: Report) -> dict[str, Words]:
     """Return title -> words of each section of a page."""
-    soup = soup_of(page)
+    soup: Any = BeautifulSoup(page, "html.parser")
     for element in soup.find_all("span", class_="settings"):
         element.replace_with(f" ({element.get_text()})")
     for element in soup.select("svg, a.values, ul.sources, h3.sources, [role=group], .warning > p"):
         element.decompose()
     found: dict[str, Words] = {}
+    tables = {one_line(table.title): table for table in report.tables}
     for section in soup.select("main > section"):
         said: Words = []
-        tables = {one_line(table.title): table for table in report.tables}
         grids: list[Grid] = []
         for element in section.find_all(["h3", "p", "li", "caption", "figcaption", "summary", "code", "table"]):
             if element.name == "table":

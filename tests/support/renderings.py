@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,15 +120,19 @@ def all_said(sentences: Iterable[Sentence]) -> str:
     return "\n".join(said(sentence) for sentence in sentences)
 
 
+@lru_cache(maxsize=8)
 def soup_of(page: str) -> Any:
-    """Return a page as BeautifulSoup reads it. It is no type, since a search of bs4's may find nothing."""
+    """Return a page as BeautifulSoup reads it, the same each time: no one may change it.
+
+    It has no type, since a search of bs4's may find nothing.
+    """
     return BeautifulSoup(page, "html.parser")
 
 
 def html_numbers(page: str) -> dict[str, tuple[str, str]]:
     """Return key -> (text, value) of the numbers on a page; a key shown twice must read the same."""
     found: dict[str, tuple[str, str]] = {}
-    for element in BeautifulSoup(page, "html.parser").find_all("data"):
+    for element in soup_of(page).find_all("data"):
         shown = (element.get_text(), str(element["value"]))
         assert found.setdefault(str(element["data-key"]), shown) == shown
     return found

@@ -11,26 +11,27 @@ import pytest
 
 from gru_bench import platforms
 from gru_bench.report.render.files import replace_file, replacing, write
-from tests.support.renderings import Rendered
+from tests.support.renderings import Written
 
 
-def test_write_replaces_whole_files(three: Rendered, tmp_path: Path) -> None:
-    report, page, files = three
+def test_write_replaces_whole_files(original: Written, tmp_path: Path) -> None:
+    report = original.report
     (tmp_path / "report.html").write_text("old", encoding="utf-8")
     written = write(report, tmp_path)
     names = {str(path.relative_to(tmp_path)) for path in written}
     assert {"report.html", "report.tex", "report.md", "numbers.json", "tables/evaluation.tex", "figures/accuracy.pdf",
             "figures/accuracy.csv"} <= names
     assert names == {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page
-    assert (tmp_path / "report.tex").read_text(encoding="utf-8") == files["report.tex"]
-    included = re.findall(r"\\input\{([^}]*)\}", files["report.tex"])
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (original.folder / name).read_bytes()
+    document = (tmp_path / "report.tex").read_text(encoding="utf-8")
+    included = re.findall(r"\\input\{([^}]*)\}", document)
     assert all((tmp_path / f"{name}.tex").is_file() for name in included)
-    drawn = re.findall(r"\\drawn\{([a-z0-9-]+)\}", files["report.tex"])
+    drawn = re.findall(r"\\drawn\{([a-z0-9-]+)\}", document)
     assert all((tmp_path / "figures" / f"{name}.pdf").is_file() for name in drawn)
 
 
-def test_a_file_that_is_broken_off_leaves_the_old_one(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "below" / "file"
     with replacing(path) as file:
         file.write(b"old")
