@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 
 import llvmlite.binding as llvm
 import pytest
@@ -31,8 +32,9 @@ def test_registers_follow_from_features_and_processor(
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # it compiles everything
 @pytest.mark.parametrize(("vector_bytes", "number"), [(16, 32), (32, 16)])
-def test_numbers_are_right_with_other_registers(vector_bytes: int, number: int) -> None:
+def test_numbers_are_right_with_other_registers(vector_bytes: int, number: int, tmp_path: Path) -> None:
     """The machine is set before any other module of the kernel reads it. LLVM may use narrower vectors than it has."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
     said = printed(
         f"""
         from gru_bench.kernels import machine
@@ -42,6 +44,7 @@ def test_numbers_are_right_with_other_registers(vector_bytes: int, number: int) 
         from tests.support.batches import BOUND_32, by_kernel, by_loop, by_torch, error, make_batch
         fused.LEAST_WORK = 1
         fused.set_threads(2)
+        torch.set_num_threads(1)
         for reset, reference in (("after", by_torch), ("before", by_loop)):
             for shape in ((7, 25, 60, 21, 16, 2, True), (5, 12, 20, 7, 130, 1, True), (3, 9, 5, 3, 3)):
                 batch = make_batch(*shape)
@@ -49,6 +52,8 @@ def test_numbers_are_right_with_other_registers(vector_bytes: int, number: int) 
         from gru_bench.kernels.tiles import TILE_ROWS
         print(TILE_ROWS)
         """,
-        NUMBA_OPT="0",  # it is compiled for this process alone
+        # It is compiled for this process alone: nothing can be written below a file.
+        NUMBA_OPT="0", NUMBA_CACHE_DIR=str(tmp_path / "file" / "cache"),
+        NUMBA_CACHE_LOCATOR_CLASSES="UserProvidedCacheLocator",
     )
     assert int(said) == {16: 4, 32: 8}[number]
