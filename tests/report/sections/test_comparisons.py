@@ -15,7 +15,16 @@ from gru_bench.report.sections.comparisons import comparison_sentence, compariso
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, answered, correct, three_models
+from tests.support.fake_store import (
+    FakeStore,
+    TestSet,
+    add_study,
+    answered,
+    correct,
+    one_each,
+    three_models,
+    with_params,
+)
 from tests.support.renderings import Built, column_of, said, table_of, words_of
 from tests.support.sections import build_only
 from tests.support.values import present
@@ -40,6 +49,15 @@ def test_pairs_are_compared_by_the_headline_method(built: Built) -> None:
         "Torch GRU less Scratch GRU", "Bidirectional GRU less Scratch GRU", "Bidirectional GRU less Torch GRU"]
     assert [said(finding) for finding in column_of(report, "comparisons", "Finding")] == [
         "inconclusive", "better by more than the margin", "better by more than the margin"]
+
+
+def test_the_run_with_the_lower_log_loss_wins() -> None:
+    store, studies = one_each({"scratch": 0.0, "torch": 0.05}, test_set=TestSet.draw(100))
+    report = build_only([with_params(study, metric="log_loss") for study in studies], store, comparisons)
+    scratch, torch = ([run.metrics["score/test_loss"] for run in study.confirms] for study in studies)
+    first, second = (torch, scratch) if np.mean(torch) < np.mean(scratch) else (scratch, torch)
+    (wins,) = column_of(report, "comparisons", "First wins")
+    assert wins.value == pytest.approx(np.mean([one < two for one in first for two in second]))
 
 
 def test_equivalence_is_shown_with_its_90_percent_interval(built: Built) -> None:

@@ -150,6 +150,18 @@ def test_models_are_tested_against_a_baseline_whose_answers_were_kept() -> None:
     assert "not shown to be better or worse" in text
 
 
+def test_a_baseline_is_tested_only_against_models_on_its_own_data() -> None:
+    store, studies = FakeStore(), []
+    for seed, name in enumerate(("here", "there")):
+        study = add_study(store, name, {"torch": 0.0}, test_set=TestSet.draw(300, seed=seed), fingerprint=name)
+        right_N = correct(store, study.confirms)[0] ^ (np.arange(300) % 9 == 0)
+        linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=300,
+                         right=packed(right_N))
+        studies.append(summarized(study, baselines=(linear,)))
+    tests = [key for key in build_only(studies, store, evaluation).numbers() if key.endswith("-torch.p")]
+    assert [key.partition("less-than-")[2] for key in tests] == ["here-torch.p", "there-torch.p"]
+
+
 def test_the_report_and_its_warnings_say_the_same_of_a_baseline_above() -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))

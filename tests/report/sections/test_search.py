@@ -18,6 +18,7 @@ from tests.support.commands import mentions
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, summarized
 from tests.support.renderings import Built, column_of, figure_of, said, section_of, table_of, words_of
 from tests.support.sections import build_only
+from tests.support.values import present
 
 
 def with_trials(
@@ -157,6 +158,9 @@ def test_the_table_compares_the_best_trial_with_fresh_seeds_on_validation_and_te
         np.mean([run.metrics["score/val_accuracy"] for run in runs]))
     assert column_of(report, "search", "Test")[0].value == pytest.approx(
         np.mean([run.metrics["score/test_accuracy"] for run in runs]))
+    best, confirmed, fall = (
+        report.numbers()[f"scratch-scratch.search.{name}"] for name in ("best", "confirmed", "fall"))
+    assert fall.value == pytest.approx(present(confirmed.value) - present(best.value))
     mentions(words_of(report, "search"), "Scratch GRU: the best trial reached 87.2 % on validation",
              "best value of hidden size", "at an end")
     rows = [row for row in table_of(report, "settings").rows if row[0] == "Scratch GRU"]
