@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 import shutil
 import signal
@@ -17,6 +18,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.ray_cluster import ray_cluster
 from tests.support.servers import MlflowServer, mlflow_server, postgres
+
+# Threads of torch that wait for work sleep. Usually they spin, which takes the processor from the tests beside them.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # The same examples in each run: a test that fails once fails again. A busy machine fails none. With CI in the
 # environment there are more of them.
@@ -109,8 +113,15 @@ def easy_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tracking database without runs: MLflow takes seconds to make one, so tests copy this one."""
+    """A tracking database without runs: MLflow takes seconds to make one, so tests copy this one.
+
+    MLflow also reads all of its migrations whenever it opens a database, which takes longer than many a test: once here.
+    """
+    from mlflow.store.db import utils
+
     from gru_bench.tracking.client import open_client
+
+    utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     open_client(f"sqlite:///{path}", path)
