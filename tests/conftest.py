@@ -115,7 +115,7 @@ def easy_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tracking database without runs: MLflow takes seconds to make one, so tests copy this one.
 
-    MLflow also reads all of its migrations whenever it opens a database, which takes longer than many a test: once here.
+    MLflow also reads all of its migrations whenever it opens a database, which takes longer than many tests: once here.
     """
     from mlflow.store.db import utils
 
