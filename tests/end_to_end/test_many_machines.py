@@ -22,7 +22,7 @@ from tests.support.commands import ROOT, completed
 from tests.support.servers import MlflowServer
 from tests.support.sweeps import STUDY
 
-TRIALS, SEEDS = 5, (10_000, 10_001)
+TRIALS, SEEDS = 4, (10_000, 10_001)
 
 
 def machine(folder: Path, csv: Path, storage: str, tracking: str) -> subprocess.Popen[str]:

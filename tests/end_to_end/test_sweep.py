@@ -104,10 +104,6 @@ class TestComplete:
         assert study_baselines(early, store) == summary.baselines
         assert (study.run.params["margin"], study.run.params["contents"]) == ("1.0", "search")
 
-    def test_workers_share_out_the_cores(self, swept: Path) -> None:
-        threads = max(1, platforms.cores() // 2)
-        assert {run.params["training.threads"] for run in only_study(swept).confirms} == {str(threads)}
-
     def test_a_report_of_the_store_alone_has_the_same_accuracy_in_all_formats(
         self, swept: Path, tmp_path: Path
     ) -> None:
@@ -278,13 +274,15 @@ log_every = 5
 def test_trains_several_models_without_a_search_or_a_validation_split(
     tmp_path: Path, few_reviews: Path, database: Path
 ) -> None:
-    done = sweep(tmp_path, few_reviews, study=PLAIN)
+    done = sweep(tmp_path, few_reviews, "--workers", "2", study=PLAIN)
     assert done.returncode == 0, done.stderr
     study = only_study(tmp_path)
     assert study.summary is not None
     assert (study.summary.trials, study.summary.best, study.summary.data.validation) == ((), {}, 0)
     assert sorted((run.model, run.seed) for run in study.confirms) == [
         (model, seed) for model in ("scratch", "torch") for seed in (10_000, 10_001)]
+    # The workers share out the cores.
+    assert {run.params["training.threads"] for run in study.confirms} == {str(max(1, platforms.cores() // 2))}
 
 
 def test_a_search_whose_loss_is_never_finite_fails_with_this_reason(
@@ -368,7 +366,8 @@ class TestProcesses:
     def test_an_interrupted_sweep_ends_in_order_and_the_same_command_resumes_it(
         self, tmp_path: Path, few_reviews: Path, how: signal.Signals
     ) -> None:
-        process = started(tmp_path, few_reviews, "--epochs", "80", "--workers", "1", until="epoch 2")
+        options = ("--trials", "1", "--epochs", "40", "--confirm", "1")
+        process = started(tmp_path, few_reviews, *options, "--workers", "1", until="epoch 2")
         process.send_signal(how)
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == ExitCode.INTERRUPTED
@@ -382,16 +381,16 @@ class TestProcesses:
         assert queued.system_attrs["fixed_params"] == broken.params
         assert list(Path(os.environ["GRU_BENCH_CACHE"], "checkpoints").iterdir())
 
-        resumed = sweep(tmp_path, few_reviews, "--epochs", "80")
+        resumed = sweep(tmp_path, few_reviews, *options)
         assert resumed.returncode == 0, resumed.stderr
         study = only_study(tmp_path)
-        done = [trial for trial in present(study.summary).trials if trial.state != "failed"]
-        assert len(done) == 3
-        assert done[0].settings == broken.params
-        assert [run.seed for run in study.confirms] == [10_000, 10_001]
+        (done,) = [trial for trial in present(study.summary).trials if trial.state != "failed"]
+        assert done.settings == broken.params
+        assert [run.seed for run in study.confirms] == [10_000]
 
     def test_a_killed_worker_is_replaced_and_its_trial_done_again(self, tmp_path: Path, few_reviews: Path) -> None:
-        process = started(tmp_path, few_reviews, "--epochs", "40", "--workers", "1", until="epoch 1")
+        process = started(tmp_path, few_reviews, "--trials", "1", "--epochs", "40", "--confirm", "1", "--workers", "1",
+                          until="epoch 1")
         workers = [child for child in psutil.Process(process.pid).children()
                    if "spawn_main" in " ".join(child.cmdline())]
         workers[0].kill()
@@ -400,14 +399,14 @@ class TestProcesses:
         mentions(shown, "its worker process ended by")
         study = only_study(tmp_path)
         states = [trial.state for trial in present(study.summary).trials]
-        assert len(states) == 4
+        assert len(states) == 2
         assert states.count("failed") == 1
         assert not any(run.status == "RUNNING" for run in study.trials)
 
     def test_two_sweeps_share_a_study_while_a_third_is_killed_and_a_fourth_has_another(
         self, tmp_path: Path, few_reviews: Path
     ) -> None:
-        options = ("--workers", "1", "--trials", "4", "--epochs", "20", "--confirm", "1")
+        options = ("--workers", "1", "--trials", "3", "--epochs", "12", "--confirm", "1")
         killed = started(tmp_path, few_reviews, *options, until="epoch 2")
         others = [started(tmp_path, few_reviews, *options, *more, until="study")
                   for more in ((), (), ("--study-name", "other"))]
@@ -420,7 +419,7 @@ class TestProcesses:
         assert sorted(study.run.study for study in studies) == ["other", "quick"]
         for study in studies:
             states = [trial.state for trial in present(study.summary).trials]
-            assert len(states) - states.count("failed") == 4
+            assert len(states) - states.count("failed") == 3
             # The killed one may have begun its own.
             assert [run.seed for run in study.confirms if run.complete] == [10_000]
             assert {run.status for run in (study.run, *study.trials, *study.confirms)} <= {"FINISHED", "KILLED"}
@@ -457,7 +456,7 @@ class TestProcesses:
         (tmp_path / "hidden" / "numba" / "__init__.py").write_text("raise ImportError('hidden')", encoding="utf-8")
         (tmp_path / "quick.toml").write_text(
             'models = ["scratch"]\nconfirm = 2\n[embedding]\ndimension = 6\n[model]\nhidden_size = 4\n'
-            "[training]\nepochs = 1\n", encoding="utf-8")
+            "[training]\nepochs = 1\nthreads = 1\n", encoding="utf-8")
         done = command(
             SCRIPT, "--study", "quick.toml", "--data", str(few_reviews), "--workers", "1", cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "hidden"), str(ROOT)])})

@@ -31,6 +31,7 @@ backend = "torch"
 [training]
 epochs = 2
 batch_size = 16
+threads = 1
 log_every = 5
 [space]
 training.lr = { low = 1e-3, high = 1e-1, log = true }
