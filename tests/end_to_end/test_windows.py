@@ -18,7 +18,7 @@ from tests.support.commands import ROOT, mentions
 from tests.support.sweeps import STUDY
 from tests.support.windows import environment
 
-pytestmark = [pytest.mark.slow,
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600),
               pytest.mark.skipif(platforms.WINDOWS, reason="the other tests are the real thing there")]
 TESTED = ("test_platforms.py", "test_cli.py", "test_errors.py", "test_main.py", "test_config.py", "sharing",
           "test_spec.py", "test_work_folder.py", "test_cache.py", "test_queue.py", "test_sync.py",
@@ -58,7 +58,9 @@ class TestSweep:
         assert any(until in line for line in process.stdout)
         return process
 
-    def test_a_study_is_run_reported_and_carried_to_another_machine(self, tmp_path: Path) -> None:
+    def test_a_study_is_run_reported_and_carried_to_another_machine(
+        self, tmp_path: Path, empty_database: Path
+    ) -> None:
         shown = windows(tmp_path, *self.SWEEP, "--trials", "1", "--confirm", "1", "--epochs", "1")
         assert r"\u043e\u0442\u0437\u044b\u0432\u044b: " in shown  # its name is not in cp1252
         assert "the study quick is done" in shown
@@ -72,7 +74,7 @@ class TestSweep:
         windows(tmp_path, "gru-bench", "archive", "export", "--study", "quick", "study.zip")
         other = tmp_path / "other"
         other.mkdir()
-        shutil.copy(tmp_path / "mlflow.db", other)
+        shutil.copy(empty_database, other)
         windows(other, "gru-bench", "archive", "import", str(tmp_path / "study.zip"), "--study-name", "con")
         assert "con" in windows(other, "gru-bench", "report", "--study", "con")
         (folder,) = (other / "reports").iterdir()
