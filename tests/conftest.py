@@ -14,6 +14,7 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.ray_cluster import ray_cluster
@@ -122,9 +123,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from gru_bench.tracking.client import open_client
 
     utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
-
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    open_client(f"sqlite:///{path}", path)
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all workers
+    path = shared / "empty" / "mlflow.db"
+    with FileLock(shared / "empty.lock"):
+        if not path.exists():
+            path.parent.mkdir()
+            open_client(f"sqlite:///{path}", path)
     return path
 
 

@@ -16,7 +16,7 @@ from gru_bench.kernels import fused as kernels
 from gru_bench.models import gru, rnn
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.recurrence import Backend, Cell, Weights, in_chunks, reference_layers, run_cell
-from tests.support.sequences import LENGTHS, TOLERANCE, alone, generator, gradients, sequences
+from tests.support.sequences import LENGTHS, TOLERANCE, alone, close, generator, gradients, sequences
 from tests.support.values import present
 
 MODELS: tuple[tuple[ModelName, bool | None, int], ...] = (
@@ -32,6 +32,12 @@ def backends(cell: Cell) -> list[Backend]:
 def as_rows(x_BTE: Tensor) -> tuple[Tensor, Tensor]:
     """A batch whose tokens are all distinct: their vectors, and the index into them."""
     return x_BTE.flatten(0, 1), torch.arange(x_BTE.shape[0] * x_BTE.shape[1]).view(x_BTE.shape[:2])
+
+
+def in_precision_of(backend: Backend, *tensors: Tensor) -> list[Tensor]:
+    """Copies of tensors: for the kernel in float32, since it would be compiled for float64 besides."""
+    dtype = torch.float32 if backend == "fused" else torch.float64
+    return [tensor.detach().to(dtype, copy=True).requires_grad_() for tensor in tensors]
 
 
 @pytest.mark.parametrize(("name", "both", "layers"), MODELS)
@@ -52,15 +58,15 @@ def test_states_and_gradients_on_every_backend_are_those_of_torch(
     x_BTE.requires_grad_()
     expected = alone(theirs, x_BTE, length_B)
     expected_gradients = gradients(expected, [x_BTE, *theirs.parameters()])
-    weights = list(model.recurrence.parameters())
     tried = backends(model.cell)
     assert len(tried) == (2 if config.preset.cell == "rnn" else 3)
     for backend in tried:
-        got = run_cell(model.cell, weights, *as_rows(x_BTE), length_B, bidirectional=config.is_bidirectional,
+        own_BTE, *weights = in_precision_of(backend, x_BTE, *model.recurrence.parameters())
+        got = run_cell(model.cell, weights, *as_rows(own_BTE), length_B, bidirectional=config.is_bidirectional,
                        backend=backend)
-        torch.testing.assert_close(got, expected, rtol=0, atol=TOLERANCE)
-        for mine, wanted in zip(gradients(got, [x_BTE, *weights]), expected_gradients, strict=True):
-            torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
+        close(got, expected)
+        for mine, wanted in zip(gradients(got, [own_BTE, *weights]), expected_gradients, strict=True):
+            close(mine, wanted)
 
 
 @pytest.mark.parametrize("pooling", POOLING_PARTS)
@@ -70,18 +76,18 @@ def test_every_backend_classifies_and_learns_alike(
     name: ModelName, both: bool | None, reset: Reset, pooling: Pooling
 ) -> None:
     x_BTE, length_B = sequences([3, 7, 1, 5])
-    x_BTE.requires_grad_()
     config = ModelConfig(name=name, bidirectional=both, hidden_size=4, pooling=pooling, reset=reset)
-    model = Classifier(config, 5, generator()).double()
 
     def run(backend: Backend) -> list[Tensor]:
-        log_BC = model(*as_rows(x_BTE), length_B, backend=backend)
-        return [log_BC, *gradients(log_BC, [x_BTE, *model.parameters()])]
+        (own_BTE,) = in_precision_of(backend, x_BTE)
+        model = Classifier(config, 5, generator()).to(own_BTE.dtype)
+        log_BC = model(*as_rows(own_BTE), length_B, backend=backend)
+        return [log_BC, *gradients(log_BC, [own_BTE, *model.parameters()])]
 
     expected = run("reference")
-    for backend in set(backends(model.cell)) - {"reference"}:
+    for backend in set(backends(Classifier(config, 5, generator()).cell)) - {"reference"}:
         for mine, wanted in zip(run(backend), expected, strict=True):
-            torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
+            close(mine, wanted)
 
 
 def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,14 +95,14 @@ def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytes
     cell = gru.CELLS["after"]
     weights = list(Weights(cell, 5, 4, bidirectional=True, generator=generator()).double().parameters())
     x_BTE, length_B = sequences([3, 7, 1])
-    x_BTE.requires_grad_()
-    fused, reference = (
-        [got, *gradients(got, [x_BTE, *weights])] for got in (
-            run_cell(cell, weights, *as_rows(x_BTE), length_B, bidirectional=True, backend=backend, pooling="meanmax")
-            for backend in backends(cell) if backend != "torch"))
-    assert reference[0].shape == (3, 16)
-    for mine, wanted in zip(fused, reference, strict=True):
-        torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)
+    found: dict[Backend, list[Tensor]] = {}
+    for backend in ("fused", "reference"):
+        own_BTE, *own = in_precision_of(backend, x_BTE, *weights)
+        got = run_cell(cell, own, *as_rows(own_BTE), length_B, bidirectional=True, backend=backend, pooling="meanmax")
+        found[backend] = [got, *gradients(got, [own_BTE, *own])]
+    assert found["reference"][0].shape == (3, 16)
+    for mine, wanted in zip(found["fused"], found["reference"], strict=True):
+        close(mine, wanted)
 
 
 @pytest.mark.parametrize(("cell", "backend", "reason"), [

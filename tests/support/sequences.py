@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tests.support.batches import BOUND_32
+
 TOLERANCE = 1e-10
 """Float64 has 1e-16; 10 steps of sums over 20 terms lose two digits or three, never six."""
 
@@ -14,8 +16,8 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def sequences(lengths: list[int], width: int = 5, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Padded inputs whose padding is large, so that any leak shows."""
-    x_BTE = torch.randn(len(lengths), max(lengths), width, dtype=torch.float64, generator=generator(seed))
+    """Padded inputs whose padding is large, so that any leak shows. float32 can hold each value exactly."""
+    x_BTE = torch.randn(len(lengths), max(lengths), width, generator=generator(seed)).double()
     length_B = torch.tensor(lengths)
     x_BTE[torch.arange(max(lengths)) >= length_B[:, None]] = 100.0
     return x_BTE, length_B
@@ -28,8 +30,16 @@ def alone(network: nn.GRU | nn.RNN, x_BTE: Tensor, length_B: Tensor) -> Tensor:
 
 
 def gradients(output: Tensor, wrt: list[Tensor]) -> list[Tensor]:
-    weight = torch.randn(output.shape, dtype=output.dtype, generator=generator(9))
+    weight = torch.randn(output.shape, generator=generator(9)).to(output.dtype)
     return list(torch.autograd.grad((output * weight).sum(), wrt))
+
+
+def close(ours: Tensor, theirs: Tensor) -> None:
+    """Assert that values are those of a computation in float64. Those in float32 may be off by the kernel's bound."""
+    if ours.dtype == torch.float64:
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=TOLERANCE)
+    else:
+        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=BOUND_32 * max(1.0, float(theirs.abs().max())))
 
 
 LENGTHS = [[1], [4, 4], [3, 7, 1, 5]]
