@@ -31,10 +31,10 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 GROUPS = {
     **dict.fromkeys(("kernels", "models", "train", "diagnose"), "training"),
-    **dict.fromkeys(("use", "tracking", "archive"), "stores"),
-    "report": "report", "sweep": "sweep", "teach": "teach", "end_to_end": "sweeps"}
+    "report": "report", **dict.fromkeys(("use", "tracking", "archive"), "stores"), "sweep": "sweep", "teach": "teach",
+    "end_to_end": "sweeps"}
 """Folder below tests/ -> its group, in the order of their start. All tests of a group run in one process: what they
-share, such as the compiled kernel or a report, is made once."""
+share, such as a report, is made once. While the first group compiles the kernel, the second does without."""
 
 
 def group_of(nodeid: str) -> str:
