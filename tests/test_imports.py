@@ -65,17 +65,15 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from imported(node)
 
 
-def imports(path: Path) -> set[str]:
-    return set(imported(parsed(path)))
-
-
-IMPORTS = {module: imports(path) for module, path in MODULES.items()}
+@cache
+def imports(path: Path) -> frozenset[str]:
+    return frozenset(imported(parsed(path)))
 
 
 def ours(module: str) -> set[str]:
     """The modules of ours that one imports: of `from x import y` the module y where it is one, else x."""
     found = set()
-    for name in IMPORTS[module]:
+    for name in imports(MODULES[module]):
         if name.startswith("gru_bench."):
             inner = name.removeprefix("gru_bench.")
             found.add(inner if inner in MODULES else inner.rpartition(".")[0])
@@ -103,7 +101,8 @@ def test_compiled_code_calls_the_kernel_alone() -> None:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_stays_behind_its_modules(library: str) -> None:
-    users = {module for module, names in IMPORTS.items() if any(name.partition(".")[0] == library for name in names)}
+    users = {module for module, path in MODULES.items()
+             if any(name.partition(".")[0] == library for name in imports(path))}
     assert users
     assert not {user for user in users if not any(
         user == place or (place.endswith(".") and user.startswith(place)) for place in LIBRARIES[library])}

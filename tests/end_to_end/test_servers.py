@@ -14,7 +14,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from mlflow import MlflowClient
 
 from gru_bench.errors import ExitCode
 from gru_bench.report.__main__ import app as report_app
@@ -166,6 +165,8 @@ def assert_shown(browser: Chromium, uri: str, study: LoggedStudy) -> None:
 
 @pytest.mark.timeout(600)
 def test_a_report_through_a_server_is_that_of_its_file(tmp_path: Path, few_reviews: Path, database: Path) -> None:
+    from mlflow import MlflowClient
+
     done = sweep(tmp_path, few_reviews)
     assert done.returncode == 0, done.stderr
     with mlflow_server(tmp_path, database) as server:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn import metrics as peer
 
 from gru_bench.evaluation import metrics
 
@@ -27,6 +26,8 @@ def predictions(draw: st.DrawFn) -> Case:
 
 @given(predictions())
 def test_scores_agree_with_scikit_learn(case: Case) -> None:
+    from sklearn import metrics as peer
+
     label_N, probability_N = case
     hit_N = probability_N >= 0.5
     ours = metrics.scores(label_N, probability_N)
@@ -139,6 +140,8 @@ def middles(edge_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @given(predictions().map(of_both_labels))
 def test_a_roc_curve_passes_through_scikit_learns_points(case: Case) -> None:
+    from sklearn import metrics as peer
+
     false_K, true_K, _ = peer.roc_curve(*case, drop_intermediate=False)
     highest_K = np.array([true_K[false_K == rate].max() for rate in false_K])
     assert metrics.roc_curve(*case, false_K) == pytest.approx(highest_K, abs=1e-12)
@@ -151,6 +154,8 @@ def test_a_roc_curve_passes_through_scikit_learns_points(case: Case) -> None:
 
 @given(predictions().map(of_both_labels))
 def test_precision_is_that_of_scikit_learns_highest_threshold_with_the_recall(case: Case) -> None:
+    from sklearn import metrics as peer
+
     precision_K, recall_K, threshold_K = peer.precision_recall_curve(*case)
     recalls = [recall for recall in recall_K[:-1] if recall > 0]
     expected = [precision_K[max(k for k in range(threshold_K.size) if recall_K[k] >= recall)] for recall in recalls]

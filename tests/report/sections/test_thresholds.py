@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn import metrics as peer
 
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.thresholds import thresholds
@@ -16,6 +15,8 @@ from tests.support.sections import build_only
 
 
 def test_precisions_agree_with_scikit_learns(built: Built) -> None:
+    from sklearn import metrics as peer
+
     store, studies, report = built
     for study, (_, *cells) in zip(studies, table_of(report, "thresholds").rows, strict=True):
         runs = [run.run_id for run in study.confirms if run.complete]
@@ -47,6 +48,8 @@ def test_the_areas_below_the_mean_curves_are_the_scores(built: Built, curve: str
 
 
 def test_bands_range_from_the_lowest_to_the_highest_seed(built: Built) -> None:
+    from sklearn import metrics as peer
+
     store, studies, report = built
     found = [(row["low"], row["mean"], row["high"]) for row in figure_of(report, "thresholds").values.records()
              if (row["curve"], row["model"], row["x"]) == ("ROC", "Torch GRU", 0.1)]
