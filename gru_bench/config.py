@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
@@ -436,6 +437,7 @@ def with_settings(
     return validated(RunConfig, values, typed=typed)
 
 
+@lru_cache(maxsize=4096, typed=True)
 def is_valid_setting(name: str, value: Scalar) -> bool:
     """Return whether a dotted setting accepts a value while all other settings have their defaults."""
     try:

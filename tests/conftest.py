@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--card", action="store_true", help="let tests see the graphics cards, for those that need one")
     parser.addoption("--write-messages", action="store_true", help="write tests/messages.txt as the commands print now")
-    parser.addoption("--kills", type=int, default=15, help="least kills of the chaos test")
+    parser.addoption("--kills", type=int, default=5, help="least kills of the chaos test")
     parser.addoption("--chaos-seed", type=int, default=1, help="random seed of the chaos test")
 
 

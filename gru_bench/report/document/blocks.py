@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from itertools import compress
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -180,11 +181,19 @@ Block = Heading | Paragraph | Bullets | Reviews | Commands | Equations | Table |
 def every(value: Any) -> Iterator[Any]:
     """Yield a value and all that is inside it, through dataclasses and tuples, in order: blocks, numbers, anchors."""
     yield value
-    if is_dataclass(value):
-        value = tuple(getattr(value, field.name) for field in fields(value))
-    if isinstance(value, tuple):
+    names = _fields_of(type(value))
+    if names:
+        for name in names:
+            yield from every(getattr(value, name))
+    elif isinstance(value, tuple):
         for one in value:
             yield from every(one)
+
+
+@cache
+def _fields_of(kind: Hashable) -> tuple[str, ...]:
+    """Return the names of the fields of a dataclass, and nothing for other types."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
 
 def numbers_in(value: Any) -> Iterator[Number]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from gru_bench.report.document.blocks import Paragraph, Table, numbers_in
 from gru_bench.report.document.figure import Diagram, Figure
@@ -59,8 +61,12 @@ class Report:
         """Return the tables of all sections."""
         return tuple(table for section in self.sections for table in section.tables)
 
-    def numbers(self) -> dict[str, Number]:
+    def numbers(self) -> Mapping[str, Number]:
         """Return every number by its key."""
+        return self._numbers
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, Number]:
         found: dict[str, Number] = {}
         for number in numbers_in(self):
             known = found.setdefault(number.key, number)

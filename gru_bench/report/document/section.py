@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from gru_bench.report.document.blocks import Block, Table, every
 from gru_bench.report.document.figure import Diagram, Figure
@@ -22,12 +23,12 @@ class Section:
     appendix: bool = False
     """Whether it is an appendix on paper; all sections after it must be appendices too."""
 
-    @property
+    @cached_property
     def figures(self) -> tuple[Figure | Diagram, ...]:
         """Return its figures, in order."""
         return tuple(one for one in every(self.blocks) if isinstance(one, Figure | Diagram))
 
-    @property
+    @cached_property
     def tables(self) -> tuple[Table, ...]:
         """Return its tables, in order."""
         return tuple(one for one in every(self.blocks) if isinstance(one, Table))
