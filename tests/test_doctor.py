@@ -19,13 +19,14 @@ import optuna
 import pytest
 from packaging.requirements import Requirement
 
-from gru_bench import cli, doctor, platforms
+from gru_bench import doctor, platforms
 from gru_bench.data import cache, embeddings
 from gru_bench.doctor import Finding, Mark
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.report.render import pdf
 from gru_bench.tracking.queue import FOLDER, Operation, WriteQueue
 from gru_bench.train import card
+from tests.support.commands import completed
 from tests.support.servers import MlflowServer, free_port
 
 KEY = "0123456789abcdef" * 2
@@ -43,12 +44,10 @@ def caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     return folder
 
 
-def ended(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["gru-bench", *words])
-        code = cli.ended(doctor.app)
-    printed = capsys.readouterr()
-    return code, printed.out + printed.err
+def ended(*words: str) -> tuple[int, str]:
+    """The exit code of the command, and what it printed."""
+    done = completed(doctor.app, *words)
+    return done.returncode, done.stdout + done.stderr
 
 
 def only(findings: list[Finding], mark: Mark) -> Finding:
@@ -67,11 +66,9 @@ def tree(folder: Path) -> dict[str, int]:
 # ---------------------------------------------------------------- the whole
 
 
-def test_an_empty_directory_stays_empty(
-    tmp_path: Path, caches: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_empty_directory_stays_empty(tmp_path: Path, caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRU_BENCH_CACHE", str(caches / "not made yet"))
-    code, said = ended(capsys)
+    code, said = ended()
     assert code == ExitCode.DONE, said
     assert [line for line in said.splitlines() if line.startswith(SECTIONS)] == [
         line for line in said.splitlines() if line and not line.startswith((" ", "all that"))]
@@ -81,28 +78,24 @@ def test_an_empty_directory_stays_empty(
     assert (tree(tmp_path), tree(caches)) == ({}, {})
 
 
-def test_a_problem_decides_the_exit_code_and_an_optional_gap_does_not(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_problem_decides_the_exit_code_and_an_optional_gap_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("versions", "machine", "kernel", "caches", "vectors"):
         monkeypatch.setattr(doctor, name, list)
     monkeypatch.setattr(doctor, "tex", lambda: [Finding(Mark.MISSING, "no TeX", "install one")])
-    assert ended(capsys)[0] == ExitCode.DONE
+    assert ended()[0] == ExitCode.DONE
     monkeypatch.setattr(doctor, "kernel", lambda: [Finding(Mark.PROBLEM, "broken [red]x[/red]", "mend it [now]")])
-    code, said = ended(capsys)
+    code, said = ended()
     assert code == ExitCode.FAILED
     assert "  problem broken [red]x[/red]\n          mend it [now]\n" in said
     assert "\n1 problem: see above for how to mend it\n" in said
 
 
-def test_what_breaks_one_section_is_told_and_the_others_follow(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_breaks_one_section_is_told_and_the_others_follow(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> list[Finding]:
         raise ImportError("numpy._core.multiarray failed to import")
 
     monkeypatch.setattr(doctor, "vectors", broken)
-    code, said = ended(capsys)
+    code, said = ended()
     assert code == ExitCode.FAILED
     assert "problem this cannot be checked (ImportError: numpy._core.multiarray failed to import)" in said
     assert "\nstores\n" in said
@@ -319,14 +312,14 @@ def test_caches_are_shown_with_their_sizes(caches: Path) -> None:
 
 
 def test_cleaning_removes_what_is_built_again_and_nothing_else(
-    caches: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    caches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = filled(caches)
     code = tmp_path / f"gru_bench-{KEY[:16]}"
     code.mkdir()
     (code / "a.nbc").write_bytes(bytes(2_000))
     monkeypatch.setattr(doctor, "_compiled_code", lambda: [code])
-    assert ended(capsys, "--clean-cache") == (0, f"freed 40 bytes in {caches}\nfreed 2.0 kB in {code}\n")
+    assert ended("--clean-cache") == (0, f"freed 40 bytes in {caches}\nfreed 2.0 kB in {code}\n")
     assert {kind for kind, place in places.items() if place.exists()} == {"checkpoint", "mine"}
     assert not code.exists()
 
@@ -362,9 +355,7 @@ def test_cleaning_leaves_a_folder_that_is_being_built(caches: Path) -> None:
 
 
 @pytest.mark.skipif(platforms.WINDOWS, reason="files in use cannot be removed there")
-def test_cleaning_is_refused_while_a_process_reads_the_cache(
-    caches: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_cleaning_is_refused_while_a_process_reads_the_cache(caches: Path) -> None:
     import numpy as np
 
     places = filled(caches)
@@ -374,13 +365,13 @@ def test_cleaning_is_refused_while_a_process_reads_the_cache(
                           stdout=subprocess.PIPE, text=True) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "there\n"
-        code, said = ended(capsys, "--clean-cache")
+        code, said = ended("--clean-cache")
         reader.communicate("\n")
     assert code == ExitCode.FAILED
     assert f"the cache {caches} must not be in use while it is removed" in said
     assert f"this process reads files there: {reader.pid}." in said
     assert all(place.exists() for place in places.values())
-    assert ended(capsys, "--clean-cache")[0] == ExitCode.DONE
+    assert ended("--clean-cache")[0] == ExitCode.DONE
 
 
 # ---------------------------------------------------------------- word vectors, TeX
@@ -464,23 +455,21 @@ def test_a_database_of_searches_is_only_read(tmp_path: Path) -> None:
     ("mlflow.db", "the tracking store must be an MLflow database, but "),
     ("optuna.journal", "must be an entry of a search, but line 1 is damaged"),
 ])
-def test_a_damaged_store_is_a_problem(name: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_store_is_a_problem(name: str, words: str) -> None:
     Path(name).write_bytes(b"no store at all\n" * 100)
-    code, said = ended(capsys)
+    code, said = ended()
     assert code == ExitCode.FAILED
     (line,) = [line for line in said.splitlines() if line.startswith("  problem")]
     assert words in line
 
 
-def test_servers_that_do_not_answer_are_told_at_once_and_without_their_passwords(
-    capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_servers_that_do_not_answer_are_told_at_once_and_without_their_passwords() -> None:
     pytest.importorskip("psycopg")
     port = free_port()
     database = f"postgresql+psycopg://me:secret@127.0.0.1:{port}/x"
     told = ("tracking store", "--tracking-uri"), ("search's storage", "--storage")
     for uri in (f"http://me:secret@127.0.0.1:{port}", database):
-        code, said = ended(capsys, "--tracking-uri", uri, "--storage", database)
+        code, said = ended("--tracking-uri", uri, "--storage", database)
         assert code == ExitCode.FAILED
         problems = [line for line in said.splitlines() if line.startswith("  problem")]
         for line, (what, remedy) in zip(problems, told, strict=True):
@@ -505,10 +494,8 @@ def test_a_server_that_is_silent_does_not_keep_anyone_waiting(monkeypatch: pytes
     (["--tracking-uri", "sqlite:////nowhere/x.db"], "--tracking-uri must name a file in a folder that exists"),
     (["--storage", "here"], "--storage must be a database URL such as"),
 ])
-def test_an_address_that_is_wrongly_typed(
-    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, said = ended(capsys, *options)
+def test_an_address_that_is_wrongly_typed(options: list[str], message: str) -> None:
+    code, said = ended(*options)
     assert (code, message in said) == (ExitCode.MISTYPED, True), said
 
 

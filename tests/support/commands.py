@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import typer
 
-from gru_bench import cli
 from gru_bench.cli import ended
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -51,13 +50,6 @@ def completed(app: typer.Typer, *words: str, cwd: Path | None = None, program: s
     with chdir(cwd or Path.cwd()), redirect_stdout(out), redirect_stderr(err):
         code = typed(app, *words, program=program)
     return subprocess.CompletedProcess([program, *words], code, out.getvalue(), err.getvalue())
-
-
-def run(app: typer.Typer, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-        ) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", ["gru-bench", *arguments])
-    code = cli.ended(app)
-    return code, capsys.readouterr().err
 
 
 def mentions(text: str, *parts: str) -> None:
