@@ -10,7 +10,7 @@ import gru_bench.tracking
 from gru_bench.checks.codes import CODES
 from gru_bench.errors import ExitCode
 from gru_bench.lint import app
-from tests.support.commands import ROOT, typed
+from tests.support.commands import ROOT, completed
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study
 
 QUIET = """
@@ -33,13 +33,15 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
 
 @pytest.mark.usefixtures("store")
 class TestLogged:
-    def test_a_sound_study(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert typed(app, "--study", "sound") == ExitCode.DONE
-        assert capsys.readouterr().out == "no remarks on sound\n"
+    def test_a_sound_study(self) -> None:
+        done = completed(app, "--study", "sound")
+        assert done.returncode == ExitCode.DONE
+        assert done.stdout == "no remarks on sound\n"
 
-    def test_every_study_of_every_experiment(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert typed(app) == ExitCode.NO
-        first, second, last = capsys.readouterr().out.splitlines()
+    def test_every_study_of_every_experiment(self) -> None:
+        done = completed(app)
+        assert done.returncode == ExitCode.NO
+        first, second, last = done.stdout.splitlines()
         assert first.startswith("GRU001 Torch GRU: the best value of hidden size is 250, at an end of its range, 32 to")
         assert first.endswith(f" {CODES['GRU001'].remedy}")
         assert second == ("GRU003 Torch GRU has only 2 seeds: an estimate without an interval. "
@@ -47,18 +49,21 @@ class TestLogged:
         assert last == "2 remarks on quick, sound; docs/checks.md says what each code means"
 
     @pytest.mark.parametrize("words", [("--ignore", "GRU001,gru003"), ("--ignore", "GRU001", "--ignore", " GRU003 ")])
-    def test_codes_are_ignored(self, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-        assert typed(app, "--study", "quick", *words) == ExitCode.DONE
-        assert "GRU" not in capsys.readouterr().out
+    def test_codes_are_ignored(self, words: tuple[str, ...]) -> None:
+        done = completed(app, "--study", "quick", *words)
+        assert done.returncode == ExitCode.DONE
+        assert "GRU" not in done.stdout
 
-    def test_a_name_that_is_not_logged_is_a_study_of_the_package(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert typed(app, "--study", "smoke") == ExitCode.NO
-        assert capsys.readouterr().out.startswith("GRU003 smoke confirms each model on 2 seeds")
+    def test_a_name_that_is_not_logged_is_a_study_of_the_package(self) -> None:
+        done = completed(app, "--study", "smoke")
+        assert done.returncode == ExitCode.NO
+        assert done.stdout.startswith("GRU003 smoke confirms each model on 2 seeds")
 
-    def test_files_and_logged_studies_together(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_files_and_logged_studies_together(self, tmp_path: Path) -> None:
         (tmp_path / "mine.toml").write_text(QUIET, encoding="utf-8")
-        assert typed(app, "--study", str(tmp_path / "mine.toml"), "--study", "sound") == ExitCode.DONE
-        assert capsys.readouterr().out == f"no remarks on {tmp_path / 'mine.toml'}, sound\n"
+        done = completed(app, "--study", str(tmp_path / "mine.toml"), "--study", "sound")
+        assert done.returncode == ExitCode.DONE
+        assert done.stdout == f"no remarks on {tmp_path / 'mine.toml'}, sound\n"
 
     @pytest.mark.parametrize(("words", "message"), [
         (("--study", "sund"), "unknown study 'sund'. Did you mean 'sound'? It must be one of amazon, bidirectional,"),
@@ -66,32 +71,33 @@ class TestLogged:
         (("--ignore", "GRU099"), "unknown code 'GRU099'"),
     ])
     def test_what_is_unknown_is_refused(
-        self, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+        self, words: tuple[str, ...], message: str
     ) -> None:
-        assert typed(app, *words) == ExitCode.MISTYPED
-        assert message in capsys.readouterr().err
+        done = completed(app, *words)
+        assert done.returncode == ExitCode.MISTYPED
+        assert message in done.stderr
 
 
-def test_a_file_needs_no_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_needs_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.toml").write_text(f"confirm = 1\n{QUIET}", encoding="utf-8")
-    assert typed(app, "--study", "mine.toml") == ExitCode.NO
-    assert "mine confirms each model on 1 seed" in capsys.readouterr().out
+    done = completed(app, "--study", "mine.toml")
+    assert done.returncode == ExitCode.NO
+    assert "mine confirms each model on 1 seed" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
 
 
-def test_an_empty_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert typed(app) == ExitCode.FAILED
-    assert "mlflow.db, but there is no such file: run a sweep in this directory first" in capsys.readouterr().err
-    assert typed(app, "--study", "bidirectional") == ExitCode.DONE
+    done = completed(app)
+    assert done.returncode == ExitCode.FAILED
+    assert "mlflow.db, but there is no such file: run a sweep in this directory first" in done.stderr
+    done = completed(app, "--study", "bidirectional")
+    assert done.returncode == ExitCode.DONE
     monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: FakeStore())
-    assert typed(app) == ExitCode.INCOMPLETE
-    assert "nothing has been logged yet: name a study file" in capsys.readouterr().err
+    done = completed(app)
+    assert done.returncode == ExitCode.INCOMPLETE
+    assert "nothing has been logged yet: name a study file" in done.stderr
 
 
 def test_every_code_has_a_section_of_its_own() -> None:

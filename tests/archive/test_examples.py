@@ -11,7 +11,7 @@ import pytest
 
 from gru_bench.report.__main__ import app as report_app
 from tests.support.archives import imported, stores
-from tests.support.commands import ROOT, typed
+from tests.support.commands import ROOT, completed
 
 EXAMPLE = ROOT / "reports" / "example"
 
@@ -51,11 +51,12 @@ def test_an_example_is_imported_without_reviews_and_its_runs_can_be_read(
 @pytest.mark.parametrize(("example", "studies"), [
     ("homework", ["homework"]), ("amazon", ["amazon"]), ("tuned", ["bidirectional", "torch", "scratch"])])
 def test_an_example_is_verified_by_the_commands_of_its_pages(
-    example: str, studies: list[str], machine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    example: str, studies: list[str], machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(machine)
-    assert typed(report_app, "--verify", str(EXAMPLE / example)) == 0, capsys.readouterr().out
-    assert re.search(r": all \d+ numbers are what \d+ runs in .*mlflow\.db give", capsys.readouterr().out)
+    done = completed(report_app, "--verify", str(EXAMPLE / example))
+    assert done.returncode == 0, done.stdout
+    assert re.search(r": all \d+ numbers are what \d+ runs in .*mlflow\.db give", done.stdout)
     pages = [ROOT / "reports" / "README.md", *([ROOT / "docs" / "homework.md"] if example == "homework" else [])]
     for page in pages:
         said = page.read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -25,7 +26,7 @@ from gru_bench.report.document.sentences import in_text
 from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedStudy
-from tests.support.commands import SLOW, completed, mentions, typed
+from tests.support.commands import SLOW, completed, mentions
 from tests.support.commands import command as process
 from tests.support.fake_store import FakeStore, TestSet, add_study, searching
 from tests.support.renderings import soup_of
@@ -145,7 +146,10 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
     def run(store: FakeStore, *arguments: str) -> int:
         monkeypatch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
-        return typed(app, *arguments)
+        done = completed(app, *arguments)
+        sys.stdout.write(done.stdout)
+        sys.stderr.write(done.stderr)
+        return done.returncode
 
     return run
 

@@ -25,7 +25,7 @@ from gru_bench.results.runs import Baseline
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import LoggedStudy
-from tests.support.commands import mentions, typed
+from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, searching, with_params
 from tests.support.renderings import all_said, column_of, figure_of, said, table_of, words_of
 from tests.support.workers import WELL, Script, swept
@@ -203,21 +203,26 @@ def sweep(easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
 
 @pytest.mark.slow
 def test_a_sweep_that_was_interrupted_has_a_report_from_its_first_complete_trial_on(
-    sweep: Callable[[int | None], None], capsys: pytest.CaptureFixture[str]
+    sweep: Callable[[int | None], None]
 ) -> None:
     sweep(0)
-    assert typed(app, "--out", "x") == 3
-    mentions(capsys.readouterr().err, "complete trial", "easy", "gru-bench sweep")
+    done = completed(app, "--out", "x")
+    assert done.returncode == 3
+    mentions(done.stderr, "complete trial", "easy", "gru-bench sweep")
     assert not Path("x").exists()
     sweep(2)
-    assert typed(app, "--out", "x") == 0
-    mentions(capsys.readouterr().out, "study study is not finished", "2 of 5 trials")
-    assert typed(app, "--verify", "x") == 0
+    done = completed(app, "--out", "x")
+    assert done.returncode == 0
+    mentions(done.stdout, "study study is not finished", "2 of 5 trials")
+    done = completed(app, "--verify", "x")
+    assert done.returncode == 0
     page = Path("x/report.md").read_text(encoding="utf-8")
     assert re.search(r"\| Torch GRU, trial \d \| learning rate \| 0.0001 to 0.1, log scale \|", page)
     assert re.search(r"\| Torch GRU, trial \d \| 2 of 5 \| 1 \| 75.0 \|", page)
     # The same command goes on; then the report is the usual one, and the first no longer holds.
     sweep(None)
-    assert typed(app, "--verify", "x") == 4
-    assert typed(app, "--out", "y") == 0
+    done = completed(app, "--verify", "x")
+    assert done.returncode == 4
+    done = completed(app, "--out", "y")
+    assert done.returncode == 0
     assert "## Evaluation" in Path("y/report.md").read_text(encoding="utf-8")

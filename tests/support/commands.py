@@ -36,19 +36,14 @@ def printed(program: str, root: Path = ROOT, **environment: str) -> str:
     return done.stdout.strip()
 
 
-def typed(app: typer.Typer, *words: str, program: str = "gru-bench") -> int:
-    """Run a command in this process; return its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [program, *words])
-        return ended(app)
-
-
 def completed(app: typer.Typer, *words: str, cwd: Path | None = None, program: str = "gru-bench"
               ) -> subprocess.CompletedProcess[str]:
     """Run a command in this process, whose libraries are loaded; return what `command` returns of a process."""
     out, err = StringIO(), StringIO()
-    with chdir(cwd or Path.cwd()), redirect_stdout(out), redirect_stderr(err):
-        code = typed(app, *words, program=program)
+    with (chdir(cwd or Path.cwd()), redirect_stdout(out), redirect_stderr(err),
+          pytest.MonkeyPatch.context() as patch):
+        patch.setattr(sys, "argv", [program, *words])
+        code = ended(app)
     return subprocess.CompletedProcess([program, *words], code, out.getvalue(), err.getvalue())
 
 

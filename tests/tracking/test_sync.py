@@ -22,7 +22,7 @@ from gru_bench.tracking import LoggedRun, Store, sync, waiting
 from gru_bench.tracking.__main__ import app as sync_app
 from gru_bench.tracking.queue import DIED, FOLDER, Operation, WriteQueue, abandoned_queues
 from gru_bench.tracking.sync import Sync, sync_all
-from tests.support.commands import completed, mentions, typed
+from tests.support.commands import completed, mentions
 from tests.support.runs import predictions, result, summary
 from tests.support.undrawn import draw_nothing
 from tests.support.values import present
@@ -149,13 +149,14 @@ class TestSyncedOnce:
         assert [run.role for run in Store(f"sqlite:///{other}", create=False).runs("reviews")] == ["study"]
 
     def test_the_command_exits_incomplete_while_a_server_is_away(
-        self, database: Path, capsys: pytest.CaptureFixture[str]
+        self, database: Path
     ) -> None:
         own = WriteQueue.begin(root(), "http://127.0.0.1:9")
         own.append(operations()[0])
         present(own._lock).release()
-        assert typed(sync_app) == ExitCode.INCOMPLETE
-        mentions(capsys.readouterr().err, "start its server")
+        done = completed(sync_app)
+        assert done.returncode == ExitCode.INCOMPLETE
+        mentions(done.stderr, "start its server")
         assert waiting(Path.cwd()) != []
 
     def test_the_command_sends_what_waits(self, database: Path) -> None:

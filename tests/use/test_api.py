@@ -28,7 +28,7 @@ from gru_bench.report.render import record
 from gru_bench.use import predict
 from gru_bench.use.api import ARGUMENTS, in_python
 from gru_bench.use.frames import keep
-from tests.support.commands import ROOT, command, mentions, typed
+from tests.support.commands import ROOT, command, completed, mentions
 from tests.support.sweeps import without_worker_processes
 from tests.support.undrawn import draw_nothing
 
@@ -134,12 +134,13 @@ class TestStudy:
             study.save_model(tmp_path / "saved")
 
     def test_a_study_is_opened_by_name_and_by_the_commands(
-        self, study: gb.Study, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, study: gb.Study, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert gb.open_study("mine", folder=folder).runs()["id"].tolist() == study.runs()["id"].tolist()
         monkeypatch.chdir(folder)
-        assert typed(predict.app, "--study", "mine", "good1 good2") == ExitCode.DONE
-        assert study.predict("good1 good2").labels[0] in capsys.readouterr().out
+        done = completed(predict.app, "--study", "mine", "good1 good2")
+        assert done.returncode == ExitCode.DONE
+        assert study.predict("good1 good2").labels[0] in done.stdout
         with pytest.raises(UsageError, match=r"'other'.*mine"):
             gb.open_study("other")
 

@@ -21,7 +21,7 @@ from gru_bench.use.predict import app
 from gru_bench.use.predictor import Predictor
 from gru_bench.use.trained import TrainedModel
 from gru_bench.use.winner import choose, find_study, load
-from tests.support.commands import mentions, printed, typed
+from tests.support.commands import completed, mentions, printed
 from tests.support.trained_study import made_up
 from tests.use.conftest import Studied
 
@@ -55,8 +55,9 @@ def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = ExitCode.DONE) -> tuple[str, str]:
     """Type the command; return its output and its errors, with lines joined."""
-    assert typed(app, *words) == code, capsys.readouterr()
-    out, err = capsys.readouterr()
+    done = completed(app, *words)
+    assert done.returncode == code, done.stderr
+    out, err = done.stdout, done.stderr
     return out, " ".join(err.split())
 
 
@@ -268,7 +269,8 @@ def test_a_reader_that_ends_early_ends_the_command(folder: str, monkeypatch: pyt
     with open(writes, "w", encoding="utf-8") as out:  # noqa: PTH123
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stdin", Stdin(b"word1\n" * 600))
-        assert typed(app, "--model", folder) == ExitCode.DONE
+        done = completed(app, "--model", folder)
+        assert done.returncode == ExitCode.DONE
 
 
 # ---------------------------------------------------------------- mistakes

@@ -17,15 +17,16 @@ from gru_bench.use.predictor import Predictor
 from gru_bench.use.save_model import app, measured_rounding
 from gru_bench.use.winner import choose, find_study
 from gru_bench.use.winner import load as load_winner
-from tests.support.commands import mentions, typed
+from tests.support.commands import completed, mentions
 from tests.use.conftest import Studied
 
 
 def said(
     studied: Studied, capsys: pytest.CaptureFixture[str], *words: str, code: int = ExitCode.DONE
 ) -> tuple[str, str]:
-    assert typed(app, "--study", "quick", "--tracking-uri", studied.uri, *words) == code, capsys.readouterr()
-    out, err = capsys.readouterr()
+    done = completed(app, "--study", "quick", "--tracking-uri", studied.uri, *words)
+    assert done.returncode == code, done.stderr
+    out, err = done.stdout, done.stderr
     return " ".join(out.split()), " ".join(err.split())
 
 
@@ -45,8 +46,9 @@ def test_the_winner_is_saved_with_all_its_seeds(
     assert np.array_equal(Predictor(saved).predict(texts).probability_NC,
                           Predictor(expected).predict(texts).probability_NC)
     assert scores["value"] == pytest.approx(loaded.winner.group.accuracy.value)
-    assert typed(predict_app, "good1 good2", "--model", "my model") == ExitCode.DONE
-    assert "2 of 2" in capsys.readouterr().out
+    done = completed(predict_app, "good1 good2", "--model", "my model")
+    assert done.returncode == ExitCode.DONE
+    assert "2 of 2" in done.stdout
 
 
 def test_one_seed_is_saved(studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,6 +124,7 @@ def test_refuses_what_is_typed_wrongly(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_study_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert typed(app, "model") == ExitCode.MISTYPED
-    assert "--study" in capsys.readouterr().err
+def test_a_study_must_be_named() -> None:
+    done = completed(app, "model")
+    assert done.returncode == ExitCode.MISTYPED
+    assert "--study" in done.stderr
