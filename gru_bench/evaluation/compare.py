@@ -17,14 +17,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gru_bench.evaluation.statistics import (
+    LEAST_GROUPS,
     MARGIN,
     Design,
     Estimate,
     EvidenceLevel,
     Finding,
     accuracy_difference,
+    adjusted_tests,
     can_show_equivalence,
     examples_for_equivalence,
+    unseen_failures,
     verdict,
 )
 from gru_bench.evaluation.written import decimals_apart, p_text
@@ -46,7 +49,8 @@ class Comparison:
     """95 % interval of the difference. None where a model has two seeds: too few for one. With one seed it is over
     examples only."""
     p: float | None
-    """Two-sided p, not adjusted for other comparisons. None where a model has fewer than 5 seeds."""
+    """Two-sided p, not adjusted for other comparisons. None where a model has fewer than 5 seeds, or where there are
+    fewer than 20 clusters."""
     verdict: str
     """The finding as a sentence with its numbers."""
     finding: Finding
@@ -87,7 +91,7 @@ class Comparison:
         size = f"{self.examples:,} examples" + ("" if self.clusters is None else f" in {self.clusters:,} clusters")
         return [
             ("difference", _size(self.estimate, self.margin / 100)),
-            ("p", "none: fewer than 5 seeds" if self.p is None else f"{p_text(self.p)} (two-sided)"),
+            ("p", "none: too few seeds or clusters" if self.p is None else f"{p_text(self.p)} (two-sided)"),
             ("verdict", self.verdict),
             ("evidence", self.evidence_level.value),
             ("detectable", "none: it takes 2 seeds of each model" if self.detectable is None else
@@ -131,14 +135,14 @@ def compare(
                          "1.0 is usual")
     cluster_N = None if clusters is None else _places(clusters, correct_A_SN.shape[1])
     found = accuracy_difference(correct_A_SN, correct_B_SN, cluster_N=cluster_N)
-    level, units = found.evidence_level, found.examples if cluster_N is None else int(cluster_N.max()) + 1
-    p = found.p if level.has_verdict else None
-    # Equivalence takes enough units that stand alone: examples, or clusters of them.
-    decided = verdict(replace(found, examples=units), p, margin / 100)
+    (adjusted,) = adjusted_tests([found], margin / 100)
+    decided = verdict(found, adjusted, margin / 100)
+    level, p = found.evidence_level, None if adjusted is None else adjusted.different
+    units = None if cluster_N is None else int(cluster_N.max()) + 1
     detectable = None
     if min(found.seeds) > 1:
         seeds = len(correct_A_SN), len(correct_B_SN)
-        detectable = (found.detectable if cluster_N is not None
+        detectable = (found.detectable() if cluster_N is not None
                       else Design.of(correct_A_SN, correct_B_SN).detectable(seeds, found.examples))
     shown = replace(found, method=f"{found.method}; examples in clusters") if cluster_N is not None else found
     return Comparison(
@@ -146,22 +150,21 @@ def compare(
         difference=100 * found.estimate,
         interval=(100 * found.low, 100 * found.high) if level.has_interval else None,
         p=p,
-        verdict=_sentence(names, decided.finding, found, decided.equivalence, p, margin / 100, detectable,
-                          units, "examples" if cluster_N is None else "clusters"),
+        verdict=_sentence(names, decided.finding, found, decided.equivalence, p, margin / 100, detectable),
         finding=decided.finding,
         evidence_level=level,
         detectable=None if detectable is None else 100 * detectable,
         margin=float(margin),
         seeds=(len(correct_A_SN), len(correct_B_SN)),
         examples=found.examples,
-        clusters=None if cluster_N is None else units,
+        clusters=units,
         estimate=shown,
     )
 
 
 def _sentence(
     names: tuple[str, str], finding: Finding, found: Estimate, narrow: Estimate, p: float | None, margin: float,
-    detectable: float | None, units: int, unit: str,
+    detectable: float | None,
 ) -> str:
     """Return the verdict in words. Values are shares.
 
@@ -173,8 +176,6 @@ def _sentence(
         p: p value; None where there are too few seeds.
         margin: Largest difference without practical weight.
         detectable: Smallest difference that runs like these detect; None for one seed.
-        units: Number of examples or clusters that stand alone.
-        unit: What they are.
     """
     a, b = names
     test = "" if p is None else f", p {p_text(p)}" if p < 0.001 else f", p = {p_text(p)}"
@@ -187,23 +188,32 @@ def _sentence(
             return f"{better} by more than {within}: {size}."
         case Finding.NEGLIGIBLE:
             return (f"{better}, but by a negligible amount: {size}; the 90 % interval, {_ends(narrow, margin)} points, "
-                    f"lies within {within} of 0.")
+                    f"lies within {within} of 0. {_unseen(found)}")
         case Finding.EQUIVALENT:
             return (f"{a} and {b} are equivalent within {within}: the 90 % interval of their difference, "
-                    f"{_ends(narrow, margin)} points, lies within it.")
+                    f"{_ends(narrow, margin)} points, lies within it. {_unseen(found)}")
         case Finding.TOO_FEW_SEEDS:
             few = min(found.seeds)
             why = {1: "1 seed, over examples only", 2: "2 seeds, an estimate only"}.get(
                 few, f"{few} seeds, of which at least 5 are needed")
             return f"No verdict on {a} against {b} from {why}: {size}."
+        case Finding.TOO_FEW_GROUPS:
+            return (f"No verdict on {a} against {b} from {found.groups:.1f} clusters of equal size, of which at least "
+                    f"{LEAST_GROUPS} are needed: {size}.")
         case Finding.INCONCLUSIVE:
             said = f"Inconclusive: {a} against {b}, {size}."
             if detectable is not None:
                 said += f" Runs like these detect a true difference of {_unsigned(detectable)} with a chance of 80 %."
-            if not can_show_equivalence(units, margin):
+            if not can_show_equivalence(found.effective, margin):
                 said += (f" Equivalence within {within} could not be shown: it takes at least "
-                         f"{examples_for_equivalence(margin):,} {unit}, and there are {units:,}.")
+                         f"{examples_for_equivalence(margin):,} examples that stand alone, and these tell as much as "
+                         f"{found.effective:,.0f}.")
             return said
+
+
+def _unseen(found: Estimate) -> str:
+    return (f"A failure of up to {100 * unseen_failures(min(found.seeds)):.0f} % of seeds could go unseen in these "
+            "runs.")
 
 
 def _size(found: Estimate, margin: float) -> str:

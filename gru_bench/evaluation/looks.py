@@ -3,7 +3,8 @@
 Every look tests each pair at a level that spends a part of the error (`spending`), so that all looks together find a
 difference that is not there at most 5 times in 100. With several pairs each look is a step-down after Holm (1979): the
 pair with the smallest level needed is tested with the error divided by the number of pairs that no look has found
-different yet, and so on. Equivalence has two one-sided tests, with an error of 5 % each over all looks.
+different yet, and so on. Equivalence, by two one-sided tests, and a difference of more than the margin have step-downs
+of their own, with an error of 5 % each over all pairs and looks.
 
 The information fraction of a look is estimated from its own runs: the variance that the last look will have, divided by
 the variance now. The last look planned spends all that is left, also where a failed run has left it less information.
@@ -20,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from itertools import combinations
 
 import numpy as np
@@ -27,13 +29,21 @@ from scipy import special
 
 from gru_bench.evaluation.intervals import Scored, difference
 from gru_bench.evaluation.spending import DIGITS, levels
-from gru_bench.evaluation.statistics import DIFFERENT, Estimate, Finding, Growth, can_show_equivalence, growth
+from gru_bench.evaluation.statistics import DIFFERENT, Estimate, Finding, Growth, can_be_equivalent, growth
 from gru_bench.results.looks import Look, LookPlan
 
 SETTLING = (*DIFFERENT, Finding.EQUIVALENT)
 """Findings that settle a pair."""
 LEAST_LEVEL = 1e-12
 """Smallest level of an interval that is shown: one minus a far smaller one is 1. Tests use the level itself."""
+
+
+class Kind(Enum):
+    """What a test of a look may find on a pair. Each kind keeps its error over all pairs and looks."""
+
+    DIFFERENT = "different"
+    BEYOND = "different by more than the margin"
+    EQUIVALENT = "equivalent within the margin"
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ class PairLook:
     level: float | None
     """Level of a two-sided test of this pair alone, which is that of the repeated interval."""
     one_sided: float | None
-    """Level of each of the two one-sided tests for equivalence."""
+    """Level of each of the two one-sided tests for equivalence, divided among the pairs of the step-down."""
     growth: Growth
     """How the variance falls with seeds, as estimated at this look."""
     tested_at: float | None = None
@@ -92,8 +102,13 @@ class PairLooks:
     looks: list[PairLook] = field(default_factory=list)
     settled: PairLook | None = None
     """The first look that settled it."""
-    different: bool = False
-    """Whether a look has found it different."""
+    found: set[Kind] = field(default_factory=set)
+    """What the looks so far have found."""
+
+    @property
+    def different(self) -> bool:
+        """Return whether a look has found it different."""
+        return Kind.DIFFERENT in self.found
 
     @property
     def last(self) -> PairLook:
@@ -104,7 +119,7 @@ class PairLooks:
         """Return the same pair with its second model first."""
         looks = [look.flipped() for look in self.looks]
         settled = None if self.settled is None else self.settled.flipped()
-        return PairLooks((self.pair[1], self.pair[0]), looks, settled, self.different)
+        return PairLooks((self.pair[1], self.pair[0]), looks, settled, set(self.found))
 
 
 def fraction_of(found: Growth, seeds: tuple[int, int], most: int) -> float:
@@ -124,8 +139,9 @@ def follow(plan: LookPlan, looks: Sequence[Mapping[str, Scored]]) -> list[PairLo
     for place, runs in enumerate(looks):
         for pair in pairs:
             pair.looks.append(_looked(plan, pair, place, runs))
-        _step_down(plan, pairs)
+        found = {kind: _step_down(plan, pairs, kind) for kind in Kind}
         for pair in pairs:
+            pair.looks[-1] = _concluded(pair.last, {kind for kind in Kind if pair in found[kind]})
             if pair.settled is None and pair.last.finding in SETTLING:
                 pair.settled = pair.last
     return pairs
@@ -149,47 +165,50 @@ def _looked(plan: LookPlan, pair: PairLooks, place: int, runs: Mapping[str, Scor
                     levels(fractions, plan.alpha, sides=1)[-1], found)
 
 
-def _step_down(plan: LookPlan, pairs: Sequence[PairLooks]) -> None:
-    """Test the pairs at their last look, and note what was found."""
-    for pair in pairs:
-        pair.looks[-1] = replace(pair.last, finding=_equivalent(plan, pair.last))
-    open_pairs = [pair for pair in pairs if not pair.different and pair.last.fraction is not None]
-    family = sum(not pair.different for pair in pairs)
-    while open_pairs:
-        at = {pair.pair: _level(plan, pair, plan.alpha / family) for pair in open_pairs}
-        rejected = [pair for pair in open_pairs if (pair.last.usual.p or 0.0) <= at[pair.pair]]
-        for pair in open_pairs:
-            pair.looks[-1] = replace(pair.last, tested_at=at[pair.pair])
+def _step_down(plan: LookPlan, pairs: Sequence[PairLooks], kind: Kind) -> list[PairLooks]:
+    """Test the pairs for one kind of finding at their last look, and return those of which it is found now.
+
+    The levels are noted at the looks.
+    """
+    family = sum(kind not in pair.found for pair in pairs)
+    waiting = [pair for pair in pairs if kind not in pair.found and pair.last.fraction is not None]
+    found: list[PairLooks] = []
+    while waiting:
+        rejected = [pair for pair in waiting if _is_found(plan, pair, kind, plan.alpha / family)]
         if not rejected:
-            return
+            break
         for pair in rejected:
-            pair.different = True
-            pair.looks[-1] = replace(pair.last, finding=_difference(plan, pair.last))
-        open_pairs = [pair for pair in open_pairs if not pair.different]
+            pair.found.add(kind)
         family -= len(rejected)
+        waiting = [pair for pair in waiting if kind not in pair.found]
+        found += rejected
+    return found
 
 
-def _level(plan: LookPlan, pair: PairLooks, alpha: float) -> float:
-    """Return the level of a pair's last look where `alpha` is spent over all looks."""
-    return levels([look.fraction for look in pair.looks if look.fraction is not None], alpha)[-1]
+def _is_found(plan: LookPlan, pair: PairLooks, kind: Kind, alpha: float) -> bool:
+    """Return whether the last look of a pair finds something, where `alpha` is spent on it over all looks."""
+    fractions = [look.fraction for look in pair.looks if look.fraction is not None]
+    last = pair.last
+    if kind is Kind.EQUIVALENT:
+        level = levels(fractions, alpha, sides=1)[-1]
+        pair.looks[-1] = replace(last, one_sided=level)
+        return can_be_equivalent(last.usual, plan.margin) and last.usual.p_equivalent(plan.margin) <= level
+    level = levels(fractions, alpha)[-1]
+    if kind is Kind.BEYOND:
+        return last.usual.p_beyond(plan.margin) <= level
+    pair.looks[-1] = replace(last, tested_at=level)
+    return (last.usual.p or 0.0) <= level
 
 
-def _equivalent(plan: LookPlan, look: PairLook) -> Finding:
-    inner = look.equivalence
-    enough = math.isinf(look.usual.bounds[1]) or can_show_equivalence(look.usual.examples, plan.margin)
-    if inner is not None and enough and -plan.margin < inner.low and inner.high < plan.margin:
-        return Finding.EQUIVALENT
-    return Finding.INCONCLUSIVE if look.fraction is not None else Finding.TOO_FEW_SEEDS
-
-
-def _difference(plan: LookPlan, look: PairLook) -> Finding:
-    """Return the finding on a pair that is different: how large its difference is."""
-    if look.finding is Finding.EQUIVALENT:
-        return Finding.NEGLIGIBLE
-    wide = look.repeated
-    assert wide is not None
-    beyond = wide.low > plan.margin or wide.high < -plan.margin
-    return Finding.BETTER_BY_MARGIN if beyond else Finding.BETTER
+def _concluded(look: PairLook, found: set[Kind]) -> PairLook:
+    """Return a look with its finding."""
+    finding = Finding.INCONCLUSIVE if look.fraction is not None else Finding.TOO_FEW_SEEDS
+    if Kind.DIFFERENT in found:
+        finding = (Finding.NEGLIGIBLE if Kind.EQUIVALENT in found
+                   else Finding.BETTER_BY_MARGIN if Kind.BEYOND in found else Finding.BETTER)
+    elif Kind.EQUIVALENT in found:
+        finding = Finding.EQUIVALENT
+    return replace(look, finding=finding)
 
 
 def scored_at(look: Look, runs: Mapping[str, Mapping[int, Scored]]) -> dict[str, Scored]:

@@ -50,10 +50,15 @@ def _answer(pair: Pair, together: int | None) -> Answer:
     return Answer(
         pair.a.label, pair.b.label, (pair.a.model, pair.b.model), (study_name(pair.a.study), study_name(pair.b.study)),
         finding.value, better, pair.difference.estimate, theta.low, theta.high, _plain(pair.interval_name),
-        pair.verdict.margin, pair.p_adjusted, (pair.difference.seeds[0], pair.difference.seeds[1]),
+        pair.verdict.margin, *_p_values(pair), (pair.difference.seeds[0], pair.difference.seeds[1]),
         pair.difference.examples, look, pair.planned if followed is not None else None,
         better is not None or finding is Finding.EQUIVALENT, _plain(in_text(verdict_sentence(pair))),
         _plain(in_text(next_step_sentence(pair, together, held_back(pair.a)) if pair.done else ())))
+
+
+def _p_values(pair: Pair) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if pair.tests is None else (
+        pair.tests.different, pair.tests.beyond, pair.tests.equivalent)
 
 
 def _plain(text: str) -> str:

@@ -40,6 +40,10 @@ class Answer:
     margin: float
     p: float | None
     """Two-sided, after Holm. None where there was no test, and for a pair of a study with looks."""
+    p_beyond: float | None
+    """The same of a difference of more than the margin."""
+    p_equivalent: float | None
+    """Of equivalence within the margin: two one-sided tests, after Holm."""
     seeds: tuple[int, int]
     examples: int
     look: int | None

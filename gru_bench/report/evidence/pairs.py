@@ -15,7 +15,17 @@ import numpy as np
 
 from gru_bench.evaluation.intervals import difference
 from gru_bench.evaluation.looks import PairLooks
-from gru_bench.evaluation.statistics import DIFFERENT, Design, Estimate, Finding, Verdict, holm, verdict
+from gru_bench.evaluation.statistics import (
+    DIFFERENT,
+    Design,
+    Estimate,
+    Finding,
+    PairTests,
+    Verdict,
+    adjusted_tests,
+    unseen_failures,
+    verdict,
+)
 from gru_bench.report.document.numbers import NBSP, Kind, Number, Scale, decimals_for
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group
@@ -35,7 +45,8 @@ class Pair:
     a: Group
     b: Group
     difference: Estimate
-    p_adjusted: float | None
+    tests: PairTests | None
+    """The p values, adjusted over the family. None where a test was not possible, and for a study with looks."""
     family: int
     """Pairs tested together."""
     verdict: Verdict
@@ -109,9 +120,27 @@ class Pair:
 
     @property
     def p(self) -> Number:
-        """Return p, adjusted by Holm's procedure."""
-        return self.number("p", self.p_adjusted, "p",
-                           f"two-sided, Holm over {self.family} pairs" if self.family > 1 else "two-sided")
+        """Return p of a difference, adjusted by Holm's procedure."""
+        return self._p("p", None if self.tests is None else self.tests.different, "two-sided")
+
+    @property
+    def p_beyond(self) -> Number:
+        """Return p of a difference of more than the margin, adjusted by Holm's procedure."""
+        return self._p("p-beyond", None if self.tests is None else self.tests.beyond, "two-sided, against the margin")
+
+    @property
+    def p_equivalent(self) -> Number:
+        """Return p of equivalence within the margin, adjusted by Holm's procedure."""
+        return self._p("p-equivalent", None if self.tests is None else self.tests.equivalent, "two one-sided tests")
+
+    def _p(self, name: str, value: float | None, method: str) -> Number:
+        return self.number(name, value, "p", f"{method}, Holm over {self.family} pairs" if self.family > 1 else method)
+
+    @property
+    def unseen(self) -> Number:
+        """Return the largest share of seeds that may fail without one of these runs showing it."""
+        return self.number("unseen-failures", unseen_failures(min(self.difference.seeds)), "percent",
+                           "f with (1 - f)^R = 0.05 for the fewer seeds R of both models", decimals=0)
 
     @property
     def margin(self) -> Number:
@@ -125,9 +154,14 @@ class Pair:
         if min(self.difference.seeds) < 2:
             return self.number("detectable", None, self.scale.kind, "takes two seeds")
         if self.design is None:
-            return self.size("detectable", self.difference.detectable, DETECTED)
+            return self.size("detectable", self.difference.detectable(self.family), self.detected)
         seeds = (self.difference.seeds[0], self.difference.seeds[1])
-        return self.size("detectable", self.design.detectable(seeds, self.difference.examples), DETECTED)
+        return self.size("detectable", self.design.detectable(seeds, self.difference.examples), self.detected)
+
+    @property
+    def detected(self) -> str:
+        """Return what a detectable difference is, for its number."""
+        return DETECTED if self.family == 1 else f"{DETECTED}; the level is divided by the {self.family} pairs compared"
 
     @cached_property
     def fresh_seeds(self) -> int | None:
@@ -162,12 +196,13 @@ def tested(couples: Sequence[tuple[str, Group, Group]], margin: float) -> list[P
         margin: Largest difference of no practical weight; 0.01 is one point.
     """
     differences = [difference(a.metric, a.scored, b.scored) for _, a, b in couples]
-    adjusted = holm([one.p if one.evidence_level.has_verdict else None for one in differences])
-    family = sum(p is not None for p in adjusted)
+    adjusted = adjusted_tests(differences, margin)
+    family = sum(one is not None for one in adjusted)
     return [
-        Pair(key, a, b, found, p, family, verdict(found, p, margin),
-             Design.of(a.correct_RN, b.correct_RN) if a.metric == "accuracy" and min(found.seeds) > 1 else None)
-        for (key, a, b), found, p in zip(couples, differences, adjusted, strict=True)
+        Pair(key, a, b, found, own, family, verdict(found, own, margin),
+             Design.of(a.correct_RN, b.correct_RN, max(1, family))
+             if a.metric == "accuracy" and min(found.seeds) > 1 else None)
+        for (key, a, b), found, own in zip(couples, differences, adjusted, strict=True)
     ]
 
 
@@ -204,7 +239,9 @@ def _followed(key: str, a: Group, b: Group, looks: StudyLooks) -> Pair:
     """Return a pair of a study with looks."""
     usual, margin = difference(a.metric, a.scored, b.scored), looks.plan.margin
     pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
-    design = Design.of(a.correct_RN, b.correct_RN) if a.metric == "accuracy" and min(usual.seeds) > 1 else None
+    design = None
+    if a.metric == "accuracy" and min(usual.seeds) > 1:
+        design = Design.of(a.correct_RN, b.correct_RN, len(looks.pairs))
     shown, found = usual, Verdict(Finding.INCONCLUSIVE, 0, margin, usual.at(0.90))
     if pair.looks:
         by, shown = pair.settled or pair.last, pair.last.repeated or pair.last.usual

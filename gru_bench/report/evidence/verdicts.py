@@ -12,12 +12,13 @@ from gru_bench.evaluation.statistics import (
     Design,
     EvidenceLevel,
     Finding,
+    can_be_equivalent,
     can_show_equivalence,
     examples_for_equivalence,
 )
 from gru_bench.report.document.numbers import NBSP, Number
 from gru_bench.report.document.sentences import Ends, Sentence, p_is
-from gru_bench.report.evidence.pairs import DETECTED, Pair
+from gru_bench.report.evidence.pairs import Pair
 
 FRESH = "fewest that detect the margin with a chance of 80 %, and at least twice those at hand; one size for all pairs"
 MORE_EXAMPLES = (
@@ -48,11 +49,11 @@ def verdict_sentence(pair: Pair) -> Sentence:
             return (f"{better} by more than ", pair.margin, f"{after}: ", *found, ".")
         case Finding.NEGLIGIBLE:
             return (f"{better}, but by a negligible amount: ", *found, f"; the {pair.narrow_name}, ",
-                    Ends(pair.narrow), ", lies within ±", pair.margin, f"{after}.")
+                    Ends(pair.narrow), ", lies within ±", pair.margin, after, *_equivalence_test(pair))
         case Finding.EQUIVALENT:
             return (f"{a} and {b} are equivalent within ", pair.margin, f"{after}: the {pair.narrow_name} of their "
-                    "difference, ", Ends(pair.narrow), f"{after}, lies within it", *_settled(pair), ".")
-        case Finding.TOO_FEW_SEEDS:
+                    "difference, ", Ends(pair.narrow), f"{after}, lies within it", *_equivalence_test(pair))
+        case Finding.TOO_FEW_SEEDS | Finding.TOO_FEW_GROUPS:
             return _too_few(pair)
         case Finding.INCONCLUSIVE if pair.followed is not None and not pair.followed.looks:
             return (f"{a} against {b}: no planned look was taken yet, or its runs are gone, so there is no verdict.",)
@@ -78,7 +79,8 @@ def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | N
     detected = pair.design.detectable((fresh, fresh), pair.difference.examples)
     return (
         "A new confirm set of ", pair.number("fresh-seeds", fresh, "count", FRESH), " fresh seeds for each model, "
-        "without the old runs, would detect a true difference of ", pair.size("fresh-detectable", detected, DETECTED),
+        "without the old runs, would detect a true difference of ",
+        pair.size("fresh-detectable", detected, pair.detected),
         f" points with a chance of 80{NBSP}%; it may still be inconclusive.",
     )
 
@@ -92,7 +94,8 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
                  "much from seed to seed.", *remove_limit)
         return (*start, "; with all reviews the models may vary less.") if limit else start
     examples, seeds = pair.needed
-    floor = pair.size("floor", design.detectable_floor(pair.difference.examples), f"{DETECTED}; of very many seeds")
+    floor = pair.size(
+        "floor", design.detectable_floor(pair.difference.examples), f"{pair.detected}; of very many seeds")
     enough: Sentence = ("more than 50 seeds for each model",)
     if floor.value is None or floor.value >= pair.verdict.margin:
         enough = ("no number of seeds is enough: even very many detect no less than ", floor, " points")
@@ -133,8 +136,16 @@ def _doubts(pair: Pair) -> Sentence:
         alone = (" The interval alone excludes 0, but among ",
                  pair.number("family", pair.family, "count", "pairs tested together"),
                  " pairs one such finding may be chance.")
+    inner = pair.verdict.equivalence
+    if (pair.followed is None and can_be_equivalent(pair.difference, margin)
+            and -margin < inner.low and inner.high < margin):
+        alone = (*alone, f" The {pair.narrow_name} alone lies within the margin, but among ",
+                 pair.number("family", pair.family, "count", "pairs tested together"),
+                 " pairs one such finding may be chance.")
     unable: Sentence = ()
-    if pair.a.metric != "log_loss" and not can_show_equivalence(examples, margin):
+    if pair.a.metric == "log_loss" and not can_be_equivalent(pair.difference, margin):
+        unable = (" Equivalence could not be shown: too few test reviews, with large losses, decide the difference.",)
+    elif pair.a.metric != "log_loss" and not can_show_equivalence(examples, margin):
         unable = (" Equivalence within ", pair.margin, f"{pair.scale.after} could not be shown: it takes at least ",
                   Number(f"{pair.key}.equivalence-examples", examples_for_equivalence(margin), "count",
                          method="fewest test reviews that show equivalence where no answer differs"),
@@ -176,6 +187,14 @@ def _settled(pair: Pair) -> Sentence:
 def _test(pair: Pair) -> Sentence:
     if pair.followed is not None:
         return _settled(pair)
-    if pair.p_adjusted is None:
+    if pair.tests is None:
         return ()
     return (", ", *p_is(pair.p), " after Holm" if pair.family > 1 else "")
+
+
+def _equivalence_test(pair: Pair) -> Sentence:
+    """Return the test that found two models equivalent (its p, or its look), and what it cannot show."""
+    test = _settled(pair)
+    if pair.tests is not None:
+        test = (", ", *p_is(pair.p_equivalent), " after Holm" if pair.family > 1 else "")
+    return (*test, ". A failure of up to ", pair.unseen, " of seeds could go unseen in these runs.")
