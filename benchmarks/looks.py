@@ -82,15 +82,15 @@ class Followed:
         return next((k for k, (one, level) in enumerate(zip(self.found_K, at, strict=True))
                      if one.p is not None and one.p <= level), None)
 
-    def equivalent(self) -> int | None:
+    def equivalent(self, alpha: float) -> int | None:
         """Return the place of the first look that finds both equivalent within a point."""
-        at = levels(self.fraction_K, ALPHA, sides=1, spending=self.spending)
-        inner_K = [one.at(1 - 2 * level) for one, level in zip(self.found_K, at, strict=True)]
-        return next((k for k, inner in enumerate(inner_K) if max(-inner.low, inner.high) < APART), None)
+        at = levels(self.fraction_K, alpha, sides=1, spending=self.spending)
+        return next((k for k, (one, level) in enumerate(zip(self.found_K, at, strict=True))
+                     if one.p_equivalent(APART) <= level), None)
 
     def seeds(self) -> int:
         """Return the seeds of each model when the pair is settled."""
-        settled = [k for k in (self.different(ALPHA), self.equivalent()) if k is not None]
+        settled = [k for k in (self.different(ALPHA), self.equivalent(ALPHA)) if k is not None]
         return LOOKS[min([len(LOOKS) - 1, *settled])]
 
     def holds(self, true: float) -> bool:
@@ -119,8 +119,8 @@ def simulated(deviation: float, examples: int, repetitions: int, rng: np.random.
             sums[f"{rule}: power"] += apart.different(ALPHA) is not None
             sums[f"{rule}: seeds apart"] += apart.seeds()
             sums[f"{rule}: seeds equal"] += same.seeds()
-            sums[f"{rule}: equivalent apart"] += apart.equivalent() is not None
-            sums[f"{rule}: equivalent equal"] += same.equivalent() is not None
+            sums[f"{rule}: equivalent apart"] += apart.equivalent(ALPHA) is not None
+            sums[f"{rule}: equivalent equal"] += same.equivalent(ALPHA) is not None
             sums[f"{rule}: held"] += apart.holds(APART)
     return sums
 

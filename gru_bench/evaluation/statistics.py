@@ -181,8 +181,8 @@ class Estimate:
         if abs(self.estimate) <= margin:
             return 1.0
         if self.wilson is None:
-            if self.variance == 0:
-                return 0.0
+            if self.variance == 0:  # no more than rounding is no difference
+                return 0.0 if abs(self.estimate) > margin + 1e-12 else 1.0
             return float(2 * special.stdtr(self.df, (margin - abs(self.estimate)) / math.sqrt(self.variance)))
         return 2 * self._tail(self.wilson, lambda center, half: abs(center) - half - margin)
 

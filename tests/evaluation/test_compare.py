@@ -151,19 +151,12 @@ def test_the_detectable_difference_is_that_of_the_design() -> None:
 
 
 def test_clusters_of_examples_widen_the_interval() -> None:
-    """The variance is computed again, cluster by cluster: v = K/(K - 1) sum_k (sum_{i in k} (D_i - theta))^2 / N^2."""
     a_SN, b_SN = drawn(0.1, examples=1000, stream=1), drawn(0.0, seeds=6, examples=1000)
     names = [f"product {int(value)}" for value in np.argsort(np.argsort(a_SN.mean(0) - b_SN.mean(0))) // 8]
     found, alone = compare(a_SN, b_SN, clusters=names), compare(a_SN, b_SN)
-    difference_N = a_SN.mean(0) - b_SN.mean(0)
-    sums: dict[str, float] = {}
-    for name, value in zip(names, difference_N - difference_N.mean(), strict=True):
-        sums[name] = sums.get(name, 0.0) + value
-    variance = len(sums) / (len(sums) - 1) * sum(value**2 for value in sums.values()) / 1000**2
-    for y_SN in (a_SN, b_SN):
-        variance += present(statistics.seed_deviation(y_SN)) ** 2 / len(y_SN)
-    assert found.estimate.variance == pytest.approx(variance, rel=1e-9)
-    assert (found.clusters, found.examples, alone.clusters) == (len(sums), 1000, None) == (125, 1000, None)
+    expected = statistics.accuracy_difference(a_SN, b_SN, cluster_N=np.array(names))
+    assert found.interval == pytest.approx((100 * expected.low, 100 * expected.high), **TIGHT)
+    assert (found.clusters, found.examples, alone.clusters) == (125, 1000, None)
     assert present(found.interval)[0] < present(alone.interval)[0]
     assert present(found.detectable) > present(alone.detectable)
     mentions(str(found), "1,000 examples", "125 clusters")
@@ -174,11 +167,20 @@ def test_clusters_of_examples_widen_the_interval() -> None:
 
 def test_few_clusters_show_no_equivalence() -> None:
     right = np.ones((5, 4000), bool)
-    assert compare(right, right).finding is Finding.EQUIVALENT
+    equal = compare(right, right)
+    assert equal.finding is Finding.EQUIVALENT
+    mentions(equal.verdict, "up to 45 % of seeds")
     found = compare(right, right, clusters=np.arange(4000) // 20)
     assert found.finding is Finding.INCONCLUSIVE
-    mentions(found.verdict, "at least 269 clusters", "200")
+    mentions(found.verdict, "at least 269 examples", "200")
     assert present(found.detectable) > 1.0  # where no answer differs, it is not 0
+
+
+def test_fewer_than_twenty_clusters_give_no_verdict() -> None:
+    a_SN, b_SN = drawn(0.5, examples=1000, stream=1), drawn(0.0, examples=1000)
+    found = compare(a_SN, b_SN, clusters=np.arange(1000) // 100)
+    assert (found.finding, found.p) == (Finding.TOO_FEW_GROUPS, None)
+    mentions(found.verdict, "10.0 clusters", "at least 20")
 
 
 @pytest.mark.parametrize("form", [
@@ -273,4 +275,4 @@ def test_the_detectable_difference_allows_for_few_deciding_examples() -> None:
     right = np.ones((5, 300), bool)
     found = statistics.accuracy_difference(right, right)
     assert found.variance == 0.0
-    assert found.detectable == pytest.approx(Design.of(right, right).detectable((5, 5), 300), rel=1e-9)
+    assert found.detectable() == pytest.approx(Design.of(right, right).detectable((5, 5), 300), rel=1e-9)

@@ -11,7 +11,7 @@ import pytest
 
 from gru_bench.config import MetricName
 from gru_bench.evaluation.intervals import Scored
-from gru_bench.evaluation.looks import follow, fraction_of, is_settled, scored_at, settled_as
+from gru_bench.evaluation.looks import Kind, follow, fraction_of, is_settled, scored_at, settled_as
 from gru_bench.evaluation.spending import levels
 from gru_bench.evaluation.statistics import Finding, accuracy_difference, growth
 from gru_bench.results.looks import Look, LookPlan, looks_json, looks_of
@@ -63,8 +63,8 @@ def test_variance_is_the_variance_sum_where_seeds_vary() -> None:
     assert growth(a, b).variance((6, 6)) == pytest.approx(accuracy_difference(a, b).variance, rel=1e-9)
 
 
-def reference(plan: LookPlan, looks: Sequence[Mapping[str, Scored]]) -> dict[tuple[str, str], int]:
-    """Pair -> the look that finds it different: Holm's step-down at each look, written down as it is told."""
+def reference(plan: LookPlan, looks: Sequence[Mapping[str, Scored]], kind: Kind) -> dict[tuple[str, str], int]:
+    """Pair -> the look at which something is found on it: Holm's step-down at each look, written out."""
     pairs = list(combinations(plan.models, 2))
     fractions: dict[tuple[str, str], list[float]] = {pair: [] for pair in pairs}
     found: dict[tuple[str, str], int] = {}
@@ -72,15 +72,17 @@ def reference(plan: LookPlan, looks: Sequence[Mapping[str, Scored]]) -> dict[tup
         p = {}
         for pair in pairs:
             a, b = (runs[model].correct_RN for model in pair)
-            p[pair] = present(accuracy_difference(a, b).p)
+            difference = accuracy_difference(a, b)
+            p[pair] = {Kind.DIFFERENT: present(difference.p), Kind.BEYOND: difference.p_beyond(plan.margin),
+                       Kind.EQUIVALENT: difference.p_equivalent(plan.margin)}[kind]
             grown = growth(a, b)
             last = place == len(plan.looks) - 1
             now = 1.0 if last else grown.variance((plan.looks[-1],) * 2) / grown.variance((len(a), len(b)))
             fractions[pair].append(round(max([now, *fractions[pair]]), 2))
         while True:
             left = [pair for pair in pairs if pair not in found]
-            new = [pair for pair in left
-                   if p[pair] <= levels(fractions[pair], plan.alpha / len(left))[-1]]
+            new = [pair for pair in left if p[pair] <= levels(
+                fractions[pair], plan.alpha / len(left), sides=1 if kind is Kind.EQUIVALENT else 2)[-1]]
             if not new:
                 break
             found |= dict.fromkeys(new, place)
@@ -88,13 +90,14 @@ def reference(plan: LookPlan, looks: Sequence[Mapping[str, Scored]]) -> dict[tup
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_pairs_are_found_different_as_the_reference_finds_them(seed: int) -> None:
-    plan = plan_of("a", "b", "c")
-    looks = looked(drawn({"a": 0.80, "b": 0.81, "c": 0.77 + 0.01 * (seed % 4)}, seed=seed), plan.looks)
-    different = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
-    found = {pair.pair: next(look.place for look in pair.looks if look.finding in different)
-             for pair in follow(plan, looks) if pair.different}
-    assert found == reference(plan, looks)
+def test_each_kind_of_finding_is_that_of_the_reference(seed: int) -> None:
+    plan = plan_of("a", "b", "c", margin=0.02)
+    looks = looked(drawn({"a": 0.80, "b": 0.81, "c": 0.77 + 0.01 * (seed % 4)}, examples=1500, seed=seed), plan.looks)
+    steps = [follow(plan, looks[:count + 1]) for count in range(len(looks))]
+    for kind in Kind:
+        found = {pair.pair: next(place for place, step in enumerate(steps) if kind in step[index].found)
+                 for index, pair in enumerate(steps[-1]) if kind in pair.found}
+        assert found == reference(plan, looks, kind)
 
 
 def test_a_large_difference_settles_a_pair_at_the_first_look() -> None:

@@ -16,7 +16,16 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from gru_bench.evaluation import statistics
-from gru_bench.evaluation.statistics import Design, EvidenceLevel, Finding, accuracy_difference, accuracy_interval, holm
+from gru_bench.evaluation.statistics import (
+    Design,
+    EvidenceLevel,
+    Finding,
+    PairTests,
+    accuracy_difference,
+    accuracy_interval,
+    holm,
+    loss_difference,
+)
 from tests.support.values import present
 
 TIGHT: Any = {"rel": 0, "abs": 1e-9}
@@ -213,7 +222,7 @@ def test_models_that_never_differ_have_tangos_interval_with_t(examples: int) -> 
     t, z = stats.t.ppf(0.975, examples - 1), stats.norm.ppf(0.975)
     assert found.p == 1.0
     assert (found.low, found.high) == pytest.approx((-t * z / (examples + z**2), t * z / (examples + z**2)), **TIGHT)
-    verdict = statistics.verdict(found, found.p)
+    verdict = statistics.verdict(found, *statistics.adjusted_tests([found]))
     assert verdict.finding is (Finding.EQUIVALENT if examples == 500 else Finding.INCONCLUSIVE)
 
 
@@ -379,7 +388,7 @@ def made(theta: float, deviation: float, seeds: int = 10) -> statistics.Estimate
 )
 def test_verdicts(theta: float, deviation: float, seeds: int, finding: Finding, favours: int) -> None:
     difference = made(theta, deviation, seeds)
-    found = statistics.verdict(difference, difference.p)
+    found = statistics.verdict(difference, *statistics.adjusted_tests([difference]))
     assert (found.finding, found.favours) == (finding, favours)
 
 
@@ -390,19 +399,20 @@ def test_no_verdict_contradicts_its_numbers(
     theta: float, deviation: float, seeds: int, factor: float, margin: float
 ) -> None:
     difference = made(theta, deviation, seeds)
-    adjusted = min(1.0, factor * present(difference.p))
+    alone = present(statistics.adjusted_tests([difference], margin)[0])
+    adjusted = PairTests(*(min(1.0, factor * p) for p in (alone.different, alone.beyond, alone.equivalent)))
     found = statistics.verdict(difference, adjusted, margin)
     inner = difference.at(0.90)
     if found.favours:
         assert found.favours * theta > 0
         assert found.favours * (difference.low if theta > 0 else difference.high) > 0
-        assert adjusted < 0.05
+        assert adjusted.different < 0.05
     if found.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE):
         assert -margin < inner.low <= inner.high < margin
     if found.finding is Finding.BETTER_BY_MARGIN:
         assert min(abs(difference.low), abs(difference.high)) > margin
     if found.finding is Finding.INCONCLUSIVE:
-        assert adjusted >= 0.05
+        assert adjusted.different >= 0.05
 
 
 @pytest.mark.parametrize(
@@ -485,7 +495,7 @@ def test_interval_covers_the_true_difference() -> None:
         (lambda: holm([1.5]), "p must.*0 and 1.*1.5"),
         (lambda: statistics.mcnemar(-1, 2), "counts.*at least 0.*-1"),
         (lambda: EvidenceLevel.of(0), "at least 1 seed.*0"),
-        (lambda: statistics.verdict(made(0, 0.1), 1.0, margin=0), "margin.*greater than 0.*0"),
+        (lambda: statistics.verdict(made(0, 0.1), None, margin=0), "margin.*greater than 0.*0"),
         (lambda: Design.of(np.ones((1, 3)), np.ones((2, 3))), "at least 2 seeds.*1 and 2"),
     ],
 )
@@ -552,3 +562,117 @@ def test_wilsons_interval_is_that_of_scipy(right: int, examples: int) -> None:
     assert low < high
     with pytest.raises(ValueError, match=r"right.*between 0 and"):
         statistics.wilson_interval(examples + 1, examples)
+
+
+RARE = accuracy_difference(rows("1111111110 1111111111"), rows("1111111111 1111101111"))
+"""A difference that few examples decide."""
+
+
+class TestFamily:
+    """Each kind of finding keeps its error over all pairs that are compared together."""
+
+    def test_a_p_value_is_the_level_at_which_the_interval_decides(self) -> None:
+        for difference in (made(0.004, 0.003), made(-0.03, 0.008), RARE):
+            for margin in (0.002, 0.01, 0.05):
+                beyond, equivalent = difference.p_beyond(margin), difference.p_equivalent(margin)
+                if 1e-9 < beyond < 1:
+                    outer = difference.at(1 - beyond)
+                    assert min(abs(outer.low), abs(outer.high)) == pytest.approx(margin, rel=1e-6)
+                if 1e-9 < equivalent < 0.5:
+                    inner = difference.at(1 - 2 * equivalent)
+                    assert max(-inner.low, inner.high) == pytest.approx(margin, rel=1e-6)
+
+    def test_holm_adjusts_each_kind_by_itself(self) -> None:
+        differences = [made(0.0, 0.0045), made(0.03, 0.009), made(0.001, 0.004)]
+        found = [present(one) for one in statistics.adjusted_tests(differences)]
+        for kind, of in (("different", lambda one: one.p), ("beyond", lambda one: one.p_beyond(0.01)),
+                         ("equivalent", lambda one: one.p_equivalent(0.01))):
+            assert [getattr(one, kind) for one in found] == holm([of(one) for one in differences])
+
+    def test_a_finding_that_stands_alone_may_fall_in_a_family(self) -> None:
+        same, larger = made(0.0, 0.0055), made(0.03, 0.009)
+        for difference, alone, among in (
+            (same, Finding.EQUIVALENT, Finding.INCONCLUSIVE), (larger, Finding.BETTER_BY_MARGIN, Finding.BETTER),
+        ):
+            for others, finding in ((0, alone), (9, among)):
+                family = [difference, *[made(0.01, 0.02)] * others]
+                assert statistics.verdict(difference, statistics.adjusted_tests(family)[0]).finding is finding
+
+    def test_pairs_without_a_verdict_are_not_counted(self) -> None:
+        few = made(0.03, 0.001, seeds=4)
+        first, second = statistics.adjusted_tests([few, made(0.02, 0.009)])
+        assert first is None
+        assert present(second).different == made(0.02, 0.009).p
+
+    def test_a_larger_family_detects_less(self) -> None:
+        one, ten = (Design((0.005**2, 0.005**2), (0.07, 0.07), 0.1, family=family) for family in (1, 10))
+        assert ten.detectable((5, 5), 2000) > 1.2 * one.detectable((5, 5), 2000)
+        assert ten.detectable_floor(2000) > one.detectable_floor(2000)
+        assert made(0.0, 0.01).detectable(10) > made(0.0, 0.01).detectable()
+
+    def test_the_rate_of_failures_that_go_unseen(self) -> None:
+        assert [round(100 * statistics.unseen_failures(seeds)) for seeds in (5, 10, 20)] == [45, 26, 14]
+
+    def test_losses_that_few_examples_decide_show_no_equivalence(self) -> None:
+        rng = np.random.default_rng(0)
+        usual_RN, other_RN = rng.normal(0.3, 0.01, (2, 5, 5000))
+        tailed_RN = usual_RN.copy()
+        tailed_RN[:, :10] += 0.2
+        tailed_RN[:, 10:20] -= 0.2
+        for loss_RN, finding in ((usual_RN, Finding.EQUIVALENT), (tailed_RN, Finding.INCONCLUSIVE)):
+            difference = loss_difference(loss_RN, other_RN)
+            decided = statistics.verdict(difference, *statistics.adjusted_tests([difference]))
+            assert (decided.finding, difference.deciding < 50) == (finding, finding is Finding.INCONCLUSIVE)
+            assert ("few test examples" in difference.method) is (difference.deciding < 50)
+
+
+class TestGroups:
+    """Examples in groups: the values are exact fractions, or computed by hand with 6 digits."""
+
+    def test_golden_difference(self) -> None:
+        groups_N = np.array([*"0000011122333456"])
+        a_RN, b_RN = rows("1110110111101111 1100110111111110 1110111110111111"), rows(
+            "1100010111000111 1000110101100110")
+        found = accuracy_difference(a_RN, b_RN, cluster_N=groups_N)
+        wilson = present(found.wilson)
+        assert (found.estimate, found.variance) == pytest.approx((9 / 32, 793267 / 69189120), **TIGHT)
+        assert (found.df, wilson.df, found.effective, wilson.weight) == pytest.approx(
+            (3.069602, 3.204396, 10.892464, 1.0), abs=1e-6)
+        assert (found.low, found.high) == pytest.approx((-0.332999, 0.748843), abs=1e-6)
+        half = stats.t.ppf(0.975, found.df) * np.sqrt(found.variance)
+        assert half == pytest.approx(0.336433, abs=1e-6)
+
+    def test_golden_accuracy(self) -> None:
+        found = accuracy_interval(rows("1111111110 1010101010 1111101110"), cluster_N=np.array([*"0001122223"]))
+        assert (found.estimate, found.variance) == pytest.approx((11 / 15, 5 / 216), **TIGHT)
+        assert (found.df, present(found.wilson).df) == pytest.approx((3.413234, 1.771984), abs=1e-6)
+        assert (found.low, found.high) == (pytest.approx(0.203404, abs=1e-6), 1.0)
+
+    def test_groups_of_one_example_change_nothing(self) -> None:
+        a_RN, b_RN = (np.random.default_rng(seed).random((5, 300)) < 0.8 for seed in (1, 2))
+        alone, grouped = accuracy_difference(a_RN, b_RN), accuracy_difference(a_RN, b_RN, cluster_N=np.arange(300))
+        assert (grouped.low, grouped.high, grouped.df) == pytest.approx((alone.low, alone.high, alone.df), **TIGHT)
+        assert (grouped.effective, grouped.groups) == (300, 300)
+
+    def test_too_few_groups_give_no_verdict(self) -> None:
+        a_RN, b_RN = (np.random.default_rng(seed).random((5, 300)) < 0.8 for seed in (1, 2))
+        difference = accuracy_difference(a_RN, b_RN, cluster_N=np.arange(300) // 20)
+        adjusted = statistics.adjusted_tests([difference])
+        assert adjusted == [None]
+        assert statistics.verdict(difference, None).finding is Finding.TOO_FEW_GROUPS
+
+    @pytest.mark.slow
+    def test_the_interval_covers_where_answers_in_a_group_are_alike(self) -> None:
+        """With 50 groups, an interval that ignores them covers clearly less."""
+        rng = np.random.default_rng(0)
+        sizes = rng.integers(1, 20, 50)
+        groups_N = np.repeat(np.arange(50), sizes)
+        covered = np.zeros(2)
+        for _ in range(400):
+            latent_N = 0.5 * rng.normal(size=50)[groups_N] + 0.8 * rng.normal(size=groups_N.size)
+            right_RN = latent_N + 0.3 * rng.normal(size=(5, groups_N.size)) > -1
+            for place, clusters in enumerate((None, groups_N)):
+                found = accuracy_interval(right_RN, cluster_N=clusters)
+                covered[place] += found.low <= 0.8438 <= found.high
+        assert covered[1] / 400 > 0.92
+        assert covered[1] > covered[0] + 20

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gru_bench.evaluation import statistics
-from gru_bench.evaluation.statistics import Design, Estimate
+from gru_bench.evaluation.statistics import Design, Estimate, PairTests
 from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.numbers import scale_of
 from gru_bench.report.evidence.groups import Group
@@ -28,12 +28,15 @@ def pair_of(
     estimate = Estimate(
         theta, theta, theta, 0.95, deviation**2, 40.0, (seeds, seeds), 2000, statistics.METHOD_BOTH
     ).at(0.95)
-    p = min(1.0, factor * present(estimate.p)) if seeds >= 5 else None
+    adjusted = None
+    if seeds >= 5:
+        alone = (present(estimate.p), estimate.p_beyond(margin), estimate.p_equivalent(margin))
+        adjusted = PairTests(*(min(1.0, factor * p) for p in alone))
     design = Design((0.005**2, 0.005**2), (0.07, 0.07), 0.10)
-    found = statistics.verdict(estimate, p, margin)
+    found = statistics.verdict(estimate, adjusted, margin)
     alpha, beta = (cast(Group, SimpleNamespace(
         label=label, ids=(label,), metric="accuracy", scale=scale_of("accuracy"))) for label in ("Alpha", "Beta"))
-    return Pair("pair.a.b", alpha, beta, estimate, p, family, found, design)
+    return Pair("pair.a.b", alpha, beta, estimate, adjusted, family, found, design)
 
 
 @pytest.mark.parametrize(("pair", "parts"), [
@@ -112,9 +115,13 @@ def test_no_sentence_contradicts_its_numbers(
         assert min(abs(shown("difference.low")), abs(shown("difference.high"))) > shown("margin")
     if "equivalent" in text or "negligible" in text:
         assert -shown("margin") < shown("difference-90.low") <= shown("difference-90.high") < shown("margin")
+        assert shown("p-equivalent") < 0.05
+        assert shown("unseen-failures") == round(100 * (1 - 0.05 ** (1 / seeds)))
     if text.startswith("Inconclusive"):
         assert shown("p") >= 0.05
         inside = shown("difference.low") <= 0 <= shown("difference.high")
         assert inside == ("The interval alone" not in text)
+        inner = pair.verdict.equivalence
+        assert (-margin < inner.low and inner.high < margin) == ("alone lies within the margin" in text)
     if seeds < 5:
         assert text.startswith("No verdict")
