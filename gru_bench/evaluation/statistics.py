@@ -49,7 +49,9 @@ same as above.
 
 Several pairs are compared as one family. Each kind of finding (different, equivalent, different by more than the
 margin) has p values of its own, adjusted by Holm's procedure over all pairs (`adjusted_tests`): a report holds some
-false finding of a kind in at most 5 of 100 cases.
+false finding of a kind in at most 5 of 100 cases. The pairs of a report may be a part of a larger family: those of
+all models that were scored on the same test examples. Equal models that are compared pair by pair, in reports of their
+own, would otherwise show some difference far more often.
 
 The expected best of n trials has a conservative interval of its own (`expected_best`): a nominal 80 % covered 88 % or
 more in simulations of 5 to 40 trials with uniform, skewed, or two-valued scores.
@@ -390,21 +392,26 @@ def seed_deviation(correct_RN: Correct) -> float | None:
     return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
 
 
-def holm(p: Sequence[float | None]) -> list[float | None]:
+def holm(p: Sequence[float | None], family: int = 0) -> list[float | None]:
     """Return the p values adjusted by Holm's (1979) step-down procedure, in the same order.
 
-    None (no test was possible) stays None and does not count as a test.
+    None (no test was possible) stays None and does not count as a test. Of F tests of which these p are some, and with
+    the others taken as the largest, the i-th smallest p becomes max over j <= i of (F - j + 1) p_(j).
+
+    Args:
+        p: The p values.
+        family: F, the number of all tests. Fewer than the p values given: these are all.
 
     Raises:
         ValueError: for a p outside [0, 1].
     """
     known = sorted((value, place) for place, value in enumerate(p) if value is not None)
     adjusted: list[float | None] = [None] * len(p)
-    highest = 0.0
+    highest, tests = 0.0, max(family, len(known))
     for step, (value, place) in enumerate(known):
         if not 0 <= value <= 1:
             raise ValueError(f"p must be between 0 and 1, but got {value}")
-        highest = max(highest, min(1.0, (len(known) - step) * value))
+        highest = max(highest, min(1.0, (tests - step) * value))
         adjusted[place] = highest
     return adjusted
 
@@ -572,14 +579,24 @@ class PairTests:
     """Of equivalence within the margin, by two one-sided tests."""
 
 
-def adjusted_tests(differences: Sequence[Estimate], margin: float = MARGIN) -> list[PairTests | None]:
+def pairs_of(models: int) -> int:
+    """Return the number of pairs of so many models."""
+    return models * (models - 1) // 2
+
+
+def adjusted_tests(
+    differences: Sequence[Estimate], margin: float = MARGIN, family: int = 0
+) -> list[PairTests | None]:
     """Return the adjusted p values of pairs that are compared together, in the same order.
 
-    A pair that can have no verdict, because of too few seeds or groups, has None and is not counted.
+    A pair that can have no verdict, because of too few seeds or groups, has None.
 
     Args:
         differences: Difference of each pair.
         margin: Largest difference without practical weight, fixed beforehand. 0.01 is one percentage point.
+        family: Number of all pairs of which these are some, such as those of all models that were scored on the same
+            examples. The others count as if they had the largest p. Fewer than the pairs that can have a verdict:
+            these are all.
 
     Raises:
         ValueError: for a margin that is not above 0.
@@ -590,8 +607,10 @@ def adjusted_tests(differences: Sequence[Estimate], margin: float = MARGIN) -> l
             if one.evidence_level.has_verdict and one.groups >= LEAST_GROUPS]
     found: list[PairTests | None] = [None] * len(differences)
     chosen = [differences[place] for place in able]
-    for place, *p in zip(able, holm([one.p for one in chosen]), holm([one.p_beyond(margin) for one in chosen]),
-                         holm([one.p_equivalent(margin) for one in chosen]), strict=True):
+    kinds: tuple[list[float | None], ...] = (
+        [one.p for one in chosen], [one.p_beyond(margin) for one in chosen],
+        [one.p_equivalent(margin) for one in chosen])
+    for place, *p in zip(able, *(holm(kind, family) for kind in kinds), strict=True):
         different, beyond, equivalent = (1.0 if value is None else value for value in p)
         found[place] = PairTests(different, beyond, equivalent)
     return found

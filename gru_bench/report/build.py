@@ -6,7 +6,7 @@ Renderers take their numbers from the report and compute none. Only what sweeps 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,6 +67,7 @@ def build(
     cautions: Sequence[Sentence] = (),
     tracking_uri: str = "",
     known_studies: Collection[str] = (),
+    models_on_test: Mapping[str, int] | None = None,
 ) -> Report:
     """Compute a report of `studies`.
 
@@ -81,13 +82,15 @@ def build(
         cautions: Cautions that are known already.
         tracking_uri: Address of the store, for the record.
         known_studies: Names of other studies, which a new study must not have.
+        models_on_test: Digest of a test set -> number of models in the store that were scored on it. None: they are
+            counted now.
 
     Raises:
         IncompleteError: If no study has a complete confirm run, unless there is one study and it has a complete trial.
         UsageError: If a run named for McNemar's test is not a confirm run of this report, or the two runs were scored
             on different test reviews.
     """
-    evidence = collect(studies, store, margin, known_studies, mcnemar_runs)
+    evidence = collect(studies, store, margin, known_studies, mcnemar_runs, models_on_test)
     if evidence.trials:
         contents, first, own_cautions = CONTENTS_OF_TRIALS, so_far(evidence), tuple(evidence.gaps)
     else:
@@ -103,7 +106,8 @@ def build(
         runs=tuple(known_run(run, store) for study in studies for run in study.runs),
         source=Source(
             plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,
-            _address(tracking_uri), tuple(map(in_text, cautions)), tuple(sorted(known_studies)), mcnemar_runs),
+            _address(tracking_uri), tuple(map(in_text, cautions)), tuple(sorted(known_studies)), mcnemar_runs,
+            tuple((family.digest, family.size) for family in evidence.families)),
         findings=findings_of(evidence),
     )
 

@@ -20,6 +20,7 @@ from gru_bench.report.evidence.next_steps import (
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import once_more, study_name, unfinished
 from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
+from gru_bench.report.sections.summary import others_on_test
 
 
 def findings_of(evidence: Evidence) -> Findings:
@@ -30,7 +31,7 @@ def findings_of(evidence: Evidence) -> Findings:
         tuple(map(study_name, evidence.studies)), evidence.groups[0].scale.score,
         () if evidence.trials else tuple(map(_score, evidence.groups)),
         tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.compared),
-        tuple(commands))
+        tuple(commands), tuple(_plain(in_text(said)) for said in others_on_test(evidence)))
 
 
 def _score(group: Group) -> ModelScore:
@@ -50,7 +51,8 @@ def _answer(pair: Pair, together: int | None) -> Answer:
     return Answer(
         pair.a.label, pair.b.label, (pair.a.model, pair.b.model), (study_name(pair.a.study), study_name(pair.b.study)),
         finding.value, better, pair.difference.estimate, theta.low, theta.high, _plain(pair.interval_name),
-        pair.verdict.margin, *_p_values(pair), (pair.difference.seeds[0], pair.difference.seeds[1]),
+        pair.verdict.margin, *_p_values(pair), pair.family,
+        (pair.difference.seeds[0], pair.difference.seeds[1]),
         pair.difference.examples, look, pair.planned if followed is not None else None,
         better is not None or finding is Finding.EQUIVALENT, _plain(in_text(verdict_sentence(pair))),
         _plain(in_text(next_step_sentence(pair, together, held_back(pair.a)) if pair.done else ())))
@@ -68,7 +70,8 @@ def _plain(text: str) -> str:
 def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
     """Return whether a claim is proven (0), refuted or its models equivalent (4), or neither (3), and what to print.
 
-    That is one sentence; of a claim that is not settled also what could settle it, and the commands that go on.
+    That is one sentence, and one on other models that met the same test reviews; of a claim that is not settled also
+    what could settle it, and the commands that go on.
 
     Args:
         claim: Such as `bidirectional > torch`: the first is the better one. `<` says the contrary.
@@ -94,11 +97,12 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
     if pair.better is not None:
         holds = pair.better == claimed
         return (ExitCode.DONE if holds else ExitCode.NO,
-                [f"{'proven' if holds else 'refuted'}: {pair.sentence}"])
+                [f"{'proven' if holds else 'refuted'}: {pair.sentence}", *found.notes])
     if pair.settled:
-        return ExitCode.NO, [f"equivalent: {pair.sentence}"]
+        return ExitCode.NO, [f"equivalent: {pair.sentence}", *found.notes]
     commands = ["to go on:", *(f"  {command}" for command in found.next_commands)] if found.next_commands else []
-    return ExitCode.INCOMPLETE, [" ".join(filter(None, (f"not settled: {pair.sentence}", pair.next_step))), *commands]
+    said = " ".join(filter(None, (f"not settled: {pair.sentence}", pair.next_step)))
+    return ExitCode.INCOMPLETE, [said, *found.notes, *commands]
 
 
 def _names(pair: Answer, first: str, second: str) -> bool:

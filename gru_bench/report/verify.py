@@ -14,7 +14,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from operator import eq
@@ -91,6 +91,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
             title=found["title"], margin=found["margin"], cautions=[(text,) for text in found["cautions_before"]],
             tracking_uri=found["tracking_uri"], known_studies=found["known_studies"],
             mcnemar_runs=(found["mcnemar_runs"][0], found["mcnemar_runs"][1]) if found["mcnemar_runs"] else None,
+            models_on_test=found["models_on_test"],
         )
     except (RunError, UsageError) as error:
         return [*told, f"it cannot be computed again: {error}"]
@@ -170,6 +171,9 @@ class _StoreWithReportIds:
 
     def text(self, run_id: str, path: str) -> str | None:
         return self._store.text(self._here(run_id), path)
+
+    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
+        return self._store.confirmed_models(test_set, fingerprints)
 
     def run_url(self, run: LoggedRun) -> str | None:
         if run.run_id in self._ids:  # the report links to its page on the first server

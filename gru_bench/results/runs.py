@@ -12,6 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from hashlib import sha256
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -139,6 +140,11 @@ class Predictions:
     def __len__(self) -> int:
         """Return N."""
         return len(self.label_N)
+
+
+def digest_of_examples(example_id_N: NDArray[np.str_]) -> str:
+    """Return 16 hex digits that stand for a set of examples, whatever their order: of SHA-256 over the sorted ids."""
+    return sha256("\0".join(sorted(map(str, example_id_N))).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

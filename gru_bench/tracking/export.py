@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gru_bench.config import MOST_NAME, checked_name
 from gru_bench.errors import DataError, RunError
-from gru_bench.tracking.reader import EARLIER_IDS, FORMAT, FORMAT_TAG, LATEST, RUN_TAG, metric_of
+from gru_bench.tracking.reader import EARLIER_IDS, FORMAT, FORMAT_TAG, LATEST, RUN_TAG, TEST_SET, metric_of
 from gru_bench.tracking.registry import log_model
 from gru_bench.tracking.sync import BATCH
 from gru_bench.tracking.view import moved, save_view
@@ -39,7 +39,7 @@ _PAGE = 1000
 _ID = "[0-9a-f]{32}"
 _TAGS = {
     "gru_bench.seed": "-?[0-9]{1,20}", "gru_bench.trial": "[0-9]{1,9}", "gru_bench.complete": "true|false",
-    "mlflow.parentRunId": _ID, RUN_TAG: "[A-Za-z0-9-]{1,60}", ARCHIVE: "[0-9a-f]{64}",
+    "mlflow.parentRunId": _ID, TEST_SET: "[0-9a-f]{16}", RUN_TAG: "[A-Za-z0-9-]{1,60}", ARCHIVE: "[0-9a-f]{64}",
     EARLIER_IDS: f"{_ID}( {_ID}){{0,{MOST_EARLIER - 1}}}",
     ROLE: "study|trial|confirm|ablation|superseded",
     "gru_bench.state": "running|complete|pruned|failed|killed",

@@ -9,7 +9,7 @@ import math
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 RUN_TAG = "gru_bench.run"
 """Tag that holds the local id of a run."""
+TEST_SET = "gru_bench.test_set"
+"""Tag that holds the digest of the test examples that a run was scored on (`results.runs.digest_of_examples`)."""
 FORMAT_TAG, FORMAT = "gru_bench.format", "2"
 """Tag and version of a run's format: the names and meaning of its keys. Runs of another format are refused."""
 EARLIER_IDS = "gru_bench.earlier_ids"
@@ -101,6 +103,11 @@ class LoggedRun:
     def fingerprint(self) -> str:
         """Fingerprint of the data and its split; empty where none was logged."""
         return self.tags.get("gru_bench.data_fingerprint", "")
+
+    @property
+    def test_set(self) -> str:
+        """Digest of the test examples that it was scored on; empty where none was logged."""
+        return self.tags.get(TEST_SET, "")
 
     @property
     def command(self) -> str:
@@ -371,6 +378,59 @@ class Reader:
                 yield _logged(run_id, *values)
             except ValueError as error:
                 self.odd[run_id] = f"the run {run_id} is left out: {error}"
+
+    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
+        """Return how many models of all experiments were scored on a test set by a complete confirmation run.
+
+        A model counts once for each study that confirmed it, and an imported study is the same as its original. Runs
+        of earlier versions have no digest of the test set: they count if their data are the same.
+
+        Args:
+            test_set: Digest of the test examples.
+            fingerprints: Fingerprints of data and their splits that have these test examples.
+        """
+        found = {run_id: tags for run_id, tags in self._tags_of_test_set(test_set, fingerprints)
+                 if tags.get("gru_bench.role") == "confirm" and tags.get("gru_bench.complete") == "true"
+                 and tags.get(TEST_SET, test_set) == test_set}
+        origins: dict[tuple[str, str], set[str]] = {}
+        for run_id, tags in found.items():
+            first = (tags.get(EARLIER_IDS, "").split() or [run_id])[0]
+            origins.setdefault((tags.get("mlflow.parentRunId", ""), tags.get("gru_bench.model", "")), set()).add(first)
+        models, seen = 0, set[str]()
+        for own in origins.values():
+            models += not own & seen
+            seen |= own
+        return models
+
+    def _tags_of_test_set(
+        self, test_set: str, fingerprints: Collection[str]
+    ) -> Iterable[tuple[str, Mapping[str, str]]]:
+        """Return run id -> tags of the runs that have a digest of a test set, or one of the fingerprints."""
+        wanted = [(TEST_SET, test_set), *(("gru_bench.data_fingerprint", one) for one in fingerprints if one)]
+        if self.database is not None:
+            one_of = " OR ".join(["(key = ? AND value = ?)"] * len(wanted))
+            by_run: dict[str, dict[str, str]] = {}
+            for run_id, key, value in self._rows(
+                "SELECT run_uuid, key, value FROM tags JOIN runs USING (run_uuid) JOIN experiments USING "
+                "(experiment_id) WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' AND "
+                f"run_uuid IN (SELECT run_uuid FROM tags WHERE {one_of})",
+                *(word for pair in wanted for word in pair)):
+                by_run.setdefault(run_id, {})[key] = value
+            yield from by_run.items()
+            return
+        places = [experiment.experiment_id for experiment in self._client.search_experiments()]
+        for key, value in wanted:
+            if not re.fullmatch(r"[\w-]+", value):  # it could not be quoted
+                continue
+            token = None
+            while True:
+                page = self._client.search_runs(
+                    places, max_results=PAGE, page_token=token, filter_string=f"tags.`gru_bench.role` = 'confirm' and "
+                    f"tags.`{key}` = '{value}'")
+                yield from ((run.info.run_id, run.data.tags) for run in page)
+                token = page.token
+                if not token:
+                    break
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]

@@ -10,7 +10,7 @@ import atexit
 import io
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -40,12 +40,12 @@ from gru_bench.results.logged_metrics import (
     curve,
     score,
 )
-from gru_bench.results.runs import Check, EpochRecord, RunResult
+from gru_bench.results.runs import Check, EpochRecord, RunResult, digest_of_examples
 from gru_bench.tracking.artifacts import class_table, prediction_table
 from gru_bench.tracking.client import brief, first_line, is_away, replace_artifacts, require_folder
 from gru_bench.tracking.provenance import provenance
 from gru_bench.tracking.queue import FOLDER, LOCAL, Beginning, Operation, WriteQueue, abandoned_queues, new_run, waiting
-from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, LoggedRun, Reader
+from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, TEST_SET, LoggedRun, Reader
 from gru_bench.tracking.sync import STOP_SECONDS, Sync, experiment, find, require_active, start_syncs
 
 if TYPE_CHECKING:
@@ -346,6 +346,11 @@ class Store(Reader):
             time.sleep(POLL_SECONDS)
         return True
 
+    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
+        """Return how many models were scored on a test set; see `Reader.confirmed_models`."""
+        self.catch_up()
+        return super().confirmed_models(test_set, fingerprints)
+
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
     ) -> dict[str, dict[str, list[tuple[int, float]]]]:
@@ -561,7 +566,9 @@ class RunWriter:
             "gru_bench.backend": result.backend, "gru_bench.device": result.device,
             "gru_bench.stopped_early": str(result.stopped_early).lower(),
             **{f"gru_bench.{name}": value for name, value in result.card.items()},
-            **({"gru_bench.backend_note": result.backend_note} if result.backend_note else {}), **COMPLETE})
+            **({"gru_bench.backend_note": result.backend_note} if result.backend_note else {}),
+            **({TEST_SET: digest_of_examples(test.example_id_N)} if (test := result.predictions.get("test")) else {}),
+            **COMPLETE})
 
     def texts(self, split: str, example_id_N: Sequence[str] | np.ndarray[Any, Any], texts: Sequence[str]) -> None:
         """Log the reviews of a split as an artifact."""

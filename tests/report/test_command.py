@@ -170,6 +170,25 @@ def test_json_prints_scores_and_verdicts_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_other_models_on_the_same_test_reviews_count_in_claims_and_json(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    store, test_set = FakeStore(), TestSet.draw(1500)
+    add_study(store, "pair", {"rnn": 0.0, "torch": 0.13}, test_set=test_set, search=False, epochs=2)
+    asked = ("--study", "pair", "--claim", "torch > rnn")
+    assert command(store, *asked) == 0
+    assert "models in this store" not in capsys.readouterr().out
+    for place in range(6):
+        add_study(store, f"other-{place}", {"torch": 0.0, "scratch": 0.0}, test_set=test_set, search=False, epochs=2,
+                  experiment=f"elsewhere-{place}")
+    assert command(store, *asked) == 3
+    mentions(capsys.readouterr().out, "not settled", "14 models in this store", "all 91 pairs")
+    assert command(store, "--study", "pair", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [pair["family"] for pair in found["pairs"]] == [91]
+    mentions(found["notes"][0], "14 models", "91 pairs")
+
+
 @pytest.mark.parametrize(("claim", "better", "code", "word"), [
     ("torch > rnn", 2.0, 0, "proven"), ("rnn < torch", 2.0, 0, "proven"), ("rnn > torch", 2.0, 4, "refuted"),
     ("torch > rnn", 0.05, 3, "not settled")])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import md5
 from pathlib import Path
@@ -34,6 +34,7 @@ from gru_bench.results.runs import (
     Predictions,
     StudySummary,
     TrialSummary,
+    digest_of_examples,
 )
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from gru_bench.tracking.artifacts import LIKELIEST
@@ -123,6 +124,13 @@ class FakeStore:
         """Note the names of the files that are attached to a run; return why they cannot be."""
         self.attached[run_id] = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
         return self.locked
+
+    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
+        """Return how many models were scored on a test set."""
+        return len({
+            (study.run.run_id, run.model) for studies in self.by_experiment.values() for study in studies
+            for run in study.confirms if run.complete and run.role == "confirm" and (
+                run.test_set == test_set or (not run.test_set and run.fingerprint in fingerprints))})
 
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run; None where the store is a file."""
@@ -312,7 +320,8 @@ def add_study(
                 "score/best_epoch": float(epochs - 1),
                 "score/val_accuracy": found["accuracy"] + 0.004,
             }
-            confirms.append(replace(run, metrics=metrics))
+            scored_on = {"gru_bench.test_set": digest_of_examples(test_set.id_N)}
+            confirms.append(replace(run, metrics=metrics, tags=tags | scored_on))
         for place in range(trials if search else 0):
             state = ("complete", "complete", "pruned", "complete", "failed")[place % 5]
             trial_runs.append(logged(

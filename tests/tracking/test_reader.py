@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from gru_bench.config import DataConfig, EmbeddingConfig, ModelConfig, RunConfig, TrainingConfig, flat
 from gru_bench.errors import FormatError, RunError, UsageError
-from gru_bench.tracking import LoggedStudy, Reader, Store, StudyPlan
+from gru_bench.results.runs import digest_of_examples
+from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan
 from gru_bench.tracking.queue import FOLDER, Beginning, Operation, WriteQueue, new_run
-from gru_bench.tracking.reader import RESTORE, _local_path
+from gru_bench.tracking.reader import RESTORE, TEST_SET, _local_path
 from tests.support.commands import mentions
 from tests.support.fake_store import logged
 from tests.support.runs import result, summary
@@ -75,6 +76,38 @@ def test_a_file_is_read_as_mlflow_reads_it(store: Store) -> None:
     assert reader.texts(broken.run_id, "test") is None
     with pytest.raises(UsageError, match=r"'three'.*'other'"):
         reader.runs("three")
+
+
+def test_models_on_a_test_set_are_counted_over_all_experiments_and_copies_once(store: Store) -> None:
+    def confirm(experiment: str, model: str, *, fingerprint: str = "abc", **tags: str) -> RunWriter:
+        parent = store.start(experiment, "s", role="study", study="s")
+        writer = store.start(experiment, model, role="confirm", model=model, fingerprint=fingerprint,
+                             parent=parent.run_id)
+        writer.finish(result(), with_model=False)
+        if tags:
+            writer.tags({f"gru_bench.{key}": value for key, value in tags.items()})
+        return writer
+
+    digest = digest_of_examples(result().predictions["test"].example_id_N)
+    first = confirm("reviews", "torch")
+    confirm("others", "torch", fingerprint="def")
+    confirm("others", "rnn", test_set="0" * 16)
+    confirm("others", "scratch", complete="false")
+    confirm("others", "scratch", role="trial")
+    assert store.catch_up()
+    confirm("copies", "torch", earlier_ids=first.run_id)
+    old, older = confirm("others", "rnn"), confirm("others", "rnn", fingerprint="ghi")
+    gone = confirm("others", "rnn")
+    assert store.catch_up()
+    for writer in (old, older):
+        store._client.delete_tag(writer.run_id, TEST_SET)
+    store._client.delete_run(gone.run_id)
+    for database in (store.database, None):
+        store.database = database
+        assert store.confirmed_models(digest, []) == 2
+        assert store.confirmed_models(digest, ["abc"]) == 3
+        assert store.confirmed_models(digest, ["abc", "ghi", "it's"]) == 4
+        assert store.confirmed_models("f" * 16, []) == 0
 
 
 def test_a_file_is_opened_and_read_without_mlflow_and_left_as_it_is(store: Store) -> None:

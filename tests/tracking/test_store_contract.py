@@ -16,7 +16,7 @@ import pytest
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import RunError, UsageError
 from gru_bench.results.logged_metrics import SPLIT_NAMES
-from gru_bench.results.runs import EpochRecord, Predictions, RunResult, WindowLoss
+from gru_bench.results.runs import EpochRecord, Predictions, RunResult, WindowLoss, digest_of_examples
 from gru_bench.tracking import LoggedRun, LoggedStudy, Reader, RunWriter, Store
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, logged, run_hash
 from tests.support.values import present
@@ -199,6 +199,15 @@ def test_missing_predictions_are_an_error(held: Held, fake: FakeStore, run: str)
     with pytest.raises(RunError, match=rf"^the run {run_id} must hold the artifact predictions/test\.parquet, but it "
                                        r"cannot be read \(.*\): restore it from a copy or an archive, or delete"):
         held.store.predictions(run_id, "test")
+
+
+def test_models_are_counted_by_test_set_or_else_by_data(held: Held, fake: FakeStore) -> None:
+    whole, begun = fake.studies(EXPERIMENT)
+    digest = digest_of_examples(fake.predicted[whole.confirms[0].run_id, "test"].example_id_N)
+    assert whole.confirms[0].test_set == begun.confirms[0].test_set == digest
+    assert held.store.confirmed_models(digest, []) == 3
+    assert held.store.confirmed_models(digest, [whole.run.fingerprint]) == 3
+    assert held.store.confirmed_models("0" * 16, [whole.run.fingerprint]) == 0  # all have logged another digest
 
 
 def test_texts_are_those_of_the_studys_own_run(held: Held, fake: FakeStore) -> None:

@@ -44,6 +44,9 @@ class Answer:
     """The same of a difference of more than the margin."""
     p_equivalent: float | None
     """Of equivalence within the margin: two one-sided tests, after Holm."""
+    family: int
+    """Number of pairs that the p values allow for: all pairs of models in the store that were scored on the same test
+    examples. Of a study with looks: the pairs of its plan."""
     seeds: tuple[int, int]
     examples: int
     look: int | None
@@ -68,6 +71,8 @@ class Findings:
     pairs: tuple[Answer, ...] = ()
     next_commands: tuple[str, ...] = ()
     """What to type where a pair is open."""
+    notes: tuple[str, ...] = ()
+    """What is said of all pairs, such as how many other models met the same test reviews."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as values that JSON can hold."""

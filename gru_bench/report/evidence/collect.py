@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.families import Family, families_of
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
 from gru_bench.report.evidence.margin import Margin, margin_of
@@ -46,13 +47,23 @@ class Evidence:
     """The trials of a study that has no complete confirm run: the report is on these alone. Empty in other reports."""
     looks: Sequence[StudyLooks] = ()
     """The looks of the studies whose confirm stage has some."""
+    families: Sequence[Family] = ()
+    """For each test set the models that were scored on it, in the whole store. Empty in a report on trials."""
 
 
 def collect(
     studies: Sequence[LoggedStudy], store: Store, margin: float | None = None, known_studies: Collection[str] = (),
-    mcnemar_runs: tuple[str, str] | None = None,
+    mcnemar_runs: tuple[str, str] | None = None, counted: Mapping[str, int] | None = None,
 ) -> Evidence:
     """Return the evidence of some studies, or of one study whose search is all there is.
+
+    Args:
+        studies: The studies.
+        store: Source of their curves and predictions, and of the number of models on their test sets.
+        margin: Largest difference of no practical weight; by default that of the studies.
+        known_studies: Names that a new study must not have.
+        mcnemar_runs: Ids of two confirm runs to compare by McNemar's test.
+        counted: As for `families_of`.
 
     Raises:
         IncompleteError: If no study has a complete confirm run, unless there is one study and it has a complete trial.
@@ -74,9 +85,11 @@ def collect(
             raise UsageError(f"--margin must be that of the plan where a study has looks, but {study_name(one.study)} "
                              f"planned {100 * one.plan.margin:g} and got {100 * margin:g}: leave --margin out")
     chosen = margin_of(studies, margin, metric_of(studies))
-    compared, apart = ([], []) if trials else compare(groups, chosen.value, looks)
+    families = () if trials else families_of(groups, store, counted)
+    compared, apart = ([], []) if trials else compare(groups, chosen.value, looks, families)
     histories = store.histories(
         [run.run_id for group in groups for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(studies, groups, gaps, store, histories, chosen, compared, apart,
-                    {*known_studies, *(study_name(group.study) for group in groups)}, mcnemar_runs, trials, looks)
+                    {*known_studies, *(study_name(group.study) for group in groups)}, mcnemar_runs, trials, looks,
+                    families)

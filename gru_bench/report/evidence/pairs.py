@@ -23,11 +23,13 @@ from gru_bench.evaluation.statistics import (
     PairTests,
     Verdict,
     adjusted_tests,
+    pairs_of,
     unseen_failures,
     verdict,
 )
 from gru_bench.report.document.numbers import NBSP, Kind, Number, Scale, decimals_for
 from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.families import Family
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.progress import unfinished
@@ -48,7 +50,8 @@ class Pair:
     tests: PairTests | None
     """The p values, adjusted over the family. None where a test was not possible, and for a study with looks."""
     family: int
-    """Pairs tested together."""
+    """Number of pairs that the tests allow for: all pairs of models in the store that were scored on the same test
+    examples, or those of the plan of looks."""
     verdict: Verdict
     design: Design | None
     """None where one of the groups has a single seed, and for scores other than accuracy."""
@@ -188,16 +191,17 @@ class Pair:
         return None
 
 
-def tested(couples: Sequence[tuple[str, Group, Group]], margin: float) -> list[Pair]:
+def tested(couples: Sequence[tuple[str, Group, Group]], margin: float, family: int) -> list[Pair]:
     """Return the pairs of groups that are tested together.
 
     Args:
         couples: For each pair its key, and the groups that it calls A and B, on the same examples.
         margin: Largest difference of no practical weight; 0.01 is one point.
+        family: Number of all pairs of which these are some; fewer than these: these are all.
     """
     differences = [difference(a.metric, a.scored, b.scored) for _, a, b in couples]
-    adjusted = adjusted_tests(differences, margin)
-    family = sum(one is not None for one in adjusted)
+    adjusted = adjusted_tests(differences, margin, family)
+    family = max(family, sum(one is not None for one in adjusted))
     return [
         Pair(key, a, b, found, own, family, verdict(found, own, margin),
              Design.of(a.correct_RN, b.correct_RN, max(1, family))
@@ -207,7 +211,7 @@ def tested(couples: Sequence[tuple[str, Group, Group]], margin: float) -> list[P
 
 
 def compare(
-    groups: Sequence[Group], margin: float, looks: Sequence[StudyLooks] = (),
+    groups: Sequence[Group], margin: float, looks: Sequence[StudyLooks], families: Sequence[Family],
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each pair of models that met the same test examples, and sentences about the others.
 
@@ -215,6 +219,7 @@ def compare(
         groups: The groups of confirm runs. In a pair the one with the better mean comes first.
         margin: Largest difference of no practical weight; 0.01 is one point.
         looks: The looks of the studies that have planned some. Their pairs have the margin and the verdict of the plan.
+        families: For each test set the models that were scored on it. All their pairs are tested together.
     """
     apart: list[Sentence] = []
     couples: list[tuple[str, Group, Group]] = []
@@ -231,7 +236,12 @@ def compare(
             apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
     planned = {one.study.run.run_id: one for one in looks}
     both = {key: planned[a.study.run.run_id] for key, a, _ in couples if a.study.run.run_id in planned}
-    found = {pair.key: pair for pair in tested([couple for couple in couples if couple[0] not in both], margin)}
+    found: dict[str, Pair] = {}
+    for family in families:
+        own = {group.key for group in family.groups}
+        found |= {pair.key: pair for pair in tested(
+            [couple for couple in couples if couple[0] not in both and couple[1].key in own], margin,
+            pairs_of(family.size))}
     return [found[key] if key in found else _followed(key, a, b, both[key]) for key, a, b in couples], apart
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from gru_bench.report.document.numbers import plain
@@ -30,6 +30,13 @@ class Store(Protocol):
 
     def text(self, run_id: str, path: str) -> str | None:
         """Return a text that a run holds as an artifact; None where it was not logged."""
+        ...
+
+    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
+        """Return how many models of all experiments were scored on a test set by a complete confirm run.
+
+        Runs that have not logged the digest of their test set count if they have one of the fingerprints.
+        """
         ...
 
     def run_url(self, run: LoggedRun) -> str | None:

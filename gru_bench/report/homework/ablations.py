@@ -99,7 +99,7 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[S
                 gaps.append((f"{question} The two sides were scored on different reviews and are not compared.",))
             case _:
                 gaps.append((f"{question} It cannot be answered: not every side has a complete run.",))
-    return tested(couples, evidence.margin.value), gaps
+    return tested(couples, evidence.margin.value, family=0), gaps
 
 
 def _phrase(settings: Mapping[str, Scalar]) -> str:

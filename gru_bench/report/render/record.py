@@ -19,7 +19,9 @@ from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
 
 NAME = "numbers.json"
-FORMAT = 3
+FORMAT = 4
+MOST_MODELS = 1_000_000
+"""Most models on one test set that a record may name."""
 
 
 def recorded(report: Report) -> str:
@@ -41,6 +43,7 @@ def record(report: Report) -> dict[str, Any]:
         "cautions_before": list(source.cautions_before),
         "known_studies": list(source.known_studies),
         "mcnemar_runs": list(source.mcnemar_runs or ()),
+        "models_on_test": dict(source.models_on_test),
         "studies": [{"name": name, "run": run} for name, run in source.studies],
         "runs": sorted({run for number in numbers.values() for run in number.runs}),
         "numbers": {key: entry(number) for key, number in numbers.items()},
@@ -81,8 +84,8 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "cautions_before": list,
-                 "known_studies": list, "mcnemar_runs": list, "studies": list, "runs": list, "numbers": dict,
-                 "drawn_by": str}
+                 "known_studies": list, "mcnemar_runs": list, "models_on_test": dict, "studies": list, "runs": list,
+                 "numbers": dict, "drawn_by": str}
         broken = next((key for key, kind in kinds.items() if not isinstance(found[key], kind)), None)
         if broken is not None or found["format"] != FORMAT:
             raise ValueError(f"{broken or 'format'} is {found[broken or 'format']!r}")
@@ -91,6 +94,8 @@ def read(folder: Path) -> dict[str, Any]:
         named = found["mcnemar_runs"]
         if not (len(named) in (0, 2) and all(isinstance(run, str) for run in named)):
             raise ValueError(f"mcnemar_runs is {named!r}")
+        if not all(type(count) is int and 0 <= count <= MOST_MODELS for count in found["models_on_test"].values()):
+            raise ValueError(f"models_on_test is {found['models_on_test']!r}")
         if not 0 < found["margin"] <= 0.5:
             raise ValueError(f"margin is {found['margin']!r}")
     except (ValueError, KeyError, TypeError) as error:

@@ -8,9 +8,10 @@ from gru_bench.evaluation.statistics import ALPHA, EvidenceLevel
 from gru_bench.report.document.blocks import sentences
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
+from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.sections.errors import LEAST
 
@@ -34,7 +35,7 @@ def methods(evidence: Evidence) -> Section:
         ("Losses, times and speeds are means over the confirm runs. Times cover training alone, on the machine "
          "that ran it. Compare times of models only together with their backends.",),
         *_together(evidence.groups),
-        *_looks(evidence.groups),
+        *_looks(evidence),
         ("The intervals do not cover another training set or the luck of tuning. Test reviews are treated as "
          "independent: where several are about one product or by one author, intervals are too narrow.",),
     ]
@@ -44,7 +45,7 @@ def methods(evidence: Evidence) -> Section:
                  "docs/checks.md says what each means and what to do.",))
     if evidence.compared:
         said.append(("Verdicts use a margin of ", evidence.margin.number, *evidence.margin.said,
-                     *_holm(evidence.compared[0].family)))
+                     *_holm(evidence.compared)))
     return Section("methods", "Statistical methods", tuple(sentences([*said, *_scratch_and_torch(evidence.groups)])))
 
 
@@ -85,10 +86,10 @@ def _together(groups: Sequence[Group]) -> list[Sentence]:
              "scores, because models are compared by single seeds.",)]
 
 
-def _looks(groups: Sequence[Group]) -> list[Sentence]:
-    """Return how many studies were scored on the same test reviews, as far as this report shows."""
+def _looks(evidence: Evidence) -> list[Sentence]:
+    """Return how many studies of a report, and how many models of the store, were scored on the same test reviews."""
     said: list[Sentence] = []
-    for place, members in enumerate(families(groups), start=1):
+    for place, members in enumerate(families(evidence.groups), start=1):
         studies = tuple(dict.fromkeys(group.study.run.run_id for group in members))
         if len(studies) > 1:
             names = ", ".join(dict.fromkeys(study_name(group.study) for group in members))
@@ -97,17 +98,22 @@ def _looks(groups: Sequence[Group]) -> list[Sentence]:
             said.append(("The confirm runs of ", count, f" studies ({names}) were scored on the same test reviews. If "
                          "a study was planned after a look at another’s result, these reviews influenced it, and its "
                          "intervals do not show that.",))
-    return said or [("As far as this report shows, only the confirm runs of one study were scored on the test "
-                     "reviews.",)]
+    for family in evidence.families:
+        if family.is_larger:
+            said.append(("In the store, ", family.models, " models were scored on the test reviews of ",
+                         f"{listed([group.label for group in family.groups])}, by confirm runs of any study.",))
+    return said or [("In the store, only the confirm runs of one study were scored on the test reviews.",)]
 
 
-def _holm(family: int) -> Sentence:
+def _holm(compared: Sequence[Pair]) -> Sentence:
     """Return how the tests of several pairs are corrected, as the rest of a paragraph."""
-    if family < 2:
+    sizes = {pair.family for pair in compared}
+    if max(sizes) < 2:
         return ()
-    level = Number("methods.level", ALPHA, "p", method="chance of a false finding among all pairs, at most")
-    return (" Holm's procedure over all ", Number("methods.family", family, "count"), " pairs decides at the level ",
-            level, "; intervals are shown unadjusted.")
+    level = Number("methods.level", ALPHA, "p", method="chance of a false finding of a kind among all pairs, at most")
+    count: Sentence = () if len(sizes) > 1 else (Number("methods.family", sizes.pop(), "count"), " ")
+    return (" Holm's procedure over all ", *count, "pairs of models on the same test reviews decides at the level ",
+            level, ", for each kind of finding by itself; intervals are shown unadjusted.")
 
 
 def _scratch_and_torch(groups: Sequence[Group]) -> list[Sentence]:

@@ -12,7 +12,7 @@ from gru_bench.report.evidence.budgets import unequal_budgets
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.next_steps import fresh_for_all
-from gru_bench.report.evidence.progress import what_is_missing
+from gru_bench.report.evidence.progress import study_name, what_is_missing
 from gru_bench.report.sections.comparisons import FEW, comparison_sentence
 
 FEW_REVIEWS = 200
@@ -27,9 +27,9 @@ def summary(evidence: Evidence) -> tuple[Sentence, ...]:
         parts: list[Sentence] = [(f"{finding}, ", Number(f"summary.{slug(finding)}", times, "count"))
                                  for finding, times in tally.most_common()]
         return ((Number("summary.pairs", len(compared), "count"), " pairs of models are compared below: ",
-                 *joined(parts, "; "), "."),)
+                 *joined(parts, "; "), "."), *others_on_test(evidence))
     return (_accuracies(groups), *_evidence_levels(groups), *(comparison_sentence(evidence, one) for one in compared),
-            *_fresh_seeds(evidence))
+            *others_on_test(evidence), *_fresh_seeds(evidence))
 
 
 def cautions_of(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -72,6 +72,29 @@ def _evidence_levels(groups: Sequence[Group]) -> tuple[Sentence, ...]:
         if names := listed([group.label for group in groups if EvidenceLevel.of(len(group.runs)) is level]):
             parts.append((f"{names}: enough seeds {purpose}.",))
     return (joined(parts),) if parts else ()
+
+
+def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
+    """Return how many models of the store were scored on each test set of which a report shows only some."""
+    said: list[Sentence] = []
+    for family in evidence.families:
+        keys = {group.key for group in family.groups}
+        own = [pair for pair in evidence.compared if pair.a.key in keys]
+        if not family.is_larger or not own:
+            continue
+        whose = "these test reviews" if len(evidence.families) == 1 else (
+            f"the test reviews of {listed([group.label for group in family.groups])}")
+        words: Sentence = (family.models, f" models in this store were scored on {whose}")
+        if any(pair.followed is None for pair in own):
+            words = (*words, "; the tests allow for all ", family.pairs, " pairs")
+        planned = {study_name(pair.a.study): pair for pair in own if pair.followed is not None}
+        parts: list[Sentence] = [
+            (pair.number("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
+            for name, pair in planned.items()]
+        if parts:
+            words = (*words, "; planned looks allow for the pairs of their own plan alone (", *joined(parts, ", "), ")")
+        said.append((*words, "."))
+    return tuple(said)
 
 
 def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:

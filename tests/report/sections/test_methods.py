@@ -28,11 +28,12 @@ def test_it_is_said_how_many_studies_were_scored_on_the_same_test_reviews() -> N
     two = add_study(store, "two", {"bidirectional": 0.0}, seeds=2, test_set=FEW)
     there = add_study(store, "there", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=1), fingerprint="other")
     alone = methods_of(store, one)
-    assert "one study" in alone
+    mentions(alone, "3 models were scored on the test reviews of Torch GRU and Scratch GRU")
     assert "Search trials" not in alone
+    assert "one study" in methods_of(store, there)
     both = methods_of(store, one, two)
     mentions(both, "2 studies (one, two)", "same test reviews", "Search trials used training and validation")
-    assert "one study" in methods_of(store, one, there)
+    mentions(methods_of(store, one, there), "3 models were scored")
 
 
 def test_intervals_verdicts_and_reset_gates_are_explained_only_where_they_apply() -> None:
@@ -42,6 +43,7 @@ def test_intervals_verdicts_and_reset_gates_are_explained_only_where_they_apply(
     assert "F1 is computed for the class positive" in said
     for absent in ("95 % confidence", "Verdicts", "compute the same function"):
         assert absent not in said
+    store = FakeStore()
     many = add_study(store, "many", {"scratch": 0.0, "torch": 0.0, "bidirectional": 0.0}, search=False, test_set=FEW)
     mentions(methods_of(store, many), "95 % confidence", "margin of 1.0 points, fixed beforehand",
              "Holm's procedure over all 3 pairs", "0.050", "compute the same function")

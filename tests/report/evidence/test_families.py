@@ -1,0 +1,78 @@
+"""The tests of a report allow for all models of the store that were scored on the same test examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gru_bench.evaluation.statistics import adjusted_tests
+from gru_bench.report import verify
+from gru_bench.report.build import build
+from gru_bench.report.evidence.collect import collect
+from gru_bench.report.render import files, record
+from gru_bench.report.sections.summary import others_on_test, summary
+from gru_bench.results.runs import digest_of_examples
+from tests.support.commands import mentions
+from tests.support.fake_store import FakeStore, TestSet, add_study, with_looks
+from tests.support.renderings import said
+
+REVIEWS = TestSet.draw(300)
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    """A store with a study of two models, and two other studies on the same test reviews in other experiments."""
+    store = FakeStore()
+    add_study(store, "pair", {"torch": 0.0, "scratch": 0.2}, test_set=REVIEWS, search=False)
+    add_study(store, "other", {"torch": 0.0}, test_set=REVIEWS, search=False, experiment="elsewhere")
+    add_study(store, "larger", {"rnn": 0.0}, test_set=REVIEWS, search=False, experiment="amazon", fingerprint="other")
+    add_study(store, "apart", {"rnn": 0.0}, test_set=TestSet.draw(300, seed=1), search=False, experiment="amazon",
+              fingerprint="another")
+    return store
+
+
+def test_a_digest_is_that_of_the_examples_whatever_their_order() -> None:
+    ids = REVIEWS.id_N
+    assert digest_of_examples(ids) == digest_of_examples(ids[::-1])
+    assert digest_of_examples(ids) != digest_of_examples(ids[1:])
+    assert len(digest_of_examples(ids)) == 16
+
+
+def test_p_values_and_detectable_differences_allow_for_models_of_other_studies(store: FakeStore) -> None:
+    (study,) = store.studies("movie-reviews")
+    evidence = collect([study], store)
+    (family,), (pair,) = evidence.families, evidence.compared
+    assert (family.size, family.is_larger, pair.family, pair.design and pair.design.family) == (4, True, 6, 6)
+    assert [pair.tests] == adjusted_tests([pair.difference], family=6)
+    alone = FakeStore({"movie-reviews": [study]}, store.metrics, store.predicted)
+    (single,) = collect([study], alone).compared
+    assert single.family == 1
+    assert single.detectable.value < pair.detectable.value  # type: ignore[operator]
+    assert others_on_test(collect([study], alone)) == ()
+    mentions(said(others_on_test(evidence)[0]), "4 models in this store", "these test reviews", "all 6 pairs")
+    assert others_on_test(evidence)[0] in summary(evidence)
+
+
+def test_each_test_set_is_a_family_of_its_own(store: FakeStore) -> None:
+    studies = [*store.studies("movie-reviews"), *store.studies("elsewhere"), *store.studies("amazon")]
+    evidence = collect(studies, store)
+    assert [(family.size, len(family.groups)) for family in evidence.families] == [(4, 4), (1, 1)]
+    assert {pair.family for pair in evidence.compared} == {6}
+    assert others_on_test(evidence) == ()
+
+
+def test_a_plan_of_looks_keeps_its_family_and_the_report_names_the_other_models(store: FakeStore) -> None:
+    (study,) = store.studies("movie-reviews")
+    evidence = collect([with_looks(store, study, (3, 5), 2)], store)
+    assert [pair.family for pair in evidence.compared] == [1]
+    mentions(said(others_on_test(evidence)[0]), "4 models in this store", "own plan", "1 of pair")
+
+
+def test_studies_that_are_run_later_leave_a_report_true(store: FakeStore, tmp_path: Path) -> None:
+    report = build(store.studies("movie-reviews"), store, experiment="movie-reviews", tracking_uri=store.uri)
+    files.write(report, tmp_path)
+    add_study(store, "later", {"torch": 0.0}, test_set=REVIEWS, search=False, experiment="later")
+    written = record.read(tmp_path)
+    assert written["models_on_test"] == {digest_of_examples(REVIEWS.id_N): 4}
+    assert verify.differences(tmp_path, written, store) == []
