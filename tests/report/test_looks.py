@@ -34,7 +34,7 @@ def studied(
 
 DIFFERENT = {"scratch": 0.2, "torch": 1.4}
 EQUAL = {"scratch": 0.4, "torch": 0.4}
-OPEN = 3000
+OPEN = 4000
 """Test examples with which two equal models are not settled yet, but more seeds would do."""
 
 
@@ -175,6 +175,10 @@ def test_a_new_confirm_set_of_a_study_with_looks_is_one_look(undecided: Report) 
     commands = " ".join(undecided.findings.next_commands)
     assert "--looks" in commands
     assert "--confirm " not in commands
+    (step,) = (pair.next_step for pair in undecided.findings.pairs)
+    mentions(step, "new test examples", "2.5 %")
+    for absent in ("plan looks", "old and the new models"):
+        assert absent not in step
 
 
 def test_findings_are_the_report_as_data(different: Report) -> None:

@@ -1,4 +1,4 @@
-"""Commands that may settle open comparisons: new confirm sets of one size, or studies on all reviews.
+"""Commands that may settle open comparisons: studies on all reviews, or second confirm sets of one size.
 
 Where a study is unfinished, its comparisons have no next step but to continue it.
 """
@@ -72,7 +72,7 @@ def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
     wanted: dict[str, Group] = {}
     for pair in evidence.compared:
         both = (pair.a, pair.b)
-        if pair.done and pair.wants_examples and all(held_back(group) and _is_known(group) for group in both):
+        if pair.done and pair.is_open and all(held_back(group) and _is_known(group) for group in both):
             for group in both:
                 study = group.study.run.run_id
                 wanted[study] = group

@@ -60,6 +60,9 @@ class Pair:
     is that of the looks. None for a confirm stage of one size."""
     planned: int = 0
     """Looks that its study planned."""
+    pairs_again: int = 0
+    """Number of pairs that the tests of a second confirm set on the same test examples must allow for: the models of
+    both sets count."""
 
     @property
     def interval_name(self) -> str:
@@ -171,24 +174,39 @@ class Pair:
         """Return the fresh seeds for each model that could settle it; None if none are needed or enough."""
         if self.verdict.finding is Finding.TOO_FEW_SEEDS:
             return SEEDS[0]
-        if self.verdict.finding is not Finding.INCONCLUSIVE or self.design is None:
+        if self.design_again is None or not self.is_open:
             return None
-        seeds = self.design.seeds_for(self.verdict.margin, self.difference.examples)
+        seeds = self.design_again.seeds_for(self.verdict.margin, self.difference.examples)
         return None if seeds is None else max(seeds, 2 * min(self.difference.seeds))
+
+    @property
+    def design_again(self) -> Design | None:
+        """Return the design of a second confirm set on the same test examples, whose tests are stricter."""
+        return None if self.design is None else replace(self.design, family=max(self.pairs_again, 2 * self.family, 2))
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it is inconclusive, and how many seeds or examples would settle it can be computed."""
+        return self.verdict.finding is Finding.INCONCLUSIVE and self.design is not None
 
     @property
     def wants_examples(self) -> bool:
         """Return whether it is open and needs more test examples, because no number of seeds would settle it."""
-        return self.verdict.finding is Finding.INCONCLUSIVE and self.design is not None and self.fresh_seeds is None
+        return self.is_open and self.fresh_seeds is None
 
     @cached_property
     def needed(self) -> tuple[int, int] | None:
-        """Return the test examples, and the seeds for each model, that would detect the margin; None if none would."""
-        at_hand = min(self.difference.seeds)
+        """Return the test examples, and the seeds for each model, that would detect the margin; None if none would.
+
+        More seeds are chosen where they halve the examples.
+        """
+        at_hand, best = min(self.difference.seeds), None
         for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
             if self.design and (examples := self.design.examples_for(self.verdict.margin, seeds)) is not None:
-                return examples, seeds
-        return None
+                if best is not None and 2 * examples > best[0]:
+                    return best
+                best = examples, seeds
+        return best
 
 
 def tested(couples: Sequence[tuple[str, Group, Group]], margin: float, family: int) -> list[Pair]:
@@ -239,7 +257,8 @@ def compare(
     found: dict[str, Pair] = {}
     for family in families:
         own = {group.key for group in family.groups}
-        found |= {pair.key: pair for pair in tested(
+        again = pairs_of(family.size + len(own))
+        found |= {pair.key: replace(pair, pairs_again=again) for pair in tested(
             [couple for couple in couples if couple[0] not in both and couple[1].key in own], margin,
             pairs_of(family.size))}
     return [found[key] if key in found else _followed(key, a, b, both[key]) for key, a, b in couples], apart

@@ -20,7 +20,10 @@ from gru_bench.report.document.numbers import NBSP, Number
 from gru_bench.report.document.sentences import Ends, Sentence, p_is
 from gru_bench.report.evidence.pairs import Pair
 
-FRESH = "fewest that detect the margin with a chance of 80 %, and at least twice those at hand; one size for all pairs"
+FRESH = ("fewest that detect the margin with a chance of 80 % where both confirm sets are counted, and at least twice "
+         "those at hand; one size for all pairs")
+LOOKS = "confirm = { looks = [5, 10, 20] }, or --looks 5,10,20"
+"""What is advised to new studies: looks that are planned."""
 MORE_EXAMPLES = (
     "collect more labeled reviews and start a study with them under another --study-name, either in a file of "
     "their own (--test-data FILE) or in a larger file (--data FILE), of which a tenth is used for the test."
@@ -64,7 +67,8 @@ def verdict_sentence(pair: Pair) -> Sentence:
 def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
     """Return what could settle an open comparison, as a sentence; empty for other verdicts.
 
-    Seeds are never added to a confirm set after a look at it: the sentence names a new set of fixed size.
+    New test examples come first. A second confirm set on the same ones is a second look at them: its tests, and those
+    of the first set, must be stricter.
 
     Args:
         pair: Comparison.
@@ -75,14 +79,47 @@ def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | N
         return ()  # of too few seeds it is said once for all pairs
     if pair.fresh_seeds is None:
         return _more_examples(pair, pair.design, limit) if pair.wants_examples else ()
-    fresh = max(pair.fresh_seeds, together or 0)
-    detected = pair.design.detectable((fresh, fresh), pair.difference.examples)
+    return (*_new_examples(pair, limit), *_second_set(pair, max(pair.fresh_seeds, together or 0)))
+
+
+def _new_examples(pair: Pair, limit: Limit | None) -> Sentence:
+    """Return how many new test examples would do, and where they come from, for a pair that seeds could settle too."""
+    if pair.needed is None:
+        return ()
+    return ("To settle it, test both models on new test examples: ", *_enough_examples(pair, *pair.needed),
+            ", detect a difference of ", pair.margin, f" points with a chance of 80{NBSP}%.",
+            *_source_of_examples(pair, pair.needed[0], limit), " ")
+
+
+def _second_set(pair: Pair, fresh: int) -> Sentence:
+    """Return what a second confirm set on the same test examples costs, and what it would detect."""
+    assert pair.design_again is not None
+    detected = pair.design_again.detectable((fresh, fresh), pair.difference.examples)
+    counted: Sentence = () if not pair.pairs_again else (
+        "; a report on it allows for all ",
+        pair.number("pairs-again", pair.pairs_again, "count", "pairs of the models of both confirm sets"),
+        " pairs of the old and the new models")
+    planned = "" if pair.followed is not None else f" In a new study, plan looks instead: {LOOKS}."
     return (
-        "A new confirm set of ", pair.number("fresh-seeds", fresh, "count", FRESH), " fresh seeds for each model, "
-        "without the old runs, would detect a true difference of ",
-        pair.size("fresh-detectable", detected, pair.detected),
-        f" points with a chance of 80{NBSP}%; it may still be inconclusive.",
+        "A second confirm set on the same test reviews is a second look at them: both tests must be taken at "
+        f"2.5{NBSP}% to keep 5{NBSP}% in all", *counted, ". With ",
+        pair.number("fresh-seeds", fresh, "count", FRESH), " fresh seeds for each model, without the old runs, it "
+        "would detect a true difference of ",
+        pair.size("fresh-detectable", detected, f"{pair.detected}, and by two for the two sets"),
+        f" points with a chance of 80{NBSP}%; it may still be inconclusive.{planned}",
     )
+
+
+def _enough_examples(pair: Pair, examples: int, seeds: int) -> Sentence:
+    """Return how many test examples and seeds detect the margin."""
+    return (
+        "about ", pair.number("needed-examples", -(-examples // 100) * 100, "count",
+                              "fewest test examples that detect the margin with a chance of 80 %, rounded up to "
+                              "hundreds"),
+        ", with ", pair.number("needed-seeds", seeds, "count",
+                               "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve "
+                               "the examples"),
+        " seeds for each model")
 
 
 def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
@@ -100,15 +137,16 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
     if floor.value is None or floor.value >= pair.verdict.margin:
         enough = ("no number of seeds is enough: even very many detect no less than ", floor, " points")
     start = (
-        *start, "test examples (with the present ones, ", *enough, "); about ",
-        pair.number("needed-examples", -(-examples // 100) * 100, "count",
-                    "fewest test examples that detect the margin with a chance of 80 %, rounded up to hundreds"),
-        " would do, with a new confirm set of ",
-        pair.number("needed-seeds", seeds, "count",
-                    "the fewest of 10, 20 and 50, or the seeds at hand, with which some number of examples does"),
-        " seeds for each model.", *remove_limit)
+        *start, "test examples (with the present ones, ", *enough, "); ", *_enough_examples(pair, examples, seeds),
+        ", would do.")
+    return (*start, *_source_of_examples(pair, examples, limit))
+
+
+def _source_of_examples(pair: Pair, examples: int, limit: Limit | None) -> Sentence:
+    """Return where so many test examples come from."""
     if limit is None:
-        return (*start, f" To get them, {MORE_EXAMPLES}")
+        return (f" To get them, {MORE_EXAMPLES}",)
+    start = _remove_limit_first(pair, limit)
     if limit.whole is None:
         return (*start, f". Only where that is not enough, {MORE_EXAMPLES}")
     then = pair.difference.examples * limit.whole // limit.taken
@@ -197,4 +235,4 @@ def _equivalence_test(pair: Pair) -> Sentence:
     test = _settled(pair)
     if pair.tests is not None:
         test = (", ", *p_is(pair.p_equivalent), " after Holm" if pair.family > 1 else "")
-    return (*test, ". A failure of up to ", pair.unseen, " of seeds could go unseen in these runs.")
+    return (*test, ". A failure of up to ", pair.unseen, f"{NBSP}% of seeds could go unseen in these runs.")

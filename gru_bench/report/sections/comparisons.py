@@ -200,11 +200,14 @@ def _usual(pairs: Sequence[Pair], key: str) -> Table:
 
 def _next_steps(evidence: Evidence) -> list[Block]:
     """Return the commands that may settle open comparisons."""
+    seeds = [pair for pair in evidence.compared if pair.done and pair.fresh_seeds is not None]
+    again = any(pair.verdict.finding is not Finding.TOO_FEW_SEEDS for pair in seeds)
     steps = (
         ("These commands repeat the studies with the reviews that data.limit held back, and write a report on them:",
          remove_limit_commands(evidence)),
-        ("These commands train the new confirm sets, on fresh seeds with the same settings, and write a report on "
-         "them:", next_step_commands(evidence)),
+        (f"These commands train {'second' if again else 'larger'} confirm sets, on fresh seeds with the same settings, "
+         f"{'which is a second look at the same test reviews, ' if again else ''}and write a report on them:",
+         next_step_commands(evidence)),
     )
     blocks = [block for words, commands in steps if commands for block in (Paragraph((words,)), Commands(commands))]
     return [Heading("Next steps", "next-steps"), *blocks] if blocks else []

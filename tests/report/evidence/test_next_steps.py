@@ -43,10 +43,12 @@ from tests.support.renderings import said, words_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
+MARGIN = 0.02
+
 
 @pytest.fixture
 def inconclusive() -> Studies:
-    """Two studies whose difference more seeds would settle, at a margin of 1.5 points."""
+    """Two studies whose difference more seeds would settle, at the margin."""
     return one_each({"scratch": 0.0, "torch": 0.05})
 
 
@@ -83,7 +85,7 @@ def test_the_commands_run_new_confirmation_sets_with_fresh_seeds_and_the_same_se
     inconclusive: Studies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, studies = inconclusive
-    evidence = collect(studies, store, 0.015)
+    evidence = collect(studies, store, MARGIN)
     assert evidence.compared[0].verdict.finding.value == "inconclusive"
     (fresh,) = sizes_in(evidence, "fresh-seeds")
     *sweeps, last = next_step_commands(evidence)
@@ -97,7 +99,7 @@ def test_the_commands_run_new_confirmation_sets_with_fresh_seeds_and_the_same_se
         config = spec.config(spec.models[0], {}, 0)
         assert (config.training.lr, config.model.hidden_size, config.model.pooling, config.model.dropout) == (
             BEST["training.lr"], BEST["model.hidden_size"], BEST["model.pooling"], BEST["model.dropout"])
-    report = build_only(studies, store, comparisons, margin=0.015)
+    report = build_only(studies, store, comparisons, margin=MARGIN)
     assert words_of(report, "comparisons").endswith("\n".join([*sweeps, last]))
 
 
@@ -111,7 +113,7 @@ def test_other_options_of_the_recorded_command_are_kept_and_passwords_are_not(
     store, (one, two) = inconclusive
     one = typed(one, "run.py --study scratch --trials 30 --seed=4 --data 'my reviews.csv' --timeout 2h "
                      "--set model.layers=2 --tracking-uri http://me:secret@host:5000")
-    commands = next_step_commands(collect([one, two], store, 0.015))
+    commands = next_step_commands(collect([one, two], store, MARGIN))
     command = next(command for command in commands if "scratch-confirm-2" in command and "sweeps" in command)
     assert "secret" not in command
     assert "--timeout" not in command
@@ -124,19 +126,36 @@ def test_no_command_is_recommended_for_a_study_whose_own_command_is_unknown(
     inconclusive: Studies, command: str
 ) -> None:
     store, (one, two) = inconclusive
-    evidence = collect([typed(one, command), two], store, 0.015)
+    evidence = collect([typed(one, command), two], store, MARGIN)
     assert next_step_commands(evidence) == ()
-    assert "new confirm set" in sentence_of(evidence)
+    assert "second confirm set" in sentence_of(evidence)
+
+
+def test_new_test_examples_come_before_a_second_set_whose_cost_is_said(inconclusive: Studies) -> None:
+    store, studies = inconclusive
+    evidence = collect(studies, store, MARGIN)
+    (pair,) = evidence.compared
+    text = sentence_of(evidence)
+    mentions(text, "new test examples", "collect more labeled reviews", "second look", "2.5 %", "all 6 pairs",
+             "--looks 5,10,20")
+    assert text.index("new test examples") < text.index("second look")
+    assert (pair.family, pair.pairs_again) == (1, 6)
+    (fresh,), (detected,) = sizes_in(evidence, "fresh-seeds"), sizes_in(evidence, "fresh-detectable")
+    again = replace(present(pair.design), family=6)
+    assert fresh == max(10, present(again.seeds_for(MARGIN, 2000)))
+    assert detected == again.detectable((int(present(fresh)),) * 2, 2000) <= MARGIN
+    assert (sizes_in(evidence, "needed-examples"), sizes_in(evidence, "needed-seeds")) == (
+        [-(-present(pair.needed)[0] // 100) * 100], [present(pair.needed)[1]])
 
 
 def test_a_second_new_set_has_another_name_and_other_seeds(inconclusive: Studies) -> None:
     store, (one, two) = inconclusive
     again = summarized(replace(two, run=replace(two.run, name="torch-confirm-2", study="torch-confirm-2")),
                        name="torch-confirm-2", search_seed=1)
-    commands = next_step_commands(collect([one, again], store, 0.015))
+    commands = next_step_commands(collect([one, again], store, MARGIN))
     assert any("--study-name torch-confirm-3 --seed 3" in command for command in commands)
     # Names of studies that are not in this report are taken too.
-    commands = next_step_commands(collect([one, two], store, 0.015, ["torch-confirm-2"]))
+    commands = next_step_commands(collect([one, two], store, MARGIN, ["torch-confirm-2"]))
     assert any("--study-name torch-confirm-3 --seed 2" in command for command in commands)
 
 
@@ -170,7 +189,7 @@ def test_models_of_one_study_with_different_settings_get_a_command_each(
     study_file: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, studies = one_study([{"training.lr": 0.001}, {"training.lr": 0.002, "model.layers": 2}, {}])
-    evidence = collect(studies, store, 0.015)
+    evidence = collect(studies, store, MARGIN)
     assert [one.verdict.finding.value for one in evidence.compared
             if "bidirectional" not in (one.a.model, one.b.model)] == ["inconclusive"]
     *commands, last = next_step_commands(evidence)
@@ -190,7 +209,7 @@ def test_models_of_one_study_with_the_same_settings_share_a_command(
     study_file: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, studies = one_study([{}, {}, {}])
-    command, last = next_step_commands(collect(studies, store, 0.015))
+    command, last = next_step_commands(collect(studies, store, MARGIN))
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name) == (["scratch", "torch"], "all-scratch-torch-confirm-2")
     assert last == "gru-bench report --study all-scratch-torch-confirm-2"
@@ -207,7 +226,7 @@ def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file: None, monkeyp
 
 def test_all_new_sets_of_a_report_have_the_same_size() -> None:
     store, studies = one_each({"scratch": 0.0, "torch": 0.05, "bidirectional": 0.0})
-    evidence = collect(studies, store, 0.015)
+    evidence = collect(studies, store, MARGIN)
     sizes = sizes_in(evidence, "fresh-seeds")
     assert len(sizes) == 2
     assert len(set(sizes)) == 1
@@ -220,12 +239,12 @@ def test_all_new_sets_of_a_report_have_the_same_size() -> None:
 def test_the_report_command_reads_the_store_of_the_studies(inconclusive: Studies, where: str) -> None:
     store, studies = inconclusive
     recorded = [typed(study, f"run.py --study {study.run.name} {where}") for study in studies]
-    assert next_step_commands(collect(recorded, store, 0.015))[-1].endswith(where)
+    assert next_step_commands(collect(recorded, store, MARGIN))[-1].endswith(where)
 
 
 def test_the_report_command_chooses_the_new_studies(inconclusive: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
     store, studies = inconclusive
-    program, *words = shlex.split(next_step_commands(collect(studies, store, 0.015))[-1].removeprefix("gru-bench "))
+    program, *words = shlex.split(next_step_commands(collect(studies, store, MARGIN))[-1].removeprefix("gru-bench "))
     assert program == "report"
     seen = []
 
@@ -243,7 +262,7 @@ def test_the_report_command_chooses_the_new_studies(inconclusive: Studies, monke
 def test_a_report_can_still_be_verified_after_a_new_set_was_added(tmp_path: Path) -> None:
     test_set = TestSet.draw(50)
     store, studies = one_each({"scratch": 0.0, "torch": 0.05}, test_set=test_set, trials=5)
-    report = build(studies, store, experiment="movie-reviews", margin=0.015, tracking_uri=store.uri,
+    report = build(studies, store, experiment="movie-reviews", margin=MARGIN, tracking_uri=store.uri,
                     known_studies=[study.run.name for study in studies])
     files.write(report, tmp_path)
     add_study(store, "torch-confirm-2", {"torch": 0.05}, test_set=test_set, search=False)

@@ -61,7 +61,7 @@ TOO_NOISY = Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07)
      ("more test examples", "more than 50 seeds for each model", "--test-data FILE")),
     (replace(pair_of(0.01, 0.03, margin=0.012), design=TOO_NOISY),
      ("1.2 points", "more than 50 seeds for each model", "whatever the number of test examples")),
-    (pair_of(0.01, 0.03, margin=0.02), ("new confirm set of 20 fresh seeds", "chance of 80 %")),
+    (pair_of(0.01, 0.03, margin=0.02), ("new test examples", "second look", "20 fresh seeds", "chance of 80 %")),
 ])
 def test_an_inconclusive_verdict_names_what_may_settle_it(pair: Pair, parts: tuple[str, ...]) -> None:
     mentions(said(next_step_sentence(pair)), *parts)
