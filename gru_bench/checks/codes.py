@@ -42,6 +42,8 @@ CODES: Mapping[str, Check] = {
                     "Look at the language and the spelling of the vectors' words; set embedding.scale."),
     "GRU013": Check("a plan of looks not followed",
                     "Say so beside the verdict, or run a study of another name that follows its plan."),
+    "GRU014": Check("the baseline's regularization lies at the end of its grid",
+                    "Take its score for a lower limit of what a linear model reaches."),
 }
 """Code -> its check. A code keeps its meaning for ever."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gru_bench.config import Scalar, is_valid_setting
 from gru_bench.results.pruners import PRUNERS
-from gru_bench.results.runs import DataSummary
+from gru_bench.results.runs import Baseline, DataSummary
 
 END_SHARE = 0.05
 """Share of a range, on its own scale, that counts as its end."""
@@ -123,6 +123,11 @@ def is_beforehand(margin: float, logged: Sequence[float | None]) -> bool:
         logged: What each study logged; None where it logged none.
     """
     return bool(logged) and all(one is not None and math.isclose(one, margin) for one in logged)
+
+
+def is_at_end(baseline: Baseline) -> bool:
+    """Return whether validation chose the largest or the smallest regularization that was tried for a baseline."""
+    return baseline.regularization is not None and baseline.is_at_end
 
 
 def is_below(ours: float, theirs: float, *, higher_is_better: bool) -> bool:

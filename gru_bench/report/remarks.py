@@ -68,6 +68,11 @@ def _said_in_sections(evidence: Evidence) -> Iterator[Found]:
 def _further(evidence: Evidence) -> Iterator[Found]:
     """Yield the remarks that no section makes."""
     yield from _of_data(evidence.studies, evidence.store)
+    for baseline in baselines_of(evidence):
+        if conditions.is_at_end(baseline.of):
+            yield "GRU014", (
+                f"The regularization of the baseline {baseline.name} that validation chose, ", baseline.regularization,
+                ", lies at the end of those that were tried. Another value may do better.")
     taken: set[str] = set()
     for study in evidence.studies:
         for model in study.summary.models if study.summary is not None else ():

@@ -234,6 +234,11 @@ class Baseline:
     """Split -> all scores, as `evaluation.metrics.scores` gives them. Empty where they were not logged."""
     right: str = ""
     """Whether it classifies each test example correctly, as `packed` gives it. Empty where it was not kept."""
+    regularization: float | None = None
+    """The value chosen on validation: C of logistic regression, alpha of naive Bayes. None for a baseline without one,
+    and for those of an earlier version, which were not fitted again on training and validation reviews."""
+    is_at_end: bool = False
+    """Whether this value lies at an end of the values that were tried."""
 
     def on_validation(self, score: str) -> float | None:
         """Return a score on the validation reviews, by its name in `scores`; None where it was not logged."""

@@ -12,7 +12,7 @@ import gru_bench.evaluation.baseline as baseline_module
 from gru_bench.config import DataConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.evaluation.baseline import baselines
-from gru_bench.results.runs import unpacked
+from gru_bench.results.runs import baselines_of, unpacked
 from tests.support.values import present
 
 
@@ -45,7 +45,7 @@ def test_answers_are_kept_in_the_order_of_ids(easy_csv: Path, monkeypatch: pytes
         def predict_proba(self, features: np.ndarray) -> np.ndarray:
             return np.eye(2)[says_N if features.shape[0] == len(says_N) else np.zeros(features.shape[0], dtype=int)]
 
-    monkeypatch.setattr(baseline_module, "_models", lambda _: [Known()])
+    monkeypatch.setattr(baseline_module, "_models", lambda _: [(1.0, Known())])
     monkeypatch.setattr(baseline_module, "default_cache", lambda: easy_csv.parent)
     right_N = present(unpacked(baselines(corpus)[1].right, len(label_N)))
     assert right_N.tolist() == [place < len(label_N) // 2 for place in range(len(label_N))]
@@ -55,13 +55,13 @@ def test_the_linear_model_knows_only_the_words_of_training_reviews(
     easy_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv)))
-    widths = []
+    shapes: list[tuple[int, int]] = []
 
     class Guess:
         classes_ = np.array([0, 1])
 
         def fit(self, features: np.ndarray, _: object) -> Guess:
-            widths.append(features.shape[1])
+            shapes.append(features.shape)
             return self
 
         def score(self, *_: object) -> float:
@@ -70,10 +70,49 @@ def test_the_linear_model_knows_only_the_words_of_training_reviews(
         def predict_proba(self, features: np.ndarray) -> np.ndarray:
             return np.full((features.shape[0], 2), 0.5)
 
-    monkeypatch.setattr(baseline_module, "_models", lambda _: [Guess()])
+    monkeypatch.setattr(baseline_module, "_models", lambda _: [(1.0, Guess())])
     for test in (corpus.test, corpus.test.select(np.arange(2))):
         baseline_module._linear(replace(corpus, test=test))
-    assert widths[0] == widths[1] > 0
+    assert shapes[:2] == shapes[2:]
+    assert [rows for rows, _ in shapes[:2]] == [len(corpus.train), len(corpus.train) + len(corpus.validation)]
+    assert shapes[0][1] < shapes[1][1]  # those of validation reviews are known to the second fit alone
+
+
+@pytest.mark.parametrize(("right", "chosen", "is_at_end"), [
+    ([0.5, 0.6, 0.7, 0.6, 0.5], 4.0, False), ([0.9, 0.6, 0.7, 0.6, 0.5], 0.25, True),
+    ([0.5, 0.6, 0.7, 0.6, 0.8], 64.0, True), ([0.8, 0.8, 0.8, 0.8, 0.8], 4.0, False),
+    ([0.5, 0.8, 0.6, 0.6, 0.8], 1.0, False)])
+def test_the_regularization_is_the_best_on_validation_and_its_place_in_the_grid_is_kept(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch, right: list[float], chosen: float, is_at_end: bool
+) -> None:
+    corpus = load_corpus(DataConfig(name=str(easy_csv)))
+
+    class Scored:
+        classes_ = np.array([0, 1])
+
+        def __init__(self, score: float) -> None:
+            self.right = score
+
+        def fit(self, *_: object) -> Scored:
+            return self
+
+        def score(self, *_: object) -> float:
+            return self.right
+
+        def predict_proba(self, features: np.ndarray) -> np.ndarray:
+            return np.full((features.shape[0], 2), 0.5)
+
+    grid = baseline_module.INVERSE_REGULARIZATION
+    monkeypatch.setattr(
+        baseline_module, "_models", lambda _: [(c, Scored(score)) for c, score in zip(grid, right, strict=True)])
+    found = baseline_module._linear(corpus)
+    assert (found.regularization, found.is_at_end) == (chosen, is_at_end)
+
+
+def test_a_baseline_of_an_earlier_version_is_read() -> None:
+    (found,) = baselines_of('[{"name": "majority class", "validation_accuracy": null, "test_accuracy": 0.5, '
+                            '"test_f1": 0.5, "test_size": 10, "seconds": 0.1}]')
+    assert (found.regularization, found.is_at_end) == (None, False)
 
 
 def test_is_measured_once_for_each_data_set(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,4 +126,6 @@ def test_is_measured_once_for_each_data_set(easy_csv: Path, monkeypatch: pytest.
 
 def test_has_no_validation_accuracy_without_a_validation_split(easy_csv: Path) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv), validation_share=0.0))
-    assert [found.validation_accuracy for found in baselines(corpus)] == [None, None]
+    found = baselines(corpus)
+    assert [one.validation_accuracy for one in found] == [None, None]
+    assert (found[1].regularization, found[1].is_at_end) == (4.0, False)

@@ -68,8 +68,10 @@ class ScoredBaseline:
     """F1; macro F1 of more than two classes."""
     is_binary: bool
     seconds: Number
-    right: str
-    """Which test reviews it classifies correctly (`results.packed`)."""
+    of: Baseline
+    """As it was logged."""
+    regularization: Number
+    """The value that validation chose; without a value where none was logged."""
 
     def right_N(self, group: Group) -> NDArray[np.bool_] | None:
         """Return which test reviews of a group it classifies correctly; None for other data, or where it was not kept.
@@ -78,7 +80,7 @@ class ScoredBaseline:
         """
         if group.fingerprint != self.fingerprint:
             return None
-        found_N = unpacked(self.right, group.example_N.size)
+        found_N = unpacked(self.of.right, group.example_N.size)
         return found_N if found_N is not None and found_N.mean() == self.accuracy.value else None
 
 
@@ -111,7 +113,7 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
         "evaluation",
         "Evaluation table",
         (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}. Baselines are shown for "
-         "context: they are not GRUs and were fitted once.",),
+         f"context: they are not GRUs{_fits(baselines)}.",),
         groups,
         (Column("Model", align="left", width=2.85), _named),
         (Column("Seeds"), lambda group: group.seeds),
@@ -135,6 +137,14 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
             (f"{one.name} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "",
              *(shown(one) for _, shown in f1s), "", (one.seconds,), "", "") for one in baselines),
     )
+
+
+def _fits(baselines: Sequence[ScoredBaseline]) -> str:
+    """Return how the baselines were fitted, as the rest of a sentence."""
+    if any(baseline.of.regularization is not None for baseline in baselines):
+        return ("; the linear model was fitted to training and validation reviews, once its regularization had been "
+                "chosen on validation")
+    return " and were fitted once"
 
 
 def _named(group: Group) -> Cell:
@@ -324,7 +334,9 @@ def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
                 runs, baseline.test_size, fit),
             f1, is_binary,
             Number(f"{key}.seconds", baseline.seconds, "amount", runs, baseline.test_size, "one fit, timed"),
-            baseline.right,
+            baseline,
+            Number(f"{key}.regularization", baseline.regularization, "score", runs, method="chosen on validation",
+                   decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
         ))
     return tuple(rows)
 
