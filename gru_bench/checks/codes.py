@@ -44,6 +44,8 @@ CODES: Mapping[str, Check] = {
                     "Say so beside the verdict, or run a study of another name that follows its plan."),
     "GRU014": Check("the baseline's regularization lies at the end of its grid",
                     "Take its score for a lower limit of what a linear model reaches."),
+    "GRU015": Check("a model that may be guessing",
+                    "Train on more reviews, or for more epochs; until then its scores mean nothing."),
 }
 """Code -> its check. A code keeps its meaning for ever."""
 

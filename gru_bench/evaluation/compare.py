@@ -200,7 +200,7 @@ def _sentence(
         case Finding.TOO_FEW_GROUPS:
             return (f"No verdict on {a} against {b} from {found.groups:.1f} clusters of equal size, of which at least "
                     f"{LEAST_GROUPS} are needed: {size}.")
-        case Finding.INCONCLUSIVE:
+        case Finding.INCONCLUSIVE | Finding.GUESSING:
             said = f"Inconclusive: {a} against {b}, {size}."
             if detectable is not None:
                 said += f" Runs like these detect a true difference of {_unsigned(detectable)} with a chance of 80 %."

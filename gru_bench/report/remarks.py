@@ -77,6 +77,12 @@ def _further(evidence: Evidence) -> Iterator[Found]:
     for study in evidence.studies:
         for model in study.summary.models if study.summary is not None else ():
             yield from _of_trials(study, model, taken)
+    for group in () if evidence.trials else evidence.groups:
+        if group.may_be_guessing:
+            unit = f"{NBSP}{group.scale.unit}" if group.scale.unit else ""
+            yield "GRU015", (
+                f"{group.label} may be guessing: the 95 % interval of its test {group.scale.score}, ", group.score,
+                f"{unit}, does not lie beyond that of guessing, ", group.guessing, f"{unit}.")
     for group in evidence.groups:
         training, data = group.config.training, group.data
         if data is not None and not fills_window(training, data.train):

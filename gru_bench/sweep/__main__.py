@@ -324,19 +324,13 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
 
 
 def _cautions(found: Mapping[str, Confirmed], summary: StudySummary, limit: int | None) -> Iterator[str]:
-    """Yield warnings about accuracies that guessing might have reached too."""
-    from gru_bench.evaluation.accuracy import percent
-
-    guessing = {model: one.accuracy for model, one in found.items() if one.accuracy.is_guessing}
+    """Yield what to do about models that may be guessing (GRU015)."""
+    guessing = [model for model, one in found.items() if one.may_be_guessing]
     if not guessing:
         return
-    first = next(iter(guessing.values()))
-    yield (f"these accuracies mean nothing, because guessing may reach them too: on {first.examples:,} test reviews, "
-           f"always answering their most frequent class is right for {percent(first.guessing)}, and the 95 % intervals "
-           "over the reviews do not lie above that ("
-           + ", ".join(f"{model} {one.interval}" for model, one in guessing.items()) + ").")
     more = f" (--limit {limit:,} leaves the others out)" if limit is not None else ""
-    yield f"Train on more than {summary.data.train:,} reviews{more}, or for more epochs than {summary.epochs}."
+    yield (f"GRU015: {', '.join(guessing)} may be guessing, so that these scores mean nothing. Train on more than "
+           f"{summary.data.train:,} reviews{more}, or for more epochs than {summary.epochs}.")
 
 
 def main() -> None:

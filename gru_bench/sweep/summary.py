@@ -11,7 +11,7 @@ from gru_bench.config import MetricName, Scalar
 from gru_bench.data.batching import encode
 from gru_bench.data.corpus import SPLITS, Corpus
 from gru_bench.data.embeddings import Vectors
-from gru_bench.evaluation.accuracy import Accuracy
+from gru_bench.evaluation.guessing import guessing, may_be_guessing
 from gru_bench.evaluation.intervals import Scored, deviation, interval
 from gru_bench.evaluation.statistics import Estimate, EvidenceLevel
 from gru_bench.results.logged_metrics import (
@@ -118,8 +118,8 @@ class Confirmed:
     """Standard deviation between seeds (`intervals.deviation`); None below two seeds."""
     by_seed: tuple[float, ...]
     """Score of each run."""
-    accuracy: Accuracy
-    """Mean accuracy, compared with that of guessing."""
+    may_be_guessing: bool
+    """Whether its interval does not lie on the better side of guessing."""
 
     def interval(self, metric: Metric) -> str:
         """Return the 95 % interval of the score, which is that of `metric`, as text, or why there is none."""
@@ -134,5 +134,6 @@ def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> C
     """Return the score of one or more confirm runs on the same reviews."""
     order_N = np.argsort(runs[0].example_id_N, kind="stable")  # as in reports, so that a bootstrap draws the same
     scored = Scored(runs[0].label_N[order_N], np.stack([run.probability_N[order_N] for run in runs]))
-    return Confirmed(interval(metric, scored), deviation(metric, scored), tuple(scored.scores(metric)),
-                     Accuracy.of(runs))
+    found, guess = interval(metric, scored), guessing(metric, scored.label_N, scored.classes)
+    return Confirmed(found, deviation(metric, scored), tuple(scored.scores(metric)),
+                     may_be_guessing(metric, found, guess))

@@ -28,7 +28,7 @@ from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import SLOW, completed, mentions
 from tests.support.commands import command as process
-from tests.support.fake_store import FakeStore, TestSet, add_study, searching
+from tests.support.fake_store import FakeStore, TestSet, add_study, answered, searching
 from tests.support.renderings import soup_of
 from tests.support.values import present
 
@@ -168,6 +168,25 @@ def test_json_prints_scores_and_verdicts_and_writes_nothing(
     assert pair["difference"] == pytest.approx(np.subtract(*(
         next(one["score"] for one in found["models"] if one["model"] == model) for model in pair["models"])))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("better", "code"), [(0.0, 3), (2.0, 0)])
+def test_a_claim_on_two_models_that_guess_has_no_verdict(
+    better: float, code: int, command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Two models that differ clearly, both below half, and the same where one of them is far above it."""
+    store, test_set = FakeStore(), TestSet.draw(400)
+    study = add_study(store, "pair", {"rnn": 0.0, "torch": 0.0}, test_set=test_set, search=False, epochs=2)
+    for place, run in enumerate(study.confirms):
+        right = 0.35 if run.model == "rnn" else 0.5 + better / 5
+        right_N = np.random.default_rng(place).random(400) < right
+        store.predicted[run.run_id, "test"] = answered(store.predicted[run.run_id, "test"], right_N)
+    assert command(store, "--claim", "torch > rnn") == code
+    printed = capsys.readouterr().out
+    assert ("neither is above guessing" in printed) is (code == 3)
+    assert command(store, "--json") == 0
+    (pair,) = json.loads(capsys.readouterr().out)["pairs"]
+    assert (pair["finding"] == "neither is above guessing", pair["settled"]) == (code == 3, code == 0)
 
 
 def test_other_models_on_the_same_test_reviews_count_in_claims_and_json(

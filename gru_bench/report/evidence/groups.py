@@ -21,6 +21,7 @@ from gru_bench.checks.conditions import are_uneven
 from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.evaluation import metrics
+from gru_bench.evaluation.guessing import guessing, may_be_guessing
 from gru_bench.evaluation.intervals import Scored, deviation, interval, interval_together
 from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
 from gru_bench.report.document.numbers import KINDS, Kind, Number, Scale, plain, scale_of, slug
@@ -123,7 +124,23 @@ class Group:
         """Return the score that the report compares: the mean over seeds, with its interval."""
         if self.metric == "accuracy":
             return self.accuracy
-        return self.estimate(f"score-{slug(self.metric)}", interval(self.metric, self.scored), self.scale.kind)
+        return self.estimate(f"score-{slug(self.metric)}", self._found, self.scale.kind)
+
+    @cached_property
+    def _found(self) -> Estimate:
+        return interval(self.metric, self.scored)
+
+    @cached_property
+    def guessing(self) -> Number:
+        """Return this score of guessing, for someone who knows how frequent each class is."""
+        return self.number("guessing", guessing(self.metric, self.label_N, len(self.classes)), self.scale.kind,
+                           "of the frequencies of the classes, without a look at the text")
+
+    @cached_property
+    def may_be_guessing(self) -> bool:
+        """Return whether the interval of this score does not lie on the better side of guessing."""
+        guess = self.guessing.value
+        return guess is not None and may_be_guessing(self.metric, self._found, guess)
 
     @cached_property
     def score_deviation(self) -> Number:

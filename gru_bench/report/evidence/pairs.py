@@ -221,7 +221,7 @@ def tested(couples: Sequence[tuple[str, Group, Group]], margin: float, family: i
     adjusted = adjusted_tests(differences, margin, family)
     family = max(family, sum(one is not None for one in adjusted))
     return [
-        Pair(key, a, b, found, own, family, verdict(found, own, margin),
+        Pair(key, a, b, found, own, family, _unless_guessing(a, b, verdict(found, own, margin)),
              Design.of(a.correct_RN, b.correct_RN, max(1, family))
              if a.metric == "accuracy" and min(found.seeds) > 1 else None)
         for (key, a, b), found, own in zip(couples, differences, adjusted, strict=True)
@@ -276,7 +276,16 @@ def _followed(key: str, a: Group, b: Group, looks: StudyLooks) -> Pair:
         by, shown = pair.settled or pair.last, pair.last.repeated or pair.last.usual
         favours = int(np.sign(by.usual.estimate)) if by.finding in DIFFERENT else 0
         found = Verdict(by.finding, favours, margin, by.equivalence or by.usual.at(0.90))
+    found = _unless_guessing(a, b, found)
     return Pair(key, a, b, shown, None, len(looks.pairs), found, design, pair, len(looks.plan.looks))
+
+
+def _unless_guessing(a: Group, b: Group, found: Verdict) -> Verdict:
+    """Return a verdict, or that there is none because neither model is above guessing."""
+    given = found.finding not in (Finding.TOO_FEW_SEEDS, Finding.TOO_FEW_GROUPS)
+    if given and a.may_be_guessing and b.may_be_guessing:
+        return replace(found, finding=Finding.GUESSING, favours=0)
+    return found
 
 
 def _mean(group: Group) -> float:

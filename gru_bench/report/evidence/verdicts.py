@@ -58,6 +58,10 @@ def verdict_sentence(pair: Pair) -> Sentence:
                     "difference, ", Ends(pair.narrow), f"{after}, lies within it", *_equivalence_test(pair))
         case Finding.TOO_FEW_SEEDS | Finding.TOO_FEW_GROUPS:
             return _too_few(pair)
+        case Finding.GUESSING:
+            unit = f"{NBSP}{pair.scale.unit}" if pair.scale.unit else ""
+            return (f"No verdict on {a} against {b}: neither is above guessing, which reaches ", pair.a.guessing,
+                    f"{unit}. The difference is ", *_size(pair), ".")
         case Finding.INCONCLUSIVE if pair.followed is not None and not pair.followed.looks:
             return (f"{a} against {b}: no planned look was taken yet, or its runs are gone, so there is no verdict.",)
         case Finding.INCONCLUSIVE:
