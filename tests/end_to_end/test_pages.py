@@ -154,6 +154,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench report --claim "bidirectional > torch"
         gru-bench diagnose --recall
         python benchmarks/epoch.py
+        python benchmarks/families.py --repetitions 1000 --models 3,5,10
         python benchmarks/gru_module.py
         python benchmarks/gru_module.py --quick
         python benchmarks/interval_coverage.py --few --repetitions 4000

@@ -1,0 +1,56 @@
+"""A report on several models has some false finding seldom: a short run of benchmarks/families.py."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from tests.support.benchmarks import benchmark
+
+
+@pytest.fixture(scope="module")
+def families() -> ModuleType:
+    return benchmark("families")
+
+
+def test_the_table_has_a_row_for_each_number_of_models(
+    families: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(families, "Pool", Serial)
+    monkeypatch.setattr(families, "_chunk", lambda job: np.array([job[1], 0, job[1], 0]))
+    families.main(["--repetitions", "60", "--models", "3,5"])
+    heading, three, five = capsys.readouterr().out.splitlines()
+    assert "adjusted" in heading
+    assert three.split()[:6] == ["3", "3", "100.0", "0.0", "100.0", "0.0"]
+    assert five.split()[:2] == ["5", "10"]
+
+
+class Serial:
+    """A pool of no processes."""
+
+    def __enter__(self) -> Serial:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def map(self, function: object, jobs: list[object], chunksize: int) -> list[object]:
+        """Return the results one after the other."""
+        assert callable(function)
+        assert chunksize == 1
+        return [function(job) for job in jobs]
+
+
+def test_an_adjusted_finding_is_one_of_the_pair_alone(families: ModuleType) -> None:
+    alone_eq, adjusted_eq, alone_beyond, adjusted_beyond = families.counted(4, 6, np.random.default_rng(0), 400)
+    assert 0 <= adjusted_eq <= alone_eq <= 6
+    assert 0 <= adjusted_beyond <= alone_beyond <= 6
+
+
+@pytest.mark.slow
+def test_false_findings_are_rare_after_the_adjustment(families: ModuleType) -> None:
+    shares = families.counted(5, 150, np.random.default_rng(1)) / 150
+    assert shares[0] > 0.08  # 19 % in long runs
+    assert max(shares[1], shares[3]) <= 0.07
