@@ -15,7 +15,7 @@ from gru_bench.teach.check import check
 from gru_bench.teach.child import Request
 from gru_bench.teach.child import run as run_child
 from gru_bench.teach.codes import KINDS
-from tests.support.commands import ROOT, mentions, run
+from tests.support.commands import ROOT, completed, mentions
 from tests.teach.students import NOTEBOOK, SPLIT
 
 
@@ -102,14 +102,11 @@ def test_an_expression_may_build_the_object(tmp_path: Path) -> None:
     (["none.py:GRU"], ["'none.py'"]),
     (["mine.py:GRU", "--define", "batch_size"], ["--define", "NAME=VALUE"]),
 ])
-def test_mistyped_arguments_end_with_2(
-    words: list[str], parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], tmp_path: Path) -> None:
     written(tmp_path, SPLIT)
-    code, said = run(app, words, monkeypatch, capsys)
-    assert code == ExitCode.MISTYPED
-    mentions(said, *parts)
+    done = completed(app, *words)
+    assert done.returncode == ExitCode.MISTYPED
+    mentions(done.stderr, *parts)
 
 
 @pytest.mark.parametrize("code", KINDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from itertools import compress
@@ -181,7 +181,7 @@ Block = Heading | Paragraph | Bullets | Reviews | Commands | Equations | Table |
 def every(value: Any) -> Iterator[Any]:
     """Yield a value and all that is inside it, through dataclasses and tuples, in order: blocks, numbers, anchors."""
     yield value
-    names = _fields_of(type(value))
+    names = _fields_of(value.__class__)
     if names:
         for name in names:
             yield from every(getattr(value, name))
@@ -191,7 +191,7 @@ def every(value: Any) -> Iterator[Any]:
 
 
 @cache
-def _fields_of(kind: Hashable) -> tuple[str, ...]:
+def _fields_of(kind: type) -> tuple[str, ...]:
     """Return the names of the fields of a dataclass, and nothing for other types."""
     return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
