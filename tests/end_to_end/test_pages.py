@@ -110,6 +110,10 @@ NOT_RUN: Mapping[str, str] = {
         mypy
         pytest
         pytest -m service -n 0
+        pytest -m slow -n 0
+        pytest tests/test_messages.py --write-messages
+        python tests/golden.py --against HEAD~1
+        python tests/mutants.py
         ruff check .
         sphinx-build -W -b html -c docs/site . build/site""",
     "it is a server, or needs one, a cluster or another system; tests/end_to_end/test_servers.py and others have them": r"""
