@@ -19,6 +19,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gru_bench.config import MOST_NAME, checked_name
 from gru_bench.errors import DataError, RunError
+from gru_bench.results.runs import digest_of_examples
+from gru_bench.tracking.artifacts import predictions_of
 from gru_bench.tracking.reader import EARLIER_IDS, FORMAT, FORMAT_TAG, LATEST, RUN_TAG, TEST_SET, metric_of
 from gru_bench.tracking.registry import log_model
 from gru_bench.tracking.sync import BATCH
@@ -181,6 +183,9 @@ def write_runs(
         if not renamed:
             save_view(client, store.uri, experiment_id, metric_of(run.params.get("metric", "")), run.started)
         tags = _tags(run, renamed, study, experiment_id) | {ARCHIVE: archive, EARLIER_IDS: _earlier(run)}
+        artifacts = inside(folder, run.run_id)
+        if TEST_SET not in tags and (digest := _test_set(artifacts / "predictions" / "test.parquet")):
+            tags[TEST_SET] = digest
         tags.pop(ROLE, None)
         name = tags.pop(RUN_TAG, None)
         run_id = client.create_run(experiment_id, start_time=run.started, tags=tags).info.run_id
@@ -195,7 +200,6 @@ def write_runs(
                           for point in islice(values, BATCH)]:
             client.log_batch(run_id, metrics=metrics)
         _log_inputs(client, run_id, run.inputs)
-        artifacts = inside(folder, run.run_id)
         if artifacts.is_dir():
             client.log_artifacts(run_id, str(artifacts))
             if inside(artifacts, "model/weights.safetensors").is_file():
@@ -278,6 +282,15 @@ def _earlier(run: RunCopy) -> str:
     """Return the earlier ids of a run together with its current one, the first one first."""
     first, *others = [*run.tags.get(EARLIER_IDS, "").split(), run.run_id]
     return " ".join([first, *others[-(MOST_EARLIER - 1):]])
+
+
+def _test_set(predictions: Path) -> str:
+    """Return the digest of the test examples of a run, which earlier versions did not log; empty without readable
+    predictions."""
+    try:
+        return digest_of_examples(predictions_of(predictions.read_bytes()).example_id_N)
+    except (OSError, ValueError):  # readers say what is wrong with them
+        return ""
 
 
 def _tags(run: RunCopy, renamed: Mapping[str, str], study: str, experiment_id: str) -> dict[str, str]:

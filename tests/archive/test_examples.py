@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gru_bench.report.__main__ import app as report_app
+from gru_bench.results.runs import digest_of_examples
 from tests.support.archives import imported, stores
 from tests.support.commands import ROOT, completed
 
@@ -45,6 +46,7 @@ def test_an_example_is_imported_without_reviews_and_its_runs_can_be_read(
         found = store.predictions(run.run_id, "test")
         right = np.mean((found.probability_N > 0.5) == found.label_N)
         assert right == pytest.approx(run.metrics["score/test_accuracy"])
+        assert run.test_set == digest_of_examples(found.example_id_N)  # computed at the import
     assert store.texts(study.run.run_id, "test") is None
 
 
