@@ -12,9 +12,10 @@ import platform
 import re
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +33,10 @@ APART_SECONDS = 5.0
 """Difference of two times from which they are starts of two processes."""
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 _SIGKILL = 9
+END_SECONDS = 10.0
+"""Longest time that ending all descendants of a process may take."""
+_PDEATHSIG, _DUMPABLE, _CHILD_SUBREAPER = 1, 4, 36
+"""What prctl sets (Linux)."""
 
 # ---------------------------------------------------------------- this machine
 
@@ -200,6 +205,203 @@ def interrupts_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+# ---------------------------------------------------------------- processes that run other people's code
+
+
+def adopt_orphans(wanted: bool = True) -> None:
+    """Become the parent of every descendant whose own parent ends (Linux). Other systems have no such thing."""
+    _prctl(_CHILD_SUBREAPER, int(wanted))
+
+
+def protect_memory() -> None:
+    """Keep other processes of the same user from this one's memory and open files (Linux, where they are not root)."""
+    _prctl(_DUMPABLE, 0)
+
+
+def end_with_parent(parent: int) -> None:
+    """Let this process end when its parent does, by force.
+
+    Args:
+        parent: Process id of the parent, as it was when this process started.
+    """
+    _prctl(_PDEATHSIG, _SIGKILL)
+    if LINUX and os.getppid() != parent:  # it has ended already
+        os._exit(1)
+    if not LINUX:
+        start = process_start(parent)
+
+        def watch() -> None:
+            while is_alive(parent, start):
+                time.sleep(0.5)
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def limit_processor_time(seconds: float) -> None:
+    """Let this process, and each that it starts, end after so many seconds of work on all cores (not on Windows)."""
+    if not WINDOWS:
+        import resource
+
+        most = int(seconds * cores()) + 1
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        with suppress(OSError, ValueError):
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+
+
+def limit_processes(most: int) -> None:
+    """Let this process, and each that it starts, start no others when the user has `most` more than now.
+
+    Root has no such limit, and Windows has none at all.
+    """
+    if not WINDOWS:
+        import resource
+
+        import psutil
+
+        running = 0
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                running += process.num_threads() if process.uids().real == os.getuid() else 0
+        _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+        with suppress(OSError, ValueError):
+            limit = running + most if hard == resource.RLIM_INFINITY else min(running + most, hard)
+            resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
+
+
+def give_way() -> None:
+    """Let other processes have the processor before this one and each that it starts."""
+    import psutil
+
+    with suppress(OSError, psutil.Error):
+        psutil.Process().nice(getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 10))
+
+
+def memory_beyond(pids: Iterable[int], most: int) -> bool:
+    """Return whether processes take more than `most` bytes together. On Linux, what they share counts once."""
+    pids = list(pids)
+    if sum(map(_resident, pids)) <= most:
+        return False
+    return not LINUX or sum(map(_proportional, pids)) > most
+
+
+def taken_memory(pids: Iterable[int]) -> int:
+    """Return the memory that processes take together, in bytes. One that has ended takes none."""
+    return sum(map(_resident, pids))
+
+
+class Descendants:
+    """The processes below this one, except those that existed before.
+
+    With `adopt_orphans` they include those whose parents have ended. Elsewhere they are the ones that were seen by
+    `running` while all processes between them and this one existed.
+    """
+
+    def __init__(self) -> None:
+        """Leave out the children that exist already."""
+        self._others = {pid for pid, (parent, _) in _processes().items() if parent == os.getpid()}
+        self._seen: dict[int, str] = {}
+        self._groups: set[int] = set()
+
+    def running(self, child: int = 0) -> list[int]:
+        """Return the process ids of all descendants that run, and forget the orphans that have ended.
+
+        Args:
+            child: Process id of a child whose exit code the caller will still ask for.
+        """
+        processes = _processes()
+        children: dict[int, list[int]] = {}
+        for pid, (parent, _) in processes.items():
+            children.setdefault(parent, []).append(pid)
+        found, waiting = [], [pid for pid in children.get(os.getpid(), ()) if pid not in self._others]
+        while waiting:
+            pid = waiting.pop()
+            found.append(pid)
+            waiting += children.get(pid, ())
+        if not LINUX:
+            self._seen = {pid: start for pid, start in self._seen.items() if is_alive(pid, start)}
+            self._seen.update((pid, process_start(pid)) for pid in found if pid not in self._seen)
+            found = list(self._seen)
+        ended = {pid for pid in found if process_start(pid) in (ENDED, UNKNOWN)}
+        for pid in ended - {child}:
+            _collect(pid)
+        own = processes.get(os.getpid(), (0, 0))[1]
+        self._groups = {processes[pid][1] for pid in found if pid in processes} - {0, own}
+        return [pid for pid in found if pid not in ended]
+
+    def end(self) -> int:
+        """End all descendants by force, until none is left. Return how many are left after `END_SECONDS`."""
+        deadline = time.monotonic() + END_SECONDS
+        if not WINDOWS:
+            self._signal((), signal.SIGKILL)  # those groups that were seen already, before there are more
+        while (left := self.running()) and time.monotonic() < deadline:
+            stopped: set[int] = set()
+            while not WINDOWS and not set(left) <= stopped and time.monotonic() < deadline:
+                self._signal(left, signal.SIGSTOP)  # what is stopped starts no others
+                stopped |= set(left)
+                left = self.running()
+            self._signal(left, signal.SIGTERM if WINDOWS else signal.SIGKILL)
+            time.sleep(0.002)
+        return len(left)
+
+    def _signal(self, pids: Iterable[int], number: int) -> None:
+        for group in self._groups:  # a group of processes that start each other and end gets it at one instant
+            with suppress(OSError):
+                os.killpg(group, number)
+        for pid in pids:
+            with suppress(OSError):
+                os.kill(pid, number)
+
+
+def _prctl(option: int, value: int) -> None:
+    if LINUX:
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _processes() -> dict[int, tuple[int, int]]:
+    """Return process id -> process ids of its parent and, on Linux, of its group. 0: not known."""
+    found = {}
+    if LINUX:
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                with suppress(OSError, IndexError):
+                    stat = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+                    _, parent, group = stat.rpartition(")")[2].split()[:3]
+                    found[int(folder.name)] = int(parent), int(group)
+        return found
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            found[process.pid] = process.ppid(), 0
+    return found
+
+
+def _resident(pid: int) -> int:
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _proportional(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss:", "SwapPss:")))
+
+
+def _collect(pid: int) -> None:
+    """Collect a child that has ended, so that its process id is free again."""
+    if not WINDOWS:
+        with suppress(OSError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 # ---------------------------------------------------------------- files

@@ -185,3 +185,92 @@ def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("getpass.getuser", without_pwd)
     assert platforms.user() == "unknown"
+
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+DETACHED = f"""
+import os, signal, subprocess, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+    os.execv(sys.executable, {SLEEP!r})
+"""
+
+
+class TestDescendants:
+    @pytest.mark.parametrize("linux", [platforms.LINUX, False], ids=["here", "psutil"])
+    def test_children_and_their_children_end_and_older_ones_stay(
+        self, linux: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(platforms, "LINUX", linux)
+        older = subprocess.Popen(SLEEP)
+        try:
+            below = platforms.Descendants()
+            assert below.running() == []
+            child = subprocess.Popen([sys.executable, "-c", f"import subprocess; subprocess.run({SLEEP!r})"])
+            while len(found := below.running(child.pid)) < 2:
+                time.sleep(0.01)
+            assert child.pid in found
+            assert below.end() == 0
+            assert below.running() == []
+            assert child.wait() in (0, -9)  # 0: its exit code is lost
+            assert older.poll() is None
+        finally:
+            older.kill()
+            older.wait()
+
+    @pytest.mark.skipif(not platforms.LINUX, reason="adopts orphans")
+    def test_orphans_in_sessions_of_their_own_end_too(self) -> None:
+        below = platforms.Descendants()
+        platforms.adopt_orphans()
+        try:
+            subprocess.run([sys.executable, "-c", DETACHED], check=True)
+            deadline = time.monotonic() + 10
+            while len(found := below.running()) != 1:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert below.end() == 0
+            assert not Path(f"/proc/{found[0]}").exists()
+        finally:
+            platforms.adopt_orphans(False)
+
+    def test_their_memory_is_counted(self) -> None:
+        own = [os.getpid()]
+        taken = platforms.taken_memory(own)
+        assert taken > 10 << 20
+        assert not platforms.memory_beyond(own, 2 * taken)
+        assert platforms.memory_beyond(own, 1 << 20)
+        assert platforms.taken_memory([2 ** 22 + 1]) == 0
+
+
+@pytest.mark.parametrize("linux", [platforms.LINUX, False], ids=["here", "psutil"])
+def test_a_process_may_end_with_its_parent(linux: bool, tmp_path: Path) -> None:
+    child = f"""
+import os, time
+from gru_bench import platforms
+platforms.LINUX = {linux}
+platforms.end_with_parent(os.getppid())
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', "
+                               f"{child!r}])"], stdout=subprocess.PIPE, cwd=ROOT)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    start = platforms.process_start(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while platforms.is_alive(pid, start):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(platforms.WINDOWS, reason="no such limit")
+def test_processor_time_is_limited() -> None:
+    done = subprocess.run([sys.executable, "-c", "from gru_bench import platforms\nplatforms.cores = lambda: 1\n"
+                           "platforms.limit_processor_time(0.1)\nwhile True: pass"], cwd=ROOT)
+    assert done.returncode < 0
