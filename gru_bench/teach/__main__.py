@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gru_bench.teach.codes import Verdict
 
 app = cli.app()
+MOST = 1_000_000
+"""Most seconds and most gigabytes that may be allowed."""
 HELP = """Say whether a GRU that you wrote is one, and which: FILE.py:NAME is a cell, forward(x, h), or a layer,
 forward(x) or forward(x, h0).
 
@@ -47,13 +49,17 @@ def gru_check(
     if not colon or not file or not name.isidentifier():
         raise UsageError(f"FILE.py:NAME must be a file and a name in it, such as homework.py:GRU, but got "
                          f"{shown(target)}")
+    for option, value in (("--timeout", timeout), ("--memory", memory)):
+        if not value <= MOST:
+            raise UsageError(f"{option} must be at most {MOST:,}, but got {value:g}")
     path = Path(file)
     if not path.is_file():
         near = sorted(p.name for p in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
         raise UsageError(f"FILE.py must be a file, but there is no {shown(file)}: "
                          + (f"that folder holds {', '.join(near)}" if near else "check the path"))
     defines = dict(_assignment(text) for text in define or ())
-    from gru_bench.teach.child import Request, run
+    from gru_bench.teach.child import Request
+    from gru_bench.teach.guard import run
 
     console = cli.out()
     console.print(f"This executes {path.name} in a process of its own: at most {timeout:g} s and {memory:g} GB.",

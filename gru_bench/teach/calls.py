@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gru_bench.teach.load import Source, failure, parameters_of
+from gru_bench.teach.load import Source, failure, parameters_of, settings_kept
 from gru_bench.teach.trace import Recorder
 
 _LENGTHS = re.compile(r"len|seq_?l|sizes")
@@ -198,7 +198,7 @@ class Caller:
                     positional.append(value)
         if "state" in given:
             positional.append(given["state"])
-        with contextlib.redirect_stdout(io.StringIO()):
+        with settings_kept(), contextlib.redirect_stdout(io.StringIO()):
             if recorder is None:
                 result = self.built(*positional, **named)
             else:

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,8 +21,9 @@ from gru_bench.errors import RunError
 from gru_bench.teach import calls, load
 from gru_bench.teach.calls import Caller, Form
 from gru_bench.teach.cell.blocks import examples, take_apart
-from gru_bench.teach.cell.examine import TOLERANCE, Cell, as_torch, examine
+from gru_bench.teach.cell.examine import Cell, as_torch, claimed, examine
 from gru_bench.teach.cell.family import Member
+from gru_bench.teach.claim import TOLERANCE, Claim
 from gru_bench.teach.codes import KINDS, Finding, Verdict
 from gru_bench.teach.layers import Layer, examine_layer
 from gru_bench.teach.states import (
@@ -41,7 +42,25 @@ from gru_bench.teach.trace import Call, Recorder, Site
 
 ZEROS = {"zeros", "new_zeros", "zeros_like"}
 GATES = {"sigmoid", "gru_cell"}
+REPEATS = 24
+"""Number of calls with the same input that must give the same result."""
 _SQUARE = {**load.SIZES, "E": load.SIZES["H"]}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found out about an object."""
+
+    verdict: Verdict
+    form: Form
+    """How it is called."""
+    cells: tuple[Cell, ...] = ()
+    """Its cells, as far as they were looked into."""
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Return the weights of the GRU that each cell equals. The verdict must be that it is one."""
+        return tuple(claimed(cell) for cell in self.cells)
 
 
 def check(
@@ -60,22 +79,22 @@ def check(
     """
     with prepared():
         module = load.load(path, name, defines)
-        return check_loaded(module, path, name, make)[0]
+        return check_loaded(module, path, name, make).verdict
 
 
-def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) -> tuple[Verdict, Form]:
+def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) -> Checked:
     """Return what the GRU of a loaded file is, and how it is called. The default type of torch must be float64."""
     source = _built(module, path, name, make)
     try:
-        verdict, form = examine_source(source)
+        checked = examine_source(source)
     except RunError as error:
         try:  # some need inputs as wide as the state
             return examine_source(load.build(module, path, name, make, sizes=_SQUARE))
         except RunError:
             raise error from None
-    if make is None and verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
-        verdict = _variants(verdict, module, path, name)
-    return verdict, form
+    if make is None and checked.verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
+        return replace(checked, verdict=_variants(checked.verdict, module, path, name))
+    return checked
 
 
 def check_object(built: Any) -> Verdict:
@@ -85,7 +104,7 @@ def check_object(built: Any) -> Verdict:
     with prepared():
         source = load.Source(path, type(built).__name__, ModuleType("object") if module is None else module,
                              copy.deepcopy(built) if isinstance(built, nn.Module) else built, {})
-        return examine_source(source)[0]
+        return examine_source(source).verdict
 
 
 @contextmanager
@@ -131,7 +150,7 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
             continue
         for sizes in (load.SIZES, _SQUARE):
             try:
-                other, _ = examine_source(load.build(module, path, name, None, chosen, sizes))
+                other = examine_source(load.build(module, path, name, None, chosen, sizes)).verdict
             except Exception:
                 continue
             ((key, value),) = chosen.items()
@@ -144,7 +163,7 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
 # ---------------------------------------------------------------- one object
 
 
-def examine_source(source: load.Source) -> tuple[Verdict, Form]:
+def examine_source(source: load.Source) -> Checked:
     """Return what an object is, and how it is called.
 
     Where it draws random masks, as a dropout of its own does, it is also tried with masks that keep everything.
@@ -153,7 +172,7 @@ def examine_source(source: load.Source) -> tuple[Verdict, Form]:
     error: RunError | None = None
     try:
         first = _examined(caller)
-        if not caller.masked or first[1].kind != "none":  # nothing is random
+        if not caller.masked or first.form.kind != "none":  # nothing is random
             return first
     except RunError as failed:
         if not caller.masked:
@@ -165,7 +184,7 @@ def examine_source(source: load.Source) -> tuple[Verdict, Form]:
             other = _examined(caller)
         except Exception:  # such as a mask that must be of bools
             continue
-        if _drops(caller, other[1]) and all(f.kind.right or f.code == "dropout" for f in other[0].findings):
+        if _drops(caller, other.form) and all(f.kind.right or f.code == "dropout" for f in other.verdict.findings):
             return other
     if error is not None:
         raise error
@@ -194,7 +213,7 @@ def _drops(caller: Caller, form: Form) -> bool:
                for a, b in zip(*runs, strict=True) for u, v in zip(a.values, b.values, strict=True))
 
 
-def _examined(caller: Caller) -> tuple[Verdict, Form]:
+def _examined(caller: Caller) -> Checked:
     kept: dict[Form, tuple[Runs, list[Track]]] = {}
 
     def accepts(form: Form) -> Form | None:
@@ -211,14 +230,15 @@ def _examined(caller: Caller) -> tuple[Verdict, Form]:
         return form
 
     form = calls.find_form(caller, accepts)
+    _refuse_without_answer(caller, form)
     if form.kind == "none":
-        return Verdict((_idle(caller, form),), "not recognized"), form
+        return Checked(Verdict((_idle(caller, form),), "not recognized"), form)
     if form.kind == "cell":
-        return _cell_verdict(caller, form), form
+        return _cell_verdict(caller, form)
     runs, found = kept[form]
-    verdict = _layer_verdict(caller, form, runs, found)
+    checked = _layer_verdict(caller, form, runs, found)
     site = found[0].before[-1]
-    return verdict, replace(form, hidden=runs.whole[site[0]].values[site[1]].numel() // form.batch)
+    return replace(checked, form=replace(form, hidden=runs.whole[site[0]].values[site[1]].numel() // form.batch))
 
 
 def _idle(caller: Caller, form: Form) -> Finding:
@@ -296,11 +316,11 @@ def _leaves(found: Mapping[int, Tensor]) -> list[Tensor]:
     return leaves
 
 
-def _cell_verdict(caller: Caller, form: Form) -> Verdict:
+def _cell_verdict(caller: Caller, form: Form) -> Checked:
     found = _randomness(caller, form, None)
     step = step_of_cell(caller, form)
     if ignored := _ignored(caller, form, step):
-        return Verdict((*found, *ignored), form.words)
+        return Checked(Verdict((*found, *ignored), form.words), form)
     seen = []
     for seed in (0, 1):
         x, h = examples(step, 1, seed)
@@ -310,8 +330,9 @@ def _cell_verdict(caller: Caller, form: Form) -> Verdict:
     caller.remember()
     cell = examine(step, leaves)
     if cell.member is None:
-        return Verdict((*found, *_unknown([cell])), form.words)
-    return _verdict([*found, *_kept(caller, form, step), *_without_state(caller, form, step)], [cell], form.words)
+        return Checked(Verdict((*found, *_unknown([cell])), form.words), form)
+    around = [*found, *_kept(caller, form, step), *_without_state(caller, form, step)]
+    return Checked(_verdict(around, [cell], form.words), form, (cell,))
 
 
 def _ignored(caller: Caller, form: Form, step: Step) -> list[Finding]:
@@ -344,32 +365,33 @@ def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
     """Find a cell whose second call depends on its first, with a state passed or, where it may be left out, without."""
     x, h = examples(step, 1)
 
-    def repeats(state: Tensor | None) -> bool:
+    def differs(state: Tensor | None) -> int:
+        """Return the number of the first call that gives another result than call 1. 0: none does."""
         with torch.no_grad():
-            one, two = (new_state(caller.call(form, x[0], state, Recorder(caller.file), fresh=fresh), form)
-                        for fresh in (True, False))
-        return torch.equal(one, two)
+            first, *others = (new_state(caller.call(form, x[0], state, Recorder(caller.file), fresh=not n), form)
+                              for n in range(REPEATS))
+        return next((n for n, other in enumerate(others, 2) if not torch.equal(first, other)), 0)
 
     found = []
-    if not repeats(h[0]):
-        found = [Finding("state-kept", "The same input and state give another result the second time.")]
+    if number := differs(h[0]):
+        found = [Finding("state-kept", f"The same input and state give another result at call {number}.")]
     elif not any(a.role == "state" and a.required for a in caller.arguments):
         with suppress(Exception):  # it needs a state all the same
-            if not repeats(None):
-                found = [Finding("state-kept", "Where no state is passed, the second call goes on from the first.")]
+            if number := differs(None):
+                found = [Finding("state-kept", f"Where no state is passed, call {number} depends on those before.")]
     caller.restore()
     return found
 
 
-def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -> Verdict:
+def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -> Checked:
     leaves = _leaves(runs.leaves)
     caller.remember()
     random = _randomness(caller, form, Layer(runs, tuple(found), ()))
     cells = []
     for track in found:
         if track.coupled:
-            return Verdict((Finding("wrong-candidate", "More than the state is carried from step to step."),),
-                           form.words)
+            return Checked(Verdict((Finding("wrong-candidate", "More than the state is carried from step to step."),),
+                                   form.words), form)
     found = [_without_sums(runs, track, leaves) for track in found]
     for track in found:
         own: list[Cell] = []
@@ -380,7 +402,7 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
     layer = Layer(runs, tuple(found), tuple(cells))
     flat = [cell for own in cells for cell in own]
     if any(cell.member is None for cell in flat):
-        return Verdict((*random, *_unknown(flat, layer)), form.words)
+        return Checked(Verdict((*random, *_unknown(flat, layer)), form.words), form)
     shape = form.words + (", both directions" if len(found) == 2 else "") + (
         f", {len(found[0].before)} layers" if len(found[0].before) > 1 else "")
     verdict = _verdict([*random, *examine_layer(layer)], flat, shape)
@@ -389,7 +411,7 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
                                for leaf in leaves):
         verdict = replace(verdict, notes=(*verdict.notes, "Layers above the first, which read both directions, were "
                                           "not looked into."))
-    return verdict
+    return Checked(verdict, form, tuple(flat))
 
 
 def _without_sums(runs: Runs, track: Track, leaves: Sequence[Tensor]) -> Track:
@@ -470,10 +492,42 @@ def _random(caller: Caller, recorder: Recorder) -> RunError:
                     "it for the check")
 
 
+def _samples(form: Form) -> tuple[Tensor, Tensor | None]:
+    """Return an input and a state of a form, also of one that is no GRU's."""
+    is_cell = form.layout in {"BE", "E", "E1", "11E"}
+    x = calls.sample_input(replace(form, kind="cell" if is_cell else "layer"), 0 if is_cell else STEPS)
+    if form.tokens:
+        x = x.remainder(max(1, form.vocabulary - 1)) + 1
+    return x, torch.full((form.batch, form.hidden), 0.25) if form.state else None
+
+
+def _refuse_without_answer(caller: Caller, form: Form) -> None:
+    """Refuse what gives values that are not numbers, and what changes its own weights."""
+    x, h = _samples(form)
+    weights = [weight for weight in load.parameters_of(caller.built)
+               if isinstance(weight, nn.Parameter) or weight.requires_grad]
+    before = [weight.detach().clone() for weight in weights]
+    recorder = Recorder(caller.file, full=True)
+    try:
+        with torch.no_grad():
+            results = caller.call(form, x, h, recorder)
+    except Exception:  # such as ids that an embedding lacks
+        return
+    name, subject = caller.source.path.name, caller.source.name
+    if any(bool(result.isnan().any()) for result in results):
+        line = next((call.line for call in recorder.calls if any(bool(value.isnan().any()) for value in call.values)),
+                    0)
+        raise RunError(f"{name}{f', line {line}' if line else ''}: {subject} gives nan, which is not a number, for "
+                       "inputs of usual size: there is nothing to compare; look for a division by zero, or a square "
+                       "root or logarithm of a negative number")
+    if any(weight.shape != old.shape or not torch.equal(weight, old)
+           for weight, old in zip(weights, before, strict=True)):
+        raise RunError(f"{name}: {subject} {load.CHANGES_WEIGHTS}")
+
+
 def _refuse_random(caller: Caller, form: Form) -> None:
     """Raise an error where two calls differ that are no GRU's."""
-    x = calls.sample_input(form, STEPS)
-    h = torch.full((form.batch, form.hidden), 0.25) if form.state else None
+    x, h = _samples(form)
     results = []
     for seed in (0, 1):
         recorder = Recorder(caller.file, calm=False)

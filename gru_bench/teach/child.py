@@ -1,24 +1,26 @@
-"""The child process that runs a student's file, within limits of time and memory.
+"""The process that runs a student's file, within limits of time and memory. `gru_bench.teach.guard` starts and ends it.
 
-The parent writes a request in JSON to the child's input, and the child answers with one line of JSON for each stage:
-the verdict, then the speed. What the student's file prints is thrown away.
+It reads a request in JSON, and answers with one line of JSON for each stage: that it is ready, the verdict, new states
+for inputs that the guard draws, and the speed. What the student's file prints is thrown away.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gru_bench.errors import ExitCode, GruBenchError, RunError, UsageError
-from gru_bench.teach.codes import Finding, Verdict
+from gru_bench import platforms
+from gru_bench.errors import ExitCode, GruBenchError
+from gru_bench.teach.claim import DRAWN, drawn
 
 GIGABYTE = 2 ** 30
+MOST_STARTED = 1000
+"""Most processes and threads that the user may have more than at the start. Other programs need some of them."""
 
 
 @dataclass(frozen=True)
@@ -54,93 +56,49 @@ def limit_memory(gigabytes: float) -> str | None:
     return None
 
 
-def run(request: Request, timeout: float) -> Verdict:
-    """Run a student's file in a child process, and return the verdict.
+def main(guard: int, timeout: float) -> None:
+    """Answer one request.
 
-    Raises:
-        GruBenchError: When the file cannot be checked, or takes too much time or memory.
+    Args:
+        guard: Process id of the process that started this one.
+        timeout: Seconds that the check may take.
     """
-    path = Path(request.path)
-    command = [sys.executable, "-m", "gru_bench.teach.child"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, encoding="utf-8", start_new_session=os.name == "posix")
-    late = False
-    try:
-        out, err = process.communicate(json.dumps(asdict(request)), timeout=timeout)
-    except subprocess.TimeoutExpired:
-        late = True
-        _end(process)
-        out, err = process.communicate()
-    except BaseException:
-        _end(process)
-        raise
-    answers = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    if not answers:
-        if late:
-            raise RunError(f"{path.name} must be checked within {timeout:g} s, but was not: it may train when it is "
-                           "imported (move that under if __name__ == \"__main__\":), or be slow (give more with "
-                           "--timeout)")
-        raise RunError(_ended(path, process.returncode, err, request.memory))
-    if "error" in answers[0]:
-        kind = UsageError if answers[0]["code"] == ExitCode.MISTYPED else RunError
-        raise kind(answers[0]["error"])
-    verdict = _verdict(answers[0])
-    speed: dict[str, Any] = answers[1] if len(answers) > 1 else {"speed": [], "reason": "it took too long"}
-    if request.speed and "reason" in speed:
-        verdict = replace(verdict, notes=(*verdict.notes, f"Its speed could not be measured: {speed['reason']}."))
-    return replace(verdict, speed=tuple((name, value) for name, value in speed["speed"]))
-
-
-def _ended(path: Path, code: int, err: str, memory: float) -> str:
-    last = err.strip().splitlines()[-1] if err.strip() else ""
-    if code in (-signal.SIGKILL if hasattr(signal, "SIGKILL") else -9, 137) or "bad_alloc" in err or (
-            "MemoryError" in err):
-        return f"{path.name} must do with {memory:g} GB of memory, but took more: give more with --memory"
-    return f"{path.name} ended the process that ran it, with code {code}{f': {last}' if last else ''}"
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if os.name == "posix":
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-    else:
-        process.kill()
-
-
-def _verdict(answer: dict[str, Any]) -> Verdict:
-    return Verdict(tuple(Finding(**finding) for finding in answer["findings"]), answer["form"],
-                   tuple(answer["notes"]))
-
-
-def main() -> None:
-    """Answer one request."""
+    platforms.end_with_parent(guard)
+    platforms.limit_processor_time(timeout + 10)
+    platforms.limit_processes(MOST_STARTED)
+    platforms.give_way()  # the guard must have its turn, however many processes the file starts
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    null = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
     os.dup2(null, 1)  # also what is printed below Python
 
     def answer(value: dict[str, Any]) -> None:
         answers.write(json.dumps(value) + "\n")
         answers.flush()
 
-    request = Request(**json.load(sys.stdin))
+    request = Request(**json.loads(requests.readline()))
 
     from gru_bench.teach import check, load
 
     reason = limit_memory(request.memory)
+    answer({"ready": os.getpid()})
     path = Path(request.path)
     try:
         with check.prepared():
             module = load.load(path, request.name, request.defines)
-            verdict, form = check.check_loaded(module, path, request.name, request.make)
-        notes = (*verdict.notes, f"Memory was not limited: {reason}.") if reason else verdict.notes
-        answer(asdict(replace(verdict, notes=notes)))
+            checked = check.check_loaded(module, path, request.name, request.make)
+            verdict = checked.verdict
+            notes = (*verdict.notes, f"Memory was not limited: {reason}.") if reason else verdict.notes
+            claims = checked.claims if verdict.exit_code == ExitCode.DONE else ()
+            answer({**asdict(replace(verdict, notes=notes)), "claims": [asdict(claim) for claim in claims]})
+            if claims:
+                answer({"states": _states(checked.cells, int(json.loads(requests.readline())["seed"]))})
         if request.speed:
             from gru_bench.teach.speed import speed
 
             try:
-                answer({"speed": speed(module, path, request.name, request.make, form)})
+                answer({"speed": speed(module, path, request.name, request.make, checked.form)})
             except Exception as error:
                 answer({"speed": [], "reason": (str(error) or type(error).__name__).splitlines()[0][:200]})
     except GruBenchError as error:
@@ -148,7 +106,22 @@ def main() -> None:
     except MemoryError:
         answer({"error": f"{path.name} must do with {request.memory:g} GB of memory, but took more: give more with "
                 "--memory", "code": ExitCode.FAILED})
+    answer({"done": True})
+    os._exit(0)  # a thread of the student's file may still run
+
+
+def _states(cells: Sequence[Any], seed: int) -> list[Any]:
+    """Return the states that cells make of inputs and states drawn from a seed."""
+    import torch
+
+    found = []
+    for number, cell in enumerate(cells):
+        step = cell.equal or cell.step
+        x, h = map(torch.from_numpy, drawn(seed, number, step.batch, step.width, step.hidden))
+        with torch.no_grad():
+            found.append([step.run(x[m], h[m], False).tolist() for m in range(DRAWN)])
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]), float(sys.argv[2]))

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from gru_bench.teach.calls import Form
 from gru_bench.teach.cell.examine import Cell
 from gru_bench.teach.codes import Finding
+from gru_bench.teach.load import text_of
 from gru_bench.teach.states import STEPS, Runs, Track, as_made, changed
 from gru_bench.teach.trace import Recorder, Site
 
+REPEATS = 12
+"""Number of calls with the same input that must give the same result."""
 _CLOSE = 1e-10
 
 
@@ -245,17 +248,19 @@ def _kept(layer: Layer) -> list[Finding]:
     runs = layer.runs
     results = []
     with torch.no_grad():
-        for fresh in (True, False):
+        for number in range(REPEATS):
             recorder = Recorder(runs.caller.file, rows=runs.rows)
             try:
-                results.append(runs.caller.call(runs.form, runs.x, runs.h0, recorder, fresh=fresh))
+                results.append(runs.caller.call(runs.form, runs.x, runs.h0, recorder, fresh=not number))
             except Exception:
-                return [Finding("state-kept", "A second call fails: it goes on from the first.")]
+                return [Finding("state-kept", f"Call {number + 1} fails: it goes on from those before.")]
     runs.caller.restore()
-    if any(a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=_CLOSE)
-           for a, b in zip(*results, strict=False)):
-        return [Finding("state-kept", "The same input gives another result when it is read a second time.",
-                        _attribute_line(runs))]
+    first, *others = results
+    for number, other in enumerate(others, 2):
+        if any(a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=_CLOSE)
+               for a, b in zip(first, other, strict=False)):
+            return [Finding("state-kept", f"The same input gives another result at call {number}.",
+                            _attribute_line(runs))]
     return []
 
 
@@ -463,7 +468,7 @@ def _padding(layer: Layer) -> list[Finding]:
 
 
 def _source(runs: Runs) -> list[str]:
-    return runs.caller.source.path.read_text(encoding="utf-8").splitlines()
+    return text_of(runs.caller.source.path).splitlines()
 
 
 def _span(runs: Runs) -> range:

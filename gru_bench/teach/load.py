@@ -9,11 +9,13 @@ import io
 import linecache
 import re
 import sys
+import tokenize
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import torch
@@ -35,6 +37,10 @@ _BY_NAME = (
 )
 _A_SIZE = re.compile(
     r"[a-z]\d?|\w*(size|sz|dim|dims|width|units|features|channels)|(n|nb|num|d|dim|size)_?\w{1,3}|\w+_(n|d)|d_\w+")
+_NOTEBOOK = {"get_ipython", "display"}
+"""Names that only a notebook has."""
+CHANGES_WEIGHTS = ("changes its weights in forward, so that each call computes another function: leave them to the "
+                   "optimizer")
 _NO_CUDA = re.compile(r"cuda|nvidia|cudnn", re.IGNORECASE)
 
 
@@ -64,13 +70,17 @@ def load(path: Path, name: str, defines: Mapping[str, str] | None = None) -> Mod
         raise UsageError(f"FILE.py must be a file, but there is no {str(path)!r}"
                          + (f": that folder holds {', '.join(near)}" if near else ": check the path"))
     path = path.resolve()
+    text = ""
     try:
-        text = path.read_text(encoding="utf-8")
-        code = compile(text, str(path), "exec")
-    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
+        text = text_of(path)
+        code = compile(text, str(path), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
+        lines = text.splitlines()
+        of_a_notebook = line is not None and 0 < line <= len(lines) and lines[line - 1].lstrip()[:1] in ("%", "!")
         raise DataError(f"{path.name} must be Python, but it cannot be read{f' at line {line}' if line else ''}: "
-                        f"{getattr(error, 'msg', error)}") from error
+                        f"{getattr(error, 'msg', None) or error or type(error).__name__}"
+                        + (": remove this line, which only a notebook can run" if of_a_notebook else "")) from error
     names = _names(text)
     if name not in names:
         raise unknown(f"name in {path.name}", name, names, "Write FILE.py:NAME.") if names else UsageError(
@@ -82,15 +92,66 @@ def load(path: Path, name: str, defines: Mapping[str, str] | None = None) -> Mod
         module.__dict__[key] = _literal(value)
     linecache.checkcache(str(path))
     torch.set_default_dtype(torch.float64)
-    sys.path.insert(0, str(path.parent))
+    neighbors = Neighbors(path.parent)
+    sys.meta_path.insert(0, neighbors)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with settings_kept(), contextlib.redirect_stdout(io.StringIO()):
             exec(code, module.__dict__)
     except (Exception, SystemExit) as error:
         raise failure(error, path, "to run the file") from error
     finally:
-        sys.path.remove(str(path.parent))
+        sys.meta_path.remove(neighbors)
     return module
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a Python file, in the encoding that it names in its first lines.
+
+    Raises:
+        SyntaxError: For an unknown encoding.
+        UnicodeDecodeError: When the text is in another encoding.
+    """
+    with tokenize.open(path) as file:
+        return file.read()
+
+
+class Neighbors:
+    """Finds modules in a student's folder, for imports that stand in files of this folder alone.
+
+    A `json.py` that lies there does not come before Python's own for anybody else.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder."""
+        self._folder = str(folder)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where a module is; None where the import stands elsewhere, or the folder has no such module."""
+        if path is not None:
+            return None
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and ("importlib" in frame.f_code.co_filename):
+            frame = frame.f_back
+        if frame is None or str(Path(frame.f_code.co_filename).parent) != self._folder:
+            return None
+        return PathFinder.find_spec(name, [self._folder], target)
+
+
+@contextlib.contextmanager
+def settings_kept() -> Iterator[None]:
+    """Undo what a student's code does to settings of torch and Python that the check depends on."""
+    dtype, grad, device, depth = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_default_device(),
+                                  sys.getrecursionlimit())
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        sys.setrecursionlimit(depth)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
 
 
 def _names(text: str) -> list[str]:
@@ -118,7 +179,12 @@ def failure(error: BaseException, path: Path, doing: str) -> RunError:
         return RunError(f"{path.name} needs CUDA ({where}), and the check runs on the CPU: take the device from "
                         "torch.cuda.is_available(), or remove .cuda()")
     if isinstance(error, NameError) and (missing := getattr(error, "name", None)):
+        if missing in _NOTEBOOK:
+            return RunError(f"{where}: {missing} exists only in a notebook: remove this line, or put it under "
+                            f"if \"{missing}\" in globals():")
         return RunError(f"{where}: the name {missing!r} is not defined: give its value with --define {missing}=VALUE")
+    if isinstance(error, RuntimeError) and "leaf Variable that requires grad" in said:
+        return RunError(f"{where}: it {CHANGES_WEIGHTS}")
     if isinstance(error, ModuleNotFoundError):
         return RunError(f"{where}: {said}: install it, or move the GRU to a file of its own")
     if isinstance(error, (FileNotFoundError, PermissionError)):
@@ -152,7 +218,7 @@ def build(
     path = path.resolve()
     target = getattr(module, name, None)
     torch.manual_seed(0)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with settings_kept(), contextlib.redirect_stdout(io.StringIO()):
         if make is not None:
             space = {**sizes, "torch": torch, "nn": nn, **module.__dict__}
             try:

@@ -7,21 +7,23 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from gru_bench import cli
 from gru_bench.errors import ExitCode, GruBenchError, RunError
+from gru_bench.teach import load
 from gru_bench.teach.__main__ import app
 from gru_bench.teach.check import check
 from gru_bench.teach.child import Request
-from gru_bench.teach.child import run as run_child
 from gru_bench.teach.codes import KINDS
+from gru_bench.teach.guard import run as run_child
 from tests.support.commands import ROOT, completed, mentions
 from tests.teach.students import NOTEBOOK, SPLIT
 
 
 def written(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "mine.py"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     return path
 
 
@@ -47,7 +49,7 @@ def test_a_right_gru_ends_with_0(
 def test_a_wrong_gru_ends_with_4(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gru_bench.teach.child.run", lambda request, timeout: check(Path(request.path), request.name))
+    monkeypatch.setattr("gru_bench.teach.guard.run", lambda request, timeout: check(Path(request.path), request.name))
     path = written(tmp_path, SPLIT.replace("r * self.U_n(h)", "self.U_n(h)"))
     code, said = shown([f"{path}:GRUCell", "--no-speed"], monkeypatch, capsys)
     assert code == ExitCode.NO
@@ -80,11 +82,56 @@ def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, 
     ("GRUCell", SPLIT.replace("return z * h", "return torch.randn_like(h) + z * h"),
      ["mine.py, line 22", "GRUCell is random", "randn_like"]),
     ("GRUCell", SPLIT.replace("self.W_r(x) +", "self.W_r(x).cuda() +"), ["mine.py", "CUDA"]),
+    ("A", "%matplotlib inline\nclass A: pass\n", ["line 1", "remove this line", "notebook"]),
+    ("A", "get_ipython().run_line_magic('matplotlib', 'inline')\nclass A: pass\n",
+     ["mine.py, line 1", "get_ipython exists only in a notebook", "remove this line"]),
+    ("A", "# coding: no-such-encoding\nclass A: pass\n", ["mine.py", "encoding"]),
+    ("A", "# caf\udce9\nclass A: pass\n", ["mine.py must be Python", "encoding"]),
+    ("GRUCell", SPLIT.replace("return z * h", "return h.sub(2).log() + z * h"), ["mine.py, line 22", "nan"]),
+    ("GRUCell", SPLIT.replace("        r = ", "        self.U_z.weight.data = self.U_z.weight.data + 0.01; r = "),
+     ["mine.py", "GRUCell changes its weights in forward"]),
+    ("GRUCell", SPLIT.replace("        r = ", "        self.U_z.weight.data.add_(0.01); r = "),
+     ["mine.py, line 19", "changes its weights in forward"]),
 ])
 def test_a_file_that_cannot_be_checked_is_explained(name: str, text: str, parts: list[str], tmp_path: Path) -> None:
     with pytest.raises(GruBenchError) as refused:
         check(written(tmp_path, text), name)
     mentions(str(refused.value), *parts)
+
+
+@pytest.mark.parametrize("first_line", [
+    "import torch; torch.set_default_dtype(torch.float32)", "import torch; torch.set_grad_enabled(False)",
+    "import torch; torch.set_default_device('meta')", "import sys; sys.setrecursionlimit(120)", "\ufeff",
+    "# -*- coding: latin-1 -*-\n# caf\udce9",
+])
+def test_settings_and_encodings_of_a_file_do_not_matter(first_line: str, tmp_path: Path) -> None:
+    default = torch.get_default_dtype()
+    assert check(written(tmp_path, f"{first_line}\n{SPLIT}"), "GRUCell").code == "equal"
+    assert torch.get_default_dtype() == default
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("step", [
+    "z * h + (1 - z) * n + (self.calls % 7 == 0)",
+    pytest.param("z * h + (1 - z) * n + (self.calls % 20 == 0)", marks=pytest.mark.slow),
+])
+def test_a_cell_that_differs_at_some_calls_alone_is_found(step: str, tmp_path: Path) -> None:
+    text = SPLIT.replace("super().__init__()", "super().__init__(); self.calls = 0").replace(
+        "        r = ", "        self.calls += 1; r = ").replace("z * h + (1 - z) * n", step)
+    verdict = check(written(tmp_path, text), "GRUCell")
+    assert verdict.code == "state-kept"
+    mentions(verdict.findings[0].detail, f"call {20 if '20' in step else 7}")
+
+
+def test_imports_of_the_file_alone_find_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_layers.py").write_text("WIDTH = 3\n", encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "my_layers", raising=False)
+    finder = load.Neighbors(tmp_path)
+    assert finder.find_spec("my_layers") is None  # asked from here
+    module = load.load(written(tmp_path, "import my_layers, importlib\nimportlib.import_module('my_layers')\n"
+                               "class A: pass\n"), "A")
+    assert module.my_layers.WIDTH == 3
+    assert finder not in sys.meta_path
 
 
 def test_a_global_that_the_file_lacks_may_be_defined(tmp_path: Path) -> None:
@@ -101,6 +148,8 @@ def test_an_expression_may_build_the_object(tmp_path: Path) -> None:
     (["mine.py"], ["FILE.py:NAME", "'mine.py'"]),
     (["none.py:GRU"], ["'none.py'"]),
     (["mine.py:GRU", "--define", "batch_size"], ["--define", "NAME=VALUE"]),
+    (["mine.py:GRU", "--timeout", "inf"], ["--timeout", "at most 1,000,000", "inf"]),
+    (["mine.py:GRU", "--memory", "inf"], ["--memory", "at most 1,000,000", "inf"]),
 ])
 def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], tmp_path: Path) -> None:
     written(tmp_path, SPLIT)

@@ -11,12 +11,9 @@ from torch import Tensor, nn
 from gru_bench.teach.cell.blocks import Parts, examples, take_apart
 from gru_bench.teach.cell.family import Affine, Inner, Member, search, search_right
 from gru_bench.teach.cell.mend import mended
+from gru_bench.teach.claim import TOLERANCE, Claim, Sum
 from gru_bench.teach.codes import Finding
 from gru_bench.teach.states import Step, as_made
-
-TOLERANCE = 3e-12
-"""Largest difference of states and gradients that counts as equal, in float64. Sums of a few hundred products in
-another order differ by some 1e-14."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,8 @@ class Cell:
     """Largest difference from the member."""
     mended: bool = False
     """Whether the member equals the cell only after one change."""
+    equal: Step | None = None
+    """The step that the member equals: the cell's, or the changed one. None: its own."""
 
     def after(self, x: Tensor, h: Tensor) -> Tensor:
         """Return the state after one step."""
@@ -50,20 +49,26 @@ def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
     if cell.member is not None and len(cell.member.faults) < 2:
         return cell
 
+    equal: list[Step] = []
+
     def right(other: Step, own: Sequence[Tensor]) -> Member | None:
         parts = take_apart(other, own)
         x, h = examples(other, 3, seed=11)
         with torch.no_grad():
             new = torch.stack([other.run(x[m], h[m], False) for m in range(len(x))])
         member = search_right(parts, x, h, new)
-        return member if member is not None and _compare(other, member)[0] <= TOLERANCE else None
+        if member is None or _compare(other, member)[0] > TOLERANCE:
+            return None
+        equal.append(other)
+        return member
 
     found = mended(step, leaves, right)
     if found is None:
         return cell
     member, finding = found
     rights = tuple(Finding(code) for code in conventions(member))
-    return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, True)
+    return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, True,
+                equal[-1])
 
 
 def _as_member(step: Step, leaves: Sequence[Tensor]) -> Cell:
@@ -200,6 +205,21 @@ def as_torch(member: Member) -> nn.GRUCell | None:
         for name, parts in rows.items():
             getattr(cell, name).copy_(torch.cat(parts))
     return cell
+
+
+def claimed(cell: Cell) -> Claim:
+    """Return the weights of the GRU that a right cell equals."""
+    member, step = cell.member, cell.step
+    assert member is not None
+    assert member.reset is not None
+    assert member.update is not None
+    return Claim(step.batch, step.width, step.hidden, _sum(member.reset), _sum(member.update),
+                 [_sum(term, act) for term, act in zip(member.terms, member.acts, strict=True)], member.mixture == 1)
+
+
+def _sum(affine: Affine, act: str = "1") -> Sum:
+    x, h, b = (None if value is None else value.detach().tolist() for value in (affine.x, affine.h, affine.b))
+    return Sum(x, h, b, act, affine.moved)
 
 
 # ---------------------------------------------------------------- lines
