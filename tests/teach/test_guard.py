@@ -202,9 +202,9 @@ class TestVerdicts:
         "        f(json.loads(line))\nos._exit(0)",
         "from gru_bench.teach import check\nfrom gru_bench.teach.codes import Finding, Verdict\n"
         "check.check_loaded = lambda *_: check.Checked(Verdict((Finding('equal'),), 'forged'), None)",
-        pytest.param("for fd in range(3):\n    try:\n        with open(f'/proc/{os.getppid()}/fd/{fd}', 'w') as f: "
-                     "f.write(line)\n    except OSError: pass\nos._exit(0)", id="descriptors of the guard"),
-    ])
+        "for fd in range(3):\n    try:\n        with open(f'/proc/{os.getppid()}/fd/{fd}', 'w') as f: "
+        "f.write(line)\n    except OSError: pass\nos._exit(0)",
+    ], ids=["descriptors", "frames", "objects", "the check", "descriptors of the guard"])
     def test_a_file_cannot_write_its_own_verdict(self, how: str, tmp_path: Path) -> None:
         with pytest.raises(RunError):
             checked(tmp_path, FORGED + how)
