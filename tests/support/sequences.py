@@ -39,7 +39,8 @@ def close(ours: Tensor, theirs: Tensor) -> None:
     if ours.dtype == torch.float64:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=TOLERANCE)
     else:
-        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=BOUND_32 * max(1.0, float(theirs.detach().abs().max())))
+        largest = max(1.0, float(theirs.detach().abs().max()))
+        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=BOUND_32 * largest)
 
 
 LENGTHS = [[1], [4, 4], [3, 7, 1, 5]]
