@@ -328,10 +328,15 @@ def command_line() -> str:
 
 def command_with(option: str, value: str) -> str:
     """Return the command that was typed, with another value of one option and without passwords."""
+    return f"{command_without(option)} {line([option, value])}"
+
+
+def command_without(option: str) -> str:
+    """Return the command that was typed, without one option and without passwords."""
     words = shlex.split(command_line())[1:]
     others = [word for before, word in zip(["", *words], words, strict=False)
               if before != option and word.partition("=")[0] != option]
-    return line([*program(), *others, option, value])
+    return line([*program(), *others])
 
 
 def line(words: Iterable[str]) -> str:

@@ -41,8 +41,10 @@ def sweep(
                                             "smoke or homework), or a TOML file.", rich_help_panel="Study")],
     study_name: Annotated[str | None, typer.Option(help="Name to store the study under.",
                                                    show_default="the study's own", rich_help_panel="Study")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Train only this model of the study. May be repeated.",
-                                                    show_default="all of them", rich_help_panel="Study")] = None,
+    model: Annotated[list[str] | None, typer.Option(
+        help="Train only this model of the study in this start. May be repeated. With another --study-name than the "
+        "study's own, the study consists of these models.", show_default="all of them",
+        rich_help_panel="Study")] = None,
     trials: Annotated[int | None, typer.Option(help="Trials of the search for each model, in total over all starts.",
                                                show_default="the study's", rich_help_panel="Study")] = None,
     confirm: Annotated[int | None, typer.Option(help="Number of fresh seeds of the confirm stage.",
@@ -115,7 +117,7 @@ def sweep(
     seconds = parsed_duration(timeout)
     console = cli.out()
     if plan_only:
-        _write_plan(spec, console)
+        _write_plan(spec.with_stored(), console)
         return
     if check:
         raise typer.Exit(_check(spec, console, storage, tracking_uri))
@@ -164,12 +166,13 @@ def _write_plan(spec: StudySpec, console: Any) -> None:
 def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:
     """Print what both stores hold of a study, and return the exit code that answers `--check`."""
     from gru_bench.sweep.check import check_consistency
-    from gru_bench.sweep.search import read_trials
+    from gru_bench.sweep.search import read_trials, stored_models
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store, waiting
 
     opened = open_storage(storage, create=False, say=lambda text: console.print(text, markup=False))
     with wrapped_errors(storage):
+        spec = spec.with_stored(stored_models(spec.name, opened))
         searches: dict[str, StoredSearch | None] = {model: read_trials(spec, model, opened) for model in spec.models}
     prints = {search.identity.get("data") for search in searches.values() if search is not None}
     store = Store(tracking_uri, create=False)
@@ -256,7 +259,8 @@ def _show_next(
     if summary.trials and summary.search_seconds is not None:
         took += f", of which the search {duration(summary.search_seconds)}"
     left = "; ".join(sweep.unfinished())
-    state = f"not done yet ({left}): the same command continues it" if left else "done"
+    again = cli.command_without("--model") if sweep.planner.unfinished else "the same command"
+    state = f"not done yet ({left}): {again} continues it" if left else "done"
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     for command in next_commands(summary.name, where, report=not has_report, predict=sweep.is_confirmed,
                                  serve=not where.startswith("http")):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gru_bench.results.looks import Look
-from gru_bench.sweep.search import StoredSearch
+from gru_bench.sweep.search import StoredSearch, main_of
 from gru_bench.sweep.sharing.looks import open_seeds
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec, point
@@ -49,8 +49,8 @@ def check_consistency(
     counts: list[str] = []
     faults: list[str] = []
     permanent: list[str] = []
-    main = searches[min(searches)]
-    looks = main.looks if main is not None else ()
+    there = {model: search for model, search in searches.items() if search is not None}
+    looks = main_of(there).looks if there else ()
     for model in spec.models:
         search = searches[model]
         if search is None:

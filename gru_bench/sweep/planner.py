@@ -124,6 +124,7 @@ class Planner:
         self.looks, self._look = looks, look
         self.spec, self._in_time, self._search_ended, self._planned = spec, in_time, search_ended, planned
         self.states = [ModelState(model, searches[model]) for model in spec.models]
+        """The models of the study, also those that this start does not work on."""
         self._ablations: dict[str, int] = {}
         """Model -> expected number of its ablation runs, if every tuned ablation finds another side to compare."""
         if spec.ablations is not None:
@@ -131,13 +132,29 @@ class Planner:
             self._ablations[spec.ablations.model] = sum(
                 len(runs) + spec.ablations.seeds for runs in tuning.values()) + len(ablation_runs(spec, {}, {}))
 
+    @property
+    def active(self) -> list[ModelState]:
+        """The models that this start works on."""
+        return [state for state in self.states if state.model in self.spec.active_models]
+
+    @property
+    def others(self) -> list[ModelState]:
+        """The models of the study that this start does not work on."""
+        return [state for state in self.states if state.model not in self.spec.active_models]
+
+    def join(self, spec: StudySpec, searches: Mapping[str, Search]) -> None:
+        """Add the models that another start has added to the study, with their searches."""
+        self.spec = spec
+        known = {state.model: state for state in self.states}
+        self.states = [known.get(model) or ModelState(model, searches[model]) for model in spec.models]
+
     def next(self) -> NextRun | None:
         """Return the next run to begin, or None if there is none at present.
 
         Raises:
             RunError: A search has ended without a complete trial.
         """
-        for state in self.states:
+        for state in self.active:
             if (work := self._trial(state)) is not None:
                 return work
         self.update()
@@ -149,11 +166,23 @@ class Planner:
         Raises:
             RunError: A search has ended without a complete trial.
         """
-        for state in self.states:
+        for state in self.active:
             if state.tuned is None and self._is_over(state):
                 self._end(state)
+        self.read_others()
         self.choose_candidates()
         self._look_if_due()
+
+    def read_others(self) -> None:
+        """Read how far the models are that this start does not work on, and what is planned for them."""
+        for state in self.others:
+            tuned = None
+            if self._is_over(state):
+                best = state.search.best()
+                tuned = dict(best[0]) if best is not None else None if self.spec.trials else {}
+            if tuned != state.tuned:
+                state.planned, state.tuning, state.chosen = [], {}, {}
+                self._tune(state, tuned)
 
     def _look_if_due(self) -> None:
         """Take the next look once all confirm runs that it rests on have ended, then plan those of the one after.
@@ -182,16 +211,33 @@ class Planner:
 
     @property
     def is_done(self) -> bool:
-        """Whether all trials and planned runs have ended, in this process and all others."""
-        if self.looks is not None and not self.looks.ended:
+        """Whether all trials and planned runs of the models of this start have ended, in all processes."""
+        return not any(map(self._is_open, self.active)) and not self._awaits_look()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all trials and planned runs of the study have ended, also those of models of other starts."""
+        return (self.looks is None or self.looks.ended) and not any(map(self._is_open, self.states))
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The models of other starts that are still to be searched or confirmed."""
+        return [state.model for state in self.others if self._is_open(state)]
+
+    def _is_open(self, state: ModelState) -> bool:
+        return bool(state.tuned is None or state.undecided
+                    or state.search.runs.unfinished(run.key for run in state.planned))
+
+    def _awaits_look(self) -> bool:
+        """Return whether a look is due, or will be because other processes train all the runs that it waits for."""
+        if self.looks is None or self.looks.ended:
             return False
-        return all(state.tuned is not None and not state.undecided
-                   and not state.search.runs.unfinished(run.key for run in state.planned) for state in self.states)
+        return all(state.search.lease.has_others(working=True) for state in self.others if self._is_open(state))
 
     def to_begin(self) -> dict[str, int]:
         """Return role -> number of runs that no process has begun."""
         counts = {"trial": 0, "confirm": 0, "ablation": 0}
-        for state in self.states:
+        for state in self.active:
             if state.tuned is None:
                 counts["trial"] += max(0, self.spec.trials - state.search.counted) if self._may_ask(state) else 0
                 counts["confirm"] += len(self.confirm_seeds(state.model))
@@ -208,7 +254,7 @@ class Planner:
         if self.looks is not None and self.looks.taken:
             return False  # settings may not change once test results were seen
         # A first trial always runs, even after the time limit: without one there is nothing to confirm.
-        return self._in_time() or state.search.counted == 0
+        return self._in_time() or state.search.counted == 0 or state.model not in self.spec.active_models
 
     def _trial(self, state: ModelState) -> NextRun | None:
         if state.between_seeds:
@@ -258,11 +304,17 @@ class Planner:
             reasons = sorted({trial.reason for trial in failed if trial.reason})
             raise RunError(f"a search must have a complete trial to confirm, but {state.model} has none: "
                            f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more --trials")
-        state.tuned = dict(best[0]) if best is not None else {}
-        if self.spec.ablations is not None and self.spec.ablations.model == state.model:
-            state.tuning = tuning_runs(self.spec, state.tuned)
-        self._plan(state, state.tuned)
+        self._tune(state, dict(best[0]) if best is not None else {})
         self._search_ended(state)
+
+    def _tune(self, state: ModelState, tuned: dict[str, Scalar] | None) -> None:
+        """Take the settings to confirm, and plan the runs that follow from them; None while the search goes on."""
+        state.tuned = tuned
+        if tuned is None:
+            return
+        if self.spec.ablations is not None and self.spec.ablations.model == state.model:
+            state.tuning = tuning_runs(self.spec, tuned)
+        self._plan(state, tuned)
 
     def _plan(self, state: ModelState, tuned: Mapping[str, Scalar]) -> None:
         """Plan the runs that follow from the results so far; called again when there are more results."""
@@ -271,7 +323,8 @@ class Planner:
         if self.spec.ablations is not None and self.spec.ablations.model == state.model:
             runs = ablation_runs(self.spec, tuned, state.chosen)
             state.planned += _merged([*(run for tuning in state.tuning.values() for run in tuning), *runs])
-        self._planned(state)
+        if state.model in self.spec.active_models:  # the runs of other models are tagged by the starts that train them
+            self._planned(state)
 
     def choose_candidates(self) -> None:
         """Choose the other side of each ablation whose tuning runs have ended, and plan its runs."""
@@ -300,7 +353,7 @@ class Planner:
     def _planned_run(self) -> NextRun | None:
         """Take the first planned run that is free, and return it."""
         free: list[tuple[PlannedRun, ModelState]] = []
-        for state in self.states:
+        for state in self.active:
             keys = set(state.search.runs.available(run.key for run in state.planned))
             free += ((run, state) for run in state.planned if run.key in keys)
         for run, state in sorted(free, key=lambda pair: pair[0].rank):

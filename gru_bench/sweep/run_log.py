@@ -16,7 +16,7 @@ from gru_bench.results.runs import BASELINES, DATA, SEARCH, Baseline, DataSummar
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.planner import Role
-from gru_bench.sweep.search import Search
+from gru_bench.sweep.search import Search, main_of
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.trials import digest, run_key
 from gru_bench.sweep.spec import StudySpec
@@ -52,9 +52,9 @@ class RunLog:
         Raises:
             UsageError: `texts` is false, but the study has stored reviews already.
         """
-        self.spec, self.corpus, self.store, self.searches = spec, corpus, store, searches
+        self.spec, self.corpus, self.store, self.searches = spec, corpus, store, dict(searches)
         self.experiment, self.command, self.data = experiment, command, data
-        self.main_search = searches[min(searches)]
+        self.main_search = main_of(searches)
         """The search that holds the lease and the follow-ups of the study as a whole."""
         self.lock = self.main_search.study_lock
         self._held_lock = ExitStack()

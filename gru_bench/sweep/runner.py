@@ -34,7 +34,7 @@ from gru_bench.sweep.console.progress import ProgressDisplay, described, several
 from gru_bench.sweep.followups import TIMINGS, TaskRunner, follow_ups, timings_of
 from gru_bench.sweep.planner import ModelState, NextRun, Planner
 from gru_bench.sweep.run_log import RunLog
-from gru_bench.sweep.search import Search
+from gru_bench.sweep.search import Search, main_of, stored_models
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS
 from gru_bench.sweep.sharing.looks import Looks
 from gru_bench.sweep.spec import StudySpec
@@ -78,7 +78,7 @@ class Sweep:
             corpus: The reviews of the study.
             vectors: The word vectors of the study.
             store: The tracking store that runs are logged to.
-            searches: Model -> its search.
+            searches: Model -> its search, for all models of the study.
             pool: The workers. The caller closes them.
             experiment: Name of the MLflow experiment.
             command: The command as the user typed it; it is logged.
@@ -89,10 +89,10 @@ class Sweep:
             interrupt: Handles Ctrl-C; None for what suits a command.
         """
         self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
-        self.searches, self.pool, self.experiment, self.command = searches, pool, experiment, command
+        self.searches, self.pool, self.experiment, self.command = dict(searches), pool, experiment, command
         self.threads, self.timeout, self.texts, self.display = threads, timeout, texts, display
         plan = spec.plan(corpus.fingerprint)
-        self.looks = None if plan is None else Looks(plan, searches[min(searches)].study)
+        self.looks = None if plan is None else Looks(plan, main_of(searches).study)
         """The looks of the confirm stage; None for a stage of one size."""
         self.planner = Planner(
             spec, searches, self._in_time, self._search_ended, self._planned, self.looks, self._look)
@@ -154,15 +154,15 @@ class Sweep:
                 self._describe(log, "running", read=not log.is_new)
                 self.display.begin(self.planner.to_begin(), done=self.planner.is_done)
                 self._run_all()
-                for state in self.planner.states:
+                for state in self.planner.active:
                     if state.tuning:
                         self._planned(state)  # runs that began before an ablation was tuned have outdated tags
+                self._join_models(log)
                 # The runs of this process are read from its queue, even when the tracking server is away.
                 self.store.await_whole(
                     self.experiment, [run for state in self.planner.states for run in state.confirmed_elsewhere])
-                first = {state.model: done[0] for state in self.planner.states if (done := state.confirmed)}
-                for follow_up in follow_ups(self.spec, self._with_threads, first, self.store.model, texts=log.texts):
-                    self.tasks.complete(follow_up, log.main_search.runs, log.study, self._messages)
+                if self.planner.is_complete:  # otherwise the start that completes the study does what follows
+                    self._follow_up(log)
             except BaseException as error:
                 if log is not None:
                     self._stop_early(log, error)
@@ -171,6 +171,24 @@ class Sweep:
                 self.display.end()
             return self._end(log)
 
+    def _follow_up(self, log: RunLog) -> None:
+        """Do what follows the runs of all models, unless another process does it or has done it."""
+        first = {state.model: done[0] for state in self.planner.states if (done := state.confirmed)}
+        for follow_up in follow_ups(self.spec, self._with_threads, first, self.store.model, texts=log.texts):
+            self.tasks.complete(follow_up, log.main_search.runs, log.study, self._messages)
+
+    def _join_models(self, log: RunLog) -> None:
+        """Read the models that other starts have added to the study meanwhile, and how far all others are."""
+        some = next(iter(self.searches.values()))
+        spec = self.spec.with_stored(stored_models(self.spec.name, some.storage))
+        if new := [model for model in spec.models if model not in self.searches]:
+            self.spec = log.spec = spec
+            for model in new:
+                self.searches[model] = log.searches[model] = some.of(spec, model)
+            self.planner.join(spec, self.searches)
+        self.planner.read_others()
+        self.planner.choose_candidates()  # again: a later start may have retried failed tuning runs
+
     def _check(self) -> None:
         """Check that runs can be trained here, before anything is logged.
 
@@ -178,7 +196,7 @@ class Sweep:
             UsageError: A setting cannot run on this machine.
             RunError: The check itself failed.
         """
-        configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.models)
+        configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.active_models)
         self.pool.submit(Job(CHECK, CheckConfigs(tuple(map(self._with_threads, configs)))))
         self.measuring = self.pool.idle
         if self.measuring:
@@ -247,7 +265,7 @@ class Sweep:
         if state.search.exhausted and state.search.counted < self.spec.trials:
             self.notes.append(f"The search of {state.model} has {state.search.counted} trials instead of "
                               f"{self.spec.trials}: its space has no more points.")
-        if all(other.tuned is not None for other in self.planner.states):
+        if all(other.tuned is not None for other in self.planner.active):
             self.log.main_search.lease.note_search(self.seconds)
         state.search.load_importance()
         self._describe(self.log, "running", read=self.store.is_caught_up)
@@ -279,7 +297,7 @@ class Sweep:
             return
         self.notes += (
             f"The search of {state.model} stays at {state.search.counted} of {self.spec.trials} trials: a look at its "
-            "confirm runs was taken already." for state in self.planner.states if _has_trials_left(self.spec, state))
+            "confirm runs was taken already." for state in self.planner.active if _has_trials_left(self.spec, state))
 
     def _log_looks(self) -> None:
         """Log the looks taken so far, from all processes and starts."""
@@ -451,14 +469,17 @@ class Sweep:
         log.close()
 
     def _end(self, log: RunLog) -> StudySummary:
-        """Complete the study's parent run, unless another process still works on the study and will complete it."""
+        """Complete the study's parent run, unless another process still works on the study and will complete it.
+
+        Where models of other starts are still to be searched or confirmed, it ends without being complete.
+        """
         self._sign_out()
         lease, deadline = log.main_search.lease, time.monotonic() + 2 * LEASE_SECONDS
         while lease.has_others(elsewhere=True) and time.monotonic() < deadline and not self.interrupt.asked:
             # A dead process on another machine cannot complete it, and only its expired lease shows that it is dead.
             time.sleep(POLL_SECONDS)
         with log.lock:
-            self.planner.choose_candidates()  # again: a later start may have retried failed tuning runs
+            self._join_models(log)
             timings = self.store.text(log.study.run_id, TIMINGS) if self.spec.timings else None
             summary = study_summary(
                 self.spec, self.data, self.searches,
@@ -469,10 +490,13 @@ class Sweep:
                 confirm_seeds=tuple(sorted({
                     seed for model in self.spec.models for seed in self.planner.confirm_seeds(model)})))
             if not lease.has_others():
-                log.study.text("study.json", summary.to_json())
                 log.study.metrics(study_metrics(summary))
                 self._describe(log, "incomplete" if any(self.unfinished()) else "complete")
-                log.study.complete()
+                if self.planner.unfinished:
+                    log.study.kill("; ".join(self.unfinished()))
+                else:
+                    log.study.text("study.json", summary.to_json())
+                    log.study.complete()
         return summary
 
     def _describe(self, log: RunLog, state: str, *, read: bool = True) -> None:
@@ -534,13 +558,18 @@ class Sweep:
         return self.view and self.store.page_url(self.view, served)
 
     def unfinished(self) -> Iterator[str]:
-        """Yield the reasons why the study is not done although `run` has ended; the same command retries it."""
+        """Yield the reasons why the study is not done although `run` has ended.
+
+        The same command retries it, or where models of other starts are unfinished, the command without --model.
+        """
         if not (self.looks and self.looks.taken) and any(
-                _has_trials_left(self.spec, state) for state in self.planner.states):
+                _has_trials_left(self.spec, state) for state in self.planner.active):
             yield "--timeout ended the search before all trials were begun"
-        failed = sum(len(state.failed) for state in self.planner.states)
+        failed = sum(len(state.failed) for state in self.planner.active)
         if failed:
             yield f"{several(failed, 'confirm or ablation run')} failed"
+        if models := self.planner.unfinished:
+            yield f"{' and '.join(models)} {'is' if len(models) == 1 else 'are'} still to be searched or confirmed"
 
 
 def _has_trials_left(spec: StudySpec, state: ModelState) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import optuna
@@ -64,6 +64,8 @@ FORMAT_KEY, FORMAT = "format", 3
 MACHINE_SETTINGS = (
     "training.device", "training.threads", "training.micro_batches", "model.name", "model.backend", "seed")
 """Settings that may change between two starts of a study: they change where it runs, not what it asks."""
+MAIN = "holds the study"
+"""Set on the search that holds what the models of a study share: the lease, the looks and the follow-ups."""
 EXPERIMENT = "experiment"
 RUNS = " runs"
 """What the name of a study of planned runs in Optuna ends with, after the name of its search."""
@@ -89,7 +91,7 @@ class Search(Trials):
 
         Args:
             spec: The study.
-            model: One of the study's models.
+            model: One of the study's models. It need not be one that this start works on.
             storage: The Optuna storage.
             fingerprint: Fingerprint of the data.
             experiment: Name of the MLflow experiment that runs are logged to; None if no runs are logged.
@@ -98,7 +100,7 @@ class Search(Trials):
             ChangedStudyError: The search was begun with another space, data, objective or fixed setting.
             RunError: The search is of another version of gru-bench, or its import was broken off.
         """
-        self.spec, self.model = spec, model
+        self.spec, self.model, self.storage, self._begun_with = spec, model, storage, (fingerprint, experiment)
         name = f"{spec.name}/{model}"
         self.study_lock = lock_for(storage, spec.name)
         """Lock for what the models of the study share."""
@@ -108,7 +110,8 @@ class Search(Trials):
             begun = partial(optuna.create_study, storage=storage, direction=direction(spec.metric), load_if_exists=True)
             study = begun(study_name=name, pruner=_pruner(spec))
             startup = _require_unchanged(study, spec, _identity(spec, model, fingerprint, experiment))
-            super().__init__(study, lock, Lease(study), _distributions(spec))
+            super().__init__(study, lock, Lease(study, working=model in spec.active_models),
+                             _distributions(spec))
             self.runs = Trials(begun(study_name=name + RUNS), lock, self.lease)
             """The runs that follow the search, and the follow-ups of the study."""
             asked = study.user_attrs.get(ASKED)
@@ -117,6 +120,15 @@ class Search(Trials):
         study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.lease.start - 1}:", startup)
         self._asked: dict[int, Trial] = {}
         """Number -> trial, of the trials that this process has begun."""
+
+    def of(self, spec: StudySpec, model: str) -> Search:
+        """Return the search of another model of the same study, which another start has begun."""
+        return Search(spec, model, self.storage, *self._begun_with)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether the search holds what the models of the study share."""
+        return bool(self.study.user_attrs.get(MAIN))
 
     @property
     def counted(self) -> int:
@@ -309,6 +321,57 @@ class StoredSearch:
     """The most trials that a start has asked for."""
     looks: tuple[Look, ...] = ()
     """The looks of the confirm stage, in the search that holds what is the study's."""
+    is_main: bool = False
+    """Whether the search holds what the models of the study share."""
+
+
+class _Held(Protocol):
+    @property
+    def is_main(self) -> bool: ...
+
+
+S = TypeVar("S", bound=_Held)
+
+
+def main_of(searches: Mapping[str, S]) -> S:
+    """Return the search that holds what the models of a study share: the marked one, otherwise the first by name."""
+    return next((search for search in searches.values() if search.is_main), searches[min(searches)])
+
+
+def stored_models(name: str, storage: optuna.storages.BaseStorage) -> list[str]:
+    """Return the models of the study of that name that have a search in a storage."""
+    found = (stored.rpartition("/") for stored in optuna.get_all_study_names(storage))
+    return sorted(model for study, _, model in found if study == name and not model.endswith(RUNS))
+
+
+def open_searches(
+    spec: StudySpec, storage: optuna.storages.BaseStorage, fingerprint: str, experiment: str | None = None
+) -> dict[str, Search]:
+    """Begin or continue the searches of all models of a study, also of those that this start does not work on.
+
+    Args:
+        spec: The study; models that only the storage has are added.
+        storage: The Optuna storage.
+        fingerprint: Fingerprint of the data.
+        experiment: Name of the MLflow experiment that runs are logged to; None if no runs are logged.
+
+    Returns:
+        Model -> its search. `spec` of each of them holds all models.
+
+    Raises:
+        ChangedStudyError: A search was begun with other settings; then no new one is begun.
+        RunError: As for `Search`.
+    """
+    with lock_for(storage, spec.name):
+        known = stored_models(spec.name, storage)
+        spec = spec.with_stored(known)
+        found: dict[str, Search] = {
+            model: Search(spec, model, storage, fingerprint, experiment)
+            for model in sorted(spec.models, key=lambda model: model not in known)}
+        main = main_of({model: found[model] for model in known if model in found} or found)
+        if not main.is_main:
+            main.study.set_user_attr(MAIN, True)
+    return {model: found[model] for model in spec.models}
 
 
 def need_format(name: str, attributes: Mapping[str, Any]) -> None:
@@ -350,7 +413,8 @@ def read_trials(spec: StudySpec, model: str, storage: optuna.storages.BaseStorag
         best=dict(_best(complete, spec.metric).params) if complete else None,
         runs=latest_trials(optuna.load_study(study_name=name + RUNS, storage=storage)) if name + RUNS in names else {},
         exhausted=bool(study.user_attrs.get(EXHAUSTED)) or len(counted) >= size(_distributions(spec)),
-        asked=int(study.user_attrs.get(ASKED, 0)), looks=tuple(taken_looks(study.user_attrs)))
+        asked=int(study.user_attrs.get(ASKED, 0)), looks=tuple(taken_looks(study.user_attrs)),
+        is_main=bool(study.user_attrs.get(MAIN)))
 
 
 def direction(metric: MetricName) -> Literal["maximize", "minimize"]:

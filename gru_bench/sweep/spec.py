@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from gru_bench.config import (
     SECTIONS,
@@ -165,6 +165,13 @@ class StudySpec(Section):
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_name)]
     purpose: Text = ""
     models: Annotated[list[ModelName], Field(min_length=1), Once]
+    """All models of the study, whichever of them a start works on."""
+    only: list[ModelName] = Field([])
+    """The models that this start works on; empty for all of them."""
+    _file: StudySpec | None = PrivateAttr(None)
+    """The study with all models of its file, where this one has other models."""
+    is_of_these: bool = False
+    """Whether the study is of the models in `only` alone, because this start gives it a name of its own."""
     space: Mapping[str, Range] = {}
     first: Mapping[str, Scalar] = {}
     """Settings of the first trial of each search, one for each searched setting. Empty: the sampler proposes it too."""
@@ -199,6 +206,32 @@ class StudySpec(Section):
     def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
         """Return the config of one run of the study."""
         return with_settings(self.base, {**self.own.get(model, {}), **settings, "model.name": model, "seed": seed})
+
+    @property
+    def active_models(self) -> list[ModelName]:
+        """Return the models that this start works on."""
+        return [model for model in self.models if not self.only or model in self.only]
+
+    def with_stored(self, stored: Collection[str] = ()) -> StudySpec:
+        """Return the study with all of its models: its own, and those that earlier starts have begun.
+
+        A plan of looks is of the models that it was made of: a study file with other models is another plan.
+
+        Args:
+            stored: The models that have a search in the storage.
+        """
+        file = self._file or self
+        wanted = {*(self.only if self.is_of_these else file.models),
+                  *(stored if self.is_of_these or not self.looks else ())}
+        models = [*(model for model in file.models if model in wanted),
+                  *sorted(model for model in wanted if model in MODELS and model not in file.models)]
+        ablations = file.ablations if file.ablations and file.ablations.model in models else None
+        timings = file.timings and file.timings.model_copy(update={
+            "backends": {model: backends for model, backends in file.timings.backends.items() if model in models}})
+        found = file.model_copy(update={
+            "models": models, "only": self.active_models, "ablations": ablations, "timings": timings})
+        found._file = file
+        return found
 
     @property
     def metric(self) -> MetricName:
@@ -243,9 +276,10 @@ class StudySpec(Section):
         return (self.seed + 1) * (LARGEST_SEED + 1)
 
 
-KEYS = (*(key for key in StudySpec.model_fields if key not in ("base", "own", "looks")), "metric", *SECTIONS)
-"""Top-level keys of a study file; `base` and `own` are built from its sections, `metric` is `training.metric`, and
-`looks` is part of `confirm`."""
+KEYS = (*(key for key in StudySpec.model_fields if key not in ("base", "own", "looks", "only", "is_of_these")),
+        "metric", *SECTIONS)
+"""Top-level keys of a study file; `base` and `own` are built from its sections, `metric` is `training.metric`, `looks`
+is part of `confirm`, and `only` and `is_of_these` belong to a start."""
 
 
 def known_studies() -> list[str]:
@@ -259,7 +293,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     Args:
         source: One of `known_studies`, or the path of a file.
         changes: Values that replace those of the file, such as `trials`, `confirm`, `looks`, `seed` and `name`; None
-            changes nothing. `models` lists the models of the study to keep; `all_models` replaces them. `settings` maps
+            changes nothing. `models` lists the models of the study that this start works on; with a `name` that is
+            not the file's, the study is of these alone. `all_models` replaces those of the study. `settings` maps
             dotted settings of every run to values. `typed` maps any of these to the option that the user typed, for
             error messages.
 
@@ -295,6 +330,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     if (all_models := changes.pop("all_models", None)) is not None:
         values["models"] = list(all_models)
     changes = {key: value for key, value in changes.items() if value is not None}
+    is_named = changes.get("name", values["name"]) != values["name"]
     _plan_looks(values, changes, path.name)
     values |= changes
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
@@ -307,7 +343,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         missing = [model for model in models if model not in spec.models]
         if missing:
             raise unknown("model", missing[0], spec.models, f"These are the models of {path.name}.")
-        spec = _with_models(spec, models)
+        spec = spec.model_copy(update={"only": models, "is_of_these": is_named})
     _check(spec, path.name)
     return spec
 
@@ -357,16 +393,6 @@ def _usual_pruner(values: Mapping[str, Any]) -> str:
     if not isinstance(seeds, int) or seeds == 1:
         return "median"
     return "wilcoxon" if seeds >= LEAST_RACING_SEEDS else "none"
-
-
-def _with_models(spec: StudySpec, models: Collection[str]) -> StudySpec:
-    """Return the study with some of its models only."""
-    own = {model: settings for model, settings in spec.own.items() if model in models}
-    ablations = spec.ablations if spec.ablations and spec.ablations.model in models else None
-    timings = spec.timings and spec.timings.model_copy(update={
-        "backends": {model: backends for model, backends in spec.timings.backends.items() if model in models}})
-    return spec.model_copy(update={"models": [model for model in spec.models if model in models], "own": own,
-                                   "ablations": ablations, "timings": timings})
 
 
 def is_file_name(name: str) -> bool:

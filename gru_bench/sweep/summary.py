@@ -69,7 +69,7 @@ def study_summary(
         spec: The study.
         data: Summary of its data.
         searches: Model -> its search.
-        tuned: Model -> the settings that are confirmed.
+        tuned: Model -> the settings that are confirmed, for the models whose search has ended.
         chosen: Ablation -> the best candidate of its tuning runs.
         baselines: Baselines on the same data.
         timings: Results of the timing benchmark.
@@ -91,7 +91,8 @@ def study_summary(
         importance={model: searches[model].importance() for model in spec.models},
         importance_method=IMPORTANCE_METHOD, data=data, baselines=baselines, seconds=seconds,
         search_seconds=search_seconds, notes=tuple(notes), protocol=spec.protocol, timings=timings,
-        ablations=ablations_of(spec, tuned[spec.ablations.model], chosen) if spec.ablations is not None else (),
+        ablations=ablations_of(spec, tuned[spec.ablations.model], chosen)
+        if spec.ablations is not None and spec.ablations.model in tuned else (),
         ablation_seeds=spec.ablation_seeds, metric=spec.metric)
 
 

@@ -77,7 +77,8 @@ def run_study(
             command takes it. The columns of a frame that are read are kept in the cache.
         text: Column of the texts. By default `text`, or the one of a usual name.
         label: Column of the classes. By default `label`, or the one of a usual name.
-        model: Model or models to tune: scratch, torch, bidirectional, rnn. By default those of the study.
+        model: Model or models to tune: scratch, torch, bidirectional, rnn. By default those of the study. With `study`,
+            this call works on these models of it, and the study stays one of all of them, unless `name` is given.
         trials: Trials of the search for each model, in total over all calls. By default the study's: 18.
         confirm: Fresh seeds on which each best model is trained again. By default the study's: 5.
         looks: Fresh seeds at each of several looks, instead of `confirm`: the study ends at the first that settles
@@ -132,8 +133,8 @@ def run_study(
                 spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
                 texts=not no_texts, interrupt=Interrupt(ends_process=False)) as (done, _):
             if left := "; ".join(done.unfinished()):
-                console.print(f"the study {spec.name} is not done yet ({left}): the same call continues it",
-                              markup=False)
+                again = "a call without model" if done.planner.unfinished else "the same call"
+                console.print(f"the study {spec.name} is not done yet ({left}): {again} continues it", markup=False)
         return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
 
 

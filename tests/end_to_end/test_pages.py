@@ -136,6 +136,9 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/gpu.py --strict""",  # noqa: E501
     "tests/train/test_gpu_benchmark.py runs it": r"""
         python benchmarks/gpu.py --dry""",
+    "tests/sweep/test_models.py starts a study with one model after the other": r"""
+        gru-bench sweep --study smoke --model scratch
+        gru-bench sweep --study smoke --model bidirectional""",
     "tests/archive/test_examples.py runs it": r"""
         gru-bench archive import $E/bidirectional.study
         gru-bench archive import $E/torch.study

@@ -70,8 +70,8 @@ def test_an_installed_wheel_does_a_sweep_and_its_report(scripts: Path, tmp_path:
     where = subprocess.run([scripts / "python", "-c", "import gru_bench; print(gru_bench.__file__)"], cwd=tmp_path,
                            capture_output=True, text=True, check=True).stdout
     assert str(scripts.parent) in where
-    small = ["--model", "scratch", "--limit", "120", "--trials", "1", "--confirm", "1", "--epochs", "1",
-             "--set", "model.backend=torch", "--set", "training.threads=1", "--workers", "1"]
+    small = ["--study-name", "small", "--model", "scratch", "--limit", "120", "--trials", "1", "--confirm", "1",
+             "--epochs", "1", "--set", "model.backend=torch", "--set", "training.threads=1", "--workers", "1"]
     for words in (["gru-bench", "sweep", "--study", "smoke", *small], ["python", "-m", "gru_bench.report"]):
         done = subprocess.run([scripts / words[0], *words[1:]], cwd=tmp_path, capture_output=True, text=True,
                               check=False)

@@ -16,7 +16,7 @@ from gru_bench.data.embeddings import load_vectors
 from gru_bench.results.runs import Baseline, EpochRecord, StudySummary
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.runner import BASELINES, Sweep
-from gru_bench.sweep.search import Search
+from gru_bench.sweep.search import open_searches
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.workers.local import EpochDone, Failed, Finished, Job, Message
@@ -101,10 +101,11 @@ def swept(
     spec = load_study("study.toml", settings=settings, **changes)
     corpus = load_corpus(spec.base.data)
     store, storage = Store(uri), storage or open_storage(None)
+    searches = open_searches(spec, storage, corpus.fingerprint)
+    spec = next(iter(searches.values())).spec
     with store:
         return Sweep(
-            spec, corpus, load_vectors(spec.base.embedding, corpus), store,
-            {model: Search(spec, model, storage, corpus.fingerprint) for model in spec.models},
+            spec, corpus, load_vectors(spec.base.embedding, corpus), store, searches,
             Actors(says, baselines, submitted), experiment=corpus.name, command="run.py", threads=1, timeout=None,
             texts=texts, display=ProgressDisplay(console or Console(quiet=True))).run()
 

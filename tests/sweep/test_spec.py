@@ -106,14 +106,26 @@ def test_refuses_two_metrics_in_one_file(tmp_path: Path) -> None:
         load_study(study_file(tmp_path, twice))
 
 
-def test_some_models_of_a_study_can_be_chosen() -> None:
-    assert load_study("smoke", models=["bidirectional"]).models == ["bidirectional"]
-    assert load_study("smoke", models=["bidirectional", "scratch"]).models == ["scratch", "bidirectional"]
-    torch = load_study("homework", models=["torch"])
-    assert (torch.models, list(torch.own), torch.ablations, list(present(torch.timings).backends)) == (
-        ["torch"], ["torch"], None, ["torch"])
+def test_a_start_can_work_on_some_models_of_a_study() -> None:
+    some = load_study("smoke", models=["bidirectional"])
+    assert (some.models, some.active_models) == (["scratch", "bidirectional"], ["bidirectional"])
+    assert some.with_stored().models == some.with_stored(["bidirectional"]).models == some.models
+    assert load_study("smoke", models=["bidirectional", "scratch"]).active_models == ["scratch", "bidirectional"]
+    whole = load_study("homework", models=["torch"]).with_stored()
+    assert whole.ablations is not None
+    assert len(present(whole.timings).backends) == len(whole.models) > 1
     with pytest.raises(UsageError, match=r"'torch'.*bidirectional, scratch"):
         load_study("smoke", models=["torch"])
+
+
+def test_a_start_with_a_name_and_models_of_its_own_is_a_study_of_these_models() -> None:
+    torch = load_study("homework", models=["torch"], name="mine").with_stored()
+    assert (torch.models, torch.active_models, torch.ablations, list(present(torch.timings).backends)) == (
+        ["torch"], ["torch"], None, ["torch"])
+    both = torch.with_stored(["scratch", "rnn"])
+    assert (both.models, both.active_models) == (["scratch", "torch", "rnn"], ["torch"])
+    assert list(present(both.timings).backends) == ["scratch", "torch"]
+    assert load_study("homework", models=["torch"], name="homework").with_stored().models != ["torch"]
 
 
 def test_random_trials_are_not_pruned_unless_a_file_says_so(tmp_path: Path) -> None:

@@ -314,9 +314,8 @@ def _several_metrics(studies: Sequence[LoggedStudy]) -> list[Sentence]:
 
 def _expected(study: LoggedStudy) -> tuple[str, ...]:
     """Return the models that a study is to confirm, as far as it tells."""
-    if study.summary is not None:
-        return study.summary.models
-    return tuple(dict.fromkeys([*study.plan().models, *sorted({run.model for run in study.confirms})]))
+    planned = study.summary.models if study.summary is not None else study.plan().models
+    return tuple(dict.fromkeys([*planned, *sorted({run.model for run in study.confirms})]))
 
 
 def _extended(study: LoggedStudy, name: str, key: str) -> list[Sentence]:

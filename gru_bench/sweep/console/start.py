@@ -80,6 +80,7 @@ def prepare(
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store
 
+    spec = spec.with_stored()
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
     with console.status("reading the reviews"):
         corpus = load_corpus(spec.base.data)
@@ -98,6 +99,10 @@ def prepare(
         opened = open_storage(storage, say=lambda text: console.print(text, markup=False))
         with wrapped_errors(storage):
             searches = _searches(spec, opened, corpus)
+    spec = next(iter(searches.values())).spec  # with the models of earlier starts
+    if spec.only != spec.models:
+        console.print(f"this start works on {' and '.join(spec.active_models)}, of the models {', '.join(spec.models)} "
+                      "of the study", markup=False)
     if any(search.counted > spec.trials for search in searches.values()):
         had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
         console.print(f"note: the study already has more trials ({had}) than the {spec.trials} asked for: none is "
@@ -141,7 +146,7 @@ def end_remarks(sweep: Sweep) -> list[Remark]:
 
 def backend_note(spec: StudySpec) -> str:
     """Return how to train faster where a GRU is set to the backend torch and may run on a CPU; empty elsewhere."""
-    configs = [spec.config(model, {}, 0) for model in spec.models if model != "rnn"]
+    configs = [spec.config(model, {}, 0) for model in spec.active_models if model != "rnn"]
     if not any(config.model.backend == "torch" and config.training.device in ("auto", "cpu") for config in configs):
         return ""
     return ("on a CPU the backend torch takes several times as long as the backend fused; for the same study on the "
@@ -158,7 +163,7 @@ def need_windows(spec: StudySpec, corpus: Corpus) -> None:
     from gru_bench.sweep.ablations import ablation_runs
     from gru_bench.sweep.workers.tasks import corpus_of
 
-    configs = [spec.config(model, {}, spec.seed) for model in spec.models]
+    configs = [spec.config(model, {}, spec.seed) for model in spec.active_models]
     for config in (*configs, *(run.config for run in ablation_runs(spec, {}, {}))):
         own = corpus if config.data == spec.base.data else corpus_of(config.data)  # ablations may split otherwise
         check_window(config.training, len(own.train))
@@ -172,12 +177,10 @@ def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str
     """
     from gru_bench.config import DataConfig
     from gru_bench.sweep.export import study_names
-    from gru_bench.sweep.search import Search, read_trials
+    from gru_bench.sweep.search import open_searches, read_trials
 
-    # Existing searches are opened first: when one of them is refused, no new one is begun.
-    order = sorted(spec.models, key=lambda model: read_trials(spec, model, storage) is None)
     try:
-        found = {model: Search(spec, model, storage, corpus.fingerprint, corpus.name) for model in order}
+        return open_searches(spec, storage, corpus.fingerprint, corpus.name)
     except ChangedStudyError as error:
         taken = study_names(storage)
         name = next(name for number in itertools.count(2) if (name := f"{spec.name}-{number}") not in taken)
@@ -189,7 +192,6 @@ def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str
                 name = called
         error.free_name = name
         raise
-    return {model: found[model] for model in spec.models}
 
 
 def device_of(spec: StudySpec) -> str:
@@ -197,7 +199,7 @@ def device_of(spec: StudySpec) -> str:
     from gru_bench.train.card import slower_than_cpu
 
     device = spec.base.training.device
-    configs = [spec.config(model, {}, spec.seed) for model in spec.models]
+    configs = [spec.config(model, {}, spec.seed) for model in spec.active_models]
     fixed = spec.space.keys().isdisjoint(("training.batch_size", "model.reset", "model.backend"))
     return "cpu" if device == "auto" and fixed and all(map(slower_than_cpu, configs)) else device
 

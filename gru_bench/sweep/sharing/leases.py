@@ -65,11 +65,12 @@ class LeaseWatch:
 class Lease:
     """The lease of this process on a study. It also shows which other processes work on the study and are alive."""
 
-    def __init__(self, study: Attributes) -> None:
+    def __init__(self, study: Attributes, *, working: bool = True) -> None:
         """Count a start of the study and take its lease; the caller holds the study's lock.
 
         Args:
             study: Optuna study that holds the leases as user attributes.
+            working: Whether this process trains runs of the model that the lease is of.
         """
         self._study = study
         self.start = self.starts + 1
@@ -77,7 +78,8 @@ class Lease:
         study.set_user_attr(STARTS, self.start)
         self._watch = LeaseWatch()
         self._record: dict[str, Any] = {
-            "owner": this_process(), "lease": 0, "seconds": 0.0, "searching": True, "ended": False}
+            "owner": this_process(), "lease": 0, "seconds": 0.0, "searching": working, "working": working,
+            "ended": False}
         self._renewed = 0.0
         self._put()
 
@@ -110,15 +112,17 @@ class Lease:
         leases = {record["owner"]: record["lease"] for record in self._records().values()}
         return self._watch.is_dead(name, leases.get(name, 0))
 
-    def has_others(self, *, searching: bool = False, elsewhere: bool = False) -> bool:
+    def has_others(self, *, searching: bool = False, working: bool = False, elsewhere: bool = False) -> bool:
         """Return whether other processes work on the study.
 
         Args:
             searching: Count only processes that may ask for more trials.
+            working: Count only processes that train runs of the model that the lease is of.
             elsewhere: Count only processes on other machines.
         """
         return any(
             number != self.start and not record["ended"] and (record["searching"] or not searching)
+            and (record.get("working", True) or not working)
             and not (elsewhere and record["owner"].startswith(f"{machine()} "))
             and not self._watch.is_dead(record["owner"], record["lease"])
             for number, record in self._records().items())
