@@ -138,3 +138,41 @@ def test_a_report_shows_every_confirmed_model(easy_csv: Path) -> None:
     start(easy_csv, says=says, trials=0)
     study, store = logged(), Store()
     assert [group.model for group in confirm_groups([study], store)[0]] == MODELS
+
+
+class TestLooks:
+    """A plan of looks is of all models of the study, whichever of them a start works on."""
+
+    def trained(self, csv: Path, *models: str) -> tuple[list[tuple[str, int]], str]:
+        """Start the study, and return model and number of each seed that is trained, and what is printed."""
+        done, text = list[tuple[str, int]](), io.StringIO()
+
+        def says(config: RunConfig) -> Sequence[Message]:
+            done.append((config.model.name, config.seed - 10_000))
+            return [EPOCH, Finished(answers(config.seed, 0.802 if config.model.name == "torch" else 0.8))]
+
+        start(csv, *models, says=says, trials=0, confirm=None, looks=[1, 2, 5],
+              console=Console(file=text, width=200))
+        return done, text.getvalue()
+
+    def test_each_start_trains_its_model_up_to_the_look_that_waits_for_the_others(self, easy_csv: Path) -> None:
+        assert self.trained(easy_csv, "torch")[0] == [("torch", 0)]
+        assert self.trained(easy_csv, "torch")[0] == []
+        study = logged()
+        assert (study.run.complete, study.run.reason) == (False, "scratch is still to be searched or confirmed")
+        done, printed = self.trained(easy_csv, "scratch")
+        assert done == [("scratch", 0), ("scratch", 1)]
+        mentions(printed, "look 1 of 3", "goes on to 2 seeds")
+        done, printed = self.trained(easy_csv)
+        assert sorted(done) == [("scratch", 2), ("scratch", 3), ("scratch", 4), *(("torch", n) for n in range(1, 5))]
+        mentions(printed, "look 2 of 3", "look 3 of 3")
+        study = logged()
+        assert study.run.complete
+        assert len(study.confirms) == 10
+        assert self.check() == ()
+
+    @staticmethod
+    def check() -> tuple[str, ...]:
+        spec = load_study("study.toml", all_models=MODELS, trials=0, looks=[1, 2, 5])
+        searches, study = {model: read_trials(spec, model, open_storage(None)) for model in MODELS}, logged()
+        return check_consistency(spec, searches, [study.run], study.runs[1:]).faults
