@@ -88,7 +88,10 @@ class RunError(GruBenchError):
 
 
 class MachineError(RunError):
-    """The machine failed a run, for example with a full disk. The run is not to blame, and its training is kept."""
+    """The machine failed a run, for example with a full disk or a data file that was changed meanwhile.
+
+    The run is not to blame, and its training is kept.
+    """
 
 
 class FormatError(RunError):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig, Scalar, flat
+from gru_bench.errors import RunError
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, RecallCurve
 from gru_bench.results.runs import Timing, parsed
 from gru_bench.sweep.console.progress import ProgressDisplay, several
@@ -124,15 +125,18 @@ def timings_of(text: str | bytes) -> tuple[Timing, ...]:
 class TaskRunner:
     """Runs tasks that train no run of the study: its follow-ups, and what else the workers measure."""
 
-    def __init__(self, pool: Workers, display: ProgressDisplay, notes: list[str]) -> None:
+    def __init__(
+        self, pool: Workers, display: ProgressDisplay, notes: list[str], job: Callable[[str, Task], Job]
+    ) -> None:
         """Prepare to run tasks.
 
         Args:
             pool: The workers.
             display: Shows the progress.
             notes: Notes for the readers of the study; failures are added.
+            job: Makes a job of a label and a task.
         """
-        self._pool, self._display, self._notes = pool, display, notes
+        self._pool, self._display, self._notes, self._job = pool, display, notes, job
         self._deaths: Counter[str] = Counter()
         """Key of a job -> how many workers have died at it."""
 
@@ -182,13 +186,15 @@ class TaskRunner:
         while waiting or self._pool.busy:
             while waiting and self._pool.idle and not (exclusive and self._pool.busy):
                 label, task = waiting.pop(0)
-                self._pool.submit(Job(label, task))
+                self._pool.submit(self._job(label, task))
                 self._display.job_started(label, {})
             for job, message in messages():
                 match message:
                     case Finished(outcome):
                         outcomes[job.key] = outcome
                         self._display.job_ended(job.key, "done", None)
+                    case Failed("machine", reason):
+                        raise RunError(reason)
                     case Failed(kind, reason) if not self.is_resubmitted(job, kind):
                         self._notes.append(f"The follow-up {job.key!r} failed: {reason}")
                         self._display.job_ended(job.key, "failed", None, reason)

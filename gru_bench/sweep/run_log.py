@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import asdict
 
-from gru_bench.config import MetricName, RunConfig, Scalar
+from gru_bench.config import DataConfig, MetricName, RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import UsageError
 from gru_bench.results.logged_metrics import BEST_EPOCH, Split, compared
@@ -143,19 +143,14 @@ class RunLog:
         return self.store.start(
             self.experiment, self._run_name(config.model.name, label), role=role, study=self.spec.name,
             model=config.model.name,
-            command=self.command, config=config, fingerprint=self._fingerprint(config), parent=self.study.run_id,
+            command=self.command, config=config,
+            fingerprint=fingerprint_of(config.data, self.spec, self.corpus), parent=self.study.run_id,
             tags={"gru_bench.settings": digest(settings), "gru_bench.owner": this_process(),
                   NOTE: run_description(role, settings), **tags})
 
     def _run_name(self, model: str, label: str) -> str:
         """Return a run's name in MLflow, where it stands below its study: its label begins with its model if needed."""
         return label.removeprefix(f"{model} ") if len(self.spec.models) == 1 else label
-
-    def _fingerprint(self, config: RunConfig) -> str:
-        """Return the fingerprint of the data that a run is trained on; ablations may split the data differently."""
-        if config.data == self.spec.base.data:
-            return self.corpus.fingerprint
-        return corpus_of(config.data).fingerprint
 
     def _runs(self) -> list[LoggedRun]:
         return [run for run in self.store.runs(self.experiment)
@@ -284,6 +279,17 @@ class RunLog:
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
                          "those runs are set aside."]
         return notes
+
+
+def fingerprint_of(data: DataConfig, spec: StudySpec, corpus: Corpus) -> str:
+    """Return the fingerprint of data that a study reads; its ablations may split the data differently.
+
+    Args:
+        data: The data.
+        spec: The study.
+        corpus: The reviews of the study.
+    """
+    return corpus.fingerprint if data == spec.base.data else corpus_of(data).fingerprint
 
 
 def _contents(spec: StudySpec) -> list[str]:

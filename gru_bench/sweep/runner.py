@@ -33,7 +33,7 @@ from gru_bench.sweep.console.looks import look_lines
 from gru_bench.sweep.console.progress import ProgressDisplay, described, several
 from gru_bench.sweep.followups import TIMINGS, TaskRunner, follow_ups, timings_of
 from gru_bench.sweep.planner import ModelState, NextRun, Planner
-from gru_bench.sweep.run_log import RunLog
+from gru_bench.sweep.run_log import RunLog, fingerprint_of
 from gru_bench.sweep.search import Search, main_of, stored_models
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS
 from gru_bench.sweep.sharing.looks import Looks
@@ -52,7 +52,7 @@ from gru_bench.sweep.workers.local import (
     WasPruned,
     Workers,
 )
-from gru_bench.sweep.workers.tasks import CheckConfigs, MeasureBaselines, Train
+from gru_bench.sweep.workers.tasks import CheckConfigs, MeasureBaselines, Task, Train
 from gru_bench.tracking import Store
 
 POLL_SECONDS = 0.5
@@ -106,7 +106,7 @@ class Sweep:
         """Whether the job that measures the baselines was submitted."""
         self.data = data_summary(spec, corpus, vectors)
         self.notes: list[str] = []
-        self.tasks = TaskRunner(pool, display, self.notes)
+        self.tasks = TaskRunner(pool, display, self.notes, self._job)
         self.interrupt = interrupt or Interrupt()
         self.chosen: dict[str, Mapping[str, Scalar]] = {}
         """Ablation -> best candidate that has been shown to the user."""
@@ -197,7 +197,7 @@ class Sweep:
             RunError: The check itself failed.
         """
         configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.active_models)
-        self.pool.submit(Job(CHECK, CheckConfigs(tuple(map(self._with_threads, configs)))))
+        self.pool.submit(self._job(CHECK, CheckConfigs(tuple(map(self._with_threads, configs)))))
         self.measuring = self.pool.idle
         if self.measuring:
             self.pool.submit(self._baselines())
@@ -218,7 +218,12 @@ class Sweep:
                 raise KeyboardInterrupt
 
     def _baselines(self) -> Job:
-        return Job(BASELINES, MeasureBaselines(self.spec.base.data))
+        return self._job(BASELINES, MeasureBaselines(self.spec.base.data))
+
+    def _job(self, key: str, task: Task) -> Job:
+        """Return a job whose worker refuses data that were changed since this process has read them."""
+        data = dict.fromkeys(data for data, _ in task.materials)
+        return Job(key, task, tuple((one, fingerprint_of(one, self.spec, self.corpus)) for one in data))
 
     def _run_all(self) -> None:
         if not self.measuring:
@@ -332,7 +337,7 @@ class Sweep:
         self.active[run.label] = ActiveRun(run, writer, self.spec)
         self.display.job_started(run.label, run.settings if run.role == "trial" else {}, run.role)
         checks = PRUNERS[self.spec.pruner].checks if run.role == "trial" else 0
-        return Job(run.label, Train(config, score_test=run.role == "confirm", checks=checks))
+        return self._job(run.label, Train(config, score_test=run.role == "confirm", checks=checks))
 
     def _with_threads(self, config: RunConfig) -> RunConfig:
         """Return the config with its number of threads set: the exact result depends on it."""
@@ -427,6 +432,8 @@ class Sweep:
                 self._show_first_trials()
                 self.display.note("baselines: " + ", ".join(
                     f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
+            case Failed("machine", reason):
+                raise RunError(reason)
             case Failed(kind, reason) if not self.tasks.is_resubmitted(job, kind):
                 self.notes.append(f"The baselines could not be measured: {reason}")
                 self.display.note(self.notes[-1])

@@ -54,7 +54,7 @@ class Actors:
     """Workers that train nothing: `says` tells what is said of a run with a config, of its tries one after another."""
 
     def __init__(
-        self, says: Says, baselines: tuple[Baseline, ...] = (), submitted: list[Train] | None = None
+        self, says: Says, baselines: tuple[Baseline, ...] | Failed = (), submitted: list[Train] | None = None
     ) -> None:
         """Append each training that is submitted to `submitted`."""
         self._says, self._baselines = says, baselines
@@ -76,7 +76,10 @@ class Actors:
             says = self._says(job.task.config)
         else:
             assert job.key in ("check", BASELINES)
-            says = [Finished(self._baselines if job.key == BASELINES else ())]
+            said = self._baselines if job.key == BASELINES else ()
+            says = [said if isinstance(said, Failed) else Finished(said)]
+        assert all(fingerprint for _, fingerprint in job.fingerprints)
+        assert {data for data, _ in job.fingerprints} == {data for data, _ in job.task.materials}
         self._said.extend((job, message) for message in says)
 
     def answer(self, job: Job, *, go_on: bool) -> None:
@@ -92,7 +95,7 @@ class Actors:
 
 def swept(
     csv: Path, says: Says, *, storage: BaseStorage | None = None, texts: bool = False, console: Console | None = None,
-    uri: str | None = None, baselines: tuple[Baseline, ...] = (), submitted: list[Train] | None = None,
+    uri: str | None = None, baselines: tuple[Baseline, ...] | Failed = (), submitted: list[Train] | None = None,
     **changes: Any,
 ) -> StudySummary:
     """Conduct that study in the working directory; `changes` are as those of `load_study`."""

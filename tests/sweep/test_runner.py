@@ -22,7 +22,7 @@ from gru_bench.results.runs import Baseline, Check
 from gru_bench.sweep import runner
 from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.workers.local import CheckDone, Finished, Message, WasPruned
+from gru_bench.sweep.workers.local import CheckDone, Failed, Finished, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store, sync
 from gru_bench.tracking import writer as writing
@@ -79,6 +79,18 @@ class TestFailures:
         assert states(summary)["complete"] == 1
         counted = [trial for trial in summary.trials if trial.reason and trial.state == "failed"]
         assert len({trial.settings["training.lr"] for trial in counted}) == 2
+
+
+def test_a_worker_that_finds_other_data_ends_the_sweep_and_its_trial_is_queued_again(easy_csv: Path) -> None:
+    changed = Failed("machine", "the data must stay the same, but reviews.csv was changed: restore the file")
+    with pytest.raises(RunError, match=r"reviews\.csv was changed"):
+        swept(easy_csv, Script((EPOCH, changed)))
+    (run,) = logged().trials
+    assert (run.complete, run.status) == (False, "KILLED")
+    summary = swept(easy_csv, lambda _: WELL, trials=1)
+    assert states(summary) == {"complete": 1, "failed": 1}
+    with pytest.raises(RunError, match=r"reviews\.csv was changed"):
+        swept(easy_csv, lambda _: WELL, trials=2, baselines=changed)
 
 
 def test_the_decisions_at_checks_are_logged(easy_csv: Path) -> None:

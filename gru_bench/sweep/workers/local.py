@@ -21,10 +21,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol
 
+from gru_bench.config import DataConfig
 from gru_bench.errors import GruBenchError, MachineError, RunError
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
 from gru_bench.results.runs import Check, EpochRecord, StepReport, WindowLoss
-from gru_bench.sweep.workers.tasks import Listener, Task
+from gru_bench.sweep.workers.tasks import Listener, Task, requiring
 from gru_bench.train.card import NO_MEMORY, out_of_memory, pinned, visible
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -41,6 +42,8 @@ class Job:
 
     key: str
     task: Task
+    fingerprints: tuple[tuple[DataConfig, str], ...] = ()
+    """Data that the task reads, and the fingerprint that the sweep has of them."""
 
 
 @dataclass(frozen=True)
@@ -322,12 +325,14 @@ def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
         channel.send(message)
         return bool(channel.recv())
 
+    listener = Listener(
+        step=channel.send, window=channel.send, check=lambda check: goes_on(CheckDone(check)),
+        epoch=lambda record: goes_on(EpochDone(record)),
+        restarted=lambda reason: channel.send(Restarted(reason)),
+        note=lambda text: channel.send(Note(text)), resumed=lambda epoch: channel.send(Resumed(epoch)))
     try:
-        return Finished(job.task(Listener(
-            step=channel.send, window=channel.send, check=lambda check: goes_on(CheckDone(check)),
-            epoch=lambda record: goes_on(EpochDone(record)),
-            restarted=lambda reason: channel.send(Restarted(reason)),
-            note=lambda text: channel.send(Note(text)), resumed=lambda epoch: channel.send(Resumed(epoch)))))
+        with requiring(dict(job.fingerprints)):
+            return Finished(job.task(listener))
     except Pruned:
         return WasPruned()
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -6,7 +6,8 @@ vectors loaded; they are memory-mapped, so that workers share them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig, with_settings
 from gru_bench.data.cache import CHECKPOINTS, default_cache
+from gru_bench.errors import MachineError
 from gru_bench.results.runs import Baseline, Check, EpochRecord, RunResult, StepReport, Timing, WindowLoss
 
 if TYPE_CHECKING:
@@ -243,13 +245,40 @@ _corpora: dict[DataConfig, Corpus] = {}
 _vectors: dict[Material, Vectors] = {}
 
 
+_required: dict[DataConfig, str] = {}
+
+
+@contextmanager
+def requiring(fingerprints: Mapping[DataConfig, str]) -> Iterator[None]:
+    """Let `corpus_of` refuse data with another fingerprint inside the context."""
+    _required.update(fingerprints)
+    try:
+        yield
+    finally:
+        _required.clear()
+
+
 def corpus_of(data: DataConfig) -> Corpus:
-    """Return the corpus; each process loads it once."""
+    """Return the corpus; each process loads it once.
+
+    Raises:
+        MachineError: A file was changed after the sweep had read it.
+    """
     from gru_bench.data.corpus import load_corpus
 
-    if data not in _corpora:
+    required = _required.get(data)
+    if data not in _corpora or required not in (None, _corpora[data].fingerprint):
+        for material in [material for material in _vectors if material[0] == data]:
+            del _vectors[material]
         _corpora[data] = load_corpus(data)
-    return _corpora[data]
+    found = _corpora[data]
+    if required not in (None, found.fingerprint):
+        files = " or ".join(filter(None, (data.name, data.test_name)))
+        raise MachineError(
+            f"the data must stay the same while a sweep works on them, but {files} was changed: other rows "
+            f"(fingerprint {required}, now {found.fingerprint}). Restore the file and run the same command again, or "
+            "begin a study of the new data under another name (--study-name NAME)")
+    return found
 
 
 def vectors_of(embedding: EmbeddingConfig, data: DataConfig) -> Vectors:

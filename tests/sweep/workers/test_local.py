@@ -19,6 +19,7 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.platforms import cores
 from gru_bench.results.runs import RunResult, Timing
+from gru_bench.sweep.workers import tasks
 from gru_bench.sweep.workers.local import (
     CheckDone,
     EpochDone,
@@ -32,7 +33,7 @@ from gru_bench.sweep.workers.local import (
     fair_threads,
     run_job,
 )
-from gru_bench.sweep.workers.tasks import CheckConfigs, Listener, Material, MeasureTiming, Train
+from gru_bench.sweep.workers.tasks import CheckConfigs, Listener, Material, MeasureTiming, Train, corpus_of
 from gru_bench.train import loop
 from tests.support.commands import mentions
 
@@ -266,6 +267,30 @@ class TestCheck:
         assert isinstance(how, Failed)
         assert how.kind == "settings"
         assert "'cuda:7'" in how.reason
+
+    def test_refuses_a_file_that_was_changed_after_the_sweep_had_read_it(
+        self, config: RunConfig, tmp_path: Path, easy_csv: Path
+    ) -> None:
+        """A worker that starts again reads the file again; one that has read it goes on with what it has."""
+        path = tmp_path / "reviews.csv"
+        rows = easy_csv.read_text(encoding="utf-8")
+        path.write_text(rows, encoding="utf-8")
+        mine = with_settings(config, {"data.name": str(path), "embedding.name": "random"})
+        sweeps = corpus_of(mine.data).fingerprint
+        job = Job("check", CheckConfigs((mine,)), ((mine.data, sweeps),))
+        flipped = "".join(f"{line.replace(',0,', ',?,').replace(',1,', ',0,').replace(',?,', ',1,')}\n"
+                          for line in rows.splitlines())
+        assert flipped != rows
+        path.write_text(flipped, encoding="utf-8")
+        assert run_job(job, Pipe()) == Finished(None)
+        tasks._corpora.clear()
+        how = run_job(job, Pipe())
+        assert isinstance(how, Failed)
+        assert how.kind == "machine"
+        mentions(how.reason, str(path), "was changed", sweeps, corpus_of(mine.data).fingerprint, "Restore",
+                 "--study-name")
+        path.write_text(rows, encoding="utf-8")
+        assert run_job(job, Pipe()) == Finished(None)
 
 
 @pytest.mark.parametrize(("searching", "workers"), [(True, 4), (False, 8)])
