@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from optuna.storages import BaseStorage
 from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
-from gru_bench.results.runs import Baseline, EpochRecord, StudySummary
+from gru_bench.results.runs import Baseline, EpochRecord, Predictions, RunResult, StudySummary
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.runner import BASELINES, Sweep
 from gru_bench.sweep.search import open_searches
@@ -130,3 +132,15 @@ def states(summary: StudySummary) -> Mapping[str, int]:
 
 
 WELL = (EPOCH, Finished(result()))
+
+
+def answers(seed: int, chance: float) -> RunResult:
+    """The result of a run that is right on each of 1,500 test reviews with a chance."""
+    rng = np.random.default_rng([seed, round(1000 * chance)])
+    label_N = (np.arange(1500) % 2).astype(np.int8)
+    right_N = rng.random(1500) < chance
+    test = Predictions(
+        np.array([f"{n:04d}" for n in range(1500)]), label_N,
+        np.where(right_N == (label_N == 1), 0.9, 0.1).astype(np.float32), np.full(1500, ""),
+        np.ones(1500, np.int32), np.zeros(1500, np.int32))
+    return replace(result(), predictions={"validation": test, "test": test})

@@ -16,7 +16,6 @@ from gru_bench.config import RunConfig
 from gru_bench.errors import ChangedStudyError, RunError
 from gru_bench.evaluation.intervals import Scored
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
-from gru_bench.results.runs import Predictions, RunResult
 from gru_bench.sweep.check import check_consistency
 from gru_bench.sweep.console.looks import look_lines
 from gru_bench.sweep.planner import Planner
@@ -28,23 +27,10 @@ from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.workers.local import Failed, Finished, Message
 from gru_bench.tracking import LoggedStudy, RunWriter, Store
 from tests.support.commands import mentions
-from tests.support.runs import result
 from tests.support.values import present
-from tests.support.workers import EPOCH, STUDY, swept
+from tests.support.workers import EPOCH, STUDY, answers, swept
 
-EXAMPLES = 1500
 MODELS = ["torch", "scratch"]
-
-
-def answers(seed: int, chance: float) -> RunResult:
-    rng = np.random.default_rng([seed, round(1000 * chance)])
-    label_N = (np.arange(EXAMPLES) % 2).astype(np.int8)
-    right_N = rng.random(EXAMPLES) < chance
-    test = Predictions(
-        np.array([f"{n:04d}" for n in range(EXAMPLES)]), label_N,
-        np.where(right_N == (label_N == 1), 0.9, 0.1).astype(np.float32), np.full(EXAMPLES, ""),
-        np.ones(EXAMPLES, np.int32), np.zeros(EXAMPLES, np.int32))
-    return replace(result(), predictions={"validation": test, "test": test})
 
 
 def spec_of(**changes: Any) -> StudySpec:

@@ -23,8 +23,7 @@ from gru_bench.sweep.workers.local import Finished, Message
 from gru_bench.tracking import LoggedStudy, Store
 from tests.support.commands import mentions
 from tests.support.values import present
-from tests.support.workers import EPOCH, WELL, swept
-from tests.sweep.test_looks import answers
+from tests.support.workers import EPOCH, WELL, answers, swept
 
 pytestmark = pytest.mark.usefixtures("database")
 
