@@ -70,7 +70,7 @@ def spec_of(command: str, monkeypatch: pytest.MonkeyPatch) -> StudySpec:
     seen = []
 
     def prepared(spec: StudySpec, *_: object) -> None:
-        seen.append(spec)
+        seen.append(spec.with_stored())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(start, "choose_workers", lambda *_, **__: (1, 1, nullcontext))
