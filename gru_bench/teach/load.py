@@ -91,7 +91,6 @@ def load(path: Path, name: str, defines: Mapping[str, str] | None = None) -> Mod
     for key, value in (defines or {}).items():
         module.__dict__[key] = _literal(value)
     linecache.checkcache(str(path))
-    torch.set_default_dtype(torch.float64)
     neighbors = Neighbors(path.parent)
     sys.meta_path.insert(0, neighbors)
     try:

@@ -59,7 +59,8 @@ class TestClosing:
 
         def left(*states: SimpleNamespace) -> list[str]:
             sweep: Any = SimpleNamespace(
-                planner=SimpleNamespace(states=states), spec=SimpleNamespace(trials=3), looks=None)
+                planner=SimpleNamespace(states=states, active=states, unfinished=()), spec=SimpleNamespace(trials=3),
+                looks=None)
             return list(Sweep.unfinished(sweep))
 
         assert left(state(3, 0), state(4, 0)) == []
@@ -150,7 +151,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
         shown_notes = frozenset[str]()
         seconds = 1.0
         spec = load_study("smoke")
-
+        planner = SimpleNamespace(unfinished=())
         is_confirmed = True
 
         def page(self, served: str) -> str:
