@@ -32,7 +32,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 GROUPS = {
     **dict.fromkeys(("kernels", "models", "train", "diagnose"), "training"),
     "report": "report", **dict.fromkeys(("use", "tracking", "archive"), "stores"), "sweep": "sweep", "teach": "teach",
-    "end_to_end": "sweeps"}
+    "end_to_end": "sweeps", **dict.fromkeys(("data", "evaluation", "checks", "results"), "data")}
 """Folder below tests/ -> its group, in the order of their start. All tests of a group run in one process: what they
 share, such as a report, is made once. While the first group compiles the kernel, the second does without."""
 
