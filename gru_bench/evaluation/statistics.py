@@ -230,7 +230,7 @@ class Estimate:
             pseudo = wilson.weight * float(special.ndtri(1 - level / 2)) ** 2
             v = wilson.variance + pseudo * ((self.bounds[1] - self.bounds[0]) / 2 / wilson.examples) ** 2
             variance += v - wilson.variance
-            nu = _degrees(variance, wilson.seeds_below, min(self.seeds), v, wilson.df)
+            nu = _degrees(variance, wilson.seeds_below, self._least_degrees(wilson), v, wilson.df)
         return float((special.stdtrit(nu, 1 - level / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
 
     def at(self, confidence: float) -> Estimate:
@@ -250,6 +250,11 @@ class Estimate:
         # Rounding may move an end past an estimate that lies at the end of the range.
         return replace(self, low=min(low, self.estimate), high=max(high, self.estimate), confidence=confidence)
 
+    def _least_degrees(self, wilson: WilsonBlend) -> float:
+        """Return the smallest degrees of freedom, for examples in groups at most those of the groups."""
+        fewest = min(self.seeds) - 1
+        return fewest if self.groups >= self.examples else min(fewest, wilson.df)
+
     def _blended(self, wilson: WilsonBlend, z: float) -> tuple[float, float]:
         """Return the middle and half the width of the blended interval. z is the normal quantile of its confidence."""
         n = wilson.examples
@@ -257,7 +262,7 @@ class Estimate:
         half_range = (self.bounds[1] - self.bounds[0]) / 2
         v = wilson.variance + wilson.weight * max(0.0, wilson.single - wilson.variance) + pseudo * (half_range / n) ** 2
         variance = self.variance - wilson.variance + v
-        nu = _degrees(variance, wilson.seeds_below, min(self.seeds), v, wilson.df)
+        nu = _degrees(variance, wilson.seeds_below, self._least_degrees(wilson), v, wilson.df)
         center = (n * self.estimate + pseudo * sum(self.bounds) / 2) / (n + pseudo)
         t = -float(special.stdtrit(nu, float(special.ndtr(-z))))  # of the lower tail, which keeps its digits
         return center, t * float(np.sqrt(variance)) * n / (n + pseudo)
@@ -515,7 +520,7 @@ class Design:
         v = self._example_floor(examples) + sum(e / r for e, r in zip(noise, seeds, strict=True))
         variance = v + sum(u / r for u, r in zip(self.seed_variance, seeds, strict=True))
         raw = [u + e for u, e in zip(self.seed_variance, noise, strict=True)]
-        nu = _degrees(variance, _below(raw, seeds), min(seeds), v, examples - 1)
+        nu = _degrees(variance, _below(raw, seeds), min(seeds) - 1, v, examples - 1)
         return float((special.stdtrit(nu, 1 - self.level / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
 
     def detectable_floor(self, examples: int) -> float:
@@ -978,7 +983,8 @@ def _estimate(
     else:
         variance = v + sum(part.seed_variance / part.seeds for part in parts)
         below = _below([part.s2 for part in parts], seeds)
-        nu = _degrees(variance, below, min(seeds), v, v_df)
+        least = min(seeds) - 1 if groups >= examples else min(min(seeds) - 1, v_df)
+        nu = _degrees(variance, below, least, v, v_df)
         method = METHOD_BOTH
     wilson, deciding = None, deciding_examples(rest_N) * effective / examples
     if math.isinf(bounds[1]):  # a loss has no end to lean on
@@ -1027,10 +1033,10 @@ def _below(s2: Sequence[float], seeds: Sequence[int]) -> float:
     return sum((x / r) ** 2 / (r - 1) for x, r in zip(s2, seeds, strict=True))
 
 
-def _degrees(variance: float, seeds_below: float, fewest: int, v: float, v_df: float) -> float:
+def _degrees(variance: float, seeds_below: float, least: float, v: float, v_df: float) -> float:
     """Return nu of the module's docstring, the degrees of freedom."""
-    floor, below = float(min(fewest - 1, v_df)), seeds_below + v**2 / v_df
-    return max(variance**2 / below, floor) if below > 0 else floor
+    below = seeds_below + v**2 / v_df
+    return max(variance**2 / below, least) if below > 0 else float(least)
 
 
 def _disagreement(by_example_N: Floats, seeds: int) -> float:
