@@ -94,7 +94,7 @@ class TestProcesses:
 
     @posix
     @pytest.mark.slow
-    @pytest.mark.parametrize("number", [signal.SIGKILL, getattr(signal, "SIGHUP", 1)])
+    @pytest.mark.parametrize("number", [getattr(signal, "SIGKILL", 9), getattr(signal, "SIGHUP", 1)])
     def test_all_ends_when_the_command_is_killed(self, number: int, tmp_path: Path, mark: str) -> None:
         path = tmp_path / "mine.py"
         path.write_text(f"import os, subprocess, sys\nsubprocess.Popen({sleeper(mark)}, start_new_session=True)\n"
