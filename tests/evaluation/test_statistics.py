@@ -573,7 +573,7 @@ class TestFamily:
 
     def test_a_p_value_is_the_level_at_which_the_interval_decides(self) -> None:
         for difference in (made(0.004, 0.003), made(-0.03, 0.008), RARE):
-            for margin in (0.002, 0.01, 0.05):
+            for margin in (0.002, 0.01, 0.05, 0.5):
                 beyond, equivalent = difference.p_beyond(margin), difference.p_equivalent(margin)
                 if 1e-9 < beyond < 1:
                     outer = difference.at(1 - beyond)
