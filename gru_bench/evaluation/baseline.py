@@ -93,7 +93,7 @@ def _linear(corpus: Corpus) -> Baseline:
 def _models(classes: int) -> list[tuple[float, Any]]:
     """Return the models that are fitted, each after its regularization, which rises or falls along the list.
 
-    Of several classes, each has a regression of its own against the rest.
+    With several classes, each has a separate regression against the rest.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier

@@ -48,7 +48,7 @@ and v_0 the variance without groups; where v_0 = 0, d = sum_k n_k^2/N. If each e
 same as above.
 
 Several pairs are compared as one family. Each kind of finding (different, equivalent, different by more than the
-margin) has p values of its own, adjusted by Holm's procedure over all pairs (`adjusted_tests`): a report holds some
+margin) has separate p values, adjusted by Holm's procedure over all pairs (`adjusted_tests`): a report holds some
 false finding of a kind in at most 5 of 100 cases. The pairs of a report may be a part of a larger family: those of
 all models that were scored on the same test examples. Equal models that are compared pair by pair, in reports of their
 own, would otherwise show some difference far more often.
