@@ -123,9 +123,11 @@ def test_a_shell_completes(
 
 
 def test_completion_is_installed_for_the_command(tmp_path: Path) -> None:
-    shown = command("-m", "gru_bench", "--show-completion", "bash").stdout
+    # By default typer takes the shell that has started it, and a test need not have been started by one.
+    environment = {**os.environ, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    shown = command("-m", "gru_bench", "--show-completion", "bash", env=environment).stdout
     assert "_GRU_BENCH_COMPLETE=complete_bash" in shown
     assert shown.rstrip().endswith(" gru-bench")
-    done = command("-m", "gru_bench", "--install-completion", "bash", env={**os.environ, "HOME": str(tmp_path)})
+    done = command("-m", "gru_bench", "--install-completion", "bash", env=environment)
     assert done.returncode == ExitCode.DONE
     assert (tmp_path / ".bash_completions" / "gru-bench.sh").read_text(encoding="utf-8").strip() == shown.strip()
