@@ -171,7 +171,7 @@ def test_the_examples_of_adding_to_a_report_work(monkeypatch: pytest.MonkeyPatch
         shown = report.numbers()[key].text
         assert html_numbers(page)[key][0] == tex_numbers(paper)[key] == shown
         assert shown in text
-    assert "Macro F1 is the mean of the F1 of both labels." in text
+    assert "Macro F1" in text
     assert report.figures[0].name == "speed"
     assert report.figures[0].pdf().startswith(b"%PDF")
 

@@ -26,7 +26,7 @@ from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.report.render import pdf
 from gru_bench.tracking.queue import FOLDER, Operation, WriteQueue
 from gru_bench.train import card
-from tests.support.commands import completed
+from tests.support.commands import completed, mentions
 from tests.support.servers import MlflowServer, free_port
 
 KEY = "0123456789abcdef" * 2
@@ -73,8 +73,7 @@ def test_an_empty_directory_stays_empty(tmp_path: Path, caches: Path, monkeypatc
     assert [line for line in said.splitlines() if line.startswith(SECTIONS)] == [
         line for line in said.splitlines() if line and not line.startswith((" ", "all that"))]
     assert said.endswith("\nall that training and reports need is here\n")
-    assert "mlflow.db does not exist yet; the first training makes it" in said
-    assert "optuna.journal has no searches yet; the first sweep makes it" in said
+    mentions(said, "mlflow.db does not exist yet", "optuna.journal has no searches yet")
     assert (tree(tmp_path), tree(caches)) == ({}, {})
 
 
@@ -87,7 +86,7 @@ def test_a_problem_decides_the_exit_code_and_an_optional_gap_does_not(monkeypatc
     code, said = ended()
     assert code == ExitCode.FAILED
     assert "  problem broken [red]x[/red]\n          mend it [now]\n" in said
-    assert "\n1 problem: see above for how to mend it\n" in said
+    mentions(said, "1 problem")
 
 
 def test_what_breaks_one_section_is_told_and_the_others_follow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +96,7 @@ def test_what_breaks_one_section_is_told_and_the_others_follow(monkeypatch: pyte
     monkeypatch.setattr(doctor, "vectors", broken)
     code, said = ended()
     assert code == ExitCode.FAILED
-    assert "problem this cannot be checked (ImportError: numpy._core.multiarray failed to import)" in said
+    mentions(said, "problem", "ImportError: numpy._core.multiarray failed to import")
     assert "\nstores\n" in said
 
 
@@ -150,7 +149,7 @@ class TestVersions:
     def test_an_extra_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         findings = versions_where(monkeypatch, **THERE | {"ray": None})
         missing = only(findings, Mark.MISSING)
-        assert missing.text == "ray is not installed: only needed for training on a Ray cluster (--cluster)"
+        mentions(missing.text, "ray is not installed", "--cluster")
         assert missing.remedy == 'pip install "ray[client]<3,>=2.60"'
         assert Mark.PROBLEM not in marks(findings)
 
@@ -192,7 +191,7 @@ def test_little_memory_and_disk_are_noted(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(platforms, "memory", lambda: (8_000_000_000, 900_000_000))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5_000_000))
     notes = [finding for finding in doctor.machine() if finding.mark is Mark.NOTE]
-    assert "memory 8.0 GB, of which 900 MB are free: a worker takes about 1.2 GB" in notes[0].text
+    mentions(notes[0].text, "8.0 GB", "900 MB", "1.2 GB")
     assert "--workers 1" in notes[0].remedy
     assert "only 5.0 MB are free" in notes[1].text
 
@@ -201,8 +200,8 @@ def test_a_cache_that_cannot_be_made_is_a_problem(caches: Path, monkeypatch: pyt
     (caches / "file").touch()
     monkeypatch.setenv("GRU_BENCH_CACHE", str(caches / "file" / "below"))
     problem = only(doctor.caches(), Mark.PROBLEM)
-    assert problem.text == f"the cache must be a folder that you may write to, but {caches / 'file'} is not"
-    assert problem.remedy == "set GRU_BENCH_CACHE to a folder on another disk"
+    mentions(problem.text, "cache", str(caches / "file"))
+    mentions(problem.remedy, "GRU_BENCH_CACHE")
 
 
 @pytest.mark.parametrize(("found", "reason", "mark", "words"), [
@@ -228,7 +227,7 @@ def test_a_driver_without_a_torch_for_it(monkeypatch: pytest.MonkeyPatch) -> Non
     assert card.unused() is None
     monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert card.unused() == f"there is an NVIDIA driver, but torch {torch.__version__} is built for CPUs only"
+    mentions(str(card.unused()), "NVIDIA driver", f"torch {torch.__version__}", "CPUs only")
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(card, "_driver", lambda: "470.1")
     assert str(card.unused()).endswith("finds no card that it can use")
@@ -241,7 +240,8 @@ def test_a_torch_that_cannot_be_loaded_is_a_problem(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(card, "names", names)
     (finding,) = doctor._cards()
     assert finding.mark is Mark.PROBLEM
-    assert finding.text == "torch cannot be loaded: [WinError 126] c10.dll was not found"
+    mentions(finding.text, "torch", "[WinError 126] c10.dll was not found")
+    assert "more" not in finding.text
 
 
 # ---------------------------------------------------------------- kernel
@@ -307,8 +307,7 @@ def filled(root: Path) -> dict[str, Path]:
 def test_caches_are_shown_with_their_sizes(caches: Path) -> None:
     filled(caches)
     texts = "\n".join(finding.text for finding in doctor.caches())
-    assert "holds corpus 10 bytes, vectors 10 bytes, baselines 10 bytes, digests 10 bytes; to free it" in texts
-    assert "checkpoints 10 bytes, of runs that are under way or were interrupted" in texts
+    mentions(texts, *(f"{kind} 10 bytes" for kind in ("corpus", "vectors", "baselines", "digests", "checkpoints")))
 
 
 def test_cleaning_removes_what_is_built_again_and_nothing_else(
@@ -368,8 +367,7 @@ def test_cleaning_is_refused_while_a_process_reads_the_cache(caches: Path) -> No
         code, said = ended("--clean-cache")
         reader.communicate("\n")
     assert code == ExitCode.FAILED
-    assert f"the cache {caches} must not be in use while it is removed" in said
-    assert f"this process reads files there: {reader.pid}." in said
+    mentions(said, str(caches), "in use", str(reader.pid))
     assert all(place.exists() for place in places.values())
     assert ended("--clean-cache")[0] == ExitCode.DONE
 
@@ -413,8 +411,8 @@ def test_a_tex_without_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(pdf, "_run", answer)
     (finding,) = doctor.tex()
-    assert (finding.mark, finding.text) == (
-        Mark.MISSING, "pdflatex is there, but lacks siunitx.sty: no PDF can be made")
+    assert finding.mark is Mark.MISSING
+    mentions(finding.text, "pdflatex", "siunitx.sty")
     assert {"booktabs.sty", "helvet.sty", "caption.sty", "hyperref.sty", "siunitx.sty"} <= set(asked)
 
 

@@ -10,7 +10,7 @@ import gru_bench.tracking
 from gru_bench.checks.codes import CODES
 from gru_bench.errors import ExitCode
 from gru_bench.lint import app
-from tests.support.commands import ROOT, completed
+from tests.support.commands import ROOT, completed, mentions
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study
 
 QUIET = """
@@ -44,9 +44,8 @@ class TestLogged:
         first, second, last = done.stdout.splitlines()
         assert first.startswith("GRU001 Torch GRU: the best value of hidden size is 250, at an end of its range, 32 to")
         assert first.endswith(f" {CODES['GRU001'].remedy}")
-        assert second == ("GRU003 Torch GRU has only 2 seeds: an estimate without an interval. "
-                          f"{CODES['GRU003'].remedy}")
-        assert last == "2 remarks on quick, sound; docs/checks.md says what each code means"
+        mentions(second, "GRU003 Torch GRU", "2 seeds", CODES["GRU003"].remedy)
+        mentions(last, "2", "quick, sound", "docs/checks.md")
 
     @pytest.mark.parametrize("words", [("--ignore", "GRU001,gru003"), ("--ignore", "GRU001", "--ignore", " GRU003 ")])
     def test_codes_are_ignored(self, words: tuple[str, ...]) -> None:
@@ -91,13 +90,13 @@ def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
     done = completed(app)
     assert done.returncode == ExitCode.FAILED
-    assert "mlflow.db, but there is no such file: run a sweep in this directory first" in done.stderr
+    mentions(done.stderr, "mlflow.db", "run a sweep in this directory first")
     done = completed(app, "--study", "bidirectional")
     assert done.returncode == ExitCode.DONE
     monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: FakeStore())
     done = completed(app)
     assert done.returncode == ExitCode.INCOMPLETE
-    assert "nothing has been logged yet: name a study file" in done.stderr
+    mentions(done.stderr, "nothing has been logged", "name a study file")
 
 
 def test_every_code_has_a_section_of_its_own() -> None:

@@ -25,6 +25,7 @@ from gru_bench.report.render.html import html
 from gru_bench.report.sections.errors import LEAST, MAPPED
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedStudy
+from tests.support.commands import mentions
 from tests.support.fake_store import (
     ODD_CLASSES,
     FakeStore,
@@ -158,7 +159,7 @@ def test_scores_by_class_are_those_of_the_predictions(made: Made) -> None:
         for number in (recall, f1):
             assert (number.low is None) == (size < LEAST)
             if size < LEAST:
-                assert number.method == "mean over seeds; no interval for fewer than 20 test reviews"
+                mentions(number.method, "no interval", "fewer than 20")
         if areas and size:
             assert shown[0].value == pytest.approx(np.mean([float(own_C[place] or np.nan) for own_C in own_RC]))
     assert ("Few” marks classes" in said(table.captioned())) == (few > 0)
@@ -182,8 +183,7 @@ def test_uneven_classes_are_said_beside_the_accuracy(made: Made) -> None:
     uneven = count_C.max() >= 2 * count_C.min()
     assert ("The classes are uneven" in text) == uneven
     if uneven:
-        assert (f"the largest one, {class_names(made.classes)[count_C.argmax()]}, has "
-                f"{100 * count_C.max() / count_C.sum():.1f} % of the test reviews") in text
+        mentions(text, class_names(made.classes)[count_C.argmax()], f"{100 * count_C.max() / count_C.sum():.1f} %")
 
 
 @pytest.mark.parametrize("positive", [0.5, 0.05])
@@ -196,9 +196,9 @@ def test_two_uneven_classes_have_scores_by_class(positive: float) -> None:
     assert ("classes-torch-torch" in [table.key for table in report.tables]) == (positive < 0.1)
     assert "Positive is the class spam." in said(table_of(report, "confusion").caption)
     assert "F1 is computed for the class spam" in words_of(report, "methods")
-    assert "share of the reviews of the class spam, the recall" in said(table_of(report, "thresholds").caption)
+    assert "the class spam" in said(table_of(report, "thresholds").caption)
     assert "the class spam" in figure_of(report, "thresholds").caption
-    assert "reviews of the class spam over all splits, %" in column_of(report, "data-1", "Fact")
+    assert any("the class spam" in fact for fact in column_of(report, "data-1", "Fact"))
     if positive < 0.1:
         assert column_of(report, "classes-torch-torch", "Class") == ["ham", "spam"]
         runs = [store.predicted[run.run_id, "test"] for run in study.confirms]
@@ -206,7 +206,7 @@ def test_two_uneven_classes_have_scores_by_class(positive: float) -> None:
         ham, spam = column_of(report, "classes-torch-torch", "ROC area")
         assert column_of(report, "classes-torch-torch", "Recall")[1].value == pytest.approx(recall)
         assert ham.value == pytest.approx(spam.value)
-        assert "The classes are uneven: the largest one, ham, has" in words_of(report, "evaluation")
+        mentions(words_of(report, "evaluation"), "The classes are uneven", "ham")
 
 
 def test_confidence_begins_at_one_over_the_number_of_classes(made: Made) -> None:
@@ -223,7 +223,7 @@ def test_confidence_begins_at_one_over_the_number_of_classes(made: Made) -> None
 def test_there_are_no_curves_and_it_is_said_why(made: Made) -> None:
     assert "thresholds" not in [section.name for section in made.report.sections]
     assert "There is no threshold to vary" in words_of(made.report, "methods")
-    assert "Macro F1 is the mean of the F1 of all classes" in words_of(made.report, "methods")
+    mentions(words_of(made.report, "methods"), "Macro F1", "all classes")
 
 
 def test_hard_reviews_name_the_class_and_the_predicted_one(made: Made) -> None:

@@ -72,7 +72,7 @@ def test_the_report_says_how_many_reviews_both_chose_a_value_and_judge_it() -> N
     store.predicted[first.run_id, "validation"] = store.predicted[judge.run_id, "validation"]
     assert "100.0 % were also used to choose it" in words_on_ablations(store, study)
     store.predicted[first.run_id, "validation"] = replace(kept, example_id_N=np.char.add("x", kept.example_id_N))
-    assert "here, 0.0 % were also used to choose it" in words_on_ablations(store, study)
+    mentions(words_on_ablations(store, study), " 0.0 % were also used to choose it")
     del store.predicted[first.run_id, "validation"]
     mentions(words_on_ablations(store, study), "reviews it was chosen on are not known")
 

@@ -283,7 +283,7 @@ def test_the_ensemble_of_the_seeds_is_scored_by_their_mean_probability(classes: 
         assert (loss.value, calibration.value) == pytest.approx((expected["loss"], expected["calibration"]), rel=1e-5)
         assert score.runs == loss.runs == tuple(run.run_id for run in runs)
         assert score.examples == store.predicted[runs[0].run_id, "test"].label_N.size
-        assert score.method == f"95 % interval: test examples only (these {len(runs)} seeds together), t"
+        mentions(score.method, "95 %", "test examples only", f"{len(runs)} seeds")
         assert single == column_of(report, "evaluation", "Accuracy")[place]
         assert parameters.value == sum(run.metrics["size/parameters"] for run in runs)
         assert (inference.value, times.strip()) == (len(runs), "×\u00a0one seed")
