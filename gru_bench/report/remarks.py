@@ -62,7 +62,7 @@ def _said_in_sections(evidence: Evidence) -> Iterator[Found]:
     yield from (("GRU003", few_seeds(group)) for group in evidence.groups)
     if evidence.groups[0].metric == "accuracy":
         yield from (("GRU006", said) for said in uneven_classes(evidence.groups))
-    yield from (("GRU010", said) for said in below_baselines(evidence.groups, baselines_of(evidence)))
+    yield from (("GRU010", said) for said in below_baselines(evidence, baselines_of(evidence)))
 
 
 def _further(evidence: Evidence) -> Iterator[Found]:

@@ -100,7 +100,7 @@ def evaluation(evidence: Evidence) -> Section:
          _further_scores(groups), *_together(groups),
          Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)),
         summary=tuple(coded("GRU010", told) if is_worse else told
-                      for is_worse, told in _against_baselines(groups, baselines)))
+                      for is_worse, told in _against_baselines(evidence, baselines)))
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
@@ -341,29 +341,36 @@ def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
     return tuple(rows)
 
 
-def _against_baselines(
-    groups: Sequence[Group], baselines: Sequence[ScoredBaseline]
-) -> Iterator[tuple[bool, Sentence]]:
+def _against_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -> Iterator[tuple[bool, Sentence]]:
     """Yield, for each baseline, the tests of the models against it, and which of the others do not clearly beat it.
 
     With each sentence goes whether its models are worse than the baseline.
     """
     for baseline in baselines:
-        tested = [group for group in groups if group.metric == "accuracy" and baseline.right_N(group) is not None
-                  and EvidenceLevel.of(len(group.runs)).has_verdict]
-        yield from _tested(tested, baseline)
+        tested: list[Group] = []
+        for family in evidence.families:
+            able = [group for group in family.groups if group.metric == "accuracy"
+                    and baseline.right_N(group) is not None and EvidenceLevel.of(len(group.runs)).has_verdict]
+            yield from _tested(able, baseline, family.size)
+            tested += able
         yield from ((side == "below", told) for side, told in _not_above(
-            [group for group in groups if group not in tested], baseline))
+            [group for group in evidence.groups if group not in tested], baseline))
 
 
-def _tested(groups: Sequence[Group], baseline: ScoredBaseline) -> Iterator[tuple[bool, Sentence]]:
-    """Yield the test of each model against a baseline, which has one fit and thus no deviation over seeds."""
+def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> Iterator[tuple[bool, Sentence]]:
+    """Yield the test of each model against a baseline, which has one fit and thus no deviation over seeds.
+
+    Args:
+        groups: The models, on one test set.
+        baseline: The baseline.
+        models: Number of all models of the store on that test set: Holm's procedure allows for a test of each.
+    """
     found = [accuracy_difference(group.correct_RN, np.tile(present_N, (len(group.runs), 1)))
              for group in groups if (present_N := baseline.right_N(group)) is not None]
-    for group, one, p in zip(groups, found, holm([one.p for one in found]), strict=True):
+    for group, one, p in zip(groups, found, holm([one.p for one in found], models), strict=True):
         assert p is not None
         key = f"{baseline.accuracy.key.removesuffix('.accuracy')}.less-than-{group.key}"
-        after = " after Holm" if len(found) > 1 else ""
+        after = " after Holm" if models > 1 else ""
         test = Number(f"{key}.p", p, "p", group.ids, one.examples, f"two-sided{after}")
         size = Number(
             key, one.estimate, "points", group.ids, one.examples, f"95 % interval, {one.method}; one fit of the "
@@ -412,6 +419,6 @@ def _place(group: Group, baseline: ScoredBaseline) -> tuple[str, bool | None]:
     return "below" if below else "above", inside
 
 
-def below_baselines(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> list[Sentence]:
+def below_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -> list[Sentence]:
     """Return, for each baseline, which models are worse on the same data, in the words of the report."""
-    return [told for is_worse, told in _against_baselines(groups, baselines) if is_worse]
+    return [told for is_worse, told in _against_baselines(evidence, baselines) if is_worse]

@@ -150,6 +150,19 @@ def test_models_are_tested_against_a_baseline_whose_answers_were_kept() -> None:
     assert "not shown to be better or worse" in text
 
 
+def test_the_test_against_a_baseline_allows_for_all_models_on_the_same_test_reviews() -> None:
+    store, test_set = FakeStore(), TestSet.draw(1000)
+    one, *others = [add_study(store, name, {"torch": skill}, test_set=test_set)
+                    for name, skill in (("one", 0.4), ("two", 0.2), ("three", 0.1))]
+    right_N = correct(store, others[-1].confirms)[0]
+    linear = replace(present(one.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
+                     right=packed(right_N))
+    numbers = build_only([summarized(one, baselines=(linear,))], store, evaluation).numbers()
+    alone = statistics.accuracy_difference(correct(store, one.confirms), np.stack([right_N] * 5))
+    assert numbers["baseline-tf-idf-logistic-regression.less-than-one-torch.p"].value == pytest.approx(3 * present(
+        alone.p))
+
+
 def test_a_baseline_is_tested_only_against_models_on_its_own_data() -> None:
     store, studies = FakeStore(), []
     for seed, name in enumerate(("here", "there")):
