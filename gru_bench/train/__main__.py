@@ -162,7 +162,7 @@ def _logged(
             def trained(config: RunConfig) -> RunResult:
                 return train(config, corpus, vectors, on_epoch, score_test=score_test, on_step=on_step,
                              checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus),
-                             on_resume=progress.resume)
+                             on_resume=progress.resume, on_restart=on_restart)
 
             def on_restart(reason: str) -> None:
                 writer.tags({"gru_bench.done_again": reason})

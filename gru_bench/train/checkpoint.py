@@ -3,20 +3,25 @@
 A checkpoint is written after each epoch and now and then within one. The random streams of batches and dropout start
 with a new seed in each epoch. For a partial epoch, the position in its batches and the state of the dropout stream are
 stored.
+
+`torch.save` writes a zip archive with a CRC of each member. `torch.load` does not compare it, so it is compared here.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import os
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gru_bench.errors import MachineError, RunError
-from gru_bench.platforms import remove, replace_if_free
+from gru_bench.errors import DataError, MachineError, RunError
+from gru_bench.platforms import remove, replace, replace_if_free
 from gru_bench.results.runs import Check, EpochRecord, WindowLoss
 from gru_bench.train.optimizer import Optimizer
 
@@ -104,22 +109,56 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Opti
     """Load a checkpoint into `model` and `optimizer`, and return the progress of its run.
 
     Raises:
-        RunError: where the file is damaged, or was written by a run with other settings or data.
+        DataError: The file is damaged, or another version of gru-bench wrote it. `model` and `optimizer` may hold a
+            part of it.
+        RunError: The file was written by a run with other settings or data.
+        MachineError: The file cannot be read.
     """
     try:
-        # On a CPU first: the card that wrote it may not be here, and two copies may not fit on a card.
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        content = path.read_bytes()
+    except OSError as error:
+        raise MachineError(f"the checkpoint {path} cannot be read ({error.strerror}): make it readable, or delete it "
+                           "to begin this run again") from error
+    try:
+        state = _intact(content)
+        if state["identity"] != identity:
+            raise RunError(f"a checkpoint must belong to the run that goes on from it, but {path} was written with "
+                           "other settings or data: delete it, or name another file")
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return Progress(
+            epochs=[EpochRecord(**values) for values in state["epochs"]],
+            window_losses=[WindowLoss(**values) for values in state["window_losses"]],
+            checks=[Check(**values) for values in state.get("checks", [])],  # older files have none
+            iteration=state["iteration"], seconds=state["seconds"], best=state["best"],
+            best_epoch=state["best_epoch"], begun=None if state["begun"] is None else PartialEpoch(**state["begun"]))
+    except (RunError, MemoryError, torch.OutOfMemoryError):
+        raise
     except Exception as error:
-        raise RunError(f"a checkpoint must be whole, but {path} cannot be read ({type(error).__name__}): delete it to "
-                       "start this run anew") from error
-    if state["identity"] != identity:
-        raise RunError(f"a checkpoint must belong to the run that goes on from it, but {path} was written with other "
-                       "settings or data: delete it, or name another file")
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return Progress(
-        epochs=[EpochRecord(**values) for values in state["epochs"]],
-        window_losses=[WindowLoss(**values) for values in state["window_losses"]],
-        checks=[Check(**values) for values in state.get("checks", [])],  # older files have none
-        iteration=state["iteration"], seconds=state["seconds"], best=state["best"], best_epoch=state["best_epoch"],
-        begun=None if state["begun"] is None else PartialEpoch(**state["begun"]))
+        raise DataError(f"the checkpoint {path} is damaged, or of another version of gru-bench "
+                        f"({type(error).__name__})") from error
+
+
+def _intact(content: bytes) -> dict[str, Any]:
+    """Return the state in a checkpoint after a comparison of all its CRCs."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if (member := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(f"the CRC of {member} differs")
+    # On a CPU first: the card that wrote it may not be here, and two copies may not fit on a card.
+    state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    return state
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a checkpoint that cannot be used, and return its new path.
+
+    Raises:
+        MachineError: The file cannot be renamed.
+    """
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        replace(path, aside)
+    except OSError as error:
+        raise MachineError(f"the damaged checkpoint {path} cannot be renamed ({error.strerror}): delete it to begin "
+                           "this run again") from error
+    return aside

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ from gru_bench.models.recurrence import Backend, in_chunks
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import MOST_WHOLE, Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
 from gru_bench.train import card
-from gru_bench.train.checkpoint import FORMAT, PartialEpoch, Progress, load_checkpoint, save_checkpoint
+from gru_bench.train.checkpoint import FORMAT, PartialEpoch, Progress, load_checkpoint, save_checkpoint, set_aside
 from gru_bench.train.optimizer import Optimizer
 
 REFRESH_SECONDS = 0.5
@@ -96,6 +96,7 @@ def train(
     on_window: Callable[[WindowLoss], None] | None = None,
     on_resume: Callable[[int | None], None] | None = None,
     on_check: Callable[[Check], None] | None = None,
+    on_restart: Callable[[str], None] | None = None,
     checks: int = 0,
 ) -> RunResult:
     """Train the model of a run and predict with its best checkpoint.
@@ -107,13 +108,15 @@ def train(
         on_epoch: Function that is called after each epoch and its validation. It may raise `Pruned`.
         score_test: Whether the best checkpoint also predicts the test split.
         checkpoint: File that is written after each epoch, and about once a minute within one. If it exists already, the
-            run resumes from it with the losses that it would have had. It is removed once the run is complete.
+            run resumes from it with the losses that it would have had. It is removed once the run is complete. A
+            damaged one is renamed, and the run begins again.
         on_step: Function that is called about twice a second with the progress of the run.
         on_window: Function that is called at the end of each window with its mean training loss. It is not called again
             for the windows of a checkpoint.
         on_resume: Function that is called when a run resumes, with the number of the next epoch, or None if all epochs
             are trained. Afterwards `on_check` and `on_epoch` are called for the checks and epochs of the checkpoint.
         on_check: Function that is called after each check. It may raise `Pruned`. Checks change no loss and no weight.
+        on_restart: Function that is called with the reason when a run begins again, since its checkpoint is damaged.
         checks: Number of checks in each epoch, at equal distances. The last one is at its end.
 
     Raises:
@@ -132,19 +135,20 @@ def train(
                            for teacher in teachers)]
     taught, seconds = [], 0.0
     for place, teacher in enumerate(teachers):
-        run = _Run(
-            teacher, corpus, vectors, device, backend, _part_of(on_step, place, 1 + len(teachers), seconds), None)
-        _load(run, _identity(teacher, corpus), files[1 + place])
+        run, _ = _begin(partial(
+            _Run, teacher, corpus, vectors, device, backend, _part_of(on_step, place, 1 + len(teachers), seconds),
+            None), _identity(teacher, corpus), files[1 + place], on_restart)
         with _removed_if_failed(files):
             _complete(run, _identity(teacher, corpus), files[1 + place])
             taught.append(run.probabilities_of_training())
         seconds += run.progress.seconds
         del run  # its memory is free before the next one is built
-    run = _Run(config, corpus, vectors, device, backend,
-               _part_of(on_step, len(teachers), 1 + len(teachers), seconds), on_window, on_check, checks)
+    run, resumed = _begin(partial(
+        _Run, config, corpus, vectors, device, backend, _part_of(on_step, len(teachers), 1 + len(teachers), seconds),
+        on_window, on_check, checks), _identity(config, corpus), checkpoint, on_restart)
     if taught:
         run.taught = torch.from_numpy(np.mean(taught, axis=0)).to(device)
-    if _load(run, _identity(config, corpus), checkpoint):
+    if resumed:
         if on_resume is not None:
             on_resume(None if run.finished() else len(run.progress.epochs) + 1)
         for seen in run.progress.checks:
@@ -161,12 +165,22 @@ def train(
     return replace(result, train_seconds=result.train_seconds + seconds) if teachers else result
 
 
-def _load(run: _Run, identity: str, checkpoint: Path | None) -> bool:
-    """Load the checkpoint of a run, and return whether there is one."""
+def _begin(
+    new: Callable[[], _Run], identity: str, checkpoint: Path | None, on_restart: Callable[[str], None] | None
+) -> tuple[_Run, bool]:
+    """Return a run at its checkpoint, if there is one, and whether there is. A damaged checkpoint is renamed."""
+    run = new()
     if checkpoint is None or not checkpoint.exists():
-        return False
-    run.progress = load_checkpoint(checkpoint, identity, run.model, run.optimizer)
-    return True
+        return run, False
+    try:
+        run.progress = load_checkpoint(checkpoint, identity, run.model, run.optimizer)
+        return run, True
+    except DataError as error:
+        reason = f"{error}: it is kept as {set_aside(checkpoint).name}, and this run begins again"
+    if on_restart is not None:
+        on_restart(reason)
+    del run  # its memory is free before it is built again
+    return new(), False
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +15,17 @@ import torch
 
 from gru_bench import platforms
 from gru_bench.config import RunConfig, with_settings
+from gru_bench.data.cache import CHECKPOINTS
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import MachineError, RunError
 from gru_bench.results.runs import EpochRecord, RunResult, WindowLoss
+from gru_bench.sweep.workers.local import Finished, Job, Restarted, run_job
+from gru_bench.sweep.workers.tasks import Train, provide
 from gru_bench.train import loop
 from gru_bench.train.checkpoint import FORMAT
 from gru_bench.train.loop import checkpoint_name, train
+from tests.support.commands import mentions
 from tests.support.runs import losses, windows
 
 
@@ -126,17 +132,83 @@ def test_a_checkpoint_from_before_a_setting_was_added_still_fits(config: RunConf
     assert len({*others, f"{before}.pt"}) == 4
 
 
-def test_a_checkpoint_that_is_damaged_or_of_another_run_is_refused(
-    config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
+def test_a_checkpoint_of_another_run_is_refused(
+    config: RunConfig, corpus: Corpus, vectors: Vectors, interrupted: bytes, tmp_path: Path
 ) -> None:
     checkpoint = tmp_path / "run.pt"
-    with pytest.raises(KeyboardInterrupt):
-        train(config, corpus, vectors, stop_after(1), checkpoint=checkpoint)
+    checkpoint.write_bytes(interrupted)
     with pytest.raises(RunError, match=r"run\.pt .*other settings or data"):
         train(with_settings(config, {"seed": 5}), corpus, vectors, checkpoint=checkpoint)
-    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    with pytest.raises(RunError, match=r"run\.pt cannot be read"):
-        train(config, corpus, vectors, checkpoint=checkpoint)
+    assert checkpoint.exists()
+
+
+@pytest.fixture(scope="module")
+def interrupted(
+    config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path_factory: pytest.TempPathFactory
+) -> bytes:
+    """The checkpoint of a run after its first epoch."""
+    checkpoint = tmp_path_factory.mktemp("interrupted") / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(config, corpus, vectors, stop_after(1), checkpoint=checkpoint)
+    return checkpoint.read_bytes()
+
+
+class Parent:
+    """The sweep's side of a worker's connection: each run goes on, and the reasons to begin again are kept."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def send(self, message: object) -> None:
+        if isinstance(message, Restarted):
+            self.reasons.append(message.reason)
+
+    def recv(self) -> bool:
+        return True
+
+
+def with_one_bit_changed(content: bytes) -> bytes:
+    """Change a bit in the middle of the largest tensor."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    changed = bytearray(content)
+    changed[largest.header_offset + largest.file_size // 2] ^= 1
+    return bytes(changed)
+
+
+def of_another_version(content: bytes) -> bytes:
+    """Leave out a weight that the model has."""
+    state, written = torch.load(io.BytesIO(content), weights_only=True), io.BytesIO()
+    del state["model"]["linear.bias"]
+    torch.save(state, written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(("damage", "score_test"), [
+    (with_one_bit_changed, False), (with_one_bit_changed, True), (of_another_version, False), (lambda _: b"", True),
+    (lambda content: content[:-1], False), (lambda _: b"no checkpoint", False)],
+    ids=["a bit, search trial", "a bit, confirmation run", "another version", "empty", "one byte less", "text"])
+def test_a_run_begins_again_where_its_checkpoint_is_damaged(
+    damage: Callable[[bytes], bytes], score_test: bool, config: RunConfig, corpus: Corpus, vectors: Vectors,
+    whole: RunResult, interrupted: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a worker of a sweep, as for every run."""
+    checkpoint = tmp_path / CHECKPOINTS / checkpoint_name(config, corpus)
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(damage(interrupted))
+    monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path))
+    provide((config.data, config.embedding), corpus, vectors)
+    channel = Parent()
+    ended = run_job(Job("run", Train(config, score_test=score_test)), channel)
+    assert isinstance(ended, Finished)
+    assert isinstance(ended.outcome, RunResult)
+    assert losses(ended.outcome) == losses(whole)
+    assert windows(ended.outcome) == windows(whole)
+    (reason,) = channel.reasons
+    aside = checkpoint.with_name(f"{checkpoint.name}.damaged")
+    mentions(reason, str(checkpoint), aside.name, "begins again")
+    assert [path.name for path in checkpoint.parent.iterdir()] == [aside.name]
+    assert aside.read_bytes() == damage(interrupted)
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(

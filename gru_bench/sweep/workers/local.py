@@ -70,7 +70,8 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Restarted:
-    """The job begins again with other settings of the machine, such as smaller micro-batches."""
+    """The job begins again: its checkpoint is damaged, or it needs other settings of the machine, such as smaller
+    micro-batches."""
 
     reason: str
 

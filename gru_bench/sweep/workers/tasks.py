@@ -98,7 +98,7 @@ class Train:
                 config, corpus, vectors_of(config.embedding, config.data), on_epoch, score_test=self.score_test,
                 checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus),
                 on_step=listener.step, on_window=listener.window, on_resume=listener.resumed,
-                on_check=on_check, checks=self.checks)
+                on_check=on_check, on_restart=listener.restarted, checks=self.checks)
 
         result = within_memory(trained, self.config, listener.restarted)
         # The weights of a trial are not stored, so they are not sent through the pipe.
