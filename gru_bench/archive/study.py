@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gru_bench.config import RunConfig, checked_name
+from gru_bench.config import checked_name, stored_config
 from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
@@ -52,7 +52,7 @@ _READ: Mapping[str, Callable[[bytes], object]] = {
     "predictions/test.parquet": predictions_of, "predictions/validation.parquet": predictions_of,
     "texts/test.parquet": texts_of, SUMMARY: StudySummary.from_json, DATA: data_of, BASELINES: baselines_of,
     SEARCH: search_of, DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json, TIMINGS: timings_of,
-    "model/config.json": RunConfig.model_validate_json}
+    "model/config.json": lambda content: stored_config(content, "a run of the study")}
 """Artifact -> its parser, which checks it."""
 _NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "ablation": "predictions/validation.parquet"}
 """Role -> artifact that every complete run of this role must have."""

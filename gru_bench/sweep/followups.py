@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import RunConfig, Scalar, flat
+from gru_bench.config import RunConfig, Scalar, flat, with_removed
 from gru_bench.errors import RunError
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, RecallCurve
 from gru_bench.results.runs import Timing, parsed
@@ -113,7 +113,7 @@ def _merged_curves(parts: Sequence[RecallCurve]) -> str:
 
 def _settings(config: RunConfig) -> dict[str, Scalar]:
     """Return the settings that the timing depends on: all but the device, the threads and the data."""
-    return {key: value for key, value in flat(config).items()
+    return {key: value for key, value in with_removed(flat(config)).items()
             if key not in ("training.device", "training.threads") and not key.startswith("data.")}
 
 

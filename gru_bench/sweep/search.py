@@ -22,7 +22,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from gru_bench.config import MetricName, RunConfig, Scalar, flat
+from gru_bench.config import REMOVED, MetricName, RunConfig, Scalar, flat, was_without_effect
 from gru_bench.errors import ChangedStudyError, RunError, shown
 from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.looks import Look
@@ -497,7 +497,7 @@ def _changes(known: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]
     """Return a sentence for each setting that differs from when the study began."""
     # A setting that was added since the study began had its default then.
     defaults = {key: value for key, value in flat(RunConfig()).items() if key in identity and not _describes_data(key)}
-    began = {**defaults, **known}
+    began = {key: value for key, value in {**defaults, **known}.items() if not was_without_effect(key, value)}
     changed = [key for key in sorted({*began, *identity}) if began.get(key) != identity.get(key)]
     return [*_data_changes(began, identity, [key for key in changed if _describes_data(key)]),
             *(_change(key, began, identity) for key in changed if not _describes_data(key))]
@@ -527,7 +527,7 @@ def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed
 def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
     name = "data" if key == "data.name" else "Optuna's version" if key == "optuna" else key
     was = "not recorded" if key in PROPOSALS and key not in began else _short(began.get(key))
-    return f"{name} was {was} and is now {_short(identity.get(key))}"
+    return f"{name} was {was} and is now {'removed' if key in REMOVED else _short(identity.get(key))}"
 
 
 def _distributions(spec: StudySpec) -> dict[str, BaseDistribution]:

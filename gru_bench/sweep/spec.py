@@ -23,6 +23,7 @@ from gru_bench.config import (
     Section,
     checked_name,
     flat,
+    flattened,
     unknown_setting,
     validated,
     with_settings,
@@ -323,7 +324,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     base = with_settings(validated(RunConfig, sections, path.name), settings, typed)
     values["space"] = _space(values.get("space", {}), path.name)
     if "first" in values:
-        values["first"] = _flattened(_with_none(values["first"]))
+        values["first"] = flattened(_with_none(values["first"]))
     if "ablations" in values:
         values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
@@ -501,23 +502,13 @@ def _ablations(values: Any, settings: Mapping[str, Any]) -> Any:
     if not isinstance(values, dict):
         return values
     values = _with_none(values)
-    if isinstance(common := _flattened(values.get("settings")), dict):
+    if isinstance(common := flattened(values.get("settings")), dict):
         values["settings"] = {key: value for key, value in common.items() if key not in settings}
     others = values.get("other")
     for other in others.values() if isinstance(others, dict) else ():
         if isinstance(other, dict):
-            other |= {key: _flattened(other[key]) for key in ("settings", "tune") if key in other}
+            other |= {key: flattened(other[key]) for key in ("settings", "tune") if key in other}
     return values
-
-
-def _flattened(nested: Any) -> Any:
-    if not isinstance(nested, dict):
-        return nested
-    flattened: dict[str, Any] = {}
-    for section, value in nested.items():
-        inner = {f"{section}.{key}": entry for key, entry in value.items()} if isinstance(value, dict) else {}
-        flattened |= inner or {section: value}
-    return flattened
 
 
 def _check(spec: StudySpec, where: str) -> None:

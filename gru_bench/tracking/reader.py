@@ -21,7 +21,15 @@ from urllib.request import url2pathname
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import MetricName, RunConfig, flat, is_valid_setting, with_settings
+from gru_bench.config import (
+    MetricName,
+    RunConfig,
+    flat,
+    is_valid_setting,
+    stored_config,
+    with_settings,
+    without_removed,
+)
 from gru_bench.errors import FormatError, RunError, UsageError, unknown, without_passwords
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.tracking.artifacts import predictions_of, texts_of
@@ -129,11 +137,13 @@ class LoggedRun:
         """Return the config that was logged with the run. A setting that was not logged has its default.
 
         Raises:
+            FormatError: A setting that was removed since had an effect.
             RunError: The params are not those of a valid config. The message names the first such setting.
         """
+        params = without_removed(self.params, f"the run {self.run_id}")
         settings = {  # "None" stays text where a setting is always text
             key: None if text == "None" and is_valid_setting(key, None) else text
-            for key in flat(RunConfig()) if (text := self.params.get(key)) is not None}
+            for key in flat(RunConfig()) if (text := params.get(key)) is not None}
         try:
             return with_settings(RunConfig(), settings)
         except UsageError as error:
@@ -525,6 +535,7 @@ class Reader:
         """Return the config of a run and the weights of its best checkpoint, by parameter name.
 
         Raises:
+            FormatError: A setting that was removed since had an effect.
             RunError: The run has logged no weights, or they cannot be read.
         """
         from safetensors import SafetensorError
@@ -536,7 +547,7 @@ class Reader:
             except SafetensorError as error:
                 raise ValueError(str(error)) from error
 
-        return (self._parsed(run_id, "model/config.json", RunConfig.model_validate_json),
+        return (self._parsed(run_id, "model/config.json", lambda content: stored_config(content, f"the run {run_id}")),
                 self._parsed(run_id, "model/weights.safetensors", weights))
 
     def text(self, run_id: str, path: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gru_bench import cli
-from gru_bench.config import MetricName, RunConfig, flat, parsed_settings, with_settings
+from gru_bench.config import MetricName, RunConfig, flat, parsed_settings, with_removed, with_settings
 from gru_bench.errors import FormatError, RunError, without_passwords
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, curve
@@ -127,7 +127,8 @@ def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRu
     if store.database is None or not store.database.exists():
         return None
     reader = Reader(store.uri)
-    usual, wanted = ({key: str(value) for key, value in flat(one).items()} for one in (RunConfig(), config))
+    usual, wanted = (
+        {key: str(value) for key, value in with_removed(flat(one)).items()} for one in (RunConfig(), config))
     try:
         for run in reader.runs(corpus.name) if corpus.name in reader.experiments() else ():
             if (run.role == "single" and run.complete and {**usual, **run.params}.items() >= wanted.items()

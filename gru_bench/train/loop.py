@@ -72,10 +72,10 @@ labels."""
 PREPARED_AHEAD = 4
 ADDED: Mapping[str, Mapping[str, Scalar]] = {
     "data": {"classes": None, "positive": None, "encoding": "utf-8", "unseen": "refuse"},
-    "embedding": {"unknown": "drop", "lr_factor": 1.0, "dropout": 0.0, "word_dropout": 0.0},
+    "embedding": {"unknown": "drop", "word_dropout": 0.0},
     "model": {"bidirectional": None}, "training": {
-        "optimizer": "adam", "weight_decay": 0.0, "metric": "accuracy", "class_weight": "none", "warmup": 0.0,
-        "label_smoothing": 0.0, "average": 0.0, "adversarial": 0.0, "teachers": 0}}
+        "optimizer": "adam", "weight_decay": 0.0, "metric": "accuracy", "class_weight": "none",
+        "average": 0.0, "teachers": 0}}
 """Settings that are newer than `FORMAT`, with the values that stand for what runs did before. With these values a run
 resumes from a checkpoint that does not know them."""
 
@@ -465,7 +465,7 @@ class _Run:
         self.table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(device)
         self.optimizer = Optimizer(
             self.model, self.table_VE if config.embedding.trainable else None, config.training,
-            fused=backend == "fused", lr_factor=config.embedding.lr_factor)
+            fused=backend == "fused")
         length = config.data.max_length
         self.train_split = encode(corpus.train, vectors, length)
         self.validation_split = encode(corpus.validation, vectors, length)
@@ -562,17 +562,13 @@ class _Run:
         for batch in self._train_batches(number, done):
             on_device = _DeviceBatch(batch, self.device)
             rows_UE = self.table_VE.index_select(0, on_device.distinct_U)
-            kept_UE = self._kept(rows_UE, dropout)
-            if kept_UE is not None:
-                rows_UE *= kept_UE
-            rows_UE.requires_grad_(self.config.embedding.trainable or training.adversarial > 0)
+            kept_U1 = self._kept_words(rows_UE, dropout)
+            if kept_U1 is not None:
+                rows_UE *= kept_U1
+            rows_UE.requires_grad_(self.config.embedding.trainable)
             loss = self._gradients(on_device, batch, rows_UE, dropout)
-            if training.adversarial:
-                self._add_adversarial(on_device, batch, rows_UE, dropout)
-            if not self.config.embedding.trainable:
-                rows_UE.grad = None  # it would count in the norm for clipping
-            elif kept_UE is not None and rows_UE.grad is not None:
-                rows_UE.grad *= kept_UE
+            if kept_U1 is not None and rows_UE.grad is not None:
+                rows_UE.grad *= kept_U1
             self._set_rate()
             self.optimizer.step(on_device.distinct_U, rows_UE)
             with torch.no_grad():
@@ -612,13 +608,10 @@ class _Run:
         self._checked(summed / reviews)
         return summed, reviews, tokens, progress.seconds - before
 
-    def _kept(self, rows_UE: Tensor, dropout: torch.Generator) -> Tensor | None:
-        """Return what the vectors of a batch are multiplied with by dropout; None without it."""
-        embedding = self.config.embedding
-        if not embedding.dropout and not embedding.word_dropout:
-            return None
-        kept_UE = dropped_out(torch.ones_like(rows_UE), embedding.dropout, dropout)
-        return kept_UE * dropped_out(torch.ones_like(rows_UE[:, :1]), embedding.word_dropout, dropout)
+    def _kept_words(self, rows_UE: Tensor, dropout: torch.Generator) -> Tensor | None:
+        """Return what the vectors of a batch are multiplied with by dropout of words; None without it."""
+        share = self.config.embedding.word_dropout
+        return dropped_out(torch.ones_like(rows_UE[:, :1]), share, dropout) if share else None
 
     def _gradients(self, on_device: _DeviceBatch, batch: Batch, rows_UE: Tensor, dropout: torch.Generator) -> Tensor:
         """Add the gradients of a batch, in micro-batches if it is large, and return its loss."""
@@ -628,22 +621,6 @@ class _Run:
         return sum((self._backward(_DeviceBatch(part, self.device), rows_UE, dropout,
                                    len(part.label_B) / len(batch.label_B))
                     for part in micro_batches_of(batch, parts)), start=torch.zeros((), device=self.device))
-
-    def _add_adversarial(
-        self, on_device: _DeviceBatch, batch: Batch, rows_UE: Tensor, dropout: torch.Generator
-    ) -> None:
-        """Add the gradients of a batch whose vectors are moved along their gradient.
-
-        Words share one vector in all reviews of a batch, so the change has one length for the whole batch: that of the
-        setting times the root of the number of reviews.
-        """
-        assert rows_UE.grad is not None
-        length = self.config.training.adversarial * len(batch.label_B) ** 0.5
-        norm = torch.linalg.vector_norm(rows_UE.grad)
-        moved_UE = (rows_UE.detach() + rows_UE.grad * (length / (norm + 1e-12))).requires_grad_()
-        self._gradients(on_device, batch, moved_UE, dropout)
-        assert moved_UE.grad is not None
-        rows_UE.grad += moved_UE.grad
 
     def _micro_batches(self, batch: Batch) -> int:
         """Return the number of micro-batches of a batch. On a graphics card it is the setting, on a CPU it may be
@@ -660,10 +637,8 @@ class _Run:
                 rows_UE, batch.index_BT, batch.length_B, backend=self.backend, generator=dropout,
                 bf16=self.config.training.bf16, equal_lengths=batch.equal_lengths)
         loss = weighted = nll_loss(log_BC.float(), batch.label_B)
-        smoothing = self.config.training.label_smoothing
-        if self.weight_C is not None or smoothing or self.taught is not None:
+        if self.weight_C is not None or self.taught is not None:
             loss_B = nll_loss(log_BC.float(), batch.label_B, reduction="none")
-            loss_B = torch.lerp(loss_B, -log_BC.float().mean(dim=1), smoothing)
             if self.taught is not None:
                 taught_BC = self.taught[batch.example_B]
                 if taught_BC.ndim == 1:
@@ -678,14 +653,9 @@ class _Run:
 
     def _set_rate(self) -> None:
         training = self.config.training
-        steps = training.epochs * iterations_of_epoch(len(self.train_split), training)
-        rising = training.warmup * steps
-        if self.progress.iteration < rising:
-            self.optimizer.set_rate(training.lr * (self.progress.iteration + 1) / (rising + 1))
-        elif training.schedule == "linear":
-            self.optimizer.set_rate(training.lr * (1 - (self.progress.iteration - rising) / (steps - rising)))
-        else:
-            self.optimizer.set_rate(training.lr)
+        if training.schedule == "linear":
+            steps = training.epochs * iterations_of_epoch(len(self.train_split), training)
+            self.optimizer.set_rate(training.lr * (1 - self.progress.iteration / steps))
 
     def _train_batches(self, number: int, done: int) -> Iterator[Batch]:
         """Return an iterator over the batches of an epoch without the first `done` ones."""

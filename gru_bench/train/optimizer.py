@@ -39,8 +39,7 @@ class Optimizer:
     """One of the optimizers over weights and vector rows, with one gradient norm for clipping both."""
 
     def __init__(
-        self, model: nn.Module, table_VE: Tensor | None, training: TrainingConfig, *, fused: bool = False,
-        lr_factor: float = 1.0,
+        self, model: nn.Module, table_VE: Tensor | None, training: TrainingConfig, *, fused: bool = False
     ) -> None:
         """Start with zero moments.
 
@@ -49,10 +48,9 @@ class Optimizer:
             table_VE: Word vectors, which are trained in place. None where they are frozen.
             training: Name and settings of the optimizer.
             fused: Whether the fused kernel moves the rows, which needs a CPU.
-            lr_factor: Factor between the learning rate of the rows and that of the weights.
         """
         self.parameters: list[Tensor] = list(model.parameters())
-        self.training, self.lr, self.fused, self.lr_factor = training, training.lr, fused, lr_factor
+        self.training, self.lr, self.fused = training, training.lr, fused
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
         self.steps = torch.zeros((), device=self.parameters[0].device)
@@ -91,8 +89,7 @@ class Optimizer:
             parameter.grad = None
         if self.rows is not None and rows_UE.grad is not None:
             move = rule.fused_rows if self.fused else rule.rows
-            move(distinct_U, rows_UE.grad.contiguous(), *self.rows.values(), lr=self.lr * self.lr_factor, betas=betas,
-                 epsilon=EPSILON)
+            move(distinct_U, rows_UE.grad.contiguous(), *self.rows.values(), lr=self.lr, betas=betas, epsilon=EPSILON)
         if self.average and int(self.steps) % AVERAGED_EVERY == 0:
             torch._foreach_lerp_(self.average, self.trained,
                                  _gained(training.average, 1) / _gained(training.average, self._updates))

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gru_bench import __version__
-from gru_bench.config import RunConfig
+from gru_bench.config import RunConfig, stored_config
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.platforms import replace
 from gru_bench.use.trained import TABLE, TrainedModel
@@ -175,6 +175,7 @@ def load(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
     Raises:
         UsageError: for a path that is no folder.
         DataError: for a folder that was changed, is incomplete, holds something else, or has another format.
+        FormatError: for a model that was trained with a setting that was removed since.
     """
     if not folder.is_dir():
         raise UsageError(f"a saved model must be a folder, but there is none at {str(folder)!r}: "
@@ -187,7 +188,7 @@ def load(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
 
 def _loaded(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
     about = _about(folder)
-    config = RunConfig.model_validate_json(json.dumps(about.config))
+    config = stored_config(json.dumps(about.config), f"the saved model {str(folder)!r}")
     for name, digest in about.files.items():
         path = folder / name
         if Path(name).name != name or not path.is_file():
@@ -242,13 +243,15 @@ def _about(folder: Path) -> _About:
         if content.pop(_DIGEST, None) != _digest_of(content):
             raise _refused(folder, f"its {ABOUT} was changed")
         about = _About.model_validate(content)
-        RunConfig.model_validate_json(json.dumps(about.config))
+        stored_config(json.dumps(about.config), f"the saved model {str(folder)!r}")
     except RecursionError as error:
         raise _refused(folder, f"its {ABOUT} is nested too deep") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"][:4]))
         raise _refused(folder, f"its {ABOUT} is damaged ({where}: {first['msg']})") from error
+    except ValueError as error:
+        raise _refused(folder, f"its {ABOUT} is damaged ({error})") from error
     if not 0 <= about.best < len(about.seeds) or len(about.classes) < 2:
         raise _refused(folder, f"its {ABOUT} names no seeds or no classes")
     return about

@@ -367,6 +367,15 @@ class TestProposals:
         with pytest.raises(ChangedStudyError, match=parts):
             search_over(tmp_path, space, 3, **changes)
 
+    def test_a_study_continues_where_a_setting_that_was_removed_since_had_no_effect(self, tmp_path: Path) -> None:
+        search = search_over(tmp_path, self.SPACE, 2)
+        began = search.study.user_attrs["identity"]
+        search.study.set_user_attr("identity", {**began, "training.warmup": 0.0, "embedding.lr_factor": 1.0})
+        search_over(tmp_path, self.SPACE, 2)
+        search.study.set_user_attr("identity", {**began, "training.warmup": 0.1})
+        with pytest.raises(ChangedStudyError, match=r"training\.warmup was 0\.1 and is now removed"):
+            search_over(tmp_path, self.SPACE, 2)
+
 
 class TestChecks:
     """A search whose pruner decides at checks within an epoch, four in each."""

@@ -234,6 +234,12 @@ class TestTheConfigOfARun:
             logged("ab12", params={key: text}).config()
         mentions(str(refused.value), "ab12", key, repr(text), RESTORE.removeprefix(": "))
 
+    def test_is_read_where_a_setting_that_was_removed_since_had_no_effect_and_refused_otherwise(self) -> None:
+        assert logged("ab12", params={"training.warmup": "0.0", "embedding.lr_factor": "1.0"}).config() == RunConfig()
+        with pytest.raises(FormatError) as refused:
+            logged("ab12", params={"training.warmup": "0.1"}).config()
+        mentions(str(refused.value), "ab12", "training.warmup = 0.1", "removed")
+
     @settings(max_examples=50)
     @given(st.dictionaries(
         st.sampled_from([*flat(RunConfig()), "models", "data", ""]),

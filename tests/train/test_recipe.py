@@ -21,8 +21,8 @@ from gru_bench.train.loop import Pruned, train
 from gru_bench.train.optimizer import AVERAGED_EVERY, Optimizer
 from tests.support.runs import losses, windows
 
-ALL = {"embedding.trainable": True, "embedding.dropout": 0.2, "embedding.word_dropout": 0.1, "embedding.lr_factor": 0.5,
-       "training.label_smoothing": 0.1, "training.average": 0.9, "training.adversarial": 0.3, "training.warmup": 0.2}
+ALL = {"embedding.trainable": True, "embedding.word_dropout": 0.1, "training.class_weight": "balanced",
+       "training.average": 0.9, "training.schedule": "linear"}
 RunOf = Callable[..., Any]
 
 
@@ -46,96 +46,52 @@ def gradients(run: Any) -> list[torch.Tensor]:
     return [parameter.grad.clone() for parameter in run.model.parameters()]
 
 
-class TestLabelSmoothing:
-    def test_gradients_are_those_of_torch_and_the_logged_loss_is_not_smoothed(self, run_of: RunOf) -> None:
-        run = run_of({"training.label_smoothing": 0.2})
+class TestClassWeights:
+    def test_the_gradient_is_that_of_the_weighted_losses_and_the_logged_loss_is_not_weighted(
+        self, run_of: RunOf
+    ) -> None:
+        run = run_of({"training.class_weight": "balanced"})
+        assert len(set(run.weight_C.tolist())) == 2
         _, batch, rows_UE = first_batch(run)
         logged = run._backward(batch, rows_UE, torch.Generator())
         found = gradients(run)
         run.model.zero_grad()
         log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
-        cross_entropy(log_BC, batch.label_B, label_smoothing=0.2).backward()  # type: ignore[no-untyped-call]
+        loss_B = cross_entropy(log_BC, batch.label_B, reduction="none")
+        (loss_B * run.weight_C[batch.label_B]).mean().backward()
         torch.testing.assert_close(found, gradients(run))
-        torch.testing.assert_close(logged, cross_entropy(log_BC, batch.label_B).detach())
-
-    def test_smoothed_labels_with_weights_of_classes(self, run_of: RunOf) -> None:
-        """Torch weights the two parts of a smoothed label differently, so the sum is written out."""
-        run = run_of({"training.label_smoothing": 0.2, "training.class_weight": "balanced"})
-        _, batch, rows_UE = first_batch(run)
-        run._backward(batch, rows_UE, torch.Generator())
-        found = gradients(run)
-        run.model.zero_grad()
-        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
-        target_BC = 0.8 * torch.nn.functional.one_hot(batch.label_B, 2) + 0.1
-        (-(target_BC * log_BC).sum(1) * run.weight_C[batch.label_B]).mean().backward()
-        torch.testing.assert_close(found, gradients(run))
+        torch.testing.assert_close(logged, loss_B.mean().detach())
 
 
-class TestDropoutOfVectors:
-    def test_so_many_words_and_components_are_dropped_and_the_rest_is_scaled(self, run_of: RunOf) -> None:
-        run = run_of({"embedding.dropout": 0.25, "embedding.word_dropout": 0.5})
-        kept_UE = run._kept(torch.ones(4000, 12), torch.Generator().manual_seed(1))
-        words_U = kept_UE.ne(0).any(dim=1)
-        assert float(words_U.float().mean()) == pytest.approx(0.5, abs=0.03)
-        assert float(kept_UE[words_U].ne(0).float().mean()) == pytest.approx(0.75, abs=0.01)
-        assert kept_UE.unique().tolist() == pytest.approx([0.0, 1 / 0.75 / 0.5])
+class TestDropoutOfWords:
+    def test_so_many_words_are_dropped_and_the_rest_is_scaled(self, run_of: RunOf) -> None:
+        run = run_of({"embedding.word_dropout": 0.2})
+        kept_U1 = run._kept_words(torch.ones(4000, 12), torch.Generator().manual_seed(1))
+        assert kept_U1.shape == (4000, 1)
+        assert float(kept_U1.ne(0).float().mean()) == pytest.approx(0.8, abs=0.02)
+        assert kept_U1.unique().tolist() == pytest.approx([0.0, 1 / 0.8])
 
     def test_without_dropout_vectors_are_multiplied_with_nothing(self, run_of: RunOf) -> None:
-        assert run_of({})._kept(torch.ones(3, 2), torch.Generator()) is None
+        assert run_of({})._kept_words(torch.ones(3, 2), torch.Generator()) is None
 
-    def test_a_dropped_component_gets_no_gradient(
-        self, run_of: RunOf, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        run = run_of({"embedding.trainable": True, "embedding.dropout": 0.5})
+    def test_a_dropped_word_gets_no_gradient(self, run_of: RunOf, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = run_of({"embedding.trainable": True, "embedding.word_dropout": 0.5})
         seen: list[torch.Tensor] = []
-        kept = run._kept
+        kept_words = run._kept_words
 
         def noted(*given: Any) -> torch.Tensor:
-            seen.append(kept(*given))
+            seen.append(kept_words(*given))
             return seen[-1]
 
-        monkeypatch.setattr(run, "_kept", noted)
+        monkeypatch.setattr(run, "_kept_words", noted)
         monkeypatch.setattr(run.optimizer, "step", lambda _, rows_UE: seen.append(rows_UE.grad))
         run._train_epoch(1, lambda: None)
         assert len(seen) > 2
-        for kept_UE, gradient_UE in zip(seen[::2], seen[1::2], strict=True):
-            assert not gradient_UE[kept_UE == 0].any()
-            assert gradient_UE[kept_UE != 0].any()
-
-
-class TestAdversarial:
-    def test_the_gradient_is_the_sum_of_those_without_and_with_the_change(self, run_of: RunOf) -> None:
-        run = run_of({"training.adversarial": 0.3})
-        batch, on_device, rows_UE = first_batch(run)
-        run._gradients(on_device, batch, rows_UE, torch.Generator())
-        clean, slope_UE = gradients(run), rows_UE.grad.clone()
-        run._add_adversarial(on_device, batch, rows_UE, torch.Generator())
-        found = gradients(run)
-
-        run.model.zero_grad()
-        change_UE = slope_UE / slope_UE.norm() * 0.3 * 16**0.5
-        moved_UE = (rows_UE.detach() + change_UE).requires_grad_()
-        log_BC = run.model(moved_UE, on_device.index_BT, on_device.length_B, backend="torch")
-        cross_entropy(log_BC, on_device.label_B).backward()  # type: ignore[no-untyped-call]
-        torch.testing.assert_close(found, [a + b for a, b in zip(clean, gradients(run), strict=True)])
-        torch.testing.assert_close(rows_UE.grad, slope_UE + moved_UE.grad)
-
-    def test_the_gradient_of_frozen_vectors_is_not_clipped_with_the_others(
-        self, run_of: RunOf, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        run = run_of({"training.adversarial": 0.5})
-        seen: list[Any] = []
-        monkeypatch.setattr(run.optimizer, "step", lambda _, rows_UE: seen.append(rows_UE.grad))
-        run._train_epoch(1, lambda: None)
-        assert seen
-        assert all(gradient is None for gradient in seen)
-
-    def test_vectors_that_are_not_trained_stay(
-        self, config: RunConfig, corpus: Corpus, vectors: Vectors, whole: RunResult
-    ) -> None:
-        changed = train(with_settings(config, {"training.adversarial": 0.5}), corpus, vectors)
-        assert "embedding.table" not in changed.weights
-        assert not np.array_equal(whole.weights["linear.weight"], changed.weights["linear.weight"])
+        for kept_U1, gradient_UE in zip(seen[::2], seen[1::2], strict=True):
+            dropped_U = kept_U1.eq(0).squeeze(1)
+            assert dropped_U.any()
+            assert not gradient_UE[dropped_U].any()
+            assert gradient_UE[~dropped_U].any()
 
 
 class TestAverage:
@@ -187,21 +143,18 @@ class TestAverage:
 
 
 class TestRates:
-    @pytest.mark.parametrize(("schedule", "end"), [("constant", 0.02), ("linear", 0.0)])
-    def test_warm_up_and_then_the_schedule(self, run_of: RunOf, schedule: str, end: float) -> None:
-        run = run_of({"training.warmup": 0.25, "training.schedule": schedule})
-        per_epoch = -(-len(run.train_split) // 16)
-        steps, rates = 3 * per_epoch, []
-        for iteration in range(steps + 1):
+    @pytest.mark.parametrize(("schedule", "rates"), [("constant", [0.02, 0.02, 0.02]), ("linear", [0.02, 0.01, 0.0])])
+    def test_the_rate_at_the_start_in_the_middle_and_at_the_end(
+        self, run_of: RunOf, schedule: str, rates: list[float]
+    ) -> None:
+        run = run_of({"training.schedule": schedule})
+        steps = 3 * -(-len(run.train_split) // 16)
+        found = []
+        for iteration in (0, steps / 2, steps):
             run.progress.iteration = iteration
             run._set_rate()
-            rates.append(run.optimizer.lr)
-        rising = int(np.ceil(0.25 * steps))
-        assert np.all(np.diff(rates[:rising]) > 0)
-        assert rates[0] == pytest.approx(0.02 / (0.25 * steps + 1))
-        assert max(rates) == pytest.approx(0.02, rel=0.05)
-        assert rates[-1] == pytest.approx(end, abs=1e-12)
-        assert np.all(np.diff(rates[rising:]) <= 0)
+            found.append(run.optimizer.lr)
+        assert found == pytest.approx(rates)
 
     @pytest.mark.parametrize("fused", [True, False])
     def test_the_first_step_of_a_row_is_as_long_as_its_rate(self, config: RunConfig, *, fused: bool) -> None:
@@ -210,9 +163,9 @@ class TestRates:
         model = torch.nn.Linear(4, 2)
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        optimizer = Optimizer(model, table_VE, config.training, fused=fused, lr_factor=0.25)
+        optimizer = Optimizer(model, table_VE, config.training, fused=fused)
         optimizer.step(torch.tensor([2]), rows_UE)
-        torch.testing.assert_close(table_VE[2], torch.full((4,), -0.25 * config.training.lr), rtol=1e-4, atol=0)
+        torch.testing.assert_close(table_VE[2], torch.full((4,), -config.training.lr), rtol=1e-4, atol=0)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gru_bench.config import RunConfig, with_settings
-from gru_bench.errors import DataError, GruBenchError, UsageError
+from gru_bench.errors import DataError, FormatError, GruBenchError, UsageError
 from gru_bench.train.loop import untrained
 from gru_bench.use import model_folder
 from gru_bench.use.model_folder import ABOUT, CARD, VECTORS, WORDS, halved, load, save, weights_file
@@ -310,6 +310,18 @@ def test_a_model_json_with_impossible_values_is_refused(folder: Path, change: di
         return
     assert change == {"config": {}}
     raise AssertionError("settings of another model must not fit")
+
+
+def test_a_model_is_read_where_a_setting_that_was_removed_since_had_no_effect_and_refused_otherwise(
+    folder: Path
+) -> None:
+    found, _ = load(folder)
+    rewritten(folder, lambda content: content["config"]["embedding"].update(dropout=0.0))
+    assert load(folder)[0].config == found.config
+    rewritten(folder, lambda content: content["config"]["embedding"].update(dropout=0.3))
+    with pytest.raises(FormatError) as error:
+        load(folder)
+    mentions(str(error.value), str(folder), "embedding.dropout = 0.3", "removed")
 
 
 def test_a_model_json_that_was_edited_is_refused(folder: Path) -> None:

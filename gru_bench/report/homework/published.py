@@ -44,15 +44,10 @@ PROTOCOL: Mapping[str, tuple[str, Scalar]] = {
 """Setting of its protocol -> what a report calls it, and its value; `RELU` holds the ReLU before the last layer."""
 UNUSED: Mapping[str, str] = {
     "embedding.unknown": "words without a vector",
-    "embedding.lr_factor": "factor on the learning rate of vectors",
-    "embedding.dropout": "dropout of the vectors’ components",
     "embedding.word_dropout": "dropout of words",
     "model.dropout": "dropout",
     "training.schedule": "learning rate over time",
-    "training.warmup": "share of iterations with a rising learning rate",
-    "training.label_smoothing": "label smoothing",
     "training.average": "decay of the weights’ moving average",
-    "training.adversarial": "adversarial change of the vectors",
     "training.teachers": "teachers (distillation)",
     "training.class_weight": "weights of the classes",
     "training.patience": "epochs of patience",
