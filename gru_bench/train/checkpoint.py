@@ -1,8 +1,8 @@
 """Checkpoints: the state of a run on disk. A resumed run has the same losses as one that was never stopped.
 
-A checkpoint is written after each epoch and now and then within one. The random streams of batches and dropout start
-with a new seed in each epoch. For a partial epoch, the position in its batches and the state of the dropout stream are
-stored.
+A checkpoint is written after each epoch, and about once a minute within an epoch that takes longer. The random streams
+of batches and dropout start with a new seed in each epoch. For a partial epoch, the position in its batches and the
+state of the dropout stream are stored.
 
 `torch.save` writes a zip archive with a CRC of each member. `torch.load` does not compare it, so it is compared here.
 """

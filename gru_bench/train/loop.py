@@ -54,7 +54,7 @@ from gru_bench.train.optimizer import Optimizer
 
 REFRESH_SECONDS = 0.5
 CHECKPOINT_SECONDS = 60.0
-"""Smallest time between two checkpoints within an epoch."""
+"""Smallest time between two checkpoints within an epoch, so shorter epochs have none."""
 EXPLODED = 20.0
 """Loss in nats per review from which a run is stopped. Guessing costs ln 2 = 0.69; a run does not recover from this."""
 MICRO_BATCH_TOKENS = 16_384

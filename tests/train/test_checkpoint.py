@@ -115,6 +115,14 @@ def test_a_run_resumes_within_an_epoch_as_if_it_had_never_stopped(
     assert told == list(resumed.window_losses)  # each once
 
 
+def test_an_epoch_of_less_than_a_minute_has_no_checkpoint_within_it(
+    varied: RunConfig, corpus: Corpus, vectors: Vectors
+) -> None:
+    run = loop._Run(varied, corpus, vectors, torch.device("cpu"), "torch", None, None)
+    run.epoch(lambda: pytest.fail("a checkpoint was written"))
+    assert run.progress.window_losses
+
+
 def test_a_checkpoint_from_before_a_setting_was_added_still_fits(config: RunConfig, corpus: Corpus) -> None:
     text = config.model_dump_json()
     for added in (',"classes":null,"positive":null,"encoding":"utf-8","unseen":"refuse"', ',"bidirectional":null',
