@@ -124,13 +124,3 @@ def best_trial(model: str, metric: MetricName = "accuracy") -> Metric:
 def importance(model: str, setting: str) -> Metric:
     """Return the metric for the importance of a setting in the search of a model."""
     return Metric(f"search/importance/{model}/{setting}", f"importance of {setting} for {model}", "share", 0)
-
-
-METRICS = (
-    ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, CHECK, BEST_EPOCH,
-    *(score(name, split) for split in _SPLITS for name in SCORE_NAMES),
-    PARAMETERS, PARAMETER_TENSORS, PEAK_MEMORY,
-    EPOCH_SECONDS, EPOCH_TOKENS_PER_SECOND, SEARCH_SECONDS, STUDY_SECONDS, TOKENS_PER_SECOND, TRAIN_SECONDS,
-    WINDOW_SECONDS,
-)
-"""All metrics with fixed keys. The keys of the functions above name the models or settings of a study."""

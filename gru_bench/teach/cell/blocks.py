@@ -76,7 +76,6 @@ class Parts:
     """What the parameters of a cell were found to be."""
 
     groups: list[Group] = field(default_factory=list)
-    silent: list[Block] = field(default_factory=list)
     shared: list[Block] = field(default_factory=list)
     """Blocks that stand in two groups."""
     odd: list[int] = field(default_factory=list)
@@ -130,7 +129,6 @@ def take_apart(step: Step, leaves: Sequence[Tensor]) -> Parts:
             blocks += found
     most = max((float(block.sense.abs().max()) for block in blocks), default=0.0)
     silent = [float(block.sense.abs().max()) <= 1e-13 * most for block in blocks]
-    parts.silent = [block for block, is_silent in zip(blocks, silent, strict=True) if is_silent]
     _group(parts, [block for block, is_silent in zip(blocks, silent, strict=True) if not is_silent])
     return parts
 
