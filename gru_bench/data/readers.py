@@ -102,25 +102,19 @@ class Rows:
         return len(self.text_N)
 
 
-def read_rows(path: Path, columns: Columns, encoding: str = "utf-8") -> Rows:
-    """Return all rows of a file. The ending of its name shows its kind.
-
-    Raises:
-        UsageError: for a file that does not exist, an unsupported kind of file, or an unknown column.
-        DataError: for a file that is empty, damaged or in another encoding, for a row without a text or a label, and
-            for labels that look like anything but classes.
-    """
-    return read_files([DataFile(path)], columns, path, encoding)
-
-
 def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encoding: str = "utf-8") -> Rows:
-    """Return all rows of several files as one table. See `read_rows`.
+    """Return all rows of several files as one table. The ending of a file's name shows its kind.
 
     Args:
         files: The files, in the order of the rows.
         columns: The columns to read of each file.
         where: What names the files together in error messages.
         encoding: Encoding of the text files.
+
+    Raises:
+        UsageError: for a file that does not exist, an unsupported kind of file, or an unknown column.
+        DataError: for a file that is empty, damaged or in another encoding, for a row without a text or a label, and
+            for labels that look like anything but classes.
     """
     for file in files:
         if not file.path.exists():

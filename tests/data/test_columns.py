@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from gru_bench.data.columns import USUAL, Columns
-from gru_bench.data.readers import read_rows
 from gru_bench.errors import DataError, UsageError
 from tests.support.commands import mentions
+from tests.support.files import read_rows
 from tests.support.reviews import write
 
 ROWS = [("fine", "good", "x"), ("dull", "bad", "y")]

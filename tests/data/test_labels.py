@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from gru_bench.data.columns import Columns
 from gru_bench.data.labels import Classes, Labels, listed, spelled
-from gru_bench.data.readers import read_rows
 from gru_bench.errors import DataError
+from tests.support.files import read_rows
 from tests.support.reviews import write
 
 

@@ -18,9 +18,8 @@ from gru_bench.config import DataConfig
 from gru_bench.data import limits
 from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
-from gru_bench.data.readers import read_rows
 from gru_bench.errors import DataError, UsageError
-from tests.support.files import write
+from tests.support.files import read_rows, write
 
 ALL = Columns(category="kind", split="part")
 

@@ -18,9 +18,8 @@ from gru_bench.data import limits
 from gru_bench.data.columns import Columns
 from gru_bench.data.limits import Budget
 from gru_bench.data.pickles import Unpickler, unpickled
-from gru_bench.data.readers import read_rows
 from gru_bench.errors import DataError
-from tests.support.files import gzipped, write
+from tests.support.files import gzipped, read_rows, write
 
 PAIR = [{"books": [["a", "fine", "read"], ["good"]], "films": [["bravo"]]}, {"books": [["dull"], []]},
         ["a", "bravo"]]

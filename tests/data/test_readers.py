@@ -23,9 +23,9 @@ from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import _from_file, load_vectors
-from gru_bench.data.readers import Rows, kind_of, named_path, read_rows
+from gru_bench.data.readers import Rows, kind_of, named_path
 from gru_bench.errors import DataError, GruBenchError, UsageError
-from tests.support.files import gzipped, write
+from tests.support.files import gzipped, read_rows, write
 
 ROWS = [
     ("I liked it, truly", 1, "books"),

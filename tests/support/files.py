@@ -1,9 +1,12 @@
-"""Files of given bytes."""
+"""Files of given bytes, and the rows of a single file."""
 
 from __future__ import annotations
 
 import gzip
 from pathlib import Path
+
+from gru_bench.data.columns import Columns
+from gru_bench.data.readers import DataFile, Rows, read_files
 
 
 def gzipped(path: Path, content: bytes) -> Path:
@@ -14,3 +17,7 @@ def gzipped(path: Path, content: bytes) -> Path:
 def write(path: Path, content: bytes) -> Path:
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path
+
+
+def read_rows(path: Path, columns: Columns, encoding: str = "utf-8") -> Rows:
+    return read_files([DataFile(path)], columns, path, encoding)
