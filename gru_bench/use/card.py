@@ -10,7 +10,6 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +27,7 @@ EXAMPLE = "At first I did not like it at all, but after a while it turned out to
 _NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
-@dataclass(frozen=True)
-class Rounding:
-    """What rounding the weights to float16 changes, on the test reviews."""
-
-    reviews: int
-    before: float
-    after: float
-    """Accuracy with the trained weights and with the rounded ones, all seeds together."""
-    largest: float
-    """Largest change of a probability."""
-
-    @property
-    def sentence(self) -> str:
-        """Return it in words."""
-        return (f"Stored as float16: on {self.reviews:,} test reviews the accuracy of the seeds together is "
-                f"{100 * self.after:.2f} %, and {100 * self.before:.2f} % with the weights as they were trained; no "
-                f"probability changes by more than {max(self.largest, 0.0001):.4f}.")
-
-
-def scores_of(loaded: Loaded, rounding: Rounding) -> Mapping[str, Any]:
+def scores_of(loaded: Loaded) -> Mapping[str, Any]:
     """Return the scores of a model as JSON can hold them: the score of the study with its interval, and the means."""
     group, plan = loaded.winner.group, loaded.winner.study.plan()
     number = group.score
@@ -57,12 +37,10 @@ def scores_of(loaded: Loaded, rounding: Rounding) -> Mapping[str, Any]:
     return {
         "metric": plan.metric, "value": number.value, "low": number.low, "high": number.high, "text": _text(number),
         "method": number.method, "seeds": [run.seed for run in group.runs], "test_reviews": len(group.example_N),
-        "means": means,
-        "float16": {"reviews": rounding.reviews, "accuracy_before": rounding.before, "accuracy_after": rounding.after,
-                    "largest_change": rounding.largest}}
+        "means": means}
 
 
-def model_card(loaded: Loaded, rounding: Rounding, scores: Mapping[str, Any]) -> str:
+def model_card(loaded: Loaded, scores: Mapping[str, Any]) -> str:
     """Return the text of a model card."""
     model, winner = loaded.model, loaded.winner
     data, corpus = winner.group.data, loaded.corpus
@@ -111,8 +89,6 @@ It knows {len(model.words_V) - 1:,} words and reads {read} known words of a text
 | mean over the seeds | |
 |---|---|
 {means}
-
-{rounding.sentence}
 
 ## Limits
 

@@ -6,15 +6,13 @@
     seed-N.safetensors      the weights of one seed
     README.md               the model card, for people; it may be edited
 
-Numbers are stored as float16, which takes half the space. The error of a probability is then about 0.001. Everything
-is checked before it is used: a folder that was changed, cut short or made by something else is refused.
+Everything is checked before it is used: a folder that was changed, cut short or made by something else is refused.
 
 Shapes: `V` rows of the vector table, `E` vector width.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
@@ -24,7 +22,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -70,13 +67,6 @@ def weights_file(seed: int) -> str:
     return f"seed-{seed}.safetensors"
 
 
-def halved(model: TrainedModel) -> TrainedModel:
-    """Return a model whose numbers are rounded to float16, as they are stored."""
-    return dataclasses.replace(
-        model, table_VE=None if model.table_VE is None else _half(model.table_VE),
-        weights_S=tuple({name: _half(value) for name, value in weights.items()} for weights in model.weights_S))
-
-
 def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any], *, force: bool = False) -> int:
     """Write a model to a folder, all of it or nothing, and return its number of bytes.
 
@@ -93,7 +83,6 @@ def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any]
     from safetensors.numpy import save as to_bytes
 
     check_free(folder, force=force)
-    model = halved(model)
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     begun = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.part")
@@ -274,13 +263,6 @@ def _read(folder: Path, name: str, table: str | None) -> dict[str, NDArray[Any]]
 def _refused(folder: Path, why: str) -> DataError:
     return DataError(f"the saved model {str(folder)!r} must be as it was written, but {why}: copy it again, or write "
                      "it again by gru-bench save-model")
-
-
-def _half(values: NDArray[Any]) -> NDArray[Any]:
-    """Return values as float16, or unchanged where float16 cannot hold them."""
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    return half if np.isfinite(half).all() or not np.isfinite(values).all() else values
 
 
 def _digest_of(content: Mapping[str, Any]) -> str:

@@ -12,7 +12,6 @@ from gru_bench import cli
 from gru_bench.errors import UsageError, without_passwords
 
 if TYPE_CHECKING:
-    from gru_bench.use.card import Rounding
     from gru_bench.use.winner import Loaded
 
 app = cli.app()
@@ -54,15 +53,14 @@ def save_model(
         loaded = winners.load(store, winner, single=single)
     with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
         place = folder or Path(temporary) / "model"
-        with console.status("predicting the test reviews with rounded weights"):
-            size, rounding = write_model(loaded, place, force=force)
+        with console.status("writing the model"):
+            size = write_model(loaded, place, force=force)
         seeds = len(loaded.model.seeds)
         what = f"{loaded.model.name} of the study {study}, {seeds} seed{'s' * (seeds > 1)}"
         if winner.beaten and model is None:
             what += f" (the best on validation; beaten: {', '.join(winner.beaten)})"
         if folder is not None:
             console.print(f"wrote {folder}: {what}, {size:,} bytes", markup=False)
-        console.print(rounding.sentence, markup=False)
         if register:
             from gru_bench.tracking.registry import register as registered
 
@@ -83,8 +81,8 @@ def save_model(
                       markup=False)
 
 
-def write_model(loaded: Loaded, folder: Path, *, force: bool = False) -> tuple[int, Rounding]:
-    """Write a model and its card to a folder, and return its number of bytes and what the rounding changes.
+def write_model(loaded: Loaded, folder: Path, *, force: bool = False) -> int:
+    """Write a model and its card to a folder, and return its number of bytes.
 
     Raises:
         UsageError: for a folder that exists and may not be replaced.
@@ -93,26 +91,8 @@ def write_model(loaded: Loaded, folder: Path, *, force: bool = False) -> tuple[i
     from gru_bench.use.card import model_card, scores_of
 
     model_folder.check_free(folder, force=force)
-    rounding = measured_rounding(loaded)
-    scores = scores_of(loaded, rounding)
-    size = model_folder.save(loaded.model, folder, model_card(loaded, rounding, scores), scores, force=force)
-    return size, rounding
-
-
-def measured_rounding(loaded: Loaded) -> Rounding:
-    """Return what float16 changes of the predictions for the test reviews."""
-    import numpy as np
-
-    from gru_bench.use.card import Rounding
-    from gru_bench.use.model_folder import halved
-    from gru_bench.use.predictor import Predictor
-    from gru_bench.use.winner import tokens_of
-
-    test = loaded.corpus.test
-    tokens = tokens_of(loaded.corpus, test)
-    before, after = (Predictor(model).predict_tokens(tokens) for model in (loaded.model, halved(loaded.model)))
-    old, new = (float(np.mean(found.place_N == test.label_N)) for found in (before, after))
-    return Rounding(len(tokens), old, new, float(np.abs(before.probability_NC - after.probability_NC).max()))
+    scores = scores_of(loaded)
+    return model_folder.save(loaded.model, folder, model_card(loaded, scores), scores, force=force)
 
 
 def main() -> None:

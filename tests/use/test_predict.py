@@ -16,7 +16,7 @@ from rich.console import Console
 
 from gru_bench import cli
 from gru_bench.errors import ExitCode
-from gru_bench.use.model_folder import halved, save
+from gru_bench.use.model_folder import save
 from gru_bench.use.predict import app
 from gru_bench.use.predictor import Predictor
 from gru_bench.use.trained import TrainedModel
@@ -90,7 +90,7 @@ def test_predicts_texts_with_a_saved_model(
 ) -> None:
     out, err = said(capsys, "word1 word2 nothing", "--model", folder)
     assert err == f"{folder}: torch, the mean of 2 seeds"
-    found = Predictor(halved(model)).predict(["word1 word2 nothing"])
+    found = Predictor(model).predict(["word1 word2 nothing"])
     assert found.label_N[0] in out
     assert f"{100 * found.probability_NC[0, 0]:.1f} %" in out
     assert "2 of 3" in out
@@ -108,7 +108,7 @@ def test_why_shows_words_with_their_effects(
     folder: str, model: TrainedModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, _ = said(capsys, "word1 nothing word2", "unheard", "--model", folder, "--why")
-    explained = Predictor(halved(model)).explain("word1 nothing word2")
+    explained = Predictor(model).explain("word1 nothing word2")
     (line,) = (line for line in out.splitlines() if line.startswith("word1 nothing word2: what speaks for"))
     for word, weight in explained.strongest(2):
         assert f"{word} {weight:+.2f}" in line
@@ -133,7 +133,7 @@ def test_many_classes_show_the_likeliest(tmp_path: Path, capsys: pytest.CaptureF
     model = made_up(classes=[f"kind [b]{place}" for place in range(9)])
     save(model, tmp_path / "many", "", {})
     out, _ = said(capsys, "word1 [red] word2", "--model", str(tmp_path / "many"))
-    found = Predictor(halved(model)).predict(["word1 word2"])
+    found = Predictor(model).predict(["word1 word2"])
     first = np.argsort(-found.probability_NC[0])[:3]
     assert "word1 [red] word2" in out
     assert ", ".join(f"kind [b]{place} {100 * found.probability_NC[0, place]:.1f} %" for place in first) in out
@@ -161,8 +161,8 @@ def test_predicts_a_file_part_by_part(
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [f"r{n}" for n in range(2501)]
     assert [row["label"] for row in rows] == found.label_N
-    # What is stored is rounded: weights to float16, values to six decimals.
-    np.testing.assert_allclose([float(row["probability_good"]) for row in rows], found.probability_NC[:, 1], atol=0.005)
+    np.testing.assert_allclose(  # values have six decimals
+        [float(row["probability_good"]) for row in rows], found.probability_NC[:, 1], rtol=0, atol=1e-6)
     assert {row["known_words"] for row in rows} == {"1.0", "0.0"}
     assert f"bad {found.label_N.count('bad'):,}" in out
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}

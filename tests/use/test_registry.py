@@ -115,7 +115,7 @@ def test_mlflow_loads_what_was_registered(
     model = mlflow.pyfunc.load_model("models:/mine@best")
     texts = ["a good film", "bad", "unheard of"]
     answer = model.predict(pd.DataFrame({"text": texts}))
-    want = Predictor(model_folder.halved(trained())).predict(texts)
+    want = Predictor(trained()).predict(texts)
     assert answer["label"].tolist() == want.label_N
     assert np.allclose(answer["probability_positive"], want.probability_NC[:, 1], atol=1e-6)  # six decimals are sent
     assert answer["known_words"].tolist() == [round(2 / 3, 4), 1.0, 0.0]
@@ -170,7 +170,7 @@ def test_the_registered_model_answers_over_http(store: Store, tmp_path: Path) ->
                                          {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
             rows = json.load(answer)["predictions"]
-    want = Predictor(model_folder.halved(trained())).predict(["a good film", "bad"])
+    want = Predictor(trained()).predict(["a good film", "bad"])
     assert [row["label"] for row in rows] == want.label_N
     assert np.allclose([row["probability_negative"] for row in rows], want.probability_NC[:, 0], atol=1e-6)
 

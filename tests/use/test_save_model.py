@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,10 @@ import pytest
 import yaml
 
 from gru_bench.errors import ExitCode
-from gru_bench.use.model_folder import halved, load
+from gru_bench.use.model_folder import load
 from gru_bench.use.predict import app as predict_app
 from gru_bench.use.predictor import Predictor
-from gru_bench.use.save_model import app, measured_rounding
+from gru_bench.use.save_model import app
 from gru_bench.use.winner import choose, find_study
 from gru_bench.use.winner import load as load_winner
 from tests.support.commands import completed, mentions
@@ -35,12 +34,12 @@ def test_the_winner_is_saved_with_all_its_seeds(
 ) -> None:
     out, _ = said(studied, capsys, "my model")
     size = sum(path.stat().st_size for path in (tmp_path / "my model").iterdir())
-    mentions(out, "my model: torch of the study quick, 2 seeds", f"{size:,} bytes", "float16")
+    mentions(out, "my model: torch of the study quick, 2 seeds", f"{size:,} bytes")
     assert out.endswith('next: gru-bench predict --model "my model" "A text of yours."')
     saved, scores = load(tmp_path / "my model")
     store = studied.store()
     loaded = load_winner(store, choose(store, find_study(store, "quick")))
-    expected = halved(loaded.model)
+    expected = loaded.model
     assert (saved.seeds, saved.classes, saved.best) == (expected.seeds, expected.classes, expected.best)
     texts = loaded.corpus.texts("test")
     assert np.array_equal(Predictor(saved).predict(texts).probability_NC,
@@ -60,20 +59,6 @@ def test_one_seed_is_saved(studied: Studied, tmp_path: Path, capsys: pytest.Capt
     assert saved.seeds == (both.seeds[both.best],)
     assert saved.config.seed == saved.seeds[0]
     assert f"one seed ({saved.seeds[0]})" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_rounding_is_measured_on_the_test_reviews(studied: Studied) -> None:
-    store = studied.store()
-    loaded = load_winner(store, choose(store, find_study(store, "quick")))
-    found = measured_rounding(loaded)
-    test = loaded.corpus.test
-    texts = loaded.corpus.texts("test")
-    before, after = (Predictor(model).predict(texts) for model in (loaded.model, halved(loaded.model)))
-    assert found.reviews == len(test)
-    assert found.before == np.mean(before.place_N == test.label_N)
-    assert found.after == np.mean(after.place_N == test.label_N)
-    assert found.largest == np.abs(before.probability_NC - after.probability_NC).max() < 0.01
-    assert "more than 0.0001" in replace(found, largest=0.0).sentence
 
 
 def test_nothing_of_the_data_is_in_the_folder(
