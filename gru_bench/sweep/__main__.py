@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gru_bench import cli
 from gru_bench.config import parsed_settings
-from gru_bench.errors import ChangedStudyError, ExitCode, IncompleteError, RunError, UsageError, without_passwords
+from gru_bench.errors import (
+    ChangedStudyError,
+    DifferenceError,
+    ExitCode,
+    IncompleteError,
+    RunError,
+    UsageError,
+    without_passwords,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -166,7 +174,8 @@ def _write_plan(spec: StudySpec, console: Any) -> None:
 def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:
     """Print what both stores hold of a study, and return the exit code that answers `--check`."""
     from gru_bench.sweep.check import check_consistency
-    from gru_bench.sweep.search import read_trials, stored_models
+    from gru_bench.sweep.run_log import deleted, parent_of_study
+    from gru_bench.sweep.search import read_trials, require_same_settings, stored_models
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store, waiting
 
@@ -174,17 +183,27 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     with wrapped_errors(storage):
         spec = spec.with_stored(stored_models(spec.name, opened))
         searches: dict[str, StoredSearch | None] = {model: read_trials(spec, model, opened) for model in spec.models}
-    prints = {search.identity.get("data") for search in searches.values() if search is not None}
+    begun = {model: search for model, search in searches.items() if search is not None and search.identity}
+    for model, search in begun.items():
+        require_same_settings(spec, model, search)
+    prints = {search.identity["data"] for search in begun.values()}
     store = Store(tracking_uri, create=False)
     runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.study == spec.name]
     studies = [run for run in runs if run.role == "study" and run.fingerprint in prints]
+    planned = [trial for search in begun.values() for trial in search.runs.values()]
+    if not studies:
+        parent = parent_of_study(store, [*(trial for search in begun.values() for trial in search.trials), *planned])
+        if parent is not None and parent.is_deleted:
+            raise DifferenceError(deleted(spec.name, parent))
     ids = {study.run_id for study in studies}
-    found = check_consistency(
-        spec, searches, studies, [run for run in runs if run.tags.get("mlflow.parentRunId") in ids])
+    runs = [run for run in runs if run.tags.get("mlflow.parentRunId") in ids]
+    there = {name for run in runs for name in run.ids}
+    found = check_consistency(spec, searches, studies, runs, [
+        trial.run_id for trial in planned if trial.run_id not in there and store.is_deleted(trial.run_id)])
     for count in found.counts:
         console.print(count, markup=False)
     unsynced = waiting(store.home, store.uri)
-    unreadable = list(_unreadable(store, runs, ids))
+    unreadable = list(_unreadable(store, runs))
     faults = [*found.faults, *unreadable, *map(str, unsynced)]
     for remark in store.odd.values():
         console.print(f"note: {remark}", markup=False)
@@ -208,10 +227,10 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     return ExitCode.NO
 
 
-def _unreadable(store: Any, runs: Sequence[LoggedRun], studies: Collection[str]) -> Iterator[str]:
+def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
     """Yield an error for each confirm run whose predictions cannot be read. The report and exports need them."""
     for run in runs:
-        if run.role == "confirm" and run.complete and run.tags.get("mlflow.parentRunId") in studies:
+        if run.role == "confirm" and run.complete:
             try:
                 store.predictions(run.run_id, "test")
             except RunError as error:

@@ -6,9 +6,11 @@ Each trial and confirm seed must be done, done once, and logged with the state i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
+from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import Look
 from gru_bench.sweep.search import StoredSearch, main_of
 from gru_bench.sweep.sharing.looks import open_seeds
@@ -20,6 +22,10 @@ RUN_ENDS = {"complete": {("complete", "FINISHED")}, "pruned": {("pruned", "FINIS
         "failed": {("failed", "FAILED"), ("killed", "KILLED")},
         "broken off": {("killed", "KILLED"), ("failed", "FAILED")}}
 """State of a trial -> the pairs (tag `gru_bench.state`, MLflow status) that its run may have."""
+
+TOLERANCE = 0.001
+"""Largest difference between a value in both stores. A run that resumed on another device may have scored its best
+epoch with other rounding."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Consistency:
 
 def check_consistency(
     spec: StudySpec, searches: Mapping[str, StoredSearch | None], studies: Sequence[LoggedRun],
-    runs: Sequence[LoggedRun],
+    runs: Sequence[LoggedRun], deleted: Collection[str] = (),
 ) -> Consistency:
     """Return what is missing or different when both stores are compared.
 
@@ -45,6 +51,7 @@ def check_consistency(
         searches: Model -> its search, None where the storage has none.
         studies: The parent runs of the study; a study must have exactly one.
         runs: The child runs of the study.
+        deleted: Ids of planned runs that were deleted in MLflow. The same command trains them again.
     """
     counts: list[str] = []
     faults: list[str] = []
@@ -60,9 +67,11 @@ def check_consistency(
         seeds = _seeds(spec, looks, model)
         counts.append(_counts(spec, model, search, seeds))
         faults += (f"{model}: {fault}" for fault in (
-            *_search_faults(spec, search), *_unknown_faults(search, own), *_confirm_seed_faults(search, seeds)))
+            *_search_faults(spec, search), *_unknown_faults(search, own),
+            *_confirm_seed_faults(search, seeds, deleted)))
         permanent += (f"{model}: {fault}" for fault in (
-            *_duplicate_faults(search), *_trial_faults(spec, search, own), *_confirm_run_faults(search, own, seeds)))
+            *_duplicate_faults(search), *_trial_faults(spec, search, own),
+            *_confirm_run_faults(spec, search, own, seeds, deleted)))
     if spec.looks:
         counts.append(f"{len(looks)} of at most {len(spec.looks)} looks taken")
         if not looks or not looks[-1].stops:
@@ -149,6 +158,7 @@ def _trial_faults(spec: StudySpec, search: StoredSearch, runs: Sequence[LoggedRu
         own = by_trial.get(str(trial.number), [])
         if trial.state in RUN_ENDS:
             yield from (_seeds_faults if spec.seeds_per_trial > 1 else _run_faults)(trial, own)
+            yield from _value_faults(spec, trial, own)
         elif own and trial.state != "running":
             yield f"trial {trial.number} was never trained, but has the run {own[0].run_id}"
 
@@ -171,22 +181,47 @@ def _seeds_faults(trial: StoredTrial, runs: Sequence[LoggedRun]) -> Iterator[str
             yield f"trial {trial.number} is {trial.state}, but its run {run.run_id} is {run.status}"
 
 
-def _confirmed(search: StoredSearch, seeds: Sequence[int]) -> list[int]:
+def _value_faults(spec: StudySpec, trial: StoredTrial, runs: Sequence[LoggedRun]) -> Iterator[str]:
+    """Yield that the value of a trial is not the validation score of its run, or the mean over those of its seeds.
+
+    A trial that took over seeds of an earlier one is not compared, nor is one whose run keeps another epoch than the
+    best.
+    """
+    whole = [run for run in runs if run.complete]
+    if len(whole) == spec.seeds_per_trial and spec.base.training.selection == "best_validation":
+        yield from _differences(f"trial {trial.number}", trial, whole, compared(spec.metric, "val").key)
+
+
+def _differences(what: str, trial: StoredTrial, runs: Sequence[LoggedRun], metric: str) -> Iterator[str]:
+    logged = [run.metrics[metric] for run in runs if metric in run.metrics]
+    if trial.value is not None and logged and abs(trial.value - fmean(logged)) > TOLERANCE:
+        yield (f"{what} has the value {trial.value:g} in Optuna, but {fmean(logged):g} in MLflow "
+               f"({', '.join(run.run_id for run in runs)})")
+
+
+def _confirmed(search: StoredSearch, seeds: Sequence[int]) -> dict[int, StoredTrial]:
+    """Return confirmation seed -> its trial, of those that are done."""
     runs = (search.runs.get(run_key("confirm", digest(search.best or {}), seed)) for seed in seeds)
-    return [seed for seed, run in zip(seeds, runs, strict=True) if run is not None and run.state == "complete"]
+    return {seed: run for seed, run in zip(seeds, runs, strict=True) if run is not None and run.state == "complete"}
 
 
-def _confirm_seed_faults(search: StoredSearch, seeds: Sequence[int]) -> Iterator[str]:
+def _confirm_seed_faults(search: StoredSearch, seeds: Sequence[int], deleted: Collection[str]) -> Iterator[str]:
     done = _confirmed(search, seeds)
     yield from (f"the confirm seed {seed} is not done" for seed in seeds if seed not in done)
+    yield from (f"the run of the confirm seed {seed} was deleted in MLflow ({trial.run_id})"
+                for seed, trial in done.items() if trial.run_id in deleted)
 
 
 def _confirm_run_faults(
-    search: StoredSearch, runs: Sequence[LoggedRun], seeds: Sequence[int]
+    spec: StudySpec, search: StoredSearch, runs: Sequence[LoggedRun], seeds: Sequence[int], deleted: Collection[str]
 ) -> Iterator[str]:
     settings = digest(search.best or {})
-    for seed in _confirmed(search, seeds):
+    for seed, trial in _confirmed(search, seeds).items():
+        if trial.run_id in deleted:
+            continue
         whole = [run for run in runs if run.role == "confirm" and run.seed == seed and run.complete
                  and run.status == "FINISHED" and run.tags.get("gru_bench.settings") == settings]
         if len(whole) != 1:
             yield f"the confirm seed {seed} is done and must have one complete run, but has {len(whole)}"
+        else:
+            yield from _differences(f"the confirm seed {seed}", trial, whole, compared(spec.metric, "test").key)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from gru_bench.config import DataConfig, MetricName, RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
-from gru_bench.errors import UsageError
+from gru_bench.errors import RunError, UsageError
 from gru_bench.results.logged_metrics import BEST_EPOCH, Split, compared
 from gru_bench.results.looks import PLAN
 from gru_bench.results.runs import BASELINES, DATA, SEARCH, Baseline, DataSummary, SearchPlan
@@ -18,13 +18,15 @@ from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.planner import Role
 from gru_bench.sweep.search import Search, main_of
 from gru_bench.sweep.sharing.leases import this_process
-from gru_bench.sweep.sharing.trials import digest, run_key
+from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.workers.tasks import corpus_of
-from gru_bench.tracking import DIED, NOTE, LoggedRun, RunWriter, Store
+from gru_bench.tracking import DIED, NOTE, LoggedRun, Parent, RunWriter, Store
 
 SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val"}
 """Role -> split whose score is the objective value of such a run."""
+MOST_LOOKED_UP = 10
+"""Most runs of trials that are looked up in MLflow where it has no run of the study."""
 SUPERSEDED = {"gru_bench.role": "superseded"}
 """Tag of a run that is no longer part of its study; reports leave it out."""
 
@@ -51,6 +53,7 @@ class RunLog:
 
         Raises:
             UsageError: `texts` is false, but the study has stored reviews already.
+            RunError: The parent run was deleted in MLflow.
         """
         self.spec, self.corpus, self.store, self.searches = spec, corpus, store, dict(searches)
         self.experiment, self.command, self.data = experiment, command, data
@@ -62,7 +65,7 @@ class RunLog:
         with ExitStack() as held:
             held.enter_context(self.lock)
             store.adopt_study(spec.name)  # a process that held the lock may have been killed
-            known = next(self._logged_studies(), None)
+            known = next(self._logged_studies(), None) or self._study_elsewhere()
             self.study = self._start_study() if known is None else store.writer(known.run_id)
             self.texts = texts if known is None else self._keeps_texts(known, texts)
             """Whether reviews are stored."""
@@ -98,6 +101,21 @@ class RunLog:
             yield from (run for run in self.store.runs(self.experiment)
                         if run.role == "study" and run.study == self.spec.name
                         and run.fingerprint == self.corpus.fingerprint)
+
+    def _study_elsewhere(self) -> LoggedRun | None:
+        """Return the study's parent run from an experiment that was renamed; None if the store never held the study.
+
+        Raises:
+            RunError: The parent run was deleted.
+        """
+        parent = parent_of_study(self.store, [
+            trial for search in self.searches.values() for trials in (search, search.runs) for trial in trials.stored])
+        if parent is None:
+            return None
+        if parent.is_deleted:
+            raise RunError(deleted(self.spec.name, parent))
+        self.experiment = parent.experiment
+        return next(self._logged_studies(), None)
 
     def _keeps_texts(self, known: LoggedRun, texts: bool) -> bool:
         if "texts" in known.params:
@@ -279,6 +297,19 @@ class RunLog:
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
                          "those runs are set aside."]
         return notes
+
+
+def parent_of_study(store: Store, trials: Sequence[StoredTrial]) -> Parent | None:
+    """Return the parent of the newest trial whose run MLflow knows; None if there is none, as in another store."""
+    noted = [trial.run_id for trial in trials if trial.run_id]
+    return next(filter(None, map(store.parent, noted[:-1 - MOST_LOOKED_UP:-1])), None)
+
+
+def deleted(study: str, parent: Parent) -> str:
+    """Return that the parent run of a study was deleted, and what to do."""
+    return (f"the study {study!r} must have its own run in MLflow, but the run {parent.run_id} was deleted: restore it "
+            f"(mlflow runs restore --run-id {parent.run_id}) and the runs below it that were deleted with it, or begin "
+            "a new study under another name (--study-name NAME)")
 
 
 def fingerprint_of(data: DataConfig, spec: StudySpec, corpus: Corpus) -> str:

@@ -140,6 +140,7 @@ class Sweep:
                 self.log = log = RunLog(
                     self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
                     command=self.command, texts=self.texts, data=self.data)
+                self.experiment = log.experiment  # a user may have renamed it
                 for note in log.resume():
                     self.notes.append(note)
                     self.shown_notes.add(note)
@@ -166,6 +167,9 @@ class Sweep:
             except BaseException as error:
                 if log is not None:
                     self._stop_early(log, error)
+                else:
+                    with suppress(Exception):  # the first error is shown
+                        self._sign_out()
                 raise
             finally:
                 self.display.end()

@@ -446,16 +446,45 @@ def _require_unchanged(study: optuna.Study, spec: StudySpec, identity: Mapping[s
         study.set_user_attr("identity", dict(identity))
         return int(study.user_attrs[STARTUP])
     ended = sum(map(_counts, study.get_trials(deepcopy=False))) >= spec.trials
-    began, identity = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
-                       for entries in (known, identity))
-    changed = _changes(began, identity)
-    if changed:
-        raise ChangedStudyError(f"the study {spec.name!r} must go on as it began, but {'; '.join(changed)}. "
-                                "Give the new question a name of its own (--study-name NAME), or go back to the "
-                                "old settings")
+    identity = _require_same(spec.name, known, identity, ended=ended)
     if not identity.keys() <= known.keys():  # a setting was added since the study began
         study.set_user_attr("identity", {**identity, **known})
     return int(study.user_attrs.get(STARTUP, LEAST_STARTUP))
+
+
+def _require_same(
+    name: str, known: Mapping[str, Any], identity: Mapping[str, Any], *, ended: bool
+) -> Mapping[str, Any]:
+    """Return what of an identity is to be compared, after a comparison with that of the study when it began.
+
+    Args:
+        name: Name of the study.
+        known: Its identity when it began.
+        identity: Its identity now.
+        ended: Whether no new trial is to begin.
+
+    Raises:
+        ChangedStudyError: They differ.
+    """
+    began, compared = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
+                       for entries in (known, identity))
+    if changed := _changes(began, compared):
+        raise ChangedStudyError(f"the study {name!r} must go on as it began, but {'; '.join(changed)}. "
+                                "Give the new question a name of its own (--study-name NAME), or go back to the "
+                                "old settings")
+    return compared
+
+
+def require_same_settings(spec: StudySpec, model: str, search: StoredSearch) -> None:
+    """Check that a study has the settings that a search began with. Its data are not read, so they are not compared.
+
+    Raises:
+        ChangedStudyError: A setting differs.
+    """
+    known = search.identity
+    counted = sum(trial.state in ("complete", "pruned", "failed", "running") for trial in search.trials)
+    _require_same(spec.name, known, _identity(spec, model, known.get("data", ""), known.get(EXPERIMENT)),
+                  ended=counted >= spec.trials)
 
 
 def _best(complete: Sequence[FrozenTrial], metric: MetricName) -> FrozenTrial:

@@ -151,6 +151,16 @@ class LoggedRun:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """Where the parent of a run is in MLflow."""
+
+    run_id: str
+    experiment: str
+    """Name of its experiment."""
+    is_deleted: bool
+
+
+@dataclass(frozen=True)
 class StudyPlan:
     """What a study was to do when it began. A value that was not logged, or cannot be read, is empty or None."""
 
@@ -517,6 +527,15 @@ class Reader:
             return bool(self._client.get_run(run_id).info.lifecycle_stage == "deleted")
         except RunError:
             return False
+
+    def parent(self, run_id: str) -> Parent | None:
+        """Return the parent of a run, also of a deleted one; None if MLflow does not know the two."""
+        try:
+            found = self._client.get_run(self._client.get_run(run_id).data.tags["mlflow.parentRunId"]).info
+            experiment = self._client.get_experiment(found.experiment_id)
+        except (RunError, KeyError):
+            return None
+        return Parent(found.run_id, experiment.name, found.lifecycle_stage == "deleted")
 
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
         """Return example id -> review of a split from a study's parent run; None if no texts were logged.

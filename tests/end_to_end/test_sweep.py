@@ -139,6 +139,9 @@ class TestResumes:
     def test_a_run_that_was_deleted_in_mlflow_is_trained_again(self, copy: Path, few_reviews: Path) -> None:
         before = sorted(only_study(copy).confirms, key=lambda run: run.seed or 0)
         Store(f"sqlite:///{copy / 'mlflow.db'}")._client.delete_run(before[0].run_id)
+        checked = sweep(copy, few_reviews, *CATEGORIES, "--check")
+        assert checked.returncode == ExitCode.INCOMPLETE
+        mentions(checked.stdout, f"seed {before[0].seed} was deleted", before[0].run_id, "the same command")
         done = sweep(copy, few_reviews, *CATEGORIES)
         assert done.returncode == 0, done.stderr
         mentions(done.stdout, "deleted in MLflow: 1 ")
@@ -164,6 +167,11 @@ class TestResumes:
         assert unfinished.returncode == ExitCode.INCOMPLETE
         mentions(unfinished.stdout, "3 of 4 trials")
         assert "do not belong together" not in unfinished.stdout
+        for changed, study in ((["--epochs", "3"], STUDY), ([], STUDY.replace("1e-1", "1e-2"))):
+            refused = sweep(copy, few_reviews, *CATEGORIES, *changed, "--check", study=study)
+            assert refused.returncode == ExitCode.MISTYPED
+            mentions(refused.stderr, "training.epochs was 2 and is now 3" if changed else "space of training.lr was",
+                     "--study-name")
         Store(f"sqlite:///{copy / 'mlflow.db'}")._client.delete_run(only_study(copy).trials[0].run_id)
         disagreeing = sweep(copy, few_reviews, *CATEGORIES, "--check")
         assert disagreeing.returncode == ExitCode.NO

@@ -15,6 +15,7 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
+from gru_bench.evaluation.metrics import correct
 from gru_bench.results.runs import Baseline, EpochRecord, Predictions, RunResult, StudySummary
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.runner import BASELINES, Sweep
@@ -131,7 +132,14 @@ def states(summary: StudySummary) -> Mapping[str, int]:
     return Counter(trial.state for trial in summary.trials)
 
 
-WELL = (EPOCH, Finished(result()))
+def well(outcome: RunResult) -> Sequence[Message]:
+    """What is said of a run of one epoch, whose validation accuracy is that of its result."""
+    validation = outcome.predictions["validation"]
+    accuracy = float(correct(validation.label_N, validation.probability_N).mean())
+    return EpochDone(replace(EPOCH.record, validation_accuracy=accuracy)), Finished(outcome)
+
+
+WELL = well(result())
 
 
 def answers(seed: int, chance: float) -> RunResult:

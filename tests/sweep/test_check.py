@@ -63,9 +63,9 @@ class Study:
             run("trial", "0"), run("trial", "1", "pruned"), run("trial", "2", "killed", "KILLED"), run("trial", "3"),
             *(run("confirm", str(seed)) for seed in spec.confirm_seeds)]
 
-    def found(self) -> Consistency:
+    def found(self, *deleted: str) -> Consistency:
         search = StoredSearch({}, tuple(self.trials), BEST, self.planned, exhausted=False, asked=self.asked)
-        return check_consistency(self.spec, {"torch": search}, self.studies, self.runs)
+        return check_consistency(self.spec, {"torch": search}, self.studies, self.runs, deleted)
 
 
 @pytest.fixture
@@ -166,3 +166,39 @@ def test_faults_that_the_same_command_does_not_repair_are_permanent(study: Study
     faults(found, "id-trial-9-complete.*trial 9", f"seed {first} is not done", "3 trials.*run.*none",
            "MLflow.*'s'.*one run of its own.*2")
     assert found.permanent == found.faults[2:]
+
+
+def test_the_same_command_repairs_a_confirmation_run_that_was_deleted_in_mlflow(study: Study) -> None:
+    first, _ = study.spec.confirm_seeds
+    del study.runs[4]
+    assert study.found().permanent
+    key = run_key("confirm", digest(BEST), first)
+    study.planned[key] = replace(study.planned[key], run_id="gone")
+    found = study.found("gone")
+    faults(found, f"torch.*seed {first} was deleted.*gone")
+    assert not found.permanent
+
+
+@pytest.mark.parametrize("role", ["trial", "confirm"])
+def test_names_a_value_that_differs_between_the_stores(role: str, study: Study) -> None:
+    place, metric, key = {"trial": (0, "score/val_accuracy", ""), "confirm": (
+        4, "score/test_accuracy", run_key("confirm", digest(BEST), study.spec.confirm_seeds[0]))}[role]
+    study.runs[place] = replace(study.runs[place], metrics={metric: 0.58})
+    for value, expected in ((0.58, []), (0.999, [rf"{role}.*0\.999.*0\.58.*{study.runs[place].run_id}"])):
+        if key:
+            study.planned[key] = replace(study.planned[key], value=value)
+        else:
+            study.trials[0] = replace(study.trials[0], value=value)
+        faults(study.found(), *expected)
+        assert len(study.found().permanent) == len(expected)
+
+
+def test_the_value_of_a_trial_of_several_seeds_is_the_mean_over_its_runs(study: Study) -> None:
+    study.spec = study.spec.model_copy(update={"seeds_per_trial": 2})
+    study.trials[0] = replace(study.trials[0], value=0.7)
+    study.runs[0] = replace(study.runs[0], metrics={"score/val_accuracy": 0.6})
+    faults(study.found())  # one of its seeds was scored by another trial
+    study.runs.append(replace(study.runs[0], run_id="second", metrics={"score/val_accuracy": 0.8}))
+    faults(study.found())
+    study.trials[0] = replace(study.trials[0], value=0.9)
+    faults(study.found(), r"trial 0 .*0\.9.*0\.7")

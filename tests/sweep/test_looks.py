@@ -24,11 +24,11 @@ from gru_bench.sweep.search import Search, read_trials
 from gru_bench.sweep.sharing.looks import Looks
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import StudySpec, load_study
-from gru_bench.sweep.workers.local import Failed, Finished, Message
+from gru_bench.sweep.workers.local import Failed, Message
 from gru_bench.tracking import LoggedStudy, RunWriter, Store
 from tests.support.commands import mentions
 from tests.support.values import present
-from tests.support.workers import EPOCH, STUDY, answers, swept
+from tests.support.workers import EPOCH, STUDY, answers, swept, well
 
 MODELS = ["torch", "scratch"]
 
@@ -207,7 +207,7 @@ class TestLogged:
             self.trained.append(run)
             if run in failing:
                 return [EPOCH, Failed("run", "the loss is not finite")]
-            return [EPOCH, Finished(answers(config.seed, 0.95 if config.model.name == "torch" else 0.80))]
+            return well(answers(config.seed, 0.95 if config.model.name == "torch" else 0.80))
 
         return said
 

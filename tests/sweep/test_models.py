@@ -19,11 +19,11 @@ from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.search import read_trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
-from gru_bench.sweep.workers.local import Finished, Message
+from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import LoggedStudy, Store
 from tests.support.commands import mentions
 from tests.support.values import present
-from tests.support.workers import EPOCH, WELL, answers, swept
+from tests.support.workers import WELL, answers, swept, well
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -132,7 +132,7 @@ def test_a_model_that_another_start_adds_is_in_the_summary_of_the_last_one(easy_
 
 def test_a_report_shows_every_confirmed_model(easy_csv: Path) -> None:
     def says(config: RunConfig) -> Sequence[Message]:
-        return [EPOCH, Finished(answers(config.seed, 0.9))]
+        return well(answers(config.seed, 0.9))
 
     start(easy_csv, says=says, trials=0)
     study, store = logged(), Store()
@@ -148,7 +148,7 @@ class TestLooks:
 
         def says(config: RunConfig) -> Sequence[Message]:
             done.append((config.model.name, config.seed - 10_000))
-            return [EPOCH, Finished(answers(config.seed, 0.802 if config.model.name == "torch" else 0.8))]
+            return well(answers(config.seed, 0.802 if config.model.name == "torch" else 0.8))
 
         start(csv, *models, says=says, trials=0, confirm=None, looks=[1, 2, 5],
               console=Console(file=text, width=200))

@@ -14,14 +14,15 @@ from rich.console import Console
 
 from gru_bench.config import DataConfig
 from gru_bench.data.corpus import load_corpus
-from gru_bench.errors import UsageError
+from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.platforms import machine
+from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import Store, StudyPlan
-from tests.support.commands import mentions
+from tests.support.commands import completed, mentions
 from tests.support.workers import WELL, Script, states, swept
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -117,3 +118,30 @@ class TestALostStore:
         shutil.copy(empty_database, "another.db")
         (note,) = swept(easy_csv, script, uri="sqlite:///another.db", trials=1).notes
         mentions(note, "runs of 1 trials", "not in this tracking store")
+
+    @pytest.mark.parametrize("trials", [0, 1], ids=["confirmation runs alone", "a search"])
+    def test_a_study_goes_on_in_an_experiment_that_was_renamed(self, easy_csv: Path, trials: int) -> None:
+        swept(easy_csv, Script(WELL, WELL), trials=trials, confirm=2, storage=open_storage("optuna.journal"))
+        store = Store(create=False)
+        (before,) = store.studies("easy")
+        store._client.rename_experiment(before.run.experiment_id, "reviews of products")
+        assert swept(easy_csv, Script(), trials=trials, confirm=2, storage=open_storage("optuna.journal")).notes == ()
+        assert store.experiments() == ["reviews of products"]
+        (after,) = store.studies("reviews of products")
+        assert [run.run_id for run in after.runs] == [run.run_id for run in before.runs]
+
+    def test_a_study_whose_own_run_was_deleted_is_refused_until_it_is_restored(self, easy_csv: Path) -> None:
+        swept(easy_csv, Script(WELL, WELL), trials=1, confirm=2, storage=open_storage("optuna.journal"))
+        store = Store(create=False)
+        (before,) = store.studies("easy")
+        deleted = before.run.run_id
+        store._client.delete_run(deleted)
+        with pytest.raises(RunError, match=rf"'study'.*mlflow runs restore --run-id {deleted}.*--study-name"):
+            swept(easy_csv, Script(), trials=1, confirm=2, storage=open_storage("optuna.journal"))
+        checked = completed(app, "--study", "study.toml", "--check", "--trials", "1", "--confirm", "2")
+        assert checked.returncode == ExitCode.NO
+        mentions(checked.stderr, deleted, "mlflow runs restore")
+        store._client.restore_run(deleted)
+        swept(easy_csv, Script(), trials=1, confirm=2, storage=open_storage("optuna.journal"))
+        (after,) = store.studies("easy")
+        assert [run.run_id for run in after.runs] == [run.run_id for run in before.runs]

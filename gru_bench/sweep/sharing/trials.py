@@ -116,6 +116,11 @@ class Trials:
         return [trial.number for trial in self.study.get_trials(deepcopy=False)]
 
     @property
+    def stored(self) -> list[StoredTrial]:
+        """All trials as records."""
+        return list(map(stored, self.study.get_trials(deepcopy=False)))
+
+    @property
     def ended(self) -> int:
         """Number of trials that have ended in any way."""
         return sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))

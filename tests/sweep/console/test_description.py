@@ -148,7 +148,7 @@ class TestInTheStore:
         text = study.run.tags[NOTE]
         mentions(status(text), "complete", "(#/experiments/1/runs?viewStateShareKey=gru-bench-accuracy)")
         assert "    python sweeps/run.py\n" in text
-        assert rows(text)[1][:3] == ["torch", "75.0 %", "50.0 %"]
+        assert rows(text)[1][:3] == ["torch", "50.0 %", "50.0 %"]
         assert "    gru-bench predict --study study" in text
         assert sorted(run.name for run in study.runs) == ["seed 10000", "study", "trial 0"]
         assert "trial of the search" in study.trials[0].tags[NOTE]
