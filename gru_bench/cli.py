@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import errno
 import io
+import os
 import re
 import shlex
 import signal
@@ -22,6 +23,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.status import Status
 from rich.text import Text
 
 from gru_bench.errors import ExitCode, GruBenchError, UsageError, without_passwords
@@ -203,6 +205,10 @@ class _Console(Console):
 
     words: Callable[[str], str] | None = None
 
+    def status(self, status: RenderableType, **options: Any) -> Status:
+        """Return a status whose spinner the encoding of the terminal has."""
+        return super().status(status, **{"spinner": "line" if self.options.ascii_only else "dots"} | options)
+
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text as it is printed."""
         return super().render_str(text if self.words is None else self.words(text), **options)
@@ -218,10 +224,15 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def _set_streams() -> None:
-    """Let no text end a command because the encoding of a stream lacks a character of it.
+    """Let no text end a command because a stream is closed, or because its encoding lacks a character of the text.
 
     On Windows, the encoding of a file or a pipe is often cp1252, but names of files and words may be of any script.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # its number would go to the next file that is opened, such as a database
+            null = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - it is open to the end
+            os.set_inheritable(null.fileno(), True)
+            setattr(sys, name, null)
     codecs.register_error("gru_bench", _likeness)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
@@ -254,9 +265,14 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
         with _sigterm_as_ctrl_c():
             # On Windows, click would put files in the place of a word such as *, even of a review.
             code = command(standalone_mode=False, prog_name=name or line(program()), windows_expand_args=False)
+            sys.stdout.flush()
     except GruBenchError as error:
         _complain(str(error))
         return error.exit_code
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        return ExitCode.FAILED
     except OSError as error:
         if (message := _failing_folder(error)) is None:
             raise
@@ -369,6 +385,16 @@ def _failing_folder(error: OSError) -> str | None:
                     "run it in a folder of your own, or copy all stores to one (mlflow.db, mlartifacts, "
                     "optuna.journal and .gru-bench)")
     return None
+
+
+def _reader_has_left() -> bool:
+    """Return whether the program that reads standard output has ended, such as head. Nothing more is written then."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _complain(message: str) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -247,6 +248,55 @@ class TestEncoding:
         assert cli.ended(application) == 1
         streams[0].flush()
         assert streams[0].buffer.getvalue().decode(encoding) == f"{shown}\n"
+
+
+    @pytest.mark.parametrize(("encoding", "ascii_only"), [("utf-8", False), ("ascii", True)])
+    def test_a_spinner_has_characters_of_the_terminal(
+        self, encoding: str, ascii_only: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+        frames = cli.out().status("reading").renderable.frames
+        assert "".join(frames).isascii() == ascii_only
+
+
+class TestStreams:
+    def ended(self, say: Callable[[], object]) -> int:
+        application = cli.app()
+        application.command()(lambda: say())
+        try:
+            return cli.ended(application)
+        except SystemExit as left:
+            return int(str(left.code))
+
+    @pytest.mark.parametrize("say", [lambda: print("x"), lambda: print("x" * 100_000), lambda: cli.out().print("x")],
+                             ids=["at the end", "before the end", "console"])
+    def test_a_command_whose_output_nobody_reads_ends_without_a_word(
+        self, say: Callable[[], object], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        reads, writes = os.pipe()
+        os.close(reads)
+        monkeypatch.setattr(sys, "argv", ["gru-bench"])
+        with os.fdopen(writes, "w", encoding="utf-8") as pipe:
+            monkeypatch.setattr(sys, "stdout", pipe)
+            assert self.ended(say) == ExitCode.FAILED
+        assert capfd.readouterr().err == ""
+
+    def test_a_command_without_standard_streams_does_its_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "argv", ["gru-bench"])
+        for name in ("stdin", "stdout", "stderr"):
+            monkeypatch.setattr(sys, name, None)
+        done = []
+
+        def say() -> None:
+            done.append(sys.stdin.read())
+            cli.out().print("x")
+            raise UsageError("y")
+
+        assert self.ended(say) == ExitCode.MISTYPED
+        assert done == [""]
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            assert os.get_inheritable(stream.fileno())
+            stream.close()
 
 
 def test_a_file_as_it_was_downloaded_needs_no_other_option(tmp_path: Path) -> None:

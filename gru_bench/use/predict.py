@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter
@@ -184,18 +183,14 @@ def _standard_input(asked: Predictor) -> None:
 
     lines = _lines_of(sys.stdin.buffer)
     number = 0
-    try:
-        while part := list(islice(lines, LINES)):
-            if not number:
-                print("\t".join(map(_flat, column_names(asked.model.classes))))
-            ids = range(number + 1, number + len(part) + 1)
-            for row in rows_of(list(ids), asked.predict(part)):
-                print("\t".join(map(_flat, row.values())))
-            number += len(part)
-            sys.stdout.flush()
-    except BrokenPipeError:  # the next program in the pipe, such as head, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
+    while part := list(islice(lines, LINES)):
+        if not number:
+            print("\t".join(map(_flat, column_names(asked.model.classes))))
+        ids = range(number + 1, number + len(part) + 1)
+        for row in rows_of(list(ids), asked.predict(part)):
+            print("\t".join(map(_flat, row.values())))
+        number += len(part)
+        sys.stdout.flush()
     if not number:
         raise UsageError("standard input must hold a text on each line, but it is empty: pipe some, or write texts in "
                          "quotes")
