@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gru_bench.errors import RunError
 from gru_bench.teach.load import Source, failure, parameters_of, settings_kept
 from gru_bench.teach.trace import Recorder
 
@@ -50,6 +51,8 @@ class Form:
     tokens: bool = False
     vocabulary: int = 0
     """Number of token ids, where `tokens` is set."""
+    result: int = -1
+    """Index of the new state among the results of a cell that have its size."""
 
     @property
     def words(self) -> str:
@@ -359,6 +362,7 @@ def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
     """
     tries = Tries()
     ran: Form | None = None
+    empty = False
     for form in forms(caller):
         recorder = Recorder(caller.file)
         try:
@@ -371,6 +375,7 @@ def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
             tries.note(error, recorder.count)
             continue
         if not results:
+            empty = True
             continue
         done = accepts(form)
         if done is not None:
@@ -378,6 +383,9 @@ def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
         ran = ran or form
     if ran is not None:
         return replace(ran, kind="none")
+    if empty:
+        raise RunError(f"{caller.source.path.name}: {caller.source.name} must return its new state, or as a layer its "
+                       "outputs, but returns no tensor of floats: look for a missing return")
     if tries.error is None:
         tries.error = TypeError("it takes no input")
     raise failure(tries.error, caller.source.path,

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gru_bench.errors import RunError
+from gru_bench.errors import ExitCode, RunError
 from gru_bench.teach import calls, load
 from gru_bench.teach.calls import Caller, Form
 from gru_bench.teach.cell.blocks import examples, take_apart
@@ -32,6 +32,7 @@ from gru_bench.teach.states import (
     Step,
     Track,
     changed,
+    fitting_results,
     new_state,
     runs_of,
     step_of_cell,
@@ -234,7 +235,7 @@ def _examined(caller: Caller) -> Checked:
     if form.kind == "none":
         return Checked(Verdict((_idle(caller, form),), "not recognized"), form)
     if form.kind == "cell":
-        return _cell_verdict(caller, form)
+        return _best_result(caller, form)
     runs, found = kept[form]
     checked = _layer_verdict(caller, form, runs, found)
     site = found[0].before[-1]
@@ -333,6 +334,20 @@ def _cell_verdict(caller: Caller, form: Form) -> Checked:
         return Checked(Verdict((*found, *_unknown([cell])), form.words), form)
     around = [*found, *_kept(caller, form, step), *_without_state(caller, form, step)]
     return Checked(_verdict(around, [cell], form.words), form, (cell,))
+
+
+def _best_result(caller: Caller, form: Form) -> Checked:
+    """Return the verdict on a cell. One that returns its gates too is a GRU where any of its results is a GRU's."""
+    x, h = examples(step_of_cell(caller, form), 1)
+    with torch.no_grad():
+        results = fitting_results(caller.call(form, x[0], h[0], Recorder(caller.file)), form)
+    best = _cell_verdict(caller, form)
+    others = [place for place, result in enumerate(results) if not torch.equal(result, results[-1])]
+    for place in others if best.verdict.exit_code != ExitCode.DONE else ():
+        other = _cell_verdict(caller, replace(form, result=place))
+        if other.verdict.exit_code == ExitCode.DONE:
+            return other
+    return best
 
 
 def _ignored(caller: Caller, form: Form, step: Step) -> list[Finding]:
@@ -514,15 +529,18 @@ def _refuse_without_answer(caller: Caller, form: Form) -> None:
     except Exception:  # such as ids that an embedding lacks
         return
     name, subject = caller.source.path.name, caller.source.name
-    if any(bool(result.isnan().any()) for result in results):
-        line = next((call.line for call in recorder.calls if any(bool(value.isnan().any()) for value in call.values)),
-                    0)
-        raise RunError(f"{name}{f', line {line}' if line else ''}: {subject} gives nan, which is not a number, for "
-                       "inputs of usual size: there is nothing to compare; look for a division by zero, or a square "
-                       "root or logarithm of a negative number")
+    if any(map(_not_finite, results)):
+        line = next((call.line for call in recorder.calls if any(map(_not_finite, call.values))), 0)
+        raise RunError(f"{name}{f', line {line}' if line else ''}: {subject} gives nan or inf, which are no numbers, "
+                       "for inputs of usual size: there is nothing to compare; look for a division by zero, or a "
+                       "square root or logarithm of a negative number")
     if any(weight.shape != old.shape or not torch.equal(weight, old)
            for weight, old in zip(weights, before, strict=True)):
         raise RunError(f"{name}: {subject} {load.CHANGES_WEIGHTS}")
+
+
+def _not_finite(value: Tensor) -> bool:
+    return value.is_floating_point() and not bool(value.isfinite().all())
 
 
 def _refuse_random(caller: Caller, form: Form) -> None:

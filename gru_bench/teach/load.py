@@ -79,7 +79,7 @@ def load(path: Path, name: str, defines: Mapping[str, str] | None = None) -> Mod
         lines = text.splitlines()
         of_a_notebook = line is not None and 0 < line <= len(lines) and lines[line - 1].lstrip()[:1] in ("%", "!")
         raise DataError(f"{path.name} must be Python, but it cannot be read{f' at line {line}' if line else ''}: "
-                        f"{getattr(error, 'msg', None) or error or type(error).__name__}"
+                        f"{getattr(error, 'msg', None) or str(error) or type(error).__name__}"
                         + (": remove this line, which only a notebook can run" if of_a_notebook else "")) from error
     names = _names(text)
     if name not in names:

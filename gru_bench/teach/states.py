@@ -321,8 +321,14 @@ def step_of_cell(caller: Caller, form: Form, edits: Mapping[int, Edit] | None = 
 
 
 def new_state(results: Sequence[Tensor], form: Form) -> Tensor:
-    """Return the new state among a cell's results: the last one of its size."""
-    fitting = [result for result in results if result.numel() == form.batch * form.hidden]
+    """Return the new state among a cell's results: by default the last one of its size."""
+    fitting = fitting_results(results, form)
     if not fitting:
         raise ValueError("no result has the size of the state")
-    return fitting[-1].reshape(form.batch, form.hidden)
+    return fitting[form.result]
+
+
+def fitting_results(results: Sequence[Tensor], form: Form) -> list[Tensor]:
+    """Return the results of a cell that have the size of its state."""
+    return [result.reshape(form.batch, form.hidden) for result in results
+            if result.numel() == form.batch * form.hidden]

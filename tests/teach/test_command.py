@@ -88,6 +88,9 @@ def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, 
     ("A", "# coding: no-such-encoding\nclass A: pass\n", ["mine.py", "encoding"]),
     ("A", "# caf\udce9\nclass A: pass\n", ["mine.py must be Python", "encoding"]),
     ("GRUCell", SPLIT.replace("return z * h", "return h.sub(2).log() + z * h"), ["mine.py, line 22", "nan"]),
+    ("GRUCell", SPLIT.replace("return z * h", "return (0 * h).reciprocal() + z * h"), ["mine.py, line 22", "inf"]),
+    ("GRUCell", SPLIT.replace("return z", "new = z"), ["GRUCell must return its new state", "missing return"]),
+    ("A", f"x = {'-' * 100_000}1\nclass A: pass\n", ["mine.py must be Python", "Error"]),
     ("GRUCell", SPLIT.replace("        r = ", "        self.U_z.weight.data = self.U_z.weight.data + 0.01; r = "),
      ["mine.py", "GRUCell changes its weights in forward"]),
     ("GRUCell", SPLIT.replace("        r = ", "        self.U_z.weight.data.add_(0.01); r = "),
@@ -121,6 +124,11 @@ def test_a_cell_that_differs_at_some_calls_alone_is_found(step: str, tmp_path: P
     verdict = check(written(tmp_path, text), "GRUCell")
     assert verdict.code == "state-kept"
     mentions(verdict.findings[0].detail, f"call {20 if '20' in step else 7}")
+
+
+def test_a_cell_may_return_its_gates_too(tmp_path: Path) -> None:
+    text = SPLIT.replace("return z * h + (1 - z) * n", "return z * h + (1 - z) * n, (r, n)")
+    assert check(written(tmp_path, text), "GRUCell").code == "equal"
 
 
 def test_imports_of_the_file_alone_find_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
