@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gru_bench.config import MetricName
+from gru_bench.results.runs import parsed
 
 PLAN, LOOKS = "plan.json", "looks.json"
 """Names of the artifacts of a study that hold its plan of looks and what they found."""
@@ -53,8 +54,8 @@ class LookPlan:
         Raises:
             ValueError: The text is not such a plan.
         """
+        values = parsed(dict[str, Any], text)
         try:
-            values: dict[str, Any] = json.loads(text)
             digest = values.pop("digest")
             lists = {key: tuple(values[key]) for key in ("models", "looks", "seeds")}
             return cls(**{**values, **lists}), str(digest)
@@ -87,8 +88,4 @@ def looks_of(text: str) -> list[Look]:
     Raises:
         ValueError: The text holds no looks.
     """
-    try:
-        return [Look(int(entry["planned"]), {model: tuple(seeds) for model, seeds in entry["seeds"].items()},
-                     tuple(entry["settled"]), bool(entry["stops"])) for entry in json.loads(text)]
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"looks must hold the fields of {Look.__name__}, but {error}") from None
+    return parsed(list[Look], text)

@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gru_bench import __version__
-from gru_bench.config import RunConfig, stored_config
+from gru_bench.config import stored_config
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.platforms import replace
+from gru_bench.results.runs import parsed
 from gru_bench.use.trained import TABLE, TrainedModel
 
 KIND = "gru-bench model"
@@ -188,9 +189,7 @@ def _loaded(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
     if missing := [name for name in needed if name not in about.files]:
         raise _refused(folder, f"it lists no {missing[0]}")
     try:
-        words = json.loads((folder / WORDS).read_text(encoding="utf-8"))
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise ValueError("it must be a list of words")
+        words = parsed(list[str], (folder / WORDS).read_bytes())
     except ValueError as error:
         raise _refused(folder, f"its {WORDS} cannot be read ({error})") from error
     trained = config.embedding.trainable
@@ -217,10 +216,10 @@ def _about(folder: Path) -> _About:
     try:
         if path.stat().st_size > _MOST_JSON_BYTES:
             raise ValueError("it is too large")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("kind") != KIND:
+        content = parsed(dict[str, Any], path.read_bytes())
+        if content.get("kind") != KIND:
             raise ValueError(f"it does not describe a {KIND}")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _refused(folder, f"its {ABOUT} cannot be read ({str(error)[:200]})") from error
     if (found := content.get("format")) != FORMAT:
         newer = isinstance(found, int) and found > FORMAT
@@ -233,8 +232,6 @@ def _about(folder: Path) -> _About:
             raise _refused(folder, f"its {ABOUT} was changed")
         about = _About.model_validate(content)
         stored_config(json.dumps(about.config), f"the saved model {str(folder)!r}")
-    except RecursionError as error:
-        raise _refused(folder, f"its {ABOUT} is nested too deep") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"][:4]))
@@ -253,8 +250,13 @@ def _read(folder: Path, name: str, table: str | None) -> dict[str, NDArray[Any]]
 
     try:
         found: dict[str, NDArray[Any]] = dict(load_file(folder / name))
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:  # the last for float8
         raise _refused(folder, f"its file {name} cannot be read ({error})") from error
+    for key, value in found.items():
+        if value.dtype.kind != "f":
+            raise _refused(folder, f"its file {name} has {shown(key)} in {value.dtype}, which is no type of weights")
+        if not np.isfinite(value).all():
+            raise _refused(folder, f"its file {name} has values in {shown(key)} that are not finite numbers")
     if table is not None and (table not in found or found[table].ndim != 2):
         raise _refused(folder, f"its file {name} holds no vectors")
     return found

@@ -206,10 +206,10 @@ def test_plans_and_looks_are_read_back_from_json() -> None:
     assert plan_of(margin=0.02).digest != plan.digest
     looks = [Look(5, {"a": (1, 2), "b": (1,)}), Look(8, {"a": (1,), "b": (2,)}, ("a, b: better",), stops=True)]
     assert looks_of(looks_json(looks)) == looks
-    for text in ("[1]", "{}", "[{}]"):
+    for text in ("{}", '{"digest": ""}'):
         with pytest.raises(ValueError, match="fields of LookPlan"):
             LookPlan.from_json(text)
-    with pytest.raises(ValueError, match="fields of Look"):
+    with pytest.raises(ValueError, match="planned: Field required"):
         looks_of("[{}]")
 
 

@@ -334,7 +334,8 @@ def test_a_model_json_of_another_form_is_refused(folder: Path, content: bytes) -
     assert ABOUT in refused(folder)
 
 
-@pytest.mark.parametrize("content", ["[1, 2]", "{}", "[", '["only one"]', "null"])
+@pytest.mark.parametrize("content", ["[1, 2]", "{}", "[", '["only one"]', "null",
+                                     pytest.param("[" * 100_000, id="nested deep")])
 def test_words_of_another_form_are_refused(folder: Path, content: str) -> None:
     (folder / WORDS).write_text(content, encoding="utf-8")
     rewritten(folder, lambda about: about["files"].update({WORDS: model_folder._digest(folder / WORDS)}))
@@ -356,6 +357,31 @@ def test_weights_of_another_form_are_refused(folder: Path, arrays: dict[str, Any
         {name: model_folder._digest(folder / name) for name in about["files"]}))
     with pytest.raises(DataError, match=r"no vectors|must fit|a vector for each"):
         Predictor(load(folder)[0])
+
+
+def sealed_weights(folder: Path, content: bytes) -> None:
+    """Put other weights of seed 1 into a saved model, with their digest."""
+    (folder / weights_file(1)).write_bytes(content)
+    rewritten(folder, lambda about: about["files"].update({weights_file(1): model_folder._digest(
+        folder / weights_file(1))}))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused(folder: Path, model: TrainedModel, value: float) -> None:
+    from safetensors.numpy import save as to_bytes
+
+    weights = {name: np.array(array) for name, array in model.weights_S[0].items()}
+    weights["linear.weight"][0, 1] = value
+    sealed_weights(folder, to_bytes(weights))
+    mentions(refused(folder), weights_file(1), "'linear.weight'", "not finite")
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "F4", "I8", "BOOL", "F128"])
+def test_weights_of_another_type_are_refused(folder: Path, kind: str) -> None:
+    size = 2 if kind == "F4" else 4
+    header = json.dumps({"linear.weight": {"dtype": kind, "shape": [4], "data_offsets": [0, size]}}).encode()
+    sealed_weights(folder, len(header).to_bytes(8, "little") + header + b"\0" * size)
+    assert weights_file(1) in refused(folder)
 
 
 def test_a_folder_that_is_no_saved_model_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from gru_bench.cli import quoted
 from gru_bench.errors import DataError, UsageError
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
+from gru_bench.results.runs import parsed
 
 NAME = "numbers.json"
 FORMAT = 4
@@ -82,7 +83,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise UsageError(f"--verify must name the folder of a report, but there is no {path}: write one first "
                          f"(gru-bench report --out {quoted(str(folder))})")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parsed(dict[str, Any], path.read_bytes())
         kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "cautions_before": list,
                  "known_studies": list, "mcnemar_runs": list, "models_on_test": dict, "studies": list, "runs": list,
                  "numbers": dict, "drawn_by": str}

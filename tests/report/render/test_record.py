@@ -52,7 +52,8 @@ def test_a_file_below_the_working_directory_is_named_from_there(least: Studies, 
     assert record.record(report)["tracking_uri"] == "sqlite:///below/runs.db"
 
 
-@pytest.mark.parametrize(("text", "named"), [("{", "numbers.json"), ("[]", "numbers.json"), ('{"format": 1}', "exper")])
+@pytest.mark.parametrize(("text", "named"), [("{", "numbers.json"), ("[]", "numbers.json"), ('{"format": 1}', "exper"),
+                                             pytest.param('{"a":' * 100_000, "numbers.json", id="nested deep")])
 def test_a_damaged_record_is_refused(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "numbers.json").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=rf"{named}.*gru-bench report --out "):
