@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import multiprocessing
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from gru_bench import cli
 from gru_bench.config import PRESETS, Scalar
@@ -49,6 +49,10 @@ ARGUMENTS = {
 _SETTINGS = {"data.text_column": "text", "data.label_column": "label", "data.category_column": "category",
              "data.split_column": "split", "data.limit": "limit", "training.epochs": "epochs", "data.name": "data"}
 """Setting -> the argument that sets it."""
+_KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path",
+          "Sequence[str]": "a list of texts", "Sequence[int]": "a list of whole numbers",
+          "Mapping[str, Scalar]": "a dictionary of settings", "None": "None"}
+"""Type of an argument -> its name in messages."""
 _WORDS = re.compile(
     r"(?P<command>\bgru-bench [a-z-]+[^();:,\n]*)|--set (?P<setting>[\w.]+)=(?P<value>[\w.+-]*\w)|"
     r"(?P<option>--[a-z]+(?:-[a-z]+)*)( (?P<given>[A-Z]+\b|\"[^\"]*\"|[\w.-]+$))?(?=(?P<must> must )?)")
@@ -106,8 +110,10 @@ def run_study(
         GruBenchError: What the data, a setting or a store lacks, in one sentence with the remedy.
         KeyboardInterrupt: The study was interrupted. The same call continues it.
     """
-    call = _call(locals())
+    given = locals()
     with _python_words():
+        _check_types(run_study, given)
+        call = _call(given)
         if multiprocessing.current_process().daemon:
             raise UsageError("run_study starts worker processes, but this process is a worker itself, which may start "
                              "none: call it in the main process")
@@ -149,7 +155,9 @@ def open_study(name: str, *, folder: str | Path = ".", tracking_uri: str | None 
     Raises:
         UsageError: for an unknown study. The error lists the known ones.
     """
+    given = locals()
     with _python_words():
+        _check_types(open_study, given)
         from gru_bench.tracking import Store
         from gru_bench.use.winner import find_study
 
@@ -164,7 +172,9 @@ def load_model(folder: str | Path) -> SavedModel:
     Raises:
         GruBenchError: for a folder that holds no saved model, or one that was changed.
     """
+    given = locals()
     with _python_words():
+        _check_types(load_model, given)
         return SavedModel(Path(folder))
 
 
@@ -364,6 +374,25 @@ class SavedModel:
 # ---------------------------------------------------------------- arguments
 
 
+def _check_types(function: Callable[..., object], given: Mapping[str, object]) -> None:
+    """Check that the arguments of a call are of the types that the function declares.
+
+    Raises:
+        UsageError: The first that is not.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    kinds = get_type_hints(function)
+    for name, value in given.items():
+        try:
+            right = kinds[name] is Any or TypeAdapter(kinds[name]).validate_python(value) == value  # "3" becomes 3
+        except ValidationError:
+            right = False
+        if not right:
+            words = " or ".join(_KINDS[kind] for kind in function.__annotations__[name].split(" | "))
+            raise UsageError(f"{name} must be {words}, but got {shown(value)} of type {type(value).__name__}")
+
+
 def _is_frame(data: object) -> bool:
     from gru_bench.use.frames import is_frame
 
@@ -426,12 +455,12 @@ def _stores(folder: str | Path, tracking_uri: str | None, storage: str | None) -
     from gru_bench.sweep.sharing.storage import JOURNAL
     from gru_bench.tracking.client import DEFAULT_DATABASE
 
-    place = Path(folder).expanduser().resolve()
     try:
+        place = Path(folder).expanduser().resolve()
         place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"folder must name a folder that can be written, but got {str(folder)!r} "
-                         f"({error.strerror}): choose another") from error
+                         f"({getattr(error, 'strerror', None) or error}): choose another") from error
     return (tracking_uri or f"sqlite:///{(place / DEFAULT_DATABASE).as_posix()}", storage or str(place / JOURNAL))
 
 
@@ -507,6 +536,9 @@ def _frame_words(kept: Scalar) -> Iterator[None]:
 
 
 def _texts(texts: str | Iterable[str]) -> list[str]:
+    if not isinstance(texts, Iterable):
+        raise UsageError(f"texts must be a text or a list of texts, but got {shown(texts)} of type "
+                         f"{type(texts).__name__}")
     found = [texts] if isinstance(texts, str) else list(texts)
     for place, text in enumerate(found):
         if not isinstance(text, str):

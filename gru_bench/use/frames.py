@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,10 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
 def _column_names(frame: Any) -> list[str]:
     """Return the names of the columns as text: pandas may have numbers."""
     if isinstance(frame, Mapping):
+        for name, column in frame.items():
+            if isinstance(column, str) or not isinstance(column, Iterable):
+                raise DataError(f"column {shown(name)} of the frame must be a list of values, but is {shown(column)} "
+                                f"of type {type(column).__name__}: write one value for each review")
         return list(map(str, frame))
     names = frame.column_names if hasattr(frame, "column_names") else frame.columns  # those of pyarrow are values
     return list(map(str, names))

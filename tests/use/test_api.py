@@ -11,11 +11,12 @@ import re
 import shutil
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -233,6 +234,16 @@ FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})
     ({"epochs": 0}, UsageError, ["epochs", "got 0"]),
     ({"workers": 0}, UsageError, ["workers", "got 0"]),
     ({"timeout": "soon"}, UsageError, ["timeout", "90s", "'soon'"]),
+    ({"model": 3}, UsageError, ["model must be", "list of texts", "3 of type int"]),
+    ({"trials": "3"}, UsageError, ["trials must be a whole number", "'3' of type str"]),
+    ({"looks": np.array([2, 3])}, UsageError, ["looks must be a list of whole numbers", "ndarray"]),
+    ({"workers": 1.5}, UsageError, ["workers must be a whole number", "1.5"]),
+    ({"name": b"x"}, UsageError, ["name must be a text", "bytes"]),
+    ({"folder": None}, UsageError, ["folder must be a text or a path", "None"]),
+    ({"folder": "a\0b"}, UsageError, ["folder must name a folder", "null"]),
+    ({"settings": 3}, UsageError, ["settings must be a dictionary", "3"]),
+    ({"no_texts": "no"}, UsageError, ["no_texts must be True or False", "'no'"]),
+    ({"data": {"text": 3, "label": [1]}}, DataError, ["'text' of the frame must be a list", "3 of type int"]),
     ({"settings": {"trainig.lr": 1}}, UsageError, ["'trainig.lr'", "'training.lr'"]),
     ({"settings": {"data.limit": 50}}, UsageError, ["data.limit", "argument limit"]),
 ])
@@ -245,9 +256,15 @@ def test_refuses_arguments_in_words_of_python(
     assert not any(f"{option} " in str(raised.value) for option in ARGUMENTS)
 
 
-@pytest.mark.parametrize("texts", [["good", math.nan], [3]])
-def test_refuses_to_predict_what_is_no_text(texts: list[Any], study: gb.Study) -> None:
-    with pytest.raises(UsageError, match=r"texts must be .* number \d"):
+@pytest.mark.parametrize("call", [lambda: gb.open_study(3), lambda: gb.load_model(3)])  # type: ignore[arg-type]
+def test_refuses_names_and_folders_of_another_type(call: Callable[[], object]) -> None:
+    with pytest.raises(UsageError, match=r"must be a text.* 3 of type int"):
+        call()
+
+
+@pytest.mark.parametrize("texts", [["good", math.nan], [3], 3])
+def test_refuses_to_predict_what_is_no_text(texts: Any, study: gb.Study) -> None:
+    with pytest.raises(UsageError, match=r"texts must be .* (number \d|of type int)"):
         study.predict(texts)
 
 
