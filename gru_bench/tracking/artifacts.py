@@ -157,8 +157,9 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
     most = int(max(FREE_BYTES, MOST_SWELL * len(content)) * factor())
     words = [name for name, kind in kinds.items() if kind in ("text", "object")]
     try:
-        # Repeated texts are stored once until the memory of the whole column is known.
-        with pq.ParquetFile(io.BytesIO(content), read_dictionary=words) as file:
+        # Repeated texts are stored once until the memory of the whole column is known. Arrow can do so only for texts.
+        texts = {field.name for field in pq.read_schema(io.BytesIO(content)) if pa.types.is_string(field.type)}
+        with pq.ParquetFile(io.BytesIO(content), read_dictionary=[name for name in words if name in texts]) as file:
             held = {field.name: field.type for field in file.schema_arrow}
             if missing := [name for name in kinds if name not in held]:
                 raise ValueError(f"it has no column {missing[0]!r}")
@@ -187,7 +188,7 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
                 column = pa.chunked_array([chunk.dictionary_decode() for chunk in column.chunks], pa.string())
             values = column.to_numpy()
             found[name] = values.astype(np.str_) if kind == "text" else values
-    except (pa.ArrowException, OSError, TypeError, OverflowError, MemoryError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise ValueError(_first_line(error)) from error
     return found
 

@@ -114,6 +114,8 @@ def test_the_table_of_classes_has_the_scores_of_each(classes: int) -> None:
     ({"probability": [None, *[0.5] * 49]}, "its column 'probability' has missing values"),
     ({"example_id": [None, *["x"] * 49]}, "its column 'example_id' has missing values"),
     ({"example_id": [1] * 50}, "its column 'example_id' holds int64"),
+    ({"example_id": [["x"]] * 50}, "its column 'example_id' holds list"),
+    ({"category": None}, "it has no column 'category'"),
     ({"tokens": [-1] * 50}, "its counts of tokens"),
     ({"dropped": [2**40] * 50}, "its counts of tokens"),
     ({"tokens": None}, "it has no column 'tokens'"),
