@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from gru_bench.data.readers import digest, named_path
+from gru_bench.data.files import digest, named_path
 from gru_bench.errors import RunError
 from gru_bench.platforms import cache_folder, patiently, processes_using, remove, replace
 

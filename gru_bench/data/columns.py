@@ -22,6 +22,8 @@ USUAL = {
     "label": "label sentiment class classindex classname target category topic star starrating rating score polarity",
 }
 """Role -> usual names of its column, in lower case, without `_`, `-`, spaces and a plural s."""
+_IDS = ("id", "example_id", "review_id", "text_id")
+"""Usual names of the column that identifies a row, in lower case."""
 _SHOWN_NAMES = 40
 """Most columns that an error lists without examples."""
 _SHOWN_EXAMPLES = 10
@@ -39,13 +41,16 @@ class Columns:
     """Names of the columns to read. Pickles and folders of texts have no columns and ignore them."""
 
     text: str = "text"
-    label: str = "label"
+    label: str | None = "label"
     category: str | None = None
     split: str | None = None
+    id: str | None = None
+    """The column that identifies a row. Empty: the column of a usual name, if there is one."""
 
     def roles(self) -> list[tuple[str, str | None]]:
         """Return the role and the name of each column, in the order of a row."""
-        return [("text", self.text), ("label", self.label), ("category", self.category), ("split", self.split)]
+        return [("text", self.text), ("label", self.label), ("category", self.category), ("split", self.split),
+                ("id", self.id)]
 
     def found_in(self, known: Sequence[str]) -> Columns:
         """Return the columns to read of a file with these columns: usual names stand in for default ones."""
@@ -54,6 +59,8 @@ class Columns:
             fits = self._candidates(role, known)
             if self._is_missing_default(role, known) and len(fits) == 1:
                 found = replace(found, **{role: fits[0]})
+        if found.id == "":
+            found = replace(found, id=next((name for name in known if name.lower() in _IDS), None))
         return found
 
     def note(self, found: Columns) -> str:
@@ -69,7 +76,7 @@ class Columns:
     def places(
         self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
     ) -> list[int | None]:
-        """Return the positions of the four columns among the `known` ones. None for a column that is not read.
+        """Return the positions of the columns among the `known` ones, a role each. None for one that is not read.
 
         Args:
             known: The columns of the file.

@@ -39,11 +39,12 @@ from numpy.typing import NDArray
 from gru_bench.config import DataConfig, printable_name
 from gru_bench.data.cache import cached_folder, content_digest, default_cache
 from gru_bench.data.columns import Columns
+from gru_bench.data.files import KINDS, PICKLES, TABLES, kind_of, named_path
+from gru_bench.data.files import digest as file_digest
 from gru_bench.data.folders import Found, files_of, is_pattern
 from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, listed, small
 from gru_bench.data.limits import in_memory
-from gru_bench.data.readers import KINDS, PARTS, PICKLES, TABLES, DataFile, Rows, kind_of, named_path, read_files
-from gru_bench.data.readers import digest as file_digest
+from gru_bench.data.readers import PARTS, DataFile, Rows, check_files, read_files
 from gru_bench.data.recall_task import KIND, is_recall, parsed_task
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError, unknown
@@ -245,6 +246,7 @@ def _source(config: DataConfig, cache: Path) -> _Source:
     if has_splits and columns.split is not None:
         raise UsageError(f"the splits must be given once, but both the names in {path} and "
                          f"data.split_column={columns.split!r} give them: leave the column out")
+    check_files(files)
     contents = [[file.split, file.label, file.names, _kind(file), content_digest(file.path, cache)] for file in files]
     digest = hashlib.sha256(json.dumps([left_out, contents]).encode())
 

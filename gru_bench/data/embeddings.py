@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from gru_bench.config import EmbeddingConfig
 from gru_bench.data.cache import cached_folder, content_digest, default_cache
 from gru_bench.data.corpus import Corpus, Split
+from gru_bench.data.files import named_path, opened, reading
 from gru_bench.data.limits import ROW_COST, Budget, in_memory
-from gru_bench.data.readers import named_path, opened, reading
 from gru_bench.errors import DataError, RunError, UsageError, shown, unknown
 
 _FORMAT = "2"

@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gru_bench.data.readers import PARTS, TABLES, DataFile, kind_of, reading
+from gru_bench.data.files import TABLES, kind_of, reading
+from gru_bench.data.readers import PARTS, DataFile
 from gru_bench.errors import UsageError, shown
 
 _ENDINGS = (*TABLES, *(f"{ending}.gz" for ending in TABLES if ending != ".parquet"))

@@ -27,6 +27,8 @@ MOST_SHOWN = 10
 """Most classes that a message lists."""
 NEGATIVE_POSITIVE = ("negative", "positive")
 _ZERO_ONE = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
+_MISSING = ("NaN", "nan", "None", "null", "NULL", "<NA>")
+"""What programs write for a missing value into a column of texts."""
 _SMALL = 128
 """Most classes whose positions fit into 8 bits."""
 LabelArray = NDArray[Any]
@@ -61,9 +63,10 @@ class Labels:
     def add(self, value: object) -> bool:
         """Add the label of a row, and return whether it is one: a word, a number, true or false."""
         spelling = spelled(value)
-        if spelling:
-            self._place_N.append(self._places.setdefault(spelling, len(self._places)))
-        return bool(spelling)
+        if not spelling or spelling in _MISSING:
+            return False
+        self._place_N.append(self._places.setdefault(spelling, len(self._places)))
+        return True
 
     def call(self, names: Sequence[str], where: str) -> None:
         """Give the names of the classes 0, 1, 2 and so on, which a file holds apart from its rows.

@@ -88,8 +88,16 @@ class Budget:
         Raises:
             DataError: where the file takes more than its limit.
         """
+        self.require(size)
         self.left -= size
-        if self.left < 0:
+
+    def require(self, size: int) -> None:
+        """Check that `size` more bytes may be taken, without counting them.
+
+        Raises:
+            DataError: where the file would take more than its limit.
+        """
+        if size > self.left:
             raise DataError(f"{self._path} must not unpack to more than {self._most / 1e6:,.0f} MB (250 MB, or "
                             f"{GROWTH} times its size), but it does: check where it comes from; {MORE}")
 

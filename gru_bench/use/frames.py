@@ -96,7 +96,7 @@ def _table(frame: Any, places: Sequence[int], known: Sequence[str]) -> Any:
         name = known[place]
         try:
             column = _column(frame, place)
-        except (pa.ArrowException, TypeError, ValueError) as error:
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"column {shown(name)} of the frame must hold values of one kind, texts or numbers, but it "
                             f"cannot be read as such ({shown(str(error).splitlines()[0], '', 200)}): convert it, for "
                             f"example by frame[{name!r}].astype(str)") from error

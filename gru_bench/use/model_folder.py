@@ -22,11 +22,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gru_bench import __version__
-from gru_bench.config import stored_config
+from gru_bench.config import RunConfig, stored_config
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.platforms import replace
 from gru_bench.results.runs import parsed

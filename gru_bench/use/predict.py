@@ -224,14 +224,15 @@ def _file(console: Any, asked: Predictor, source: TextFile, out: Path, *, force:
     bar = Progress(TextColumn("predicting"), BarColumn(bar_width=32), TaskProgressColumn(),
                    TextColumn("{task.fields[rows]:,} texts"), TimeRemainingColumn(), console=console, transient=True,
                    disable=not console.is_terminal)
-    task = bar.add_task("", total=source.size, rows=0)
+    task = bar.add_task("", total=None, rows=0)
     with bar, writing(out, asked.model.classes, force=force) as write:
         for part in source.parts():
             found = asked.predict(part.texts)
             write(part.ids, found)
             labels.update(found.label_N)
             unknown += int((found.known_N == 0).sum())
-            bar.update(task, completed=part.position, rows=labels.total())
+            bar.update(task, completed=part.fraction, total=None if part.fraction is None else 1,
+                       rows=labels.total())
     seconds = time.perf_counter() - started
     console.print(f"wrote {out}: {labels.total():,} texts in {seconds:.1f} s, {labels.total() / seconds:,.0f} a second",
                   markup=False)

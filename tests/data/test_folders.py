@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -242,3 +243,14 @@ def test_a_folder_of_texts_has_no_columns(tmp_path: Path, setting: str) -> None:
 def test_a_class_whose_name_begins_like_unsup_is_read(tmp_path: Path) -> None:
     corpus = load(str(texts(tmp_path / "mine", ["supported", "unsupported"])), tmp_path / "cache")
     assert corpus.classes == ("supported", "unsupported")
+
+
+def test_a_text_file_that_is_a_device_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    texts(tmp_path, ["good", "bad"])
+    (tmp_path / "bad" / "2.txt").symlink_to(os.devnull)
+    with pytest.raises(UsageError, match=r"2\.txt is a pipe or a device: remove"):
+        load_corpus(DataConfig(name=str(tmp_path)))
+    (tmp_path / "bad" / "2.txt").unlink()
+    (tmp_path / "bad" / "2.txt").symlink_to("nowhere")
+    with pytest.raises(UsageError, match=r"2\.txt does not exist: check"):
+        load_corpus(DataConfig(name=str(tmp_path)))

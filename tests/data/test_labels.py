@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import random
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gru_bench.config import DataConfig
 from gru_bench.data.columns import Columns
+from gru_bench.data.corpus import load_corpus
 from gru_bench.data.labels import Classes, Labels, listed, spelled
 from gru_bench.errors import DataError
+from tests.support.commands import mentions
 from tests.support.files import read_rows
 from tests.support.reviews import write
 
@@ -137,3 +143,27 @@ def test_labels_of_a_file_lose_white_space_and_nul(tmp_path: Path) -> None:
     path = Path(write(tmp_path / "a.csv", [("a", " so, so "), ("b", "\u00fcb\0el"), ("c", "so, so")]))
     rows = read_rows(path, Columns())
     assert (rows.classes, rows.label_N.tolist(), rows.plain) == (("so, so", "\u00fcbel"), [0, 1, 0], False)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("missing", ["NaN", " nan", "None", "null", "NULL", "<NA>"])
+def test_a_missing_label_that_was_written_as_text_is_refused_alike(tmp_path: Path, kind: str, missing: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    if kind == "csv":
+        path.write_text(f"text,label\na,x\nb,{missing}\nc,none\n", encoding="utf-8")
+    elif kind == "jsonl":
+        path.write_text("\n".join(json.dumps({"text": label, "label": label}) for label in ("x", missing, "none")),
+                        encoding="utf-8")
+    else:
+        pq.write_table(pa.table({"text": ["a", "b", "c"], "label": ["x", missing, "none"]}), path)
+    with pytest.raises(DataError) as refusal:
+        read_rows(path, Columns())
+    mentions(str(refusal.value), "row 2", repr(missing))
+
+
+def test_a_folder_called_after_no_class_is_refused(tmp_path: Path) -> None:
+    for name in ("good", "None"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.txt").write_text(name, encoding="utf-8")
+    with pytest.raises(DataError, match=r"'None': rename"):
+        load_corpus(DataConfig(name=str(tmp_path)))

@@ -15,13 +15,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from gru_bench.config import DataConfig
-from gru_bench.data import limits
+from gru_bench.data import limits, tables
 from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import DataError, UsageError
+from gru_bench.use.files import TextFile
 from tests.support.files import read_rows, write
 
 ALL = Columns(category="kind", split="part")
+
+
+def predicted(path: Path) -> int:
+    """Read a file as prediction does, and return its number of texts."""
+    return sum(len(part.texts) for part in TextFile(path).parts())
 
 
 @pytest.mark.usefixtures("low")
@@ -41,8 +47,9 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     path = write(tmp_path / name, content)
-    with pytest.raises(DataError, match=rf"{message}.*GRU_BENCH_LIMITS=10"):
-        read_rows(path, Columns())
+    for read in (lambda: read_rows(path, Columns()), *([] if "pkl" in name else [lambda: predicted(path)])):
+        with pytest.raises(DataError, match=rf"{message}.*GRU_BENCH_LIMITS=10"):
+            read()
 
 
 @pytest.mark.usefixtures("low")
@@ -52,20 +59,37 @@ def test_parquet_that_unpacks_to_more_is_refused(tmp_path: Path) -> None:
     def refused(message: str, **columns: Any) -> None:
         pq.write_table(pa.table(columns), path, compression="zstd")
         assert path.stat().st_size < 20_000
-        with pytest.raises(DataError, match=message):
-            read_rows(path, Columns())
+        for read in (lambda: read_rows(path, Columns()), lambda: predicted(path)):
+            with pytest.raises(DataError, match=message):
+                read()
 
     texts = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), ["x" * 50_000])
     refused("more than 2 MB", text=texts, label=[1] * 1000)
     refused("more than 2 MB", text=["x"] * 50_000, label=[1] * 50_000)
     refused(r"100,000 characters.* rows 1 to 2 ", text=["x" * 10**6, "b"], label=[0, 1])
-    refused(r"column 'label' .*list<", text=["x"], label=[[1] * 1000])
+    refused(r"column 'text' .*list<", text=[["x"] * 1000], label=[1])
+
+
+def test_a_batch_of_parquet_is_small_where_its_texts_may_be_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["x" * 1000] * 200, "label": [0, 1] * 100}), path, compression="zstd")
+    read: list[int] = []
+    values = tables._values
+    monkeypatch.setattr(tables, "_values", lambda path, column, *more: (
+        read.append(len(column)), values(path, column, *more))[1])
+    for most, expected in ((10**9, 200), (10_000, 4)):
+        monkeypatch.setattr(tables, "_BATCH_BYTES", most)
+        read.clear()
+        assert predicted(path) == 200
+        assert max(read) == expected
 
 
 def test_parquet_of_very_many_columns_or_groups_is_refused_before_arrow_follows_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gru_bench.data.readers._PARQUET_LIST", 50)
+    monkeypatch.setattr("gru_bench.data.tables._PARQUET_LIST", 50)
     nested = pa.int8()
     for _ in range(60):
         nested = pa.struct([("a", nested)])
@@ -99,7 +123,7 @@ def test_data_that_do_not_fit_into_memory_are_refused(tmp_path: Path, monkeypatc
 
     path = write(tmp_path / "a.jsonl", b'{"text": "a", "label": 1}\n')
     with monkeypatch.context() as patch:
-        patch.setattr("gru_bench.data.readers.json.loads", full)
+        patch.setattr("gru_bench.data.tables.json.loads", full)
         with pytest.raises(DataError, match=r"a\.jsonl .*memory"):
             read_rows(path, Columns())
     monkeypatch.setattr("gru_bench.data.corpus._split", full)

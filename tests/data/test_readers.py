@@ -23,8 +23,10 @@ from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import _from_file, load_vectors
-from gru_bench.data.readers import Rows, kind_of, named_path
+from gru_bench.data.files import kind_of, named_path
+from gru_bench.data.readers import Rows
 from gru_bench.errors import DataError, GruBenchError, UsageError
+from gru_bench.use.files import TextFile
 from tests.support.files import gzipped, read_rows, write
 
 ROWS = [
@@ -135,7 +137,7 @@ def test_an_unknown_column_lists_the_known(
     ("\ntext,label\n", r"column names.*first line"),
     ("text,label\ngood,1\nbad\n", r" 2 values.* line 3 .* 1: quote"),
     ("text,label\nso, so,1\n", r" 2 values.* line 2 .* 3"),
-    ('text,label\n"open,1\nb,0\n', r" line 3 .*quote"),
+    ('text,label\n"open,1\nb,0\n', r" line 2 .*quote"),
     ("text,label\ngood,1\n,0\n  ,1\n", r"column 'text'.* 2 rows \(2, 3\)"),
     ("text,label\ngood,1\n\nbad,\n", r"column 'label' .*row 2 .*''"),
 ])
@@ -147,7 +149,7 @@ def test_a_damaged_csv_file_is_refused(tmp_path: Path, content: str, message: st
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("\n\n", r"empty lines"),
+    ("\n\n", r"no rows"),
     ('{"text": "a", "label": 1}\n{"text": \n', r"line 2 .*JSON"),
     ("[" * 100_000, r"line 1 .*JSON"),
     ('{"text": "a", "label": 1}\n[1]\n', r"JSON object.*line 2 .*list"),
@@ -168,9 +170,20 @@ def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
         read_rows(path, Columns())
 
 
+def test_parquet_with_damaged_statistics_is_refused(tmp_path: Path) -> None:
+    """Arrow ends the process where the metadata of such a column are asked for."""
+    content = write_parquet(tmp_path / "a.parquet").read_bytes()
+    optional, required = b"\x25\x02\x18\x04text", b"\x25\x00\x18\x04text"
+    assert optional in content
+    path = write(tmp_path / "b.parquet", content.replace(optional, required))
+    for read in (lambda: read_rows(path, Columns()), lambda: list(TextFile(path).parts())):
+        with pytest.raises(DataError, match=r"b\.parquet .*Parquet.*damaged"):
+            read()
+
+
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [("caf\u00e9", 1, "x")], encoding="latin1")
-    with pytest.raises(DataError, match=r"a\.csv .*UTF-8.*0xe9.*--encoding cp1252"):
+    with pytest.raises(DataError, match=r"a\.csv .*UTF-8.*line 2 .*0xe9.*--encoding cp1252"):
         read_rows(path, Columns())
 
 
@@ -296,9 +309,15 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path, name: str) -> None:
         read_rows(path, Columns())
 
 
+@pytest.mark.parametrize("content", ["text;label;note\nso, so;0;\n\"a;\nb\";1;x\n",
+                                     '"text";"label";"no, te"\n"so, so";0;""\n"a;\nb";1;"x"\n'])
+def test_a_csv_file_may_be_separated_by_semicolons(tmp_path: Path, content: str) -> None:
+    rows = read_rows(write(tmp_path / "a.csv", content.encode("utf-8-sig")), Columns(category="label"))
+    assert (rows.text_N, rows.category_N) == (["so, so", "a;\nb"], ["0", "1"])
+
+
 @pytest.mark.parametrize(("name", "first", "message"), [
-    ("a.csv", "text;label", r"CSV.*commas.*';'.*'text;label'.*: save"),
-    ("a.csv", "review;stars", r"';'.*: save"),
+    ("a.tsv", "text;label", r"TSV.*tabs.*';'.*'text;label'.*: rename it to \.csv"),
     ("a.csv", "text\tlabel", r"'\\t'.*: rename it to \.tsv"),
     ("a.tsv", "text,label", r"TSV.*tabs.*','.*: rename it to \.csv"),
     ("a.csv", "text|label", r"'\|'.*: save.*commas"),

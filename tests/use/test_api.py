@@ -222,6 +222,7 @@ FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})
     ({"data": [1, 2]}, UsageError, ["data", "pandas, polars, pyarrow", "[1, 2] of type list"]),
     ({"data": FRAME["review"]}, UsageError, ["of type Series"]),
     ({"data": FRAME.assign(review=[1, "a"] * 20)}, DataError, ["'review'", "one kind"]),
+    ({"data": {"text": ["a", "b"], "label": [10**30, 1]}}, DataError, ["'label'", "too large"]),
     ({"data": FRAME.assign(review=pd.Series([["a"]] * 40))}, DataError, ["single values"]),
     ({"data": FRAME.assign(sentiment=[math.nan] * 40)}, DataError, ["'sentiment' of the frame"]),
     ({"data": {"text": ["a"], "label": [1, 2]}}, DataError, ["'text' 1", "'label' 2"]),

@@ -101,7 +101,7 @@ def test_ids_are_those_of_a_usual_column_or_numbers_of_rows(tmp_path: Path) -> N
     assert read(tmp_path / "b.csv", id_column="key") == [("u", "x"), ("v", "y")]
     assert read(tmp_path / "b.csv", text_column="key", id_column="text") == [("x", "u"), ("y", "v")]
     lines = as_lines(tmp_path / "c.jsonl", [{"text": "x", "id": 7}, {"text": "y"}, {"text": "z", "id": "\ud800"}])
-    assert read(lines) == [(7, "x"), (None, "y"), ("?", "z")]
+    assert read(lines) == [(7, "x"), (None, "y"), ("\ufffd", "z")]
     table = as_parquet(tmp_path / "d.parquet", text=["x", "y"], id=pa.array([2**40, None], pa.int64()))
     assert read(table) == [(2**40, "x"), (None, "y")]
     assert read(table, id_column="text") == [("x", "x"), ("y", "y")]
@@ -117,32 +117,32 @@ def test_blank_lines_of_tables_are_skipped(tmp_path: Path) -> None:
     assert read(write(tmp_path / "t.jsonl", b'\n{"text": "x"}\n \n{"text": "y"}\n')) == [(1, "x"), (2, "y")]
 
 
-def test_the_position_grows_to_the_size_of_the_file(tmp_path: Path) -> None:
+def test_the_fraction_that_has_been_read_grows_to_one(tmp_path: Path) -> None:
     plain = TextFile(as_csv(tmp_path / "t.csv", [(n, "some text") for n in range(5000)]))
-    table = TextFile(as_parquet(tmp_path / "t.parquet", text=["x"] * 10))
+    table = TextFile(as_parquet(tmp_path / "t.parquet", text=["x"] * 600))
     for file in (plain, table):
-        at = [part.position for part in file.parts(4)]
+        at = [part.fraction or 0 for part in file.parts(4)]
         assert at == sorted(at)
-        assert at[-1] == file.size
-    assert TextFile(as_csv(tmp_path / "t.csv.gz", [(1, "x")])).size is None
+        assert 0 < at[0] < at[-1] == 1
+    first, *_ = TextFile(as_csv(tmp_path / "t.csv.gz", [(1, "x"), (2, "y")])).parts(1)
+    assert first.fraction is None
 
 
 # ---------------------------------------------------------------- failures
 
 
 @pytest.mark.parametrize(("name", "content", "line", "what"), [
-    ("t.csv", b"id,text\n1,x\n2,y,z\n", 3, "3 values"),
-    ("t.csv", b'id,text\n1,"x\nx"\n2,"y\ny"\n3\n', 6, "1 values"),
+    ("t.csv", b"id,text\n1,x\n2,y,z\n", 3, "has 3"),
+    ("t.csv", b'id,text\n1,"x\nx"\n2,"y\ny"\n3\n', 6, "has 1"),
+    ("t.csv", b"id;text\n1;x\n2;y;z\n", 3, "semicolons"),
     ("t.csv", b'id,text\n1,x\n2,"no end\n3,y\n4,z\n', 3, "unexpected end"),
     ("t.csv", b'id,text\n1,"x" y\n', 2, "expected after"),
-    ("t.tsv", b"id\ttext\n1\tx\n2\n", 3, "1 values"),
+    ("t.tsv", b"id\ttext\n1\tx\n2\n", 3, "has 1"),
     ("t.csv", b"text\nx\n" + b"y\n" * 9000 + b"\xff\n", 9003, "0xff"),
     ("t.txt", b"x\ny\xc3", 2, "0xc3"),
     ("t.csv.gz", b"text\nx\n\xff\n", 3, "0xff"),
     ("t.jsonl", b'{"text": "x"}\n\n{"text": "y"\n', 3, "JSON"),
     ("t.jsonl", b'{"text": "x"}\n["y"]\n', 2, "['y']"),
-    ("t.jsonl", b'{"text": "x"}\n{"text": 7}\n', 2, "7 as its 'text'"),
-    ("t.jsonl", b'{"text": "x"}\n{"other": "y"}\n', 2, "no 'text'"),
     ("t.jsonl", b'{"text": "x"}\n' + b"[" * 100_000, 2, "JSON"),
 ])
 def test_a_row_that_cannot_be_read_is_named_by_its_line(
@@ -154,8 +154,10 @@ def test_a_row_that_cannot_be_read_is_named_by_its_line(
     assert str(tmp_path / name) in said
 
 
-def test_a_row_of_a_parquet_file_is_named_by_its_number(tmp_path: Path) -> None:
-    mentions(refused(as_parquet(tmp_path / "t.parquet", text=["x"] * 5 + [None])), "row 6", "None")
+def test_a_row_without_a_text_is_named_by_its_number(tmp_path: Path) -> None:
+    mentions(refused(as_parquet(tmp_path / "t.parquet", text=["x"] * 5 + [None])), "row 6", "None", "'text'")
+    mentions(refused(as_lines(tmp_path / "t.jsonl", [{"text": "x"}, {"text": 7}])), "row 2", "7", "'text'")
+    mentions(refused(as_lines(tmp_path / "u.jsonl", [{"text": "x"}, {"other": "y"}])), "row 2", "None", "'text'")
 
 
 @pytest.mark.parametrize(("name", "content"), [
@@ -166,7 +168,7 @@ def test_a_file_without_texts_is_refused(tmp_path: Path, name: str, content: byt
 
 
 def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
-    mentions(refused(as_parquet(tmp_path / "t.parquet", text=pa.array([], pa.string()))), "t.parquet", "no row")
+    mentions(refused(as_parquet(tmp_path / "t.parquet", text=pa.array([], pa.string()))), "t.parquet", "no rows")
 
 
 def test_a_missing_column_lists_the_columns(tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def test_a_missing_column_lists_the_columns(tmp_path: Path) -> None:
               as_lines(tmp_path / "t.jsonl", [{"nr": 1, "words": "x"}]),
               as_parquet(tmp_path / "t.parquet", nr=[1], words=["x"]))
     for path in tables:
-        mentions(refused(path, UsageError), path.name, "'text'", "nr, words", "--text-column")
+        mentions(refused(path, UsageError), path.name, "'nr'", "'words'", "--text-column")
         mentions(refused(path, UsageError, text_column="word"), "'words'?")
         mentions(refused(path, UsageError, text_column="words", id_column="key"), "'key'", "--id-column")
 
@@ -257,6 +259,23 @@ def test_ids_may_be_whole_numbers_or_missing(tmp_path: Path) -> None:
     for place, ids in enumerate(several):
         rows = written(tmp_path / f"{place}.parquet", ids)
         assert [row["id"] for row in rows] == [None if one is None else str(one) for one in ids]
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.tsv"])
+def test_an_id_or_a_class_that_a_spreadsheet_would_compute_is_quoted(tmp_path: Path, name: str) -> None:
+    ids = ["=1+1", "@x", "-5", "+1e3", "plain", -5, None]
+    with writing(tmp_path / name, ("=bad", "good")) as write_part:
+        write_part(ids, predictions(len(ids), ("=bad", "good")))
+    _, *rows = csv.reader((tmp_path / name).read_text().splitlines(), delimiter="," if name == "o.csv" else "\t")
+    assert [row[0] for row in rows] == ["'=1+1", "'@x", "-5", "+1e3", "plain", "-5", ""]
+    assert {row[1] for row in rows} == {"'=bad", "good"}
+    assert [row["id"] for row in written(tmp_path / "o.jsonl", ids)] == ids
+
+
+def test_half_a_character_in_an_id_is_replaced(tmp_path: Path) -> None:
+    assert written(tmp_path / "o.parquet", [{"a": "\ud800"}])[0]["id"] == "{'a': '\\ud800'}"
+    path = as_lines(tmp_path / "t.jsonl", [{"text": "x \ud800", "id": "\ud800"}])
+    assert read(path) == [("\ufffd", "x \ufffd")]
 
 
 def test_ids_that_change_their_kind_are_refused_in_parquet(tmp_path: Path) -> None:

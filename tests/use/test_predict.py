@@ -194,7 +194,7 @@ def test_a_failure_in_a_file_names_its_line_and_leaves_nothing(
 ) -> None:
     (tmp_path / "in.csv").write_text("text\n" + "word1\n" * 2500 + "word1,word2\n", encoding="utf-8")
     _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", "out.csv", code=ExitCode.FAILED)
-    mentions(err, "line 2,502", "2 values")
+    mentions(err, "line 2,502", "has 2")
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from gru_bench.config import as_number
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.figures.style import NARROW, PAGE, PAPER, SCREEN, Style, drawing, for_page
 
@@ -196,11 +197,11 @@ def _parts(value: Value) -> tuple[str | float | None, float | None, float | None
 
 
 def csv_cell(value: str | float | None) -> str:
-    """Return a value for a table of text; a name that a spreadsheet would compute is quoted."""
+    """Return a value for a table of text; a name that a spreadsheet would compute is quoted, unless it is a number."""
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value[:1] in set("=+-@\t\r") else value
+        return f"'{value}" if value[:1] in set("=+-@\t\r") and as_number(value) is None else value
     return repr(int(value)) if float(value).is_integer() else repr(float(value))
 
 
