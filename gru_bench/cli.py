@@ -76,8 +76,9 @@ SplitColumn = Annotated[str | None, typer.Option(
     "--split-column", help="Column that holds train, validation or test for each review.", show_default=False,
     rich_help_panel="Data")]
 Embedding = Annotated[str | None, typer.Option(
-    "--embedding", help="Word vectors: corpus, random, glove-6b-50d, the name of a gensim-data set, or a .bin or .txt "
-    "file (.gz too).", show_default="corpus; random for recall data", rich_help_panel="Data")]
+    "--embedding", help="Word vectors: corpus (word2vec, 4 to 500 passes by size), random, glove-6b-50d, the name of "
+    "a gensim-data set, or a .bin or .txt file (.gz too).", show_default="corpus; random for recall data",
+    rich_help_panel="Data")]
 Limit = Annotated[int | None, typer.Option(
     "--limit", help="Use only this many reviews, for a quick look.", show_default="all", rich_help_panel="Data")]
 Device = Annotated[str | None, typer.Option(

@@ -254,7 +254,8 @@ class EmbeddingConfig(Section):
     """The word vectors of a run, and whether training changes them."""
 
     name: File = "corpus"
-    """`corpus`, `random`, `glove-6b-50d`, a gensim-data name, or a .bin or .txt file (may be .gz)."""
+    """`corpus` (word2vec, in 4 to 500 passes over the training split: more where it is small), `random`,
+    `glove-6b-50d`, a gensim-data name, or a .bin or .txt file (may be .gz)."""
     dimension: Width = 300
     """Length of vectors that are trained on the corpus or drawn at random. Other vectors keep their own length."""
     min_count: Many = 2

@@ -46,6 +46,8 @@ CODES: Mapping[str, Check] = {
                     "Take its score for a lower limit of what a linear model reaches."),
     "GRU015": Check("a model that may be guessing",
                     "Train on more reviews, or for more epochs; until then its scores mean nothing."),
+    "GRU016": Check("word vectors that are nearly parallel",
+                    "Train random vectors instead: --embedding random --set embedding.trainable=true."),
 }
 """Code -> its check. A code keeps its meaning for ever."""
 

@@ -25,6 +25,8 @@ FOREIGN = 0.3
 """The same share, below which the vectors are probably those of another language or spelling."""
 LEAST_NORM, MOST_NORM = 0.1, 20.0
 """Usual range of the mean norm of word vectors."""
+PARALLEL = 0.5
+"""Mean cosine of two word vectors, above which they hardly tell words apart. Usual vectors have one of about 0.1."""
 UNEVEN = 2
 """Ratio of the largest class to the smallest one from which on accuracy alone says little about the small ones."""
 
@@ -83,6 +85,11 @@ def are_foreign(data: DataSummary) -> bool:
 def has_odd_scale(data: DataSummary) -> bool:
     """Return whether the mean norm of the word vectors is unusual. False where it was not logged."""
     return data.vector_norm is not None and not LEAST_NORM <= data.vector_norm <= MOST_NORM
+
+
+def are_parallel(data: DataSummary) -> bool:
+    """Return whether the word vectors all have nearly the same direction. False where their cosine was not logged."""
+    return data.vector_cosine is not None and data.vector_cosine > PARALLEL
 
 
 def are_uneven(counts: Iterable[int]) -> bool:

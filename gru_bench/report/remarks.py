@@ -156,3 +156,7 @@ def data_remarks(data: DataSummary, key: str = "checked", runs: tuple[str, ...] 
         norm = Number(f"{key}.norm", data.vector_norm, "score", runs, method="mean over the words of the data")
         yield "GRU012", (f"The word vectors {vectors} have an unusual scale: their mean norm is ", norm,
                          f", and that of usual ones is {conditions.LEAST_NORM:g} to {conditions.MOST_NORM:g}.")
+    if conditions.are_parallel(data):
+        cosine = Number(f"{key}.cosine", data.vector_cosine, "score", runs, method="mean over all pairs of words")
+        yield "GRU016", (f"The word vectors {vectors} are nearly parallel: the mean cosine of two words is ", cosine,
+                         ", and that of usual ones is about 0.1. A model can hardly tell such words apart.")

@@ -216,6 +216,10 @@ class DataSummary:
     vector_norm: float | None = None
     """Mean norm of the word vectors as the models read them, `embedding.scale` included. None where it was not
     logged."""
+    vector_cosine: float | None = None
+    """Mean cosine of the word vectors of two distinct words. None where it was not logged."""
+    vector_passes: int | None = None
+    """How often word2vec read the training reviews. None for other vectors, and where it was not logged."""
 
 
 @dataclass(frozen=True)

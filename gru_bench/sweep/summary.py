@@ -49,12 +49,7 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
         wordless={name: int((part.tokens_N == 0).sum()) for name, part in zip(SPLITS, encoded, strict=True)},
         available=corpus.available, classes=corpus.classes,
         class_counts=tuple(np.bincount(label_N, minlength=len(corpus.classes)).tolist()),
-        vector_norm=_mean_norm(vectors))
-
-
-def _mean_norm(vectors: Vectors) -> float:
-    known_VE = vectors.table_VE[1:]
-    return float(np.sqrt(np.einsum("ve,ve->v", known_VE, known_VE)).mean())
+        vector_norm=vectors.mean_norm, vector_cosine=vectors.mean_cosine, vector_passes=vectors.passes)
 
 
 def study_summary(

@@ -6,12 +6,14 @@ import csv
 import gzip
 import hashlib
 import importlib.machinery
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from gru_bench.data.corpus import Corpus, load_corpus
 from gru_bench.data.embeddings import GENSIM_DATA, Vectors, _from_file, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
 from tests.support.files import write
+from tests.support.values import present
 
 REVIEWS = [(f"the {['good', 'fine', 'dull', 'poor'][n % 4]} film number {n} is {['long', 'short'][n % 3 > 0]}", n % 2)
            for n in range(120)]
@@ -278,6 +281,51 @@ def test_trained_vectors_are_those_of_the_words_seen_often_enough(corpus: Corpus
     assert vectors.dimension == 8
     assert np.abs(vectors.table_VE[1:]).max(axis=1).min() > 0
     assert vectors.table_VE.shape[0] == (counts >= 2).sum() + 1
+
+
+@pytest.mark.parametrize(("words", "passes"), [
+    (0, 500), (8_312, 500), (16_314, 306), (88_835, 56), (362_138, 14), (1_200_000, 4), (4_922_854, 4)])
+def test_word2vec_reads_a_small_corpus_more_often(corpus: Corpus, words: int, passes: int) -> None:
+    train = replace(corpus.train, ids=np.zeros(words, np.int32))
+    assert embeddings_module._passes(replace(corpus, train=train)) == passes
+
+
+def test_vectors_of_a_small_corpus_are_not_parallel(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    words = np.array([f"word{n}" for n in range(140)])
+    corpus = corpus_of(tmp_path / "tickets.csv", [
+        (" ".join(words[(generator.geometric(0.02, 20) + 15 * (n % 4)) % 140]), n % 2) for n in range(600)], cache)
+    enough = load("corpus", corpus, cache, dimension=16)
+    monkeypatch.setattr(embeddings_module, "MOST_PASSES", 40)
+    few = load("corpus", corpus, cache, dimension=16)
+    assert (few.passes, enough.passes) == (40, 500)
+    assert present(enough.mean_cosine) < 0.4
+    assert present(few.mean_cosine) > 0.9
+
+
+def test_four_passes_have_the_key_from_before_passes_varied(
+    corpus: Corpus, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embeddings_module, "READ_WORDS", 1)
+    load("corpus", corpus, cache, **SMALL)
+    (folder,) = (cache / "vectors").iterdir()
+    parts = ("2", "corpus", corpus.fingerprint, "8", "2", "0")
+    assert folder.name == hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def test_the_mean_cosine_is_that_of_all_pairs_of_words_with_a_direction() -> None:
+    table_VE = np.random.default_rng(0).normal(0.3, 1, (9, 5)).astype(np.float32)
+    table_VE[4] = 0
+    vectors = Vectors("made up", table_VE, np.arange(1, 9, dtype=np.int32), [""] * 9)
+    unit_VE = np.delete(table_VE[1:], 3, axis=0).astype(np.float64)
+    unit_VE /= np.linalg.norm(unit_VE, axis=1, keepdims=True)
+    pairs = [float(a @ b) for a, b in itertools.combinations(unit_VE, 2)]
+    assert vectors.mean_cosine == pytest.approx(np.mean(pairs), abs=1e-6)
+    assert vectors.mean_norm == pytest.approx(np.linalg.norm(table_VE[1:], axis=1).mean(), rel=1e-6)
+    assert replace(vectors, table_VE=table_VE[:2]).mean_cosine is None
+    assert replace(vectors, table_VE=np.zeros((4, 5), np.float32)).mean_cosine is None
 
 
 def test_trained_vectors_know_every_word_of_recall_data(cache: Path) -> None:

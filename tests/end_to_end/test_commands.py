@@ -83,6 +83,7 @@ class TestTrain:
             float(first.stdout.partition("test accuracy ")[2].partition(" %")[0]), abs=0.05)
         assert "already" not in first.stdout
         assert (run.role, run.model, run.backend, run.complete) == ("single", "scratch", "torch", True)
+        mentions(first.stdout, f"{run.tags['gru_bench.vector_passes']} passes")
         artifacts = Path("mlartifacts", run.run_id, "artifacts")
         assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions", "texts"]
 

@@ -20,6 +20,7 @@ import pytest
 
 from gru_bench import platforms
 from gru_bench.__main__ import app
+from gru_bench.data.embeddings import MOST_PASSES
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.evaluation.metrics import scores
 from gru_bench.report.evidence.progress import study_baselines, study_data
@@ -99,6 +100,8 @@ class TestComplete:
         assert summary.baselines[1].test_accuracy > 0.7
         assert summary.data.categories == {"books": 80, "music": 40}
         assert summary.data.train + summary.data.validation + summary.data.test == summary.data.available == 120
+        assert summary.data.vector_passes == MOST_PASSES
+        assert -1 <= present(summary.data.vector_cosine) <= 1
         early, store = replace(study, summary=None), Store(f"sqlite:///{swept / 'mlflow.db'}", create=False)
         assert study_data(early, store) == summary.data
         assert study_baselines(early, store) == summary.baselines

@@ -131,9 +131,10 @@ MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
     "GRU012": (lambda: changed(lambda study: with_data(study, vector_norm=0.02)), ("0.020",)),
     "GRU014": (lambda: changed(at_end), ("TF-IDF + logistic regression", "64")),
     "GRU015": (lambda: guessed(), ("Scratch GRU", "53.", "guessing")),
+    "GRU016": (lambda: changed(lambda study: with_data(study, vector_cosine=0.87)), ("corpus", "0.870")),
     "GRU013": (other_plan, ("sound", "look 2 was not planned")),
 }
-FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012", "GRU014", "GRU015"}
+FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012", "GRU014", "GRU015", "GRU016"}
 """Checks of which no section speaks."""
 
 
@@ -144,7 +145,7 @@ def codes(found: list[Remark]) -> set[str]:
 def test_a_sound_study_has_no_remarks() -> None:
     store, studies = sound()
     assert study_remarks(studies, store) == []
-    assert study_remarks([with_data(studies[0], vector_norm=2.0)], store) == []
+    assert study_remarks([with_data(studies[0], vector_norm=2.0, vector_cosine=0.1)], store) == []
 
 
 def test_there_is_a_study_for_each_check() -> None:

@@ -54,6 +54,8 @@ def _facts(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> T
         ("distinct words", count("vocabulary", found.vocabulary)),
         ("word vectors", file_name(found.embedding)),
         ("dimension of a word vector", count("dimension", found.embedding_dimension)),
+        *([("passes over the training reviews that trained the vectors", count("passes", found.vector_passes))]
+          if found.vector_passes is not None else []),
         ("words with a vector", count("covered", found.covered_words)),
         ("tokens without a vector, dropped, %", share("dropped", found.dropped_share)),
         ("most tokens read of a review, from its start",

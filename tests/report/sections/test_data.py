@@ -9,6 +9,8 @@ from tests.support.renderings import Built, section_of, table_of, words_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
+PASSES = "passes over the training reviews that trained the vectors"
+
 
 def test_data_that_studies_share_is_shown_once(built: Built) -> None:
     report, data = built.report, present(present(built.studies[0].summary).data)
@@ -20,6 +22,7 @@ def test_data_that_studies_share_is_shown_once(built: Built) -> None:
     assert facts["word vectors"] == "corpus"
     assert facts["fingerprint"] == data.fingerprint
     assert "reviews held back by data.limit" not in facts
+    assert PASSES not in facts
     (heading, _, folded) = section_of(report, "data").blocks
     assert heading == Heading("movie-reviews", "data-1")
     assert isinstance(folded, Details)
@@ -31,12 +34,13 @@ def test_the_table_counts_held_back_reviews_and_names_the_vectors_without_their_
     study = add_study(store, "torch", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, [""]))
     data = present(study.summary).data
     study = with_data(study, available=data.train + data.validation + data.test + 1234, max_length=None,
-                      embedding="/home/me/vectors.bin")
+                      embedding="/home/me/vectors.bin", vector_passes=54)
     report = build_only([study], store, data_section)
     facts = dict(table_of(report, "data-1").rows)
     assert facts["reviews held back by data.limit"].text == "1,234"
     assert facts["most tokens read of a review, from its start"] == "all"
     assert facts["word vectors"] == "vectors.bin"
+    assert facts[PASSES].text == "54"
     assert "category" not in words_of(report, "data")
 
 
