@@ -526,6 +526,11 @@ def parsed_settings(assignments: list[str]) -> dict[str, Scalar]:
     return settings
 
 
+def assignment(name: str, value: Scalar) -> str:
+    """Return a setting as `parsed_settings` reads it, such as `training.lr=0.001`."""
+    return f"{name}={'none' if value is None else str(value).lower() if isinstance(value, bool) else value}"
+
+
 def flat(config: BaseModel) -> dict[str, Scalar]:
     """Return the settings as one dictionary with dotted names: `{"model.hidden_size": 100, ...}`.
 

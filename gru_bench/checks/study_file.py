@@ -41,6 +41,8 @@ def _test_file(spec: StudySpec) -> Iterator[Remark]:
 
 def _windows(spec: StudySpec, reviews: int | None) -> Iterator[Remark]:
     """Yield a remark on each model that has too few training reviews for a window of the training loss."""
+    if reviews is None and spec.base.data.limit is not None:
+        spec = spec.fitted(spec.base.data.limit)
     for model in spec.models:
         config = spec.config(model, {}, 0)
         most = config.data.limit if reviews is None else reviews

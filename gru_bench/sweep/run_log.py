@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import asdict
 
-from gru_bench.config import DataConfig, MetricName, RunConfig, Scalar
+from gru_bench.config import DataConfig, MetricName, RunConfig, Scalar, assignment
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError
 from gru_bench.results.logged_metrics import BEST_EPOCH, Split, compared
@@ -136,6 +136,8 @@ class RunLog:
         if (plan := spec.plan(corpus.fingerprint)) is not None:
             self.study.text(PLAN, plan.to_json())
             self.study.params({"looks": ",".join(map(str, plan.looks))})
+        if spec.defaults:
+            self.study.params({"defaults": ", ".join(assignment(*one) for one in spec.defaults.items())})
         # Params are logged last: their presence tells that the description is complete.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,

@@ -344,6 +344,21 @@ def stored_models(name: str, storage: optuna.storages.BaseStorage) -> list[str]:
     return sorted(model for study, _, model in found if study == name and not model.endswith(RUNS))
 
 
+def begun_with(spec: StudySpec, storage: optuna.storages.BaseStorage, fingerprint: str) -> dict[str, Scalar]:
+    """Return the settings that nobody gave, as the study of that name began with them; empty for a new study.
+
+    Args:
+        spec: The study.
+        storage: The Optuna storage.
+        fingerprint: Fingerprint of the data. With other data, the settings follow these.
+    """
+    identities = {model: optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage).user_attrs.get("identity")
+                  for model in stored_models(spec.name, storage)}
+    return {key: identity[key] for model, identity in identities.items()
+            if isinstance(identity, Mapping) and identity.get("data") == fingerprint
+            for key in spec.usual if key in identity and key not in spec.own.get(model, {})}
+
+
 def open_searches(
     spec: StudySpec, storage: optuna.storages.BaseStorage, fingerprint: str, experiment: str | None = None
 ) -> dict[str, Search]:

@@ -6,6 +6,7 @@ import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -34,6 +35,7 @@ from gru_bench.resources import resource
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import LookPlan
 from gru_bench.results.pruners import PrunerName
+from gru_bench.sweep.defaults import BY_SIZE, NO_BASE, NOT_INHERITED, RECIPE, by_size
 
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
@@ -193,8 +195,11 @@ class StudySpec(Section):
     protocol: Protocol = "tuning"
     """Contents of the study's report: the usual sections, or the homework's sections as well."""
     base: RunConfig = RunConfig()
+    """The settings of all runs that are not searched."""
     own: Mapping[str, Mapping[str, Scalar]] = {}
     """Model -> settings for this model only, such as its backend."""
+    usual: frozenset[str] = frozenset()
+    """Names of the settings that nobody gave: those of the recipe, and those that follow the data."""
     ablations: Ablations | None = None
     timings: Timings | None = None
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0
@@ -212,6 +217,26 @@ class StudySpec(Section):
     def active_models(self) -> list[ModelName]:
         """Return the models that this start works on."""
         return [model for model in self.models if not self.only or model in self.only]
+
+    def fitted(self, examples: int, begun: Mapping[str, Scalar] | None = None) -> StudySpec:
+        """Return the study with settings that suit the data, or with which it began, where nobody gave them.
+
+        Args:
+            examples: Number of training examples.
+            begun: The settings that the study began with, if it has begun.
+        """
+        trainings = [self.config(model, {}, 0).training for model in self.models]
+        settings = by_size(examples, max(trainings, key=lambda training: training.batch_size)) | (begun or {})
+        base = with_settings(self.base, {key: value for key, value in settings.items() if key in self.usual})
+        found = self.model_copy(update={"base": base})
+        found._file = self._file and self._file.model_copy(update={"base": base})
+        return found
+
+    @property
+    def defaults(self) -> dict[str, Scalar]:
+        """Return the settings that nobody gave, with their values."""
+        return {key: value for key, value in flat(self.base).items()
+                if key in self.usual and not all(key in self.own.get(model, {}) for model in self.models)}
 
     def with_stored(self, stored: Collection[str] = ()) -> StudySpec:
         """Return the study with all of its models: its own, and those that earlier starts have begun.
@@ -277,10 +302,11 @@ class StudySpec(Section):
         return (self.seed + 1) * (LARGEST_SEED + 1)
 
 
-KEYS = (*(key for key in StudySpec.model_fields if key not in ("base", "own", "looks", "only", "is_of_these")),
+KEYS = (*(key for key in StudySpec.model_fields if key not in ("own", "looks", "only", "usual", "is_of_these")),
         "metric", *SECTIONS)
-"""Top-level keys of a study file; `base` and `own` are built from its sections, `metric` is `training.metric`, `looks`
-is part of `confirm`, and `only` and `is_of_these` belong to a start."""
+"""Top-level keys of a study file. `own` is built from its sections, `metric` is `training.metric`, `looks` is part of
+`confirm`, `usual` are the settings that it leaves out, and `only` and `is_of_these` belong to a start. `base` names a
+study in a file; the `base` of a `StudySpec` holds the settings."""
 
 
 def known_studies() -> list[str]:
@@ -304,27 +330,17 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         DataError: The file is not TOML, or is too large.
     """
     path = _study_file(source)
-    values = _read(path)
-    for key in values:
-        if key not in KEYS:
-            raise unknown_setting(key, KEYS, path.name)
     settings, models = changes.pop("settings", None) or {}, changes.pop("models", None)
     typed = changes.pop("typed", None) or {}
     for key, option in (("seed", "--seed"), ("model.name", "--model")):
         if key in settings:
             raise UsageError(f"--set {key}={shown(settings[key])} has no effect in a study: use {option} "
                              f"{shown(settings[key], '')}")
-    sections = {key: _with_none(values.pop(key)) for key in list(values) if key in SECTIONS}
-    if "metric" in values:
-        if "metric" in sections.get("training", {}):
-            raise UsageError(f"{path.name}: the metric must be given once, but metric and training.metric both give "
-                             "it: remove one")
-        sections.setdefault("training", {})["metric"] = values.pop("metric")
-    own = _own(sections, settings, path.name)
-    base = with_settings(validated(RunConfig, sections, path.name), settings, typed)
-    values["space"] = _space(values.get("space", {}), path.name)
-    if "first" in values:
-        values["first"] = flattened(_with_none(values["first"]))
+    file, usual = _with_base(_parts(_read(path), path.name), settings, path.name)
+    values = file.keys
+    own = {model: left for model, given in file.own.items()
+           if (left := {key: value for key, value in given.items() if key not in settings})}
+    base = with_settings(validated(RunConfig, file.sections, path.name), settings, typed)
     if "ablations" in values:
         values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
@@ -339,7 +355,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
         raise UsageError(f"{path.name}: a study of {base.training.metric} must give its margin, the largest difference "
                          "without practical importance, but has none: add a line such as margin = 0.01")
-    spec = validated(StudySpec, {**values, "base": base, "own": own}, path.name, typed=typed)
+    spec = validated(StudySpec, {**values, "base": base, "own": own, "usual": usual}, path.name, typed=typed)
     if models is not None:
         missing = [model for model in models if model not in spec.models]
         if missing:
@@ -347,6 +363,100 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         spec = spec.model_copy(update={"only": models, "is_of_these": is_named})
     _check(spec, path.name)
     return spec
+
+
+@dataclass
+class _Parts:
+    """The parts of a study file."""
+
+    keys: dict[str, Any]
+    """The keys at its top. `space` and `first` have dotted names."""
+    sections: dict[str, Any]
+    """Section -> its settings."""
+    own: dict[str, dict[str, Scalar]]
+    """Model -> dotted settings for this model only."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of all sections, with dotted names."""
+        return {f"{section}.{key}": value for section, values in self.sections.items() if isinstance(values, dict)
+                for key, value in values.items()}
+
+
+def _parts(values: dict[str, Any], where: str) -> _Parts:
+    for key in values:
+        if key not in KEYS:
+            raise unknown_setting(key, KEYS, where)
+    sections = {key: _with_none(values.pop(key)) for key in list(values) if key in SECTIONS}
+    if "metric" in values:
+        if "metric" in sections.get("training", {}):
+            raise UsageError(f"{where}: the metric must be given once, but metric and training.metric both give "
+                             "it: remove one")
+        sections.setdefault("training", {})["metric"] = values.pop("metric")
+    if "space" in values:
+        values["space"] = _space(values["space"], where)
+    if "first" in values:
+        values["first"] = flattened(_with_none(values["first"]))
+    return _Parts(values, sections, _own(sections, where))
+
+
+def _with_base(file: _Parts, typed: Collection[str], where: str) -> tuple[_Parts, frozenset[str]]:
+    """Return a study file with what it inherits, and the names of the settings that neither it nor a base gives.
+
+    Args:
+        file: The file.
+        typed: Names of the settings that the user typed.
+        where: Name of the file.
+
+    Raises:
+        UsageError: The base is unknown.
+    """
+    name = file.keys.pop("base", None)
+    if name == NO_BASE:
+        return file, frozenset()
+    if name is not None and name not in known_studies():
+        error = unknown("base", str(name), [*known_studies(), NO_BASE], "A base must come with gru-bench.")
+        raise UsageError(f"{where}: {error}")
+    base = _parts(_read(resource("studies") / f"{name or RECIPE}.toml"), where)
+    given = {*file.settings, *typed}
+    inherited = {key: value for key, value in {**base.settings, **base.keys.get("first", {})}.items()
+                 if key not in given and key not in file.keys.get("space", {})}
+    usual = {} if base.keys.get("base") == NO_BASE else {
+        key: value for key, value in BY_SIZE.items() if key not in {*given, *inherited, *file.keys.get("space", {})}}
+    for key, value in {**usual, **inherited}.items():
+        section, _, setting = key.partition(".")
+        if isinstance(values := file.sections.setdefault(section, {}), dict):
+            values[setting] = value
+    if name is None:
+        return file, frozenset(usual | inherited)
+    _inherit(file, base, given)
+    return file, frozenset(usual)
+
+
+def _inherit(file: _Parts, base: _Parts, given: Collection[str]) -> None:
+    """Add to a file the models, search, budget and settings of single models of its base.
+
+    Args:
+        file: The file.
+        base: Its base.
+        given: Names of the settings that the file or the user gives.
+    """
+    left_out = NOT_INHERITED if "models" not in file.keys else (*NOT_INHERITED, "ablations", "timings")
+    models = file.keys.get("models", base.keys["models"])
+    for model, settings in base.own.items():
+        if model in models:
+            file.own[model] = {key: value for key, value in settings.items() if key not in given} | file.own.get(
+                model, {})
+    if "space" not in file.keys:  # a setting that the file gives is not searched
+        fixed = {*given, *(key for settings in file.own.values() for key in settings)}
+        for table in ("space", "first"):
+            file.keys.setdefault(table, {key: value for key, value in base.keys.get(table, {}).items()
+                                         if key not in fixed})
+    else:
+        file.keys.setdefault("first", {})
+    for key, value in base.keys.items():
+        if key not in left_out:
+            file.keys.setdefault(key, value)
 
 
 def _plan_looks(values: dict[str, Any], changes: dict[str, Any], where: str) -> None:
@@ -477,11 +587,8 @@ def _with_none(values: Any) -> Any:
     return None if values == "none" else values
 
 
-def _own(sections: dict[str, Any], settings: Mapping[str, Any], where: str) -> dict[str, dict[str, Scalar]]:
-    """Remove the tables named after a model, such as `[model.torch]`, from the sections; return model -> settings.
-
-    A setting that the user typed replaces those of all models.
-    """
+def _own(sections: dict[str, Any], where: str) -> dict[str, dict[str, Scalar]]:
+    """Remove the tables named after a model, such as `[model.torch]`, from the sections; return model -> settings."""
     own: dict[str, dict[str, Scalar]] = {}
     for section in ("model", "training"):
         values = sections.get(section)
@@ -492,8 +599,7 @@ def _own(sections: dict[str, Any], settings: Mapping[str, Any], where: str) -> d
                 if not isinstance(value, Scalar):
                     raise UsageError(f"{where}: {section}.{model}.{key} must be text, a number, true or false, but got "
                                      f"{shown(value)}")
-                if f"{section}.{key}" not in settings:
-                    own.setdefault(model, {})[f"{section}.{key}"] = value
+                own.setdefault(model, {})[f"{section}.{key}"] = value
     return own
 
 

@@ -19,6 +19,10 @@ confirm = 5
 name = "train.csv"
 test_name = "test.csv"
 limit = 20000
+[training]
+epochs = 3
+batch_size = 64
+log_every = 100
 [ablations]
 model = "torch"
 seeds = 5

@@ -38,6 +38,7 @@ PATIENCE_SECONDS = 600.0
 """For a sweep that nobody disturbs any more."""
 STUDY = """
 purpose = "What is left when everything is killed?"
+base = "none"
 models = ["torch"]
 [embedding]
 dimension = 12

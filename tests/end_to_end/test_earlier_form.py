@@ -21,6 +21,7 @@ from tests.support.sweeps import without_worker_processes
 from tests.support.writes import change_format
 
 STUDY = """
+base = "none"
 models = ["scratch"]
 trials = 1
 confirm = 1

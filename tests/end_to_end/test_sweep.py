@@ -265,6 +265,7 @@ class TestResumes:
 
 
 PLAIN = """
+base = "none"
 models = ["scratch", "torch"]
 confirm = 2
 [data]
@@ -310,6 +311,7 @@ def test_a_search_whose_loss_is_never_finite_fails_with_this_reason(
 
 
 TOPICS = """
+base = "none"
 models = ["torch"]
 metric = "macro_f1"
 trials = 1
@@ -466,7 +468,7 @@ class TestProcesses:
         (tmp_path / "hidden" / "numba").mkdir(parents=True)
         (tmp_path / "hidden" / "numba" / "__init__.py").write_text("raise ImportError('hidden')", encoding="utf-8")
         (tmp_path / "quick.toml").write_text(
-            'models = ["scratch"]\nconfirm = 2\n[embedding]\ndimension = 6\n[model]\nhidden_size = 4\n'
+            'base = "none"\nmodels = ["scratch"]\nconfirm = 2\n[embedding]\ndimension = 6\n[model]\nhidden_size = 4\n'
             "[training]\nepochs = 1\nthreads = 1\n", encoding="utf-8")
         done = command(
             SCRIPT, "--study", "quick.toml", "--data", str(few_reviews), "--workers", "1", cwd=tmp_path,

@@ -11,6 +11,7 @@ def study_file(tmp_path: Path, text: str) -> str:
 
 
 HOMEWORK = """
+base = "none"
 models = ["scratch", "torch"]
 [data]
 max_length = "none"

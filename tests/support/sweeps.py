@@ -19,6 +19,7 @@ from gru_bench.tracking import LoggedStudy, Store
 from tests.support.commands import ROOT, completed
 
 STUDY = """
+base = "none"
 purpose = "Which learning rate?"
 models = ["torch"]
 trials = 3

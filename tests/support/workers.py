@@ -28,6 +28,7 @@ from gru_bench.tracking import Store
 from tests.support.runs import result
 
 STUDY = """
+base = "none"
 models = ["torch"]
 trials = 5
 confirm = 0

@@ -36,6 +36,7 @@ from tests.support.values import present
 from tests.support.workers import Actors, Says
 
 STUDY = """
+base = "none"
 models = ["torch"]
 confirm = 1
 [embedding]

@@ -169,7 +169,7 @@ def test_confirmation_seeds_are_outside_every_search(tmp_path: Path, seed: int) 
     (("training.lr = {", "training.learning_rate = {"), r"'training\.learning_rate'.*'training\.lr'\?"),
     (("training.lr = {", "lr = {"), r"mine\.toml.*'lr'.*'training\.lr'\?"),
     (("trials = 4", "trials = 4\nepochs = 3"), r"'epochs'.*'training\.epochs'\?"),
-    (("trials = 4", "trials = 4\nbase = 1"), r"'base'"),
+    (("trials = 4", "trials = 4\nbase = 1"), r"unknown base '1'.*bidirectional"),
     (("trials = 4", "trials = 4\nown = { x = 1 }"), r"'own'"),
     (('["torch"]', '["torch", "torch"]'), r"mine\.toml.*models.*once.*'torch', 't"),
     (('["last", "mean"]', '["last", "mean", "last"]'), r"space\.model\.pooling.*once.*'last'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
     from gru_bench.checks.codes import Remark
+    from gru_bench.config import Scalar
     from gru_bench.data.corpus import Corpus
     from gru_bench.results.runs import DataSummary, StudySummary
     from gru_bench.sweep.console.progress import ProgressDisplay
@@ -77,10 +78,10 @@ def prepare(
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.embeddings import load_vectors
     from gru_bench.sweep.runner import Sweep
+    from gru_bench.sweep.search import begun_with
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store
 
-    spec = spec.with_stored()
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
     with console.status("reading the reviews"):
         corpus = load_corpus(spec.base.data)
@@ -89,6 +90,13 @@ def prepare(
         f"{len(corpus.test):,} test reviews; {corpus.repeats_removed:,} exact repeats removed", markup=False)
     for note in corpus.notes:
         console.print(f"note: {note}", markup=False)
+    with console.status("opening the stores"):
+        opened = open_storage(storage, say=lambda text: console.print(text, markup=False))
+        with wrapped_errors(storage):
+            begun = begun_with(spec, opened, corpus.fingerprint)
+    spec = spec.fitted(len(corpus.train), begun).with_stored()
+    if spec.defaults:
+        console.print(defaults_line(spec, begun, len(corpus.train)), markup=False)
     need_windows(spec, corpus)
     if note := backend_note(spec):
         console.print(f"note: {note}", markup=False)
@@ -96,7 +104,6 @@ def prepare(
         vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     with console.status("opening the stores"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
-        opened = open_storage(storage, say=lambda text: console.print(text, markup=False))
         with wrapped_errors(storage):
             searches = _searches(spec, opened, corpus)
     spec = next(iter(searches.values())).spec  # with the models of earlier starts
@@ -115,6 +122,24 @@ def prepare(
     for remark in start_remarks(spec, sweep.data):
         console.print(remark.line, markup=False)
     return sweep
+
+
+def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -> str:
+    """Return a line of the settings that nobody gave: those that follow the data, then those of the recipe.
+
+    Args:
+        spec: The study.
+        begun: The settings that it began with, if it is continued.
+        examples: Number of training reviews.
+    """
+    from gru_bench.config import assignment
+    from gru_bench.sweep.defaults import BY_SIZE
+
+    followed, others = (
+        ", ".join(assignment(key, value) for key, value in spec.defaults.items() if (key in BY_SIZE) == follows)
+        for follows in (True, False))
+    why = "as it began" if begun else f"for {examples:,} training reviews"
+    return "settings by default: " + "; ".join(filter(None, (followed and f"{followed} ({why})", others)))
 
 
 def start_remarks(spec: StudySpec, data: DataSummary) -> list[Remark]:

@@ -1,0 +1,184 @@
+"""What a study file leaves out: it is inherited from a study of gru-bench, or follows the data."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gru_bench.checks.study_file import file_remarks
+from gru_bench.config import RunConfig, TrainingConfig, flat
+from gru_bench.errors import UsageError
+from gru_bench.resources import resource
+from gru_bench.sweep.console.start import defaults_line
+from gru_bench.sweep.defaults import BY_SIZE, RECIPE, by_size
+from gru_bench.sweep.search import Search, begun_with
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.spec import known_studies, load_study
+from tests.support.commands import mentions
+from tests.support.studies import study_file
+from tests.support.sweeps import only_study, sweep
+
+OWN = 'models = ["torch"]\n[data]\nname = "tickets.csv"\n'
+DEFAULT_TRAINING = 26_777
+"""Training reviews of the default data."""
+
+
+class TestBySize:
+    @pytest.mark.parametrize(("examples", "epochs", "log_every"), [
+        (DEFAULT_TRAINING, 2, 100), (18_302, 3, 100), (1_000_000, 2, 100), (8_000, 7, 83), (800, 25, 8), (64, 25, 1),
+        (1, 25, 1), (0, 25, 1)])
+    def test_a_run_has_the_iterations_of_the_default_study_within_bounds(
+        self, examples: int, epochs: int, log_every: int
+    ) -> None:
+        assert by_size(examples, TrainingConfig(batch_size=32)) == {
+            "training.epochs": epochs, "training.log_every": log_every}
+
+    def test_every_epoch_of_three_batches_fills_three_windows(self) -> None:
+        for batches in range(3, 1_000):
+            assert batches // int(str(by_size(32 * batches, TrainingConfig(batch_size=32))["training.log_every"])) >= 3
+
+
+class TestRecipe:
+    def test_a_file_of_models_and_data_has_the_settings_of_a_tuned_study(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, OWN)).fitted(800)
+        tuned = load_study(RECIPE)
+        ours = flat(spec.base)
+        expected = {**flat(tuned.base), **tuned.first, "training.epochs": 25, "training.log_every": 8,
+                    "data.name": "tickets.csv"}
+        assert ours == expected
+        assert (ours["embedding.trainable"], ours["model.pooling"], ours["training.average"]) == (
+            True, "meanmax", 0.995)
+        assert (spec.trials, spec.space, spec.first) == (0, {}, {})
+
+    def test_each_setting_of_the_file_or_of_an_option_wins_over_the_recipe(self, tmp_path: Path) -> None:
+        text = OWN + "max_length = 7\n[training]\nepochs = 4\n[model]\npooling = 'max'\n[embedding]\ntrainable = false"
+        spec = load_study(study_file(tmp_path, text), settings={"training.log_every": 3}).fitted(800)
+        assert (spec.base.data.max_length, spec.base.training.epochs, spec.base.training.log_every) == (7, 4, 3)
+        assert (spec.base.model.pooling, spec.base.embedding.trainable) == ("max", False)
+        assert (spec.base.embedding.scale, spec.base.training.schedule) == (0.2, "linear")
+        given = {"data.max_length", "training.epochs", "training.log_every", "model.pooling", "embedding.trainable"}
+        assert spec.defaults.keys().isdisjoint(given)
+
+    def test_a_searched_setting_has_no_default(self, tmp_path: Path) -> None:
+        text = OWN + "[space]\ntraining.lr = { low = 1e-3, high = 1e-2 }\ntraining.epochs = { low = 1, high = 3 }"
+        assert load_study(study_file(tmp_path, text), trials=2).defaults.keys().isdisjoint(
+            {"training.lr", "training.epochs"})
+
+    def test_the_largest_batches_of_a_study_decide_its_window(self, tmp_path: Path) -> None:
+        text = 'models = ["torch", "scratch"]\ntraining.scratch.batch_size = 320'
+        spec = load_study(study_file(tmp_path, text)).fitted(3_200)
+        assert spec.base.training.log_every == 10 // 3
+
+    def test_a_base_of_none_leaves_the_plain_defaults(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, f'base = "none"\n{OWN}')).fitted(800)
+        assert flat(spec.base) == {**flat(RunConfig()), "data.name": "tickets.csv"}
+        assert spec.defaults == {}
+
+    def test_no_study_of_gru_bench_takes_a_setting_from_the_recipe(self) -> None:
+        """So that a change of the recipe changes no other study."""
+        for name in known_studies():
+            assert set(load_study(name).defaults) <= set(BY_SIZE), name
+            values = tomllib.loads((resource("studies") / f"{name}.toml").read_text(encoding="utf-8"))
+            given = {f"{section}.{key}" for section in ("data", "embedding", "model", "training")
+                     for key in values.get(section, {})}
+            spec = load_study(name)
+            plain = flat(RunConfig())
+            for model in spec.models:
+                ours = flat(spec.config(model, {}, 0))
+                known = given | spec.own.get(model, {}).keys() | set(BY_SIZE) | {"model.name"}
+                assert {key for key in ours if ours[key] != plain[key]} <= known, name
+
+    @pytest.mark.parametrize("name", ["bidirectional", "torch", "scratch", "compare"])
+    def test_the_tuned_studies_train_two_epochs_on_the_default_data(self, name: str) -> None:
+        spec = load_study(name)
+        assert spec.fitted(DEFAULT_TRAINING).base == spec.base
+        assert (spec.base.training.epochs, spec.base.training.log_every) == (2, 100)
+
+
+class TestBase:
+    def test_a_file_inherits_the_search_and_the_settings_of_its_base(self, tmp_path: Path) -> None:
+        spec, base = load_study(study_file(tmp_path, 'base = "bidirectional"')), load_study("bidirectional")
+        assert (spec.name, spec.purpose) == ("mine", "")
+        for key in ("models", "trials", "confirm", "pruner", "space", "first"):
+            assert getattr(spec, key) == getattr(base, key), key
+        assert flat(spec.base) == {**flat(base.base), **base.first}
+        assert set(spec.defaults) == set(BY_SIZE)
+
+    def test_the_keys_of_a_file_win_over_its_base(self, tmp_path: Path) -> None:
+        text = ('base = "bidirectional"\nmodels = ["torch"]\ntrials = 4\nconfirm = { looks = [5, 8] }\n'
+                "model.layers = 2\n[training]\nepochs = 1\n[model.torch]\nhidden_size = 9\n")
+        spec = load_study(study_file(tmp_path, text))
+        assert (spec.models, spec.trials, spec.looks) == (["torch"], 4, [5, 8])
+        assert (spec.base.model.layers, spec.base.training.epochs, spec.base.model.pooling) == (2, 1, "meanmax")
+        assert (list(spec.space), dict(spec.first)) == (["training.lr"], {"training.lr": 3e-3})
+
+    def test_a_space_in_the_file_replaces_that_of_the_base(self, tmp_path: Path) -> None:
+        text = 'base = "bidirectional"\n[space]\ntraining.lr = { low = 1e-4, high = 1e-3 }\n'
+        spec = load_study(study_file(tmp_path, text))
+        assert (list(spec.space), spec.space["training.lr"].low, spec.first) == (["training.lr"], 1e-4, {})
+        assert (spec.base.model.hidden_size, spec.base.model.layers) == (40, 1)  # of the base's first trial
+
+    def test_settings_of_a_single_model_are_inherited_for_the_models_of_the_file(self, tmp_path: Path) -> None:
+        text = 'base = "compare"\nmodels = ["torch", "scratch"]\n[model]\nhidden_size = 7\n[training.torch]\nlr = 0.5\n'
+        spec = load_study(study_file(tmp_path, text))
+        assert spec.own == {"torch": {"model.layers": 1, "training.lr": 0.5},
+                            "scratch": {"model.layers": 1, "training.lr": 4.78e-3}}
+
+    def test_a_file_with_models_of_its_own_inherits_no_ablations_or_timings(self, tmp_path: Path) -> None:
+        whole = load_study(study_file(tmp_path, 'base = "homework"'))
+        assert whole.ablations is not None
+        assert whole.timings is not None
+        spec = load_study(study_file(tmp_path, 'base = "homework"\nmodels = ["torch"]'))
+        assert (spec.ablations, spec.timings, spec.protocol, spec.base.training.batch_size) == (
+            None, None, "homework", 1)
+
+    @pytest.mark.parametrize("base", ["bidirectinal", "mine.toml", ""])
+    def test_an_unknown_base_lists_the_known_ones(self, tmp_path: Path, base: str) -> None:
+        with pytest.raises(UsageError) as raised:
+            load_study(study_file(tmp_path, f'base = "{base}"'))
+        mentions(str(raised.value), "mine.toml", f"unknown base '{base}'", "none", *known_studies())
+
+
+class TestContinuing:
+    def test_a_stored_study_keeps_the_settings_that_it_began_with(self, tmp_path: Path) -> None:
+        storage = open_storage(str(tmp_path / "optuna.journal"))
+        text = OWN + "[embedding]\nscale = 3.0\n[model.torch]\nhidden_size = 9\n"
+        began = load_study(study_file(tmp_path, f'base = "none"\n{text}'))
+        Search(began, "torch", storage, "data")
+        spec = load_study(study_file(tmp_path, text))
+        begun = begun_with(spec, storage, "data")
+        assert "model.hidden_size" not in begun  # that of one model alone
+        continued = spec.fitted(800, begun)
+        assert (continued.base.embedding.trainable, continued.base.training.epochs) == (False, 3)
+        Search(continued, "torch", storage, "data")  # is not refused
+        assert begun_with(spec, storage, "other data") == {}
+        assert begun_with(spec.model_copy(update={"name": "new"}), storage, "data") == {}
+
+    def test_the_line_at_the_start_says_what_was_chosen_and_why(self, tmp_path: Path) -> None:
+        spec = load_study(study_file(tmp_path, OWN)).fitted(1_800)
+        mentions(defaults_line(spec, {}, 1_800), "training.epochs=25", "training.log_every=19", "1,800 training",
+                 "model.pooling=meanmax", "embedding.trainable=true")
+        mentions(defaults_line(spec, {"training.epochs": 9}, 1_800), "as it began")
+
+
+def test_a_small_data_set_gets_no_warning_for_a_window_that_nobody_set(tmp_path: Path) -> None:
+    spec = load_study(study_file(tmp_path, OWN + "limit = 300\n"))
+    assert file_remarks([spec]) == []
+    assert file_remarks([spec.fitted(240)], 240) == []
+
+
+def test_a_sweep_of_an_own_file_says_and_logs_what_was_chosen(
+    tmp_path: Path, easy_csv: Path, database: Path
+) -> None:
+    study = 'models = ["torch"]\nconfirm = 1\n[embedding]\ndimension = 4\n[model]\nhidden_size = 2\n'
+    done = sweep(tmp_path, easy_csv, "--limit", "100", study=study)
+    assert done.returncode == 0, done.stderr
+    logged = only_study(tmp_path)
+    (run,) = logged.confirms
+    mentions(done.stdout, "settings by default: training.epochs=25, training.log_every=")
+    assert "GRU011" not in done.stdout
+    assert (run.params["training.epochs"], run.params["model.pooling"], run.params["model.hidden_size"]) == (
+        "25", "meanmax", "2")
+    mentions(logged.run.params["defaults"], f"training.log_every={run.params['training.log_every']}", "meanmax")
