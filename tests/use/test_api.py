@@ -345,7 +345,10 @@ def test_public_names_are_loaded_late_and_are_no_packages() -> None:
 
 
 SCRIPT = """
+import os, signal
+
 import gru_bench as gb
+from gru_bench.sweep.workers import local
 
 print("begun", flush=True)
 words = {0: "bad poor sad", 1: "good fine glad"}
@@ -355,11 +358,6 @@ def call():
     study = gb.run_study(frame, model="torch", trials=1, confirm=2, epochs=1, workers=1, progress=False,
                          settings={"embedding.name": "random", "embedding.dimension": 8, "model.backend": "torch"})
     print(len(study.predictions()), flush=True)
-
-"""
-INTERRUPTED = """
-import os, signal
-from gru_bench.sweep.workers import local
 
 def interrupted(pool, job, submit=local.Pool.submit):
     submit(pool, job)
@@ -376,27 +374,14 @@ call()
 """
 
 
-def printed(words: list[str], code: str, folder: Path) -> list[str]:
-    """The lines that a script prints, which is `script.py` in the folder."""
-    (folder / "script.py").write_text(code, encoding="utf-8")
-    done = command(*words, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("database")
-def test_a_module_that_runs_a_study_needs_no_guard(tmp_path: Path) -> None:
-    begun, count = printed(["-m", "script"], f"{SCRIPT}call()", tmp_path)
-    assert begun == "begun"
-    assert int(count) > 0
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("database")
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends a process there")
 def test_a_script_without_a_guard_continues_after_ctrl_c_and_its_next_call_completes_the_study(tmp_path: Path) -> None:
-    begun, restored, count = printed(["script.py"], SCRIPT + INTERRUPTED, tmp_path)
+    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+    done = command("script.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    begun, restored, count = done.stdout.splitlines()
     assert (begun, restored) == ("begun", "True")
     assert int(count) > 0
     runs = gb.open_study("torch").runs()

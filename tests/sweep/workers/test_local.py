@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import sys
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from multiprocessing.connection import Connection
+from multiprocessing.spawn import get_preparation_data
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -19,7 +22,7 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.platforms import cores
 from gru_bench.results.runs import RunResult, Timing
-from gru_bench.sweep.workers import tasks
+from gru_bench.sweep.workers import local, tasks
 from gru_bench.sweep.workers.local import (
     CheckDone,
     EpochDone,
@@ -297,3 +300,19 @@ class TestCheck:
 def test_workers_share_the_cores(searching: bool, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platforms, "cores", lambda: 8)
     assert default_workers("auto", searching=searching) == workers
+
+
+@pytest.mark.parametrize("started_as", [{"__file__": "script.py"}, {
+    "__file__": "script.py", "__spec__": ModuleSpec("script", None)}], ids=["script", "module"])
+def test_a_worker_does_not_run_the_script_that_started_it(
+    started_as: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = ModuleType("__main__")
+    vars(main).update(started_as)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    run_again = {"init_main_from_name", "init_main_from_path"}
+    before = dict(vars(main))
+    assert run_again & get_preparation_data("worker").keys()
+    with local._script_left_out():
+        assert not run_again & get_preparation_data("worker").keys()
+    assert vars(main) == before
