@@ -109,8 +109,8 @@ NOT_RUN: Mapping[str, str] = {
         .ci/python 3.13
         mypy
         pytest
-        pytest -m service -n 0
-        pytest -m slow -n 0
+        pytest -m service
+        pytest -m slow
         pytest tests/test_messages.py --write-messages
         python tests/golden.py --against HEAD~1
         python tests/mutants.py
@@ -149,8 +149,8 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench report --verify $E/amazon
         gru-bench report --verify $E/homework""",
     "it is run when the site is built": r"""
-        gru-bench sweep --study bidirectional --study-name both-ways --limit 8000 --trials 4
-        gru-bench sweep --study torch --study-name one-way --limit 8000 --trials 4
+        gru-bench sweep --study bidirectional --study-name both-ways --limit 4000 --trials 4
+        gru-bench sweep --study torch --study-name one-way --limit 4000 --trials 4
         gru-bench predict --study both-ways "A wonderful film, with a cast to match." "Two hours of nothing."
         gru-bench report --out out""",
     "it takes minutes, or reads what does": r"""
@@ -204,8 +204,10 @@ FILLED = {
 }
 """What stands for something of the reader's -> what it is here. ID and RUN are filled in when runs exist."""
 QUICK = ("--limit", "300", "--epochs", "1", "--set", "embedding.dimension=6", "--set", "training.threads=1")
-SHORT = {"sweep --study compare": QUICK[:2], "train": QUICK,
-         "sweep": (*QUICK, "--trials", "1", "--confirm", "2")}
+FEW = (*QUICK, "--trials", "1", "--confirm", "2")
+SHORT = {"gru-bench sweep --study compare": QUICK[:2], "gru-bench train": QUICK,
+         "gru-bench sweep --study my.toml": (*FEW, "--set", "model.hidden_size=8"), "gru-bench sweep": FEW,
+         "python benchmarks/interval_coverage.py": ("--repetitions", "20")}
 """How a command begins -> options that make it short."""
 
 
@@ -261,10 +263,10 @@ def run_as_typed(command: str, directory: Path, patch: pytest.MonkeyPatch) -> su
     if "ID" in words or "RUN" in words:
         runs = iter(run.run_id for run in Store().runs("movie-reviews") if run.role == "confirm")
         words = [next(runs) if word in ("ID", "RUN") else word for word in words]
+    more = next((more for begin, more in SHORT.items() if command.startswith(begin)), ())
     if words[0] != "gru-bench":
-        words = [sys.executable, str(ROOT / words[1]), *words[2:]] if words[0] == "python" else words
+        words = [sys.executable, str(ROOT / words[1]), *words[2:], *more] if words[0] == "python" else words
         return subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False)
-    more = next((more for begin, more in SHORT.items() if command.startswith(f"gru-bench {begin}")), ())
     with patch.context() as streams, without_worker_processes():
         streams.setattr(sys, "stdin", TextIOWrapper(BytesIO((directory / "reviews.txt").read_bytes())))
         return completed(app, *words[1:], *(more if "--help" not in words else ()), cwd=directory)
