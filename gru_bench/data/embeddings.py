@@ -261,15 +261,19 @@ bidirectional GRU on the frozen vectors (mean and max pooling, 200 tokens, 2 epo
 four passes of this, and a linear model on the mean vector of a review was no better with one or two passes of
 skip-gram.
 """
-READ_WORDS = 5_000_000
-"""Number of words that word2vec reads in all passes together, within the bounds below. After fewer, the vectors of all
-words are still nearly parallel (docs/your-data.md has the measurement)."""
+LARGE = 5_000_000
+"""Number of words in the training reviews from which on `LEAST_PASSES` suffice."""
 LEAST_PASSES, MOST_PASSES = 4, 500
 
 
 def _passes(corpus: Corpus) -> int:
-    """Return how often word2vec reads the training reviews."""
-    return min(MOST_PASSES, max(LEAST_PASSES, round(READ_WORDS / max(1, len(corpus.train.ids)))))
+    """Return how often word2vec reads the training reviews: more often where they have fewer words.
+
+    After fewer passes, the vectors of all words are still nearly parallel (docs/your-data.md has the measurement). The
+    exponent is below 1 because a smaller corpus also has fewer distinct words to train.
+    """
+    passes = LEAST_PASSES * (LARGE / max(1, len(corpus.train.ids))) ** 0.75
+    return min(MOST_PASSES, max(LEAST_PASSES, round(passes)))
 
 
 class _Reviews:
