@@ -56,7 +56,8 @@ class Fraction:
     def command(self) -> list[str]:
         """Return the sweep command, to be run in a folder that `queue` has prepared."""
         options = ["--study", self.study, "--trials", str(self.trials), "--confirm", str(self.confirm)]
-        for name, value in {"--epochs": self.epochs, "--limit": self.limit}.items():
+        epochs = self.spec().base.training.epochs  # of all reviews: a sweep would choose more for fewer
+        for name, value in {"--epochs": epochs, "--limit": self.limit}.items():
             options += [name, str(value)] if value is not None else []
         for setting in self.settings:
             options += ["--set", setting]

@@ -262,10 +262,11 @@ def test_every_key_of_a_study_file_is_described() -> None:
 
 def test_the_studies_in_the_pages_can_be_read(tmp_path: Path) -> None:
     found = blocks(text(ROOT / "docs" / "studies.md"), "toml")
-    assert len(found) == 3
+    assert len(found) == 5
     whole = tmp_path / "mine.toml"
     for block in found:
-        whole.write_text(block if "models = " in block else f'models = ["bidirectional"]\n{block}', encoding="utf-8")
+        is_whole = re.search("^(models|base) = ", block, re.MULTILINE)
+        whole.write_text(block if is_whole else f'models = ["bidirectional"]\n{block}', encoding="utf-8")
         load_study(str(whole))
 
 

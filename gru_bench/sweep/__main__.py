@@ -45,8 +45,10 @@ app = cli.app()
 @app.command()
 def sweep(
     context: typer.Context,
-    study: Annotated[str, typer.Option(help="A study that is installed with gru-bench (bidirectional, torch, scratch, "
-                                            "smoke or homework), or a TOML file.", rich_help_panel="Study")],
+    study: Annotated[str, typer.Option(
+        help="A study that is installed with gru-bench (bidirectional, torch, scratch, compare, amazon, homework or "
+        "smoke), or a TOML file. A file may inherit from such a study: base = \"bidirectional\".",
+        rich_help_panel="Study")],
     study_name: Annotated[str | None, typer.Option(help="Name to store the study under.",
                                                    show_default="the study's own", rich_help_panel="Study")] = None,
     model: Annotated[list[str] | None, typer.Option(

@@ -352,11 +352,14 @@ def begun_with(spec: StudySpec, storage: optuna.storages.BaseStorage, fingerprin
         storage: The Optuna storage.
         fingerprint: Fingerprint of the data. With other data, the settings follow these.
     """
-    identities = {model: optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage).user_attrs.get("identity")
-                  for model in stored_models(spec.name, storage)}
-    return {key: identity[key] for model, identity in identities.items()
-            if isinstance(identity, Mapping) and identity.get("data") == fingerprint
-            for key in spec.usual if key in identity and key not in spec.own.get(model, {})}
+    found: dict[str, Scalar] = {}
+    for model in stored_models(spec.name, storage):
+        study = optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage)
+        identity = study.user_attrs.get("identity")
+        if isinstance(identity, Mapping) and identity.get("data") == fingerprint:
+            usual = spec.usual - spec.own.get(model, {}).keys()
+            found |= {key: identity[key] for key in usual & identity.keys()}
+    return found
 
 
 def open_searches(

@@ -226,7 +226,8 @@ class StudySpec(Section):
             begun: The settings that the study began with, if it has begun.
         """
         trainings = [self.config(model, {}, 0).training for model in self.models]
-        settings = by_size(examples, max(trainings, key=lambda training: training.batch_size)) | (begun or {})
+        largest = max(trainings, key=lambda training: training.batch_size)
+        settings = {**by_size(examples, largest), **(begun or {})}
         base = with_settings(self.base, {key: value for key, value in settings.items() if key in self.usual})
         found = self.model_copy(update={"base": base})
         found._file = self._file and self._file.model_copy(update={"base": base})
@@ -444,9 +445,9 @@ def _inherit(file: _Parts, base: _Parts, given: Collection[str]) -> None:
     left_out = NOT_INHERITED if "models" not in file.keys else (*NOT_INHERITED, "ablations", "timings")
     models = file.keys.get("models", base.keys["models"])
     for model, settings in base.own.items():
-        if model in models:
-            file.own[model] = {key: value for key, value in settings.items() if key not in given} | file.own.get(
-                model, {})
+        if isinstance(models, list) and model in models:
+            inherited = {key: value for key, value in settings.items() if key not in given}
+            file.own[model] = {**inherited, **file.own.get(model, {})}
     if "space" not in file.keys:  # a setting that the file gives is not searched
         fixed = {*given, *(key for settings in file.own.values() for key in settings)}
         for table in ("space", "first"):

@@ -149,8 +149,8 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench report --verify $E/amazon
         gru-bench report --verify $E/homework""",
     "it is run when the site is built": r"""
-        gru-bench sweep --study bidirectional --study-name both-ways --limit 4000 --trials 4
-        gru-bench sweep --study torch --study-name one-way --limit 4000 --trials 4
+        gru-bench sweep --study bidirectional --study-name both-ways --limit 4000 --epochs 2 --trials 4
+        gru-bench sweep --study torch --study-name one-way --limit 4000 --epochs 2 --trials 4
         gru-bench predict --study both-ways "A wonderful film, with a cast to match." "Two hours of nothing."
         gru-bench report --out out""",
     "it takes minutes, or reads what does": r"""

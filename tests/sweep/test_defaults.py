@@ -27,9 +27,9 @@ DEFAULT_TRAINING = 26_777
 
 class TestBySize:
     @pytest.mark.parametrize(("examples", "epochs", "log_every"), [
-        (DEFAULT_TRAINING, 2, 100), (18_302, 3, 100), (1_000_000, 2, 100), (8_000, 7, 83), (800, 25, 8), (64, 25, 1),
-        (1, 25, 1), (0, 25, 1)])
-    def test_a_run_has_the_iterations_of_the_default_study_within_bounds(
+        (DEFAULT_TRAINING, 2, 100), (1_000_000, 2, 100), (8_000, 4, 83), (2_400, 7, 25), (800, 12, 8), (64, 20, 1),
+        (1, 20, 1), (0, 20, 1)])
+    def test_fewer_iterations_get_more_epochs_by_their_root_within_bounds(
         self, examples: int, epochs: int, log_every: int
     ) -> None:
         assert by_size(examples, TrainingConfig(batch_size=32)) == {
@@ -37,7 +37,7 @@ class TestBySize:
 
     def test_every_epoch_of_three_batches_fills_three_windows(self) -> None:
         for batches in range(3, 1_000):
-            assert batches // int(str(by_size(32 * batches, TrainingConfig(batch_size=32))["training.log_every"])) >= 3
+            assert batches // by_size(32 * batches, TrainingConfig(batch_size=32))["training.log_every"] >= 3
 
 
 class TestRecipe:
@@ -45,7 +45,7 @@ class TestRecipe:
         spec = load_study(study_file(tmp_path, OWN)).fitted(800)
         tuned = load_study(RECIPE)
         ours = flat(spec.base)
-        expected = {**flat(tuned.base), **tuned.first, "training.epochs": 25, "training.log_every": 8,
+        expected = {**flat(tuned.base), **tuned.first, "training.epochs": 12, "training.log_every": 8,
                     "data.name": "tickets.csv"}
         assert ours == expected
         assert (ours["embedding.trainable"], ours["model.pooling"], ours["training.average"]) == (
@@ -158,7 +158,7 @@ class TestContinuing:
 
     def test_the_line_at_the_start_says_what_was_chosen_and_why(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, OWN)).fitted(1_800)
-        mentions(defaults_line(spec, {}, 1_800), "training.epochs=25", "training.log_every=19", "1,800 training",
+        mentions(defaults_line(spec, {}, 1_800), "training.epochs=8", "training.log_every=19", "1,800 training",
                  "model.pooling=meanmax", "embedding.trainable=true")
         mentions(defaults_line(spec, {"training.epochs": 9}, 1_800), "as it began")
 
@@ -177,8 +177,8 @@ def test_a_sweep_of_an_own_file_says_and_logs_what_was_chosen(
     assert done.returncode == 0, done.stderr
     logged = only_study(tmp_path)
     (run,) = logged.confirms
-    mentions(done.stdout, "settings by default: training.epochs=25, training.log_every=")
+    mentions(done.stdout, "settings by default: training.epochs=20, training.log_every=")
     assert "GRU011" not in done.stdout
     assert (run.params["training.epochs"], run.params["model.pooling"], run.params["model.hidden_size"]) == (
-        "25", "meanmax", "2")
+        "20", "meanmax", "2")
     mentions(logged.run.params["defaults"], f"training.log_every={run.params['training.log_every']}", "meanmax")

@@ -265,7 +265,8 @@ class TestIdentity:
     @staticmethod
     def began(directory: Path, data: str = "data", experiment: str | None = "mine", **settings: object) -> Search:
         path = directory / "small.toml"
-        path.write_text('base = "none"\nmodels = ["torch"]\ntrials = 1\nspace.model.layers = { low = 1, high = 2 }', encoding="utf-8")
+        path.write_text('base = "none"\nmodels = ["torch"]\ntrials = 1\nspace.model.layers = { low = 1, high = 2 }',
+                        encoding="utf-8")
         spec = load_study(str(path), settings={"data.name": "mine.csv", **settings})
         return Search(spec, "torch", open_storage(str(directory / "optuna.journal")), data, experiment)
 
