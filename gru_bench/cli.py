@@ -26,7 +26,7 @@ from rich.segment import Segment
 from rich.status import Status
 from rich.text import Text
 
-from gru_bench.errors import ExitCode, GruBenchError, UsageError, without_passwords
+from gru_bench.errors import ExitCode, GruBenchError, UsageError, visible, without_passwords
 from gru_bench.platforms import WINDOWS, most_workers
 
 PIPE_WIDTH = 140
@@ -36,8 +36,6 @@ UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Error numbers of the system for files and folders that must not be written."""
 LONGEST = 2000
 """Most characters of an error message. The middle of a longer one is left out."""
-_RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that control a terminal, change the direction of a text, or cannot be written."""
 _PLAIN = re.compile(r"[\w@+=:,./-]+", re.ASCII)
 """Words that every shell reads as they are."""
 _QUOTED = re.compile(r'[^"$`!%\\\0-\x1f]+(?:\\[^"$`!%\\\0-\x1f]+)*')
@@ -217,11 +215,7 @@ class _Console(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the printed segments. Control and direction characters appear as escapes such as `\\x1b`."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=_RAW.sub(_escape, segment.text))
-
-
-def _escape(found: re.Match[str]) -> str:
-    return found.group().encode("unicode_escape").decode()
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
 
 
 def _set_streams() -> None:

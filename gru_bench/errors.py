@@ -24,6 +24,9 @@ _PASSWORDS = (
 )
 """Where passwords are in a URL -> what stays. The last one is for ODBC's own texts within a URL."""
 
+_RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that control a terminal, change the direction of a text, or cannot be written."""
+
 
 class ExitCode(IntEnum):
     """How a command ended, as the shell sees it. All commands use this one table.
@@ -144,6 +147,14 @@ def shown(value: object, quote: str = "'", most: int = LONGEST_SHOWN) -> str:
     if len(text) <= most:
         return text
     return f"{text[:most]}... ({len(value if isinstance(value, str) else text):,} characters)"
+
+
+def visible(text: str) -> str:
+    """Return a text that a terminal prints and does not obey: control and direction characters appear as escapes.
+
+    Line breaks and tabs stay. Half a character (a lone surrogate), which no stream can write, becomes an escape, too.
+    """
+    return _RAW.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
 def without_passwords(text: str) -> str:

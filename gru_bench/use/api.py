@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from gru_bench import cli
 from gru_bench.config import PRESETS, Scalar
-from gru_bench.errors import ChangedStudyError, GruBenchError, UsageError, shown, unknown, without_passwords
+from gru_bench.errors import ChangedStudyError, GruBenchError, UsageError, shown, unknown, visible, without_passwords
 
 if TYPE_CHECKING:
     import numpy as np
@@ -368,7 +368,7 @@ class SavedModel:
         """Return what the model is."""
         model = self._predictor.model
         seeds = f"{len(model.seeds)} seeds" if len(model.seeds) > 1 else "1 seed"
-        return f"{model.name} of the study {model.study}, {seeds}, classes {', '.join(model.classes)}"
+        return visible(f"{model.name} of the study {model.study}, {seeds}, classes {', '.join(model.classes)}")
 
 
 # ---------------------------------------------------------------- arguments

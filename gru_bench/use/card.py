@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from gru_bench.config import flat
-from gru_bench.errors import shown
+from gru_bench.errors import shown, visible
 from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.evidence.groups import LISTED_CLASSES
+from gru_bench.report.render.markdown import escaped
 from gru_bench.results.logged_metrics import SPLIT_NAMES, compared, score
 from gru_bench.use.model_folder import without_folders
 from gru_bench.use.winner import Loaded
@@ -56,11 +57,12 @@ def model_card(loaded: Loaded, scores: Mapping[str, Any]) -> str:
                          "name": metric.label}]}]}],
     })
     named = list(model.classes[:LISTED_CLASSES])
-    classes = ", ".join(shown(name, "") for name in named) + (
+    data_name = _name(corpus.name)
+    classes = ", ".join(map(_name, named)) + (
         f" and {len(model.classes) - len(named):,} more" if len(named) < len(model.classes) else "")
     counts = "" if data is None else (f"{data.train:,} training, {data.validation:,} validation and {data.test:,} "
                                       "test reviews")
-    settings = "\n".join(f"| {name} | {value} |" for name, value in flat(without_folders(model.config)).items()
+    settings = "\n".join(f"| {name} | {_name(value)} |" for name, value in flat(without_folders(model.config)).items()
                          if name.startswith(("model.", "training.", "embedding.")) or name == "data.max_length")
     means = "\n".join(f"| {key.removeprefix('score/').replace('_', ' ')} | {value:.4f} |"
                       for key, value in scores["means"].items())
@@ -70,7 +72,7 @@ def model_card(loaded: Loaded, scores: Mapping[str, Any]) -> str:
     return f"""---
 {front}---
 
-# {model.study}: {model.name}
+# {_name(model.study)}: {_name(model.name)}
 
 A recurrent text classifier, trained by gru-bench. It says which of {len(model.classes):,} classes a text belongs to:
 {classes}.
@@ -79,7 +81,7 @@ A recurrent text classifier, trained by gru-bench. It says which of {len(model.c
 
 ## Data
 
-{corpus.name}: {counts}. Fingerprint of the data and their split: `{corpus.fingerprint}`.
+{data_name}: {counts}. Fingerprint of the data and their split: `{corpus.fingerprint}`.
 It knows {len(model.words_V) - 1:,} words and reads {read} known words of a text.
 
 ## Scores
@@ -92,7 +94,7 @@ It knows {len(model.words_V) - 1:,} words and reads {read} known words of a text
 
 ## Limits
 
-- The scores hold for texts like the test reviews of {corpus.name}. For other texts nothing is known.
+- The scores hold for texts like the test reviews of {data_name}. For other texts nothing is known.
 - A text without a known word is answered all the same. The share of known words is part of each answer.
 - Probabilities are {'the mean over the seeds' if together else 'those of one seed'}{
     f'; the test log loss of a seed is {loss:.3f} nats' if loss is not None else ''}. They were not calibrated.
@@ -118,8 +120,20 @@ print(model.predict(["{EXAMPLE}"]))
 |---|---|
 {settings}
 
-Trained by: `{_without_paths(winner.study.run.command)}`
+Trained by: {_code(_without_paths(winner.study.run.command))}
 """
+
+
+def _name(value: object) -> str:
+    """Return a name or a value as Markdown that shows it: no markup, no HTML, no link."""
+    return str(escaped(shown(str(value), "")))
+
+
+def _code(text: str) -> str:
+    """Return a text as a code span, whose marks are longer than any within it."""
+    line = visible(text).replace("\n", "\\n")
+    mark = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{mark} {line} {mark}" if len(mark) > 1 else f"`{line}`"
 
 
 def _front_matter(values: Mapping[str, Any]) -> str:

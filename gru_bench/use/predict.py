@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from gru_bench import cli
-from gru_bench.errors import DataError, UsageError
+from gru_bench.errors import DataError, UsageError, visible
 from gru_bench.evaluation.accuracy import percent
 
 if TYPE_CHECKING:
@@ -108,11 +108,9 @@ def _predictor(
     study: str | None, model: str | None, *, single: bool, threads: int | None, tracking_uri: str | None
 ) -> Predictor:
     """Return the model that was asked for, and say which it is."""
-    from rich.console import Console
-
     from gru_bench.use.predictor import Predictor
 
-    said = Console(stderr=True, highlight=False, soft_wrap=True)  # standard output is for the answers
+    said = cli.out(stderr=True)  # standard output is for the answers
     if study is None:
         from gru_bench.use.model_folder import load
 
@@ -245,7 +243,7 @@ def _file(console: Any, asked: Predictor, source: TextFile, out: Path, *, force:
 
 
 def _flat(value: object) -> str:
-    return " ".join(str(value).split()) if isinstance(value, str) else str(value)
+    return visible(" ".join(value.split())) if isinstance(value, str) else str(value)
 
 
 def main() -> None:

@@ -5,15 +5,15 @@ Shapes: `N` texts, `C` classes.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.errors import IncompleteError
+from gru_bench.errors import IncompleteError, visible
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.report.document.blocks import Cell
 from gru_bench.report.document.findings import Findings
@@ -73,7 +73,7 @@ class Verdict:
         """Return it as text: a table, then sentences."""
         table = _text_table(("Model", self.score, "Seeds"), self.rows)
         cautions = ["", "Cautions:", *(f"- {one}" for one in self.cautions)] if self.cautions else []
-        return "\n".join([*table, "", *(f"- {one}" for one in self.sentences), *cautions])
+        return visible("\n".join([*table, "", *(f"- {one}" for one in self.sentences), *cautions]))
 
     def _repr_html_(self) -> str:
         cautions = f"<p>Cautions:</p>{_html_list(self.cautions)}" if self.cautions else ""
@@ -126,7 +126,7 @@ class Answers:
 
     def __repr__(self) -> str:
         """Return the first predictions as a table."""
-        return "\n".join([*_text_table(self._headings(), self._rows()), *self._notes()])
+        return visible("\n".join([*_text_table(self._headings(), self._rows()), *self._notes()]))
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
@@ -182,7 +182,8 @@ class Effects:
         """Return the words of largest effect."""
         strongest = ", ".join(f"{word} {effect:+.2f}" for word, effect in self.found.strongest(SHOWN_WORDS))
         said = strongest or "no known word"
-        return f"{self.label}: {said}\n(above 0: speaks for {self.label}; below 0: against it){self._left_out()}"
+        return visible(f"{self.label}: {said}\n(above 0: speaks for {self.label}; below 0: against it)"
+                       f"{self._left_out()}")
 
     def _repr_html_(self) -> str:
         """Return the text with its words colored by their effect."""
@@ -199,6 +200,11 @@ class Effects:
     def _left_out(self) -> str:
         more = self.found.left_out
         return f"; {more:,} more words were read" if more else ""
+
+
+def escape(text: str) -> str:
+    """Return a text as HTML that shows it."""
+    return html.escape(visible(text))
 
 
 def _plain(sentence: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import markdown_it
 import numpy as np
 import pytest
 import yaml
@@ -112,4 +113,19 @@ def test_odd_names_are_escaped_in_the_front_matter(loaded: Loaded) -> None:
 def test_many_classes_are_counted(loaded: Loaded) -> None:
     names = tuple(f"class {place}\n" for place in range(1000))
     card = card_of(replace(loaded, model=replace(loaded.model, classes=names)))
-    mentions(card, "1,000 classes", "class 199\\n and 800 more")
+    mentions(card, "1,000 classes", "class 199\\\\n and 800 more")
+
+
+def test_names_from_outside_are_shown_and_not_rendered(loaded: Loaded) -> None:
+    hostile = "<img src=x onerror=alert(1)> [a](javascript:alert(1)) \x1b[2J | `b`"
+    model = replace(loaded.model, name=hostile, study=hostile, classes=(hostile, "good"))
+    run = replace(loaded.winner.study.run, tags={"mlflow.source.name": "gru-bench sweep --data `` <b>"})
+    winner = replace(loaded.winner, study=replace(loaded.winner.study, run=run))
+    card = card_of(replace(loaded, model=model, corpus=replace(loaded.corpus, name=hostile), winner=winner))
+    assert yaml.safe_load(card.split("---\n", 2)[1])["model-index"][0]["name"] == hostile
+    shown = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(card.split("---\n", 2)[2])
+    assert "<img" not in shown
+    assert "href" not in shown
+    assert "<b>" not in shown
+    assert "\x1b" not in card
+    assert shown.count("&lt;img src=x onerror=alert(1)&gt; [a](javascript:alert(1)) \\x1b[2J | `b`") == 5
