@@ -122,6 +122,8 @@ class Caller:
         """What random masks hold: see `Recorder.masks`."""
         self.masked = False
         """Whether a call drew a random mask."""
+        self.calm = True
+        """Whether random functions may be replaced by zeros: see `Recorder.calm`."""
         self.built = source.built
         self.arguments = arguments(self.built)
         if isinstance(self.built, nn.Module):
@@ -182,9 +184,9 @@ class Caller:
         if fresh:
             self.restore()
         steps = x.shape[0]
-        given: dict[str, Any] = {"x": arranged(x, form)}
+        given: dict[str, Any] = {"x": arranged(x, form).clone()}  # a call may change its arguments
         if form.state and h is not None:
-            given["state"] = _state_arranged(h, form.state)
+            given["state"] = _state_arranged(h, form.state).clone()
         if any(a.role == "lengths" and (a.required or lengths is not None) for a in self.arguments):
             given["lengths"] = torch.tensor(lengths or [steps] * form.batch)
         if any(a.role == "mask" and (a.required or mask is not None) for a in self.arguments):
@@ -206,6 +208,7 @@ class Caller:
                 result = self.built(*positional, **named)
             else:
                 recorder.masks = self.masks
+                recorder.calm = recorder.calm and self.calm
                 try:
                     with recorder:
                         result = self.built(*positional, **named)

@@ -179,6 +179,11 @@ def examine_source(source: load.Source) -> Checked:
         if not caller.masked:
             raise
         error = failed
+    except RuntimeError as failed:
+        if "inplace operation" not in str(failed):
+            raise
+        raise RunError(f"{source.path.name}: {source.name} writes over a tensor that its gradient needs, so that it "
+                       "cannot be trained: write h = z * h in place of h *= z or h.mul_(z)") from failed
     for masks in ("share", "ones", "zeros"):
         caller.masks = masks
         try:
@@ -487,6 +492,7 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
         return None if alike(a, b) else recorder
 
     if differ(True) is None:
+        caller.calm = False  # what it draws, if anything, is always the same, and so is part of its function
         return []
     _, recorder = run(0, True)
     lines = [*recorder.dropout, *(recorder.masked if caller.masks is not None else [])]

@@ -103,6 +103,23 @@ def test_refuses_what_is_random_in_evaluation_and_no_dropout(noise: str, tmp_pat
         check(path, "GRUCell")
 
 
+@pytest.mark.slow
+def test_noise_that_is_always_the_same_is_part_of_the_function(tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(STYLES["split"].text.replace(
+        "return z * h", "return torch.randn(h.shape, generator=torch.Generator().manual_seed(3)) + z * h"),
+        encoding="utf-8")
+    assert check(path, "GRUCell").exit_code != ExitCode.DONE
+
+
+@pytest.mark.parametrize("argument", ["x", "h"])
+def test_a_cell_may_write_over_its_arguments_before_it_uses_them(argument: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(STYLES["split"].text.replace("        r =", f"        {argument}.mul_(1.0)\n        r ="),
+                    encoding="utf-8")
+    assert check(path, "GRUCell").code == "equal"
+
+
 class TestAssertIsGru:
     def test_accepts_modules_of_torch(self) -> None:
         assert assert_is_gru(nn.GRUCell(5, 4)).code == "equal"
