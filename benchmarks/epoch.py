@@ -73,7 +73,8 @@ class Contender:
         self.few = replace(self.corpus, train=few)
         length = self.config.data.max_length
         self.encoded, self.encoded_few = (encode(c.train, self.vectors, length) for c in (self.corpus, self.few))
-        self.model = Classifier(self.config.model, self.vectors.dimension, torch.Generator().manual_seed(0))
+        table_VE = torch.from_numpy(np.array(self.vectors.table_VE))
+        self.model = Classifier(self.config.model, table_VE, torch.Generator().manual_seed(0))
         self.is_ours = name in ("ours", "reversed")
         if not self.is_ours:
             peer = peer_model(self.config, self.vectors.table_VE, packed=name == "packed")
@@ -107,11 +108,11 @@ class Contender:
         if self.is_ours:
             from gru_bench.data.batching import batches
 
-            table = torch.from_numpy(np.array(self.vectors.table_VE))
             for batch in batches(self.encoded_few, CHECKED, generator=None, bucket=True):
                 distinct, index, length, example = map(torch.from_numpy, (
                     batch.distinct_U, batch.index_BT, batch.length_B, batch.example_B))
-                log[example] = self.model(table[distinct], index, length, backend=self.config.model.backend)
+                rows = self.model.table_VE[distinct]
+                log[example] = self.model(rows, index, length, backend=self.config.model.backend)
         elif self.name == "packed":
             log = torch.cat([self.model(ids, lengths) for ids, lengths, _ in
                              loader(reviews_of(self.encoded_few), CHECKED, None)])

@@ -164,7 +164,7 @@ class Ours:
         self.config = scale.config(training__lr=1e-4, **settings)
         self.device, self.backend, self.batch = torch.device(device), backend, batch
         self.table_VE = table(scale, device)
-        self.model = Classifier(self.config.model, scale.width, torch.Generator().manual_seed(0)).to(self.device)
+        self.model = Classifier(self.config.model, self.table_VE, torch.Generator().manual_seed(0)).to(self.device)
         in_chunks(list(self.model.recurrence.parameters()))
         self.optimizer = Optimizer(self.model, None, self.config.training, fused=backend == "fused")
 
@@ -324,14 +324,15 @@ def ragged_against_packed(scale: Scale) -> list[Values]:
     from torch import nn
     from torch.nn.utils import rnn
 
+    from gru_bench.models.gru import GRU
     from gru_bench.models.recurrence import in_chunks, torch_layers
 
     batch = drawn_batch(scale)
     x_BTE = table(scale, scale.device)[torch.from_numpy(batch.distinct_U[batch.index_BT]).to(scale.device)]
     length_B = torch.from_numpy(batch.length_B)
     there = length_B.to(scale.device)
-    theirs, ours = (nn.GRU(scale.width, scale.hidden[0], batch_first=True, bidirectional=True).to(scale.device)
-                    for _ in range(2))
+    theirs = nn.GRU(scale.width, scale.hidden[0], batch_first=True, bidirectional=True).to(scale.device)
+    ours = GRU(scale.width, scale.hidden[0], bidirectional=True).to(scale.device)
     ours.load_state_dict(theirs.state_dict())
     in_chunks(list(ours.parameters()))
 
@@ -340,7 +341,7 @@ def ragged_against_packed(scale: Scale) -> list[Values]:
         return rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)[0]
 
     def ragged() -> Any:
-        return torch_layers(x_BTE, there, list(ours.parameters()), torch.gru, bidirectional=True)
+        return torch_layers(ours, x_BTE, there)
 
     row: Values = {}
     with precision("ieee"):

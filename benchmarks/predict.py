@@ -53,10 +53,12 @@ def reviews(count: int) -> list[str]:
 
 def drawn(seeds: int, hidden: int) -> Any:
     """Return a trained model with drawn weights, whose words are the most frequent ones of the default data."""
+    import torch
+
     from gru_bench.config import DataConfig, RunConfig, with_settings
     from gru_bench.data.corpus import load_corpus
     from gru_bench.train.loop import untrained
-    from gru_bench.use.trained import TABLE, TrainedModel
+    from gru_bench.use.trained import TrainedModel
 
     config = with_settings(RunConfig(), {
         "model.name": "bidirectional", "model.hidden_size": hidden, "model.pooling": "meanmax",
@@ -64,10 +66,10 @@ def drawn(seeds: int, hidden: int) -> Any:
     words = ["", *load_corpus(DataConfig()).words[:WORDS - 1]]
     weights = []
     for seed in range(seeds):
-        network = untrained(with_settings(config, {"seed": seed}), WIDTH)
         table_VE = np.random.default_rng(seed).normal(0, 0.1, (len(words), WIDTH)).astype(np.float32)
         table_VE[0] = 0
-        own = {name: value.numpy() for name, value in network.state_dict().items()} | {TABLE: table_VE}
+        network = untrained(with_settings(config, {"seed": seed}), torch.from_numpy(table_VE))
+        own = {name: value.numpy() for name, value in network.state_dict().items()}
         own["linear.weight"] = 50 * own["linear.weight"]  # else all probabilities are near one half
         weights.append(own)
     return TrainedModel("benchmark", "bidirectional", config, tuple(range(seeds)), ("negative", "positive"), words,

@@ -45,11 +45,12 @@ class Preset:
 
     label: str
     """How a report calls the model."""
-    cell: str
-    """The module of `gru_bench.models` that holds the cell."""
+    cell: Literal["gru", "rnn"]
+    """The recurrence, and the module of `gru_bench.models` that holds its equations."""
     bidirectional: bool
     from_torch: bool
-    """Whether the weights are those of a module of `torch.nn`. Otherwise they are our own."""
+    """Whether it stands for `torch.nn.GRU`, whose reset gate acts after the product. It has the same weights, and on
+    the backend `torch` it runs the same kernel."""
 
 
 PRESETS: Mapping[str, Preset] = {

@@ -31,7 +31,8 @@ from gru_bench.errors import DataError, UsageError
 from gru_bench.evaluation.metrics import correct
 from gru_bench.evaluation.statistics import METHOD_BOTH, accuracy_interval
 from gru_bench.models.classifier import Classifier
-from gru_bench.models.recurrence import Step, reference_layers
+from gru_bench.models.gru import Step
+from gru_bench.models.rnn import RNN
 from gru_bench.results.diagnostics import (
     EVERY_STEP,
     Attribution,
@@ -154,7 +155,6 @@ class Subject:
     """A model in float64 with its word vectors, ready for the diagnostics."""
 
     model: Classifier
-    table_VE: Tensor
     config: RunConfig
     state: State
     run_id: str = ""
@@ -163,8 +163,7 @@ class Subject:
     @classmethod
     def untrained(cls, config: RunConfig, vectors: Vectors, classes: tuple[str, ...] = TWO_CLASSES) -> Subject:
         """Return the model of a run before its first step, for classes of these names."""
-        model = untrained(config, vectors.dimension, len(classes))
-        return cls(_watched(model), _table(vectors.table_VE), config, "initial", classes=classes)
+        return cls(_watched(config, vectors, classes), config, "initial", classes=classes)
 
     @classmethod
     def trained(cls, run: TrainedModel, vectors: Vectors, classes: tuple[str, ...] = TWO_CLASSES) -> Subject:
@@ -178,19 +177,13 @@ class Subject:
         Raises:
             DataError: where the weights do not fit the model or the vectors.
         """
-        model = untrained(run.config, vectors.dimension, len(classes))
-        weights = {name: torch.from_numpy(np.array(value)) for name, value in run.weights.items()}
-        table_VE = weights.pop("embedding.table", None)
+        model = _watched(run.config, vectors, classes)
         try:
-            model.load_state_dict(weights)
+            model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in run.weights.items()})
         except RuntimeError as error:
             raise DataError(f"the weights of run {run.run_id} must fit its settings and vectors, but do not "
                             f"({str(error).splitlines()[-1].strip()}): have its data or vectors changed?") from error
-        if table_VE is not None and table_VE.shape != vectors.table_VE.shape:
-            raise DataError(f"the run {run.run_id} must have trained the vectors of its data, but has "
-                            f"{len(table_VE)} where there are {len(vectors.table_VE)}: has the data changed?")
-        return cls(_watched(model), _table(vectors.table_VE) if table_VE is None else table_VE.double(), run.config,
-                   "trained", run.run_id, classes)
+        return cls(model, run.config, "trained", run.run_id, classes)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -199,10 +192,7 @@ class Subject:
 
     def run(self, x_BTE: Tensor, length_B: Tensor, step: Step | None = None) -> Tensor:
         """Return the log-probabilities, B x C. `step` replaces the step function of the model."""
-        output_BTD = reference_layers(
-            x_BTE, length_B, list(self.model.recurrence.parameters()), step or self.model.cell.step,
-            bidirectional=self.config.model.is_bidirectional)
-        return self.model.decide(output_BTD, length_B)
+        return self.model.decide(self.model.recurrence(x_BTE, length_B, step=step), length_B)
 
     def by_direction(self, seen: Sequence[Tensor]) -> dict[Direction, list[Tensor]]:
         """Return the last layer's part of a list with one entry per step.
@@ -217,12 +207,9 @@ class Subject:
         return found
 
 
-def _watched(model: Classifier) -> Classifier:
-    return model.double().eval().requires_grad_(False)
-
-
-def _table(table_VE: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(np.array(table_VE, dtype=np.float64))
+def _watched(config: RunConfig, vectors: Vectors, classes: tuple[str, ...]) -> Classifier:
+    table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
+    return untrained(config, table_VE, len(classes)).double().eval().requires_grad_(False)
 
 
 # ---------------------------------------------------------------- gradients through time
@@ -249,7 +236,7 @@ def gradient_flows(
     norms: dict[Direction, list[NDArray[np.float64]]] = {}
     with _one_thread():
         for start in range(0, len(chosen_B), 32):
-            x_BTE, length_B, label_B = _batch(encoded, chosen_B[start:start + 32], subject.table_VE)
+            x_BTE, length_B, label_B = _batch(encoded, chosen_B[start:start + 32], subject.model.table_VE)
             for direction, norm_BT in state_gradients(subject, x_BTE, length_B, label_B).items():
                 norms.setdefault(direction, []).append(
                     _back_from_end(norm_BT, length_B, direction, subject.config.model.pooling, steps))
@@ -297,7 +284,7 @@ def state_gradients(
     seen: list[Tensor] = []
 
     def step(*arguments: Tensor) -> Tensor:
-        h_BH = subject.model.cell.step(*arguments)
+        h_BH = subject.model.recurrence.step(*arguments)
         if not h_BH.requires_grad:  # the weights need no gradient, so the graph begins at the first state
             h_BH.requires_grad_()
         seen.append(h_BH)
@@ -434,7 +421,7 @@ def probabilities(subject: Subject, sentence: Sentence) -> list[float]:
         UsageError: where no token has a vector.
     """
     sentence.need_words()
-    log_BC = subject.run(subject.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]))
+    log_BC = subject.run(subject.model.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]))
     return [math.exp(value) for value in log_BC[0].tolist()]
 
 
@@ -455,23 +442,23 @@ def log_odds(log_BC: Tensor, label: int) -> Tensor:
 
 
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
-    """Return the gates of the last layer over a sentence, one map for each direction. Empty for a cell without gates.
+    """Return the gates of the last layer over a sentence, one map for each direction. Empty for an RNN, which has none.
 
     Raises:
         UsageError: where no token has a vector.
     """
     sentence.need_words()
-    cell = subject.model.cell
-    if (gates := cell.gates) is None:
+    recurrence = subject.model.recurrence
+    if isinstance(recurrence, RNN):
         return []
     seen: list[Tensor] = []
 
     def step(*arguments: Tensor) -> Tensor:
-        r, z, _ = gates(*arguments)
+        r, z, _ = recurrence.gates(*arguments)
         seen.append(torch.stack([z[0], r[0]]))
-        return cell.step(*arguments)
+        return recurrence.step(*arguments)
 
-    subject.run(subject.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]), step)
+    subject.run(subject.model.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]), step)
     return [
         GateMap(subject.config.model.name, direction, subject.run_id, sentence.tokens,
                 *(tuple(tuple(round(value, 4) for value in step[gate].tolist()) for step in steps) for gate in (0, 1)))
@@ -493,7 +480,7 @@ def gradient_times_input(subject: Subject, sentence: Sentence, label: int | None
         UsageError: where no token has a vector.
     """
     sentence.need_words()
-    x_BTE = subject.table_VE[list(sentence.rows)][None].clone().requires_grad_()
+    x_BTE = subject.model.table_VE[list(sentence.rows)][None].clone().requires_grad_()
     log_BC = subject.run(x_BTE, torch.tensor([len(sentence.rows)]))
     label = explained_class(subject, sentence) if label is None else label
     (gradient,) = torch.autograd.grad(log_odds(log_BC, label).sum(), [x_BTE])
@@ -516,8 +503,8 @@ def occlusion(subject: Subject, sentence: Sentence, label: int | None = None) ->
     whole, steps = list(sentence.rows), len(sentence.rows)
     # Without its only word, a text is one step of padding, like a review without a known word.
     without = [whole[:t] + whole[t + 1:] or [0] for t in range(steps)]
-    whole_log_BC = subject.run(subject.table_VE[whole][None], torch.tensor([steps]))
-    log_BC = subject.run(subject.table_VE[torch.tensor(without)], torch.tensor([len(without[0])] * steps))
+    whole_log_BC = subject.run(subject.model.table_VE[whole][None], torch.tensor([steps]))
+    log_BC = subject.run(subject.model.table_VE[torch.tensor(without)], torch.tensor([len(without[0])] * steps))
     label = explained_class(subject, sentence) if label is None else label
     odds_T = log_odds(whole_log_BC, label) - log_odds(log_BC, label)
     return _attribution(subject, sentence, "occlusion", odds_T, label, whole_log_BC)

@@ -2,41 +2,34 @@
 
 x is the input at one step, h the state before the step, and h' the state after it (Elman 1990):
 
-    h' = tanh(W x + b + U h + b')
+    h' = tanh(W_i x + b_i + W_h h + b_h)
 
-Each step back in time multiplies a gradient by U^T and by tanh' <= 1. So over many steps the gradient shrinks or grows
-exponentially (Bengio, Simard and Frasconi 1994).
+Each step back in time multiplies a gradient by W_h^T and by tanh' <= 1. So over many steps the gradient shrinks or
+grows exponentially (Bengio, Simard and Frasconi 1994).
 
-Shapes: `B` sequences, `H` hidden width. Weights have the layout of `torch.nn.RNN`.
+Shapes: `B` sequences, `H` hidden width, `G` = H: there are no gates, so that each weight has H rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gru_bench.config import Reset
-from gru_bench.models.recurrence import Cell
-
-
-def step(input_BH: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
-    """Return the state after one step.
-
-    Args:
-        input_BH: W x + b.
-        h_BH: State before the step.
-        weight_hh: U, H x H.
-        bias_hh: b', H.
-    """
-    return torch.tanh(input_BH + h_BH @ weight_hh.T + bias_hh)
+from gru_bench.models.gru import GRU
 
 
-CELLS: Mapping[Reset, Cell] = {"after": Cell(
-    step=step,
-    rows=1,
-    torch=torch.rnn_tanh,
-    fused="it computes gates, and a vanilla RNN has none",
-    module=nn.RNN)}
-"""The default only, because there is no reset gate."""
+class RNN(GRU):
+    """A vanilla RNN with the parameters of `torch.nn.RNN`. Layers, directions and padding are those of the GRU."""
+
+    blocks = 1
+
+    def step(self, input_BG: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
+        """Return the state after one step, B x H.
+
+        Args:
+            input_BG: W_i x + b_i.
+            h_BH: State before the step.
+            weight_hh: W_h, H x H.
+            bias_hh: b_h, H.
+        """
+        return torch.tanh(input_BG + h_BH @ weight_hh.T + bias_hh)

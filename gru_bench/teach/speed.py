@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.kernels import fused
-from gru_bench.models.gru import CELLS
-from gru_bench.models.recurrence import Weights, run_cell
+from gru_bench.models.gru import GRU
+from gru_bench.models.recurrence import run
 from gru_bench.teach import load
 from gru_bench.teach.calls import Caller, Form, arranged, flat
 
@@ -47,11 +47,11 @@ def speed(module: ModuleType, path: Path, name: str, make: str | None, form: For
         measured.append(("torch.nn.GRU", _milliseconds(lambda: gru(rows)[0][-1].sum())))
         reason = fused.unavailable()
         if reason is None:
-            weights = list(Weights(CELLS["after"], width, hidden).parameters())
+            ours = GRU(width, hidden)
             flat_rows = rows[:, 0].clone().requires_grad_()
             index, length = torch.arange(TOKENS)[None], torch.tensor([TOKENS])
-            measured.append(("gru-bench, fused kernel", _milliseconds(lambda: run_cell(
-                CELLS["after"], weights, flat_rows, index, length, bidirectional=False, backend="fused")[:, -1].sum())))
+            measured.append(("gru-bench, fused kernel", _milliseconds(lambda: run(
+                ours, "fused", flat_rows, index, length)[:, -1].sum())))
         return measured
     finally:
         torch.set_default_dtype(before)

@@ -38,8 +38,11 @@ app = cli.app()
 @app.command()
 def train(
     context: typer.Context,
-    model: Annotated[str | None, typer.Option(help="scratch, torch, bidirectional or rnn (without gates).",
-                                              show_default="bidirectional", rich_help_panel="Model")] = None,
+    model: Annotated[str | None, typer.Option(
+        help="scratch, torch, bidirectional or rnn (without gates). scratch and torch are the same GRU and run on the "
+        "same kernel, unless --set model.backend=reference (the equations as written) or --set model.backend=torch "
+        "(the kernel of torch.nn.GRU) says otherwise.", show_default="bidirectional",
+        rich_help_panel="Model")] = None,
     hidden_size: Annotated[int | None, typer.Option(help="Size of the hidden state.", show_default="100",
                                                     rich_help_panel="Model")] = None,
     layers: Annotated[int | None, typer.Option(help="Number of recurrent layers.", show_default="1",
@@ -86,7 +89,7 @@ def train(
 def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool) -> None:
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.embeddings import load_vectors
-    from gru_bench.models.classifier import choose_backend, fallback
+    from gru_bench.models.recurrence import choose_backend, fallback
     from gru_bench.tracking import Store
     from gru_bench.train.loop import place
 

@@ -44,8 +44,8 @@ from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.evaluation.metrics import correct, log_loss, value_of
 from gru_bench.kernels import fused as kernels
-from gru_bench.models.classifier import Classifier, choose_backend, dropped_out, fallback
-from gru_bench.models.recurrence import Backend, in_chunks
+from gru_bench.models.classifier import Classifier, dropped_out
+from gru_bench.models.recurrence import Backend, choose_backend, fallback, in_chunks
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import MOST_WHOLE, Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
 from gru_bench.train import card
@@ -384,20 +384,19 @@ def _balanced(corpus: Corpus) -> Tensor:
 
 
 def predict(
-    model: Classifier, table_VE: Tensor, encoded: Encoded, *, backend: Backend, bf16: bool = False,
-    tokens: int = SCORED_TOKENS,
+    model: Classifier, encoded: Encoded, *, backend: Backend, bf16: bool = False, tokens: int = SCORED_TOKENS,
 ) -> NDArray[np.float32]:
     """Return the probabilities of the examples of a split, in its order, in the form of `Predictions`.
 
     Args:
         model: The model.
-        table_VE: Word vectors.
         encoded: The examples.
         backend: Backend that computes the model.
         bf16: Whether products are rounded to bfloat16.
         tokens: Largest number of tokens, padding included, in a batch.
     """
     model.eval()
+    table_VE = model.table_VE
     two = model.linear.out_features == 2
     probability_N = torch.empty((len(encoded), *(() if two else (model.linear.out_features,))), device=table_VE.device)
     with torch.inference_mode(), _autocast(table_VE.device, bf16):
@@ -459,12 +458,12 @@ class _Run:
         self.on_step, self.on_window, self.on_check = on_step, on_window, on_check
         self.classes = corpus.classes
         self.weight_C = (_balanced(corpus).to(device) if config.training.class_weight == "balanced" else None)
-        self.model = untrained(config, vectors.dimension, len(corpus.classes)).to(device)
+        table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
+        self.model = untrained(config, table_VE, len(corpus.classes)).to(device)
         if device.type == "cuda":
             in_chunks(list(self.model.recurrence.parameters()))
-        self.table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32)).to(device)
         self.optimizer = Optimizer(
-            self.model, self.table_VE if config.embedding.trainable else None, config.training,
+            self.model, self.model.table_VE if config.embedding.trainable else None, config.training,
             fused=backend == "fused")
         length = config.data.max_length
         self.train_split = encode(corpus.train, vectors, length)
@@ -509,16 +508,14 @@ class _Run:
     def result(self, score_test: bool) -> RunResult:
         """Return the result of the run, with the predictions of the best checkpoint."""
         progress = self.progress
-        table_VE = self._load_best()
         assert progress.best is not None
+        self.model.load_state_dict(progress.best)
         predictions = {}
         if len(self.validation_split):
-            predictions["validation"] = self._predictions(self.validation_split, table_VE)
+            predictions["validation"] = self._predictions(self.validation_split)
         if score_test:
-            predictions["test"] = self._predictions(encode(*self.test_split_source), table_VE)
+            predictions["test"] = self._predictions(encode(*self.test_split_source))
         parameters = [p.numel() for p in self.model.parameters()]
-        if self.config.embedding.trainable:
-            parameters.append(self.table_VE.numel())
         return RunResult(
             config=self.config, backend=self.backend, device=str(self.device), epochs=tuple(progress.epochs),
             window_losses=tuple(progress.window_losses), best_epoch=progress.best_epoch, parameters=sum(parameters),
@@ -531,15 +528,9 @@ class _Run:
 
     def probabilities_of_training(self) -> NDArray[np.float32]:
         """Return what the best checkpoint predicts of the training reviews, in the form of `Predictions`."""
-        return self._probabilities(self.train_split, self._load_best())
-
-    def _load_best(self) -> Tensor:
-        """Load the weights of the best checkpoint, and return its vectors."""
         assert self.progress.best is not None
-        best = dict(self.progress.best)
-        table_VE = best.pop("embedding.table").to(self.device) if "embedding.table" in best else self.table_VE
-        self.model.load_state_dict(best)
-        return table_VE
+        self.model.load_state_dict(self.progress.best)
+        return self._probabilities(self.train_split)
 
     def _train_epoch(self, number: int, save: Callable[[], None]) -> tuple[float, int, int, float]:
         """Train one epoch and return its sum of losses and its numbers of reviews, tokens and seconds."""
@@ -561,7 +552,7 @@ class _Run:
         per_epoch = len(self.train_split)
         for batch in self._train_batches(number, done):
             on_device = _DeviceBatch(batch, self.device)
-            rows_UE = self.table_VE.index_select(0, on_device.distinct_U)
+            rows_UE = self.model.table_VE.index_select(0, on_device.distinct_U)
             kept_U1 = self._kept_words(rows_UE, dropout)
             if kept_U1 is not None:
                 rows_UE *= kept_U1
@@ -687,15 +678,15 @@ class _Run:
         return RunError(f"{what} at iteration {self.progress.iteration}: lower training.lr (now "
                         f"{self.config.training.lr:g}) or training.clip_norm (now {self.config.training.clip_norm})")
 
-    def _probabilities(self, encoded: Encoded, table_VE: Tensor) -> NDArray[np.float32]:
-        probability_N = predict(self.model, table_VE, encoded, backend=self.backend, bf16=self.config.training.bf16)
+    def _probabilities(self, encoded: Encoded) -> NDArray[np.float32]:
+        probability_N = predict(self.model, encoded, backend=self.backend, bf16=self.config.training.bf16)
         if np.isnan(probability_N).any():
             raise self._exploded("the model's probabilities must stay finite, but became nan")
         return probability_N
 
     def _validate(self) -> tuple[float, float, float | None]:
         """Return the loss, the accuracy, and the score that decides where it is not the accuracy."""
-        probability_N = self._probabilities(self.validation_split, self.table_VE)
+        probability_N = self._probabilities(self.validation_split)
         label_N, metric = self.validation_split.label_N, self.config.training.metric
         loss, accuracy = log_loss(label_N, probability_N), float(correct(label_N, probability_N).mean())
         if metric == "accuracy":
@@ -705,7 +696,7 @@ class _Run:
     def _check(self, epochs: float) -> None:
         """Score the current weights on the part of the validation split that is for checks."""
         with self.optimizer.averaged():
-            probability_N = self._probabilities(self.checked_split, self.table_VE)
+            probability_N = self._probabilities(self.checked_split)
         self.model.train()
         score = value_of(self.config.training.metric, self.checked_split.label_N, probability_N)
         check = Check(len(self.progress.checks) + 1, epochs, math.nan if score is None else score)
@@ -717,8 +708,6 @@ class _Run:
         self.progress.best = None  # freed first, so that there are not two copies at a time
         with self.optimizer.averaged():
             best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-            if self.config.embedding.trainable:
-                best["embedding.table"] = self.table_VE.detach().clone()
         self.progress.best, self.progress.best_epoch = best, epoch
 
     def _out_of_patience(self) -> bool:
@@ -727,16 +716,17 @@ class _Run:
             return False
         return len(epochs) - best_epoch(epochs, self.config.training.metric).epoch >= patience
 
-    def _predictions(self, encoded: Encoded, table_VE: Tensor) -> Predictions:
+    def _predictions(self, encoded: Encoded) -> Predictions:
         return Predictions(
             example_id_N=encoded.example_id_N, label_N=encoded.label_N,
-            probability_N=self._probabilities(encoded, table_VE), category_N=encoded.category_N,
+            probability_N=self._probabilities(encoded), category_N=encoded.category_N,
             tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N)
 
 
-def untrained(config: RunConfig, dimension: int, classes: int = 2) -> Classifier:
-    """Return the model of a run before its first step, for word vectors of this dimension and so many classes."""
-    return Classifier(config.model, dimension, torch.Generator().manual_seed(_seed(config, "weights")), classes)
+def untrained(config: RunConfig, table_VE: Tensor, classes: int = 2) -> Classifier:
+    """Return the model of a run before its first step, for these word vectors and so many classes."""
+    return Classifier(config.model, table_VE, torch.Generator().manual_seed(_seed(config, "weights")), classes,
+                      trainable=config.embedding.trainable)
 
 
 def _seed(config: RunConfig, *purpose: object) -> int:

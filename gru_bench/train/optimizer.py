@@ -49,15 +49,17 @@ class Optimizer:
             training: Name and settings of the optimizer.
             fused: Whether the fused kernel moves the rows, which needs a CPU.
         """
-        self.parameters: list[Tensor] = list(model.parameters())
+        self.parameters: list[Tensor] = [weight for weight in model.parameters() if weight.requires_grad]
         self.training, self.lr, self.fused = training, training.lr, fused
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
         self.steps = torch.zeros((), device=self.parameters[0].device)
-        self.rows: dict[str, Tensor] | None = None
+        self.table_VE = table_VE
+        self.rows: dict[str, Tensor] = {}
+        """Moments and numbers of steps of the rows. Empty where the vectors are frozen."""
         if table_VE is not None:
             self.rows = {
-                "table": table_VE, "first": torch.zeros_like(table_VE), "second": torch.zeros_like(table_VE),
+                "first": torch.zeros_like(table_VE), "second": torch.zeros_like(table_VE),
                 "steps": torch.zeros(len(table_VE), 1, device=table_VE.device)}
         self.trained = self.parameters if table_VE is None else [*self.parameters, table_VE]
         self.average = [torch.zeros_like(values) for values in self.trained] if training.average else []
@@ -87,9 +89,10 @@ class Optimizer:
                      weight_decay=training.weight_decay)
         for parameter in self.parameters:
             parameter.grad = None
-        if self.rows is not None and rows_UE.grad is not None:
+        if self.table_VE is not None and rows_UE.grad is not None:
             move = rule.fused_rows if self.fused else rule.rows
-            move(distinct_U, rows_UE.grad.contiguous(), *self.rows.values(), lr=self.lr, betas=betas, epsilon=EPSILON)
+            move(distinct_U, rows_UE.grad.contiguous(), self.table_VE, *self.rows.values(), lr=self.lr, betas=betas,
+                 epsilon=EPSILON)
         if self.average and int(self.steps) % AVERAGED_EVERY == 0:
             torch._foreach_lerp_(self.average, self.trained,
                                  _gained(training.average, 1) / _gained(training.average, self._updates))
@@ -112,12 +115,11 @@ class Optimizer:
             _swap(self.trained, self.average)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the table and all moments as tensors."""
-        state: dict[str, Any] = {"first": self.first, "second": self.second, "steps": self.steps}
+        """Return all moments, and the average, as tensors."""
+        state: dict[str, Any] = {
+            "first": self.first, "second": self.second, "steps": self.steps, "rows": self.rows}
         if self.average:
             state["unbiased_average"] = self.average
-        if self.rows is not None:
-            state["rows"] = self.rows
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -129,7 +131,7 @@ class Optimizer:
             torch._foreach_copy_(self.average, [values / gained for values in state["average"]])
         elif self.average:
             torch._foreach_copy_(self.average, state["unbiased_average"])
-        for name, own in (self.rows or {}).items():
+        for name, own in self.rows.items():
             own.copy_(state["rows"][name])
 
 

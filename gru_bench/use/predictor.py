@@ -22,9 +22,10 @@ from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError
 from gru_bench.evaluation.metrics import predicted
 from gru_bench.evaluation.together import mean_probability
-from gru_bench.models.classifier import Classifier, choose_backend
+from gru_bench.models.classifier import Classifier
+from gru_bench.models.recurrence import choose_backend
 from gru_bench.train.loop import predict, untrained, use_threads
-from gru_bench.use.trained import TABLE, TrainedModel
+from gru_bench.use.trained import TrainedModel
 
 TOKENS = 65_536
 """Largest number of tokens, padding included, in a batch. A batch projects each of its words once, so that larger ones
@@ -108,21 +109,20 @@ class Predictor:
         config = with_settings(model.config, {"model.backend": "auto"})
         self.backend = choose_backend(config.model, torch.device("cpu"))
         self._threads = threads
-        self._networks: list[tuple[Classifier, torch.Tensor]] = []
+        self._networks: list[Classifier] = []
         shared = None if model.table_VE is None else _tensor(model.table_VE)
         for place, weights in enumerate(model.weights_S):
-            own = {name: _tensor(value) for name, value in weights.items() if name != TABLE}
             table_VE = _tensor(model.table(place)) if shared is None else shared
             try:
-                network = untrained(config, table_VE.shape[1], len(model.classes))
-                network.load_state_dict(own)
+                network = untrained(config, table_VE, len(model.classes))
+                network.load_state_dict({name: _tensor(value) for name, value in weights.items()})
             except RuntimeError as error:
                 raise DataError(f"the weights of seed {model.seeds[place]} must fit the model's settings, but do not "
                                 f"({str(error).splitlines()[-1].strip()}): save the model again") from error
             if len(table_VE) != len(model.words_V):
                 raise DataError(f"the seed {model.seeds[place]} must have a vector for each of the "
                                 f"{len(model.words_V):,} words, but has {len(table_VE):,}: save the model again")
-            self._networks.append((network, table_VE))
+            self._networks.append(network)
         self._row_of = {word: row for row, word in enumerate(model.words_V) if row}
 
     def predict(self, texts: Sequence[str]) -> Prediction:
@@ -174,8 +174,8 @@ class Predictor:
         use_threads(self._threads, self.backend)
         encoded = _encoded(rows, len(self.model.words_V))
         found = mean_probability([
-            predict(network, table_VE, encoded, backend=self.backend, tokens=TOKENS).astype(np.float64)
-            for network, table_VE in self._networks])
+            predict(network, encoded, backend=self.backend, tokens=TOKENS).astype(np.float64)
+            for network in self._networks])
         return np.asarray(np.stack([1 - found, found], axis=1) if found.ndim == 1 else found, np.float64)
 
 

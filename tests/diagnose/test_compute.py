@@ -65,8 +65,8 @@ def test_a_watched_model_computes_what_the_model_computes(name: str, pooling: st
     vectors = vectors_of(3, list("abcdefgh"))
     watched = subject(name, pooling, layers, vectors)
     index_BT, length_B = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]]), torch.tensor([4, 2])
-    expected = watched.model(watched.table_VE, index_BT, length_B, backend="torch")
-    torch.testing.assert_close(watched.run(watched.table_VE[index_BT], length_B), expected, rtol=0, atol=1e-12)
+    expected = watched.model(watched.model.table_VE, index_BT, length_B, backend="torch")
+    torch.testing.assert_close(watched.run(watched.model.table_VE[index_BT], length_B), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "pooling", "layers"), MODELS)
@@ -100,7 +100,7 @@ def losses_pushed(
     def cell(*arguments: Tensor) -> Tensor:
         nonlocal count
         count += 1
-        h_BH = watched.model.cell.step(*arguments)
+        h_BH = watched.model.recurrence.step(*arguments)
         if count == call:
             h_BH = h_BH.clone()
             h_BH[:, h] += by
@@ -261,7 +261,7 @@ def test_attributions_from_their_definitions(name: str, pooling: str, layers: in
         log_BC = watched.run(torch.stack(rows)[None], torch.tensor([len(rows)]))
         return (log_BC[0, 1] - log_BC[0, 0]).item()
 
-    rows = [watched.table_VE[row] for row in sentence.rows]
+    rows = [watched.model.table_VE[row] for row in sentence.rows]
     occluded, multiplied = d.occlusion(watched, sentence), d.gradient_times_input(watched, sentence)
     assert occluded.tokens == multiplied.tokens == ("a", "b", "a", "e")
     assert occluded.probability == pytest.approx(1 / (1 + math.exp(-odds(rows))), abs=1e-12)
@@ -288,7 +288,7 @@ def test_log_odds_of_several_classes_are_against_all_others(label: int | None) -
         share = watched.run(torch.stack(rows)[None], torch.tensor([len(rows)]))[0, place].exp().item()
         return math.log(share / (1 - share))
 
-    rows = [watched.table_VE[row] for row in sentence.rows]
+    rows = [watched.model.table_VE[row] for row in sentence.rows]
     occluded, multiplied = d.occlusion(watched, sentence, label), d.gradient_times_input(watched, sentence, label)
     for found in (occluded, multiplied):
         assert (found.label, found.against, found.other) == (watched.classes[place], "", "another class")
@@ -324,7 +324,7 @@ def test_a_single_word_is_replaced_by_padding() -> None:
     vectors = vectors_of(3, ["a"])
     watched = subject("scratch", "final", 1, vectors)
     found = d.occlusion(watched, d.Sentence.of("a", vectors, None))
-    log_1C, log_0C = (watched.run(watched.table_VE[[row]][None], torch.tensor([1]))[0] for row in (1, 0))
+    log_1C, log_0C = (watched.run(watched.model.table_VE[[row]][None], torch.tensor([1]))[0] for row in (1, 0))
     expected = (log_1C[1] - log_1C[0] - log_0C[1] + log_0C[0]).item()
     assert list(found.weight) == pytest.approx([expected], rel=1e-5)
 
@@ -441,7 +441,7 @@ def test_models_that_compute_the_same_share_one_map_of_gates(
     kept = {}
     for name in ("torch", "scratch", "bidirectional", "rnn"):
         one = with_settings(config, {"model.name": name, **(settings if name == "scratch" else {})})
-        weights = untrained(one, vectors.dimension).state_dict()
+        weights = untrained(one, torch.tensor(vectors.table_VE)).state_dict()
         kept[name] = d.TrainedModel(name, one, {key: value.numpy() for key, value in weights.items()})
     found = d.study_diagnostics(kept, corpus, vectors, texts=True)
     assert [(gates.model, gates.direction) for gates in found.gates] == expected
@@ -484,16 +484,18 @@ def test_the_trained_weights_and_vectors_are_diagnosed(data: tuple[RunConfig, Co
     encoded = encode(corpus.validation, vectors, None)
     for n in range(5):
         rows = encoded.rows[encoded.offsets_N1[n]:encoded.offsets_N1[n + 1]].tolist()
-        log_BC = watched.run(watched.table_VE[rows][None], torch.tensor([len(rows)]))
+        log_BC = watched.run(watched.model.table_VE[rows][None], torch.tensor([len(rows)]))
         assert log_BC[0, 1].exp().item() == pytest.approx(predictions.probability_N[n], abs=1e-5)
 
 
 def test_refuses_weights_of_other_settings_or_data(data: tuple[RunConfig, Corpus, Vectors]) -> None:
     config, _, vectors = data
-    weights = {name: value.numpy() for name, value in untrained(config, vectors.dimension).state_dict().items()}
+    model = untrained(config, torch.tensor(vectors.table_VE))
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
     other = with_settings(config, {"model.hidden_size": 7})
     with pytest.raises(DataError, match=r"run abc must fit.*size"):
         d.Subject.trained(d.TrainedModel("abc", other, weights), vectors)
     short = {**weights, "embedding.table": np.zeros((3, 6), np.float32)}
-    with pytest.raises(DataError, match=r"run abc.*has 3"):
-        d.Subject.trained(d.TrainedModel("abc", config, short), vectors)
+    trained = with_settings(config, {"embedding.trainable": True})
+    with pytest.raises(DataError, match=r"run abc.*\[3, 6\]"):
+        d.Subject.trained(d.TrainedModel("abc", trained, short), vectors)

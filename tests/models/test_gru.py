@@ -8,14 +8,13 @@ import pytest
 import torch
 
 from gru_bench.config import Reset
-from gru_bench.models.gru import CELLS
-from gru_bench.models.recurrence import Weights, reference_layers
+from gru_bench.models.gru import GRU
 from tests.support.sequences import generator
 
 
 @pytest.mark.parametrize("reset", ["after", "before"])
 def test_two_steps_of_one_unit_are_those_of_the_equations(reset: Reset) -> None:
-    gru = Weights(CELLS[reset], 1, 1, generator=generator()).double()
+    gru = GRU(1, 1, reset=reset, generator=generator()).double()
     values = {"weight_ih_l0": [[0.5], [-0.3], [0.8]], "weight_hh_l0": [[0.2], [0.7], [-0.4]],
               "bias_ih_l0": [0.1, 0.0, -0.2], "bias_hh_l0": [0.0, 0.3, 0.05]}
     gru.load_state_dict({name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()})
@@ -26,6 +25,5 @@ def test_two_steps_of_one_unit_are_those_of_the_equations(reset: Reset) -> None:
         hidden = r * (-0.4 * h + 0.05) if reset == "after" else -0.4 * (r * h) + 0.05
         n = math.tanh(0.8 * x - 0.2 + hidden)
         h = z * h + (1 - z) * n
-    got = reference_layers(torch.tensor([[[1.0], [-2.0]]], dtype=torch.float64), torch.tensor([2]),
-                           list(gru.parameters()), CELLS[reset].step, bidirectional=False)
+    got = gru(torch.tensor([[[1.0], [-2.0]]], dtype=torch.float64), torch.tensor([2]))
     assert got[0, 1, 0].item() == pytest.approx(h, abs=1e-14)

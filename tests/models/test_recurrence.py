@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from copy import deepcopy
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from gru_bench.config import POOLING_PARTS, ModelConfig, ModelName, Pooling, Reset
 from gru_bench.kernels import fused as kernels
-from gru_bench.models import gru, rnn
 from gru_bench.models.classifier import Classifier
-from gru_bench.models.recurrence import Backend, Cell, Weights, in_chunks, reference_layers, run_cell
-from tests.support.sequences import LENGTHS, TOLERANCE, alone, close, generator, gradients, sequences
-from tests.support.values import present
+from gru_bench.models.gru import GRU
+from gru_bench.models.recurrence import Backend, in_chunks, run, unsupported
+from gru_bench.models.rnn import RNN
+from tests.support.sequences import LENGTHS, TOLERANCE, alone, close, generator, gradients, sequences, table
 
 MODELS: tuple[tuple[ModelName, bool | None, int], ...] = (
     ("scratch", None, 1), ("torch", None, 2), ("bidirectional", None, 1), ("scratch", True, 3), ("rnn", None, 1),
@@ -25,8 +25,9 @@ MODELS: tuple[tuple[ModelName, bool | None, int], ...] = (
 """Name, whether it reads in both directions, layers."""
 
 
-def backends(cell: Cell) -> list[Backend]:
-    return [backend for backend, compute in cell.backends.items() if not isinstance(compute, str)]
+def backends(recurrence: GRU) -> list[Backend]:
+    return [backend for backend in get_args(Backend)
+            if not unsupported(backend, gated=not isinstance(recurrence, RNN), reset=recurrence.reset)]
 
 
 def as_rows(x_BTE: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,10 +35,10 @@ def as_rows(x_BTE: Tensor) -> tuple[Tensor, Tensor]:
     return x_BTE.flatten(0, 1), torch.arange(x_BTE.shape[0] * x_BTE.shape[1]).view(x_BTE.shape[:2])
 
 
-def in_precision_of(backend: Backend, *tensors: Tensor) -> list[Tensor]:
-    """Copies of tensors: for the kernel in float32, since it would be compiled for float64 besides."""
+def in_precision_of(backend: Backend, x_BTE: Tensor, recurrence: GRU) -> tuple[Tensor, GRU]:
+    """Copies of both: for the kernel in float32, since it would be compiled for float64 besides."""
     dtype = torch.float32 if backend == "fused" else torch.float64
-    return [tensor.detach().to(dtype, copy=True).requires_grad_() for tensor in tensors]
+    return x_BTE.detach().to(dtype, copy=True).requires_grad_(), deepcopy(recurrence).to(dtype)
 
 
 @pytest.mark.parametrize(("name", "both", "layers"), MODELS)
@@ -48,24 +49,23 @@ def test_states_and_gradients_on_every_backend_are_those_of_torch(
     """The output at each token, which is the state of the last layer, and the gradient of every weight and input, with
     the weights loaded into torch's module."""
     config = ModelConfig(name=name, bidirectional=both, layers=layers, hidden_size=4)
-    model = Classifier(config, 5, generator()).double()
-    theirs = present(model.cell.module)(
+    ours = Classifier(config, table(5), generator()).double().recurrence
+    theirs = (nn.RNN if isinstance(ours, RNN) else nn.GRU)(
         5, 4, layers, bidirectional=config.is_bidirectional, batch_first=True, dtype=torch.float64)
-    assert isinstance(theirs, nn.GRU | nn.RNN)
-    theirs.load_state_dict(model.recurrence.state_dict())
-    assert list(model.recurrence.state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict(ours.state_dict())
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
     x_BTE, length_B = sequences(lengths)
     x_BTE.requires_grad_()
     expected = alone(theirs, x_BTE, length_B)
     expected_gradients = gradients(expected, [x_BTE, *theirs.parameters()])
-    tried = backends(model.cell)
+    tried = backends(ours)
     assert len(tried) == (2 if config.preset.cell == "rnn" else 3)
     for backend in tried:
-        own_BTE, *weights = in_precision_of(backend, x_BTE, *model.recurrence.parameters())
-        got = run_cell(model.cell, weights, *as_rows(own_BTE), length_B, bidirectional=config.is_bidirectional,
-                       backend=backend)
+        own_BTE, own = in_precision_of(backend, x_BTE, ours)
+        got = run(own, backend, *as_rows(own_BTE), length_B)
         close(got, expected)
-        for mine, wanted in zip(gradients(got, [own_BTE, *weights]), expected_gradients, strict=True):
+        for mine, wanted in zip(gradients(got, [own_BTE, *own.parameters()]), expected_gradients, strict=True):
             close(mine, wanted)
 
 
@@ -78,40 +78,42 @@ def test_every_backend_classifies_and_learns_alike(
     x_BTE, length_B = sequences([3, 7, 1, 5])
     config = ModelConfig(name=name, bidirectional=both, hidden_size=4, pooling=pooling, reset=reset)
 
-    def run(backend: Backend) -> list[Tensor]:
-        (own_BTE,) = in_precision_of(backend, x_BTE)
-        model = Classifier(config, 5, generator()).to(own_BTE.dtype)
+    drawn = Classifier(config, table(5), generator())
+
+    def classified(backend: Backend) -> list[Tensor]:
+        own_BTE, _ = in_precision_of(backend, x_BTE, drawn.recurrence)
+        model = deepcopy(drawn).to(own_BTE.dtype)
         log_BC = model(*as_rows(own_BTE), length_B, backend=backend)
         return [log_BC, *gradients(log_BC, [own_BTE, *model.parameters()])]
 
-    expected = run("reference")
-    for backend in set(backends(Classifier(config, 5, generator()).cell)) - {"reference"}:
-        for mine, wanted in zip(run(backend), expected, strict=True):
+    expected = classified("reference")
+    for backend in set(backends(drawn.recurrence)) - {"reference"}:
+        for mine, wanted in zip(classified(backend), expected, strict=True):
             close(mine, wanted)
 
 
 def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "POOLINGS", ("last", "final"))
-    cell = gru.CELLS["after"]
-    weights = list(Weights(cell, 5, 4, bidirectional=True, generator=generator()).double().parameters())
+    ours = GRU(5, 4, bidirectional=True, generator=generator())
     x_BTE, length_B = sequences([3, 7, 1])
     found: dict[Backend, list[Tensor]] = {}
     for backend in ("fused", "reference"):
-        own_BTE, *own = in_precision_of(backend, x_BTE, *weights)
-        got = run_cell(cell, own, *as_rows(own_BTE), length_B, bidirectional=True, backend=backend, pooling="meanmax")
-        found[backend] = [got, *gradients(got, [own_BTE, *own])]
+        own_BTE, own = in_precision_of(backend, x_BTE, ours)
+        got = run(own, backend, *as_rows(own_BTE), length_B, pooling="meanmax")
+        found[backend] = [got, *gradients(got, [own_BTE, *own.parameters()])]
     assert found["reference"][0].shape == (3, 16)
     for mine, wanted in zip(found["fused"], found["reference"], strict=True):
         close(mine, wanted)
 
 
-@pytest.mark.parametrize(("cell", "backend", "reason"), [
-    (rnn.CELLS["after"], "fused", "gates"), (gru.CELLS["before"], "torch", "reset gate")])
-def test_a_backend_that_cannot_compute_a_cell_is_refused(cell: Cell, backend: Backend, reason: str) -> None:
+@pytest.mark.parametrize(("recurrence", "backend", "reason"), [
+    (RNN(5, 4), "fused", "gates"), (GRU(5, 4, reset="before"), "torch", "reset gate")])
+def test_a_backend_that_cannot_compute_a_recurrence_is_refused(
+    recurrence: GRU, backend: Backend, reason: str
+) -> None:
     x_BTE, length_B = sequences([3])
-    weights = list(Weights(cell, 5, 4, generator=generator()).double().parameters())
     with pytest.raises(ValueError, match=f"'{backend}': .*{reason}"):
-        run_cell(cell, weights, *as_rows(x_BTE), length_B, bidirectional=False, backend=backend)
+        run(recurrence.double(), backend, *as_rows(x_BTE), length_B)
 
 
 @given(lengths=st.lists(st.integers(1, 8), min_size=1, max_size=5), bidirectional=st.booleans(),
@@ -120,20 +122,20 @@ def test_padding_and_order_change_nothing(
     lengths: list[int], bidirectional: bool, reset: Reset, seed: int
 ) -> None:
     x_BTE, length_B = sequences(lengths, seed=seed)
-    cell = gru.CELLS[reset]
-    weights = list(Weights(cell, 5, 3, 2, bidirectional=bidirectional, generator=generator(seed)).double().parameters())
-    together = reference_layers(x_BTE, length_B, weights, cell.step, bidirectional=bidirectional)
+    ours = GRU(5, 3, 2, bidirectional=bidirectional, reset=reset, generator=generator(seed)).double()
+    together = ours(x_BTE, length_B)
     for b, n in enumerate(lengths):
-        single = reference_layers(
-            x_BTE[b:b + 1, :n], length_B[b:b + 1], weights, cell.step, bidirectional=bidirectional)
+        single = ours(x_BTE[b:b + 1, :n], length_B[b:b + 1])
         torch.testing.assert_close(together[b:b + 1, :n], single, rtol=0, atol=TOLERANCE)
         assert not together[b, n:].any()
 
 
 class Recorded:
-    """A kernel of torch's that notes how it is called. On the device meta it computes shapes only."""
+    """`torch.gru`, which notes how it is called. On the device meta it computes shapes only."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.real = torch.gru
+        monkeypatch.setattr(torch, "gru", self)
         self.calls: list[tuple[int, int]] = []
         self.types: set[torch.dtype] = set()
 
@@ -143,36 +145,37 @@ class Recorded:
         assert not torch.is_autocast_enabled("cpu")
         if x_BTE.device.type == "meta":
             return x_BTE.new_empty(*x_BTE.shape[:2], h0.shape[2] * (1 + more["bidirectional"])), h0
-        output, state = torch.gru(x_BTE, h0, weights, **more)
+        output, state = self.real(x_BTE, h0, weights, **more)
         return output, state
 
 
 @pytest.mark.parametrize(("equal", "calls"), [(True, [(16, 2)]), (False, [(4, 1)] * 4)])
-def test_a_graphics_card_is_not_asked_whether_lengths_are_equal(equal: bool, calls: list[tuple[int, int]]) -> None:
+def test_a_graphics_card_is_not_asked_whether_lengths_are_equal(
+    equal: bool, calls: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Tensors on the device meta have no values, so that looking at one raises."""
-    kernel, meta = Recorded(), torch.device("meta")
-    weights = list(Weights(gru.CELLS["after"], 5, 4, 2, bidirectional=True).to(meta).parameters())
-    cell = replace(gru.CELLS["after"], torch=kernel)
-    output = run_cell(cell, weights, torch.empty(9, 5, device=meta), torch.empty(3, 7, dtype=torch.int64, device=meta),
-                      torch.empty(3, dtype=torch.int64, device=meta), bidirectional=True, backend="torch",
-                      equal_lengths=equal)
+    kernel, meta = Recorded(monkeypatch), torch.device("meta")
+    output = run(
+        GRU(5, 4, 2, bidirectional=True).to(meta), "torch", torch.empty(9, 5, device=meta),
+        torch.empty(3, 7, dtype=torch.int64, device=meta), torch.empty(3, dtype=torch.int64, device=meta),
+        equal_lengths=equal)
     assert output.shape == (3, 7, 8)
     assert kernel.calls == calls
 
 
 @pytest.mark.parametrize("lengths", [[6, 6], [6, 3]])
-def test_bfloat16_reaches_the_kernels_of_torch_also_under_autocast(lengths: list[int]) -> None:
+def test_bfloat16_reaches_the_kernels_of_torch_also_under_autocast(
+    lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also under torch.autocast. Values below 1 have a rounding error of 2 to the power of -9 in bfloat16."""
-    kernel = Recorded()
-    weights = list(Weights(gru.CELLS["after"], 5, 4, bidirectional=True, generator=generator()).parameters())
-    cell = replace(gru.CELLS["after"], torch=kernel)
+    kernel = Recorded(monkeypatch)
+    ours = GRU(5, 4, bidirectional=True, generator=generator())
     x_BTE, length_B = sequences(lengths)
     rows_UE, index_BT = as_rows(x_BTE.float())
-    both = [run_cell(cell, weights, rows_UE, index_BT, length_B, bidirectional=True, backend="torch")]
+    both = [run(ours, "torch", rows_UE, index_BT, length_B)]
     with torch.autocast("cpu", torch.float16):
         kernel.types.clear()
-        both.append(run_cell(cell, weights, rows_UE, index_BT, length_B, bidirectional=True, backend="torch",
-                             bf16=True))
+        both.append(run(ours, "torch", rows_UE, index_BT, length_B, bf16=True))
     assert kernel.types == {torch.bfloat16}
     assert both[1].dtype == torch.float32
     assert (both[0] != both[1]).any()
@@ -181,8 +184,7 @@ def test_bfloat16_reaches_the_kernels_of_torch_also_under_autocast(lengths: list
 
 def test_weights_in_one_chunk_lie_side_by_side_and_learn_the_same() -> None:
     """In the order in which cuDNN has them: both matrices of a direction, then both biases."""
-    plain, chunked = (Weights(gru.CELLS["after"], 5, 4, 2, bidirectional=True, generator=generator()).double()
-                      for _ in range(2))
+    plain, chunked = (GRU(5, 4, 2, bidirectional=True, generator=generator()).double() for _ in range(2))
     in_chunks(list(chunked.parameters()))
     own = list(chunked.parameters())
     for start in range(0, len(own), 4):
@@ -193,8 +195,6 @@ def test_weights_in_one_chunk_lie_side_by_side_and_learn_the_same() -> None:
             place += weight.numel()
         assert place * 8 == own[start].untyped_storage().nbytes()
     x_BTE, length_B = sequences([3, 7])
-    found = [
-        gradients(reference_layers(x_BTE, length_B, weights, gru.CELLS["after"].step, bidirectional=True), [*weights])
-        for weights in (list(plain.parameters()), own)]
+    found = [gradients(one(x_BTE, length_B), list(one.parameters())) for one in (plain, chunked)]
     for mine, wanted in zip(*found, strict=True):
         torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)

@@ -15,6 +15,11 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def table(width: int) -> Tensor:
+    """A table of word vectors with the padding alone."""
+    return torch.zeros(1, width)
+
+
 def sequences(lengths: list[int], width: int = 5, seed: int = 1) -> tuple[Tensor, Tensor]:
     """Padded inputs whose padding is large, so that any leak shows. float32 can hold each value exactly."""
     x_BTE = torch.randn(len(lengths), max(lengths), width, generator=generator(seed)).double()

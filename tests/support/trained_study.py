@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+import torch
 
 from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.corpus import load_corpus
@@ -79,9 +80,9 @@ def made_up(
               for _ in seeds]
     weights = []
     for seed, table_VE in zip(seeds, tables, strict=True):
-        network = untrained(with_settings(config, {"seed": seed}), width, len(classes))
-        own = {name: 4 * value.numpy() for name, value in network.state_dict().items()}
-        weights.append(own | ({TABLE: table_VE} if config.embedding.trainable else {}))
+        network = untrained(with_settings(config, {"seed": seed}), torch.from_numpy(table_VE), len(classes))
+        weights.append({name: value.numpy() * (1 if name == TABLE else 4)
+                        for name, value in network.state_dict().items()})
     return TrainedModel(
         study="quick", name=config.model.name, config=config, seeds=tuple(seeds), classes=tuple(classes),
         words_V=["", *(f"word{place}" for place in range(1, words + 1))],

@@ -321,8 +321,8 @@ class TestWhatGoesWrong:
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         answers = loop.predict
-        monkeypatch.setattr(loop, "predict", lambda model, table_VE, encoded, **more: answers(
-            model, table_VE, encoded, **more) * (np.nan if len(encoded) == len(corpus.test) else 1))
+        monkeypatch.setattr(loop, "predict", lambda model, encoded, **more: answers(
+            model, encoded, **more) * (np.nan if len(encoded) == len(corpus.test) else 1))
         assert len(corpus.test) != len(corpus.validation)
         with pytest.raises(RunError, match=r"probabilities.*nan"):
             train(with_settings(config, {"training.epochs": 1}), corpus, vectors, score_test=True,

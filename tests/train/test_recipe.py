@@ -38,7 +38,7 @@ def run_of(config: RunConfig, corpus: Corpus, vectors: Vectors) -> RunOf:
 def first_batch(run: Any, size: int = 16) -> Any:
     batch = next(iter(make_batches(run.train_split, [np.arange(size)])))
     on_device = loop._DeviceBatch(batch, torch.device("cpu"))
-    rows_UE = run.table_VE.index_select(0, on_device.distinct_U).requires_grad_()
+    rows_UE = run.model.table_VE.index_select(0, on_device.distinct_U).requires_grad_()
     return batch, on_device, rows_UE
 
 

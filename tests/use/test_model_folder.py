@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -164,8 +165,8 @@ def test_the_default_study_has_the_size_that_the_documentation_promises(
     config = with_settings(RunConfig(), {"model.name": "bidirectional", "model.hidden_size": 128,
                                          "model.pooling": "meanmax", "embedding.trainable": trainable})
     table_VE = np.ones((43_879, 300), np.float32)
-    own = {name: value.numpy() for name, value in untrained(config, 300).state_dict().items()}
-    weights = own | ({TABLE: table_VE} if trainable else {})
+    network = untrained(config, torch.from_numpy(table_VE))
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
     seeds = tuple(range(10_000, 10_005))
     words = ["", *(f"averageword{place}"[-8:] for place in range(1, 43_879))]
     size = save(TrainedModel("bidirectional", "bidirectional", config, seeds, ("negative", "positive"), words,

@@ -19,7 +19,7 @@ from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError
 from gru_bench.evaluation.metrics import predicted
-from gru_bench.models.classifier import choose_backend
+from gru_bench.models.recurrence import choose_backend
 from gru_bench.results.runs import RunResult
 from gru_bench.train.loop import train, untrained
 from gru_bench.use.predictor import EXPLAINED, Explanation, Predictor
@@ -128,8 +128,8 @@ def test_a_text_without_known_words_is_one_step_of_padding() -> None:
     backend = choose_backend(config.model, torch.device("cpu"))
     expected = np.zeros(2)
     for weights in model.weights_S:
-        network = untrained(config, 4, 2)
-        network.load_state_dict({name: torch.tensor(value) for name, value in weights.items() if name != TABLE})
+        network = untrained(config, torch.tensor(weights[TABLE]), 2)
+        network.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
         network.eval()
         with torch.no_grad():
             log_1C = network(torch.zeros(1, 4), torch.tensor([[0]]), torch.tensor([1]), backend=backend)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import UsageError
@@ -40,7 +41,7 @@ def trained(seed: int = 0) -> TrainedModel:
     config = with_settings(RunConfig(), {"model.hidden_size": 4, "model.name": "bidirectional", "seed": seed})
     weights = tuple(
         {name: value.numpy() for name, value in untrained(
-            with_settings(config, {"seed": seed + one}), 3).state_dict().items()} for one in range(2))
+            with_settings(config, {"seed": seed + one}), torch.zeros(1, 3)).state_dict().items()} for one in range(2))
     table_VE = np.random.default_rng(seed).normal(size=(len(WORDS), 3)).astype(np.float32)
     table_VE[0] = 0
     return TrainedModel("mine", "bidirectional", config, (seed, seed + 1), ("negative", "positive"), WORDS, table_VE,

@@ -125,4 +125,6 @@ def _scratch_and_torch(groups: Sequence[Group]) -> list[Sentence]:
         return [("The scratch GRU applies the reset gate before the hidden product, so it does not compute the same "
                  "function as the torch GRU.",)]
     return [("The scratch GRU and the torch GRU compute the same function, apart from the ReLU before the linear "
-             "layer where one has it. Otherwise they differ in the draw of their initial weights and in speed.",)]
+             "layer where one has it, and on the same backend they run the same code. They differ in the draw of their "
+             "initial weights, and on different backends in rounding and speed: reference trains the equations as "
+             "written, torch runs the kernel of torch.nn.GRU, and fused that of gru-bench.",)]

@@ -77,7 +77,7 @@ class Train:
 
     def __call__(self, listener: Listener) -> RunResult:
         """Train the run, from its checkpoint if there is one, and return its result."""
-        from gru_bench.models.classifier import fallback
+        from gru_bench.models.recurrence import fallback
         from gru_bench.train.loop import Pruned, checkpoint_name, place, train, within_memory
 
         def on_epoch(record: EpochRecord) -> None:
