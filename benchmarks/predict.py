@@ -57,8 +57,8 @@ def drawn(seeds: int, hidden: int) -> Any:
 
     from gru_bench.config import DataConfig, RunConfig, with_settings
     from gru_bench.data.corpus import load_corpus
+    from gru_bench.models.trained import TrainedModel
     from gru_bench.train.loop import untrained
-    from gru_bench.use.trained import TrainedModel
 
     config = with_settings(RunConfig(), {
         "model.name": "bidirectional", "model.hidden_size": hidden, "model.pooling": "meanmax",
@@ -263,7 +263,7 @@ def compare(asked: argparse.Namespace) -> None:
 
 def long_file(asked: argparse.Namespace) -> None:
     """Print time and peak memory of the command, for a tenth of the rows and for all of them."""
-    from gru_bench.use.model_folder import save
+    from gru_bench.models.saved import save
 
     texts = reviews(asked.reviews)
     with tempfile.TemporaryDirectory() as temporary:

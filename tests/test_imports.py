@@ -162,7 +162,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "evaluation.together", "tracking", "data.corpus", "kernels", "data.embeddings", "data.batching",
     "data.recall_task", "sweep.spec", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
     "train.__main__", "sweep.__main__", "report.__main__", "archive.__main__", "archive.container",
-    "diagnose.__main__", "use.predict", "use.save_model", "use.trained", "use.model_folder", "teach", "teach.__main__",
+    "diagnose.__main__", "use.predict", "use.save_model", "models.trained", "models.saved", "teach", "teach.__main__",
     "teach.child", "teach.guard", "teach.claim", "doctor", "lint", *ALLOWED,
 ])
 def test_importing_a_module_loads_no_heavy_library(module: str) -> None:

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.errors import ExitCode, RunError
+from gru_bench.models.calls import Form, parameters_of, sample_input
 from gru_bench.teach import calls, load
-from gru_bench.teach.calls import Caller, Form
+from gru_bench.teach.calls import Caller
 from gru_bench.teach.cell.blocks import examples, take_apart
 from gru_bench.teach.cell.examine import Cell, as_torch, claimed, examine
 from gru_bench.teach.cell.family import Member
@@ -201,7 +202,7 @@ def _drops(caller: Caller, form: Form) -> bool:
     """Return whether one of the two values of all masks makes zeros of something that is read."""
     runs = []
     before = caller.masks
-    x = calls.sample_input(form, 0 if form.kind == "cell" else STEPS)
+    x = sample_input(form, 0 if form.kind == "cell" else STEPS)
     for caller.masks in ("zeros", "ones"):
         recorder = Recorder(caller.file, full=True)
         with torch.no_grad():
@@ -275,7 +276,7 @@ def _scatter(built: Any) -> frozenset[int]:
     """Give parameters random values, so that no two are alike and none is zero. Return which were not zero before."""
     generator = torch.Generator().manual_seed(17)
     nonzero = set()
-    for tensor in load.parameters_of(built):
+    for tensor in parameters_of(built):
         if not tensor.is_leaf or not (tensor.requires_grad or isinstance(tensor, nn.Parameter)):
             continue
         size = max(tensor.shape, default=1)
@@ -289,7 +290,7 @@ def _scatter(built: Any) -> frozenset[int]:
 
 def _is_cell(caller: Caller, form: Form) -> bool:
     """Return whether the new state of each sequence depends on its own input and state, and on both."""
-    x = calls.sample_input(form, 0)
+    x = sample_input(form, 0)
     h = torch.rand(form.batch, form.hidden, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     try:
         with torch.no_grad():
@@ -369,7 +370,7 @@ def _without_state(caller: Caller, form: Form, step: Step) -> list[Finding]:
         return []
     x, h = examples(step, 1)
     starts = [torch.zeros_like(h[0]), *(p.detach().reshape(1, -1).expand_as(h[0]) for p in
-                                        load.parameters_of(caller.built)
+                                        parameters_of(caller.built)
                                         if p.numel() == h[0].shape[-1] and id(p) not in caller.nonzero)]
     with torch.no_grad():
         try:
@@ -454,7 +455,7 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
     Raises:
         RunError: When something is random that is neither dropout nor the initial state.
     """
-    x = layer.runs.x if layer else calls.sample_input(form, 0)
+    x = layer.runs.x if layer else sample_input(form, 0)
     h = layer.runs.h0 if layer else torch.full((form.batch, form.hidden), 0.25)
     rows = layer.runs.rows if layer else None
 
@@ -516,7 +517,7 @@ def _random(caller: Caller, recorder: Recorder) -> RunError:
 def _samples(form: Form) -> tuple[Tensor, Tensor | None]:
     """Return an input and a state of a form, also of one that is no GRU's."""
     is_cell = form.layout in {"BE", "E", "E1", "11E"}
-    x = calls.sample_input(replace(form, kind="cell" if is_cell else "layer"), 0 if is_cell else STEPS)
+    x = sample_input(replace(form, kind="cell" if is_cell else "layer"), 0 if is_cell else STEPS)
     if form.tokens:
         x = x.remainder(max(1, form.vocabulary - 1)) + 1
     return x, torch.full((form.batch, form.hidden), 0.25) if form.state else None
@@ -525,7 +526,7 @@ def _samples(form: Form) -> tuple[Tensor, Tensor | None]:
 def _refuse_without_answer(caller: Caller, form: Form) -> None:
     """Refuse what gives values that are not numbers, and what changes its own weights."""
     x, h = _samples(form)
-    weights = [weight for weight in load.parameters_of(caller.built)
+    weights = [weight for weight in parameters_of(caller.built)
                if isinstance(weight, nn.Parameter) or weight.requires_grad]
     before = [weight.detach().clone() for weight in weights]
     recorder = Recorder(caller.file, full=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from gru_bench.teach.calls import Form
+from gru_bench.models.calls import Form
 from gru_bench.teach.cell.examine import Cell
 from gru_bench.teach.codes import Finding
 from gru_bench.teach.load import text_of

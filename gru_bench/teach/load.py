@@ -327,28 +327,3 @@ def _call(
 
 def _hint(parameter: inspect.Parameter) -> str:
     return size_of(parameter.name) or "..."
-
-
-def parameters_of(built: Any) -> Sequence[torch.Tensor]:
-    """Return the parameters of a module, and the tensors that it holds otherwise."""
-    if isinstance(built, nn.Module):
-        found: list[torch.Tensor] = [*built.parameters()]
-        for part in built.modules():
-            found += [value for value in vars(part).values()
-                      if isinstance(value, torch.Tensor) and value.is_floating_point()]
-        return found
-    spaces = [vars(built)] if hasattr(built, "__dict__") and not inspect.isfunction(built) else []
-    function = built if inspect.isfunction(built) else inspect.getattr_static(type(built), "__call__", None)
-    spaces.append(getattr(function, "__globals__", {}))
-    if inspect.isfunction(function):
-        spaces.append(dict(inspect.getclosurevars(function).nonlocals))
-    return [tensor for space in spaces for value in space.values() for tensor in _held(value)]
-
-
-def _held(value: Any) -> list[torch.Tensor]:
-    """Return the floating tensors that a value is or holds."""
-    if isinstance(value, torch.Tensor):
-        return [value] if value.is_floating_point() else []
-    if isinstance(value, (list, tuple)):
-        return [tensor for item in value for tensor in _held(item)]
-    return [tensor for item in value.values() for tensor in _held(item)] if type(value) is dict else []

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.kernels import fused
+from gru_bench.models.calls import Form, arranged, flat
 from gru_bench.models.gru import GRU
 from gru_bench.models.recurrence import run
 from gru_bench.teach import load
-from gru_bench.teach.calls import Caller, Form, arranged, flat
+from gru_bench.teach.calls import Caller
 
 WIDTH, HIDDEN, TOKENS = 300, 100, 60
 """The homework's size, and the length of a review."""

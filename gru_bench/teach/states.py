@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from gru_bench.teach.calls import Caller, Form, sample_input
+from gru_bench.models.calls import Form, sample_input
+from gru_bench.teach.calls import Caller
 from gru_bench.teach.trace import Call, Done, Edit, Recorder, Site
 
 STEPS = 6

@@ -259,10 +259,11 @@ class Study:
             force: Whether a saved model in the folder is replaced.
         """
         with _python_words():
-            from gru_bench.use import model_folder, winner
+            from gru_bench.models import saved
+            from gru_bench.use import winner
             from gru_bench.use.save_model import write_model
 
-            model_folder.check_free(Path(folder), force=force)
+            saved.check_free(Path(folder), force=force)
             loaded = winner.load(self._store, winner.choose(self._store, self._logged, model), single=single)
             write_model(loaded, Path(folder), force=force)
             return Path(folder)
@@ -342,10 +343,10 @@ class SavedModel:
 
     def __init__(self, folder: Path) -> None:
         """Read the model of a folder; `load_model` does so."""
-        from gru_bench.use import model_folder
+        from gru_bench.models import saved
         from gru_bench.use.predictor import Predictor
 
-        model, self.scores = model_folder.load(folder)
+        model, self.scores = saved.load(folder)
         self.folder = folder
         self._predictor = Predictor(model)
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from gru_bench.config import flat
 from gru_bench.errors import shown, visible
+from gru_bench.models.saved import without_folders
 from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.evidence.groups import LISTED_CLASSES
 from gru_bench.report.render.markdown import escaped
 from gru_bench.results.logged_metrics import SPLIT_NAMES, compared, score
-from gru_bench.use.model_folder import without_folders
 from gru_bench.use.winner import Loaded
 
 EXAMPLE = "At first I did not like it at all, but after a while it turned out to be the best I have ever had!"

@@ -112,7 +112,7 @@ def _predictor(
 
     said = cli.out(stderr=True)  # standard output is for the answers
     if study is None:
-        from gru_bench.use.model_folder import load
+        from gru_bench.models.saved import load
 
         assert model is not None
         trained, _ = load(Path(model))

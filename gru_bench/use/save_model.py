@@ -39,13 +39,13 @@ def save_model(
     """
     if folder is None and not register:
         raise UsageError("a folder is needed to save a model to: name one, or add --register")
+    from gru_bench.models import saved
     from gru_bench.tracking import Store
-    from gru_bench.use import model_folder
     from gru_bench.use import winner as winners
     from gru_bench.use.card import EXAMPLE
 
     if folder is not None:
-        model_folder.check_free(folder, force=force)
+        saved.check_free(folder, force=force)
     console = cli.out()
     store = Store(tracking_uri, create=False)
     with console.status("reading the model"):
@@ -67,7 +67,7 @@ def save_model(
             with console.status("registering the model in MLflow"):
                 found = registered(
                     store, winner.study.run, place, Path(__file__).with_name("served.py"),
-                    content=model_folder.content(place), classes=loaded.model.classes, example=EXAMPLE)
+                    content=saved.content(place), classes=loaded.model.classes, example=EXAMPLE)
             console.print(f"registered as version {found.version} of {found.name}" if found.new else
                           f"registered already, as version {found.version} of {found.name}", markup=False)
     console.print("next:", markup=False)
@@ -87,12 +87,12 @@ def write_model(loaded: Loaded, folder: Path, *, force: bool = False) -> int:
     Raises:
         UsageError: for a folder that exists and may not be replaced.
     """
-    from gru_bench.use import model_folder
+    from gru_bench.models import saved
     from gru_bench.use.card import model_card, scores_of
 
-    model_folder.check_free(folder, force=force)
+    saved.check_free(folder, force=force)
     scores = scores_of(loaded)
-    return model_folder.save(loaded.model, folder, model_card(loaded, scores), scores, force=force)
+    return saved.save(loaded.model, folder, model_card(loaded, scores), scores, force=force)
 
 
 def main() -> None:

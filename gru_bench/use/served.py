@@ -15,8 +15,8 @@ from mlflow.pyfunc.model import PythonModel
 try:
     from pathlib import Path
 
+    from gru_bench.models.saved import load
     from gru_bench.use.files import column_names, rows_of
-    from gru_bench.use.model_folder import load
     from gru_bench.use.predictor import Predictor
 except ImportError as error:
     raise ImportError("this model needs gru-bench, which the environment that MLflow has made does not hold: serve it "

@@ -22,11 +22,11 @@ from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError, unknown, without_passwords
 from gru_bench.evaluation.together import mean_probability
+from gru_bench.models.trained import TrainedModel
 from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.results.logged_metrics import PARAMETERS, compared, score
 from gru_bench.tracking import LoggedStudy, Store
-from gru_bench.use.trained import TrainedModel
 
 REPEATED = 64
 """Largest number of logged test predictions that are computed again."""

@@ -13,12 +13,12 @@ import torch
 from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
+from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.runs import DataSummary, RunResult
 from gru_bench.sweep.search import FORMAT
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import Store
 from gru_bench.train.loop import train, untrained
-from gru_bench.use.trained import TABLE, TrainedModel
 from tests.support.runs import summary
 
 SEEDS = (10_000, 10_001)

@@ -16,10 +16,10 @@ from rich.console import Console
 
 from gru_bench import cli
 from gru_bench.errors import ExitCode
-from gru_bench.use.model_folder import save
+from gru_bench.models.saved import save
+from gru_bench.models.trained import TrainedModel
 from gru_bench.use.predict import app
 from gru_bench.use.predictor import Predictor
-from gru_bench.use.trained import TrainedModel
 from gru_bench.use.winner import choose, find_study, load
 from tests.support.commands import completed, mentions, printed
 from tests.support.trained_study import made_up

@@ -20,10 +20,10 @@ from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError
 from gru_bench.evaluation.metrics import predicted
 from gru_bench.models.recurrence import choose_backend
+from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.runs import RunResult
 from gru_bench.train.loop import train, untrained
 from gru_bench.use.predictor import EXPLAINED, Explanation, Predictor
-from gru_bench.use.trained import TABLE, TrainedModel
 from tests.support.reviews import write
 from tests.support.trained_study import QUICK, made_up
 

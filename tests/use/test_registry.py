@@ -22,17 +22,17 @@ import torch
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import UsageError
+from gru_bench.models.saved import content, save
+from gru_bench.models.trained import TrainedModel
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking.registry import WEIGHTS, Registered, log_model, register, registered_name
 from gru_bench.train.loop import untrained
-from gru_bench.use import model_folder
 from gru_bench.use.predictor import Predictor
-from gru_bench.use.trained import TrainedModel
 from tests.support.commands import ROOT
 from tests.support.runs import result
 from tests.support.servers import QUIET, MlflowServer, free_port
 
-CODE = Path(model_folder.__file__).with_name("served.py")
+CODE = ROOT / "gru_bench" / "use" / "served.py"
 WORDS = ("", "good", "bad", "film")
 
 
@@ -49,7 +49,7 @@ def trained(seed: int = 0) -> TrainedModel:
 
 
 def saved(folder: Path, seed: int = 0) -> Path:
-    model_folder.save(trained(seed), folder, "card", {})
+    save(trained(seed), folder, "card", {})
     return folder
 
 
@@ -61,7 +61,7 @@ def study(store: Store) -> LoggedRun:
 
 
 def registering(store: Store, run: LoggedRun, folder: Path) -> Registered:
-    return register(store, run, folder, CODE, content=model_folder.content(folder), classes=("negative", "positive"),
+    return register(store, run, folder, CODE, content=content(folder), classes=("negative", "positive"),
                     example="a good film")
 
 

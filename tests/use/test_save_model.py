@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gru_bench.errors import ExitCode
-from gru_bench.use.model_folder import load
+from gru_bench.models.saved import load
 from gru_bench.use.predict import app as predict_app
 from gru_bench.use.predictor import Predictor
 from gru_bench.use.save_model import app

@@ -29,9 +29,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gru_bench import __version__
 from gru_bench.config import RunConfig, stored_config
 from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.platforms import replace
 from gru_bench.results.runs import parsed
-from gru_bench.use.trained import TABLE, TrainedModel
 
 KIND = "gru-bench model"
 FORMAT = 1

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, FormatError, GruBenchError, UsageError
+from gru_bench.models import saved
+from gru_bench.models.saved import ABOUT, CARD, VECTORS, WORDS, load, save, weights_file
+from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.train.loop import untrained
-from gru_bench.use import model_folder
-from gru_bench.use.model_folder import ABOUT, CARD, VECTORS, WORDS, load, save, weights_file
 from gru_bench.use.predictor import Predictor
-from gru_bench.use.trained import TABLE, TrainedModel
 from tests.support.commands import mentions, printed
 from tests.support.trained_study import made_up
 from tests.support.values import present
@@ -64,7 +64,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     content = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     change(content)
     del content["digest"]
-    content["digest"] = model_folder._digest_of(content)
+    content["digest"] = saved._digest_of(content)
     (folder / ABOUT).write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -145,7 +145,7 @@ def test_a_fresh_process_predicts_without_data_or_cache(tmp_path: Path) -> None:
     code = f"""
         import sys
         from pathlib import Path
-        from gru_bench.use.model_folder import load
+        from gru_bench.models.saved import load
         from gru_bench.use.predictor import Predictor
         found = Predictor(load(Path({str(tmp_path / 'model')!r}))[0]).predict({TEXTS!r})
         assert not {{"mlflow", "optuna", "gensim", "matplotlib"}} & set(sys.modules)
@@ -230,7 +230,7 @@ def test_an_interrupt_leaves_nothing_half_written(
             raise KeyboardInterrupt
         os.replace(source, target)  # noqa: PTH105
 
-    monkeypatch.setattr(model_folder, "_digest" if step == "write" else "replace", interrupt)
+    monkeypatch.setattr(saved, "_digest" if step == "write" else "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save(made_up(), tmp_path / "model", "", {}, force=True)
     monkeypatch.undo()
@@ -339,7 +339,7 @@ def test_a_model_json_of_another_form_is_refused(folder: Path, content: bytes) -
                                      pytest.param("[" * 100_000, id="nested deep")])
 def test_words_of_another_form_are_refused(folder: Path, content: str) -> None:
     (folder / WORDS).write_text(content, encoding="utf-8")
-    rewritten(folder, lambda about: about["files"].update({WORDS: model_folder._digest(folder / WORDS)}))
+    rewritten(folder, lambda about: about["files"].update({WORDS: saved._digest(folder / WORDS)}))
     with pytest.raises(DataError, match=r"words.json|a vector for each"):
         Predictor(load(folder)[0])
 
@@ -355,7 +355,7 @@ def test_weights_of_another_form_are_refused(folder: Path, arrays: dict[str, Any
         if (folder / name).exists():
             (folder / name).write_bytes(to_bytes(arrays))
     rewritten(folder, lambda about: about["files"].update(
-        {name: model_folder._digest(folder / name) for name in about["files"]}))
+        {name: saved._digest(folder / name) for name in about["files"]}))
     with pytest.raises(DataError, match=r"no vectors|must fit|a vector for each"):
         Predictor(load(folder)[0])
 
@@ -363,7 +363,7 @@ def test_weights_of_another_form_are_refused(folder: Path, arrays: dict[str, Any
 def sealed_weights(folder: Path, content: bytes) -> None:
     """Put other weights of seed 1 into a saved model, with their digest."""
     (folder / weights_file(1)).write_bytes(content)
-    rewritten(folder, lambda about: about["files"].update({weights_file(1): model_folder._digest(
+    rewritten(folder, lambda about: about["files"].update({weights_file(1): saved._digest(
         folder / weights_file(1))}))
 
 
@@ -419,7 +419,7 @@ def test_no_bytes_raise_other_errors(whole: Path, data: st.DataObject) -> None:
     try:
         path.write_bytes(changed)
         if path.name != ABOUT and data.draw(st.booleans()):  # with the right digest, what it says is read
-            rewritten(folder, lambda content: content["files"].update({path.name: model_folder._digest(path)}))
+            rewritten(folder, lambda content: content["files"].update({path.name: saved._digest(path)}))
         try:
             Predictor(load(folder)[0]).predict(["word1"])
         except (DataError, UsageError):
