@@ -88,16 +88,13 @@ class Contender:
 
     def bucketed(self, encoded: Any, seed: int | None) -> Iterable[Any]:
         """Iterate over padded ids, lengths and labels: of one length, or of similar ones."""
-        import torch
-
         from gru_bench.data.batching import batches, prefetched
 
         generator = None if seed is None else np.random.default_rng(seed)
         equal = self.config.model.is_bidirectional
         for batch in prefetched(batches(
                 encoded, self.config.training.batch_size, generator=generator, bucket=True, equal_lengths=equal), 4):
-            yield tuple(map(torch.from_numpy, (
-                batch.distinct_U[batch.index_BT], batch.length_B, batch.label_B, batch.example_B)))
+            yield batch.distinct_U[batch.index_BT], batch.length_B, batch.label_B, batch.example_B
 
     def check(self) -> dict[str, Any]:
         """Return probabilities, loss and gradient before training, and the loss of an epoch on a few reviews."""
@@ -109,10 +106,9 @@ class Contender:
             from gru_bench.data.batching import batches
 
             for batch in batches(self.encoded_few, CHECKED, generator=None, bucket=True):
-                distinct, index, length, example = map(torch.from_numpy, (
-                    batch.distinct_U, batch.index_BT, batch.length_B, batch.example_B))
-                rows = self.model.table_VE[distinct]
-                log[example] = self.model(rows, index, length, backend=self.config.model.backend)
+                rows = self.model.table_VE[batch.distinct_U]
+                log[batch.example_B] = self.model(
+                    rows, batch.index_BT, batch.length_B, backend=self.config.model.backend)
         elif self.name == "packed":
             log = torch.cat([self.model(ids, lengths) for ids, lengths, _ in
                              loader(reviews_of(self.encoded_few), CHECKED, None)])

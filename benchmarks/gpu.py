@@ -131,6 +131,8 @@ def fastest(times: dict[str, float | None]) -> str:
 
 def drawn_batch(scale: Scale, batch: int | None = None, *, equal: bool = False) -> Any:
     """Return a batch of reviews whose lengths lie between half of the steps and all of them."""
+    import torch
+
     from gru_bench.data.batching import Batch, Distinct
 
     random, count = np.random.default_rng(0), batch or scale.batch
@@ -139,7 +141,8 @@ def drawn_batch(scale: Scale, batch: int | None = None, *, equal: bool = False) 
     row_BT = random.integers(1, scale.words, (count, scale.steps))
     row_BT[np.arange(scale.steps) >= length_B[:, None]] = 0
     distinct_U, index_BT = Distinct(scale.words)(row_BT)
-    return Batch(distinct_U, index_BT, length_B, random.integers(0, 2, count), np.arange(count))
+    return Batch.of(*map(torch.from_numpy, (
+        distinct_U, index_BT, length_B, random.integers(0, 2, count), np.arange(count))))
 
 
 def table(scale: Scale, device: str) -> Any:
@@ -172,9 +175,7 @@ class Ours:
         """Return the loss of the batch, from which gradients can be taken."""
         from torch.nn.functional import nll_loss
 
-        from gru_bench.train.loop import _DeviceBatch
-
-        there = _DeviceBatch(self.batch, self.device)
+        there = self.batch.to(self.device)
         self.rows_UE, self.distinct_U = self.table_VE.index_select(0, there.distinct_U), there.distinct_U
         log_BC = self.model(self.rows_UE, there.index_BT, there.length_B, backend=self.backend,
                             bf16=self.config.training.bf16, equal_lengths=there.equal_lengths)
@@ -197,8 +198,7 @@ class Peer:
 
         self.packed, self.device = packed, ours.device
         batch = ours.batch
-        self.ids_BT, self.length_B, self.label_B = (torch.from_numpy(values) for values in (
-            batch.distinct_U[batch.index_BT], batch.length_B, batch.label_B))
+        self.ids_BT, self.length_B, self.label_B = batch.distinct_U[batch.index_BT], batch.length_B, batch.label_B
         self.embedding = nn.Embedding.from_pretrained(ours.table_VE)
         self.gru = nn.GRU(scale.width, ours.config.model.hidden_size, batch_first=True).to(self.device)
         self.gru.load_state_dict(ours.model.recurrence.state_dict())
@@ -308,9 +308,8 @@ def exact_loss(ours: Ours) -> Any:
     import torch
 
     batch = ours.batch
-    index_BT, length_B, label_B = (torch.from_numpy(v) for v in (batch.index_BT, batch.length_B, batch.label_B))
-    rows_UE = ours.table_VE[torch.from_numpy(batch.distinct_U)]
-    return torch.nn.functional.nll_loss(ours.model(rows_UE, index_BT, length_B, backend="reference"), label_B)
+    log_BC = ours.model(ours.table_VE[batch.distinct_U], batch.index_BT, batch.length_B, backend="reference")
+    return torch.nn.functional.nll_loss(log_BC, batch.label_B)
 
 
 def relative(got: list[Any], wanted: list[Any]) -> float:
@@ -320,7 +319,6 @@ def relative(got: list[Any], wanted: list[Any]) -> float:
 
 def ragged_against_packed(scale: Scale) -> list[Values]:
     """A bidirectional layer on reviews of different lengths: ours, without packing, against a packed nn.GRU."""
-    import torch
     from torch import nn
     from torch.nn.utils import rnn
 
@@ -328,8 +326,8 @@ def ragged_against_packed(scale: Scale) -> list[Values]:
     from gru_bench.models.recurrence import in_chunks, torch_layers
 
     batch = drawn_batch(scale)
-    x_BTE = table(scale, scale.device)[torch.from_numpy(batch.distinct_U[batch.index_BT]).to(scale.device)]
-    length_B = torch.from_numpy(batch.length_B)
+    x_BTE = table(scale, scale.device)[batch.distinct_U[batch.index_BT].to(scale.device)]
+    length_B = batch.length_B
     there = length_B.to(scale.device)
     theirs = nn.GRU(scale.width, scale.hidden[0], batch_first=True, bidirectional=True).to(scale.device)
     ours = GRU(scale.width, scale.hidden[0], bidirectional=True).to(scale.device)
@@ -506,7 +504,9 @@ def memory(scale: Scale) -> list[Values]:
     """A run that does not fit is done again in micro-batches, with the same loss."""
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.embeddings import load_vectors
-    from gru_bench.train.loop import train, within_memory
+    from gru_bench.train.listener import Listener
+    from gru_bench.train.loop import train, train_resumably
+    from gru_bench.train.placement import place
 
     with tempfile.TemporaryDirectory() as folder:
         config = scale.config(
@@ -515,7 +515,8 @@ def memory(scale: Scale) -> list[Values]:
         vectors = load_vectors(config.embedding, corpus)
         plenty, said = train(config, corpus, vectors), list[str]()
         with little_memory(scale, plenty.peak_memory_bytes):
-            scarce = within_memory(lambda config: train(config, corpus, vectors), config, said.append)
+            scarce = train_resumably(
+                config, corpus, vectors, Listener(restarted=said.append), placement=place(config))
     row: Values = {"peak, MB": plenty.peak_memory_bytes / 1e6,
                    "peak in micro-batches, MB": scarce.peak_memory_bytes / 1e6}
     if len(said) != 1:

@@ -179,12 +179,12 @@ class Trainer:
     def __init__(self, recipe: Recipe) -> None:
         from gru_bench.data.corpus import load_corpus
         from gru_bench.data.embeddings import load_vectors
-        from gru_bench.train.loop import check
+        from gru_bench.train.placement import place
 
         self.spec = recipe.spec
         self.corpus = load_corpus(self.spec.base.data)
         self.vectors = load_vectors(self.spec.base.embedding, self.corpus)
-        check(self.spec.config(MODEL, {}, 0), self.corpus)  # compiles the kernel, so that no run pays for it
+        place(self.spec.config(MODEL, {}, 0))  # compiles the kernel, so that no run pays for it
 
     def part(self, share: float) -> Any:
         """Return the corpus with a share of its training reviews."""
@@ -196,6 +196,7 @@ class Trainer:
 
     def __call__(self, job: Job) -> Row:
         """Train a run and return its row. Seconds are CPU seconds of this process since the run began."""
+        from gru_bench.train.listener import Listener
         from gru_bench.train.loop import train
 
         number, seed, share = job
@@ -211,8 +212,9 @@ class Trainer:
 
         try:
             result = train(
-                config, corpus, self.vectors, lambda record: note("epoch", record.validation_accuracy),
-                on_check=lambda check: note("check", check.score), checks=CHECKS)
+                config, corpus, self.vectors, Listener(
+                    epoch=lambda record: note("epoch", record.validation_accuracy),
+                    check=lambda check: note("check", check.score)), checks=CHECKS)
         except RunError:
             return row | {"failed": True, "seconds": time.process_time() - begun}
         best = result.epochs[result.best_epoch - 1]

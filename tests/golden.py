@@ -62,6 +62,7 @@ def losses() -> Iterator[tuple[str, Any]]:
     from gru_bench.config import RunConfig, with_settings
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.embeddings import load_vectors
+    from gru_bench.train.listener import Listener
     from gru_bench.train.loop import train
 
     def trained(name: str, settings: dict[str, Any], interrupt_after: int | None = None) -> Values:
@@ -77,7 +78,7 @@ def losses() -> Iterator[tuple[str, Any]]:
                 raise KeyboardInterrupt
 
         with suppress(KeyboardInterrupt):
-            train(config, corpus, vectors, interrupt, score_test=True, checkpoint=checkpoint)
+            train(config, corpus, vectors, Listener(epoch=interrupt), score_test=True, checkpoint=checkpoint)
         result = train(config, corpus, vectors, score_test=True, checkpoint=checkpoint)
         return {
             f"{name}/epochs": [[e.train_loss, e.validation_loss, e.validation_accuracy] for e in result.epochs],

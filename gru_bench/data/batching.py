@@ -1,8 +1,8 @@
 """Batches of token ids, made from the examples of a split.
 
-Examples are cut to `max_length` and put into batches of similar length. All arrays are numpy arrays; the training loop
-turns them into tensors. A batch lists each distinct row of the vector table once, so that a model looks up and projects
-a word once however often it occurs.
+Examples are cut to `max_length` and put into batches of similar length. An encoded split holds numpy arrays, a batch
+tensors. A batch lists each distinct row of the vector table once, so that a model looks up and projects a word once
+however often it occurs. torch is imported by what makes batches alone: a sweep plans its runs without it.
 
 Shapes: `N` examples, `N1` is N + 1, `B` examples of a batch, `T` steps (the longest example of the batch), `U` distinct
 rows of the batch, `V` rows of the vector table.
@@ -14,8 +14,8 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,10 @@ from gru_bench.data.corpus import Split
 from gru_bench.data.embeddings import Vectors
 from gru_bench.data.labels import LabelArray
 from gru_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _POOL = 50
 """Number of batches whose shuffled examples are sorted by length together."""
@@ -123,30 +127,61 @@ def encode(split: Split, vectors: Vectors, max_length: int | None) -> Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of B examples, padded at the end to the longest one."""
+    """A batch of B examples, padded at the end to the longest one. All tensors are int64."""
 
-    distinct_U: NDArray[np.int64]
+    distinct_U: Tensor
     """The distinct rows of the vector table in ascending order. Row 0 is among them where an example is padded."""
-    index_BT: NDArray[np.int64]
+    index_BT: Tensor
     """For each token its position in `distinct_U`. Padding has the position of row 0."""
-    length_B: NDArray[np.int64]
+    length_B: Tensor
     """Number of tokens, at least 1: an example without known words is one step of padding."""
-    label_B: NDArray[np.int64]
-    example_B: NDArray[np.int64]
-    """Position of each example in the split."""
+    label_B: Tensor
+    example_B: Tensor
+    """Position of each example in the split. It stays on the CPU."""
+    tokens: int
+    """Number of tokens of all examples."""
+    equal_lengths: bool
+    """Whether all examples have T tokens. A graphics card could not find out without making the host wait."""
 
+    @classmethod
+    def of(cls, distinct_U: Tensor, index_BT: Tensor, length_B: Tensor, label_B: Tensor, example_B: Tensor) -> Batch:
+        """Return the batch of these tensors, which are on the CPU."""
+        return cls(distinct_U, index_BT, length_B, label_B, example_B, int(length_B.sum()),
+                   int(length_B.min()) == index_BT.shape[1])
 
-def micro_batches_of(batch: Batch, count: int) -> Iterator[Batch]:
-    """Yield at most `count` micro-batches of a batch, of similar size.
+    def __len__(self) -> int:
+        """Return B."""
+        return len(self.label_B)
 
-    Each is padded to its own longest example. All have the `distinct_U` of the batch.
-    """
-    for example_P in np.array_split(np.arange(len(batch.label_B)), count):
-        if len(example_P):
-            some = slice(example_P[0], example_P[-1] + 1)
-            longest = int(batch.length_B[some].max())
-            yield Batch(batch.distinct_U, batch.index_BT[some, :longest], batch.length_B[some], batch.label_B[some],
-                        batch.example_B[some])
+    def parts(self, count: int) -> list[Batch]:
+        """Return at most `count` micro-batches of similar size, each padded to its own longest example.
+
+        All have the `distinct_U` of the batch.
+        """
+        if count == 1:
+            return [self]
+        found = []
+        for example_P in np.array_split(np.arange(len(self)), count):
+            if len(example_P):
+                some = slice(example_P[0], example_P[-1] + 1)
+                length_P = self.length_B[some]
+                found.append(Batch.of(self.distinct_U, self.index_BT[some, :int(length_P.max())], length_P,
+                                      self.label_B[some], self.example_B[some]))
+        return found
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch with its tensors, except `example_B`, on a device. The host does not wait for a copy."""
+        if device.type == "cpu":
+            return self
+
+        def there(values: Tensor) -> Tensor:
+            if device.type != "cuda":
+                return values.to(device)
+            # torch keeps the pinned memory until the card has read it.
+            return values.contiguous().pin_memory().to(device, non_blocking=True)
+
+        return replace(self, distinct_U=there(self.distinct_U), index_BT=there(self.index_BT),
+                       length_B=there(self.length_B), label_B=there(self.label_B))
 
 
 def batch_plan(encoded: Encoded, batch_size: int, *, generator: np.random.Generator | None, bucket: bool,
@@ -218,6 +253,8 @@ def batches(encoded: Encoded, batch_size: int, *, generator: np.random.Generator
 
 def make_batches(encoded: Encoded, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
     """Yield the batches of a plan in its order."""
+    import torch
+
     distinct = Distinct(encoded.table_size)
     for example_B in plan:
         start_B = encoded.offsets_N1[example_B]
@@ -229,7 +266,8 @@ def make_batches(encoded: Encoded, plan: Sequence[NDArray[np.int64]]) -> Iterato
         row_BT = encoded.rows[token_BT]
         row_BT[padded_BT] = 0
         distinct_U, index_BT = distinct(row_BT)
-        yield Batch(distinct_U, index_BT, length_B, encoded.label_N[example_B].astype(np.int64), example_B)
+        label_B = encoded.label_N[example_B].astype(np.int64)
+        yield Batch.of(*map(torch.from_numpy, (distinct_U, index_BT, length_B, label_B, example_B)))
 
 
 class Distinct:

@@ -13,12 +13,14 @@ from gru_bench.config import MetricName, RunConfig, flat, parsed_settings, with_
 from gru_bench.errors import FormatError, RunError, without_passwords
 from gru_bench.evaluation.accuracy import percent
 from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, curve
+from gru_bench.train.listener import Listener
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.data.embeddings import Vectors
     from gru_bench.results.runs import EpochRecord, RunResult, StepReport
     from gru_bench.tracking import LoggedRun, RunWriter, Store
+    from gru_bench.train.placement import Placement
 
 SHOWN_DIGITS = 8
 """Characters of a run's id that are shown. They are enough to name it."""
@@ -89,13 +91,10 @@ def train(
 def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool) -> None:
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.embeddings import load_vectors
-    from gru_bench.models.recurrence import choose_backend, fallback
     from gru_bench.tracking import Store
-    from gru_bench.train.loop import place
+    from gru_bench.train.placement import place
 
-    # An error about this machine comes before anything is read.
-    device, on_cpu = place(config)
-    choose_backend(config.model, device)
+    placement = place(config)  # an error about this machine comes before anything is read
     with console.status("reading the reviews"):
         corpus = load_corpus(config.data)
     console.print(f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
@@ -104,15 +103,13 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
         console.print(f"note: {note}", markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(config.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
-    if (slower := on_cpu or fallback(config.model, device)) is not None:
-        console.print(f"note: {slower}", markup=False)
     with console.status("opening the tracking store"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False), patience=PATIENCE_SECONDS)
     with store:
         if (before := _trained_before(config, corpus, store)) is not None:
             console.print(f"note: run {before.run_id} has these settings and these reviews already: this command "
                           "trains them again, as a new run", markup=False)
-        result, writer = _logged(config, console, corpus, vectors, store, score_test, with_texts)
+        result, writer = _logged(config, placement, console, corpus, vectors, store, score_test, with_texts)
         _show(console, result, len(corpus.train))  # before the wait for a server that may never answer
     console.print(f"logged as run {writer.run_id} in {without_passwords(store.uri)}; next:", markup=False)
     for command, what in _next_steps(config, writer.run_id, score_test, tracking_uri):
@@ -145,10 +142,10 @@ def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRu
 
 
 def _logged(
-    config: RunConfig, console: Any, corpus: Corpus, vectors: Vectors, store: Store, score_test: bool, with_texts: bool
+    config: RunConfig, placement: Placement, console: Any, corpus: Corpus, vectors: Vectors, store: Store,
+    score_test: bool, with_texts: bool,
 ) -> tuple[RunResult, RunWriter]:
-    from gru_bench.data.cache import CHECKPOINTS, default_cache
-    from gru_bench.train.loop import checkpoint_name, train, within_memory
+    from gru_bench.train.loop import train_resumably
 
     writer = store.start(
         corpus.name, f"{config.model.name} seed {config.seed}", role="single", model=config.model.name,
@@ -164,16 +161,16 @@ def _logged(
                 store.check()
                 progress.step(report)
 
-            def trained(config: RunConfig) -> RunResult:
-                return train(config, corpus, vectors, on_epoch, score_test=score_test, on_step=on_step,
-                             checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus),
-                             on_resume=progress.resume, on_restart=on_restart)
-
             def on_restart(reason: str) -> None:
                 writer.tags({"gru_bench.done_again": reason})
-                console.print(f"note: {reason}", markup=False)
+                note(reason)
 
-            result = within_memory(trained, config, on_restart)
+            def note(text: str) -> None:
+                console.print(f"note: {text}", markup=False)
+
+            listener = Listener(
+                step=on_step, epoch=on_epoch, resumed=progress.resume, restarted=on_restart, note=note)
+            result = train_resumably(config, corpus, vectors, listener, placement=placement, score_test=score_test)
         texts = {split: corpus.texts(split) for split in result.predictions} if with_texts else {}
         writer.finish(result, with_model=True, texts=texts)
     except KeyboardInterrupt:

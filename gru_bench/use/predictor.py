@@ -25,7 +25,8 @@ from gru_bench.evaluation.together import mean_probability
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.recurrence import choose_backend
 from gru_bench.models.trained import TrainedModel
-from gru_bench.train.loop import predict, untrained, use_threads
+from gru_bench.train.loop import predict, untrained
+from gru_bench.train.placement import use_threads
 
 TOKENS = 65_536
 """Largest number of tokens, padding included, in a batch. A batch projects each of its words once, so that larger ones

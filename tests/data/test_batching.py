@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,20 +81,23 @@ def test_batches_are_padded_as_by_a_loop(
     seen = []
     for batch in batches(encoded, batch_size, generator=generator, bucket=bucket, drop_last=drop_last,
                          equal_lengths=equal_lengths):
-        rows = [encoded.rows[encoded.offsets_N1[n]:encoded.offsets_N1[n + 1]].tolist() for n in batch.example_B]
+        examples_B = batch.example_B.tolist()
+        rows = [encoded.rows[encoded.offsets_N1[n]:encoded.offsets_N1[n + 1]].tolist() for n in examples_B]
         longest = max(map(len, rows))
         padded = np.array([row + [0] * (longest - len(row)) for row in rows])
         distinct, index = np.unique(padded, return_inverse=True)
-        assert np.array_equal(batch.distinct_U, distinct)
-        assert np.array_equal(batch.index_BT, index.reshape(padded.shape))
+        assert batch.distinct_U.tolist() == list(distinct)
+        assert np.array_equal(batch.index_BT.numpy(), index.reshape(padded.shape))
         assert batch.length_B.tolist() == [len(row) for row in rows]
-        assert batch.length_B.min() >= 1
-        assert batch.label_B.tolist() == [n % 2 for n in batch.example_B]
+        assert int(batch.length_B.min()) >= 1
+        assert batch.label_B.tolist() == [n % 2 for n in examples_B]
         assert len(rows) <= batch_size
-        assert not equal_lengths or len(set(batch.length_B)) == 1
-        assert {array.dtype for array in (batch.distinct_U, batch.index_BT, batch.length_B, batch.label_B,
-                                          batch.example_B)} == {np.dtype(np.int64)}
-        seen += batch.example_B.tolist()
+        assert batch.equal_lengths == (len(set(batch.length_B.tolist())) == 1)
+        assert batch.equal_lengths or not equal_lengths
+        assert batch.tokens == sum(map(len, rows))
+        assert {tensor.dtype for tensor in (batch.distinct_U, batch.index_BT, batch.length_B, batch.label_B,
+                                            batch.example_B)} == {torch.int64}
+        seen += examples_B
     assert len(set(seen)) == len(seen)
     dropped = len(encoded) - len(seen)
     if drop_last and not equal_lengths and generator is not None and len(encoded) > batch_size:
@@ -153,7 +157,7 @@ def test_buckets_pad_little_and_differ_between_epochs() -> None:
     first, second = ({tuple(sorted(b)) for b in examples(encoded, generator, bucket=True)} for _ in range(2))
     assert len(first & second) < 3
     # Batches of one length do not come in a row.
-    lengths = [batch.length_B.max() for batch in batches(encoded, 16, generator=generator, bucket=True)]
+    lengths = [int(batch.length_B.max()) for batch in batches(encoded, 16, generator=generator, bucket=True)]
     assert abs(np.corrcoef(lengths[:-1], lengths[1:])[0, 1]) < 0.3
 
 
@@ -166,7 +170,7 @@ def test_all_random_numbers_are_drawn_before_the_first_batch() -> None:
     encoded, generator = some_encoded(), np.random.default_rng(3)
     ahead = batches(encoded, 16, generator=generator, bucket=True)
     state = generator.bit_generator.state
-    assert sum(len(batch.example_B) for batch in ahead) == len(encoded)
+    assert sum(len(batch) for batch in ahead) == len(encoded)
     assert generator.bit_generator.state == state
 
 

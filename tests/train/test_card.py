@@ -20,7 +20,9 @@ from gru_bench.errors import RunError, UsageError
 from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.train import card, loop
 from gru_bench.train.checkpoint import PartialEpoch
-from gru_bench.train.loop import Pruned, place, train, within_memory
+from gru_bench.train.listener import Listener, Pruned
+from gru_bench.train.loop import train, train_resumably
+from gru_bench.train.placement import Placement, place
 from tests.support.commands import mentions
 
 CARD = torch.device("cuda:1")
@@ -86,28 +88,31 @@ class TestPlace:
         ({"training.batch_size": 1, "model.name": "rnn"}, "cuda", None),
         ({"training.batch_size": 1, "training.device": "cuda:1"}, "cuda:1", None),
         ({"training.batch_size": 1, "training.device": "cpu"}, "cpu", None),
-        ({"training.batch_size": 1, "model.backend": "fused", "training.device": "cuda:0"}, "cuda:0", None),
     ])
     def test_auto_weighs_the_kernel(
         self, settings: dict[str, Any], device: str, said: str | None, config: RunConfig
     ) -> None:
-        got, sentence = place(with_settings(config, {"model.backend": "auto", "training.device": "auto", **settings}))
-        assert str(got) == device
-        assert (sentence is None) == (said is None)
+        got = place(with_settings(config, {"model.backend": "auto", "training.device": "auto", **settings}))
+        assert str(got.device) == device
+        assert (got.note is None) == (said is None)
         if said is not None:
-            mentions(sentence or "", "scratch", "CPU", said, "--device cuda")
+            mentions(got.note or "", "scratch", "CPU", said, "--device cuda")
+
+    def test_a_card_that_was_asked_for_cannot_run_our_kernel(self, config: RunConfig) -> None:
+        with pytest.raises(UsageError, match=r"model\.backend.*'fused'.*CPU"):
+            place(with_settings(config, {"model.backend": "fused", "training.device": "cuda:0"}))
 
     def test_without_our_kernel_a_card_is_faster(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("gru_bench.kernels.fused.unavailable", lambda: "not today.")
         one = with_settings(config, {"model.backend": "auto", "training.device": "auto", "training.batch_size": 1})
-        assert place(one) == (torch.device("cuda"), None)
+        assert place(one) == Placement(torch.device("cuda"), "torch")
 
     def test_a_run_says_why_it_is_on_the_cpu(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
         one = with_settings(config, {"model.backend": "auto", "training.device": "auto", "model.reset": "before",
                                      "training.epochs": 1})
         result = train(one, corpus, vectors)
         assert (result.device, result.backend, result.card) == ("cpu", "fused", {})
-        assert result.backend_note == place(one)[1]
+        assert result.backend_note == place(one).note
 
 
 class TestPrepare:
@@ -178,36 +183,24 @@ class TestBfloat16:
 
     @pytest.mark.usefixtures("two_cards")
     def test_bfloat16_is_refused_on_a_card_without_it(
-        self, config: RunConfig, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+        self, config: RunConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
         with pytest.raises(UsageError, match=r"training\.bf16.* cuda"):
-            loop.check(with_settings(config, {"training.bf16": True, "training.device": "cuda:1"}), corpus)
+            place(with_settings(config, {"training.bf16": True, "training.device": "cuda:1"}))
 
 
 class TestBatchesOnTheirWay:
-    def test_only_what_is_used_is_copied(
-        self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        made: list[loop._DeviceBatch] = []
-        real = loop._DeviceBatch.__init__
-
-        def init(batch: loop._DeviceBatch, *rest: Any) -> None:
-            real(batch, *rest)
-            made.append(batch)
-
-        monkeypatch.setattr(loop._DeviceBatch, "__init__", init)
-        train(with_settings(config, {"training.epochs": 1, "training.micro_batches": 2}), corpus, vectors)
-        copied = {tuple(sorted(vars(batch).keys() & {"distinct_U", "index_BT", "length_B", "label_B", "example_B"}))
-                  for batch in made}
-        assert copied == {
-            ("distinct_U",), ("index_BT", "label_B", "length_B"), ("distinct_U", "example_B", "index_BT", "length_B")}
-
     @pytest.mark.parametrize(("lengths", "equal"), [([3, 3], True), ([3, 2], False)])
-    def test_the_host_knows_whether_lengths_are_equal(self, lengths: list[int], equal: bool) -> None:
-        some = np.arange(2)
-        batch = Batch(some, np.zeros((2, 3), np.int64), np.array(lengths), some, some)
-        assert loop._DeviceBatch(batch, torch.device("meta")).equal_lengths is equal
+    def test_the_host_knows_lengths_and_examples_of_a_batch_on_a_device(self, lengths: list[int], equal: bool) -> None:
+        """Tensors on the device meta have no values, so that looking at one raises."""
+        some = torch.arange(2)
+        batch = Batch.of(some, torch.zeros(2, 3, dtype=torch.int64), torch.tensor(lengths), some, some)
+        there = batch.to(torch.device("meta"))
+        assert [values.device.type for values in (
+            there.distinct_U, there.index_BT, there.length_B, there.label_B)] == ["meta"] * 4
+        assert (there.equal_lengths, there.tokens, there.example_B.tolist()) == (equal, sum(lengths), [0, 1])
+        assert batch.to(torch.device("cpu")) is batch
 
 
 class TestCheckpointOfACard:
@@ -216,7 +209,7 @@ class TestCheckpointOfACard:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            train(config, corpus, vectors, stop, checkpoint=path)
+            train(config, corpus, vectors, Listener(epoch=stop), checkpoint=path)
 
     def test_it_is_continued_on_a_machine_without_a_graphics_card(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, whole: RunResult, tmp_path: Path,
@@ -236,51 +229,60 @@ class TestCheckpointOfACard:
         self, config: RunConfig, corpus: Corpus, vectors: Vectors
     ) -> None:
         """The state of a card's generator has 16 bytes."""
-        run = loop._Run(config, corpus, vectors, torch.device("cpu"), "torch", None, None)
+        run = loop._Run(config, corpus, vectors, Placement(torch.device("cpu"), "torch"))
         run.progress.begun = PartialEpoch(1, 16, 100, 11.0, 0.0, torch.zeros(16, dtype=torch.uint8))
         assert run.epoch(lambda: None).train_loss > 0
 
 
 class TestMemory:
-    def test_a_run_that_fits_is_not_done_again(self, config: RunConfig) -> None:
-        result: Any = object()
-        assert within_memory(lambda _: result, config, lambda _: pytest.fail("restarted")) is result
+    """`train` is replaced: it fits or does not."""
 
-    def test_a_run_that_does_not_fit_begins_again_with_twice_the_micro_batches(self, config: RunConfig) -> None:
-        tried, said = list[int](), list[str]()
+    @pytest.fixture
+    def tried(
+        self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[..., tuple[list[int], list[str]]]:
+        def outcome(*errors: RuntimeError | None, **more: Any) -> tuple[list[int], list[str]]:
+            """Return the micro-batches of each attempt, and the reasons to begin again."""
+            sizes, said, left = list[int](), list[str](), list(errors)
 
-        def trained(config: RunConfig) -> Any:
-            tried.append(config.training.micro_batches)
-            if len(tried) == 1:
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            return config
+            def attempt(config: RunConfig, *_: Any, **__: Any) -> Any:
+                sizes.append(config.training.micro_batches)
+                if (error := left.pop(0)) is not None:
+                    raise error
+                return config
 
-        within_memory(trained, with_settings(config, {"training.micro_batches": 4}), said.append)
-        assert tried == [4, 8]
+            monkeypatch.setattr(loop, "train", attempt)
+            settings = {f"training.{name}": value for name, value in more.items()}
+            train_resumably(with_settings(config, settings), corpus, vectors, Listener(restarted=said.append),
+                            placement=Placement(torch.device("cpu"), "torch"))
+            return sizes, said
+
+        return outcome
+
+    def test_a_run_that_fits_is_not_done_again(self, tried: Callable[..., tuple[list[int], list[str]]]) -> None:
+        assert tried(None) == ([1], [])
+
+    def test_a_run_that_does_not_fit_begins_again_with_twice_the_micro_batches(
+        self, tried: Callable[..., tuple[list[int], list[str]]]
+    ) -> None:
+        sizes, said = tried(torch.OutOfMemoryError("CUDA out of memory"), None, micro_batches=4)
+        assert sizes == [4, 8]
         mentions(said[0], "memory", "batch of 16 reviews", "8 micro-batches")
 
     @pytest.mark.parametrize("error", [
         torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")])
-    def test_a_run_that_never_fits_says_what_to_do(self, error: RuntimeError, config: RunConfig) -> None:
-        said: list[str] = []
-
-        def trained(_: RunConfig) -> Any:
-            raise error
-
+    def test_a_run_that_never_fits_says_what_to_do(
+        self, error: RuntimeError, tried: Callable[..., tuple[list[int], list[str]]]
+    ) -> None:
         with pytest.raises(RunError, match=r"memory.*training\.batch_size"):
-            within_memory(trained, config, said.append)
-        assert len(said) == 1
+            tried(error, error)
         with pytest.raises(RunError, match="memory"):
-            within_memory(trained, with_settings(config, {"training.batch_size": 1}), said.append)
-        assert len(said) == 1
+            tried(error, batch_size=1)  # a second attempt would find no outcome here
 
-    def test_another_error_is_passed_on(self, config: RunConfig) -> None:
-        def trained(_: RunConfig) -> Any:
-            raise RuntimeError("shape mismatch")
-
+    def test_another_error_is_passed_on(self, tried: Callable[..., tuple[list[int], list[str]]]) -> None:
         with pytest.raises(RuntimeError, match="shape mismatch"):
-            within_memory(trained, config, lambda _: pytest.fail("restarted"))
+            tried(RuntimeError("shape mismatch"))
 
 
 @needs_card
@@ -336,7 +338,7 @@ class TestOnACard:
     ) -> None:
         for model in ("scratch", "torch"):
             train(on(model__name=model, training__epochs=1), corpus, vectors)
-            run = loop._Run(on(model__name=model), corpus, vectors, torch.device("cuda:0"), "torch", None, None)
+            run = loop._Run(on(model__name=model), corpus, vectors, Placement(torch.device("cuda:0"), "torch"))
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 run.epoch(lambda: None)
@@ -354,7 +356,7 @@ class TestOnACard:
         whole = train(auto, corpus, vectors)
         monkeypatch.setattr(loop, "_remove", lambda _: None)
         with pytest.raises(Pruned):
-            train(auto, corpus, vectors, stop, checkpoint=tmp_path / "run.pt")
+            train(auto, corpus, vectors, Listener(epoch=stop), checkpoint=tmp_path / "run.pt")
         if after == "cpu":
             monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         resumed = train(auto, corpus, vectors, checkpoint=tmp_path / "run.pt")

@@ -24,7 +24,9 @@ from gru_bench.sweep.workers.local import Finished, Job, Restarted, run_job
 from gru_bench.sweep.workers.tasks import Train, provide
 from gru_bench.train import loop
 from gru_bench.train.checkpoint import FORMAT
+from gru_bench.train.listener import Listener
 from gru_bench.train.loop import checkpoint_name, train
+from gru_bench.train.placement import Placement
 from tests.support.commands import mentions
 from tests.support.runs import losses, windows
 
@@ -75,7 +77,7 @@ def test_a_run_resumes_after_an_epoch_as_if_it_had_never_stopped(
         stop(record)
 
     with pytest.raises(KeyboardInterrupt):
-        train(varied, corpus, vectors, on_epoch, checkpoint=checkpoint)
+        train(varied, corpus, vectors, Listener(epoch=on_epoch), checkpoint=checkpoint)
     assert checkpoint.exists()
     replayed: list[EpochRecord] = []
     next_epoch: list[int | None] = []
@@ -84,7 +86,8 @@ def test_a_run_resumes_after_an_epoch_as_if_it_had_never_stopped(
         assert not replayed
         next_epoch.append(epoch)
 
-    resumed = train(varied, corpus, vectors, replayed.append, checkpoint=checkpoint, on_resume=on_resume)
+    resumed = train(
+        varied, corpus, vectors, Listener(epoch=replayed.append, resumed=on_resume), checkpoint=checkpoint)
     assert next_epoch == [following]
     assert replayed[:stopped] == epochs
     check_same(resumed, whole_varied)
@@ -107,10 +110,10 @@ def test_a_run_resumes_within_an_epoch_as_if_it_had_never_stopped(
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     checkpoint = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt):
-        train(varied, corpus, vectors, checkpoint=checkpoint, on_window=cut_off)
+        train(varied, corpus, vectors, Listener(window=cut_off), checkpoint=checkpoint)
     begun = torch.load(checkpoint, weights_only=True)["begun"]
     assert begun["batches"] > 0
-    resumed = train(varied, corpus, vectors, checkpoint=checkpoint, on_window=told.append)
+    resumed = train(varied, corpus, vectors, Listener(window=told.append), checkpoint=checkpoint)
     check_same(resumed, whole_varied)
     assert told == list(resumed.window_losses)  # each once
 
@@ -118,7 +121,7 @@ def test_a_run_resumes_within_an_epoch_as_if_it_had_never_stopped(
 def test_an_epoch_of_less_than_a_minute_has_no_checkpoint_within_it(
     varied: RunConfig, corpus: Corpus, vectors: Vectors
 ) -> None:
-    run = loop._Run(varied, corpus, vectors, torch.device("cpu"), "torch", None, None)
+    run = loop._Run(varied, corpus, vectors, Placement(torch.device("cpu"), "torch"))
     run.epoch(lambda: pytest.fail("a checkpoint was written"))
     assert run.progress.window_losses
 
@@ -155,7 +158,7 @@ def interrupted(
     """The checkpoint of a run after its first epoch."""
     checkpoint = tmp_path_factory.mktemp("interrupted") / "run.pt"
     with pytest.raises(KeyboardInterrupt):
-        train(config, corpus, vectors, stop_after(1), checkpoint=checkpoint)
+        train(config, corpus, vectors, Listener(epoch=stop_after(1)), checkpoint=checkpoint)
     return checkpoint.read_bytes()
 
 
@@ -225,7 +228,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(MachineError, match=r"run\.pt .*no space.*GRU_BENCH_CACHE"):
-        train(config, corpus, vectors, lambda _: patch.setattr(torch, "save", full), checkpoint=tmp_path / "run.pt")
+        train(config, corpus, vectors, Listener(epoch=lambda _: patch.setattr(torch, "save", full)),
+              checkpoint=tmp_path / "run.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
     check_same(train(config, corpus, vectors, checkpoint=tmp_path / "run.pt"), whole)
 
@@ -239,7 +243,7 @@ def test_a_checkpoint_that_a_virus_scanner_holds_open_ends_no_run(
     monkeypatch.setattr(platforms, "HELD_SECONDS", 0.01)
     path = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt):
-        train(config, corpus, vectors, stop_after(2), checkpoint=path)
+        train(config, corpus, vectors, Listener(epoch=stop_after(2)), checkpoint=path)
     before = path.read_bytes()
 
     def refuse(source: Path, target: Path) -> None:
@@ -248,8 +252,8 @@ def test_a_checkpoint_that_a_virus_scanner_holds_open_ends_no_run(
     monkeypatch.setattr("os.replace", refuse)
     resumed: list[int | None] = []
     with pytest.raises(KeyboardInterrupt):
-        train(config, corpus, vectors, stop_after(3), checkpoint=path, on_resume=resumed.append)
+        train(config, corpus, vectors, Listener(epoch=stop_after(3), resumed=resumed.append), checkpoint=path)
     assert path.read_bytes() == before
-    check_same(train(config, corpus, vectors, checkpoint=path, on_resume=resumed.append), whole)
+    check_same(train(config, corpus, vectors, Listener(resumed=resumed.append), checkpoint=path), whole)
     assert resumed == [3, 3]
     assert not list(tmp_path.glob("*.part"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 import torch
 
 from gru_bench.config import Backend, MetricName, RunConfig, Scalar, with_settings
-from gru_bench.data.batching import Batch, micro_batches_of
+from gru_bench.data.batching import Batch
 from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
@@ -24,8 +23,10 @@ from gru_bench.kernels.fused import no_bf16
 from gru_bench.results.logged_metrics import best
 from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.train import loop
-from gru_bench.train.loop import Pruned, best_epoch, choose_device, train
+from gru_bench.train.listener import Listener, Pruned
+from gru_bench.train.loop import best_epoch, train
 from gru_bench.train.optimizer import Optimizer
+from gru_bench.train.placement import Placement, choose_device, place
 from tests.support.runs import losses, windows
 
 
@@ -118,7 +119,7 @@ class TestClassWeight:
     ) -> None:
         rare = with_few_of_class_1(corpus.train)
         one = with_settings(config, {"training.class_weight": "balanced"})
-        run = loop._Run(one, replace(corpus, train=rare), vectors, torch.device("cpu"), "torch", None, None)
+        run = loop._Run(one, replace(corpus, train=rare), vectors, Placement(torch.device("cpu"), "torch"))
         count_C = np.bincount(rare.label_N)
         weight_C = torch.tensor(len(rare) / (2 * count_C), dtype=torch.float32)
         assert run.weight_C is not None
@@ -185,12 +186,14 @@ def test_long_batches_are_cut_into_micro_batches_on_a_processor(
     expected = losses(train(trainable, corpus, vectors))
     counts: set[int] = set()
 
-    def noted(batch: Batch, count: int) -> Iterator[Batch]:
+    parts = Batch.parts
+
+    def noted(batch: Batch, count: int) -> list[Batch]:
         counts.add(count)
-        yield from micro_batches_of(batch, count)
+        return parts(batch, count)
 
     monkeypatch.setattr(loop, "MICRO_BATCH_TOKENS", 100)
-    monkeypatch.setattr(loop, "micro_batches_of", noted)
+    monkeypatch.setattr(Batch, "parts", noted)
     found = losses(train(trainable, corpus, vectors))
     assert {2, 3} <= counts
     # The same sums in another order, in float32: after two epochs they differ in the last digits.
@@ -213,7 +216,7 @@ def test_each_epoch_is_reported_and_the_best_checkpoint_is_returned(
     config: RunConfig, corpus: Corpus, vectors: Vectors
 ) -> None:
     seen: list[EpochRecord] = []
-    result = train(config, corpus, vectors, seen.append)
+    result = train(config, corpus, vectors, Listener(epoch=seen.append))
     assert tuple(seen) == result.epochs
     best = best_epoch(list(result.epochs))
     assert result.best_epoch == best.epoch
@@ -284,7 +287,7 @@ def test_a_listener_may_prune(config: RunConfig, corpus: Corpus, vectors: Vector
         raise Pruned
 
     with pytest.raises(Pruned):
-        train(config, corpus, vectors, prune, checkpoint=tmp_path / "run.pt")
+        train(config, corpus, vectors, Listener(epoch=prune), checkpoint=tmp_path / "run.pt")
     assert not list(tmp_path.iterdir())
 
 
@@ -382,18 +385,19 @@ class TestWhatGoesWrong:
     def test_a_check_encodes_nothing_and_changes_nothing_in_the_process(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(loop, "use_threads", lambda *_: pytest.fail("threads are set"))
+        monkeypatch.setattr("gru_bench.train.placement.use_threads", lambda *_: pytest.fail("threads are set"))
         monkeypatch.setattr(loop, "encode", lambda *_: pytest.fail("a split is encoded"))
-        assert loop.check(config, corpus) == (torch.device("cpu"), "torch")
+        assert place(config) == Placement(torch.device("cpu"), "torch")
         with pytest.raises(UsageError, match=r"model\.reset.*'after'.*'torch'"):
-            loop.check(with_settings(config, {"model.name": "torch", "model.reset": "before"}), corpus)
+            place(with_settings(config, {"model.name": "torch", "model.reset": "before"}))
+        loop.check(config, corpus)
 
     def test_building_a_run_changes_nothing_in_the_process(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(loop, "_prepare_process", lambda *_: pytest.fail("the process is prepared"))
+        monkeypatch.setattr(Placement, "prepare", lambda *_: pytest.fail("the process is prepared"))
         threads, filters = torch.get_num_threads(), list(warnings.filters)
-        loop._Run(config, corpus, vectors, torch.device("cpu"), "torch", None, None)
+        loop._Run(config, corpus, vectors, Placement(torch.device("cpu"), "torch"))
         assert (torch.get_num_threads(), list(warnings.filters)) == (threads, filters)
 
     def test_an_empty_training_split_is_refused(self, config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:

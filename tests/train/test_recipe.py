@@ -17,8 +17,10 @@ from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.results.runs import Check, EpochRecord, RunResult, StepReport
 from gru_bench.train import loop
-from gru_bench.train.loop import Pruned, train
+from gru_bench.train.listener import Listener, Pruned
+from gru_bench.train.loop import train
 from gru_bench.train.optimizer import AVERAGED_EVERY, Optimizer
+from gru_bench.train.placement import Placement
 from tests.support.runs import losses, windows
 
 ALL = {"embedding.trainable": True, "embedding.word_dropout": 0.1, "training.class_weight": "balanced",
@@ -30,16 +32,14 @@ RunOf = Callable[..., Any]
 def run_of(config: RunConfig, corpus: Corpus, vectors: Vectors) -> RunOf:
     """Return a run with some settings, before its first step."""
     def made(settings: dict[str, Any]) -> Any:
-        return loop._Run(with_settings(config, settings), corpus, vectors, torch.device("cpu"), "torch", None, None)
+        return loop._Run(with_settings(config, settings), corpus, vectors, Placement(torch.device("cpu"), "torch"))
 
     return made
 
 
 def first_batch(run: Any, size: int = 16) -> Any:
     batch = next(iter(make_batches(run.train_split, [np.arange(size)])))
-    on_device = loop._DeviceBatch(batch, torch.device("cpu"))
-    rows_UE = run.model.table_VE.index_select(0, on_device.distinct_U).requires_grad_()
-    return batch, on_device, rows_UE
+    return batch, run.model.table_VE.index_select(0, batch.distinct_U).requires_grad_()
 
 
 def gradients(run: Any) -> list[torch.Tensor]:
@@ -52,7 +52,7 @@ class TestClassWeights:
     ) -> None:
         run = run_of({"training.class_weight": "balanced"})
         assert len(set(run.weight_C.tolist())) == 2
-        _, batch, rows_UE = first_batch(run)
+        batch, rows_UE = first_batch(run)
         logged = run._backward(batch, rows_UE, torch.Generator())
         found = gradients(run)
         run.model.zero_grad()
@@ -181,13 +181,13 @@ def whole_taught(taught: RunConfig, corpus: Corpus, vectors: Vectors) -> RunResu
 class TestTeachers:
     def test_the_loss_is_measured_against_their_mean_prediction(self, run_of: RunOf) -> None:
         run = run_of({})
-        _, batch, rows_UE = first_batch(run)
-        run.taught = torch.linspace(0.1, 0.9, len(run.train_split))
+        batch, rows_UE = first_batch(run)
+        run.teach(np.linspace(0.1, 0.9, len(run.train_split), dtype=np.float32))
         logged = run._backward(batch, rows_UE, torch.Generator())
         found = gradients(run)
         run.model.zero_grad()
         log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
-        one_B = run.taught[batch.example_B]
+        one_B = torch.linspace(0.1, 0.9, len(run.train_split))[batch.example_B]
         taught_BC = torch.stack([1 - one_B, one_B], dim=1)
         plain = cross_entropy(log_BC, batch.label_B)
         (0.2 * plain + 0.8 * cross_entropy(log_BC, taught_BC)).backward()  # type: ignore[no-untyped-call]
@@ -203,22 +203,22 @@ class TestTeachers:
 
         def noted(run: Any, *rest: Any) -> None:
             seen.append(run.config)
-            means.append(run.taught)
+            means.append(run.taught_NC)
             complete(run, *rest)
 
         monkeypatch.setattr(loop, "_complete", noted)
         steps: list[StepReport] = []
         monkeypatch.setattr(loop, "REFRESH_SECONDS", 0.0)
-        found = train(taught, corpus, vectors, on_step=steps.append)
+        found = train(taught, corpus, vectors, Listener(step=steps.append))
         assert [one.training.teachers for one in seen] == [0, 0, 2]
         assert len({one.seed for one in seen}) == 3
         assert means[:2] == [None, None]
         predicted = []
         for teacher in seen[:2]:
-            run = loop._Run(teacher, corpus, vectors, torch.device("cpu"), "torch", None, None)
+            run = loop._Run(teacher, corpus, vectors, Placement(torch.device("cpu"), "torch"))
             complete(run, "", None)
             predicted.append(run.probabilities_of_training())
-        np.testing.assert_array_equal(means[2].numpy(), np.mean(predicted, axis=0))
+        np.testing.assert_array_equal(means[2][:, 1].numpy(), np.mean(predicted, axis=0))
         assert len(found.epochs) == 2
         shares = [step.reviews / step.reviews_total for step in steps]
         assert shares == sorted(shares)
@@ -251,13 +251,14 @@ class TestTeachers:
     def test_teachers_of_several_classes_predict_a_probability_of_each(self, run_of: RunOf) -> None:
         run = run_of({})
         run.model.linear = torch.nn.Linear(run.model.linear.in_features, 3)
-        _, batch, rows_UE = first_batch(run)
-        run.taught = torch.softmax(torch.randn(len(run.train_split), 3, generator=torch.Generator().manual_seed(0)), 1)
+        batch, rows_UE = first_batch(run)
+        taught_NC = torch.softmax(torch.randn(len(run.train_split), 3, generator=torch.Generator().manual_seed(0)), 1)
+        run.teach(taught_NC.numpy())
         run._backward(batch, rows_UE, torch.Generator())
         found = gradients(run)
         run.model.zero_grad()
         log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
-        target_BC = 0.2 * torch.nn.functional.one_hot(batch.label_B, 3) + 0.8 * run.taught[batch.example_B]
+        target_BC = 0.2 * torch.nn.functional.one_hot(batch.label_B, 3) + 0.8 * taught_NC[batch.example_B]
         cross_entropy(log_BC, target_BC).backward()  # type: ignore[no-untyped-call]
         torch.testing.assert_close(found, gradients(run))
 
@@ -277,7 +278,7 @@ class TestChecks:
         varied = with_settings(config, {**ALL, "model.dropout": 0.3})
         seen: list[Check] = []
         plain = train(varied, corpus, vectors)
-        checked = train(varied, corpus, vectors, on_check=seen.append, checks=4)
+        checked = train(varied, corpus, vectors, Listener(check=seen.append), checks=4)
         assert windows(checked) == windows(plain)
         assert losses(checked) == losses(plain)
         for name, weights in plain.weights.items():
@@ -290,7 +291,7 @@ class TestChecks:
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(loop, "CHECKED_REVIEWS", 7)
-        run = loop._Run(config, corpus, vectors, torch.device("cpu"), "torch", None, None, None, 3)
+        run = loop._Run(config, corpus, vectors, Placement(torch.device("cpu"), "torch"), checks=3)
         assert len(run.checked_split) == 7
         assert set(run.checked_split.example_id_N) == set(sorted(corpus.validation.example_id_N)[:7])
 
@@ -302,7 +303,7 @@ class TestChecks:
                 raise Pruned
 
         with pytest.raises(Pruned):
-            train(config, corpus, vectors, on_check=prune, checks=4, checkpoint=tmp_path / "run.pt")
+            train(config, corpus, vectors, Listener(check=prune), checks=4, checkpoint=tmp_path / "run.pt")
         assert not list(tmp_path.iterdir())
 
     def test_the_last_check_of_an_epoch_is_its_validation_and_a_resumed_run_reports_all_checks_again(
@@ -313,12 +314,13 @@ class TestChecks:
                 raise KeyboardInterrupt
 
         complete, first, again = list[Check](), list[Check](), list[Check]()
-        found = train(config, corpus, vectors, on_check=complete.append, checks=2)
+        found = train(config, corpus, vectors, Listener(check=complete.append), checks=2)
         assert [check.score for check in complete[1::2]] == pytest.approx(
             [record.validation_accuracy for record in found.epochs])
         with pytest.raises(KeyboardInterrupt):
-            train(config, corpus, vectors, cut_off, on_check=first.append, checks=2, checkpoint=tmp_path / "run.pt")
-        train(config, corpus, vectors, on_check=again.append, checks=2, checkpoint=tmp_path / "run.pt")
+            train(config, corpus, vectors, Listener(epoch=cut_off, check=first.append), checks=2,
+                  checkpoint=tmp_path / "run.pt")
+        train(config, corpus, vectors, Listener(check=again.append), checks=2, checkpoint=tmp_path / "run.pt")
         assert again == complete
         assert first == complete[:4]
 
@@ -327,5 +329,5 @@ class TestChecks:
     ) -> None:
         seen: list[Check] = []
         few = with_settings(config, {"training.batch_size": len(corpus.train), "training.log_every": 1})
-        train(few, corpus, vectors, on_check=seen.append, checks=5)
+        train(few, corpus, vectors, Listener(check=seen.append), checks=5)
         assert [check.epochs for check in seen] == pytest.approx([1, 2, 3])

@@ -25,8 +25,9 @@ from gru_bench.config import DataConfig
 from gru_bench.errors import GruBenchError, MachineError, RunError
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
 from gru_bench.results.runs import Check, EpochRecord, StepReport, WindowLoss
-from gru_bench.sweep.workers.tasks import Listener, Task, requiring
+from gru_bench.sweep.workers.tasks import Task, requiring
 from gru_bench.train.card import NO_MEMORY, out_of_memory, pinned, visible
+from gru_bench.train.listener import Listener, Pruned
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 STOP_SECONDS = 3.0
@@ -320,15 +321,14 @@ def _end_with_parent() -> None:
 
 def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
     """Do a job in this process and return its last message."""
-    from gru_bench.train.loop import Pruned
-
-    def goes_on(message: CheckDone | EpochDone) -> bool:
+    def ask(message: CheckDone | EpochDone) -> None:
         channel.send(message)
-        return bool(channel.recv())
+        if not channel.recv():
+            raise Pruned
 
     listener = Listener(
-        step=channel.send, window=channel.send, check=lambda check: goes_on(CheckDone(check)),
-        epoch=lambda record: goes_on(EpochDone(record)),
+        step=channel.send, window=channel.send, check=lambda check: ask(CheckDone(check)),
+        epoch=lambda record: ask(EpochDone(record)),
         restarted=lambda reason: channel.send(Restarted(reason)),
         note=lambda text: channel.send(Note(text)), resumed=lambda epoch: channel.send(Resumed(epoch)))
     try:

@@ -6,7 +6,7 @@ vectors loaded; they are memory-mapped, so that workers share them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -15,35 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig, with_settings
-from gru_bench.data.cache import CHECKPOINTS, default_cache
 from gru_bench.errors import MachineError
-from gru_bench.results.runs import Baseline, Check, EpochRecord, RunResult, StepReport, Timing, WindowLoss
+from gru_bench.results.runs import Baseline, RunResult, Timing
+from gru_bench.train.listener import Listener
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus, Split
     from gru_bench.data.embeddings import Vectors
     from gru_bench.results.diagnostics import Diagnostics, RecallCurve
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Callbacks by which a task reports its progress."""
-
-    step: Callable[[StepReport], None]
-    """Called about twice a second."""
-    window: Callable[[WindowLoss], None]
-    """Called at the end of each window of training losses."""
-    check: Callable[[Check], bool]
-    """Called after each check within an epoch; returns whether to go on."""
-    epoch: Callable[[EpochRecord], bool]
-    """Called after each epoch; returns whether to go on."""
-    restarted: Callable[[str], None]
-    """Called with the reason when the task begins again."""
-    note: Callable[[str], None]
-    """Called with a sentence to show to the user once, even if several runs send it."""
-    resumed: Callable[[int | None], None]
-    """Called with the first epoch to train when a run resumes from a checkpoint; None if all are trained. The epochs of
-    the checkpoint are reported after this call."""
 
 
 Material = tuple[DataConfig, EmbeddingConfig | None]
@@ -58,7 +37,7 @@ class Task(Protocol):
         """Return the data that the task reads with `corpus_of` and `vectors_of`."""
 
     def __call__(self, listener: Listener, /) -> object:
-        """Do the task and return its result; raise `train.loop.Pruned` if the listener does not let it go on."""
+        """Do the task and return its result; raise `train.listener.Pruned` where the listener does."""
 
 
 @dataclass(frozen=True)
@@ -77,30 +56,12 @@ class Train:
 
     def __call__(self, listener: Listener) -> RunResult:
         """Train the run, from its checkpoint if there is one, and return its result."""
-        from gru_bench.models.recurrence import fallback
-        from gru_bench.train.loop import Pruned, checkpoint_name, place, train, within_memory
+        from gru_bench.train.loop import train_resumably
+        from gru_bench.train.placement import place
 
-        def on_epoch(record: EpochRecord) -> None:
-            if not listener.epoch(record):
-                raise Pruned
-
-        def on_check(check: Check) -> None:
-            if not listener.check(check):
-                raise Pruned
-
-        device, on_cpu = place(self.config)
-        if (slower := on_cpu or fallback(self.config.model, device)) is not None:
-            listener.note(slower)
-        corpus = corpus_of(self.config.data)
-
-        def trained(config: RunConfig) -> RunResult:
-            return train(
-                config, corpus, vectors_of(config.embedding, config.data), on_epoch, score_test=self.score_test,
-                checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus),
-                on_step=listener.step, on_window=listener.window, on_resume=listener.resumed,
-                on_check=on_check, on_restart=listener.restarted, checks=self.checks)
-
-        result = within_memory(trained, self.config, listener.restarted)
+        config, placement = self.config, place(self.config)
+        result = train_resumably(config, corpus_of(config.data), vectors_of(config.embedding, config.data), listener,
+                                 placement=placement, score_test=self.score_test, checks=self.checks)
         # The weights of a trial are not stored, so they are not sent through the pipe.
         return result if self.score_test else replace(result, weights={})
 
@@ -123,8 +84,10 @@ class CheckConfigs:
             GruBenchError: A run cannot be trained here, or its vectors cannot be loaded.
         """
         from gru_bench.train.loop import check
+        from gru_bench.train.placement import place
 
         for config in self.configs:
+            place(config)
             check(config, corpus_of(config.data))
             vectors_of(config.embedding, config.data)
 

@@ -19,6 +19,7 @@ import torch
 
 from gru_bench import platforms
 from gru_bench.config import RunConfig, with_settings
+from gru_bench.data.batching import Batch
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.platforms import cores
 from gru_bench.results.runs import RunResult, Timing
@@ -36,8 +37,9 @@ from gru_bench.sweep.workers.local import (
     fair_threads,
     run_job,
 )
-from gru_bench.sweep.workers.tasks import CheckConfigs, Listener, Material, MeasureTiming, Train, corpus_of
+from gru_bench.sweep.workers.tasks import CheckConfigs, Material, MeasureTiming, Train, corpus_of
 from gru_bench.train import loop
+from gru_bench.train.listener import Listener
 from tests.support.commands import mentions
 
 
@@ -215,7 +217,7 @@ class TestMemoryOfAGpu:
     ) -> None:
         real, sizes = loop._Run._backward, list[int]()
 
-        def backward(run: loop._Run, batch: loop._DeviceBatch, *rest: Any) -> torch.Tensor:
+        def backward(run: loop._Run, batch: Batch, *rest: Any) -> torch.Tensor:
             sizes.append(len(batch.label_B))
             # The GPU holds 16 reviews, except in the first epoch, when they are short.
             if len(batch.label_B) > 16 and run.progress.epochs:

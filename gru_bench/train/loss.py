@@ -1,0 +1,45 @@
+"""The training loss: the negative log-likelihood of a batch, weighted by class and taught by other models.
+
+Shapes: `B` reviews of a batch, `N` training reviews, `C` classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import nll_loss
+
+from gru_bench.data.corpus import Corpus
+
+TEACHING = 0.8
+"""Share of the training loss that is measured against the mean prediction of the teachers. The rest is against the
+labels."""
+
+
+def training_loss(
+    log_BC: Tensor, label_B: Tensor, *, weight_C: Tensor | None = None, taught_BC: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the mean loss in nats per review twice: as it is logged, and as its gradient trains a model.
+
+    Args:
+        log_BC: Log-probabilities.
+        label_B: Position of the class of each review.
+        weight_C: Weight of the reviews of each class.
+        taught_BC: Mean prediction of the teachers.
+    """
+    loss = nll_loss(log_BC, label_B)
+    if weight_C is None and taught_BC is None:
+        return loss, loss
+    loss_B = nll_loss(log_BC, label_B, reduction="none")
+    if taught_BC is not None:
+        loss_B = torch.lerp(loss_B, -(taught_BC * log_BC).sum(dim=1), TEACHING)
+    # The sum is divided by the number of reviews, not by their weights, so that micro-batches stay equal.
+    return loss, (loss_B if weight_C is None else loss_B * weight_C[label_B]).mean()
+
+
+def balanced(corpus: Corpus) -> Tensor:
+    """Return the weight of each class, n / (K n_k); 0 for a class without training reviews."""
+    count_C = np.bincount(corpus.train.label_N, minlength=len(corpus.classes))
+    weight_C = np.divide(len(corpus.train), len(count_C) * count_C, out=np.zeros(len(count_C)), where=count_C > 0)
+    return torch.from_numpy(weight_C.astype(np.float32))
