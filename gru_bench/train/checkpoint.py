@@ -10,6 +10,7 @@ state of the dropout stream are stored.
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import zipfile
@@ -20,12 +21,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gru_bench.config import RunConfig
+from gru_bench.data.corpus import Corpus
 from gru_bench.errors import DataError, MachineError, RunError
 from gru_bench.platforms import remove, replace, replace_if_free
 from gru_bench.results.runs import Check, EpochRecord, WindowLoss
 from gru_bench.train.optimizer import Optimizer
 
-FORMAT = 3
+FORMAT = 4
 """Version of the content of a checkpoint. Raise it with each change: a run does not resume from another version."""
 
 
@@ -56,6 +59,16 @@ class Progress:
     best: dict[str, Tensor] | None = None
     best_epoch: int = 0
     begun: PartialEpoch | None = None
+
+
+def checkpoint_name(config: RunConfig, corpus: Corpus) -> str:
+    """Return the file name of the checkpoint of a run."""
+    return f"{identity_of(config, corpus)}.pt"
+
+
+def identity_of(config: RunConfig, corpus: Corpus) -> str:
+    """Return a text that differs for runs with other settings or data, and for checkpoints of another format."""
+    return hashlib.sha256(f"{FORMAT} {config.model_dump_json()} {corpus.fingerprint}".encode()).hexdigest()
 
 
 def save_checkpoint(
@@ -129,7 +142,7 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Opti
         return Progress(
             epochs=[EpochRecord(**values) for values in state["epochs"]],
             window_losses=[WindowLoss(**values) for values in state["window_losses"]],
-            checks=[Check(**values) for values in state.get("checks", [])],  # older files have none
+            checks=[Check(**values) for values in state["checks"]],
             iteration=state["iteration"], seconds=state["seconds"], best=state["best"],
             best_epoch=state["best_epoch"], begun=None if state["begun"] is None else PartialEpoch(**state["begun"]))
     except (RunError, MemoryError, torch.OutOfMemoryError):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gru_bench import platforms
-from gru_bench.config import LARGEST_SEED, MetricName, RunConfig, Scalar, TrainingConfig, with_settings
+from gru_bench.config import LARGEST_SEED, MetricName, RunConfig, TrainingConfig, with_settings
 from gru_bench.data.batching import (
     Batch,
     Encoded,
@@ -47,7 +47,15 @@ from gru_bench.models.recurrence import Backend, in_chunks
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import MOST_WHOLE, Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
 from gru_bench.train import card
-from gru_bench.train.checkpoint import FORMAT, PartialEpoch, Progress, load_checkpoint, save_checkpoint, set_aside
+from gru_bench.train.checkpoint import (
+    PartialEpoch,
+    Progress,
+    checkpoint_name,
+    identity_of,
+    load_checkpoint,
+    save_checkpoint,
+    set_aside,
+)
 from gru_bench.train.listener import SILENT, Listener, Pruned
 from gru_bench.train.loss import balanced, training_loss
 from gru_bench.train.optimizer import Optimizer
@@ -68,14 +76,6 @@ CHECKED_REVIEWS = 1_000
 """Largest number of validation reviews of a check. With 1,000, an accuracy of 85 % has a standard error of 1.1
 points."""
 PREPARED_AHEAD = 4
-ADDED: Mapping[str, Mapping[str, Scalar]] = {
-    "data": {"classes": None, "positive": None, "encoding": "utf-8", "unseen": "refuse"},
-    "embedding": {"unknown": "drop", "word_dropout": 0.0},
-    "model": {"bidirectional": None}, "training": {
-        "optimizer": "adam", "weight_decay": 0.0, "metric": "accuracy", "class_weight": "none",
-        "average": 0.0, "teachers": 0}}
-"""Settings that are newer than `FORMAT`, with the values that stand for what runs did before. With these values a run
-resumes from a checkpoint that does not know them."""
 
 
 def train(
@@ -121,15 +121,15 @@ def train(
     taught, seconds = [], 0.0
     for number, teacher in enumerate(teachers):
         quiet = Listener(step=_part_of(listener.step, number, 1 + len(teachers), seconds))
-        run, _ = _begin(partial(_Run, teacher, corpus, vectors, placement, quiet), _identity(teacher, corpus),
+        run, _ = _begin(partial(_Run, teacher, corpus, vectors, placement, quiet), identity_of(teacher, corpus),
                         files[1 + number], listener)
         with _removed_if_failed(files):
-            _complete(run, _identity(teacher, corpus), files[1 + number])
+            _complete(run, identity_of(teacher, corpus), files[1 + number])
             taught.append(run.probabilities_of_training())
         seconds += run.progress.seconds
         del run  # its memory is free before the next one is built
     own = replace(listener, step=_part_of(listener.step, len(teachers), 1 + len(teachers), seconds))
-    run, resumed = _begin(partial(_Run, config, corpus, vectors, placement, own, checks), _identity(config, corpus),
+    run, resumed = _begin(partial(_Run, config, corpus, vectors, placement, own, checks), identity_of(config, corpus),
                           checkpoint, listener)
     if taught:
         run.teach(np.mean(taught, axis=0))
@@ -140,7 +140,7 @@ def train(
         for record in run.progress.epochs:
             listener.epoch(record)
     with _removed_if_failed(files):
-        _complete(run, _identity(config, corpus), checkpoint)
+        _complete(run, identity_of(config, corpus), checkpoint)
         result = run.result(score_test)
     for file in files:
         _remove(file)
@@ -608,19 +608,6 @@ def best_epoch(epochs: list[EpochRecord], metric: MetricName = "accuracy") -> Ep
         return (sign * score, record.validation_loss)
 
     return min(epochs, key=rank)
-
-
-def checkpoint_name(config: RunConfig, corpus: Corpus) -> str:
-    """Return the file name of the checkpoint of a run. It differs for other settings or data."""
-    return f"{_identity(config, corpus)}.pt"
-
-
-def _identity(config: RunConfig, corpus: Corpus) -> str:
-    settings = config.model_dump()
-    left_out = {section: {name for name, before in added.items() if settings[section][name] == before}
-                for section, added in ADDED.items()}
-    text = f"{FORMAT} {config.model_dump_json(exclude=left_out)} {corpus.fingerprint}"
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _remove(checkpoint: Path | None) -> None:

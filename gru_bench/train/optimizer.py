@@ -119,18 +119,15 @@ class Optimizer:
         state: dict[str, Any] = {
             "first": self.first, "second": self.second, "steps": self.steps, "rows": self.rows}
         if self.average:
-            state["unbiased_average"] = self.average
+            state["average"] = self.average
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load a state that `state_dict` returned, in place."""
         torch._foreach_copy_([*self.first, *self.second, self.steps],
                              [*state["first"], *state["second"], state["steps"]])
-        if self.average and "average" in state:  # of an earlier version, with a bias towards 0
-            gained = _gained(self.training.average, self._updates) if self._updates else 1.0
-            torch._foreach_copy_(self.average, [values / gained for values in state["average"]])
-        elif self.average:
-            torch._foreach_copy_(self.average, state["unbiased_average"])
+        if self.average:
+            torch._foreach_copy_(self.average, state["average"])
         for name, own in self.rows.items():
             own.copy_(state["rows"][name])
 

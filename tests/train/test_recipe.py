@@ -116,16 +116,6 @@ class TestAverage:
                 expected = sum(share * value for share, value in zip(shares / shares.sum(), values, strict=True))
                 torch.testing.assert_close(found.detach(), expected)
         torch.testing.assert_close((model.weight.detach(), table_VE), last, rtol=0, atol=0)
-        self.check_an_earlier_checkpoint_is_read(optimizer)
-
-    @staticmethod
-    def check_an_earlier_checkpoint_is_read(optimizer: Optimizer) -> None:
-        """An earlier version stored the average with its bias towards 0."""
-        state = optimizer.state_dict()
-        kept = [values.clone() for values in state.pop("unbiased_average")]
-        decay = 0.9 ** (3 * AVERAGED_EVERY)
-        optimizer.load_state_dict({**state, "average": [values * (1 - decay) for values in kept]})
-        torch.testing.assert_close(optimizer.average, kept)
 
     def test_before_the_first_update_nothing_changes(self, config: RunConfig) -> None:
         model = torch.nn.Linear(3, 2)
