@@ -102,7 +102,7 @@ def train(pool: Any, jobs: list[Any], reached: dict[str, float], *, to_the_end: 
                 case Finished(result) if job.key in open_keys:
                     test = result.predictions.get("test")
                     reached[job.key] = max(e.validation_accuracy for e in result.epochs) if test is None else float(
-                        correct(test.label_N, test.probability_N).mean())
+                        correct(test.label_N, test.probability_NC).mean())
                     open_keys.discard(job.key)
 
 

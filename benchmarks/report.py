@@ -28,6 +28,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from gru_bench.config import RunConfig, with_settings
+from gru_bench.evaluation.metrics import of_two
 from gru_bench.results.runs import (
     Baseline,
     DataSummary,
@@ -86,7 +87,7 @@ def made_up(config: RunConfig, label_N: Any, ease_N: Any, rng: np.random.Generat
     right_N = ndtr(1.2 * (ease_N + 0.25 * rng.normal(size=REVIEWS)))
     predictions = Predictions(
         np.array([f"{i:06d}" for i in range(REVIEWS)]), label_N,
-        np.where(label_N == 1, right_N, 1 - right_N).astype(np.float32),
+        of_two(np.where(label_N == 1, right_N, 1 - right_N).astype(np.float32)),
         np.where(np.arange(REVIEWS) % 4, "imdb", "rotten_tomatoes"), rng.integers(5, 400, REVIEWS, np.int32),
         np.zeros(REVIEWS, np.int32))
     epochs = tuple(

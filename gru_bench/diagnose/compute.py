@@ -591,7 +591,7 @@ def recall_answers(
     best = max(results, key=lambda result: best_epoch(list(result.epochs)).validation_accuracy or 0.0)
     test = best.predictions["test"]
     # In the order of the ids, which is the same for all seeds.
-    return correct(test.label_N, test.probability_N)[np.argsort(test.example_id_N, kind="stable")]
+    return correct(test.label_N, test.probability_NC)[np.argsort(test.example_id_N, kind="stable")]
 
 
 # ---------------------------------------------------------------- word vectors

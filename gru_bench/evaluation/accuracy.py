@@ -40,7 +40,7 @@ class Accuracy:
         from gru_bench.evaluation.statistics import wilson_interval
 
         label_N = runs[0].label_N
-        right = sum(int(correct(run.label_N, run.probability_N).sum()) for run in runs) / len(runs)
+        right = sum(int(correct(run.label_N, run.probability_NC).sum()) for run in runs) / len(runs)
         low, high = wilson_interval(round(right), len(label_N))
         return cls(right / len(label_N), low, high, float(np.bincount(label_N).max()) / len(label_N), len(label_N))
 

@@ -85,7 +85,7 @@ def _linear(corpus: Corpus) -> Baseline:
     test_NC = _of_all(best, best.predict_proba(test), len(corpus.classes))
     found = _scored(f"TF-IDF + {'logistic regression' if few else 'naive Bayes'}", corpus, validation_NC, test_NC,
                     time.perf_counter() - started)
-    right_N = correct(corpus.test.label_N, _probabilities(test_NC))
+    right_N = correct(corpus.test.label_N, test_NC)
     return replace(found, right=packed(right_N[np.argsort(corpus.test.example_id_N, kind="stable")]),
                    regularization=value, is_at_end=len(corpus.validation) > 0 and place in (0, len(models) - 1))
 
@@ -117,18 +117,13 @@ def _scored(
     name: str, corpus: Corpus, validation_NC: np.ndarray, test_NC: np.ndarray, seconds: float
 ) -> Baseline:
     two = len(corpus.classes) == 2
-    found = {split: scores(corpus.split(split).label_N, _probabilities(probability_NC))
+    found = {split: scores(corpus.split(split).label_N, probability_NC)
              for split, probability_NC in (("validation", validation_NC), ("test", test_NC)) if len(probability_NC)}
     test = found["test"]
     return Baseline(
         name=name, validation_accuracy=found["validation"]["accuracy"] if "validation" in found else None,
         test_accuracy=test["accuracy"], test_f1=test["f1" if two else "macro_f1"],
         test_size=len(test_NC), seconds=seconds, scores=found)
-
-
-def _probabilities(probability_NC: np.ndarray) -> np.ndarray:
-    """Return the probabilities in the form of `metrics.scores`: of two classes, those of class 1."""
-    return probability_NC[:, 1] if probability_NC.shape[1] == 2 else probability_NC
 
 
 def _documents(split: Split, words: np.ndarray) -> list[str]:

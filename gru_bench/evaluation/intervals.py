@@ -53,18 +53,18 @@ class Scored:
     """What the runs of one model predict for the same examples."""
 
     label_N: NDArray[np.integer]
-    probability_RN: NDArray[np.floating]
-    """Probability of class 1. With more than two classes: of each class, R x N x C."""
+    probability_RNC: NDArray[np.floating]
+    """Probability of each class."""
 
     @property
     def classes(self) -> int:
         """Return C."""
-        return metrics.classes_of(self.probability_RN[0])
+        return int(self.probability_RNC.shape[2])
 
     @cached_property
     def predicted_RN(self) -> NDArray[np.int_]:
         """Return the predicted classes, as positions."""
-        return np.stack([metrics.predicted(one) for one in self.probability_RN])
+        return np.stack([metrics.predicted(one) for one in self.probability_RNC])
 
     @cached_property
     def correct_RN(self) -> NDArray[np.bool_]:
@@ -74,12 +74,12 @@ class Scored:
     @cached_property
     def loss_RN(self) -> Floats:
         """Return the losses in nats."""
-        return np.stack([metrics.losses(self.label_N, one) for one in self.probability_RN])
+        return np.stack([metrics.losses(self.label_N, one) for one in self.probability_RNC])
 
     @cached_property
     def together(self) -> Scored:
         """Return what the runs predict together, as if they were one run: the mean of their probabilities."""
-        return Scored(self.label_N, mean_probability(self.probability_RN)[None])
+        return Scored(self.label_N, mean_probability(self.probability_RNC)[None])
 
     def scores(self, metric: MetricName) -> list[float]:
         """Return the score of each run.
@@ -87,7 +87,7 @@ class Scored:
         Raises:
             ValueError: for a ROC area where a class is absent.
         """
-        found = [metrics.value_of(metric, self.label_N, one) for one in self.probability_RN]
+        found = [metrics.value_of(metric, self.label_N, one) for one in self.probability_RNC]
         known = [value for value in found if value is not None]
         if len(known) < len(found):
             raise ValueError("a ROC area needs examples of every class")
@@ -130,7 +130,7 @@ def interval_together(metric: MetricName, model: Scored, confidence: float = 0.9
         ValueError: as `interval`.
     """
     found = interval(metric, model.together, confidence)
-    return replace(found, method=found.method.replace("one seed", f"these {len(model.probability_RN)} seeds together"))
+    return replace(found, method=found.method.replace("one seed", f"these {len(model.probability_RNC)} seeds together"))
 
 
 def difference(metric: MetricName, a: Scored, b: Scored, confidence: float = 0.95) -> Estimate:
@@ -169,13 +169,14 @@ def deviation(metric: MetricName, model: Scored) -> float | None:
 
 
 def _method(*models: Scored) -> str:
-    several = min(len(model.probability_RN) for model in models) > 1
+    several = min(len(model.probability_RNC) for model in models) > 1
     return METHOD_BOOTSTRAP if several else METHOD_BOOTSTRAP_EXAMPLES
 
 
 def _generator(*models: Scored) -> np.random.Generator:
     """Return a generator that depends on the predictions alone: a study has the same numbers wherever it is carried."""
-    seeds = [zlib.crc32(model.probability_RN.tobytes()) for model in models]
+    seeds = [zlib.crc32((model.probability_RNC[:, :, 1] if model.classes == 2 else model.probability_RNC).tobytes())
+             for model in models]
     return np.random.default_rng(seeds if len(seeds) > 1 else seeds[0])
 
 
@@ -249,12 +250,11 @@ class _Areas:
     def __init__(self, model: Scored) -> None:
         self._model = model
         self.seeds, self.examples = model.predicted_RN.shape
-        self._places = (1,) if model.probability_RN.ndim == 2 else tuple(range(model.classes))
+        self._places = (1,) if model.classes == 2 else tuple(range(model.classes))
 
     def _ranked(self, run: int, place: int) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.bool_]]:
         """Return the examples by rising score, where each group of equal scores begins, and which are the class's."""
-        scores = self._model.probability_RN[run]
-        score_N = scores if scores.ndim == 1 else scores[:, place]
+        score_N = self._model.probability_RNC[run, :, place]
         order_N = np.argsort(score_N, kind="stable")
         first_G = np.flatnonzero(np.diff(score_N[order_N], prepend=-1.0))
         return order_N, first_G, np.asarray(self._model.label_N[order_N] == place)
@@ -297,8 +297,7 @@ class _Areas:
         of_c, size_c = [], []
         for place in self._places:
             own_N = (self._model.label_N == place).astype(np.int8)
-            areas = [metrics.roc_auc(own_N, one if one.ndim == 1 else one[:, place])
-                     for one in self._model.probability_RN]
+            areas = [metrics.roc_auc(own_N, one) for one in self._model.probability_RNC[:, :, place]]
             of_c.append(float(np.mean([area for area in areas if area is not None])))
             size_c.append(float(min(own_N.sum(), (1 - own_N).sum())))
         return np.array(of_c), np.array(size_c)

@@ -1,9 +1,8 @@
 """Scores of one run: accuracy, F1, log loss and others, from labels and predicted probabilities.
 
-Labels are the positions of the classes. With two classes, a run predicts one probability for each example: that of
-class 1, the positive one, which is predicted from 0.5 on. With more, it predicts one for each class, N x C, and the
-likeliest class is predicted, the first one of equals. Functions whose argument is called `probability_N` take the first
-form, and those with `probabilities` take both.
+Labels are the positions of the classes. A run predicts a probability of each class, N x C, and the likeliest class, the
+first one of equals. With two classes, all scores are computed from the probability of class 1, the positive one, which
+is predicted from 0.5 on. Functions with `probability_N` score one class against the rest, whose label is 1.
 
 Shapes: `N` examples, `C` classes, `K` thresholds, `G` places at which a curve is read off.
 """
@@ -64,34 +63,34 @@ class Confusion:
         return (self.f1 + _f1(self.true_negative, self.false_negative, self.false_positive)) / 2
 
 
-def classes_of(probabilities: Floats) -> int:
-    """Return C."""
-    return 2 if probabilities.ndim == 1 else int(probabilities.shape[1])
-
-
-def predicted(probabilities: Floats) -> NDArray[np.int_]:
+def predicted(probability_NC: Floats) -> NDArray[np.int_]:
     """Return the predicted class of each example, as its position."""
-    probabilities = np.asarray(probabilities)
-    found_N = probabilities >= THRESHOLD if probabilities.ndim == 1 else probabilities.argmax(axis=1)
+    two = probability_NC.shape[1] == 2
+    found_N = probability_NC[:, 1] >= THRESHOLD if two else probability_NC.argmax(axis=1)
     return np.asarray(found_N, dtype=np.int_)
 
 
-def confidence(probabilities: Floats) -> NDArray[np.float64]:
+def confidence(probability_NC: Floats) -> NDArray[np.float64]:
     """Return the probability of the predicted class of each example."""
-    values = np.asarray(probabilities).astype(np.float64)
-    if values.ndim == 1:
-        return np.asarray(np.where(predicted(probabilities), values, 1 - values))
-    return np.asarray(values.max(axis=1))
+    values_NC = probability_NC.astype(np.float64)
+    if values_NC.shape[1] == 2:
+        return np.asarray(np.where(predicted(probability_NC), values_NC[:, 1], 1 - values_NC[:, 1]))
+    return np.asarray(values_NC.max(axis=1))
 
 
-def correct(label_N: Labels, probabilities: Floats) -> NDArray[np.bool_]:
+def correct(label_N: Labels, probability_NC: Floats) -> NDArray[np.bool_]:
     """Return for each example whether the prediction is correct.
 
     Raises:
         ValueError: as `confusion`.
     """
-    label_N, probabilities = _checked(label_N, probabilities)
-    return np.asarray(predicted(probabilities) == label_N, dtype=np.bool_)
+    label_N, probability_NC = _checked(label_N, probability_NC)
+    return np.asarray(predicted(probability_NC) == label_N, dtype=np.bool_)
+
+
+def of_two(probability_N: Floats) -> Floats:
+    """Return the probabilities of both classes, with a last axis of 2, from those of class 1."""
+    return np.stack([1 - probability_N, probability_N], axis=-1)
 
 
 def counts(label_N: Labels, predicted_N: Labels, classes: int) -> NDArray[np.int_]:
@@ -107,8 +106,8 @@ def confusion(label_N: Labels, probability_N: Floats) -> Confusion:
     Raises:
         ValueError: for no examples, different lengths, labels other than 0 and 1, or probabilities outside [0, 1].
     """
-    label_N, probability_N = _checked(label_N, probability_N, two=True)
-    one_N, hit_N = label_N == 1, predicted(probability_N)
+    label_N, probability_N = _one_class(label_N, probability_N)
+    one_N, hit_N = label_N == 1, probability_N >= THRESHOLD
     return Confusion(
         true_negative=int((~one_N & ~hit_N).sum()),
         false_positive=int((~one_N & hit_N).sum()),
@@ -117,12 +116,12 @@ def confusion(label_N: Labels, probability_N: Floats) -> Confusion:
     )
 
 
-def log_loss(label_N: Labels, probabilities: Floats) -> float:
+def log_loss(label_N: Labels, probability_NC: Floats) -> float:
     """Return the mean negative log-likelihood in nats: the mean of `losses`."""
-    return float(losses(label_N, probabilities).mean())
+    return float(losses(label_N, probability_NC).mean())
 
 
-def losses(label_N: Labels, probabilities: Floats) -> NDArray[np.float64]:
+def losses(label_N: Labels, probability_NC: Floats) -> NDArray[np.float64]:
     """Return the negative log-likelihood of each example in nats.
 
     Probabilities are clipped to [eps, 1 - eps], where eps is the machine epsilon of their type. So one confident
@@ -131,13 +130,13 @@ def losses(label_N: Labels, probabilities: Floats) -> NDArray[np.float64]:
     Raises:
         ValueError: as `confusion`.
     """
-    label_N, probabilities = _checked(label_N, probabilities)
-    kind = probabilities.dtype if probabilities.dtype.kind == "f" else np.dtype(np.float64)
+    label_N, probability_NC = _checked(label_N, probability_NC)
+    kind = probability_NC.dtype if probability_NC.dtype.kind == "f" else np.dtype(np.float64)
     step = float(np.finfo(kind).eps)
-    clipped = np.clip(probabilities.astype(np.float64), step, 1 - step)
-    if clipped.ndim == 1:
-        return np.asarray(-np.where(label_N == 1, np.log(clipped), np.log1p(-clipped)))
-    return np.asarray(-np.log(clipped[np.arange(len(label_N)), label_N]))
+    clipped_NC = np.clip(probability_NC.astype(np.float64), step, 1 - step)
+    if clipped_NC.shape[1] == 2:
+        return np.asarray(-np.where(label_N == 1, np.log(clipped_NC[:, 1]), np.log1p(-clipped_NC[:, 1])))
+    return np.asarray(-np.log(clipped_NC[np.arange(len(label_N)), label_N]))
 
 
 def roc_auc(label_N: Labels, probability_N: Floats) -> float | None:
@@ -146,7 +145,7 @@ def roc_auc(label_N: Labels, probability_N: Floats) -> float | None:
     It is the chance that a random example of label 1 gets a higher probability than one of label 0, where ties count
     half. It is computed from mid-ranks (the Mann-Whitney statistic).
     """
-    label_N, probability_N = _checked(label_N, probability_N, two=True)
+    label_N, probability_N = _one_class(label_N, probability_N)
     one_N = label_N == 1
     ones = int(one_N.sum())
     zeros = one_N.size - ones
@@ -217,14 +216,14 @@ def _by_threshold(label_N: Labels, probability_N: Floats) -> tuple[NDArray[np.in
 
     A threshold is a probability that occurs. The first number counts the correct ones among the second.
     """
-    label_N, probability_N = _checked(label_N, probability_N, two=True)
+    label_N, probability_N = _one_class(label_N, probability_N)
     order_N = np.argsort(-probability_N.astype(np.float64), kind="stable")
     score_N, hit_N = probability_N[order_N], label_N[order_N] == 1
     last_N = np.append(score_N[1:] != score_N[:-1], True)  # examples with equal probabilities enter together
     return np.cumsum(hit_N)[last_N], np.flatnonzero(last_N) + 1
 
 
-def expected_calibration_error(label_N: Labels, probabilities: Floats, bins: int = 10) -> float:
+def expected_calibration_error(label_N: Labels, probability_NC: Floats, bins: int = 10) -> float:
     """Return the expected calibration error: sum_b n_b/N |accuracy_b - mean confidence_b| over the bins b.
 
     The bins are those of `reliability` (Guo et al. 2017, equation 3, over the confidences that are possible with C
@@ -232,10 +231,10 @@ def expected_calibration_error(label_N: Labels, probabilities: Floats, bins: int
 
     Args:
         label_N: Labels.
-        probabilities: Probabilities.
+        probability_NC: Probabilities.
         bins: Number of bins.
     """
-    found = reliability(label_N, probabilities, bins)
+    found = reliability(label_N, probability_NC, bins)
     return sum(part.examples * abs(part.accuracy - part.confidence) for part in found) / len(label_N)
 
 
@@ -252,7 +251,7 @@ class ConfidenceBin:
     """Share of correct predictions. The middle of the bin if it holds no example."""
 
 
-def reliability(label_N: Labels, probabilities: Floats, bins: int = 10) -> list[ConfidenceBin]:
+def reliability(label_N: Labels, probability_NC: Floats, bins: int = 10) -> list[ConfidenceBin]:
     """Return the bins of a reliability diagram (Guo et al. 2017): the accuracy of the predictions by confidence.
 
     Confidence is the probability of the predicted class, in [1/C, 1]. This range is cut into bins of equal width,
@@ -260,7 +259,7 @@ def reliability(label_N: Labels, probabilities: Floats, bins: int = 10) -> list[
 
     Args:
         label_N: Labels.
-        probabilities: Probabilities.
+        probability_NC: Probabilities.
         bins: Number of bins.
 
     Raises:
@@ -268,10 +267,10 @@ def reliability(label_N: Labels, probabilities: Floats, bins: int = 10) -> list[
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, but got {bins}")
-    label_N, probabilities = _checked(label_N, probabilities)
-    confidence_N = confidence(probabilities)
-    right_N = correct(label_N, probabilities)
-    least = 1 / classes_of(probabilities)
+    label_N, probability_NC = _checked(label_N, probability_NC)
+    confidence_N = confidence(probability_NC)
+    right_N = correct(label_N, probability_NC)
+    least = 1 / probability_NC.shape[1]
     bin_N = np.clip(np.ceil((confidence_N - least) / (1 - least) * bins).astype(int) - 1, 0, bins - 1)
     count_b = np.bincount(bin_N, minlength=bins)
     edge_b = least + np.arange(bins + 1) * (1 - least) / bins
@@ -285,18 +284,18 @@ def reliability(label_N: Labels, probabilities: Floats, bins: int = 10) -> list[
 
 
 def by_class(score: Callable[[Labels, Floats], float | None], label_N: Labels,
-             probabilities: Floats) -> list[float | None]:
+             probability_NC: Floats) -> list[float | None]:
     """Return a score of two classes for each of C classes against the rest, such as `roc_auc`."""
-    return [score((label_N == place).astype(np.int8), probabilities[:, place])
-            for place in range(probabilities.shape[1])]
+    return [score((label_N == place).astype(np.int8), probability_NC[:, place])
+            for place in range(probability_NC.shape[1])]
 
 
-def macro(score: Callable[[Labels, Floats], float | None], label_N: Labels, probabilities: Floats) -> float | None:
+def macro(score: Callable[[Labels, Floats], float | None], label_N: Labels, probability_NC: Floats) -> float | None:
     """Return the unweighted mean of `by_class`, or the score itself for two classes. None where it is undefined for a
     class."""
-    if probabilities.ndim == 1:
-        return score(label_N, probabilities)
-    found = by_class(score, label_N, probabilities)
+    if probability_NC.shape[1] == 2:
+        return score(label_N, probability_NC[:, 1])
+    found = by_class(score, label_N, probability_NC)
     known = [value for value in found if value is not None]
     return float(np.mean(known)) if len(known) == len(found) else None
 
@@ -330,7 +329,7 @@ def macro_f1(count_CC: NDArray[np.int_]) -> float:
     return float(np.mean([one.f1 for one in class_scores(count_CC)]))
 
 
-def scores(label_N: Labels, probabilities: Floats, *, whole: bool = True) -> dict[str, float]:
+def scores(label_N: Labels, probability_NC: Floats, *, whole: bool = True) -> dict[str, float]:
     """Return all scores that are logged for a split, by name (`results.logged_metrics.SCORE_NAMES`).
 
     Two classes have scores of the positive class as well, and the confusion matrix as `true_negative`,
@@ -339,15 +338,15 @@ def scores(label_N: Labels, probabilities: Floats, *, whole: bool = True) -> dic
 
     Args:
         label_N: Labels.
-        probabilities: Probabilities.
+        probability_NC: Probabilities.
         whole: Whether the probabilities of all classes are known. Areas need them.
 
     Raises:
         ValueError: as `confusion`.
     """
-    label_N, probabilities = _checked(label_N, probabilities)
-    if probabilities.ndim == 1:
-        table = confusion(label_N, probabilities)
+    label_N, probability_NC = _checked(label_N, probability_NC)
+    if probability_NC.shape[1] == 2:
+        table = confusion(label_N, probability_NC[:, 1])
         values: dict[str, float] = {
             "accuracy": table.accuracy,
             "precision": table.precision,
@@ -360,29 +359,29 @@ def scores(label_N: Labels, probabilities: Floats, *, whole: bool = True) -> dic
             "true_positive": float(table.true_positive),
         }
     else:
-        count_CC = counts(label_N, predicted(probabilities), classes_of(probabilities))
+        count_CC = counts(label_N, predicted(probability_NC), probability_NC.shape[1])
         values = {"accuracy": float(np.trace(count_CC) / count_CC.sum()), "macro_f1": macro_f1(count_CC)}
-    values["loss"] = log_loss(label_N, probabilities)
+    values["loss"] = log_loss(label_N, probability_NC)
     for name, score in (("roc_auc", roc_auc), ("average_precision", average_precision)) if whole else ():
-        value = macro(score, label_N, probabilities)
+        value = macro(score, label_N, probability_NC)
         if value is not None:
             values[name] = value
-    values["calibration_error"] = expected_calibration_error(label_N, probabilities)
+    values["calibration_error"] = expected_calibration_error(label_N, probability_NC)
     return values
 
 
-def value_of(metric: MetricName, label_N: Labels, probabilities: Floats) -> float | None:
+def value_of(metric: MetricName, label_N: Labels, probability_NC: Floats) -> float | None:
     """Return the score that a study is about, `training.metric`. None for a ROC area where a class is absent.
 
     Raises:
         ValueError: as `confusion`.
     """
-    label_N, probabilities = _checked(label_N, probabilities)
+    label_N, probability_NC = _checked(label_N, probability_NC)
     if metric == "log_loss":
-        return log_loss(label_N, probabilities)
+        return log_loss(label_N, probability_NC)
     if metric == "roc_auc":
-        return macro(roc_auc, label_N, probabilities)
-    count_CC = counts(label_N, predicted(probabilities), classes_of(probabilities))
+        return macro(roc_auc, label_N, probability_NC)
+    count_CC = counts(label_N, predicted(probability_NC), probability_NC.shape[1])
     match metric:
         case "accuracy":
             return float(np.trace(count_CC) / count_CC.sum())
@@ -400,17 +399,29 @@ def _f1(hits: int, false_alarms: int, misses: int) -> float:
     return _ratio(2 * hits, 2 * hits + false_alarms + misses)
 
 
-def _checked(label_N: Labels, probabilities: Floats, *, two: bool = False) -> tuple[Labels, Floats]:
-    label_N, probabilities = np.asarray(label_N), np.asarray(probabilities)
-    if label_N.ndim != 1 or label_N.shape != probabilities.shape[:1] or probabilities.ndim > (1 if two else 2):
-        form = "(N,)" if two else "(N,), or (N, C) with more than two classes"
-        raise ValueError(f"labels must have the shape (N,) and probabilities {form}, but have {label_N.shape} and "
-                         f"{probabilities.shape}")
+def _checked(label_N: Labels, probability_NC: Floats) -> tuple[Labels, Floats]:
+    label_N, probability_NC = np.asarray(label_N), np.asarray(probability_NC)
+    if label_N.ndim != 1 or probability_NC.ndim != 2 or len(label_N) != len(probability_NC):
+        raise ValueError(f"labels must have the shape (N,) and probabilities (N, C), but have {label_N.shape} and "
+                         f"{probability_NC.shape}")
+    if probability_NC.shape[1] < 2:
+        raise ValueError(f"there must be at least 2 classes, but got {probability_NC.shape[1]}")
+    _in_range(label_N, probability_NC, probability_NC.shape[1])
+    return label_N, probability_NC
+
+
+def _one_class(label_N: Labels, probability_N: Floats) -> tuple[Labels, Floats]:
+    label_N, probability_N = np.asarray(label_N), np.asarray(probability_N)
+    if label_N.ndim != 1 or label_N.shape != probability_N.shape:
+        raise ValueError(f"labels and probabilities of one class must have the shape (N,), but have {label_N.shape} "
+                         f"and {probability_N.shape}")
+    _in_range(label_N, probability_N, 2)
+    return label_N, probability_N
+
+
+def _in_range(label_N: Labels, probabilities: Floats, classes: int) -> None:
     if not label_N.size:
         raise ValueError("scores need at least 1 example, but got 0")
-    classes = classes_of(probabilities)
-    if probabilities.ndim == 2 and classes < 3:
-        raise ValueError(f"two classes must have one probability for each example, but got {classes} for each")
     known_N = np.isin(label_N, np.arange(classes))
     if not known_N.all():
         names = "0 or 1" if classes == 2 else f"0 to {classes - 1}"
@@ -418,4 +429,3 @@ def _checked(label_N: Labels, probabilities: Floats, *, two: bool = False) -> tu
     inside = (probabilities >= 0) & (probabilities <= 1)
     if not inside.all():
         raise ValueError(f"probabilities must be between 0 and 1, but got {probabilities[~inside][0]!r}")
-    return label_N, probabilities

@@ -2,7 +2,7 @@
 
 All are frozen values that need numpy at most and never torch, so that a report can read them anywhere.
 
-Shapes: `N` examples of a split.
+Shapes: `N` examples of a split, `C` classes.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ class Predictions:
     example_id_N: NDArray[np.str_]
     label_N: NDArray[np.integer[Any]]
     """Positions of the classes."""
-    probability_N: NDArray[np.float32]
-    """Probability of class 1. With more than two classes: of each class, N x C."""
+    probability_NC: NDArray[np.float32]
+    """Probability of each class. Of two, class 0 has 1 less that of class 1, which alone is logged."""
     category_N: NDArray[np.str_]
     """Empty strings where the data has no categories."""
     tokens_N: NDArray[np.int32]

@@ -134,7 +134,7 @@ class ActiveRun:
         return best(self.spec.metric, self.scores)
 
     def _score(self, predictions: Predictions) -> float:
-        value = value_of(self.spec.metric, predictions.label_N, predictions.probability_N)
+        value = value_of(self.spec.metric, predictions.label_N, predictions.probability_NC)
         assert value is not None, "checked before training"
         return value
 

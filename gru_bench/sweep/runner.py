@@ -320,7 +320,7 @@ class Sweep:
         for seed, run_id in state.confirmed_seeds.items():
             predictions = self.store.predictions(run_id, "test")
             order_N = np.argsort(predictions.example_id_N, kind="stable")  # as in reports
-            found[seed] = Scored(predictions.label_N[order_N], predictions.probability_N[order_N][None])
+            found[seed] = Scored(predictions.label_N[order_N], predictions.probability_NC[order_N][None])
         return found
 
     def _planned(self, state: ModelState) -> None:

@@ -129,7 +129,7 @@ class Confirmed:
 def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> Confirmed:
     """Return the score of one or more confirm runs on the same reviews."""
     order_N = np.argsort(runs[0].example_id_N, kind="stable")  # as in reports, so that a bootstrap draws the same
-    scored = Scored(runs[0].label_N[order_N], np.stack([run.probability_N[order_N] for run in runs]))
+    scored = Scored(runs[0].label_N[order_N], np.stack([run.probability_NC[order_N] for run in runs]))
     found, guess = interval(metric, scored), guessing(metric, scored.label_N, scored.classes)
     return Confirmed(found, deviation(metric, scored), tuple(scored.scores(metric)),
                      may_be_guessing(metric, found, guess))

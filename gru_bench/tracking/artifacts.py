@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import MOST_CLASSES
 from gru_bench.data.limits import MORE, factor
-from gru_bench.evaluation.metrics import average_precision, by_class, class_scores, counts, predicted, roc_auc
+from gru_bench.evaluation.metrics import average_precision, by_class, class_scores, counts, of_two, predicted, roc_auc
 from gru_bench.results.runs import MOST_WHOLE, Predictions
 
 if TYPE_CHECKING:
@@ -45,21 +45,21 @@ def prediction_table(predictions: Predictions) -> pa.Table:
     """
     import pyarrow as pa
 
-    probability = predictions.probability_N
+    probability_NC = predictions.probability_NC
     columns: dict[str, Any] = {
         "example_id": [str(example) for example in predictions.example_id_N], "label": predictions.label_N}
     metadata = None
-    if probability.ndim == 1:
-        columns["probability"] = probability
-    elif probability.shape[1] <= MOST_WHOLE:
-        columns["probabilities"] = _lists(probability)
+    if probability_NC.shape[1] == 2:
+        columns["probability"] = probability_NC[:, 1]
+    elif probability_NC.shape[1] <= MOST_WHOLE:
+        columns["probabilities"] = _lists(probability_NC)
     else:
-        place_NL = np.argsort(-probability, axis=1, kind="stable")[:, :LIKELIEST]
+        place_NL = np.argsort(-probability_NC, axis=1, kind="stable")[:, :LIKELIEST]
         columns |= {
             "likeliest": _lists(place_NL.astype(np.int16)),
-            "probabilities": _lists(np.take_along_axis(probability, place_NL, axis=1)),
-            "true_probability": probability[np.arange(len(predictions)), predictions.label_N]}
-        metadata = {"classes": str(probability.shape[1])}
+            "probabilities": _lists(np.take_along_axis(probability_NC, place_NL, axis=1)),
+            "true_probability": probability_NC[np.arange(len(predictions)), predictions.label_N]}
+        metadata = {"classes": str(probability_NC.shape[1])}
     columns |= {"category": [str(category) for category in predictions.category_N],
                 "tokens": predictions.tokens_N, "dropped": predictions.dropped_N}
     return pa.table(columns, metadata=metadata)
@@ -73,14 +73,12 @@ def _lists(values_NL: NDArray[Any]) -> pa.FixedSizeListArray:
 
 def class_table(predictions: Predictions, classes: Sequence[str]) -> bytes:
     """Return the scores of each class as a table. They are no metrics, because there may be a thousand classes."""
-    label_N, probabilities = predictions.label_N, predictions.probability_N
-    table = class_scores(counts(label_N, predicted(probabilities), len(classes)))
-    if probabilities.ndim == 1:
-        probabilities = np.stack([1 - probabilities, probabilities], axis=1)
+    label_N, probability_NC = predictions.label_N, predictions.probability_NC
+    table = class_scores(counts(label_N, predicted(probability_NC), len(classes)))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["class", "examples", "predicted", "precision", "recall", "f1", "roc_auc", "average_precision"])
-    for name, one, *areas in zip(classes, table, *(by_class(score, label_N, probabilities)
+    for name, one, *areas in zip(classes, table, *(by_class(score, label_N, probability_NC)
                                                    for score in (roc_auc, average_precision)), strict=True):
         writer.writerow([name, *astuple(one), *("" if area is None else area for area in areas)])
     return text.getvalue().encode()
@@ -96,9 +94,9 @@ def predictions_of(content: bytes) -> Predictions:
     kinds = {"probability": "number", "probabilities": "numbers", "likeliest": "wholes", "true_probability": "number"}
     column = _columns(content, {"example_id": "text", "label": "whole", **{name: kinds[name] for name in names},
                                 "category": "text", "tokens": "whole", "dropped": "whole"})
-    label_N, probability_N = column["label"], column[names[0]]
+    label_N, probabilities = column["label"], column[names[0]]
     if names == ("probabilities",):
-        classes = probability_N.shape[1]
+        classes = probabilities.shape[1]
     for wrong, what in (
         (not len(label_N), "it holds no example"),
         (not 2 <= classes <= MOST_CLASSES, f"it must be about 2 to {MOST_CLASSES} classes, but is about {classes}"),
@@ -114,13 +112,16 @@ def predictions_of(content: bytes) -> Predictions:
         if wrong:
             raise ValueError(what)
     whole = "likeliest" not in names
-    if not whole:
-        probability_N = np.zeros((len(label_N), classes), np.float32)
-        np.put_along_axis(probability_N, column["likeliest"].astype(np.int64), column["probabilities"], axis=1)
-        probability_N[np.arange(len(label_N)), label_N] = column["true_probability"]
+    probability_NC = probabilities.astype(np.float32)
+    if names == ("probability",):
+        probability_NC = of_two(probability_NC)
+    elif not whole:
+        probability_NC = np.zeros((len(label_N), classes), np.float32)
+        np.put_along_axis(probability_NC, column["likeliest"].astype(np.int64), probabilities, axis=1)
+        probability_NC[np.arange(len(label_N)), label_N] = column["true_probability"]
     return Predictions(
         example_id_N=column["example_id"], label_N=label_N.astype(np.int8 if classes <= 128 else np.int16),
-        probability_N=probability_N.astype(np.float32), category_N=column["category"],
+        probability_NC=probability_NC, category_N=column["category"],
         tokens_N=column["tokens"].astype(np.int32), dropped_N=column["dropped"].astype(np.int32), whole=whole)
 
 

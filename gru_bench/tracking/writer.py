@@ -548,7 +548,7 @@ class RunWriter:
         points += [(WINDOW_SECONDS.key, point.seconds, point.iteration) for point in result.window_losses]
         files = {}
         for split, predictions in result.predictions.items():
-            for key, value in scores(predictions.label_N, predictions.probability_N).items():
+            for key, value in scores(predictions.label_N, predictions.probability_NC).items():
                 points.append((score(key, SPLIT_NAMES[split]).key, value, 0))
             files[f"predictions/{split}.parquet"] = _parquet(prediction_table(predictions))
             if len(result.classes) > 2:

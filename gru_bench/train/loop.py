@@ -40,7 +40,7 @@ from gru_bench.data.cache import CHECKPOINTS, default_cache
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
-from gru_bench.evaluation.metrics import correct, log_loss, value_of
+from gru_bench.evaluation.metrics import correct, log_loss, of_two, value_of
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.classifier import Classifier, dropped_out
 from gru_bench.models.recurrence import Backend, in_chunks
@@ -132,7 +132,7 @@ def train(
     run, resumed = _begin(partial(_Run, config, corpus, vectors, placement, own, checks), identity_of(config, corpus),
                           checkpoint, listener)
     if taught:
-        run.teach(np.mean(taught, axis=0))
+        run.taught_NC = torch.from_numpy(_mean(taught))
     if resumed:
         listener.resumed(None if run.finished() else len(run.progress.epochs) + 1)
         for seen in run.progress.checks:
@@ -187,6 +187,12 @@ def _complete(run: _Run, identity: str, checkpoint: Path | None) -> None:
         record = run.epoch(save)
         save()
         run.listener.epoch(record)
+
+
+def _mean(predictions: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the mean prediction of teachers, N x C. Of two classes, it is the mean of class 1 and its complement."""
+    mean_NC: NDArray[np.float32] = np.mean(predictions, axis=0)
+    return of_two(mean_NC[:, 1]) if mean_NC.shape[1] == 2 else mean_NC
 
 
 def _part_of(
@@ -287,7 +293,7 @@ def check_metric(training: TrainingConfig, corpus: Corpus) -> None:
 def predict(
     model: Classifier, encoded: Encoded, *, backend: Backend, bf16: bool = False, tokens: int = SCORED_TOKENS,
 ) -> NDArray[np.float32]:
-    """Return the probabilities of the examples of a split, in its order, in the form of `Predictions`.
+    """Return the probabilities of the examples of a split, in its order, N x C.
 
     Args:
         model: The model.
@@ -313,7 +319,7 @@ def predict(
     kernels.release()
     probability_NC = np.empty((len(encoded), classes), np.float32)
     probability_NC[np.concatenate([np.zeros(0, np.int64), *plan])] = ordered_NC.cpu().numpy()
-    return probability_NC[:, 1].copy() if classes == 2 else probability_NC
+    return of_two(probability_NC[:, 1]) if classes == 2 else probability_NC
 
 
 class _Run:
@@ -347,11 +353,6 @@ class _Run:
         self.taught_NC: Tensor | None = None
         """Mean prediction of the training reviews by teachers, on the CPU."""
         self.progress = Progress()
-
-    def teach(self, probabilities: NDArray[np.float32]) -> None:
-        """Train against the mean prediction of teachers, in the form of `Predictions`, beside the labels."""
-        taught = torch.from_numpy(probabilities)
-        self.taught_NC = torch.stack([1 - taught, taught], dim=1) if taught.ndim == 1 else taught
 
     def finished(self) -> bool:
         """Return whether the last epoch is done or the patience is used up."""
@@ -402,7 +403,7 @@ class _Run:
             card=card.properties(self.placement.device) if self.placement.device.type == "cuda" else {})
 
     def probabilities_of_training(self) -> NDArray[np.float32]:
-        """Return what the best checkpoint predicts of the training reviews, in the form of `Predictions`."""
+        """Return what the best checkpoint predicts of the training reviews, N x C."""
         assert self.progress.best is not None
         self.model.load_state_dict(self.progress.best)
         return self._probabilities(self.train_split)
@@ -542,26 +543,26 @@ class _Run:
                         f"{self.config.training.lr:g}) or training.clip_norm (now {self.config.training.clip_norm})")
 
     def _probabilities(self, encoded: Encoded) -> NDArray[np.float32]:
-        probability_N = predict(self.model, encoded, backend=self.placement.backend, bf16=self.config.training.bf16)
-        if np.isnan(probability_N).any():
+        probability_NC = predict(self.model, encoded, backend=self.placement.backend, bf16=self.config.training.bf16)
+        if np.isnan(probability_NC).any():
             raise self._exploded("the model's probabilities must stay finite, but became nan")
-        return probability_N
+        return probability_NC
 
     def _validate(self) -> tuple[float, float, float | None]:
         """Return the loss, the accuracy, and the score that decides where it is not the accuracy."""
-        probability_N = self._probabilities(self.validation_split)
+        probability_NC = self._probabilities(self.validation_split)
         label_N, metric = self.validation_split.label_N, self.config.training.metric
-        loss, accuracy = log_loss(label_N, probability_N), float(correct(label_N, probability_N).mean())
+        loss, accuracy = log_loss(label_N, probability_NC), float(correct(label_N, probability_NC).mean())
         if metric == "accuracy":
             return loss, accuracy, None
-        return loss, accuracy, loss if metric == "log_loss" else value_of(metric, label_N, probability_N)
+        return loss, accuracy, loss if metric == "log_loss" else value_of(metric, label_N, probability_NC)
 
     def _check(self, epochs: float) -> None:
         """Score the current weights on the part of the validation split that is for checks."""
         with self.optimizer.averaged():
-            probability_N = self._probabilities(self.checked_split)
+            probability_NC = self._probabilities(self.checked_split)
         self.model.train()
-        score = value_of(self.config.training.metric, self.checked_split.label_N, probability_N)
+        score = value_of(self.config.training.metric, self.checked_split.label_N, probability_NC)
         check = Check(len(self.progress.checks) + 1, epochs, math.nan if score is None else score)
         self.progress.checks.append(check)
         self.listener.check(check)
@@ -581,7 +582,7 @@ class _Run:
     def _predictions(self, encoded: Encoded) -> Predictions:
         return Predictions(
             example_id_N=encoded.example_id_N, label_N=encoded.label_N,
-            probability_N=self._probabilities(encoded), category_N=encoded.category_N,
+            probability_NC=self._probabilities(encoded), category_N=encoded.category_N,
             tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N)
 
 

@@ -56,9 +56,7 @@ class Prediction:
     @property
     def place_N(self) -> NDArray[np.int_]:
         """Return the position of the predicted class of each text."""
-        # Of two classes, class 1 is predicted from a probability of one half on, as in training and in the report.
-        of_two = self.probability_NC.shape[1] == 2
-        return predicted(self.probability_NC[:, 1] if of_two else self.probability_NC)
+        return predicted(self.probability_NC)
 
     @property
     def label_N(self) -> list[str]:
@@ -174,10 +172,9 @@ class Predictor:
             return np.zeros((0, len(self.model.classes)))
         use_threads(self._threads, self.backend)
         encoded = _encoded(rows, len(self.model.words_V))
-        found = mean_probability([
+        return np.asarray(mean_probability([
             predict(network, encoded, backend=self.backend, tokens=TOKENS).astype(np.float64)
-            for network in self._networks])
-        return np.asarray(np.stack([1 - found, found], axis=1) if found.ndim == 1 else found, np.float64)
+            for network in self._networks]), np.float64)
 
 
 def _encoded(rows: Sequence[list[int]], table_size: int) -> Encoded:

@@ -228,9 +228,8 @@ def _repeat(winner: Winner, model: TrainedModel, corpus: Corpus, places: Sequenc
     split = corpus.test.select(np.array([position[str(group.example_N[place])] for place in some], np.int64))
     predictor = Predictor(model)
     got_NC = predictor.predict_tokens(tokens_of(corpus, split)).probability_NC
-    logged = mean_probability(group.probability_RN[places][:, some])
-    got = got_NC[:, 1] if logged.ndim == 1 else got_NC
-    if group.whole and (worst := float(np.abs(got - logged).max())) > TOLERANCE:
+    logged_NC = mean_probability(group.probability_RNC[places][:, some])
+    if group.whole and (worst := float(np.abs(got_NC - logged_NC).max())) > TOLERANCE:
         raise DataError(f"the model must predict for test reviews what its runs logged, but differs by up to "
                         f"{worst:.2f}: the word vectors {model.config.embedding.name!r} are others than in training; "
                         f"use a model that was saved where it was trained ({_save(winner)})")

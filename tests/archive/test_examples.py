@@ -45,7 +45,7 @@ def test_an_example_is_imported_without_reviews_and_its_runs_can_be_read(
     assert {run.model for run in done} == models
     for run in done:
         found = store.predictions(run.run_id, "test")
-        right = np.mean((found.probability_N > 0.5) == found.label_N)
+        right = np.mean((found.probability_NC[:, 1] > 0.5) == found.label_N)
         assert right == pytest.approx(run.metrics["score/test_accuracy"])
         assert run.test_set == digest_of_examples(found.example_id_N)  # computed at the import
     assert store.texts(study.run.run_id, "test") is None

@@ -400,7 +400,7 @@ def test_recall_uses_the_learning_rate_that_is_better_on_validation(monkeypatch:
     best = [max(present(record.validation_accuracy) for record in result.epochs) for result in kept]
     test = kept[int(best[1] > best[0])].predictions["test"]
     order = np.argsort(test.example_id_N)
-    assert right_N.tolist() == ((test.probability_N >= 0.5) == (test.label_N == 1))[order].tolist()
+    assert right_N.tolist() == ((test.probability_NC[:, 1] >= 0.5) == (test.label_N == 1))[order].tolist()
 
 
 # ---------------------------------------------------------------- a study
@@ -485,7 +485,7 @@ def test_the_trained_weights_and_vectors_are_diagnosed(data: tuple[RunConfig, Co
     for n in range(5):
         rows = encoded.rows[encoded.offsets_N1[n]:encoded.offsets_N1[n + 1]].tolist()
         log_BC = watched.run(watched.model.table_VE[rows][None], torch.tensor([len(rows)]))
-        assert log_BC[0, 1].exp().item() == pytest.approx(predictions.probability_N[n], abs=1e-5)
+        assert log_BC[0, 1].exp().item() == pytest.approx(predictions.probability_NC[n, 1], abs=1e-5)
 
 
 def test_refuses_weights_of_other_settings_or_data(data: tuple[RunConfig, Corpus, Vectors]) -> None:

@@ -198,8 +198,8 @@ class TestDone:
             test = store.predictions(run.run_id, "test")
             names = ("negative", "positive")
             assert re.findall(r"test review (\d+): predicted (\w+) .* is (\w+)", text) == [
-                ("500", names[int(test.probability_N[499] >= 0.5)], names[test.label_N[499]])]
-            hits = int(((test.probability_N >= 0.5) == test.label_N).sum())
+                ("500", names[int(test.probability_NC[499, 1] >= 0.5)], names[test.label_N[499]])]
+            hits = int(((test.probability_NC[:, 1] >= 0.5) == test.label_N).sum())
             assert f"test accuracy {100 * hits / TEST:.2f} % ({hits} of {TEST})" in text
             counts = [int(n) for row in lines if row.strip().startswith("is ") for n in re.findall(r"\d+", row)]
             assert sum(counts) == TEST

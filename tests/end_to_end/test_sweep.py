@@ -355,8 +355,8 @@ def test_compares_several_classes_by_their_macro_f1(tmp_path: Path, database: Pa
     assert "validation macro F1" in summary.objective
     for run in study.confirms:
         predictions = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False).predictions(run.run_id, "test")
-        assert predictions.probability_N.shape == (summary.data.test, 3)
-        found = scores(predictions.label_N, predictions.probability_N)
+        assert predictions.probability_NC.shape == (summary.data.test, 3)
+        found = scores(predictions.label_N, predictions.probability_NC)
         assert {name: run.metrics[f"score/test_{name}"] for name in found} == pytest.approx(found)
         assert found["macro_f1"] > 0.35
     report = completed(app, "report")

@@ -9,6 +9,7 @@ from gru_bench.config import MetricName
 from gru_bench.evaluation import metrics
 from gru_bench.evaluation.guessing import guessing, may_be_guessing
 from gru_bench.evaluation.intervals import Scored, interval
+from gru_bench.evaluation.metrics import of_two
 
 TWO = np.repeat([0, 1], [700, 300])
 THREE = np.repeat([0, 1, 2], [600, 300, 100])
@@ -34,7 +35,7 @@ def test_no_guess_is_better(label_N: np.ndarray) -> None:
         assert np.trace(count_CC) / label_N.size <= guessing("accuracy", label_N, classes) + 1e-9
         assert metrics.macro_f1(count_CC) <= guessing("macro_f1", label_N, classes) + 0.005
     known_NC = np.tile(share_C, (label_N.size, 1))
-    loss = metrics.log_loss(label_N, known_NC[:, 1] if classes == 2 else known_NC)
+    loss = metrics.log_loss(label_N, known_NC)
     assert loss == pytest.approx(guessing("log_loss", label_N, classes), abs=1e-6)
 
 
@@ -43,5 +44,5 @@ def test_a_model_is_above_guessing_where_its_whole_interval_is(metric: MetricNam
     rng = np.random.default_rng(1)
     for signal, guesses in ((0.0, True), (3.0, False)):
         logit_RN = np.log(3 / 7) + signal * (2 * TWO - 1) + 0.05 * rng.normal(size=(5, TWO.size))
-        found = interval(metric, Scored(TWO, 1 / (1 + np.exp(-logit_RN))))
+        found = interval(metric, Scored(TWO, of_two(1 / (1 + np.exp(-logit_RN)))))
         assert may_be_guessing(metric, found, guessing(metric, TWO, 2)) is guesses

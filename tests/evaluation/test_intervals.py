@@ -10,6 +10,7 @@ import pytest
 from gru_bench.config import MetricName
 from gru_bench.evaluation import metrics
 from gru_bench.evaluation.intervals import _F1, Scored, _Areas, deviation, difference, interval
+from gru_bench.evaluation.metrics import of_two
 from gru_bench.evaluation.statistics import (
     accuracy_difference,
     accuracy_interval,
@@ -34,7 +35,7 @@ def drawn(classes: int, seeds: int = 5, examples: int = 300, skill: float = 1.5,
     logit_RNC[:, np.arange(examples), label_N] += skill
     power_RNC = np.exp(logit_RNC)
     probability = (power_RNC / power_RNC.sum(axis=2, keepdims=True)).astype(np.float32)
-    return Scored(label_N, probability[:, :, 1] if classes == 2 else probability)
+    return Scored(label_N, of_two(probability[:, :, 1]) if classes == 2 else probability)
 
 
 class TestLosses:
@@ -83,7 +84,7 @@ class TestAnyScore:
             self, metric: MetricName, classes: int) -> None:
         a, b = drawn(classes), drawn(classes, start=1, skill=0.3)
         one, two = interval(metric, a), difference(metric, a, b)
-        values = [metrics.value_of(metric, a.label_N, probability) for probability in a.probability_RN]
+        values = [metrics.value_of(metric, a.label_N, probability) for probability in a.probability_RNC]
         assert one.estimate == pytest.approx(np.mean(np.array(values, float)), abs=1e-12)
         assert one.low < one.estimate < one.high <= 1
         assert two.estimate == pytest.approx(one.estimate - interval(metric, b).estimate, abs=1e-12)
@@ -101,7 +102,7 @@ class TestAnyScore:
             found_BR = kind.weighted(weight_BN)
             for draw, weight_N in enumerate(weight_BN.astype(int)):
                 label_N = np.repeat(model.label_N, weight_N)
-                for run, probability in enumerate(model.probability_RN):
+                for run, probability in enumerate(model.probability_RNC):
                     plain = metrics.value_of(metric, label_N, np.repeat(probability, weight_N, axis=0))
                     assert plain is None or found_BR[draw, run] == pytest.approx(plain, abs=1e-6)
 
@@ -144,6 +145,6 @@ def test_few_deciding_examples_widen_the_interval() -> None:
 
 def test_refuses_a_roc_area_where_a_class_is_absent() -> None:
     model = drawn(3)
-    without = Scored(np.where(model.label_N == 2, 1, model.label_N), model.probability_RN)
+    without = Scored(np.where(model.label_N == 2, 1, model.label_N), model.probability_RNC)
     with pytest.raises(ValueError, match=r"ROC.*every class"):
         interval("roc_auc", without)

@@ -12,6 +12,7 @@ import pytest
 from gru_bench.config import MetricName
 from gru_bench.evaluation.intervals import Scored
 from gru_bench.evaluation.looks import Kind, follow, fraction_of, is_settled, scored_at, settled_as
+from gru_bench.evaluation.metrics import of_two
 from gru_bench.evaluation.spending import levels
 from gru_bench.evaluation.statistics import Finding, accuracy_difference, growth
 from gru_bench.results.looks import Look, LookPlan, looks_json, looks_of
@@ -35,12 +36,12 @@ def drawn(chances: Mapping[str, float], examples: int = 1500, seeds: int = SEEDS
     found = {}
     for model, chance in chances.items():
         right_RN = rng.random((seeds, examples)) < np.clip(chance + rng.normal(0, 0.1, examples), 0, 1)
-        found[model] = Scored(label_N, np.where(right_RN, 0.1, 0.9))
+        found[model] = Scored(label_N, of_two(np.where(right_RN, 0.1, 0.9)))
     return found
 
 
 def looked(runs: Mapping[str, Scored], sizes: Sequence[int]) -> list[dict[str, Scored]]:
-    return [{model: Scored(one.label_N, one.probability_RN[:size]) for model, one in runs.items()} for size in sizes]
+    return [{model: Scored(one.label_N, one.probability_RNC[:size]) for model, one in runs.items()} for size in sizes]
 
 
 def test_the_variance_falls_with_more_seeds_as_expected() -> None:
@@ -130,7 +131,8 @@ def test_says_where_no_number_of_seeds_can_settle_a_pair() -> None:
     rng = np.random.default_rng(3)
     label_N = np.zeros(300, np.int8)
     # Each model knows its own reviews: its seeds agree, and the two models do not.
-    runs = {model: Scored(label_N, np.tile(np.where(rng.random(300) < 0.8, 0.1, 0.9), (6, 1))) for model in "ab"}
+    runs = {model: Scored(label_N, of_two(np.tile(np.where(rng.random(300) < 0.8, 0.1, 0.9), (6, 1))))
+            for model in "ab"}
     plan = plan_of(looks=(6, 12))
     (pair,) = follow(plan, [runs])
     assert pair.last.finding is Finding.INCONCLUSIVE
@@ -153,7 +155,7 @@ def test_the_last_look_spends_all_that_is_left_also_where_a_run_failed() -> None
     plan = plan_of(looks=(6, 12))
     runs = drawn({"a": 0.8, "b": 0.8})
     first, last = looked(runs, (6, 12))
-    last["b"] = Scored(last["b"].label_N, last["b"].probability_RN[:9])
+    last["b"] = Scored(last["b"].label_N, last["b"].probability_RNC[:9])
     (pair,) = follow(plan, [first, last])
     assert pair.last.usual.seeds == (12, 9)
     assert pair.last.fraction == 1.0
@@ -161,8 +163,8 @@ def test_the_last_look_spends_all_that_is_left_also_where_a_run_failed() -> None
 
 def test_a_look_with_very_little_information_settles_nothing() -> None:
     rng = np.random.default_rng(0)
-    runs = {model: Scored(np.zeros(4000, np.int8), np.where(
-        rng.random((5, 4000)) < rng.normal(0.8, 0.05, (5, 1)), 0.1, 0.9)) for model in "ab"}
+    runs = {model: Scored(np.zeros(4000, np.int8), of_two(np.where(
+        rng.random((5, 4000)) < rng.normal(0.8, 0.05, (5, 1)), 0.1, 0.9))) for model in "ab"}
     (pair,) = follow(plan_of(looks=(5, 200)), [runs])
     assert present(pair.last.level) < 1e-16  # one minus it is 1
     wide = present(pair.last.repeated)
@@ -181,7 +183,7 @@ def test_the_model_with_the_lower_log_loss_is_better() -> None:
     plan = plan_of(metric="log_loss", margin=0.02)
     rng = np.random.default_rng(0)
     label_N = np.zeros(800, np.int8)
-    sure, unsure = (Scored(label_N, np.clip(rng.normal(p, 0.05, (5, 800)), 0.01, 0.99)) for p in (0.1, 0.4))
+    sure, unsure = (Scored(label_N, of_two(np.clip(rng.normal(p, 0.05, (5, 800)), 0.01, 0.99))) for p in (0.1, 0.4))
     (pair,) = follow(plan, [{"a": sure, "b": unsure}])
     assert pair.last.usual.estimate < 0
     mentions(said_of(plan, pair.pair, present(pair.settled)), "a is better than b", "0.02 nats")
@@ -189,14 +191,14 @@ def test_the_model_with_the_lower_log_loss_is_better() -> None:
 
 def test_a_look_uses_only_its_own_seeds() -> None:
     runs = drawn({"a": 0.8, "b": 0.8}, seeds=3)
-    by_seed = {model: {seed: Scored(one.label_N, one.probability_RN[seed][None]) for seed in range(3)}
+    by_seed = {model: {seed: Scored(one.label_N, one.probability_RNC[seed][None]) for seed in range(3)}
                for model, one in runs.items()}
     look = Look(3, {"a": (0, 2), "b": (0, 1, 2)})
     found = scored_at(look, by_seed)
-    assert np.array_equal(found["a"].probability_RN, runs["a"].probability_RN[[0, 2]])
-    assert np.array_equal(found["b"].probability_RN, runs["b"].probability_RN)
+    assert np.array_equal(found["a"].probability_RNC, runs["a"].probability_RNC[[0, 2]])
+    assert np.array_equal(found["b"].probability_RNC, runs["b"].probability_RNC)
     del by_seed["b"][1]  # a run that is gone is left out
-    assert np.array_equal(scored_at(look, by_seed)["b"].probability_RN, runs["b"].probability_RN[[0, 2]])
+    assert np.array_equal(scored_at(look, by_seed)["b"].probability_RNC, runs["b"].probability_RNC[[0, 2]])
 
 
 def test_plans_and_looks_are_read_back_from_json() -> None:

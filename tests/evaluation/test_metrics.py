@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gru_bench.evaluation import metrics
+from gru_bench.evaluation.metrics import of_two
 
 Case = tuple[np.ndarray, np.ndarray]
 
@@ -30,7 +31,7 @@ def test_scores_agree_with_scikit_learn(case: Case) -> None:
 
     label_N, probability_N = case
     hit_N = probability_N >= 0.5
-    ours = metrics.scores(label_N, probability_N)
+    ours = metrics.scores(label_N, of_two(probability_N))
     kwargs = {"zero_division": 0.0}
     theirs = {
         "accuracy": peer.accuracy_score(label_N, hit_N),
@@ -57,17 +58,17 @@ def test_scores_agree_with_scikit_learn(case: Case) -> None:
 
 
 def test_a_score_without_meaning_is_left_out() -> None:
-    ones = metrics.scores(np.ones(3, int), np.array([0.2, 0.6, 0.9]))
+    ones = metrics.scores(np.ones(3, int), of_two(np.array([0.2, 0.6, 0.9])))
     assert "roc_auc" not in ones
     assert "average_precision" in ones
-    zeros = metrics.scores(np.zeros(3, int), np.array([0.2, 0.6, 0.9]))
+    zeros = metrics.scores(np.zeros(3, int), of_two(np.array([0.2, 0.6, 0.9])))
     assert "roc_auc" not in zeros
     assert "average_precision" not in zeros
     assert zeros["recall"] == 0.0
 
 
 def test_log_loss_of_a_confident_mistake_is_large_and_finite() -> None:
-    loss = metrics.log_loss(np.array([1, 0]), np.array([0.0, 0.0], np.float32))
+    loss = metrics.log_loss(np.array([1, 0]), of_two(np.array([0.0, 0.0], np.float32)))
     assert loss == pytest.approx(-np.log(2.0**-23) / 2, rel=1e-6)
 
 
@@ -76,21 +77,21 @@ def test_calibration_error_by_hand() -> None:
     label_N = np.array([1, 1, 0, 0])
     probability_N = np.array([0.95, 0.95, 0.95, 0.3])
     expected = 3 / 4 * abs(2 / 3 - 0.95) + 1 / 4 * abs(1 - 0.7)
-    assert metrics.expected_calibration_error(label_N, probability_N) == pytest.approx(expected, abs=1e-12)
+    assert metrics.expected_calibration_error(label_N, of_two(probability_N)) == pytest.approx(expected, abs=1e-12)
 
 
 @given(predictions(), st.integers(1, 20))
 def test_calibration_error_is_between_0_and_1(case: Case, bins: int) -> None:
-    assert 0 <= metrics.expected_calibration_error(*case, bins=bins) <= 1
+    assert 0 <= metrics.expected_calibration_error(case[0], of_two(case[1]), bins=bins) <= 1
 
 
 @pytest.mark.parametrize(
     ("label", "probability", "message"),
     [
         ([], [], "at least 1.*0"),
-        ([0, 1], [0.5], r"\(2,\).*\(1,\)"),
+        ([0, 1], [0.5], r"\(2,\).*\(1, 2\)"),
         ([0, 2], [0.5, 0.5], "labels.*0 or 1"),
-        ([0, 1], [0.5, 1.5], "between 0 and 1.*1.5"),
+        ([0, 1], [0.5, 1.5], "between 0 and 1.*-0.5"),
         ([0, 1], [0.5, float("nan")], "between 0 and 1.*nan"),
     ],
 )
@@ -98,13 +99,13 @@ def test_refuses_what_cannot_be_scored(label: list[float], probability: list[flo
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=message):
-            metrics.scores(np.array(label, int), np.array(probability, float))
+            metrics.scores(np.array(label, int), of_two(np.array(probability, float)))
 
 
 def test_reliability_by_hand() -> None:
     label_N = np.array([1, 0, 1, 1, 0])
     probability_N = np.array([0.95, 0.9, 0.55, 0.3, 0.05])
-    low, high = metrics.reliability(label_N, probability_N, bins=2)
+    low, high = metrics.reliability(label_N, of_two(probability_N), bins=2)
     # Confidences 0.95, 0.9, 0.55, 0.7, 0.95; right: yes, no, yes, no, yes.
     assert (low.low, low.high, low.examples) == (0.5, 0.75, 2)
     assert low.confidence == pytest.approx(0.625)
@@ -112,16 +113,16 @@ def test_reliability_by_hand() -> None:
     assert (high.low, high.high, high.examples) == (0.75, 1.0, 3)
     assert (high.confidence, high.accuracy) == pytest.approx((2.8 / 3, 2 / 3))
     expected = (2 * 0.125 + 3 * abs(2.8 / 3 - 2 / 3)) / 5
-    assert metrics.expected_calibration_error(label_N, probability_N, bins=2) == pytest.approx(expected)
+    assert metrics.expected_calibration_error(label_N, of_two(probability_N), bins=2) == pytest.approx(expected)
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
-    low, high = metrics.reliability(np.array([1, 0]), np.array([0.75, 0.25]), bins=2)
+    low, high = metrics.reliability(np.array([1, 0]), of_two(np.array([0.75, 0.25])), bins=2)
     assert (low.high, low.examples, high.examples) == (0.75, 2, 0)
 
 
 def test_an_empty_bin_is_shown_in_its_middle() -> None:
-    first, *_ = metrics.reliability(np.array([1]), np.array([1.0]), bins=5)
+    first, *_ = metrics.reliability(np.array([1]), of_two(np.array([1.0])), bins=5)
     assert first.examples == 0
     assert (first.confidence, first.accuracy) == pytest.approx((0.55, 0.55))
 

@@ -50,7 +50,7 @@ class Made(NamedTuple):
     @property
     def classes(self) -> int:
         """Return C."""
-        return metrics.classes_of(self.predictions[0].probability_N)
+        return int(self.predictions[0].probability_NC.shape[1])
 
     @property
     def key(self) -> str:
@@ -60,7 +60,7 @@ class Made(NamedTuple):
     @property
     def counts_RCC(self) -> np.ndarray:
         """Return the confusion matrix of each seed."""
-        return np.stack([metrics.counts(one.label_N, metrics.predicted(one.probability_N), self.classes)
+        return np.stack([metrics.counts(one.label_N, metrics.predicted(one.probability_NC), self.classes)
                          for one in self.predictions])
 
 
@@ -80,7 +80,7 @@ def test_macro_f1_takes_the_place_of_f1(made: Made) -> None:
     headings = [column.heading for column in table_of(made.report, "evaluation").columns]
     assert ("F1" in headings, "Macro F1" in headings) == (False, True)
     (shown,) = column_of(made.report, "evaluation", "Macro F1")
-    scored = Scored(made.predictions[0].label_N, np.stack([one.probability_N for one in made.predictions]))
+    scored = Scored(made.predictions[0].label_N, np.stack([one.probability_NC for one in made.predictions]))
     expected = interval("macro_f1", scored)
     assert (shown.value, shown.low, shown.high) == (expected.estimate, expected.low, expected.high)
     assert shown.value == pytest.approx(np.mean([metrics.macro_f1(count_CC) for count_CC in made.counts_RCC]))
@@ -91,7 +91,7 @@ def test_macro_f1_takes_the_place_of_f1(made: Made) -> None:
 def test_further_scores_are_those_of_several_classes(made: Made) -> None:
     headings = [column.heading for column in table_of(made.report, "scores").columns]
     assert headings == ["Model", "ROC area", "PR area", "Loss", "Calibration"]
-    found = [metrics.scores(one.label_N, one.probability_N, whole=one.whole) for one in made.predictions]
+    found = [metrics.scores(one.label_N, one.probability_NC, whole=one.whole) for one in made.predictions]
     for heading, name in zip(headings[1:], ("roc_auc", "average_precision", "loss", "calibration_error"), strict=True):
         (shown,) = column_of(made.report, "scores", heading)
         if name in found[0]:
@@ -145,7 +145,7 @@ def test_scores_by_class_are_those_of_the_predictions(made: Made) -> None:
     assert [column.heading for column in table.columns] == ["Class", "Reviews", "Precision", "Recall", "F1", *areas]
     assert ("need the probabilities of all classes" in said(table.caption)) == (not areas)
     scores_RC = [metrics.class_scores(count_CC) for count_CC in made.counts_RCC]
-    own_RC = [metrics.by_class(metrics.roc_auc, label_N, one.probability_N) if areas else []
+    own_RC = [metrics.by_class(metrics.roc_auc, label_N, one.probability_NC) if areas else []
               for one in made.predictions]
     few = 0
     for place, (_, (reviews, mark), precision, recall, f1, *shown) in enumerate(table.rows):
@@ -202,7 +202,7 @@ def test_two_uneven_classes_have_scores_by_class(positive: float) -> None:
     if positive < 0.1:
         assert column_of(report, "classes-torch-torch", "Class") == ["ham", "spam"]
         runs = [store.predicted[run.run_id, "test"] for run in study.confirms]
-        recall = np.mean([metrics.confusion(one.label_N, one.probability_N).recall for one in runs])
+        recall = np.mean([metrics.confusion(one.label_N, one.probability_NC[:, 1]).recall for one in runs])
         ham, spam = column_of(report, "classes-torch-torch", "ROC area")
         assert column_of(report, "classes-torch-torch", "Recall")[1].value == pytest.approx(recall)
         assert ham.value == pytest.approx(spam.value)
@@ -212,7 +212,7 @@ def test_two_uneven_classes_have_scores_by_class(positive: float) -> None:
 def test_confidence_begins_at_one_over_the_number_of_classes(made: Made) -> None:
     ranges = column_of(made.report, "reliability", "Probability")
     ends = [(low.value, high.value) for low, _, high in ranges]
-    found = [metrics.reliability(one.label_N, one.probability_N, 5) for one in made.predictions]
+    found = [metrics.reliability(one.label_N, one.probability_NC, 5) for one in made.predictions]
     some = [place for place in range(5) if any(bins[place].examples for bins in found)]
     assert ends == [(found[0][place].low, found[0][place].high) for place in some]
     with drawing(PAGE, {}):
@@ -228,7 +228,7 @@ def test_there_are_no_curves_and_it_is_said_why(made: Made) -> None:
 
 def test_hard_reviews_name_the_class_and_the_predicted_one(made: Made) -> None:
     runs, names = made.predictions, list(map(plain, class_names(made.classes)))
-    predicted_RN = np.stack([metrics.predicted(one.probability_N) for one in runs])
+    predicted_RN = np.stack([metrics.predicted(one.probability_NC) for one in runs])
     wrong_N = np.flatnonzero((predicted_RN != runs[0].label_N).all(0))
     items = [item for block in every(section_of(made.report, "reviews").blocks)
              if isinstance(block, Details) and block.summary == "The most confident mistakes in each class"
@@ -275,7 +275,7 @@ def test_names_stand_in_the_tables_for_spreadsheets(made: Made, tmp_path: Path) 
     names = class_names(made.classes)
     first = made.predictions[0]
     for row, label, found, likeliest in zip(
-            rows, first.label_N, metrics.predicted(first.probability_N), first.probability_N.max(1), strict=False):
+            rows, first.label_N, metrics.predicted(first.probability_NC), first.probability_NC.max(1), strict=False):
         assert row["label"].removeprefix("'") == names[label]
         assert row["predicted"].removeprefix("'") == names[found]
         assert np.float32(row["probability"]) == likeliest

@@ -399,7 +399,7 @@ def test_runs_trials_and_predictions_are_written_as_tables(
     of_one = [row for row in predictions if row["run"] == confirm.run_id]
     right = store.predicted[confirm.run_id, "test"]
     assert [row["example"] for row in of_one] == right.example_id_N.tolist()
-    assert [np.float32(row["probability"]) for row in of_one] == right.probability_N.tolist()
+    assert [np.float32(row["probability"]) for row in of_one] == right.probability_NC[:, 1].tolist()
     assert np.mean([row["correct"] == "1" for row in of_one]) == confirm.metrics["score/test_accuracy"]
     assert {row["category"] for row in of_one} == {"imdb", "rotten_tomatoes"}
     printed = capsys.readouterr().out

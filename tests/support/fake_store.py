@@ -144,13 +144,13 @@ Studies = tuple[FakeStore, list[LoggedStudy]]
 def correct(store: FakeStore, runs: Sequence[LoggedRun], split: str = "test") -> NDArray[np.bool_]:
     """Return whether each complete run answers each example rightly: R runs x N examples."""
     read = [store.predicted[run.run_id, split] for run in runs if run.complete]
-    return np.stack([measured.correct(p.label_N, p.probability_N) for p in read])
+    return np.stack([measured.correct(p.label_N, p.probability_NC) for p in read])
 
 
 def answered(predictions: Predictions, right_N: NDArray[np.bool_]) -> Predictions:
     """Return predictions that are right in these places and wrong in the others, all with a probability of 0.9."""
     probability_N = np.where(right_N == (predictions.label_N == 1), 0.9, 0.1)
-    return replace(predictions, probability_N=probability_N.astype(np.float32))
+    return replace(predictions, probability_NC=measured.of_two(probability_N.astype(np.float32)))
 
 
 @dataclass(frozen=True)
@@ -192,13 +192,14 @@ class TestSet:
         """
         latent_N = self.ease_N + lean_N + skill + 0.25 * rng.normal(size=self.id_N.size)
         right_N = ndtr(1.2 * latent_N)
-        probability_N = np.where(self.label_N == 1, right_N, 1 - right_N)
         if len(self.classes) > 2:
-            probability_N = self._of_classes(rng, right_N)
+            probability_NC = self._of_classes(rng, right_N).astype(np.float32)
+        else:
+            probability_NC = measured.of_two(np.where(self.label_N == 1, right_N, 1 - right_N).astype(np.float32))
         zeros_N = np.zeros(self.id_N.size, np.int32)
         tokens_N = (5 + 37 * np.arange(self.id_N.size) % 396).astype(np.int32)
         return Predictions(
-            self.id_N, self.label_N, probability_N.astype(np.float32), self.category_N, tokens_N, zeros_N + 3,
+            self.id_N, self.label_N, probability_NC, self.category_N, tokens_N, zeros_N + 3,
             len(self.classes) <= MOST_WHOLE,
         )
 
@@ -309,7 +310,7 @@ def add_study(
                 confirms.append(run)
                 continue
             predictions = test_set.predictions(rng, lean_N, skill + 0.03 * rng.normal())
-            found = scores(predictions.label_N, predictions.probability_N, whole=predictions.whole)
+            found = scores(predictions.label_N, predictions.probability_NC, whole=predictions.whole)
             store.predicted[run_id, "test"] = predictions
             store.metrics[run_id] = histories(rng, skill, epochs)
             metrics = {f"score/test_{key}": value for key, value in found.items()} | {
@@ -365,7 +366,7 @@ def with_looks(
     seeds = sorted({run.seed for run in study.confirms if run.seed is not None and run.complete})
     plan = LookPlan(study.run.study, models, "accuracy", margin, tuple(planned), tuple(range(1000, 1000 + planned[-1])),
                     study.run.fingerprint)
-    runs = {model: {run.seed: Scored(found.label_N, found.probability_N[None]) for run in study.confirms
+    runs = {model: {run.seed: Scored(found.label_N, found.probability_NC[None]) for run in study.confirms
                     if run.model == model and run.complete and run.seed is not None
                     for found in [store.predicted[run.run_id, "test"]]} for model in models}
     looks = [Look(size, dict.fromkeys(models, tuple(seeds[:size]))) for size in planned[:taken]]

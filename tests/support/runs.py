@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gru_bench.config import RunConfig
+from gru_bench.evaluation.metrics import of_two
 from gru_bench.results.runs import (
     Baseline,
     DataSummary,
@@ -20,7 +21,8 @@ from gru_bench.results.runs import (
 def predictions(count: int = 4) -> Predictions:
     return Predictions(
         example_id_N=np.array([f"id{n}" for n in range(count)]), label_N=np.arange(count, dtype=np.int8) % 2,
-        probability_N=np.linspace(0.1, 0.9, count, dtype=np.float32), category_N=np.array(["", "a", "b & c", "é"]),
+        probability_NC=of_two(np.linspace(0.1, 0.9, count, dtype=np.float32)),
+        category_N=np.array(["", "a", "b & c", "é"]),
         tokens_N=np.arange(count, dtype=np.int32), dropped_N=np.ones(count, dtype=np.int32))
 
 
@@ -56,5 +58,6 @@ def answered(right: int, positive: int = 50, examples: int = 100) -> Predictions
     label_N = (np.arange(examples) < positive).astype(np.int8)
     hit_N = np.arange(examples) < right
     return Predictions(
-        np.arange(examples).astype(np.str_), label_N, np.where(hit_N == (label_N == 1), 0.9, 0.1).astype(np.float32),
+        np.arange(examples).astype(np.str_), label_N,
+        of_two(np.where(hit_N == (label_N == 1), 0.9, 0.1).astype(np.float32)),
         np.full(examples, ""), np.ones(examples, np.int32), np.zeros(examples, np.int32))

@@ -15,7 +15,7 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
-from gru_bench.evaluation.metrics import correct
+from gru_bench.evaluation.metrics import correct, of_two
 from gru_bench.results.runs import Baseline, EpochRecord, Predictions, RunResult, StudySummary
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.runner import BASELINES, Sweep
@@ -136,7 +136,7 @@ def states(summary: StudySummary) -> Mapping[str, int]:
 def well(outcome: RunResult) -> Sequence[Message]:
     """What is said of a run of one epoch, whose validation accuracy is that of its result."""
     validation = outcome.predictions["validation"]
-    accuracy = float(correct(validation.label_N, validation.probability_N).mean())
+    accuracy = float(correct(validation.label_N, validation.probability_NC).mean())
     return EpochDone(replace(EPOCH.record, validation_accuracy=accuracy)), Finished(outcome)
 
 
@@ -150,6 +150,6 @@ def answers(seed: int, chance: float) -> RunResult:
     right_N = rng.random(1500) < chance
     test = Predictions(
         np.array([f"{n:04d}" for n in range(1500)]), label_N,
-        np.where(right_N == (label_N == 1), 0.9, 0.1).astype(np.float32), np.full(1500, ""),
+        of_two(np.where(right_N == (label_N == 1), 0.9, 0.1).astype(np.float32)), np.full(1500, ""),
         np.ones(1500, np.int32), np.zeros(1500, np.int32))
     return replace(result(), predictions={"validation": test, "test": test})

@@ -16,6 +16,7 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
+from gru_bench.evaluation.metrics import of_two
 from gru_bench.platforms import machine
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, ablations_of, tuning_runs
@@ -71,7 +72,7 @@ def scored(right: int) -> Predictions:
     """Return ten answers, so many of them right."""
     empty, zero = np.full(10, ""), np.zeros(10, dtype=np.int32)
     return Predictions(np.array([str(n) for n in range(10)]), np.ones(10, dtype=np.int8),
-                       np.where(np.arange(10) < right, 0.9, 0.1).astype(np.float32), empty, zero, zero)
+                       of_two(np.where(np.arange(10) < right, 0.9, 0.1).astype(np.float32)), empty, zero, zero)
 
 
 class Study:

@@ -74,7 +74,7 @@ class Stage:
 
     def scored(self, model: str, seed: int) -> Scored:
         test = answers(seed, self.chances[model]).predictions["test"]
-        return Scored(test.label_N, test.probability_N[None])
+        return Scored(test.label_N, test.probability_NC[None])
 
     @property
     def looks(self) -> list[Look]:
@@ -149,7 +149,8 @@ def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_
 
         def look(place: int) -> None:
             (state,) = made.states
-            runs = {seed: Scored(np.zeros(2, np.int8), np.full((1, 2), 0.1)) for seed in state.confirmed_seeds}
+            right = Scored(np.zeros(2, np.int8), np.tile([0.9, 0.1], (1, 2, 1)))
+            runs = dict.fromkeys(state.confirmed_seeds, right)
             looks.take({"torch": runs})
             taken.append((name, place, len(runs)))
 

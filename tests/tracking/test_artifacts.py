@@ -47,7 +47,7 @@ def several(classes: int, examples: int = 40) -> Predictions:
     generator = np.random.default_rng(2)
     return replace(
         drawn, label_N=generator.integers(classes, size=examples).astype(np.int16 if classes > 128 else np.int8),
-        probability_N=generator.dirichlet(np.full(classes, 0.1), size=examples).astype(np.float32))
+        probability_NC=generator.dirichlet(np.full(classes, 0.1), size=examples).astype(np.float32))
 
 
 @pytest.mark.parametrize("classes", [3, 50])
@@ -55,7 +55,7 @@ def test_all_probabilities_of_up_to_fifty_classes_are_kept(classes: int) -> None
     drawn = several(classes)
     found = predictions_of(_parquet(prediction_table(drawn)))
     assert found.whole
-    assert np.array_equal(found.probability_N, drawn.probability_N)
+    assert np.array_equal(found.probability_NC, drawn.probability_NC)
     assert np.array_equal(found.label_N, drawn.label_N)
 
 
@@ -64,12 +64,12 @@ def test_of_more_classes_the_true_one_and_the_likeliest_are_kept(classes: int) -
     drawn = several(classes)
     found = predictions_of(_parquet(prediction_table(drawn)))
     assert not found.whole
-    assert found.probability_N.shape == drawn.probability_N.shape
-    kept = found.probability_N > 0
+    assert found.probability_NC.shape == drawn.probability_NC.shape
+    kept = found.probability_NC > 0
     assert (kept.sum(axis=1) <= 6).all()
-    assert np.array_equal(found.probability_N[kept], drawn.probability_N[kept])
-    wanted = scores(drawn.label_N, drawn.probability_N, whole=False)
-    assert scores(found.label_N, found.probability_N, whole=False) == wanted
+    assert np.array_equal(found.probability_NC[kept], drawn.probability_NC[kept])
+    wanted = scores(drawn.label_N, drawn.probability_NC, whole=False)
+    assert scores(found.label_N, found.probability_NC, whole=False) == wanted
     assert wanted.keys() == {"accuracy", "macro_f1", "loss", "calibration_error"}
 
 
@@ -100,7 +100,7 @@ def test_the_table_of_classes_has_the_scores_of_each(classes: int) -> None:
     rows = list(csv.DictReader(io.StringIO(class_table(drawn, names).decode())))
     assert [row["class"] for row in rows] == names
     assert sum(int(row["examples"]) for row in rows) == len(drawn)
-    found = scores(drawn.label_N, drawn.probability_N)
+    found = scores(drawn.label_N, drawn.probability_NC)
     assert np.mean([float(row["f1"]) for row in rows]) == pytest.approx(found["macro_f1"])
     areas = [float(row["roc_auc"]) for row in rows]
     assert (areas[1] if classes == 2 else np.mean(areas)) == pytest.approx(found["roc_auc"])

@@ -40,7 +40,7 @@ def test_a_run_is_read_back_as_it_was_written(store: Store) -> None:
     history = store.histories([run.run_id], ["loss/val", "loss/train_window", "absent"])
     assert history == {run.run_id: {"loss/val": [(1, 0.6), (2, 0.65)], "loss/train_window": [(10, 0.69), (20, 0.66)]}}
     read, wanted = store.predictions(run.run_id, "test"), predictions()
-    for name in ("example_id_N", "label_N", "probability_N", "category_N", "tokens_N", "dropped_N"):
+    for name in ("example_id_N", "label_N", "probability_NC", "category_N", "tokens_N", "dropped_N"):
         np.testing.assert_array_equal(getattr(read, name), getattr(wanted, name))
         assert getattr(read, name).dtype.kind == getattr(wanted, name).dtype.kind
 

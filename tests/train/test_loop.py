@@ -44,7 +44,7 @@ def test_every_backend_learns_the_same(
     assert [result.backend for result in results] == ["reference", "torch", "fused"]
     for result in results:
         test = result.predictions["test"]
-        assert ((test.probability_N > 0.5) == (test.label_N == 1)).mean() > 0.9
+        assert ((test.probability_NC[:, 1] > 0.5) == (test.label_N == 1)).mean() > 0.9
         assert set(test.category_N) == {"books", "music"}
         assert (test.example_id_N == corpus.test.example_id_N).all()
         np.testing.assert_allclose(
@@ -61,10 +61,10 @@ def test_learns_several_classes(config: RunConfig, corpus: Corpus, vectors: Vect
     result = train(with_settings(config, {"training.epochs": 8}), four, vectors, score_test=True)
     test = result.predictions["test"]
     assert result.classes == four.classes
-    assert test.probability_N.shape == (len(four.test), 4)
-    np.testing.assert_allclose(test.probability_N.sum(axis=1), 1, atol=1e-5)
-    assert (predicted(test.probability_N) % 2 == test.label_N % 2).mean() > 0.9
-    assert correct(test.label_N, test.probability_N).mean() > 0.5
+    assert test.probability_NC.shape == (len(four.test), 4)
+    np.testing.assert_allclose(test.probability_NC.sum(axis=1), 1, atol=1e-5)
+    assert (predicted(test.probability_NC) % 2 == test.label_N % 2).mean() > 0.9
+    assert correct(test.label_N, test.probability_NC).mean() > 0.5
 
 
 class TestMetric:
@@ -74,7 +74,7 @@ class TestMetric:
     ) -> None:
         result = train(with_settings(config, {"training.metric": metric}), corpus, vectors)
         validation = result.predictions["validation"]
-        kept = value_of(metric, validation.label_N, validation.probability_N)
+        kept = value_of(metric, validation.label_N, validation.probability_NC)
         found = [epoch.score(metric) for epoch in result.epochs]
         assert kept == pytest.approx(result.epochs[result.best_epoch - 1].score(metric))
         assert kept == best(metric, [value for value in found if value is not None])
@@ -144,7 +144,7 @@ class TestClassWeight:
         for weight in ("none", "balanced"):
             one = with_settings(config, {"training.class_weight": weight, "training.epochs": 2})
             test = train(one, replace(corpus, train=rare), vectors, score_test=True).predictions["test"]
-            found.append(test.probability_N[test.label_N == 1].mean())
+            found.append(test.probability_NC[test.label_N == 1, 1].mean())
         assert found[1] > found[0]
 
 
@@ -221,7 +221,7 @@ def test_each_epoch_is_reported_and_the_best_checkpoint_is_returned(
     best = best_epoch(list(result.epochs))
     assert result.best_epoch == best.epoch
     validation = result.predictions["validation"]
-    assert ((validation.probability_N >= 0.5) == (validation.label_N == 1)).mean() == best.validation_accuracy
+    assert ((validation.probability_NC[:, 1] >= 0.5) == (validation.label_N == 1)).mean() == best.validation_accuracy
 
 
 def test_best_epoch_by_accuracy_then_loss_then_first() -> None:
@@ -300,7 +300,7 @@ def test_a_review_without_known_words_is_classified(config: RunConfig, corpus: C
     assert len(test) == len(corpus.test)
     assert test.tokens_N[0] == 0
     assert test.dropped_N[0] == corpus.test.offsets_N1[1]
-    assert np.isfinite(test.probability_N).all()
+    assert np.isfinite(test.probability_NC).all()
 
 
 class TestWhatGoesWrong:

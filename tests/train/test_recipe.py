@@ -172,15 +172,14 @@ class TestTeachers:
     def test_the_loss_is_measured_against_their_mean_prediction(self, run_of: RunOf) -> None:
         run = run_of({})
         batch, rows_UE = first_batch(run)
-        run.teach(np.linspace(0.1, 0.9, len(run.train_split), dtype=np.float32))
+        one_N = torch.linspace(0.1, 0.9, len(run.train_split))
+        run.taught_NC = torch.stack([1 - one_N, one_N], dim=1)
         logged = run._backward(batch, rows_UE, torch.Generator())
         found = gradients(run)
         run.model.zero_grad()
         log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
-        one_B = torch.linspace(0.1, 0.9, len(run.train_split))[batch.example_B]
-        taught_BC = torch.stack([1 - one_B, one_B], dim=1)
         plain = cross_entropy(log_BC, batch.label_B)
-        (0.2 * plain + 0.8 * cross_entropy(log_BC, taught_BC)).backward()  # type: ignore[no-untyped-call]
+        (0.2 * plain + 0.8 * cross_entropy(log_BC, run.taught_NC[batch.example_B])).backward()  # type: ignore[no-untyped-call]
         torch.testing.assert_close(found, gradients(run))
         torch.testing.assert_close(logged, plain.detach())
 
@@ -208,7 +207,8 @@ class TestTeachers:
             run = loop._Run(teacher, corpus, vectors, Placement(torch.device("cpu"), "torch"))
             complete(run, "", None)
             predicted.append(run.probabilities_of_training())
-        np.testing.assert_array_equal(means[2][:, 1].numpy(), np.mean(predicted, axis=0))
+        np.testing.assert_array_equal(means[2][:, 1].numpy(), np.mean(predicted, axis=0)[:, 1])
+        np.testing.assert_array_equal(means[2].sum(dim=1).numpy(), 1)
         assert len(found.epochs) == 2
         shares = [step.reviews / step.reviews_total for step in steps]
         assert shares == sorted(shares)
@@ -242,13 +242,13 @@ class TestTeachers:
         run = run_of({})
         run.model.linear = torch.nn.Linear(run.model.linear.in_features, 3)
         batch, rows_UE = first_batch(run)
-        taught_NC = torch.softmax(torch.randn(len(run.train_split), 3, generator=torch.Generator().manual_seed(0)), 1)
-        run.teach(taught_NC.numpy())
+        drawn_NC = torch.randn(len(run.train_split), 3, generator=torch.Generator().manual_seed(0))
+        run.taught_NC = torch.softmax(drawn_NC, 1)
         run._backward(batch, rows_UE, torch.Generator())
         found = gradients(run)
         run.model.zero_grad()
         log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
-        target_BC = 0.2 * torch.nn.functional.one_hot(batch.label_B, 3) + 0.8 * taught_NC[batch.example_B]
+        target_BC = 0.2 * torch.nn.functional.one_hot(batch.label_B, 3) + 0.8 * run.taught_NC[batch.example_B]
         cross_entropy(log_BC, target_BC).backward()  # type: ignore[no-untyped-call]
         torch.testing.assert_close(found, gradients(run))
 

@@ -51,11 +51,11 @@ def test_the_front_matter_is_what_hubs_read(loaded: Loaded) -> None:
 
 def test_the_scores_are_those_of_the_runs(loaded: Loaded, studied: Studied) -> None:
     scores = scores_of(loaded)
-    right_R = [np.mean((p.probability_N >= 0.5) == p.label_N)
+    right_R = [np.mean((p.probability_NC[:, 1] >= 0.5) == p.label_N)
                for p in (result.predictions["test"] for result in studied.results)]
     assert scores["value"] == pytest.approx(np.mean(right_R))
     assert scores["means"]["score/test_accuracy"] == pytest.approx(np.mean(right_R))
-    losses = [-np.log(np.where(p.label_N == 1, p.probability_N, 1 - p.probability_N)).mean()
+    losses = [-np.log(p.probability_NC[np.arange(len(p)), p.label_N]).mean()
               for p in (result.predictions["validation"] for result in studied.results)]
     assert scores["means"]["score/val_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
     assert scores["seeds"] == [10_000, 10_001]

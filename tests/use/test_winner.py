@@ -165,15 +165,15 @@ def test_all_seeds_are_read_with_their_words(studied: Studied) -> None:
     for weights, result in zip(loaded.model.weights_S, studied.results, strict=True):
         assert weights.keys() == result.weights.keys()
         assert all(np.array_equal(weights[name], result.weights[name]) for name in weights)
-    expected = sum(result.predictions["test"].probability_N for result in studied.results) / len(studied.results)
+    expected = sum(result.predictions["test"].probability_NC for result in studied.results) / len(studied.results)
     found = Predictor(loaded.model).predict(loaded.corpus.texts("test"))
-    np.testing.assert_allclose(found.probability_NC[:, 1], expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.probability_NC, expected, rtol=0, atol=1e-5)
 
 
 def test_single_reads_the_best_seed(studied: Studied) -> None:
     store = studied.store()
     winner = choose(store, find_study(store, "quick"))
-    scores = [(result.predictions["validation"].probability_N > 0.5) == result.predictions["validation"].label_N
+    scores = [(result.predictions["validation"].probability_NC[:, 1] > 0.5) == result.predictions["validation"].label_N
               for result in studied.results]
     best = int(np.argmax([right_N.mean() for right_N in scores]))
     both, one = load(store, winner).model, load(store, winner, single=True).model

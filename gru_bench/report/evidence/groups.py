@@ -58,8 +58,8 @@ class Group:
     label_N: NDArray[np.integer[Any]]
     category_N: NDArray[np.str_]
     tokens_N: NDArray[np.int32]
-    probability_RN: NDArray[np.float32]
-    """Probability of class 1. With more than two classes: of each class, R x N x C."""
+    probability_RNC: NDArray[np.float32]
+    """Probability of each class."""
     whole: bool = True
     """Whether all probabilities are known."""
     metric: MetricName = "accuracy"
@@ -187,7 +187,7 @@ class Group:
     @cached_property
     def scored(self) -> Scored:
         """Return what the runs predict, for the estimates of any score."""
-        return Scored(self.label_N, self.probability_RN)
+        return Scored(self.label_N, self.probability_RNC)
 
     @property
     def predicted_RN(self) -> NDArray[np.int_]:
@@ -197,12 +197,12 @@ class Group:
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the names of the classes, as a report shows them."""
-        return class_names(self.data, self.probability_RN[0])
+        return class_names(self.data, self.probability_RNC[0])
 
     @property
     def is_binary(self) -> bool:
         """Return whether there are two classes."""
-        return self.probability_RN.ndim == 2
+        return self.scored.classes == 2
 
     @cached_property
     def counts_RCC(self) -> NDArray[np.int_]:
@@ -404,7 +404,7 @@ def scored(
             said.append((f"{label}: the run {run.run_id} was scored on other {split} examples and is left out.",))
             continue
         logged = run.metrics.get(score("accuracy", SPLIT_NAMES[split]).key)
-        right = metrics.correct(predictions.label_N, predictions.probability_N).mean()
+        right = metrics.correct(predictions.label_N, predictions.probability_NC).mean()
         if logged is not None and abs(logged - right) > 1e-6:
             said.append((f"{label}: the {split} accuracy logged by the run {run.run_id} differs from that of its "
                          "predictions; the predictions are used.",))
@@ -416,13 +416,13 @@ def scored(
     return Group(
         key, label, model, study, study_data(study, store), tuple(usable),
         first.example_id_N, first.label_N, first.category_N, first.tokens_N,
-        np.stack([predictions.probability_N for predictions in read]), all(predictions.whole for predictions in read),
+        np.stack([predictions.probability_NC for predictions in read]), all(predictions.whole for predictions in read),
     ), said
 
 
-def class_names(data: DataSummary | None, probability_N: NDArray[np.float32]) -> tuple[str, ...]:
+def class_names(data: DataSummary | None, probability_NC: NDArray[np.float32]) -> tuple[str, ...]:
     """Return the names of the classes that a run predicts, or numbers where the data does not tell their names."""
-    count = metrics.classes_of(probability_N)
+    count = probability_NC.shape[1]
     known = TWO_CLASSES if data is None else data.classes
     if len(known) != count:
         return tuple(f"class {place}" for place in range(count))

@@ -103,7 +103,7 @@ def study_looks(studies: Sequence[LoggedStudy], groups: Sequence[Group], store: 
         plan, digest = logged
         own = {group.model: group for group in groups if group.study is study}
         looks = _looks(study, store)
-        runs = {model: {run.seed: Scored(group.label_N, group.probability_RN[place][None])
+        runs = {model: {run.seed: Scored(group.label_N, group.probability_RNC[place][None])
                         for place, run in enumerate(group.runs) if run.seed is not None}
                 for model, group in own.items()}
         lost = tuple(f"{model} {seed}" for look in looks[-1:] for model, seeds in look.seeds.items() for seed in seeds

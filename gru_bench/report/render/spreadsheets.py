@@ -98,9 +98,9 @@ def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[
                 found = store.predictions(run.run_id, "test")
             except RunError:  # the report says so
                 continue
-            names = class_names(data, found.probability_N)
-            predicted_N = metrics.predicted(found.probability_N)
-            probability_N = found.probability_N if found.probability_N.ndim == 1 else found.probability_N.max(axis=1)
+            names = class_names(data, found.probability_NC)
+            predicted_N = metrics.predicted(found.probability_NC)
+            probability_N = found.probability_NC[:, 1] if len(names) == 2 else found.probability_NC.max(axis=1)
             # As text, a probability has the digits of its 32 bits, and no more.
             for review in zip(found.example_id_N.tolist(), [names[label] for label in found.label_N.tolist()],
                               [names[place] for place in predicted_N.tolist()], probability_N.astype(str),

@@ -82,7 +82,7 @@ def _confusion(groups: Sequence[Group]) -> list[Block]:
 def _counts(group: Group) -> list[tuple[Number, Number]]:
     """Return the mean and the standard deviation over seeds of each cell of the confusion matrix."""
     counts_R4 = np.array([astuple(metrics.confusion(group.label_N, probability_N))
-                          for probability_N in group.probability_RN], dtype=float)
+                          for probability_N in group.probability_RNC[:, :, 1]], dtype=float)
     return [
         (group.number(f"confusion.{name}", float(count_R.mean()), "count", "mean over seeds"),
          group.number(f"confusion.{name}.spread", float(count_R.std(ddof=1)) if count_R.size > 1 else None, "tenth",
@@ -197,11 +197,8 @@ def _class_scores(group: Group, place: int, key: str, scores_R: Sequence[metrics
         f1 = group.estimate(f"{key}.f1", f1_interval(named_RN[:, own_N], true_N[own_N].astype(np.int8), rng))
     areas: list[Cell] = []
     if group.whole:
-        probability_RN = group.probability_RN if group.is_binary else group.probability_RN[:, :, place]
-        if group.is_binary and place == 0:
-            probability_RN = 1 - probability_RN
         for name, score in (("roc-area", metrics.roc_auc), ("pr-area", metrics.average_precision)):
-            found = [score(true_N.astype(np.int8), probability_N) for probability_N in probability_RN]
+            found = [score(true_N.astype(np.int8), one_N) for one_N in group.probability_RNC[:, :, place]]
             areas.append(replace(mean(name, found), kind="score"))
     return [
         (group.number(f"{key}.examples", size, "count", "of this class", size), " (few)" if few else ""),

@@ -215,8 +215,8 @@ def _further_scores(groups: Sequence[Group]) -> Table:
     shown = [name for name in SCORES if name not in OF_TWO or any(group.is_binary for group in groups)]
     rows: list[tuple[Cell, ...]] = []
     for group in groups:
-        scores_R = [metrics.scores(group.label_N, probability_N, whole=group.whole)
-                    for probability_N in group.probability_RN]
+        scores_R = [metrics.scores(group.label_N, probability_NC, whole=group.whole)
+                    for probability_NC in group.probability_RNC]
         if not group.whole:  # what needs all probabilities, the runs logged
             for scores, run in zip(scores_R, group.runs, strict=True):
                 logged = {name: run.metrics.get(score(name, "test").key) for name in AREAS}
@@ -270,12 +270,12 @@ def _together(groups: Sequence[Group]) -> list[Block]:
 
 
 def _loss_together(group: Group) -> Number:
-    loss = metrics.log_loss(group.label_N, group.scored.together.probability_RN[0])
+    loss = metrics.log_loss(group.label_N, group.scored.together.probability_RNC[0])
     return group.number("together.loss", loss, "score", "of the mean probability of all seeds")
 
 
 def _calibration_together(group: Group) -> Number:
-    error = metrics.expected_calibration_error(group.label_N, group.scored.together.probability_RN[0])
+    error = metrics.expected_calibration_error(group.label_N, group.scored.together.probability_RNC[0])
     return group.number("together.calibration", error, "percent", "of the mean probability of all seeds")
 
 

@@ -53,7 +53,7 @@ def _ranges(group: Group) -> Iterator[tuple[Number, Number, Number, Number, Numb
 
     Confidence and accuracy are means over the seeds that have some.
     """
-    by_run = [metrics.reliability(group.label_N, probability_N, BINS) for probability_N in group.probability_RN]
+    by_run = [metrics.reliability(group.label_N, probability_NC, BINS) for probability_NC in group.probability_RNC]
     for place, ranges in enumerate(zip(*by_run, strict=True), start=1):
         part = f"reliability.bin-{place}"
         some = [found for found in ranges if found.examples]

@@ -51,7 +51,7 @@ def _of_test_set(members: Sequence[Group], texts: Mapping[str, str], key: str) -
     right_MN = np.stack([group.correct_RN.mean(0) for group in members])
     wrong_N = np.flatnonzero(right_MN.max(0) == 0)
     # The more confident the mistake, the more it tells; ties in the order of the ids.
-    surety_N = np.mean([np.mean([metrics.confidence(probability_N) for probability_N in group.probability_RN], axis=0)
+    surety_N = np.mean([np.mean([metrics.confidence(one_NC) for one_NC in group.probability_RNC], axis=0)
                         for group in members], axis=0)
     ordered_F = wrong_N[np.argsort(-surety_N[wrong_N], kind="stable")]
     failed = ordered_F[:HARD] if members[0].is_binary else _of_each_class(ordered_F, members[0].label_N)

@@ -65,7 +65,7 @@ def _curves(group: Group) -> Iterator[tuple[Value, ...]]:
     """
     for curve, read, x_G in ((ROC, metrics.roc_curve, RATES_G),
                              (PRECISION_RECALL, metrics.precision_recall_curve, RECALLS_G)):
-        y_RG = np.stack([read(group.label_N, probability_N, x_G) for probability_N in group.probability_RN])
+        y_RG = np.stack([read(group.label_N, probability_N, x_G) for probability_N in group.probability_RNC[:, :, 1]])
         for x, mean, low, high in zip(x_G, y_RG.mean(0), y_RG.min(0), y_RG.max(0), strict=True):
             yield curve, group.label, float(x), float(mean), float(low), float(high)
 
@@ -85,6 +85,6 @@ def _precisions(groups: Sequence[Group]) -> Table:
 
 def _at_recalls(group: Group) -> list[Number]:
     precision_RG = np.stack([metrics.precision_recall_curve(group.label_N, probability_N, np.array(RECALLS))
-                             for probability_N in group.probability_RN])
+                             for probability_N in group.probability_RNC[:, :, 1]])
     return [group.over_runs(f"precision-at-recall-{100 * recall:.0f}", precision_R.tolist(), "percent")
             for recall, precision_R in zip(RECALLS, precision_RG.T, strict=True)]

@@ -77,7 +77,7 @@ def test_the_order_of_examples_in_a_file_does_not_matter() -> None:
     for key, p in store.predicted.items():
         order_N = rng.permutation(len(p))
         shuffled.predicted[key] = type(p)(
-            p.example_id_N[order_N], p.label_N[order_N], p.probability_N[order_N], p.category_N[order_N],
+            p.example_id_N[order_N], p.label_N[order_N], p.probability_NC[order_N], p.category_N[order_N],
             p.tokens_N[order_N], p.dropped_N[order_N],
         )
     once, again = ([one.theta for one in collect(studies, where).compared] for where in (store, shuffled))

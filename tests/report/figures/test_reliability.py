@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from gru_bench.evaluation.metrics import of_two
 from gru_bench.report.figures.curves import few
 from gru_bench.report.sections.reliability import reliability
 from tests.support.commands import mentions
@@ -33,7 +34,8 @@ def test_a_range_of_few_predictions_is_marked_in_the_table_and_not_drawn() -> No
     study = add_study(store, "torch", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(200))
     for key, p in store.predicted.items():
         sure_N = np.select([np.arange(200) < 29, np.arange(200) < 59], [0.62, 0.72], 0.97)
-        store.predicted[key] = replace(p, probability_N=np.where(p.label_N == 1, sure_N, 1 - sure_N).astype(np.float32))
+        store.predicted[key] = replace(
+            p, probability_NC=of_two(np.where(p.label_N == 1, sure_N, 1 - sure_N).astype(np.float32)))
     report = build_only([study], store, reliability)
     assert [said(cell) for cell in column_of(report, "reliability", "Predictions")] == ["14.5 (few)", "15.0", "70.5"]
     assert "fewer than 30 predictions" in said(table_of(report, "reliability").captioned())

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gru_bench.evaluation import metrics, statistics
+from gru_bench.evaluation.metrics import of_two
 from gru_bench.report.document.blocks import Details, Heading, Reviews, every
 from gru_bench.report.document.numbers import MISSING, Number
 from gru_bench.report.document.report import Report
@@ -43,7 +44,7 @@ def predictions(store: FakeStore, study: LoggedStudy) -> list[Predictions]:
 
 
 def right(runs: list[Predictions]) -> np.ndarray:
-    return np.stack([(p.probability_N >= 0.5) == (p.label_N == 1) for p in runs])
+    return np.stack([(p.probability_NC[:, 1] >= 0.5) == (p.label_N == 1) for p in runs])
 
 
 def table_keys(report: Report) -> list[str]:
@@ -143,7 +144,8 @@ def test_a_range_of_confidence_without_a_prediction_is_left_out() -> None:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(200))
     for key, p in store.predicted.items():
-        store.predicted[key] = replace(p, probability_N=np.where(p.label_N == 1, 0.62, 0.45).astype(np.float32))
+        one_N = np.where(p.label_N == 1, 0.62, 0.45).astype(np.float32)
+        store.predicted[key] = replace(p, probability_NC=of_two(one_N))
     cells = column_of(build_only([study], store, reliability), "reliability", "Probability")
     assert [said(cell) for cell in cells] == ["50 to 60", "60 to 70"]
 
@@ -159,7 +161,7 @@ def test_reliability_agrees_with_the_predictions(with_texts: Built) -> None:
         last = found[-1][-1]
         means = []
         for p in predictions(store, study):
-            inside_N = np.maximum(p.probability_N, 1 - p.probability_N).astype(float) > 0.9
+            inside_N = p.probability_NC.max(axis=1).astype(float) > 0.9
             means.append(right([p])[0, inside_N].mean())
         assert last.value == pytest.approx(np.mean(means))
         assert [last.low, last.high] == pytest.approx([min(means), max(means)])
@@ -167,7 +169,7 @@ def test_reliability_agrees_with_the_predictions(with_texts: Built) -> None:
 
 def test_the_caption_explains_why_the_calibration_error_differs_from_the_table(with_texts: Built) -> None:
     store, studies, report = with_texts
-    found = [metrics.expected_calibration_error(p.label_N, p.probability_N) for p in predictions(store, studies[0])]
+    found = [metrics.expected_calibration_error(p.label_N, p.probability_NC) for p in predictions(store, studies[0])]
     by_table = sum(share.value * abs(accuracy.value - confidence.value)
                    for _, _, (share, _), (confidence,), accuracy in table_of(report, "reliability").rows[:5])
     assert by_table != pytest.approx(np.mean(found), abs=1e-4)
@@ -196,7 +198,7 @@ def test_the_hardest_reviews_are_those_with_the_largest_disagreement_and_the_sur
     assert present(best.value) - present(worst.value) == pytest.approx(np.ptp(right_MN, axis=0).max())
     ids = [text.split()[1].removesuffix("</b>") for text, _ in reviews(report, MISTAKES)]
     assert all(failed_N[list(by_model[0][0].example_id_N).index(example)] for example in ids)
-    surety_N = np.mean([np.mean([np.abs(p.probability_N - 0.5) for p in runs], axis=0) for runs in by_model], axis=0)
+    surety_N = np.mean([np.mean([p.probability_NC.max(axis=1) for p in runs], axis=0) for runs in by_model], axis=0)
     assert ids[0] == by_model[0][0].example_id_N[max(np.flatnonzero(failed_N), key=lambda place: surety_N[place])]
 
 

@@ -257,16 +257,16 @@ def scored_slowly(predictions: Sequence[Predictions]) -> dict[str, float]:
     The closed form of one model with one seed: theta +- t_{N-1} sqrt(sum_i (Y_i - theta)^2 / (N - 1) / N).
     """
     label_N = predictions[0].label_N.tolist()
-    classes = metrics.classes_of(predictions[0].probability_N)
+    classes = predictions[0].probability_NC.shape[1]
     right, losses = [], []
     bins: dict[int, list[tuple[float, bool]]] = {}
     for i, label in enumerate(label_N):
         if classes == 2:
-            one = fmean(float(run.probability_N[i]) for run in predictions)
+            one = fmean(float(run.probability_NC[i, 1]) for run in predictions)
             mean_C = [1 - one, one]
             found = 1 if one >= 0.5 else 0
         else:
-            mean_C = [fmean(float(run.probability_N[i, c]) for run in predictions) for c in range(classes)]
+            mean_C = [fmean(float(run.probability_NC[i, c]) for run in predictions) for c in range(classes)]
             found = mean_C.index(max(mean_C))
         right.append(found == label)
         losses.append(-math.log(max(mean_C[label], 1e-7)))
@@ -315,14 +315,14 @@ def test_the_ensemble_is_scored_by_the_metric_of_the_study(metric: MetricName) -
     assert ("Loss" in headings) == (metric != "log_loss")
     for row, model in zip(table.rows, ("torch", "scratch"), strict=True):
         read = [store.predicted[run.run_id, "test"] for run in study.confirms if run.model == model]
-        mean_N = np.mean([one.probability_N.astype(float) for one in read], axis=0).astype(np.float32)
-        expected = metrics.value_of(metric, read[0].label_N, mean_N)
+        mean_NC = np.mean([one.probability_NC.astype(float) for one in read], axis=0).astype(np.float32)
+        expected = metrics.value_of(metric, read[0].label_N, mean_NC)
         assert row[1].value == pytest.approx(expected, rel=1e-7)  # F1 is computed in float32
         assert row[1].low < row[1].value < row[1].high
         assert "these 5 seeds together" in row[1].method
         assert row[1].kind == ("percent" if metric in ("f1", "macro_f1") else "score")
         assert row[2][0].value == pytest.approx(np.mean(
-            [metrics.value_of(metric, one.label_N, one.probability_N) for one in read]))
+            [metrics.value_of(metric, one.label_N, one.probability_NC) for one in read]))
 
 
 def test_the_table_of_ensembles_has_no_row_of_one_seed() -> None:
@@ -364,7 +364,7 @@ def test_the_size_of_an_ensemble_is_a_dash_if_a_run_did_not_log_its_own() -> Non
 def test_no_verdict_depends_on_the_ensembles(monkeypatch: pytest.MonkeyPatch) -> None:
     store, studies = three_models(test_set=TestSet.draw(100))
     before = build(studies, store)
-    monkeypatch.setattr(intervals, "mean_probability", lambda probability_RN: 1 - probability_RN[0])
+    monkeypatch.setattr(intervals, "mean_probability", lambda probability_RNC: 1 - probability_RNC[0])
     after = build(studies, store)
     numbers, changed = before.numbers(), after.numbers()
     assert numbers.keys() == changed.keys()

@@ -24,7 +24,7 @@ def test_precisions_agree_with_scikit_learns(built: Built) -> None:
             found = []
             for run_id in runs:
                 p = store.predicted[run_id, "test"]
-                precision_K, recall_K, _ = peer.precision_recall_curve(p.label_N, p.probability_N)
+                precision_K, recall_K, _ = peer.precision_recall_curve(p.label_N, p.probability_NC[:, 1])
                 found.append(precision_K[np.flatnonzero(recall_K >= recall)[-1]])
             assert number.value == pytest.approx(np.mean(found))
             assert (number.low, number.high) == pytest.approx((min(found), max(found)))
@@ -57,7 +57,7 @@ def test_bands_range_from_the_lowest_to_the_highest_seed(built: Built) -> None:
     for run in studies[1].confirms:
         if run.complete:
             p = store.predicted[run.run_id, "test"]
-            false_K, true_K, _ = peer.roc_curve(p.label_N, p.probability_N, drop_intermediate=False)
+            false_K, true_K, _ = peer.roc_curve(p.label_N, p.probability_NC[:, 1], drop_intermediate=False)
             rates.append(np.interp(0.1, false_K, true_K))
     assert found == [pytest.approx((min(rates), np.mean(rates), max(rates)))]
 
