@@ -26,6 +26,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from gru_bench.errors import RunError, UsageError, without_passwords
 from gru_bench.platforms import WINDOWS, patiently
+from gru_bench.sweep.sharing.journal_lock import JournalLock
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -140,7 +141,7 @@ def lock_for(storage: optuna.storages.BaseStorage, name: str) -> AbstractContext
         UsageError: The database has no such locks.
     """
     if isinstance(storage, JournalFile):
-        return FileLock(f"{storage.path}.step.lock", is_singleton=True)
+        return storage.step_lock
     if isinstance(storage, optuna.storages.RDBStorage):
         return _database_lock(storage.engine, name)
     raise UsageError(f"--storage must be {STORAGE_KINDS}, but got a {type(storage).__name__}")
@@ -158,7 +159,8 @@ class JournalFile(optuna.storages.JournalStorage):
             path: Path of the journal.
             create: Whether the journal will be written to, and created if it does not exist.
             mend: Whether an incomplete last line is removed where the folder can be written. Otherwise it is ignored.
-            say: Called with a sentence for the user when the journal is repaired.
+            say: Called with a sentence for the user when the journal is repaired, or when another process keeps its
+                lock.
 
         Raises:
             UsageError: The folder does not exist.
@@ -176,16 +178,19 @@ class JournalFile(optuna.storages.JournalStorage):
             raise RunError(f"the search must be in {str(path)!r}, but there is no such file: run this in the sweep's "
                            "directory, or name another file with --storage. If it is lost, the sweep command begins "
                            "a new search and does not use the runs of the lost one")
-        self._journal = _Journal(path, say or (lambda _: None))
+        say = say or (lambda _: None)
+        self.step_lock = JournalLock(path.with_name(f"{path.name}.step.lock"), say)
+        self._journal = _Journal(path, say)
         if create or (mend and os.access(path.parent, os.W_OK)):
             self._journal.mend()
-        elif say is not None and not self._journal.is_whole:
+        elif not self._journal.is_whole:
             say(f"the last line of {path} is incomplete, as after a kill: it is ignored")
         super().__init__(self._journal)
 
     def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
         if self._damage is not None:
             raise self._damage
+        self.step_lock.require()
         super()._write_log(op_code, extra_fields)
 
     def _sync_with_backend(self) -> None:
@@ -231,7 +236,7 @@ class _Journal(JournalFileBackend):
         """Number and byte offset of the first entry that is not read yet."""
         self.latest: dict[str, Any] = {}
         """The latest entry that was read."""
-        super().__init__(str(path), lock_obj=_AppendLock(path, self._mend))
+        super().__init__(str(path), lock_obj=_AppendLock(path, self._mend, say))
         self._opened = os.open(path, os.O_RDONLY)  # while it is open, no other file gets its inode number
         weakref.finalize(self, os.close, self._opened)
 
@@ -367,10 +372,10 @@ class _AppendLock(JournalFileOpenLock):
     It is the one that needs no symbolic link, which Windows allows to few users. It keeps the other one out as well.
     """
 
-    def __init__(self, path: Path, mend: Callable[[], None]) -> None:
-        """Lock the file at `path`; `mend` is called each time it is locked."""
+    def __init__(self, path: Path, mend: Callable[[], None], say: Callable[[str], None]) -> None:
+        """Lock the file at `path`; `mend` is called each time it is locked, and `say` as by a `JournalLock`."""
         self._mend, self._place = mend, Path(f"{path}.lock")
-        self._ours = FileLock(f"{path}.append.lock")
+        self._ours = JournalLock(path.with_name(f"{path.name}.append.lock"), say)
         self._optunas = JournalFileOpenLock(str(path), grace_period=STALE_SECONDS)
 
     def acquire(self) -> bool:
