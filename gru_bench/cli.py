@@ -26,7 +26,7 @@ from rich.segment import Segment
 from rich.status import Status
 from rich.text import Text
 
-from gru_bench.errors import ExitCode, GruBenchError, UsageError, visible, without_passwords
+from gru_bench.errors import ExitCode, GruBenchError, InterruptedCommandError, UsageError, visible, without_passwords
 from gru_bench.platforms import WINDOWS, most_workers
 
 PIPE_WIDTH = 140
@@ -284,7 +284,7 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
         show()
         return int(exit_code)
     if code == ExitCode.INTERRUPTED:  # what typer returns after Ctrl-C
-        _complain(INTERRUPTED)
+        _complain("interrupted")
     return code if isinstance(code, int) else ExitCode.DONE
 
 
@@ -298,6 +298,15 @@ def _name_values(command: Any, parent: Any = None) -> None:
             option.metavar = option.name.upper()
     for inner in getattr(command, "commands", {}).values():
         _name_values(inner, context)
+
+
+@contextmanager
+def continued() -> Iterator[None]:
+    """Say after Ctrl-C or SIGTERM that the same command continues; for a command that does so."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise InterruptedCommandError(INTERRUPTED) from error
 
 
 @contextmanager

@@ -36,6 +36,8 @@ WORKER_MEMORY = 1.2e9
 """Bytes that a worker takes in the study `bidirectional`."""
 LEAST_DISK = 1e9
 """Bytes that the stores and checkpoints of a few studies take."""
+FULL_DISK = 1e7
+"""Free bytes below which the first run of a study may already fail."""
 
 app = cli.app()
 HELP = """Check this machine: what works, what is missing, and how to mend it.
@@ -214,6 +216,9 @@ def _folder(name: str, folder: Path, remedy: str) -> Finding:
     if not there.is_dir() or not os.access(there, os.W_OK):
         return Finding(Mark.PROBLEM, f"{name} must be a folder that you may write to, but {there} is not", remedy)
     free = shutil.disk_usage(there).free
+    if free < FULL_DISK:
+        return Finding(Mark.PROBLEM, f"{name} must be on a disk with free space, but {size(free)} are free ({folder})",
+                       remedy)
     if free < LEAST_DISK:
         return Finding(Mark.NOTE, f"{name}: only {size(free)} are free on its disk ({folder})", remedy)
     return Finding(Mark.OK, f"{name}: {size(free)} are free on its disk ({folder})")

@@ -107,6 +107,12 @@ class IncompleteError(RunError):
     exit_code = ExitCode.INCOMPLETE
 
 
+class InterruptedCommandError(GruBenchError):
+    """Ctrl-C or SIGTERM ended a command that continues from there the next time."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class DifferenceError(RunError):
     """A check found a difference: the answer is no."""
 

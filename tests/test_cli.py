@@ -131,11 +131,12 @@ def test_an_error_ends_a_command_with_its_code(error: GruBenchError, code: int) 
     assert (done.returncode, done.stderr) == (code, "error: x\n")
 
 
+@pytest.mark.parametrize("continues", [False, True])
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_both_signals_interrupt_any_command(kind: signal.Signals) -> None:
+def test_both_signals_interrupt_any_command(kind: signal.Signals, continues: bool) -> None:
+    """Only a command that continues says so."""
     application, closed = cli.app(), []
 
-    @application.command()
     def wait() -> None:
         try:
             signal.raise_signal(kind)
@@ -143,6 +144,7 @@ def test_both_signals_interrupt_any_command(kind: signal.Signals) -> None:
         finally:
             closed.append(True)
 
+    application.command()(cli.continued()(wait) if continues else wait)
     # Where tests run in the background of a shell, Ctrl-C is ignored from the start.
     handler = signal.default_int_handler if kind is signal.SIGINT else signal.SIG_DFL
     inherited = signal.signal(kind, handler)
@@ -153,7 +155,7 @@ def test_both_signals_interrupt_any_command(kind: signal.Signals) -> None:
     finally:
         signal.signal(kind, inherited)
     assert (code, closed) == (ExitCode.INTERRUPTED, [True])
-    assert said == "error: interrupted; the same command continues from here\n"
+    assert said == f"error: interrupted{'; the same command continues from here' * continues}\n"
 
 
 def context(**params: Any) -> Any:

@@ -189,11 +189,18 @@ def test_a_python_that_is_not_tested_is_noted(monkeypatch: pytest.MonkeyPatch) -
 
 def test_little_memory_and_disk_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platforms, "memory", lambda: (8_000_000_000, 900_000_000))
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=50_000_000))
     notes = [finding for finding in doctor.machine() if finding.mark is Mark.NOTE]
     mentions(notes[0].text, "8.0 GB", "900 MB", "1.2 GB")
     assert "--workers 1" in notes[0].remedy
-    assert "only 5.0 MB are free" in notes[1].text
+    assert "only 50 MB are free" in notes[1].text
+
+
+def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    (problem,) = [finding for finding in doctor.machine() if finding.mark is Mark.PROBLEM]
+    mentions(problem.text, "this directory", "0 bytes are free")
+    assert "another disk" in problem.remedy
 
 
 def test_a_cache_that_cannot_be_made_is_a_problem(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:

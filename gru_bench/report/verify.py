@@ -28,7 +28,7 @@ from gru_bench.report.document.figure import Diagram, Figure
 from gru_bench.report.evidence import store as evidence
 from gru_bench.report.render.files import texts
 from gru_bench.report.render.html import without_reload
-from gru_bench.report.render.record import NAME, drawn_by, entry
+from gru_bench.report.render.record import NAME, drawn_by, entry, record
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -95,6 +95,8 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         )
     except (RunError, UsageError) as error:
         return [*told, f"it cannot be computed again: {error}"]
+    if not told and found["runs"] != (runs := record(report)["runs"]):
+        told.append(f"{NAME}: runs names {len(found['runs'])} runs, but its numbers come from {len(runs)}")
     told += _recorded(found["numbers"], {key: entry(number) for key, number in report.numbers().items()})
     fresh = {name: text for name, text in texts(report).items() if name != NAME}
     was = {name: (folder / name).read_text(encoding="utf-8", errors="replace")

@@ -43,6 +43,7 @@ app = cli.app()
 
 
 @app.command()
+@cli.continued()
 def sweep(
     context: typer.Context,
     study: Annotated[str, typer.Option(

@@ -248,6 +248,7 @@ class Sweep:
             KeyboardInterrupt: The user or the system has interrupted the sweep.
         """
         yield from self.pool.messages(POLL_SECONDS)
+        self.display.alive()
         if self.interrupt.asked:
             raise KeyboardInterrupt
         self.store.check()

@@ -11,6 +11,7 @@ app = cli.app()
 
 
 @app.command()
+@cli.continued()
 def sync() -> None:
     """Send to MLflow what earlier commands in this directory have logged, as far as it is missing there.
 
@@ -26,8 +27,10 @@ def sync() -> None:
             console.print(line, markup=False)
     left = waiting(Path.cwd())
     if left:
-        raise IncompleteError("; ".join(f"{found}" for found in left) + ": start its server and run this again; if a "
-                              "command is still running here, it sends its own writes")
+        files = all(found.uri.startswith("sqlite:") for found in left)
+        remedy = "free some space on their disk, or make the file writable," if files else "start the server"
+        raise IncompleteError("; ".join(map(str, left)) + f": {remedy} and run this again; if a command is still "
+                              "running here, it sends its own writes")
     console.print("no writes wait in this directory", markup=False)
 
 

@@ -38,6 +38,7 @@ app = cli.app()
 
 
 @app.command()
+@cli.continued()
 def train(
     context: typer.Context,
     model: Annotated[str | None, typer.Option(

@@ -46,6 +46,14 @@ def test_an_untouched_report_is_verified(original: Written) -> None:
     assert differences(store, folder) == []
 
 
+def test_a_record_without_its_runs_is_a_difference(original: Written, folder: Path) -> None:
+    kept = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
+    for runs in ([], kept["runs"][1:], [*kept["runs"], kept["runs"][0]]):
+        (folder / "numbers.json").write_text(json.dumps(kept | {"runs": runs}), encoding="utf-8")
+        (found,) = differences(original[0], folder)
+        mentions(found, "numbers.json", f"{len(runs)} runs", f"{len(kept['runs'])}")
+
+
 def test_a_changed_number_is_named_with_its_file_and_both_values(original: Written, folder: Path) -> None:
     store, _, report = original
     numbers = report.numbers()

@@ -18,6 +18,8 @@ from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, best, compare
 from gru_bench.results.runs import EpochRecord, StepReport
 from gru_bench.sweep.console.eta import EtaEstimator, RunningTime
 
+STOPPED_SECONDS = 30.0
+"""Seconds without a sign of the sweep after which it counts as stopped meanwhile."""
 STATUS_SECONDS, MOST_STATUS_SECONDS = 60.0, 900.0
 """Seconds between two status lines where there is no terminal: at first, and at most (the time doubles)."""
 
@@ -65,6 +67,7 @@ class ProgressDisplay:
         self._outcomes: dict[str, int] = {}
         self._to_begin: Mapping[str, int] = {}
         self._status_shown, self._status_seconds = time.monotonic(), STATUS_SECONDS
+        self._alive = time.monotonic()
         self._live = None
         if console.is_terminal:
             self._live = Live(console=console, get_renderable=self.table, refresh_per_second=2, transient=True)
@@ -97,6 +100,14 @@ class ProgressDisplay:
     def note(self, text: str) -> None:
         """Print a line."""
         self.console.print(text, markup=False)
+
+    def alive(self) -> None:
+        """Note that the sweep runs. Time in which it did not, as after Ctrl-Z, counts for none of its runs."""
+        now = time.monotonic()
+        if now - self._alive > STOPPED_SECONDS:
+            for row in self._rows.values():
+                row.began += now - self._alive
+        self._alive = now
 
     def tick(self, to_begin: Mapping[str, int]) -> None:
         """Update the number of runs of each kind that no process has begun; print a status line when one is due."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 
 import pytest
 from rich.console import Console
@@ -41,6 +42,19 @@ def test_a_pipe_gets_a_line_for_each_epoch_and_each_ended_run() -> None:
     mentions(epoch, "torch trial 0: epoch 1", "train loss 0.5000", "validation loss 0.4000", "75.0 %", "1.0 s")
     mentions(end, "torch trial 0", "lr 0.00123", "complete", "75.0 %")
     mentions(status, "1 complete", "4 to begin", "75.0 %", "left")
+
+
+def test_the_time_left_does_not_grow_while_a_sweep_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [time.monotonic()]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    display, _ = shown(terminal=False)
+    display.tick({"trial": 4})
+    display.job_started("torch trial 0", {}, "trial")
+    for seconds in (1.0, 40_000.0, 1.0):  # the sweep is stopped for 11 hours
+        now[0] += seconds
+        display.alive()
+    display.job_ended("torch trial 0", "complete", 0.75)
+    mentions(display.status(), "about 4 s left")  # four trials of 2 s, two at a time
 
 
 def test_the_best_score_is_that_of_a_complete_trial() -> None:
