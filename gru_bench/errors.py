@@ -68,6 +68,10 @@ class GruBenchError(Exception):
 
     exit_code = ExitCode.FAILED
 
+    def __str__(self) -> str:
+        """Return the message, whose names of files and of columns a terminal prints and does not obey."""
+        return visible(super().__str__())
+
 
 class UsageError(GruBenchError):
     """The command was typed wrongly: an unknown name, or a value outside its range."""

@@ -36,6 +36,11 @@ def test_a_name_without_quotes_is_cut_and_cannot_steer_a_screen() -> None:
     assert shown("\n" * 300, "") == r"\n" * 50 + "... (300 characters)"
 
 
+def test_a_message_cannot_steer_a_screen_and_can_be_written() -> None:
+    message = str(DataError("a\x1b[2J\ud800.csv must hold\n\ttexts"))
+    assert message == "a\\x1b[2J\\ud800.csv must hold\n\ttexts"
+
+
 def test_the_table_of_exit_codes() -> None:
     assert {int(code): code.meaning for code in ExitCode} == {
         0: "done or yes", 1: "failed", 2: "wrongly typed", 3: "not complete yet", 4: "the answer is no",

@@ -140,13 +140,14 @@ def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -
 
     found = asked.predict(texts)
     few = len(found.classes) <= SHOWN_CLASSES
-    table = Table("text", "label", *(map(escape, found.classes) if few else ["likeliest"]), "words known")
+    classes = [escape(visible(name)) for name in found.classes]
+    table = Table("text", "label", *(classes if few else ["likeliest"]), "words known")
     for place, text in enumerate(texts):
         probability_C = found.probability_NC[place]
         ranked = sorted(range(len(probability_C)), key=lambda one: -probability_C[one])[:LIKELIEST]
         values = ([percent(value) for value in probability_C] if few else
-                  [escape(", ".join(f"{found.classes[one]} {percent(probability_C[one])}" for one in ranked))])
-        table.add_row(escape(short(text)), escape(found.label_N[place]), *values,
+                  [", ".join(f"{classes[one]} {percent(probability_C[one])}" for one in ranked)])
+        table.add_row(escape(short(text)), classes[found.place_N[place]], *values,
                       f"{found.known_N[place]:,} of {found.tokens_N[place]:,}")
     console.print(table)
     _note_unknown(console, found)

@@ -230,7 +230,7 @@ def _with_interval(cell: Cell, unit: str) -> str:
 
 def short(text: str) -> str:
     """Return a text as one line, cut where it is too long for a table."""
-    flat = " ".join(text.split())
+    flat = visible(" ".join(text.split()))
     return flat if len(flat) <= _TEXT else f"{flat[:_TEXT - 3]}..."
 
 

@@ -18,6 +18,7 @@ from gru_bench import cli
 from gru_bench.errors import ExitCode
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
+from gru_bench.use.api import load_model
 from gru_bench.use.predict import app
 from gru_bench.use.predictor import Predictor
 from gru_bench.use.winner import choose, find_study, load
@@ -143,6 +144,24 @@ def test_control_characters_of_a_text_are_shown_as_escapes(folder: str, capsys: 
     out, _ = said(capsys, "word1 \x1b[31m word2", "--model", folder)
     assert "\x1b" not in out
     assert "word1" in out
+
+
+def test_names_in_a_saved_model_do_not_steer_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = replace(made_up(classes=("bad\x1b[2J", "good\x9b")), name="torch\x1b[31m")
+    save(model, tmp_path / "model", "", {})
+    monkeypatch.setattr(sys, "stdin", Stdin(b"word1\n"))
+    for texts in (["word1"], []):
+        out, err = said(capsys, "--model", str(tmp_path / "model"), *texts)
+        assert "torch\\x1b[31m" in err
+        assert "bad\\x1b[2J" in out
+        assert not {"\x1b", "\x9b"} & set(out + err)
+    loaded = load_model(tmp_path / "model")
+    for shown in (loaded, loaded.predict("word1 \ud800"), loaded.explain("word1 \ud800")):
+        repr(shown).encode()
+        assert not {"\x1b", "\x9b"} & set(repr(shown))
+    loaded.predict("word1 \ud800")._repr_html_().encode()
 
 
 # ---------------------------------------------------------------- files
