@@ -277,7 +277,7 @@ def _pickled(path: Path, budget: Budget, table: _Gathered) -> None:
         content = unpickled(encoded, budget)
     except DataError as error:
         raise error if str(path) in str(error) else DataError(f"{path}: {error}") from None
-    except (EOFError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:
         # A damaged pickle makes the unpickler raise errors of nearly any kind, from IndexError to AttributeError.

@@ -144,7 +144,8 @@ class Table:
                 lines.end_row()
         except csv.Error as error:
             raise DataError(f"{self._path} must be well-formed, but the row that begins at line {lines.row_begins:,} "
-                            f"is not ({error}): close each quote, and double those inside a quoted text") from error
+                            f"is not ({shown(str(error), '')}): close each quote, and double those inside a quoted text"
+                            ) from error
 
     def _refuse_other_separator(self, header: list[str], separator: str) -> None:
         """Raise DataError if the header uses another separator than this kind of file."""

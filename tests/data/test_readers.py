@@ -200,6 +200,18 @@ def test_gzip_that_is_cut_off_or_changed_is_refused(tmp_path: Path, name: str) -
         read_rows(path, Columns())
 
 
+def test_a_pickle_that_is_cut_off_is_no_gzip_data(tmp_path: Path) -> None:
+    content = pickle.dumps([{"x": [["a"]]}, {}, []], 2)
+    with pytest.raises(DataError, match=r"a\.pkl must be a pickle.*cannot be read"):
+        read_rows(write(tmp_path / "a.pkl", content[:-1]), Columns())
+
+
+def test_the_separator_in_a_message_is_an_escape(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 1 .*\\t") as refusal:
+        read_rows(write(tmp_path / "a.tsv", b'"text"x\tlabel\n'), Columns())
+    assert "\t" not in str(refusal.value)
+
+
 def test_a_path_that_is_no_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.csv .*path"):
         read_rows(tmp_path / "none.csv", Columns())
