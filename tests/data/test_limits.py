@@ -74,6 +74,19 @@ def test_parquet_that_unpacks_to_more_is_refused(tmp_path: Path) -> None:
     refused(r"column 'text' .*list<", text=[["x"] * 1000], label=[1])
 
 
+@pytest.mark.usefixtures("low")
+def test_the_size_that_a_parquet_file_declares_is_checked_before_a_row_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [str(n) * 30_000 for n in range(40)], "label": [0, 1] * 20}), path,
+                   compression="zstd")
+    monkeypatch.setattr(tables, "_values", lambda *_: pytest.fail("a row was read"))
+    for read in (lambda: read_rows(path, Columns()), lambda: predicted(path)):
+        with pytest.raises(DataError, match="more than 2 MB"):
+            read()
+
+
 def test_a_batch_of_parquet_is_small_where_its_texts_may_be_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
