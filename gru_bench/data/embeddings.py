@@ -104,7 +104,8 @@ class Vectors:
     @property
     def _norm_V(self) -> NDArray[np.float32]:
         known_VE = self.table_VE[1:]
-        return np.sqrt(np.einsum("ve,ve->v", known_VE, known_VE))
+        squared_V: NDArray[np.float32] = np.einsum("ve,ve->v", known_VE, known_VE)
+        return np.sqrt(squared_V)
 
 
 def load_vectors(config: EmbeddingConfig, corpus: Corpus, cache: Path | None = None, *,
@@ -272,8 +273,8 @@ def _passes(corpus: Corpus) -> int:
     After fewer passes, the vectors of all words are still nearly parallel (docs/your-data.md has the measurement). The
     exponent is below 1 because a smaller corpus also has fewer distinct words to train.
     """
-    passes = LEAST_PASSES * (LARGE / max(1, len(corpus.train.ids))) ** 0.75
-    return min(MOST_PASSES, max(LEAST_PASSES, round(passes)))
+    passes = round(LEAST_PASSES * math.pow(LARGE / max(1, len(corpus.train.ids)), 0.75))
+    return min(MOST_PASSES, max(LEAST_PASSES, passes))
 
 
 class _Reviews:
