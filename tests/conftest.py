@@ -30,17 +30,20 @@ hypothesis.settings.register_profile("ci", derandomize=True, database=None, dead
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 GROUPS = {
+    **dict.fromkeys(("end_to_end/test_chaos.py", "sweep/workers/test_ray.py"), "chaos"),
     **dict.fromkeys(("kernels", "models", "train", "diagnose"), "training"),
-    "report": "report", **dict.fromkeys(("use", "tracking", "archive"), "stores"), "sweep": "sweep", "teach": "teach",
-    "end_to_end": "sweeps", **dict.fromkeys(("data", "evaluation", "checks", "results"), "data")}
-"""Folder below tests/ -> its group, in the order of their start. All tests of a group run in one process: what they
-share, such as a report, is made once. While the first group compiles the kernel, the second does without."""
+    "report": "report", **dict.fromkeys(("use", "tracking", "archive", "test_doctor.py"), "stores"), "sweep": "sweep",
+    "teach": "teach", "end_to_end": "sweeps", **dict.fromkeys(("data", "evaluation", "checks", "results"), "data")}
+"""File or folder below tests/ -> its group, in the order of their start. All tests of a group run in one process: what
+they share, such as a report or a server, is made once. While one group compiles the kernel, others do without. There is
+one Ray cluster at a time. Files of the group "sweeps" share nothing: each is a group."""
 
 
 def group_of(nodeid: str) -> str:
-    """Return the group of a test, by the first folder in its id; "others" for a folder without a group."""
-    folder = nodeid.partition("::")[0].removeprefix("tests/").rpartition("/")[0].partition("/")[0]
-    return GROUPS.get(folder, "others")
+    """Return the group of a test, by its file or the first folder in its id; "others" for a folder without a group."""
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    group = GROUPS.get(file) or GROUPS.get(file.partition("/")[0], "others")
+    return file if group == "sweeps" else group
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -61,7 +64,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = [*dict.fromkeys(GROUPS.values()), "others"]
-    items.sort(key=lambda item: order.index(group_of(item.nodeid)))
+
+    def place(item: pytest.Item) -> int:
+        group = group_of(item.nodeid)
+        return order.index(group if group in order else "sweeps")
+
+    items.sort(key=place)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--card", action="store_true", help="let tests see the graphics cards, for those that need one")
     parser.addoption("--write-messages", action="store_true", help="write tests/messages.txt as the commands print now")
-    parser.addoption("--kills", type=int, default=5, help="least kills of the chaos test")
+    parser.addoption("--kills", type=int, help="least kills of the chaos test")
     parser.addoption("--chaos-seed", type=int, default=1, help="random seed of the chaos test")
 
 
@@ -113,7 +121,7 @@ def easy_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_database(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A tracking database without runs: MLflow takes seconds to make one, so tests copy this one.
 
     MLflow also reads all of its migrations whenever it opens a database, which takes longer than many tests: once here.
@@ -124,7 +132,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
     shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if hasattr(request.config, "workerinput"):
         shared = shared.parent  # of all workers
     path = shared / "empty" / "mlflow.db"
     with FileLock(shared / "empty.lock"):
@@ -140,9 +148,9 @@ def database(empty_database: Path) -> Path:
     return Path(shutil.copy(empty_database, Path.cwd()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tracking_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[MlflowServer]:
-    """MLflow's tracking server, without runs; for tests marked `service`."""
+    """MLflow's tracking server, for tests marked `service`. They share it, so each has experiments of its own."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(empty_database, folder)  # to make one takes seconds
     with mlflow_server(folder, folder / empty_database.name) as server:

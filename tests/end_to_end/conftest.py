@@ -1,11 +1,15 @@
-"""Data for whole sweeps."""
+"""Data for whole sweeps, and a server that may be stopped."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import pytest
+
+from tests.support.servers import MlflowServer
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +19,13 @@ def few_reviews(tmp_path_factory: pytest.TempPathFactory, easy_csv: Path) -> Pat
     with easy_csv.open(encoding="utf-8") as file:
         path.write_text("".join(islice(file, 121)), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def own_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[MlflowServer]:
+    """An MLflow server without runs that is not shared: the test starts and stops it."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_database, folder)
+    server = MlflowServer(folder, folder / empty_database.name)
+    yield server
+    server.stop()

@@ -1,7 +1,7 @@
 """A sweep under fire: workers and whole sweeps are killed at random moments, and it ends with what was asked for.
 
-Every draw follows from a seed; what is hit at a moment depends on the machine. Longer: `pytest -m service -k chaos
---kills 200`; otherwise: `--chaos-seed 2`.
+Every draw follows from a seed; what is hit at a moment depends on the machine. With its figures: `pytest -n 0 -m
+service -k chaos`; longer: `--kills 200`; otherwise: `--chaos-seed 2`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ log_every = 5
 training.lr = { low = 1e-3, high = 1e-2, log = true }
 model.hidden_size = { low = 8, high = 24 }
 """
-RESTART = 4
+KILLS = {"files": 5, "servers": 3, "ray": 3}
+"""Least kills where the studies are stored, or the trials trained, without `--kills`."""
+RESTART = 3
 """After so many blows the server is killed and started again."""
 BLOWS = {"kill a worker": 12, "kill a sweep": 3, "SIGTERM": 2, "Ctrl-C": 2, "Ctrl-C twice": 1, "start another": 3}
 """What happens, and how often it does relative to the others."""
@@ -264,7 +266,7 @@ def _signal(pid: int, kind: signal.Signals) -> None:
 
 @pytest.mark.service
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("where", ["files", "servers", "ray"])
+@pytest.mark.parametrize("where", KILLS)
 def test_chaos(
     where: str, tmp_path: Path, easy_csv: Path, empty_database: Path, request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
@@ -272,7 +274,8 @@ def test_chaos(
     """On files; on PostgreSQL and an MLflow server that is killed and started again on the way; on a Ray cluster."""
     chaos = Chaos(tmp_path, easy_csv, request.config.getoption("--chaos-seed"))
     if where == "servers":
-        server = request.getfixturevalue("tracking_server")
+        server = request.getfixturevalue("own_server")
+        server.start()
 
         def disturb(blows: int) -> None:
             if blows == RESTART:
@@ -286,7 +289,7 @@ def test_chaos(
     if where == "ray":
         chaos.cluster = request.getfixturevalue("two_nodes").address
     try:
-        chaos.run(request.config.getoption("--kills"))
+        chaos.run(request.config.getoption("--kills") or KILLS[where])
         figures = chaos.check()
     finally:
         chaos.stop()

@@ -417,13 +417,13 @@ class TestProcesses:
         assert states.count("failed") == 1
         assert not any(run.status == "RUNNING" for run in study.trials)
 
-    def test_two_sweeps_share_a_study_while_a_third_is_killed_and_a_fourth_has_another(
+    def test_a_sweep_beside_one_that_is_killed_completes_the_study_while_a_third_has_another(
         self, tmp_path: Path, few_reviews: Path
     ) -> None:
         options = ("--workers", "1", "--trials", "3", "--epochs", "12", "--confirm", "1")
         killed = started(tmp_path, few_reviews, *options, until="epoch 2")
         others = [started(tmp_path, few_reviews, *options, *more, until="study")
-                  for more in ((), (), ("--study-name", "other"))]
+                  for more in ((), ("--study-name", "other"))]
         killed.kill()
         killed.communicate()
         for process in others:

@@ -77,6 +77,7 @@ def test_refuses_gpus_per_trial_without_a_cluster() -> None:
 
 
 @pytest.mark.service
+@pytest.mark.timeout(600)  # a minute on a quiet machine
 def test_a_sweep_completes_after_a_node_is_lost(
     two_nodes: Any, tmp_path: Path, easy_csv: Path, empty_database: Path
 ) -> None:
@@ -94,7 +95,7 @@ def test_a_sweep_completes_after_a_node_is_lost(
         if len(under_way) == 2:  # a trial on each node
             break
     two_nodes.remove_node(two_nodes.lost, allow_graceful=False)
-    shown, complaint = process.communicate(timeout=200)
+    shown, complaint = process.communicate(timeout=400)
     assert process.returncode == 0, complaint
     assert "its node was lost" in shown
     study = only_study(tmp_path)
