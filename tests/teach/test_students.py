@@ -94,7 +94,6 @@ def test_what_is_neither_a_gru_nor_a_known_mistake_is_unknown(step: str, tmp_pat
     "z * h + (1 - z) * n + 0.1 * torch.randn(h.shape)",
     "z * h + (1 - z) * n * torch.rand(h.shape)",
     pytest.param("torch.where(torch.rand(h.shape) < 0.5, z * h + (1 - z) * n, -n)", marks=pytest.mark.slow),
-    pytest.param("z * h + (1 - z) * (n + (torch.rand(h.shape) < 0.5))", marks=pytest.mark.slow),
 ])
 def test_refuses_what_is_random_in_evaluation_and_no_dropout(noise: str, tmp_path: Path) -> None:
     path = tmp_path / "student.py"
