@@ -33,7 +33,7 @@ def words(*arguments: str) -> list[str]:
 def windows(directory: Path, *arguments: str, code: int = 0) -> str:
     """What a command printed that ended with `code`."""
     done = subprocess.run(words(*arguments), cwd=directory, env=environment(), capture_output=True, encoding="cp1252",
-                          timeout=240, check=False)
+                          timeout=500, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout + done.stderr
@@ -106,7 +106,7 @@ def test_one_run_is_trained(tmp_path: Path, few_reviews: Path, database: Path) -
 
 
 def test_all_tests_are_collected_and_those_of_some_files_pass() -> None:
-    shown = windows(ROOT, "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", "-k",
+    shown = windows(ROOT, "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "local", "-k",
                     " or ".join(f"({name})" for name in TESTED), "tests")
     last = shown.splitlines()[-1]
     assert " passed" in last
