@@ -11,6 +11,7 @@ import pytest
 
 from gru_bench.config import DataConfig
 from gru_bench.data import corpus, limits
+from gru_bench.data.cache import content_digest
 from gru_bench.data.corpus import SPLITS, Corpus, load_corpus
 from gru_bench.errors import DataError, UsageError
 from tests.support.commands import mentions
@@ -249,11 +250,10 @@ def test_a_text_file_that_is_a_device_is_refused_before_it_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts(tmp_path, ["good", "bad"])
-    digest = corpus.content_digest
 
     def of_a_file(path: Path, cache: Path) -> str:
         assert path.is_file()  # opening a pipe would wait for ever
-        return digest(path, cache)
+        return content_digest(path, cache)
 
     monkeypatch.setattr(corpus, "content_digest", of_a_file)
     odd = tmp_path / "bad" / "2.txt"
