@@ -90,6 +90,10 @@ class TestRecipe:
                 known = given | spec.own.get(model, {}).keys() | set(BY_SIZE) | {"model.name"}
                 assert {key for key in ours if ours[key] != plain[key]} <= known, name
 
+    def test_the_amazon_study_trains_three_epochs_whatever_the_data(self) -> None:
+        for examples in (800, 18_302):
+            assert load_study("amazon").fitted(examples).base.training.epochs == 3
+
     @pytest.mark.parametrize("name", ["bidirectional", "torch", "scratch", "compare"])
     def test_the_tuned_studies_train_two_epochs_on_the_default_data(self, name: str) -> None:
         spec = load_study(name)
