@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gru_bench.config import DataConfig
-from gru_bench.data import corpus, limits
+from gru_bench.data import limits
 from gru_bench.data.cache import content_digest
 from gru_bench.data.corpus import SPLITS, Corpus, load_corpus
 from gru_bench.errors import DataError, UsageError
@@ -255,7 +255,7 @@ def test_a_text_file_that_is_a_device_is_refused_before_it_is_opened(
         assert path.is_file()  # opening a pipe would wait for ever
         return content_digest(path, cache)
 
-    monkeypatch.setattr(corpus, "content_digest", of_a_file)
+    monkeypatch.setattr("gru_bench.data.corpus.content_digest", of_a_file)
     odd = tmp_path / "bad" / "2.txt"
     for target, message in ((os.devnull, "is a pipe or a device: remove"), ("nowhere", "does not exist: check")):
         odd.symlink_to(target)
