@@ -217,7 +217,7 @@ class Forbidden:
         return os.mkdir, ("harm",)
 
 
-TRUNCATED = gzip.compress(pickle.dumps([{"a": [["x"]] * 50}, {"a": [["y"]] * 50}, {}]))
+TRUNCATED = gzip.compress(pickle.dumps([{"a": [["x"]] * 50}, {"a": [["y"]] * 50}, {}]), mtime=0)
 
 
 @pytest.mark.parametrize(("name", "content"), [
@@ -226,7 +226,7 @@ TRUNCATED = gzip.compress(pickle.dumps([{"a": [["x"]] * 50}, {"a": [["y"]] * 50}
     ("measured-labels.csv", b"text,label\n" + b"".join(b"word%d b,%f\n" % (n, n / 7) for n in range(60))),
     ("empty.csv", b""),
     ("truncated.tar.gz", TRUNCATED[:len(TRUNCATED) // 2]),
-    ("harmful.tar.gz", gzip.compress(pickle.dumps([Forbidden(), {}, {}]))),
+    ("harmful.tar.gz", gzip.compress(pickle.dumps([Forbidden(), {}, {}]), mtime=0)),  # each process gives the test the same name
 ])
 def test_refuses_unsuitable_data_by_the_name_of_its_file(name: str, content: bytes) -> None:
     Path(name).write_bytes(content)
