@@ -17,8 +17,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import from_json
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from gru_bench.errors import FormatError, UsageError, shown, unknown
 
@@ -463,9 +471,7 @@ def stored_config(text: str | bytes, owner: str) -> RunConfig:
         FormatError: A setting that was removed since had an effect.
         ValueError: The text is not JSON, or not a valid config.
     """
-    values = from_json(text)
-    if not isinstance(values, dict):
-        raise ValueError(f"a config must be a table, but got {shown(values)}")
+    values = TypeAdapter(dict[str, Any]).validate_json(text)
     try:
         return with_settings(RunConfig(), without_removed(flattened(values), owner))
     except UsageError as error:

@@ -60,7 +60,7 @@ def test_classes_are_named_as_they_are_spelled_in_numeric_or_alphabetical_order(
     assert (found.names, found.label_N.tolist()) == (names, labels)
 
 
-@given(st.lists(st.integers(-10**6, 10**6) | st.text(min_size=1).filter(spelled), min_size=1, max_size=15))
+@given(st.lists(st.integers(-10**6, 10**6) | st.text(min_size=1).filter(Labels().add), min_size=1, max_size=15))
 def test_the_name_of_a_label_is_its_spelling_in_any_order_of_rows(values: list[Any]) -> None:
     found = classes(values)
     shuffled = random.Random(0).sample(values, len(values))

@@ -217,6 +217,7 @@ class Forbidden:
         return os.mkdir, ("harm",)
 
 
+# The time is left out, because the content is a part of the test's name, which all processes must agree on.
 TRUNCATED = gzip.compress(pickle.dumps([{"a": [["x"]] * 50}, {"a": [["y"]] * 50}, {}]), mtime=0)
 
 
@@ -226,7 +227,7 @@ TRUNCATED = gzip.compress(pickle.dumps([{"a": [["x"]] * 50}, {"a": [["y"]] * 50}
     ("measured-labels.csv", b"text,label\n" + b"".join(b"word%d b,%f\n" % (n, n / 7) for n in range(60))),
     ("empty.csv", b""),
     ("truncated.tar.gz", TRUNCATED[:len(TRUNCATED) // 2]),
-    ("harmful.tar.gz", gzip.compress(pickle.dumps([Forbidden(), {}, {}]), mtime=0)),  # each process gives the test the same name
+    ("harmful.tar.gz", gzip.compress(pickle.dumps([Forbidden(), {}, {}]), mtime=0)),
 ])
 def test_refuses_unsuitable_data_by_the_name_of_its_file(name: str, content: bytes) -> None:
     Path(name).write_bytes(content)

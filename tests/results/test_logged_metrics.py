@@ -42,7 +42,7 @@ def test_charts_open_on_accuracy_and_loss() -> None:
 
 
 def test_the_table_holds_the_scores_that_are_computed() -> None:
-    found = scores(np.array([0, 1, 1, 0]), np.array([0.2, 0.9, 0.4, 0.6]))
+    found = scores(np.array([0, 1, 1, 0]), np.array([[0.8, 0.2], [0.1, 0.9], [0.6, 0.4], [0.4, 0.6]]))
     assert sorted(found) == sorted(SCORE_NAMES)
 
 

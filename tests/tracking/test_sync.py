@@ -156,7 +156,7 @@ class TestSyncedOnce:
         present(own._lock).release()
         done = completed(sync_app)
         assert done.returncode == ExitCode.INCOMPLETE
-        mentions(done.stderr, "start its server")
+        mentions(done.stderr, "start the server")
         assert waiting(Path.cwd()) != []
 
     def test_the_command_sends_what_waits(self, database: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import markdown_it
 import numpy as np
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from gru_bench.report.document.numbers import NBSP
 from gru_bench.use.card import EXAMPLE, model_card, scores_of
@@ -123,7 +123,7 @@ def test_names_from_outside_are_shown_and_not_rendered(loaded: Loaded) -> None:
     winner = replace(loaded.winner, study=replace(loaded.winner.study, run=run))
     card = card_of(replace(loaded, model=model, corpus=replace(loaded.corpus, name=hostile), winner=winner))
     assert yaml.safe_load(card.split("---\n", 2)[1])["model-index"][0]["name"] == hostile
-    shown = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(card.split("---\n", 2)[2])
+    shown = MarkdownIt("gfm-like", {"linkify": False}).render(card.split("---\n", 2)[2])
     assert "<img" not in shown
     assert "href" not in shown
     assert "<b>" not in shown

@@ -242,7 +242,7 @@ def test_a_terminal_shows_a_progress_bar(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(cli, "out", lambda: Console(file=screen, force_terminal=True, width=100))
+    monkeypatch.setattr(cli, "out", lambda **_: Console(file=screen, force_terminal=True, width=100))
     (tmp_path / "in.txt").write_text("word1\n" * 2100, encoding="utf-8")
     said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv")
     assert "predicting" in screen.getvalue()

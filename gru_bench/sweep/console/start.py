@@ -90,6 +90,7 @@ def prepare(
         f"{len(corpus.test):,} test reviews; {corpus.repeats_removed:,} exact repeats removed", markup=False)
     for note in corpus.notes:
         console.print(f"note: {note}", markup=False)
+    need_windows(spec.fitted(len(corpus.train)), corpus)  # nothing is stored of a study that cannot run
     with console.status("opening the stores"):
         opened = open_storage(storage, say=lambda text: console.print(text, markup=False))
         with wrapped_errors(storage):
@@ -97,7 +98,6 @@ def prepare(
     spec = spec.fitted(len(corpus.train), begun).with_stored()
     if spec.defaults:
         console.print(defaults_line(spec, begun, len(corpus.train)), markup=False)
-    need_windows(spec, corpus)
     if note := backend_note(spec):
         console.print(f"note: {note}", markup=False)
     with console.status("preparing the word vectors"):
