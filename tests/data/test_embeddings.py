@@ -51,6 +51,12 @@ def corpus(tmp_path: Path, cache: Path) -> Corpus:
     return corpus_of(tmp_path / "reviews.csv", REVIEWS, cache)
 
 
+@pytest.fixture
+def few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train vectors in few passes, where it does not matter whether they are any good."""
+    monkeypatch.setattr(embeddings_module, "MOST_PASSES", 10)
+
+
 def corpus_of(path: Path, rows: Iterable[tuple[str, int]], cache: Path, **settings: Any) -> Corpus:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "label"), *rows])
@@ -348,6 +354,7 @@ def test_words_that_occur_together_have_similar_vectors(tmp_path: Path, cache: P
     assert likeness("snow", "ski") > likeness("snow", "sea")
 
 
+@pytest.mark.usefixtures("few_passes")
 def test_training_sees_the_training_split_only(tmp_path: Path, cache: Path) -> None:
     tables = []
     for number, change in enumerate(("", " extra words only here")):
@@ -364,6 +371,7 @@ def test_training_sees_the_training_split_only(tmp_path: Path, cache: Path) -> N
     assert set(tables[0]) == set(tables[1])
 
 
+@pytest.mark.usefixtures("few_passes")
 def test_the_seed_and_nothing_else_decides_trained_vectors(corpus: Corpus, cache: Path, tmp_path: Path) -> None:
     first = load("corpus", corpus, cache, **SMALL).table_VE
     again = load("corpus", corpus, tmp_path / "other cache", **SMALL).table_VE
@@ -542,6 +550,7 @@ def test_a_second_start_reads_nothing_but_the_cache(
     assert len(list((cache / "vectors").iterdir())) == 1
 
 
+@pytest.mark.usefixtures("few_passes")
 def test_the_content_of_a_file_and_each_setting_of_training_have_rows_of_their_own(
     tmp_path: Path, corpus: Corpus, cache: Path
 ) -> None:
