@@ -118,7 +118,7 @@ def test_a_server_that_is_away_during_a_whole_sweep_is_synced_later(
 
     done = completed(sync_app)
     assert done.returncode == ExitCode.INCOMPLETE
-    mentions(done.stderr, "start its server")
+    mentions(done.stderr, "start the server")
     own_server.start()
     done = completed(sync_app)
     assert done.returncode == 0, done.stderr
@@ -149,7 +149,7 @@ def assert_shown(browser: Chromium, uri: str, study: LoggedStudy) -> None:
     assert page is not None
     shown(browser, page, "gru-bench: runs by test accuracy", "gru_bench.role", "gru_bench.model", "score/test_accuracy",
           "score/val_accuracy", "training.lr", "model.hidden_size", "seed 10000", "trial 0", "confirm",
-          str(best.metrics["score/test_accuracy"])[:8], best.params["training.lr"][:8])
+          f"{best.metrics['score/test_accuracy']:.6g}", best.params["training.lr"][:8])
     shown(browser, f"{page}&compareRunsMode=CHART", "seed 10000 (accuracy/val)", "trial 0 (loss/train)")
     run = store.run_url(study.run)
     assert run is not None
