@@ -83,7 +83,7 @@ def losses() -> Iterator[tuple[str, Any]]:
         return {
             f"{name}/epochs": [[e.train_loss, e.validation_loss, e.validation_accuracy] for e in result.epochs],
             f"{name}/windows": [window.loss for window in result.window_losses],
-            f"{name}/test": digest(result.predictions["test"].probability_NC),
+            f"{name}/test": digest(result.predictions["test"].probability_NC[:, 1]),
             f"{name}/weights": digest(*(result.weights[key] for key in sorted(result.weights)))}
 
     for model in MODELS:
