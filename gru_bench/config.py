@@ -57,8 +57,8 @@ class Preset:
     """The recurrence, and the module of `gru_bench.models` that holds its equations."""
     bidirectional: bool
     from_torch: bool
-    """Whether it stands for `torch.nn.GRU`, whose reset gate acts after the product. It has the same weights, and on
-    the backend `torch` it runs the same kernel."""
+    """Whether the model is the equivalent of `torch.nn.GRU`: the reset gate acts after the product, the weights are the
+    same, and the backend `torch` runs the same kernel."""
 
 
 PRESETS: Mapping[str, Preset] = {

@@ -64,7 +64,7 @@ class Columns:
         return found
 
     def note(self, found: Columns) -> str:
-        """Return a sentence on the columns that stand in for default ones; empty if none does."""
+        """Return a sentence on the columns that are read in place of the default ones; empty if there are none."""
         others = [(role, name) for role, name in found.roles() if name not in (role, None) and role in USUAL
                   and name != dict(self.roles())[role]]
         if not others:

@@ -114,7 +114,7 @@ def check_files(files: Sequence[DataFile]) -> None:
     """Check that files can be read, before any of them is opened: a pipe or a device would keep the reader waiting.
 
     Raises:
-        UsageError: for a path that is no file, and for an unsupported kind of file.
+        UsageError: A path is not a file, or its kind is not supported.
     """
     for file in files:
         if not file.path.is_file():

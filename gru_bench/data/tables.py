@@ -101,7 +101,7 @@ class Table:
 
     @property
     def note(self) -> str:
-        """Return a sentence on the columns that stand in for default ones; empty if none does."""
+        """Return a sentence on the columns that are read in place of the default ones; empty if there are none."""
         return self._wanted.note(self.columns)
 
     def check_columns(self) -> None:

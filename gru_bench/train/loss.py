@@ -13,7 +13,7 @@ from torch.nn.functional import nll_loss
 from gru_bench.data.corpus import Corpus
 
 TEACHING = 0.8
-"""Share of the training loss that is measured against the mean prediction of the teachers. The rest is against the
+"""Fraction of the training loss that is measured against the mean prediction of the teachers. The rest is against the
 labels."""
 
 
