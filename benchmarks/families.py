@@ -28,7 +28,7 @@ import numpy as np
 from interval_coverage import ACCURACY, BETWEEN, CHUNK, DEVIATION, WITHIN, Truth
 from scipy import special
 
-from gru_bench.evaluation.statistics import ALPHA, MARGIN, Finding, accuracy_difference, adjusted_tests, verdict
+from gru_bench.stats.statistics import ALPHA, MARGIN, Finding, accuracy_difference, adjusted_tests, verdict
 
 SEEDS, EXAMPLES = 5, 5500
 COLUMNS = ("equivalent, alone", "equivalent, adjusted", "beyond, alone", "beyond, adjusted")

@@ -89,8 +89,8 @@ def warmed(fraction: Fraction) -> None:
     """Fill the caches in this process, for `Fraction.warm`."""
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.embeddings import load_vectors
-    from gru_bench.evaluation.baseline import baselines
     from gru_bench.kernels import fused as kernels
+    from gru_bench.stats.baseline import baselines
 
     spec = fraction.spec()
     corpus = load_corpus(spec.base.data)

@@ -86,7 +86,7 @@ def bare(fraction: Fraction) -> None:
 
 def train(pool: Any, jobs: list[Any], reached: dict[str, float], *, to_the_end: bool = False) -> None:
     """Run jobs and note what each reaches; with `to_the_end`, also wait for all other jobs."""
-    from gru_bench.evaluation.metrics import correct
+    from gru_bench.stats.metrics import correct
     from gru_bench.sweep.workers.local import EpochDone, Failed, Finished
 
     waiting, open_keys = list(jobs), {job.key for job in jobs}

@@ -80,7 +80,7 @@ class Ours:
     """The predictor of gru-bench."""
 
     def __init__(self, model: Any, threads: int) -> None:
-        from gru_bench.use.predictor import Predictor
+        from gru_bench.inference.predictor import Predictor
 
         self._predictor = Predictor(model, threads=threads)
 

@@ -28,7 +28,6 @@ import numpy as np
 from scipy.special import ndtr
 
 from gru_bench.config import RunConfig, with_settings
-from gru_bench.evaluation.metrics import of_two
 from gru_bench.results.runs import (
     Baseline,
     DataSummary,
@@ -39,6 +38,7 @@ from gru_bench.results.runs import (
     TrialSummary,
     WindowLoss,
 )
+from gru_bench.stats.metrics import of_two
 
 STUDIES = {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.15}
 SEEDS, REVIEWS, EPOCHS, WINDOWS = 10, 3_300, 3, 120

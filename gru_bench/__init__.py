@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gru_bench.evaluation.compare import compare
-    from gru_bench.use.api import SavedModel, Study, load_model, open_study, run_study
+    from gru_bench.inference.api import SavedModel, Study, load_model, open_study, run_study
+    from gru_bench.stats.compare import compare
 
 __version__ = "0.1.0"
 
 _PLACES = {
-    **dict.fromkeys(("run_study", "open_study", "load_model", "Study", "SavedModel"), "gru_bench.use.api"),
-    "compare": "gru_bench.evaluation.compare",
+    **dict.fromkeys(("run_study", "open_study", "load_model", "Study", "SavedModel"), "gru_bench.inference.api"),
+    "compare": "gru_bench.stats.compare",
 }
 """Public name -> the module that holds it. No name is that of a package of gru_bench."""
 __all__ = ["SavedModel", "Study", "__version__", "compare", "load_model", "open_study", "run_study"]

@@ -33,11 +33,11 @@ SUBCOMMANDS = {
         "report.__main__", START, "Write a report on the studies: web page, LaTeX, Markdown and all numbers."),
     "diagnose": Subcommand(
         "diagnose.__main__", START, "Look inside a trained model: gradients, gates, and the words that decide."),
-    "predict": Subcommand("use.predict", START, "Say which class texts belong to, with the winner of a study."),
-    "save-model": Subcommand("use.save_model", MORE, "Save the winner of a study to a folder, or register it."),
+    "predict": Subcommand("inference.predict", START, "Say which class texts belong to, with the winner of a study."),
+    "save-model": Subcommand("inference.save_model", MORE, "Save the winner of a study to a folder, or register it."),
     "lint": Subcommand("lint", MORE, "Say what may be wrong with a study, before, during or after its sweep."),
     "doctor": Subcommand("doctor", MORE, "Check this machine: what works, what is missing, and how to mend it."),
-    "gru-check": Subcommand("teach.__main__", MORE, "Say whether a GRU that you wrote is one, and which."),
+    "gru-check": Subcommand("gru_check.__main__", MORE, "Say whether a GRU that you wrote is one, and which."),
     "train": Subcommand("train.__main__", MORE, "Train one model with the settings that you choose."),
     "archive": Subcommand("archive.__main__", MORE, "Export a study to one file, or import it on another machine."),
     "sync": Subcommand(

@@ -12,28 +12,28 @@ import pytest
 from tests.support.commands import ROOT, command
 from tests.support.sources import parsed
 
-ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "evaluation", "models",
-         "tracking", "checks", "train", "report", "diagnose", "sweep", "archive", "use", "teach", "lint",
+ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "stats", "models",
+         "tracking", "checks", "train", "report", "diagnose", "sweep", "archive", "inference", "gru_check", "lint",
          "doctor", "__main__")
 """Packages and the files beside them: each imports only those before it."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "mlflow": ("tracking.client", "tracking.registry", "tracking.sync", "tracking.export", "use.served"),
+    "mlflow": ("tracking.client", "tracking.registry", "tracking.sync", "tracking.export", "inference.served"),
     "optuna": ("sweep.search", "sweep.space", "sweep.export", "sweep.sharing."),
     "ray": ("sweep.workers.ray",),
     "torch": ("data.batching", "kernels.", "models.", "train.", "diagnose.compute", "sweep.workers.tasks",
-              "use.predictor", "teach."),
+              "inference.predictor", "gru_check."),
     "numba": ("kernels.",),
     "gensim": ("data.embeddings",),
-    "sklearn": ("evaluation.baseline",),
-    "scipy": ("evaluation.",),
+    "sklearn": ("stats.baseline",),
+    "scipy": ("stats.",),
     "matplotlib": ("report.figures.", "report.homework.training_loss", "report.homework.diagrams.draw"),
     "jinja2": ("report.render.",),
-    "pandas": ("tracking.registry", "use.api", "use.shown", "use.served"),
+    "pandas": ("tracking.registry", "inference.api", "inference.shown", "inference.served"),
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
-              "archive.__main__", "tracking.__main__", "use.predict", "use.save_model", "teach.__main__", "lint",
-              "doctor"),
+              "archive.__main__", "tracking.__main__", "inference.predict", "inference.save_model",
+              "gru_check.__main__", "lint", "doctor"),
 }
 """Library -> the modules that may import it, anywhere in their code."""
 HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "matplotlib", "pandas", "numba", "scipy", "ray"}
@@ -152,18 +152,18 @@ def closure(module: str) -> set[str]:
 
 
 ALLOWED: Mapping[str, set[str]] = {
-    "evaluation.statistics": {"scipy"}, "evaluation.compare": {"scipy"}, "report.build": {"scipy"},
-    "report.sections.diagnostics": {"scipy"}, "use.winner": {"scipy"}, "teach.check": {"torch"}}
+    "stats.statistics": {"scipy"}, "stats.compare": {"scipy"}, "report.build": {"scipy"},
+    "report.sections.diagnostics": {"scipy"}, "inference.winner": {"scipy"}, "gru_check.check": {"torch"}}
 """Module -> heavy packages that it may load."""
 
 
 @pytest.mark.parametrize("module", [
-    "", "config", "results.runs", "results.diagnostics", "results.logged_metrics", "evaluation.metrics",
-    "evaluation.together", "tracking", "data.corpus", "kernels", "data.embeddings", "data.batching",
+    "", "config", "results.runs", "results.diagnostics", "results.logged_metrics", "stats.metrics",
+    "stats.together", "tracking", "data.corpus", "kernels", "data.embeddings", "data.batching",
     "data.recall_task", "sweep.spec", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
     "train.__main__", "sweep.__main__", "report.__main__", "archive.__main__", "archive.container",
-    "diagnose.__main__", "use.predict", "use.save_model", "models.trained", "models.saved", "teach", "teach.__main__",
-    "teach.child", "teach.guard", "teach.claim", "doctor", "lint", *ALLOWED,
+    "diagnose.__main__", "inference.predict", "inference.save_model", "models.trained", "models.saved", "gru_check",
+    "gru_check.__main__", "gru_check.child", "gru_check.guard", "gru_check.claim", "doctor", "lint", *ALLOWED,
 ])
 def test_importing_a_module_loads_no_heavy_library(module: str) -> None:
     assert closure(module) & HEAVY <= ALLOWED.get(module, set())

@@ -14,7 +14,7 @@ from gru_bench.__main__ import SUBCOMMANDS, app
 from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, SLOW, command, completed, mentions
 
-MODULES = ("train", "sweep", "report", "diagnose", "archive", "teach", "tracking", "use", "doctor", "lint")
+MODULES = ("train", "sweep", "report", "diagnose", "archive", "gru_check", "tracking", "inference", "doctor", "lint")
 
 
 def test_help_teaches_and_loads_no_subcommand() -> None:

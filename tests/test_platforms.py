@@ -17,7 +17,7 @@ from tests.support.commands import ROOT
 from tests.support.sources import nodes
 
 HERE = "platforms.py"
-ELSEWHERE = ("kernels", "teach")
+ELSEWHERE = ("kernels", "gru_check")
 """Folders that bring no file into place and have checks of the processor of their own."""
 UNIX_MODULES = {"resource", "fcntl", "pwd", "grp", "termios"}
 UNIX_NAMES = {"os.fork", "os.kill", "os.killpg", "os.getuid", "os.geteuid", "os.symlink", "os.sched_getaffinity",

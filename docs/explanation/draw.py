@@ -28,8 +28,8 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from numpy.typing import NDArray
 from scipy import stats
 
-from gru_bench.evaluation.statistics import accuracy_interval
 from gru_bench.report.figures.style import COLORS
+from gru_bench.stats.statistics import accuracy_interval
 
 FOLDER = Path(__file__).resolve().parent
 EXAMPLES = FOLDER.parents[1] / "reports" / "example"

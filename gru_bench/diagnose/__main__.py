@@ -13,8 +13,8 @@ import typer
 
 from gru_bench import cli
 from gru_bench.errors import DataError, RunError, UsageError, unknown
-from gru_bench.evaluation.accuracy import percent
 from gru_bench.platforms import worker_per_core
+from gru_bench.stats.accuracy import percent
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
@@ -309,7 +309,7 @@ def _show_verdict(
     console: Any, read: _Text, whole: Sentence, probability_C: Sequence[float], classes: Sequence[str], explained: int
 ) -> None:
     """Print the class that the model predicts for a text, and for a review whether it is right."""
-    from gru_bench.evaluation.metrics import THRESHOLD
+    from gru_bench.stats.metrics import THRESHOLD
 
     answer = max(range(len(classes)), key=probability_C.__getitem__)
     if len(classes) == 2:

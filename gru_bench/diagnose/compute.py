@@ -28,8 +28,6 @@ from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.data.recall_task import RecallTask
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError
-from gru_bench.evaluation.metrics import correct
-from gru_bench.evaluation.statistics import METHOD_BOTH, accuracy_interval
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.gru import Step
 from gru_bench.models.rnn import RNN
@@ -46,6 +44,8 @@ from gru_bench.results.diagnostics import (
     State,
 )
 from gru_bench.results.runs import TWO_CLASSES, RunResult
+from gru_bench.stats.metrics import correct
+from gru_bench.stats.statistics import METHOD_BOTH, accuracy_interval
 from gru_bench.train.loop import best_epoch, train, untrained
 
 STEPS = 50

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from gru_bench.errors import ExitCode, UsageError, shown
-from gru_bench.evaluation.statistics import DIFFERENT, Finding
 from gru_bench.report.document.findings import Answer, Findings, ModelScore
 from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.document.sentences import in_text
@@ -21,6 +20,7 @@ from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import once_more, study_name, unfinished
 from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
 from gru_bench.report.sections.summary import others_on_test
+from gru_bench.stats.statistics import DIFFERENT, Finding
 
 
 def findings_of(evidence: Evidence) -> Findings:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gru_bench.evaluation.metrics import value_of
 from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult
+from gru_bench.stats.metrics import value_of
 from gru_bench.sweep.planner import NextRun
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.workers.local import Failed, Finished, WasPruned

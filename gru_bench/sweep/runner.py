@@ -20,11 +20,11 @@ from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import RunError, UsageError
-from gru_bench.evaluation.intervals import Scored
 from gru_bench.results.logged_metrics import compared, score_name
 from gru_bench.results.looks import LOOKS, looks_json
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss
+from gru_bench.stats.intervals import Scored
 from gru_bench.sweep.active_run import ActiveRun
 from gru_bench.sweep.console.console_log import result_lines, window_line
 from gru_bench.sweep.console.description import study_description

@@ -11,9 +11,6 @@ from gru_bench.config import MetricName, Scalar
 from gru_bench.data.batching import encode
 from gru_bench.data.corpus import SPLITS, Corpus
 from gru_bench.data.embeddings import Vectors
-from gru_bench.evaluation.guessing import guessing, may_be_guessing
-from gru_bench.evaluation.intervals import Scored, deviation, interval
-from gru_bench.evaluation.statistics import Estimate, EvidenceLevel
 from gru_bench.results.logged_metrics import (
     SEARCH_SECONDS,
     STUDY_SECONDS,
@@ -23,6 +20,9 @@ from gru_bench.results.logged_metrics import (
     trials_in,
 )
 from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, Timing
+from gru_bench.stats.guessing import guessing, may_be_guessing
+from gru_bench.stats.intervals import Scored, deviation, interval
+from gru_bench.stats.statistics import Estimate, EvidenceLevel
 from gru_bench.sweep.ablations import ablations_of
 from gru_bench.sweep.search import IMPORTANCE_METHOD, Search, objective
 from gru_bench.sweep.spec import StudySpec

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from gru_bench.config import MOST_CLASSES
 from gru_bench.data.limits import MORE, factor
-from gru_bench.evaluation.metrics import average_precision, by_class, class_scores, counts, of_two, predicted, roc_auc
 from gru_bench.results.runs import MOST_WHOLE, Predictions
+from gru_bench.stats.metrics import average_precision, by_class, class_scores, counts, of_two, predicted, roc_auc
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -19,7 +19,6 @@ import numpy as np
 
 from gru_bench.config import MetricName, RunConfig, flat
 from gru_bench.errors import GruBenchError, RunError, unknown, without_passwords
-from gru_bench.evaluation.metrics import scores
 from gru_bench.platforms import user
 from gru_bench.results.logged_metrics import (
     ACCURACY_VAL,
@@ -41,6 +40,7 @@ from gru_bench.results.logged_metrics import (
     score,
 )
 from gru_bench.results.runs import Check, EpochRecord, RunResult, digest_of_examples
+from gru_bench.stats.metrics import scores
 from gru_bench.tracking.artifacts import class_table, prediction_table
 from gru_bench.tracking.client import brief, first_line, is_away, replace_artifacts, require_folder
 from gru_bench.tracking.provenance import provenance

@@ -40,12 +40,12 @@ from gru_bench.data.cache import CHECKPOINTS, default_cache
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.embeddings import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
-from gru_bench.evaluation.metrics import correct, log_loss, of_two, value_of
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.classifier import Classifier, dropped_out
 from gru_bench.models.recurrence import Backend, in_chunks
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import MOST_WHOLE, Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
+from gru_bench.stats.metrics import correct, log_loss, of_two, value_of
 from gru_bench.train import card
 from gru_bench.train.checkpoint import (
     PartialEpoch,

@@ -20,7 +20,7 @@ from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.limits import Budget
 from gru_bench.errors import DataError, UsageError
-from gru_bench.use.files import TextFile
+from gru_bench.inference.files import TextFile
 from tests.support.files import read_rows, write
 
 ALL = Columns(category="kind", split="part")

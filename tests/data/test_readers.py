@@ -26,7 +26,7 @@ from gru_bench.data.embeddings import _from_file, load_vectors
 from gru_bench.data.files import kind_of, named_path
 from gru_bench.data.readers import Rows
 from gru_bench.errors import DataError, GruBenchError, UsageError
-from gru_bench.use.files import TextFile
+from gru_bench.inference.files import TextFile
 from tests.support.files import gzipped, read_rows, write
 
 ROWS = [

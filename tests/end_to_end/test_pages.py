@@ -19,10 +19,10 @@ from gru_bench.__main__ import app
 from gru_bench.errors import ExitCode
 from gru_bench.report.document.figure import Figure
 from gru_bench.tracking import Store
+from tests.gru_check.students import NOTEBOOK
 from tests.support.commands import ROOT, completed
 from tests.support.pages import PAGES, blocks, commands, text
 from tests.support.sweeps import without_worker_processes
-from tests.teach.students import NOTEBOOK
 
 RUN: Mapping[str, str] = {
     "gru-bench sweep --study smoke": "the study smoke is done",

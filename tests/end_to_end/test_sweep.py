@@ -22,8 +22,8 @@ from gru_bench import platforms
 from gru_bench.__main__ import app
 from gru_bench.data.embeddings import MOST_PASSES
 from gru_bench.errors import ExitCode, UsageError
-from gru_bench.evaluation.metrics import scores
 from gru_bench.report.evidence.progress import study_baselines, study_data
+from gru_bench.stats.metrics import scores
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, FormatError, GruBenchError, UsageError
+from gru_bench.inference.predictor import Predictor
 from gru_bench.models import saved
 from gru_bench.models.saved import ABOUT, CARD, VECTORS, WORDS, load, save, weights_file
 from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.train.loop import untrained
-from gru_bench.use.predictor import Predictor
 from tests.support.commands import mentions, printed
 from tests.support.trained_study import made_up
 from tests.support.values import present
@@ -146,7 +146,7 @@ def test_a_fresh_process_predicts_without_data_or_cache(tmp_path: Path) -> None:
         import sys
         from pathlib import Path
         from gru_bench.models.saved import load
-        from gru_bench.use.predictor import Predictor
+        from gru_bench.inference.predictor import Predictor
         found = Predictor(load(Path({str(tmp_path / 'model')!r}))[0]).predict({TEXTS!r})
         assert not {{"mlflow", "optuna", "gensim", "matplotlib"}} & set(sys.modules)
         print(*found.probability_NC[:, 0].tolist())

@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from gru_bench.evaluation import metrics
-from gru_bench.evaluation.intervals import Scored, interval
 from gru_bench.report import verify
 from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Details, Reviews, every
@@ -24,6 +22,8 @@ from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
 from gru_bench.report.sections.errors import LEAST, MAPPED
 from gru_bench.results.runs import Predictions
+from gru_bench.stats import metrics
+from gru_bench.stats.intervals import Scored, interval
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import (

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gru_bench.evaluation.metrics import scores
 from gru_bench.results import logged_metrics
 from gru_bench.results.logged_metrics import (
     SCORE_NAMES,
@@ -17,6 +16,7 @@ from gru_bench.results.logged_metrics import (
     score,
     trials_in,
 )
+from gru_bench.stats.metrics import scores
 from gru_bench.tracking.queue import Operation
 from gru_bench.tracking.writer import RunWriter
 from tests.support.runs import result

@@ -21,10 +21,6 @@ from scipy.special import ndtr
 
 from gru_bench.config import RunConfig, flat, with_settings
 from gru_bench.errors import RunError, unknown
-from gru_bench.evaluation import metrics as measured
-from gru_bench.evaluation.intervals import Scored
-from gru_bench.evaluation.looks import follow, scored_at, settled_as
-from gru_bench.evaluation.metrics import scores
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_json
 from gru_bench.results.runs import (
     MOST_WHOLE,
@@ -36,6 +32,10 @@ from gru_bench.results.runs import (
     TrialSummary,
     digest_of_examples,
 )
+from gru_bench.stats import metrics as measured
+from gru_bench.stats.intervals import Scored
+from gru_bench.stats.looks import follow, scored_at, settled_as
+from gru_bench.stats.metrics import scores
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from gru_bench.tracking.artifacts import LIKELIEST
 from gru_bench.tracking.reader import RESTORE

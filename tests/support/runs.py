@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from gru_bench.config import RunConfig
-from gru_bench.evaluation.metrics import of_two
 from gru_bench.results.runs import (
     Baseline,
     DataSummary,
@@ -16,6 +15,7 @@ from gru_bench.results.runs import (
     TrialSummary,
     WindowLoss,
 )
+from gru_bench.stats.metrics import of_two
 
 
 def predictions(count: int = 4) -> Predictions:

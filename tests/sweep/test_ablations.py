@@ -16,9 +16,9 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import load_vectors
-from gru_bench.evaluation.metrics import of_two
 from gru_bench.platforms import machine
 from gru_bench.results.runs import Predictions, StudySummary
+from gru_bench.stats.metrics import of_two
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, ablations_of, tuning_runs
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.planner import Planner

@@ -15,10 +15,10 @@ from rich.table import Table
 
 from gru_bench import cli
 from gru_bench.errors import UsageError
-from gru_bench.evaluation.accuracy import percent
 from gru_bench.report.render import record
 from gru_bench.results.looks import LookPlan
 from gru_bench.results.runs import TrialSummary
+from gru_bench.stats.accuracy import percent
 from gru_bench.sweep.__main__ import _best_trials, _cautions, _confirmed, _show_next, app
 from gru_bench.sweep.console.start import backend_note, device_of
 from gru_bench.sweep.runner import Sweep

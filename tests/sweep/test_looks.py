@@ -14,8 +14,8 @@ from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import ChangedStudyError, RunError
-from gru_bench.evaluation.intervals import Scored
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
+from gru_bench.stats.intervals import Scored
 from gru_bench.sweep.check import check_consistency
 from gru_bench.sweep.console.looks import look_lines
 from gru_bench.sweep.planner import Planner

@@ -18,10 +18,10 @@ from gru_bench.data.batching import Batch
 from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
-from gru_bench.evaluation.metrics import correct, predicted, value_of
 from gru_bench.kernels.fused import no_bf16
 from gru_bench.results.logged_metrics import best
 from gru_bench.results.runs import EpochRecord, RunResult
+from gru_bench.stats.metrics import correct, predicted, value_of
 from gru_bench.train import loop
 from gru_bench.train.listener import Listener, Pruned
 from gru_bench.train.loop import best_epoch, train

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gru_bench.evaluation.statistics import pairs_of
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import digest_of_examples
+from gru_bench.stats.statistics import pairs_of
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from gru_bench.checks.conditions import are_uneven
 from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat
 from gru_bench.errors import RunError
-from gru_bench.evaluation import metrics
-from gru_bench.evaluation.guessing import guessing, may_be_guessing
-from gru_bench.evaluation.intervals import Scored, deviation, interval, interval_together
-from gru_bench.evaluation.statistics import Estimate, accuracy_interval, seed_deviation
 from gru_bench.report.document.numbers import KINDS, Kind, Number, Scale, plain, scale_of, slug
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
 from gru_bench.results.runs import TWO_CLASSES, DataSummary, Predictions
+from gru_bench.stats import metrics
+from gru_bench.stats.guessing import guessing, may_be_guessing
+from gru_bench.stats.intervals import Scored, deviation, interval, interval_together
+from gru_bench.stats.statistics import Estimate, accuracy_interval, seed_deviation
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 UNCATEGORIZED = "(none)"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gru_bench.evaluation.intervals import Scored
-from gru_bench.evaluation.looks import PairLooks, follow, scored_at, settled_as
 from gru_bench.report.document.numbers import Number, slug
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group, model_name
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
+from gru_bench.stats.intervals import Scored
+from gru_bench.stats.looks import PairLooks, follow, scored_at, settled_as
 from gru_bench.tracking import LoggedStudy
 from gru_bench.tracking.reader import damaged
 

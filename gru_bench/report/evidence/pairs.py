@@ -13,9 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from gru_bench.evaluation.intervals import difference
-from gru_bench.evaluation.looks import PairLooks
-from gru_bench.evaluation.statistics import (
+from gru_bench.report.document.numbers import NBSP, Kind, Number, Scale, decimals_for
+from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.families import Family
+from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.looks import StudyLooks
+from gru_bench.report.evidence.progress import unfinished
+from gru_bench.stats.intervals import difference
+from gru_bench.stats.looks import PairLooks
+from gru_bench.stats.statistics import (
     DIFFERENT,
     Design,
     Estimate,
@@ -27,12 +33,6 @@ from gru_bench.evaluation.statistics import (
     unseen_failures,
     verdict,
 )
-from gru_bench.report.document.numbers import NBSP, Kind, Number, Scale, decimals_for
-from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.families import Family
-from gru_bench.report.evidence.groups import Group
-from gru_bench.report.evidence.looks import StudyLooks
-from gru_bench.report.evidence.progress import unfinished
 
 DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
 SEEDS = (10, 20, 50)

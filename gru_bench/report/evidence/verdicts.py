@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gru_bench.evaluation.statistics import (
+from gru_bench.report.document.numbers import NBSP, Number
+from gru_bench.report.document.sentences import Ends, Sentence, p_is
+from gru_bench.report.evidence.pairs import Pair
+from gru_bench.stats.statistics import (
     Design,
     EvidenceLevel,
     Finding,
@@ -16,9 +19,6 @@ from gru_bench.evaluation.statistics import (
     can_show_equivalence,
     examples_for_equivalence,
 )
-from gru_bench.report.document.numbers import NBSP, Number
-from gru_bench.report.document.sentences import Ends, Sentence, p_is
-from gru_bench.report.evidence.pairs import Pair
 
 FRESH = ("fewest that detect the margin with a chance of 80 % where both confirm sets are counted, and at least twice "
          "those at hand; one size for all pairs")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gru_bench.evaluation.statistics import Finding
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Heading, Paragraph, Table, sentences
 from gru_bench.report.document.numbers import NBSP, plain
 from gru_bench.report.document.section import Section
@@ -16,6 +15,7 @@ from gru_bench.report.homework import published
 from gru_bench.report.homework.reproduction import Reproduction, departures, reproductions
 from gru_bench.report.sections.comparisons import comparison_sentence
 from gru_bench.results.logged_metrics import TRAIN_SECONDS
+from gru_bench.stats.statistics import Finding
 
 BECOMES: Mapping[Finding, tuple[str, str]] = {
     Finding.BETTER: ("holds up", "is contradicted"),

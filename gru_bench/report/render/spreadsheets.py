@@ -13,12 +13,12 @@ from pathlib import Path
 
 from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.errors import RunError
-from gru_bench.evaluation import metrics
 from gru_bench.report.document.figure import csv_cell
 from gru_bench.report.evidence.groups import class_names
 from gru_bench.report.evidence.progress import study_data
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.render.files import replacing
+from gru_bench.stats import metrics
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 Row = Iterable[str | float | None]

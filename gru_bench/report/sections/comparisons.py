@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.errors import UsageError, unknown
-from gru_bench.evaluation.statistics import Finding, chance_better, effect_size, mcnemar
 from gru_bench.report.document.blocks import Block, Column, Commands, Details, Heading, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import NBSP, Kind, Number, plain
@@ -26,6 +25,7 @@ from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.figures.looks import looks_figure
+from gru_bench.stats.statistics import Finding, chance_better, effect_size, mcnemar
 
 FEW = 6
 """Most pairs whose sentences stand in the summary; those of more pairs stand in the section."""

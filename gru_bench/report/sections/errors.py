@@ -12,8 +12,6 @@ from dataclasses import astuple, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.evaluation import metrics
-from gru_bench.evaluation.statistics import EvidenceLevel, f1_interval
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, has_interval
 from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import NBSP, Number, plain, slug
@@ -30,6 +28,8 @@ from gru_bench.report.evidence.groups import (
 )
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
 from gru_bench.results.runs import TWO_CLASSES
+from gru_bench.stats import metrics
+from gru_bench.stats.statistics import EvidenceLevel, f1_interval
 
 CELLS = ("true-negative", "false-positive", "false-negative", "true-positive")
 MAPPED = 30

@@ -12,9 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.checks.conditions import is_below
-from gru_bench.evaluation import metrics
-from gru_bench.evaluation.intervals import interval
-from gru_bench.evaluation.statistics import ALPHA, EvidenceLevel, accuracy_difference, holm
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, decimals_for, plain, scale_of, slug
@@ -34,6 +31,9 @@ from gru_bench.results.logged_metrics import (
     score_name,
 )
 from gru_bench.results.runs import MOST_WHOLE, Baseline, unpacked
+from gru_bench.stats import metrics
+from gru_bench.stats.intervals import interval
+from gru_bench.stats.statistics import ALPHA, EvidenceLevel, accuracy_difference, holm
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 """Settings that are shown of a model that was not tuned."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gru_bench.evaluation.statistics import ALPHA, EvidenceLevel
 from gru_bench.report.document.blocks import sentences
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.section import Section
@@ -14,6 +13,7 @@ from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.sections.errors import LEAST
+from gru_bench.stats.statistics import ALPHA, EvidenceLevel
 
 
 def methods(evidence: Evidence) -> Section:

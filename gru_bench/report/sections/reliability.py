@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gru_bench.evaluation import metrics
 from gru_bench.report.document.blocks import Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import Number
@@ -13,6 +12,7 @@ from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.figures.curves import LEAST, few, reliability_figure
+from gru_bench.stats import metrics
 
 BINS = 5
 """Ranges of confidence: enough to see a bend, and few enough that each holds many predictions."""

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.evaluation import metrics
 from gru_bench.report.document.blocks import Block, Details, Heading, Paragraph, Reviews
 from gru_bench.report.document.numbers import NBSP, Number, plain
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
+from gru_bench.stats import metrics
 
 HARD = 6
 """Reviews shown of each kind."""

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gru_bench.checks.conditions import end_of_range
-from gru_bench.evaluation.statistics import BEST_METHOD
-from gru_bench.evaluation.statistics import expected_best as best_of
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import NBSP, Number, Scale, plain, scale_of, slug, written
@@ -23,6 +21,8 @@ from gru_bench.report.figures.search import STATES, expected_best_figure, histor
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, compared
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import StudySummary, TrialSummary
+from gru_bench.stats.statistics import BEST_METHOD
+from gru_bench.stats.statistics import expected_best as best_of
 
 SHOWN = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Numbers of trials at which the expected best is shown, besides that of the whole search."""

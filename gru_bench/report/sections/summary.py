@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from gru_bench.evaluation.statistics import EvidenceLevel, Finding
 from gru_bench.report.document.numbers import NBSP, Number, slug
 from gru_bench.report.document.sentences import Ends, Sentence, coded, joined, listed
 from gru_bench.report.evidence.budgets import unequal_budgets
@@ -14,6 +13,7 @@ from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.next_steps import fresh_for_all
 from gru_bench.report.evidence.progress import study_name, what_is_missing
 from gru_bench.report.sections.comparisons import FEW, comparison_sentence
+from gru_bench.stats.statistics import EvidenceLevel, Finding
 
 FEW_REVIEWS = 200
 """Number of test reviews below which a caution is shown."""

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from gru_bench.evaluation import metrics
 from gru_bench.report.document.blocks import Column, Details, Table
 from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import Number
@@ -17,6 +16,7 @@ from gru_bench.report.document.section import Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.figures.curves import CHANCE, OVERLAID, PRECISION_RECALL, RECALLS, ROC, thresholds_figure
+from gru_bench.stats import metrics
 
 RATES_G = np.r_[0:20, 20:101:5] / 100
 RECALLS_G = np.r_[5:80:5, 80:101] / 100

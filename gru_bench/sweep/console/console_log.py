@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from gru_bench.evaluation.metrics import confidence, counts, predicted
 from gru_bench.results.runs import Predictions, RunResult, WindowLoss
+from gru_bench.stats.metrics import confidence, counts, predicted
 
 SHOWN_EVERY = 500
 """Every how many test reviews a prediction is shown."""

@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from gru_bench.evaluation.intervals import Scored
-from gru_bench.evaluation.looks import PairLooks, follow, is_settled, scored_at, settled_as
 from gru_bench.results.looks import Look, LookPlan, looks_of
+from gru_bench.stats.intervals import Scored
+from gru_bench.stats.looks import PairLooks, follow, is_settled, scored_at, settled_as
 from gru_bench.sweep.sharing.leases import Attributes
 
 TAKEN = "looks taken"

@@ -105,7 +105,7 @@ class MeasureBaselines:
 
     def __call__(self, _: Listener) -> tuple[Baseline, ...]:
         """Fit and score the baselines."""
-        from gru_bench.evaluation.baseline import baselines
+        from gru_bench.stats.baseline import baselines
 
         return baselines(corpus_of(self.data))
 

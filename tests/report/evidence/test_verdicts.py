@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gru_bench.evaluation import statistics
-from gru_bench.evaluation.statistics import Design, Estimate, PairTests
 from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.numbers import scale_of
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.verdicts import Limit, next_step_sentence, verdict_sentence
+from gru_bench.stats import statistics
+from gru_bench.stats.statistics import Design, Estimate, PairTests
 from tests.support.commands import mentions
 from tests.support.renderings import said
 from tests.support.values import present

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from gru_bench.evaluation.metrics import of_two
 from gru_bench.report.figures.curves import few
 from gru_bench.report.sections.reliability import reliability
+from gru_bench.stats.metrics import of_two
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study
 from tests.support.renderings import Built, column_of, figure_of, said, table_of, words_of

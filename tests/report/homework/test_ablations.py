@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gru_bench.evaluation import statistics
-from gru_bench.evaluation.statistics import Finding
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.homework.ablations import ablations, chance_first
 from gru_bench.report.homework.protocol import protocol
+from gru_bench.stats import statistics
+from gru_bench.stats.statistics import Finding
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, correct

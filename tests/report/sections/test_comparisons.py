@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from gru_bench.errors import UsageError
-from gru_bench.evaluation import statistics
 from gru_bench.report.document.blocks import Table
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.comparisons import comparison_sentence, comparisons
 from gru_bench.report.sections.evaluation import evaluation
+from gru_bench.stats import statistics
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import (

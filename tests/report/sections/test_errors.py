@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.evaluation import metrics, statistics
-from gru_bench.evaluation.metrics import of_two
 from gru_bench.report.document.blocks import Details, Heading, Reviews, every
 from gru_bench.report.document.numbers import MISSING, Number
 from gru_bench.report.document.report import Report
@@ -20,6 +18,8 @@ from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.reliability import reliability
 from gru_bench.report.sections.reviews import hard_reviews
 from gru_bench.results.runs import Predictions
+from gru_bench.stats import metrics, statistics
+from gru_bench.stats.metrics import of_two
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, answered, one_each, three_models

@@ -14,13 +14,13 @@ import pytest
 from scipy import stats
 
 from gru_bench.config import MetricName
-from gru_bench.evaluation import intervals, metrics, statistics
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.remarks import study_remarks
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.methods import methods
 from gru_bench.results.runs import Predictions, packed
+from gru_bench.stats import intervals, metrics, statistics
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import (

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.evaluation import statistics
 from gru_bench.report.document.blocks import Heading
 from gru_bench.report.document.report import Report
 from gru_bench.report.sections.search import search
 from gru_bench.results.runs import TrialSummary
+from gru_bench.stats import statistics
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, summarized

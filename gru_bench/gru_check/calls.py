@@ -1,0 +1,186 @@
+"""How a student's object is called, found by trying the forms of `models/calls.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gru_bench.errors import RunError
+from gru_bench.gru_check.load import Source, failure, settings_kept
+from gru_bench.gru_check.trace import Recorder
+from gru_bench.models.calls import Form, arguments, bound, flat, forms, parameters_of, sample_input
+
+_DICTS = (dict, OrderedDict, defaultdict)
+_OWN = {*vars(nn.Module()), "__builtins__", "__annotations__"}
+"""Names of what is Python's and torch's own."""
+
+
+class Caller:
+    """A student's object that can be called again and again from the same condition."""
+
+    def __init__(self, source: Source, nonzero: frozenset[int] = frozenset()) -> None:
+        """Put the object into evaluation and float64, and remember all that a call could change.
+
+        Args:
+            source: The object.
+            nonzero: Keys (id) of the parameters that do not begin as zeros.
+        """
+        self.source = source
+        self.file = str(source.path)
+        self.nonzero = nonzero
+        self.masks: str | None = None
+        """What random masks hold: see `Recorder.masks`."""
+        self.masked = False
+        """Whether a call drew a random mask."""
+        self.calm = True
+        """Whether random functions may be replaced by zeros: see `Recorder.calm`."""
+        self.built = source.built
+        self.arguments = arguments(self.built)
+        if isinstance(self.built, nn.Module):
+            self.built.eval()
+            self.built.double()
+        for tensor in parameters_of(self.built):
+            if tensor.is_leaf and tensor.dtype in (torch.float32, torch.float16):
+                tensor.data = tensor.data.double()
+        self.snapshot = self._state()
+
+    def _state(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        spaces: list[dict[str, Any]] = [self.source.module.__dict__]
+        if isinstance(self.built, nn.Module):
+            for part in self.built.modules():
+                spaces += [vars(part), part._buffers]
+        elif hasattr(self.built, "__dict__"):
+            spaces.append(vars(self.built))
+        return [(space, {key: _copied(value) if key not in _OWN else value for key, value in space.items()})
+                for space in spaces]
+
+    def remember(self) -> None:
+        """Take the present condition, after undoing what calls changed, as the one to go back to."""
+        self.restore()
+        self.snapshot = self._state()
+
+    def restore(self) -> None:
+        """Undo what calls changed besides parameters: kept states."""
+        for space, before in self.snapshot:
+            for key in [key for key in space if key not in before]:
+                del space[key]
+            for key, value in before.items():
+                if isinstance(value, Tensor) and not value.requires_grad and isinstance(space.get(key), Tensor):
+                    kept = space[key]
+                    if kept is value or kept.shape != value.shape or not torch.equal(kept, value):
+                        space[key] = value if kept is value else _restored(kept, value)
+                elif isinstance(value, list) and not isinstance(value, nn.Module):
+                    space[key] = list(value)
+                elif type(value) in _DICTS and key not in _OWN:
+                    space[key] = copy.copy(value)
+                elif space.get(key) is not value and not isinstance(value, dict):
+                    space[key] = value
+
+    def call(
+        self, form: Form, x: Tensor, h: Tensor | None = None, recorder: Recorder | None = None, *,
+        fresh: bool = True, lengths: Sequence[int] | None = None, mask: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Call the object once, and return all tensors that it returns.
+
+        Args:
+            form: How it is called.
+            x: Input, T x B x E; of a cell B x E. With token ids: ids, T x B.
+            h: State, B x H, or one for each layer.
+            recorder: What records the call.
+            fresh: Whether to undo first what earlier calls changed.
+            lengths: Lengths of the sequences. By default all are T.
+            mask: T x B, true inside. By default true everywhere.
+        """
+        if fresh:
+            self.restore()
+        positional, named = bound(self.arguments, form, x, h, lengths=lengths, mask=mask)
+        with settings_kept(), contextlib.redirect_stdout(io.StringIO()):
+            if recorder is None:
+                result = self.built(*positional, **named)
+            else:
+                recorder.masks = self.masks
+                recorder.calm = recorder.calm and self.calm
+                try:
+                    with recorder:
+                        result = self.built(*positional, **named)
+                finally:
+                    self.masked = self.masked or bool(recorder.masked)
+        return flat(result)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Tensor) and not value.requires_grad:
+        return value.clone()
+    if isinstance(value, list):
+        return list(value)
+    return copy.copy(value) if type(value) in _DICTS else value
+
+
+def _restored(kept: Tensor, value: Tensor) -> Tensor:
+    if kept.shape == value.shape and kept.is_leaf and not kept.requires_grad:
+        kept.copy_(value)
+        return kept
+    return value.clone()
+
+
+@dataclass
+class Tries:
+    """Calls that failed. The one that came furthest tells most."""
+
+    most: int = -1
+    error: BaseException | None = None
+
+    def note(self, error: BaseException, count: int) -> None:
+        """Take note of a failed call that ran through `count` torch functions."""
+        if count > self.most:
+            self.most, self.error = count, error
+
+
+def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
+    """Return the first form that works.
+
+    Args:
+        caller: The object.
+        accepts: Takes a form, and returns it completed, or None where the calls ran but were not those of a GRU.
+
+    Raises:
+        RunError: When no call works, with the line and the message of the one that came furthest.
+    """
+    tries = Tries()
+    ran: Form | None = None
+    empty = False
+    for form in forms(caller.built, caller.source.sizes):
+        recorder = Recorder(caller.file)
+        try:
+            x = sample_input(form, 6 if form.kind == "layer" else 0)
+            if form.tokens:  # only ids that its own embedding has, and not 0, which is often padding
+                x = x.remainder(max(1, form.vocabulary - 1)) + 1
+            h = torch.full((form.batch, form.hidden), 0.25) if form.state else None
+            results = caller.call(form, x, h, recorder)
+        except Exception as error:
+            tries.note(error, recorder.count)
+            continue
+        if not results:
+            empty = True
+            continue
+        done = accepts(form)
+        if done is not None:
+            return done
+        ran = ran or form
+    if ran is not None:
+        return replace(ran, kind="none")
+    if empty:
+        raise RunError(f"{caller.source.path.name}: {caller.source.name} must return its new state, or as a layer its "
+                       "outputs, but returns no tensor of floats: look for a missing return")
+    if tries.error is None:
+        tries.error = TypeError("it takes no input")
+    raise failure(tries.error, caller.source.path,
+                  "in every call that was tried, (x, h) of a cell and (x) of a layer") from tries.error

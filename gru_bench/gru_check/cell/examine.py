@@ -1,0 +1,260 @@
+"""One step of a student's cell -> the member of the family that it equals, and what that says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gru_bench.gru_check.cell.blocks import Parts, examples, take_apart
+from gru_bench.gru_check.cell.family import Affine, Inner, Member, search, search_right
+from gru_bench.gru_check.cell.mend import mended
+from gru_bench.gru_check.claim import TOLERANCE, Claim, Sum
+from gru_bench.gru_check.codes import Finding
+from gru_bench.gru_check.states import Step, as_made
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What was found out about a cell."""
+
+    step: Step
+    parts: Parts
+    member: Member | None
+    findings: tuple[Finding, ...]
+    error: float
+    """Largest difference from the member."""
+    mended: bool = False
+    """Whether the member equals the cell only after one change."""
+    equal: Step | None = None
+    """The step that the member equals: the cell's, or the changed one. None: its own."""
+
+    def after(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return the state after one step."""
+        if self.member is not None and not self.mended:
+            return self.member.step(x, h)
+        return self.step.run(x, h, False)
+
+
+def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
+    """Return what a cell is.
+
+    Args:
+        step: One step of it.
+        leaves: All tensors that may be its parameters.
+    """
+    cell = _as_member(step, leaves)
+    if cell.member is not None and len(cell.member.faults) < 2:
+        return cell
+
+    equal: list[Step] = []
+
+    def right(other: Step, own: Sequence[Tensor]) -> Member | None:
+        parts = take_apart(other, own)
+        x, h = examples(other, 3, seed=11)
+        with torch.no_grad():
+            new = torch.stack([other.run(x[m], h[m], False) for m in range(len(x))])
+        member = search_right(parts, x, h, new)
+        if member is None or _compare(other, member)[0] > TOLERANCE:
+            return None
+        equal.append(other)
+        return member
+
+    found = mended(step, leaves, right)
+    if found is None:
+        return cell
+    member, finding = found
+    rights = tuple(Finding(code) for code in conventions(member))
+    return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, True,
+                equal[-1])
+
+
+def _as_member(step: Step, leaves: Sequence[Tensor]) -> Cell:
+    """Return the member of the family that a cell equals, if there is one."""
+    parts = take_apart(step, leaves)
+    x, h = examples(step, 3, seed=11)
+    with torch.no_grad():
+        new = torch.stack([step.run(x[m], h[m], False) for m in range(len(x))])
+    member = search(parts, x, h, new)
+    if member is None:
+        return Cell(step, parts, None, (), float("inf"))
+    if not parts.spare and any(code == "shared-matrices" for code, _ in member.faults) and _idle_gate(step):
+        parts.spare = True
+        member = search(parts, x, h, new) or member
+    error, cut = _compare(step, member)
+    if error > TOLERANCE:
+        return Cell(step, parts, None, (), error)
+    codes = list(member.faults)
+    if cut:
+        codes.append(("detached", "The gradient with respect to the old state is not that of a GRU."))
+    codes += [(code, "") for code in conventions(member)]
+    inners = _lines(step, member)
+    findings = tuple(Finding(code, detail, _line(code, detail, inners)) for code, detail in dict(codes).items())
+    return Cell(step, parts, member, findings, error)
+
+
+def _idle_gate(step: Step) -> bool:
+    """Return whether a gate is computed that nothing uses."""
+    x, h = examples(step, 1, seed=31)
+    with torch.no_grad():
+        recorder = step.record(x[0], h[0])
+    used = {site for call in recorder.calls for site in call.inputs}
+    size = step.batch * step.hidden
+    return any((number, place) not in used and value.numel() == size and _like_gates(value) and all(
+        _like_gates(whole) for whole in (recorder.calls[n].values[p] for n, p in call.inputs)
+        if whole.numel() > size and bool(torch.isin(value, whole).all()))  # a part of gates
+        for number, call in enumerate(recorder.calls[:-1]) for place, value in enumerate(call.values))
+
+
+def _like_gates(value: Tensor) -> bool:
+    return bool(((value > 0) & (value < 1)).all())
+
+
+def _hand_made(step: Step) -> list[tuple[Tensor, Tensor]]:
+    """Return inputs and states at which mistakes show: zeros, ones, one unit alone, large values of both signs."""
+    x, h = torch.zeros(step.batch, step.width), torch.zeros(step.batch, step.hidden)
+    one_x, one_h = x.clone(), h.clone()
+    one_x[:, 0], one_h[:, -1] = 1, 1
+    signs_x = 1 - 2.0 * (torch.arange(step.width) % 2)
+    signs_h = 1 - 2.0 * (torch.arange(step.hidden) % 2)
+    return [(x, h), (x + 1, h), (x, h + 1), (one_x, h), (x, one_h), (x + 6 * signs_x, h + 0.9 * signs_h),
+            (x - 6 * signs_x, h - 0.9 * signs_h)]
+
+
+def _compare(step: Step, member: Member) -> tuple[float, bool]:
+    """Return the largest difference of new states, and whether gradients differ."""
+    x, h = examples(step, 4, seed=23)
+    error, cut = 0.0, False
+    for number, (own_x, own_h) in enumerate([*zip(x, h, strict=True), *_hand_made(step)]):
+        inputs = (own_x.clone().requires_grad_(), own_h.clone().requires_grad_())
+        new, reference = step.run(*inputs, True), member.step(*inputs)
+        size = max(1.0, float(reference.detach().abs().max()))
+        error = max(error, float((new - reference).detach().abs().max()) / size)
+        if number >= len(x):  # a rectifier has no gradient at 0
+            continue
+        weight = torch.linspace(0.5, 1.5, new.numel()).reshape(new.shape)
+        expected = torch.autograd.grad((weight * reference).sum(), inputs, allow_unused=True)
+        if not new.requires_grad:
+            cut = cut or any(e is not None and bool((e != 0).any()) for e in expected)
+            continue
+        got = torch.autograd.grad((weight * new).sum(), inputs, allow_unused=True)
+        for g, e in zip(got, expected, strict=True):
+            zero = torch.zeros(1)
+            difference = float(((zero if g is None else g) - (zero if e is None else e)).abs().max())
+            cut = cut or difference > TOLERANCE * max(1.0, size)
+    return error, cut
+
+
+def conventions(member: Member) -> list[str]:
+    """Return the codes of a cell's conventions besides its equations'."""
+    found = list(member.rights)
+    roles = _roles(member)
+    by_leaf: dict[int, list[tuple[int, str]]] = {}
+    for (leaf, place, _), role in roles.items():
+        by_leaf.setdefault(leaf, []).append((place, role))
+    for placed in by_leaf.values():
+        order = list(dict.fromkeys(role for _, role in sorted(placed)))
+        if order != sorted(order, key="rzn".index):
+            found.append("gate-order")
+            break
+    biases = {gate: {(leaf, place) for (leaf, place, source), role in roles.items() if role == gate and source == "1"}
+              for gate in "rzn"}
+    most = max(len(places) for places in biases.values())
+    if most < 2:
+        found.append("single-bias" if most else "no-bias")
+    return found
+
+
+def _roles(member: Member) -> dict[tuple[int, int, str], str]:
+    """Return parameter, place and factor -> the gate."""
+    gates: list[tuple[str, Affine | None]] = [("n", term) for term in member.terms]
+    gates += [("z", member.update), ("r", member.reset)]
+    return {(block.leaf, block.place, block.source): role for role, affine in gates if affine is not None
+            for block in affine.blocks}
+
+
+def as_torch(member: Member) -> nn.GRUCell | None:
+    """Return nn.GRUCell with a right cell's weights; None where it has no such form."""
+    if (member.faults or "1 - r" in member.acts or "reset-before" in member.rights or member.reset is None
+            or member.update is None):
+        return None
+    hidden = next(term.h for term in member.terms if term.h is not None).shape[0]
+    inside = [term for term, act in zip(member.terms, member.acts, strict=True) if act == "r"]
+    outside = [term for term, act in zip(member.terms, member.acts, strict=True) if act != "r"]
+    width = next(term.x for term in member.terms if term.x is not None).shape[1]
+    sign = -1.0 if "update-inverted" in member.rights else 1.0
+    cell = nn.GRUCell(width, hidden, dtype=torch.float64)
+
+    def total(affines: Sequence[Affine], source: str, shape: tuple[int, ...]) -> Tensor:
+        values = [value for a in affines if (value := {"x": a.x, "h": a.h, "b": a.b}[source]) is not None]
+        return torch.stack(values).sum(0) if values else torch.zeros(shape)
+
+    square, flat = (hidden, hidden), (hidden,)
+    rows: Mapping[str, list[Tensor]] = {
+        "weight_ih": [total([member.reset], "x", (hidden, width)), sign * total([member.update], "x", (hidden, width)),
+                      total(outside, "x", (hidden, width))],
+        "weight_hh": [total([member.reset], "h", square), sign * total([member.update], "h", square),
+                      total(inside, "h", square)],
+        "bias_ih": [total([member.reset], "b", flat), sign * total([member.update], "b", flat),
+                    total(outside, "b", flat)],
+        "bias_hh": [torch.zeros(2 * hidden), total(inside, "b", flat)],
+    }
+    with torch.no_grad():
+        for name, parts in rows.items():
+            getattr(cell, name).copy_(torch.cat(parts))
+    return cell
+
+
+def claimed(cell: Cell) -> Claim:
+    """Return the weights of the GRU that a right cell equals."""
+    member, step = cell.member, cell.step
+    assert member is not None
+    assert member.reset is not None
+    assert member.update is not None
+    return Claim(step.batch, step.width, step.hidden, _sum(member.reset), _sum(member.update),
+                 [_sum(term, act) for term, act in zip(member.terms, member.acts, strict=True)], member.mixture == 1)
+
+
+def _sum(affine: Affine, act: str = "1") -> Sum:
+    x, h, b = (None if value is None else value.detach().tolist() for value in (affine.x, affine.h, affine.b))
+    return Sum(x, h, b, act, affine.moved)
+
+
+# ---------------------------------------------------------------- lines
+
+
+def _lines(step: Step, member: Member) -> dict[str, int]:
+    """Return quantity -> the line of the file that computes it, found by its value."""
+    x, h = examples(step, 1, seed=31)
+    try:
+        with torch.no_grad():
+            recorder = step.record(x[0], h[0])
+            inner = member.inner(x[0], h[0])
+    except Exception:
+        return {}
+    lines: dict[str, int] = {}
+    quantities = {name: as_made(getattr(inner, name), step.columns).reshape(-1)
+                  for name in Inner.__dataclass_fields__}
+    for call in recorder.calls:
+        for value in call.values:
+            for name, wanted in quantities.items():
+                if value.numel() == wanted.numel() and call.line and torch.allclose(
+                        value, wanted, rtol=0, atol=1e-11) and (name == "a" or name not in lines):
+                    lines.setdefault(name, call.line)
+    return lines
+
+
+def _line(code: str, detail: str, lines: Mapping[str, int]) -> int:
+    quantity = {
+        "candidate-activation": "n", "reset-unused": "n", "reset-on-input": "a", "reset-before": "a",
+        "mixing": "new", "update-inverted": "new", "detached": "new", "wrong-candidate": "new",
+    }.get(code)
+    if code in ("gate-activation", "gate-without-state"):
+        quantity = "z" if "update" in detail else "r" if "reset" in detail else "n"
+    if code == "shared-matrices":
+        quantity = "z"
+    if code == "wrong-candidate" and "belongs" in detail:
+        quantity = "n"
+    return lines.get(quantity or "", 0) or (lines.get("n", 0) if quantity == "a" else 0)

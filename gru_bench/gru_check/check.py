@@ -1,0 +1,641 @@
+"""A student's file -> a verdict: what its recurrence is, or why it is no GRU."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gru_bench.errors import ExitCode, RunError
+from gru_bench.gru_check import calls, load
+from gru_bench.gru_check.calls import Caller
+from gru_bench.gru_check.cell.blocks import examples, take_apart
+from gru_bench.gru_check.cell.examine import Cell, as_torch, claimed, examine
+from gru_bench.gru_check.cell.family import Member
+from gru_bench.gru_check.claim import TOLERANCE, Claim
+from gru_bench.gru_check.codes import KINDS, Finding, Verdict
+from gru_bench.gru_check.layers import Layer, examine_layer
+from gru_bench.gru_check.states import (
+    STEPS,
+    Runs,
+    Step,
+    Track,
+    changed,
+    fitting_results,
+    new_state,
+    runs_of,
+    step_of_cell,
+    step_of_track,
+    tracks,
+)
+from gru_bench.gru_check.trace import Call, Recorder, Site
+from gru_bench.models.calls import Form, parameters_of, sample_input
+
+ZEROS = {"zeros", "new_zeros", "zeros_like"}
+GATES = {"sigmoid", "gru_cell"}
+REPEATS = 24
+"""Number of calls with the same input that must give the same result."""
+_SQUARE = {**load.SIZES, "E": load.SIZES["H"]}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found out about an object."""
+
+    verdict: Verdict
+    form: Form
+    """How it is called."""
+    cells: tuple[Cell, ...] = ()
+    """Its cells, as far as they were looked into."""
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Return the weights of the GRU that each cell equals. The verdict must be that it is one."""
+        return tuple(claimed(cell) for cell in self.cells)
+
+
+def check(
+    path: Path, name: str, make: str | None = None, defines: Mapping[str, str] | None = None
+) -> Verdict:
+    """Run a file and return what its GRU is.
+
+    Args:
+        path: The file.
+        name: The class, function or object in it.
+        make: An expression that builds it.
+        defines: Values of names that the file lacks.
+
+    Raises:
+        GruBenchError: When the file cannot be run or the object not be called.
+    """
+    with prepared():
+        module = load.load(path, name, defines)
+        return check_loaded(module, path, name, make).verdict
+
+
+def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) -> Checked:
+    """Return what the GRU of a loaded file is, and how it is called. The default type of torch must be float64."""
+    source = _built(module, path, name, make)
+    try:
+        checked = examine_source(source)
+    except RunError as error:
+        try:  # some need inputs as wide as the state
+            return examine_source(load.build(module, path, name, make, sizes=_SQUARE))
+        except RunError:
+            raise error from None
+    if make is None and checked.verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
+        return replace(checked, verdict=_variants(checked.verdict, module, path, name))
+    return checked
+
+
+def check_object(built: Any) -> Verdict:
+    """Return what an object is that exists already: a module of torch, or a function."""
+    path = Path(inspect.getsourcefile(type(built) if isinstance(built, nn.Module) else built) or "object.py")
+    module = sys.modules.get(type(built).__module__ if isinstance(built, nn.Module) else built.__module__)
+    with prepared():
+        source = load.Source(path, type(built).__name__, ModuleType("object") if module is None else module,
+                             copy.deepcopy(built) if isinstance(built, nn.Module) else built, {})
+        return examine_source(source).verdict
+
+
+@contextmanager
+def prepared() -> Iterator[None]:
+    """Let torch compute in float64, on one thread and in silence for a while."""
+    before, threads = torch.get_default_dtype(), torch.get_num_threads()
+    random = torch.get_rng_state()
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)  # the tensors are small
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_default_dtype(before)
+        torch.set_num_threads(threads)
+        torch.set_rng_state(random)
+
+
+def _built(module: Any, path: Path, name: str, make: str | None) -> load.Source:
+    try:
+        return load.build(module, path, name, make)
+    except RunError:
+        try:  # some need inputs as wide as the state
+            return load.build(module, path, name, make, sizes=_SQUARE)
+        except RunError:
+            pass
+        raise
+
+
+def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
+    """Check what a constructor's other options give: more layers, both directions, dropout."""
+    found: list[Finding] = []
+    for parameter in load.constructor(getattr(module, name)):
+        lower, default = parameter.name.lower(), parameter.default
+        if re.search(r"bidir|^bi$|both", lower) and default is False:
+            chosen: dict[str, Any] = {parameter.name: True}
+        elif load.size_of(parameter.name) == "L" and (default == 1 or default is parameter.empty):
+            chosen = {parameter.name: 3}
+        elif re.search(r"drop|^p$", lower) and (default in (0, 0.0) or default is parameter.empty):
+            chosen = {parameter.name: 0.5}
+        else:
+            continue
+        for sizes in (load.SIZES, _SQUARE):
+            try:
+                other = examine_source(load.build(module, path, name, None, chosen, sizes)).verdict
+            except Exception:
+                continue
+            ((key, value),) = chosen.items()
+            found += [replace(finding, detail=f"{finding.detail} (with {key}={value})".strip())
+                      for finding in other.findings if not finding.kind.right and finding.code != "unknown"]
+            break
+    return replace(verdict, findings=(*found, *verdict.findings)) if found else verdict
+
+
+# ---------------------------------------------------------------- one object
+
+
+def examine_source(source: load.Source) -> Checked:
+    """Return what an object is, and how it is called.
+
+    Where it draws random masks, as a dropout of its own does, it is also tried with masks that keep everything.
+    """
+    caller = Caller(source, _scatter(source.built))
+    error: RunError | None = None
+    try:
+        first = _examined(caller)
+        if not caller.masked or first.form.kind != "none":  # nothing is random
+            return first
+    except RunError as failed:
+        if not caller.masked:
+            raise
+        error = failed
+    except RuntimeError as failed:
+        if "inplace operation" not in str(failed):
+            raise
+        raise RunError(f"{source.path.name}: {source.name} writes over a tensor that its gradient needs, so that it "
+                       "cannot be trained: write h = z * h in place of h *= z or h.mul_(z)") from failed
+    for masks in ("share", "ones", "zeros"):
+        caller.masks = masks
+        try:
+            other = _examined(caller)
+        except Exception:  # such as a mask that must be of bools
+            continue
+        if _drops(caller, other.form) and all(f.kind.right or f.code == "dropout" for f in other.verdict.findings):
+            return other
+    if error is not None:
+        raise error
+    return first
+
+
+def _drops(caller: Caller, form: Form) -> bool:
+    """Return whether one of the two values of all masks makes zeros of something that is read."""
+    runs = []
+    before = caller.masks
+    x = sample_input(form, 0 if form.kind == "cell" else STEPS)
+    for caller.masks in ("zeros", "ones"):
+        recorder = Recorder(caller.file, full=True)
+        with torch.no_grad():
+            caller.call(form, x, torch.full((form.batch, form.hidden), 0.25) if form.state else None, recorder)
+        runs.append(recorder.calls)
+    caller.masks = before
+    if len(runs[0]) != len(runs[1]):
+        return False
+
+    def varied(calls: Sequence[Call], call: Call) -> bool:
+        values = [calls[number].values[place] for number, place in call.inputs]
+        return any(value.numel() and bool((value != value[0]).any()) for value in values) or not values
+
+    return any(bool((u != 0).any()) != bool((v != 0).any()) and (varied(runs[0], a) or varied(runs[1], b))
+               for a, b in zip(*runs, strict=True) for u, v in zip(a.values, b.values, strict=True))
+
+
+def _examined(caller: Caller) -> Checked:
+    kept: dict[Form, tuple[Runs, list[Track]]] = {}
+
+    def accepts(form: Form) -> Form | None:
+        if form.kind == "cell":
+            return form if _is_cell(caller, form) else None
+        try:
+            runs = runs_of(caller, form)
+            found = tracks(runs)
+        except Exception:
+            return None
+        if not found:
+            return None
+        kept[form] = (runs, found)
+        return form
+
+    form = calls.find_form(caller, accepts)
+    _refuse_without_answer(caller, form)
+    if form.kind == "none":
+        return Checked(Verdict((_idle(caller, form),), "not recognized"), form)
+    if form.kind == "cell":
+        return _best_result(caller, form)
+    runs, found = kept[form]
+    checked = _layer_verdict(caller, form, runs, found)
+    site = found[0].before[-1]
+    return replace(checked, form=replace(form, hidden=runs.whole[site[0]].values[site[1]].numel() // form.batch))
+
+
+def _idle(caller: Caller, form: Form) -> Finding:
+    """Return the finding for a layer in which no state passes from step to step."""
+    form = replace(form, kind="layer")
+    _refuse_random(caller, form)
+    try:
+        runs = runs_of(caller, form)
+        first = [(number, 0) for number, call in enumerate(runs.whole) if call.name in ZEROS]
+        with torch.no_grad():
+            own, _ = runs.record(runs.x)
+            other, _ = runs.record(runs.x + 1.0) if runs.rows is None else runs.record(runs.x, rows=runs.rows + 1.0)
+            moved, _ = runs.record(runs.x, replace={site: torch.full_like(runs.whole[site[0]].values[0], 0.3)
+                                                    for site in first[:1]})
+            x, rows = changed(runs, 0, torch.full((form.batch, form.width), 0.3))
+            by_first, _ = runs.record(x, rows=rows)
+    except Exception:
+        return Finding("unknown", "No state passes from one step to the next.")
+    if sum(call.name in GATES for call in runs.whole) >= STEPS and len(own) == 1 and own[0].shape[0] != STEPS and (
+            torch.equal(own[0], by_first[0])) and not torch.equal(own[0], other[0]):
+        return Finding("wrong-candidate", "No step reads the state of the step before.")
+    if all(map(torch.equal, own, other)) and not all(map(torch.equal, own, moved)):
+        return Finding("wrong-candidate", "The state stays what it is at first: the candidate does not enter it.")
+    return Finding("unknown", "No state passes from one step to the next.")
+
+
+def _scatter(built: Any) -> frozenset[int]:
+    """Give parameters random values, so that no two are alike and none is zero. Return which were not zero before."""
+    generator = torch.Generator().manual_seed(17)
+    nonzero = set()
+    for tensor in parameters_of(built):
+        if not tensor.is_leaf or not (tensor.requires_grad or isinstance(tensor, nn.Parameter)):
+            continue
+        size = max(tensor.shape, default=1)
+        scale = 0.5 if tensor.dim() < 2 else min(0.6, 1.5 / size ** 0.5)
+        if bool((tensor != 0).any()):
+            nonzero.add(id(tensor))
+        tensor.requires_grad_(True)
+        tensor.data = torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * scale
+    return frozenset(nonzero)
+
+
+def _is_cell(caller: Caller, form: Form) -> bool:
+    """Return whether the new state of each sequence depends on its own input and state, and on both."""
+    x = sample_input(form, 0)
+    h = torch.rand(form.batch, form.hidden, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    try:
+        with torch.no_grad():
+            def run(x: Tensor, h: Tensor) -> Tensor:
+                return new_state(caller.call(form, x, h, Recorder(caller.file)), form)
+
+            base = run(x, h)
+            other_x, other_h = x.clone(), h.clone()
+            other_x[0] += 0.5
+            other_h[0] += 0.5
+            by_x, by_h = run(other_x, h), run(x, other_h)
+    except Exception:
+        return False
+    return (torch.equal(base[1:], by_x[1:]) and torch.equal(base[1:], by_h[1:])
+            and not (torch.equal(base, by_x) and torch.equal(base, by_h)))
+
+
+def _leaves(found: Mapping[int, Tensor]) -> list[Tensor]:
+    """Return the tensors that may be parameters, ready for gradients."""
+    leaves = []
+    for leaf in found.values():
+        if not leaf.is_leaf or leaf.numel() < 2:
+            continue
+        if not leaf.requires_grad:
+            first = leaf.reshape(-1)[0]
+            if bool((leaf == first).all()) and float(first) != 0:
+                continue  # a constant
+            leaf.requires_grad_(True)
+        leaves.append(leaf)
+    return leaves
+
+
+def _cell_verdict(caller: Caller, form: Form) -> Checked:
+    found = _randomness(caller, form, None)
+    step = step_of_cell(caller, form)
+    if ignored := _ignored(caller, form, step):
+        return Checked(Verdict((*found, *ignored), form.words), form)
+    seen = []
+    for seed in (0, 1):
+        x, h = examples(step, 1, seed)
+        with torch.no_grad():
+            seen.append(step.record(x[0], h[0]).leaves)
+    leaves = _leaves({key: leaf for key, leaf in seen[0].items() if key in seen[1]})
+    caller.remember()
+    cell = examine(step, leaves)
+    if cell.member is None:
+        return Checked(Verdict((*found, *_unknown([cell])), form.words), form)
+    around = [*found, *_kept(caller, form, step), *_without_state(caller, form, step)]
+    return Checked(_verdict(around, [cell], form.words), form, (cell,))
+
+
+def _best_result(caller: Caller, form: Form) -> Checked:
+    """Return the verdict on a cell. One that returns its gates too is a GRU where any of its results is a GRU's."""
+    x, h = examples(step_of_cell(caller, form), 1)
+    with torch.no_grad():
+        results = fitting_results(caller.call(form, x[0], h[0], Recorder(caller.file)), form)
+    best = _cell_verdict(caller, form)
+    others = [place for place, result in enumerate(results) if not torch.equal(result, results[-1])]
+    for place in others if best.verdict.exit_code != ExitCode.DONE else ():
+        other = _cell_verdict(caller, replace(form, result=place))
+        if other.verdict.exit_code == ExitCode.DONE:
+            return other
+    return best
+
+
+def _ignored(caller: Caller, form: Form, step: Step) -> list[Finding]:
+    """Find a cell whose new state does not depend on the state that is passed."""
+    x, h = examples(step, 1)
+    with torch.no_grad():
+        one, other = (new_state(caller.call(form, x[0], state, Recorder(caller.file)), form) for state in (h[0], -h[0]))
+    return [Finding("initial-state", "The state that is passed, h, is ignored.")] if torch.equal(one, other) else []
+
+
+def _without_state(caller: Caller, form: Form, step: Step) -> list[Finding]:
+    """Find a cell that begins with another state than zeros where none is passed, unless it learns that state."""
+    if any(a.role == "state" and a.required for a in caller.arguments):
+        return []
+    x, h = examples(step, 1)
+    starts = [torch.zeros_like(h[0]), *(p.detach().reshape(1, -1).expand_as(h[0]) for p in
+                                        parameters_of(caller.built)
+                                        if p.numel() == h[0].shape[-1] and id(p) not in caller.nonzero)]
+    with torch.no_grad():
+        try:
+            own = new_state(caller.call(form, x[0], None, Recorder(caller.file)), form)
+        except Exception:
+            return []
+        known = [new_state(caller.call(form, x[0], start, Recorder(caller.file)), form) for start in starts]
+    return [] if any(torch.allclose(own, one, rtol=0, atol=TOLERANCE) for one in known) else [
+        Finding("initial-state", "Where no state is passed, the first one is not zeros.")]
+
+
+def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
+    """Find a cell whose second call depends on its first, with a state passed or, where it may be left out, without."""
+    x, h = examples(step, 1)
+
+    def differs(state: Tensor | None) -> int:
+        """Return the number of the first call that gives another result than call 1. 0: none does."""
+        with torch.no_grad():
+            first, *others = (new_state(caller.call(form, x[0], state, Recorder(caller.file), fresh=not n), form)
+                              for n in range(REPEATS))
+        return next((n for n, other in enumerate(others, 2) if not torch.equal(first, other)), 0)
+
+    found = []
+    if number := differs(h[0]):
+        found = [Finding("state-kept", f"The same input and state give another result at call {number}.")]
+    elif not any(a.role == "state" and a.required for a in caller.arguments):
+        with suppress(Exception):  # it needs a state all the same
+            if number := differs(None):
+                found = [Finding("state-kept", f"Where no state is passed, call {number} depends on those before.")]
+    caller.restore()
+    return found
+
+
+def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -> Checked:
+    leaves = _leaves(runs.leaves)
+    caller.remember()
+    random = _randomness(caller, form, Layer(runs, tuple(found), ()))
+    cells = []
+    for track in found:
+        if track.coupled:
+            return Checked(Verdict((Finding("wrong-candidate", "More than the state is carried from step to step."),),
+                                   form.words), form)
+    found = [_without_sums(runs, track, leaves) for track in found]
+    for track in found:
+        own: list[Cell] = []
+        for level in range(len(track.before)):
+            if all(cell.member is not None for cell in own):
+                own.append(examine(step_of_track(runs, track, level), leaves))
+        cells.append(tuple(own))
+    layer = Layer(runs, tuple(found), tuple(cells))
+    flat = [cell for own in cells for cell in own]
+    if any(cell.member is None for cell in flat):
+        return Checked(Verdict((*random, *_unknown(flat, layer)), form.words), form)
+    shape = form.words + (", both directions" if len(found) == 2 else "") + (
+        f", {len(found[0].before)} layers" if len(found[0].before) > 1 else "")
+    verdict = _verdict([*random, *examine_layer(layer)], flat, shape)
+    hidden = flat[0].step.hidden
+    if len(found) == 2 and any(leaf.dim() == 2 and 2 * hidden in leaf.shape and max(leaf.shape) == 3 * hidden
+                               for leaf in leaves):
+        verdict = replace(verdict, notes=(*verdict.notes, "Layers above the first, which read both directions, were "
+                                          "not looked into."))
+    return Checked(verdict, form, tuple(flat))
+
+
+def _without_sums(runs: Runs, track: Track, leaves: Sequence[Tensor]) -> Track:
+    """Return a track without what has no parameters, such as a running sum of states."""
+    levels = range(len(track.before))
+    if len(levels) == 1:
+        return track
+    parts = [take_apart(step_of_track(runs, track, level), leaves) for level in levels]
+    kept = [level for level in levels if parts[level].groups or parts[level].odd]
+    return replace(track, before=tuple(track.before[level] for level in kept),
+                   after=tuple(track.after[level] for level in kept)) if kept else track
+
+
+# ---------------------------------------------------------------- randomness
+
+
+def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding]:
+    """Return what is random in evaluation.
+
+    Raises:
+        RunError: When something is random that is neither dropout nor the initial state.
+    """
+    x = layer.runs.x if layer else sample_input(form, 0)
+    h = layer.runs.h0 if layer else torch.full((form.batch, form.hidden), 0.25)
+    rows = layer.runs.rows if layer else None
+
+    held = {site: layer.runs.whole[site[0]].values[site[1]] for track in layer.tracks for site in track.before
+            } if layer else {}
+    after = [site for track in layer.tracks for site in track.after] if layer else []
+
+    def run(seed: int, keep_dropout: bool) -> tuple[list[Tensor], Recorder]:
+        recorder = Recorder(caller.file, keep_dropout=keep_dropout, calm=False, rows=rows)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            return caller.call(form, x, h, recorder), recorder
+
+    def goes_on(seed: int, held: Mapping[Site, Tensor]) -> list[Tensor]:
+        """Return the states that a step gives, after states that are held."""
+        recorder = Recorder(caller.file, calm=False, rows=rows, replace=held, read=after)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            caller.call(form, x, h, recorder)
+        return [recorder.found[site] for site in after]
+
+    def starts_alone() -> bool:
+        """Return whether only the states before the held ones are random."""
+        try:
+            return not alike(goes_on(0, {}), goes_on(1, {})) and all(
+                alike(goes_on(0, held), goes_on(seed, held)) for seed in range(1, 8))
+        except RuntimeError:  # what runs is random
+            return False
+
+    def alike(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
+        return all(u.shape == v.shape and torch.equal(u, v) for u, v in zip(a, b, strict=False))
+
+    def differ(keep_dropout: bool) -> Recorder | None:
+        (a, recorder), (b, _) = (run(seed, keep_dropout) for seed in (0, 1))
+        return None if alike(a, b) else recorder
+
+    if differ(True) is None:
+        caller.calm = False  # what it draws, if anything, is always the same, and so is part of its function
+        return []
+    _, recorder = run(0, True)
+    lines = [*recorder.dropout, *(recorder.masked if caller.masks is not None else [])]
+    found = [Finding("dropout", "Two calls in evaluation differ.", lines[0])] if lines else []
+    rest = differ(False)
+    if rest is None:
+        return found
+    if layer is not None and starts_alone():
+        name, line = rest.random[0] if rest.random else ("", 0)
+        return [*found, Finding("initial-state", f"The initial state is random{f' ({name})' if name else ''}.", line)]
+    raise _random(caller, rest)
+
+
+def _random(caller: Caller, recorder: Recorder) -> RunError:
+    name, line = recorder.random[0] if recorder.random else ("a random function", 0)
+    return RunError(f"{caller.source.path.name}{f', line {line}' if line else ''}: {caller.source.name} is random in "
+                    f"evaluation, by {name}, and not by dropout: such a layer has no single answer to compare; remove "
+                    "it for the check")
+
+
+def _samples(form: Form) -> tuple[Tensor, Tensor | None]:
+    """Return an input and a state of a form, also of one that is no GRU's."""
+    is_cell = form.layout in {"BE", "E", "E1", "11E"}
+    x = sample_input(replace(form, kind="cell" if is_cell else "layer"), 0 if is_cell else STEPS)
+    if form.tokens:
+        x = x.remainder(max(1, form.vocabulary - 1)) + 1
+    return x, torch.full((form.batch, form.hidden), 0.25) if form.state else None
+
+
+def _refuse_without_answer(caller: Caller, form: Form) -> None:
+    """Refuse what gives values that are not numbers, and what changes its own weights."""
+    x, h = _samples(form)
+    weights = [weight for weight in parameters_of(caller.built)
+               if isinstance(weight, nn.Parameter) or weight.requires_grad]
+    before = [weight.detach().clone() for weight in weights]
+    recorder = Recorder(caller.file, full=True)
+    try:
+        with torch.no_grad():
+            results = caller.call(form, x, h, recorder)
+    except Exception:  # such as ids that an embedding lacks
+        return
+    name, subject = caller.source.path.name, caller.source.name
+    if any(map(_not_finite, results)):
+        line = next((call.line for call in recorder.calls if any(map(_not_finite, call.values))), 0)
+        raise RunError(f"{name}{f', line {line}' if line else ''}: {subject} gives nan or inf, which are no numbers, "
+                       "for inputs of usual size: there is nothing to compare; look for a division by zero, or a "
+                       "square root or logarithm of a negative number")
+    if any(weight.shape != old.shape or not torch.equal(weight, old)
+           for weight, old in zip(weights, before, strict=True)):
+        raise RunError(f"{name}: {subject} {load.CHANGES_WEIGHTS}")
+
+
+def _not_finite(value: Tensor) -> bool:
+    return value.is_floating_point() and not bool(value.isfinite().all())
+
+
+def _refuse_random(caller: Caller, form: Form) -> None:
+    """Raise an error where two calls differ that are no GRU's."""
+    x, h = _samples(form)
+    results = []
+    for seed in (0, 1):
+        recorder = Recorder(caller.file, calm=False)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            results.append(caller.call(form, x, h, recorder))
+    if any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(*results, strict=False)):
+        raise _random(caller, recorder)
+
+
+# ---------------------------------------------------------------- verdicts
+
+
+def _verdict(around: Sequence[Finding], cells: Sequence[Cell], words: str) -> Verdict:
+    findings: dict[str, Finding] = {}
+    for finding in [*(f for cell in cells for f in cell.findings), *around]:
+        findings.setdefault(finding.code, finding)
+    if "detached" in findings and around:
+        findings["detached"] = next((f for f in around if f.code == "detached" and f.line), findings["detached"])
+    order = list(KINDS)
+    wrong = [f for f in findings.values() if not f.kind.right]
+    right = sorted((f for f in findings.values() if f.kind.right), key=lambda f: order.index(f.code))
+    notes = []
+    error = max(cell.error for cell in cells)
+    if not wrong:
+        if not any(cell.mended for cell in cells):
+            notes.append(f"Largest difference of states from the reference: {error:.1e}. Gradients are equal too.")
+        if not right:
+            right = [Finding("equal")]
+    if not wrong and (reference := _against_torch(cells)) is not None:
+        notes.append(f"Largest difference from torch.nn.GRUCell with its weights: {reference:.1e}.")
+    return Verdict((*wrong, *right), words, tuple(notes))
+
+
+def _against_torch(cells: Sequence[Cell]) -> float | None:
+    """Return the largest difference from nn.GRUCell with the same weights; None where it has no such form."""
+    most = 0.0
+    for cell in cells:
+        assert cell.member is not None
+        reference = as_torch(cell.member)
+        if reference is None:
+            return None
+        x, h = examples(cell.step, 3, seed=41)
+        with torch.no_grad():
+            for own_x, own_h in zip(x, h, strict=True):
+                most = max(most, float((reference(own_x, own_h) - cell.step.run(own_x, own_h, False)).abs().max()))
+    return most if most <= TOLERANCE else None
+
+
+def _unknown(cells: Sequence[Cell], layer: Layer | None = None) -> list[Finding]:
+    """Return the finding for a cell that no member equals, with the first step and unit that differ."""
+    cell = next(cell for cell in cells if cell.member is None)
+    step = cell.step
+    member = _closest(cell)
+    if member is None:
+        return [Finding("unknown", "Its parameters do not make up the sums of a GRU: step 1, unit 1 cannot be "
+                        "computed.")]
+    x, h = torch.randn(6, step.batch, step.width, generator=torch.Generator().manual_seed(7),
+                       dtype=torch.float64), torch.zeros(step.batch, step.hidden)
+    own = h
+    with torch.no_grad():
+        for t, x_BE in enumerate(x):
+            own, h = step.run(x_BE, own, False), member.step(x_BE, h)
+            difference = (own - h).abs()[0]
+            if float(difference.max()) > TOLERANCE:
+                unit = int((difference > TOLERANCE).nonzero()[0])
+                return [Finding("unknown", f"It differs from the GRU that is nearest first at step {t + 1}, unit "
+                                f"{unit + 1}: {float(own[0, unit]):.6g} where the GRU has {float(h[0, unit]):.6g}.")]
+    return [Finding("unknown", "It differs from a GRU, but not on six random steps from a zero state.")]
+
+
+def _closest(cell: Cell) -> Member | None:
+    """Return the right GRU that comes nearest to a cell."""
+    from gru_bench.gru_check.cell.family import right_members
+
+    x, h = examples(cell.step, 3, seed=11)
+    best, least = None, float("inf")
+    with torch.no_grad():
+        new = torch.stack([cell.step.run(x[m], h[m], False) for m in range(len(x))])
+        for member in right_members(cell.parts):
+            error = float((member.step(x, h) - new).abs().max())
+            if error < least:
+                best, least = member, error
+    return best
+
+

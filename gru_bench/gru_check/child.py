@@ -1,0 +1,127 @@
+"""The process that runs a student's file, within limits of time and memory. `guard` starts and ends it.
+
+It reads a request in JSON, and answers with one line of JSON for each stage: that it is ready, the verdict, new states
+for inputs that the guard draws, and the speed. What the student's file prints is thrown away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gru_bench import platforms
+from gru_bench.errors import ExitCode, GruBenchError
+from gru_bench.gru_check.claim import DRAWN, drawn
+
+GIGABYTE = 2 ** 30
+MOST_STARTED = 1000
+"""Most processes and threads that the user may have more than at the start. Other programs need some of them."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the child."""
+
+    path: str
+    name: str
+    make: str | None
+    defines: dict[str, str]
+    memory: float
+    """Gigabytes beyond what torch takes by itself."""
+    speed: bool
+
+
+def limit_memory(gigabytes: float) -> str | None:
+    """Limit the memory that this process may still take. Return None, or the reason why the system cannot."""
+    try:
+        import resource
+    except ImportError:
+        return "this system has no limit for the memory of a process"
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        taken = pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        taken = 8 * GIGABYTE  # address space that torch reserves
+    try:
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = taken + int(gigabytes * GIGABYTE)
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    except (OSError, ValueError) as error:
+        return f"this system does not limit the memory of a process: {error}"
+    return None
+
+
+def main(guard: int, timeout: float) -> None:
+    """Answer one request.
+
+    Args:
+        guard: Process id of the process that started this one.
+        timeout: Seconds that the check may take.
+    """
+    platforms.end_with_parent(guard)
+    platforms.limit_processor_time(timeout + 10)
+    platforms.limit_processes(MOST_STARTED)
+    platforms.give_way()  # the guard must have its turn, however many processes the file starts
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)  # also what is printed below Python
+
+    def answer(value: dict[str, Any]) -> None:
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    request = Request(**json.loads(requests.readline()))
+
+    from gru_bench.gru_check import check, load
+
+    reason = limit_memory(request.memory)
+    answer({"ready": os.getpid()})
+    path = Path(request.path)
+    try:
+        with check.prepared():
+            module = load.load(path, request.name, request.defines)
+            checked = check.check_loaded(module, path, request.name, request.make)
+            verdict = checked.verdict
+            notes = (*verdict.notes, f"Memory was not limited: {reason}.") if reason else verdict.notes
+            claims = checked.claims if verdict.exit_code == ExitCode.DONE else ()
+            answer({**asdict(replace(verdict, notes=notes)), "claims": [asdict(claim) for claim in claims]})
+            if claims:
+                answer({"states": _states(checked.cells, int(json.loads(requests.readline())["seed"]))})
+        if request.speed:
+            from gru_bench.gru_check.speed import speed
+
+            try:
+                answer({"speed": speed(module, path, request.name, request.make, checked.form)})
+            except Exception as error:
+                answer({"speed": [], "reason": (str(error) or type(error).__name__).splitlines()[0][:200]})
+    except GruBenchError as error:
+        answer({"error": str(error), "code": error.exit_code})
+    except MemoryError:
+        answer({"error": f"{path.name} must do with {request.memory:g} GB of memory, but took more: give more with "
+                "--memory", "code": ExitCode.FAILED})
+    answer({"done": True})
+    os._exit(0)  # a thread of the student's file may still run
+
+
+def _states(cells: Sequence[Any], seed: int) -> list[Any]:
+    """Return the states that cells make of inputs and states drawn from a seed."""
+    import torch
+
+    found = []
+    for number, cell in enumerate(cells):
+        step = cell.equal or cell.step
+        x, h = map(torch.from_numpy, drawn(seed, number, step.batch, step.width, step.hidden))
+        with torch.no_grad():
+            found.append([step.run(x[m], h[m], False).tolist() for m in range(DRAWN)])
+    return found
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]))

@@ -1,0 +1,99 @@
+"""How long a student's GRU takes for a review, beside torch.nn.GRU and our fused kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gru_bench.gru_check import load
+from gru_bench.gru_check.calls import Caller
+from gru_bench.kernels import fused
+from gru_bench.models.calls import Form, arranged, flat
+from gru_bench.models.gru import GRU
+from gru_bench.models.recurrence import run
+
+WIDTH, HIDDEN, TOKENS = 300, 100, 60
+"""The homework's size, and the length of a review."""
+REPEATS = 5
+
+
+def speed(module: ModuleType, path: Path, name: str, make: str | None, form: Form) -> list[tuple[str, float]]:
+    """Return implementation and milliseconds for a review forward and backward, the student's own first.
+
+    The student's is built again with the homework's size. One that has sizes of its own keeps them, and the others are
+    measured with these too.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        source = load.build(module, path, name, make, sizes={**load.SIZES, "E": WIDTH, "H": HIDDEN, "V": 500})
+        if not isinstance(source.built, nn.Module):
+            return []
+        own = bool(source.sizes)
+        width, hidden = (WIDTH, HIDDEN) if own else (form.width, form.hidden)
+        built = source.built.float().eval()
+        caller = Caller(source)
+        built.float()
+        rows = torch.randn(TOKENS, 1, width)
+        measured = [(f"{name} ({width} -> {hidden})", _milliseconds(_review(caller, form, rows, hidden)))]
+        gru = nn.GRU(width, hidden)
+        measured.append(("torch.nn.GRU", _milliseconds(lambda: gru(rows)[0][-1].sum())))
+        reason = fused.unavailable()
+        if reason is None:
+            ours = GRU(width, hidden)
+            flat_rows = rows[:, 0].clone().requires_grad_()
+            index, length = torch.arange(TOKENS)[None], torch.tensor([TOKENS])
+            measured.append(("gru-bench, fused kernel", _milliseconds(lambda: run(
+                ours, "fused", flat_rows, index, length)[:, -1].sum())))
+        return measured
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _review(caller: Caller, form: Form, rows: Tensor, hidden: int) -> Callable[[], Tensor]:
+    one = Form(form.kind, form.layout, 1, rows.shape[2], hidden, form.state, form.swapped, form.tokens)
+    h = torch.zeros(1, hidden)
+
+    def layer() -> Tensor:
+        x = torch.arange(1, TOKENS + 1)[:, None] if form.tokens else rows
+        return caller.call(one, x, h if form.state else None)[0].sum()
+
+    def cell() -> Tensor:
+        state: Tensor = _arranged_state(h, one)
+        for x in rows:
+            results = _call_cell(caller, one, x, state)
+            state = next(r for r in reversed(results) if r.numel() == hidden)
+        return state.sum()
+
+    return cell if form.kind == "cell" else layer
+
+
+def _call_cell(caller: Caller, form: Form, x: Tensor, state: Tensor) -> list[Tensor]:
+    given: list[Any] = [arranged(x, form), state.reshape(_arranged_state(state.reshape(1, -1), form).shape)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        return flat(caller.built(*(reversed(given) if form.swapped else given)))
+
+
+def _arranged_state(h: Tensor, form: Form) -> Tensor:
+    shapes = {"H": (-1,), "H1": (-1, 1), "BH": (1, -1), "1BH": (1, 1, -1)}
+    return h.reshape(shapes[form.state])
+
+
+def _milliseconds(review: Callable[[], Tensor]) -> float:
+    times = []
+    for repeat in range(REPEATS + 1):
+        begin = time.perf_counter()
+        total = review()
+        if total.requires_grad:
+            torch.autograd.backward(total)
+        if repeat:  # the first one prepares
+            times.append(time.perf_counter() - begin)
+    return 1e3 * sorted(times)[REPEATS // 2]

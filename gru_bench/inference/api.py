@@ -1,0 +1,577 @@
+"""The Python API: from a data frame to a verdict, with the same stores as the commands.
+
+    import gru_bench as gb
+
+    study = gb.run_study(frame, text="review", label="sentiment", model="bidirectional", trials=6)
+    study.verdict()
+    study.predict(["A wonderful film."])
+    study.write_report("out")
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from gru_bench import cli
+from gru_bench.config import PRESETS, Scalar
+from gru_bench.errors import ChangedStudyError, GruBenchError, UsageError, shown, unknown, visible, without_passwords
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from gru_bench.inference.predictor import Predictor
+    from gru_bench.inference.shown import Answers, Effects, Verdict
+    from gru_bench.report.choice import Choice
+    from gru_bench.sweep.spec import StudySpec
+    from gru_bench.tracking import LoggedStudy, Store
+
+Data = Any
+"""A data frame of pandas, polars or pyarrow, a dictionary of columns, or the name or path of a data set."""
+WHERE = "the frame"
+"""What messages call a data frame."""
+USUAL_STUDY = "bidirectional"
+"""The study whose settings and search space stand in where none is named. They suit all models."""
+ARGUMENTS = {
+    "--study-name": "name", "--study": "study", "--model": "model", "--trials": "trials", "--confirm": "confirm",
+    "--seed": "seed", "--epochs": "epochs", "--limit": "limit", "--data": "data", "--text-column": "text",
+    "--label-column": "label", "--category-column": "category", "--split-column": "split", "--workers": "workers",
+    "--timeout": "timeout", "--storage": "storage", "--tracking-uri": "tracking_uri", "--no-texts": "no_texts",
+    "--force": "force", "--out": "folder",
+}
+"""Option of a command -> the argument here that means the same."""
+_SETTINGS = {"data.text_column": "text", "data.label_column": "label", "data.category_column": "category",
+             "data.split_column": "split", "data.limit": "limit", "training.epochs": "epochs", "data.name": "data"}
+"""Setting -> the argument that sets it."""
+_KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path",
+          "Sequence[str]": "a list of texts", "Sequence[int]": "a list of whole numbers",
+          "Mapping[str, Scalar]": "a dictionary of settings", "None": "None"}
+"""Type of an argument -> its name in messages."""
+_WORDS = re.compile(
+    r"(?P<command>\bgru-bench [a-z-]+[^();:,\n]*)|--set (?P<setting>[\w.]+)=(?P<value>[\w.+-]*\w)|"
+    r"(?P<option>--[a-z]+(?:-[a-z]+)*)( (?P<given>[A-Z]+\b|\"[^\"]*\"|[\w.-]+$))?(?=(?P<must> must )?)")
+"""A command, which stays as it is; a setting; an option."""
+
+
+# ---------------------------------------------------------------- run, open, load
+
+
+def run_study(
+    data: Data, *, text: str | None = None, label: str | None = None, model: str | Sequence[str] | None = None,
+    trials: int | None = None, confirm: int | None = None, looks: Sequence[int] | None = None,
+    study: str | Path | None = None, name: str | None = None,
+    settings: Mapping[str, Scalar] | None = None, epochs: int | None = None, limit: int | None = None,
+    seed: int | None = None, category: str | None = None, split: str | None = None, data_name: str | None = None,
+    folder: str | Path = ".", tracking_uri: str | None = None, storage: str | None = None, workers: int | None = None,
+    timeout: str | float | None = None, no_texts: bool = False, progress: bool = True,
+) -> Study:
+    """Run a study on some data, or what is left of it, and return it.
+
+    The same call goes on where an earlier one has ended, by Ctrl-C or in another process, and returns at once when all
+    is done. Scripts need no `__main__` guard.
+
+    Args:
+        data: A data frame (pandas, polars, pyarrow, a dictionary of columns), or the name or path of a data set as the
+            command takes it. The columns of a frame that are read are kept in the cache.
+        text: Column of the texts. By default `text`, or the one of a usual name.
+        label: Column of the classes. By default `label`, or the one of a usual name.
+        model: Model or models to tune: scratch, torch, bidirectional, rnn. By default those of the study. With `study`,
+            this call works on these models of it, and the study stays one of all of them, unless `name` is given.
+        trials: Trials of the search for each model, in total over all calls. By default the study's: 18.
+        confirm: Fresh seeds on which each best model is trained again. By default the study's: 5.
+        looks: Fresh seeds at each of several looks, instead of `confirm`: the study ends at the first that settles
+            every pair of its models.
+        study: A study that comes with the package, or a TOML file. By default the search of the study `bidirectional`,
+            for any model.
+        name: Name to store the study under. By default the study's, or those of the models.
+        settings: Any settings by their dotted names, such as `{"training.clip_norm": 5}`.
+        epochs: Passes over the training reviews.
+        limit: Number of reviews to use, for a quick look.
+        seed: Seed of the search. The confirm seeds follow from it.
+        category: Column of a category. The report then shows accuracy by category.
+        split: Column that says train, validation or test.
+        data_name: Name of a frame, which is the one of its MLflow experiment. A report can show several studies of one
+            experiment. By default the name of the study.
+        folder: Folder of the stores mlflow.db and optuna.journal.
+        tracking_uri: Another MLflow store.
+        storage: Another Optuna storage.
+        workers: Processes that train at the same time. By default as many as suit this machine.
+        timeout: Time after which no new trial begins: seconds, or a text such as "10m".
+        no_texts: Whether no text is stored beside the runs.
+        progress: Whether to print what happens.
+
+    Raises:
+        GruBenchError: What the data, a setting or a store lacks, in one sentence with the remedy.
+        KeyboardInterrupt: The study was interrupted. The same call continues it.
+    """
+    given = locals()
+    with _python_words():
+        _check_types(run_study, given)
+        call = _call(given)
+        if multiprocessing.current_process().daemon:
+            raise UsageError("run_study starts worker processes, but this process is a worker itself, which may start "
+                             "none: call it in the main process")
+        from gru_bench.sweep.console.interrupt import Interrupt
+        from gru_bench.sweep.console.start import completed
+        from gru_bench.sweep.spec import parsed_duration
+
+        if workers is not None and workers < 1:
+            raise UsageError(f"workers must be at least 1, but got {workers}: leave it out for as many as suit this "
+                             "machine")
+        seconds = parsed_duration(None if timeout is None else str(timeout))
+        own = {"data.text_column": text, "data.label_column": label, "data.category_column": category,
+               "data.split_column": split, "data.limit": limit, "training.epochs": epochs}
+        fixed = {key: value for key, value in own.items() if value is not None}
+        changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed,
+                   "looks": None if looks is None else list(looks)}
+        spec = _spec(study, model, changes, fixed, settings or {})
+        kept = _kept(data, text, label, category, split, data_name or spec.name)
+        spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
+        uri, journal = _stores(folder, tracking_uri, storage)
+        console = cli.out(quiet=not progress, words=in_python)
+        with _frame_words(kept["data.name"] if _is_frame(data) else None), completed(
+                spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
+                texts=not no_texts, interrupt=Interrupt(ends_process=False)) as (done, _):
+            if left := "; ".join(done.unfinished()):
+                again = "a call without model" if done.planner.unfinished else "the same call"
+                console.print(f"the study {spec.name} is not done yet ({left}): {again} continues it", markup=False)
+        return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
+
+
+def open_study(name: str, *, folder: str | Path = ".", tracking_uri: str | None = None) -> Study:
+    """Return a study that was run before, by a call or by the command.
+
+    Args:
+        name: Name of the study.
+        folder: Folder of the store mlflow.db.
+        tracking_uri: Another MLflow store.
+
+    Raises:
+        UsageError: for an unknown study. The error lists the known ones.
+    """
+    given = locals()
+    with _python_words():
+        _check_types(open_study, given)
+        from gru_bench.inference.winner import find_study
+        from gru_bench.tracking import Store
+
+        store = Store(_stores(folder, tracking_uri, None)[0], create=False)
+        find_study(store, name)
+        return Study(name, store)
+
+
+def load_model(folder: str | Path) -> SavedModel:
+    """Return the model of a folder that `Study.save_model` or `gru-bench save-model` has written.
+
+    Raises:
+        GruBenchError: for a folder that holds no saved model, or one that was changed.
+    """
+    given = locals()
+    with _python_words():
+        _check_types(load_model, given)
+        return SavedModel(Path(folder))
+
+
+# ---------------------------------------------------------------- what they return
+
+
+class Study:
+    """A study in its stores: what it found, its models in use, its runs as tables."""
+
+    def __init__(self, name: str, store: Store) -> None:
+        """Take a study by its name; `run_study` and `open_study` do so."""
+        self.name = name
+        self._store = store
+        self._asked: dict[tuple[Any, ...], Predictor] = {}
+
+    def verdict(self) -> Verdict:
+        """Return what the study says: scores beside the baselines, a verdict on each pair of models, cautions.
+
+        Raises:
+            IncompleteError: No confirm run is complete yet.
+        """
+        with _python_words():
+            from gru_bench.inference.shown import Verdict
+            from gru_bench.report.build import chosen_report
+
+            return Verdict.of(chosen_report(self._chosen, self._store))
+
+    @property
+    def winner(self) -> str:
+        """Return the name of the model with the best mean validation score over its confirm seeds."""
+        with _python_words():
+            from gru_bench.inference.winner import choose
+
+            return choose(self._store, self._logged).name
+
+    def correct(self, model: str | None = None) -> NDArray[np.bool_]:
+        """Return whether each seed of the winner, or of another model, is right on each test review: seeds x reviews.
+
+        `gru_bench.compare` takes two of these. Studies of the same data have their test reviews in the same order.
+        """
+        with _python_words():
+            from gru_bench.inference.winner import choose
+
+            return choose(self._store, self._logged, model).group.correct_RN
+
+    def predict(self, texts: str | Iterable[str], *, model: str | None = None, single: bool = False) -> Answers:
+        """Return the classes of texts, as the winner predicts them: all of its seeds together.
+
+        Args:
+            texts: The texts, or one text.
+            model: Another model of the study.
+            single: Whether only the seed with the best validation score is asked.
+
+        Raises:
+            GruBenchError: The study has no complete confirm run, or the data that its words come from are gone.
+        """
+        with _python_words():
+            return _answers(self._predictor(model, single=single), texts)
+
+    def explain(self, text: str, *, model: str | None = None, single: bool = False) -> Effects:
+        """Return what each word of a text adds to its predicted class. The arguments are as those of `predict`."""
+        with _python_words():
+            return _effects(self._predictor(model, single=single), text)
+
+    def write_report(self, folder: str | Path) -> Path:
+        """Write the report to a folder (HTML, LaTeX, Markdown, all numbers), and return the path of its page."""
+        with _python_words():
+            from gru_bench.report.build import chosen_report
+            from gru_bench.report.render import files
+
+            return files.write(chosen_report(self._chosen, self._store), Path(folder))[0]
+
+    def save_model(
+        self, folder: str | Path, *, model: str | None = None, single: bool = False, force: bool = False
+    ) -> Path:
+        """Save the winner, or another model, to a folder that `load_model` reads without the data. Return the folder.
+
+        Args:
+            folder: The folder, which must be new.
+            model: Another model of the study.
+            single: Whether only the seed with the best validation score is saved.
+            force: Whether a saved model in the folder is replaced.
+        """
+        with _python_words():
+            from gru_bench.inference import winner
+            from gru_bench.inference.save_model import write_model
+            from gru_bench.models import saved
+
+            saved.check_free(Path(folder), force=force)
+            loaded = winner.load(self._store, winner.choose(self._store, self._logged, model), single=single)
+            write_model(loaded, Path(folder), force=force)
+            return Path(folder)
+
+    def runs(self) -> pd.DataFrame:
+        """Return a pandas data frame with a row for each run: its settings and scores."""
+        with _python_words():
+            from gru_bench.report.render.spreadsheets import runs_table
+
+            return _frame(runs_table([self._logged])).astype({"seed": "Int64"})  # the study itself has none
+
+    def trials(self) -> pd.DataFrame:
+        """Return a pandas data frame with a row for each trial of the searches: its settings and validation score.
+
+        It is empty until the study is complete.
+        """
+        with _python_words():
+            from gru_bench.report.render.spreadsheets import trials_table
+
+            return _frame(trials_table([self._logged]))
+
+    def predictions(self) -> pd.DataFrame:
+        """Return a pandas data frame with a row for each test review of each confirm run."""
+        with _python_words():
+            from gru_bench.report.render.spreadsheets import predictions_table
+
+            return _frame(predictions_table([self._logged], self._store)).astype({"probability": float})
+
+    def __repr__(self) -> str:
+        """Return the verdict, or how far the study is."""
+        return f"study {self.name}\n{self._verdict_or_state()!r}"
+
+    def _repr_html_(self) -> str:
+        found = self._verdict_or_state()
+        return found if isinstance(found, str) else found._repr_html_()
+
+    def _verdict_or_state(self) -> Verdict | _State:
+        try:
+            return self.verdict()
+        except GruBenchError as error:
+            return _State(str(error))
+
+    @property
+    def _logged(self) -> LoggedStudy:
+        from gru_bench.inference.winner import find_study
+
+        return find_study(self._store, self.name)
+
+    @property
+    def _chosen(self) -> Choice:
+        from gru_bench.report.choice import choose
+
+        return choose(self._store, None, [self.name])
+
+    def _predictor(self, model: str | None, *, single: bool) -> Predictor:
+        from gru_bench.inference import winner
+        from gru_bench.inference.predictor import Predictor
+
+        chosen = winner.choose(self._store, self._logged, model)
+        key = (single, *chosen.group.ids)
+        if key not in self._asked:
+            self._asked[key] = Predictor(winner.load(self._store, chosen, single=single).model)
+        return self._asked[key]
+
+
+class _State(str):
+    """A sentence on a study without a verdict, which shows itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class SavedModel:
+    """A saved model, which needs neither its data nor its stores."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the model of a folder; `load_model` does so."""
+        from gru_bench.inference.predictor import Predictor
+        from gru_bench.models import saved
+
+        model, self.scores = saved.load(folder)
+        self.folder = folder
+        self._predictor = Predictor(model)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of the classes."""
+        return self._predictor.model.classes
+
+    def predict(self, texts: str | Iterable[str]) -> Answers:
+        """Return the classes of texts, or of one text, as all seeds of the model predict them together."""
+        with _python_words():
+            return _answers(self._predictor, texts)
+
+    def explain(self, text: str) -> Effects:
+        """Return what each word of a text adds to its predicted class."""
+        with _python_words():
+            return _effects(self._predictor, text)
+
+    def __repr__(self) -> str:
+        """Return what the model is."""
+        model = self._predictor.model
+        seeds = f"{len(model.seeds)} seeds" if len(model.seeds) > 1 else "1 seed"
+        return visible(f"{model.name} of the study {model.study}, {seeds}, classes {', '.join(model.classes)}")
+
+
+# ---------------------------------------------------------------- arguments
+
+
+def _check_types(function: Callable[..., object], given: Mapping[str, object]) -> None:
+    """Check that the arguments of a call are of the types that the function declares.
+
+    Raises:
+        UsageError: The first that is not.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    kinds = get_type_hints(function)
+    for name, value in given.items():
+        try:
+            right = kinds[name] is Any or TypeAdapter(kinds[name]).validate_python(value) == value  # "3" becomes 3
+        except ValidationError:
+            right = False
+        if not right:
+            words = " or ".join(_KINDS[kind] for kind in function.__annotations__[name].split(" | "))
+            raise UsageError(f"{name} must be {words}, but got {shown(value)} of type {type(value).__name__}")
+
+
+def _is_frame(data: object) -> bool:
+    from gru_bench.inference.frames import is_frame
+
+    return not isinstance(data, str | Path) and is_frame(data)
+
+
+def _kept(
+    data: Data, text: str | None, label: str | None, category: str | None, split: str | None, name: str
+) -> dict[str, Scalar]:
+    """Return the settings of the data. A frame is written to the cache first."""
+    from gru_bench.data.columns import Columns
+    from gru_bench.data.recall_task import is_recall
+    from gru_bench.inference.frames import keep
+
+    if _is_frame(data):
+        kept = keep(data, Columns(text or "text", label or "label", category, split), name)
+        return {"data.name": str(kept.path), "data.text_column": kept.columns.text,
+                "data.label_column": kept.columns.label}
+    if not isinstance(data, str | Path):
+        raise UsageError("data must be a data frame (pandas, polars, pyarrow, a dictionary of columns), or the name or "
+                         f"path of a data set, but got {shown(data)} of type {type(data).__name__}: make a frame of "
+                         "it, such as {'text': [...], 'label': [...]}")
+    # Made-up words have no meaning that a corpus could teach.
+    return {"data.name": str(data), **({"embedding.name": "random"} if is_recall(str(data)) else {})}
+
+
+def _spec(
+    study: str | Path | None, model: str | Sequence[str] | None, changes: Mapping[str, Any],
+    own: Mapping[str, Scalar], settings: Mapping[str, Scalar],
+) -> StudySpec:
+    """Return the study that is asked for."""
+    from gru_bench.sweep.spec import MODELS, load_study
+
+    for setting in settings:
+        if setting in _SETTINGS:
+            raise UsageError(f"settings must leave out {setting}: give it by the argument {_SETTINGS[setting]}")
+    models = None if model is None else [model] if isinstance(model, str) else list(model)
+    if models is not None and not models:
+        raise UsageError("model must name a model, but the list is empty: leave it out for those of the study")
+    typed = {**_SETTINGS, **{key: key for key in changes}}
+    values = {"settings": {**own, **settings}, "typed": typed, **changes}
+    if study is not None:
+        return load_study(str(study), models=models, **values)
+    if models is None or models == [USUAL_STUDY]:
+        return load_study(USUAL_STUDY, **values)
+    for one in models:
+        if one not in MODELS:
+            raise unknown("model", str(one), MODELS)
+    labels = " or the ".join(PRESETS[one].label for one in models)
+    purpose = (f"How well does the {labels} classify texts, once tuned?" if len(models) == 1 else
+               f"Which classifies texts better, once tuned: the {labels}?")
+    values["name"] = changes["name"] or "-".join(models)
+    return load_study(USUAL_STUDY, all_models=models, purpose=purpose, **values)
+
+
+def _stores(folder: str | Path, tracking_uri: str | None, storage: str | None) -> tuple[str | None, str | None]:
+    """Return the tracking URI and the storage. In the working directory, the usual ones have no name."""
+    if Path(folder) == Path():
+        return tracking_uri, storage
+    from gru_bench.sweep.sharing.storage import JOURNAL
+    from gru_bench.tracking.client import DEFAULT_DATABASE
+
+    try:
+        place = Path(folder).expanduser().resolve()
+        place.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"folder must name a folder that can be written, but got {str(folder)!r} "
+                         f"({getattr(error, 'strerror', None) or error}): choose another") from error
+    return (tracking_uri or f"sqlite:///{(place / DEFAULT_DATABASE).as_posix()}", storage or str(place / JOURNAL))
+
+
+def _call(values: Mapping[str, Any]) -> str:
+    """Return a call of `run_study` for the record, without arguments that have their defaults, and without passwords.
+    """
+    defaults: Mapping[str, Any] = run_study.__kwdefaults__ or {}
+    data = values["data"]
+    words = ["frame" if _is_frame(data) else repr(str(data)), *(
+        f"{key}={without_passwords(repr(str(value) if isinstance(value, Path) else value))}"
+        for key, value in values.items() if key != "data" and value is not defaults[key])]
+    return f"gru_bench.run_study({', '.join(words)})"
+
+
+# ---------------------------------------------------------------- words
+
+
+def in_python(message: str) -> str:
+    """Return a message of a command with arguments of Python in the place of options.
+
+    `--study-name NAME` becomes `name=NAME`, and `--set section.key=1` becomes `settings={'section.key': 1}`.
+    """
+    return _WORDS.sub(_argument, message).replace("the same command", "the same call")
+
+
+def _argument(found: re.Match[str]) -> str:
+    if found["setting"]:
+        return f"settings={{{found['setting']!r}: {_python(found['value'])}}}"
+    if found["option"] not in ARGUMENTS:
+        return found[0]
+    return ARGUMENTS[found["option"]] + ("" if found["must"] else f"={found['given'] or ''}")
+
+
+def _python(value: str) -> str:
+    words = {"none": "None", "true": "True", "false": "False"}
+    try:
+        float(value)
+    except ValueError:
+        return words.get(value.lower(), repr(value))
+    return value
+
+
+@contextmanager
+def _python_words() -> Iterator[None]:
+    """Let errors name arguments of Python where those of the commands name options."""
+    try:
+        yield
+    except ChangedStudyError as error:
+        words = in_python(str(error))
+        if error.free_name:
+            words += f". To begin a new study, call it with name={error.free_name!r}"
+        raise UsageError(words) from None
+    except GruBenchError as error:
+        raise type(error)(in_python(str(error))) from error.__cause__
+
+
+@contextmanager
+def _frame_words(kept: Scalar) -> Iterator[None]:
+    """Let errors about the file that keeps a frame speak of the frame. None: there is no frame."""
+    try:
+        yield
+    except ChangedStudyError:
+        raise
+    except GruBenchError as error:
+        if kept is None:
+            raise
+        path = Path(str(kept))
+        said = str(error).replace(str(path), WHERE).replace(path.name, WHERE)
+        raise type(error)(said) from error.__cause__
+
+
+# ---------------------------------------------------------------- predictions, tables
+
+
+def _texts(texts: str | Iterable[str]) -> list[str]:
+    if not isinstance(texts, Iterable):
+        raise UsageError(f"texts must be a text or a list of texts, but got {shown(texts)} of type "
+                         f"{type(texts).__name__}")
+    found = [texts] if isinstance(texts, str) else list(texts)
+    for place, text in enumerate(found):
+        if not isinstance(text, str):
+            raise UsageError(f"texts must be texts, but number {place + 1:,} of them is {shown(text)}: remove or "
+                             "convert it")
+    return found
+
+
+def _answers(predictor: Predictor, texts: str | Iterable[str]) -> Answers:
+    import numpy as np
+
+    from gru_bench.inference.files import CHUNK
+    from gru_bench.inference.predictor import Prediction
+    from gru_bench.inference.shown import Answers
+
+    some = _texts(texts)
+    parts = [predictor.predict(some[start:start + CHUNK]) for start in range(0, max(len(some), 1), CHUNK)]
+    return Answers(tuple(some), Prediction(
+        parts[0].classes, *(np.concatenate([getattr(part, name) for part in parts])
+                            for name in ("probability_NC", "tokens_N", "known_N", "read_N"))))
+
+
+def _effects(predictor: Predictor, text: str) -> Effects:
+    from gru_bench.inference.shown import Effects
+
+    one, = _texts([text])
+    return Effects(one, predictor.explain(one))
+
+
+def _frame(table: Iterator[Iterable[Any]]) -> pd.DataFrame:
+    """Return a table, whose first row holds the headings, as a pandas data frame."""
+    import pandas as pd
+
+    headings = list(next(table))
+    return pd.DataFrame([list(row) for row in table], columns=headings)

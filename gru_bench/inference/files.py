@@ -1,0 +1,229 @@
+"""Files of texts and files of predictions, read and written in parts, so that any number of rows needs little memory.
+
+A text that cannot be read ends the reading with the number of its row. The output is written beside its final place and
+moved there when it is whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gru_bench.config import DataConfig
+from gru_bench.data.columns import Columns
+from gru_bench.data.files import TABLES, reading
+from gru_bench.data.limits import Budget
+from gru_bench.data.tables import Table, kind_of_table, storable
+from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.inference.predictor import Prediction
+from gru_bench.platforms import remove, replace
+from gru_bench.report.document.figure import csv_cell
+
+CHUNK = 2_048
+"""Number of texts that are predicted at once. More need more memory and are not faster."""
+_CHARACTERS = 4_000_000
+"""Number of characters of texts that are predicted at once."""
+OUTPUTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a file, one after another."""
+
+    ids: list[Any]
+    """Values of the id column, or the numbers of the rows counted from 1."""
+    texts: list[str]
+    fraction: float | None
+    """Fraction of the file that has been read. None for a gzipped file, whose end is not known before."""
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file of texts: CSV, TSV, JSON Lines, Parquet, or a text on each line (.txt)."""
+
+    path: Path
+    text_column: str | None = None
+    """None: `text`, or the one column of a usual name."""
+    id_column: str | None = None
+    """None: the column of a usual name, if there is one."""
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        """Check that the file is there.
+
+        Raises:
+            UsageError: for a path that is no file, a file of an unsupported kind, or an unknown encoding.
+            DataError: for an empty file.
+        """
+        try:
+            DataConfig(encoding=self.encoding)
+        except ValidationError as error:
+            raise UsageError("--encoding must be an encoding of text, such as utf-8, cp1252 (Windows), latin-1 or "
+                             f"utf-16, but got {shown(self.encoding)}: choose one") from error
+        if not self.path.is_file():
+            raise UsageError(f"--file must name a file of texts, but there is none at {str(self.path)!r}: check the "
+                             "path")
+        if kind_of_table(self.path) == "pickle":
+            raise UsageError(f"--file must be one of {', '.join((*TABLES, '.txt'))}, but got {self.path.name!r}: "
+                             "write the texts to one of these")
+        if self.path.stat().st_size == 0:
+            raise self._empty("it is empty (0 bytes)")
+
+    def parts(self, count: int = CHUNK) -> Iterator[Part]:
+        """Yield the rows in parts of `count`, or of fewer where the texts are long.
+
+        Raises:
+            UsageError: for a column that the file lacks. The error lists its columns.
+            DataError: for a file without rows, for a row that cannot be read, and for a file that exceeds the limits of
+                `gru_bench.data.limits`. The error has the row or its line.
+        """
+        encoding = DataConfig(encoding=self.encoding).encoding
+        columns = Columns(text=self.text_column or "text", label=None, id=self.id_column or "")
+        table = Table(self.path, columns, Budget(self.path), encoding)
+        ids: list[Any] = []
+        texts: list[str] = []
+        characters = number = 0
+        with reading(self.path, encoding):
+            for number, (text, _, _, _, ident) in enumerate(table, start=1):
+                if number == 1:
+                    table.check_columns()
+                if not isinstance(text, str):
+                    raise DataError(f"{self.path} must hold a text in each row, but row {number:,} has {shown(text)} "
+                                    f"as its {shown(table.columns.text)}: mend the row, or leave it out")
+                ids.append(number if table.columns.id is None else storable(ident) if isinstance(ident, str) else ident)
+                texts.append(storable(text))
+                characters += len(text)
+                if len(texts) == count or characters > _CHARACTERS:
+                    yield Part(ids, texts, table.fraction())
+                    ids, texts, characters = [], [], 0
+            if texts:
+                yield Part(ids, texts, 1.0)
+        if not number:
+            raise self._empty("it has no rows")
+
+    def _empty(self, why: str) -> DataError:
+        return DataError(f"{self.path} must hold texts, but {why}: write or copy it again")
+
+
+# ---------------------------------------------------------------- predictions
+
+
+def column_names(classes: Sequence[str]) -> list[str]:
+    """Return the names of the columns of predictions: id, label, a probability for each class, share of known words."""
+    return ["id", "label", *(f"probability_{name}" for name in classes), "known_words"]
+
+
+def rows_of(ids: Sequence[Any], prediction: Prediction) -> Iterator[dict[str, Any]]:
+    """Yield the rows of predictions, with the columns of `column_names`."""
+    names = column_names(prediction.classes)
+    known_N = prediction.known_share_N.tolist()
+    for ident, label, probability_C, known in zip(
+            ids, prediction.label_N, prediction.probability_NC.tolist(), known_N, strict=True):
+        yield dict(zip(names, (ident, label, *(round(value, 6) for value in probability_C), round(known, 4)),
+                       strict=True))
+
+
+@contextmanager
+def writing(path: Path, classes: Sequence[str], *, force: bool = False) -> Iterator[
+        Callable[[Sequence[Any], Prediction], None]]:
+    """Yield a function that writes predictions to a file, whose ending shows its kind. All are written, or none.
+
+    Args:
+        path: The file.
+        classes: Names of the classes.
+        force: Whether a file that exists is replaced.
+
+    Raises:
+        UsageError: for a file that exists, is in no folder, or is of an unsupported kind.
+    """
+    check_output(path, force=force)
+    begun = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with (_parquet_writer if path.suffix.lower() == ".parquet" else _text_writer)(begun, path, classes) as write:
+            yield write
+        replace(begun, path)
+    finally:
+        remove(begun)
+
+
+def check_output(path: Path, *, force: bool = False) -> None:
+    """Check that predictions can be written to a file.
+
+    Raises:
+        UsageError: for a file that exists, is in no folder, or is of an unsupported kind.
+    """
+    if path.suffix.lower() not in OUTPUTS:
+        raise UsageError(f"--out must end in {', '.join(OUTPUTS)}, but got {path.name!r}: choose one")
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"--out must be a file in a folder that exists, but got {str(path)!r}: name another")
+    if path.exists() and not force:
+        raise UsageError(f"predictions replace a file only with --force, but {str(path)!r} exists: name another, or "
+                         "add --force")
+
+
+@contextmanager
+def _text_writer(
+    begun: Path, path: Path, classes: Sequence[str]
+) -> Iterator[Callable[[Sequence[Any], Prediction], None]]:
+    names = column_names(classes)
+    with begun.open("w", encoding="utf-8", newline="", errors="replace") as file:
+        if path.suffix.lower() in (".csv", ".tsv"):
+            table = csv.DictWriter(file, names, delimiter="," if path.suffix.lower() == ".csv" else "\t",
+                                   lineterminator="\n")
+            table.writeheader()
+
+            def write_row(row: Mapping[str, Any]) -> None:
+                table.writerow({name: csv_cell(value) if isinstance(value, str) else value
+                                for name, value in row.items()})
+        else:
+            def write_row(row: Mapping[str, Any]) -> None:
+                file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+        def write(ids: Sequence[Any], prediction: Prediction) -> None:
+            for row in rows_of(ids, prediction):
+                write_row(row)
+
+        yield write
+
+
+@contextmanager
+def _parquet_writer(
+    begun: Path, path: Path, classes: Sequence[str]
+) -> Iterator[Callable[[Sequence[Any], Prediction], None]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer: pq.ParquetWriter | None = None
+
+    def write(ids: Sequence[Any], prediction: Prediction) -> None:
+        nonlocal writer
+        whole = all(map(_is_whole, ids)) if writer is None else pa.types.is_int64(writer.schema.field("id").type)
+        if whole and (wrong := next((one for one in ids if not _is_whole(one)), None)) is not None:
+            raise DataError("the ids must all be whole numbers, as the first ones are, to be written as Parquet, but "
+                            f"one is {shown(wrong)}: write CSV or JSON Lines, or choose another --id-column")
+        values = pa.array(ids, pa.int64()) if whole else pa.array(
+            [None if one is None else storable(str(one)) for one in ids], pa.string())
+        rows = list(rows_of(ids, prediction))
+        columns = {name: pa.array([row[name] for row in rows]) for name in column_names(classes)[1:]}
+        table = pa.table({"id": values, **columns})
+        writer = writer or pq.ParquetWriter(begun, table.schema)
+        writer.write_table(table)
+
+    try:
+        yield write
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _is_whole(ident: object) -> bool:
+    """Return whether an id can stand in a column of 64-bit integers. None is a missing value."""
+    return ident is None or (isinstance(ident, int) and not isinstance(ident, bool) and -2**63 <= ident < 2**63)

@@ -1,0 +1,256 @@
+"""The command `gru-bench predict`, which is also `python -m gru_bench.inference.predict`: ask a trained model."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gru_bench import cli
+from gru_bench.errors import DataError, UsageError, visible
+from gru_bench.stats.accuracy import percent
+
+if TYPE_CHECKING:
+    from gru_bench.inference.files import TextFile
+    from gru_bench.inference.predictor import Prediction, Predictor
+
+SHOWN_CLASSES = 5
+"""Largest number of classes whose probabilities are columns of a table. Of more, the likeliest ones are shown."""
+LIKELIEST = 3
+SHOWN_WORDS = 8
+LINES = 256
+"""Number of lines of standard input that are predicted at once."""
+
+app = cli.app()
+HELP = """Say which class texts belong to: with the winner of a study, or with a model that was saved.
+
+Three ways to give texts:
+
+  [bold]gru-bench predict --study smoke "A wonderful film."[/bold]
+  [bold]gru-bench predict --study smoke --file reviews.csv --out predictions.csv[/bold]
+  [bold]cat lines.txt | gru-bench predict --study smoke[/bold]
+
+The winner is the model with the best validation score. All of its confirm seeds answer together: their probabilities
+are averaged. A file may be CSV, TSV, JSON Lines, Parquet, or a text on each line (.txt). It may be larger than the
+memory."""
+
+
+@app.command(help=HELP)
+def predict(
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts to classify.", show_default=False)] = None,
+    study: Annotated[str | None, typer.Option(
+        help="Study whose winner is asked.", show_default=False, rich_help_panel="Model")] = None,
+    model: Annotated[str | None, typer.Option(
+        help="With --study: the model of the study that is asked instead of the winner. Without: a folder that "
+        "gru-bench save-model wrote.", show_default=False, rich_help_panel="Model")] = None,
+    single: Annotated[bool, typer.Option(
+        "--single", help="Ask one seed alone, the one with the best validation score.",
+        rich_help_panel="Model")] = False,
+    file: Annotated[Path | None, typer.Option(
+        help="File of texts.", show_default=False, rich_help_panel="Files")] = None,
+    out: Annotated[Path | None, typer.Option(
+        help="File for the predictions: .csv, .tsv, .jsonl or .parquet.", show_default=False,
+        rich_help_panel="Files")] = None,
+    text_column: Annotated[str | None, typer.Option(
+        help="Column that holds the text.", show_default="text, or the one of a usual name",
+        rich_help_panel="Files")] = None,
+    id_column: Annotated[str | None, typer.Option(
+        help="Column whose values are kept beside the predictions.", show_default="id; without one, the row's number",
+        rich_help_panel="Files")] = None,
+    encoding: Annotated[str, typer.Option(
+        help="Encoding of a text file, such as cp1252.", rich_help_panel="Files")] = "utf-8",
+    force: Annotated[bool, typer.Option(
+        "--force", help="Replace the file of the predictions if it exists.", rich_help_panel="Files")] = False,
+    why: Annotated[bool, typer.Option(
+        "--why", help="Show the words that moved the answer: each is left out, and the text is predicted again.",
+        rich_help_panel="Answer")] = False,
+    threads: Annotated[int | None, typer.Option(
+        help="CPU threads.", min=1, show_default="one for each core", rich_help_panel="Answer")] = None,
+    tracking_uri: cli.TrackingUri = None,
+) -> None:
+    """Ask a trained model."""
+    if study is None and model is None:
+        raise UsageError("a model is needed: name a study by --study, or a saved folder by --model")
+    if texts and file is not None:
+        raise UsageError("texts must be given once, but both the command and --file give some: leave one out")
+    if (file is None) != (out is None):
+        raise UsageError("--file and --out belong together, but only "
+                         f"{'--out' if file is None else '--file'} is given: add the other")
+    if why and not texts:
+        raise UsageError("--why explains texts that are given in the command, but none is: write one in quotes")
+    if not texts and file is None and sys.stdin.isatty():
+        raise UsageError("texts are needed: write them in quotes, name a file by --file, or pipe lines to this command")
+    from gru_bench.inference.files import TextFile, check_output
+
+    source = None if file is None else TextFile(file, text_column, id_column, encoding)
+    if out is not None:
+        check_output(out, force=force)
+        if file is not None and out.exists() and out.samefile(file):
+            raise UsageError(f"the predictions must not replace the file of the texts, but --file and --out both name "
+                             f"{str(out)!r}: name another file by --out")
+    console = cli.out()
+    asked = _predictor(study, model, single=single, threads=threads, tracking_uri=tracking_uri)
+    if source is not None and out is not None:
+        _file(console, asked, source, out, force=force)
+    elif texts:
+        _texts(console, asked, texts, why=why)
+    else:
+        _standard_input(asked)
+
+
+def _predictor(
+    study: str | None, model: str | None, *, single: bool, threads: int | None, tracking_uri: str | None
+) -> Predictor:
+    """Return the model that was asked for, and say which it is."""
+    from gru_bench.inference.predictor import Predictor
+
+    said = cli.out(stderr=True)  # standard output is for the answers
+    if study is None:
+        from gru_bench.models.saved import load
+
+        assert model is not None
+        trained, _ = load(Path(model))
+        trained = trained.single(trained.best) if single else trained
+        where = model
+    else:
+        from gru_bench.inference import winner as winners
+        from gru_bench.tracking import Store
+
+        store = Store(tracking_uri, create=False)
+        with said.status("reading the model"):
+            winner = winners.choose(store, winners.find_study(store, study), model)
+            trained = winners.load(store, winner, single=single).model
+        where = f"study {study}"
+    seeds = (f"the mean of {len(trained.seeds)} seeds" if len(trained.seeds) > 1 else f"seed {trained.seeds[0]}")
+    said.print(f"{where}: {trained.name}, {seeds}", markup=False)
+    return Predictor(trained, threads=threads)
+
+
+def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from gru_bench.inference.shown import short
+
+    found = asked.predict(texts)
+    few = len(found.classes) <= SHOWN_CLASSES
+    classes = [escape(visible(name)) for name in found.classes]
+    table = Table("text", "label", *(classes if few else ["likeliest"]), "words known")
+    for place, text in enumerate(texts):
+        probability_C = found.probability_NC[place]
+        ranked = sorted(range(len(probability_C)), key=lambda one: -probability_C[one])[:LIKELIEST]
+        values = ([percent(value) for value in probability_C] if few else
+                  [", ".join(f"{classes[one]} {percent(probability_C[one])}" for one in ranked)])
+        table.add_row(escape(short(text)), classes[found.place_N[place]], *values,
+                      f"{found.known_N[place]:,} of {found.tokens_N[place]:,}")
+    console.print(table)
+    _note_unknown(console, found)
+    for text in texts if why else ():
+        explained = asked.explain(text)
+        if not explained.words_T:
+            continue
+        words = ", ".join(f"{word} {weight:+.2f}" for word, weight in explained.strongest(SHOWN_WORDS))
+        console.print(f"{short(text)}: what speaks for {explained.label} (above 0) or against it: {words}",
+                      markup=False)
+        if explained.left_out:
+            console.print(f"  of its first {len(explained.words_T):,} known words; {explained.left_out:,} more were "
+                          "read", markup=False)
+    if why:
+        console.print("the number of a word: what the log-odds of the class lose without it", markup=False)
+
+
+def _note_unknown(console: Any, found: Prediction) -> None:
+    nothing = int((found.known_N == 0).sum())
+    if nothing:
+        texts = "1 text has" if nothing == 1 else f"{nothing:,} texts have"
+        console.print(f"note: {texts} no known word: the answer is the one for an empty text", markup=False)
+    cut = int((found.read_N < found.known_N).sum())
+    if cut:
+        console.print(f"note: of {cut:,} text{'s' * (cut > 1)} only the first known words were read, as in training "
+                      "(data.max_length)", markup=False)
+
+
+def _standard_input(asked: Predictor) -> None:
+    """Print a line of tab-separated values for each line of standard input, part by part."""
+    from gru_bench.inference.files import column_names, rows_of
+
+    lines = _lines_of(sys.stdin.buffer)
+    number = 0
+    while part := list(islice(lines, LINES)):
+        if not number:
+            print("\t".join(map(_flat, column_names(asked.model.classes))))
+        ids = range(number + 1, number + len(part) + 1)
+        for row in rows_of(list(ids), asked.predict(part)):
+            print("\t".join(map(_flat, row.values())))
+        number += len(part)
+        sys.stdout.flush()
+    if not number:
+        raise UsageError("standard input must hold a text on each line, but it is empty: pipe some, or write texts in "
+                         "quotes")
+
+
+def _lines_of(binary: IO[bytes]) -> Iterator[str]:
+    """Yield the lines of a stream in UTF-8.
+
+    Raises:
+        DataError: for a line in another encoding.
+    """
+    for number, line in enumerate(binary, start=1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"standard input must be UTF-8 text, but line {number:,} is not (byte "
+                            f"{line[error.start]:#04x}): write it to a file, and name its encoding by "
+                            "--file and --encoding") from error
+        yield text.rstrip("\r\n")
+
+
+def _file(console: Any, asked: Predictor, source: TextFile, out: Path, *, force: bool) -> None:
+    """Predict a file part by part."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from gru_bench.inference.files import writing
+
+    labels: Counter[str] = Counter()
+    unknown = 0
+    started = time.perf_counter()
+    bar = Progress(TextColumn("predicting"), BarColumn(bar_width=32), TaskProgressColumn(),
+                   TextColumn("{task.fields[rows]:,} texts"), TimeRemainingColumn(), console=console, transient=True,
+                   disable=not console.is_terminal)
+    task = bar.add_task("", total=None, rows=0)
+    with bar, writing(out, asked.model.classes, force=force) as write:
+        for part in source.parts():
+            found = asked.predict(part.texts)
+            write(part.ids, found)
+            labels.update(found.label_N)
+            unknown += int((found.known_N == 0).sum())
+            bar.update(task, completed=part.fraction, total=None if part.fraction is None else 1,
+                       rows=labels.total())
+    seconds = time.perf_counter() - started
+    console.print(f"wrote {out}: {labels.total():,} texts in {seconds:.1f} s, {labels.total() / seconds:,.0f} a second",
+                  markup=False)
+    console.print("  " + ", ".join(f"{label} {count:,}" for label, count in labels.most_common(SHOWN_CLASSES)),
+                  markup=False)
+    if unknown:
+        have, their = ("has", "its") if unknown == 1 else ("have", "their")
+        console.print(f"note: {unknown:,} of them {have} no known word: {their} answer is the one for an empty text "
+                      "(column known_words is 0)", markup=False)
+
+
+def _flat(value: object) -> str:
+    return visible(" ".join(value.split())) if isinstance(value, str) else str(value)
+
+
+def main() -> None:
+    """Run the command and exit."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Prediction: texts -> the probabilities of their classes, by all seeds of a trained model together.
+
+A text is read as in training: tokens without a vector are left out, then it is cut to `data.max_length`. The seeds'
+probabilities are averaged. The words behind a decision are found by leaving each of them out.
+
+Shapes: `N` texts, `S` seeds, `V` rows of the vector table, `E` vector width, `C` classes, `T` tokens of a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gru_bench.config import with_settings
+from gru_bench.data.batching import Encoded
+from gru_bench.data.tokenizer import tokenize
+from gru_bench.errors import DataError
+from gru_bench.models.classifier import Classifier
+from gru_bench.models.recurrence import choose_backend
+from gru_bench.models.trained import TrainedModel
+from gru_bench.stats.metrics import predicted
+from gru_bench.stats.together import mean_probability
+from gru_bench.train.loop import predict, untrained
+from gru_bench.train.placement import use_threads
+
+TOKENS = 65_536
+"""Largest number of tokens, padding included, in a batch. A batch projects each of its words once, so that larger ones
+take less time. They need more memory, of which prediction has more to spare than training."""
+EXPLAINED = 400
+"""Largest number of tokens of a text whose effects are computed. The time grows with its square."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The predicted classes of N texts."""
+
+    classes: tuple[str, ...]
+    probability_NC: NDArray[np.float64]
+    """Probability of each class, in the order of `classes`: the mean over the seeds."""
+    tokens_N: NDArray[np.int64]
+    """Number of tokens of the whole text."""
+    known_N: NDArray[np.int64]
+    """Number of its tokens that have a word vector."""
+    read_N: NDArray[np.int64]
+    """Number of its tokens that the model reads: the first known ones, up to `data.max_length`."""
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.tokens_N)
+
+    @property
+    def place_N(self) -> NDArray[np.int_]:
+        """Return the position of the predicted class of each text."""
+        return predicted(self.probability_NC)
+
+    @property
+    def label_N(self) -> list[str]:
+        """Return the name of the predicted class of each text."""
+        return [self.classes[place] for place in self.place_N]
+
+    @property
+    def known_share_N(self) -> NDArray[np.float64]:
+        """Return the share of the tokens of each text that have a word vector. 0 for a text without tokens."""
+        return self.known_N / np.maximum(self.tokens_N, 1)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What each word of a text adds to the predicted class."""
+
+    label: str
+    words_T: tuple[str, ...]
+    """The tokens that were read, at most `EXPLAINED`."""
+    weight_T: NDArray[np.float64]
+    """What the log-odds of the class lose where the token is left out. Above 0, it speaks for the class."""
+    left_out: int
+    """Number of further tokens that were read, but are not explained."""
+
+    def strongest(self, count: int) -> list[tuple[str, float]]:
+        """Return the words of largest effect with their effects, the largest first. A word appears once."""
+        found: dict[str, float] = {}
+        for word, weight in zip(self.words_T, self.weight_T.tolist(), strict=True):
+            if word not in found or abs(weight) > abs(found[word]):
+                found[word] = weight
+        return sorted(found.items(), key=lambda one: -abs(one[1]))[:count]
+
+
+class Predictor:
+    """A trained model that answers for texts, on the CPU."""
+
+    def __init__(self, model: TrainedModel, *, threads: int | None = None) -> None:
+        """Build the networks of all seeds.
+
+        Args:
+            model: The trained model.
+            threads: Number of CPU threads. None: all cores that this process may use.
+
+        Raises:
+            DataError: where the weights do not fit the settings.
+        """
+        self.model = model
+        # The backend of the training may not run here, and all compute the same function.
+        config = with_settings(model.config, {"model.backend": "auto"})
+        self.backend = choose_backend(config.model, torch.device("cpu"))
+        self._threads = threads
+        self._networks: list[Classifier] = []
+        shared = None if model.table_VE is None else _tensor(model.table_VE)
+        for place, weights in enumerate(model.weights_S):
+            table_VE = _tensor(model.table(place)) if shared is None else shared
+            try:
+                network = untrained(config, table_VE, len(model.classes))
+                network.load_state_dict({name: _tensor(value) for name, value in weights.items()})
+            except RuntimeError as error:
+                raise DataError(f"the weights of seed {model.seeds[place]} must fit the model's settings, but do not "
+                                f"({str(error).splitlines()[-1].strip()}): save the model again") from error
+            if len(table_VE) != len(model.words_V):
+                raise DataError(f"the seed {model.seeds[place]} must have a vector for each of the "
+                                f"{len(model.words_V):,} words, but has {len(table_VE):,}: save the model again")
+            self._networks.append(network)
+        self._row_of = {word: row for row, word in enumerate(model.words_V) if row}
+
+    def predict(self, texts: Sequence[str]) -> Prediction:
+        """Return the prediction for some texts, in their order.
+
+        All texts and what is computed from them are in memory at once: give long lists in parts.
+        """
+        return self.predict_tokens([tokenize(text) for text in texts])
+
+    def predict_tokens(self, tokens: Sequence[Sequence[str]]) -> Prediction:
+        """Return the prediction for texts that are split into tokens already."""
+        rows = self._rows(tokens)
+        read = [row[:self._longest] for row in rows]
+        probability_NC = self._probabilities(read)
+        return Prediction(
+            self.model.classes, probability_NC, tokens_N=_lengths(tokens), known_N=_lengths(rows),
+            read_N=_lengths(read))
+
+    def explain(self, text: str) -> Explanation:
+        """Return what each word of a text adds to the log-odds of its predicted class (occlusion).
+
+        The text is predicted again without each of its tokens (Li et al. 2016, "Understanding Neural Networks through
+        Representation Erasure").
+        """
+        row, = self._rows([tokenize(text)])
+        whole = row[:self._longest]
+        explained = min(len(whole), EXPLAINED)
+        without = [whole[:place] + whole[place + 1:] for place in range(explained)]
+        probability_NC = self._probabilities([whole, *without])
+        place = int(Prediction(self.model.classes, probability_NC[:1], *(np.zeros(1, np.int64),) * 3).place_N[0])
+        odds_N = _log_odds(probability_NC[:, place])
+        return Explanation(
+            self.model.classes[place], tuple(self.model.words_V[one] for one in whole[:explained]),
+            odds_N[0] - odds_N[1:], len(whole) - explained)
+
+    @property
+    def _longest(self) -> int | None:
+        return self.model.config.data.max_length
+
+    def _rows(self, tokens: Sequence[Sequence[str]]) -> list[list[int]]:
+        """Return for each text the rows of those of its tokens that have a vector."""
+        row_of = self._row_of.get
+        return [[row for row in map(row_of, words) if row is not None] for words in tokens]
+
+    def _probabilities(self, rows: Sequence[list[int]]) -> NDArray[np.float64]:
+        """Return the mean of the seeds' probabilities, N x C."""
+        if not rows:
+            return np.zeros((0, len(self.model.classes)))
+        use_threads(self._threads, self.backend)
+        encoded = _encoded(rows, len(self.model.words_V))
+        return np.asarray(mean_probability([
+            predict(network, encoded, backend=self.backend, tokens=TOKENS).astype(np.float64)
+            for network in self._networks]), np.float64)
+
+
+def _encoded(rows: Sequence[list[int]], table_size: int) -> Encoded:
+    """Return rows of the vector table as a split that a model reads. A text without known words has row 0 once."""
+    padded = [row or [0] for row in rows]
+    lengths_N = _lengths(padded)
+    nothing_N = np.zeros(len(rows), np.int32)
+    names_N = np.zeros(len(rows), np.str_)
+    return Encoded(
+        rows=np.fromiter(chain.from_iterable(padded), np.int32, int(lengths_N.sum())),
+        offsets_N1=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths_N)]),
+        label_N=np.zeros(len(rows), np.uint8), example_id_N=names_N, category_N=names_N,
+        tokens_N=_lengths(rows).astype(np.int32), dropped_N=nothing_N,
+        cut_N=np.zeros(len(rows), np.bool_), table_size=table_size)
+
+
+def _lengths(lists: Sequence[Sequence[object]]) -> NDArray[np.int64]:
+    return np.array([len(one) for one in lists], np.int64)
+
+
+def _log_odds(probability_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    clipped_N = np.clip(probability_N, 1e-7, 1 - 1e-7)
+    return np.asarray(np.log(clipped_N) - np.log1p(-clipped_N))
+
+
+def _tensor(values: NDArray[np.generic]) -> torch.Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.float32))

@@ -1,0 +1,104 @@
+"""The command `gru-bench save-model`: keep a trained model."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gru_bench import cli
+from gru_bench.errors import UsageError, without_passwords
+
+if TYPE_CHECKING:
+    from gru_bench.inference.winner import Loaded
+
+app = cli.app()
+
+
+@app.command()
+def save_model(
+    folder: Annotated[Path | None, typer.Argument(
+        metavar="[DIR]", help="Folder to write. It is not needed with --register.", show_default=False)] = None,
+    study: Annotated[str, typer.Option(help="Study whose winner is saved.", show_default=False)] = ...,  # type: ignore[assignment]
+    model: Annotated[str | None, typer.Option(
+        help="Model of the study that is saved instead of the winner.", show_default=False)] = None,
+    single: Annotated[bool, typer.Option(
+        "--single", help="Save one seed alone, the one with the best validation score.")] = False,
+    register: Annotated[bool, typer.Option(
+        "--register", help="Register it in MLflow too, under the study's name with the alias best, so that "
+        "mlflow models serve -m models:/NAME@best --env-manager local answers.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a saved model in the folder.")] = False,
+    tracking_uri: cli.TrackingUri = None,
+) -> None:
+    """Save the winner of a study to a folder that predicts without the data.
+
+    The folder holds the weights of all confirm seeds, the words and their vectors, and a model card. It has no pickle
+    and no text of the data. gru-bench predict --model DIR asks it.
+    """
+    if folder is None and not register:
+        raise UsageError("a folder is needed to save a model to: name one, or add --register")
+    from gru_bench.inference import winner as winners
+    from gru_bench.inference.card import EXAMPLE
+    from gru_bench.models import saved
+    from gru_bench.tracking import Store
+
+    if folder is not None:
+        saved.check_free(folder, force=force)
+    console = cli.out()
+    store = Store(tracking_uri, create=False)
+    with console.status("reading the model"):
+        winner = winners.choose(store, winners.find_study(store, study), model)
+        loaded = winners.load(store, winner, single=single)
+    with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
+        place = folder or Path(temporary) / "model"
+        with console.status("writing the model"):
+            size = write_model(loaded, place, force=force)
+        seeds = len(loaded.model.seeds)
+        what = f"{loaded.model.name} of the study {study}, {seeds} seed{'s' * (seeds > 1)}"
+        if winner.beaten and model is None:
+            what += f" (the best on validation; beaten: {', '.join(winner.beaten)})"
+        if folder is not None:
+            console.print(f"wrote {folder}: {what}, {size:,} bytes", markup=False)
+        if register:
+            from gru_bench.tracking.registry import register as registered
+
+            with console.status("registering the model in MLflow"):
+                found = registered(
+                    store, winner.study.run, place, Path(__file__).with_name("served.py"),
+                    content=saved.content(place), classes=loaded.model.classes, example=EXAMPLE)
+            console.print(f"registered as version {found.version} of {found.name}" if found.new else
+                          f"registered already, as version {found.version} of {found.name}", markup=False)
+    console.print("next:", markup=False)
+    if folder is not None:
+        console.print("  " + cli.line(["gru-bench", "predict", "--model", str(folder), "A text of yours."]),
+                      markup=False)
+    if register:
+        if tracking_uri:
+            console.print(f"  with MLFLOW_TRACKING_URI set to {without_passwords(tracking_uri)}:", markup=False)
+        console.print("  " + cli.line(["mlflow", "models", "serve", "-m", found.uri, "--env-manager", "local"]),
+                      markup=False)
+
+
+def write_model(loaded: Loaded, folder: Path, *, force: bool = False) -> int:
+    """Write a model and its card to a folder, and return its number of bytes.
+
+    Raises:
+        UsageError: for a folder that exists and may not be replaced.
+    """
+    from gru_bench.inference.card import model_card, scores_of
+    from gru_bench.models import saved
+
+    saved.check_free(folder, force=force)
+    scores = scores_of(loaded)
+    return saved.save(loaded.model, folder, model_card(loaded, scores), scores, force=force)
+
+
+def main() -> None:
+    """Run the command and exit."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()

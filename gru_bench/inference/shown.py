@@ -1,0 +1,253 @@
+"""What the Python API returns: verdicts, predictions and explanations that show themselves, as text or in a notebook.
+
+Shapes: `N` texts, `C` classes.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.errors import IncompleteError, visible
+from gru_bench.inference.files import column_names, rows_of
+from gru_bench.report.document.blocks import Cell
+from gru_bench.report.document.findings import Findings
+from gru_bench.report.document.numbers import NBSP, Number
+from gru_bench.report.document.report import Report
+from gru_bench.report.document.sentences import Aside, in_text
+from gru_bench.stats.accuracy import percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gru_bench.inference.predictor import Explanation, Prediction
+
+SHOWN_ROWS = 20
+"""Most predictions that show themselves. Of more, the first ones are shown."""
+SHOWN_CLASSES = 5
+"""Most classes whose probabilities are columns. Of more, the likeliest one is shown."""
+SHOWN_WORDS = 8
+_TEXT = 60
+"""Most characters of a text in a table of predictions."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a study says: the score of each model beside the baselines, verdicts on pairs, and cautions."""
+
+    title: str
+    rows: tuple[tuple[str, str, str], ...]
+    """Of each model and baseline: its name, its test score with a 95 % interval where there is one, its seeds."""
+    score: str
+    """Name of the score, such as `Accuracy`."""
+    sentences: tuple[str, ...]
+    """The first sentences of the report: scores, then a verdict on each pair of models."""
+    cautions: tuple[str, ...]
+    findings: Findings
+    """The scores and the answers on pairs as data, as `gru-bench report --json` prints them."""
+
+    @classmethod
+    def of(cls, report: Report) -> Verdict:
+        """Return the verdict that a report states.
+
+        Raises:
+            IncompleteError: The report is on trials alone, and states none.
+        """
+        table = next((table for table in report.tables if table.key == "evaluation"), None)
+        if table is None:
+            raise IncompleteError("a verdict needs a study with a complete confirm run, but there is none: "
+                                  f"{' '.join(map(_plain, report.summary[:2]))}")
+        place = 2  # after model and seeds comes the score that the study is about
+        unit = table.columns[place].unit or ""
+        rows = tuple((_name(row[0]), _with_interval(row[place], unit), _written(row[1]))
+                     for row in (*table.rows, *table.context))
+        return cls(report.title, rows, table.columns[place].heading, tuple(map(_plain, report.summary)),
+                   tuple(map(_plain, report.cautions)), report.findings)
+
+    def __repr__(self) -> str:
+        """Return it as text: a table, then sentences."""
+        table = _text_table(("Model", self.score, "Seeds"), self.rows)
+        cautions = ["", "Cautions:", *(f"- {one}" for one in self.cautions)] if self.cautions else []
+        return visible("\n".join([*table, "", *(f"- {one}" for one in self.sentences), *cautions]))
+
+    def _repr_html_(self) -> str:
+        cautions = f"<p>Cautions:</p>{_html_list(self.cautions)}" if self.cautions else ""
+        return (f"<h4>{escape(self.title)}</h4>{_html_table(('Model', self.score, 'Seeds'), self.rows)}"
+                f"{_html_list(self.sentences)}{cautions}")
+
+
+@dataclass(frozen=True, repr=False)
+class Answers:
+    """The predicted classes of N texts."""
+
+    texts: tuple[str, ...]
+    found: Prediction
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.texts)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the predicted class of each text."""
+        return iter(self.labels)
+
+    @property
+    def labels(self) -> list[str]:
+        """Return the predicted class of each text."""
+        return self.found.label_N
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order of the probabilities."""
+        return self.found.classes
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Return the probability of each class for each text, N x C."""
+        return self.found.probability_NC
+
+    @property
+    def known_words(self) -> NDArray[np.float64]:
+        """Return the share of the words of each text that the model knows. A text without any is answered all the same.
+        """
+        return self.found.known_share_N
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a pandas data frame: text, label, the probability of each class, share of known words."""
+        import pandas as pd
+
+        rows = list(rows_of(self.texts, self.found))
+        return pd.DataFrame(rows, columns=column_names(self.classes)).rename(columns={"id": "text"})
+
+    def __repr__(self) -> str:
+        """Return the first predictions as a table."""
+        return visible("\n".join([*_text_table(self._headings(), self._rows()), *self._notes()]))
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
+        return _html_table(self._headings(), self._rows()) + notes
+
+    def _headings(self) -> tuple[str, ...]:
+        few = len(self.classes) <= SHOWN_CLASSES
+        return ("text", "label", *(self.classes if few else ["probability"]), "words known")
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        few = len(self.classes) <= SHOWN_CLASSES
+        labels, rows = self.labels, []
+        for place, text in enumerate(self.texts[:SHOWN_ROWS]):
+            probability_C = self.probabilities[place]
+            values = map(percent, probability_C) if few else [percent(probability_C.max())]
+            rows.append((short(text), labels[place], *values,
+                         f"{self.found.known_N[place]:,} of {self.found.tokens_N[place]:,}"))
+        return rows
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if len(self) > SHOWN_ROWS:
+            notes.append(f"the first {SHOWN_ROWS} of {len(self):,} texts; to_frame() has all")
+        if nothing := int((self.found.known_N == 0).sum()):
+            notes.append(f"{nothing:,} of the texts have no known word: their answer is the one for an empty text")
+        return notes
+
+
+@dataclass(frozen=True, repr=False)
+class Effects:
+    """What each word of a text adds to the predicted class: what the log-odds of the class lose without the word."""
+
+    text: str
+    found: Explanation
+
+    @property
+    def label(self) -> str:
+        """Return the predicted class."""
+        return self.found.label
+
+    @property
+    def words(self) -> list[tuple[str, float]]:
+        """Return each word that was read with its effect, in the order of the text. Above 0 it speaks for the class."""
+        return list(zip(self.found.words_T, self.found.weight_T.tolist(), strict=True))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a pandas data frame with a row for each word: word, effect."""
+        import pandas as pd
+
+        return pd.DataFrame(self.words, columns=["word", "effect"])
+
+    def __repr__(self) -> str:
+        """Return the words of largest effect."""
+        strongest = ", ".join(f"{word} {effect:+.2f}" for word, effect in self.found.strongest(SHOWN_WORDS))
+        said = strongest or "no known word"
+        return visible(f"{self.label}: {said}\n(above 0: speaks for {self.label}; below 0: against it)"
+                       f"{self._left_out()}")
+
+    def _repr_html_(self) -> str:
+        """Return the text with its words colored by their effect."""
+        largest = max((abs(effect) for _, effect in self.words), default=0.0) or 1.0
+        words = " ".join(
+            f'<span title="{effect:+.2f}" style="padding:0 2px;border-radius:3px;background:rgba('
+            f'{"33,102,172" if effect > 0 else "230,130,20"},{0.6 * abs(effect) / largest:.2f})">{escape(word)}</span>'
+            for word, effect in self.words) or "no known word"
+        legend = (f"blue speaks for {escape(self.label)}, orange against it; the effect of a word shows when the "
+                  "pointer is on it")
+        return (f"<p><b>{escape(self.label)}</b></p><p style='line-height:1.8'>{words}</p>"
+                f"<p><small>{legend}{escape(self._left_out())}</small></p>")
+
+    def _left_out(self) -> str:
+        more = self.found.left_out
+        return f"; {more:,} more words were read" if more else ""
+
+
+def escape(text: str) -> str:
+    """Return a text as HTML that shows it."""
+    return html.escape(visible(text))
+
+
+def _plain(sentence: Any) -> str:
+    return in_text(sentence).replace(NBSP, " ")
+
+
+def _name(cell: Cell) -> str:
+    """Return the name in the first cell of a row, without the settings below it."""
+    parts = cell if isinstance(cell, tuple) else (cell,)
+    return _plain(tuple(part for part in parts if not isinstance(part, Aside)))
+
+
+def _written(cell: Cell) -> str:
+    return _plain(cell if isinstance(cell, tuple) else (cell,))
+
+
+def _with_interval(cell: Cell, unit: str) -> str:
+    text = f"{_written(cell)} {unit}".strip()
+    if isinstance(cell, Number) and cell.low is not None:
+        text += f" [{', '.join(_written(end) for end in cell.ends)}]"
+    return text
+
+
+def short(text: str) -> str:
+    """Return a text as one line, cut where it is too long for a table."""
+    flat = visible(" ".join(text.split()))
+    return flat if len(flat) <= _TEXT else f"{flat[:_TEXT - 3]}..."
+
+
+def _text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table as lines, each column as wide as its longest cell."""
+    cells = [headings, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _html_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    def row(cells: Sequence[str], kind: str) -> str:
+        return f"<tr>{''.join(f'<{kind} style=text-align:left>{escape(cell)}</{kind}>' for cell in cells)}</tr>"
+
+    body = "".join(row(one, "td") for one in rows)
+    return f"<table><thead>{row(headings, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def _html_list(sentences: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in sentences)}</ul>"

@@ -1,0 +1,324 @@
+"""The comparison of two models from their right and wrong answers alone, without a study or a report.
+
+The statistics are those of a report on two models (`statistics.py`): the variance sum, the rules for few answers that
+differ, the evidence levels, the verdicts.
+
+Shapes: `S` seeds of a model, `N` examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gru_bench.stats.statistics import (
+    LEAST_GROUPS,
+    MARGIN,
+    Design,
+    Estimate,
+    EvidenceLevel,
+    Finding,
+    accuracy_difference,
+    adjusted_tests,
+    can_show_equivalence,
+    examples_for_equivalence,
+    unseen_failures,
+    verdict,
+)
+from gru_bench.stats.written import decimals_apart, p_text
+
+MOST_MARGIN = 50.0
+"""Largest margin in percentage points."""
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Whether one model is better than another, for fresh seeds and fresh examples.
+
+    Differences are in percentage points of accuracy: those of the first model less those of the second.
+    """
+
+    names: tuple[str, str]
+    difference: float
+    interval: tuple[float, float] | None
+    """95 % interval of the difference. None where a model has two seeds: too few for one. With one seed it is over
+    examples only."""
+    p: float | None
+    """Two-sided p, not adjusted for other comparisons. None where a model has fewer than 5 seeds, or where there are
+    fewer than 20 clusters."""
+    verdict: str
+    """The finding as a sentence with its numbers."""
+    finding: Finding
+    evidence_level: EvidenceLevel
+    """What the number of seeds is enough for."""
+    detectable: float | None
+    """Smallest true difference that runs like these detect with a chance of 80 % at the 5 % level. None where a model
+    has one seed."""
+    margin: float
+    """Largest difference without practical weight."""
+    seeds: tuple[int, int]
+    """Number of seeds of each model."""
+    examples: int
+    clusters: int | None
+    """Number of clusters of examples. None where each example stands alone."""
+    estimate: Estimate
+    """The difference with all parts of its interval, as shares: 0.01 is one point."""
+
+    def __str__(self) -> str:
+        """Return the comparison as lines of text."""
+        rows = "\n".join(f"  {name:<11}{text}" for name, text in self._rows())
+        return f"{self._title}\n{rows}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return the comparison as a table, for notebooks."""
+        rows = "".join(f'<tr><th style="text-align: left">{escape(name)}</th><td style="text-align: left">'
+                       f"{escape(text)}</td></tr>" for name, text in self._rows())
+        return f"<table><caption>{escape(self._title)}</caption><tbody>{rows}</tbody></table>"
+
+    @property
+    def _title(self) -> str:
+        return f"{self.names[0]} less {self.names[1]}, accuracy"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """Return what is shown, line by line: a name and a text."""
+        size = f"{self.examples:,} examples" + ("" if self.clusters is None else f" in {self.clusters:,} clusters")
+        return [
+            ("difference", _size(self.estimate, self.margin / 100)),
+            ("p", "none: too few seeds or clusters" if self.p is None else f"{p_text(self.p)} (two-sided)"),
+            ("verdict", self.verdict),
+            ("evidence", self.evidence_level.value),
+            ("detectable", "none: it takes 2 seeds of each model" if self.detectable is None else
+             f"{_unsigned(self.detectable / 100)}, with a chance of 80 % at the 5 % level"),
+            ("data", f"{self.seeds[0]} and {self.seeds[1]} seeds, {size}"),
+            ("method", self.estimate.method),
+        ]
+
+
+def compare(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    names: tuple[str, str] = ("A", "B"),
+    margin: float = 100 * MARGIN,
+    clusters: ArrayLike | None = None,
+) -> Comparison:
+    """Return whether model A is better than model B: difference, interval, p value and verdict.
+
+    Where several pairs are compared, adjust their p values together (`statistics.holm`).
+
+    Args:
+        a: Whether each seed of A answers each example correctly: a row of 0 and 1 for each seed, a column for each
+            example. An array, a table of pandas, or lists.
+        b: The same for B, for the same examples in the same order. It may have another number of seeds.
+        names: What the two models are called.
+        margin: Largest difference without practical weight, in percentage points, fixed before the runs.
+        clusters: For each example the name of its cluster: examples that belong together, such as reviews of one
+            product. None: each example stands alone.
+
+    Raises:
+        ValueError: for other shapes or values, different examples, equal names, a margin outside (0, 50], or a cluster
+            that is missing.
+    """
+    correct_A_SN, correct_B_SN = _correct("a", a), _correct("b", b)
+    _check_same_examples(a, b, correct_A_SN.shape[1], correct_B_SN.shape[1])
+    if len(names) != 2 or names[0] == names[1]:
+        raise ValueError(f"names must be two different names, but got {names!r}: give one to each model")
+    if not 0 < margin <= MOST_MARGIN:
+        raise ValueError(f"margin must be above 0 and at most {MOST_MARGIN:g} percentage points, but got {margin!r}: "
+                         "1.0 is usual")
+    cluster_N = None if clusters is None else _places(clusters, correct_A_SN.shape[1])
+    found = accuracy_difference(correct_A_SN, correct_B_SN, cluster_N=cluster_N)
+    (adjusted,) = adjusted_tests([found], margin / 100)
+    decided = verdict(found, adjusted, margin / 100)
+    level, p = found.evidence_level, None if adjusted is None else adjusted.different
+    units = None if cluster_N is None else int(cluster_N.max()) + 1
+    detectable = None
+    if min(found.seeds) > 1:
+        seeds = len(correct_A_SN), len(correct_B_SN)
+        detectable = (found.detectable() if cluster_N is not None
+                      else Design.of(correct_A_SN, correct_B_SN).detectable(seeds, found.examples))
+    shown = replace(found, method=f"{found.method}; examples in clusters") if cluster_N is not None else found
+    return Comparison(
+        names=(str(names[0]), str(names[1])),
+        difference=100 * found.estimate,
+        interval=(100 * found.low, 100 * found.high) if level.has_interval else None,
+        p=p,
+        verdict=_sentence(names, decided.finding, found, decided.equivalence, p, margin / 100, detectable),
+        finding=decided.finding,
+        evidence_level=level,
+        detectable=None if detectable is None else 100 * detectable,
+        margin=float(margin),
+        seeds=(len(correct_A_SN), len(correct_B_SN)),
+        examples=found.examples,
+        clusters=units,
+        estimate=shown,
+    )
+
+
+def _sentence(
+    names: tuple[str, str], finding: Finding, found: Estimate, narrow: Estimate, p: float | None, margin: float,
+    detectable: float | None,
+) -> str:
+    """Return the verdict in words. Values are shares.
+
+    Args:
+        names: Names of the two models.
+        finding: What was found.
+        found: The difference, with its 95 % interval.
+        narrow: The difference, with its 90 % interval.
+        p: p value; None where there are too few seeds.
+        margin: Largest difference without practical weight.
+        detectable: Smallest difference that runs like these detect; None for one seed.
+    """
+    a, b = names
+    test = "" if p is None else f", p {p_text(p)}" if p < 0.001 else f", p = {p_text(p)}"
+    size, within = f"{_size(found, margin)}{test}", _unsigned(margin)
+    better = f"{a} is {'better' if found.estimate >= 0 else 'worse'} than {b}"
+    match finding:
+        case Finding.BETTER:
+            return f"{better}: {size}."
+        case Finding.BETTER_BY_MARGIN:
+            return f"{better} by more than {within}: {size}."
+        case Finding.NEGLIGIBLE:
+            return (f"{better}, but by a negligible amount: {size}; the 90 % interval, {_ends(narrow, margin)} points, "
+                    f"lies within {within} of 0. {_unseen(found)}")
+        case Finding.EQUIVALENT:
+            return (f"{a} and {b} are equivalent within {within}: the 90 % interval of their difference, "
+                    f"{_ends(narrow, margin)} points, lies within it. {_unseen(found)}")
+        case Finding.TOO_FEW_SEEDS:
+            few = min(found.seeds)
+            why = {1: "1 seed, over examples only", 2: "2 seeds, an estimate only"}.get(
+                few, f"{few} seeds, of which at least 5 are needed")
+            return f"No verdict on {a} against {b} from {why}: {size}."
+        case Finding.TOO_FEW_GROUPS:
+            return (f"No verdict on {a} against {b} from {found.groups:.1f} clusters of equal size, of which at least "
+                    f"{LEAST_GROUPS} are needed: {size}.")
+        case Finding.INCONCLUSIVE | Finding.GUESSING:
+            said = f"Inconclusive: {a} against {b}, {size}."
+            if detectable is not None:
+                said += f" Runs like these detect a true difference of {_unsigned(detectable)} with a chance of 80 %."
+            if not can_show_equivalence(found.effective, margin):
+                said += (f" Equivalence within {within} could not be shown: it takes at least "
+                         f"{examples_for_equivalence(margin):,} examples that stand alone, and these tell as much as "
+                         f"{found.effective:,.0f}.")
+            return said
+
+
+def _unseen(found: Estimate) -> str:
+    return (f"A failure of up to {100 * unseen_failures(min(found.seeds)):.0f} % of seeds could go unseen in these "
+            "runs.")
+
+
+def _size(found: Estimate, margin: float) -> str:
+    """Return a difference in points, with its interval where there are enough seeds for one."""
+    level = found.evidence_level
+    values = [found.estimate, *([found.low, found.high] if level.has_interval else [])]
+    size = f"{_signed(found.estimate, decimals_apart(values, (0.0, margin, -margin), 100, 1))} points"
+    return f"{size} (95 % interval {_ends(found, margin)})" if level.has_interval else size
+
+
+def _ends(found: Estimate, margin: float) -> str:
+    """Return the ends of an interval in points, with enough decimals that none looks equal to 0 or to the margin."""
+    decimals = decimals_apart((found.estimate, found.low, found.high), (0.0, margin, -margin), 100, 1)
+    return f"{_signed(found.low, decimals)} to {_signed(found.high, decimals)}"
+
+
+def _signed(share: float, decimals: int) -> str:
+    text = f"{100 * share:+.{decimals}f}"
+    return text if text.strip("+-0.") else text.lstrip("+-")  # zero has no sign
+
+
+def _unsigned(share: float) -> str:
+    return f"{100 * share:.{decimals_apart([share], [0.0], 100, 1)}f} points"
+
+
+def _correct(name: str, given: ArrayLike) -> NDArray[np.bool_]:
+    """Return the correctness of a model, S x N.
+
+    Raises:
+        ValueError: for another shape, or values other than 0 and 1.
+    """
+    rule = f"{name} must hold a row for each seed and in it a 0 or 1 for each example"
+    try:
+        found = np.asarray(given)
+    except ValueError:
+        raise ValueError(f"{rule}, but its rows differ in length: give the same examples to each seed") from None
+    if not found.size:
+        raise ValueError(f"{rule}, but it is empty: it takes at least 1 seed and 2 examples")
+    if found.ndim != 2:
+        remedy = f"a single seed goes into a list, as [{name}]" if found.ndim == 1 else "stack the seeds of one model"
+        raise ValueError(f"{rule}, but has the shape {found.shape}: {remedy}")
+    if found.shape[1] < 2:
+        raise ValueError(f"{rule}, and at least 2 examples, but has {found.shape[0]:,} rows and 1 column: turn it by "
+                         ".T if its rows are examples")
+    if found.dtype.kind in "biuf":
+        known_SN = np.isin(found, (0, 1))
+    else:
+        known_SN = np.array([[_is_zero_or_one(value) for value in row] for row in found])
+    if not known_SN.all():
+        seed, example = np.argwhere(~known_SN)[0].tolist()
+        value = found[seed, example]
+        value = value.item() if isinstance(value, np.generic) else value
+        raise ValueError(f"{rule} (1: the answer is right), but holds {value!r} in row {seed + 1} and column "
+                         f"{example + 1}: compare the predicted classes with the labels, as in predicted == label")
+    return found.astype(np.bool_)
+
+
+def _is_zero_or_one(value: Any) -> bool:
+    try:
+        return bool(value in (0, 1))
+    except TypeError:  # the missing value of pandas is neither equal to a number nor different from it
+        return False
+
+
+def _check_same_examples(a: Any, b: Any, examples_A: int, examples_B: int) -> None:
+    """Check that both have as many examples and, where both are tables of pandas, the same names of columns.
+
+    Raises:
+        ValueError: where they differ.
+    """
+    rule = "a and b must be about the same examples in the same order"
+    if examples_A != examples_B:
+        raise ValueError(f"{rule}, but a has {examples_A:,} and b has {examples_B:,}: keep those that both have")
+    columns_A, columns_B = (list(getattr(one, "columns", ())) for one in (a, b))
+    for place, (one, two) in enumerate(zip(columns_A, columns_B, strict=False), start=1):
+        if one != two:
+            raise ValueError(f"{rule}, but column {place} is {one!r} in a and {two!r} in b: put them in one order, as "
+                             "with b[a.columns]")
+
+
+def _places(clusters: ArrayLike, examples: int) -> NDArray[np.int_]:
+    """Return the number of the cluster of each example, from 0 on.
+
+    Raises:
+        ValueError: for another number of examples, a missing name, or a single cluster.
+    """
+    names = np.asarray(clusters)
+    if names.shape != (examples,):
+        raise ValueError(f"clusters must name a cluster for each of the {examples:,} examples, but has the shape "
+                         f"{names.shape}: give a list of as many names")
+    found: dict[Hashable, int] = {}
+    place_N = []
+    for place, name in enumerate(names.tolist()):
+        if _is_missing(name):
+            raise ValueError(f"clusters must name a cluster for each example, but example {place + 1} has {name!r}: "
+                             "give an example that stands alone a name of its own")
+        place_N.append(found.setdefault(name, len(found)))
+    if len(found) < 2:
+        raise ValueError(f"clusters must be at least 2, but all examples are in {names.tolist()[0]!r}: leave clusters "
+                         "out if they stand alone")
+    return np.array(place_N)
+
+
+def _is_missing(name: Any) -> bool:
+    try:
+        return name is None or bool(name != name)
+    except TypeError:  # the missing value of pandas
+        return True

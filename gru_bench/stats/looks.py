@@ -1,0 +1,226 @@
+"""Pairs of models compared at planned looks, while seeds are added: what each look finds, and when a pair is settled.
+
+Every look tests each pair at a level that spends a part of the error (`spending`), so that all looks together find a
+difference that is not there at most 5 times in 100. With several pairs each look is a step-down after Holm (1979): the
+pair with the smallest level needed is tested with the error divided by the number of pairs that no look has found
+different yet, and so on. Equivalence, by two one-sided tests, and a difference of more than the margin have step-downs
+of their own, with an error of 5 % each over all pairs and looks.
+
+The information fraction of a look is estimated from its own runs: the variance that the last look will have, divided by
+the variance now. The last look planned spends all that is left, also where a failed run has left it less information.
+
+A repeated interval (Jennison and Turnbull 1984) is the interval with the confidence of its look. The repeated intervals
+of all looks hold the true difference together with a chance of 95 %, so they may be read at any look and after any
+stop; the usual interval may not.
+
+Shapes: `K` looks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from itertools import combinations
+
+import numpy as np
+from scipy import special
+
+from gru_bench.results.looks import Look, LookPlan
+from gru_bench.stats.intervals import Scored, difference
+from gru_bench.stats.spending import DIGITS, levels
+from gru_bench.stats.statistics import DIFFERENT, Estimate, Finding, Growth, can_be_equivalent, growth
+
+SETTLING = (*DIFFERENT, Finding.EQUIVALENT)
+"""Findings that settle a pair."""
+LEAST_LEVEL = 1e-12
+"""Smallest level of an interval that is shown: one minus a far smaller one is 1. Tests use the level itself."""
+
+
+class Kind(Enum):
+    """What a test of a look may find on a pair. Each kind keeps its error over all pairs and looks."""
+
+    DIFFERENT = "different"
+    BEYOND = "different by more than the margin"
+    EQUIVALENT = "equivalent within the margin"
+
+
+@dataclass(frozen=True)
+class PairLook:
+    """What one look found on a pair. Differences are those of the first model minus the second."""
+
+    place: int
+    """Place of the look in the plan, from 0."""
+    usual: Estimate
+    """The difference with its 95 % interval, as if this look were the only one."""
+    fraction: float | None
+    """Information fraction. None where the seeds are too few to settle anything; such a look spends nothing."""
+    level: float | None
+    """Level of a two-sided test of this pair alone, which is that of the repeated interval."""
+    one_sided: float | None
+    """Level of each of the two one-sided tests for equivalence, divided among the pairs of the step-down."""
+    growth: Growth
+    """How the variance falls with seeds, as estimated at this look."""
+    tested_at: float | None = None
+    """Level at which the step-down tested the pair. None where it was not tested, or had been found different."""
+    finding: Finding = Finding.INCONCLUSIVE
+
+    @property
+    def repeated(self) -> Estimate | None:
+        """Return the difference with its repeated interval."""
+        return None if self.level is None else self.at(self.level)
+
+    @property
+    def equivalence(self) -> Estimate | None:
+        """Return the difference with the interval that decides on equivalence."""
+        return None if self.one_sided is None else self.at(2 * self.one_sided)
+
+    def at(self, level: float) -> Estimate:
+        """Return the difference with the interval of a two-sided test at a level."""
+        return self.usual.at(1 - max(level, LEAST_LEVEL))
+
+    def needs_examples(self, margin: float) -> bool:
+        """Return whether no number of seeds is likely to settle the pair, because the test examples alone leave too
+        much: they leave more than the margin for equivalence, and more than the difference seen for a difference."""
+        floor = math.sqrt(self.growth.floor)
+        return (float(special.ndtri(0.95)) * floor >= margin
+                and abs(self.usual.estimate) <= float(special.ndtri(0.975)) * floor)
+
+    def flipped(self) -> PairLook:
+        """Return the same of the second model minus the first."""
+        one = self.usual
+        usual = replace(one, estimate=-one.estimate, low=-one.high, high=-one.low, seeds=one.seeds[::-1])
+        return replace(self, usual=usual, growth=replace(self.growth, by_seed=self.growth.by_seed[::-1]))
+
+
+@dataclass
+class PairLooks:
+    """A pair through all looks so far."""
+
+    pair: tuple[str, str]
+    looks: list[PairLook] = field(default_factory=list)
+    settled: PairLook | None = None
+    """The first look that settled it."""
+    found: set[Kind] = field(default_factory=set)
+    """What the looks so far have found."""
+
+    @property
+    def different(self) -> bool:
+        """Return whether a look has found it different."""
+        return Kind.DIFFERENT in self.found
+
+    @property
+    def last(self) -> PairLook:
+        """Return the last look."""
+        return self.looks[-1]
+
+    def flipped(self) -> PairLooks:
+        """Return the same pair with its second model first."""
+        looks = [look.flipped() for look in self.looks]
+        settled = None if self.settled is None else self.settled.flipped()
+        return PairLooks((self.pair[1], self.pair[0]), looks, settled, set(self.found))
+
+
+def fraction_of(found: Growth, seeds: tuple[int, int], most: int) -> float:
+    """Return the information fraction of a look: the variance with the most seeds, divided by that with these."""
+    now = found.variance(seeds)
+    return 1.0 if now == 0 else min(1.0, found.variance((most, most)) / now)
+
+
+def follow(plan: LookPlan, looks: Sequence[Mapping[str, Scored]]) -> list[PairLooks]:
+    """Return each pair of models through the looks so far.
+
+    Args:
+        plan: The plan.
+        looks: For each look so far, model -> what its runs predict, for the same examples in the same order.
+    """
+    pairs = [PairLooks(pair) for pair in combinations(plan.models, 2)]
+    for place, runs in enumerate(looks):
+        for pair in pairs:
+            pair.looks.append(_looked(plan, pair, place, runs))
+        found = {kind: _step_down(plan, pairs, kind) for kind in Kind}
+        for pair in pairs:
+            pair.looks[-1] = _concluded(pair.last, {kind for kind in Kind if pair in found[kind]})
+            if pair.settled is None and pair.last.finding in SETTLING:
+                pair.settled = pair.last
+    return pairs
+
+
+def is_settled(pairs: Sequence[PairLooks]) -> bool:
+    """Return whether every pair is settled. One model alone has no pair, and is never settled by a look."""
+    return bool(pairs) and all(pair.settled is not None for pair in pairs)
+
+
+def _looked(plan: LookPlan, pair: PairLooks, place: int, runs: Mapping[str, Scored]) -> PairLook:
+    a, b = (runs[model] for model in pair.pair)
+    usual = difference(plan.metric, a, b)
+    found = growth(*((a.loss_RN, b.loss_RN) if plan.metric == "log_loss" else (a.correct_RN, b.correct_RN)))
+    if not usual.evidence_level.has_verdict:
+        return PairLook(place, usual, None, None, None, found)
+    before = [look.fraction for look in pair.looks if look.fraction is not None]
+    now = 1.0 if place == len(plan.looks) - 1 else fraction_of(found, (usual.seeds[0], usual.seeds[1]), plan.looks[-1])
+    fractions = [*before, round(max(now, *before, 10**-DIGITS), DIGITS)]
+    return PairLook(place, usual, fractions[-1], levels(fractions, plan.alpha)[-1],
+                    levels(fractions, plan.alpha, sides=1)[-1], found)
+
+
+def _step_down(plan: LookPlan, pairs: Sequence[PairLooks], kind: Kind) -> list[PairLooks]:
+    """Test the pairs for one kind of finding at their last look, and return those of which it is found now.
+
+    The levels are noted at the looks.
+    """
+    family = sum(kind not in pair.found for pair in pairs)
+    waiting = [pair for pair in pairs if kind not in pair.found and pair.last.fraction is not None]
+    found: list[PairLooks] = []
+    while waiting:
+        rejected = [pair for pair in waiting if _is_found(plan, pair, kind, plan.alpha / family)]
+        if not rejected:
+            break
+        for pair in rejected:
+            pair.found.add(kind)
+        family -= len(rejected)
+        waiting = [pair for pair in waiting if kind not in pair.found]
+        found += rejected
+    return found
+
+
+def _is_found(plan: LookPlan, pair: PairLooks, kind: Kind, alpha: float) -> bool:
+    """Return whether the last look of a pair finds something, where `alpha` is spent on it over all looks."""
+    fractions = [look.fraction for look in pair.looks if look.fraction is not None]
+    last = pair.last
+    if kind is Kind.EQUIVALENT:
+        level = levels(fractions, alpha, sides=1)[-1]
+        pair.looks[-1] = replace(last, one_sided=level)
+        return can_be_equivalent(last.usual, plan.margin) and last.usual.p_equivalent(plan.margin) <= level
+    level = levels(fractions, alpha)[-1]
+    if kind is Kind.BEYOND:
+        return last.usual.p_beyond(plan.margin) <= level
+    pair.looks[-1] = replace(last, tested_at=level)
+    return (last.usual.p or 0.0) <= level
+
+
+def _concluded(look: PairLook, found: set[Kind]) -> PairLook:
+    """Return a look with its finding."""
+    finding = Finding.INCONCLUSIVE if look.fraction is not None else Finding.TOO_FEW_SEEDS
+    if Kind.DIFFERENT in found:
+        finding = (Finding.NEGLIGIBLE if Kind.EQUIVALENT in found
+                   else Finding.BETTER_BY_MARGIN if Kind.BEYOND in found else Finding.BETTER)
+    elif Kind.EQUIVALENT in found:
+        finding = Finding.EQUIVALENT
+    return replace(look, finding=finding)
+
+
+def scored_at(look: Look, runs: Mapping[str, Mapping[int, Scored]]) -> dict[str, Scored]:
+    """Return model -> the runs that a look rests on, as one; runs that are gone by now are left out."""
+    found = {}
+    for model, seeds in look.seeds.items():
+        own = [runs[model][seed] for seed in seeds if seed in runs[model]]
+        found[model] = Scored(own[0].label_N, np.concatenate([one.probability_RNC for one in own]))
+    return found
+
+
+def settled_as(pair: PairLooks) -> str:
+    """Return what settled a pair, as it is logged: `bidirectional, torch: better`."""
+    assert pair.settled is not None
+    return f"{', '.join(pair.pair)}: {pair.settled.finding.value}"

@@ -1,0 +1,187 @@
+"""The command gru-check: what it prints, its exit codes, and every way in which a file can fail."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from gru_bench import cli
+from gru_bench.errors import ExitCode, GruBenchError, RunError
+from gru_bench.gru_check import load
+from gru_bench.gru_check.__main__ import app
+from gru_bench.gru_check.check import check
+from gru_bench.gru_check.child import Request
+from gru_bench.gru_check.codes import KINDS
+from gru_bench.gru_check.guard import run as run_child
+from tests.gru_check.students import NOTEBOOK, SPLIT
+from tests.support.commands import ROOT, completed, mentions
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    return path
+
+
+def shown(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Exit code and output of the command."""
+    monkeypatch.setattr(sys, "argv", ["gru-bench gru-check", *words])
+    code = cli.ended(app)
+    return code, capsys.readouterr().out
+
+
+def test_a_right_gru_ends_with_0(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, f"print('noise')\n{NOTEBOOK}")
+    code, said = shown([f"{path}:GRUClassifier", "--no-speed"], monkeypatch, capsys)
+    assert code == ExitCode.DONE
+    mentions(said.splitlines()[0], "mine.py", "120 s", "4 GB")
+    assert "noise" not in said
+    mentions(said, "GRUClassifier: a GRU", "[update-inverted]", "[reset-before]", "[single-bias]",
+             "docs/gru-check/reset-before.md", "at mine.py, line 32")
+
+
+def test_a_wrong_gru_ends_with_4(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gru_bench.gru_check.guard.run",
+                        lambda request, timeout: check(Path(request.path), request.name))
+    path = written(tmp_path, SPLIT.replace("r * self.U_n(h)", "self.U_n(h)"))
+    code, said = shown([f"{path}:GRUCell", "--no-speed"], monkeypatch, capsys)
+    assert code == ExitCode.NO
+    mentions(said, "GRUCell: not a GRU", "[reset-unused]")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "timeout", "message"), [
+    ("import time\ntime.sleep(60)\nclass A: pass\n", 3.0, "within 3 s"),
+    ("x = bytearray(3 * 2 ** 30)\nclass A: pass\n", 60.0, "memory"),
+])
+def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, message: str, tmp_path: Path) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(RunError, match=message):
+        run_child(Request(str(path), "A", None, {}, 1.0, False), timeout=timeout)
+
+
+@pytest.mark.parametrize(("name", "text", "parts"), [
+    ("GruCell", SPLIT, ["mine.py", "'GruCell'", "Did you mean 'GRUCell'?"]),
+    ("A", "def A(:\n", ["mine.py", "line 1"]),
+    ("A", "x = 1 / 0\nclass A: pass\n", ["mine.py, line 1", "ZeroDivisionError", "division by zero"]),
+    ("A", "x = batch_size\nclass A: pass\n", ["'batch_size'", "--define batch_size=VALUE"]),
+    ("A", "open('reviews.txt')\nclass A: pass\n", ["reads files"]),
+    ("A", "import no_such_module\nclass A: pass\n", ["'no_such_module'", "install"]),
+    ("A", "raise SystemExit(3)\nclass A: pass\n", ["ends the program"]),
+    ("A", "class A:\n    def __init__(self, options): pass\n", ["--make \"A(...)\""]),
+    ("A", "A = 3\n", ["A must be a class or a function", "int"]),
+    ("GRUCell", SPLIT.replace("self.W_r(x) +", "self.W_q(x) +"), ["mine.py, line 19", "AttributeError"]),
+    ("GRUCell", SPLIT.replace("self.W_r(x) +", "scale * self.W_r(x) +"), ["--define scale=VALUE"]),
+    ("GRUCell", SPLIT.replace("return z * h", "return torch.randn_like(h) + z * h"),
+     ["mine.py, line 22", "GRUCell is random", "randn_like"]),
+    ("GRUCell", SPLIT.replace("self.W_r(x) +", "self.W_r(x).cuda() +"), ["mine.py", "CUDA"]),
+    ("A", "%matplotlib inline\nclass A: pass\n", ["line 1", "remove this line", "notebook"]),
+    ("A", "get_ipython().run_line_magic('matplotlib', 'inline')\nclass A: pass\n",
+     ["mine.py, line 1", "get_ipython exists only in a notebook", "remove this line"]),
+    ("A", "# coding: no-such-encoding\nclass A: pass\n", ["mine.py", "encoding"]),
+    ("A", "# caf\udce9\nclass A: pass\n", ["mine.py must be Python", "encoding"]),
+    ("GRUCell", SPLIT.replace("return z * h", "return h.sub(2).log() + z * h"), ["mine.py, line 22", "nan"]),
+    ("GRUCell", SPLIT.replace("return z * h", "return (0 * h).reciprocal() + z * h"), ["mine.py, line 22", "inf"]),
+    ("GRUCell", SPLIT.replace("return z * h", "return h.mul_(z)"), ["GRUCell writes over a tensor", "h = z * h"]),
+    ("GRUCell", SPLIT.replace("return z", "new = z"), ["GRUCell must return its new state", "missing return"]),
+    ("A", f"x = {'-' * 100_000}1\nclass A: pass\n", ["mine.py must be Python", "Error"]),
+    ("GRUCell", SPLIT.replace("        r = ", "        self.U_z.weight.data = self.U_z.weight.data + 0.01; r = "),
+     ["mine.py", "GRUCell changes its weights in forward"]),
+    ("GRUCell", SPLIT.replace("        r = ", "        self.U_z.weight.data.add_(0.01); r = "),
+     ["mine.py, line 19", "changes its weights in forward"]),
+])
+def test_a_file_that_cannot_be_checked_is_explained(name: str, text: str, parts: list[str], tmp_path: Path) -> None:
+    with pytest.raises(GruBenchError) as refused:
+        check(written(tmp_path, text), name)
+    mentions(str(refused.value), *parts)
+
+
+@pytest.mark.parametrize("first_line", [
+    "import torch; torch.set_default_dtype(torch.float32)", "import torch; torch.set_grad_enabled(False)",
+    "import torch; torch.set_default_device('meta')", "import sys; sys.setrecursionlimit(120)", "\ufeff",
+    "# -*- coding: latin-1 -*-\n# caf\udce9",
+])
+def test_settings_and_encodings_of_a_file_do_not_matter(first_line: str, tmp_path: Path) -> None:
+    default = torch.get_default_dtype()
+    assert check(written(tmp_path, f"{first_line}\n{SPLIT}"), "GRUCell").code == "equal"
+    assert torch.get_default_dtype() == default
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("step", [
+    "z * h + (1 - z) * n + (self.calls % 7 == 0)",
+    pytest.param("z * h + (1 - z) * n + (self.calls % 20 == 0)", marks=pytest.mark.slow),
+])
+def test_a_cell_that_differs_at_some_calls_alone_is_found(step: str, tmp_path: Path) -> None:
+    text = SPLIT.replace("super().__init__()", "super().__init__(); self.calls = 0").replace(
+        "        r = ", "        self.calls += 1; r = ").replace("z * h + (1 - z) * n", step)
+    verdict = check(written(tmp_path, text), "GRUCell")
+    assert verdict.code == "state-kept"
+    mentions(verdict.findings[0].detail, f"call {20 if '20' in step else 7}")
+
+
+def test_a_cell_may_return_its_gates_too(tmp_path: Path) -> None:
+    text = SPLIT.replace("return z * h + (1 - z) * n", "return z * h + (1 - z) * n, (r, n)")
+    assert check(written(tmp_path, text), "GRUCell").code == "equal"
+
+
+def test_imports_of_the_file_alone_find_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_layers.py").write_text("WIDTH = 3\n", encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "my_layers", raising=False)
+    finder = load.Neighbors(tmp_path)
+    assert finder.find_spec("my_layers") is None  # asked from here
+    module = load.load(written(tmp_path, "import my_layers, importlib\nimportlib.import_module('my_layers')\n"
+                               "class A: pass\n"), "A")
+    assert module.my_layers.WIDTH == 3
+    assert finder not in sys.meta_path
+
+
+def test_a_global_that_the_file_lacks_may_be_defined(tmp_path: Path) -> None:
+    text = NOTEBOOK.replace("torch.zeros(1, hidden_size)", "torch.zeros(batch_size, hidden_size)")
+    assert check(written(tmp_path, text), "GRUClassifier", defines={"batch_size": "1"}).code == "update-inverted"
+
+
+def test_an_expression_may_build_the_object(tmp_path: Path) -> None:
+    text = SPLIT.replace("input_size, hidden_size):", "sizes):\n        input_size, hidden_size = sizes")
+    assert check(written(tmp_path, text), "GRUCell", "GRUCell((E, H))").code == "equal"
+
+
+@pytest.mark.parametrize(("words", "parts"), [
+    (["mine.py"], ["FILE.py:NAME", "'mine.py'"]),
+    (["none.py:GRU"], ["'none.py'"]),
+    (["mine.py:GRU", "--define", "batch_size"], ["--define", "NAME=VALUE"]),
+    (["mine.py:GRU", "--timeout", "inf"], ["--timeout", "at most 1,000,000", "inf"]),
+    (["mine.py:GRU", "--memory", "inf"], ["--memory", "at most 1,000,000", "inf"]),
+])
+def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], tmp_path: Path) -> None:
+    written(tmp_path, SPLIT)
+    done = completed(app, *words)
+    assert done.returncode == ExitCode.MISTYPED
+    mentions(done.stderr, *parts)
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_every_finding_has_a_page_and_a_picture(code: str) -> None:
+    page = ROOT / "docs" / "gru-check" / f"{code}.md"
+    text = page.read_text(encoding="utf-8")
+    assert f"`[{code}]`" in text
+    assert f"]({code}.svg)" in text
+    assert len(text.splitlines()) <= 20
+    picture = page.with_suffix(".svg").read_text(encoding="utf-8")
+    assert picture.rstrip().endswith("</svg>")
+    assert len(picture) < 20_000
+    assert f"[`{code}`](gru-check/{code}.md)" in (ROOT / "docs" / "gru-check.md").read_text(encoding="utf-8")
+
+
+def test_every_finding_has_a_drawing() -> None:
+    drawn = runpy.run_path(str(ROOT / "docs" / "gru-check" / "draw.py"))
+    assert drawn["PICTURES"].keys() == KINDS.keys()
+    assert drawn["svg"]("mixing") == drawn["svg"]("mixing")

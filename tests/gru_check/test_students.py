@@ -1,0 +1,204 @@
+"""Students' GRUs: a right one is found right with its conventions, and a mistake is named by its code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gru_bench.errors import ExitCode, RunError
+from gru_bench.gru_check import assert_is_gru
+from gru_bench.gru_check.check import check, check_object
+from gru_bench.gru_check.codes import KINDS
+from tests.gru_check.students import STYLES, Student, mutants, right_ones
+from tests.support.commands import mentions
+
+RIGHT, MUTANTS = tuple(right_ones()), tuple(mutants())
+LINES = {
+    "split: no tanh": "n = self.W_n(x) + r * self.U_n(h)",
+    "split: tanh for z": "z = torch.tanh(",
+    "split: z twice": "return z * h + z * n",
+    "split: reset on input": "n = torch.tanh(r * self.W_n(x)",
+    "fused: detached": "h = h.detach()",
+    "fused: ones at first": "x.new_ones(",
+    "fused: last step left out": "range(steps - 1)",
+    "notebook: mixing": "hidden = zt * hidden + zt * ht",
+    "tokens: dropout": "F.dropout(features)",
+}
+"""Mutant -> words of the line that must be named."""
+
+
+FAST = frozenset({
+    "split: as it stands", "einsum: as it stands", "notebook: as it stands", "columns: as it stands",
+    "tokens: as it stands", "split: no tanh", "split: tanh for z", "split: reset unused", "split: reset on input",
+    "split: z without state", "split: U shared by r and z", "split: z twice", "split: candidate alone",
+    "fused: detached", "notebook: kept", "fused: ones at first", "fused: last step left out", "raw: backwards",
+    "tokens: backward end", "tokens: directions share", "tokens: dropout", "stack: padding"})
+"""One student for each code; all others are slow."""
+
+
+def title(student: Student) -> str:
+    return f"{student.style}: {student.title}"
+
+
+def cases(students: Sequence[Student]) -> list[Any]:
+    return [pytest.param(student, id=title(student), marks=() if title(student) in FAST else pytest.mark.slow)
+            for student in students]
+
+
+def test_every_code_has_a_fast_student() -> None:
+    fast = [student for student in (*RIGHT, *MUTANTS) if title(student) in FAST]
+    assert len(fast) == len(FAST)
+    assert {code for student in fast for code in student.codes} == KINDS.keys() - {"unknown"}
+
+
+@pytest.mark.parametrize("student", cases(RIGHT))
+def test_a_right_gru_is_found_right_with_its_conventions(student: Student, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(student.written(), encoding="utf-8")
+    verdict = check(path, student.name)
+    assert tuple(finding.code for finding in verdict.findings) == student.codes
+    assert verdict.exit_code == ExitCode.DONE
+
+
+@pytest.mark.parametrize("student", cases(MUTANTS))
+def test_a_mistake_is_named_by_its_code_and_line(student: Student, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(student.written(), encoding="utf-8")
+    verdict = check(path, student.name)
+    assert (verdict.code,) == student.codes
+    assert verdict.exit_code == ExitCode.NO
+    if (words := LINES.get(title(student))) is not None:
+        assert words in student.written().splitlines()[verdict.findings[0].line - 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [
+    "return torch.tanh(z * h + (1 - z) * n)",
+    "return torch.nn.functional.layer_norm(z * h + (1 - z) * n, (z.shape[-1],))",
+])
+def test_what_is_neither_a_gru_nor_a_known_mistake_is_unknown(step: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(STYLES["split"].text.replace("return z * h + (1 - z) * n", step), encoding="utf-8")
+    verdict = check(path, "GRUCell")
+    assert verdict.code == "unknown"
+    assert verdict.exit_code == ExitCode.INCOMPLETE
+    mentions(verdict.findings[0].detail, "step 1", "unit 1")
+
+
+@pytest.mark.parametrize("noise", [
+    "z * h + (1 - z) * n + 0.1 * torch.randn(h.shape)",
+    "z * h + (1 - z) * n * torch.rand(h.shape)",
+    pytest.param("torch.where(torch.rand(h.shape) < 0.5, z * h + (1 - z) * n, -n)", marks=pytest.mark.slow),
+])
+def test_refuses_what_is_random_in_evaluation_and_no_dropout(noise: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(STYLES["split"].text.replace("z * h + (1 - z) * n", noise), encoding="utf-8")
+    with pytest.raises(RunError, match="is random in evaluation"):
+        check(path, "GRUCell")
+
+
+@pytest.mark.slow
+def test_noise_that_is_always_the_same_is_part_of_the_function(tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(STYLES["split"].text.replace(
+        "return z * h", "return torch.randn(h.shape, generator=torch.Generator().manual_seed(3)) + z * h"),
+        encoding="utf-8")
+    assert check(path, "GRUCell").exit_code != ExitCode.DONE
+
+
+@pytest.mark.parametrize("argument", ["x", "h"])
+def test_a_cell_may_write_over_its_arguments_before_it_uses_them(argument: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(STYLES["split"].text.replace("        r =", f"        {argument}.mul_(1.0)\n        r ="),
+                    encoding="utf-8")
+    assert check(path, "GRUCell").code == "equal"
+
+
+class TestAssertIsGru:
+    def test_accepts_modules_of_torch(self) -> None:
+        assert assert_is_gru(nn.GRUCell(5, 4)).code == "equal"
+        assert assert_is_gru(nn.GRU(5, 4, batch_first=True)).code == "equal"
+        assert assert_is_gru(nn.GRU(5, 4, bias=False)).code == "no-bias"
+
+    def test_refuses_another_recurrence(self) -> None:
+        with pytest.raises(AssertionError, match=r"\[unknown\]"):
+            assert_is_gru(nn.RNNCell(5, 4))
+
+    @pytest.mark.parametrize(("off", "code"), [(1e-12, "equal"), (4e-12, "unknown")])
+    def test_equal_means_within_the_tolerance(self, off: float, code: str) -> None:
+        class Cell(nn.GRUCell):
+            def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+                return super().forward(input, hx) + off
+
+        verdict = check_object(Cell(5, 4))
+        assert verdict.code == code
+        assert verdict.exit_code == (ExitCode.DONE if code == "equal" else ExitCode.INCOMPLETE)
+
+    def test_refuses_a_convention_that_is_not_allowed(self) -> None:
+        with pytest.raises(AssertionError, match=r"\[no-bias\]"):
+            assert_is_gru(nn.GRU(5, 4, bias=False), "equal")
+        with pytest.raises(ValueError, match=r"convention.*equal, update-inverted.*'mixing'"):
+            assert_is_gru(nn.GRU(5, 4), "mixing")
+
+    def test_leaves_the_module_and_torch_as_they_were(self) -> None:
+        module = nn.GRU(5, 4).train()
+        before = {name: value.clone() for name, value in module.state_dict().items()}
+        random = torch.get_rng_state()
+        assert_is_gru(module)
+        assert module.training
+        assert torch.get_default_dtype() == torch.float32
+        assert torch.equal(torch.get_rng_state(), random)
+        assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+SPLIT = next(student for student in RIGHT if student.style == "split")
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("def forward(self, x, h):\n", "def forward(self, x, h):\n        h = torch.zeros_like(h)\n"),
+    ("def forward(self, x, h):\n", "def forward(self, x, h=None):\n"
+     "        h = torch.ones(len(x), self.U_r.out_features) if h is None else h\n"),
+])
+def test_a_cell_must_use_the_state_that_it_is_given_and_start_from_zeros(old: str, new: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(SPLIT.written().replace(old, new), encoding="utf-8")
+    assert check(path, SPLIT.name).code == "initial-state"
+
+
+@pytest.mark.parametrize("sizes", ["(3, 5)", "(input_size=2, hidden_size=7)"])
+def test_sizes_are_read_from_the_expression_that_builds_the_object(sizes: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(SPLIT.written(), encoding="utf-8")
+    assert check(path, SPLIT.name, SPLIT.name + sizes).code == SPLIT.codes[0]
+
+
+FEW_WORDS = SPLIT.written() + """
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(6, 3)
+        self.cell = GRUCell(3, 4)
+        self.out = nn.Linear(4, 2)
+
+    def forward(self, tokens, lengths):
+        h = torch.zeros(len(tokens), 4)
+        states = []
+        for t in range(tokens.shape[1]):
+            h = self.cell(self.words(tokens[:, t]), h)
+            states.append(h)
+        states = torch.stack(states, 1)
+        return self.out(states[torch.arange(len(tokens)), LAST])
+"""
+
+
+@pytest.mark.parametrize(("last", "code"), [("lengths - 1", "equal"), ("-1", "padding")])
+def test_padding_is_found_where_there_are_few_words(last: str, code: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(FEW_WORDS.replace("LAST", last), encoding="utf-8")
+    assert check(path, "Net").code == code

@@ -1,0 +1,389 @@
+"""The Python API: from a data frame to a verdict, and what it refuses."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import math
+import pkgutil
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import gru_bench as gb
+from gru_bench.data.cache import clean
+from gru_bench.data.columns import Columns
+from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError, UsageError
+from gru_bench.inference import predict
+from gru_bench.inference.api import ARGUMENTS, in_python
+from gru_bench.inference.frames import keep
+from gru_bench.report.render import record
+from tests.support.commands import ROOT, command, completed, mentions
+from tests.support.sweeps import without_worker_processes
+from tests.support.undrawn import draw_nothing
+
+SETTINGS = {"embedding.dimension": 8, "embedding.name": "random", "model.backend": "torch", "model.hidden_size": 6,
+            "training.threads": 1}
+"""For speed. The kernel need not be compiled."""
+MODELS = ("torch", "bidirectional")
+SMALL: dict[str, Any] = {"model": MODELS, "trials": 1, "confirm": 2, "epochs": 1, "name": "mine", "workers": 1,
+                         "settings": SETTINGS, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def frame(easy_csv: Path) -> pd.DataFrame:
+    reviews = pd.read_csv(easy_csv).rename(columns={"text": "what was said", "label": "mood"})
+    return reviews.assign(mood=reviews["mood"].map({0: "<sad>", 1: "glad"}))
+
+
+def run(frame: pd.DataFrame, folder: Path, **changes: Any) -> gb.Study:
+    with without_worker_processes():
+        return gb.run_study(frame, text="what was said", label="mood", folder=folder, **{**SMALL, **changes})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    folder = tmp_path_factory.mktemp("stores")
+    shutil.copy(empty_database, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(frame: pd.DataFrame, folder: Path) -> gb.Study:
+    return run(frame, folder)
+
+
+class TestStudy:
+    def test_the_verdict_is_the_one_of_the_report(
+        self, study: gb.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        draw_nothing(monkeypatch)
+        verdict = study.verdict()
+        page = study.write_report(tmp_path / "out")
+        assert page == tmp_path / "out" / "report.html"
+        found = record.read(tmp_path / "out")
+        names = [name for name, _, _ in verdict.rows]
+        assert names == ["Torch GRU", "Bidirectional GRU", "majority class (baseline)",
+                         "TF-IDF + logistic regression (baseline)"]
+        logged = study.runs().groupby("model")["score/test_accuracy"].mean().to_dict()
+        for (_, score, seeds), model in zip(verdict.rows, MODELS, strict=False):
+            assert (score, seeds) == (f"{100 * logged[model]:.1f} %", "2")
+            assert score.removesuffix(" %") in {one["text"] for one in found["numbers"].values()}
+        assert any("against" in one for one in verdict.sentences)
+        assert repr(study) == f"study mine\n{verdict!r}"
+        assert study._repr_html_() == verdict._repr_html_()
+
+    def test_predictions_and_explanations_are_numbers_and_escaped_tables(self, study: gb.Study) -> None:
+        texts = ["good1 good2 unheard", "bad1", "unheard"]
+        answers = study.predict(iter(texts))
+        assert (len(answers), list(answers)) == (3, answers.labels)
+        assert answers.classes == ("<sad>", "glad")
+        assert answers.probabilities.sum(axis=1).tolist() == pytest.approx([1, 1, 1])
+        assert answers.labels == [answers.classes[place] for place in answers.probabilities.argmax(axis=1)]
+        assert answers.known_words.tolist() == pytest.approx([2 / 3, 1, 0])
+        table = answers.to_frame()
+        assert list(table) == ["text", "label", "probability_<sad>", "probability_glad", "known_words"]
+        assert table["text"].tolist() == texts
+        mentions(repr(answers), "1 of the texts", "no known word")
+        shown = answers._repr_html_()
+        assert "&lt;sad&gt;" in shown
+        assert "<sad>" not in shown
+        effects = study.explain("good1 unheard bad1")
+        assert [word for word, _ in effects.words] == ["good1", "bad1"]
+        assert effects.label in ("<sad>", "glad")
+        assert "<sad>" not in effects._repr_html_()
+        assert list(effects.to_frame()) == ["word", "effect"]
+        alone = study.predict(texts[0], model="torch", single=True)
+        assert alone.probabilities.tolist() != answers.probabilities[:1].tolist()
+        assert len(study.predict([])) == 0
+
+    def test_runs_trials_and_predictions_are_data_frames(self, study: gb.Study) -> None:
+        runs, trials, predictions = study.runs(), study.trials(), study.predictions()
+        assert runs["role"].value_counts().to_dict() == {"study": 1, "trial": 2, "confirm": 4}
+        assert trials[["model", "state"]].to_numpy().tolist() == [["torch", "complete"], ["bidirectional", "complete"]]
+        assert trials["training.lr"].between(1e-3, 8e-3).all()
+        assert (predictions["correct"] == (predictions["label"] == predictions["predicted"])).all()
+        assert predictions["probability"].between(0, 1).all()
+        assert predictions.groupby(["model", "seed"]).size().nunique() == 1
+        by_seed = predictions.groupby("run")["correct"].mean()
+        for model in MODELS:
+            wide = predictions[predictions["model"] == model].pivot(index="seed", columns="example", values="correct")
+            assert study.correct(model).sum(axis=1).tolist() == wide.sum(axis=1).tolist()
+        assert (study.correct() == study.correct(study.winner)).all()
+        confirms = runs[runs["role"] == "confirm"].set_index("id")["score/test_accuracy"]
+        assert by_seed.to_dict() == pytest.approx(confirms.to_dict())
+
+    def test_a_saved_model_predicts_as_its_study(self, study: gb.Study, tmp_path: Path) -> None:
+        texts = ["good1 good2 word3", "bad1 bad4"]
+        saved = gb.load_model(study.save_model(tmp_path / "saved"))
+        assert saved.classes == ("<sad>", "glad")
+        assert saved.predict(texts).probabilities == pytest.approx(study.predict(texts).probabilities, abs=0.01)
+        assert saved.explain(texts[0]).label == study.explain(texts[0]).label
+        assert repr(saved).startswith(f"{study.winner} of the study mine, 2 seeds")
+        with pytest.raises(UsageError, match="force="):
+            study.save_model(tmp_path / "saved")
+
+    def test_a_study_is_opened_by_name_and_by_the_commands(
+        self, study: gb.Study, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert gb.open_study("mine", folder=folder).runs()["id"].tolist() == study.runs()["id"].tolist()
+        monkeypatch.chdir(folder)
+        done = completed(predict.app, "--study", "mine", "good1 good2")
+        assert done.returncode == ExitCode.DONE
+        assert study.predict("good1 good2").labels[0] in done.stdout
+        with pytest.raises(UsageError, match=r"'other'.*mine"):
+            gb.open_study("other")
+
+    def test_the_same_call_trains_nothing_again_and_prints_progress_in_words_of_python(
+        self, study: gb.Study, frame: pd.DataFrame, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """In a thread, where no signal arrives."""
+        before = study.runs()["id"].tolist()
+        again: list[gb.Study] = []
+        thread = threading.Thread(target=lambda: again.append(run(frame, folder, progress=True)))
+        thread.start()
+        thread.join()
+        assert again[0].runs()["id"].tolist() == before
+        # The name of the frame and its training reviews; a setting as it is given to the call.
+        mentions(capsys.readouterr().out, "mine: 3", "settings={'model.backend': 'auto'} name=mine-quick", "all runs")
+
+    def test_the_call_is_recorded(self, study: gb.Study) -> None:
+        started = study._logged.run.command
+        assert started.startswith("gru_bench.run_study(frame, text='what was said', label='mood', model=(")
+        assert "name='mine'" in started
+        assert "timeout" not in started
+
+    @pytest.mark.usefixtures("study")
+    def test_other_settings_need_another_name(self, frame: pd.DataFrame, folder: Path) -> None:
+        with pytest.raises(UsageError, match=r"training.clip_norm.*name='mine-2'") as raised:
+            run(frame, folder, settings={**SETTINGS, "training.clip_norm": 7})
+        assert "--" not in str(raised.value)
+
+    def test_there_is_no_verdict_without_confirmation_runs(
+        self, study: gb.Study, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (logged,) = study._store.studies("mine")
+        monkeypatch.setattr(study._store, "studies", lambda _: [replace(logged, confirms=(), summary=None)])
+        with pytest.raises(IncompleteError, match="confirm run"):
+            study.verdict()
+        assert "confirm run" in repr(study)
+
+
+class TestFrames:
+    CONTENT: Mapping[str, list[Any]] = {"body": ["a b", "c d", "e f"], "stars": [1, 2, 1], "other": [0.5, None, 1.5]}
+    COLUMNS = Columns(label="stars")
+
+    @pytest.mark.parametrize("make", [
+        pd.DataFrame, pa.table, lambda content: pd.DataFrame(content, index=[7, 7, 7]),
+        lambda content: pd.DataFrame(content).astype({"body": "category", "stars": "int8"}),
+        lambda content: pa.table(content).to_pandas(types_mapper=pd.ArrowDtype),
+    ])
+    def test_frames_of_the_same_values_are_one_file(self, make: Any, tmp_path: Path) -> None:
+        first = keep(self.CONTENT, self.COLUMNS, "a study", tmp_path)
+        assert keep(make(self.CONTENT), self.COLUMNS, "a study", tmp_path) == first
+        assert first.columns == Columns("body", "stars")
+        assert first.path.name == "a study.parquet"
+        table = pa.parquet.read_table(first.path)
+        assert table.to_pydict() == {key: self.CONTENT[key] for key in ("body", "stars")}
+        assert len(list((tmp_path / "frames").iterdir())) == 1
+        clean(tmp_path)  # the frame is nowhere else
+        assert len(list((tmp_path / "frames").iterdir())) == 1
+
+    def test_a_frame_of_other_values_or_another_name_is_another_file(self, tmp_path: Path) -> None:
+        changed = {**self.CONTENT, "stars": [1, 2, 2]}
+        paths = {keep(content, self.COLUMNS, name, tmp_path).path
+                 for content in (self.CONTENT, changed) for name in ("a", "b")}
+        assert len(paths) == 4
+
+    @pytest.mark.parametrize(("name", "file"), [("a/b: c?*[1]", "a-b- c-1.parquet"), ("..", "frame.parquet"),
+                                                ("NUL", "NUL-data.parquet"), ("x" * 200, f"{'x' * 80}.parquet")])
+    def test_any_name_becomes_a_name_of_a_file(self, name: str, file: str, tmp_path: Path) -> None:
+        assert keep(self.CONTENT, self.COLUMNS, name, tmp_path).path.name == file
+
+
+FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})
+
+
+@pytest.mark.parametrize(("changes", "error", "parts"), [
+    ({"text": "rewiev"}, UsageError, ["'rewiev'", "'review'", "review, sentiment", "text="]),
+    ({"data": FRAME.rename(columns={"review": 3})}, UsageError, ["text=", "'3' (such as 'a b')", "'sentiment'"]),
+    ({"data": FRAME.iloc[:0]}, DataError, ["no rows"]),
+    ({"data": [1, 2]}, UsageError, ["data", "pandas, polars, pyarrow", "[1, 2] of type list"]),
+    ({"data": FRAME["review"]}, UsageError, ["of type Series"]),
+    ({"data": FRAME.assign(review=[1, "a"] * 20)}, DataError, ["'review'", "one kind"]),
+    ({"data": {"text": ["a", "b"], "label": [10**30, 1]}}, DataError, ["'label'", "too large"]),
+    ({"data": FRAME.assign(review=pd.Series([["a"]] * 40))}, DataError, ["single values"]),
+    ({"data": FRAME.assign(sentiment=[math.nan] * 40)}, DataError, ["'sentiment' of the frame"]),
+    ({"data": {"text": ["a"], "label": [1, 2]}}, DataError, ["'text' 1", "'label' 2"]),
+    ({"data": "nowhere.csv"}, UsageError, ["'nowhere.csv'"]),
+    ({"model": "lstm"}, UsageError, ["'lstm'", "bidirectional, rnn, scratch, torch"]),
+    ({"model": []}, UsageError, ["model", "empty"]),
+    ({"study": "nope"}, UsageError, ["'nope'"]),
+    ({"study": "bidirectional", "model": "torch"}, UsageError, ["torch", "bidirectional.toml"]),
+    ({"trials": -1}, UsageError, ["trials", "-1"]),
+    ({"epochs": 0}, UsageError, ["epochs", "got 0"]),
+    ({"workers": 0}, UsageError, ["workers", "got 0"]),
+    ({"timeout": "soon"}, UsageError, ["timeout", "90s", "'soon'"]),
+    ({"model": 3}, UsageError, ["model must be", "list of texts", "3 of type int"]),
+    ({"trials": "3"}, UsageError, ["trials must be a whole number", "'3' of type str"]),
+    ({"looks": np.array([2, 3])}, UsageError, ["looks must be a list of whole numbers", "ndarray"]),
+    ({"workers": 1.5}, UsageError, ["workers must be a whole number", "1.5"]),
+    ({"name": b"x"}, UsageError, ["name must be a text", "bytes"]),
+    ({"folder": None}, UsageError, ["folder must be a text or a path", "None"]),
+    ({"folder": "a\0b"}, UsageError, ["folder must name a folder", "null"]),
+    ({"settings": 3}, UsageError, ["settings must be a dictionary", "3"]),
+    ({"no_texts": "no"}, UsageError, ["no_texts must be True or False", "'no'"]),
+    ({"data": {"text": 3, "label": [1]}}, DataError, ["'text' of the frame must be a list", "3 of type int"]),
+    ({"settings": {"trainig.lr": 1}}, UsageError, ["'trainig.lr'", "'training.lr'"]),
+    ({"settings": {"data.limit": 50}}, UsageError, ["data.limit", "argument limit"]),
+])
+def test_refuses_arguments_in_words_of_python(
+    changes: dict[str, Any], error: type[GruBenchError], parts: list[str]
+) -> None:
+    with without_worker_processes(), pytest.raises(error) as raised:
+        gb.run_study(**{"data": FRAME, "progress": False, "workers": 1, **changes})
+    mentions(str(raised.value), *parts)
+    assert not any(f"{option} " in str(raised.value) for option in ARGUMENTS)
+
+
+@pytest.mark.parametrize("call", [lambda: gb.open_study(3), lambda: gb.load_model(3)])  # type: ignore[arg-type]
+def test_refuses_names_and_folders_of_another_type(call: Callable[[], object]) -> None:
+    with pytest.raises(UsageError, match=r"must be a text.* 3 of type int"):
+        call()
+
+
+@pytest.mark.parametrize("texts", [["good", math.nan], [3], 3])
+def test_refuses_to_predict_what_is_no_text(texts: Any, study: gb.Study) -> None:
+    with pytest.raises(UsageError, match=r"texts must be .* (number \d|of type int)"):
+        study.predict(texts)
+
+
+@pytest.mark.parametrize(("said", "in_words"), [
+    ("name it by --text-column.", "name it by text=."),
+    ("of its own (--study-name NAME), or", "of its own (name=NAME), or"),
+    ("--timeout must be a time", "timeout must be a time"),
+    ("add --set model.backend=auto --study-name x", "add settings={'model.backend': 'auto'} name=x"),
+    ("--set data.limit=none, or", "settings={'data.limit': None}, or"),
+    ("--set training.lr=0.001: x", "settings={'training.lr': 0.001}: x"),
+    ("run it (gru-bench sweep --study smoke), or --trials", "run it (gru-bench sweep --study smoke), or trials="),
+    ("--check is no argument", "--check is no argument"),
+    ("the same command again", "the same call again"),
+])
+def test_messages_name_arguments_in_the_place_of_options(said: str, in_words: str) -> None:
+    assert in_python(said) == in_words
+
+
+def test_the_examples_of_the_page_work(
+    study: gb.Study, frame: pd.DataFrame, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    frame.rename(columns={"what was said": "review", "mood": "sentiment"}).to_csv("reviews.csv")
+    asked, reports = [], list[str]()
+    signature = inspect.signature(gb.run_study)
+
+    def done(*arguments: Any, **named: Any) -> gb.Study:
+        asked.append(signature.bind(*arguments, **named).arguments)
+        return study
+
+    for name, value in (("run_study", done), ("open_study", lambda name: study)):
+        monkeypatch.setattr(gb, name, value, raising=False)
+    monkeypatch.setattr(study, "write_report", reports.append)
+    there = {"__name__": "page"}
+    examples = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for example in examples:
+        exec(example, there)
+    assert [sorted(call) for call in asked] == [["data", "label", "model", "text", "trials"]]
+    assert reports == ["out"]
+    listed = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in page.splitlines()
+                                            if line.startswith("| `")))
+    assert {*listed, "data"} == signature.parameters.keys()
+
+
+def test_the_notebook_was_run_with_calls_that_exist() -> None:
+    cells = json.loads((ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert all(output["output_type"] == "execute_result" for cell in code for output in cell["outputs"])
+    known = {**vars(gb.Study), **{name: getattr(gb, name) for name in gb.__all__}}
+    called = set()
+    for call in ast.walk(ast.parse("\n".join("".join(cell["source"]) for cell in code))):
+        named = re.fullmatch(r"(?:gb|study)\.(\w+)", ast.unparse(call.func)) if isinstance(call, ast.Call) else None
+        if not isinstance(call, ast.Call) or named is None:
+            continue
+        called.add(named[1])
+        assert {word.arg for word in call.keywords} <= inspect.signature(known[named[1]]).parameters.keys()
+    assert called >= {"run_study", "verdict", "predict", "explain", "runs", "compare", "write_report"}
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_public_names_are_loaded_late_and_are_no_packages() -> None:
+    packages = {module.name for module in pkgutil.iter_modules(gb.__path__)}
+    names = set(dir(gb))
+    assert names >= set(gb.__all__) >= {"run_study", "compare", "open_study", "load_model"}
+    assert not packages & set(gb.__all__)
+    assert all(getattr(gb, name) is not None for name in gb.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'run_studdy'"):
+        _ = gb.run_studdy
+    done = command("-c", "import gru_bench, sys; dir(gru_bench); print('numpy' in sys.modules)", cwd=ROOT)
+    assert done.stdout == "False\n"
+
+
+# ---------------------------------------------------------------- scripts
+
+
+SCRIPT = """
+import os, signal
+
+import gru_bench as gb
+from gru_bench.sweep.workers import local
+
+print("begun", flush=True)
+words = {0: "bad poor sad", 1: "good fine glad"}
+frame = {"text": [f"{words[n % 2]} id{n}" for n in range(120)], "label": [n % 2 for n in range(120)]}
+
+def call():
+    study = gb.run_study(frame, model="torch", trials=1, confirm=2, epochs=1, workers=1, progress=False,
+                         settings={"embedding.name": "random", "embedding.dimension": 8, "model.backend": "torch"})
+    print(len(study.predictions()), flush=True)
+
+def interrupted(pool, job, submit=local.Pool.submit):
+    submit(pool, job)
+    if job.key.endswith("trial 0"):
+        local.Pool.submit = submit
+        os.kill(os.getpid(), signal.SIGINT)
+
+local.Pool.submit = interrupted
+try:
+    call()
+except KeyboardInterrupt:
+    print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+call()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("database")
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends a process there")
+def test_a_script_without_a_guard_continues_after_ctrl_c_and_its_next_call_completes_the_study(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+    done = command("script.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    begun, restored, count = done.stdout.splitlines()
+    assert (begun, restored) == ("begun", "True")
+    assert int(count) > 0
+    runs = gb.open_study("torch").runs()
+    assert runs[runs["role"] == "trial"]["state"].tolist() == ["killed", "complete"]
+    assert runs["state"].tolist().count("complete") == 4

@@ -1,0 +1,131 @@
+"""The model card: front matter that hubs can read, what must be stated, and nothing of the data's texts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from gru_bench.inference.card import EXAMPLE, model_card, scores_of
+from gru_bench.inference.winner import Loaded, choose, find_study, load
+from gru_bench.report.document.numbers import NBSP
+from tests.inference.conftest import Studied
+from tests.support.commands import mentions
+from tests.support.values import present
+
+
+@pytest.fixture(scope="module")
+def loaded(studied: Studied) -> Loaded:
+    store = studied.store()
+    return load(store, choose(store, find_study(store, "quick")))
+
+
+def front(card: str) -> dict[str, Any]:
+    opening, matter, _ = card.split("---\n", 2)
+    assert opening == ""
+    found: dict[str, Any] = yaml.safe_load(matter)
+    return found
+
+
+def card_of(loaded: Loaded) -> str:
+    return model_card(loaded, scores_of(loaded))
+
+
+def test_the_front_matter_is_what_hubs_read(loaded: Loaded) -> None:
+    found = front(card_of(loaded))
+    assert found["library_name"] == "gru-bench"
+    assert found["pipeline_tag"] == "text-classification"
+    assert found["datasets"] == ["easy"]
+    assert found["metrics"] == ["accuracy"]
+    (entry,) = found["model-index"]
+    (result,) = entry["results"]
+    assert entry["name"] == "quick"
+    assert result["dataset"]["split"] == "test"
+    assert result["metrics"] == [{"type": "accuracy", "name": "test accuracy",
+                                  "value": pytest.approx(present(loaded.winner.group.accuracy.value))}]
+
+
+def test_the_scores_are_those_of_the_runs(loaded: Loaded, studied: Studied) -> None:
+    scores = scores_of(loaded)
+    right_R = [np.mean((p.probability_NC[:, 1] >= 0.5) == p.label_N)
+               for p in (result.predictions["test"] for result in studied.results)]
+    assert scores["value"] == pytest.approx(np.mean(right_R))
+    assert scores["means"]["score/test_accuracy"] == pytest.approx(np.mean(right_R))
+    losses = [-np.log(p.probability_NC[np.arange(len(p)), p.label_N]).mean()
+              for p in (result.predictions["validation"] for result in studied.results)]
+    assert scores["means"]["score/val_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+    assert scores["seeds"] == [10_000, 10_001]
+
+
+def test_a_card_states_data_classes_score_limits_and_use(loaded: Loaded) -> None:
+    card = card_of(loaded)
+    group = loaded.winner.group
+    data = loaded.corpus
+    mentions(
+        card, "# quick: torch", "2 classes", "0, 1.", "seeds 10000, 10001", data.fingerprint,
+        f"{len(data.train):,} training", f"{len(data.validation):,} validation", f"{len(data.test):,} test",
+        f"**{group.score.text.replace(NBSP, ' ')}", "mean of 2 seeds",
+        f"{len(loaded.model.words_V) - 1:,} words", "400 known words", "not calibrated", "gru-bench predict --model .",
+        EXAMPLE, "| model.hidden_size | 5 |", "| data.max_length | 400 |",
+        "`gru-bench sweep --study quick.toml --data easy.csv`")
+    assert [line[3:] for line in card.splitlines() if line.startswith("## ")] == [
+        "Data", "Scores", "Limits", "Use", "Settings"]
+
+
+def test_an_interval_is_shown_with_its_method(loaded: Loaded) -> None:
+    group = replace(loaded.winner.group)
+    number = replace(group.accuracy, value=0.9, low=0.85, high=0.95, method="95 % interval: bootstrap")
+    group.__dict__["score"] = number  # of five seeds, which take longer to train
+    five = replace(loaded, winner=replace(loaded.winner, group=group))
+    card, scores = card_of(five), scores_of(five)
+    low, high = number.ends
+    assert (scores["low"], scores["high"]) == (0.85, 0.95)
+    assert f"[{low.text}, {high.text}] %".replace(NBSP, " ") in card
+    assert "95 % interval: bootstrap" in card
+
+
+def test_one_seed_is_one_model(loaded: Loaded) -> None:
+    card = card_of(replace(loaded, model=loaded.model.single(1)))
+    mentions(card, "one seed (10001)", "those of one seed")
+
+
+def test_no_text_of_the_data_is_in_a_card(loaded: Loaded) -> None:
+    card = card_of(loaded)
+    texts = [text for split in ("train", "validation", "test") for text in loaded.corpus.texts(split)]
+    assert len(texts) > 300
+    assert not [text for text in texts if text in card]
+
+
+ODD = 'a: "b" \\ #c\n--- é \u2028 \x85\x9f\x7f \U0001f600 {x} [y] & * !'
+
+
+def test_odd_names_are_escaped_in_the_front_matter(loaded: Loaded) -> None:
+    odd = replace(loaded, corpus=replace(loaded.corpus, name=ODD), model=replace(loaded.model, study=ODD))
+    found = front(card_of(odd))
+    assert found["datasets"] == [ODD]
+    assert found["model-index"][0]["name"] == ODD
+
+
+def test_many_classes_are_counted(loaded: Loaded) -> None:
+    names = tuple(f"class {place}\n" for place in range(1000))
+    card = card_of(replace(loaded, model=replace(loaded.model, classes=names)))
+    mentions(card, "1,000 classes", "class 199\\\\n and 800 more")
+
+
+def test_names_from_outside_are_shown_and_not_rendered(loaded: Loaded) -> None:
+    hostile = "<img src=x onerror=alert(1)> [a](javascript:alert(1)) \x1b[2J | `b`"
+    model = replace(loaded.model, name=hostile, study=hostile, classes=(hostile, "good"))
+    run = replace(loaded.winner.study.run, tags={"mlflow.source.name": "gru-bench sweep --data `` <b>"})
+    winner = replace(loaded.winner, study=replace(loaded.winner.study, run=run))
+    card = card_of(replace(loaded, model=model, corpus=replace(loaded.corpus, name=hostile), winner=winner))
+    assert yaml.safe_load(card.split("---\n", 2)[1])["model-index"][0]["name"] == hostile
+    shown = MarkdownIt("gfm-like", {"linkify": False}).render(card.split("---\n", 2)[2])
+    assert "<img" not in shown
+    assert "href" not in shown
+    assert "<b>" not in shown
+    assert "\x1b" not in card
+    assert shown.count("&lt;img src=x onerror=alert(1)&gt; [a](javascript:alert(1)) \\x1b[2J | `b`") == 5

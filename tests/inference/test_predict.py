@@ -1,0 +1,359 @@
+"""The command `gru-bench predict`: every way to give texts, what it prints, and every mistake."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from gru_bench import cli
+from gru_bench.errors import ExitCode
+from gru_bench.inference.api import load_model
+from gru_bench.inference.predict import app
+from gru_bench.inference.predictor import Predictor
+from gru_bench.inference.winner import choose, find_study, load
+from gru_bench.models.saved import save
+from gru_bench.models.trained import TrainedModel
+from tests.inference.conftest import Studied
+from tests.support.commands import completed, mentions, printed
+from tests.support.trained_study import made_up
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    return made_up()
+
+
+@pytest.fixture(scope="module")
+def folder(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("saved") / "model"
+    save(model, path, "", {})
+    return str(path)
+
+
+class Stdin:
+    """What is piped into a command."""
+
+    def __init__(self, content: bytes) -> None:
+        self.buffer = io.BytesIO(content)
+
+    def isatty(self) -> bool:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(b""))
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = ExitCode.DONE) -> tuple[str, str]:
+    """Type the command; return its output and its errors, with lines joined."""
+    done = completed(app, *words)
+    assert done.returncode == code, done.stderr
+    out, err = done.stdout, done.stderr
+    return out, " ".join(err.split())
+
+
+# ---------------------------------------------------------------- texts
+
+
+def test_predicts_texts_with_the_winner_of_a_study(studied: Studied, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = said(capsys, "good1 good2 good3 unheard", "bad1 bad4", "--study", "quick",
+                    "--tracking-uri", studied.uri)
+    assert err == "study quick: torch, the mean of 2 seeds"
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
+    assert [row[0] for row in rows] == ["good1 good2 good3 unheard", "bad1 bad4"]
+    store = studied.store()
+    expected = Predictor(load(store, choose(store, find_study(store, "quick"))).model).predict([row[0] for row in rows])
+    assert [row[1] for row in rows] == expected.label_N
+    assert [row[3] for row in rows] == [f"{100 * value:.1f} %" for value in expected.probability_NC[:, 1]]
+    assert [row[-1] for row in rows] == ["3 of 4", "2 of 2"]
+    assert all(float(row[2].strip(" %")) + float(row[3].strip(" %")) == pytest.approx(100, abs=0.11) for row in rows)
+
+
+def test_a_model_of_the_study_and_its_best_seed_can_be_asked(
+    studied: Studied, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, err = said(capsys, "good1", "--study", "quick", "--model", "torch", "--single", "--tracking-uri", studied.uri)
+    assert err.startswith("study quick: torch, seed 1000")
+
+
+def test_predicts_texts_with_a_saved_model(
+    folder: str, model: TrainedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, err = said(capsys, "word1 word2 nothing", "--model", folder)
+    assert err == f"{folder}: torch, the mean of 2 seeds"
+    found = Predictor(model).predict(["word1 word2 nothing"])
+    assert found.label_N[0] in out
+    assert f"{100 * found.probability_NC[0, 0]:.1f} %" in out
+    assert "2 of 3" in out
+
+
+def test_single_asks_the_best_seed_of_a_saved_model(
+    model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(replace(model, best=1), tmp_path / "best", "", {})
+    _, err = said(capsys, "word1", "--model", str(tmp_path / "best"), "--single")
+    assert err == f"{tmp_path / 'best'}: torch, seed 2"
+
+
+def test_why_shows_words_with_their_effects(
+    folder: str, model: TrainedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _ = said(capsys, "word1 nothing word2", "unheard", "--model", folder, "--why")
+    explained = Predictor(model).explain("word1 nothing word2")
+    (line,) = (line for line in out.splitlines() if line.startswith("word1 nothing word2: what speaks for"))
+    for word, weight in explained.strongest(2):
+        assert f"{word} {weight:+.2f}" in line
+    assert "unheard: what speaks" not in out
+
+
+def test_a_note_counts_the_texts_without_a_known_word(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = said(capsys, "unheard of", "--model", folder)
+    assert "0 of 2" in out
+    mentions(out, "1 text has no known word")
+    out, _ = said(capsys, "unheard", "", "word1 word2", "--model", folder)
+    mentions(out, "2 texts have no known word")
+
+
+def test_a_note_counts_the_texts_that_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(made_up(settings={"data.max_length": 2}), tmp_path / "short", "", {})
+    out, _ = said(capsys, "word1 word2 word3", "word1 word2", "--model", str(tmp_path / "short"))
+    mentions(out, "1 text", "first known words", "data.max_length")
+
+
+def test_many_classes_show_the_likeliest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = made_up(classes=[f"kind [b]{place}" for place in range(9)])
+    save(model, tmp_path / "many", "", {})
+    out, _ = said(capsys, "word1 [red] word2", "--model", str(tmp_path / "many"))
+    found = Predictor(model).predict(["word1 word2"])
+    first = np.argsort(-found.probability_NC[0])[:3]
+    assert "word1 [red] word2" in out
+    assert ", ".join(f"kind [b]{place} {100 * found.probability_NC[0, place]:.1f} %" for place in first) in out
+
+
+def test_control_characters_of_a_text_are_shown_as_escapes(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = said(capsys, "word1 \x1b[31m word2", "--model", folder)
+    assert "\x1b" not in out
+    assert "word1" in out
+
+
+def test_names_in_a_saved_model_do_not_steer_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = replace(made_up(classes=("bad\x1b[2J", "good\x9b")), name="torch\x1b[31m")
+    save(model, tmp_path / "model", "", {})
+    monkeypatch.setattr(sys, "stdin", Stdin(b"word1\n"))
+    for texts in (["word1"], []):
+        out, err = said(capsys, "--model", str(tmp_path / "model"), *texts)
+        assert "torch\\x1b[31m" in err
+        assert "bad\\x1b[2J" in out
+        assert not {"\x1b", "\x9b"} & set(out + err)
+    loaded = load_model(tmp_path / "model")
+    for shown in (loaded, loaded.predict("word1 \ud800"), loaded.explain("word1 \ud800")):
+        repr(shown).encode()
+        assert not {"\x1b", "\x9b"} & set(repr(shown))
+    loaded.predict("word1 \ud800")._repr_html_().encode()
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_predicts_a_file_part_by_part(
+    folder: str, model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [f"word{1 + n % 12} word{1 + n % 5}" for n in range(2500)] + ["unheard"]
+    with (tmp_path / "in.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("id", "text"), *((f"r{n}", text) for n, text in enumerate(texts))])
+    out, _ = said(capsys, "--model", folder, "--file", "in.csv", "--out", "out.csv")
+    mentions(out, "out.csv: 2,501 texts", "1 of them has no known word")
+    found = Predictor(model).predict(texts)
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [f"r{n}" for n in range(2501)]
+    assert [row["label"] for row in rows] == found.label_N
+    np.testing.assert_allclose(  # values have six decimals
+        [float(row["probability_good"]) for row in rows], found.probability_NC[:, 1], rtol=0, atol=1e-6)
+    assert {row["known_words"] for row in rows} == {"1.0", "0.0"}
+    assert f"bad {found.label_N.count('bad'):,}" in out
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("in.jsonl", '{"words": "word1", "key": 5}\n{"words": "word2", "key": 4}\n'),
+    ("in.csv", "key,words\n5,word1\n4,word2\n")])
+def test_columns_can_be_named(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    said(capsys, "--model", folder, "--file", name, "--out", "out.jsonl", "--text-column", "words",
+         "--id-column", "key")
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [str(row["id"]) for row in rows] == ["5", "4"]
+
+
+def test_an_encoding_can_be_named(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.txt").write_bytes("word1 ä\n".encode("cp1252"))
+    _, err = said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv", code=ExitCode.FAILED)
+    mentions(err, "line 1", "0xe4")
+    said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv", "--encoding", "cp1252")
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()[1].startswith("1,")
+
+
+def test_a_failure_in_a_file_names_its_line_and_leaves_nothing(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.csv").write_text("text\n" + "word1\n" * 2500 + "word1,word2\n", encoding="utf-8")
+    _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", "out.csv", code=ExitCode.FAILED)
+    mentions(err, "line 2,502", "has 2")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_an_output_that_exists_needs_force(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.txt").write_text("word1\n", encoding="utf-8")
+    (tmp_path / "out.csv").write_text("before", encoding="utf-8")
+    words = ("--model", folder, "--file", "in.txt", "--out", "out.csv")
+    _, err = said(capsys, *words, code=ExitCode.MISTYPED)
+    mentions(err, "'out.csv'", "--force")
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8") == "before"
+    said(capsys, *words, "--force")
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("id,label,")
+
+
+def test_refuses_to_replace_the_file_of_the_texts(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.csv").write_text("text\nword1\n", encoding="utf-8")
+    for out in ("in.csv", str(tmp_path / "in.csv")):
+        _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", out, "--force", code=ExitCode.MISTYPED)
+        mentions(err, "--file", "--out", out)
+    assert (tmp_path / "in.csv").read_text(encoding="utf-8") == "text\nword1\n"
+
+
+def test_a_terminal_shows_a_progress_bar(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(cli, "out", lambda **_: Console(file=screen, force_terminal=True, width=100))
+    (tmp_path / "in.txt").write_text("word1\n" * 2100, encoding="utf-8")
+    said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv")
+    assert "predicting" in screen.getvalue()
+    assert "2,100 texts" in screen.getvalue()
+
+
+# ---------------------------------------------------------------- standard input
+
+
+def test_predicts_each_line_of_standard_input(
+    folder: str, model: TrainedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [f"word{1 + n % 12}" for n in range(600)]
+    monkeypatch.setattr(sys, "stdin", Stdin(b"\xef\xbb\xbf" + "\r\n".join(texts).encode()))
+    out, _ = said(capsys, "--model", folder)
+    header, *lines = out.splitlines()
+    assert header.split("\t") == ["id", "label", "probability_bad", "probability_good", "known_words"]
+    rows = [line.split("\t") for line in lines]
+    assert [row[0] for row in rows] == [str(n) for n in range(1, 601)]
+    found = Predictor(model).predict(texts)
+    assert [row[1] for row in rows] == found.label_N
+    assert [row[4] for row in rows] == ["1.0"] * 600
+
+
+def test_standard_input_in_another_encoding_names_its_line(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(b"word1\nword2 \xe4\n"))
+    _, err = said(capsys, "--model", folder, code=ExitCode.FAILED)
+    mentions(err, "standard input", "line 2", "0xe4", "--encoding")
+
+
+def test_refuses_empty_standard_input(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = said(capsys, "--model", folder, code=ExitCode.MISTYPED)
+    assert out == ""
+    mentions(err, "standard input", "empty")
+
+
+def test_a_reader_that_ends_early_ends_the_command(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `| head -1` does."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    with open(writes, "w", encoding="utf-8") as out:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stdin", Stdin(b"word1\n" * 600))
+        done = completed(app, "--model", folder)
+        assert done.returncode == ExitCode.DONE
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(("words", "parts"), [
+    ((), ["--study", "--model"]),
+    (("x", "--model", "m", "--file", "f", "--out", "o"), ["--file"]),
+    (("--model", "m", "--file", "f"), ["--out", "only --file"]),
+    (("--model", "m", "--out", "f"), ["--file", "only --out"]),
+    (("--model", "m", "--why"), ["--why"]),
+    (("x", "--model", "none"), ["'none'"]),
+    (("--model", "m", "--file", "none.csv", "--out", "o.csv"), ["'none.csv'"]),
+    (("--model", "m", "--file", "in.txt", "--out", "o.xlsx"), ["--out", ".csv"]),
+    (("--model", "m", "--file", "in.txt", "--out", "none/o.csv"), ["--out", "folder"]),
+    (("--model", "m", "--file", "in.txt", "--out", "o.csv", "--encoding", "x"), ["--encoding", "'x'"]),
+    (("x", "--model", "m", "--threads", "0"), ["'--threads'"]),
+])
+def test_refuses_what_is_typed_wrongly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], parts: list[str]
+) -> None:
+    (tmp_path / "in.txt").write_text("word1\n", encoding="utf-8")
+    out, err = said(capsys, *words, code=ExitCode.MISTYPED)
+    mentions(err, *parts)
+    assert out == ""
+
+
+def test_a_terminal_without_texts_is_told_three_ways_to_give_some(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Stdin, "isatty", lambda _: True)
+    _, err = said(capsys, "--model", folder, code=ExitCode.MISTYPED)
+    mentions(err, "quotes", "--file", "pipe")
+
+
+@pytest.mark.parametrize(("words", "parts"), [
+    (("--study", "quik"), ["'quik'", "'quick'"]),
+    (("--study", "quick", "--model", "scratch"), ["'scratch'", "torch"]),
+])
+def test_unknown_names_list_the_known_ones(
+    studied: Studied, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], parts: list[str]
+) -> None:
+    _, err = said(capsys, "x", *words, "--tracking-uri", studied.uri, code=ExitCode.MISTYPED)
+    mentions(err, *parts)
+
+
+def test_a_store_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = said(capsys, "x", "--study", "quick", "--tracking-uri", f"sqlite:///{tmp_path / 'none.db'}",
+                  code=ExitCode.FAILED)
+    assert "none.db" in err
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_the_help_pages_of_both_commands_load_nothing_heavy() -> None:
+    pages, loaded = printed("""
+        import contextlib, importlib, io, sys
+        from gru_bench import cli
+        shown = 0
+        for name in ("predict", "save_model"):
+            sys.argv = [name, "--help"]
+            with contextlib.redirect_stdout(io.StringIO()) as page:
+                assert cli.ended(importlib.import_module(f"gru_bench.inference.{name}").app) == 0
+            shown += "Usage" in page.getvalue()
+        heavy = {"torch", "mlflow", "numba", "pandas", "scipy", "pyarrow", "safetensors", "numpy.random"}
+        print(shown, sorted(heavy & set(sys.modules)))
+    """).split(maxsplit=1)
+    assert (pages, loaded) == ("2", "[]")

@@ -1,0 +1,193 @@
+"""The winner in MLflow's registry: registered once, loaded by MLflow, and served over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gru_bench.config import RunConfig, with_settings
+from gru_bench.errors import UsageError
+from gru_bench.inference.predictor import Predictor
+from gru_bench.models.saved import content, save
+from gru_bench.models.trained import TrainedModel
+from gru_bench.tracking import LoggedRun, Store
+from gru_bench.tracking.registry import WEIGHTS, Registered, log_model, register, registered_name
+from gru_bench.train.loop import untrained
+from tests.support.commands import ROOT
+from tests.support.runs import result
+from tests.support.servers import QUIET, MlflowServer, free_port
+
+CODE = ROOT / "gru_bench" / "inference" / "served.py"
+WORDS = ("", "good", "bad", "film")
+
+
+def trained(seed: int = 0) -> TrainedModel:
+    """A model of two seeds with frozen vectors."""
+    config = with_settings(RunConfig(), {"model.hidden_size": 4, "model.name": "bidirectional", "seed": seed})
+    weights = tuple(
+        {name: value.numpy() for name, value in untrained(
+            with_settings(config, {"seed": seed + one}), torch.zeros(1, 3)).state_dict().items()} for one in range(2))
+    table_VE = np.random.default_rng(seed).normal(size=(len(WORDS), 3)).astype(np.float32)
+    table_VE[0] = 0
+    return TrainedModel("mine", "bidirectional", config, (seed, seed + 1), ("negative", "positive"), WORDS, table_VE,
+                        weights)
+
+
+def saved(folder: Path, seed: int = 0) -> Path:
+    save(trained(seed), folder, "card", {})
+    return folder
+
+
+def study(store: Store) -> LoggedRun:
+    """The parent run of a study."""
+    writer = store.start("data", "mine", role="study", study="mine")
+    store.catch_up()
+    return next(run for run in store.runs("data") if run.run_id == writer.run_id)
+
+
+def registering(store: Store, run: LoggedRun, folder: Path) -> Registered:
+    return register(store, run, folder, CODE, content=content(folder), classes=("negative", "positive"),
+                    example="a good film")
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_database: Path) -> Iterator[Store]:
+    shutil.copy(empty_database, tmp_path / "runs.db")
+    with Store(f"sqlite:///{tmp_path / 'runs.db'}") as store:
+        yield store
+
+
+def logged_models(store: Store) -> list[Any]:
+    found = store._client.get_experiment_by_name("data")
+    assert found is not None
+    return list(store._client.search_logged_models([found.experiment_id]))
+
+
+def test_a_run_with_weights_has_one_logged_model(store: Store) -> None:
+    with_model, without = (store.start("data", name, role="confirm") for name in "ab")
+    with_model.finish(result(), with_model=True)
+    without.finish(result(), with_model=False)
+    store.catch_up()
+    (model,) = logged_models(store)
+    assert (model.name, str(model.status), model.source_run_id) == ("bidirectional", "READY", with_model.run_id)
+    assert model.tags[WEIGHTS] == f"runs:/{with_model.run_id}/model"
+    log_model(store._client, with_model.run_id, "bidirectional")  # as after a kill between the write and its record
+    assert len(logged_models(store)) == 1
+    outputs = store._client.get_run(with_model.run_id).outputs
+    assert outputs is not None
+    assert [output.model_id for output in outputs.model_outputs] == [model.model_id]
+
+
+def test_the_same_model_gets_no_second_version(store: Store, tmp_path: Path) -> None:
+    run = study(store)
+    assert registering(store, run, saved(tmp_path / "one")) == Registered("mine", "1", new=True)
+    assert registering(store, run, saved(tmp_path / "same")) == Registered("mine", "1", new=False)
+    found = registering(store, run, saved(tmp_path / "other", seed=5))
+    assert (found.version, found.new, found.uri) == ("2", True, "models:/mine@best")
+    model = store._client.get_registered_model("mine")
+    assert {alias: str(version) for alias, version in model.aliases.items()} == {"best": "2"}
+    assert store._client.get_model_version("mine", "2").run_id == run.run_id
+
+
+@pytest.mark.filterwarnings("ignore:Operation with range:DeprecationWarning")  # how MLflow calls pandas
+def test_mlflow_loads_what_was_registered(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+    import pandas as pd
+
+    registering(store, study(store), saved(tmp_path / "one"))
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", store.uri)
+    model = mlflow.pyfunc.load_model("models:/mine@best")
+    texts = ["a good film", "bad", "unheard of"]
+    answer = model.predict(pd.DataFrame({"text": texts}))
+    want = Predictor(trained()).predict(texts)
+    assert answer["label"].tolist() == want.label_N
+    assert np.allclose(answer["probability_positive"], want.probability_NC[:, 1], atol=1e-6)  # six decimals are sent
+    assert answer["known_words"].tolist() == [round(2 / 3, 4), 1.0, 0.0]
+    assert not [path for path in (tmp_path / "mlartifacts").rglob("*") if path.suffix in (".pkl", ".pickle", ".pt")]
+    assert list(answer.columns) == [one["name"] for one in json.loads(model.metadata.signature.to_dict()["outputs"])]
+
+
+@pytest.mark.parametrize(("study_name", "name"), [("a/b: c", "a-b- c"), ("bidirectional", "bidirectional")])
+def test_the_registered_name_is_that_of_the_study(study_name: str, name: str) -> None:
+    assert registered_name(study_name) == name
+
+
+def test_a_study_whose_name_cannot_be_registered_is_refused() -> None:
+    with pytest.raises(UsageError, match="folder instead"):
+        registered_name("//")
+
+
+@contextmanager
+def serving(store: Store, folder: Path) -> Iterator[int]:
+    """Yield the port of `mlflow models serve`."""
+    port = free_port()
+    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": store.uri, "PYTHONPATH": str(ROOT),
+                   "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with (folder / "serve.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/mine@best", "--env-manager", "local",
+             "-h", "127.0.0.1", "-p", str(port)], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+                    break
+            except OSError:
+                assert process.poll() is None, (folder / "serve.log").read_text(encoding="utf-8")
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        yield port
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+@pytest.mark.service
+def test_the_registered_model_answers_over_http(store: Store, tmp_path: Path) -> None:
+    registering(store, study(store), saved(tmp_path / "one"))
+    with serving(store, tmp_path) as port:
+        body = json.dumps({"dataframe_records": [{"text": "a good film"}, {"text": "bad"}]}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body,
+                                         {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            rows = json.load(answer)["predictions"]
+    want = Predictor(trained()).predict(["a good film", "bad"])
+    assert [row["label"] for row in rows] == want.label_N
+    assert np.allclose([row["probability_negative"] for row in rows], want.probability_NC[:, 0], atol=1e-6)
+
+
+def test_an_environment_without_gru_bench_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow would make one for another environment manager; it runs the same file."""
+    monkeypatch.setitem(sys.modules, "gru_bench.inference.files", None)
+    with pytest.raises(ImportError, match="--env-manager local"):
+        runpy.run_path(str(CODE))
+
+
+@pytest.mark.service
+def test_a_server_registers_the_same_model_once(tracking_server: MlflowServer, tmp_path: Path) -> None:
+    with Store(tracking_server.uri) as store:
+        run = study(store)
+        assert registering(store, run, saved(tmp_path / "one")) == Registered("mine", "1", new=True)
+        assert registering(store, run, saved(tmp_path / "again")) == Registered("mine", "1", new=False)
+        model = store._client.get_model_version_by_alias("mine", "best")
+        assert (str(model.version), model.run_id) == ("1", run.run_id)

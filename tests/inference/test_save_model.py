@@ -1,0 +1,115 @@
+"""The command `gru-bench save-model`: the folder that it writes answers as the study does, and every mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from gru_bench.errors import ExitCode
+from gru_bench.inference.predict import app as predict_app
+from gru_bench.inference.predictor import Predictor
+from gru_bench.inference.save_model import app
+from gru_bench.inference.winner import choose, find_study
+from gru_bench.inference.winner import load as load_winner
+from gru_bench.models.saved import load
+from tests.inference.conftest import Studied
+from tests.support.commands import completed, mentions
+
+
+def said(
+    studied: Studied, capsys: pytest.CaptureFixture[str], *words: str, code: int = ExitCode.DONE
+) -> tuple[str, str]:
+    done = completed(app, "--study", "quick", "--tracking-uri", studied.uri, *words)
+    assert done.returncode == code, done.stderr
+    out, err = done.stdout, done.stderr
+    return " ".join(out.split()), " ".join(err.split())
+
+
+def test_the_winner_is_saved_with_all_its_seeds(
+    studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _ = said(studied, capsys, "my model")
+    size = sum(path.stat().st_size for path in (tmp_path / "my model").iterdir())
+    mentions(out, "my model: torch of the study quick, 2 seeds", f"{size:,} bytes")
+    assert out.endswith('next: gru-bench predict --model "my model" "A text of yours."')
+    saved, scores = load(tmp_path / "my model")
+    store = studied.store()
+    loaded = load_winner(store, choose(store, find_study(store, "quick")))
+    expected = loaded.model
+    assert (saved.seeds, saved.classes, saved.best) == (expected.seeds, expected.classes, expected.best)
+    texts = loaded.corpus.texts("test")
+    assert np.array_equal(Predictor(saved).predict(texts).probability_NC,
+                          Predictor(expected).predict(texts).probability_NC)
+    assert scores["value"] == pytest.approx(loaded.winner.group.accuracy.value)
+    done = completed(predict_app, "good1 good2", "--model", "my model")
+    assert done.returncode == ExitCode.DONE
+    assert "2 of 2" in done.stdout
+
+
+def test_one_seed_is_saved(studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = said(studied, capsys, "model", "--single")
+    assert "1 seed," in out
+    store = studied.store()
+    both = load_winner(store, choose(store, find_study(store, "quick"))).model
+    saved, _ = load(tmp_path / "model")
+    assert saved.seeds == (both.seeds[both.best],)
+    assert saved.config.seed == saved.seeds[0]
+    assert f"one seed ({saved.seeds[0]})" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_nothing_of_the_data_is_in_the_folder(
+    studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(studied, capsys, "model")
+    content = b"".join(path.read_bytes() for path in (tmp_path / "model").iterdir())
+    store = studied.store()
+    corpus = load_winner(store, choose(store, find_study(store, "quick"))).corpus
+    for split in ("train", "validation", "test"):
+        assert not [text for text in corpus.texts(split) if text.encode() in content]
+    assert str(studied.csv).encode() not in content
+    assert str(studied.directory).encode() not in content
+
+
+def test_the_card_is_of_this_model(studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(studied, capsys, "model")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    front = yaml.safe_load(card.split("---\n")[1])
+    content = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
+    assert front["model-index"][0]["results"][0]["metrics"][0]["value"] == content["scores"]["value"]
+    assert content["scores"]["text"] in card
+
+
+def test_a_saved_model_is_replaced_with_force_alone(
+    studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(studied, capsys, "model")
+    _, err = said(studied, capsys, "model", "--single", code=ExitCode.MISTYPED)
+    mentions(err, "--force", "'model'")
+    assert len(load(tmp_path / "model")[0].seeds) == 2
+    said(studied, capsys, "model", "--single", "--force")
+    assert len(load(tmp_path / "model")[0].seeds) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(("words", "parts"), [
+    ((), ["folder", "--register"]),
+    (("model", "--model", "scratch"), ["'scratch'", "torch"]),
+    (("model", "--study", "quik"), ["'quik'", "'quick'"]),
+    ((".",), ["'.'"]),
+])
+def test_refuses_what_is_typed_wrongly(
+    studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], parts: list[str]
+) -> None:
+    _, err = said(studied, capsys, *words, code=ExitCode.MISTYPED)
+    mentions(err, *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_must_be_named() -> None:
+    done = completed(app, "model")
+    assert done.returncode == ExitCode.MISTYPED
+    assert "--study" in done.stderr

@@ -1,0 +1,235 @@
+"""Pairs of models through planned looks: what settles them, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from gru_bench.config import MetricName
+from gru_bench.results.looks import Look, LookPlan, looks_json, looks_of
+from gru_bench.stats.intervals import Scored
+from gru_bench.stats.looks import Kind, follow, fraction_of, is_settled, scored_at, settled_as
+from gru_bench.stats.metrics import of_two
+from gru_bench.stats.spending import levels
+from gru_bench.stats.statistics import Finding, accuracy_difference, growth
+from gru_bench.sweep.console.looks import said_of
+from tests.support.benchmarks import benchmark
+from tests.support.commands import mentions
+from tests.support.values import present
+
+SEEDS = 20
+
+
+def plan_of(*models: str, looks: tuple[int, ...] = (5, 8, 12, 20), metric: MetricName = "accuracy",
+            margin: float = 0.01) -> LookPlan:
+    return LookPlan("s", models or ("a", "b"), metric, margin, looks, tuple(range(looks[-1])), "data")
+
+
+def drawn(chances: Mapping[str, float], examples: int = 1500, seeds: int = SEEDS, seed: int = 0) -> dict[str, Scored]:
+    """Runs of models with these accuracies, on examples that are hard or easy for each model."""
+    rng = np.random.default_rng(seed)
+    label_N = np.zeros(examples, np.int8)
+    found = {}
+    for model, chance in chances.items():
+        right_RN = rng.random((seeds, examples)) < np.clip(chance + rng.normal(0, 0.1, examples), 0, 1)
+        found[model] = Scored(label_N, of_two(np.where(right_RN, 0.1, 0.9)))
+    return found
+
+
+def looked(runs: Mapping[str, Scored], sizes: Sequence[int]) -> list[dict[str, Scored]]:
+    return [{model: Scored(one.label_N, one.probability_RNC[:size]) for model, one in runs.items()} for size in sizes]
+
+
+def test_the_variance_falls_with_more_seeds_as_expected() -> None:
+    runs = drawn({"a": 0.8, "b": 0.8}, examples=4000)
+    few = growth(runs["a"].correct_RN[:8], runs["b"].correct_RN[:8])
+    now = accuracy_difference(runs["a"].correct_RN[:8], runs["b"].correct_RN[:8])
+    later = accuracy_difference(runs["a"].correct_RN, runs["b"].correct_RN)
+    assert few.variance((8, 8)) == pytest.approx(now.variance, rel=0.35)
+    assert few.variance((20, 20)) == pytest.approx(later.variance, rel=0.35)
+    assert 0.4 < fraction_of(few, (8, 8), 20) < 1.0
+    assert fraction_of(few, (20, 20), 20) == 1.0
+    assert few.variance((10**9, 10**9)) == pytest.approx(few.floor)
+
+
+def test_variance_is_the_variance_sum_where_seeds_vary() -> None:
+    """floor + sum s2/R is v + sum max(0, s2 - MSE/N)/R where no term is cut off at 0."""
+    rng = np.random.default_rng(1)
+    chance_R1 = rng.normal(0.8, 0.05, (6, 1))
+    a, b = (rng.random((6, 900)) < chance_R1 for _ in range(2))
+    assert growth(a, b).variance((6, 6)) == pytest.approx(accuracy_difference(a, b).variance, rel=1e-9)
+
+
+def reference(plan: LookPlan, looks: Sequence[Mapping[str, Scored]], kind: Kind) -> dict[tuple[str, str], int]:
+    """Pair -> the look at which something is found on it: Holm's step-down at each look, written out."""
+    pairs = list(combinations(plan.models, 2))
+    fractions: dict[tuple[str, str], list[float]] = {pair: [] for pair in pairs}
+    found: dict[tuple[str, str], int] = {}
+    for place, runs in enumerate(looks):
+        p = {}
+        for pair in pairs:
+            a, b = (runs[model].correct_RN for model in pair)
+            difference = accuracy_difference(a, b)
+            p[pair] = {Kind.DIFFERENT: present(difference.p), Kind.BEYOND: difference.p_beyond(plan.margin),
+                       Kind.EQUIVALENT: difference.p_equivalent(plan.margin)}[kind]
+            grown = growth(a, b)
+            last = place == len(plan.looks) - 1
+            now = 1.0 if last else grown.variance((plan.looks[-1],) * 2) / grown.variance((len(a), len(b)))
+            fractions[pair].append(round(max([now, *fractions[pair]]), 2))
+        while True:
+            left = [pair for pair in pairs if pair not in found]
+            new = [pair for pair in left if p[pair] <= levels(
+                fractions[pair], plan.alpha / len(left), sides=1 if kind is Kind.EQUIVALENT else 2)[-1]]
+            if not new:
+                break
+            found |= dict.fromkeys(new, place)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_each_kind_of_finding_is_that_of_the_reference(seed: int) -> None:
+    plan = plan_of("a", "b", "c", margin=0.02)
+    looks = looked(drawn({"a": 0.80, "b": 0.81, "c": 0.77 + 0.01 * (seed % 4)}, examples=1500, seed=seed), plan.looks)
+    steps = [follow(plan, looks[:count + 1]) for count in range(len(looks))]
+    for kind in Kind:
+        found = {pair.pair: next(place for place, step in enumerate(steps) if kind in step[index].found)
+                 for index, pair in enumerate(steps[-1]) if kind in pair.found}
+        assert found == reference(plan, looks, kind)
+
+
+def test_a_large_difference_settles_a_pair_at_the_first_look() -> None:
+    plan = plan_of()
+    (pair,) = follow(plan, looked(drawn({"a": 0.7, "b": 0.85}), plan.looks[:1]))
+    assert pair.settled is pair.last
+    assert pair.last.finding is Finding.BETTER_BY_MARGIN
+    assert settled_as(pair) == "a, b: better by more than the margin"
+    mentions(said_of(plan, pair.pair, pair.last), "b is better than a", "1.0 points")
+    wide, usual = present(pair.last.repeated), pair.last.usual
+    assert wide.low < usual.low < usual.high < wide.high < 0
+    assert is_settled([pair])
+    back = pair.flipped()
+    assert (back.pair, back.last.usual.estimate) == (("b", "a"), -usual.estimate)
+    assert (present(back.last.repeated).low, present(back.last.repeated).high) == (-wide.high, -wide.low)
+
+
+def test_equal_models_are_equivalent_once_test_reviews_allow_it() -> None:
+    plan = plan_of(margin=0.02)
+    runs = drawn({"a": 0.9, "b": 0.9}, examples=6000)
+    (pair,) = follow(plan, looked(runs, plan.looks))
+    assert present(pair.settled).finding is Finding.EQUIVALENT
+    inner = present(present(pair.settled).equivalence)
+    assert -plan.margin < inner.low < inner.high < plan.margin
+    (small,) = follow(plan, looked(drawn({"a": 0.9, "b": 0.9}, examples=120), plan.looks))
+    assert small.settled is None
+
+
+def test_says_where_no_number_of_seeds_can_settle_a_pair() -> None:
+    rng = np.random.default_rng(3)
+    label_N = np.zeros(300, np.int8)
+    # Each model knows its own reviews: its seeds agree, and the two models do not.
+    runs = {model: Scored(label_N, of_two(np.tile(np.where(rng.random(300) < 0.8, 0.1, 0.9), (6, 1))))
+            for model in "ab"}
+    plan = plan_of(looks=(6, 12))
+    (pair,) = follow(plan, [runs])
+    assert pair.last.finding is Finding.INCONCLUSIVE
+    assert pair.last.needs_examples(plan.margin)
+    (other,) = follow(plan, looked(drawn({"a": 0.8, "b": 0.8}, examples=6000), (6,)))
+    assert not other.last.needs_examples(plan.margin)
+
+
+def test_looks_below_five_seeds_settle_nothing_and_spend_nothing() -> None:
+    runs = drawn({"a": 0.6, "b": 0.9})
+    with_small, without = plan_of(looks=(2, 4, 6, 9)), plan_of(looks=(6, 9))
+    (pair,) = follow(with_small, looked(runs, with_small.looks))
+    assert [look.finding for look in pair.looks[:2]] == [Finding.TOO_FEW_SEEDS] * 2
+    assert pair.looks[1].repeated is None
+    (other,) = follow(without, looked(runs, without.looks))
+    assert [look.level for look in pair.looks[2:]] == [look.level for look in other.looks]
+
+
+def test_the_last_look_spends_all_that_is_left_also_where_a_run_failed() -> None:
+    plan = plan_of(looks=(6, 12))
+    runs = drawn({"a": 0.8, "b": 0.8})
+    first, last = looked(runs, (6, 12))
+    last["b"] = Scored(last["b"].label_N, last["b"].probability_RNC[:9])
+    (pair,) = follow(plan, [first, last])
+    assert pair.last.usual.seeds == (12, 9)
+    assert pair.last.fraction == 1.0
+
+
+def test_a_look_with_very_little_information_settles_nothing() -> None:
+    rng = np.random.default_rng(0)
+    runs = {model: Scored(np.zeros(4000, np.int8), of_two(np.where(
+        rng.random((5, 4000)) < rng.normal(0.8, 0.05, (5, 1)), 0.1, 0.9))) for model in "ab"}
+    (pair,) = follow(plan_of(looks=(5, 200)), [runs])
+    assert present(pair.last.level) < 1e-16  # one minus it is 1
+    wide = present(pair.last.repeated)
+    assert wide.low < pair.last.usual.low < pair.last.usual.high < wide.high
+    assert pair.settled is None
+
+
+def test_one_model_alone_is_never_settled() -> None:
+    plan = plan_of("a")
+    pairs = follow(plan, looked(drawn({"a": 0.8}), plan.looks))
+    assert pairs == []
+    assert not is_settled(pairs)
+
+
+def test_the_model_with_the_lower_log_loss_is_better() -> None:
+    plan = plan_of(metric="log_loss", margin=0.02)
+    rng = np.random.default_rng(0)
+    label_N = np.zeros(800, np.int8)
+    sure, unsure = (Scored(label_N, of_two(np.clip(rng.normal(p, 0.05, (5, 800)), 0.01, 0.99))) for p in (0.1, 0.4))
+    (pair,) = follow(plan, [{"a": sure, "b": unsure}])
+    assert pair.last.usual.estimate < 0
+    mentions(said_of(plan, pair.pair, present(pair.settled)), "a is better than b", "0.02 nats")
+
+
+def test_a_look_uses_only_its_own_seeds() -> None:
+    runs = drawn({"a": 0.8, "b": 0.8}, seeds=3)
+    by_seed = {model: {seed: Scored(one.label_N, one.probability_RNC[seed][None]) for seed in range(3)}
+               for model, one in runs.items()}
+    look = Look(3, {"a": (0, 2), "b": (0, 1, 2)})
+    found = scored_at(look, by_seed)
+    assert np.array_equal(found["a"].probability_RNC, runs["a"].probability_RNC[[0, 2]])
+    assert np.array_equal(found["b"].probability_RNC, runs["b"].probability_RNC)
+    del by_seed["b"][1]  # a run that is gone is left out
+    assert np.array_equal(scored_at(look, by_seed)["b"].probability_RNC, runs["b"].probability_RNC[[0, 2]])
+
+
+def test_plans_and_looks_are_read_back_from_json() -> None:
+    plan = plan_of()
+    again, digest = LookPlan.from_json(plan.to_json())
+    assert (again, digest) == (plan, plan.digest)
+    assert plan_of(margin=0.02).digest != plan.digest
+    looks = [Look(5, {"a": (1, 2), "b": (1,)}), Look(8, {"a": (1,), "b": (2,)}, ("a, b: better",), stops=True)]
+    assert looks_of(looks_json(looks)) == looks
+    for text in ("{}", '{"digest": ""}'):
+        with pytest.raises(ValueError, match="fields of LookPlan"):
+            LookPlan.from_json(text)
+    with pytest.raises(ValueError, match="planned: Field required"):
+        looks_of("[{}]")
+
+
+@pytest.fixture(scope="module")
+def promises() -> ModuleType:
+    return benchmark("looks")
+
+
+@pytest.mark.slow
+def test_looks_keep_the_error_that_repeated_testing_exceeds(promises: ModuleType) -> None:
+    """A short run of the benchmark; its full run is in docs/statistics.md."""
+    repetitions = 150
+    sums = promises.simulated(0.005, 500, repetitions, np.random.default_rng(0))
+    ours = {key.partition(": ")[2]: value for key, value in sums.items() if key.startswith("variances, together")}
+    # The standard error of a share near 5 % is 1.8 points here.
+    assert ours["family"] / repetitions < 0.10
+    assert ours["family"] <= sums["uncorrected"]
+    assert ours["held"] / repetitions > 0.90
+    assert ours["power"] / repetitions > sums["fixed"] / repetitions - 0.06
+    assert ours["equivalent apart"] / repetitions < 0.10
+    assert ours["seeds apart"] / repetitions < 20

@@ -1,0 +1,187 @@
+"""Scores agree with scikit-learn, and with hand-made cases where it is silent."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gru_bench.stats import metrics
+from gru_bench.stats.metrics import of_two
+
+Case = tuple[np.ndarray, np.ndarray]
+
+
+@st.composite
+def predictions(draw: st.DrawFn) -> Case:
+    size = draw(st.integers(2, 60))
+    label_N = draw(hnp.arrays(np.int8, size, elements=st.integers(0, 1)))
+    # A coarse grid makes ties, among them the threshold itself.
+    grid_N = draw(hnp.arrays(np.int64, size, elements=st.integers(0, 16)))
+    return label_N, (grid_N / 16).astype(np.float32)
+
+
+@given(predictions())
+def test_scores_agree_with_scikit_learn(case: Case) -> None:
+    from sklearn import metrics as peer
+
+    label_N, probability_N = case
+    hit_N = probability_N >= 0.5
+    ours = metrics.scores(label_N, of_two(probability_N))
+    kwargs = {"zero_division": 0.0}
+    theirs = {
+        "accuracy": peer.accuracy_score(label_N, hit_N),
+        "precision": peer.precision_score(label_N, hit_N, **kwargs),
+        "recall": peer.recall_score(label_N, hit_N, **kwargs),
+        "f1": peer.f1_score(label_N, hit_N, **kwargs),
+        "macro_f1": peer.f1_score(label_N, hit_N, average="macro", labels=[0, 1], **kwargs),
+        "loss": peer.log_loss(
+            label_N, probability_N.astype(np.float64).clip(2**-23, 1 - 2**-23), labels=[0, 1]
+        ),
+    }
+    if label_N.any():
+        theirs["average_precision"] = peer.average_precision_score(label_N, probability_N)
+    if 0 < label_N.sum() < label_N.size:
+        theirs["roc_auc"] = peer.roc_auc_score(label_N, probability_N)
+    for name, value in theirs.items():
+        assert ours[name] == pytest.approx(value, abs=1e-9), name
+    table = peer.confusion_matrix(label_N, hit_N, labels=[0, 1])
+    counts = metrics.confusion(label_N, probability_N)
+    assert [counts.true_negative, counts.false_positive, counts.false_negative, counts.true_positive] == list(
+        table.ravel()
+    )
+    assert counts.total == label_N.size
+
+
+def test_a_score_without_meaning_is_left_out() -> None:
+    ones = metrics.scores(np.ones(3, int), of_two(np.array([0.2, 0.6, 0.9])))
+    assert "roc_auc" not in ones
+    assert "average_precision" in ones
+    zeros = metrics.scores(np.zeros(3, int), of_two(np.array([0.2, 0.6, 0.9])))
+    assert "roc_auc" not in zeros
+    assert "average_precision" not in zeros
+    assert zeros["recall"] == 0.0
+
+
+def test_log_loss_of_a_confident_mistake_is_large_and_finite() -> None:
+    loss = metrics.log_loss(np.array([1, 0]), of_two(np.array([0.0, 0.0], np.float32)))
+    assert loss == pytest.approx(-np.log(2.0**-23) / 2, rel=1e-6)
+
+
+def test_calibration_error_by_hand() -> None:
+    # Two confident rights and one confident wrong share a bin: |2/3 - 0.95| of 3 examples in 4.
+    label_N = np.array([1, 1, 0, 0])
+    probability_N = np.array([0.95, 0.95, 0.95, 0.3])
+    expected = 3 / 4 * abs(2 / 3 - 0.95) + 1 / 4 * abs(1 - 0.7)
+    assert metrics.expected_calibration_error(label_N, of_two(probability_N)) == pytest.approx(expected, abs=1e-12)
+
+
+@given(predictions(), st.integers(1, 20))
+def test_calibration_error_is_between_0_and_1(case: Case, bins: int) -> None:
+    assert 0 <= metrics.expected_calibration_error(case[0], of_two(case[1]), bins=bins) <= 1
+
+
+@pytest.mark.parametrize(
+    ("label", "probability", "message"),
+    [
+        ([], [], "at least 1.*0"),
+        ([0, 1], [0.5], r"\(2,\).*\(1, 2\)"),
+        ([0, 2], [0.5, 0.5], "labels.*0 or 1"),
+        ([0, 1], [0.5, 1.5], "between 0 and 1.*-0.5"),
+        ([0, 1], [0.5, float("nan")], "between 0 and 1.*nan"),
+    ],
+)
+def test_refuses_what_cannot_be_scored(label: list[float], probability: list[float], message: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=message):
+            metrics.scores(np.array(label, int), of_two(np.array(probability, float)))
+
+
+def test_reliability_by_hand() -> None:
+    label_N = np.array([1, 0, 1, 1, 0])
+    probability_N = np.array([0.95, 0.9, 0.55, 0.3, 0.05])
+    low, high = metrics.reliability(label_N, of_two(probability_N), bins=2)
+    # Confidences 0.95, 0.9, 0.55, 0.7, 0.95; right: yes, no, yes, no, yes.
+    assert (low.low, low.high, low.examples) == (0.5, 0.75, 2)
+    assert low.confidence == pytest.approx(0.625)
+    assert low.accuracy == 0.5
+    assert (high.low, high.high, high.examples) == (0.75, 1.0, 3)
+    assert (high.confidence, high.accuracy) == pytest.approx((2.8 / 3, 2 / 3))
+    expected = (2 * 0.125 + 3 * abs(2.8 / 3 - 2 / 3)) / 5
+    assert metrics.expected_calibration_error(label_N, of_two(probability_N), bins=2) == pytest.approx(expected)
+
+
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
+    low, high = metrics.reliability(np.array([1, 0]), of_two(np.array([0.75, 0.25])), bins=2)
+    assert (low.high, low.examples, high.examples) == (0.75, 2, 0)
+
+
+def test_an_empty_bin_is_shown_in_its_middle() -> None:
+    first, *_ = metrics.reliability(np.array([1]), of_two(np.array([1.0])), bins=5)
+    assert first.examples == 0
+    assert (first.confidence, first.accuracy) == pytest.approx((0.55, 0.55))
+
+
+def of_both_labels(case: Case) -> Case:
+    label_N, _ = case
+    assume(0 < label_N.sum() < label_N.size)
+    return case
+
+
+def middles(edge_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middles and the widths of the stretches between different values, from 0 to 1."""
+    edge_K = np.unique(np.append(edge_K, [0.0, 1.0]))
+    return (edge_K[1:] + edge_K[:-1]) / 2, np.diff(edge_K)
+
+
+@given(predictions().map(of_both_labels))
+def test_a_roc_curve_passes_through_scikit_learns_points(case: Case) -> None:
+    from sklearn import metrics as peer
+
+    false_K, true_K, _ = peer.roc_curve(*case, drop_intermediate=False)
+    highest_K = np.array([true_K[false_K == rate].max() for rate in false_K])
+    assert metrics.roc_curve(*case, false_K) == pytest.approx(highest_K, abs=1e-12)
+    # Linear between two rates: the height in their middle times their distance is the exact area.
+    middle_K, width_K = middles(false_K)
+    area = (metrics.roc_curve(*case, middle_K) * width_K).sum()
+    assert area == pytest.approx(peer.roc_auc_score(*case), abs=1e-9)
+    assert area == pytest.approx(metrics.roc_auc(*case), abs=1e-9)
+
+
+@given(predictions().map(of_both_labels))
+def test_precision_is_that_of_scikit_learns_highest_threshold_with_the_recall(case: Case) -> None:
+    from sklearn import metrics as peer
+
+    precision_K, recall_K, threshold_K = peer.precision_recall_curve(*case)
+    recalls = [recall for recall in recall_K[:-1] if recall > 0]
+    expected = [precision_K[max(k for k in range(threshold_K.size) if recall_K[k] >= recall)] for recall in recalls]
+    assert metrics.precision_recall_curve(*case, np.array(recalls)) == pytest.approx(expected, abs=1e-12)
+    middle_K, width_K = middles(recall_K)
+    area = (metrics.precision_recall_curve(*case, middle_K) * width_K).sum()
+    assert area == pytest.approx(peer.average_precision_score(*case), abs=1e-9)
+    assert area == pytest.approx(metrics.average_precision(*case), abs=1e-9)
+
+
+def test_curves_by_hand() -> None:
+    label_N = np.array([1, 0, 1, 1, 0, 0])
+    probability_N = np.array([0.9, 0.8, 0.8, 0.6, 0.4, 0.2])
+    # Named one by one: a hit; a hit and a false alarm together; a hit; two false alarms.
+    rates = metrics.roc_curve(label_N, probability_N, np.array([0, 1 / 6, 1 / 3, 1]))
+    assert rates == pytest.approx([1 / 3, 1 / 2, 1, 1])
+    precisions = metrics.precision_recall_curve(label_N, probability_N, np.array([0.01, 1 / 3, 0.34, 1]))
+    assert precisions == pytest.approx([1, 1, 2 / 3, 3 / 4])
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_refuses_a_curve_of_one_label(label: int) -> None:
+    case = np.full(3, label), np.array([0.2, 0.6, 0.9])
+    with pytest.raises(ValueError, match=f"{3 - 3 * label} of label 0 and {3 * label} of label 1"):
+        metrics.roc_curve(*case, np.array([0.5]))
+    if label == 0:
+        with pytest.raises(ValueError, match=r"label 1.*none"):
+            metrics.precision_recall_curve(*case, np.array([0.5]))

@@ -1,0 +1,691 @@
+"""The golden cases of the headline interval, its properties, and the rules that limit what it may say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations, pairwise
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
+
+from gru_bench.stats import statistics
+from gru_bench.stats.statistics import (
+    Design,
+    EvidenceLevel,
+    Finding,
+    PairTests,
+    accuracy_difference,
+    accuracy_interval,
+    holm,
+    loss_difference,
+)
+from tests.support.values import present
+
+TIGHT: Any = {"rel": 0, "abs": 1e-9}
+
+
+def rows(text: str) -> np.ndarray:
+    return np.array([[int(bit) for bit in row] for row in text.split()])
+
+
+def remainders(k: int, threshold: int) -> np.ndarray:
+    s, i = np.arange(5)[:, None], np.arange(200)
+    return ((7 * i + k * s * i + 11 * s + k) % 29 >= threshold + (2 * s) % 5).astype(int)
+
+
+GOLDEN = {
+    "plain": (
+        rows("1111111111 1111011110 1101110100"),
+        rows("1101110100 1111010010 0100010000"),
+        (1 / 3, 7 / 270, 2.6926729986, -0.2138181654, 0.8804848321, 0.1405338279),
+    ),
+    "unequal seeds": (
+        rows("11111101 11011111"),
+        rows("11110100 11011100 10110110 11110000"),
+        (9 / 32, 151 / 7168, 6.9650743316, -0.0623026039, 0.6248026039, 0.0940502866),
+    ),
+    "no seed variance left": (
+        rows("11111110 11111101 11111011"),
+        rows("11110001 11011001 10111001"),
+        (1 / 4, 5 / 336, 7.0, -0.0384546225, 0.5384546225, 0.0796020125),
+    ),
+    "degrees of freedom at their floor": (
+        rows("011111 011110 010111"),
+        rows("110111 001011 011111"),
+        (0.0, 2 / 135, 2.0, -0.5237022127, 0.5237022127, 1.0),
+    ),
+    "two hundred examples": (
+        remainders(3, 2),
+        remainders(5, 3),
+        (4 / 125, 64969 / 49750000, 9.3036403499, -0.0493435153, 0.1133435153, 0.3981905712),
+    ),
+}
+
+
+def closed(found: statistics.Estimate) -> statistics.Estimate:
+    """Return an estimate with the interval of the closed form alone, however few examples decide it."""
+    return replace(found, wilson=None).at(found.confidence)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_difference(name: str) -> None:
+    a_RN, b_RN, expected = GOLDEN[name]
+    found = closed(accuracy_difference(a_RN, b_RN))
+    values = (found.estimate, found.variance, found.df, found.low, found.high, found.p)
+    assert values == pytest.approx(expected, **TIGHT)
+    assert found.seeds == (len(a_RN), len(b_RN))
+    assert found.examples == a_RN.shape[1]
+
+
+def test_golden_seed_deviations() -> None:
+    a_RN, b_RN, _ = GOLDEN["plain"]
+    assert present(statistics.seed_deviation(a_RN)) ** 2 == pytest.approx(1 / 25 - 19 / 135 / 10, **TIGHT)
+    assert present(statistics.seed_deviation(b_RN)) ** 2 == pytest.approx(4 / 75 - 22 / 135 / 10, **TIGHT)
+    a_RN, b_RN, _ = GOLDEN["unequal seeds"]
+    assert statistics.seed_deviation(a_RN) == 0.0  # s2 is 0, and 0 - MSE/N is cut
+    assert b_RN.mean(1).var(ddof=1) == pytest.approx(1 / 256, **TIGHT)  # s2 is not 0, but less than MSE/N
+    assert statistics.seed_deviation(b_RN) == 0.0
+
+
+def test_golden_other_confidence() -> None:
+    a_RN, b_RN, _ = GOLDEN["no seed variance left"]
+    inner = accuracy_difference(a_RN, b_RN).at(0.90)
+    assert (closed(inner).low, closed(inner).high) == pytest.approx((0.0188850751, 0.4811149249), **TIGHT)
+    assert inner == accuracy_difference(a_RN, b_RN, confidence=0.90)
+
+
+def test_two_hundred_examples_need_no_wilson_interval() -> None:
+    a_RN, b_RN, _ = GOLDEN["two hundred examples"]
+    for found in (accuracy_difference(a_RN, b_RN), accuracy_interval(a_RN)):
+        assert found.wilson is None
+        assert found.method == statistics.METHOD_BOTH
+
+
+def test_golden_single_model() -> None:
+    a_RN, b_RN, _ = GOLDEN["two hundred examples"]
+    assert list(a_RN.sum(1)) == [186, 172, 158, 179, 165]
+    assert list(b_RN.sum(1)) == [179, 166, 152, 173, 158]
+    found = accuracy_interval(a_RN)
+    assert (found.estimate, found.low, found.high) == pytest.approx(
+        (0.86, 0.7928303428, 0.9271696572), **TIGHT
+    )
+    assert found.p is None
+
+
+def test_golden_holm_and_mcnemar() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06], **TIGHT)
+    assert statistics.mcnemar(12, 3) == pytest.approx(0.03515625, **TIGHT)
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+@st.composite
+def pair_of_matrices(draw: st.DrawFn) -> Pair:
+    examples = draw(st.integers(2, 12))
+
+    def matrix() -> st.SearchStrategy[np.ndarray]:
+        return hnp.arrays(np.bool_, (draw(st.integers(1, 5)), examples))
+
+    return draw(matrix()), draw(matrix())
+
+
+@given(pair_of_matrices())
+def test_swapping_the_models_mirrors_the_difference(pair: Pair) -> None:
+    there, back = accuracy_difference(*pair), accuracy_difference(*pair[::-1])
+    assert back.estimate == -there.estimate
+    assert (back.low, back.high) == pytest.approx((-there.high, -there.low), abs=1e-12)
+    assert back.p == pytest.approx(there.p, abs=1e-9)
+    assert statistics.chance_better(*pair) == pytest.approx(1 - statistics.chance_better(*pair[::-1]))
+
+
+@given(pair_of_matrices())
+def test_intervals_contain_their_estimate_and_have_a_width(pair: Pair) -> None:
+    difference = accuracy_difference(*pair)
+    assert -1 <= difference.low <= difference.estimate <= difference.high <= 1
+    assert difference.variance >= 0
+    assert difference.df >= min(difference.seeds) - 1 or min(difference.seeds) == 1
+    assert difference.low < difference.high
+    assert 0 <= present(difference.p) <= 1
+    for matrix in pair:
+        alone = accuracy_interval(matrix)
+        assert 0 <= alone.low <= alone.estimate <= alone.high <= 1
+        assert alone.low < alone.high
+        assert alone.estimate == pytest.approx(matrix.mean())
+
+
+@given(pair_of_matrices())
+def test_p_and_interval_agree(pair: Pair) -> None:
+    found = accuracy_difference(*pair)
+    if abs(present(found.p) - 0.05) > 1e-9:
+        assert (present(found.p) < 0.05) == (not found.low <= 0 <= found.high)
+
+
+@given(pair_of_matrices(), st.randoms(use_true_random=False))
+def test_order_of_seeds_and_examples_does_not_matter(pair: Pair, random: Random) -> None:
+    a_RN, b_RN = pair
+    column_N = list(range(a_RN.shape[1]))
+    row_R = list(range(len(a_RN)))
+    random.shuffle(column_N)
+    random.shuffle(row_R)
+    plain, shuffled = (
+        accuracy_difference(a_RN, b_RN),
+        accuracy_difference(a_RN[row_R][:, column_N], b_RN[:, column_N]),
+    )
+    assert shuffled.variance == pytest.approx(plain.variance, abs=1e-12)
+    assert shuffled.estimate == plain.estimate
+
+
+@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6)))
+def test_a_model_does_not_differ_from_itself(matrix: np.ndarray) -> None:
+    found = accuracy_difference(matrix, matrix)
+    assert found.estimate == 0.0
+    assert found.p == 1.0
+    assert found.low <= 0 <= found.high
+
+
+@pytest.mark.parametrize(("seeds", "examples"), [(10, 31), (3, 20), (1, 500)])
+def test_all_answers_right_is_wilsons_interval_with_t(seeds: int, examples: int) -> None:
+    found = accuracy_interval(np.ones((seeds, examples)))
+    t, z = stats.t.ppf(0.975, examples - 1), stats.norm.ppf(0.975)
+    low = (examples + z**2 / 2 - t * z / 2) / (examples + z**2)
+    assert found.low == pytest.approx(low, **TIGHT)
+    assert (found.estimate, found.high) == (1.0, 1.0)
+    # Wilson's own, with z for t, is somewhat narrower.
+    wilson_low, _ = statistics.wilson_interval(examples, examples)
+    assert wilson_low - 0.01 < found.low < wilson_low
+    assert statistics.METHOD_FEW in found.method
+
+
+def test_one_run_with_few_wrong_answers_is_wilsons_interval_with_t() -> None:
+    right_RN = np.ones((1, 60), int)
+    right_RN[0, :4] = 0
+    found = accuracy_interval(right_RN)
+    # Wilson's formula, with the variance of a sample and t where it multiplies.
+    z, t, share = stats.norm.ppf(0.975), stats.t.ppf(0.975, 59), 56 / 60
+    center = (share + z**2 / 120) / (1 + z**2 / 60)
+    half = t / (1 + z**2 / 60) * np.sqrt(share * (1 - share) / 59 + z**2 / 4 / 60**2)
+    assert (found.low, found.high) == pytest.approx((center - half, center + half), **TIGHT)
+
+
+@pytest.mark.parametrize("examples", [31, 100, 500])
+def test_models_that_never_differ_have_tangos_interval_with_t(examples: int) -> None:
+    right_RN = np.ones((10, examples), int)
+    found = accuracy_difference(right_RN, right_RN)
+    t, z = stats.t.ppf(0.975, examples - 1), stats.norm.ppf(0.975)
+    assert found.p == 1.0
+    assert (found.low, found.high) == pytest.approx((-t * z / (examples + z**2), t * z / (examples + z**2)), **TIGHT)
+    verdict = statistics.verdict(found, statistics.adjusted_tests([found])[0])
+    assert verdict.finding is (Finding.EQUIVALENT if examples == 500 else Finding.INCONCLUSIVE)
+
+
+def test_models_that_always_differ_have_a_p_value() -> None:
+    right, wrong = np.ones((5, 4), int), np.zeros((5, 4), int)
+    apart = accuracy_difference(right, wrong)
+    assert (apart.estimate, apart.high) == (1.0, 1.0)
+    # By an exact test four of four differ by chance with p = 0.125.
+    assert apart.low < 0
+    assert 0.05 < present(apart.p) < 0.125
+    many = accuracy_difference(np.ones((5, 400)), np.zeros((5, 400)))
+    assert many.low > 0.98
+    assert present(many.p) < 1e-10
+
+
+@given(st.integers(3, 9), st.integers(2, 300))
+def test_p_of_few_discordant_examples_is_not_much_below_that_of_mcnemar(discordant: int, concordant: int) -> None:
+    # One run each, all differences on one side: McNemar's exact test knows nothing of the concordant ones.
+    a_RN = np.ones((1, discordant + concordant), int)
+    b_RN = a_RN.copy()
+    b_RN[0, :discordant] = 0
+    assert present(accuracy_difference(a_RN, b_RN).p) > 0.6 * statistics.mcnemar(discordant, 0)
+
+
+def test_the_interval_has_no_jump_where_wilsons_interval_enters() -> None:
+    # One more review answered wrongly at a time: no end moves by more than some reviews are worth.
+    right_N = np.ones(2000, int)
+    ends = []
+    for wrong in range(61):
+        right_N[:wrong] = 0
+        found = accuracy_interval(np.tile(right_N, (5, 1)))
+        assert (found.wilson is None) == (wrong > 33)  # k is a little above the count
+        ends.append((found.low, found.high))
+    assert np.abs(np.diff(ends, axis=0)).max() < 3 / 2000
+    assert (np.diff(ends, axis=0) < 0).all(axis=1).sum() >= 59  # all right twice: high is 1
+
+
+@pytest.mark.parametrize("margin", [0.005, 0.01, 0.03])
+def test_equivalence_takes_a_least_number_of_examples(margin: float) -> None:
+    least = statistics.examples_for_equivalence(margin)
+    assert statistics.can_show_equivalence(least, margin)
+    assert not statistics.can_show_equivalence(least - 1, margin)
+    assert least > 1 / margin  # one review weighs less than the margin
+    same_RN = np.ones((10, least - 1))
+    assert accuracy_difference(same_RN, same_RN, confidence=0.9).high >= margin
+
+
+def test_one_seed_has_an_interval_over_examples_only() -> None:
+    a_RN, b_RN, _ = GOLDEN["two hundred examples"]
+    a_RN, b_RN = np.tile(a_RN, (1, 5)), np.tile(b_RN, (1, 5))
+    alone = accuracy_interval(a_RN[:1])
+    assert alone.evidence_level is EvidenceLevel.EXAMPLES_ONLY
+    assert alone.method == statistics.METHOD_EXAMPLES
+    deviation = a_RN[0].std(ddof=1) / np.sqrt(1000)
+    low, high = stats.t.interval(0.95, 999, loc=0.93, scale=deviation)
+    assert (alone.low, alone.high) == pytest.approx((low, high), **TIGHT)
+    assert statistics.seed_deviation(a_RN[:1]) is None
+    assert accuracy_difference(a_RN[:1], b_RN).method == statistics.METHOD_EXAMPLES
+
+
+def test_clusters_of_one_change_nothing_and_real_ones_widen() -> None:
+    a_RN, b_RN, _ = GOLDEN["two hundred examples"]
+    plain = accuracy_difference(a_RN, b_RN)
+    ones = accuracy_difference(a_RN, b_RN, cluster_N=np.arange(200))
+    assert (ones.low, ones.high, ones.df) == pytest.approx((plain.low, plain.high, plain.df), **TIGHT)
+    twice = np.repeat(a_RN, 2, 1), np.repeat(b_RN, 2, 1)
+    naive = accuracy_difference(*twice)
+    clustered = accuracy_difference(*twice, cluster_N=np.repeat(np.arange(200), 2))
+    assert clustered.variance > naive.variance
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_is_between_plain_and_bonferroni_and_keeps_order(p: list[float]) -> None:
+    adjusted = [present(value) for value in holm(p)]
+    for plain, value in zip(p, adjusted, strict=True):
+        assert plain <= value <= min(1.0, len(p) * plain) or value == pytest.approx(plain)
+    assert [adjusted[i] for i in np.argsort(p, kind="stable")] == sorted(adjusted)
+
+
+def test_holm_leaves_out_what_was_not_tested() -> None:
+    assert holm([None, 0.02, 0.03]) == [None, 0.04, 0.04]
+
+
+def test_effect_size_is_the_difference_in_deviations_over_seeds() -> None:
+    rng = np.random.default_rng(0)
+    steady_RN, shaky_RN = (rng.random((5, 4000)) < level_R[:, None] for level_R in (
+        np.full(5, 0.9), np.array([0.75, 0.85, 0.8, 0.82, 0.78])))
+    found = present(statistics.effect_size(steady_RN, shaky_RN))
+    deviation = present(statistics.seed_deviation(shaky_RN))
+    assert found == pytest.approx((steady_RN.mean() - shaky_RN.mean()) / deviation)
+    assert statistics.effect_size(shaky_RN, steady_RN) == pytest.approx(-found)
+    assert statistics.effect_size(steady_RN[:1], shaky_RN) is None
+    same_RN = np.tile(steady_RN[:1], (3, 1))
+    assert statistics.effect_size(same_RN, ~same_RN) is None
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_mcnemar_is_a_two_sided_binomial_test(b: int, c: int) -> None:
+    expected = stats.binomtest(b, b + c).pvalue if b + c else 1.0
+    assert statistics.mcnemar(b, c) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("examples", "seeds", "points"),
+    [(500, 5, 2.9), (500, 10, 2.5), (2000, 5, 1.7), (2000, 10, 1.4), (5500, 5, 1.3), (5500, 10, 1.0)],
+)
+def test_detectable_difference_of_common_designs(examples: int, seeds: int, points: float) -> None:
+    # Seed deviation 0.5 points, seeds of a model disagree on 7 % of examples, models on 10 %. The published
+    # guide has one decimal and does not name its degrees of freedom: hence a tenth of a point of room.
+    design = Design(seed_variance=(0.005**2, 0.005**2), within=(0.07, 0.07), between=0.10)
+    assert 100 * design.detectable((seeds, seeds), examples) == pytest.approx(points, abs=0.1)
+    assert design.detectable_floor(examples) == pytest.approx(2.8 * np.sqrt(0.03 / examples), rel=2e-3)
+
+
+def test_design_is_measured_by_counting_pairs() -> None:
+    a_RN, b_RN, _ = GOLDEN["two hundred examples"]
+    design = Design.of(a_RN, b_RN)
+    within = np.mean([(a_RN[s] != a_RN[t]).mean() for s in range(5) for t in range(s)])
+    between = np.mean([(a != b).mean() for a in a_RN for b in b_RN])
+    assert design.within[0] == pytest.approx(within)
+    assert design.between == pytest.approx(between)
+    assert design.seed_variance[0] == pytest.approx(present(statistics.seed_deviation(a_RN)) ** 2)
+
+
+def test_more_seeds_detect_less_until_examples_are_the_limit() -> None:
+    design = Design(seed_variance=(0.005**2, 0.005**2), within=(0.07, 0.07), between=0.10)
+    values = [design.detectable((r, r), 2000) for r in (5, 10, 50, 10_000)]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] == pytest.approx(design.detectable_floor(2000), rel=1e-2)
+    seeds = design.seeds_for(0.014, 2000)
+    assert seeds is not None
+    assert design.detectable((seeds, seeds), 2000) <= 0.014 < design.detectable((seeds - 1, seeds - 1), 2000)
+    assert design.seeds_for(0.005, 2000) is None
+
+
+def made(theta: float, deviation: float, seeds: int = 10) -> statistics.Estimate:
+    """Return a difference of the given size and standard error."""
+    plain = statistics.Estimate(
+        theta, theta, theta, 0.95, deviation**2, 40.0, (seeds, seeds), 2000, statistics.METHOD_BOTH
+    )
+    return plain.at(0.95)
+
+
+@pytest.mark.parametrize(
+    ("theta", "deviation", "seeds", "finding", "favours"),
+    [
+        (0.02, 0.008, 10, Finding.BETTER, 1),
+        (-0.02, 0.008, 5, Finding.BETTER, -1),
+        # Here the 90 % interval lies beyond the margin, and the 95 % interval, which decides, does not.
+        (0.025, 0.008, 10, Finding.BETTER, 1),
+        (-0.025, 0.008, 10, Finding.BETTER, -1),
+        (0.03, 0.008, 10, Finding.BETTER_BY_MARGIN, 1),
+        (-0.03, 0.008, 10, Finding.BETTER_BY_MARGIN, -1),
+        (0.005, 0.002, 10, Finding.NEGLIGIBLE, 1),
+        (0.001, 0.002, 10, Finding.EQUIVALENT, 0),
+        # Here the 90 % interval, which decides, lies within the margin, and the 95 % interval does not.
+        (0.0, 0.0055, 10, Finding.EQUIVALENT, 0),
+        (0.01, 0.008, 10, Finding.INCONCLUSIVE, 0),
+        (0.03, 0.008, 4, Finding.TOO_FEW_SEEDS, 0),
+        (0.03, 0.008, 2, Finding.TOO_FEW_SEEDS, 0),
+        (0.03, 0.008, 1, Finding.TOO_FEW_SEEDS, 0),
+    ],
+)
+def test_verdicts(theta: float, deviation: float, seeds: int, finding: Finding, favours: int) -> None:
+    difference = made(theta, deviation, seeds)
+    found = statistics.verdict(difference, statistics.adjusted_tests([difference])[0])
+    assert (found.finding, found.favours) == (finding, favours)
+
+
+@given(
+    st.floats(-0.2, 0.2), st.floats(1e-4, 0.1), st.integers(5, 20), st.floats(1, 6), st.floats(0.001, 0.05)
+)
+def test_no_verdict_contradicts_its_numbers(
+    theta: float, deviation: float, seeds: int, factor: float, margin: float
+) -> None:
+    difference = made(theta, deviation, seeds)
+    alone = present(statistics.adjusted_tests([difference], margin)[0])
+    adjusted = PairTests(*(min(1.0, factor * p) for p in (alone.different, alone.beyond, alone.equivalent)))
+    found = statistics.verdict(difference, adjusted, margin)
+    inner = difference.at(0.90)
+    if found.favours:
+        assert found.favours * theta > 0
+        assert found.favours * (difference.low if theta > 0 else difference.high) > 0
+        assert adjusted.different < 0.05
+    if found.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE):
+        assert -margin < inner.low <= inner.high < margin
+    if found.finding is Finding.BETTER_BY_MARGIN:
+        assert min(abs(difference.low), abs(difference.high)) > margin
+    if found.finding is Finding.INCONCLUSIVE:
+        assert adjusted.different >= 0.05
+
+
+@pytest.mark.parametrize(
+    ("seeds", "interval", "verdict"),
+    [
+        (1, True, False),
+        (2, False, False),
+        (3, True, False),
+        (4, True, False),
+        (5, True, True),
+        (10, True, True),
+    ],
+)
+def test_few_seeds_have_no_interval_or_no_verdict(seeds: int, interval: bool, verdict: bool) -> None:
+    level = EvidenceLevel.of(seeds)
+    assert (level.has_interval, level.has_verdict) == (interval, verdict)
+
+
+def probit_runs(
+    rng: np.random.Generator, seeds: int, examples: int = 800, churn: float = 0.35, seed_effect: float = 0.02
+) -> np.ndarray:
+    ease_N = rng.normal(1.2, 1.0, examples)
+    latent_RN = (
+        ease_N + churn * rng.normal(size=(seeds, examples)) + seed_effect * rng.normal(size=(seeds, 1))
+    )
+    return latent_RN > 0
+
+
+@pytest.mark.parametrize("positive", [0, 3, 400])
+def test_f1_has_a_width_where_every_run_answers_alike(positive: int) -> None:
+    label_N = (np.arange(800) < positive).astype(int)
+    found = statistics.f1_interval(np.tile(label_N == 1, (5, 1)), label_N, np.random.default_rng(0))
+    assert found.estimate == (1.0 if positive else 0.0)
+    assert 0 <= found.low < found.high <= 1
+    # Not narrower than Wilson's of so many positive examples: the 800 do not make three of them many.
+    if positive:
+        assert found.low <= positive / (positive + stats.norm.ppf(0.975) ** 2) + 1e-6
+
+
+def test_f1_interval_is_seeded_and_its_seed_matters() -> None:
+    rng = np.random.default_rng(0)
+    label_N = rng.integers(0, 2, 800)
+    right_RN = probit_runs(rng, 5)
+    hit_RN = np.where(right_RN, label_N, 1 - label_N).astype(bool)
+    first, again, other = (
+        statistics.f1_interval(hit_RN, label_N, np.random.default_rng(s)) for s in (1, 1, 2)
+    )
+    assert first == again
+    assert (first.low, first.high) != (other.low, other.high)
+    assert first.low < first.estimate < first.high
+    # F1 of a balanced problem moves about as accuracy does: the two intervals are of one size.
+    closed = accuracy_interval(right_RN)
+    assert 0.7 < (first.high - first.low) / (closed.high - closed.low) < 1.5
+
+
+def test_interval_covers_the_true_difference() -> None:
+    # Two equal procedures, new examples and new seeds each time: 95 % of intervals should hold 0. With 400
+    # repetitions the count has a standard deviation of 1.1 points.
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(400):
+        ease_N = rng.normal(1.2, 1.0, 500)
+        found = []
+        for _ in range(2):
+            lean_N = 0.25 * rng.normal(size=500)
+            latent_RN = ease_N + lean_N + 0.3 * rng.normal(size=(5, 500)) + 0.02 * rng.normal(size=(5, 1))
+            found.append(latent_RN > 0)
+        difference = accuracy_difference(found[0], found[1])
+        covered += difference.low <= 0 <= difference.high
+    assert 0.92 <= covered / 400 <= 0.985
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: accuracy_interval(np.ones(3)), r"\(R, N\).*R >= 1.*N >= 2.*\(3,\)"),
+        (lambda: accuracy_interval(np.full((2, 3), 2)), "0 or 1"),
+        (lambda: accuracy_difference(np.ones((2, 3)), np.ones((2, 4))), "same examples.*3.*4"),
+        (lambda: accuracy_interval(np.ones((2, 3)), confidence=95), "confidence.*0 and 1.*95"),
+        (lambda: holm([1.5]), "p must.*0 and 1.*1.5"),
+        (lambda: statistics.mcnemar(-1, 2), "counts.*at least 0.*-1"),
+        (lambda: EvidenceLevel.of(0), "at least 1 seed.*0"),
+        (lambda: statistics.verdict(made(0, 0.1), None, margin=0), "margin.*greater than 0.*0"),
+        (lambda: Design.of(np.ones((1, 3)), np.ones((2, 3))), "at least 2 seeds.*1 and 2"),
+    ],
+)
+def test_refuses_values_out_of_range(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_expected_best_agrees_with_all_subsets() -> None:
+    value_B = [0.81, 0.85, 0.80, 0.85, 0.88, 0.79]
+    for n, found in enumerate(statistics.expected_best(value_B), start=1):
+        best = [max(some) for some in combinations(value_B, n)]
+        assert found.trials == n
+        assert found.mean == pytest.approx(np.mean(best), abs=1e-12)
+
+
+def test_the_interval_of_the_expected_best_follows_from_limits_at_each_score() -> None:
+    value_B, n = [0.2, 0.5, 0.5, 0.9], 3
+    found = statistics.expected_best(value_B)[n - 1]
+    # F is one of 0, 1/4, 3/4 and 1 of four scores between these; its limits are those of a binomial share.
+    steps, at_or_below = (0.2, 0.3, 0.4, 0.1), (0, 1, 3, 4)
+    limits = [stats.binomtest(k, 4).proportion_ci(0.8, method="exact") for k in at_or_below]
+    assert found.low == pytest.approx(1 - sum(s * i.high**n for s, i in zip(steps, limits, strict=True)), **TIGHT)
+    assert found.high == pytest.approx(1 - sum(s * i.low**n for s, i in zip(steps, limits, strict=True)), **TIGHT)
+
+
+def test_expected_best_ends_at_the_mean_and_at_the_best() -> None:
+    value_B = np.random.default_rng(0).beta(30, 4, size=400)
+    found = statistics.expected_best(value_B.tolist())
+    assert found[0].mean == pytest.approx(value_B.mean())
+    assert found[-1].mean == pytest.approx(value_B.max())
+    assert all(b.mean >= a.mean and b.low >= a.low for a, b in pairwise(found))
+    assert all(one.low < one.mean < one.high for one in found)
+
+
+def test_more_trials_do_not_make_the_best_of_all_of_them_certain() -> None:
+    (*_, last) = statistics.expected_best([0.86, 0.87, 0.88])
+    assert last.low < 0.88 - 0.01
+    assert last.high > 0.88 + 0.01
+
+
+def test_refuses_an_expected_best_of_no_scores() -> None:
+    with pytest.raises(ValueError, match=r"at least 1 score.*0"):
+        statistics.expected_best([])
+    with pytest.raises(ValueError, match=r"confidence.*0 and 1.*got 1"):
+        statistics.expected_best([0.5], 1)
+    with pytest.raises(ValueError, match=r"scores.*0 and 1.*88"):
+        statistics.expected_best([0.5, 88])
+
+
+def test_examples_for_a_difference_are_the_fewest_that_detect_it() -> None:
+    design = Design((0.002**2, 0.002**2), (0.07, 0.07), 0.10)
+    needed = present(design.examples_for(0.01, 10))
+    assert design.detectable((10, 10), needed) <= 0.01 < design.detectable((10, 10), needed - 1)
+    noisy = Design((0.05**2, 0.05**2), (0.07, 0.07), 0.10)
+    assert noisy.examples_for(0.01, 5) is None  # the seeds alone are too far apart
+
+
+@pytest.mark.parametrize(("right", "examples"), [(0, 10), (10, 10), (3, 7), (250, 300)])
+def test_wilsons_interval_is_that_of_scipy(right: int, examples: int) -> None:
+    low, high = statistics.wilson_interval(right, examples)
+    wanted = stats.binomtest(right, examples).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((wanted.low, wanted.high), **TIGHT)
+    assert low < high
+    with pytest.raises(ValueError, match=r"right.*between 0 and"):
+        statistics.wilson_interval(examples + 1, examples)
+
+
+RARE = accuracy_difference(rows("1111111110 1111111111"), rows("1111111111 1111101111"))
+"""A difference that few examples decide."""
+
+
+class TestFamily:
+    """Each kind of finding keeps its error over all pairs that are compared together."""
+
+    def test_a_p_value_is_the_level_at_which_the_interval_decides(self) -> None:
+        for difference in (made(0.004, 0.003), made(-0.03, 0.008), RARE):
+            for margin in (0.002, 0.01, 0.05, 0.5):
+                beyond, equivalent = difference.p_beyond(margin), difference.p_equivalent(margin)
+                if 1e-9 < beyond < 1:
+                    outer = difference.at(1 - beyond)
+                    assert min(abs(outer.low), abs(outer.high)) == pytest.approx(margin, rel=1e-6)
+                if 1e-9 < equivalent < 0.5:
+                    inner = difference.at(1 - 2 * equivalent)
+                    assert max(-inner.low, inner.high) == pytest.approx(margin, rel=1e-6)
+
+    def test_holm_adjusts_each_kind_by_itself(self) -> None:
+        differences = [made(0.0, 0.0045), made(0.03, 0.009), made(0.001, 0.004)]
+        found = [present(one) for one in statistics.adjusted_tests(differences)]
+        alone: dict[str, list[float | None]] = {
+            "different": [one.p for one in differences], "beyond": [one.p_beyond(0.01) for one in differences],
+            "equivalent": [one.p_equivalent(0.01) for one in differences]}
+        for kind, p in alone.items():
+            assert [getattr(one, kind) for one in found] == holm(p)
+
+    def test_pairs_that_are_not_shown_count_as_the_largest_p(self) -> None:
+        p, hidden = [0.01, 0.04, 0.001], [1.0, 1.0, 1.0]
+        assert holm(p, 6) == holm([*p, *hidden])[:3] == pytest.approx([0.05, 0.16, 0.006])
+        assert holm(p, 2) == holm(p)
+        differences = [made(0.03, 0.009), made(0.02, 0.009)]
+        of_all = statistics.adjusted_tests([*differences, made(0.0, 10.0)], family=1)
+        of_some = statistics.adjusted_tests(differences, family=statistics.pairs_of(3))
+        assert [present(one).different for one in of_some] == [present(one).different for one in of_all[:2]]
+        assert [statistics.pairs_of(models) for models in (1, 2, 3, 10)] == [0, 1, 3, 45]
+
+    def test_a_finding_that_stands_alone_may_fall_in_a_family(self) -> None:
+        same, larger = made(0.0, 0.0055), made(0.03, 0.009)
+        for difference, alone, among in (
+            (same, Finding.EQUIVALENT, Finding.INCONCLUSIVE), (larger, Finding.BETTER_BY_MARGIN, Finding.BETTER),
+        ):
+            for others, finding in ((0, alone), (9, among)):
+                family = [difference, *[made(0.01, 0.02)] * others]
+                assert statistics.verdict(difference, statistics.adjusted_tests(family)[0]).finding is finding
+
+    def test_pairs_without_a_verdict_are_not_counted(self) -> None:
+        few = made(0.03, 0.001, seeds=4)
+        first, second = statistics.adjusted_tests([few, made(0.02, 0.009)])
+        assert first is None
+        assert present(second).different == made(0.02, 0.009).p
+
+    def test_a_larger_family_detects_less(self) -> None:
+        one, ten = (Design((0.005**2, 0.005**2), (0.07, 0.07), 0.1, family=family) for family in (1, 10))
+        assert ten.detectable((5, 5), 2000) > 1.2 * one.detectable((5, 5), 2000)
+        assert ten.detectable_floor(2000) > one.detectable_floor(2000)
+        assert made(0.0, 0.01).detectable(10) > made(0.0, 0.01).detectable()
+
+    def test_the_rate_of_failures_that_go_unseen(self) -> None:
+        assert [round(100 * statistics.unseen_failures(seeds)) for seeds in (5, 10, 20)] == [45, 26, 14]
+
+    def test_losses_that_few_examples_decide_show_no_equivalence(self) -> None:
+        rng = np.random.default_rng(0)
+        usual_RN, other_RN = rng.normal(0.3, 0.01, (2, 5, 5000))
+        tailed_RN = usual_RN.copy()
+        tailed_RN[:, :10] += 0.2
+        tailed_RN[:, 10:20] -= 0.2
+        for loss_RN, finding in ((usual_RN, Finding.EQUIVALENT), (tailed_RN, Finding.INCONCLUSIVE)):
+            difference = loss_difference(loss_RN, other_RN)
+            decided = statistics.verdict(difference, statistics.adjusted_tests([difference])[0])
+            assert (decided.finding, difference.deciding < 50) == (finding, finding is Finding.INCONCLUSIVE)
+            assert ("few test examples" in difference.method) is (difference.deciding < 50)
+
+
+class TestGroups:
+    """Examples in groups: the values are exact fractions, or computed by hand with 6 digits."""
+
+    def test_golden_difference(self) -> None:
+        groups_N = np.array([*"0000011122333456"])
+        a_RN, b_RN = rows("1110110111101111 1100110111111110 1110111110111111"), rows(
+            "1100010111000111 1000110101100110")
+        found = accuracy_difference(a_RN, b_RN, cluster_N=groups_N)
+        wilson = present(found.wilson)
+        assert (found.estimate, found.variance) == pytest.approx((9 / 32, 793267 / 69189120), **TIGHT)
+        assert (found.df, wilson.df, found.effective, wilson.weight) == pytest.approx(
+            (3.069602, 3.204396, 10.892464, 1.0), abs=1e-6)
+        assert (found.low, found.high) == pytest.approx((-0.332999, 0.748843), abs=1e-6)
+        half = stats.t.ppf(0.975, found.df) * np.sqrt(found.variance)
+        assert half == pytest.approx(0.336433, abs=1e-6)
+
+    def test_golden_accuracy(self) -> None:
+        found = accuracy_interval(rows("1111111110 1010101010 1111101110"), cluster_N=np.array([*"0001122223"]))
+        assert (found.estimate, found.variance) == pytest.approx((11 / 15, 5 / 216), **TIGHT)
+        assert (found.df, present(found.wilson).df) == pytest.approx((3.413234, 1.771984), abs=1e-6)
+        assert found.low == pytest.approx(0.203404, abs=1e-6)
+        assert found.high == 1.0
+
+    def test_groups_of_one_example_change_nothing(self) -> None:
+        a_RN, b_RN = (np.random.default_rng(seed).random((5, 300)) < 0.8 for seed in (1, 2))
+        alone, grouped = accuracy_difference(a_RN, b_RN), accuracy_difference(a_RN, b_RN, cluster_N=np.arange(300))
+        assert (grouped.low, grouped.high, grouped.df) == pytest.approx((alone.low, alone.high, alone.df), **TIGHT)
+        assert (grouped.effective, grouped.groups) == (300, 300)
+
+    def test_too_few_groups_give_no_verdict(self) -> None:
+        a_RN, b_RN = (np.random.default_rng(seed).random((5, 300)) < 0.8 for seed in (1, 2))
+        difference = accuracy_difference(a_RN, b_RN, cluster_N=np.arange(300) // 20)
+        adjusted = statistics.adjusted_tests([difference])
+        assert adjusted == [None]
+        assert statistics.verdict(difference, None).finding is Finding.TOO_FEW_GROUPS
+
+    @pytest.mark.slow
+    def test_the_interval_covers_where_answers_in_a_group_are_alike(self) -> None:
+        """With 50 groups, an interval that ignores them covers clearly less."""
+        rng = np.random.default_rng(0)
+        sizes = rng.integers(1, 20, 50)
+        groups_N = np.repeat(np.arange(50), sizes)
+        covered = np.zeros(2)
+        for _ in range(400):
+            latent_N = 0.5 * rng.normal(size=50)[groups_N] + 0.8 * rng.normal(size=groups_N.size)
+            right_RN = latent_N + 0.3 * rng.normal(size=(5, groups_N.size)) > -1
+            for place, clusters in enumerate((None, groups_N)):
+                found = accuracy_interval(right_RN, cluster_N=clusters)
+                covered[place] += found.low <= 0.8438 <= found.high
+        assert covered[1] / 400 > 0.92
+        assert covered[1] > covered[0] + 20
