@@ -303,7 +303,7 @@ class TestKernel:
 def filled(root: Path) -> dict[str, Path]:
     """A cache with one entry of each kind, of 10 bytes each."""
     places = {"corpus": f"corpus/{KEY}/ids.npy", "vectors": f"vectors/{KEY}/table.npy",
-              "baselines": f"baselines/2-{KEY}/scores.json", "digests": f"digests/{KEY}.json",
+              "baselines": f"baselines/2-{KEY}/scores.json", "digests": f"digests/{KEY}/sha256",
               "checkpoint": "checkpoints/abc.pt", "mine": "corpus/my reviews/one.txt"}
     for place in places.values():
         (root / place).parent.mkdir(parents=True, exist_ok=True)

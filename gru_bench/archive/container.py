@@ -24,9 +24,9 @@ from typing import Annotated, Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.platforms import is_reserved, remove, replace
+from gru_bench.tracking.artifacts import MORE, factor
 
 KIND = "gru-bench archive"
 VERSION = 3

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gru_bench.config import checked_name, stored_config
-from gru_bench.data.limits import MORE, factor
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
 from gru_bench.results.runs import BASELINES, DATA, SEARCH, StudySummary, baselines_of, data_of, search_of
@@ -30,7 +29,7 @@ from gru_bench.sweep.export import SearchCopy
 from gru_bench.sweep.followups import TIMINGS, timings_of
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking import export as tracking_export
-from gru_bench.tracking.artifacts import predictions_of, texts_of
+from gru_bench.tracking.artifacts import MORE, factor, predictions_of, texts_of
 from gru_bench.tracking.client import first_line
 from gru_bench.tracking.export import Key, Name, Point, RunCopy
 from gru_bench.tracking.reader import LATEST, RESTORE, damaged

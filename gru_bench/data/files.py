@@ -1,24 +1,43 @@
-"""Data files: how they are named, opened and read, and what an error about a damaged one says."""
+"""The files of a data set: how they are found and opened, and what an error about a damaged one says.
+
+A data set is a file, a pattern of files, or a folder. A folder is read by what is in it:
+
+- texts: a folder for each class, with one .txt file for each review;
+- tables: CSV, TSV, JSON Lines or Parquet files of the same columns, together one data set;
+- splits: folders named train, validation and test, which hold texts or tables.
+
+Tables whose names begin with train, validation or test, such as train-00000-of-00002.parquet, belong to that split.
+Reviews without a class, in a folder or file called `unsup` or `unsupervised`, are left out.
+"""
 
 from __future__ import annotations
 
 import codecs
+import glob
 import gzip
 import hashlib
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gru_bench import platforms
 from gru_bench.config import path_name
-from gru_bench.data.limits import in_memory
 from gru_bench.errors import DataError, UsageError, shown
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 PICKLES = (".pkl", ".pickle", ".tar.gz", ".pkl.gz", ".pickle.gz")
 KINDS = "CSV (.csv), TSV (.tsv), JSON Lines (.jsonl), Parquet (.parquet) or a pickle (.pkl.gz, .tar.gz)"
+TEXT, PICKLE = ".txt", "pickle"
+PARTS = {
+    "train": "train", "training": "train",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "test": "test",
+}
+"""Name of a split, in lower case -> ours."""
 _REMEDIES = {
     (".xlsx", ".xls", ".xlsm", ".ods", ".numbers"): "open it and save it as CSV (UTF-8)",
     (".json",): "write one object on each line, and name it .jsonl",
@@ -26,23 +45,53 @@ _REMEDIES = {
 }
 """Endings of other kinds of files -> what to do with such a file."""
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_WILD = re.compile(r"[*?\[]")
+_UNLABELED = ("unsup", "unsupervised")
+"""First words of the names of what holds reviews without a class."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of a data set."""
+
+    path: Path
+    split: str | None = None
+    """train, validation or test, for all rows of the file. None: a column says it, or nothing does."""
+    label: str | None = None
+    """The class of a text file, which is one review. None for files of any other kind."""
+    names: tuple[str, ...] = ()
+    """Names of the classes 0, 1 and so on, where the file has none and we know them."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of a data set, in the order of their rows."""
+
+    files: tuple[DataFile, ...]
+    left_out: tuple[str, ...] = ()
+    """Names of folders and files that are left out."""
 
 
 def kind_of(path: Path) -> str:
-    """Return the kind of a file: its ending in `TABLES`, without .gz, or `pickle`.
+    """Return the kind of a file: its ending in `TABLES`, without .gz, or `TEXT`, or `PICKLE`.
 
     Raises:
         UsageError: for the ending of an unsupported kind of file.
     """
     name = path.name.lower()
     if name.endswith(PICKLES):
-        return "pickle"
-    for ending in TABLES:
+        return PICKLE
+    for ending in (*TABLES, TEXT):
         if name.endswith((ending, f"{ending}.gz")) and not name.endswith(".parquet.gz"):
             return ending
+    raise _unsupported(path)
+
+
+def _unsupported(path: Path) -> UsageError:
+    name = path.name.lower()
     remedy = next((remedy for endings, remedy in _REMEDIES.items() if name.endswith(endings)),
                   "convert it, or rename it if it already is one of these")
-    raise UsageError(f"a data file must be {KINDS}, but got {shown(path.name)}: {remedy}")
+    return UsageError(f"a data file must be {KINDS}, but got {shown(path.name)}: {remedy}")
 
 
 def named_path(name: str, what: str) -> Path:
@@ -72,6 +121,131 @@ def named_path(name: str, what: str) -> Path:
         raise UsageError(f"{what} must be a path that can be read, but {shown(name)} is not "
                          f"({shown(error.strerror or str(error), '')}): check the path") from error
     return path
+
+
+# ---------------------------------------------------------------- folders and patterns
+
+
+def is_pattern(path: Path) -> bool:
+    """Return whether a path is a pattern of files, such as `part-*.csv`."""
+    return _WILD.search(str(path)) is not None and not path.exists()
+
+
+def files_of(path: Path) -> Found:
+    """Return the files of a data set.
+
+    Raises:
+        UsageError: for a pattern without files, and for a folder that is none of those described above.
+    """
+    if path.is_dir():
+        with reading(path):
+            return _folder(path)
+    if not is_pattern(path):
+        return Found((DataFile(path),))
+    matching = [Path(name) for name in sorted(glob.glob(str(path))) if Path(name).is_file()]  # noqa: PTH207
+    if not matching:
+        raise UsageError(f"the data must be existing files, but no file is like {shown(str(path))}: check the pattern")
+    return Found(tuple(map(DataFile, matching)))
+
+
+def check_files(files: Sequence[DataFile], where: Path) -> None:
+    """Check that files can be read, before any of them is opened: a pipe or a device would keep the reader waiting.
+
+    Raises:
+        UsageError: A path is not a file, or its kind is not supported.
+        DataError: A file is empty, or all together are larger than the memory of this machine.
+    """
+    size = 0
+    for file in files:
+        path = file.path
+        if not path.is_file():
+            found = ("is a folder: name a file in it" if path.is_dir() else
+                     "is a pipe or a device: remove it, or replace it by a file" if path.exists() else
+                     "does not exist: check the path")
+            raise UsageError(f"the data must be a file, but {path} {found}")
+        if kind_of(path) == TEXT and file.label is None:
+            raise _unsupported(path)
+        if path.stat().st_size == 0:
+            raise DataError(f"{path} must hold reviews, but it is empty (0 bytes): write or copy it again")
+        size += path.stat().st_size
+    memory, _ = platforms.memory()
+    if size > memory:
+        raise DataError(f"{where} must fit into the memory of this machine, {memory / 1e9:,.1f} GB, but its files have "
+                        f"{size / 1e9:,.1f} GB: use fewer reviews, or a machine with more memory")
+
+
+def _folder(path: Path) -> Found:
+    folders, tables = _entries(path)
+    splits = [folder for folder in folders if folder.name.lower() in PARTS]
+    if not splits:
+        return _classes_or_tables(path, folders, tables)
+    if tables:
+        raise _both(path, splits[0], tables[0])
+    files: list[DataFile] = []
+    left_out = [folder.name for folder in folders if folder not in splits]
+    for split in splits:
+        found = _classes_or_tables(split, *_entries(split), part=PARTS[split.name.lower()])
+        files += [replace(file, split=PARTS[split.name.lower()]) for file in found.files]
+        left_out += [f"{split.name}/{name}" for name in found.left_out]
+    if len({file.split for file in files}) == 1:
+        files = [replace(file, split=None) for file in files]  # one split alone is to be split
+    return Found(tuple(files), tuple(left_out))
+
+
+def _entries(path: Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders and the tables in a folder, by name, without hidden ones."""
+    endings = (*TABLES, *(f"{ending}.gz" for ending in TABLES if ending != ".parquet"))
+    paths = sorted((entry for entry in path.iterdir() if not entry.name.startswith((".", "__MACOSX"))), key=str)
+    return ([one for one in paths if one.is_dir()],
+            [one for one in paths if one.name.lower().endswith(endings) and one.is_file()])
+
+
+def _classes_or_tables(path: Path, folders: Sequence[Path], tables: Sequence[Path], part: str | None = None) -> Found:
+    """Return the files of a folder that holds a folder for each class, or tables.
+
+    Args:
+        path: The folder.
+        folders: The folders in it.
+        tables: The tables in it.
+        part: The split that it is, if it is one.
+    """
+    texts = {folder: sorted((file for file in folder.iterdir()
+                             if file.name.lower().endswith(TEXT) and not file.name.startswith(".")), key=str)
+             for folder in folders}
+    classes = [folder for folder in folders if texts[folder]]
+    if classes and tables:
+        raise _both(path, classes[0], tables[0])
+    unlabeled = [one for one in (*classes, *tables) if _first_word(one) in _UNLABELED]
+    left_out = tuple(one.name for one in (*unlabeled, *(folder for folder in folders if not texts[folder])))
+    labeled = [folder for folder in classes if folder not in unlabeled]
+    if labeled:
+        return Found(tuple(DataFile(file, label=folder.name) for folder in labeled for file in texts[folder]),
+                     left_out)
+    tables = [table for table in tables if table not in unlabeled]
+    if not tables:
+        raise UsageError(f"a folder of data must hold tables ({', '.join(TABLES)}), or a folder for each class with "
+                         f"{TEXT} files in it, but {path} holds neither: name a file, or another folder")
+    parts = [part or PARTS.get(_first_word(table)) for table in tables]
+    several = len(set(parts)) > 1
+    if several and None in parts:
+        named, other = (tables[parts.index(one)].name for one in (next(filter(None, parts)), None))
+        raise UsageError(f"either all files of {path} must be named after a split, or none, but {named} is and {other} "
+                         "is not: name a pattern of the files to read, such as 'train*.csv', and the test files by "
+                         "--test-data")
+    return Found(tuple(DataFile(table, split=one if several else None)
+                       for table, one in zip(tables, parts, strict=True)), left_out)
+
+
+def _first_word(path: Path) -> str:
+    return re.split(r"[-_.]", path.name.lower())[0]
+
+
+def _both(path: Path, folder: Path, table: Path) -> UsageError:
+    return UsageError(f"a folder of data must hold either folders of texts or tables, but {path} holds both, such as "
+                      f"{folder.name} and {table.name}: move one of them, or name the files by a pattern")
+
+
+# ---------------------------------------------------------------- reading
 
 
 def opened(path: Path) -> io.BufferedReader:
@@ -138,6 +312,20 @@ def reading(path: Path, encoding: str = "utf-8") -> Iterator[None]:
                         "such as --encoding cp1252") from error
     except OSError as error:
         raise DataError(f"{path} must be readable, but: {shown(error.strerror or str(error), '', 200)}") from error
+
+
+@contextmanager
+def in_memory(what: object) -> Iterator[None]:
+    """Replace a MemoryError within the context by a message about `what`.
+
+    Raises:
+        DataError: instead of a MemoryError.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise DataError(f"{what} must fit into the memory of this machine, but it does not: close other programs, or "
+                        "use fewer reviews or words") from error
 
 
 def _line_of_wrong_byte(path: Path, encoding: str) -> int:

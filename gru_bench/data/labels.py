@@ -9,7 +9,6 @@ Shapes: `N` rows, `K` classes, `D` different spellings.
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -46,73 +45,49 @@ class Classes:
     """Whether the data itself holds 0 and 1, and in this order."""
 
 
-class Labels:
-    """Collects the labels of all rows of some data."""
+def classes_of(spelling_N: Sequence[str], names: Sequence[str], what: str, remedy: str) -> Classes:
+    """Return the classes of all rows.
 
-    def __init__(self) -> None:
-        """Start without rows."""
-        self._places: dict[str, int] = {}
-        """Spelling -> its place among all D spellings."""
-        self._place_N = array("i")
-        self._names: tuple[str, ...] | None = None
+    Args:
+        spelling_N: The labels as `label_of` spells them.
+        names: Names of the classes 0, 1, 2 and so on, which a file holds apart from its rows. May be empty.
+        what: What holds the labels, for error messages, such as `column 'label' of a.csv`.
+        remedy: What to do about labels that look like anything but classes.
 
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self._place_N)
+    Raises:
+        DataError: where the labels look like numbers to predict or like texts.
+    """
+    spellings = list(dict.fromkeys(spelling_N))
+    rows = len(spelling_N)
+    numbers = [number for number in map(as_number, spellings) if number is not None]
+    plain = all(spelling.lower() in _ZERO_ONE for spelling in spellings)
+    if names:
+        ordered, class_D = _called(spellings, names, what)
+    elif plain:
+        words = {spelling.lower() for spelling in spellings} <= {"false", "true"}
+        ordered, class_D = ("false", "true") if words else ("0", "1"), [_ZERO_ONE[one.lower()] for one in spellings]
+    elif len(numbers) == len(spellings):
+        _refuse_measured(numbers, rows, what, remedy)
+        ordered, class_D = _ordered(numbers)
+    else:
+        _refuse_texts(spellings, rows, what, remedy)
+        ordered, class_D = _ordered(spellings)
+    class_of = dict(zip(spellings, class_D, strict=True))
+    label_N = np.fromiter(map(class_of.__getitem__, spelling_N), np.int64, rows)
+    return Classes(ordered, small(label_N, len(ordered)), plain)
 
-    def add(self, value: object) -> bool:
-        """Add the label of a row, and return whether it is one: a word, a number, true or false."""
-        spelling = spelled(value)
-        if not spelling or spelling in _MISSING:
-            return False
-        self._place_N.append(self._places.setdefault(spelling, len(self._places)))
-        return True
 
-    def call(self, names: Sequence[str], where: str) -> None:
-        """Give the names of the classes 0, 1, 2 and so on, which a file holds apart from its rows.
+def _ordered(values: Sequence[Any]) -> tuple[tuple[str, ...], list[int]]:
+    """Return distinct values as names in their order, and for each value its position among them."""
+    ordered = sorted(set(values))
+    place_of = {value: place for place, value in enumerate(ordered)}
+    return tuple(map(str, ordered)), [place_of[value] for value in values]
 
-        Raises:
-            DataError: where another file has given other names.
-        """
-        if self._names is not None and self._names != tuple(names):
-            raise DataError(f"all files must have the same classes, but {where} has {listed(names)}, and another has "
-                            f"{listed(self._names)}: read them one by one")
-        self._names = tuple(names)
 
-    def classes(self, what: str, remedy: str) -> Classes:
-        """Return the classes of all rows.
-
-        Args:
-            what: What holds the labels, for error messages, such as `column 'label' of a.csv`.
-            remedy: What to do about labels that look like anything but classes.
-
-        Raises:
-            DataError: where the labels look like numbers to predict or like texts.
-        """
-        plain = all(spelling.lower() in _ZERO_ONE for spelling in self._places)
-        names, class_D = self._named(what, remedy, plain=plain)
-        place_N = np.frombuffer(self._place_N, np.intc) if self._place_N else np.zeros(0, np.intc)
-        label_N = np.asarray(class_D, np.int64)[place_N]
-        return Classes(names, small(label_N, len(names)), plain)
-
-    def _named(self, what: str, remedy: str, *, plain: bool) -> tuple[tuple[str, ...], list[int]]:
-        """Return the names of the classes, and the class of each spelling."""
-        spellings = list(self._places)
-        if self._names is not None:
-            return _called(spellings, self._names, what)
-        if plain:
-            words = {spelling.lower() for spelling in spellings} <= {"false", "true"}
-            return ("false", "true") if words else ("0", "1"), [_ZERO_ONE[one.lower()] for one in spellings]
-        numbers = [number for number in map(as_number, spellings) if number is not None]
-        if len(numbers) == len(spellings):
-            _refuse_measured(numbers, len(self), what, remedy)
-            ordered = sorted(set(numbers))
-            place = {number: position for position, number in enumerate(ordered)}
-            return tuple(map(str, ordered)), [place[number] for number in numbers]
-        _refuse_texts(spellings, len(self), what, remedy)
-        words_in_order = sorted(spellings)
-        place_of = {word: position for position, word in enumerate(words_in_order)}
-        return tuple(words_in_order), [place_of[spelling] for spelling in spellings]
+def label_of(value: object) -> str:
+    """Return a label as it is spelled; empty for a missing one, and for what is no word, number or truth value."""
+    spelling = spelled(value)
+    return "" if spelling in _MISSING else spelling
 
 
 def small(label_N: NDArray[Any], classes: int) -> LabelArray:

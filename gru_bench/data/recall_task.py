@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 from gru_bench.config import LARGEST_SEED
-from gru_bench.data.readers import Rows
+from gru_bench.data.tables import Rows
 from gru_bench.errors import UsageError, shown
 
 KIND = "recall"

@@ -1,7 +1,10 @@
-"""Tables of reviews: the rows of CSV, TSV, JSON Lines and Parquet files, and of text files with a text on each line.
+"""Files -> rows. Training reads all rows of a data set (`read_files`), prediction one after another (`Table`).
 
-Training and prediction read their files here. The rows come one by one and in the order of the file, so that any number
-of them needs little memory, and a small file cannot unpack to more than its `Budget`.
+Every value is checked here, so that each row has a text, a class and, if a split column is given, a known split.
+`labels` says which classes there are, and `corpus` does the cleaning, the tokens and the splits. Half a character (a
+lone surrogate, such as half an emoji) becomes U+FFFD here, because UTF-8 cannot store it.
+
+Shapes: `N` rows of all files.
 """
 
 from __future__ import annotations
@@ -10,32 +13,36 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 from gru_bench.config import MOST_CLASS_NAME
 from gru_bench.data.columns import Columns
-from gru_bench.data.files import is_gzipped, kind_of, opened_text
-from gru_bench.data.labels import spelled
-from gru_bench.data.limits import ROW_COST, Budget
+from gru_bench.data.files import (
+    PARTS,
+    PICKLE,
+    TEXT,
+    DataFile,
+    is_gzipped,
+    kind_of,
+    opened_text,
+    reading,
+)
+from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, classes_of, label_of, listed, spelled
+from gru_bench.data.pickles import reviews
 from gru_bench.errors import DataError, UsageError, shown
 
-LINES = (".txt", ".txt.gz")
-"""Endings of files that hold one text on each line."""
-_KEYS = 1_000
-"""Largest number of columns of which an error message keeps an example."""
+_SHOWN = 5
+"""Largest number of rows or values that an error message lists."""
 _BATCH = 512
 """Largest number of rows of a Parquet file that are read at once."""
-_BATCH_BYTES = 1_000_000_000
-"""Number of bytes that such rows may take, should all of them share the longest text that their group can hold."""
 _BUFFER = 1 << 16
 """Bytes of a Parquet file that are read at once. Otherwise whole groups of rows are in memory."""
-_PARQUET_LIST = 10_000
-"""Largest number of columns, or of row groups, of a Parquet file. Arrow overflows the stack on some 13,000 nested
-columns.
-"""
+_FIRST_OBJECTS = 100
+"""Number of JSON Lines objects whose keys are the columns of a file: an object may leave a key out."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -49,15 +56,14 @@ def storable(text: str) -> str:
 
 
 class Table:
-    """The rows of a file, one after another."""
+    """The rows of a CSV, TSV, JSON Lines, Parquet or text file, one after another. A text file has one on each line."""
 
-    def __init__(self, path: Path, columns: Columns, budget: Budget, encoding: str = "utf-8") -> None:
+    def __init__(self, path: Path, columns: Columns, encoding: str = "utf-8") -> None:
         """Read nothing yet.
 
         Args:
             path: The file. The ending of its name shows its kind.
             columns: The columns to read.
-            budget: The memory that the file may take.
             encoding: Encoding of a text file.
         """
         self.columns = columns
@@ -66,85 +72,71 @@ class Table:
         """Names of the classes 0, 1 and so on that a Parquet file holds. They are known with the first row."""
         self.fraction: Callable[[], float | None] = lambda: None
         """Function that returns which fraction of the file has been read. None for gzipped files."""
-        self._lacking: set[str] = set()
-        """Columns to read that no object of JSON Lines has had yet."""
-        self._seen: dict[str, str] = {}
-        """Each key that is seen while a column is lacking, with its first value."""
         self._wanted = columns
         self._path = path
-        self._budget = budget
         self._encoding = encoding
-        self.kind = kind_of_table(path)
+        self._kind = kind_of(path)
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows.
 
         Raises:
             UsageError: for a column that the file lacks.
-            DataError: for a damaged file or row, and for one that exceeds the limits.
+            DataError: for a damaged file or row.
         """
-        if self.kind == ".parquet":
+        if self._kind == ".parquet":
             yield from self._parquet()
             return
         with opened_text(self._path, self._encoding) as text:
             if not is_gzipped(self._path):
                 size = self._path.stat().st_size
                 self.fraction = lambda: text.buffer.tell() / size
-            lines = _Lines(text, self._budget)
-            if self.kind == ".txt":
+            if self._kind == TEXT:
                 self.columns = self.columns.found_in([])
-                yield from _plain(lines)
-            elif self.kind in (".csv", ".tsv"):
-                yield from self._separated(lines)
+                for line in text:
+                    yield line.rstrip("\r\n"), None, None, None, None
+            elif self._kind in (".csv", ".tsv"):
+                yield from self._separated(text)
             else:
-                yield from self._json_lines(lines)
+                yield from self._json_lines(text)
 
     @property
     def note(self) -> str:
         """Return a sentence on the columns that are read in place of the default ones; empty if there are none."""
         return self._wanted.note(self.columns)
 
-    def check_columns(self) -> None:
-        """Check that each column was in one of the rows so far, which objects of JSON Lines may leave out.
-
-        Raises:
-            UsageError: for a column that was in none.
-        """
-        if self._lacking:
-            found = {name for _, name in self.columns.roles() if name is not None} - self._lacking
-            self.columns.places([*self._seen, *(found - self._seen.keys())], self._path, self._seen.values)
-
     def _places(self, known: list[str], examples: Callable[[], Iterable[object]]) -> list[int | None]:
         """Find the columns among the `known` ones, and return their positions in the order of a row."""
         self.columns = self.columns.found_in(known)
         return self.columns.places(known, self._path, examples)
 
-    def _separated(self, lines: _Lines) -> Iterator[Row]:
-        csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # `lines` has its own limit
-        first = next(lines, None)
-        if first is None:
+    def _separated(self, text: TextIO) -> Iterator[Row]:
+        csv.field_size_limit(2**31 - 1)
+        first = text.readline()
+        if not first:
             return
-        separator = "\t" if self.kind == ".tsv" else _separator(first)
-        reader = csv.reader(chain([first], lines), delimiter=separator, strict=True)
+        separator = "\t" if self._kind == ".tsv" else _separator(first)
+        reader = csv.reader(chain([first], text), delimiter=separator, strict=True)
+        begins = 1
         try:
             header = next(reader, [])
             if not header:
                 raise DataError(f"{self._path} must begin with a line of column names, but its first line is empty")
             self._refuse_other_separator(header, separator)
             self.columns.require_header(header, self._path, separator)
-            lines.end_row()
+            begins = reader.line_num + 1
             places = self._places(header, lambda: next(reader, []))
             for row in reader:
                 if len(row) == len(header):
                     yield tuple(None if place is None else row[place] for place in places)
                 elif row:
                     raise DataError(f"{self._path} must have {len(header)} values in each row, as in its first line, "
-                                    f"but the row that begins at line {lines.row_begins:,} has {len(row)}: quote texts "
-                                    f"that hold {_SEPARATORS[separator]} or line breaks")
-                lines.end_row()
+                                    f"but the row that begins at line {begins:,} has {len(row)}: quote texts that hold "
+                                    f"{_SEPARATORS[separator]} or line breaks")
+                begins = reader.line_num + 1
         except csv.Error as error:
-            raise DataError(f"{self._path} must be well-formed, but the row that begins at line {lines.row_begins:,} "
-                            f"is not ({shown(str(error), '')}): close each quote, and double those inside a quoted text"
+            raise DataError(f"{self._path} must be well-formed, but the row that begins at line {begins:,} is not "
+                            f"({shown(str(error), '')}): close each quote, and double those inside a quoted text"
                             ) from error
 
     def _refuse_other_separator(self, header: list[str], separator: str) -> None:
@@ -155,86 +147,57 @@ class Table:
         if other == separator or other not in header[0]:
             return
         remedy = {"\t": "rename it to .tsv", "|": "save it again with commas"}.get(other, "rename it to .csv")
-        raise DataError(f"the columns of a {self.kind[1:].upper()} file must be separated by {_SEPARATORS[separator]}, "
-                        f"but {self._path} looks separated by {other!r} (its first line is {shown(header[0])}): "
-                        f"{remedy}")
+        raise DataError(f"the columns of a {self._kind[1:].upper()} file must be separated by "
+                        f"{_SEPARATORS[separator]}, but {self._path} looks separated by {other!r} (its first line is "
+                        f"{shown(header[0])}): {remedy}")
 
-    def _json_lines(self, lines: _Lines) -> Iterator[Row]:
-        names: list[str | None] = []
-        for line in lines:
-            number = lines.row_begins
-            lines.end_row()
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{self._path} must hold one JSON object on each line, but line {number:,} is not JSON "
-                                f"({shown(str(error), '')}): mend the line, or leave it out") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{self._path} must hold one JSON object on each line, but line {number:,} is a "
-                                f"{type(row).__name__}, {shown(row)}: mend the line, or leave it out")
-            if not names:
-                self.columns = self.columns.found_in(list(row))
-                names = [name for _, name in self.columns.roles()]
-                self._lacking.update(name for name in names if name is not None)
-            if self._lacking:
-                self._lacking -= row.keys()
-                for name in islice(row, _KEYS - len(self._seen)):
-                    self._seen.setdefault(name, shown(row[name], "", 40))
-            yield tuple(None if name is None else row.get(name) for name in names)
-        self.check_columns()
+    def _json_lines(self, text: TextIO) -> Iterator[Row]:
+        objects = _objects(self._path, text)
+        first = list(islice(objects, _FIRST_OBJECTS))
+        if not first:
+            return
+        examples: dict[str, object] = {}
+        for row in first:
+            for name, value in row.items():
+                examples.setdefault(name, value)
+        self._places(list(examples), examples.values)
+        wanted = [name for _, name in self.columns.roles()]
+        for row in chain(first, objects):
+            yield tuple(None if name is None else row.get(name) for name in wanted)
 
     def _parquet(self) -> Iterator[Row]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path, budget = self._path, self._budget
+        path = self._path
         try:
-            with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER,
-                                thrift_container_size_limit=_PARQUET_LIST) as file:
-                schema, about = file.schema_arrow, file.metadata
-                # The groups are asked, because asking a column with damaged statistics ends the process within Arrow.
-                sizes = [max(about.row_group(place).total_byte_size, 1) for place in range(about.num_row_groups)]
-                budget.require(sum(sizes) + ROW_COST * about.num_rows)
-                places = self._places(schema.names, lambda: _first_row(path, file, budget))
+            with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
+                schema, count = file.schema_arrow, file.metadata.num_rows
+                places = self._places(schema.names, lambda: _first_values(path, file))
                 self.class_names = _class_names(schema.metadata, self.columns.label)
-                wanted = list(dict.fromkeys(schema.names[place] for place in places if place is not None))
+                names = [None if place is None else schema.names[place] for place in places]
+                wanted = list(dict.fromkeys(name for name in names if name is not None))
                 for name in wanted:
                     kind = schema.field(name).type
                     if pa.types.is_nested(kind):
                         raise DataError(f"column {shown(name)} of {path} must hold single values, but it holds "
                                         f"{shown(str(kind), '')}: name another column")
                 read = 0
-                self.fraction = lambda: read / about.num_rows
-                at_once = min(_BATCH, max(4, _BATCH_BYTES // max(sizes, default=1)))
-                for batch in file.iter_batches(at_once, columns=wanted):
+                self.fraction = lambda: read / count
+                for batch in file.iter_batches(_BATCH, columns=wanted):
                     rows = f"rows {read + 1} to {read + len(batch)}"
                     read += len(batch)
-                    budget.spend(ROW_COST * len(batch))
+                    values: dict[str | None, list[Any]] = {
+                        name: _values(path, batch.column(name), rows) for name in wanted}
                     nothing = [None] * len(batch)
-                    yield from zip(*(
-                        nothing if place is None else _values(path, batch.column(schema.names[place]), rows, budget)
-                        for place in places), strict=True)
+                    yield from zip(*(values.get(name, nothing) for name in names), strict=True)
         except (DataError, UsageError, MemoryError):
             raise
         except Exception as error:
             # A damaged file makes Arrow raise errors of nearly any kind, from OSError to KeyError.
-            if "Exceeded size limit" in str(error):
-                raise DataError(f"{path} must have at most {_PARQUET_LIST:,} columns and as many groups of rows, but "
-                                "it has more: write it with fewer columns or larger groups") from error
             words = shown((str(error).splitlines() or [""])[0], "", 200)
             raise DataError(f"{path} must be a Parquet file, but it is cut off or damaged ({words}): "
                             "write or copy it again") from error
-
-
-def kind_of_table(path: Path) -> str:
-    """Return the kind of a file of rows: its ending without .gz.
-
-    Raises:
-        UsageError: for the ending of an unsupported kind of file.
-    """
-    return ".txt" if path.name.lower().endswith(LINES) else kind_of(path)
 
 
 def _separator(header: str) -> str:
@@ -243,51 +206,26 @@ def _separator(header: str) -> str:
     return ";" if ";" in unquoted and "," not in unquoted else ","
 
 
-def _plain(lines: _Lines) -> Iterator[Row]:
-    for line in lines:
-        lines.end_row()
-        yield line.rstrip("\r\n"), None, None, None, None
+def _objects(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield the objects of JSON Lines. Blank lines are skipped."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            found = "" if isinstance(row, dict) else f"a {type(row).__name__}, {shown(row)}"
+        except (ValueError, RecursionError) as error:
+            found = f"not JSON ({shown(str(error), '')})"
+        if found:
+            raise DataError(f"{path} must hold one JSON object on each line, but line {number:,} is {found}: correct "
+                            "the line, or leave it out")
+        yield row
 
 
-class _Lines:
-    """The lines of a text file. The lines of one row together must not exceed the limit of a row."""
-
-    def __init__(self, text: IO[str], budget: Budget) -> None:
-        self._read = text.readline
-        self._budget = budget
-        self._number = self.row_begins = 1
-        self._left = budget.row
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._read(self._left + 1)
-        if not line:
-            raise StopIteration
-        self._left -= len(line)
-        if self._left < 0:
-            raise self._budget.row_too_long(f"the one that begins at line {self.row_begins}")
-        self._budget.spend(ROW_COST + len(line))
-        self._number += 1
-        return line
-
-    def end_row(self) -> None:
-        """Mark the end of a row: the next line begins a new one."""
-        self._left = self._budget.row
-        self.row_begins = self._number
-
-
-def _first_row(path: Path, file: Any, budget: Budget) -> list[object]:
-    """Return the first value of each column of a Parquet file, and the type of a column that holds more than values."""
-    import pyarrow as pa
-
-    schema = file.schema_arrow
-    single = [name for name in schema.names if not pa.types.is_nested(schema.field(name).type)][:_KEYS]
-    values: dict[str, object] = {}
-    for batch in islice(file.iter_batches(1, columns=single), 1):
-        values = {name: _values(path, batch.column(name), "row 1", budget)[0] for name in single}
-    return [values.get(name, str(schema.field(name).type)) for name in schema.names]
+def _first_values(path: Path, file: Any) -> list[Any]:
+    """Return the first value of each column of a Parquet file."""
+    batch = next(file.iter_batches(1), None)
+    return [] if batch is None else [_values(path, column, "row 1")[0] for column in batch.columns]
 
 
 def _class_names(metadata: Any, column: str | None) -> tuple[str, ...]:
@@ -307,23 +245,10 @@ def _class_names(metadata: Any, column: str | None) -> tuple[str, ...]:
     return tuple(map(storable, clean)) if usual else ()
 
 
-def _values(path: Path, column: Any, rows: str, budget: Budget) -> list[Any]:
+def _values(path: Path, column: Any, rows: str) -> list[Any]:
     """Return the values of an Arrow array as Python objects. `rows` says which rows they are, for error messages."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    indices = None
-    if pa.types.is_dictionary(column.type):
-        column, indices = column.dictionary, column.indices
-    if any(test(column.type) for test in (
-            pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)):
-        # The size of the texts is counted before they are copied.
-        sizes = pc.binary_length(column) if indices is None else pc.take(pc.binary_length(column), indices)
-        if (pc.max(sizes).as_py() or 0) > budget.row:
-            raise budget.row_too_long(f"one of {rows}")
-        budget.spend(pc.sum(sizes).as_py() or 0)
     try:
-        values: list[Any] = (column if indices is None else column.take(indices)).to_pylist()
+        values: list[Any] = column.to_pylist()
         return values
     except MemoryError:
         raise
@@ -331,3 +256,175 @@ def _values(path: Path, column: Any, rows: str, budget: Budget) -> list[Any]:
         # Texts in another encoding, and dates out of the range of Python, raise errors of many kinds.
         raise DataError(f"{path} must hold values that Python can express, but one of {rows} holds a {column.type} "
                         f"value that it cannot ({shown(str(error), '')}): remove or replace it") from error
+
+
+# ---------------------------------------------------------------- all rows of a data set
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a data set, in the order of its files."""
+
+    text_N: list[str]
+    """Texts as in the file. The text of a pickled review is its tokens joined by spaces."""
+    label_N: LabelArray
+    """Position of each row's class in `classes`."""
+    classes: tuple[str, ...]
+    """Names of the classes, in their order."""
+    category_N: list[str]
+    """Categories. Empty strings where the file has none."""
+    split_N: list[str] | None = None
+    """train, validation or test for each row. None where the data have no splits."""
+    tokens_N: list[list[str]] | None = None
+    """Tokens of each review. None where the data hold texts."""
+    plain: bool = True
+    """Whether the data hold 0 and 1, in this order. Then the names are no part of the fingerprint."""
+    notes: tuple[str, ...] = ()
+    """What the user should know about how the files were read, a sentence each."""
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.text_N)
+
+
+@dataclass
+class _Read:
+    """What has been read so far."""
+
+    texts: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    categories: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    tokens: list[list[str]] = field(default_factory=list)
+    class_names: tuple[str, ...] = ()
+    label_column: str | None = None
+    notes: dict[str, None] = field(default_factory=dict)
+
+
+def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encoding: str = "utf-8") -> Rows:
+    """Return all rows of several files as one table. The ending of a file's name shows its kind.
+
+    Args:
+        files: The files, in the order of the rows. `check_files` has checked them.
+        columns: The columns to read of each file.
+        where: What names the files together in error messages.
+        encoding: Encoding of the text files.
+
+    Raises:
+        UsageError: for an unsupported kind of file, or an unknown column.
+        DataError: for a file that is damaged or in another encoding, for a row without a text or a label, and for
+            labels that look like anything but classes.
+    """
+    read = _Read()
+    for file in files:
+        kind = kind_of(file.path)
+        with reading(file.path, encoding):
+            if kind == TEXT:
+                _add_text(file, encoding, read)
+            elif kind == PICKLE:
+                _add_tokens(file.path, read)
+            else:
+                _add_table(file.path, Table(file.path, columns, encoding), read)
+        if file.names:
+            _name_classes(file.names, file.path, read)
+        if file.split is not None:
+            read.parts += [file.split] * (len(read.texts) - len(read.parts))
+    if files[0].label is not None:
+        what, remedy = f"the folders of {where}", "have a folder for each class"
+    else:
+        what = f"column {shown(read.label_column)} of {where}"
+        remedy = "name the column of the classes by --label-column"
+    found = classes_of(read.labels, read.class_names, what, remedy)
+    return Rows(
+        text_N=read.texts, label_N=found.label_N, classes=found.names, category_N=read.categories,
+        split_N=read.parts or None, tokens_N=read.tokens or None, plain=found.plain or bool(read.tokens),
+        notes=tuple(read.notes))
+
+
+def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
+    """Add a file that holds one review."""
+    with opened_text(file.path, encoding) as text:
+        content = text.read()
+    if not content.strip():
+        raise DataError(f"each text file must hold a review, but {file.path} holds white space only: remove it")
+    label = label_of(storable(file.label or ""))
+    if not label:
+        raise DataError(f"each folder of texts must have the name of a class, but {file.path.parent} has "
+                        f"{shown(file.label)}: rename it")
+    read.texts.append(storable(content))
+    read.labels.append(sys.intern(label))
+    read.categories.append("")
+
+
+def _add_tokens(path: Path, read: _Read) -> None:
+    """Add the reviews of a pickle."""
+    before = len(read.texts)
+    for tokens, label, category in reviews(path):
+        text = " ".join(tokens)
+        kept = storable(text)
+        read.texts.append(kept)
+        read.tokens.append(tokens if kept == text else [storable(token) for token in tokens])
+        read.labels.append(label)
+        read.categories.append(_category(category))
+    if len(read.texts) == before:
+        raise DataError(f"{path} must hold reviews, but both of its halves are empty")
+    _name_classes(NEGATIVE_POSITIVE, path, read)
+
+
+def _add_table(path: Path, table: Table, read: _Read) -> None:
+    """Add the rows of a table."""
+    wrong: dict[str, dict[int, object]] = {"text": {}, "label": {}, "split": {}}
+    number = 0
+    for number, (text, label, category, part, _) in enumerate(table, start=1):
+        if isinstance(text, str) and text and not text.isspace():
+            read.texts.append(storable(text))
+        else:
+            wrong["text"][number] = text
+        if spelling := label_of(storable(label) if isinstance(label, str) else label):
+            read.labels.append(sys.intern(spelling))
+        else:
+            wrong["label"][number] = label
+        read.categories.append("" if category is None else _category(str(category)))
+        if table.columns.split is not None:
+            known = PARTS.get(part.strip().lower()) if isinstance(part, str) else None
+            if known is None:
+                wrong["split"][number] = part
+            else:
+                read.parts.append(known)
+    name_of = dict(table.columns.roles())
+    for role, rule, remedy in (
+            ("text", "a text in each row", "remove such rows, or name the column of the texts by --text-column"),
+            ("label", "words, numbers, true or false", "fill them in, or remove such rows"),
+            ("split", "train, validation or test", "replace it by one of these")):
+        if wrong[role]:
+            raise DataError(f"column {shown(name_of[role])} of {path} must hold {rule}, but {_listed(wrong[role])}: "
+                            f"{remedy}")
+    if not number:
+        raise DataError(f"{path} must hold reviews, but it has no rows: write or copy it again")
+    read.label_column = table.columns.label
+    if table.note:
+        read.notes[table.note] = None
+    if table.class_names:
+        _name_classes(table.class_names, path, read)
+
+
+def _listed(wrong: Mapping[int, object]) -> str:
+    """Return `row 3 holds 'x'`, or `2 rows (3, 7) hold 'x', 'y'`. Rows are counted from 1, without the header."""
+    rows = list(islice(wrong, _SHOWN))
+    values = ", ".join(dict.fromkeys(shown(wrong[row]) for row in rows))
+    if len(wrong) == 1:
+        return f"row {rows[0]} holds {values}"
+    more = ", ..." if len(wrong) > _SHOWN else ""
+    return f"{len(wrong):,} rows ({', '.join(map(str, rows))}{more}) hold {values}{more}"
+
+
+def _name_classes(names: tuple[str, ...], path: Path, read: _Read) -> None:
+    """Give the names of the classes 0, 1, 2 and so on, which a file holds apart from its rows."""
+    if read.class_names not in ((), names):
+        raise DataError(f"all files must have the same classes, but {path.name} has {listed(names)}, and another has "
+                        f"{listed(read.class_names)}: read them one by one")
+    read.class_names = names
+
+
+def _category(value: str) -> str:
+    return storable(value.replace("\0", ""))

@@ -19,9 +19,8 @@ from pydantic import ValidationError
 
 from gru_bench.config import DataConfig
 from gru_bench.data.columns import Columns
-from gru_bench.data.files import TABLES, reading
-from gru_bench.data.limits import Budget
-from gru_bench.data.tables import Table, kind_of_table, storable
+from gru_bench.data.files import PICKLE, TABLES, TEXT, kind_of, reading
+from gru_bench.data.tables import Table, storable
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.inference.predictor import Prediction
 from gru_bench.platforms import remove, replace
@@ -71,8 +70,8 @@ class TextFile:
         if not self.path.is_file():
             raise UsageError(f"--file must name a file of texts, but there is none at {str(self.path)!r}: check the "
                              "path")
-        if kind_of_table(self.path) == "pickle":
-            raise UsageError(f"--file must be one of {', '.join((*TABLES, '.txt'))}, but got {self.path.name!r}: "
+        if kind_of(self.path) == PICKLE:
+            raise UsageError(f"--file must be one of {', '.join((*TABLES, TEXT))}, but got {self.path.name!r}: "
                              "write the texts to one of these")
         if self.path.stat().st_size == 0:
             raise self._empty("it is empty (0 bytes)")
@@ -82,22 +81,19 @@ class TextFile:
 
         Raises:
             UsageError: for a column that the file lacks. The error lists its columns.
-            DataError: for a file without rows, for a row that cannot be read, and for a file that exceeds the limits of
-                `gru_bench.data.limits`. The error has the row or its line.
+            DataError: for a file without rows, and for a row that cannot be read. The error has the row or its line.
         """
         encoding = DataConfig(encoding=self.encoding).encoding
         columns = Columns(text=self.text_column or "text", label=None, id=self.id_column or "")
-        table = Table(self.path, columns, Budget(self.path), encoding)
+        table = Table(self.path, columns, encoding)
         ids: list[Any] = []
         texts: list[str] = []
         characters = number = 0
         with reading(self.path, encoding):
             for number, (text, _, _, _, ident) in enumerate(table, start=1):
-                if number == 1:
-                    table.check_columns()
                 if not isinstance(text, str):
                     raise DataError(f"{self.path} must hold a text in each row, but row {number:,} has {shown(text)} "
-                                    f"as its {shown(table.columns.text)}: mend the row, or leave it out")
+                                    f"as its {shown(table.columns.text)}: correct the row, or leave it out")
                 ids.append(number if table.columns.id is None else storable(ident) if isinstance(ident, str) else ident)
                 texts.append(storable(text))
                 characters += len(text)

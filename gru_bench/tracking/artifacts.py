@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import MOST_CLASSES
-from gru_bench.data.limits import MORE, factor
+from gru_bench.errors import UsageError
 from gru_bench.results.runs import MOST_WHOLE, Predictions
 from gru_bench.stats.metrics import average_precision, by_class, class_scores, counts, of_two, predicted, roc_auc
 
@@ -28,12 +30,31 @@ MOST_SWELL = 64
 """Most memory of a table, as a multiple of its file size. Predictions take about ten times their file size."""
 FREE_BYTES = 256 << 20
 """Bytes that any table may take in memory, however small its file is."""
+_SETTING = "GRU_BENCH_LIMITS"
+MORE = f"{_SETTING}=10 in the environment allows ten times as much"
 _CELL = 8
 """Most bytes of a number in memory."""
 LIKELIEST = 5
 """Number of classes that are kept of more, beside the true one."""
 _LISTS = {"wholes": "whole", "numbers": "number"}
 """Kind of a column of lists of one length -> kind of their values."""
+
+
+def factor() -> float:
+    """Return the factor of all limits of tables and archives: the value of GRU_BENCH_LIMITS, or 1.
+
+    Raises:
+        UsageError: where it is set and is not a number of at least 1.
+    """
+    text = os.environ.get(_SETTING, "").strip() or "1"
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 1 <= number <= 1e6:
+        raise UsageError(f"{_SETTING} must be a number from 1 to 1,000,000, but got {text[:40]!r}: leave it out, or "
+                         "set it to 10 for limits ten times as high")
+    return number
 
 
 def prediction_table(predictions: Predictions) -> pa.Table:

@@ -82,7 +82,7 @@ def test_a_message_about_many_long_columns_is_cut(tmp_path: Path) -> None:
     assert len(str(refusal.value)) < 1500
     path = tmp_path / "b.parquet"
     pq.write_table(pa.table({"a": [[1, 2]], "b": ["x"]}), path)
-    with pytest.raises(UsageError, match=r"'a' \(such as 'list<.*>'\); 'b' \(such as 'x'\)$"):
+    with pytest.raises(UsageError, match=r"'a' \(such as \[1, 2\]\); 'b' \(such as 'x'\)$"):
         read_rows(path, Columns())
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gru_bench.config import DataConfig
 from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
-from gru_bench.data.labels import Classes, Labels, listed, spelled
+from gru_bench.data.labels import Classes, classes_of, label_of, listed, spelled
 from gru_bench.errors import DataError
 from tests.support.commands import mentions
 from tests.support.files import read_rows
@@ -26,11 +26,9 @@ from tests.support.reviews import write
 
 
 def classes(values: list[Any], names: tuple[str, ...] = ()) -> Classes:
-    labels = Labels()
-    if names:
-        labels.call(names, "a.parquet")
-    assert all(map(labels.add, values))
-    return labels.classes("column 'label' of a.csv", "name another")
+    spellings = list(map(label_of, values))
+    assert all(spellings)
+    return classes_of(spellings, names, "column 'label' of a.csv", "name another")
 
 
 @pytest.mark.parametrize(("values", "names", "labels"), [
@@ -60,7 +58,7 @@ def test_classes_are_named_as_they_are_spelled_in_numeric_or_alphabetical_order(
     assert (found.names, found.label_N.tolist()) == (names, labels)
 
 
-@given(st.lists(st.integers(-10**6, 10**6) | st.text(min_size=1).filter(Labels().add), min_size=1, max_size=15))
+@given(st.lists(st.integers(-10**6, 10**6) | st.text(min_size=1).filter(label_of), min_size=1, max_size=15))
 def test_the_name_of_a_label_is_its_spelling_in_any_order_of_rows(values: list[Any]) -> None:
     found = classes(values)
     shuffled = random.Random(0).sample(values, len(values))
@@ -70,10 +68,8 @@ def test_the_name_of_a_label_is_its_spelling_in_any_order_of_rows(values: list[A
 
 
 @pytest.mark.parametrize("value", [None, "", " \n", float("nan"), float("inf"), [1], {"a": 1}, b"x", Decimal("NaN")])
-def test_a_value_that_is_no_label_is_not_added(value: Any) -> None:
-    labels = Labels()
-    assert not labels.add(value)
-    assert len(labels) == 0
+def test_a_value_that_is_no_label_has_no_spelling(value: Any) -> None:
+    assert label_of(value) == ""
 
 
 def test_the_labels_take_as_few_bits_as_they_can() -> None:
@@ -107,12 +103,18 @@ def test_a_label_that_the_file_does_not_name_is_refused(value: Any) -> None:
         classes([0, 1, value], NAMES)
 
 
-def test_files_with_different_class_names_are_refused() -> None:
-    labels = Labels()
-    labels.call(("neg", "pos"), "a.parquet")
-    labels.call(("neg", "pos"), "b.parquet")
+def test_files_with_different_class_names_are_refused(tmp_path: Path) -> None:
+    def named(file: str, *names: str) -> None:
+        features = json.dumps({"info": {"features": {"label": {"names": names}}}})
+        table = pa.table({"text": [f"{file} {n}" for n in range(20)], "label": [0, 1] * 10})
+        pq.write_table(table.replace_schema_metadata({"huggingface": features}), tmp_path / file)
+
+    named("a.parquet", "neg", "pos")
+    named("b.parquet", "neg", "pos")
+    assert load_corpus(DataConfig(name=str(tmp_path))).classes == ("neg", "pos")
+    named("c.parquet", "bad", "good")
     with pytest.raises(DataError, match=r"c\.parquet.*'bad', 'good'.*'neg', 'pos'"):
-        labels.call(("bad", "good"), "c.parquet")
+        load_corpus(DataConfig(name=str(tmp_path)))
 
 
 @pytest.mark.parametrize(("values", "message"), [

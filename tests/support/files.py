@@ -6,7 +6,8 @@ import gzip
 from pathlib import Path
 
 from gru_bench.data.columns import Columns
-from gru_bench.data.readers import DataFile, Rows, read_files
+from gru_bench.data.files import DataFile, check_files
+from gru_bench.data.tables import Rows, read_files
 
 
 def gzipped(path: Path, content: bytes) -> Path:
@@ -20,4 +21,6 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def read_rows(path: Path, columns: Columns, encoding: str = "utf-8") -> Rows:
-    return read_files([DataFile(path)], columns, path, encoding)
+    files = [DataFile(path)]
+    check_files(files, path)
+    return read_files(files, columns, path, encoding)

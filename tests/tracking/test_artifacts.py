@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gru_bench.errors import UsageError
 from gru_bench.results.runs import Predictions
 from gru_bench.stats.metrics import scores
-from gru_bench.tracking.artifacts import class_table, prediction_table, predictions_of, texts_of
+from gru_bench.tracking.artifacts import class_table, factor, prediction_table, predictions_of, texts_of
 from gru_bench.tracking.writer import _parquet, _text_table
 from tests.support.fake_store import TestSet
 
@@ -147,3 +148,13 @@ def test_refuses_a_small_file_that_would_take_much_memory(longest: int) -> None:
     if longest > 300:
         with pytest.raises(ValueError, match="64 times its own size"):
             texts_of(packed({"example_id": ids, "text": ids}))
+
+
+def test_the_factor_of_the_limits_is_a_number_of_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert factor() == 1
+    monkeypatch.setenv("GRU_BENCH_LIMITS", "2.5")
+    assert factor() == 2.5
+    for value in ("0", "x", "nan", "1e300", "-1"):
+        monkeypatch.setenv("GRU_BENCH_LIMITS", value)
+        with pytest.raises(UsageError, match=rf"GRU_BENCH_LIMITS .*'{value}'"):
+            factor()

@@ -24,7 +24,7 @@ from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.embeddings import _from_file, load_vectors
 from gru_bench.data.files import kind_of, named_path
-from gru_bench.data.readers import Rows
+from gru_bench.data.tables import Rows
 from gru_bench.errors import DataError, GruBenchError, UsageError
 from gru_bench.inference.files import TextFile
 from tests.support.files import gzipped, read_rows, write
@@ -154,7 +154,7 @@ def test_a_damaged_csv_file_is_refused(tmp_path: Path, content: str, message: st
     ("[" * 100_000, r"line 1 .*JSON"),
     ('{"text": "a", "label": 1}\n[1]\n', r"JSON object.*line 2 .*list"),
     ('{"text": "a", "label": 1}\n{"label": 1}\n', r"column 'text'.*row 2"),
-    ('{"text": "a", "label": 1}\n{"text": 7, "label": 1}\n', r"texts.*row 2 .* 7: "),
+    ('{"text": "a", "label": 1}\n{"text": 7, "label": 1}\n', r"column 'text'.*row 2 .* 7: "),
 ])
 def test_damaged_json_lines_are_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.jsonl"
@@ -168,6 +168,26 @@ def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"a\.parquet .*Parquet.*damaged"):
         read_rows(path, Columns())
+
+
+def test_a_column_of_lists_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": [["a", "b"]], "label": [1]}), tmp_path / "a.parquet")
+    for read in (lambda: read_rows(tmp_path / "a.parquet", Columns()),
+                 lambda: list(TextFile(tmp_path / "a.parquet").parts())):
+        with pytest.raises(DataError, match=r"column 'text' .*list<"):
+            read()
+
+
+def test_data_that_do_not_fit_into_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    path = write(tmp_path / "a.jsonl", b'{"text": "a", "label": 1}\n{"text": "b", "label": 0}\n')
+    for target in ("gru_bench.data.tables.json.loads", "gru_bench.data.corpus._split"):
+        with monkeypatch.context() as patch:
+            patch.setattr(target, full)
+            with pytest.raises(DataError, match=r"a\.jsonl .*memory of"):
+                load_corpus(DataConfig(name=str(path)))
 
 
 def test_parquet_with_damaged_statistics_is_refused(tmp_path: Path) -> None:
@@ -403,8 +423,8 @@ def seeds() -> dict[str, bytes]:
 SEEDS = seeds()
 
 
-ODD = [b"\0", b"\xff" * 4, b"\n", b'"', b"\\ud83d", b"9" * 50, b"[" * 2000, b"\x85", b"2\x86" * 40, b"r\0\0\0\x08",
-       b"Q", b"p99999999\n", b"\x8a\xff", b"nan", b"1e39", b"R", b"t", b"u", b"cos\nsystem\n"]
+ODD = [b"\0", b"\xff" * 4, b"\n", b'"', b"\\ud83d", b"9" * 50, b"[" * 2000, b"\x85", b"Q", b"\x8a\xff", b"nan", b"1e39",
+       b"R", b"t", b"u", b"cos\nsystem\n"]
 
 
 CHANGES = st.lists(st.tuples(

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 from gru_bench.config import DataConfig
-from gru_bench.data import limits
 from gru_bench.data.cache import content_digest
 from gru_bench.data.corpus import SPLITS, Corpus, load_corpus
 from gru_bench.errors import DataError, UsageError
 from tests.support.commands import mentions
-from tests.support.files import gzipped
 from tests.support.reviews import load, reviews, write
 
 
@@ -108,23 +106,6 @@ def test_a_text_file_without_a_text_is_refused(tmp_path: Path) -> None:
     (folder / "a" / "3_7.txt").write_bytes(b"")
     with pytest.raises(DataError, match=r"3_7\.txt .*empty"):
         load(str(folder), tmp_path / "cache")
-
-
-@pytest.mark.usefixtures("low")
-def test_the_files_of_a_folder_take_no_more_memory_together_than_one(tmp_path: Path) -> None:
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    for n in range(4):
-        gzipped(folder / f"{n}.csv.gz", b"text,label\n" + b"".join(b"%s%d,%d\n" % (b"x" * 900, k, k % 2)
-                                                                  for k in range(n * 900, n * 900 + 900)))
-    load(str(folder / "0*.gz"), tmp_path / "cache")
-    with pytest.raises(DataError, match=r"mine .*2 MB"):
-        load(str(folder), tmp_path / "cache")
-    assert limits.MEMORY == 2_000_000
-    texts(tmp_path / "long", ["a", "b"], 2)
-    (tmp_path / "long" / "a" / "1_7.txt").write_text("x" * 100_001, encoding="utf-8")
-    with pytest.raises(DataError, match=r"1_7\.txt .*100,000 characters"):
-        load(str(tmp_path / "long"), tmp_path / "cache")
 
 
 # ---------------------------------------------------------------- tables
@@ -262,3 +243,16 @@ def test_a_text_file_that_is_a_device_is_refused_before_it_is_opened(
         with pytest.raises(UsageError, match=rf"2\.txt {message}"):
             load_corpus(DataConfig(name=str(tmp_path)))
         odd.unlink()
+
+
+def test_files_that_are_larger_than_the_memory_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shards(tmp_path / "mine", ["part-0.csv", "part-1.csv"])
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    monkeypatch.setattr("gru_bench.platforms.memory", lambda: (size, 0))
+    load(str(folder), tmp_path / "cache")
+    monkeypatch.setattr("gru_bench.platforms.memory", lambda: (size - 1, 0))
+    monkeypatch.setattr("gru_bench.data.corpus.content_digest", lambda *_: pytest.fail("a file was read"))
+    with pytest.raises(DataError, match=r"mine must fit into the memory of this machine"):
+        load(str(folder), tmp_path / "cache")
