@@ -86,14 +86,25 @@ class Contender:
             self.reviews = reviews_of(self.encoded) if name == "packed" else []
         self.round = 0
 
-    def bucketed(self, encoded: Any, seed: int | None) -> Iterable[Any]:
-        """Iterate over padded ids, lengths and labels: of one length, or of similar ones."""
-        from gru_bench.data.batching import batches, prefetched
+    def plan(self, encoded: Any, seed: int) -> list[Any]:
+        """Return the batches of an epoch: of one length if the model reads in both directions, else of similar ones."""
+        from gru_bench.data.batching import batch_plan
 
-        generator = None if seed is None else np.random.default_rng(seed)
-        equal = self.config.model.is_bidirectional
-        for batch in prefetched(batches(
-                encoded, self.config.training.batch_size, generator=generator, bucket=True, equal_lengths=equal), 4):
+        size, generator = self.config.training.batch_size, np.random.default_rng(seed)
+        if not self.config.model.is_bidirectional:
+            return batch_plan(encoded, size, generator, bucket=True)
+        length_N = np.diff(encoded.offsets_N1)
+        order_N = generator.permutation(len(encoded))
+        order_N = order_N[np.argsort(-length_N[order_N], kind="stable")]
+        groups = np.split(order_N, np.flatnonzero(np.diff(length_N[order_N])) + 1)
+        plan = [group[start:start + size] for group in groups for start in range(0, len(group), size)]
+        return [plan[place] for place in generator.permutation(len(plan))]
+
+    def bucketed(self, encoded: Any, seed: int) -> Iterable[Any]:
+        """Iterate over padded ids, lengths and labels: of one length, or of similar ones."""
+        from gru_bench.data.batching import make_batches, prefetched
+
+        for batch in prefetched(make_batches(encoded, self.plan(encoded, seed)), 4):
             yield batch.distinct_U[batch.index_BT], batch.length_B, batch.label_B, batch.example_B
 
     def check(self) -> dict[str, Any]:
@@ -103,9 +114,9 @@ class Contender:
         self.model.eval()
         log = torch.zeros(CHECKED, 2)
         if self.is_ours:
-            from gru_bench.data.batching import batches
+            from gru_bench.data.batching import make_batches
 
-            for batch in batches(self.encoded_few, CHECKED, generator=None, bucket=True):
+            for batch in make_batches(self.encoded_few, [np.arange(len(self.encoded_few))]):
                 rows = self.model.table_VE[batch.distinct_U]
                 log[batch.example_B] = self.model(
                     rows, batch.index_BT, batch.length_B, backend=self.config.model.backend)
@@ -113,7 +124,7 @@ class Contender:
             log = torch.cat([self.model(ids, lengths) for ids, lengths, _ in
                              loader(reviews_of(self.encoded_few), CHECKED, None)])
         else:
-            for ids, lengths, _, example in self.bucketed(self.encoded_few, None):
+            for ids, lengths, _, example in self.bucketed(self.encoded_few, 0):
                 log[example] = self.model(ids, lengths)
         labels = torch.from_numpy(self.encoded_few.label_N.astype(np.int64))
         loss = torch.nn.functional.nll_loss(log, labels)
@@ -136,7 +147,7 @@ class Contender:
         else:
             training = self.config.training
             trainer = PeerTrainer(
-                self.config, self.model, self._steps(), fused=self.name == "buckets")
+                self.config, self.model, len(self.plan(self.encoded, 0)), fused=self.name == "buckets")
             begin = time.perf_counter()
             if self.name == "packed":
                 loss, reviews, tokens = trainer.epoch(loader(self.reviews, training.batch_size, self.round))
@@ -146,13 +157,6 @@ class Contender:
             seconds = time.perf_counter() - begin
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return {"seconds": seconds, "reviews": reviews, "tokens": tokens, "loss": loss, "peak": peak}
-
-    def _steps(self) -> int:
-        from gru_bench.data.batching import batch_plan
-
-        equal = self.name == "buckets" and self.config.model.is_bidirectional
-        return len(batch_plan(self.encoded, self.config.training.batch_size, generator=np.random.default_rng(0),
-                              bucket=True, equal_lengths=equal))
 
     def _ours(self, corpus: Any) -> Any:
         from gru_bench.train.loop import train

@@ -184,38 +184,28 @@ class Batch:
                        length_B=there(self.length_B), label_B=there(self.label_B))
 
 
-def batch_plan(encoded: Encoded, batch_size: int, *, generator: np.random.Generator | None, bucket: bool,
-               drop_last: bool = False, equal_lengths: bool = False) -> list[NDArray[np.int64]]:
+def batch_plan(encoded: Encoded, batch_size: int, generator: np.random.Generator, *, bucket: bool,
+               drop_last: bool = False) -> list[NDArray[np.int64]]:
     """Return, for each batch of an epoch, the positions of its examples in the split.
 
     Args:
         encoded: The split.
         batch_size: Number of examples in a batch, at least 1.
-        generator: Source of the random order. None: the longest examples come first, and `bucket` and `drop_last` have
-            no effect.
+        generator: Source of the random order.
         bucket: Whether examples of similar length come together, which saves padding.
         drop_last: Whether the last batch is left out if it is not full and not the only one.
-        equal_lengths: Whether all examples of a batch have the same length, so that nothing is padded. Few batches are
-            then full, and `bucket` and `drop_last` have no effect.
     """
     length_N = np.diff(encoded.offsets_N1)
-    order_N = np.argsort(-length_N, kind="stable") if generator is None else generator.permutation(len(encoded))
-    if equal_lengths:
-        order_N = order_N[np.argsort(-length_N[order_N], kind="stable")]
-        ends = np.flatnonzero(np.diff(length_N[order_N])) + 1
-        plan = [batch for group in np.split(order_N, ends) for batch in _chunks(group, batch_size)]
-    elif generator is None or not bucket:
-        plan = _chunks(order_N, batch_size)
-    else:
+    order_N = generator.permutation(len(encoded))
+    if bucket:
         noisy_N = length_N * generator.uniform(1 - _NOISE, 1 + _NOISE, len(encoded))
         plan = [batch for pool in _chunks(order_N, _POOL * batch_size)
                 for batch in _chunks(pool[np.argsort(noisy_N[pool], kind="stable")], batch_size)]
-    if generator is not None:
-        if drop_last and not equal_lengths and len(plan) > 1 and len(plan[-1]) < batch_size:
-            plan.pop()
-        if bucket or equal_lengths:
-            plan = [plan[place] for place in generator.permutation(len(plan))]
-    return plan
+    else:
+        plan = _chunks(order_N, batch_size)
+    if drop_last and len(plan) > 1 and len(plan[-1]) < batch_size:
+        plan.pop()
+    return [plan[place] for place in generator.permutation(len(plan))] if bucket else plan
 
 
 def scoring_plan(encoded: Encoded, tokens: int) -> list[NDArray[np.int64]]:
@@ -237,18 +227,6 @@ def scoring_plan(encoded: Encoded, tokens: int) -> list[NDArray[np.int64]]:
 
 def _chunks(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     return [order[start:start + size] for start in range(0, len(order), size)]
-
-
-def batches(encoded: Encoded, batch_size: int, *, generator: np.random.Generator | None, bucket: bool,
-            drop_last: bool = False, equal_lengths: bool = False) -> Iterator[Batch]:
-    """Return an iterator over the batches of one epoch. The arguments are those of `batch_plan`.
-
-    All random numbers are drawn before this function returns. So the state of `generator` after the call does not
-    depend on how many batches are prepared ahead.
-    """
-    plan = batch_plan(encoded, batch_size, generator=generator, bucket=bucket, drop_last=drop_last,
-                      equal_lengths=equal_lengths)
-    return make_batches(encoded, plan)
 
 
 def make_batches(encoded: Encoded, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:

@@ -46,7 +46,6 @@ from gru_bench.data.files import (
     PICKLE,
     PICKLES,
     TABLES,
-    TEXT,
     DataFile,
     Found,
     check_files,
@@ -172,7 +171,7 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
     if not given and config.test_share == 0:
         raise UsageError("data.test_share must be greater than 0 for data without a test split of its own, "
                          "but got 0: set a share, or name a test file by --test-data")
-    settings = [_FORMAT, source.digest, *map(repr, source.columns), *map(repr, (
+    settings = [_FORMAT, source.key, *map(repr, (
         given, config.limit, config.validation_share, None if given else config.test_share, config.split_seed,
         config.classes, config.positive, config.encoding, config.unseen))]
     key = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:32]
@@ -206,16 +205,10 @@ class _Source:
     where: str
     """Name of the data in error messages."""
     read: Callable[[], Rows]
-    column_names: Columns
-    digest: str
-    """Digest of the contents of the files, or of all that the rows depend on."""
+    key: str
+    """Everything that the rows depend on: the contents of the files, and the columns that are read."""
     has_splits: bool = False
     """Whether folders or file names say which split a file belongs to."""
-
-    @property
-    def columns(self) -> tuple[str | None, ...]:
-        names = self.column_names
-        return names.text, names.label, names.category, names.split
 
 
 def _source(config: DataConfig, cache: Path) -> _Source:
@@ -244,19 +237,15 @@ def _source(config: DataConfig, cache: Path) -> _Source:
                          f"{' and '.join(sorted({file.path.name for file in (files[0], files[-1])}))} differ: convert "
                          "one")
     for file in files:
-        if (kind := kind_of(file.path)) not in (PICKLE, TEXT):
-            continue
-        what = "a pickle" if kind == PICKLE else "a folder of texts"
-        for setting, value in (("category_column", columns.category), ("split_column", columns.split)):
-            if value is not None:
-                raise UsageError(f"data.{setting} must be left out for {what}, which has no columns, but "
-                                 f"got {value!r} for {path.name if kind == TEXT else file.path.name}: leave it out")
+        if kind_of(file.path) == PICKLE:
+            _refuse_columns(config, f"the pickle {file.path.name}")
+        if file.label is not None:
+            _refuse_columns(config, f"the folder of texts {path.name}")
     if has_splits and columns.split is not None:
         raise UsageError(f"the splits must be given once, but both the names in {path} and "
                          f"data.split_column={columns.split!r} give them: leave the column out")
     contents = [[file.split, file.label, file.names, kind_of(file.path), content_digest(file.path, cache)]
                 for file in files]
-    digest = hashlib.sha256(json.dumps([left_out, contents]).encode())
 
     def read() -> Rows:
         rows = read_files(files, columns, path, config.encoding)
@@ -264,7 +253,16 @@ def _source(config: DataConfig, cache: Path) -> _Source:
         return replace(rows, notes=(*rows.notes, *note))
 
     name = MOVIE_REVIEWS if config.name == MOVIE_REVIEWS else _stem(path)
-    return _Source(name, str(path), read, columns, digest.hexdigest(), has_splits)
+    key = json.dumps([left_out, contents, columns.roles()])
+    return _Source(name, str(path), read, key, has_splits)
+
+
+def _refuse_columns(config: DataConfig, what: str) -> None:
+    """Check that the settings name no columns of data that have none."""
+    for setting, value in (("category_column", config.category_column), ("split_column", config.split_column)):
+        if value is not None:
+            raise UsageError(f"data.{setting} must be left out for {what}, which has no columns, but got {value!r}: "
+                             "leave it out")
 
 
 def _with_test(path: Path, found: Found, test_path: Path, test: Found) -> tuple[DataFile, ...]:
@@ -284,16 +282,15 @@ def _with_test(path: Path, found: Found, test_path: Path, test: Found) -> tuple[
 
 def _recall_source(config: DataConfig) -> _Source:
     task = parsed_task(config.name)
-    for setting, value in (("test_name", config.test_name), ("category_column", config.category_column),
-                           ("split_column", config.split_column)):
-        if value is not None:
-            raise UsageError(f"data.{setting} must be left out for {KIND} data, which has no columns and no test file, "
-                             f"but got {value!r}: leave it out")
+    _refuse_columns(config, f"{KIND} data")
+    if config.test_name is not None:
+        raise UsageError(f"data.test_name must be left out for {KIND} data, which make their own test split, but got "
+                         f"{config.test_name!r}: leave it out")
     if config.max_length is not None and config.max_length < task.longest:
         raise UsageError(f"data.max_length must be at least {task.longest}, the tokens of the longest sequences of "
                          f"{task.name}, but got {config.max_length}: "
                          f"--set data.max_length={task.longest}")
-    return _Source(task.name, task.name, task.rows, Columns(), repr(task))
+    return _Source(task.name, task.name, task.rows, repr(task))
 
 
 def _files(name: str) -> tuple[Path, Found]:

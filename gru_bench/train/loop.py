@@ -517,9 +517,8 @@ class _Run:
         """Return an iterator over the batches of an epoch without the first `done` ones."""
         training = self.config.training
         plan = batch_plan(
-            self.train_split, training.batch_size,
-            generator=np.random.default_rng(_seed(self.config, "batches", number)), bucket=training.bucket,
-            drop_last=training.drop_last)
+            self.train_split, training.batch_size, np.random.default_rng(_seed(self.config, "batches", number)),
+            bucket=training.bucket, drop_last=training.drop_last)
         return prefetched(make_batches(self.train_split, plan[done:]), PREPARED_AHEAD)
 
     def _close_window(self, number: int, mean: float) -> None:

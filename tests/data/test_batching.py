@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gru_bench.data.batching import Encoded, batch_plan, batches, encode, prefetched, scoring_plan
+from gru_bench.data.batching import Encoded, batch_plan, encode, make_batches, prefetched, scoring_plan
 from gru_bench.data.corpus import Split
 from gru_bench.data.embeddings import Vectors
 
@@ -68,19 +68,18 @@ def test_encoding_equals_a_loop_over_reviews(
 def test_a_split_without_examples_is_encoded() -> None:
     encoded = encode(split_of([]), vectors_of([True] * WORDS), 5)
     assert len(encoded) == len(encoded.rows) == 0
-    assert list(batches(encoded, 4, generator=None, bucket=True)) == []
-    assert list(batches(encoded, 4, generator=np.random.default_rng(0), bucket=True)) == []
+    assert batch_plan(encoded, 4, np.random.default_rng(0), bucket=True) == []
+    assert list(make_batches(encoded, [])) == []
 
 
-@given(ragged, st.integers(1, 7), st.booleans(), st.booleans(), st.booleans(), st.none() | st.integers(0, 5))
+@given(ragged, st.integers(1, 7), st.booleans(), st.booleans(), st.integers(0, 5))
 def test_batches_are_padded_as_by_a_loop(
-    reviews: list[list[int]], batch_size: int, bucket: bool, equal_lengths: bool, drop_last: bool, seed: int | None
+    reviews: list[list[int]], batch_size: int, bucket: bool, drop_last: bool, seed: int
 ) -> None:
     encoded = encode(split_of(reviews), vectors_of([word % 3 > 0 for word in range(WORDS)]), 9)
-    generator = None if seed is None else np.random.default_rng(seed)
+    plan = batch_plan(encoded, batch_size, np.random.default_rng(seed), bucket=bucket, drop_last=drop_last)
     seen = []
-    for batch in batches(encoded, batch_size, generator=generator, bucket=bucket, drop_last=drop_last,
-                         equal_lengths=equal_lengths):
+    for batch in make_batches(encoded, plan):
         examples_B = batch.example_B.tolist()
         rows = [encoded.rows[encoded.offsets_N1[n]:encoded.offsets_N1[n + 1]].tolist() for n in examples_B]
         longest = max(map(len, rows))
@@ -93,23 +92,16 @@ def test_batches_are_padded_as_by_a_loop(
         assert batch.label_B.tolist() == [n % 2 for n in examples_B]
         assert len(rows) <= batch_size
         assert batch.equal_lengths == (len(set(batch.length_B.tolist())) == 1)
-        assert batch.equal_lengths or not equal_lengths
         assert batch.tokens == sum(map(len, rows))
         assert {tensor.dtype for tensor in (batch.distinct_U, batch.index_BT, batch.length_B, batch.label_B,
                                             batch.example_B)} == {torch.int64}
         seen += examples_B
     assert len(set(seen)) == len(seen)
     dropped = len(encoded) - len(seen)
-    if drop_last and not equal_lengths and generator is not None and len(encoded) > batch_size:
+    if drop_last and len(encoded) > batch_size:
         assert dropped == len(encoded) % batch_size
     else:
         assert dropped == 0
-
-
-def test_without_a_generator_the_longest_comes_first() -> None:
-    encoded = some_encoded()
-    lengths = np.concatenate([batch.length_B for batch in batches(encoded, 32, generator=None, bucket=False)])
-    assert (np.diff(lengths) <= 0).all()
 
 
 @given(ragged, st.integers(1, 40))
@@ -130,10 +122,10 @@ def test_scoring_nothing_takes_no_batch() -> None:
 
 
 def examples(encoded: Encoded, generator: np.random.Generator, **settings: Any) -> list[list[int]]:
-    return [batch.tolist() for batch in batch_plan(encoded, 16, generator=generator, **settings)]
+    return [batch.tolist() for batch in batch_plan(encoded, 16, generator, **settings)]
 
 
-@pytest.mark.parametrize("settings", [{"bucket": True}, {"bucket": False}, {"bucket": True, "equal_lengths": True}])
+@pytest.mark.parametrize("settings", [{"bucket": True}, {"bucket": False}])
 def test_the_generator_alone_decides_the_order(settings: dict[str, bool]) -> None:
     encoded = some_encoded()
     first, again, other = (examples(encoded, np.random.default_rng(seed), **settings) for seed in (1, 1, 2))
@@ -147,7 +139,7 @@ def test_buckets_pad_little_and_differ_between_epochs() -> None:
     encoded = some_encoded(1600)
     padded = {}
     for bucket in (True, False):
-        plan = batch_plan(encoded, 16, generator=np.random.default_rng(0), bucket=bucket)
+        plan = batch_plan(encoded, 16, np.random.default_rng(0), bucket=bucket)
         length_N = np.diff(encoded.offsets_N1)
         padded[bucket] = sum(len(b) * length_N[b].max() for b in plan) / length_N.sum() - 1
     # Drawn at random, 16 lengths uniform in 1..80 are padded to some 76, almost twice their mean.
@@ -157,21 +149,13 @@ def test_buckets_pad_little_and_differ_between_epochs() -> None:
     first, second = ({tuple(sorted(b)) for b in examples(encoded, generator, bucket=True)} for _ in range(2))
     assert len(first & second) < 3
     # Batches of one length do not come in a row.
-    lengths = [int(batch.length_B.max()) for batch in batches(encoded, 16, generator=generator, bucket=True)]
+    lengths = [length_N[batch].max() for batch in batch_plan(encoded, 16, generator, bucket=True)]
     assert abs(np.corrcoef(lengths[:-1], lengths[1:])[0, 1]) < 0.3
 
 
 def test_drop_last_keeps_the_only_batch() -> None:
     encoded = some_encoded(5)
-    assert len(batch_plan(encoded, 64, generator=np.random.default_rng(0), bucket=True, drop_last=True)) == 1
-
-
-def test_all_random_numbers_are_drawn_before_the_first_batch() -> None:
-    encoded, generator = some_encoded(), np.random.default_rng(3)
-    ahead = batches(encoded, 16, generator=generator, bucket=True)
-    state = generator.bit_generator.state
-    assert sum(len(batch) for batch in ahead) == len(encoded)
-    assert generator.bit_generator.state == state
+    assert len(batch_plan(encoded, 64, np.random.default_rng(0), bucket=True, drop_last=True)) == 1
 
 
 # ---------------------------------------------------------------- preparing ahead
