@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from gru_bench.config import RunConfig
-    from gru_bench.data.batching import Encoded
+    from gru_bench.data.batches import Encoded
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 

@@ -57,9 +57,9 @@ class Contender:
         import torch
 
         from gru_bench.config import RunConfig, with_settings
-        from gru_bench.data.batching import encode
+        from gru_bench.data.batches import encode
         from gru_bench.data.corpus import load_corpus
-        from gru_bench.data.embeddings import load_vectors
+        from gru_bench.data.vectors import load_vectors
         from gru_bench.models.classifier import Classifier
 
         self.name, reviews = name, asked.pop("reviews")
@@ -88,7 +88,7 @@ class Contender:
 
     def plan(self, encoded: Any, seed: int) -> list[Any]:
         """Return the batches of an epoch: of one length if the model reads in both directions, else of similar ones."""
-        from gru_bench.data.batching import batch_plan
+        from gru_bench.data.batches import batch_plan
 
         size, generator = self.config.training.batch_size, np.random.default_rng(seed)
         if not self.config.model.is_bidirectional:
@@ -102,7 +102,7 @@ class Contender:
 
     def bucketed(self, encoded: Any, seed: int) -> Iterable[Any]:
         """Iterate over padded ids, lengths and labels: of one length, or of similar ones."""
-        from gru_bench.data.batching import make_batches, prefetched
+        from gru_bench.data.batches import make_batches, prefetched
 
         for batch in prefetched(make_batches(encoded, self.plan(encoded, seed)), 4):
             yield batch.distinct_U[batch.index_BT], batch.length_B, batch.label_B, batch.example_B
@@ -114,7 +114,7 @@ class Contender:
         self.model.eval()
         log = torch.zeros(CHECKED, 2)
         if self.is_ours:
-            from gru_bench.data.batching import make_batches
+            from gru_bench.data.batches import make_batches
 
             for batch in make_batches(self.encoded_few, [np.arange(len(self.encoded_few))]):
                 rows = self.model.table_VE[batch.distinct_U]

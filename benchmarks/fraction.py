@@ -88,7 +88,7 @@ class Fraction:
 def warmed(fraction: Fraction) -> None:
     """Fill the caches in this process, for `Fraction.warm`."""
     from gru_bench.data.corpus import load_corpus
-    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.data.vectors import load_vectors
     from gru_bench.kernels import fused as kernels
     from gru_bench.stats.baseline import baselines
 

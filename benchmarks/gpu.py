@@ -133,7 +133,7 @@ def drawn_batch(scale: Scale, batch: int | None = None, *, equal: bool = False) 
     """Return a batch of reviews whose lengths lie between half of the steps and all of them."""
     import torch
 
-    from gru_bench.data.batching import Batch, Distinct
+    from gru_bench.data.batches import Batch, Distinct
 
     random, count = np.random.default_rng(0), batch or scale.batch
     length_B = np.full(count, scale.steps) if equal else random.integers(scale.steps // 2, scale.steps + 1, count)
@@ -437,7 +437,7 @@ def waiting_forbidden() -> Iterator[None]:
 def epoch(scale: Scale) -> list[Values]:
     """An epoch with its validation, as `train` does it; the loss is that of a CPU."""
     from gru_bench.data.corpus import load_corpus
-    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.data.vectors import load_vectors
     from gru_bench.train.loop import train
 
     rows = []
@@ -503,7 +503,7 @@ def sweep(scale: Scale) -> list[Values]:
 def memory(scale: Scale) -> list[Values]:
     """A run that does not fit is done again in micro-batches, with the same loss."""
     from gru_bench.data.corpus import load_corpus
-    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.data.vectors import load_vectors
     from gru_bench.train.listener import Listener
     from gru_bench.train.loop import train, train_resumably
     from gru_bench.train.placement import place

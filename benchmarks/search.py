@@ -178,7 +178,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe) -> None:
         from gru_bench.data.corpus import load_corpus
-        from gru_bench.data.embeddings import load_vectors
+        from gru_bench.data.vectors import load_vectors
         from gru_bench.train.placement import place
 
         self.spec = recipe.spec
@@ -299,7 +299,7 @@ def train_table(options: argparse.Namespace) -> None:
 
     from gru_bench.config import parsed_settings
     from gru_bench.data.corpus import load_corpus
-    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.data.vectors import load_vectors
 
     console = Console(highlight=False)
     named = {"data.name": options.data, "data.test_name": options.test_data, "embedding.name": options.embedding}

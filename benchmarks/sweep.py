@@ -41,9 +41,9 @@ def peer(fraction: Fraction) -> None:
     import optuna
     import torch
 
-    from gru_bench.data.batching import encode
+    from gru_bench.data.batches import encode
     from gru_bench.data.corpus import load_corpus
-    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.data.vectors import load_vectors
 
     spec = fraction.spec()
     corpus = load_corpus(spec.base.data)

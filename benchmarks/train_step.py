@@ -100,7 +100,7 @@ class Contender:
         parameters = [*self.gru.parameters(), *self.head.parameters()]
         if name == "ours":
             from gru_bench.config import TrainingConfig
-            from gru_bench.data.batching import Distinct
+            from gru_bench.data.batches import Distinct
             from gru_bench.train.optimizer import Optimizer
 
             self.distinct = Distinct(VOCABULARY)

@@ -127,7 +127,7 @@ def given_settings(context: typer.Context, options: Mapping[str, str] = SETTING_
     Raises:
         UsageError: When --device is not a kind of device. Whether this machine has the device is checked later.
     """
-    from gru_bench.data.recall_task import is_recall
+    from gru_bench.data.recall import is_recall
 
     settings = given(context, options)
     device = settings.get("training.device")

@@ -320,7 +320,7 @@ def _compiled_code() -> list[Path]:
 
 def vectors() -> list[Finding]:
     """Return which word vectors can be used without a download."""
-    from gru_bench.data.embeddings import ready
+    from gru_bench.data.vectors import ready
 
     found = ready()
     return [Finding(Mark.OK, f"ready: {', '.join(name for name, reason in found.items() if reason is None)}"),

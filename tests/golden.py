@@ -61,7 +61,7 @@ def losses() -> Iterator[tuple[str, Any]]:
     """Losses of each model on each backend, and of runs that are interrupted and resumed."""
     from gru_bench.config import RunConfig, with_settings
     from gru_bench.data.corpus import load_corpus
-    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.data.vectors import load_vectors
     from gru_bench.train.listener import Listener
     from gru_bench.train.loop import train
 

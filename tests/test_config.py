@@ -28,7 +28,7 @@ from gru_bench.config import (
     with_settings,
     without_removed,
 )
-from gru_bench.data.recall_task import parsed_task
+from gru_bench.data.recall import parsed_task
 from gru_bench.errors import FormatError, GruBenchError, UsageError
 from gru_bench.resources import resource
 from gru_bench.sweep.ablations import ablation_runs, tuning_runs

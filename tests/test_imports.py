@@ -20,10 +20,10 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "mlflow": ("tracking.client", "tracking.registry", "tracking.sync", "tracking.export", "inference.served"),
     "optuna": ("sweep.search", "sweep.space", "sweep.export", "sweep.sharing."),
     "ray": ("sweep.workers.ray",),
-    "torch": ("data.batching", "kernels.", "models.", "train.", "diagnose.compute", "sweep.workers.tasks",
+    "torch": ("data.batches", "kernels.", "models.", "train.", "diagnose.compute", "sweep.workers.tasks",
               "inference.predictor", "gru_check."),
     "numba": ("kernels.",),
-    "gensim": ("data.embeddings",),
+    "gensim": ("data.vectors",),
     "sklearn": ("stats.baseline",),
     "scipy": ("stats.",),
     "matplotlib": ("report.figures.", "report.homework.training_loss", "report.homework.diagrams.draw"),
@@ -159,8 +159,8 @@ ALLOWED: Mapping[str, set[str]] = {
 
 @pytest.mark.parametrize("module", [
     "", "config", "results.runs", "results.diagnostics", "results.logged_metrics", "stats.metrics",
-    "stats.together", "tracking", "data.corpus", "kernels", "data.embeddings", "data.batching",
-    "data.recall_task", "sweep.spec", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
+    "stats.together", "tracking", "data.corpus", "kernels", "data.vectors", "data.batches",
+    "data.recall", "sweep.spec", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
     "train.__main__", "sweep.__main__", "report.__main__", "archive.__main__", "archive.container",
     "diagnose.__main__", "inference.predict", "inference.save_model", "models.trained", "models.saved", "gru_check",
     "gru_check.__main__", "gru_check.child", "gru_check.guard", "gru_check.claim", "doctor", "lint", *ALLOWED,

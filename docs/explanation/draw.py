@@ -199,9 +199,9 @@ def svg(name: str) -> bytes:
 def count_batches() -> None:
     """Print the shares of distinct words and of padding in batches of 64 of the built-in reviews, 8,000 of them."""
     from gru_bench.config import RunConfig, with_settings
-    from gru_bench.data.batching import batches, encode
+    from gru_bench.data.batches import batches, encode
     from gru_bench.data.corpus import load_corpus
-    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.data.vectors import load_vectors
 
     config = with_settings(RunConfig(), {"data.limit": 8000})
     corpus = load_corpus(config.data)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gru_bench.checks.codes import Remark
 from gru_bench.checks.conditions import are_unequal
-from gru_bench.data.batching import fills_window, iterations_of_epoch
+from gru_bench.data.batches import fills_window, iterations_of_epoch
 from gru_bench.stats.statistics import EvidenceLevel
 
 if TYPE_CHECKING:

@@ -57,7 +57,7 @@ from gru_bench.data.files import (
 )
 from gru_bench.data.files import digest as file_digest
 from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, listed, small
-from gru_bench.data.recall_task import KIND, is_recall, parsed_task
+from gru_bench.data.recall import KIND, is_recall, parsed_task
 from gru_bench.data.tables import Rows, read_files
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError, unknown

@@ -18,7 +18,7 @@ from gru_bench.stats.accuracy import percent
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
-    from gru_bench.data.embeddings import Vectors
+    from gru_bench.data.vectors import Vectors
     from gru_bench.diagnose.compute import Sentence, TrainedModel
     from gru_bench.report.document.figure import Figure
     from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, RecallCurve
@@ -103,7 +103,7 @@ def _run(
     console.print(f"run {found.run_id}: {found.name} on {found.params.get('data.name', 'unknown data')}", markup=False)
     with console.status("reading weights, reviews and word vectors"):
         from gru_bench.data.corpus import load_corpus
-        from gru_bench.data.embeddings import load_vectors
+        from gru_bench.data.vectors import load_vectors
         from gru_bench.diagnose import compute as diagnostics
         from gru_bench.report.document.numbers import folder_name
         from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, word_figure

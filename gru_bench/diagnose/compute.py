@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gru_bench.config import ModelConfig, RunConfig, Scalar, with_settings
-from gru_bench.data.batching import Encoded, encode
+from gru_bench.data.batches import Encoded, encode
 from gru_bench.data.corpus import Corpus, Split, load_corpus
-from gru_bench.data.embeddings import Vectors, load_vectors
-from gru_bench.data.recall_task import RecallTask
+from gru_bench.data.recall import RecallTask
 from gru_bench.data.tokenizer import tokenize
+from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.errors import DataError, UsageError
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.gru import Step

@@ -405,7 +405,7 @@ def _kept(
 ) -> dict[str, Scalar]:
     """Return the settings of the data. A frame is written to the cache first."""
     from gru_bench.data.columns import Columns
-    from gru_bench.data.recall_task import is_recall
+    from gru_bench.data.recall import is_recall
     from gru_bench.inference.frames import keep
 
     if _is_frame(data):

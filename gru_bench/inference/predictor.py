@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from gru_bench.config import with_settings
-from gru_bench.data.batching import Encoded
+from gru_bench.data.batches import Encoded
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError
 from gru_bench.models.classifier import Classifier

@@ -19,7 +19,7 @@ import numpy as np
 from gru_bench import cli
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import Corpus, Split, load_corpus
-from gru_bench.data.embeddings import Vectors, load_vectors
+from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError, unknown, without_passwords
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.evidence.groups import Group, confirm_groups

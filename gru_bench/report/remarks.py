@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gru_bench.checks import conditions
 from gru_bench.checks.codes import Remark
-from gru_bench.data.batching import fills_window, iterations_of_epoch
+from gru_bench.data.batches import fills_window, iterations_of_epoch
 from gru_bench.errors import IncompleteError
 from gru_bench.report.document.numbers import NBSP, Number, file_name, plain, scale_of, slug
 from gru_bench.report.document.sentences import Sentence, coded, in_text, joined

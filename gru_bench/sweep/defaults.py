@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 
 from gru_bench.config import TrainingConfig
-from gru_bench.data.batching import iterations_of_epoch
+from gru_bench.data.batches import iterations_of_epoch
 
 RECIPE = "scratch"
 """The study whose settings are the defaults of a study file without a base."""

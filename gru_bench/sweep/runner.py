@@ -18,7 +18,7 @@ import numpy as np
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
-from gru_bench.data.embeddings import Vectors
+from gru_bench.data.vectors import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.results.logged_metrics import compared, score_name
 from gru_bench.results.looks import LOOKS, looks_json

@@ -29,7 +29,7 @@ from gru_bench.config import (
     validated,
     with_settings,
 )
-from gru_bench.data.recall_task import RecallTask, parsed_task
+from gru_bench.data.recall import RecallTask, parsed_task
 from gru_bench.errors import DataError, UsageError, shown, unknown
 from gru_bench.resources import resource
 from gru_bench.results.logged_metrics import compared

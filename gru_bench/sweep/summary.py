@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gru_bench.config import MetricName, Scalar
-from gru_bench.data.batching import encode
+from gru_bench.data.batches import encode
 from gru_bench.data.corpus import SPLITS, Corpus
-from gru_bench.data.embeddings import Vectors
+from gru_bench.data.vectors import Vectors
 from gru_bench.results.logged_metrics import (
     SEARCH_SECONDS,
     STUDY_SECONDS,

@@ -17,7 +17,7 @@ from gru_bench.train.listener import Listener
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
-    from gru_bench.data.embeddings import Vectors
+    from gru_bench.data.vectors import Vectors
     from gru_bench.results.runs import EpochRecord, RunResult, StepReport
     from gru_bench.tracking import LoggedRun, RunWriter, Store
     from gru_bench.train.placement import Placement
@@ -91,7 +91,7 @@ def train(
 
 def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool) -> None:
     from gru_bench.data.corpus import load_corpus
-    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.data.vectors import load_vectors
     from gru_bench.tracking import Store
     from gru_bench.train.placement import place
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from gru_bench import platforms
 from gru_bench.config import LARGEST_SEED, MetricName, RunConfig, TrainingConfig, with_settings
-from gru_bench.data.batching import (
+from gru_bench.data.batches import (
     Batch,
     Encoded,
     batch_plan,
@@ -38,7 +38,7 @@ from gru_bench.data.batching import (
 )
 from gru_bench.data.cache import CHECKPOINTS, default_cache
 from gru_bench.data.corpus import Corpus
-from gru_bench.data.embeddings import Vectors
+from gru_bench.data.vectors import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.classifier import Classifier, dropped_out

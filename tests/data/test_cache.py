@@ -20,7 +20,7 @@ from gru_bench import platforms
 from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data.cache import cached_folder, content_digest, default_cache
 from gru_bench.data.corpus import load_corpus
-from gru_bench.data.embeddings import load_vectors
+from gru_bench.data.vectors import load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.platforms import cache_folder
 from tests.support.commands import mentions

@@ -519,7 +519,7 @@ def test_the_default_data_must_be_the_pinned_file(tmp_path: Path, monkeypatch: p
 def test_neither_loading_nor_its_module_imports_anything_heavy(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
     program = ("import sys, json; from pathlib import Path; from gru_bench.config import DataConfig;"
-               "import gru_bench.data.batching, gru_bench.data.embeddings;"
+               "import gru_bench.data.batches, gru_bench.data.vectors;"
                "from gru_bench.data.corpus import load_corpus;"
                "load_corpus(DataConfig(name=sys.argv[1]), Path(sys.argv[2])); print(json.dumps(list(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", program, name, str(tmp_path / "cache")], capture_output=True,

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
-from gru_bench.data.embeddings import _from_file, load_vectors
 from gru_bench.data.files import kind_of, named_path
 from gru_bench.data.tables import Rows
+from gru_bench.data.vectors import _from_file, load_vectors
 from gru_bench.errors import DataError, GruBenchError, UsageError
 from gru_bench.inference.files import TextFile
 from tests.support.files import gzipped, read_rows, write

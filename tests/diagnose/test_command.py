@@ -17,7 +17,7 @@ import gru_bench.diagnose.__main__ as diagnose
 from gru_bench import cli
 from gru_bench.config import DataConfig, RunConfig, with_settings
 from gru_bench.data.corpus import Corpus, load_corpus
-from gru_bench.data.embeddings import load_vectors
+from gru_bench.data.vectors import load_vectors
 from gru_bench.diagnose import compute as diagnostics
 from gru_bench.report.document.figure import Figure
 from gru_bench.results.diagnostics import RecallCurve, RecallPoint

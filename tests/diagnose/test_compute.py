@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from gru_bench.config import RunConfig, Scalar, with_settings
-from gru_bench.data.batching import encode
+from gru_bench.data.batches import encode
 from gru_bench.data.corpus import Corpus, load_corpus
-from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.data.tokenizer import tokenize
+from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.diagnose import compute as d
 from gru_bench.errors import DataError, UsageError
 from gru_bench.results.diagnostics import Diagnostics, RecallCurve

@@ -20,7 +20,7 @@ import pytest
 
 from gru_bench import platforms
 from gru_bench.__main__ import app
-from gru_bench.data.embeddings import MOST_PASSES
+from gru_bench.data.vectors import MOST_PASSES
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.stats.metrics import scores

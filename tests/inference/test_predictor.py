@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig, Scalar, with_settings
-from gru_bench.data.batching import encode
+from gru_bench.data.batches import encode
 from gru_bench.data.corpus import Corpus, load_corpus
-from gru_bench.data.embeddings import Vectors, load_vectors
 from gru_bench.data.tokenizer import tokenize
+from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.errors import DataError
 from gru_bench.inference.predictor import EXPLAINED, Explanation, Predictor
 from gru_bench.models.recurrence import choose_backend

@@ -12,7 +12,7 @@ import pytest
 
 from gru_bench.archive.container import pack, unpack
 from gru_bench.archive.study import export_study, import_study
-from gru_bench.data.embeddings import load_vectors
+from gru_bench.data.vectors import load_vectors
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
 from gru_bench.inference import winner as winners
 from gru_bench.inference.predictor import Predictor

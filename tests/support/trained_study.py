@@ -12,7 +12,7 @@ import torch
 
 from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.corpus import load_corpus
-from gru_bench.data.embeddings import load_vectors
+from gru_bench.data.vectors import load_vectors
 from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.runs import DataSummary, RunResult
 from gru_bench.sweep.search import FORMAT

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
-from gru_bench.data.embeddings import load_vectors
+from gru_bench.data.vectors import load_vectors
 from gru_bench.results.runs import Baseline, EpochRecord, Predictions, RunResult, StudySummary
 from gru_bench.stats.metrics import correct, of_two
 from gru_bench.sweep.console.progress import ProgressDisplay

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
-from gru_bench.data.embeddings import load_vectors
+from gru_bench.data.vectors import load_vectors
 from gru_bench.platforms import machine
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.stats.metrics import of_two

@@ -8,7 +8,7 @@ import pytest
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.data.corpus import Corpus, load_corpus
-from gru_bench.data.embeddings import Vectors, load_vectors
+from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.results.runs import RunResult
 from gru_bench.train.loop import train
 

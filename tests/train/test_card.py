@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from gru_bench.config import RunConfig, with_settings
-from gru_bench.data.batching import Batch
+from gru_bench.data.batches import Batch
 from gru_bench.data.corpus import Corpus
-from gru_bench.data.embeddings import Vectors
+from gru_bench.data.vectors import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.train import card, loop

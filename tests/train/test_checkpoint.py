@@ -17,7 +17,7 @@ from gru_bench import platforms
 from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.cache import CHECKPOINTS
 from gru_bench.data.corpus import Corpus
-from gru_bench.data.embeddings import Vectors
+from gru_bench.data.vectors import Vectors
 from gru_bench.errors import MachineError, RunError
 from gru_bench.results.runs import EpochRecord, RunResult, WindowLoss
 from gru_bench.sweep.workers.local import Finished, Job, Restarted, run_job

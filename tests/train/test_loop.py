@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from gru_bench.config import Backend, MetricName, RunConfig, Scalar, with_settings
-from gru_bench.data.batching import Batch
+from gru_bench.data.batches import Batch
 from gru_bench.data.corpus import Corpus, Split, load_corpus
-from gru_bench.data.embeddings import Vectors, load_vectors
+from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.kernels.fused import no_bf16
 from gru_bench.results.logged_metrics import best

@@ -12,9 +12,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from gru_bench.config import RunConfig, with_settings
-from gru_bench.data.batching import make_batches
+from gru_bench.data.batches import make_batches
 from gru_bench.data.corpus import Corpus
-from gru_bench.data.embeddings import Vectors
+from gru_bench.data.vectors import Vectors
 from gru_bench.results.runs import Check, EpochRecord, RunResult, StepReport
 from gru_bench.train import loop
 from gru_bench.train.listener import Listener, Pruned

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gru_bench.data.batching import iterations_of_epoch
+from gru_bench.data.batches import iterations_of_epoch
 from gru_bench.report.document.blocks import Block, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import KINDS, Number

@@ -76,7 +76,7 @@ def prepare(
 ) -> Sweep:
     """Return a start of a study that has read its data and opened its stores."""
     from gru_bench.data.corpus import load_corpus
-    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.data.vectors import load_vectors
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.search import begun_with
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
@@ -184,7 +184,7 @@ def need_windows(spec: StudySpec, corpus: Corpus) -> None:
     Raises:
         UsageError: When a run has too few.
     """
-    from gru_bench.data.batching import check_window
+    from gru_bench.data.batches import check_window
     from gru_bench.sweep.ablations import ablation_runs
     from gru_bench.sweep.workers.tasks import corpus_of
 

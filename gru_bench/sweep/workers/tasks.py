@@ -21,7 +21,7 @@ from gru_bench.train.listener import Listener
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus, Split
-    from gru_bench.data.embeddings import Vectors
+    from gru_bench.data.vectors import Vectors
     from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 
 
@@ -124,7 +124,7 @@ class MeasureTiming:
 
     def __call__(self, _: Listener) -> Timing:
         """Train two epochs on a sample of reviews of all lengths; the first one warms up, the second one is timed."""
-        from gru_bench.data.batching import iterations_of_epoch
+        from gru_bench.data.batches import iterations_of_epoch
         from gru_bench.train.loop import train
 
         training = self.config.training
@@ -246,7 +246,7 @@ def corpus_of(data: DataConfig) -> Corpus:
 
 def vectors_of(embedding: EmbeddingConfig, data: DataConfig) -> Vectors:
     """Return the word vectors; each process loads them once."""
-    from gru_bench.data.embeddings import load_vectors
+    from gru_bench.data.vectors import load_vectors
 
     if (data, embedding) not in _vectors:
         _vectors[data, embedding] = load_vectors(embedding, corpus_of(data))

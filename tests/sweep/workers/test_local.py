@@ -19,7 +19,7 @@ import torch
 
 from gru_bench import platforms
 from gru_bench.config import RunConfig, with_settings
-from gru_bench.data.batching import Batch
+from gru_bench.data.batches import Batch
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.platforms import cores
 from gru_bench.results.runs import RunResult, Timing

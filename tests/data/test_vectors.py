@@ -24,10 +24,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import gru_bench.data.embeddings as embeddings_module
+import gru_bench.data.vectors as vectors_module
 from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data.corpus import Corpus, load_corpus
-from gru_bench.data.embeddings import GENSIM_DATA, Vectors, _from_file, load_vectors
+from gru_bench.data.vectors import GENSIM_DATA, Vectors, _from_file, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
 from tests.support.files import write
 from tests.support.values import present
@@ -54,7 +54,7 @@ def corpus(tmp_path: Path, cache: Path) -> Corpus:
 @pytest.fixture
 def few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train vectors in few passes, where it does not matter whether they are any good."""
-    monkeypatch.setattr(embeddings_module, "MOST_PASSES", 10)
+    monkeypatch.setattr(vectors_module, "MOST_PASSES", 10)
 
 
 def corpus_of(path: Path, rows: Iterable[tuple[str, int]], cache: Path, **settings: Any) -> Corpus:
@@ -153,10 +153,10 @@ def test_any_table_is_read_in_blocks_of_any_size(
     path = write_binary(folder / "v.bin", table=table | {"the": [1, 2, 3]})
     words = ["the", *table]
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(embeddings_module, "_BLOCK", block)
+    monkeypatch.setattr(vectors_module, "_BLOCK", block)
     try:
-        found = embeddings_module._from_file(path, words, lambda _: None)
-        text = embeddings_module._from_file(write_text(folder / "v.txt", table), list(table), lambda _: None)
+        found = vectors_module._from_file(path, words, lambda _: None)
+        text = vectors_module._from_file(write_text(folder / "v.txt", table), list(table), lambda _: None)
     finally:
         monkeypatch.undo()
     for place, word in enumerate(table):
@@ -293,7 +293,7 @@ def test_trained_vectors_are_those_of_the_words_seen_often_enough(corpus: Corpus
     (0, 500), (4_000, 500), (16_314, 293), (88_835, 82), (362_138, 29), (1_800_000, 9), (4_922_854, 4), (9_000_000, 4)])
 def test_word2vec_reads_a_small_corpus_more_often(corpus: Corpus, words: int, passes: int) -> None:
     train = replace(corpus.train, ids=np.zeros(words, np.int32))
-    assert embeddings_module._passes(replace(corpus, train=train)) == passes
+    assert vectors_module._passes(replace(corpus, train=train)) == passes
 
 
 def test_vectors_of_a_small_corpus_are_not_parallel(
@@ -304,7 +304,7 @@ def test_vectors_of_a_small_corpus_are_not_parallel(
     corpus = corpus_of(tmp_path / "tickets.csv", [
         (" ".join(words[(generator.geometric(0.02, 20) + 15 * (n % 4)) % 140]), n % 2) for n in range(600)], cache)
     enough = load("corpus", corpus, cache, dimension=16)
-    monkeypatch.setattr(embeddings_module, "MOST_PASSES", 40)
+    monkeypatch.setattr(vectors_module, "MOST_PASSES", 40)
     few = load("corpus", corpus, cache, dimension=16)
     assert (few.passes, enough.passes) == (40, 450)
     assert present(enough.mean_cosine) < 0.4
@@ -314,7 +314,7 @@ def test_vectors_of_a_small_corpus_are_not_parallel(
 def test_four_passes_have_the_key_from_before_passes_varied(
     corpus: Corpus, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embeddings_module, "MOST_PASSES", 4)
+    monkeypatch.setattr(vectors_module, "MOST_PASSES", 4)
     load("corpus", corpus, cache, **SMALL)
     (folder,) = (cache / "vectors").iterdir()
     parts = ("2", "corpus", corpus.fingerprint, "8", "2", "0")
@@ -384,7 +384,7 @@ def test_the_seed_and_nothing_else_decides_trained_vectors(corpus: Corpus, cache
 def test_trained_vectors_are_the_same_in_another_process(corpus: Corpus, cache: Path, tmp_path: Path) -> None:
     program = ("import sys; from pathlib import Path; import numpy as np;"
                "from gru_bench.config import *; from gru_bench.data.corpus import load_corpus;"
-               "from gru_bench.data.embeddings import load_vectors;"
+               "from gru_bench.data.vectors import load_vectors;"
                "c = load_corpus(DataConfig(name=sys.argv[1]), Path(sys.argv[2]));"
                "v = load_vectors(EmbeddingConfig(dimension=8), c, Path(sys.argv[2]));"
                "sys.stdout.buffer.write(np.ascontiguousarray(v.table_VE).tobytes())")
@@ -541,7 +541,7 @@ def test_a_second_start_reads_nothing_but_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path
 ) -> None:
     first = load("corpus", corpus, cache, **SMALL)
-    monkeypatch.setattr(embeddings_module, "_trained", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(vectors_module, "_trained", lambda *_: pytest.fail("trained again"))
     second = load("corpus", corpus, cache, **SMALL)
     assert np.array_equal(first.table_VE, second.table_VE)
     assert second.words_V == first.words_V

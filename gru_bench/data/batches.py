@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from gru_bench.config import TrainingConfig
 from gru_bench.data.corpus import Split
-from gru_bench.data.embeddings import Vectors
 from gru_bench.data.labels import LabelArray
+from gru_bench.data.vectors import Vectors
 from gru_bench.errors import UsageError
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gru_bench.data.batching import Encoded, batch_plan, encode, make_batches, prefetched, scoring_plan
+from gru_bench.data.batches import Encoded, batch_plan, encode, make_batches, prefetched, scoring_plan
 from gru_bench.data.corpus import Split
-from gru_bench.data.embeddings import Vectors
+from gru_bench.data.vectors import Vectors
 
 WORDS = 12
 

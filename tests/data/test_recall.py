@@ -10,8 +10,8 @@ import pytest
 
 from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data.corpus import load_corpus
-from gru_bench.data.embeddings import load_vectors
-from gru_bench.data.recall_task import RecallTask, parsed_task
+from gru_bench.data.recall import RecallTask, parsed_task
+from gru_bench.data.vectors import load_vectors
 from gru_bench.errors import UsageError
 
 
