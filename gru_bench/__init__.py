@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gru_bench.inference.api import SavedModel, Study, load_model, open_study, run_study
+    from gru_bench.api import SavedModel, Study, load_model, open_study, run_study
     from gru_bench.stats.compare import compare
 
 __version__ = "0.1.0"
 
 _PLACES = {
-    **dict.fromkeys(("run_study", "open_study", "load_model", "Study", "SavedModel"), "gru_bench.inference.api"),
+    **dict.fromkeys(("run_study", "open_study", "load_model", "Study", "SavedModel"), "gru_bench.api"),
     "compare": "gru_bench.stats.compare",
 }
 """Public name -> the module that holds it. No name is that of a package of gru_bench."""

@@ -43,7 +43,7 @@ class ExitCode(IntEnum):
     INCOMPLETE = 3
     """Nothing failed, but something is still to be done: a study has trials left, or MLflow lacks some runs."""
     NO = 4
-    """The answer to a check is no: stores disagree, a report differs from the runs, or a study has remarks."""
+    """The answer to a check is no: stores disagree, a report differs from the runs, or a study has warnings."""
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM ended the command in order."""
 

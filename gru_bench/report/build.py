@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gru_bench.checks import Subject, data_of, outcomes
 from gru_bench.errors import without_passwords
 from gru_bench.report.choice import Choice, odd_runs
 from gru_bench.report.document.blocks import Paragraph
@@ -18,7 +19,7 @@ from gru_bench.report.document.report import Report, Source
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Sentence, in_text
 from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.progress import study_name
+from gru_bench.report.evidence.progress import study_name, what_is_missing
 from gru_bench.report.evidence.store import Store, known_run
 from gru_bench.report.findings import findings_of
 from gru_bench.report.homework.ablations import ablations
@@ -29,7 +30,6 @@ from gru_bench.report.homework.run_times import run_times
 from gru_bench.report.homework.settings import homework_settings
 from gru_bench.report.homework.theory import theory
 from gru_bench.report.homework.training_loss import training_loss
-from gru_bench.report.remarks import further_cautions
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.data import data
 from gru_bench.report.sections.diagnostics import diagnostics
@@ -41,7 +41,7 @@ from gru_bench.report.sections.reliability import reliability
 from gru_bench.report.sections.reviews import hard_reviews
 from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
-from gru_bench.report.sections.summary import cautions_of, summary
+from gru_bench.report.sections.summary import few_reviews, summary
 from gru_bench.report.sections.thresholds import thresholds
 from gru_bench.report.trials import so_far, trials
 from gru_bench.tracking import LoggedStudy
@@ -54,6 +54,8 @@ CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
 CONTENTS_OF_TRIALS: tuple[Callable[[Evidence], Section | None], ...] = (trials, learning, data, runs)
 """The sections of a report on trials: nothing is scored on test yet."""
+IN_SECTIONS = ("GRU001", "GRU006", "GRU010", "GRU013")
+"""Checks whose warnings stand in the section that they are about."""
 
 
 def build(
@@ -92,16 +94,19 @@ def build(
     """
     evidence = collect(studies, store, margin, known_studies, mcnemar_runs, models_on_test)
     if evidence.trials:
-        contents, first, own_cautions = CONTENTS_OF_TRIALS, so_far(evidence), tuple(evidence.gaps)
+        contents, first, gaps = CONTENTS_OF_TRIALS, so_far(evidence), list(evidence.gaps)
     else:
-        contents, first, own_cautions = CONTENTS, summary(evidence), cautions_of(evidence)
+        contents, first = CONTENTS, summary(evidence)
+        gaps = [*evidence.gaps, *what_is_missing(studies, store), *few_reviews(evidence.groups)]
+    checked = outcomes(Subject(data=data_of(studies, store), evidence=evidence), ignored=IN_SECTIONS)
+    warnings = (one.coded for found in checked for one in found.warnings)
     sections = tuple(made for section in contents if (made := section(evidence)) is not None)
     return Report(
         title=plain(title) or _title([study_name(group.study) for group in evidence.groups]),
         subtitle=_subtitle(studies, plain(experiment)),
         purposes=_purposes(studies),
         summary=(*first, *(said for section in sections for said in section.summary)),
-        cautions=(*cautions, *own_cautions, *further_cautions(evidence)),
+        cautions=(*cautions, *(one.sentence for one in gaps), *warnings),
         sections=sections,
         runs=tuple(known_run(run, store) for study in studies for run in study.runs),
         source=Source(
@@ -118,7 +123,8 @@ def chosen_report(
     """Compute the report of chosen studies, with what their choice left out among its cautions."""
     return build(
         choice.studies, store, experiment=choice.experiment, margin=margin, mcnemar_runs=mcnemar_runs,
-        cautions=[*choice.missing, *odd_runs(store.odd)], tracking_uri=store.uri, known_studies=choice.known)
+        cautions=[one.sentence for one in (*choice.missing, *odd_runs(store.odd))], tracking_uri=store.uri,
+        known_studies=choice.known)
 
 
 def _title(names: Sequence[str]) -> str:

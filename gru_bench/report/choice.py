@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gru_bench.errors import IncompleteError, RunError, UsageError, unknown
+from gru_bench.report.evidence.gaps import gap
 from gru_bench.report.evidence.progress import is_confirmed, is_searched
 
 if TYPE_CHECKING:
-    from gru_bench.report.document.sentences import Sentence
+    from gru_bench.report.document.sentences import Statement
     from gru_bench.tracking import LoggedStudy
 
 RUN_ONE = "run one to its end (gru-bench sweep --study smoke)"
@@ -43,8 +44,8 @@ class Choice:
     """Oldest first."""
     early: tuple[str, ...]
     """Names of studies that are left out because they have no complete confirm run yet."""
-    missing: tuple[Sentence, ...]
-    """Sentences for the report."""
+    missing: tuple[Statement, ...]
+    """Warnings for the report."""
     remarks: tuple[str, ...]
     """Lines for the terminal only."""
     known: tuple[str, ...]
@@ -76,13 +77,13 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
     remarks, missing = [], []
     early: dict[str, str] = {}
     chosen = []
-    for name in names or list(dict.fromkeys(_name(study) for study in reversed(found))):
-        same = [study for study in found if _name(study) == name]
+    for name in names or list(dict.fromkeys(study.name for study in reversed(found))):
+        same = [study for study in found if study.name == name]
         usable = [study for study in same if is_confirmed(study) and not study.damaged]
         if not usable and (broken := [study.damaged for study in same if study.damaged]):
             if names:
                 raise RunError(broken[0])
-            missing.append((f"The study {name} is left out: its summary cannot be read.",))
+            missing.append(gap("unreadable-study", study=name))
             remarks.append(f"study {name}: left out, {broken[0]}")
             continue
         finished = [study for study in usable if study.summary is not None]
@@ -95,12 +96,12 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
             remarks.append(f"study {name}: logged {len(same)} times, the newest complete one is taken")
         chosen.append(best)
     why = "it has no complete confirm run yet"
-    if not chosen and (newest := next((s for s in found if _name(s) in early and is_searched(s)), None)) is not None:
-        del early[_name(newest)]
+    if not chosen and (newest := next((s for s in found if s.name in early and is_searched(s)), None)) is not None:
+        del early[newest.name]
         chosen = [newest]
         why = "no study has a complete confirm run yet, so the report is on the newest search alone"
     for name, state in early.items():
-        missing.append((f"The study {name} is left out: {why}.",))
+        missing.append(gap("unconfirmed-study", study=name, reason=why))
         remarks.append(f"study {name}: left out, it has no complete confirm run ({state})")
     if not chosen:
         if damaged := [study.damaged for study in found if study.damaged]:
@@ -111,16 +112,16 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
     if others and experiment is None:
         remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
     return Choice(place, tuple(chosen), tuple(early), tuple(missing), tuple(remarks),
-                  tuple(dict.fromkeys(_name(study) for study in found)))
+                  tuple(dict.fromkeys(study.name for study in found)))
 
 
-def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
+def odd_runs(odd: Mapping[str, str]) -> list[Statement]:
     """Return what a report says about runs that it leaves out because they cannot be read."""
     if not odd:
         return []
     ids = ", ".join(sorted(odd)[:MOST_NAMED]) + (", ..." if len(odd) > MOST_NAMED else "")
     runs = "1 run of the experiment is" if len(odd) == 1 else f"{len(odd):,} runs of the experiment are"
-    return [(f"{runs} left out, because what MLflow holds of them cannot be read: {ids}.",)]
+    return [gap("unreadable-runs", runs=runs, ids=ids)]
 
 
 def _shelved(shelf: Shelf, places: Sequence[str], names: Sequence[str]) -> tuple[str, list[LoggedStudy]]:
@@ -128,7 +129,7 @@ def _shelved(shelf: Shelf, places: Sequence[str], names: Sequence[str]) -> tuple
     seen: set[str] = set()
     for place in places:
         found = shelf.studies(place)
-        here = {_name(study) for study in found}
+        here = {study.name for study in found}
         if set(names) <= here:
             return place, found
         seen |= here
@@ -138,10 +139,6 @@ def _shelved(shelf: Shelf, places: Sequence[str], names: Sequence[str]) -> tuple
     raise UsageError(
         f"--study must name studies of one experiment, but {', '.join(names)} lie in several: report on them one by one"
     )
-
-
-def _name(study: LoggedStudy) -> str:
-    return study.run.study or study.run.name
 
 
 def _nothing(state: str) -> IncompleteError:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import MISSING, NBSP, Number, plain, slug, written
+from gru_bench.report.document.numbers import MISSING, Number, plain, slug, written
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Anchor, Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, free_name, model_name
 from gru_bench.report.evidence.progress import once_more, study_baselines, study_name, study_search
-from gru_bench.report.evidence.settings import as_number, setting, setting_name
+from gru_bench.report.evidence.settings import as_number, range_text, setting, setting_name
 from gru_bench.report.evidence.store import known_run
 from gru_bench.report.evidence.trials import ENDED, Trial, best_trial
 from gru_bench.report.figures.search import history_figure
-from gru_bench.report.sections.search import ended, range_text
+from gru_bench.report.sections.search import ended
 from gru_bench.results.logged_metrics import score_name
 from gru_bench.results.runs import SearchPlan, TrialSummary
 
@@ -41,7 +41,7 @@ def so_far(evidence: Evidence) -> tuple[Sentence, ...]:
     count = sum(trial.summary.state in ENDED for trial in evidence.trials)
     models = {*planned.models, *(trial.summary.model for trial in evidence.trials)}
     asked = max(plan.trials * len(models), count)
-    unit = f"{NBSP}{group.scale.unit}" if group.scale.unit else ""
+    unit = group.scale.suffix
     scores: list[Sentence] = [(f"{one.label}: ", _value(one, trial), unit) for one, trial in _tops(evidence)]
     scores += [(f"baseline {label}: ", value, unit) for label, value in _baselines(evidence) if value.value is not None]
     state, how = "is not finished", "Continue it by running its command again"

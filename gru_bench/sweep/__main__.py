@@ -117,7 +117,7 @@ def sweep(
     only those runs are scored on the test reviews. The same command continues where it was left. When all is done, it
     shows the result again.
     """
-    from gru_bench.sweep.console.start import completed, end_remarks
+    from gru_bench.sweep.console.start import completed, end_warnings
     from gru_bench.sweep.spec import load_study, parsed_duration, parsed_looks
 
     options = cli.given_settings(context)
@@ -140,8 +140,8 @@ def sweep(
                 spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
                 cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts) as (done, summary):
             _show(console, done, summary)
-            for remark in end_remarks(done):
-                console.print(remark.line, markup=False)
+            for one in end_warnings(done):
+                one.show(console)
     except ChangedStudyError as error:
         raise UsageError(f"{error}. The command that begins a new study:\n"
                          f"  {cli.command_with('--study-name', error.free_name)}") from None
@@ -244,10 +244,7 @@ def _show(console: Any, sweep: Sweep, summary: StudySummary) -> None:
     """Print the best trials, the confirmed accuracy, and the notes."""
     if summary.trials:
         console.print(_best_trials(summary))
-    found = sweep.confirmed()
-    console.print(_confirmed(found, summary))
-    if cautions := list(_cautions(found, summary, sweep.spec.base.data.limit)):
-        console.print("note: " + " ".join(cautions), markup=False)
+    console.print(_confirmed(sweep.confirmed(), summary))
     for note in summary.notes:
         if note in sweep.shown_notes:
             continue
@@ -347,16 +344,6 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
         table.add_row(f"{baseline.name} (baseline)", "" if value is None else metric.written(value), "", "", "",
                       f"{baseline.test_size:,}", style="dim")
     return table
-
-
-def _cautions(found: Mapping[str, Confirmed], summary: StudySummary, limit: int | None) -> Iterator[str]:
-    """Yield what to do about models that may be guessing (GRU015)."""
-    guessing = [model for model, one in found.items() if one.may_be_guessing]
-    if not guessing:
-        return
-    more = f" (--limit {limit:,} leaves the others out)" if limit is not None else ""
-    yield (f"GRU015: {', '.join(guessing)} may be guessing, so that these scores mean nothing. Train on more than "
-           f"{summary.data.train:,} reviews{more}, or for more epochs than {summary.epochs}.")
 
 
 def main() -> None:

@@ -20,7 +20,6 @@ from gru_bench.results.logged_metrics import (
     trials_in,
 )
 from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, Timing
-from gru_bench.stats.guessing import guessing, may_be_guessing
 from gru_bench.stats.intervals import Scored, deviation, interval
 from gru_bench.stats.statistics import Estimate, EvidenceLevel
 from gru_bench.sweep.ablations import ablations_of
@@ -114,8 +113,6 @@ class Confirmed:
     """Standard deviation between seeds (`intervals.deviation`); None below two seeds."""
     by_seed: tuple[float, ...]
     """Score of each run."""
-    may_be_guessing: bool
-    """Whether its interval does not lie on the better side of guessing."""
 
     def interval(self, metric: Metric) -> str:
         """Return the 95 % interval of the score, which is that of `metric`, as text, or why there is none."""
@@ -130,6 +127,4 @@ def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> C
     """Return the score of one or more confirm runs on the same reviews."""
     order_N = np.argsort(runs[0].example_id_N, kind="stable")  # as in reports, so that a bootstrap draws the same
     scored = Scored(runs[0].label_N[order_N], np.stack([run.probability_NC[order_N] for run in runs]))
-    found, guess = interval(metric, scored), guessing(metric, scored.label_N, scored.classes)
-    return Confirmed(found, deviation(metric, scored), tuple(scored.scores(metric)),
-                     may_be_guessing(metric, found, guess))
+    return Confirmed(interval(metric, scored), deviation(metric, scored), tuple(scored.scores(metric)))

@@ -194,6 +194,11 @@ class LoggedStudy:
     """Why the summary of a complete study cannot be read; empty otherwise."""
 
     @property
+    def name(self) -> str:
+        """The name of the study, or of its run where it is not tagged."""
+        return self.run.study or self.run.name
+
+    @property
     def runs(self) -> tuple[LoggedRun, ...]:
         """All runs, the parent run first."""
         return (self.run, *self.trials, *self.confirms, *self.ablations)

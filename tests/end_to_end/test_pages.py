@@ -29,10 +29,10 @@ RUN: Mapping[str, str] = {
     "gru-bench sweep --study NAME --check": "agree",
     "gru-bench doctor": "fused kernel",
     "gru-bench --version": "gru-bench ",
-    "gru-bench lint": "remarks on ",
+    "gru-bench lint": "warnings on ",
     "gru-bench lint --study my.toml": "my.toml",
-    "gru-bench lint --study NAME": "remarks on smoke",
-    "gru-bench lint --ignore GRU003,GRU010": "remarks on ",
+    "gru-bench lint --study NAME": "warnings on smoke",
+    "gru-bench lint --ignore GRU003,GRU010": "warnings on ",
     "gru-bench diagnose --run ID --text \"Dull at first, but I loved it!\"": "wrote ",
     "gru-bench predict --study NAME": "positive",
     "gru-bench predict --study NAME \"A text.\"": "A text.",
@@ -63,7 +63,7 @@ RUN: Mapping[str, str] = {
     "gru-bench sweep --study bidirectional": "the study bidirectional is done",
     "gru-bench sweep --study bidirectional --study-name pooling-max --set model.pooling=max":
         "the study pooling-max is done",
-    "gru-bench lint --study bidirectional --study pooling-max": "remarks on bidirectional, pooling-max",
+    "gru-bench lint --study bidirectional --study pooling-max": "warnings on bidirectional, pooling-max",
     "gru-bench report --study bidirectional": "wrote reports/bidirectional/report.html",
     "gru-bench report --study bidirectional --study pooling-max": "wrote reports/bidirectional-pooling-max/report.html",
     "gru-bench sweep --study scratch": "the study scratch is done",
@@ -75,7 +75,7 @@ RUN: Mapping[str, str] = {
     "gru-bench train --model scratch --hidden-size 64 --lr 0.002": "logged as run",
     "gru-bench train --data recall:k=50 --model scratch --lr 0.01 --batch-size 32 --epochs 10": "logged as run",
     "gru-bench archive import reports/example/torch.study": "torch",
-    "gru-bench lint --study scratch --study torch": "remark",
+    "gru-bench lint --study scratch --study torch": "warning",
     "python benchmarks/interval_coverage.py": "",
 }
 """Command, as a page shows it -> words that it prints. They run in this order, in one directory. `--help` needs no

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from gru_bench.checks import of_logged, warnings_of
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.report.findings import judged
-from gru_bench.report.remarks import study_remarks
 from gru_bench.results.looks import LOOKS, PLAN, LookPlan, looks_json, looks_of
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
@@ -93,9 +93,9 @@ def test_equal_models_are_equivalent_by_the_interval_of_their_look(equivalent: R
     mentions(summary_of(equivalent), "are equivalent within 1.0 points", "settled at look 1 of 2")
 
 
-def test_a_plan_that_was_followed_has_no_remark() -> None:
+def test_a_plan_that_was_followed_has_no_warning() -> None:
     store, study = studied(DIFFERENT)
-    assert not [one for one in study_remarks([study], store) if one.code == "GRU013"]
+    assert not warnings_of(of_logged([study], store), "GRU013")
 
 
 @pytest.mark.parametrize(("spoil", "words"), [
@@ -107,7 +107,7 @@ def test_a_plan_that_was_followed_has_no_remark() -> None:
     ("lost", "gone (torch 1099)"),
     ("extra", "(seeds 1004)"),
 ])
-def test_each_departure_from_the_plan_is_a_remark(spoil: str, words: str) -> None:
+def test_each_departure_from_the_plan_is_warned_of(spoil: str, words: str) -> None:
     store, study = studied(DIFFERENT)
     key = study.run.run_id
     plan, _ = LookPlan.from_json(store.artifacts[key, PLAN])
@@ -125,8 +125,8 @@ def test_each_departure_from_the_plan_is_a_remark(spoil: str, words: str) -> Non
         settled = () if spoil == "found" else look.settled
         store.artifacts[key, LOOKS] = looks_json(
             [replace(look, seeds={**look.seeds, "torch": torch}, settled=settled)])
-    found = [one for one in study_remarks([study], store) if one.code == "GRU013"]
-    assert any(words in one.sentence for one in found), found
+    found = warnings_of(of_logged([study], store), "GRU013")
+    assert any(words in one.text for one in found), found
     assert "(GRU013)" in words_of(reported(store, study), "comparisons")
 
 

@@ -19,7 +19,7 @@ from gru_bench.report.render import record
 from gru_bench.results.looks import LookPlan
 from gru_bench.results.runs import TrialSummary
 from gru_bench.stats.accuracy import percent
-from gru_bench.sweep.__main__ import _best_trials, _cautions, _confirmed, _show_next, app
+from gru_bench.sweep.__main__ import _best_trials, _confirmed, _show_next, app
 from gru_bench.sweep.console.start import backend_note, device_of
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.spec import load_study
@@ -86,15 +86,6 @@ class TestClosing:
         assert self.summary is not None
         rows = shown(_confirmed({"bidirectional": confirmed([answered(70), answered(80)])}, self.summary), width=80)
         assert rows[0][0] == "bidirectional"
-
-    def test_warns_of_models_that_may_be_guessing(self) -> None:
-        assert self.summary is not None
-        found = {"scratch": confirmed([answered(55), answered(50)]), "bidirectional": confirmed([answered(90)])}
-        said = " ".join(_cautions(found, self.summary, 600))
-        mentions(said, "GRU015", "scratch", "more than 16,384 reviews", "--limit 600")
-        assert "bidirectional" not in said
-        assert "--limit" not in " ".join(_cautions(found, self.summary, None))
-        assert not list(_cautions({"bidirectional": found["bidirectional"]}, self.summary, 600))
 
 
 def test_writes_a_plan_but_never_over_another_one(tmp_path: Path, easy_csv: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gru_bench.checks.study_file import file_remarks
+from gru_bench.checks import CHECKS, Subject, warnings_of
 from gru_bench.config import RunConfig, TrainingConfig, flat
 from gru_bench.errors import UsageError
 from gru_bench.resources import resource
@@ -169,8 +169,8 @@ class TestContinuing:
 
 def test_a_small_data_set_gets_no_warning_for_a_window_that_nobody_set(tmp_path: Path) -> None:
     spec = load_study(study_file(tmp_path, OWN + "limit = 300\n"))
-    assert file_remarks([spec]) == []
-    assert file_remarks([spec.fitted(240)], 240) == []
+    assert warnings_of(Subject([spec]), *CHECKS) == []
+    assert warnings_of(Subject([spec.fitted(240)], 240), *CHECKS) == []
 
 
 def test_a_sweep_of_an_own_file_says_and_logs_what_was_chosen(

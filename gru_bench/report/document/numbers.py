@@ -54,6 +54,11 @@ class Scale:
         return FORMATS[self.kind][0]
 
     @property
+    def suffix(self) -> str:
+        """Return what stands after a score in a sentence: a space and the unit, or nothing."""
+        return f"{NBSP}{self.unit}" if self.unit else ""
+
+    @property
     def after(self) -> str:
         """Return what stands after a difference in a sentence: a space and the unit, or nothing."""
         return f" {self.differences}" if self.differences else ""

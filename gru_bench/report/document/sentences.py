@@ -1,11 +1,15 @@
-"""A sentence: text with numbers, formulas, asides and links to runs in it, which each renderer writes in its way."""
+"""A sentence: text with numbers, formulas, asides and links to runs in it, which each renderer writes in its way.
+
+A statement is a sentence as data: a template and its fields, and the code of a warning.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import Formatter
 
-from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.numbers import NBSP, Number
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,58 @@ class Anchor:
 
 Sentence = tuple["str | Number | Ends | Math | Aside | KnownRun | Anchor", ...]
 """Each renderer escapes the text, marks the numbers, sets the formulas and links the runs."""
+Field = str | Number | Sentence
+"""The value of a slot of a template."""
 
 
-def coded(code: str, sentence: Sentence) -> Sentence:
-    """Return a sentence with the code of its check (`gru_bench.checks.codes`) behind it; empty where it is empty."""
-    return (*sentence, Aside((f" ({code})",))) if sentence else ()
+@dataclass(frozen=True)
+class Statement:
+    """A sentence as data."""
+
+    template: str
+    """`{name}` is the slot of a field. `{name:seed is|seeds are}` gives the first words where the field is the number
+    1, else the second."""
+    fields: Mapping[str, Field]
+    code: str = ""
+    """Of a warning: the code of its check (`gru_bench.checks`), or a word of `evidence/gaps.py`; empty elsewhere."""
+
+    @property
+    def sentence(self) -> Sentence:
+        """Return the sentence."""
+        parts: Sentence = ()
+        for words, name, choice, _ in Formatter().parse(self.template):
+            field = "" if name is None else self.fields[name]
+            if choice:
+                assert isinstance(field, Number), f"{name} must be a number to choose between {choice}"
+                field = choice.split("|")[field.value != 1]
+            parts = (*parts, words, *(field if isinstance(field, tuple) else (field,)))
+        return _merged(parts)
+
+    @property
+    def coded(self) -> Sentence:
+        """Return the sentence with the code behind it, if there is one."""
+        return (*self.sentence, Aside((f" ({self.code})",))) if self.code else self.sentence
+
+    @property
+    def text(self) -> str:
+        """Return the sentence as plain text."""
+        return in_text(self.sentence).replace(NBSP, " ")
+
+
+def say(template: str, code: str = "", **fields: Field) -> Statement:
+    """Return a statement from its template, its code if it warns, and its fields."""
+    return Statement(template, fields, code)
+
+
+def _merged(parts: Sentence) -> Sentence:
+    """Return a sentence with neighboring texts as one, so that every format breaks its lines as those of one text."""
+    merged: Sentence = ()
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged = (*merged[:-1], merged[-1] + part)
+        else:
+            merged = (*merged, part)
+    return merged
 
 
 def in_text(sentence: Sentence) -> str:

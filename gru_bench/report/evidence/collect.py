@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gru_bench.errors import IncompleteError, UsageError
-from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.document.sentences import Sentence, Statement
 from gru_bench.report.evidence.families import Family, families_of
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
@@ -31,7 +31,7 @@ class Evidence:
     groups: Sequence[Group]
     """The confirm runs of each model of each study, with their predictions of the test reviews. In a report on trials:
     the best trial of each model, with its predictions of the validation reviews."""
-    gaps: Sequence[Sentence]
+    gaps: Sequence[Statement]
     """What cannot be shown, and why."""
     store: Store
     histories: Histories

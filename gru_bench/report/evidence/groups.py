@@ -1,6 +1,6 @@
 """Groups of confirm runs that belong together, with what each run predicts for the same test examples.
 
-Nothing is dropped silently: a sentence is returned for whatever cannot be shown.
+Nothing is dropped silently: a warning is returned for whatever cannot be shown.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes.
 """
@@ -8,7 +8,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import chain, count
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.checks.conditions import are_uneven
 from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.report.document.numbers import KINDS, Kind, Number, Scale, plain, scale_of, slug
-from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.document.sentences import Field, Statement
+from gru_bench.report.evidence.gaps import gap
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
@@ -36,6 +36,8 @@ UNCATEGORIZED = "(none)"
 """The name of the category of reviews that have none."""
 LISTED_CLASSES = 200
 """Largest number of classes that a table lists: of more, it lists the largest ones."""
+UNEVEN = 2
+"""Ratio of the largest class to the smallest one from which on accuracy alone says little about the small ones."""
 
 
 def model_name(model: str) -> str:
@@ -261,6 +263,12 @@ class Group:
         return self.number(name, float(correct_RN.mean()), "percent", "mean over seeds", size)
 
 
+def are_uneven(counts: Iterable[int]) -> bool:
+    """Return whether the largest class has at least `UNEVEN` times the examples of the smallest one."""
+    count_C = np.fromiter(counts, np.int64)
+    return bool(count_C.max() >= UNEVEN * count_C.min())
+
+
 def families(groups: Sequence[Group]) -> list[list[Group]]:
     """Return lists of the groups that share a test set."""
     found: dict[tuple[str, ...], list[Group]] = {}
@@ -269,8 +277,8 @@ def families(groups: Sequence[Group]) -> list[list[Group]]:
     return list(found.values())
 
 
-def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], list[Sentence]]:
-    """Return the groups of confirm runs that can be shown, and sentences about what cannot."""
+def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], list[Statement]]:
+    """Return the groups of confirm runs that can be shown, and warnings of what cannot."""
     groups: list[Group] = []
     metric = metric_of(studies)
     gaps = _several_metrics(studies)
@@ -279,11 +287,11 @@ def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[G
     for study in studies:
         name, place = study_name(study), slug(study_name(study), "study")
         if study.summary is None:
-            gaps.append((f"The study {name} is not finished: this report shows what it has so far.",))
+            gaps.append(gap("unfinished-study", study=name))
         gaps += _extended(study, name, free_name(f"extended-{place}", taken))
         expected = _expected(study)
         if not expected:
-            gaps.append((f"The study {name} has no complete confirm run yet.",))
+            gaps.append(gap("no-confirm-run", study=name))
         for model in expected:
             label = f"{model_name(model)} ({name})" if several[model] > 1 else model_name(model)
             key = free_name(f"{place}-{slug(model, 'model')}", taken)
@@ -293,7 +301,7 @@ def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[G
             group, missing = scored(store, runs, key, label, model, study)
             gaps += [*said, *missing]
             if group is None:
-                gaps.append((f"{label} has no complete confirm run and is left out.",))
+                gaps.append(gap("no-confirm-run-of-model", model=label))
             else:
                 groups.append(replace(group, metric=metric))
     return groups, gaps
@@ -305,11 +313,11 @@ def metric_of(studies: Sequence[LoggedStudy]) -> MetricName:
     return found.pop() if len(found) == 1 else "accuracy"
 
 
-def _several_metrics(studies: Sequence[LoggedStudy]) -> list[Sentence]:
+def _several_metrics(studies: Sequence[LoggedStudy]) -> list[Statement]:
     names = [f"{study_name(study)} is about {scale_of(study.plan().metric).score}" for study in studies]
     if len({study.plan().metric for study in studies}) < 2:
         return []
-    return [(f"These studies are about different scores ({'; '.join(names)}). Their accuracies are compared.",)]
+    return [gap("several-metrics", metrics="; ".join(names))]
 
 
 def _expected(study: LoggedStudy) -> tuple[str, ...]:
@@ -318,27 +326,23 @@ def _expected(study: LoggedStudy) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*planned, *sorted({run.model for run in study.confirms})]))
 
 
-def _extended(study: LoggedStudy, name: str, key: str) -> list[Sentence]:
+def _extended(study: LoggedStudy, name: str, key: str) -> list[Statement]:
     """Disclose a confirm set that has grown since the study began: its size is part of the design."""
     planned = study.plan().confirm
     seeds = Counter(model for model, _ in {(run.model, run.seed) for run in study.confirms})
     now = max([len(study.summary.confirm_seeds) if study.summary else 0, *seeds.values()])
     if planned is None or now <= planned:
         return []
-    return [(
-        f"The confirm set of {name} was extended: the study began with ",
-        Number(f"{key}.planned", planned, "count", (study.run.run_id,)), " seeds for each model and now has ",
-        Number(f"{key}.now", now, "count", (study.run.run_id,)), ". If seeds are added after a look at the "
-        "result, intervals become too narrow and verdicts too confident. A new confirm set avoids both.",
-    )]
+    return [gap("extended-study", study=name, planned=Number(f"{key}.planned", planned, "count", (study.run.run_id,)),
+                now=Number(f"{key}.now", now, "count", (study.run.run_id,)))]
 
 
-def _chosen(study: LoggedStudy, model: str, key: str, label: str) -> tuple[list[LoggedRun], list[Sentence]]:
-    """Return one run for each seed, all with the final configuration of the study, and sentences about the others."""
-    said: list[Sentence] = []
+def _chosen(study: LoggedStudy, model: str, key: str, label: str) -> tuple[list[LoggedRun], list[Statement]]:
+    """Return one run for each seed, all with the final configuration of the study, and warnings of the others."""
+    said: list[Statement] = []
 
-    def tell(*words: str | Number) -> None:
-        said.append((f"{label}: ", *words))
+    def tell(code: str, **fields: Field) -> None:
+        said.append(gap(code, model=label, **fields))
 
     def number(name: str, value: int, runs: Sequence[LoggedRun]) -> Number:
         return Number(f"{key}.{name}", value, "count", tuple(run.run_id for run in runs))
@@ -351,7 +355,7 @@ def _chosen(study: LoggedStudy, model: str, key: str, label: str) -> tuple[list[
         try:
             settings = _settings(run)
         except RunError:
-            tell(f"the run {run.run_id} has no readable settings and is left out.")
+            tell("unreadable-settings", run=run.run_id)
             continue
         final = final or settings
         if settings == final:
@@ -359,55 +363,47 @@ def _chosen(study: LoggedStudy, model: str, key: str, label: str) -> tuple[list[
         else:
             others.append(run)
     if others:
-        tell(number("other-configuration", len(others), others),
-             f"{_runs_are(len(others))} left out (earlier settings or other data).")
+        tell("other-settings", runs=number("other-configuration", len(others), others))
     lost = [run for run in own if not run.complete and run.seed not in kept]
     seeds = sorted({run.seed for run in lost}, key=lambda seed: seed or 0)
     if lost:
         names = ", ".join("unknown" if seed is None else str(seed) for seed in seeds)
-        tell(number("lost-seeds", len(seeds), lost), f"{_runs_are(len(seeds))} not complete "
-             f"(seed{'s' * (len(seeds) > 1)} {names}); the numbers use the other runs.")
+        tell("incomplete-runs", seeds=number("lost-seeds", len(seeds), lost), names=names)
     absent = sorted(set(study.summary.confirm_seeds) - {*kept, *seeds}) if study.summary else []
     if absent and kept:
-        tell(number("absent-seeds", len(absent), [study.run]),
-             f" planned seeds without a run: {', '.join(map(str, absent))}.")
+        tell("seeds-without-run", seeds=number("absent-seeds", len(absent), [study.run]),
+             names=", ".join(map(str, absent)))
     asked = None if study.plan().looks else study.plan().confirm  # how many seeds looks take is not known before
     if study.summary is None and asked is not None and (left := asked - len(kept)) > 0:
-        tell(number("missing-seeds", left, [study.run]), " of the ", number("planned-seeds", asked, [study.run]),
-             f" planned confirm seeds {'has' if left == 1 else 'have'} no complete run yet.")
+        tell("seeds-to-come", left=number("missing-seeds", left, [study.run]),
+             planned=number("planned-seeds", asked, [study.run]))
     return sorted(kept.values(), key=lambda run: run.seed or 0), said
-
-
-def _runs_are(count: int) -> str:
-    """Return the words after a number of confirm runs."""
-    return " confirm run is" if count == 1 else " confirm runs are"
 
 
 def scored(
     store: Store, runs: Sequence[LoggedRun], key: str, label: str, model: str, study: LoggedStudy, split: str = "test"
-) -> tuple[Group | None, list[Sentence]]:
-    """Return the runs' predictions of a split as one group, and sentences about runs left out; None for no run."""
-    said: list[Sentence] = []
+) -> tuple[Group | None, list[Statement]]:
+    """Return the runs' predictions of a split as one group, and warnings of runs left out; None for no run."""
+    said: list[Statement] = []
     usable: list[LoggedRun] = []
     read: list[Predictions] = []
     for run in runs:
         try:
             predictions = store.predictions(run.run_id, split)
         except RunError:
-            said.append((f"{label}: the run {run.run_id} has no readable {split} predictions and is left out.",))
+            said.append(gap("unreadable-predictions", model=label, run=run.run_id, split=split))
             continue
         order_N = np.argsort(predictions.example_id_N, kind="stable")
         predictions = replace(predictions, **{
             field.name: getattr(predictions, field.name)[order_N] for field in fields(predictions)
             if field.name != "whole"})
         if read and not _same_examples(read[0], predictions):
-            said.append((f"{label}: the run {run.run_id} was scored on other {split} examples and is left out.",))
+            said.append(gap("other-examples", model=label, run=run.run_id, split=split))
             continue
         logged = run.metrics.get(score("accuracy", SPLIT_NAMES[split]).key)
         right = metrics.correct(predictions.label_N, predictions.probability_NC).mean()
         if logged is not None and abs(logged - right) > 1e-6:
-            said.append((f"{label}: the {split} accuracy logged by the run {run.run_id} differs from that of its "
-                         "predictions; the predictions are used.",))
+            said.append(gap("other-accuracy", model=label, run=run.run_id, split=split))
         usable.append(run)
         read.append(predictions)
     if not read:

@@ -1,18 +1,17 @@
-"""Studies whose confirm stage has looks: the plan that was logged, what each look found, and where the two differ."""
+"""Studies whose confirm stage has looks: the plan that was logged, and what each look found."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gru_bench.report.document.numbers import Number, slug
-from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.groups import Group, model_name
+from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
 from gru_bench.stats.intervals import Scored
-from gru_bench.stats.looks import PairLooks, follow, scored_at, settled_as
+from gru_bench.stats.looks import PairLooks, follow, scored_at
 from gru_bench.tracking import LoggedStudy
 from gru_bench.tracking.reader import damaged
 
@@ -59,35 +58,6 @@ class StudyLooks:
             if pair.looks and set(pair.pair) == {a, b}:
                 return pair if pair.pair == (a, b) else pair.flipped()
         return None
-
-    def departures(self) -> Iterator[Sentence]:
-        """Yield where what happened differs from the plan."""
-        name = study_name(self.study)
-        if self.digest != self.plan.digest:
-            yield (f"{name}: the plan that is logged is not the one that its digest belongs to, so it was changed.",)
-        if self.plan.data != self.study.run.fingerprint:
-            yield (f"{name}: the plan is about other data than the study's.",)
-        for place, look in enumerate(self.looks):
-            if place >= len(self.plan.looks) or look.planned != self.plan.looks[place]:
-                yield (f"{name}: look ", self.number(f"look-{place + 1}", place + 1), " was not planned so.")
-            for model, seeds in look.seeds.items():
-                if (missing := look.planned - len(seeds)) > 0:
-                    yield (f"{name}: look ", self.number(f"look-{place + 1}", place + 1), " rests on ",
-                           self.number(f"look-{place + 1}.{slug(model, 'model')}.missing", missing),
-                           f" seed{'s' * (missing > 1)} fewer of {model_name(model)} than planned, which failed.")
-        if self.lost:
-            yield (f"{name}: runs that a look rests on are gone ({', '.join(self.lost)}).",)
-        elif self.looks:
-            now = {settled_as(pair) for pair in self.pairs if pair.settled is not None}
-            if now != set(self.looks[-1].settled):
-                yield (f"{name}: the runs no longer give what the last look found "
-                       f"({'; '.join(self.looks[-1].settled) or 'nothing settled'}).",)
-        for model, group in self.groups.items():
-            known = set(self.looks[-1].seeds.get(model, ())) if self.ended else set(self.plan.seeds)
-            if extra := sorted({run.seed for run in group.runs if run.seed is not None} - known):
-                yield (f"{name}: {model_name(model)} has ",
-                       self.number(f"{slug(model, 'model')}.extra", len(extra)),
-                       " confirm runs that no look planned (seeds ", ", ".join(map(str, extra)), ").")
 
 
 def study_looks(studies: Sequence[LoggedStudy], groups: Sequence[Group], store: Store) -> tuple[StudyLooks, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gru_bench.checks.conditions import is_beforehand
 from gru_bench.config import MetricName
 from gru_bench.report.document.numbers import Number, Scale, scale_of
 from gru_bench.report.document.sentences import Sentence, joined
@@ -27,7 +27,7 @@ class Margin:
     @property
     def beforehand(self) -> bool:
         """Return whether every study fixed this very margin at its start."""
-        return is_beforehand(self.value, self.logged)
+        return bool(self.logged) and all(one is not None and math.isclose(one, self.value) for one in self.logged)
 
     @property
     def number(self) -> Number:
@@ -49,12 +49,6 @@ class Margin:
         missing = ", and some had logged none" if None in self.logged else ""
         return (f"{self.scale.after}, chosen when this report was made: at their start the studies had logged ",
                 *joined(known, " and "), f"{missing}.")
-
-    @property
-    def caution(self) -> Sentence:
-        """Return a caution if the margin was not fixed beforehand; else empty."""
-        start = "The margin of equivalence was not fixed before the runs: verdicts use a margin of "
-        return () if self.beforehand else (start, self.number, *self.said)
 
 
 def margin_of(studies: Sequence[LoggedStudy], asked: float | None, metric: MetricName = "accuracy") -> Margin:

@@ -10,7 +10,8 @@ from typing import TypeVar
 from gru_bench.cli import line
 from gru_bench.errors import without_passwords
 from gru_bench.report.document.numbers import plain
-from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.document.sentences import Statement
+from gru_bench.report.evidence.gaps import gap
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL
 from gru_bench.results.runs import (
@@ -43,7 +44,7 @@ LOGGED_EARLY = {"diagnostics": DIAGNOSTICS, "recall": RECALL}
 
 def study_name(study: LoggedStudy) -> str:
     """Return the name of a study."""
-    return plain(study.run.study or study.run.name)
+    return plain(study.name)
 
 
 def study_data(study: LoggedStudy, store: Store) -> DataSummary | None:
@@ -93,14 +94,14 @@ def unfinished(study: LoggedStudy) -> bool:
     )
 
 
-def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Sentence]:
+def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Statement]:
     """Return, for each unfinished study, the parts that are missing and the command that continues it."""
-    said: list[Sentence] = []
+    said: list[Statement] = []
     for study in filter(unfinished, studies):
         name = study_name(study)
         if study.summary is None and (parts := _absent(study, store)):
-            said.append((f"Still missing from {name}: {', '.join(parts)}.",))
-        said.append((f"First continue {name} by running its command again: {once_more(study)}",))
+            said.append(gap("missing-parts", study=name, parts=", ".join(parts)))
+        said.append(gap("continue-study", study=name, command=once_more(study)))
     return said
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from gru_bench.config import Scalar
-from gru_bench.report.document.numbers import Number, plain
+from gru_bench.report.document.numbers import Number, plain, written
 from gru_bench.report.evidence.groups import Group
 
 SETTING_NAMES = {
@@ -37,3 +39,11 @@ def as_number(value: Scalar) -> float | None:
     if isinstance(value, bool | str) or value is None or not math.isfinite(value):
         return None
     return float(value)
+
+
+def range_text(range_: Mapping[str, Any]) -> str:
+    """Return the range of a setting, or its choices."""
+    if "choices" in range_:
+        return ", ".join(plain(str(choice)) for choice in range_["choices"])
+    low, high = (written(float(range_[end]), "setting") for end in ("low", "high"))
+    return f"{low} to {high}{', log scale' if range_.get('log') else ''}"

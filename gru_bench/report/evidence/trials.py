@@ -1,23 +1,24 @@
-"""The trials of a search that nothing has confirmed yet, and the best one of each model, on validation reviews."""
+"""Searches: their trials, the best one of each model on validation reviews, and what fresh seeds of it reach."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gru_bench.config import MetricName, flat
 from gru_bench.errors import RunError
-from gru_bench.report.document.numbers import slug
-from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.document.numbers import Number, Scale, scale_of, slug
+from gru_bench.report.document.sentences import Statement
+from gru_bench.report.evidence.gaps import gap
 from gru_bench.report.evidence.groups import Group, free_name, model_name, scored
 from gru_bench.report.evidence.progress import study_name, study_search
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.logged_metrics import ACCURACY_VAL, CHECK, LOSS_VAL, Metric, best, compared, curve
+from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, Metric, best, compared, curve
 from gru_bench.results.pruners import CHECKS
-from gru_bench.results.runs import TrialSummary
+from gru_bench.results.runs import StudySummary, TrialSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 ENDED = ("complete", "pruned", "failed")
@@ -92,17 +93,17 @@ def best_trial(trials: Sequence[Trial], model: str, metric: MetricName) -> Trial
 
 def trial_groups(
     study: LoggedStudy, trials: Sequence[Trial], store: Store
-) -> tuple[list[Group], list[Sentence]]:
+) -> tuple[list[Group], list[Statement]]:
     """Return the best trial of each model with its predictions of the validation reviews, and what is missing."""
     groups: list[Group] = []
-    gaps: list[Sentence] = []
+    gaps: list[Statement] = []
     taken: set[str] = set()
     metric = study.plan().metric
     for model in dict.fromkeys([*study.plan().models, *(trial.summary.model for trial in trials)]):
         key = free_name(f"{slug(study_name(study), 'study')}-{slug(model, 'model')}", taken)
         top = best_trial(trials, model, metric)
         if top is None:
-            gaps.append((f"{model_name(model)} has no complete trial yet.",))
+            gaps.append(gap("no-trial", model=model_name(model)))
             continue
         label = f"{model_name(model)}, trial {top.summary.number}"
         group, missing = scored(store, top.runs, key, label, model, study, split="validation")
@@ -110,3 +111,60 @@ def trial_groups(
         if group is not None:
             groups.append(replace(group, metric=metric))
     return groups, gaps
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for the settings of one model."""
+
+    group: Group
+    summary: StudySummary
+    """Of its study."""
+    trials: Sequence[TrialSummary]
+    """In their order."""
+    best: Number
+    confirmed: Number
+    """Validation accuracy of the best trial, and of fresh seeds of its configuration."""
+    importance: Mapping[str, float]
+    """Setting -> its importance; empty where it was not computed."""
+
+    @property
+    def scale(self) -> Scale:
+        """Return how its scores are shown."""
+        return scale_of(self.summary.metric)
+
+    @property
+    def fall(self) -> Number:
+        """Return how much more the fresh seeds reach on validation than the best trial; mostly it is less."""
+        best, confirmed = self.best.value, self.confirmed.value
+        value = None if best is None or confirmed is None else confirmed - best
+        return self.group.number("search.fall", value, self.scale.difference, "confirmed less best trial")
+
+
+def searches_of(
+    groups: Sequence[Group], histories: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
+) -> list[Search]:
+    """Return the searches for the settings of models, and what fresh seeds of these settings reach.
+
+    Args:
+        groups: The models. Those without a search are left out.
+        histories: Run -> metric -> (step, value).
+    """
+    searches = []
+    for group in groups:
+        summary = group.study.summary
+        if summary is None or not group.tuned:
+            continue
+        trials = [trial for trial in summary.trials if trial.model == group.model]
+        kind = scale_of(summary.metric).kind
+        best = group.of_study("search.best", summary.best_value.get(group.model), kind, "best trial, on validation")
+        confirmed = []
+        for run in group.runs:
+            by_epoch = {float(epoch): value for epoch, value in histories.get(run.run_id, {}).get(ACCURACY_VAL.key, ())}
+            at_best = by_epoch.get(run.metrics.get(BEST_EPOCH.key, 0.0)) if summary.metric == "accuracy" else None
+            confirmed.append(run.metrics.get(compared(summary.metric, "val").key, at_best))
+        known = [value for value in confirmed if value is not None]
+        searches.append(Search(
+            group, summary, sorted(trials, key=lambda trial: trial.number), best,
+            group.over_runs("search.confirmed", known, kind), summary.importance.get(group.model, {})))
+    return searches

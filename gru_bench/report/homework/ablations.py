@@ -86,7 +86,7 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[S
             whole = [run for run in runs if run.complete]
             group, said = scored(evidence.store, whole, f"{key}.{side}", _phrase(settings), ablation.model, one.study,
                                  "validation")
-            gaps += said
+            gaps += [one.sentence for one in said]
             sides += [group] if group else []
             ended = {run.seed for run in whole}
             if gone := [run for run in runs if run.seed not in ended]:  # not those that were begun again

@@ -6,16 +6,18 @@ Shapes: `R` runs (seeds) of a model, `N` test examples.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.checks import Subject, warnings_of
 from gru_bench.errors import UsageError, unknown
 from gru_bench.report.document.blocks import Block, Column, Commands, Details, Heading, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import NBSP, Kind, Number, plain
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Aside, Ends, Sentence, coded, joined, p_is
+from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, p_is
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.looks import StudyLooks
@@ -133,7 +135,8 @@ def _looks(evidence: Evidence) -> list[Block]:
     """Return what was planned and what the looks found, of each study that has some."""
     blocks: list[Block] = []
     for one in evidence.looks:
-        blocks += [Paragraph(_planned(one)), *sentences([coded("GRU013", said) for said in one.departures()])]
+        departures = warnings_of(Subject(evidence=replace(evidence, looks=[one])), "GRU013")
+        blocks += [Paragraph(_planned(one)), *sentences([said.coded for said in departures])]
         pairs = [pair for pair in evidence.compared if pair.followed is not None and pair.a.study is one.study]
         rows = [row for pair in pairs for row in _look_rows(pair)]
         if not rows:

@@ -5,21 +5,18 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gru_bench.checks.conditions import is_below
+from gru_bench.checks import uneven_on_test
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import KINDS, NBSP, Number, decimals_for, plain, scale_of, slug
+from gru_bench.report.document.numbers import KINDS, NBSP, Number, slug
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Aside, Ends, Sentence, coded, joined, listed, p_is
+from gru_bench.report.document.sentences import Aside, Sentence, joined, listed
+from gru_bench.report.evidence.baselines import ScoredBaseline, against_baselines, baselines_of
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, families, free_name
-from gru_bench.report.evidence.progress import study_baselines, study_data
+from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.settings import setting, setting_name
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure, cost_figure
 from gru_bench.results.logged_metrics import (
@@ -28,12 +25,10 @@ from gru_bench.results.logged_metrics import (
     TOKENS_PER_SECOND,
     TRAIN_SECONDS,
     score,
-    score_name,
 )
-from gru_bench.results.runs import MOST_WHOLE, Baseline, unpacked
+from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
 from gru_bench.stats.intervals import interval
-from gru_bench.stats.statistics import ALPHA, EvidenceLevel, accuracy_difference, holm
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 """Settings that are shown of a model that was not tuned."""
@@ -54,36 +49,6 @@ AREAS = ("roc_auc", "average_precision")
 """Those that need the probabilities of all classes."""
 
 
-@dataclass(frozen=True)
-class ScoredBaseline:
-    """A baseline on one data set; it was fitted once."""
-
-    name: str
-    fingerprint: str
-    """Of its data."""
-    accuracy: Number
-    score: Number
-    """The score that the report compares, where it is not the accuracy."""
-    f1: Number
-    """F1; macro F1 of more than two classes."""
-    is_binary: bool
-    seconds: Number
-    of: Baseline
-    """As it was logged."""
-    regularization: Number
-    """The value that validation chose; without a value where none was logged."""
-
-    def right_N(self, group: Group) -> NDArray[np.bool_] | None:
-        """Return which test reviews of a group it classifies correctly; None for other data, or where it was not kept.
-
-        Both have the reviews in the order of their ids.
-        """
-        if group.fingerprint != self.fingerprint:
-            return None
-        found_N = unpacked(self.of.right, group.example_N.size)
-        return found_N if found_N is not None and found_N.mean() == self.accuracy.value else None
-
-
 def evaluation(evidence: Evidence) -> Section:
     """Return the section; the summary says of it which models do not beat a baseline."""
     groups, baselines = evidence.groups, baselines_of(evidence)
@@ -99,8 +64,7 @@ def evaluation(evidence: Evidence) -> Section:
         (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), *_uneven(groups),
          _further_scores(groups), *_together(groups),
          Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)),
-        summary=tuple(coded("GRU010", told) if is_worse else told
-                      for is_worse, told in _against_baselines(evidence, baselines)))
+        summary=tuple(one.coded for one in against_baselines(evidence, baselines)))
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
@@ -189,26 +153,9 @@ def _f1(one: Group | ScoredBaseline) -> Number:
 def _uneven(groups: Sequence[Group]) -> list[Block]:
     """Return for each test set with uneven classes what its accuracy has to be read beside."""
     beside = " Read accuracy beside the precision and recall of each class, which stand under Errors."
-    return [Paragraph(coded("GRU006", (*said, beside)) if groups[0].metric == "accuracy" else (*said, beside))
-            for said in uneven_classes(groups)]
-
-
-def uneven_classes(groups: Sequence[Group]) -> list[Sentence]:
-    """Return for each test set with uneven classes the share of the largest one."""
-    found: list[Sentence] = []
-    for place, members in enumerate(families(groups), start=1):
-        first = members[0]
-        if not first.is_uneven:
-            continue
-        count_C = np.bincount(first.label_N, minlength=len(first.classes))
-        largest, size = int(count_C.argmax()), first.example_N.size
-        runs = tuple(run_id for group in members for run_id in group.ids)
-        of = "" if len(members) == len(groups) else f" of {listed([group.label for group in members])}"
-        found.append((
-            f"The classes{of} are uneven: the largest one, {first.classes[largest]}, has ",
-            Number(f"uneven-{place}", float(count_C[largest] / size), "percent", runs, size, "share of this class"),
-            f"{NBSP}% of the test reviews, so that a model that always predicts it has this accuracy."))
-    return found
+    code = "GRU006" if groups[0].metric == "accuracy" else ""
+    return [Paragraph((*replace(one, code=code).coded, beside))
+            for one in uneven_on_test(groups) if one is not None]
 
 
 def _further_scores(groups: Sequence[Group]) -> Table:
@@ -308,117 +255,3 @@ def _cost_figure(groups: Sequence[Group]) -> list[Figure]:
     if sum(bool(seconds.value) for _, _, seconds, _ in rows) < 2:
         return []
     return [cost_figure(Values(("model", "backend", "training seconds", "accuracy"), rows, intervals=("accuracy",)))]
-
-
-def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
-    """Return each baseline once for each data set."""
-    found: dict[tuple[str, str], tuple[Baseline, str, bool]] = {}
-    for study in evidence.studies:
-        data = study_data(study, evidence.store)
-        for baseline in study_baselines(study, evidence.store):
-            found.setdefault((study.run.fingerprint, baseline.name), (
-                baseline, study.run.run_id, data is None or len(data.classes) == 2))
-    prints = list(dict.fromkeys(fingerprint for fingerprint, _ in found))
-    taken: set[str] = set()
-    metric = evidence.groups[0].metric
-    rows = []
-    for (fingerprint, name), (baseline, run_id, is_binary) in found.items():
-        key, runs, fit = free_name(f"baseline-{slug(name)}", taken), (run_id,), "one deterministic fit"
-        f1_name = "f1" if is_binary else "macro_f1"
-        f1 = Number(f"{key}.{slug(f1_name)}", baseline.test_f1, "percent", runs, baseline.test_size, fit)
-        rows.append(ScoredBaseline(
-            plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})", fingerprint,
-            (accuracy := Number(f"{key}.accuracy", baseline.test_accuracy, "percent", runs, baseline.test_size, fit)),
-            accuracy if metric == "accuracy" else f1 if metric == f1_name else Number(
-                f"{key}.{slug(metric)}", baseline.scores.get("test", {}).get(score_name(metric)), scale_of(metric).kind,
-                runs, baseline.test_size, fit),
-            f1, is_binary,
-            Number(f"{key}.seconds", baseline.seconds, "amount", runs, baseline.test_size, "one fit, timed"),
-            baseline,
-            Number(f"{key}.regularization", baseline.regularization, "score", runs, method="chosen on validation",
-                   decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
-        ))
-    return tuple(rows)
-
-
-def _against_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -> Iterator[tuple[bool, Sentence]]:
-    """Yield, for each baseline, the tests of the models against it, and which of the others do not clearly beat it.
-
-    With each sentence goes whether its models are worse than the baseline.
-    """
-    for baseline in baselines:
-        tested: list[Group] = []
-        for family in evidence.families:
-            able = [group for group in family.groups if group.metric == "accuracy"
-                    and baseline.right_N(group) is not None and EvidenceLevel.of(len(group.runs)).has_verdict]
-            yield from _tested(able, baseline, family.size)
-            tested += able
-        yield from ((side == "below", told) for side, told in _not_above(
-            [group for group in evidence.groups if group not in tested], baseline))
-
-
-def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> Iterator[tuple[bool, Sentence]]:
-    """Yield the test of each model against a baseline, which has one fit and thus no deviation over seeds.
-
-    Args:
-        groups: The models, on one test set.
-        baseline: The baseline.
-        models: Number of all models of the store on that test set: Holm's procedure allows for a test of each.
-    """
-    found = [accuracy_difference(group.correct_RN, np.tile(present_N, (len(group.runs), 1)))
-             for group in groups if (present_N := baseline.right_N(group)) is not None]
-    for group, one, p in zip(groups, found, holm([one.p for one in found], models), strict=True):
-        assert p is not None
-        key = f"{baseline.accuracy.key.removesuffix('.accuracy')}.less-than-{group.key}"
-        after = " after Holm" if models > 1 else ""
-        test = Number(f"{key}.p", p, "p", group.ids, one.examples, f"two-sided{after}")
-        size = Number(
-            key, one.estimate, "points", group.ids, one.examples, f"95 % interval, {one.method}; one fit of the "
-            "baseline", low=one.low, high=one.high, decimals=decimals_for((one.estimate, one.low, one.high), (0.0,)))
-        unit, between = f"{NBSP}%", "is better than" if one.estimate > 0 else "is worse than"
-        if p >= ALPHA:
-            between = "is not shown to be better or worse than"
-        yield _place(group, baseline)[0] == "below", (
-            f"{group.label} (", group.score, f"{unit}) {between} the baseline {baseline.name} (", baseline.score,
-            f"{unit}): ", size, f" points (95{NBSP}% interval ", Ends(size), "), ", *p_is(test), f"{after}.")
-
-
-def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> list[tuple[str, Sentence]]:
-    """Return which models do not beat a baseline on the same data, or not beyond doubt, after the side they lie on."""
-    found: dict[tuple[str, bool | None], list[Group]] = {}
-    for group in groups:
-        if group.fingerprint == baseline.fingerprint and baseline.score.value is not None:
-            found.setdefault(_place(group, baseline), []).append(group)
-    said: list[tuple[str, Sentence]] = []
-    for (side, inside), some in found.items():
-        if side == "above" and not inside:
-            continue
-        unit = f"{NBSP}{some[0].scale.unit}" if some[0].scale.unit else ""
-        names = joined([(f"{group.label} (", group.score, f"{unit})") for group in some], ", ")
-        where = side if some[0].scale.higher_is_better else {"below": "worse than", "above": "better than"}.get(
-            side, side)
-        are, whose = ("is", "its") if len(some) == 1 else ("are", "each")
-        beyond = "below" if some[0].scale.higher_is_better else "above"
-        ending = {True: f", but the baseline lies within {whose} interval.",
-                  False: f"; {whose} whole interval lies {beyond}.", None: "."}[inside]
-        said.append((side, (*names, f" {are} {where} the baseline {baseline.name} (", baseline.score,
-                     f"{unit}) on the same split{ending}")))
-    return said
-
-
-def _place(group: Group, baseline: ScoredBaseline) -> tuple[str, bool | None]:
-    """Return where the score of a model lies, and whether a baseline lies within its interval, if there is one.
-
-    `below` is worse, also where a lower score is better.
-    """
-    score, theirs = group.score, baseline.score.value or 0.0
-    if score.text == baseline.score.text:
-        return "level with", None
-    inside = None if score.low is None or score.high is None else score.low <= theirs <= score.high
-    below = is_below(score.value or 0.0, theirs, higher_is_better=group.scale.higher_is_better)
-    return "below" if below else "above", inside
-
-
-def below_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -> list[Sentence]:
-    """Return, for each baseline, which models are worse on the same data, in the words of the report."""
-    return [told for is_worse, told in _against_baselines(evidence, baselines) if is_worse]

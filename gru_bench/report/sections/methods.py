@@ -41,7 +41,7 @@ def methods(evidence: Evidence) -> Section:
     ]
     if any(study.summary.trials if study.summary else study.plan().trials for study in evidence.studies):
         said.append(("Search trials used training and validation reviews only, and no seed of a confirm run.",))
-    said.append(("Remarks on what may be wrong with a study carry the code of their check, such as GRU003. "
+    said.append(("Warnings of what may be wrong with a study carry the code of their check, such as GRU003. "
                  "docs/checks.md says what each means and what to do.",))
     if evidence.compared:
         said.append(("Verdicts use a margin of ", evidence.margin.number, *evidence.margin.said,

@@ -5,22 +5,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-from gru_bench.checks.conditions import end_of_range
+from gru_bench.checks import Subject, end_of_range, warnings_of
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import NBSP, Number, Scale, plain, scale_of, slug, written
+from gru_bench.report.document.numbers import Number, Scale, plain, scale_of, slug
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Aside, Sentence, coded, joined, listed
-from gru_bench.report.evidence.collect import Evidence, Histories
+from gru_bench.report.document.sentences import Aside, Sentence, joined
+from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
-from gru_bench.report.evidence.settings import as_number, setting, setting_name
+from gru_bench.report.evidence.settings import as_number, range_text, setting, setting_name
+from gru_bench.report.evidence.trials import Search, searches_of
 from gru_bench.report.figures.search import STATES, expected_best_figure, history_figure, settings_figure
-from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, compared
 from gru_bench.results.pruners import PRUNERS
-from gru_bench.results.runs import StudySummary, TrialSummary
+from gru_bench.results.runs import TrialSummary
 from gru_bench.stats.statistics import BEST_METHOD
 from gru_bench.stats.statistics import expected_best as best_of
 
@@ -35,30 +35,13 @@ DRAWN = ("training.lr", "model.hidden_size")
 SAMPLERS = {"tpe": "TPE", "random": "random trials"}
 
 
-@dataclass(frozen=True)
-class Search:
-    """The search for the settings of one model."""
-
-    group: Group
-    summary: StudySummary
-    """Of its study."""
-    trials: Sequence[TrialSummary]
-    """In their order."""
-    best: Number
-    confirmed: Number
-    """Validation accuracy of the best trial, and of fresh seeds of its configuration."""
-    importance: Mapping[str, float]
-    """Setting -> its importance; empty where it was not computed."""
-
-
 def search(evidence: Evidence) -> Section | None:
     """Return the section; None without a search."""
-    searches = [search_of(group, summary, evidence.histories) for group in evidence.groups
-                if (summary := group.study.summary) is not None and group.tuned]
+    searches = searches_of(evidence.groups, evidence.histories)
     if not searches:
         return None
     return Section("search", "Search", (
-        *(Paragraph(text) for one in searches if (text := _in_words(one))),
+        *(Paragraph(text) for one in searches if (text := _in_words(one, evidence))),
         _table(searches),
         _settings_table(searches),
         *_figures(searches),
@@ -66,53 +49,20 @@ def search(evidence: Evidence) -> Section | None:
     ))
 
 
-def at_ends(group: Group, summary: StudySummary) -> list[str]:
-    """Return the settings whose best value lies at an end of the range searched."""
-    return [name for name, range_ in summary.space.items()
-            if name in group.tuned and end_of_range(name, range_, group.tuned[name])]
-
-
-def search_of(group: Group, summary: StudySummary, histories: Histories) -> Search:
-    """Return the search for the settings of a model, and what fresh seeds of these settings reach."""
-    trials = sorted((trial for trial in summary.trials if trial.model == group.model), key=lambda trial: trial.number)
-    scale = scale_of(summary.metric)
-    best = group.of_study("search.best", summary.best_value.get(group.model), scale.kind, "best trial, on validation")
-    confirmed = []
-    for run in group.runs:
-        by_epoch = {float(epoch): value for epoch, value in histories.get(run.run_id, {}).get(ACCURACY_VAL.key, ())}
-        at_best = by_epoch.get(run.metrics.get(BEST_EPOCH.key, 0.0)) if summary.metric == "accuracy" else None
-        confirmed.append(run.metrics.get(compared(summary.metric, "val").key, at_best))
-    known = [value for value in confirmed if value is not None]
-    return Search(group, summary, trials, best, group.over_runs("search.confirmed", known, scale.kind),
-                   summary.importance.get(group.model, {}))
-
-
-def fall_of(one: Search) -> Number:
-    """Return how much more the fresh seeds reach on validation than the best trial; mostly it is less."""
-    best, confirmed = one.best.value, one.confirmed.value
-    value = None if best is None or confirmed is None else confirmed - best
-    return one.group.number("search.fall", value, scale_of(one.summary.metric).difference, "confirmed less best trial")
-
-
-def _in_words(one: Search) -> Sentence:
+def _in_words(one: Search, evidence: Evidence) -> Sentence:
     """Return what became of the best trial on fresh seeds, and what may be wrong with the search."""
-    group, best, confirmed, scale = one.group, one.best, one.confirmed, scale_of(one.summary.metric)
+    group, best, confirmed, scale = one.group, one.best, one.confirmed, one.scale
     gap: Sentence = ()
     if best.value is not None and confirmed.value is not None:
-        fall = fall_of(one)
-        unit = f"{NBSP}{scale.unit}" if scale.unit else ""
+        unit = scale.suffix
         gap = (f"{group.label}: the best trial reached ", best, f"{unit} on validation; fresh seeds of the "
-               "same configuration reach ", confirmed, f"{unit} there (", fall, f"{scale.after})",
+               "same configuration reach ", confirmed, f"{unit} there (", one.fall, f"{scale.after})",
                *((" and ", group.score, f"{unit} on test.") if one.summary.metric == group.metric else (".",)))
     teachers = group.config.training.teachers
     taught: Sentence = (
         "The fresh seeds learned from ", setting(group, "search.teachers", teachers),
         f" teacher{'s' * (teachers > 1)} each, which trials do not have.") if gap and teachers else ()
-    at_end = [setting_name(name) for name in at_ends(group, one.summary)]
-    single = len(at_end) == 1
-    ends: Sentence = coded("GRU001", (
-        f"The best value{'s' * (not single)} of {listed(at_end)} lie{'s' * single} at an end of the "
-        f"range{'s' * (not single)} searched; a wider range may hold a better one.",) if at_end else ())
+    ends = [said.coded for said in warnings_of(Subject(evidence=replace(evidence, groups=[group])), "GRU001")]
     complete = sum(trial.state == "complete" for trial in one.trials)
     unstable: Sentence = ()
     if complete < STABLE_TRIALS and one.importance:
@@ -122,7 +72,7 @@ def _in_words(one: Search) -> Sentence:
             f"{group.label}: importance compares the best tenth of ",
             group.of_study("search.complete", complete, "count"), " completed trials, which is ", tenth,
             ", with all of them; below about 20 completed trials such shares are unstable.")
-    return joined((gap, taught, ends, unstable))
+    return joined((gap, taught, *ends, unstable))
 
 
 def _table(searches: Sequence[Search]) -> Table:
@@ -171,14 +121,6 @@ def _settings_table(searches: Sequence[Search]) -> Table:
               if name in one.group.tuned),
         grouped=True,
     )
-
-
-def range_text(range_: Mapping[str, Any]) -> str:
-    """Return the range of a setting, or its choices."""
-    if "choices" in range_:
-        return ", ".join(plain(str(choice)) for choice in range_["choices"])
-    low, high = (written(float(range_[end]), "setting") for end in ("low", "high"))
-    return f"{low} to {high}{', log scale' if range_.get('log') else ''}"
 
 
 def _common_scale(searches: Sequence[Search]) -> Scale | None:

@@ -6,17 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gru_bench.report.document.numbers import NBSP, Number, slug
-from gru_bench.report.document.sentences import Ends, Sentence, coded, joined, listed
-from gru_bench.report.evidence.budgets import unequal_budgets
+from gru_bench.report.document.sentences import Ends, Sentence, Statement, joined, listed
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.gaps import gap
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.next_steps import fresh_for_all
-from gru_bench.report.evidence.progress import study_name, what_is_missing
+from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.sections.comparisons import FEW, comparison_sentence
 from gru_bench.stats.statistics import EvidenceLevel, Finding
 
 FEW_REVIEWS = 200
-"""Number of test reviews below which a caution is shown."""
+"""Number of test reviews below which a warning is shown."""
 
 
 def summary(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -32,30 +32,12 @@ def summary(evidence: Evidence) -> tuple[Sentence, ...]:
             *others_on_test(evidence), *_fresh_seeds(evidence))
 
 
-def cautions_of(evidence: Evidence) -> tuple[Sentence, ...]:
-    """Return what a reader must know before the numbers."""
-    studies, groups = evidence.studies, evidence.groups
-    said: tuple[Sentence, ...] = (
-        *evidence.gaps, *what_is_missing(studies, evidence.store),
-        *(coded("GRU003", few_seeds(group)) for group in groups), *_few_reviews(groups),
-        coded("GRU009", evidence.margin.caution if rests_on_margin(evidence) else ()),
-        coded("GRU002", unequal_budgets(studies)),
-    )
-    return tuple(filter(None, said))
-
-
-def rests_on_margin(evidence: Evidence) -> bool:
-    """Return whether a report has verdicts, which use the margin."""
-    return bool(evidence.compared) or any(study.ablations for study in evidence.studies)
-
-
 def _accuracies(groups: Sequence[Group]) -> Sentence:
     parts: list[Sentence] = []
     for group in groups:
         interval: Sentence = () if group.score.low is None else (Ends(group.score), "; ")
-        percent = f"{NBSP}{group.scale.unit}" if group.scale.unit else ""
         unit = " seed)" if len(group.runs) == 1 else " seeds)"
-        parts.append((f"{group.label} ", group.score, f"{percent} (", *interval, group.seeds, unit))
+        parts.append((f"{group.label} ", group.score, f"{group.scale.suffix} (", *interval, group.seeds, unit))
     sure = any(group.score.low is not None for group in groups)
     what = f"Test {groups[0].scale.score}"
     shown = f"{what}, 95{NBSP}% intervals" if sure else what
@@ -107,28 +89,14 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
              Number("summary.fresh", fresh, "count"), " fresh seeds. Do not count the old runs with them."),)
 
 
-def few_seeds(group: Group) -> Sentence:
-    """Return a caution about too few seeds; empty from five seeds on."""
-    words = {
-        EvidenceLevel.EXAMPLES_ONLY: " seed: its interval covers test examples only.",
-        EvidenceLevel.ESTIMATE: " seeds: an estimate without an interval.",
-        EvidenceLevel.FLAGGED: " seeds: too few for a verdict.",
-    }.get(EvidenceLevel.of(len(group.runs)))
-    return () if words is None else (f"{group.label} has only ", group.seeds, words)
-
-
-def _few_reviews(groups: Sequence[Group]) -> tuple[Sentence, ...]:
-    """Return a caution for each test set with few reviews."""
+def few_reviews(groups: Sequence[Group]) -> list[Statement]:
+    """Return a warning for each test set with few reviews."""
     said = []
     for place, members in enumerate(families(groups), start=1):
         size, runs = members[0].example_N.size, tuple(run_id for group in members for run_id in group.ids)
-        if size >= FEW_REVIEWS:
-            continue
-        whose = "" if len(members) == len(groups) else f" of {', '.join(group.label for group in members)}"
-        said.append((
-            f"There are few test reviews{whose}: ",
-            Number(f"few-reviews-{place}", size, "count", runs, size), ", each worth ",
-            Number(f"few-reviews-{place}.weight", 1 / size, "percent", runs, size, "one review"),
-            " points of accuracy. Intervals are wide, and only large differences can be told from chance.",
-        ))
-    return tuple(said)
+        if size < FEW_REVIEWS:
+            whose = "" if len(members) == len(groups) else f" of {', '.join(group.label for group in members)}"
+            said.append(gap(
+                "few-reviews", whose=whose, reviews=Number(f"few-reviews-{place}", size, "count", runs, size),
+                weight=Number(f"few-reviews-{place}.weight", 1 / size, "percent", runs, size, "one review")))
+    return said

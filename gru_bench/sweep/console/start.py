@@ -17,7 +17,7 @@ from gru_bench.sweep.console.interrupt import Interrupt
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-    from gru_bench.checks.codes import Remark
+    from gru_bench.checks import Outcome
     from gru_bench.config import Scalar
     from gru_bench.data.corpus import Corpus
     from gru_bench.results.runs import DataSummary, StudySummary
@@ -119,8 +119,8 @@ def prepare(
     sweep = Sweep(
         spec, corpus, vectors, store, searches, pool, experiment=corpus.name, command=command,
         threads=threads, timeout=timeout, texts=texts, display=display, interrupt=interrupt)
-    for remark in start_remarks(spec, sweep.data):
-        console.print(remark.line, markup=False)
+    for one in start_warnings(spec, sweep.data):
+        one.show(console)
     return sweep
 
 
@@ -142,31 +142,20 @@ def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -
     return "settings by default: " + "; ".join(filter(None, (followed and f"{followed} ({why})", others)))
 
 
-def start_remarks(spec: StudySpec, data: DataSummary) -> list[Remark]:
-    """Return what may be wrong with a study, as far as its settings and its data tell."""
-    from gru_bench.checks.codes import Remark, without
-    from gru_bench.checks.conditions import are_uneven
-    from gru_bench.checks.study_file import file_remarks
-    from gru_bench.report.remarks import as_remarks, data_remarks
+def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:
+    """Return what the checks of a study's settings and data find."""
+    from gru_bench.checks import LoggedData, Subject, outcomes
 
-    found = [*file_remarks([spec], data.train), *as_remarks(data_remarks(data))]
-    if spec.metric == "accuracy" and data.class_counts and are_uneven(data.class_counts):
-        largest = max(data.class_counts)
-        found.append(Remark(
-            "GRU006", f"The classes are uneven: the largest one, {data.classes[data.class_counts.index(largest)]}, has "
-            f"{100 * largest / sum(data.class_counts):.1f} % of the reviews, so that a model that always predicts it "
-            "has this accuracy."))
-    return without(found, ())
+    return outcomes(Subject([spec], data.train, [LoggedData(data)]))
 
 
-def end_remarks(sweep: Sweep) -> list[Remark]:
-    """Return what may be wrong with a study that has ended, without what was remarked at its start."""
-    from gru_bench.checks.codes import without
-    from gru_bench.report.remarks import study_remarks
+def end_warnings(sweep: Sweep) -> list[Outcome]:
+    """Return what the checks of a study that has ended find, without those that warned at its start."""
+    from gru_bench.checks import of_logged, outcomes
 
     logged = [study for study in sweep.store.studies(sweep.experiment) if study.run.run_id == sweep.log.study.run_id]
-    said = {remark.code for remark in start_remarks(sweep.spec, sweep.data)}
-    return without(study_remarks(logged, sweep.store), said) if logged else []
+    warned = [one.check.code for one in start_warnings(sweep.spec, sweep.data) if one.warnings]
+    return outcomes(of_logged(logged, sweep.store), ignored=warned) if logged else []
 
 
 def backend_note(spec: StudySpec) -> str:

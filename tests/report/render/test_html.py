@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from markupsafe import Markup
 
-from gru_bench.checks.codes import CODES
+from gru_bench.checks import CHECKS
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import Number, written
 from gru_bench.report.document.sentences import in_text
@@ -27,7 +27,7 @@ def test_no_number_of_the_page_is_outside_the_report(built: Built, three: Render
     known = [*(column.heading for column in table_of(report, "thresholds").columns[1:]),
              "F1", "95 %", "95\u00a0%", "90\u00a0%", "more than 50", "80 %", "80\u00a0%", "90 %", "5 % level",
              "fewer than 30", "below about 20",
-             "(at least 5)", "(at least 10)", *CODES,
+             "(at least 5)", "(at least 10)", *CHECKS,
              report.subtitle, studies[0].confirms[0].fingerprint, *column_of(report, "settings", "Range"),
              *(f"{run.name}: failed: {run.reason}" for study in studies for run in study.runs if run.state == "failed"),
              *(str(run.seed) for study in studies for run in study.confirms)]

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gru_bench.checks import of_logged, warnings_of
 from gru_bench.config import MetricName
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
-from gru_bench.report.remarks import study_remarks
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.methods import methods
 from gru_bench.results.runs import Predictions, packed
@@ -183,8 +183,8 @@ def test_the_report_and_its_warnings_say_the_same_of_a_baseline_above() -> None:
     linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
                      right=packed(right_N))
     studies = [summarized(study, baselines=(linear,))]
-    (remark,) = [one for one in study_remarks(studies, store) if one.code == "GRU010"]
-    mentions(below_baseline(studies, store), remark.sentence, "(GRU010)")
+    (warning,) = warnings_of(of_logged(studies, store), "GRU010")
+    mentions(below_baseline(studies, store), warning.text, "(GRU010)")
 
 
 @pytest.mark.parametrize("spoilt", ["", packed(np.zeros(300, dtype=np.bool_)), packed(np.ones(90, dtype=np.bool_))])

@@ -135,7 +135,7 @@ def test_the_warning_lists_all_settings_whose_best_value_is_at_an_end(torch: tup
               "training.batch_size": {"low": 16, "high": 64}}
     best = {"model.layers": 3, "model.hidden_size": 8, "training.batch_size": 64}
     report = build_only([summarized(study, space=ranges, best={"torch": best})], store, search)
-    mentions(words_of(report, "search"), "layers, hidden size and batch size", "at an end", "GRU001")
+    mentions(words_of(report, "search"), "layers is 3", "hidden size is 8", "batch size is 64", "at an end", "GRU001")
 
 
 @pytest.mark.parametrize(("trials", "unstable"), [(6, True), (19, True), (20, False)])

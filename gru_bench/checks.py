@@ -1,0 +1,519 @@
+"""Every check of a study: for each code one function, with its title and its remedy. docs/checks.md explains each.
+
+A check looks at study files before their runs, or at what studies have logged so far. To add one, write its function
+here and its section in docs/checks.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gru_bench.config import Scalar, TrainingConfig, is_valid_setting
+from gru_bench.data.batches import fills_window, iterations_of_epoch
+from gru_bench.errors import IncompleteError, unknown
+from gru_bench.report.document.numbers import NBSP, Number, file_name, plain, slug
+from gru_bench.report.document.sentences import Sentence, Statement, joined, listed, say
+from gru_bench.report.evidence.baselines import against_baselines, baselines_of
+from gru_bench.report.evidence.collect import Evidence, collect
+from gru_bench.report.evidence.groups import Group, are_uneven, families, free_name, model_name
+from gru_bench.report.evidence.progress import study_data, study_name
+from gru_bench.report.evidence.settings import range_text, setting, setting_name
+from gru_bench.report.evidence.store import Store
+from gru_bench.report.evidence.trials import searches_of
+from gru_bench.results.pruners import PRUNERS
+from gru_bench.results.runs import DataSummary, StudySummary
+from gru_bench.stats.looks import settled_as
+from gru_bench.stats.statistics import EvidenceLevel
+from gru_bench.tracking import LoggedStudy
+
+if TYPE_CHECKING:
+    from gru_bench.sweep.spec import StudySpec
+
+PAGE = "docs/checks.md"
+END_SHARE = 0.05
+"""Part of a range, on its own scale, that counts as its end."""
+OVERLAP = 0.01
+"""Fraction of the test reviews from which on training rows with the same texts are more than a coincidence."""
+PROMISE = 0.01
+"""Fall from the best trial to its confirm runs that is more than the luck of the best of some trials: one point of
+accuracy."""
+LEAST_COVERED = 0.6
+"""Fraction of the words, counted as often as they occur, that should have a vector."""
+FOREIGN = 0.3
+"""The same fraction, below which the vectors are probably those of another language or spelling."""
+LEAST_NORM, MOST_NORM = 0.1, 20.0
+"""Usual range of the mean norm of word vectors."""
+PARALLEL = 0.5
+"""Mean cosine of two word vectors, above which they hardly tell words apart. Usual vectors have one of about 0.1."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What checks look at: study files, or studies as they are logged."""
+
+    specs: Sequence[StudySpec] = ()
+    """Study files."""
+    reviews: int | None = None
+    """Number of training reviews of the study files; None where no data were read."""
+    data: Sequence[LoggedData] = ()
+    """What the studies read."""
+    evidence: Evidence | None = None
+    """What studies have logged; None where no run has ended."""
+
+    @property
+    def groups(self) -> Sequence[Group]:
+        """Return the models whose confirm runs, or else trials, have ended."""
+        return () if self.evidence is None else self.evidence.groups
+
+    @property
+    def scored(self) -> Sequence[Group]:
+        """Return the models that were scored on test reviews."""
+        return () if self.evidence is None or self.evidence.trials else self.evidence.groups
+
+    @cached_property
+    def summaries(self) -> Sequence[tuple[LoggedStudy, StudySummary]]:
+        """Return the studies that have ended, with their summaries."""
+        studies = () if self.evidence is None else self.evidence.studies
+        return [(study, study.summary) for study in studies if study.summary is not None]
+
+
+@dataclass(frozen=True)
+class LoggedData:
+    """A data set with its word vectors."""
+
+    summary: DataSummary
+    key: str = "checked"
+    """First part of the keys of its numbers."""
+    runs: tuple[str, ...] = ()
+    """The ids of the studies' own runs."""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Return the names of the data and of the word vectors."""
+        return {"data": plain(self.summary.name), "vectors": file_name(self.summary.embedding)}
+
+    @property
+    def covered(self) -> Number:
+        """Return the fraction of the words that have a vector."""
+        return Number(f"{self.key}.covered", 1 - self.summary.dropped_share, "percent", self.runs,
+                      method="share of the words with a vector, each counted as often as it occurs")
+
+
+Found = Iterator[Statement | None]
+"""For each thing that a check has looked at: a warning, or None where it is in order."""
+
+
+class State(Enum):
+    """What became of a check."""
+
+    PASSED = "passed"
+    WARNED = "warned"
+    NOT_APPLICABLE = "not applicable"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check."""
+
+    code: str
+    remedy: str
+    find: Callable[[Subject], Found]
+    """Its docstring is the title of the check."""
+
+    def outcome(self, subjects: Iterable[Subject]) -> Outcome:
+        """Return what it finds, each sentence once."""
+        found = [one for subject in subjects for one in self.find(subject)]
+        warnings = {one.text: replace(one, code=self.code) for one in found if one is not None}
+        state = State.WARNED if warnings else State.PASSED if found else State.NOT_APPLICABLE
+        return Outcome(self, state, tuple(warnings.values()))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check has found."""
+
+    check: Check
+    state: State
+    warnings: tuple[Statement, ...]
+
+    def show(self, console: Any) -> None:
+        """Print a line for each warning."""
+        for one in self.warnings:
+            console.print(f"{one.code} {one.text} {self.check.remedy}", markup=False, soft_wrap=True)
+
+
+CHECKS: dict[str, Check] = {}
+"""Code -> its check. A code keeps its meaning for ever."""
+
+
+def check(code: str, remedy: str) -> Callable[[Callable[[Subject], Found]], Callable[[Subject], Found]]:
+    """Make a check of the function that follows, whose docstring is its title."""
+
+    def made(find: Callable[[Subject], Found]) -> Callable[[Subject], Found]:
+        CHECKS[code] = Check(code, remedy, find)
+        return find
+
+    return made
+
+
+def outcomes(*subjects: Subject, ignored: Collection[str] = ()) -> list[Outcome]:
+    """Return what each check finds, by code, without those that are ignored."""
+    return [one.outcome(subjects) for one in CHECKS.values() if one.code not in ignored]
+
+
+def warnings_of(subject: Subject, *codes: str) -> list[Statement]:
+    """Return what some checks warn of."""
+    return [one for code in codes for one in CHECKS[code].outcome([subject]).warnings]
+
+
+def of_logged(studies: Sequence[LoggedStudy], store: Store) -> Subject:
+    """Return logged studies of one experiment. What has not run yet is not checked."""
+    data = data_of(studies, store)
+    try:
+        return Subject(data=data, evidence=collect(studies, store))
+    except IncompleteError:  # no run has ended
+        return Subject(data=data)
+
+
+def data_of(studies: Sequence[LoggedStudy], store: Store) -> list[LoggedData]:
+    """Return each data set once with each kind of word vectors that the studies read it with."""
+    found: dict[tuple[str, str], tuple[DataSummary, list[str]]] = {}
+    for study in studies:
+        if (data := study_data(study, store)) is not None:
+            found.setdefault((data.fingerprint, data.embedding), (data, []))[1].append(study.run.run_id)
+    return [LoggedData(data, f"checked-{place}", tuple(ids))
+            for place, (data, ids) in enumerate(found.values(), start=1)]
+
+
+def codes_of(typed: Sequence[str]) -> frozenset[str]:
+    """Return the codes of options such as `GRU003,GRU010`.
+
+    Raises:
+        UsageError: There is no such code. The message lists those that there are.
+    """
+    codes = {code.strip().upper() for text in typed for code in text.split(",")} - {""}
+    for code in sorted(codes - CHECKS.keys()):
+        raise unknown("code", code, CHECKS, f"{PAGE} says what each means.")
+    return frozenset(codes)
+
+
+@check("GRU001", "Search a wider range.")
+def best_value_at_an_end(subject: Subject) -> Found:
+    """Best value at an end of its range."""
+    for group in subject.groups:
+        space = group.study.summary.space if group.study.summary is not None else {}
+        ends: list[Sentence] = [
+            (f"the best value of {setting_name(name)} is ", setting(group, f"search.{slug(name)}.best", best),
+             f", at an end of its range, {range_text(range_)}")
+            for name, range_ in space.items() if end_of_range(name, range_, best := group.tuned.get(name))]
+        if group.tuned:
+            yield say("{model}: {ends}.", model=group.label, ends=joined(ends, "; ")) if ends else None
+
+
+def end_of_range(name: str, range_: Mapping[str, Any], value: Scalar) -> str:
+    """Return `low` or `high` where the best value of a setting (its dotted name) lies in the outer twentieth of its
+    range, and the setting can go beyond; empty elsewhere."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return ""
+    if "low" not in range_ or range_["low"] == range_["high"]:
+        return ""
+    number = float(value)
+    low, high = float(range_["low"]), float(range_["high"])
+    beyond = {"low": (low - 1, math.nextafter(low, -math.inf)), "high": (high + 1, math.nextafter(high, math.inf))}
+    if range_.get("log"):
+        low, high, number = math.log(low), math.log(high), math.log(number)
+    share = (number - low) / (high - low)
+    end = "low" if share < END_SHARE else "high" if share > 1 - END_SHARE else ""
+    # Of the two values beyond, whole numbers can have the first, others the second.
+    return end if end and any(is_valid_setting(name, one) for one in beyond[end]) else ""
+
+
+@check("GRU002", "Give all of them the same trials, epochs and search space.")
+def unequal_budgets(subject: Subject) -> Found:
+    """Searches of unequal budgets."""
+    alike: dict[str, list[tuple[set[tuple[int, int, int]], Sentence]]] = {}
+    taken: set[str] = set()
+    for spec in subject.specs:
+        trials: dict[str, int] = dict.fromkeys(map(str, spec.models), spec.trials) if spec.trials else {}
+        alike.setdefault(spec.base.data.model_dump_json(), []).append(_budget(
+            spec.name, trials, "trial", spec.base.training.epochs, len(spec.space), taken, ()))
+    for study, summary in subject.summaries:
+        ended = [trial.model for trial in summary.trials if trial.state in ("complete", "pruned")]
+        trials = {model: ended.count(model) for model in summary.models} if summary.best else {}
+        alike.setdefault(study.run.fingerprint, []).append(_budget(
+            summary.name, trials, "finished trial", summary.epochs, len(summary.space), taken, (study.run.run_id,)))
+    for some in alike.values():
+        searched = [budgets for budgets, _ in some if budgets]
+        if len(set().union(*searched)) > 1 or 0 < len(searched) < len(some):
+            yield say("The searches have unequal budgets, and a difference may come from that: {each}.",
+                      each=joined([said for _, said in some], "; "))
+        elif searched:
+            yield None
+
+
+def _budget(
+    study: str, trials: Mapping[str, int], unit: str, epochs: int, settings: int, taken: set[str],
+    runs: tuple[str, ...],
+) -> tuple[set[tuple[int, int, int]], Sentence]:
+    """Return trials, epochs and settings of the searches of a study, and the same in words."""
+    key = free_name(f"budget-{slug(study)}", taken)
+
+    def number(name: str, value: int) -> Number:
+        return Number(f"{key}.{name}", value, "count", runs)
+
+    if not trials:
+        return set(), (f"{plain(study)} has no search",)
+    each: Sentence = (*joined([(number(f"trials-{slug(model)}", count), f" ({model_name(model)})")
+                               for model, count in trials.items()], " and "), f" {unit}s")
+    if len(counts := set(trials.values())) == 1:
+        (count,) = counts
+        each = (number("trials", count), f" {unit}{'s' * (count != 1)}{' for each model' * (len(trials) > 1)}")
+    said = say("{study} has {each} of up to {epochs} {epochs:epoch|epochs} over {settings} {settings:setting|settings}",
+               study=plain(study), each=each, epochs=number("epochs", epochs), settings=number("settings", settings))
+    return {(count, epochs, settings) for count in counts}, said.sentence
+
+
+@check("GRU003", "Confirm on 5 fresh seeds for a verdict (--confirm 5), on 10 to publish a claim.")
+def few_seeds(subject: Subject) -> Found:
+    """Too few seeds for a verdict."""
+    confirmed = [(group.label, group.seeds) for group in subject.scored]
+    for spec in subject.specs:
+        ablations = spec.ablations.seeds if spec.ablations is not None else 0
+        confirmed += [(f"Each {what} of {spec.name}", Number("seeds", seeds, "count"))
+                      for what, seeds in (("model", spec.confirm), ("ablation", ablations)) if seeds]
+    for who, seeds in confirmed:
+        few = {
+            EvidenceLevel.EXAMPLES_ONLY: "its interval covers test examples only",
+            EvidenceLevel.ESTIMATE: "an estimate without an interval",
+            EvidenceLevel.FLAGGED: "too few for a verdict",
+        }.get(EvidenceLevel.of(int(seeds.value or 0)))
+        yield say("{who} has only {seeds} {seeds:seed|seeds}: {few}.", who=who, seeds=seeds, few=few) if few else None
+
+
+@check("GRU004", "Look where the test reviews come from, and for near copies of them.")
+def same_reviews(subject: Subject) -> Found:
+    """Test reviews in training."""
+    for spec in subject.specs:
+        name, test = spec.base.data.name, spec.base.data.test_name
+        if test is not None:
+            same = Path(name).expanduser().resolve() == Path(test).expanduser().resolve()
+            yield say("{study} has the same file for training and test: {file}.", study=spec.name,
+                      file=Path(test).name) if same else None
+    for one in subject.data:
+        rows, reviews = one.summary.test_repeats_removed, one.summary.test
+        yield None if rows < max(1, OVERLAP * reviews) else say(
+            "{data}: {rows} training rows had the text of a test review, for {reviews} test reviews. These rows were "
+            "removed, but near copies of test reviews are not recognized.", **one.names,
+            rows=Number(f"{one.key}.overlap", rows, "count", one.runs),
+            reviews=Number(f"{one.key}.test", reviews, "count", one.runs))
+
+
+@check("GRU005", "Take other vectors (--embedding corpus), or draw the missing ones (embedding.unknown=draw).")
+def words_without_vector(subject: Subject) -> Found:
+    """Fewer than 60 % of the words have a vector."""
+    for one in subject.data:
+        yield None if 1 - one.summary.dropped_share >= LEAST_COVERED else say(
+            "The word vectors {vectors} cover {covered}{unit} of the words of {data}, each counted as often as it "
+            "occurs. The others are left out.", **one.names, covered=one.covered, unit=f"{NBSP}%")
+
+
+@check("GRU006", "Judge by macro F1 (metric = \"macro_f1\"), or read accuracy beside the scores of each class.")
+def uneven_classes(subject: Subject) -> Found:
+    """Uneven classes judged by accuracy."""
+    for spec in subject.specs:
+        for one in subject.data:
+            if spec.metric == "accuracy" and (counts := one.summary.class_counts):
+                yield _uneven(counts, one.summary.classes, "reviews", one.key, one.runs)
+    if subject.scored and subject.scored[0].metric == "accuracy":
+        yield from uneven_on_test(subject.scored)
+
+
+def uneven_on_test(groups: Sequence[Group]) -> Found:
+    """Yield for each test set what its uneven classes mean for the accuracy."""
+    for place, members in enumerate(families(groups), start=1):
+        first = members[0]
+        yield _uneven(
+            np.bincount(first.label_N, minlength=len(first.classes)).tolist(), first.classes, "test reviews",
+            f"uneven-{place}", tuple(run_id for group in members for run_id in group.ids),
+            of="" if len(members) == len(groups) else f" of {listed([group.label for group in members])}")
+
+
+def _uneven(counts: Sequence[int], classes: Sequence[str], reviews: str, key: str, runs: tuple[str, ...],
+            of: str = "") -> Statement | None:
+    largest = max(counts)
+    share = Number(key, largest / sum(counts), "percent", runs, sum(counts), "share of this class")
+    return None if not are_uneven(counts) else say(
+        "The classes{of} are uneven: the largest one, {largest}, has {share}{unit} of the {reviews}, so that a model "
+        "that always predicts it has this accuracy.", of=of, largest=classes[counts.index(largest)], share=share,
+        unit=f"{NBSP}%", reviews=reviews)
+
+
+@check("GRU007", "Narrow the ranges to where trials succeed, such as lower learning rates, or prune later.")
+def lost_trials(subject: Subject) -> Found:
+    """Most trials did not reach their end."""
+    taken: set[str] = set()
+    for study, summary in subject.summaries:
+        for model in summary.models:
+            states = [trial.state for trial in summary.trials if trial.model == model]
+            key = free_name(f"lost-{slug(study_name(study), 'study')}-{slug(model, 'model')}", taken)
+            trials, failed, pruned = len(states), states.count("failed"), states.count("pruned")
+            # A pruner that decides within an epoch is meant to end most trials.
+            meant = summary.pruner in PRUNERS and PRUNERS[summary.pruner].checks > 0
+            if trials:
+                yield None if 2 * (failed + (0 if meant else pruned)) <= trials else say(
+                    "Most trials of {model} ({study}) did not reach their end: of {trials}, {failed} failed and "
+                    "{pruned} were pruned.", model=model_name(model), study=study_name(study),
+                    trials=Number(f"{key}.trials", trials, "count", (study.run.run_id,)),
+                    failed=Number(f"{key}.failed", failed, "count", (study.run.run_id,)),
+                    pruned=Number(f"{key}.pruned", pruned, "count", (study.run.run_id,)))
+
+
+@check("GRU008", "Trust the confirm runs; average each trial over several seeds (--seeds-per-trial 3).")
+def search_promised_more(subject: Subject) -> Found:
+    """The search promised more than it kept."""
+    for one in () if subject.evidence is None else searches_of(subject.scored, subject.evidence.histories):
+        fall = one.fall.value
+        if fall is not None:
+            yield None if (-fall if one.scale.higher_is_better else fall) <= PROMISE else say(
+                "{model}: the search promised more than it kept. Its best trial reached {best}{unit} on validation, "
+                "and fresh seeds of the same settings reach {confirmed}{unit} there ({fall}{after}).",
+                model=one.group.label, best=one.best, confirmed=one.confirmed, fall=one.fall, unit=one.scale.suffix,
+                after=one.scale.after)
+
+
+@check("GRU009", "Set the margin in the study files, the same in all, before the first run.")
+def late_margin(subject: Subject) -> Found:
+    """Margin chosen afterwards."""
+    evidence = subject.evidence
+    if evidence is not None and (evidence.compared or any(study.ablations for study in evidence.studies)):
+        margin = evidence.margin
+        yield None if margin.beforehand else say(
+            "The margin of equivalence was not fixed before the runs: verdicts use a margin of {margin}{chosen}",
+            margin=margin.number, chosen=margin.said)
+
+
+@check("GRU010", "Tune the model further, or name the baseline as the better choice.")
+def below_a_baseline(subject: Subject) -> Found:
+    """A baseline above the model."""
+    evidence = subject.evidence
+    if evidence is not None and subject.scored:
+        for baseline in baselines_of(evidence):
+            yield None
+            yield from (one if one.code else None for one in against_baselines(evidence, [baseline]))
+
+
+@check("GRU011", "Lower training.log_every, below the iterations of an epoch.")
+def unfilled_windows(subject: Subject) -> Found:
+    """A loss window that no epoch fills."""
+    for spec in subject.specs:
+        if subject.reviews is None and spec.base.data.limit is not None:
+            spec = spec.fitted(spec.base.data.limit)
+        for model in spec.models:
+            config = spec.config(model, {}, 0)
+            most = "at most " if subject.reviews is None else ""
+            reviews = config.data.limit if subject.reviews is None else subject.reviews
+            if reviews is not None:
+                yield _window(f"{model_name(model)} ({spec.name})", config.training, reviews, "window", (), most)
+    for group in subject.groups:
+        if group.data is not None:
+            yield _window(group.label, group.config.training, group.data.train, f"{group.key}.window", group.ids)
+
+
+def _window(
+    model: str, training: TrainingConfig, reviews: int, key: str, runs: tuple[str, ...], most: str = ""
+) -> Statement | None:
+    return None if fills_window(training, reviews) else say(
+        "{model}: a window of the training loss has {window} iterations, but an epoch of {most}{reviews} reviews has "
+        "{epoch}, so that no window fills.", model=model, most=most,
+        window=Number(f"{key}.iterations", training.log_every, "count", runs),
+        reviews=Number(f"{key}.reviews", reviews, "count", runs),
+        epoch=Number(f"{key}.epoch", iterations_of_epoch(reviews, training), "count", runs))
+
+
+@check("GRU012", "Look at the language and the spelling of the vectors' words; set embedding.scale.")
+def foreign_vectors(subject: Subject) -> Found:
+    """Word vectors of another language or scale."""
+    for one in subject.data:
+        yield None if 1 - one.summary.dropped_share >= FOREIGN else say(
+            "The word vectors {vectors} may be of another language or spelling than {data}: only {covered}{unit} of "
+            "the words have one.", **one.names, covered=one.covered, unit=f"{NBSP}%")
+        norm = one.summary.vector_norm
+        yield None if norm is None or LEAST_NORM <= norm <= MOST_NORM else say(
+            "The word vectors {vectors} have an unusual scale: their mean norm is {norm}, and that of usual ones is "
+            "{least} to {most}.", **one.names, least=f"{LEAST_NORM:g}", most=f"{MOST_NORM:g}",
+            norm=Number(f"{one.key}.norm", norm, "score", one.runs, method="mean over the words of the data"))
+
+
+@check("GRU013", "Say so beside the verdict, or run a study of another name that follows its plan.")
+def departures_from_plan(subject: Subject) -> Found:
+    """A plan of looks not followed."""
+    for one in subject.evidence.looks if subject.evidence is not None else ():
+        yield None
+        study = study_name(one.study)
+        if one.digest != one.plan.digest:
+            yield say("{study}: the plan that is logged is not the one that its digest belongs to, so it was changed.",
+                      study=study)
+        if one.plan.data != one.study.run.fingerprint:
+            yield say("{study}: the plan is about other data than the study's.", study=study)
+        for place, look in enumerate(one.looks):
+            number = one.number(f"look-{place + 1}", place + 1)
+            if place >= len(one.plan.looks) or look.planned != one.plan.looks[place]:
+                yield say("{study}: look {look} was not planned so.", study=study, look=number)
+            for model, seeds in look.seeds.items():
+                if (missing := look.planned - len(seeds)) > 0:
+                    yield say("{study}: look {look} rests on {missing} {missing:seed|seeds} fewer of {model} than "
+                              "planned, which failed.", study=study, look=number, model=model_name(model),
+                              missing=one.number(f"look-{place + 1}.{slug(model, 'model')}.missing", missing))
+        now = {settled_as(pair) for pair in one.pairs if pair.settled is not None}
+        if one.lost:
+            yield say("{study}: runs that a look rests on are gone ({lost}).", study=study, lost=", ".join(one.lost))
+        elif one.looks and now != set(one.looks[-1].settled):
+            yield say("{study}: the runs no longer give what the last look found ({found}).", study=study,
+                      found="; ".join(one.looks[-1].settled) or "nothing settled")
+        for model, group in one.groups.items():
+            known = set(one.looks[-1].seeds.get(model, ())) if one.ended else set(one.plan.seeds)
+            if extra := sorted({run.seed for run in group.runs if run.seed is not None} - known):
+                yield say("{study}: {model} has {extra} confirm runs that no look planned (seeds {seeds}).",
+                          study=study, model=model_name(model), seeds=", ".join(map(str, extra)),
+                          extra=one.number(f"{slug(model, 'model')}.extra", len(extra)))
+
+
+@check("GRU014", "Take its score for a lower limit of what a linear model reaches.")
+def baseline_at_an_end(subject: Subject) -> Found:
+    """The baseline's regularization lies at the end of its grid."""
+    for baseline in baselines_of(subject.evidence) if subject.evidence is not None else ():
+        if baseline.of.regularization is not None:
+            yield None if not baseline.of.is_at_end else say(
+                "The regularization of the baseline {baseline} that validation chose, {value}, lies at the end of "
+                "those that were tried. Another value may do better.", baseline=baseline.name,
+                value=baseline.regularization)
+
+
+@check("GRU015", "Train on more reviews, or for more epochs; until then its scores mean nothing.")
+def guessing_models(subject: Subject) -> Found:
+    """A model that may be guessing."""
+    for group in subject.scored:
+        yield None if not group.may_be_guessing else say(
+            "{model} may be guessing: the 95 % interval of its test {name}, {score}{unit}, does not lie beyond that of "
+            "guessing, {guessing}{unit}.", model=group.label, name=group.scale.score, score=group.score,
+            guessing=group.guessing, unit=group.scale.suffix)
+
+
+@check("GRU016", "Train random vectors instead: --embedding random --set embedding.trainable=true.")
+def parallel_vectors(subject: Subject) -> Found:
+    """Word vectors that are nearly parallel."""
+    for one in subject.data:
+        cosine = one.summary.vector_cosine
+        if cosine is not None:
+            yield None if cosine <= PARALLEL else say(
+                "The word vectors {vectors} are nearly parallel: the mean cosine of two words is {cosine}, and that "
+                "of usual ones is about 0.1. A model can hardly tell such words apart.", **one.names,
+                cosine=Number(f"{one.key}.cosine", cosine, "score", one.runs, method="mean over all pairs of words"))

@@ -1,0 +1,162 @@
+"""The baselines of a report, and how the models lie beside them.
+
+Shapes: `R` runs (seeds) of a model, `N` test examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.report.document.numbers import NBSP, Number, decimals_for, plain, scale_of, slug
+from gru_bench.report.document.sentences import Ends, Statement, joined, p_is, say
+from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group, free_name
+from gru_bench.report.evidence.progress import study_baselines, study_data
+from gru_bench.results.logged_metrics import score_name
+from gru_bench.results.runs import Baseline, unpacked
+from gru_bench.stats.statistics import ALPHA, EvidenceLevel, accuracy_difference, holm
+
+CODES = {"below": "GRU010"}
+"""Side of a baseline on which models lie -> the code of the warning, if it is one."""
+
+
+@dataclass(frozen=True)
+class ScoredBaseline:
+    """A baseline on one data set; it was fitted once."""
+
+    name: str
+    fingerprint: str
+    """Of its data."""
+    accuracy: Number
+    score: Number
+    """The score that the report compares, where it is not the accuracy."""
+    f1: Number
+    """F1; macro F1 of more than two classes."""
+    is_binary: bool
+    seconds: Number
+    of: Baseline
+    """As it was logged."""
+    regularization: Number
+    """The value that validation chose; without a value where none was logged."""
+
+    def right_N(self, group: Group) -> NDArray[np.bool_] | None:
+        """Return which test reviews of a group it classifies correctly; None for other data, or where it was not kept.
+
+        Both have the reviews in the order of their ids.
+        """
+        if group.fingerprint != self.fingerprint:
+            return None
+        found_N = unpacked(self.of.right, group.example_N.size)
+        return found_N if found_N is not None and found_N.mean() == self.accuracy.value else None
+
+
+def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
+    """Return each baseline once for each data set."""
+    found: dict[tuple[str, str], tuple[Baseline, str, bool]] = {}
+    for study in evidence.studies:
+        data = study_data(study, evidence.store)
+        for baseline in study_baselines(study, evidence.store):
+            found.setdefault((study.run.fingerprint, baseline.name), (
+                baseline, study.run.run_id, data is None or len(data.classes) == 2))
+    prints = list(dict.fromkeys(fingerprint for fingerprint, _ in found))
+    taken: set[str] = set()
+    metric = evidence.groups[0].metric
+    rows = []
+    for (fingerprint, name), (baseline, run_id, is_binary) in found.items():
+        key, runs, fit = free_name(f"baseline-{slug(name)}", taken), (run_id,), "one deterministic fit"
+        f1_name = "f1" if is_binary else "macro_f1"
+        f1 = Number(f"{key}.{slug(f1_name)}", baseline.test_f1, "percent", runs, baseline.test_size, fit)
+        rows.append(ScoredBaseline(
+            plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})", fingerprint,
+            (accuracy := Number(f"{key}.accuracy", baseline.test_accuracy, "percent", runs, baseline.test_size, fit)),
+            accuracy if metric == "accuracy" else f1 if metric == f1_name else Number(
+                f"{key}.{slug(metric)}", baseline.scores.get("test", {}).get(score_name(metric)), scale_of(metric).kind,
+                runs, baseline.test_size, fit),
+            f1, is_binary,
+            Number(f"{key}.seconds", baseline.seconds, "amount", runs, baseline.test_size, "one fit, timed"),
+            baseline,
+            Number(f"{key}.regularization", baseline.regularization, "score", runs, method="chosen on validation",
+                   decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
+        ))
+    return tuple(rows)
+
+
+def against_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -> Iterator[Statement]:
+    """Yield, for each baseline, the tests of the models against it, and which of the others do not clearly beat it.
+
+    Where models are worse than the baseline, this is a warning (GRU010).
+    """
+    for baseline in baselines:
+        tested: list[Group] = []
+        for family in evidence.families:
+            able = [group for group in family.groups if group.metric == "accuracy"
+                    and baseline.right_N(group) is not None and EvidenceLevel.of(len(group.runs)).has_verdict]
+            yield from _tested(able, baseline, family.size)
+            tested += able
+        yield from _not_above([group for group in evidence.groups if group not in tested], baseline)
+
+
+def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> Iterator[Statement]:
+    """Yield the test of each model against a baseline, which has one fit and thus no deviation over seeds.
+
+    Args:
+        groups: The models, on one test set.
+        baseline: The baseline.
+        models: Number of all models of the store on that test set: Holm's procedure allows for a test of each.
+    """
+    found = [accuracy_difference(group.correct_RN, np.tile(present_N, (len(group.runs), 1)))
+             for group in groups if (present_N := baseline.right_N(group)) is not None]
+    for group, one, p in zip(groups, found, holm([one.p for one in found], models), strict=True):
+        assert p is not None
+        key = f"{baseline.accuracy.key.removesuffix('.accuracy')}.less-than-{group.key}"
+        after = " after Holm" if models > 1 else ""
+        test = Number(f"{key}.p", p, "p", group.ids, one.examples, f"two-sided{after}")
+        size = Number(
+            key, one.estimate, "points", group.ids, one.examples, f"95 % interval, {one.method}; one fit of the "
+            "baseline", low=one.low, high=one.high, decimals=decimals_for((one.estimate, one.low, one.high), (0.0,)))
+        between = "is better than" if one.estimate > 0 else "is worse than"
+        if p >= ALPHA:
+            between = "is not shown to be better or worse than"
+        yield say(
+            "{model} ({score}{unit}) {between} the baseline {baseline} ({theirs}{unit}): {size} points ({interval}), "
+            "{p}.", CODES.get(_place(group, baseline)[0], ""), model=group.label, score=group.score,
+            unit=group.scale.suffix, between=between, baseline=baseline.name, theirs=baseline.score, size=size,
+            interval=(f"95{NBSP}% interval ", Ends(size)), p=(*p_is(test), after))
+
+
+def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> Iterator[Statement]:
+    """Yield which models do not beat a baseline on the same data, or not beyond doubt."""
+    found: dict[tuple[str, bool | None], list[Group]] = {}
+    for group in groups:
+        if group.fingerprint == baseline.fingerprint and baseline.score.value is not None:
+            found.setdefault(_place(group, baseline), []).append(group)
+    for (side, inside), some in found.items():
+        if side == "above" and not inside:
+            continue
+        higher = some[0].scale.higher_is_better
+        where = side if higher else {"below": "worse than", "above": "better than"}.get(side, side)
+        are, whose = ("is", "its") if len(some) == 1 else ("are", "each")
+        ending = {True: f", but the baseline lies within {whose} interval",
+                  False: f"; {whose} whole interval lies {'below' if higher else 'above'}", None: ""}[inside]
+        unit = some[0].scale.suffix
+        yield say(
+            "{models} {are} {where} the baseline {baseline} ({theirs}{unit}) on the same split{ending}.",
+            CODES.get(side, ""), are=are, where=where, baseline=baseline.name, theirs=baseline.score, unit=unit,
+            models=joined([(f"{group.label} (", group.score, f"{unit})") for group in some], ", "), ending=ending)
+
+
+def _place(group: Group, baseline: ScoredBaseline) -> tuple[str, bool | None]:
+    """Return where the score of a model lies, and whether a baseline lies within its interval, if there is one.
+
+    `below` is worse, also where a lower score is better.
+    """
+    ours, theirs = group.score, baseline.score.value or 0.0
+    if ours.text == baseline.score.text:
+        return "level with", None
+    inside = None if ours.low is None or ours.high is None else ours.low <= theirs <= ours.high
+    score = ours.value or 0.0
+    return "below" if (score < theirs if group.scale.higher_is_better else score > theirs) else "above", inside

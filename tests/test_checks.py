@@ -1,0 +1,423 @@
+"""Each check fires on a study made for it, logged or as a file, and on no sound one; the limits of its condition."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gru_bench.checks import (
+    CHECKS,
+    LoggedData,
+    State,
+    Subject,
+    end_of_range,
+    of_logged,
+    outcomes,
+    warnings_of,
+)
+from gru_bench.config import MetricName
+from gru_bench.report.build import build
+from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.sentences import Statement
+from gru_bench.report.evidence.groups import are_uneven
+from gru_bench.results.logged_metrics import compared
+from gru_bench.results.looks import PLAN, LookPlan
+from gru_bench.sweep.spec import known_studies, load_study
+from gru_bench.tracking import LoggedStudy
+from tests.support.commands import mentions
+from tests.support.fake_store import (
+    BEST,
+    FakeStore,
+    Studies,
+    TestSet,
+    add_study,
+    answered,
+    searching,
+    summarized,
+    under_way,
+    with_data,
+    with_looks,
+)
+from tests.support.renderings import all_said, words_of
+from tests.support.studies import study_file
+from tests.support.values import present
+
+INSIDE = BEST | {"model.hidden_size": 128}
+"""Best settings, none of them at an end of its range."""
+
+
+EXAMPLES = 300
+SMALL = TestSet.draw(50)
+
+
+def sound(**options: object) -> Studies:
+    """Return a store with one study of two models that nothing is wrong with."""
+    store = FakeStore()
+    models = {"scratch": 0.4, "torch": 0.4}
+    add_study(store, "sound", models, **{"best": INSIDE, "test_set": TestSet.draw(EXAMPLES)} | options)  # type: ignore[arg-type]
+    return store, store.by_experiment["movie-reviews"]
+
+
+def changed(change: Callable[[LoggedStudy], LoggedStudy], **options: object) -> Studies:
+    store, (study,) = sound(**options)
+    return store, [change(study)]
+
+
+def with_settings(study: LoggedStudy, **settings: str) -> LoggedStudy:
+    """Return a study whose confirm runs logged other settings."""
+    given = {key.replace("__", "."): value for key, value in settings.items()}
+    return replace(study, confirms=tuple(replace(run, params={**run.params, **given}) for run in study.confirms))
+
+
+def right_by_chance(chance: float, store: FakeStore, studies: Sequence[LoggedStudy]) -> Studies:
+    """Return the studies with test answers that are right with a chance."""
+    for place, run in enumerate(run for study in studies for run in study.confirms):
+        predictions = store.predicted[run.run_id, "test"]
+        right_N = np.random.default_rng(place).random(len(predictions)) < chance
+        store.predicted[run.run_id, "test"] = answered(predictions, right_N)
+    return store, list(studies)
+
+
+def uneven() -> Studies:
+    drawn = TestSet.draw(EXAMPLES)
+    label_N = (np.arange(EXAMPLES) % 10 == 0).astype(np.int8)
+    return right_by_chance(0.98, *sound(test_set=replace(drawn, label_N=label_N)))
+
+
+def other_budget() -> Studies:
+    store, _ = sound()
+    add_study(store, "longer", {"bidirectional": 0.4}, best=INSIDE, test_set=TestSet.draw(EXAMPLES), trials=40)
+    return store, store.by_experiment["movie-reviews"]
+
+
+def lost(study: LoggedStudy) -> LoggedStudy:
+    trials = tuple(replace(trial, state="failed" if trial.number % 3 else "complete")
+                   for trial in present(study.summary).trials)
+    return summarized(study, trials=trials)
+
+
+def no_margin(study: LoggedStudy) -> LoggedStudy:
+    params = {key: value for key, value in study.run.params.items() if key != "margin"}
+    return replace(study, run=replace(study.run, params=params))
+
+
+def good_baseline(study: LoggedStudy) -> LoggedStudy:
+    majority, linear = present(study.summary).baselines
+    return summarized(study, baselines=(majority, replace(linear, test_accuracy=0.99)))
+
+
+def at_end(study: LoggedStudy) -> LoggedStudy:
+    majority, linear = present(study.summary).baselines
+    return summarized(study, baselines=(majority, replace(linear, regularization=64.0, is_at_end=True)))
+
+
+def guessed() -> Studies:
+    store, studies = right_by_chance(0.53, *sound())
+    return store, [summarized(studies[0], baselines=())]
+
+
+def other_plan() -> Studies:
+    """A study whose looks were to come at other numbers of seeds."""
+    store, (study,) = sound(seeds=6)
+    followed = with_looks(store, study, (5, 6), 2)
+    plan, _ = LookPlan.from_json(store.artifacts[study.run.run_id, PLAN])
+    store.artifacts[study.run.run_id, PLAN] = replace(plan, looks=(5, 8)).to_json()
+    return store, [followed]
+
+
+MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
+    "GRU001": (lambda: sound(best=BEST), ("hidden size", "250", "32 to 256")),
+    "GRU002": (other_budget, ("sound has 13 finished trials for each model", "longer has 32 finished trials of up to")),
+    "GRU003": (lambda: sound(seeds=4), ("Scratch GRU", "4 seeds")),
+    "GRU004": (lambda: changed(lambda study: with_data(study, test_repeats_removed=40)),
+               ("movie-reviews", "40 training rows", f"{EXAMPLES} test reviews")),
+    "GRU005": (lambda: changed(lambda study: with_data(study, dropped_share=0.45)), ("55.0 %",)),
+    "GRU006": (uneven, ("negative", "90.0 %")),
+    "GRU007": (lambda: changed(lost), ("of 16, 10 failed and 0 were pruned",)),
+    "GRU008": (lambda: changed(lambda study: summarized(study, best_value={"scratch": 0.99, "torch": 0.872})),
+               ("Scratch GRU", "99.0 %")),
+    "GRU009": (lambda: changed(no_margin), ("no study had logged one",)),
+    "GRU010": (lambda: changed(good_baseline), ("TF-IDF + logistic regression", "99.0 %")),
+    "GRU011": (lambda: changed(lambda study: with_settings(study, training__log_every="800")),
+               ("Scratch GRU", "800 iterations", "256")),
+    "GRU012": (lambda: changed(lambda study: with_data(study, vector_norm=0.02)), ("0.020",)),
+    "GRU014": (lambda: changed(at_end), ("TF-IDF + logistic regression", "64")),
+    "GRU015": (lambda: guessed(), ("Scratch GRU", "53.", "guessing")),
+    "GRU016": (lambda: changed(lambda study: with_data(study, vector_cosine=0.87)), ("corpus", "0.870")),
+    "GRU013": (other_plan, ("sound", "look 2 was not planned")),
+}
+FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012", "GRU014", "GRU015", "GRU016"}
+"""Checks of which no section speaks."""
+
+
+def warned(subject: Subject) -> list[Statement]:
+    return [one for outcome in outcomes(subject) for one in outcome.warnings]
+
+
+def codes(subject: Subject) -> set[str]:
+    return {one.code for one in warned(subject)}
+
+
+def states(subject: Subject, state: State) -> set[str]:
+    return {one.check.code for one in outcomes(subject) if one.state is state}
+
+
+def test_a_sound_study_has_no_warnings() -> None:
+    store, studies = sound()
+    subject = of_logged(studies, store)
+    assert warned(subject) == []
+    # Its vectors' cosine and the baselines' regularization were not logged, and it has no looks.
+    assert states(subject, State.NOT_APPLICABLE) == {"GRU013", "GRU014", "GRU016"}
+    assert warned(of_logged([with_data(studies[0], vector_norm=2.0, vector_cosine=0.1)], store)) == []
+
+
+def test_there_is_a_study_for_each_check() -> None:
+    assert MADE.keys() == CHECKS.keys()
+    assert sorted(CHECKS) == list(CHECKS)
+
+
+@pytest.mark.parametrize("code", MADE)
+def test_each_check_fires_on_a_study_made_for_it_and_its_report_says_the_same(code: str) -> None:
+    make, parts = MADE[code]
+    store, studies = make()
+    subject = of_logged(studies, store)
+    assert states(subject, State.WARNED) == {code}
+    found = warned(subject)
+    assert any(all(part in one.text for part in parts) for one in found), found
+    report = build(studies, store)
+    told = all_said([*report.summary, *report.cautions])
+    told += "".join(words_of(report, section.name) for section in report.sections if section.name != "methods")
+    told = told.replace("\N{NO-BREAK SPACE}", " ")
+    assert set(re.findall(r"\(GRU\d+\)", told)) == {f"({code})"}
+    for one in found:
+        assert f"{one.text} ({code})" in told
+
+
+def test_a_warning_is_data_before_it_is_a_sentence() -> None:
+    make, _ = MADE["GRU007"]
+    store, studies = make()
+    one = warned(of_logged(studies, store))[0]
+    numbers = {name: field.value for name, field in one.fields.items() if isinstance(field, Number)}
+    assert numbers == {"trials": 16, "failed": 10, "pruned": 0}
+    assert one.fields["model"] == "Scratch GRU"
+
+
+def test_vectors_of_another_language_are_warned_of() -> None:
+    store, studies = changed(lambda study: with_data(study, dropped_share=0.9))
+    found = warned(of_logged(studies, store))
+    assert [one.code for one in found] == ["GRU005", "GRU012"]
+    mentions(found[1].text, "another language", "movie-reviews", "10.0 %")
+
+
+def test_a_missing_margin_is_not_warned_of_if_nothing_is_compared() -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.4}, best=INSIDE, test_set=TestSet.draw(EXAMPLES))
+    assert "GRU009" in states(of_logged([no_margin(study)], store), State.NOT_APPLICABLE)
+
+
+def test_uneven_classes_are_not_warned_of_if_another_metric_than_accuracy_decides() -> None:
+    store, (study,) = uneven()
+    other = replace(study, run=replace(study.run, params={**study.run.params, "metric": "log_loss"}))
+    subject = of_logged([summarized(other, metric="log_loss")], store)
+    assert "GRU006" in states(subject, State.NOT_APPLICABLE)
+
+
+def test_unfinished_work_is_not_warned_of() -> None:
+    store, (study,) = sound(test_set=TestSet.draw(60))
+    begun = replace(under_way(store, study), trials=(), confirms=())
+    assert warned(of_logged([begun], store)) == []
+    assert warned(of_logged([replace(begun, run=replace(begun.run, run_id="nothing"))], store)) == []
+    searched = searching(store, study)
+    assert warned(of_logged([searched], store)) == []
+
+
+def budgets(store: FakeStore, studies: Sequence[LoggedStudy]) -> str:
+    """Return what the check of the budgets says; empty where they are equal."""
+    return " ".join(one.text for one in warnings_of(of_logged(studies, store), "GRU002"))
+
+
+def searched(store: FakeStore, name: str, *models: str, trials: int = 5) -> LoggedStudy:
+    """Return a study of these models; of five trials of each one fails, of sixteen three do."""
+    return add_study(store, name, dict.fromkeys(models, 0.0), seeds=2, trials=trials, test_set=SMALL)
+
+
+def test_a_budget_is_the_number_of_finished_trials_of_each_model() -> None:
+    store = FakeStore()
+    one, two = searched(store, "one", "scratch", "torch"), searched(store, "two", "bidirectional")
+    lowered = summarized(one, trials_asked=0)
+    # Neither a number lowered later nor a second model changes the budget.
+    assert budgets(store, [lowered, two]) == ""
+    three = searched(store, "three", "rnn", trials=16)
+    mentions(budgets(store, [lowered, two, three]), "one has 4 finished trials for each model of up to 4 epochs",
+             "two has 4 finished trials", "three has 13 finished trials")
+
+
+def test_models_of_one_study_with_unequal_budgets_are_named() -> None:
+    store = FakeStore()
+    one = searched(store, "one", "scratch", "torch")
+    fewer = tuple(trial for trial in present(one.summary).trials if trial.model == "scratch" or trial.number == 0)
+    mentions(budgets(store, [summarized(one, trials=fewer)]), "one has 4 (Scratch GRU) and 1 (Torch GRU)")
+
+
+def test_a_study_without_a_search_is_named_only_next_to_one_with_a_search() -> None:
+    store = FakeStore()
+    fixed = add_study(store, "fixed", {"rnn": 0.0}, seeds=2, search=False, test_set=SMALL)
+    assert "fixed has no search" in budgets(store, [searched(store, "two", "torch"), fixed])
+    assert budgets(store, [fixed]) == ""
+
+
+def test_budgets_of_studies_on_other_data_are_not_compared() -> None:
+    store = FakeStore()
+    there = add_study(store, "there", {"torch": 0.0}, trials=16, fingerprint="other", test_set=TestSet.draw(50, seed=1))
+    assert budgets(store, [searched(store, "two", "torch"), there]) == ""
+
+
+SOUND = """
+models = ["scratch", "torch"]
+trials = 6
+confirm = 5
+[data]
+name = "train.csv"
+test_name = "test.csv"
+limit = 20000
+[training]
+epochs = 3
+batch_size = 64
+log_every = 100
+[ablations]
+model = "torch"
+seeds = 5
+[ablations.other.pooling]
+question = "Which state?"
+settings = { model.pooling = "last" }
+[space]
+training.lr = { low = 1e-3, high = 1e-2 }
+"""
+
+
+def test_finds_nothing_in_a_sound_file(tmp_path: Path) -> None:
+    assert warned(Subject([load_study(study_file(tmp_path, SOUND))])) == []
+
+
+@pytest.mark.parametrize(("changed", "to", "code", "parts"), [
+    ("confirm = 5", "confirm = 4", "GRU003", ["model of mine", "4 seeds"]),
+    ("confirm = 5", "confirm = 1", "GRU003", ["model of mine", "1 seed"]),
+    ("seeds = 5", "seeds = 2", "GRU003", ["ablation of mine", "2 seeds"]),
+    ('"test.csv"', '"./train.csv"', "GRU004", ["mine", "train.csv"]),
+    ("limit = 20000", "limit = 640", "GRU011", ["mine", "640 reviews", "10"]),
+])
+def test_finds_what_is_wrong_in_a_file(
+    tmp_path: Path, changed: str, to: str, code: str, parts: list[str]
+) -> None:
+    found = warned(Subject([load_study(study_file(tmp_path, SOUND.replace(changed, to)))]))
+    assert {one.code for one in found} == {code}
+    mentions(found[0].text, *parts)
+
+
+def test_a_search_alone_needs_no_seeds(tmp_path: Path) -> None:
+    assert warned(Subject([load_study(study_file(tmp_path, SOUND.replace("confirm = 5", "confirm = 0")))])) == []
+
+
+def test_before_the_runs_the_data_are_checked_with_the_file(tmp_path: Path) -> None:
+    spec = load_study(study_file(tmp_path, SOUND))
+    data = present(sound()[1][0].summary).data
+    assert warned(Subject([spec], 6_400, [LoggedData(replace(data, class_counts=(600, 400)))])) == []
+    odd = LoggedData(replace(data, class_counts=(900, 100), dropped_share=0.45))
+    found = warned(Subject([spec], 6_300, [odd]))
+    assert [one.code for one in found] == ["GRU005", "GRU006", "GRU011", "GRU011"]
+    mentions(found[1].text, "negative", "90.0 % of the reviews")
+    other = load_study(study_file(tmp_path, f'metric = "macro_f1"\n{SOUND}'))
+    assert "GRU006" not in codes(Subject([other], 6_400, [odd]))
+
+
+def test_counts_the_iterations_of_an_epoch_where_the_reviews_are_known(tmp_path: Path) -> None:
+    spec = load_study(study_file(tmp_path, SOUND))
+    assert warned(Subject([spec], 6_400)) == []
+    scratch, torch = warned(Subject([spec], 6_300))
+    mentions(scratch.text, "Scratch GRU (mine)", "100", "6,300 reviews", "99")
+    mentions(torch.text, "Torch GRU (mine)", "100")
+
+
+def test_compares_the_budgets_of_files_that_read_the_same_data(tmp_path: Path) -> None:
+    spec = load_study(study_file(tmp_path, SOUND))
+    assert warned(Subject([spec, spec.model_copy(update={"name": "two", "models": ["scratch"]})])) == []
+    longer = spec.model_copy(update={"name": "longer", "trials": 60})
+    (one,) = warned(Subject([spec, longer]))
+    assert one.code == "GRU002"
+    mentions(one.text, "mine has 6 trials", "3 epochs", "longer has 60")
+    (one,) = warned(Subject([spec, spec.model_copy(update={"name": "fixed", "trials": 0})]))
+    mentions(one.text, "fixed has no search")
+    elsewhere = longer.model_copy(update={"base": load_study("bidirectional").base})
+    assert warned(Subject([spec, elsewhere])) == []
+
+
+def test_the_studies_that_come_with_the_package_are_sound_but_for_smoke() -> None:
+    found = {name: [one.code for one in warned(Subject([load_study(name)]))] for name in known_studies()}
+    assert found.pop("smoke") == ["GRU003"]  # its accuracies mean nothing, and it says so
+    assert not any(found.values())
+
+
+LOG = {"low": 1e-4, "high": 1e-2, "log": True}
+
+
+@pytest.mark.parametrize(("name", "range_", "value", "end"), [
+    ("training.lr", LOG, 1.2e-4, "low"), ("training.lr", LOG, 1.3e-4, ""), ("training.lr", LOG, 9e-3, "high"),
+    ("model.hidden_size", {"low": 32, "high": 232}, 41, "low"), ("model.hidden_size", {"low": 32, "high": 232}, 42, ""),
+    ("model.layers", {"low": 1, "high": 2}, 1, ""),  # no model has fewer layers
+    ("model.layers", {"low": 1, "high": 2}, 2, "high"),
+    ("model.layers", {"low": 2, "high": 3}, 2, "low"),
+    ("model.hidden_size", {"low": 1, "high": 90}, 2, ""),
+    ("model.hidden_size", {"low": 8, "high": 32, "step": 8}, 8, "low"),
+    ("model.hidden_size", {"low": 8, "high": 32, "step": 8}, 16, ""),
+    ("model.dropout", {"low": 0.0, "high": 0.5}, 0.0, ""),
+    ("model.dropout", {"low": 0.0, "high": 0.5}, 0.5, "high"),
+    ("model.dropout", {"low": 0.5, "high": math.nextafter(1.0, 0.0)}, 0.99, ""),
+    ("training.clip_norm", {"low": 1e-6, "high": 1.0, "log": True}, 1e-6, "low"),
+    ("training.patience", {"low": 1, "high": 3}, 1, ""), ("training.epochs", {"low": 1, "high": 3}, 1, ""),
+    ("model.layers", {"choices": [1, 2, 3]}, 3, ""), ("embedding.trainable", {"choices": [False, True]}, True, ""),
+    ("model.gone", {"low": 1, "high": 3}, 3, ""), ("model.pooling", {"choices": ["mean", "max"]}, "max", ""),
+    ("training.lr", LOG, None, ""), ("training.lr", LOG, float("nan"), ""), ("training.lr", LOG, True, ""),
+])
+def test_finds_a_value_at_an_end_of_its_range(name: str, range_: dict[str, object], value: object, end: str) -> None:
+    assert end_of_range(name, range_, value) == end  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("trials", "pruner", "lost"), [
+    ("ccc", "median", False), ("ccpf", "median", False), ("cpf", "median", True), ("cppp", "median", True),
+    ("cppp", "halving", False), ("cppfff", "halving", False), ("cppffff", "halving", True), ("", "none", False),
+    ("fff", "odd", True),
+])
+def test_finds_searches_whose_trials_were_lost(trials: str, pruner: str, lost: bool) -> None:
+    words = {"c": "complete", "p": "pruned", "f": "failed"}
+    store, (study,) = sound()
+    first = present(study.summary).trials[0]
+    made = tuple(replace(first, number=place, state=words[one]) for place, one in enumerate(trials))
+    subject = of_logged([summarized(study, trials=made, pruner=pruner)], store)
+    assert ("GRU007" in codes(subject)) is lost
+
+
+@pytest.mark.parametrize(("metric", "best", "warns"), [
+    ("accuracy", 0.934, True), ("accuracy", 0.926, False), ("log_loss", 0.18, True), ("log_loss", 0.196, False),
+])
+def test_a_search_promised_more_where_the_score_is_worse_by_more_than_a_point(
+    metric: MetricName, best: float, warns: bool
+) -> None:
+    store, (study,) = sound()
+    reached = {compared("accuracy", "val").key: 0.92, compared("log_loss", "val").key: 0.2}
+    confirms = tuple(replace(run, metrics={**run.metrics, **reached}) for run in study.confirms)
+    run = replace(study.run, params={**study.run.params, "metric": metric})
+    changed_study = summarized(replace(study, run=run, confirms=confirms), metric=metric,
+                               best_value={"scratch": best, "torch": best})
+    assert ("GRU008" in codes(of_logged([changed_study], store))) is warns
+
+
+def test_finds_uneven_classes() -> None:
+    assert are_uneven([200, 100])
+    assert not are_uneven([199, 100])
+    assert are_uneven([5, 0])
