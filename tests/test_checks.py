@@ -13,6 +13,7 @@ import pytest
 
 from gru_bench.checks import (
     CHECKS,
+    Check,
     LoggedData,
     State,
     Subject,
@@ -24,7 +25,7 @@ from gru_bench.checks import (
 from gru_bench.config import MetricName
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.sentences import Statement
+from gru_bench.report.document.sentences import Statement, say
 from gru_bench.report.evidence.groups import are_uneven
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import PLAN, LookPlan
@@ -197,6 +198,14 @@ def test_each_check_fires_on_a_study_made_for_it_and_its_report_says_the_same(co
     assert set(re.findall(r"\(GRU\d+\)", told)) == {f"({code})"}
     for one in found:
         assert f"{one.text} ({code})" in told
+
+
+def test_one_function_adds_a_check_to_lint_and_to_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = Check("GRU999", "Do so.", lambda subject: iter([say("It is {what}.", what="so")]))
+    monkeypatch.setitem(CHECKS, added.code, added)
+    store, studies = sound(test_set=TestSet.draw(60))
+    assert [(one.code, one.text) for one in warned(of_logged(studies, store))] == [("GRU999", "It is so.")]
+    assert "It is so. (GRU999)" in all_said(build(studies, store).cautions)
 
 
 def test_a_warning_is_data_before_it_is_a_sentence() -> None:
