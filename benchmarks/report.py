@@ -71,7 +71,7 @@ def fill(database: Path, runs: int) -> None:
             result = made_up(config, label_N, ease_N + skill, rng)
             for record in result.epochs:
                 writer.epoch(record)
-            writer.finish(result, with_model=False)
+            writer.finish(result)
             if trial:
                 store.catch_up()
                 copies(database, writer.run_id, trials - 1)

@@ -57,7 +57,7 @@ def export_study(
     console.print(f"{file}: study {transfer.study} of {transfer.experiment}, {transfer.trials:,} trials, "
                   f"{transfer.runs:,} runs, {transfer.values:,} values of metrics, {file.stat().st_size:,} bytes",
                   markup=False)
-    if weights := sum(size for name, size in sizes.items() if name.endswith(f"/{WEIGHTS}")):
+    if weights := sum(size for name, size in sizes.items() if name.endswith(WEIGHTS)):
         console.print(f"  {weights:,} bytes of these are the models' weights: --no-weights leaves them out",
                       markup=False)
 

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gru_bench.config import checked_name, stored_config
+from gru_bench.config import checked_name
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
+from gru_bench.models.saved import ABOUT, about_of
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
 from gru_bench.results.runs import BASELINES, DATA, SEARCH, StudySummary, baselines_of, data_of, search_of
 from gru_bench.sweep import export as sweep_export
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 SEARCHES, RUNS, METRICS, ARTIFACTS = "searches.json", "runs.json", "metrics.parquet", "artifacts"
 TEXTS = "texts/"
 """Prefix of the artifacts that hold reviews."""
-WEIGHTS = "model/weights.safetensors"
+WEIGHTS = ".safetensors"
+"""Suffix of the artifacts that hold weights and word vectors."""
 SUMMARY = "study.json"
 MOST_VALUES = 2_000_000
 """Most points of metrics in an archive. MLflow needs minutes to write that many; a run has hundreds."""
@@ -51,7 +53,7 @@ _READ: Mapping[str, Callable[[bytes], object]] = {
     "predictions/test.parquet": predictions_of, "predictions/validation.parquet": predictions_of,
     "texts/test.parquet": texts_of, SUMMARY: StudySummary.from_json, DATA: data_of, BASELINES: baselines_of,
     SEARCH: search_of, DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json, TIMINGS: timings_of,
-    "model/config.json": lambda content: stored_config(content, "a run of the study")}
+    f"model/{ABOUT}": lambda content: about_of(content, "a model of the study")}
 """Artifact -> its parser, which checks it."""
 _NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "ablation": "predictions/validation.parquet"}
 """Role -> artifact that every complete run of this role must have."""
@@ -123,9 +125,10 @@ def export_study(
         remarks.append("the study is still running: what it has logged so far is exported")
     (folder / ARTIFACTS).mkdir()
     for run in runs:
-        tracking_export.read_artifacts(store, run.run_id, folder / ARTIFACTS / run.run_id,
-                                lambda path: (texts or not path.startswith(TEXTS)) and (weights or path != WEIGHTS)
-                                and not path.startswith(f"{ATTACHED}/"))
+        tracking_export.read_artifacts(
+            store, run.run_id, folder / ARTIFACTS / run.run_id,
+            lambda path: (texts or not path.startswith(TEXTS)) and (weights or not path.endswith(WEIGHTS))
+            and not path.startswith(f"{ATTACHED}/"))
     for run, path, wrong in _incomplete(runs, folder / ARTIFACTS):
         if wrong is not None:
             raise damaged(run.run_id, path, wrong)

@@ -5,7 +5,8 @@ is normalized to NFKC and lower case. A token is a run of letters and digits, a 
 left out. Contractions are split as in the Penn Treebank, in GloVe and in the homework's data: `don't` -> `do n't`,
 `it's` -> `it 's`.
 
-Whoever changes a rule raises `_FORMAT` in `corpus.py`, which renews the cache.
+Whoever changes a rule raises `_FORMAT` in `corpus.py`, which renews the cache, and the version in `SETTINGS`, by which
+saved models of other rules are refused.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import unicodedata
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _TOKEN = re.compile(r"n't\b|'(?:s|m|d|re|ve|ll)\b|[^\W_]+|[!?]")
+SETTINGS = {"version": 1, "unicode": "NFKC", "lower_case": True, "token": _TOKEN.pattern}
+"""What a saved model says of the tokenizer that its texts need."""
 _HUGE_NUMBER = re.compile(r"&#[0-9]{1000,};?")
 """An entity with a number that is too long for Python to read. No character has such a number."""
 _MOST_MARKS = 100

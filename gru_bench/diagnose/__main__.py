@@ -19,7 +19,8 @@ from gru_bench.stats.accuracy import percent
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.data.vectors import Vectors
-    from gru_bench.diagnose.compute import Sentence, TrainedModel
+    from gru_bench.diagnose.compute import Sentence
+    from gru_bench.models.trained import TrainedModel
     from gru_bench.report.document.figure import Figure
     from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, RecallCurve
     from gru_bench.tracking import LoggedRun, Reader
@@ -104,23 +105,26 @@ def _run(
     with console.status("reading weights, reviews and word vectors"):
         from gru_bench.data.corpus import load_corpus
         from gru_bench.data.vectors import load_vectors
+        from gru_bench.data.tokenizer import tokenize
         from gru_bench.diagnose import compute as diagnostics
         from gru_bench.report.document.numbers import folder_name
         from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, word_figure
 
-        trained = diagnostics.TrainedModel(found.run_id, *store.model(found.run_id))
+        (trained,) = store.models([found.run_id], found.parent_id)
         corpus = load_corpus(trained.config.data)
         _same_data(found, corpus)
         explained = None if label is None else _place(label, corpus.classes)
         vectors = load_vectors(trained.config.embedding, corpus)
-        subject = diagnostics.Subject.trained(trained, vectors, corpus.classes)
+        if vectors.words_V != trained.words_V:
+            raise DataError("the word vectors must have the words of the training, but "
+                            f"{trained.config.embedding.name} has changed since the run {found.run_id}: put it back")
+        subject = diagnostics.Subject.trained(trained)
         asked = [diagnostics.neighbours(word, vectors) for word in words or ()]
         read = _text(corpus, text, review)
         length = trained.config.data.max_length
-        whole = diagnostics.Sentence.of(read.text, vectors, length)
-        shown = whole
+        whole = shown = diagnostics.Sentence.of(tokenize(read.text), trained)
         if review is not None:
-            shown = diagnostics.Sentence.of(read.text, vectors, min(length or REVIEW_WORDS, REVIEW_WORDS))
+            shown = diagnostics.Sentence.of(tokenize(read.text), trained, min(length or REVIEW_WORDS, REVIEW_WORDS))
         if text is not None or review is not None:
             whole.need_words()
     figures: list[Figure] = []
@@ -232,7 +236,7 @@ def _flows(trained: TrainedModel, corpus: Corpus, vectors: Vectors) -> list[Grad
 
     try:
         return [flow for subject in (Subject.untrained(trained.config, vectors, corpus.classes),
-                                        Subject.trained(trained, vectors, corpus.classes))
+                                     Subject.trained(trained))
                 for flow in gradient_flows(subject, corpus, vectors)]
     except DataError:  # texts are too short for this; everything else can be shown
         return []

@@ -31,6 +31,7 @@ from gru_bench.errors import DataError, UsageError
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.gru import Step
 from gru_bench.models.rnn import RNN
+from gru_bench.models.trained import TrainedModel
 from gru_bench.results.diagnostics import (
     EVERY_STEP,
     Attribution,
@@ -46,7 +47,7 @@ from gru_bench.results.diagnostics import (
 from gru_bench.results.runs import TWO_CLASSES, RunResult
 from gru_bench.stats.metrics import correct
 from gru_bench.stats.statistics import METHOD_BOTH, accuracy_interval
-from gru_bench.train.loop import best_epoch, train, untrained
+from gru_bench.train.loop import best_epoch, restored, train, untrained
 
 STEPS = 50
 """Number of steps back in time over which a gradient is followed."""
@@ -84,15 +85,6 @@ RECALL_SETTINGS: Mapping[str, Scalar] = {
 RECALL_SEQUENCES = 3000
 
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """A logged run: its settings and its best checkpoint."""
-
-    run_id: str
-    config: RunConfig
-    weights: Mapping[str, NDArray[np.generic]]
-
-
 def study_diagnostics(
     models: Mapping[str, TrainedModel], corpus: Corpus, vectors: Vectors, *, texts: bool = False
 ) -> Diagnostics:
@@ -102,7 +94,7 @@ def study_diagnostics(
     first model.
 
     Args:
-        models: Model -> its run. All runs have the same data and word vectors.
+        models: Model -> what one of its runs has trained. All runs have the same data and word vectors.
         corpus: Reviews. Only those of the validation split are read, or of the training split if there is no other.
         vectors: Word vectors of the corpus.
         texts: Whether words of a review may be shown. Otherwise a fixed sentence is used.
@@ -120,16 +112,16 @@ def study_diagnostics(
         how = COMPARISON_WORDS.format(len(result.epochs), result.epochs[-1].train_loss)
         flows += gradient_flows(Subject.untrained(config, vectors, corpus.classes), corpus, vectors)
         flows += [replace(flow, trained_how=how) for flow in gradient_flows(
-            Subject.trained(TrainedModel("", config, result.weights), vectors, corpus.classes), corpus, vectors)]
+            Subject.trained(TrainedModel.of(result, vectors)), corpus, vectors)]
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
     review = legible_review(corpus, vectors) if texts else None
     ours = {_function(one.config.model) for one in models.values() if not one.config.model.preset.from_torch}
     for one in models.values():
         flows += gradient_flows(Subject.untrained(one.config, vectors, corpus.classes), corpus, vectors)
-        subject = Subject.trained(one, vectors, corpus.classes)
+        subject = Subject.trained(one)
         flows += gradient_flows(subject, corpus, vectors)
-        sentence = Sentence.of_tokens(review or tokenize(SENTENCE), vectors, one.config.data.max_length)
+        sentence = Sentence.of(review or tokenize(SENTENCE), one)
         if sentence.tokens:
             # torch.nn computes the same function as our own module: one map for both is enough.
             if not one.config.model.preset.from_torch or _function(one.config.model) not in ours:
@@ -166,24 +158,14 @@ class Subject:
         return cls(_watched(config, vectors, classes), config, "initial", classes=classes)
 
     @classmethod
-    def trained(cls, run: TrainedModel, vectors: Vectors, classes: tuple[str, ...] = TWO_CLASSES) -> Subject:
-        """Return the model of a run with its trained weights and, if they were trained, its word vectors.
-
-        Args:
-            run: The run.
-            vectors: Word vectors of its data.
-            classes: Names of the classes of its data.
+    def trained(cls, trained: TrainedModel) -> Subject:
+        """Return a model of one seed with its trained weights and its word vectors.
 
         Raises:
-            DataError: where the weights do not fit the model or the vectors.
+            DataError: where the weights do not fit the settings or the vectors.
         """
-        model = _watched(run.config, vectors, classes)
-        try:
-            model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in run.weights.items()})
-        except RuntimeError as error:
-            raise DataError(f"the weights of run {run.run_id} must fit its settings and vectors, but do not "
-                            f"({str(error).splitlines()[-1].strip()}): have its data or vectors changed?") from error
-        return cls(model, run.config, "trained", run.run_id, classes)
+        network = restored(trained).double().eval().requires_grad_(False)
+        return cls(network, trained.config, "trained", "".join(trained.run_ids), trained.classes)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -389,18 +371,21 @@ class Sentence:
     """Tokens with a vector that lie beyond `max_length`."""
 
     @classmethod
-    def of(cls, text: str, vectors: Vectors, max_length: int | None) -> Sentence:
-        """Return the tokens of a text, looked up among the vectors."""
-        return cls.of_tokens(tokenize(text), vectors, max_length)
+    def of(cls, tokens: Sequence[str], model: TrainedModel, most: int | None = None) -> Sentence:
+        """Return the tokens of a text as a model reads them.
 
-    @classmethod
-    def of_tokens(cls, tokens: Sequence[str], vectors: Vectors, max_length: int | None) -> Sentence:
-        """Return these tokens, looked up among the vectors."""
-        row_of = {word: row for row, word in enumerate(vectors.words_V) if row}
-        known = [token for token in tokens if token in row_of]
-        kept = known[:max_length]
-        return cls(tuple(kept), tuple(row_of[token] for token in kept),
-                   tuple(token for token in tokens if token not in row_of), tuple(known[len(kept):]))
+        Args:
+            tokens: The tokens.
+            model: The model.
+            most: Number of known tokens that are read. None is `data.max_length`.
+        """
+        rows = model.rows(tokens)
+        words = [model.words_V[row] for row in rows]
+        longest = model.config.data.max_length if most is None else most
+        known = set(words)
+        return cls(tuple(words[:longest]), tuple(rows[:longest]),
+                   tuple(token for token in tokens if token not in known),
+                   () if longest is None else tuple(words[longest:]))
 
     def need_words(self) -> None:
         """Check that the model reads at least one token.

@@ -229,7 +229,7 @@ class Study:
             single: Whether only the seed with the best validation score is asked.
 
         Raises:
-            GruBenchError: The study has no complete confirm run, or the data that its words come from are gone.
+            GruBenchError: The study has no complete confirm run, or its model cannot be read.
         """
         with _python_words():
             return _answers(self._predictor(model, single=single), texts)
@@ -264,8 +264,8 @@ class Study:
             from gru_bench.models import saved
 
             saved.check_free(Path(folder), force=force)
-            loaded = winner.load(self._store, winner.choose(self._store, self._logged, model), single=single)
-            write_model(loaded, Path(folder), force=force)
+            chosen = winner.choose(self._store, self._logged, model)
+            write_model(chosen, winner.load(self._store, chosen, single=single), Path(folder), force=force)
             return Path(folder)
 
     def runs(self) -> pd.DataFrame:
@@ -325,7 +325,7 @@ class Study:
         chosen = winner.choose(self._store, self._logged, model)
         key = (single, *chosen.group.ids)
         if key not in self._asked:
-            self._asked[key] = Predictor(winner.load(self._store, chosen, single=single).model)
+            self._asked[key] = Predictor(winner.load(self._store, chosen, single=single))
         return self._asked[key]
 
 

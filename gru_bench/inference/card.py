@@ -15,8 +15,9 @@ from typing import Any
 
 from gru_bench.config import flat
 from gru_bench.errors import shown, visible
-from gru_bench.inference.winner import Loaded
+from gru_bench.inference.winner import Winner
 from gru_bench.models.saved import without_folders
+from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.evidence.groups import LISTED_CLASSES
 from gru_bench.report.render.markdown import escaped
@@ -28,9 +29,9 @@ EXAMPLE = "At first I did not like it at all, but after a while it turned out to
 _NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
-def scores_of(loaded: Loaded) -> Mapping[str, Any]:
+def scores_of(winner: Winner) -> Mapping[str, Any]:
     """Return the scores of a model as JSON can hold them: the score of the study with its interval, and the means."""
-    group, plan = loaded.winner.group, loaded.winner.study.plan()
+    group, plan = winner.group, winner.study.plan()
     number = group.score
     means = {metric.key: sum(values) / len(values) for split in SPLIT_NAMES.values()
              for name in ("accuracy", "macro_f1", "loss", "calibration_error") for metric in (score(name, split),)
@@ -41,23 +42,22 @@ def scores_of(loaded: Loaded) -> Mapping[str, Any]:
         "means": means}
 
 
-def model_card(loaded: Loaded, scores: Mapping[str, Any]) -> str:
+def model_card(winner: Winner, model: TrainedModel, scores: Mapping[str, Any]) -> str:
     """Return the text of a model card."""
-    model, winner = loaded.model, loaded.winner
-    data, corpus = winner.group.data, loaded.corpus
+    data = winner.group.data
+    name = winner.study.run.params.get("data", "") if data is None else data.name
     metric = compared(winner.study.plan().metric, "test")
     front = _front_matter({
         "library_name": "gru-bench", "pipeline_tag": "text-classification",
-        "tags": ["text-classification", "gru", model.name], "datasets": [corpus.name],
+        "tags": ["text-classification", "gru", model.name], "datasets": [name],
         "metrics": [metric.key.removeprefix("score/test_")],
         "model-index": [{"name": model.study, "results": [{
-            "task": {"type": "text-classification"}, "dataset": {"name": corpus.name, "type": corpus.name,
-                                                                 "split": "test"},
+            "task": {"type": "text-classification"}, "dataset": {"name": name, "type": name, "split": "test"},
             "metrics": [{"type": metric.key.removeprefix("score/test_"), "value": scores["value"],
                          "name": metric.label}]}]}],
     })
     named = list(model.classes[:LISTED_CLASSES])
-    data_name = _name(corpus.name)
+    data_name = _name(name)
     classes = ", ".join(map(_name, named)) + (
         f" and {len(model.classes) - len(named):,} more" if len(named) < len(model.classes) else "")
     counts = "" if data is None else (f"{data.train:,} training, {data.validation:,} validation and {data.test:,} "
@@ -81,7 +81,7 @@ A recurrent text classifier, trained by gru-bench. It says which of {len(model.c
 
 ## Data
 
-{data_name}: {counts}. Fingerprint of the data and their split: `{corpus.fingerprint}`.
+{data_name}: {counts}. Fingerprint of the data and their split: `{winner.group.fingerprint}`.
 It knows {len(model.words_V) - 1:,} words and reads {read} known words of a text.
 
 ## Scores

@@ -125,7 +125,7 @@ def _predictor(
         store = Store(tracking_uri, create=False)
         with said.status("reading the model"):
             winner = winners.choose(store, winners.find_study(store, study), model)
-            trained = winners.load(store, winner, single=single).model
+            trained = winners.load(store, winner, single=single)
         where = f"study {study}"
     seeds = (f"the mean of {len(trained.seeds)} seeds" if len(trained.seeds) > 1 else f"seed {trained.seeds[0]}")
     said.print(f"{where}: {trained.name}, {seeds}", markup=False)

@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 from gru_bench.config import with_settings
 from gru_bench.data.batches import Encoded
 from gru_bench.data.tokenizer import tokenize
-from gru_bench.errors import DataError
-from gru_bench.models.classifier import Classifier
 from gru_bench.models.recurrence import choose_backend
 from gru_bench.models.trained import TrainedModel
 from gru_bench.stats.metrics import predicted
 from gru_bench.stats.together import mean_probability
-from gru_bench.train.loop import predict, untrained
+from gru_bench.train.loop import predict, restored
 from gru_bench.train.placement import use_threads
 
 TOKENS = 65_536
@@ -108,32 +106,15 @@ class Predictor:
         config = with_settings(model.config, {"model.backend": "auto"})
         self.backend = choose_backend(config.model, torch.device("cpu"))
         self._threads = threads
-        self._networks: list[Classifier] = []
-        shared = None if model.table_VE is None else _tensor(model.table_VE)
-        for place, weights in enumerate(model.weights_S):
-            table_VE = _tensor(model.table(place)) if shared is None else shared
-            try:
-                network = untrained(config, table_VE, len(model.classes))
-                network.load_state_dict({name: _tensor(value) for name, value in weights.items()})
-            except RuntimeError as error:
-                raise DataError(f"the weights of seed {model.seeds[place]} must fit the model's settings, but do not "
-                                f"({str(error).splitlines()[-1].strip()}): save the model again") from error
-            if len(table_VE) != len(model.words_V):
-                raise DataError(f"the seed {model.seeds[place]} must have a vector for each of the "
-                                f"{len(model.words_V):,} words, but has {len(table_VE):,}: save the model again")
-            self._networks.append(network)
-        self._row_of = {word: row for row, word in enumerate(model.words_V) if row}
+        self._networks = [restored(model, place) for place in range(len(model.seeds))]
 
     def predict(self, texts: Sequence[str]) -> Prediction:
         """Return the prediction for some texts, in their order.
 
         All texts and what is computed from them are in memory at once: give long lists in parts.
         """
-        return self.predict_tokens([tokenize(text) for text in texts])
-
-    def predict_tokens(self, tokens: Sequence[Sequence[str]]) -> Prediction:
-        """Return the prediction for texts that are split into tokens already."""
-        rows = self._rows(tokens)
+        tokens = [tokenize(text) for text in texts]
+        rows = [self.model.rows(words) for words in tokens]
         read = [row[:self._longest] for row in rows]
         probability_NC = self._probabilities(read)
         return Prediction(
@@ -146,8 +127,7 @@ class Predictor:
         The text is predicted again without each of its tokens (Li et al. 2016, "Understanding Neural Networks through
         Representation Erasure").
         """
-        row, = self._rows([tokenize(text)])
-        whole = row[:self._longest]
+        whole = self.model.rows(tokenize(text))[:self._longest]
         explained = min(len(whole), EXPLAINED)
         without = [whole[:place] + whole[place + 1:] for place in range(explained)]
         probability_NC = self._probabilities([whole, *without])
@@ -160,11 +140,6 @@ class Predictor:
     @property
     def _longest(self) -> int | None:
         return self.model.config.data.max_length
-
-    def _rows(self, tokens: Sequence[Sequence[str]]) -> list[list[int]]:
-        """Return for each text the rows of those of its tokens that have a vector."""
-        row_of = self._row_of.get
-        return [[row for row in map(row_of, words) if row is not None] for words in tokens]
 
     def _probabilities(self, rows: Sequence[list[int]]) -> NDArray[np.float64]:
         """Return the mean of the seeds' probabilities, N x C."""
@@ -199,6 +174,3 @@ def _log_odds(probability_N: NDArray[np.float64]) -> NDArray[np.float64]:
     clipped_N = np.clip(probability_N, 1e-7, 1 - 1e-7)
     return np.asarray(np.log(clipped_N) - np.log1p(-clipped_N))
 
-
-def _tensor(values: NDArray[np.generic]) -> torch.Tensor:
-    return torch.from_numpy(np.array(values, dtype=np.float32))

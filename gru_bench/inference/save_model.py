@@ -12,7 +12,8 @@ from gru_bench import cli
 from gru_bench.errors import UsageError, without_passwords
 
 if TYPE_CHECKING:
-    from gru_bench.inference.winner import Loaded
+    from gru_bench.inference.winner import Winner
+    from gru_bench.models.trained import TrainedModel
 
 app = cli.app()
 
@@ -50,13 +51,13 @@ def save_model(
     store = Store(tracking_uri, create=False)
     with console.status("reading the model"):
         winner = winners.choose(store, winners.find_study(store, study), model)
-        loaded = winners.load(store, winner, single=single)
+        trained = winners.load(store, winner, single=single)
     with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
         place = folder or Path(temporary) / "model"
         with console.status("writing the model"):
-            size = write_model(loaded, place, force=force)
-        seeds = len(loaded.model.seeds)
-        what = f"{loaded.model.name} of the study {study}, {seeds} seed{'s' * (seeds > 1)}"
+            size = write_model(winner, trained, place, force=force)
+        seeds = len(trained.seeds)
+        what = f"{trained.name} of the study {study}, {seeds} seed{'s' * (seeds > 1)}"
         if winner.beaten and model is None:
             what += f" (the best on validation; beaten: {', '.join(winner.beaten)})"
         if folder is not None:
@@ -67,7 +68,7 @@ def save_model(
             with console.status("registering the model in MLflow"):
                 found = registered(
                     store, winner.study.run, place, Path(__file__).with_name("served.py"),
-                    content=saved.content(place), classes=loaded.model.classes, example=EXAMPLE)
+                    content=saved.content(place), classes=trained.classes, example=EXAMPLE)
             console.print(f"registered as version {found.version} of {found.name}" if found.new else
                           f"registered already, as version {found.version} of {found.name}", markup=False)
     console.print("next:", markup=False)
@@ -81,7 +82,7 @@ def save_model(
                       markup=False)
 
 
-def write_model(loaded: Loaded, folder: Path, *, force: bool = False) -> int:
+def write_model(winner: Winner, trained: TrainedModel, folder: Path, *, force: bool = False) -> int:
     """Write a model and its card to a folder, and return its number of bytes.
 
     Raises:
@@ -91,8 +92,8 @@ def write_model(loaded: Loaded, folder: Path, *, force: bool = False) -> int:
     from gru_bench.models import saved
 
     saved.check_free(folder, force=force)
-    scores = scores_of(loaded)
-    return saved.save(loaded.model, folder, model_card(loaded, scores), scores, force=force)
+    scores = scores_of(winner)
+    return saved.save(trained, folder, model_card(winner, trained, scores), scores, force=force)
 
 
 def main() -> None:

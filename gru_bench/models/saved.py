@@ -1,12 +1,16 @@
-"""A saved model: a folder that holds all that is needed to predict, without the data and without a pickle.
+"""A trained model as files: weights, words, vectors, classes and settings, without the data and without a pickle.
 
-    model.json              what it is: settings, classes, seeds, scores, and the SHA-256 of the other files
-    words.json              the words of the vector table, by row
-    vectors.safetensors     word vectors that all seeds share; absent where each seed has trained its own
-    seed-N.safetensors      the weights of one seed
+    model.json              what it is: settings, classes, seeds, tokenizer, scores, and the SHA-256 of the other files
+    seed-N.safetensors      the weights of one seed, with its word vectors if it has its own
+    vectors.safetensors     word vectors that all seeds share, because training leaves them unchanged
     README.md               the model card, for people; it may be edited
 
-Everything is checked before it is used: a folder that was changed, cut short or made by something else is refused.
+The file that holds word vectors has the word of each row in its metadata. All numbers are float32. A model is a folder
+with these files, or a run in the tracking store: the run has them as artifacts in `model/`, but shared vectors are
+stored once for a study, as the artifact `vectors/SHA-256.safetensors` of its parent run. A run without a parent has its
+own.
+
+Everything is checked before it is used: a model that was changed, cut short or made by something else is refused.
 
 Shapes: `V` rows of the vector table, `E` vector width.
 """
@@ -18,41 +22,51 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gru_bench import __version__
+from gru_bench import __version__, platforms
 from gru_bench.config import RunConfig, stored_config
+from gru_bench.data.tokenizer import SETTINGS
 from gru_bench.errors import DataError, UsageError, shown
-from gru_bench.models.trained import TABLE, TrainedModel
-from gru_bench.platforms import replace
-from gru_bench.results.runs import parsed
+from gru_bench.models.trained import TABLE, TrainedModel, Weights
+from gru_bench.results.runs import RunResult, parsed
+
+if TYPE_CHECKING:
+    from gru_bench.data.vectors import Vectors
 
 KIND = "gru-bench model"
-FORMAT = 1
-"""Version of the folder's files. Raise it when they, or the tokenizer, change."""
-ABOUT, WORDS, VECTORS, CARD = "model.json", "words.json", "vectors.safetensors", "README.md"
-_OURS = re.compile(r"model\.json|words\.json|vectors\.safetensors|README\.md|seed-\d+\.safetensors")
+FORMAT = 2
+"""Version of the files. Raise it when they change."""
+ABOUT, VECTORS, CARD = "model.json", "vectors.safetensors", "README.md"
+SUFFIX = ".safetensors"
+SHARED = "vectors/"
+"""Folder among the artifacts of a run with the vectors that its children share."""
+_OURS = re.compile(r"model\.json|vectors\.safetensors|README\.md|seed-\d+\.safetensors")
 """Files of a saved model. A folder that holds others is not replaced."""
-_VECTORS_NAME = "table"
+_WORDS = "words"
+"""Key of the metadata that hold the words, as JSON."""
 _DIGEST = "digest"
 """Key of model.json with the SHA-256 of the rest of it."""
 _MOST_JSON_BYTES = 256 << 20
 
 
-class _About(BaseModel):
+class About(BaseModel):
     """The content of model.json, beside its own digest."""
 
     model_config = ConfigDict(strict=True)
-    kind: str
-    format: int
-    gru_bench: str
+    kind: str = KIND
+    format: int = FORMAT
+    gru_bench: str = __version__
+    tokenizer: dict[str, Any] = SETTINGS
     study: str
+    """Name of the study. Empty for a run, whose study may be imported under another name."""
     model: str
     classes: list[str]
     seeds: list[int]
@@ -66,7 +80,57 @@ class _About(BaseModel):
 
 def weights_file(seed: int) -> str:
     """Return the name of the file with the weights of a seed."""
-    return f"seed-{seed}.safetensors"
+    return f"seed-{seed}{SUFFIX}"
+
+
+# ---------------------------------------------------------------- writing
+
+
+def contents(model: TrainedModel, scores: Mapping[str, Any] | None = None) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each file of a model, `model.json` last.
+
+    Args:
+        model: The model.
+        scores: Values about the model that belong with it, as JSON can hold them.
+    """
+    digests = {}
+    for name, content in _arrays(model):
+        digests[name] = hashlib.sha256(content).hexdigest()
+        yield name, content
+    about = About(
+        study=model.study, model=model.name, classes=list(model.classes), seeds=list(model.seeds),
+        run_ids=list(model.run_ids), best=model.best, config=json.loads(model.config.model_dump_json()),
+        scores=dict(scores or {}), files=digests)
+    values = json.loads(about.model_dump_json())
+    yield ABOUT, json.dumps(values | {_DIGEST: _digest_of(values)}, indent=1).encode()
+
+
+def _arrays(model: TrainedModel) -> Iterator[tuple[str, bytes]]:
+    words = {_WORDS: json.dumps(list(model.words_V))}
+    if model.table_VE is not None:
+        yield VECTORS, _packed({TABLE: model.table_VE}, words)
+    for seed, weights in zip(model.seeds, model.weights_S, strict=True):
+        yield weights_file(seed), _packed(weights, words if TABLE in weights else None)
+
+
+def _packed(arrays: Weights, metadata: dict[str, str] | None) -> bytes:
+    """Return arrays as a safetensors file. The same arrays always give the same bytes."""
+    from safetensors.numpy import save as to_bytes
+
+    return to_bytes({name: np.asarray(values, np.float32) for name, values in arrays.items()}, metadata)
+
+
+def with_model(result: RunResult, vectors: Vectors) -> RunResult:
+    """Return the result of a run with the files of its model in the place of its weights, to be logged."""
+    files = {}
+    for name, content in contents(TrainedModel.of(result, vectors)):
+        files[artifact(name, hashlib.sha256(content).hexdigest())] = content
+    return replace(result, weights={}, model_files=files)
+
+
+def artifact(name: str, digest: str) -> str:
+    """Return where a run has a file of its model among its artifacts, or those of its parent run."""
+    return f"{SHARED}{digest}{SUFFIX}" if name == VECTORS else f"model/{name}"
 
 
 def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any], *, force: bool = False) -> int:
@@ -82,26 +146,14 @@ def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any]
     Raises:
         UsageError: for a folder that exists and may not be replaced.
     """
-    from safetensors.numpy import save as to_bytes
-
     check_free(folder, force=force)
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     begun = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.part")
     begun.mkdir()
     try:
-        (begun / WORDS).write_text(json.dumps(list(model.words_V)), encoding="utf-8")
-        if model.table_VE is not None:
-            (begun / VECTORS).write_bytes(to_bytes({_VECTORS_NAME: model.table_VE}))
-        for seed, weights in zip(model.seeds, model.weights_S, strict=True):
-            (begun / weights_file(seed)).write_bytes(to_bytes(dict(weights)))
-        about = _About(
-            kind=KIND, format=FORMAT, gru_bench=__version__, study=model.study, model=model.name,
-            classes=list(model.classes), seeds=list(model.seeds), run_ids=list(model.run_ids),
-            best=model.best, config=json.loads(without_folders(model.config).model_dump_json()), scores=dict(scores),
-            files={path.name: _digest(path) for path in sorted(begun.iterdir())})
-        content = json.loads(about.model_dump_json())
-        (begun / ABOUT).write_text(json.dumps(content | {_DIGEST: _digest_of(content)}, indent=1), encoding="utf-8")
+        for name, content in contents(replace(model, config=without_folders(model.config)), scores):
+            (begun / name).write_bytes(content)
         (begun / CARD).write_text(card, encoding="utf-8")
         size = sum(path.stat().st_size for path in begun.iterdir())
         _put(begun, folder)
@@ -111,16 +163,16 @@ def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any]
 
 
 def _put(begun: Path, folder: Path) -> None:
-    """Move a whole model to its folder. What was there is removed afterwards, or put back if the move fails."""
+    """Move a complete model to its folder. What was there is removed afterwards, or put back if the move fails."""
     if not folder.exists():
-        replace(begun, folder)
+        platforms.replace(begun, folder)
         return
     before = begun.with_suffix(".old")
-    replace(folder, before)
+    platforms.replace(folder, before)
     try:
-        replace(begun, folder)
+        platforms.replace(begun, folder)
     except BaseException:
-        replace(before, folder)
+        platforms.replace(before, folder)
         raise
     shutil.rmtree(before, ignore_errors=True)
 
@@ -160,6 +212,26 @@ def check_free(folder: Path, *, force: bool = False) -> None:
                          "folder, or add --force")
 
 
+# ---------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the files of a model are read from."""
+
+    name: str
+    """What messages call it, such as `the model of the run 3f2a`."""
+    read: Callable[[str, str], bytes]
+    """Returns the content of a file, by its name and the SHA-256 that it should have. An OSError means that it cannot
+    be read."""
+    remedy: str
+    """What to do about a model that was changed."""
+
+    def refused(self, why: str) -> DataError:
+        """Return the error for a model that is not as it was written."""
+        return DataError(f"{self.name} must be as it was written, but {why}: {self.remedy}")
+
+
 def load(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
     """Return the model of a folder, and its scores.
 
@@ -171,34 +243,7 @@ def load(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
     if not folder.is_dir():
         raise UsageError(f"a saved model must be a folder, but there is none at {str(folder)!r}: "
                          "gru-bench save-model --study NAME DIR writes one")
-    try:
-        return _loaded(folder)
-    except OSError as error:
-        raise _refused(folder, f"it cannot be read ({error.strerror or error})") from error
-
-
-def _loaded(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
-    about = _about(folder)
-    config = stored_config(json.dumps(about.config), f"the saved model {str(folder)!r}")
-    for name, digest in about.files.items():
-        path = folder / name
-        if Path(name).name != name or not path.is_file():
-            raise _refused(folder, f"its file {shown(name)} is missing")
-        if _digest(path) != digest:
-            raise _refused(folder, f"its file {shown(name)} was changed or cut short")
-    needed = [WORDS, *map(weights_file, about.seeds), *([] if config.embedding.trainable else [VECTORS])]
-    if missing := [name for name in needed if name not in about.files]:
-        raise _refused(folder, f"it lists no {missing[0]}")
-    try:
-        words = parsed(list[str], (folder / WORDS).read_bytes())
-    except ValueError as error:
-        raise _refused(folder, f"its {WORDS} cannot be read ({error})") from error
-    trained = config.embedding.trainable
-    return TrainedModel(
-        study=about.study, name=about.model, config=config, seeds=tuple(about.seeds), classes=tuple(about.classes),
-        words_V=words, table_VE=None if trained else _read(folder, VECTORS, _VECTORS_NAME)[_VECTORS_NAME],
-        weights_S=tuple(_read(folder, weights_file(seed), TABLE if trained else None) for seed in about.seeds),
-        run_ids=tuple(about.run_ids), best=about.best), about.scores
+    return read(_of_folder(folder))
 
 
 def content(folder: Path) -> str:
@@ -207,72 +252,148 @@ def content(folder: Path) -> str:
     Raises:
         DataError: as `load`.
     """
-    return _digest_of(json.loads(_about(folder).model_dump_json()))
+    return _digest_of(json.loads(_about(_of_folder(folder)).model_dump_json()))
 
 
-def _about(folder: Path) -> _About:
-    path = folder / ABOUT
-    if not path.is_file():
-        raise _refused(folder, f"it has no {ABOUT}, so that it is no saved model of gru-bench, or not a whole one")
+def _of_folder(folder: Path) -> Origin:
+    def read_file(name: str, _: str) -> bytes:
+        path = folder / name
+        if name == ABOUT and path.is_file() and path.stat().st_size > _MOST_JSON_BYTES:
+            raise OSError(f"it has more than {_MOST_JSON_BYTES:,} bytes")
+        return path.read_bytes()
+
+    return Origin(f"the saved model {str(folder)!r}", read_file,
+                  "copy it again, or write it again by gru-bench save-model")
+
+
+def read(
+    origin: Origin, shared: dict[str, tuple[list[str], NDArray[Any]]] | None = None
+) -> tuple[TrainedModel, Mapping[str, Any]]:
+    """Return a model, and its scores.
+
+    Args:
+        origin: Where its files are.
+        shared: SHA-256 of `vectors.safetensors` -> its words and vectors, which are not read again. What is read is
+            added.
+
+    Raises:
+        DataError: for a model that was changed, is incomplete, or has another format.
+        FormatError: for a model that was trained with a setting that was removed since.
+    """
+    about = _about(origin)
+    shared = {} if shared is None else shared
+    table_VE: NDArray[Any] | None = None
+    words: list[list[str]] = []
+    if (digest := about.files.get(VECTORS)) is not None:
+        if digest not in shared:
+            arrays, own = _file(origin, about, VECTORS)
+            shared[digest] = own, arrays[TABLE]
+        words, table_VE = [shared[digest][0]], shared[digest][1]
+    weights_S = []
+    for name in map(weights_file, about.seeds):
+        arrays, own = _file(origin, about, name)
+        weights_S.append(arrays)
+        if table_VE is None:
+            words.append(own)
+    if any(one != words[0] for one in words):
+        raise origin.refused("its files have vectors of different words")
+    return TrainedModel(
+        study=about.study, name=about.model, config=stored_config(json.dumps(about.config), origin.name),
+        seeds=tuple(about.seeds), classes=tuple(about.classes), words_V=words[0], table_VE=table_VE,
+        weights_S=tuple(weights_S), run_ids=tuple(about.run_ids), best=about.best), about.scores
+
+
+def _about(origin: Origin) -> About:
     try:
-        if path.stat().st_size > _MOST_JSON_BYTES:
-            raise ValueError("it is too large")
-        content = parsed(dict[str, Any], path.read_bytes())
-        if content.get("kind") != KIND:
-            raise ValueError(f"it does not describe a {KIND}")
-    except ValueError as error:
-        raise _refused(folder, f"its {ABOUT} cannot be read ({str(error)[:200]})") from error
-    if (found := content.get("format")) != FORMAT:
-        newer = isinstance(found, int) and found > FORMAT
-        raise DataError(f"the saved model {str(folder)!r} must have the format {FORMAT}, but has {shown(found)}: "
-                        + ("pip install --upgrade gru-bench" if newer else
-                           "save it again with this gru-bench, or load it with the one that wrote it "
-                           f"({shown(content.get('gru_bench', 'unknown'), '')})"))
-    try:
-        if content.pop(_DIGEST, None) != _digest_of(content):
-            raise _refused(folder, f"its {ABOUT} was changed")
-        about = _About.model_validate(content)
-        stored_config(json.dumps(about.config), f"the saved model {str(folder)!r}")
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"][:4]))
-        raise _refused(folder, f"its {ABOUT} is damaged ({where}: {first['msg']})") from error
-    except ValueError as error:
-        raise _refused(folder, f"its {ABOUT} is damaged ({error})") from error
-    if not 0 <= about.best < len(about.seeds) or len(about.classes) < 2:
-        raise _refused(folder, f"its {ABOUT} names no seeds or no classes")
+        about = about_of(origin.read(ABOUT, ""), origin.name)
+    except FileNotFoundError as error:
+        raise origin.refused(f"it has no {ABOUT}, so that it is no saved model of gru-bench, or not a complete one"
+                             ) from error
+    except (OSError, ValueError) as error:
+        raise origin.refused(f"its {ABOUT} {error}") from error
+    if wrong := next((name for name in about.files if not _OURS.fullmatch(name)), None):
+        raise origin.refused(f"its {ABOUT} lists {shown(wrong)}, which is no file of a model")
     return about
 
 
-def _read(folder: Path, name: str, table: str | None) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file. A `table` must be among them: it holds word vectors."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+def about_of(content: bytes, name: str) -> About:
+    """Return the content of a `model.json`, after checking it.
 
+    Args:
+        content: The file.
+        name: What messages call the model, such as `the model of the run 3f2a`.
+
+    Raises:
+        ValueError: for a file that was changed or is damaged. The message goes on from the name of the file.
+        DataError: for a model of another format.
+        FormatError: for a model that was trained with a setting that was removed since.
+    """
     try:
-        found: dict[str, NDArray[Any]] = dict(load_file(folder / name))
+        values = parsed(dict[str, Any], content)
+    except ValueError as error:
+        raise ValueError(f"cannot be read ({str(error)[:200]})") from error
+    if values.get("kind") != KIND:
+        raise ValueError(f"does not describe a {KIND}")
+    _require(name, values, "format", FORMAT)
+    if values.pop(_DIGEST, None) != _digest_of(values):
+        raise ValueError("was changed")
+    _require(name, values, "tokenizer", SETTINGS)
+    try:
+        about = About.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"][:4]))
+        raise ValueError(f"is damaged ({where}: {first['msg']})") from error
+    try:
+        stored_config(json.dumps(about.config), name)
+    except ValueError as error:
+        raise ValueError(f"is damaged ({error})") from error
+    if not 0 <= about.best < len(about.seeds) or len(about.classes) < 2:
+        raise ValueError("names no seeds or no classes")
+    return about
+
+
+def _require(name: str, values: Mapping[str, Any], key: str, ours: object) -> None:
+    """Raise a DataError where a value of `model.json` is not that of this version of gru-bench."""
+    if (found := values.get(key)) == ours and type(found) is type(ours):
+        return
+    newer = isinstance(found, int) and found > FORMAT
+    writer = shown(values.get("gru_bench", "unknown"), "")
+    raise DataError(f"{name} must have the {key} {shown(ours)}, but has {shown(found)}: "
+                    + ("pip install --upgrade gru-bench" if newer else "train and save it again with this gru-bench, "
+                       f"or load it with the one that wrote it ({writer})"))
+
+
+def _file(origin: Origin, about: About, name: str) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Return the arrays of a file and, where it holds word vectors, their words."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    if name not in about.files:
+        raise origin.refused(f"it lists no {name}")
+    try:
+        content = origin.read(name, about.files[name])
+    except FileNotFoundError as error:
+        raise origin.refused(f"its file {shown(name)} is missing") from error
+    except OSError as error:
+        raise origin.refused(f"its file {shown(name)} cannot be read ({error.strerror or error})") from error
+    if hashlib.sha256(content).hexdigest() != about.files[name]:
+        raise origin.refused(f"its file {shown(name)} was changed or cut short")
+    try:
+        arrays: dict[str, NDArray[Any]] = dict(from_bytes(content))
+        header = json.loads(content[8:8 + int.from_bytes(content[:8], "little")])
+        words = parsed(list[str], header.get("__metadata__", {}).get(_WORDS, "[]"))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:  # the last for float8
-        raise _refused(folder, f"its file {name} cannot be read ({error})") from error
-    for key, value in found.items():
-        if value.dtype.kind != "f":
-            raise _refused(folder, f"its file {name} has {shown(key)} in {value.dtype}, which is no type of weights")
+        raise origin.refused(f"its file {name} cannot be read ({error})") from error
+    for key, value in arrays.items():
+        if value.dtype != np.float32:
+            raise origin.refused(f"its file {name} has {shown(key)} in {value.dtype} instead of float32")
         if not np.isfinite(value).all():
-            raise _refused(folder, f"its file {name} has values in {shown(key)} that are not finite numbers")
-    if table is not None and (table not in found or found[table].ndim != 2):
-        raise _refused(folder, f"its file {name} holds no vectors")
-    return found
-
-
-def _refused(folder: Path, why: str) -> DataError:
-    return DataError(f"the saved model {str(folder)!r} must be as it was written, but {why}: copy it again, or write "
-                     "it again by gru-bench save-model")
+            raise origin.refused(f"its file {name} has values in {shown(key)} that are not finite numbers")
+    if (name == VECTORS or VECTORS not in about.files) and (TABLE not in arrays or arrays[TABLE].ndim != 2):
+        raise origin.refused(f"its file {name} holds no vectors")
+    return arrays, words
 
 
 def _digest_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-

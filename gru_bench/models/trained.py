@@ -1,20 +1,26 @@
-"""The trained model of a study: the weights of its confirm seeds, with all that is needed to read a text.
+"""The trained model of a run, or of the confirmation seeds of a study, with all that is needed to read a text.
 
 Shapes: `V` rows of the vector table, `E` vector width, `S` seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig
+from gru_bench.errors import DataError
+from gru_bench.results.runs import RunResult
+
+if TYPE_CHECKING:
+    from gru_bench.data.vectors import Vectors
 
 TABLE = "embedding.table"
-"""Name of the vector table among the weights of a run that trains its vectors."""
+"""Name of the vector table among the weights of a seed that has its own."""
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -33,12 +39,45 @@ class TrainedModel:
     words_V: Sequence[str]
     """The word of each row of the vector table. Row 0 stands for padding and has the empty word."""
     table_VE: NDArray[Any] | None
-    """Word vectors that all seeds share. None where each seed has trained its own, which is `TABLE` of its weights."""
+    """Word vectors that all seeds share. None where each seed has its own, which is `TABLE` of its weights."""
     weights_S: tuple[Weights, ...]
     run_ids: tuple[str, ...] = ()
     """The run of each seed."""
     best: int = 0
     """Position of the seed with the best validation score."""
+
+    @classmethod
+    def of(cls, result: RunResult, vectors: Vectors) -> TrainedModel:
+        """Return the model of a run that has read these word vectors."""
+        config = result.config
+        return cls(study="", name=config.model.name, config=config, seeds=(config.seed,), classes=result.classes,
+                   words_V=vectors.words_V, table_VE=None if config.embedding.trainable else vectors.table_VE,
+                   weights_S=(result.weights,))
+
+    @classmethod
+    def of_seeds(cls, models: Sequence[TrainedModel], *, study: str, run_ids: Sequence[str], best: int) -> TrainedModel:
+        """Return the models of single seeds as one.
+
+        Args:
+            models: The models, which differ in seed, weights and vectors alone.
+            study: Name of their study.
+            run_ids: The run of each.
+            best: Position of the one with the best validation score.
+
+        Raises:
+            DataError: where they know different words.
+        """
+        first = models[0]
+        if any(one.words_V != first.words_V for one in models):
+            raise DataError(f"all seeds of a model must know the same words, but those of {first.name} in the study "
+                            f"{study!r} do not: ask one of them by --single, or run the study again under another name")
+        weights_S = [one.weights_S[0] for one in models]
+        shared = all(one.table_VE is first.table_VE for one in models)
+        if not shared:  # they were trained on several machines, each with its own vectors
+            weights_S = [{**own, TABLE: one.table(0)} for own, one in zip(weights_S, models, strict=True)]
+        return replace(
+            first, study=study, seeds=tuple(one.seeds[0] for one in models), weights_S=tuple(weights_S),
+            table_VE=first.table_VE if shared else None, run_ids=tuple(run_ids), best=best)
 
     def table(self, place: int) -> NDArray[Any]:
         """Return the word vectors of the seed at this position, V x E."""
@@ -49,3 +88,13 @@ class TrainedModel:
         config = self.config.model_copy(update={"seed": self.seeds[place]})
         return replace(self, config=config, seeds=(self.seeds[place],), weights_S=(self.weights_S[place],),
                        run_ids=self.run_ids[place:place + 1], best=0)
+
+    def rows(self, tokens: Iterable[str]) -> list[int]:
+        """Return the rows of the vector table of those tokens that have a vector. The model reads the first of them, up
+        to `data.max_length`."""
+        row_of = self._row_of.get
+        return [row for row in map(row_of, tokens) if row is not None]
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {word: row for row, word in enumerate(self.words_V) if row}

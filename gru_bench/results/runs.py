@@ -167,6 +167,8 @@ class RunResult:
     """Split -> predictions: `validation`, and `test` only where the run is scored on the test split."""
     weights: Mapping[str, NDArray[np.generic]]
     """Name of a parameter -> its values in the best checkpoint."""
+    model_files: Mapping[str, bytes] = field(default_factory=dict)
+    """Path of an artifact -> its content, as `models.saved.with_model` makes them. Empty where no model is logged."""
     stopped_early: bool = False
     backend_note: str | None = None
     """Why a slower backend ran than the fastest one, or a CPU instead of a card, if so."""

@@ -107,7 +107,7 @@ class ActiveRun:
 
     def _finished(self, result: RunResult) -> Outcome:
         # The run is logged before its trial ends: a process that takes over in between finds it complete.
-        self.writer.finish(result, with_model=self.run.role == "confirm")
+        self.writer.finish(result)
         match self.run.role:
             case "confirm":
                 return self._complete("tested", self._score(result.predictions["test"]))

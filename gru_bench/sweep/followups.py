@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gru_bench.config import RunConfig, Scalar, flat, with_removed
 from gru_bench.errors import RunError
+from gru_bench.models.trained import TrainedModel
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, RecallCurve
 from gru_bench.results.runs import Timing, parsed
 from gru_bench.sweep.console.progress import ProgressDisplay, several
@@ -27,7 +25,8 @@ from gru_bench.sweep.workers.tasks import Diagnose, MeasureRecall, MeasureTiming
 from gru_bench.tracking import RunWriter
 
 TIMINGS = "timings.json"
-ConfigAndWeights = tuple[RunConfig, Mapping[str, NDArray[np.generic]]]
+ReadModels = Callable[[Mapping[str, str]], Mapping[str, TrainedModel]]
+"""From model -> run id to model -> what that run has trained."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class FollowUp:
 
 def follow_ups(
     spec: StudySpec, here: Callable[[RunConfig], RunConfig], confirmed: Mapping[str, str],
-    read: Callable[[str], ConfigAndWeights], *, texts: bool,
+    read: ReadModels, *, texts: bool,
 ) -> list[FollowUp]:
     """Return the follow-ups of a study in their order.
 
@@ -62,7 +61,7 @@ def follow_ups(
         spec: The study.
         here: Sets the machine-dependent settings of a config, such as threads.
         confirmed: Model -> run id of one of its confirm runs.
-        read: Returns the config and weights of a run by its id.
+        read: Reads the models of runs.
         texts: Whether the words of a review may be stored.
     """
     return [*_timings(spec, here), *_diagnostics(spec, confirmed, read, texts), *_recall(spec)]
@@ -82,14 +81,13 @@ def _timings(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[Fo
 
 
 def _diagnostics(
-    spec: StudySpec, confirmed: Mapping[str, str], read: Callable[[str], ConfigAndWeights], texts: bool
+    spec: StudySpec, confirmed: Mapping[str, str], read: ReadModels, texts: bool
 ) -> list[FollowUp]:
     if not spec.diagnostics or not confirmed:
         return []
     return [FollowUp(
         "diagnostics", DIAGNOSTICS, {**confirmed, "review": True} if texts else dict(confirmed),
-        lambda: {"diagnostics": Diagnose(
-            {model: (run_id, *read(run_id)) for model, run_id in confirmed.items()}, texts)},
+        lambda: {"diagnostics": Diagnose(read(confirmed), texts)},
         lambda outcomes: str(outcomes[0].to_json()))]
 
 

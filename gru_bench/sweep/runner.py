@@ -20,6 +20,7 @@ from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import RunError, UsageError
+from gru_bench.models.trained import TrainedModel
 from gru_bench.results.logged_metrics import compared, score_name
 from gru_bench.results.looks import LOOKS, looks_json
 from gru_bench.results.pruners import PRUNERS
@@ -178,7 +179,11 @@ class Sweep:
     def _follow_up(self, log: RunLog) -> None:
         """Do what follows the runs of all models, unless another process does it or has done it."""
         first = {state.model: done[0] for state in self.planner.states if (done := state.confirmed)}
-        for follow_up in follow_ups(self.spec, self._with_threads, first, self.store.model, texts=log.texts):
+
+        def read(runs: Mapping[str, str]) -> dict[str, TrainedModel]:
+            return dict(zip(runs, self.store.models(list(runs.values()), log.study.run_id), strict=True))
+
+        for follow_up in follow_ups(self.spec, self._with_threads, first, read, texts=log.texts):
             self.tasks.complete(follow_up, log.main_search.runs, log.study, self._messages)
 
     def _join_models(self, log: RunLog) -> None:

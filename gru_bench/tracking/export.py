@@ -202,7 +202,7 @@ def write_runs(
         _log_inputs(client, run_id, run.inputs)
         if artifacts.is_dir():
             client.log_artifacts(run_id, str(artifacts))
-            if inside(artifacts, "model/weights.safetensors").is_file():
+            if any(artifacts.glob("model/*.safetensors")):
                 log_model(client, run_id, tags.get("gru_bench.model", ""))
         if len(renamed) == 1:
             for path, content in edited.items():

@@ -13,8 +13,8 @@ wrong: it may be emptied, and each machine of a cluster may have its own.)
     refused.jsonl        operations that MLflow refused, with the reason
 
 An operation is written to the file before the call that asks for it returns, so that it survives a killed process. If
-it begins or ends a run, it is also flushed to the disk (fsync): a power cut can cost epochs of running runs, but no
-more. An incomplete last line is removed.
+it begins or ends a run or has artifacts, it is also flushed to the disk (fsync): a power cut can cost epochs of running
+runs, but no more. An incomplete last line is removed.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class WriteQueue:
         Raises:
             RunError: The disk is full or fails; nothing was added.
         """
-        lasting = operation.beginning is not None or operation.status is not None
+        lasting = operation.beginning is not None or operation.status is not None or bool(files)
         begin, places = self.written, {}
         path = self.folder / _OPERATIONS
         try:

@@ -11,14 +11,13 @@ import sqlite3
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import (
@@ -26,11 +25,12 @@ from gru_bench.config import (
     RunConfig,
     flat,
     is_valid_setting,
-    stored_config,
     with_settings,
     without_removed,
 )
 from gru_bench.errors import FormatError, RunError, UsageError, unknown, without_passwords
+from gru_bench.models.saved import SHARED, Origin, artifact, read
+from gru_bench.models.trained import TrainedModel
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.tracking.artifacts import predictions_of, texts_of
 from gru_bench.tracking.client import (
@@ -96,6 +96,11 @@ class LoggedRun:
         """MLflow's id of the run, and its local id, which other records use if they were made while MLflow was away."""
         local = self.tags.get(RUN_TAG)
         return (self.run_id, local) if local else (self.run_id,)
+
+    @property
+    def parent_id(self) -> str | None:
+        """MLflow's id of its parent run; None if it has none."""
+        return self.tags.get("mlflow.parentRunId")
 
     @property
     def earlier_ids(self) -> tuple[str, ...]:
@@ -555,24 +560,29 @@ class Reader:
         except RunError:
             return None
 
-    def model(self, run_id: str) -> tuple[RunConfig, dict[str, NDArray[np.generic]]]:
-        """Return the config of a run and the weights of its best checkpoint, by parameter name.
+    def models(self, run_ids: Sequence[str], parent: str | None) -> list[TrainedModel]:
+        """Return the models that runs have logged, each of one seed. Vectors that several of them share are read once.
+
+        Args:
+            run_ids: Ids of runs with one parent, or of one run without a parent.
+            parent: Id of their parent run.
 
         Raises:
-            FormatError: A setting that was removed since had an effect.
-            RunError: The run has logged no weights, or they cannot be read.
+            DataError: A model was changed.
+            FormatError: A setting that was removed since had an effect, or another version has logged the model.
+            RunError: A run has logged no model, or it cannot be read.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
+        shared: dict[str, tuple[list[str], NDArray[Any]]] = {}
 
-        def weights(content: bytes) -> dict[str, NDArray[np.generic]]:
-            try:
-                return dict(load(content))
-            except SafetensorError as error:
-                raise ValueError(str(error)) from error
+        def model(run_id: str) -> TrainedModel:
+            def file(name: str, digest: str) -> bytes:
+                path = artifact(name, digest)
+                return self._artifact(parent or run_id if path.startswith(SHARED) else run_id, path)
 
-        return (self._parsed(run_id, "model/config.json", lambda content: stored_config(content, f"the run {run_id}")),
-                self._parsed(run_id, "model/weights.safetensors", weights))
+            origin = Origin(f"the model of the run {run_id}", file, RESTORE.removeprefix(": "))
+            return replace(read(origin, shared)[0], run_ids=(run_id,))
+
+        return list(map(model, run_ids))
 
     def text(self, run_id: str, path: str) -> str | None:
         """Return a text artifact of a run; None if it was not logged."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gru_bench.errors import GruBenchError, RunError, UsageError, without_passwords
+from gru_bench.models.saved import SHARED
 from gru_bench.tracking.client import (
     TRY_LATER,
     brief,
@@ -316,7 +317,8 @@ class Sync:
             entry = Dataset(name=name, digest=fingerprint[:36], source_type="local", source=json.dumps({"name": name}))
             client.log_inputs(run_id, [DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
         for path, place in operation.artifacts.items():
-            client.log_artifact(run_id, str(queue.path(place)), path.rpartition("/")[0])
+            if not (path.startswith(SHARED) and _has(client, run_id, path, queue.path(place))):
+                client.log_artifact(run_id, str(queue.path(place)), path.rpartition("/")[0])
         if operation.model:
             log_model(client, run_id, operation.model)
         metrics = [Metric(key, value, operation.time, step) for key, value, step in operation.metrics]
@@ -362,6 +364,12 @@ class Sync:
                 raise _MissingRun(f"MLflow must have the run {run} to write to it, but it does not")
             queue.identify(run, run_id)
         return queue.ids.get(run, run)
+
+
+def _has(client: MlflowClient, run_id: str, path: str, file: Path) -> bool:
+    """Return whether a run has an artifact of this size already: another process of its study may have logged it."""
+    return any(entry.path == path and entry.file_size == file.stat().st_size
+               for entry in client.list_artifacts(run_id, path.rpartition("/")[0]))
 
 
 def start_syncs(queues: Sequence[WriteQueue]) -> list[Sync]:

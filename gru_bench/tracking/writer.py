@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from gru_bench.config import MetricName, RunConfig, flat
 from gru_bench.errors import GruBenchError, RunError, unknown, without_passwords
+from gru_bench.models.saved import SHARED
 from gru_bench.platforms import user
 from gru_bench.results.logged_metrics import (
     ACCURACY_VAL,
@@ -110,6 +112,8 @@ class Store(Reader):
         self._sync: Sync | None = None
         self._others: list[Sync] = []
         self._known: dict[str, list[Any]] = {}
+        self._shared: set[tuple[str, str]] = set()
+        """Run id and path of each artifact that was logged for the children of a run."""
         self._was_new = False
         """Whether the database file did not exist when the store was opened."""
         self._required = False
@@ -294,11 +298,19 @@ class Store(Reader):
         # A file answers or fails at once, but a server may hang. Do not wait for the import of MLflow.
         patience = ANSWER_SECONDS if self.database is None else None
         self._sync.identify(self._own, run, patience if self._sync.is_open else 0.0)
-        return RunWriter(self._write, run, self._own.ids)
+        return RunWriter(self._write, run, self._own.ids, partial(self._share, parent or run))
 
     def writer(self, run_id: str) -> RunWriter:
         """Return a writer for a run that exists."""
-        return RunWriter(self._write, run_id, self._own.ids if self._own is not None else {})
+        return RunWriter(self._write, run_id, self._own.ids if self._own is not None else {},
+                         partial(self._share, run_id))
+
+    def _share(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Log artifacts of a run whose names say what is in them, unless this process has logged them already."""
+        new = {path: content for path, content in files.items() if (run_id, path) not in self._shared}
+        if new:
+            self._write(Operation(run_id, _now()), new)
+            self._shared |= {(run_id, path) for path in new}
 
     def attach(self, run_id: str, folder: Path) -> str:
         """Attach the files of a folder to a run, in place of what was attached before: now, and not by the queue.
@@ -490,7 +502,8 @@ class RunWriter:
     """
 
     def __init__(
-        self, write: Callable[[Operation, Mapping[str, bytes]], None], run: str, ids: Mapping[str, str]
+        self, write: Callable[[Operation, Mapping[str, bytes]], None], run: str, ids: Mapping[str, str],
+        share: Callable[[Mapping[str, bytes]], None],
     ) -> None:
         """Write to a run.
 
@@ -498,8 +511,9 @@ class RunWriter:
             write: Adds an operation and its artifacts to the queue.
             run: Id of the run, MLflow's or a local one.
             ids: Local id -> MLflow's id, filled as MLflow creates the runs.
+            share: Adds artifacts to the run's parent or, if it has none, to the run.
         """
-        self._write_operation, self._run, self._ids = write, run, ids
+        self._write_operation, self._run, self._ids, self._share = write, run, ids, share
 
     @property
     def run_id(self) -> str:
@@ -526,12 +540,12 @@ class RunWriter:
         """Log the score of a check, with its number as the step."""
         self._write(metrics=[(CHECK.key, check.score, check.number)])
 
-    def finish(self, result: RunResult, *, with_model: bool, texts: Mapping[str, Sequence[str]] | None = None) -> None:
+    def finish(self, result: RunResult, *, texts: Mapping[str, Sequence[str]] | None = None) -> None:
         """Log the result of a run, tag it complete and end it.
 
         Args:
-            result: The result: scores and predictions of the best checkpoint, times and sizes.
-            with_model: Whether the weights and the config are logged as artifacts.
+            result: The result: scores and predictions of the best checkpoint, times and sizes, and the model if it has
+                files.
             texts: Split -> reviews to log beside the predictions.
         """
         seconds = sum(record.seconds for record in result.epochs)
@@ -556,12 +570,11 @@ class RunWriter:
         for split, split_texts in (texts or {}).items():
             files[f"texts/{split}.parquet"] = _parquet(
                 _text_table(result.predictions[split].example_id_N, split_texts))
-        if with_model:
-            from safetensors.numpy import save
-
-            files["model/weights.safetensors"] = save(dict(result.weights))
-            files["model/config.json"] = result.config.model_dump_json(indent=2).encode()
-        model = result.config.model.name if with_model else ""
+        own = {path: content for path, content in result.model_files.items() if not path.startswith(SHARED)}
+        # Before the run is complete: readers of complete runs need them.
+        self._share({path: content for path, content in result.model_files.items() if path not in own})
+        files |= own
+        model = result.config.model.name if own else ""
         self._write(files, metrics=points, status="FINISHED", model=model, tags={
             "gru_bench.backend": result.backend, "gru_bench.device": result.device,
             "gru_bench.stopped_early": str(result.stopped_early).lower(),

@@ -146,6 +146,7 @@ def _logged(
     config: RunConfig, placement: Placement, console: Any, corpus: Corpus, vectors: Vectors, store: Store,
     score_test: bool, with_texts: bool,
 ) -> tuple[RunResult, RunWriter]:
+    from gru_bench.models.saved import with_model
     from gru_bench.train.loop import train_resumably
 
     writer = store.start(
@@ -173,7 +174,7 @@ def _logged(
                 step=on_step, epoch=on_epoch, resumed=progress.resume, restarted=on_restart, note=note)
             result = train_resumably(config, corpus, vectors, listener, placement=placement, score_test=score_test)
         texts = {split: corpus.texts(split) for split in result.predictions} if with_texts else {}
-        writer.finish(result, with_model=True, texts=texts)
+        writer.finish(with_model(result, vectors), texts=texts)
     except KeyboardInterrupt:
         writer.kill("interrupted")
         raise

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.classifier import Classifier, dropped_out
 from gru_bench.models.recurrence import Backend, in_chunks
+from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import MOST_WHOLE, Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
 from gru_bench.stats.metrics import correct, log_loss, of_two, value_of
@@ -589,6 +591,30 @@ def untrained(config: RunConfig, table_VE: Tensor, classes: int = 2) -> Classifi
     """Return the model of a run before its first step, for these word vectors and so many classes."""
     return Classifier(config.model, table_VE, torch.Generator().manual_seed(_seed(config, "weights")), classes,
                       trainable=config.embedding.trainable)
+
+
+def restored(trained: TrainedModel, place: int = 0) -> Classifier:
+    """Return the network of a trained model, for the seed at a position.
+
+    Raises:
+        DataError: where the weights do not fit the settings, or the vectors do not fit the words.
+    """
+    def tensor(values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.require(values, np.float32, "W"))  # without a copy, unless the values are mapped
+
+    seed, table_VE = trained.seeds[place], tensor(trained.table(place))
+    if len(table_VE) != len(trained.words_V):
+        raise DataError(f"the seed {seed} must have a vector for each of the {len(trained.words_V):,} words, but has "
+                        f"{len(table_VE):,}: train or save the model again")
+    try:
+        network = untrained(with_settings(trained.config, {"embedding.trainable": False}), table_VE,
+                            len(trained.classes))
+        network.load_state_dict({name: tensor(values) for name, values in trained.weights_S[place].items()
+                                 if name != TABLE})
+    except RuntimeError as error:
+        raise DataError(f"the weights of seed {seed} must fit the model's settings, but do not "
+                        f"({str(error).splitlines()[-1].strip()}): train or save the model again") from error
+    return network
 
 
 def _seed(config: RunConfig, *purpose: object) -> int:

@@ -6,7 +6,7 @@ import csv
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,10 @@ from gru_bench import cli
 from gru_bench.config import DataConfig, RunConfig, with_settings
 from gru_bench.data.corpus import Corpus, load_corpus
 from gru_bench.data.vectors import load_vectors
+from gru_bench.data.tokenizer import tokenize
 from gru_bench.diagnose import compute as diagnostics
+from gru_bench.models.saved import with_model
+from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.figure import Figure
 from gru_bench.results.diagnostics import RecallCurve, RecallPoint
 from gru_bench.tracking import Store
@@ -46,10 +49,10 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, easy_c
         result = train(config, corpus, vectors)
         writer = logged.start("easy", f"{model} {role}", role=role, model=model, config=config,
                               fingerprint=corpus.fingerprint)
-        writer.finish(result, with_model=True)
+        writer.finish(with_model(result, vectors))
     logged.start("easy", "scratch trial", role="trial", model="scratch", config=base).complete()
     changed = logged.start("easy", "on other data", role="single", model="scratch", config=base, fingerprint="f00d")
-    changed.finish(result, with_model=True)
+    changed.finish(with_model(result, vectors))
     logged.close()
     return folder
 
@@ -84,13 +87,13 @@ def test_a_run_is_diagnosed(
                          store, monkeypatch, capsys)
     assert code == 0
     assert f"run {chosen}: scratch single" in out
-    kept = diagnostics.TrainedModel(chosen, *Store(f"sqlite:///{store / 'mlflow.db'}").model(chosen))
+    (kept,) = Store(f"sqlite:///{store / 'mlflow.db'}").models([chosen], None)
     corpus = load_corpus(kept.config.data)
     vectors = load_vectors(kept.config.embedding, corpus)
-    subject = diagnostics.Subject.trained(kept, vectors)
+    subject = diagnostics.Subject.trained(kept)
     (flow,) = diagnostics.gradient_flows(subject, corpus, vectors)
     assert re.search(rf"Scratch GRU\s*│ trained .*│ {flow.decay:.3f}", out)
-    sentence = diagnostics.Sentence.of(text, vectors, None)
+    sentence = diagnostics.Sentence.of(tokenize(text), kept)
     assert sentence.tokens == ("good1", "word3", "bad1")
     occluded = diagnostics.occlusion(subject, sentence)
     (gates,) = diagnostics.gate_maps(subject, sentence)
@@ -124,11 +127,10 @@ def test_a_test_review_is_diagnosed_by_its_number(
     chosen = run_id(store, "scratch single", 0)
     code, out, _ = ended(["--run", chosen, "--review", "3"], store, monkeypatch, capsys)
     assert code == 0
-    kept = diagnostics.TrainedModel(chosen, *Store(f"sqlite:///{store / 'mlflow.db'}").model(chosen))
+    (kept,) = Store(f"sqlite:///{store / 'mlflow.db'}").models([chosen], None)
     corpus = load_corpus(kept.config.data)
-    vectors = load_vectors(kept.config.embedding, corpus)
-    subject = diagnostics.Subject.trained(kept, vectors)
-    whole, sentence = (diagnostics.Sentence.of(corpus.texts("test")[2], vectors, length) for length in (None, 5))
+    subject = diagnostics.Subject.trained(kept)
+    whole, sentence = (diagnostics.Sentence.of(tokenize(corpus.texts("test")[2]), kept, length) for length in (None, 5))
     folder = tmp_path / "diagnostics" / chosen[:8]
     rows = list(csv.DictReader((folder / "words-review-3.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["word"] for row in rows] == list(sentence.tokens) * 2
@@ -171,13 +173,12 @@ def test_explains_the_class_that_is_asked_for(
     with Store(f"sqlite:///{tmp_path / 'several' / 'mlflow.db'}") as logged:
         writer = logged.start("easy", "three", role="single", model="scratch", config=config,
                               fingerprint=corpus.fingerprint)
-        writer.finish(train(config, corpus, vectors), with_model=True)
+        writer.finish(with_model(train(config, corpus, vectors), vectors))
     code, out, _ = ended(["--review", "3"], tmp_path / "several", monkeypatch, capsys)
     assert code == 0
-    kept = diagnostics.TrainedModel(writer.run_id, *Store(f"sqlite:///{tmp_path / 'several' / 'mlflow.db'}").model(
-        writer.run_id))
-    subject = diagnostics.Subject.trained(kept, vectors, corpus.classes)
-    shares = diagnostics.probabilities(subject, diagnostics.Sentence.of(corpus.texts("test")[2], vectors, None))
+    (kept,) = Store(f"sqlite:///{tmp_path / 'several' / 'mlflow.db'}").models([writer.run_id], None)
+    subject = diagnostics.Subject.trained(kept)
+    shares = diagnostics.probabilities(subject, diagnostics.Sentence.of(tokenize(corpus.texts("test")[2]), kept))
     answer, label = int(np.argmax(shares)), int(corpus.test.label_N[2])
     mentions(out, f"says {corpus.classes[answer]}", "right" if answer == label else "wrong",
              f"true label is {corpus.classes[label]}", f"log-odds of the class {corpus.classes[answer]}")
@@ -196,13 +197,13 @@ def test_explains_the_class_that_is_asked_for(
 def test_counts_the_words_beyond_the_length_that_the_model_reads(
     store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    read = Store.model
+    read = Store.models
 
-    def shorter(store: Store, run_id: str) -> tuple[RunConfig, Mapping[str, np.ndarray]]:
-        config, weights = read(store, run_id)
-        return with_settings(config, {"data.max_length": 4}), weights
+    def shorter(store: Store, run_ids: Sequence[str], parent: str | None) -> list[TrainedModel]:
+        return [replace(one, config=with_settings(one.config, {"data.max_length": 4}))
+                for one in read(store, run_ids, parent)]
 
-    monkeypatch.setattr(Store, "model", shorter)
+    monkeypatch.setattr(Store, "models", shorter)
     text = "good1 bad1 unheard word2 word3 word2 word3"
     code, out, _ = ended(["--run", run_id(store, "scratch single", 0), "--text", text], store, monkeypatch, capsys)
     assert code == 0

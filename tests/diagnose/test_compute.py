@@ -22,8 +22,9 @@ from gru_bench.data.tokenizer import tokenize
 from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.diagnose import compute as d
 from gru_bench.errors import DataError, UsageError
+from gru_bench.models.trained import TrainedModel, Weights
 from gru_bench.results.diagnostics import Diagnostics, RecallCurve
-from gru_bench.results.runs import RunResult
+from gru_bench.results.runs import TWO_CLASSES, RunResult
 from gru_bench.train.loop import train, untrained
 from tests.support.values import present
 
@@ -52,6 +53,15 @@ def subject(name: str, pooling: str, layers: int, vectors: Vectors, **settings: 
         "model.name": name, "model.pooling": pooling, "model.layers": layers, "model.hidden_size": 5,
         **{f"model.{key}": value for key, value in settings.items()}})
     return d.Subject.untrained(config, vectors)
+
+
+def trained(config: RunConfig, weights: Weights, vectors: Vectors) -> TrainedModel:
+    return TrainedModel("", config.model.name, config, (config.seed,), TWO_CLASSES, vectors.words_V,
+                        None if config.embedding.trainable else vectors.table_VE, (weights,))
+
+
+def sentence_of(text: str, vectors: Vectors, most: int | None = None) -> d.Sentence:
+    return d.Sentence.of(tokenize(text), trained(RunConfig(), {}, vectors), most)
 
 
 def batch(lengths: list[int], width: int = 3) -> tuple[Tensor, Tensor, Tensor]:
@@ -207,7 +217,7 @@ def test_gates_by_hand() -> None:
     values = {"weight_ih_l0": [[0.5], [-0.3], [0.8]], "weight_hh_l0": [[0.2], [0.7], [-0.4]],
               "bias_ih_l0": [0.1, 0.0, -0.2], "bias_hh_l0": [0.0, 0.3, 0.05]}
     watched.model.recurrence.load_state_dict({name: torch.tensor(value) for name, value in values.items()})
-    (found,) = d.gate_maps(watched, d.Sentence.of("One, TWO and three", vectors, None))
+    (found,) = d.gate_maps(watched, sentence_of("One, TWO and three", vectors))
     assert found.tokens == ("one", "two")
     h, update, reset = 0.0, [], []
     for x in (1.0, -2.0):
@@ -225,37 +235,37 @@ def test_gates_by_hand() -> None:
 def test_backward_gates_are_in_the_order_of_the_sentence() -> None:
     vectors = vectors_of(3, ["a", "b", "c"])
     watched = subject("bidirectional", "final", 2, vectors)
-    sentence = d.Sentence.of("a b c", vectors, None)
+    sentence = sentence_of("a b c", vectors)
     forward, backward = d.gate_maps(watched, sentence)
     assert (forward.direction, backward.direction) == ("forward", "backward")
     assert np.shape(backward.update) == (3, 5)
     # A layer that reads backwards sees at its first token c what it sees at c alone, whatever stands before.
     alone = subject("bidirectional", "final", 1, vectors)
-    whole, last = (d.gate_maps(alone, d.Sentence.of(text, vectors, None))[1] for text in ("a b c", "c"))
+    whole, last = (d.gate_maps(alone, sentence_of(text, vectors))[1] for text in ("a b c", "c"))
     assert whole.update[2] == last.update[0]
     assert whole.update[0] != last.update[0]
 
 
 def test_an_rnn_has_no_gates() -> None:
     vectors = vectors_of(3, ["a"])
-    assert d.gate_maps(subject("rnn", "final", 1, vectors), d.Sentence.of("a", vectors, None)) == []
+    assert d.gate_maps(subject("rnn", "final", 1, vectors), sentence_of("a", vectors)) == []
 
 
 def test_a_sentence_lists_the_words_that_it_leaves_out() -> None:
     vectors = vectors_of(2, ["did", "n't", "like"])
-    sentence = d.Sentence.of("I didn't LIKE it", vectors, 2)
+    sentence = sentence_of("I didn't LIKE it", vectors, 2)
     assert sentence.tokens == ("did", "n't")
     assert (sentence.unknown, sentence.beyond) == (("i", "it"), ("like",))
     assert [vectors.words_V[row] for row in sentence.rows] == ["did", "n't"]
     with pytest.raises(UsageError, match=r"vector.*'quark', 'xyz'"):
-        d.occlusion(subject("rnn", "final", 1, vectors), d.Sentence.of("quark xyz", vectors, None))
+        d.occlusion(subject("rnn", "final", 1, vectors), sentence_of("quark xyz", vectors))
 
 
 @pytest.mark.parametrize(("name", "pooling", "layers"), MODELS)
 def test_attributions_from_their_definitions(name: str, pooling: str, layers: int) -> None:
     vectors = vectors_of(3, ["a", "b", "c", "e"])
     watched = subject(name, pooling, layers, vectors)
-    sentence = d.Sentence.of("a b a e", vectors, None)
+    sentence = sentence_of("a b a e", vectors)
 
     def odds(rows: list[Tensor]) -> float:
         log_BC = watched.run(torch.stack(rows)[None], torch.tensor([len(rows)]))
@@ -277,7 +287,7 @@ def test_log_odds_of_several_classes_are_against_all_others(label: int | None) -
     vectors = vectors_of(3, ["a", "b", "c", "e"])
     config = with_settings(RunConfig(), {"model.name": "scratch", "model.hidden_size": 5})
     watched = d.Subject.untrained(config, vectors, ("news", "sport, tennis", "arts"))
-    sentence = d.Sentence.of("a b a e", vectors, None)
+    sentence = sentence_of("a b a e", vectors)
     shares = d.probabilities(watched, sentence)
     assert sum(shares) == pytest.approx(1)
     likeliest = shares.index(max(shares))
@@ -301,7 +311,7 @@ def test_log_odds_of_several_classes_are_against_all_others(label: int | None) -
 
 def test_of_two_classes_the_second_is_explained_and_the_first_is_its_opposite() -> None:
     vectors = vectors_of(3, ["a", "b"])
-    watched, sentence = subject("scratch", "final", 1, vectors), d.Sentence.of("a b", vectors, None)
+    watched, sentence = subject("scratch", "final", 1, vectors), sentence_of("a b", vectors)
     assert d.explained_class(watched, sentence) == 1
     one, two = d.occlusion(watched, sentence), d.occlusion(watched, sentence, 0)
     assert (one.label, one.other, two.label, two.other) == ("positive", "negative", "negative", "positive")
@@ -313,7 +323,7 @@ def test_a_study_of_several_classes_is_diagnosed(data: tuple[RunConfig, Corpus, 
     config, corpus, vectors = data
     three = replace(corpus, classes=("bad", "good", "so-so"))
     config = with_settings(config, {"model.name": "scratch"})
-    kept = {"scratch": d.TrainedModel("run", config, train(config, three, vectors).weights)}
+    kept = {"scratch": TrainedModel.of(train(config, three, vectors), vectors)}
     found = d.study_diagnostics(kept, three, vectors, texts=True)
     assert {flow.model for flow in found.flows} == {"rnn", "scratch"}
     assert {one.label for one in found.attributions} <= {"bad", "good"}
@@ -323,7 +333,7 @@ def test_a_study_of_several_classes_is_diagnosed(data: tuple[RunConfig, Corpus, 
 def test_a_single_word_is_replaced_by_padding() -> None:
     vectors = vectors_of(3, ["a"])
     watched = subject("scratch", "final", 1, vectors)
-    found = d.occlusion(watched, d.Sentence.of("a", vectors, None))
+    found = d.occlusion(watched, sentence_of("a", vectors))
     log_1C, log_0C = (watched.run(watched.model.table_VE[[row]][None], torch.tensor([1]))[0] for row in (1, 0))
     expected = (log_1C[1] - log_1C[0] - log_0C[1] + log_0C[0]).item()
     assert list(found.weight) == pytest.approx([expected], rel=1e-5)
@@ -411,7 +421,7 @@ def test_a_study_is_diagnosed_and_stored_as_json(data: tuple[RunConfig, Corpus, 
     kept = {}
     for name in ("scratch", "bidirectional"):
         one = with_settings(config, {"model.name": name, "embedding.trainable": name == "scratch"})
-        kept[name] = d.TrainedModel(f"run of {name}", one, train(one, corpus, vectors).weights)
+        kept[name] = replace(TrainedModel.of(train(one, corpus, vectors), vectors), run_ids=(f"run of {name}",))
     found = d.study_diagnostics(kept, corpus, vectors)
     assert [(flow.model, flow.direction, flow.state, flow.run_id) for flow in found.flows] == [
         ("rnn", "forward", "initial", ""), ("rnn", "forward", "trained", ""),
@@ -424,7 +434,7 @@ def test_a_study_is_diagnosed_and_stored_as_json(data: tuple[RunConfig, Corpus, 
     assert re.fullmatch(r"batches of 32, .*, epochs: 1, training loss of the last 0\.\d{3} nats a review", told[1])
     assert (found.gates, found.review) == ((), "")  # none of the sentence's words are in the data
     assert Diagnostics.from_json(found.to_json()) == found
-    maps = d.gate_maps(d.Subject.trained(kept["scratch"], vectors), d.Sentence.of("good1 bad1", vectors, None))
+    maps = d.gate_maps(d.Subject.trained(kept["scratch"]), sentence_of("good1 bad1", vectors))
     again = Diagnostics((), tuple(maps), (), (d.neighbours("good1", vectors),))
     assert Diagnostics.from_json(again.to_json()) == again
 
@@ -442,7 +452,7 @@ def test_models_that_compute_the_same_share_one_map_of_gates(
     for name in ("torch", "scratch", "bidirectional", "rnn"):
         one = with_settings(config, {"model.name": name, **(settings if name == "scratch" else {})})
         weights = untrained(one, torch.tensor(vectors.table_VE)).state_dict()
-        kept[name] = d.TrainedModel(name, one, {key: value.numpy() for key, value in weights.items()})
+        kept[name] = trained(one, {key: value.numpy() for key, value in weights.items()}, vectors)
     found = d.study_diagnostics(kept, corpus, vectors, texts=True)
     assert [(gates.model, gates.direction) for gates in found.gates] == expected
 
@@ -452,14 +462,14 @@ def test_a_review_is_diagnosed_where_texts_may_be_kept(
 ) -> None:
     config, corpus, vectors = data
     one = with_settings(config, {"model.name": "bidirectional"})
-    kept = {"bidirectional": d.TrainedModel("run", one, train(one, corpus, vectors).weights)}
+    kept = {"bidirectional": TrainedModel.of(train(one, corpus, vectors), vectors)}
     review = d.legible_review(corpus, vectors)
     assert review is not None
     assert review in [tokenize(text) for text in corpus.texts("validation")]
     assert d.LEGIBLE[0] <= len(review) <= d.LEGIBLE[1]
     found = d.study_diagnostics(kept, corpus, vectors, texts=True)
     assert found.review == "validation"
-    read = d.Sentence.of_tokens(review, vectors, config.data.max_length)
+    read = d.Sentence.of(review, kept["bidirectional"])
     assert {gates.tokens for gates in found.gates} == {read.tokens}
     assert Diagnostics.from_json(found.to_json()) == found
     assert found.without_review() == replace(found, gates=(), attributions=(), review="")
@@ -479,7 +489,7 @@ def test_the_trained_weights_and_vectors_are_diagnosed(data: tuple[RunConfig, Co
     config, corpus, vectors = data
     one = with_settings(config, {"model.name": "scratch", "embedding.trainable": True, "training.lr": 0.05})
     result = train(one, corpus, vectors)
-    watched = d.Subject.trained(d.TrainedModel("run", one, result.weights), vectors)
+    watched = d.Subject.trained(TrainedModel.of(result, vectors))
     predictions = result.predictions["validation"]
     encoded = encode(corpus.validation, vectors, None)
     for n in range(5):
@@ -493,9 +503,9 @@ def test_refuses_weights_of_other_settings_or_data(data: tuple[RunConfig, Corpus
     model = untrained(config, torch.tensor(vectors.table_VE))
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     other = with_settings(config, {"model.hidden_size": 7})
-    with pytest.raises(DataError, match=r"run abc must fit.*size"):
-        d.Subject.trained(d.TrainedModel("abc", other, weights), vectors)
+    with pytest.raises(DataError, match=r"seed 0 must fit.*size"):
+        d.Subject.trained(trained(other, weights, vectors))
     short = {**weights, "embedding.table": np.zeros((3, 6), np.float32)}
-    trained = with_settings(config, {"embedding.trainable": True})
-    with pytest.raises(DataError, match=r"run abc.*\[3, 6\]"):
-        d.Subject.trained(d.TrainedModel("abc", trained, short), vectors)
+    own = with_settings(config, {"embedding.trainable": True})
+    with pytest.raises(DataError, match=r"seed 0.*has 3"):
+        d.Subject.trained(trained(own, short, vectors))

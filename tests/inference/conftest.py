@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from gru_bench.data.corpus import load_corpus
 from gru_bench.results.runs import RunResult
 from gru_bench.tracking import Store
 from tests.support.archives import copied
@@ -21,6 +21,8 @@ class Studied:
     csv: Path
     results: list[RunResult]
     """Of each seed."""
+    texts: dict[str, str]
+    """Example id -> text of the test reviews."""
 
     @property
     def uri(self) -> str:
@@ -29,13 +31,9 @@ class Studied:
     def store(self) -> Store:
         return Store(self.uri, create=False)
 
-    def copied(self, directory: Path, csv: Path | None = None) -> Store:
-        """Copy the study to a directory where its artifacts may be changed, as if it were trained there, on `csv`."""
+    def copied(self, directory: Path) -> Store:
+        """Copy the study to a directory where its artifacts may be changed."""
         copied(self.directory, directory)
-        for config in directory.rglob("model/config.json"):
-            content = json.loads(config.read_text(encoding="utf-8"))
-            content["data"]["name"] = str(csv or self.csv)
-            config.write_text(json.dumps(content), encoding="utf-8")
         return Store(database(directory), create=False)
 
 
@@ -46,4 +44,6 @@ def studied(easy_csv: Path, empty_database: Path, tmp_path_factory: pytest.TempP
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         results = log_study(directory, easy_csv)
-    return Studied(directory, easy_csv, results["torch"])
+    corpus = load_corpus(results["torch"][0].config.data)
+    texts = dict(zip(corpus.test.example_id_N.tolist(), corpus.texts("test"), strict=True))
+    return Studied(directory, easy_csv, results["torch"], texts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,27 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
+from gru_bench.data.corpus import load_corpus
 from gru_bench.inference.card import EXAMPLE, model_card, scores_of
-from gru_bench.inference.winner import Loaded, choose, find_study, load
+from gru_bench.inference.winner import Winner, choose, find_study, load
+from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP
 from tests.inference.conftest import Studied
 from tests.support.commands import mentions
 from tests.support.values import present
 
 
+@dataclass(frozen=True)
+class Loaded:
+    winner: Winner
+    model: TrainedModel
+
+
 @pytest.fixture(scope="module")
 def loaded(studied: Studied) -> Loaded:
     store = studied.store()
-    return load(store, choose(store, find_study(store, "quick")))
+    winner = choose(store, find_study(store, "quick"))
+    return Loaded(winner, load(store, winner))
 
 
 def front(card: str) -> dict[str, Any]:
@@ -32,7 +41,7 @@ def front(card: str) -> dict[str, Any]:
 
 
 def card_of(loaded: Loaded) -> str:
-    return model_card(loaded, scores_of(loaded))
+    return model_card(loaded.winner, loaded.model, scores_of(loaded.winner))
 
 
 def test_the_front_matter_is_what_hubs_read(loaded: Loaded) -> None:
@@ -50,7 +59,7 @@ def test_the_front_matter_is_what_hubs_read(loaded: Loaded) -> None:
 
 
 def test_the_scores_are_those_of_the_runs(loaded: Loaded, studied: Studied) -> None:
-    scores = scores_of(loaded)
+    scores = scores_of(loaded.winner)
     right_R = [np.mean((p.probability_NC[:, 1] >= 0.5) == p.label_N)
                for p in (result.predictions["test"] for result in studied.results)]
     assert scores["value"] == pytest.approx(np.mean(right_R))
@@ -64,7 +73,7 @@ def test_the_scores_are_those_of_the_runs(loaded: Loaded, studied: Studied) -> N
 def test_a_card_states_data_classes_score_limits_and_use(loaded: Loaded) -> None:
     card = card_of(loaded)
     group = loaded.winner.group
-    data = loaded.corpus
+    data = load_corpus(loaded.model.config.data)
     mentions(
         card, "# quick: torch", "2 classes", "0, 1.", "seeds 10000, 10001", data.fingerprint,
         f"{len(data.train):,} training", f"{len(data.validation):,} validation", f"{len(data.test):,} test",
@@ -81,7 +90,7 @@ def test_an_interval_is_shown_with_its_method(loaded: Loaded) -> None:
     number = replace(group.accuracy, value=0.9, low=0.85, high=0.95, method="95 % interval: bootstrap")
     group.__dict__["score"] = number  # of five seeds, which take longer to train
     five = replace(loaded, winner=replace(loaded.winner, group=group))
-    card, scores = card_of(five), scores_of(five)
+    card, scores = card_of(five), scores_of(five.winner)
     low, high = number.ends
     assert (scores["low"], scores["high"]) == (0.85, 0.95)
     assert f"[{low.text}, {high.text}] %".replace(NBSP, " ") in card
@@ -95,16 +104,22 @@ def test_one_seed_is_one_model(loaded: Loaded) -> None:
 
 def test_no_text_of_the_data_is_in_a_card(loaded: Loaded) -> None:
     card = card_of(loaded)
-    texts = [text for split in ("train", "validation", "test") for text in loaded.corpus.texts(split)]
+    corpus = load_corpus(loaded.model.config.data)
+    texts = [text for split in ("train", "validation", "test") for text in corpus.texts(split)]
     assert len(texts) > 300
     assert not [text for text in texts if text in card]
+
+
+def named(winner: Winner, name: str) -> Winner:
+    """The winner of a study of data with another name."""
+    return replace(winner, group=replace(winner.group, data=replace(present(winner.group.data), name=name)))
 
 
 ODD = 'a: "b" \\ #c\n--- é \u2028 \x85\x9f\x7f \U0001f600 {x} [y] & * !'
 
 
 def test_odd_names_are_escaped_in_the_front_matter(loaded: Loaded) -> None:
-    odd = replace(loaded, corpus=replace(loaded.corpus, name=ODD), model=replace(loaded.model, study=ODD))
+    odd = Loaded(named(loaded.winner, ODD), replace(loaded.model, study=ODD))
     found = front(card_of(odd))
     assert found["datasets"] == [ODD]
     assert found["model-index"][0]["name"] == ODD
@@ -120,8 +135,8 @@ def test_names_from_outside_are_shown_and_not_rendered(loaded: Loaded) -> None:
     hostile = "<img src=x onerror=alert(1)> [a](javascript:alert(1)) \x1b[2J | `b`"
     model = replace(loaded.model, name=hostile, study=hostile, classes=(hostile, "good"))
     run = replace(loaded.winner.study.run, tags={"mlflow.source.name": "gru-bench sweep --data `` <b>"})
-    winner = replace(loaded.winner, study=replace(loaded.winner.study, run=run))
-    card = card_of(replace(loaded, model=model, corpus=replace(loaded.corpus, name=hostile), winner=winner))
+    winner = named(replace(loaded.winner, study=replace(loaded.winner.study, run=run)), hostile)
+    card = card_of(Loaded(winner, model))
     assert yaml.safe_load(card.split("---\n", 2)[1])["model-index"][0]["name"] == hostile
     shown = MarkdownIt("gfm-like", {"linkify": False}).render(card.split("---\n", 2)[2])
     assert "<img" not in shown

@@ -72,7 +72,7 @@ def test_predicts_texts_with_the_winner_of_a_study(studied: Studied, capsys: pyt
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
     assert [row[0] for row in rows] == ["good1 good2 good3 unheard", "bad1 bad4"]
     store = studied.store()
-    expected = Predictor(load(store, choose(store, find_study(store, "quick"))).model).predict([row[0] for row in rows])
+    expected = Predictor(load(store, choose(store, find_study(store, "quick")))).predict([row[0] for row in rows])
     assert [row[1] for row in rows] == expected.label_N
     assert [row[3] for row in rows] == [f"{100 * value:.1f} %" for value in expected.probability_NC[:, 1]]
     assert [row[-1] for row in rows] == ["3 of 4", "2 of 2"]

@@ -29,7 +29,7 @@ from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking.registry import WEIGHTS, Registered, log_model, register, registered_name
 from gru_bench.train.loop import untrained
 from tests.support.commands import ROOT
-from tests.support.runs import result
+from tests.support.runs import modeled, result
 from tests.support.servers import QUIET, MlflowServer, free_port
 
 CODE = ROOT / "gru_bench" / "inference" / "served.py"
@@ -80,8 +80,8 @@ def logged_models(store: Store) -> list[Any]:
 
 def test_a_run_with_weights_has_one_logged_model(store: Store) -> None:
     with_model, without = (store.start("data", name, role="confirm") for name in "ab")
-    with_model.finish(result(), with_model=True)
-    without.finish(result(), with_model=False)
+    with_model.finish(modeled(result()))
+    without.finish(result())
     store.catch_up()
     (model,) = logged_models(store)
     assert (model.name, str(model.status), model.source_run_id) == ("bidirectional", "READY", with_model.run_id)

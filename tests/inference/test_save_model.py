@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.predictor import Predictor
@@ -38,13 +39,13 @@ def test_the_winner_is_saved_with_all_its_seeds(
     assert out.endswith('next: gru-bench predict --model "my model" "A text of yours."')
     saved, scores = load(tmp_path / "my model")
     store = studied.store()
-    loaded = load_winner(store, choose(store, find_study(store, "quick")))
-    expected = loaded.model
+    winner = choose(store, find_study(store, "quick"))
+    expected = load_winner(store, winner)
     assert (saved.seeds, saved.classes, saved.best) == (expected.seeds, expected.classes, expected.best)
-    texts = loaded.corpus.texts("test")
+    texts = list(studied.texts.values())
     assert np.array_equal(Predictor(saved).predict(texts).probability_NC,
                           Predictor(expected).predict(texts).probability_NC)
-    assert scores["value"] == pytest.approx(loaded.winner.group.accuracy.value)
+    assert scores["value"] == pytest.approx(winner.group.accuracy.value)
     done = completed(predict_app, "good1 good2", "--model", "my model")
     assert done.returncode == ExitCode.DONE
     assert "2 of 2" in done.stdout
@@ -54,7 +55,7 @@ def test_one_seed_is_saved(studied: Studied, tmp_path: Path, capsys: pytest.Capt
     out, _ = said(studied, capsys, "model", "--single")
     assert "1 seed," in out
     store = studied.store()
-    both = load_winner(store, choose(store, find_study(store, "quick"))).model
+    both = load_winner(store, choose(store, find_study(store, "quick")))
     saved, _ = load(tmp_path / "model")
     assert saved.seeds == (both.seeds[both.best],)
     assert saved.config.seed == saved.seeds[0]
@@ -66,8 +67,7 @@ def test_nothing_of_the_data_is_in_the_folder(
 ) -> None:
     said(studied, capsys, "model")
     content = b"".join(path.read_bytes() for path in (tmp_path / "model").iterdir())
-    store = studied.store()
-    corpus = load_winner(store, choose(store, find_study(store, "quick"))).corpus
+    corpus = load_corpus(studied.results[0].config.data)
     for split in ("train", "validation", "test"):
         assert not [text for text in corpus.texts(split) if text.encode() in content]
     assert str(studied.csv).encode() not in content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +12,12 @@ import pytest
 
 from gru_bench.archive.container import pack, unpack
 from gru_bench.archive.study import export_study, import_study
-from gru_bench.data.vectors import load_vectors
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
-from gru_bench.inference import winner as winners
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.winner import best_seed, choose, find_study, load
+from gru_bench.models.saved import load as load_saved
+from gru_bench.models.saved import save
+from gru_bench.models.trained import TrainedModel
 from gru_bench.tracking import LoggedStudy, Store
 from tests.inference.conftest import Studied
 from tests.support.archives import stores
@@ -155,19 +156,30 @@ def test_the_newest_study_of_a_name_is_taken(studied: Studied, monkeypatch: pyte
 # ---------------------------------------------------------------- weights
 
 
-def test_all_seeds_are_read_with_their_words(studied: Studied) -> None:
+@pytest.fixture(autouse=True)
+def _without_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads a data set or word vectors here fails."""
+    def refuse(*_: object, **__: object) -> object:
+        raise AssertionError("a logged model must need neither data nor vectors")
+
+    monkeypatch.setattr("gru_bench.data.corpus.load_corpus", refuse)
+    monkeypatch.setattr("gru_bench.data.vectors.load_vectors", refuse)
+
+
+def test_all_seeds_are_read_with_their_words_and_predict_what_was_logged(studied: Studied) -> None:
     store = studied.store()
-    loaded = load(store, choose(store, find_study(store, "quick")))
-    assert loaded.model.seeds == tuple(result.config.seed for result in studied.results)
-    assert loaded.model.classes == ("0", "1")
-    assert loaded.model.words_V[0] == ""
-    assert {"good1", "bad1"} < set(loaded.model.words_V)
-    for weights, result in zip(loaded.model.weights_S, studied.results, strict=True):
+    model = load(store, choose(store, find_study(store, "quick")))
+    assert model.seeds == tuple(result.config.seed for result in studied.results)
+    assert model.classes == ("0", "1")
+    assert model.words_V[0] == ""
+    assert {"good1", "bad1"} < set(model.words_V)
+    for weights, result in zip(model.weights_S, studied.results, strict=True):
         assert weights.keys() == result.weights.keys()
         assert all(np.array_equal(weights[name], result.weights[name]) for name in weights)
-    expected = sum(result.predictions["test"].probability_NC for result in studied.results) / len(studied.results)
-    found = Predictor(loaded.model).predict(loaded.corpus.texts("test"))
-    np.testing.assert_allclose(found.probability_NC, expected, rtol=0, atol=1e-5)
+    for place, run_id in enumerate(model.run_ids):
+        logged = store.predictions(run_id, "test")
+        found = Predictor(model.single(place)).predict([studied.texts[name] for name in logged.example_id_N.tolist()])
+        assert np.abs(found.probability_NC - logged.probability_NC).max() <= 1e-6
 
 
 def test_single_reads_the_best_seed(studied: Studied) -> None:
@@ -176,7 +188,7 @@ def test_single_reads_the_best_seed(studied: Studied) -> None:
     scores = [(result.predictions["validation"].probability_NC[:, 1] > 0.5) == result.predictions["validation"].label_N
               for result in studied.results]
     best = int(np.argmax([right_N.mean() for right_N in scores]))
-    both, one = load(store, winner).model, load(store, winner, single=True).model
+    both, one = load(store, winner), load(store, winner, single=True)
     assert one.seeds == (studied.results[best].config.seed,)
     assert one.config.seed == one.seeds[0]
     assert (both.best, one.best) == (best, 0)
@@ -192,7 +204,7 @@ def refused(store: Store, kind: type[GruBenchError]) -> str:
 def test_weights_that_were_not_logged_are_named(studied: Studied, tmp_path: Path) -> None:
     store = studied.copied(tmp_path)
     (run, *_) = find_study(store, "quick").confirms
-    present(store._local_artifacts(run.run_id)).joinpath("model/weights.safetensors").unlink()
+    present(store._local_artifacts(run.run_id)).joinpath("model/seed-10000.safetensors").unlink()
     mentions(refused(store, RunError), run.run_id, "weights", "delete the runs in MLflow", "gru-bench sweep")
 
 
@@ -208,26 +220,91 @@ def test_weights_that_an_archive_left_out_are_named(studied: Studied, database: 
     mentions(said, "--no-weights", "gru-bench archive import FILE --study-name quick-2")
 
 
-def test_data_that_are_gone_are_named(studied: Studied, tmp_path: Path) -> None:
-    said = refused(studied.copied(tmp_path, tmp_path / "mine.csv"), DataError)
-    mentions(said, f"'{tmp_path / 'mine.csv'}'", "gru-bench save-model --study quick DIR")
+def test_a_model_in_the_form_of_an_earlier_version_is_refused_with_the_remedy(studied: Studied, tmp_path: Path) -> None:
+    store = studied.copied(tmp_path)
+    (run, *_) = find_study(store, "quick").confirms
+    folder = present(store._local_artifacts(run.run_id)) / "model"
+    (folder / "model.json").rename(folder / "config.json")
+    mentions(refused(store, RunError), run.run_id, "form of this version", "gru-bench sweep")
 
 
-def test_data_that_have_changed_are_named(studied: Studied, tmp_path: Path) -> None:
-    csv = Path(shutil.copy(studied.csv, tmp_path / "mine.csv"))
-    with csv.open("a", encoding="utf-8") as file:
-        file.write("a new review,1,books\n")
-    mentions(refused(studied.copied(tmp_path, csv), DataError), "has changed", "fingerprint",
-             "gru-bench predict --model DIR")
+@pytest.mark.parametrize("changed", ["model/seed-10001.safetensors", "model/model.json", "vectors"])
+def test_a_logged_model_that_was_changed_is_refused(studied: Studied, tmp_path: Path, changed: str) -> None:
+    store = studied.copied(tmp_path)
+    study = find_study(store, "quick")
+    (run,) = (one for one in study.confirms if one.seed == 10_001)
+    artifacts = present(store._local_artifacts((study.run if changed == "vectors" else run).run_id))
+    path = next((artifacts / "vectors").iterdir()) if changed == "vectors" else artifacts / changed
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    mentions(refused(store, DataError), "the model of the run", "as it was written",
+             "vectors.safetensors" if changed == "vectors" else path.name, "restore it")
 
 
-def test_other_vectors_are_noticed(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = load_vectors
+def test_vectors_that_training_leaves_unchanged_are_stored_once(studied: Studied) -> None:
+    store = studied.store()
+    study = find_study(store, "quick")
+    assert len(study.confirms) == 2
+    (shared,) = present(store._local_artifacts(study.run.run_id)).joinpath("vectors").iterdir()
+    assert shared.name == f"{hashlib.sha256(shared.read_bytes()).hexdigest()}.safetensors"
+    for run in study.confirms:
+        artifacts = present(store._local_artifacts(run.run_id))
+        assert not (artifacts / "vectors").exists()
+        assert sorted(path.name for path in (artifacts / "model").iterdir()) == [
+            "model.json", f"seed-{run.seed}.safetensors"]
+    one, two = store.models([run.run_id for run in study.confirms], study.run.run_id)
+    assert one.table_VE is two.table_VE
 
-    def others(*arguments: object, **options: object) -> object:
-        vectors = real(*arguments, **options)  # type: ignore[arg-type]
-        return replace(vectors, table_VE=-3 * np.asarray(vectors.table_VE))
 
-    monkeypatch.setattr(winners, "load_vectors", others)
-    said = refused(studied.store(), DataError)
-    mentions(said, "differs by up to 0.", "word vectors 'corpus'")
+def test_an_imported_study_of_another_name_predicts_the_same(
+    studied: Studied, database: Path, tmp_path: Path
+) -> None:
+    files, unpacked = tmp_path / "files", tmp_path / "unpacked"
+    files.mkdir()
+    unpacked.mkdir()
+    transfer = export_study(*stores(studied.directory), "quick", files, experiment=None, texts=True)
+    pack(tmp_path / "quick.zip", files, transfer.about())
+    manifest = unpack(tmp_path / "quick.zip", unpacked)
+    import_study(unpacked, manifest.sizes, manifest.content, *stores(tmp_path), "other")
+    before, store = studied.store(), Store(f"sqlite:///{database}", create=False)
+    one, two = (load(where, choose(where, find_study(where, name)))
+                for where, name in ((before, "quick"), (store, "other")))
+    texts = list(studied.texts.values())[:20]
+    assert two.study == "other"
+    assert set(two.run_ids).isdisjoint(one.run_ids)
+    assert np.array_equal(Predictor(two).predict(texts).probability_NC, Predictor(one).predict(texts).probability_NC)
+    run = find_study(store, "other").confirms[0]
+    (alone,) = store.models([run.run_id], run.parent_id)  # as gru-bench diagnose reads it
+    assert alone.words_V == one.words_V
+
+
+def test_seeds_that_were_trained_on_other_machines_keep_their_own_vectors(studied: Studied, tmp_path: Path) -> None:
+    store = studied.store()
+    study = find_study(store, "quick")
+    one, two = store.models([run.run_id for run in study.confirms], study.run.run_id)
+    other = replace(two, table_VE=2 * present(two.table_VE))
+    both = TrainedModel.of_seeds([one, other], study="quick", run_ids=["a", "b"], best=0)
+    texts = list(studied.texts.values())[:20]
+    expected = [Predictor(model).predict(texts).probability_NC for model in (one, other)]
+    for model in (both, load_folder(saved_to(both, tmp_path / "model"))):
+        assert model.table_VE is None
+        found = Predictor(model).predict(texts).probability_NC
+        np.testing.assert_allclose(found, sum(expected) / 2, rtol=0, atol=1e-6)
+
+
+def test_seeds_that_know_other_words_are_refused(studied: Studied) -> None:
+    store = studied.store()
+    study = find_study(store, "quick")
+    one, two = store.models([run.run_id for run in study.confirms], study.run.run_id)
+    with pytest.raises(DataError, match="same words"):
+        TrainedModel.of_seeds([one, replace(two, words_V=[*two.words_V[:-1], "other"])], study="quick",
+                              run_ids=["a", "b"], best=0)
+
+
+def saved_to(model: TrainedModel, folder: Path) -> Path:
+    save(model, folder, "", {})
+    return folder
+
+
+def load_folder(folder: Path) -> TrainedModel:
+    return load_saved(folder)[0]

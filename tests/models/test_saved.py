@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,11 +18,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gru_bench import platforms
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, FormatError, GruBenchError, UsageError
 from gru_bench.inference.predictor import Predictor
 from gru_bench.models import saved
-from gru_bench.models.saved import ABOUT, CARD, VECTORS, WORDS, load, save, weights_file
+from gru_bench.models.saved import ABOUT, CARD, VECTORS, contents, load, save, weights_file
 from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.train.loop import untrained
 from tests.support.commands import mentions, printed
@@ -59,6 +61,10 @@ def refused(folder: Path, kind: type[GruBenchError] = DataError) -> str:
     return str(found.value)
 
 
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change model.json and give it the right digest, as someone who knows the form could."""
     content = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
@@ -92,18 +98,23 @@ def test_a_saved_model_comes_back(model: TrainedModel, folder: Path) -> None:
 @BOTH
 def test_vectors_are_stored_once_where_they_are_frozen(model: TrainedModel, folder: Path) -> None:
     shared = [] if model.config.embedding.trainable else [VECTORS]
-    assert names(folder) == sorted([ABOUT, CARD, WORDS, *shared, weights_file(1), weights_file(2)])
+    assert names(folder) == sorted([ABOUT, CARD, *shared, weights_file(1), weights_file(2)])
     found, _ = load(folder)
     assert [TABLE in weights for weights in found.weights_S] == [model.config.embedding.trainable] * 2
 
 
-def test_numbers_in_float16_as_earlier_versions_stored_them_are_read(tmp_path: Path) -> None:
+def test_numbers_are_stored_in_32_bits(tmp_path: Path) -> None:
     model = made_up()
-    half = replace(model, table_VE=present(model.table_VE).astype(np.float16), weights_S=tuple(
+    wide = replace(model, table_VE=present(model.table_VE).astype(np.float64), weights_S=tuple(
         {name: value.astype(np.float16) for name, value in weights.items()} for weights in model.weights_S))
-    save(half, tmp_path / "model", "", {})
-    assert np.array_equal(Predictor(load(tmp_path / "model")[0]).predict(TEXTS).probability_NC,
-                          Predictor(half).predict(TEXTS).probability_NC)
+    save(wide, tmp_path / "model", "", {})
+    found, _ = load(tmp_path / "model")
+    assert {value.dtype.name for one in found.weights_S for value in (*one.values(), found.table(0))} == {"float32"}
+
+
+@BOTH
+def test_the_same_model_has_the_same_bytes(model: TrainedModel) -> None:
+    assert list(contents(model, SCORES)) == list(contents(replace(model), SCORES))
 
 
 def test_scores_that_json_lacks_are_missing_when_read(tmp_path: Path) -> None:
@@ -225,12 +236,12 @@ def test_an_interrupt_leaves_nothing_half_written(
     if there:
         save(replace(made_up(), study="before"), tmp_path / "model", "", {})
 
-    def interrupt(source: Path, target: Path | str = "") -> None:
-        if step == "write" or Path(source).suffix == ".part":
+    def interrupt(source: Any, target: Any) -> None:
+        if step == "write" or source.suffix == ".part":
             raise KeyboardInterrupt
         os.replace(source, target)  # noqa: PTH105
 
-    monkeypatch.setattr(saved, "_digest" if step == "write" else "replace", interrupt)
+    monkeypatch.setattr(*((saved, "_packed") if step == "write" else (platforms, "replace")), interrupt)
     with pytest.raises(KeyboardInterrupt):
         save(made_up(), tmp_path / "model", "", {}, force=True)
     monkeypatch.undo()
@@ -274,28 +285,33 @@ def test_swapped_files_are_refused(folder: Path) -> None:
     content = one.read_bytes()
     one.write_bytes(two.read_bytes())
     two.write_bytes(content)
-    mentions(refused(folder), f"'{weights_file(1)}' was changed")
+    mentions(refused(folder), weights_file(1), "was changed")
 
 
 def test_a_file_of_another_model_is_refused(folder: Path, model: TrainedModel, tmp_path: Path) -> None:
     save(replace(model, words_V=["", *(f"other{place}" for place in range(12))]), tmp_path / "two", "", {})
-    shutil.copy(tmp_path / "two" / WORDS, folder)
-    mentions(refused(folder), f"'{WORDS}' was changed")
+    shutil.copy(tmp_path / "two" / VECTORS, folder)
+    mentions(refused(folder), VECTORS, "was changed")
 
 
 @pytest.mark.parametrize(("format_", "said"), [
-    (0, "save it again"), (None, "save it again"), ("x", "save it again"), (2, "pip install --upgrade gru-bench"),
+    (1, "save it again"), (None, "save it again"), ("x", "save it again"), (3, "pip install --upgrade gru-bench"),
     (10**30, "pip install --upgrade gru-bench")])
 def test_another_format_is_refused_by_its_number(folder: Path, format_: object, said: str) -> None:
     rewritten(folder, lambda content: content.update(format=format_))
-    mentions(refused(folder), f"format 1, but has {format_!r}:", said)
+    mentions(refused(folder), f"format 2, but has {format_!r}:", said)
+
+
+def test_a_model_of_another_tokenizer_is_refused(folder: Path) -> None:
+    rewritten(folder, lambda content: content["tokenizer"].update(version=0))
+    mentions(refused(folder), "tokenizer", "'version': 0", "save it again")
 
 
 @pytest.mark.parametrize("change", [
     {"classes": ["one"]}, {"classes": "ab"}, {"seeds": []}, {"seeds": [1, "2"]}, {"best": 2}, {"best": -1},
     {"seeds": [1, 3]}, {"files": {}}, {"files": {"../secret": "0"}}, {"files": {"": "0"}}, {"config": {}},
     {"config": {"seed": "x"}}, {"config": {"model": {"hidden_size": -1}}}, {"kind": "something"}, {"format": True},
-    {"format": 1.0}, {"scores": []}, {"study": None}])
+    {"format": 2.0}, {"scores": []}, {"study": None}])
 def test_a_model_json_with_impossible_values_is_refused(folder: Path, change: dict[str, Any]) -> None:
     rewritten(folder, lambda content: content.update(change))
     try:
@@ -328,8 +344,8 @@ def test_a_model_json_that_was_edited_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("content", [
     b"[]", b"null", b"7", b'"text"', b"{}", b"{", b"\xff\xfe", b"", b"[" * 200_000, b'{"kind": "gru-bench archive"}',
-    b'{"format": ' + b"1" * 6000 + b"}", b'{"kind": "gru-bench model", "format": 1}',
-    b'{"kind": "gru-bench model", "format": 1, "digest": "\\ud800"}', b"NaN"])
+    b'{"format": ' + b"1" * 6000 + b"}", b'{"kind": "gru-bench model", "format": 2}',
+    b'{"kind": "gru-bench model", "format": 2, "digest": "\\ud800"}', b"NaN"])
 def test_a_model_json_of_another_form_is_refused(folder: Path, content: bytes) -> None:
     (folder / ABOUT).write_bytes(content)
     assert ABOUT in refused(folder)
@@ -338,9 +354,11 @@ def test_a_model_json_of_another_form_is_refused(folder: Path, content: bytes) -
 @pytest.mark.parametrize("content", ["[1, 2]", "{}", "[", '["only one"]', "null",
                                      pytest.param("[" * 100_000, id="nested deep")])
 def test_words_of_another_form_are_refused(folder: Path, content: str) -> None:
-    (folder / WORDS).write_text(content, encoding="utf-8")
-    rewritten(folder, lambda about: about["files"].update({WORDS: saved._digest(folder / WORDS)}))
-    with pytest.raises(DataError, match=r"words.json|a vector for each"):
+    from safetensors.numpy import load_file, save_file
+
+    save_file(load_file(folder / VECTORS), folder / VECTORS, {"words": content})
+    rewritten(folder, lambda about: about["files"].update({VECTORS: digest(folder / VECTORS)}))
+    with pytest.raises(DataError, match=r"vectors.safetensors|a vector for each"):
         Predictor(load(folder)[0])
 
 
@@ -355,16 +373,15 @@ def test_weights_of_another_form_are_refused(folder: Path, arrays: dict[str, Any
         if (folder / name).exists():
             (folder / name).write_bytes(to_bytes(arrays))
     rewritten(folder, lambda about: about["files"].update(
-        {name: saved._digest(folder / name) for name in about["files"]}))
-    with pytest.raises(DataError, match=r"no vectors|must fit|a vector for each"):
+        {name: digest(folder / name) for name in about["files"]}))
+    with pytest.raises(DataError, match=r"no vectors|must fit|a vector for each|float32"):
         Predictor(load(folder)[0])
 
 
 def sealed_weights(folder: Path, content: bytes) -> None:
     """Put other weights of seed 1 into a saved model, with their digest."""
     (folder / weights_file(1)).write_bytes(content)
-    rewritten(folder, lambda about: about["files"].update({weights_file(1): saved._digest(
-        folder / weights_file(1))}))
+    rewritten(folder, lambda about: about["files"].update({weights_file(1): digest(folder / weights_file(1))}))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
@@ -395,7 +412,7 @@ def test_a_folder_that_is_no_saved_model_is_refused(tmp_path: Path) -> None:
     assert ABOUT in refused(tmp_path / "empty")
 
 
-FUZZED = {False: [ABOUT, WORDS, VECTORS, weights_file(1)], True: [ABOUT, WORDS, weights_file(2)]}
+FUZZED = {False: [ABOUT, VECTORS, weights_file(1)], True: [ABOUT, weights_file(2)]}
 
 
 @pytest.fixture(scope="module")
@@ -419,7 +436,7 @@ def test_no_bytes_raise_other_errors(whole: Path, data: st.DataObject) -> None:
     try:
         path.write_bytes(changed)
         if path.name != ABOUT and data.draw(st.booleans()):  # with the right digest, what it says is read
-            rewritten(folder, lambda content: content["files"].update({path.name: saved._digest(path)}))
+            rewritten(folder, lambda content: content["files"].update({path.name: digest(path)}))
         try:
             Predictor(load(folder)[0]).predict(["word1"])
         except (DataError, UsageError):

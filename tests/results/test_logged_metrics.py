@@ -19,7 +19,7 @@ from gru_bench.results.logged_metrics import (
 from gru_bench.stats.metrics import scores
 from gru_bench.tracking.queue import Operation
 from gru_bench.tracking.writer import RunWriter
-from tests.support.runs import result
+from tests.support.runs import modeled, result
 
 KEYS = [
     *(value.key for value in vars(logged_metrics).values() if isinstance(value, Metric)),
@@ -53,10 +53,10 @@ def test_every_key_that_a_run_logs_is_in_the_table() -> None:
         del files
         logged.extend(key for key, _, _ in operation.metrics)
 
-    writer, whole = RunWriter(write, "local-1", {}), result()
+    writer, whole = RunWriter(write, "local-1", {}, lambda files: None), result()
     for record in whole.epochs:
         writer.epoch(record)
-    writer.finish(whole, with_model=True)
+    writer.finish(modeled(whole))
     assert set(logged) <= set(KEYS)
     # The seconds are of a study, and a trial of a search may have checks.
     assert set(KEYS) - set(logged) == {"time/study_seconds", "time/search_seconds", "search/check"}

@@ -25,7 +25,7 @@ from gru_bench.sweep.search import FORMAT, RUNS
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import LoggedStudy, Store
 from tests.support.fake_store import TestSet
-from tests.support.runs import result, summary
+from tests.support.runs import modeled, result, summary
 
 IDENTITY = {"data": "abc", "objective": "accuracy"}
 
@@ -74,7 +74,7 @@ def fill(directory: Path) -> None:
         match state:
             case "COMPLETE":
                 search.tell(trial, 0.1 + 0.2)
-                writer.finish(result(), with_model=False)
+                writer.finish(result())
             case "PRUNED":
                 search.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 writer.prune("below the median")
@@ -88,7 +88,7 @@ def fill(directory: Path) -> None:
         writer = begin("confirm", f"seed {seed}", seed)
         lean_N = 0.3 * rng.normal(size=120)
         writer.epoch(EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0))
-        writer.finish(replace(result(), predictions={"test": test_set.predictions(rng, lean_N, 0.1)}), with_model=True)
+        writer.finish(modeled(replace(result(), predictions={"test": test_set.predictions(rng, lean_N, 0.1)})))
         search.set_user_attr(f"seen {seed}", {"run_id": writer.run_id, "others": [writer.run_id, "none"]})
     parent.texts("test", test_set.id_N, [f"review {name}" for name in test_set.id_N])
     parent.text(DIAGNOSTICS, DIAGNOSED.to_json())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gru_bench.config import RunConfig
+from gru_bench.data.vectors import Vectors
+from gru_bench.models.saved import with_model
 from gru_bench.results.runs import (
     Baseline,
     DataSummary,
@@ -34,6 +36,12 @@ def result() -> RunResult:
         parameter_tensors=2, train_seconds=4.5, peak_memory_bytes=1000,
         predictions={"validation": predictions(), "test": predictions()},
         weights={"linear.weight": np.ones((2, 3), dtype=np.float32)})
+
+
+def modeled(one: RunResult) -> RunResult:
+    """The result with the files of a model of three words, as a worker returns it."""
+    return with_model(one, Vectors("made up", np.eye(4, 3, -1, np.float32), np.arange(1, 4, dtype=np.int32),
+                                   ["", "a", "b", "c"]))
 
 
 def summary() -> StudySummary:

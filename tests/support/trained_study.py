@@ -13,6 +13,7 @@ import torch
 from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.vectors import load_vectors
+from gru_bench.models.saved import with_model
 from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.runs import DataSummary, RunResult
 from gru_bench.sweep.search import FORMAT
@@ -54,7 +55,7 @@ def log_study(
             writer = store.start("easy", f"{name}: {model} seed {seed}", role="confirm", study=name, model=model,
                                  fingerprint=corpus.fingerprint, config=own, parent=parent.run_id)
             result = train(own, corpus, vectors, score_test=True)
-            writer.finish(result, with_model=True)
+            writer.finish(with_model(result, vectors))
             results.setdefault(model, []).append(result)
     counts = np.bincount(np.concatenate([corpus.split(s).label_N for s in ("train", "validation", "test")]))
     data = DataSummary(

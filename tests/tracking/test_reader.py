@@ -45,7 +45,7 @@ def test_a_file_is_read_as_mlflow_reads_it(store: Store) -> None:
         writer = store.start("reviews", f"s: torch {seed}", role="confirm", study="s", model="torch",
                              config=RunConfig(seed=seed), fingerprint="abc", parent=parent.run_id)
         writer.epoch(result().epochs[0])
-        writer.finish(result(), with_model=False, texts={"test": ["a", "<b>", "c é", "d"]})
+        writer.finish(result(), texts={"test": ["a", "<b>", "c é", "d"]})
     broken = store.start("reviews", "s: torch trial", role="trial", study="s", model="torch", parent=parent.run_id)
     broken.metrics({"loss/train": float("nan"), "loss/val": float("inf")})
     broken.fail("the loss is not finite")
@@ -83,7 +83,7 @@ def test_models_on_a_test_set_are_counted_over_all_experiments_and_copies_once(s
         parent = store.start(experiment, "s", role="study", study="s")
         writer = store.start(experiment, model, role="confirm", model=model, fingerprint=fingerprint,
                              parent=parent.run_id)
-        writer.finish(result(), with_model=False)
+        writer.finish(result())
         if tags:
             writer.tags({f"gru_bench.{key}": value for key, value in tags.items()})
         return writer

@@ -23,7 +23,7 @@ from gru_bench.tracking.__main__ import app as sync_app
 from gru_bench.tracking.queue import DIED, FOLDER, Operation, WriteQueue, abandoned_queues
 from gru_bench.tracking.sync import Sync, sync_all
 from tests.support.commands import completed, mentions
-from tests.support.runs import predictions, result, summary
+from tests.support.runs import modeled, predictions, result, summary
 from tests.support.undrawn import draw_nothing
 from tests.support.values import present
 from tests.support.writes import NOBODY, operations, root
@@ -224,7 +224,7 @@ def test_waits_for_a_run_that_another_process_still_sends(database: Path) -> Non
     writer.metrics({"loss/train": 0.5}, step=1)
     assert theirs.catch_up()
     assert not ours.await_whole("reviews", [writer.run_id], seconds=0.0)
-    threading.Timer(0.1, lambda: writer.finish(result(), with_model=False)).start()
+    threading.Timer(0.1, lambda: writer.finish(result())).start()
     assert ours.await_whole("reviews", [writer.run_id])
     assert len(ours.predictions(writer.run_id, "test")) == 4
     theirs.close()
@@ -275,9 +275,9 @@ class TestOutage:
         gate.cut = True
         for record in result().epochs:
             first.epoch(record)
-        first.finish(result(), with_model=True)
+        first.finish(modeled(result()))
         second = store.start("reviews", "c1", role="confirm", study="s", parent=parent.run_id)
-        second.finish(result(), with_model=False)
+        second.finish(result())
         assert not store.catch_up()
         assert "the wire is cut" in store.away
         local = second.run_id
@@ -369,7 +369,7 @@ def test_a_report_counts_the_writes_that_wait_and_names_a_run_that_it_leaves_out
     with Store() as store:
         parent = store.start("reviews", "s", role="study", study="s")
         store.start("reviews", "c", role="confirm", study="s", model="torch", parent=parent.run_id).finish(
-            result(), with_model=False)
+            result())
         parent.text("study.json", summary().to_json())
         parent.complete()
         odd = store.start("reviews", "odd", role="single")

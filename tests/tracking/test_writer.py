@@ -12,7 +12,7 @@ import pytest
 from gru_bench.config import RunConfig, flat
 from gru_bench.errors import RunError
 from gru_bench.tracking import Store
-from tests.support.runs import predictions, result, summary
+from tests.support.runs import modeled, predictions, result, summary
 from tests.support.values import present
 
 
@@ -23,7 +23,7 @@ def test_a_run_is_read_back_as_it_was_written(store: Store) -> None:
     whole = result()
     for record in whole.epochs:
         writer.epoch(record)
-    writer.finish(whole, with_model=True)
+    writer.finish(modeled(whole))
     parent.text("study.json", summary().to_json())
     parent.complete()
 
@@ -60,12 +60,13 @@ def test_artifacts_are_written_beside_the_database(
     writer = store.start("reviews", "r", role="single", config=RunConfig())
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    writer.finish(result(), with_model=True, texts={"test": ["a", "b", "c", "d"]})
+    writer.finish(modeled(result()), texts={"test": ["a", "b", "c", "d"]})
     store.catch_up()
     files = {str(path.relative_to(tmp_path / "mlartifacts" / writer.run_id / "artifacts"))
              for path in (tmp_path / "mlartifacts" / writer.run_id).rglob("*") if path.is_file()}
     assert files == {"predictions/test.parquet", "predictions/validation.parquet", "texts/test.parquet",
-                     "model/weights.safetensors", "model/config.json"}
+                     "model/seed-3.safetensors", "model/model.json",
+                     *(path for path in modeled(result()).model_files if path.startswith("vectors/"))}
     assert not list((tmp_path / "elsewhere").iterdir())
 
 

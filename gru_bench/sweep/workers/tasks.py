@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig, with_settings
 from gru_bench.errors import MachineError
@@ -22,6 +21,7 @@ from gru_bench.train.listener import Listener
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus, Split
     from gru_bench.data.vectors import Vectors
+    from gru_bench.models.trained import TrainedModel
     from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 
 
@@ -42,7 +42,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Train:
-    """Train one run. The result has weights only if the run is scored on the test split."""
+    """Train one run. The result has a model only if the run is scored on the test split."""
 
     config: RunConfig
     score_test: bool = False
@@ -56,14 +56,16 @@ class Train:
 
     def __call__(self, listener: Listener) -> RunResult:
         """Train the run, from its checkpoint if there is one, and return its result."""
+        from gru_bench.models.saved import with_model
         from gru_bench.train.loop import train_resumably
         from gru_bench.train.placement import place
 
         config, placement = self.config, place(self.config)
-        result = train_resumably(config, corpus_of(config.data), vectors_of(config.embedding, config.data), listener,
-                                 placement=placement, score_test=self.score_test, checks=self.checks)
+        vectors = vectors_of(config.embedding, config.data)
+        result = train_resumably(config, corpus_of(config.data), vectors, listener, placement=placement,
+                                 score_test=self.score_test, checks=self.checks)
         # The weights of a trial are not stored, so they are not sent through the pipe.
-        return result if self.score_test else replace(result, weights={})
+        return with_model(result, vectors) if self.score_test else replace(result, weights={})
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,8 @@ class MeasureTiming:
 class Diagnose:
     """Compute the diagnostics of one run per model, all with the same data and vectors."""
 
-    runs: Mapping[str, tuple[str, RunConfig, Mapping[str, NDArray[np.generic]]]]
-    """Model -> run id, config and weights of its run."""
+    models: Mapping[str, TrainedModel]
+    """Name of a model -> what one of its runs has trained."""
     texts: bool = False
     """Whether the words of a review may be stored."""
 
@@ -161,16 +163,15 @@ class Diagnose:
 
     @property
     def _first(self) -> RunConfig:
-        return next(config for _, config, _ in self.runs.values())
+        return next(iter(self.models.values())).config
 
     def __call__(self, _: Listener) -> Diagnostics:
         """Compute gradients through time, gate activations and the words that decide."""
-        from gru_bench.diagnose.compute import TrainedModel, study_diagnostics
+        from gru_bench.diagnose.compute import study_diagnostics
 
         first = self._first
-        return study_diagnostics(
-            {model: TrainedModel(*run) for model, run in self.runs.items()}, corpus_of(first.data),
-            vectors_of(first.embedding, first.data), texts=self.texts)
+        return study_diagnostics(self.models, corpus_of(first.data), vectors_of(first.embedding, first.data),
+                                 texts=self.texts)
 
 
 @dataclass(frozen=True)
