@@ -265,7 +265,7 @@ class Study:
 
             saved.check_free(Path(folder), force=force)
             chosen = winner.choose(self._store, self._logged, model)
-            write_model(chosen, winner.load(self._store, chosen, single=single), Path(folder), force=force)
+            write_model(self._store, chosen, winner.load(self._store, chosen, single=single), Path(folder), force=force)
             return Path(folder)
 
     def runs(self) -> pd.DataFrame:

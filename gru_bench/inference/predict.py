@@ -115,7 +115,8 @@ def _predictor(
         from gru_bench.models.saved import load
 
         assert model is not None
-        trained, _ = load(Path(model))
+        trained, scores = load(Path(model))
+        better = scores.get("better_baseline", "")
         trained = trained.single(trained.best) if single else trained
         where = model
     else:
@@ -126,9 +127,12 @@ def _predictor(
         with said.status("reading the model"):
             winner = winners.choose(store, winners.find_study(store, study), model)
             trained = winners.load(store, winner, single=single)
+            better = winners.better_baseline(store, winner)
         where = f"study {study}"
     seeds = (f"the mean of {len(trained.seeds)} seeds" if len(trained.seeds) > 1 else f"seed {trained.seeds[0]}")
     said.print(f"{where}: {trained.name}, {seeds}", markup=False)
+    if better:
+        said.print(f"note: {better}", markup=False)
     return Predictor(trained, threads=threads)
 
 

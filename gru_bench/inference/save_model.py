@@ -14,6 +14,7 @@ from gru_bench.errors import UsageError, without_passwords
 if TYPE_CHECKING:
     from gru_bench.inference.winner import Winner
     from gru_bench.models.trained import TrainedModel
+    from gru_bench.tracking import Store
 
 app = cli.app()
 
@@ -55,7 +56,7 @@ def save_model(
     with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
         place = folder or Path(temporary) / "model"
         with console.status("writing the model"):
-            size = write_model(winner, trained, place, force=force)
+            size = write_model(store, winner, trained, place, force=force)
         seeds = len(trained.seeds)
         what = f"{trained.name} of the study {study}, {seeds} seed{'s' * (seeds > 1)}"
         if winner.beaten and model is None:
@@ -82,7 +83,7 @@ def save_model(
                       markup=False)
 
 
-def write_model(winner: Winner, trained: TrainedModel, folder: Path, *, force: bool = False) -> int:
+def write_model(store: Store, winner: Winner, trained: TrainedModel, folder: Path, *, force: bool = False) -> int:
     """Write a model and its card to a folder, and return its number of bytes.
 
     Raises:
@@ -92,7 +93,7 @@ def write_model(winner: Winner, trained: TrainedModel, folder: Path, *, force: b
     from gru_bench.models import saved
 
     saved.check_free(folder, force=force)
-    scores = scores_of(winner)
+    scores = scores_of(store, winner)
     return saved.save(trained, folder, model_card(winner, trained, scores), scores, force=force)
 
 

@@ -14,8 +14,9 @@ from gru_bench import cli
 from gru_bench.errors import IncompleteError, RunError, UsageError, unknown, without_passwords
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.evidence.groups import Group, confirm_groups
+from gru_bench.report.evidence.progress import study_baselines
 from gru_bench.report.evidence.store import Store as ReportStore
-from gru_bench.results.logged_metrics import PARAMETERS, compared, score
+from gru_bench.results.logged_metrics import PARAMETERS, compared, score, score_name
 from gru_bench.tracking import LoggedStudy, Store
 
 
@@ -107,6 +108,23 @@ def best_seed(winner: Winner) -> int:
     sign = -1 if deciding.higher_is_better else 1
     values = [run.metrics.get(deciding.key) for run in winner.group.runs]
     return min(range(len(values)), key=lambda place: math.inf if (value := values[place]) is None else sign * value)
+
+
+def better_baseline(store: ReportStore, winner: Winner) -> str:
+    """Return a sentence on the best baseline of the study where its test score is above the model's; otherwise an empty
+    text."""
+    metric = winner.study.plan().metric
+    one = compared(metric, "test")
+    sign = 1 if one.higher_is_better else -1
+    own, best, name = winner.group.score.value, None, ""
+    for baseline in study_baselines(winner.study, store):
+        found = baseline.on_test(score_name(metric))
+        if found is not None and (best is None or sign * found > sign * best):
+            best, name = found, baseline.name
+    if own is None or best is None or sign * best <= sign * own:
+        return ""
+    return (f"the baseline {name} is better than this model: {one.label} {one.written(best)}, and here "
+            f"{one.written(own)}")
 
 
 def load(store: Store, winner: Winner, *, single: bool = False) -> TrainedModel:

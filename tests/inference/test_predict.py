@@ -97,6 +97,15 @@ def test_predicts_texts_with_a_saved_model(
     assert "2 of 3" in out
 
 
+def test_a_better_baseline_is_named_in_one_line_on_standard_error(
+    model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(model, tmp_path / "model", "", {"better_baseline": "the baseline B is better than this model"})
+    done = completed(app, "word1", "--model", str(tmp_path / "model"))
+    assert done.stderr.splitlines()[1:] == ["note: the baseline B is better than this model"]
+    assert "baseline" not in done.stdout
+
+
 def test_single_asks_the_best_seed_of_a_saved_model(
     model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,10 +14,11 @@ from gru_bench.archive.container import pack, unpack
 from gru_bench.archive.study import export_study, import_study
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
 from gru_bench.inference.predictor import Predictor
-from gru_bench.inference.winner import best_seed, choose, find_study, load
+from gru_bench.inference.winner import best_seed, better_baseline, choose, find_study, load
 from gru_bench.models.saved import load as load_saved
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
+from gru_bench.results.runs import Baseline
 from gru_bench.tracking import LoggedStudy, Store
 from tests.inference.conftest import Studied
 from tests.support.archives import stores
@@ -130,6 +131,27 @@ def test_a_study_without_complete_confirm_runs_is_not_complete() -> None:
 def test_failed_seeds_are_left_out() -> None:
     store, (study,) = one_each({"torch": 0.0}, seeds=2, failed=1, test_set=TestSet.draw(60))
     assert len(choose(store, study).group.runs) == 2
+
+
+@pytest.mark.parametrize(("metric", "test_scores", "said"), [
+    ("accuracy", (0.6, 0.999), "test accuracy 99.9 %"), ("accuracy", (0.999, 0.6), "test accuracy 99.9 %"),
+    ("accuracy", (0.1, None), ""), ("log_loss", (0.9, 0.001), "test log loss 0.001"), ("log_loss", (9.0, 8.0), "")])
+def test_a_baseline_is_named_only_where_it_beats_the_model_on_test(
+    metric: str, test_scores: tuple[float | None, ...], said: str
+) -> None:
+    store, study = study_of({"torch": (0.9, 0.3, 1.0)}, metric=metric)
+    key = "loss" if metric == "log_loss" else "accuracy"
+    baselines = tuple(
+        Baseline(f"baseline {place}", None, value if metric == "accuracy" and value is not None else 0.0, 0.0, 60, 0.1,
+                 {} if value is None else {"test": {key: value}}) for place, value in enumerate(test_scores))
+    study = replace(study, summary=replace(present(study.summary), baselines=baselines))
+    found = better_baseline(store, choose(store, study))
+    best = min if metric == "log_loss" else max
+    name = test_scores.index(best(value for value in test_scores if value is not None))
+    if said:
+        mentions(found, f"baseline {name} is better", said)
+    else:
+        assert found == ""
 
 
 # ---------------------------------------------------------------- studies of a store
