@@ -14,15 +14,15 @@ from tests.support.sources import parsed
 
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "stats", "models",
          "tracking", "train", "report.document.numbers", "report.document.sentences",
-         "report.evidence", "checks", "report", "diagnose", "sweep", "archive", "inference", "gru_check", "lint",
-         "doctor", "__main__")
+         "report.evidence", "checks", "report", "diagnose", "sweep", "archive", "inference", "api", "gru_check",
+         "lint", "doctor", "__main__")
 """Packages and the files beside them: each imports only those before it. Checks look at the evidence of a report, and
 the rest of report shows what they warn of."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "mlflow": ("tracking.client", "tracking.registry", "tracking.sync", "tracking.export", "inference.served"),
     "optuna": ("sweep.search", "sweep.space", "sweep.export", "sweep.sharing."),
     "ray": ("sweep.workers.ray",),
-    "torch": ("data.batches", "kernels.", "models.", "train.", "diagnose.compute", "sweep.workers.tasks",
+    "torch": ("data.batches", "kernels.", "models.", "train.", "diagnose.", "sweep.workers.tasks",
               "inference.predictor", "gru_check."),
     "numba": ("kernels.",),
     "gensim": ("data.vectors",),
@@ -31,7 +31,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "matplotlib": ("report.figures.", "report.homework.training_loss", "report.homework.diagrams.draw"),
     "jinja2": ("report.render.", "inference.card"),
     "yaml": ("inference.card",),
-    "pandas": ("tracking.registry", "inference.api", "inference.shown", "inference.served"),
+    "pandas": ("tracking.registry", "api", "inference.shown", "inference.served"),
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",

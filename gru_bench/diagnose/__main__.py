@@ -104,8 +104,8 @@ def _run(
     console.print(f"run {found.run_id}: {found.name} on {found.params.get('data.name', 'unknown data')}", markup=False)
     with console.status("reading weights, reviews and word vectors"):
         from gru_bench.data.corpus import load_corpus
-        from gru_bench.data.vectors import load_vectors
         from gru_bench.data.tokenizer import tokenize
+        from gru_bench.data.vectors import load_vectors
         from gru_bench.diagnose import compute as diagnostics
         from gru_bench.report.document.numbers import folder_name
         from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, word_figure
@@ -132,7 +132,7 @@ def _run(
         gates = diagnostics.gate_maps(subject, shown)
         # Of a review that is cut, the class is that of the whole.
         explained = diagnostics.explained_class(subject, whole) if explained is None else explained
-        attributions = [diagnostics.occlusion(subject, shown, explained),
+        attributions = [diagnostics.occluded(subject, shown, explained),
                         diagnostics.gradient_times_input(subject, shown, explained)]
         _show_verdict(console, read, whole, diagnostics.probabilities(subject, whole), corpus.classes, explained)
         _show_words(console, whole, attributions, gates)

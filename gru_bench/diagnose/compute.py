@@ -27,6 +27,7 @@ from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.recall import RecallTask
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.data.vectors import Vectors, load_vectors
+from gru_bench.diagnose.occlusion import log_odds, occlusion
 from gru_bench.errors import DataError, UsageError
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.gru import Step
@@ -126,7 +127,7 @@ def study_diagnostics(
             # torch.nn computes the same function as our own module: one map for both is enough.
             if not one.config.model.preset.from_torch or _function(one.config.model) not in ours:
                 gates += gate_maps(subject, sentence)
-            attributions += [gradient_times_input(subject, sentence), occlusion(subject, sentence)]
+            attributions += [gradient_times_input(subject, sentence), occluded(subject, sentence)]
     known = set(vectors.words_V[1:])
     return Diagnostics(
         tuple(flows), tuple(gates), tuple(attributions),
@@ -420,12 +421,6 @@ def explained_class(subject: Subject, sentence: Sentence) -> int:
     return 1 if len(found) == 2 else found.index(max(found))
 
 
-def log_odds(log_BC: Tensor, label: int) -> Tensor:
-    """Return the log-odds of a class against all others, B: log p less the logarithm of the rest."""
-    others = [place for place in range(log_BC.shape[1]) if place != label]
-    return log_BC[:, label] - log_BC[:, others].logsumexp(dim=1)
-
-
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
     """Return the gates of the last layer over a sentence, one map for each direction. Empty for an RNN, which has none.
 
@@ -473,8 +468,8 @@ def gradient_times_input(subject: Subject, sentence: Sentence, label: int | None
     return _attribution(subject, sentence, "gradient times input", weight_T, label, log_BC)
 
 
-def occlusion(subject: Subject, sentence: Sentence, label: int | None = None) -> Attribution:
-    """Return, for each word, the loss of log-odds of a class if the word is left out (Zeiler and Fergus 2014).
+def occluded(subject: Subject, sentence: Sentence, label: int | None = None) -> Attribution:
+    """Return, for each word, the loss of log-odds of a class if the word is left out.
 
     Args:
         subject: The model.
@@ -485,14 +480,13 @@ def occlusion(subject: Subject, sentence: Sentence, label: int | None = None) ->
         UsageError: where no token has a vector.
     """
     sentence.need_words()
-    whole, steps = list(sentence.rows), len(sentence.rows)
-    # Without its only word, a text is one step of padding, like a review without a known word.
-    without = [whole[:t] + whole[t + 1:] or [0] for t in range(steps)]
-    whole_log_BC = subject.run(subject.model.table_VE[whole][None], torch.tensor([steps]))
-    log_BC = subject.run(subject.model.table_VE[torch.tensor(without)], torch.tensor([len(without[0])] * steps))
+
+    def read(texts: Sequence[Sequence[int]]) -> Tensor:
+        return subject.run(subject.model.table_VE[torch.tensor(texts)], torch.tensor([len(texts[0])] * len(texts)))
+
     label = explained_class(subject, sentence) if label is None else label
-    odds_T = log_odds(whole_log_BC, label) - log_odds(log_BC, label)
-    return _attribution(subject, sentence, "occlusion", odds_T, label, whole_log_BC)
+    return _attribution(
+        subject, sentence, "occlusion", occlusion(read, sentence.rows, label), label, read([sentence.rows]))
 
 
 def _attribution(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gru_bench.config import with_settings
 from gru_bench.data.batches import Encoded
 from gru_bench.data.tokenizer import tokenize
+from gru_bench.diagnose.occlusion import occlusion
 from gru_bench.models.recurrence import choose_backend
 from gru_bench.models.trained import TrainedModel
 from gru_bench.stats.metrics import predicted
@@ -29,6 +30,8 @@ from gru_bench.train.placement import use_threads
 TOKENS = 65_536
 """Largest number of tokens, padding included, in a batch. A batch projects each of its words once, so that larger ones
 take less time. They need more memory, of which prediction has more to spare than training."""
+SMALLEST = 1e-7
+"""Smallest probability whose logarithm is taken: a smaller one is rounding."""
 EXPLAINED = 400
 """Largest number of tokens of a text whose effects are computed. The time grows with its square."""
 
@@ -122,26 +125,22 @@ class Predictor:
             read_N=_lengths(read))
 
     def explain(self, text: str) -> Explanation:
-        """Return what each word of a text adds to the log-odds of its predicted class (occlusion).
-
-        The text is predicted again without each of its tokens (Li et al. 2016, "Understanding Neural Networks through
-        Representation Erasure").
-        """
-        whole = self.model.rows(tokenize(text))[:self._longest]
-        explained = min(len(whole), EXPLAINED)
-        without = [whole[:place] + whole[place + 1:] for place in range(explained)]
-        probability_NC = self._probabilities([whole, *without])
-        place = int(Prediction(self.model.classes, probability_NC[:1], *(np.zeros(1, np.int64),) * 3).place_N[0])
-        odds_N = _log_odds(probability_NC[:, place])
+        """Return what each word of a text adds to the log-odds of its predicted class."""
+        rows = self.model.rows(tokenize(text))[:self._longest]
+        label = int(predicted(self._probabilities([rows]))[0])
+        effect_T = occlusion(self._log_probabilities, rows, label, EXPLAINED)
         return Explanation(
-            self.model.classes[place], tuple(self.model.words_V[one] for one in whole[:explained]),
-            odds_N[0] - odds_N[1:], len(whole) - explained)
+            self.model.classes[label], tuple(self.model.words_V[row] for row in rows[:EXPLAINED]),
+            effect_T.double().numpy(), len(rows) - len(effect_T))
 
     @property
     def _longest(self) -> int | None:
         return self.model.config.data.max_length
 
-    def _probabilities(self, rows: Sequence[list[int]]) -> NDArray[np.float64]:
+    def _log_probabilities(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        return torch.from_numpy(np.log(np.maximum(self._probabilities(rows), SMALLEST)))
+
+    def _probabilities(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Return the mean of the seeds' probabilities, N x C."""
         if not rows:
             return np.zeros((0, len(self.model.classes)))
@@ -152,7 +151,7 @@ class Predictor:
             for network in self._networks]), np.float64)
 
 
-def _encoded(rows: Sequence[list[int]], table_size: int) -> Encoded:
+def _encoded(rows: Sequence[Sequence[int]], table_size: int) -> Encoded:
     """Return rows of the vector table as a split that a model reads. A text without known words has row 0 once."""
     padded = [row or [0] for row in rows]
     lengths_N = _lengths(padded)
@@ -168,9 +167,3 @@ def _encoded(rows: Sequence[list[int]], table_size: int) -> Encoded:
 
 def _lengths(lists: Sequence[Sequence[object]]) -> NDArray[np.int64]:
     return np.array([len(one) for one in lists], np.int64)
-
-
-def _log_odds(probability_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    clipped_N = np.clip(probability_N, 1e-7, 1 - 1e-7)
-    return np.asarray(np.log(clipped_N) - np.log1p(-clipped_N))
-

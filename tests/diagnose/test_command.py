@@ -17,8 +17,8 @@ import gru_bench.diagnose.__main__ as diagnose
 from gru_bench import cli
 from gru_bench.config import DataConfig, RunConfig, with_settings
 from gru_bench.data.corpus import Corpus, load_corpus
-from gru_bench.data.vectors import load_vectors
 from gru_bench.data.tokenizer import tokenize
+from gru_bench.data.vectors import load_vectors
 from gru_bench.diagnose import compute as diagnostics
 from gru_bench.models.saved import with_model
 from gru_bench.models.trained import TrainedModel
@@ -95,7 +95,7 @@ def test_a_run_is_diagnosed(
     assert re.search(rf"Scratch GRU\s*│ trained .*│ {flow.decay:.3f}", out)
     sentence = diagnostics.Sentence.of(tokenize(text), kept)
     assert sentence.tokens == ("good1", "word3", "bad1")
-    occluded = diagnostics.occlusion(subject, sentence)
+    occluded = diagnostics.occluded(subject, sentence)
     (gates,) = diagnostics.gate_maps(subject, sentence)
     for token, weight, update in zip(sentence.tokens, occluded.weight, gates.update, strict=True):
         assert re.search(rf"{token}\s*│ {re.escape(f'{weight:+.3f}')}.*{np.mean(update):.2f}", out)

@@ -258,7 +258,7 @@ def test_a_sentence_lists_the_words_that_it_leaves_out() -> None:
     assert (sentence.unknown, sentence.beyond) == (("i", "it"), ("like",))
     assert [vectors.words_V[row] for row in sentence.rows] == ["did", "n't"]
     with pytest.raises(UsageError, match=r"vector.*'quark', 'xyz'"):
-        d.occlusion(subject("rnn", "final", 1, vectors), sentence_of("quark xyz", vectors))
+        d.occluded(subject("rnn", "final", 1, vectors), sentence_of("quark xyz", vectors))
 
 
 @pytest.mark.parametrize(("name", "pooling", "layers"), MODELS)
@@ -272,7 +272,7 @@ def test_attributions_from_their_definitions(name: str, pooling: str, layers: in
         return (log_BC[0, 1] - log_BC[0, 0]).item()
 
     rows = [watched.model.table_VE[row] for row in sentence.rows]
-    occluded, multiplied = d.occlusion(watched, sentence), d.gradient_times_input(watched, sentence)
+    occluded, multiplied = d.occluded(watched, sentence), d.gradient_times_input(watched, sentence)
     assert occluded.tokens == multiplied.tokens == ("a", "b", "a", "e")
     assert occluded.probability == pytest.approx(1 / (1 + math.exp(-odds(rows))), abs=1e-12)
     assert multiplied.probability == occluded.probability
@@ -299,7 +299,7 @@ def test_log_odds_of_several_classes_are_against_all_others(label: int | None) -
         return math.log(share / (1 - share))
 
     rows = [watched.model.table_VE[row] for row in sentence.rows]
-    occluded, multiplied = d.occlusion(watched, sentence, label), d.gradient_times_input(watched, sentence, label)
+    occluded, multiplied = d.occluded(watched, sentence, label), d.gradient_times_input(watched, sentence, label)
     for found in (occluded, multiplied):
         assert (found.label, found.against, found.other) == (watched.classes[place], "", "another class")
         assert found.probability == pytest.approx(shares[place], abs=1e-12)
@@ -313,7 +313,7 @@ def test_of_two_classes_the_second_is_explained_and_the_first_is_its_opposite() 
     vectors = vectors_of(3, ["a", "b"])
     watched, sentence = subject("scratch", "final", 1, vectors), sentence_of("a b", vectors)
     assert d.explained_class(watched, sentence) == 1
-    one, two = d.occlusion(watched, sentence), d.occlusion(watched, sentence, 0)
+    one, two = d.occluded(watched, sentence), d.occluded(watched, sentence, 0)
     assert (one.label, one.other, two.label, two.other) == ("positive", "negative", "negative", "positive")
     assert list(one.weight) == pytest.approx([-weight for weight in two.weight])
     assert one.probability == pytest.approx(1 - two.probability)
@@ -333,7 +333,7 @@ def test_a_study_of_several_classes_is_diagnosed(data: tuple[RunConfig, Corpus, 
 def test_a_single_word_is_replaced_by_padding() -> None:
     vectors = vectors_of(3, ["a"])
     watched = subject("scratch", "final", 1, vectors)
-    found = d.occlusion(watched, sentence_of("a", vectors))
+    found = d.occluded(watched, sentence_of("a", vectors))
     log_1C, log_0C = (watched.run(watched.model.table_VE[[row]][None], torch.tensor([1]))[0] for row in (1, 0))
     expected = (log_1C[1] - log_1C[0] - log_0C[1] + log_0C[0]).item()
     assert list(found.weight) == pytest.approx([expected], rel=1e-5)

@@ -22,11 +22,11 @@ import pyarrow as pa
 import pytest
 
 import gru_bench as gb
+from gru_bench.api import ARGUMENTS, in_python
 from gru_bench.data.cache import clean
 from gru_bench.data.columns import Columns
 from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError, UsageError
 from gru_bench.inference import predict
-from gru_bench.api import ARGUMENTS, in_python
 from gru_bench.inference.frames import keep
 from gru_bench.report.render import record
 from tests.support.commands import ROOT, command, completed, mentions

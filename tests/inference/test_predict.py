@@ -15,8 +15,8 @@ import pytest
 from rich.console import Console
 
 from gru_bench import cli
-from gru_bench.errors import ExitCode
 from gru_bench.api import load_model
+from gru_bench.errors import ExitCode
 from gru_bench.inference.predict import app
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.winner import choose, find_study, load
