@@ -549,17 +549,10 @@ def _texts(texts: str | Iterable[str]) -> list[str]:
 
 
 def _answers(predictor: Predictor, texts: str | Iterable[str]) -> Answers:
-    import numpy as np
-
-    from gru_bench.inference.files import CHUNK
-    from gru_bench.inference.predictor import Prediction
     from gru_bench.inference.shown import Answers
 
     some = _texts(texts)
-    parts = [predictor.predict(some[start:start + CHUNK]) for start in range(0, max(len(some), 1), CHUNK)]
-    return Answers(tuple(some), Prediction(
-        parts[0].classes, *(np.concatenate([getattr(part, name) for part in parts])
-                            for name in ("probability_NC", "tokens_N", "known_N", "read_N"))))
+    return Answers(tuple(some), predictor.predict(some))
 
 
 def _effects(predictor: Predictor, text: str) -> Effects:

@@ -14,16 +14,13 @@ import typer
 
 from gru_bench import cli
 from gru_bench.errors import DataError, UsageError, visible
-from gru_bench.stats.accuracy import percent
 
 if TYPE_CHECKING:
     from gru_bench.inference.files import TextFile
-    from gru_bench.inference.predictor import Prediction, Predictor
+    from gru_bench.inference.predictor import Predictor
 
 SHOWN_CLASSES = 5
-"""Largest number of classes whose probabilities are columns of a table. Of more, the likeliest ones are shown."""
-LIKELIEST = 3
-SHOWN_WORDS = 8
+"""Largest number of classes that are counted for a file."""
 LINES = 256
 """Number of lines of standard input that are predicted at once."""
 
@@ -140,21 +137,16 @@ def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -
     from rich.markup import escape
     from rich.table import Table
 
-    from gru_bench.inference.shown import short
+    from gru_bench.inference.shown import SHOWN_WORDS, notes, predictions_table, short
 
     found = asked.predict(texts)
-    few = len(found.classes) <= SHOWN_CLASSES
-    classes = [escape(visible(name)) for name in found.classes]
-    table = Table("text", "label", *(classes if few else ["likeliest"]), "words known")
-    for place, text in enumerate(texts):
-        probability_C = found.probability_NC[place]
-        ranked = sorted(range(len(probability_C)), key=lambda one: -probability_C[one])[:LIKELIEST]
-        values = ([percent(value) for value in probability_C] if few else
-                  [", ".join(f"{classes[one]} {percent(probability_C[one])}" for one in ranked)])
-        table.add_row(escape(short(text)), classes[found.place_N[place]], *values,
-                      f"{found.known_N[place]:,} of {found.tokens_N[place]:,}")
+    shown = predictions_table(texts, found)
+    table = Table(*(escape(visible(name)) for name in shown))
+    for row in shown.itertuples(index=False):
+        table.add_row(*(escape(visible(value)) for value in row))
     console.print(table)
-    _note_unknown(console, found)
+    for note in notes(found):
+        console.print(f"note: {note}", markup=False)
     for text in texts if why else ():
         explained = asked.explain(text)
         if not explained.words_T:
@@ -167,17 +159,6 @@ def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -
                           "read", markup=False)
     if why:
         console.print("the number of a word: what the log-odds of the class lose without it", markup=False)
-
-
-def _note_unknown(console: Any, found: Prediction) -> None:
-    nothing = int((found.known_N == 0).sum())
-    if nothing:
-        texts = "1 text has" if nothing == 1 else f"{nothing:,} texts have"
-        console.print(f"note: {texts} no known word: the answer is the one for an empty text", markup=False)
-    cut = int((found.read_N < found.known_N).sum())
-    if cut:
-        console.print(f"note: of {cut:,} text{'s' * (cut > 1)} only the first known words were read, as in training "
-                      "(data.max_length)", markup=False)
 
 
 def _standard_input(asked: Predictor) -> None:

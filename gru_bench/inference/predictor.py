@@ -30,6 +30,8 @@ from gru_bench.train.placement import use_threads
 TOKENS = 65_536
 """Largest number of tokens, padding included, in a batch. A batch projects each of its words once, so that larger ones
 take less time. They need more memory, of which prediction has more to spare than training."""
+CHUNK = 2_048
+"""Number of texts that are predicted at once. More need more memory and are not faster."""
 SMALLEST = 1e-7
 """Smallest probability whose logarithm is taken: a smaller one is rounding."""
 EXPLAINED = 400
@@ -112,10 +114,12 @@ class Predictor:
         self._networks = [restored(model, place) for place in range(len(model.seeds))]
 
     def predict(self, texts: Sequence[str]) -> Prediction:
-        """Return the prediction for some texts, in their order.
+        """Return the prediction for texts, in their order."""
+        parts = [self._predicted(texts[start:start + CHUNK]) for start in range(0, max(len(texts), 1), CHUNK)]
+        return Prediction(self.model.classes, *(np.concatenate([getattr(part, name) for part in parts])
+                                                for name in ("probability_NC", "tokens_N", "known_N", "read_N")))
 
-        All texts and what is computed from them are in memory at once: give long lists in parts.
-        """
+    def _predicted(self, texts: Sequence[str]) -> Prediction:
         tokens = [tokenize(text) for text in texts]
         rows = [self.model.rows(words) for words in tokens]
         read = [row[:self._longest] for row in rows]

@@ -22,9 +22,6 @@ except ImportError as error:
     raise ImportError("this model needs gru-bench, which the environment that MLflow has made does not hold: serve it "
                       "where gru-bench is installed, with --env-manager local") from error
 
-PART = 2_048
-"""Number of texts that are predicted at once."""
-
 
 class ServedModel(PythonModel):
     """The saved model of a study, as MLflow calls it."""
@@ -36,8 +33,7 @@ class ServedModel(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Return the predictions for the column `text`, in the order of its rows."""
         texts = model_input["text"].astype(str).tolist()
-        parts = [texts[start:start + PART] for start in range(0, len(texts), PART)]
-        rows = [row for part in parts for row in rows_of(range(len(part)), self.predictor.predict(part))]
+        rows = rows_of(texts, self.predictor.predict(texts))
         return pd.DataFrame(rows, columns=column_names(self.predictor.model.classes)).drop(columns="id")
 
 

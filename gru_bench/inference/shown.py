@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 SHOWN_ROWS = 20
 """Most predictions that show themselves. Of more, the first ones are shown."""
 SHOWN_CLASSES = 5
-"""Most classes whose probabilities are columns. Of more, the likeliest one is shown."""
+"""Most classes whose probabilities are columns. Of more, the likeliest ones are shown."""
+LIKELIEST = 3
 SHOWN_WORDS = 8
 _TEXT = 60
 """Most characters of a text in a table of predictions."""
@@ -71,14 +72,17 @@ class Verdict:
 
     def __repr__(self) -> str:
         """Return it as text: a table, then sentences."""
-        table = _text_table(("Model", self.score, "Seeds"), self.rows)
         cautions = ["", "Cautions:", *(f"- {one}" for one in self.cautions)] if self.cautions else []
-        return visible("\n".join([*table, "", *(f"- {one}" for one in self.sentences), *cautions]))
+        return visible("\n".join([_text_table(self._table()), "", *(f"- {one}" for one in self.sentences), *cautions]))
 
     def _repr_html_(self) -> str:
         cautions = f"<p>Cautions:</p>{_html_list(self.cautions)}" if self.cautions else ""
-        return (f"<h4>{escape(self.title)}</h4>{_html_table(('Model', self.score, 'Seeds'), self.rows)}"
-                f"{_html_list(self.sentences)}{cautions}")
+        return (f"<h4>{escape(self.title)}</h4>{_html_table(self._table())}{_html_list(self.sentences)}{cautions}")
+
+    def _table(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows), columns=["Model", self.score, "Seeds"])
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,33 +130,17 @@ class Answers:
 
     def __repr__(self) -> str:
         """Return the first predictions as a table."""
-        return visible("\n".join([*_text_table(self._headings(), self._rows()), *self._notes()]))
+        return visible("\n".join([_text_table(self._table()), *self._notes()]))
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
-        return _html_table(self._headings(), self._rows()) + notes
+        return _html_table(self._table()) + "".join(f"<p>{escape(note)}</p>" for note in self._notes())
 
-    def _headings(self) -> tuple[str, ...]:
-        few = len(self.classes) <= SHOWN_CLASSES
-        return ("text", "label", *(self.classes if few else ["probability"]), "words known")
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        few = len(self.classes) <= SHOWN_CLASSES
-        labels, rows = self.labels, []
-        for place, text in enumerate(self.texts[:SHOWN_ROWS]):
-            probability_C = self.probabilities[place]
-            values = map(percent, probability_C) if few else [percent(probability_C.max())]
-            rows.append((short(text), labels[place], *values,
-                         f"{self.found.known_N[place]:,} of {self.found.tokens_N[place]:,}"))
-        return rows
+    def _table(self) -> pd.DataFrame:
+        return predictions_table(self.texts[:SHOWN_ROWS], self.found)
 
     def _notes(self) -> list[str]:
-        notes = []
-        if len(self) > SHOWN_ROWS:
-            notes.append(f"the first {SHOWN_ROWS} of {len(self):,} texts; to_frame() has all")
-        if nothing := int((self.found.known_N == 0).sum()):
-            notes.append(f"{nothing:,} of the texts have no known word: their answer is the one for an empty text")
-        return notes
+        more = [f"the first {SHOWN_ROWS} of {len(self):,} texts; to_frame() has all"] if len(self) > SHOWN_ROWS else []
+        return [*more, *notes(self.found)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -228,25 +216,46 @@ def _with_interval(cell: Cell, unit: str) -> str:
     return text
 
 
+def predictions_table(texts: Sequence[str], found: Prediction) -> pd.DataFrame:
+    """Return the predictions of the first texts as they are shown: each value is a text."""
+    import pandas as pd
+
+    few = len(found.classes) <= SHOWN_CLASSES
+    rows = []
+    for text, label, probability_C, known, tokens in zip(
+            texts, found.label_N, found.probability_NC, found.known_N, found.tokens_N, strict=False):
+        likeliest = ", ".join(f"{found.classes[place]} {percent(probability_C[place])}"
+                              for place in np.argsort(-probability_C, kind="stable")[:LIKELIEST])
+        rows.append([short(text), label, *(map(percent, probability_C) if few else [likeliest]),
+                     f"{known:,} of {tokens:,}"])
+    return pd.DataFrame(rows, columns=["text", "label", *(found.classes if few else ["likeliest"]), "words known"])
+
+
+def notes(found: Prediction) -> Iterator[str]:
+    """Yield a sentence for texts without a known word, and one for texts that were cut."""
+    if nothing := int((found.known_N == 0).sum()):
+        have = "1 text has" if nothing == 1 else f"{nothing:,} texts have"
+        yield f"{have} no known word: the answer is the one for an empty text"
+    if cut := int((found.read_N < found.known_N).sum()):
+        yield (f"of {cut:,} text{'s' * (cut > 1)} only the first known words were read, as in training "
+               "(data.max_length)")
+
+
 def short(text: str) -> str:
     """Return a text as one line, cut where it is too long for a table."""
     flat = visible(" ".join(text.split()))
     return flat if len(flat) <= _TEXT else f"{flat[:_TEXT - 3]}..."
 
 
-def _text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table as lines, each column as wide as its longest cell."""
-    cells = [headings, *rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+def _text_table(table: pd.DataFrame) -> str:
+    return table.to_string(index=False) if len(table) else "  ".join(table.columns)
 
 
-def _html_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    def row(cells: Sequence[str], kind: str) -> str:
-        return f"<tr>{''.join(f'<{kind} style=text-align:left>{escape(cell)}</{kind}>' for cell in cells)}</tr>"
+def _html_table(table: pd.DataFrame) -> str:
+    import pandas as pd
 
-    body = "".join(row(one, "td") for one in rows)
-    return f"<table><thead>{row(headings, 'th')}</thead><tbody>{body}</tbody></table>"
+    with pd.option_context("display.max_colwidth", None):
+        return visible(table.to_html(index=False, border=0, justify="left"))
 
 
 def _html_list(sentences: Iterable[str]) -> str:

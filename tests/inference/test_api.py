@@ -95,7 +95,7 @@ class TestStudy:
         table = answers.to_frame()
         assert list(table) == ["text", "label", "probability_<sad>", "probability_glad", "known_words"]
         assert table["text"].tolist() == texts
-        mentions(repr(answers), "1 of the texts", "no known word")
+        mentions(repr(answers), "1 text has no known word")
         shown = answers._repr_html_()
         assert "&lt;sad&gt;" in shown
         assert "<sad>" not in shown
