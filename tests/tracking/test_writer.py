@@ -70,6 +70,32 @@ def test_artifacts_are_written_beside_the_database(
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_the_vectors_of_a_study_are_stored_once_whichever_processes_log_them(store: Store, tmp_path: Path) -> None:
+    parent = store.start("reviews", "s", role="study", study="s")
+
+    def logged(own: Store) -> str:
+        writer = own.start("reviews", "c", role="confirm", study="s", parent=parent.run_id)
+        writer.finish(modeled(result()))
+        own.catch_up()
+        return writer.run_id
+
+    first = logged(store)
+    folder = tmp_path / "mlartifacts" / parent.run_id / "artifacts" / "vectors"
+    (shared,) = folder.iterdir()
+    content, written = shared.read_bytes(), shared.stat().st_mtime_ns
+    with Store(store.uri) as other:
+        second = logged(other)
+    assert shared.stat().st_mtime_ns == written
+    assert [path.name for path in folder.iterdir()] == [shared.name]
+    shared.write_bytes(content[:-1])  # as a process leaves it that is killed while it writes
+    with Store(store.uri) as third:
+        logged(third)
+    assert shared.read_bytes() == content
+    one, two = store.models([first, second], parent.run_id)
+    assert one.table_VE is two.table_VE is not None
+    assert (one.run_ids, two.run_ids) == ((first,), (second,))
+
+
 def test_a_store_that_breaks_while_a_run_is_logged_is_named(store: Store) -> None:
     writer = store.start("reviews", "r", role="single")
     with closing(sqlite3.connect(present(store.database))) as connection, connection:
