@@ -141,7 +141,7 @@ def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -
 
     found = asked.predict(texts)
     shown = predictions_table(texts, found)
-    table = Table(*(escape(visible(name)) for name in shown))
+    table = Table(*(escape(visible(str(name))) for name in shown))
     for row in shown.itertuples(index=False):
         table.add_row(*(escape(visible(value)) for value in row))
     console.print(table)

@@ -80,6 +80,8 @@ def logged(server: MlflowServer) -> LoggedStudy:
     epochs = Store(server.uri, create=False).histories([run.run_id for run in runs], ["loss/train"])
     assert all([step for step, _ in epochs[run.run_id]["loss/train"]] == [1, 2] for run in study.confirms)
     assert waiting(Path.cwd()) == []
+    models = Store(server.uri, create=False).models([run.run_id for run in study.confirms], study.run.run_id)
+    assert [one.seeds for one in models] == [(run.seed,) for run in study.confirms]
     return study
 
 
