@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -22,6 +23,9 @@ from tests.support.servers import MlflowServer, mlflow_server, postgres
 
 # Threads of torch that wait for work sleep. Usually they spin, which takes the processor from the tests beside them.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# The garbage collector walks all objects of the libraries each time, a tenth of the time of the tests: do it less often.
+gc.set_threshold(20_000)
 
 # The same examples in each run: a test that fails once fails again. A busy machine fails none. With CI in the
 # environment there are more of them.

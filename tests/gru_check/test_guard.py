@@ -113,7 +113,8 @@ if os.fork() == 0:
                         "while True: pass\nclass A: pass\n", encoding="utf-8")
         command = subprocess.Popen(
             [sys.executable, "-m", "gru_bench.gru_check", f"{path}:A", "--timeout", "200"], cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # nohup hands on that it is ignored
         deadline = time.monotonic() + 60
         while not marked(mark):
             assert time.monotonic() < deadline
