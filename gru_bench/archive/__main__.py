@@ -31,7 +31,7 @@ def export_study(
         "--no-texts", help="Leave out all review texts that the study logged.")] = False,
     no_weights: Annotated[bool, typer.Option(
         "--no-weights", help="Leave out the models' weights, which are most of the file. The report does not need "
-        "them, but gru-bench diagnose does.")] = False,
+        "them, but gru-bench predict and diagnose do.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write a study to one file."""
