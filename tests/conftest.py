@@ -24,7 +24,7 @@ from tests.support.servers import MlflowServer, mlflow_server, postgres
 # Threads of torch that wait for work sleep. Usually they spin, which takes the processor from the tests beside them.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# The garbage collector walks all objects of the libraries each time, a tenth of the time of the tests: do it less often.
+# The garbage collector walks all objects of the libraries, a tenth of the time of the tests: let it do so less often.
 gc.set_threshold(20_000)
 
 # The same examples in each run: a test that fails once fails again. A busy machine fails none. With CI in the
@@ -98,6 +98,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """One cache for the session, so that what a test builds the next finds; never the user's."""
     os.environ["GRU_BENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_passes() -> Iterator[None]:
+    """Train the word vectors of made-up data in 100 passes at most: 500 take a second for each of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gru_bench.data.vectors.MOST_PASSES", 100)
+        yield
 
 
 @pytest.fixture(autouse=True)

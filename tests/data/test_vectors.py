@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 import gru_bench.data.vectors as vectors_module
 from gru_bench.config import DataConfig, EmbeddingConfig
 from gru_bench.data.corpus import Corpus, load_corpus
-from gru_bench.data.vectors import GENSIM_DATA, Vectors, _from_file, load_vectors
+from gru_bench.data.vectors import GENSIM_DATA, MOST_PASSES, Vectors, _from_file, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
 from tests.support.files import write
 from tests.support.values import present
@@ -52,9 +52,9 @@ def corpus(tmp_path: Path, cache: Path) -> Corpus:
 
 
 @pytest.fixture
-def few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train vectors in few passes, where it does not matter whether they are any good."""
-    monkeypatch.setattr(vectors_module, "MOST_PASSES", 10)
+def all_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train vectors in as many passes as for a user, which other tests do without (tests/conftest.py)."""
+    monkeypatch.setattr(vectors_module, "MOST_PASSES", MOST_PASSES)
 
 
 def corpus_of(path: Path, rows: Iterable[tuple[str, int]], cache: Path, **settings: Any) -> Corpus:
@@ -289,6 +289,7 @@ def test_trained_vectors_are_those_of_the_words_seen_often_enough(corpus: Corpus
     assert vectors.table_VE.shape[0] == (counts >= 2).sum() + 1
 
 
+@pytest.mark.usefixtures("all_passes")
 @pytest.mark.parametrize(("words", "passes"), [
     (0, 500), (4_000, 500), (16_314, 293), (88_835, 82), (362_138, 29), (1_800_000, 9), (4_922_854, 4), (9_000_000, 4)])
 def test_word2vec_reads_a_small_corpus_more_often(corpus: Corpus, words: int, passes: int) -> None:
@@ -296,6 +297,7 @@ def test_word2vec_reads_a_small_corpus_more_often(corpus: Corpus, words: int, pa
     assert vectors_module._passes(replace(corpus, train=train)) == passes
 
 
+@pytest.mark.usefixtures("all_passes")
 def test_vectors_of_a_small_corpus_are_not_parallel(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +341,7 @@ def test_trained_vectors_know_every_word_of_recall_data(cache: Path) -> None:
     assert (load("corpus", corpus, cache, dimension=8).row_of_word >= 0).all()
 
 
+@pytest.mark.usefixtures("all_passes")
 def test_words_that_occur_together_have_similar_vectors(tmp_path: Path, cache: Path) -> None:
     generator = np.random.default_rng(0)
     groups = [["sun", "beach", "sea"], ["snow", "ice", "ski"]]
@@ -354,7 +357,6 @@ def test_words_that_occur_together_have_similar_vectors(tmp_path: Path, cache: P
     assert likeness("snow", "ski") > likeness("snow", "sea")
 
 
-@pytest.mark.usefixtures("few_passes")
 def test_training_sees_the_training_split_only(tmp_path: Path, cache: Path) -> None:
     tables = []
     for number, change in enumerate(("", " extra words only here")):
@@ -371,7 +373,6 @@ def test_training_sees_the_training_split_only(tmp_path: Path, cache: Path) -> N
     assert set(tables[0]) == set(tables[1])
 
 
-@pytest.mark.usefixtures("few_passes")
 def test_the_seed_and_nothing_else_decides_trained_vectors(corpus: Corpus, cache: Path, tmp_path: Path) -> None:
     first = load("corpus", corpus, cache, **SMALL).table_VE
     again = load("corpus", corpus, tmp_path / "other cache", **SMALL).table_VE
@@ -550,7 +551,6 @@ def test_a_second_start_reads_nothing_but_the_cache(
     assert len(list((cache / "vectors").iterdir())) == 1
 
 
-@pytest.mark.usefixtures("few_passes")
 def test_the_content_of_a_file_and_each_setting_of_training_have_rows_of_their_own(
     tmp_path: Path, corpus: Corpus, cache: Path
 ) -> None:

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from gru_bench.data.vectors import MOST_PASSES
 from tests.support.servers import MlflowServer
+
+
+@pytest.fixture(scope="module", autouse=True)
+def all_passes() -> Iterator[None]:
+    """Train word vectors as users do: this process must have those that a worker process trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gru_bench.data.vectors.MOST_PASSES", MOST_PASSES)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,11 @@ def reviews_file(path: Path, rows: list[tuple[object, object]], header: tuple[st
     return str(path)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def all_passes() -> None:
+    """Few passes suffice: no other process trains here."""
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> str:
     return reviews_file(

@@ -38,11 +38,11 @@ CATEGORIES = ("--category-column", "kind")
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, few_reviews: Path, empty_database: Path) -> Path:
-    """A directory in which a study was run to its end, by two worker processes."""
+    """A directory in which a study was run to its end, by a worker process."""
     directory = tmp_path_factory.mktemp("swept")
     shutil.copy(empty_database, directory)
     (directory / "quick.toml").write_text(STUDY, encoding="utf-8")
-    done = completed(app, "sweep", "--study", "quick.toml", "--data", str(few_reviews), *CATEGORIES, "--workers", "2",
+    done = completed(app, "sweep", "--study", "quick.toml", "--data", str(few_reviews), *CATEGORIES, "--workers", "1",
                      cwd=directory)
     assert done.returncode == 0, done.stderr
     mentions(done.stdout, "confirmed on fresh seeds", "the study quick is done", "gru-bench report --study quick")
