@@ -91,7 +91,7 @@ TrackingUri = Annotated[str | None, typer.Option(
     "--tracking-uri", help="MLflow store that holds the runs.", show_default="sqlite:///mlflow.db in this directory",
     rich_help_panel="Stores")]
 Storage = Annotated[str | None, typer.Option(
-    "--storage", help="Optuna storage that holds the search: a .journal file or a database URL.",
+    "--storage", help="Optuna storage that holds the search: a .journal file or a PostgreSQL URL.",
     show_default="optuna.journal in this directory", rich_help_panel="Stores")]
 NoTexts = Annotated[bool, typer.Option(
     "--no-texts", help="Store no text of any review.", rich_help_panel="Stores")]

@@ -156,16 +156,6 @@ def is_alive(pid: int, start: str) -> bool:
     return now == start if LINUX else abs(float(now) - float(start)) < APART_SECONDS
 
 
-def is_stopped(pid: int) -> bool:
-    """Return whether a process is stopped, as by Ctrl-Z, and does not run until it is continued."""
-    import psutil
-
-    try:
-        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
-    except psutil.Error:
-        return False
-
-
 def processes_using(folder: Path) -> list[int]:
     """Return the ids of the other processes that have a file in a folder open or mapped to memory.
 

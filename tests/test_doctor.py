@@ -24,6 +24,7 @@ from gru_bench.data import cache, vectors
 from gru_bench.doctor import Finding, Mark
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.report.render import pdf
+from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking.queue import FOLDER, Operation, WriteQueue
 from gru_bench.train import card
 from tests.support.commands import completed, mentions
@@ -441,19 +442,15 @@ def test_stores_are_counted_and_stay_as_they_are(tmp_path: Path) -> None:
             if not place.endswith(("-wal", "-shm"))} == before  # two files of SQLite's own
 
 
-def test_a_database_of_searches_is_only_read(tmp_path: Path) -> None:
-    (finding,) = doctor._searches(f"sqlite:///{tmp_path}/searches.db")
-    assert finding.text.endswith("searches.db has no searches yet; the first sweep makes it")
-    assert tree(tmp_path) == {}
-    (tmp_path / "searches.db").touch()
-    (finding,) = doctor._searches(f"sqlite:///{tmp_path}/searches.db")
-    assert finding.text.endswith("searches.db has no searches yet; the first sweep makes it")
-    assert (tmp_path / "searches.db").stat().st_size == 0
-    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/searches.db")
+@pytest.mark.service
+def test_a_database_of_searches_is_only_read(postgres_url: str) -> None:
+    for _ in range(2):  # nothing is created
+        (finding,) = doctor._searches(postgres_url)
+        assert finding.text.endswith("has no searches yet; the first sweep makes it")
+    storage = open_storage(postgres_url)
     optuna.create_study(storage=storage, study_name="smoke/torch")
-    storage.engine.dispose()
-    (finding,) = doctor._searches(f"sqlite:///{tmp_path}/searches.db")
-    assert finding.text.endswith("searches.db holds the searches of 1 study")
+    (finding,) = doctor._searches(postgres_url)
+    assert finding.text.endswith("holds the searches of 1 study")
 
 
 @pytest.mark.parametrize(("name", "words"), [
@@ -497,7 +494,7 @@ def test_a_server_that_is_silent_does_not_keep_anyone_waiting(monkeypatch: pytes
 @pytest.mark.parametrize(("options", "message"), [
     (["--tracking-uri", "here"], "--tracking-uri must be a file such as"),
     (["--tracking-uri", "sqlite:////nowhere/x.db"], "--tracking-uri must name a file in a folder that exists"),
-    (["--storage", "here"], "--storage must be a database URL such as"),
+    (["--storage", "here"], "--storage must be a PostgreSQL URL such as"),
 ])
 def test_an_address_that_is_wrongly_typed(options: list[str], message: str) -> None:
     code, said = ended(*options)

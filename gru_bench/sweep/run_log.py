@@ -17,7 +17,6 @@ from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.planner import Role
 from gru_bench.sweep.search import Search, main_of
-from gru_bench.sweep.sharing.journal_lock import JournalLock
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec
@@ -94,13 +93,7 @@ class RunLog:
             self.close()
 
     def close(self) -> None:
-        """Release the study's lock at once.
-
-        Raises:
-            RunError: Another process has taken it, because this one was stopped.
-        """
-        if isinstance(self.lock, JournalLock) and self.lock.is_lost and len(list(self._logged_studies())) > 1:
-            self.study.tags(SUPERSEDED)  # the other process has begun the study too
+        """Release the study's lock at once."""
         self._held_lock.close()
 
     def _logged_studies(self) -> Iterator[LoggedRun]:

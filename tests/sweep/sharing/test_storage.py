@@ -1,8 +1,7 @@
-"""A damaged journal is repaired or refused, and nothing that is appended makes it worse."""
+"""A journal that a kill has cut off goes on, a damaged one is refused, and other storages than two are refused."""
 
 from __future__ import annotations
 
-import os
 import random
 from contextlib import chdir, suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from gru_bench.errors import RunError, UsageError
 from gru_bench.sweep.__main__ import _check
 from gru_bench.sweep.search import Search, read_trials
 from gru_bench.sweep.sharing import storage as storage_module
-from gru_bench.sweep.sharing.storage import lock_for, open_storage, wrapped_errors
+from gru_bench.sweep.sharing.storage import lock_for, open_storage, stored_names, wrapped_errors
 from gru_bench.sweep.spec import StudySpec, load_study
 from tests.support.commands import mentions
 from tests.support.searches import asked, search_in
@@ -71,16 +70,14 @@ def append(spec: StudySpec) -> None:
     Search(spec, "torch", open_storage(None), "data")
 
 
-@pytest.mark.parametrize("line", [*(line + b"\n" for line in NO_ENTRIES), b'{"op_code": 4, "wor', bytes(300)])
-def test_removes_and_saves_an_incomplete_last_line(spec: StudySpec, journal: Path, line: bytes) -> None:
-    whole, before, said = journal.read_bytes(), values(spec), list[str]()
+@pytest.mark.parametrize("line", [*NO_ENTRIES, b'{"op_code": 4, "wor', bytes(300), b'{"op_code": 2, "' + b"x" * 99_999])
+def test_the_next_write_removes_what_a_kill_has_left_of_a_line(spec: StudySpec, journal: Path, line: bytes) -> None:
+    whole, before = journal.read_bytes(), values(spec)
     journal.write_bytes(whole + line)
-    open_storage(None, say=said.append)
-    mentions(*said, "optuna.journal", f"({whole.count(bytes([10])) + 1})", "optuna.journal.cut")
-    assert journal.read_bytes() == whole
-    assert Path("optuna.journal.cut").read_bytes() == line.rstrip(b"\n") + b"\n"
+    assert values(spec) == before
     append(spec)
     assert values(spec) == before
+    assert journal.read_bytes().startswith(whole + b'{"op_code"')
 
 
 def test_a_complete_last_line_without_its_line_break_is_kept(spec: StudySpec, journal: Path) -> None:
@@ -88,39 +85,21 @@ def test_a_complete_last_line_without_its_line_break_is_kept(spec: StudySpec, jo
     journal.write_bytes(journal.read_bytes()[:-1])
     append(spec)
     assert values(spec) == before
-    assert not Path("optuna.journal.cut").exists()
 
 
-def test_an_incomplete_last_line_of_many_bytes_is_removed(journal: Path) -> None:
-    whole = journal.read_bytes()
-    journal.write_bytes(whole + b'{"op_code": 2, "worker_id": "' + b"x" * 200_000)
-    open_storage(None)
-    assert journal.read_bytes() == whole
-
-
-@pytest.mark.parametrize("line", [*NO_ENTRIES, b'{"op_code":77,"worker_id":"x"}', b'{"op_code":4,"worker_id":"x"}',
-                                  b'{"op_code":6,"worker_id":"x","trial_id":99,"state":1,"values":[0.1]}',
-                                  b'{"op_code":2,"worker_id":"x","study_id":3,"user_attr":{"a":1}}'])
-def test_refuses_damage_before_the_last_line_and_leaves_the_file_as_it_is(
-    spec: StudySpec, journal: Path, line: bytes
+@pytest.mark.parametrize("place", [6, -1], ids=["inside", "last"])
+@pytest.mark.parametrize("line", [*NO_ENTRIES, b'{"op_code":77,"worker_id":"x"}', b'{"op_code":4,"worker_id":"x"}'])
+def test_refuses_a_damaged_line_by_its_number_and_leaves_the_file_as_it_is(
+    spec: StudySpec, journal: Path, line: bytes, place: int
 ) -> None:
     lines = journal.read_bytes().split(b"\n")
-    lines.insert(6, line)
+    lines.insert(place, line)
+    number = lines.index(line) + 1
     journal.write_bytes(b"\n".join(lines))
     damaged = journal.read_bytes()
     for _ in range(2):
-        with pytest.raises(RunError, match=r"'optuna\.journal'.*line 7"):
+        with pytest.raises(RunError, match=rf"'optuna\.journal'.*line {number}"):
             append(spec)
-    assert journal.read_bytes() == damaged
-
-
-def test_removes_no_last_line_of_a_journal_that_is_damaged_before_it(journal: Path) -> None:
-    lines = journal.read_bytes().split(b"\n")
-    lines[3] = b"garbage"
-    journal.write_bytes(b"\n".join([*lines[:-1], b"more garbage"]))
-    damaged = journal.read_bytes()
-    with pytest.raises(RunError, match=r"line 4.*not JSON"):
-        open_storage(None)
     assert journal.read_bytes() == damaged
 
 
@@ -180,16 +159,14 @@ def test_a_check_begins_no_search(spec: StudySpec) -> None:
 def test_reads_a_search_in_a_folder_that_cannot_be_written(
     spec: StudySpec, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, said = values(spec), list[str]()
+    before = values(spec)
     with journal.open("ab") as file:
         file.write(b'{"op_code": 4, "wor')
-    monkeypatch.setattr("os.access", lambda *_: False)
     monkeypatch.setattr("gru_bench.sweep.sharing.storage.FileLock.acquire", lambda *_: pytest.fail("locked"))
-    opened = open_storage(None, create=False, say=said.append)
+    opened = open_storage(None, create=False)
     found = read_trials(spec, "torch", opened)
     assert found is not None
     assert [(trial.state, dict(trial.settings)) for trial in found.trials] == before
-    mentions(*said, "optuna.journal", "incomplete", "ignored")
 
 
 def damaged(whole: bytes, rng: random.Random) -> bytes:
@@ -250,74 +227,57 @@ def test_an_error_of_a_database_is_shown_without_its_password() -> None:
     assert "secret" not in str(raised.value)
 
 
-def test_refuses_a_storage_of_an_unknown_kind() -> None:
-    with pytest.raises(UsageError, match=r"--storage.*'somewhere'"):
-        open_storage("somewhere")
+@pytest.mark.parametrize(("url", "shown"), [
+    ("somewhere", "somewhere"), ("mysql+pymysql://me:secret@host/db", "mysql+pymysql://me@host/db"),
+    ("sqlite:///optuna.db", "sqlite:///optuna.db")])
+def test_refuses_a_storage_that_is_no_journal_and_not_on_postgresql(url: str, shown: str) -> None:
+    for opens in (open_storage, stored_names):
+        with pytest.raises(UsageError) as refused:
+            opens(url)
+        mentions(str(refused.value), "--storage", "PostgreSQL", ".journal", repr(shown))
+    assert not list(Path.cwd().iterdir())
+
+
+def test_a_lock_is_of_a_journal_or_of_a_database() -> None:
     with pytest.raises(UsageError, match=r"--storage.*InMemoryStorage"):
         lock_for(optuna.storages.InMemoryStorage(), "study")
 
 
-def test_a_search_on_sqlite_keeps_others_out_while_it_asks(spec: StudySpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    search = Search(spec, "torch", open_storage("sqlite:///optuna.db"), "data")
-    real = search.study.ask
+def test_a_process_that_waits_for_the_lock_says_what_to_do(
+    spec: StudySpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_module, "QUIET_SECONDS", 0.01)
+    other, said = FileLock("optuna.journal.step.lock"), list[str]()
 
-    def ask(*arguments: Any) -> optuna.trial.Trial:
+    def say(sentence: str) -> None:
+        said.append(sentence)
+        other.release()
+
+    storage = open_storage(None, say=say)
+    other.acquire()
+    with lock_for(storage, "study"), lock_for(storage, "study"):  # it is reentrant
+        (sentence,) = said
+        mentions(sentence, "optuna.journal.step.lock", "Ctrl-Z", "fg")
         with pytest.raises(Timeout):
-            FileLock("optuna.db.step.lock", timeout=0).acquire()
-        return real(*arguments)
-
-    monkeypatch.setattr(search.study, "ask", ask)
-    assert search.ask() is not None
+            other.acquire(timeout=0)
+    other.acquire(timeout=0)
+    other.release()
 
 
-class TestWindows:
-    """Symbolic links are refused, and a virus scanner may hold any file open for a moment."""
+def test_on_windows_a_write_waits_while_another_program_has_the_journal_open(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals, real = 3, open
 
-    @pytest.fixture(autouse=True)
-    def _windows(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(*_: object, **__: object) -> None:
-            raise OSError(22, "A required privilege is not held by the client")
+    def refuse(path: str, mode: str) -> Any:
+        nonlocal refusals
+        if mode == "ab" and (refusals := refusals - 1) >= 0:
+            raise PermissionError(13, "used by another process")
+        return real(path, mode)
 
-        monkeypatch.setattr("os.symlink", refuse)
-        monkeypatch.setattr(platforms, "WINDOWS", True)
-        monkeypatch.setattr(storage_module, "WINDOWS", True)
-        monkeypatch.setattr(platforms, "HELD_SECONDS", 0.1)
-
-    def test_a_journal_needs_no_symbolic_link(self, spec: StudySpec, journal: Path) -> None:
-        assert [state for state, _ in values(spec)] == ["complete", "complete", "running"]
-
-    @pytest.mark.parametrize(("refusals", "left"), [(2, False), (1_000, True)])
-    def test_a_write_succeeds_while_another_program_has_the_lock_file_open(
-        self, refusals: int, left: bool, spec: StudySpec, journal: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        real, lock = os.rename, Path("optuna.journal.lock")
-
-        def refuse(source: str, target: str) -> None:
-            nonlocal refusals
-            if Path(source).name == lock.name and (refusals := refusals - 1) >= 0:
-                raise PermissionError(13, "used by another process")
-            real(source, target)
-
-        storage = open_storage(None)
-        study = optuna.load_study(study_name="study/torch", storage=storage)
-        monkeypatch.setattr("os.rename", refuse)
-        study.set_user_attr("noted", "once")
-        assert lock.exists() is left
-        assert journal.read_bytes().count(b"once") == 1
-
-    def test_a_write_waits_while_another_program_has_the_journal_open(
-        self, journal: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        refusals, real = 3, open
-
-        def refuse(path: str, mode: str) -> Any:
-            nonlocal refusals
-            if mode == "ab" and (refusals := refusals - 1) >= 0:
-                raise PermissionError(13, "used by another process")
-            return real(path, mode)
-
-        study = optuna.load_study(study_name="study/torch", storage=open_storage(None))
-        monkeypatch.setattr("optuna.storages.journal._file.open", refuse, raising=False)
-        study.set_user_attr("noted", "once")
-        assert refusals < 0
-        assert journal.read_bytes().count(b"once") == 1
+    monkeypatch.setattr(platforms, "WINDOWS", True)
+    study = optuna.load_study(study_name="study/torch", storage=open_storage(None))
+    monkeypatch.setattr("optuna.storages.journal._file.open", refuse, raising=False)
+    study.set_user_attr("noted", "once")
+    assert refusals < 0
+    assert journal.read_bytes().count(b"once") == 1
