@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-PrunerName = Literal["halving", "median", "wilcoxon", "none"]
+PrunerName = Literal["halving", "median", "none"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,5 @@ PRUNERS: Mapping[str, Pruner] = {
     # The first trial that may be pruned is the fifth, and it is trained for an epoch at least.
     "median": Pruner("median pruner", "its best validation accuracy was below the median of earlier trials",
                      "MedianPruner", {"n_startup_trials": 4, "n_warmup_steps": 1}),
-    "wilcoxon": Pruner("Wilcoxon pruner", "its seeds were worse than those of the best trial, by a signed-rank test",
-                       "WilcoxonPruner", {"p_threshold": 0.1}),
     "none": Pruner("none pruned", "", "NopPruner"),
 }

@@ -71,7 +71,7 @@ def sweep(
     sampler: Annotated[str | None, typer.Option(help="tpe or random.", show_default="the study's",
                                                 rich_help_panel="Study")] = None,
     seeds_per_trial: Annotated[int | None, typer.Option(
-        help="Seeds that the accuracy of a trial is averaged over. From 5 on, a trial that falls behind ends early.",
+        help="Seeds that the accuracy of a trial is averaged over. With more than one, no trial ends early.",
         show_default="the study's", rich_help_panel="Study")] = None,
     workers: Annotated[int | None, typer.Option(
         help="Processes that train at the same time. They share the cores and the graphics cards.", min=1, max=1_024,

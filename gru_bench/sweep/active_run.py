@@ -118,15 +118,12 @@ class ActiveRun:
         return self._finished_seed(self._best)
 
     def _finished_seed(self, value: float) -> Outcome:
-        """End one seed of a trial; after the last one, or if the pruner says so, end the trial."""
-        number, done = self.run.number, (*self.run.seeds_done, value)
-        verdict = self._search.report(number, len(done) - 1, value)
-        if len(done) < self.spec.seeds_per_trial:
-            if verdict == "go on":
-                self.run.state.between_seeds.append(replace(self.run, seeds_done=done))
-                return Outcome("seed done", value)
-            if verdict == "prune" and self._search.prune(number):
-                return Outcome("pruned", value)
+        """End one seed of a trial; after the last one, end the trial."""
+        done = (*self.run.seeds_done, value)
+        verdict = self._search.report(self.run.number, len(done) - 1, value)
+        if verdict == "go on" and len(done) < self.spec.seeds_per_trial:
+            self.run.state.between_seeds.append(replace(self.run, seeds_done=done))
+            return Outcome("seed done", value)
         return self._complete("complete", sum(done) / len(done))
 
     @property

@@ -42,8 +42,6 @@ MOST_CONFIRM_SEEDS = 5_000
 MOST_LOOKS = 20
 LEAST_AT_LAST_LOOK = 5
 """Fewest seeds of the last look: those that are enough for a verdict."""
-LEAST_RACING_SEEDS = 5
-"""Fewest seeds per trial for racing. The signed-rank test at p = 0.1 needs 4 pairs, so 5 seeds can save one."""
 MOST_CANDIDATES = 1_000
 """Most values of a choice, and most points that the tuning of an ablation may compare."""
 LEAST_APART = 1e-9
@@ -186,8 +184,7 @@ class StudySpec(Section):
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: PrunerName = "median"
-    """`halving` prunes at checks within an epoch, `median` between epochs, `wilcoxon` between the seeds of a trial of
-    several seeds."""
+    """`halving` prunes at checks within an epoch, `median` between epochs. A trial of several seeds is not pruned."""
     seeds_per_trial: Annotated[int, Field(ge=1, le=100)] = 1
     """Number of seeds over which a trial's validation accuracy is averaged."""
     console_log: bool = False
@@ -351,8 +348,12 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     is_named = changes.get("name", values["name"]) != values["name"]
     _plan_looks(values, changes, path.name)
     values |= changes
+    if values.get("pruner") == "wilcoxon":
+        raise UsageError(f"{path.name}: the pruner 'wilcoxon' was removed: trials are no longer pruned between their "
+                         "seeds. Leave pruner out")
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
-    values.setdefault("pruner", "none" if values.get("sampler") == "random" else _usual_pruner(values))
+    is_pruned = values.get("sampler") != "random" and values.get("seeds_per_trial", 1) == 1
+    values.setdefault("pruner", "median" if is_pruned else "none")
     if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
         raise UsageError(f"{path.name}: a study of {base.training.metric} must give its margin, the largest difference "
                          "without practical importance, but has none: add a line such as margin = 0.01")
@@ -499,14 +500,6 @@ def parsed_looks(text: str | None) -> list[int] | None:
     return [int(part) for part in parts]
 
 
-def _usual_pruner(values: Mapping[str, Any]) -> str:
-    """Return the default pruner: `median` for one seed per trial, `wilcoxon` for enough seeds, `none` between."""
-    seeds = values.get("seeds_per_trial", 1)
-    if not isinstance(seeds, int) or seeds == 1:
-        return "median"
-    return "wilcoxon" if seeds >= LEAST_RACING_SEEDS else "none"
-
-
 def is_file_name(name: str) -> bool:
     """Return whether what was typed for a study is a path, not the name of a study."""
     return name.endswith(".toml") or "/" in name or "\\" in name
@@ -637,13 +630,9 @@ def _check(spec: StudySpec, where: str) -> None:
         if (selection := spec.config(model, {}, 0).training.selection) != "best_validation":
             raise UsageError(f"{where}: a search needs training.selection 'best_validation' to compare trials by, but "
                              f"got {selection!r}")
-    if spec.pruner == "wilcoxon" and spec.seeds_per_trial < LEAST_RACING_SEEDS:
-        raise UsageError(f"{where}: pruner 'wilcoxon' needs seeds_per_trial of at least {LEAST_RACING_SEEDS}, because "
-                         f"its test cannot reject below 4 pairs of seeds, but got {spec.seeds_per_trial}: raise it, or "
-                         "use pruner 'none'")
-    if spec.pruner in ("halving", "median") and spec.seeds_per_trial > 1:
+    if spec.pruner != "none" and spec.seeds_per_trial > 1:
         raise UsageError(f"{where}: pruner {spec.pruner!r} compares epochs of one seed, but seeds_per_trial is "
-                         f"{spec.seeds_per_trial}: use 'wilcoxon' (from {LEAST_RACING_SEEDS} seeds on) or 'none'")
+                         f"{spec.seeds_per_trial}: use 'none'")
     _check_own(spec, where)
     if spec.recall is not None:
         for steps in spec.recall.steps:

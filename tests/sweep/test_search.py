@@ -24,7 +24,7 @@ from gru_bench.results.runs import Check
 from gru_bench.sweep import search as searching
 from gru_bench.sweep.search import FORMAT, RUNS, Search, read_trials
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.spec import LEAST_RACING_SEEDS, Range, load_study
+from gru_bench.sweep.spec import Range, load_study
 from tests.support.searches import TOTAL, asked, search_in, spec_in
 from tests.support.sweeps import STUDY
 from tests.support.values import present
@@ -457,25 +457,6 @@ class TestChecks:
 class TestSeveralSeeds:
     SPACE = "training.lr = { low = 1e-4, high = 1e-1, log = true }"
 
-    def test_the_wilcoxon_pruner_ends_a_trial_that_is_worse_on_four_seeds(self, tmp_path: Path) -> None:
-        search = search_over(tmp_path, self.SPACE, 3, seeds_per_trial=6)
-        assert search.spec.pruner == "wilcoxon"
-        best, _ = asked(search)
-        for place, value in enumerate((0.80, 0.82, 0.81, 0.83, 0.80, 0.84)):
-            assert search.report(best, place, value) == "go on"
-        search.complete(best, 0.8167)
-        worse, _ = asked(search)
-        verdicts = [search.report(worse, place, value) for place, value in enumerate((0.70, 0.73, 0.69, 0.74))]
-        assert verdicts == ["go on", "go on", "go on", "prune"]  # 1/16 < 0.1 from the fourth pair on
-        search.prune(worse)
-        like, _ = asked(search)
-        for place, value in enumerate((0.81, 0.81, 0.82, 0.83, 0.79, 0.84)):
-            assert search.report(like, place, value) == "go on"
-        summaries = search.trials()
-        assert [(trial.state, trial.epochs) for trial in summaries] == [
-            ("complete", 12), ("pruned", 8), ("running", 12)]
-        assert summaries[1].value == pytest.approx((0.70 + 0.73 + 0.69 + 0.74) / 4)
-
     def test_a_trial_that_is_tried_again_keeps_its_seeds(self, tmp_path: Path) -> None:
         search = search_over(tmp_path, self.SPACE, 3, seeds_per_trial=3)
         number, _ = asked(search)
@@ -485,31 +466,37 @@ class TestSeveralSeeds:
         again, _ = asked(search)
         assert search.seeds_done(again) == [0.7, 0.8]
         search.give_up(again, "killed before it began")
-        assert search.seeds_done(asked(search)[0]) == [0.7, 0.8]
+        number, _ = asked(search)
+        assert search.seeds_done(number) == [0.7, 0.8]
+        search.report(number, 0, 0.7)
+        search.report(number, 1, 0.8)
+        last = search.trials()[-1]
+        assert (last.epochs, last.value) == (4, pytest.approx(0.75))
 
     def test_refuses_several_seeds_per_trial_once_a_search_of_one_has_begun(self, tmp_path: Path) -> None:
         search_over(tmp_path, self.SPACE, 3)
         with pytest.raises(UsageError, match=r"objective.*3 seeds"):
             search_over(tmp_path, self.SPACE, 3, seeds_per_trial=3)
 
-    @pytest.mark.parametrize(("seeds", "pruner"), [(1, "median"), (2, "none"), (4, "none"), (5, "wilcoxon")])
+    @pytest.mark.parametrize(("seeds", "pruner"), [(1, "median"), (2, "none"), (5, "none")])
     def test_the_default_pruner_depends_on_the_seeds_per_trial(self, tmp_path: Path, seeds: int, pruner: str) -> None:
         assert search_over(tmp_path, self.SPACE, 3, seeds_per_trial=seeds).spec.pruner == pruner
 
     @pytest.mark.parametrize("name", PRUNERS)
     def test_every_pruner_can_be_chosen(self, tmp_path: Path, name: str) -> None:
         assert set(PRUNERS) == set(get_args(PrunerName))
-        seeds = LEAST_RACING_SEEDS if name == "wilcoxon" else 1
-        search = search_over(tmp_path, self.SPACE, 3, seeds_per_trial=seeds, pruner=name)
+        search = search_over(tmp_path, self.SPACE, 3, pruner=name)
         assert type(search.study.pruner).__name__ == PRUNERS[name].optuna
         assert bool(PRUNERS[name].reason) == (name != "none")
 
-    @pytest.mark.parametrize(("seeds", "pruner"), [(4, "wilcoxon"), (2, "median"), (2, "halving")])
-    def test_refuses_a_pruner_that_cannot_decide_on_so_many_seeds(
-        self, tmp_path: Path, seeds: int, pruner: str
-    ) -> None:
-        with pytest.raises(UsageError, match=f"'{pruner}'.*seeds_per_trial.*{seeds}"):
-            search_over(tmp_path, self.SPACE, 3, seeds_per_trial=seeds, pruner=pruner)
+    @pytest.mark.parametrize("pruner", ["median", "halving"])
+    def test_refuses_to_prune_trials_of_several_seeds(self, tmp_path: Path, pruner: str) -> None:
+        with pytest.raises(UsageError, match=f"'{pruner}'.*seeds_per_trial.*2.*'none'"):
+            search_over(tmp_path, self.SPACE, 3, seeds_per_trial=2, pruner=pruner)
+
+    def test_refuses_the_removed_pruner_by_name(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"'wilcoxon' was removed.*Leave pruner out"):
+            search_over(tmp_path, self.SPACE, 3, seeds_per_trial=5, pruner="wilcoxon")
 
     def test_search_seeds_stay_below_the_confirmation_seeds(self, tmp_path: Path) -> None:
         spec = search_over(tmp_path, self.SPACE, 3, seeds_per_trial=4, seed=9_998).spec
