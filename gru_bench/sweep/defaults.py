@@ -7,9 +7,11 @@ its models, search and budget. The epochs and the window of the training loss fo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from gru_bench.config import TrainingConfig
+from gru_bench.config import Scalar, TrainingConfig
 from gru_bench.data.batches import iterations_of_epoch
 
 RECIPE = "scratch"
@@ -39,3 +41,73 @@ def by_size(examples: int, training: TrainingConfig) -> dict[str, int]:
     return {
         "training.epochs": min(max(round(epochs), LEAST_EPOCHS), MOST_EPOCHS),
         "training.log_every": min(max(iterations // LEAST_WINDOWS, 1), MOST_WINDOW)}
+
+
+@dataclass
+class Parts:
+    """The parts of a study file."""
+
+    keys: dict[str, Any]
+    """The keys at its top. `space` and `first` have dotted names."""
+    sections: dict[str, Any]
+    """Section -> its settings."""
+    own: dict[str, dict[str, Scalar]]
+    """Model -> dotted settings for this model only."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of all sections, with dotted names."""
+        return {f"{section}.{key}": value for section, values in self.sections.items() if isinstance(values, dict)
+                for key, value in values.items()}
+
+
+def inherit(file: Parts, base: Parts | None, typed: Collection[str], *, whole: bool) -> frozenset[str]:
+    """Add to a study file what it inherits; return the names of the settings that neither it nor a named base gives.
+
+    Args:
+        file: The file.
+        base: The study that it inherits from; None for nothing.
+        typed: Names of the settings that the user typed.
+        whole: Whether the file names its base, and inherits its models, search and budget as well.
+    """
+    if base is None:
+        return frozenset()
+    given = {*file.settings, *typed}
+    inherited = {key: value for key, value in {**base.settings, **base.keys.get("first", {})}.items()
+                 if key not in given and key not in file.keys.get("space", {})}
+    usual = {} if base.keys.get("base") == NO_BASE else {
+        key: value for key, value in BY_SIZE.items() if key not in {*given, *inherited, *file.keys.get("space", {})}}
+    for key, value in {**usual, **inherited}.items():
+        section, _, setting = key.partition(".")
+        if isinstance(values := file.sections.setdefault(section, {}), dict):
+            values[setting] = value
+    if not whole:
+        return frozenset(usual | inherited)
+    _inherit_study(file, base, given)
+    return frozenset(usual)
+
+
+def _inherit_study(file: Parts, base: Parts, given: Collection[str]) -> None:
+    """Add to a file the models, search, budget and settings of single models of its base.
+
+    Args:
+        file: The file.
+        base: Its base.
+        given: Names of the settings that the file or the user gives.
+    """
+    left_out = NOT_INHERITED if "models" not in file.keys else (*NOT_INHERITED, "ablations", "timings")
+    models = file.keys.get("models", base.keys["models"])
+    for model, settings in base.own.items():
+        if isinstance(models, list) and model in models:
+            inherited = {key: value for key, value in settings.items() if key not in given}
+            file.own[model] = {**inherited, **file.own.get(model, {})}
+    if "space" not in file.keys:  # a setting that the file gives is not searched
+        fixed = {*given, *(key for settings in file.own.values() for key in settings)}
+        for table in ("space", "first"):
+            file.keys.setdefault(table, {key: value for key, value in base.keys.get(table, {}).items()
+                                         if key not in fixed})
+    else:
+        file.keys.setdefault("first", {})
+    for key, value in base.keys.items():
+        if key not in left_out:
+            file.keys.setdefault(key, value)

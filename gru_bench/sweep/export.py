@@ -171,11 +171,7 @@ def wrong_trial(searches: Sequence[SearchCopy]) -> str:
 
 
 def _check(trial: TrialCopy, number: int, scratch: optuna.Study) -> None:
-    """Check that a trial would be accepted, by adding it to a study that is thrown away.
-
-    Raises:
-        Exception: It would not; Optuna raises various kinds of exceptions.
-    """
+    """Check that a trial would be accepted, by adding it to a study that is thrown away."""
     notes = _TrialNotes.model_validate(trial.user)
     if any(earlier is not None and earlier >= number for earlier in (notes.retry_of, notes.duplicate_of)):
         raise ValueError("it must refer to an earlier trial, but refers to a later one")

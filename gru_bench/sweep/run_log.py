@@ -103,11 +103,7 @@ class RunLog:
                         and run.fingerprint == self.corpus.fingerprint)
 
     def _study_elsewhere(self) -> LoggedRun | None:
-        """Return the study's parent run from an experiment that was renamed; None if the store never held the study.
-
-        Raises:
-            RunError: The parent run was deleted.
-        """
+        """Return the study's parent run from an experiment that was renamed; None if the store never held the study."""
         parent = parent_of_study(self.store, [
             trial for search in self.searches.values() for trials in (search, search.runs) for trial in trials.stored])
         if parent is None:

@@ -199,12 +199,7 @@ class Sweep:
         self.planner.choose_candidates()  # again: a later start may have retried failed tuning runs
 
     def _check(self) -> None:
-        """Check that runs can be trained here, before anything is logged.
-
-        Raises:
-            UsageError: A setting cannot run on this machine.
-            RunError: The check itself failed.
-        """
+        """Check that runs can be trained here, before anything is logged."""
         configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.active_models)
         self.pool.submit(self._job(CHECK, CheckConfigs(tuple(map(self._with_threads, configs)))))
         self.measuring = self.pool.idle
@@ -247,11 +242,7 @@ class Sweep:
                 self._receive(job, message)
 
     def _messages(self) -> Iterator[tuple[Job, Message]]:
-        """Yield the messages of the workers, then do the periodic work: check the store, renew leases, take over runs.
-
-        Raises:
-            KeyboardInterrupt: The user or the system has interrupted the sweep.
-        """
+        """Yield the workers' messages, then do the periodic work: check the store, renew leases, take over runs."""
         yield from self.pool.messages(POLL_SECONDS)
         self.display.alive()
         if self.interrupt.asked:
@@ -389,16 +380,9 @@ class Sweep:
                 self._end_run(job, active, message)
 
     def _prints_console_log(self, active: ActiveRun) -> bool:
-        """Return whether the console shows this run line by line."""
         return self.spec.console_log and active.run.role == "confirm"
 
     def _end_run(self, job: Job, active: ActiveRun, message: Finished | WasPruned | Failed) -> None:
-        """End a run.
-
-        Raises:
-            UsageError: Its settings cannot run on this machine.
-            RunError: The machine cannot train, or too many trials have failed in a row.
-        """
         outcome, run = active.end(message), active.run
         if isinstance(message, Finished) and outcome.state == "tested" and self._prints_console_log(active):
             assert isinstance(message.outcome, RunResult)

@@ -447,10 +447,6 @@ def _require_unchanged(study: optuna.Study, spec: StudySpec, identity: Mapping[s
 
     Returns:
         Number of random trials at the start, which the first start of the study decides.
-
-    Raises:
-        ChangedStudyError: It began with another identity.
-        RunError: Its import was broken off.
     """
     if study.user_attrs.get(IMPORTING):
         raise RunError(f"the study {spec.name!r} must be imported whole before it goes on, but its import was "
@@ -480,9 +476,6 @@ def _require_same(
         known: Its identity when it began.
         identity: Its identity now.
         ended: Whether no new trial is to begin.
-
-    Raises:
-        ChangedStudyError: They differ.
     """
     began, compared = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
                        for entries in (known, identity))

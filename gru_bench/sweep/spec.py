@@ -6,7 +6,6 @@ import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -35,28 +34,20 @@ from gru_bench.resources import resource
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import LookPlan
 from gru_bench.results.pruners import PrunerName
-from gru_bench.sweep.defaults import BY_SIZE, NO_BASE, NOT_INHERITED, RECIPE, by_size
+from gru_bench.sweep.defaults import NO_BASE, RECIPE, Parts, by_size, inherit
 
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
 MOST_LOOKS = 20
 LEAST_AT_LAST_LOOK = 5
 """Fewest seeds of the last look: those that are enough for a verdict."""
-MOST_CANDIDATES = 1_000
-"""Most values of a choice, and most points that the tuning of an ablation may compare."""
 LEAST_APART = 1e-9
 """Smallest step of a range, relative to its ends. Points are compared by 12 digits, so steps must not be smaller."""
-LARGEST_FILE = 100_000
-"""Most bytes of a study file."""
-DEEPEST = 12
-"""Most levels of nested tables in a study file."""
 MODELS: tuple[str, ...] = get_args(ModelName)
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
                 "training.selection", "training.metric", "training.teachers", "model.name", "model.bidirectional",
                 "model.backend")
 """Settings that cannot be searched, because they belong to the question or to the machine."""
-_DEEP_KEY = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){64}")
-"""A dotted key of very many parts. The time that tomllib takes grows with the square of their number."""
 
 Point = tuple[tuple[str, str], ...]
 
@@ -76,7 +67,6 @@ def _each_once(values: list[T]) -> list[T]:
     return values
 
 
-Text = Annotated[str, Field(max_length=1_000)]
 Once = AfterValidator(_each_once)
 
 
@@ -87,7 +77,7 @@ class Range(Section):
     high: int | float | None = None
     log: bool = False
     step: int | float | None = None
-    choices: Annotated[list[Scalar], Field(max_length=MOST_CANDIDATES)] | None = None
+    choices: list[Scalar] | None = None
 
     def described(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults."""
@@ -114,9 +104,9 @@ class Range(Section):
 class Other(Section):
     """The other side of an ablation: settings that are compared with the study's own."""
 
-    question: Annotated[Text, Field(min_length=1)]
+    question: Annotated[str, Field(min_length=1)]
     settings: Mapping[str, Scalar] = {}
-    tune: Mapping[str, Annotated[list[Scalar], Field(min_length=1, max_length=MOST_CANDIDATES)]] = {}
+    tune: Mapping[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
     """Setting -> values to try, instead of `settings`. The best of them and the study's own is the other side."""
 
     def candidates(self, usual: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
@@ -139,7 +129,7 @@ class Ablations(Section):
     seeds: Annotated[int, Field(ge=1, le=LARGEST_SEED - MOST_CONFIRM_SEEDS)] = 2
     settings: Mapping[str, Scalar] = {}
     """Settings of all ablation runs, on both sides, such as the share of reviews used for validation."""
-    other: Annotated[Mapping[Annotated[str, Field(max_length=100)], Other], Field(min_length=1, max_length=100)]
+    other: Annotated[Mapping[str, Other], Field(min_length=1)]
     """Name of the ablation -> its other side. The usual side has the study's own settings."""
 
 
@@ -164,7 +154,7 @@ class StudySpec(Section):
     """A study: one or several models, a search (optional), and a confirm stage."""
 
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_name)]
-    purpose: Text = ""
+    purpose: str = ""
     models: Annotated[list[ModelName], Field(min_length=1), Once]
     """All models of the study, whichever of them a start works on."""
     only: list[ModelName] = Field([])
@@ -325,7 +315,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
 
     Raises:
         UsageError: The study is unknown, or a setting is unknown or out of range.
-        DataError: The file is not TOML, or is too large.
+        DataError: The file is not TOML.
     """
     path = _study_file(source)
     settings, models = changes.pop("settings", None) or {}, changes.pop("models", None)
@@ -334,7 +324,9 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         if key in settings:
             raise UsageError(f"--set {key}={shown(settings[key])} has no effect in a study: use {option} "
                              f"{shown(settings[key], '')}")
-    file, usual = _with_base(_parts(_read(path), path.name), settings, path.name)
+    file = _parts(_read(path), path.name)
+    name = file.keys.pop("base", None)
+    usual = inherit(file, _base(name, path.name), settings, whole=name is not None)
     values = file.keys
     own = {model: left for model, given in file.own.items()
            if (left := {key: value for key, value in given.items() if key not in settings})}
@@ -367,25 +359,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     return spec
 
 
-@dataclass
-class _Parts:
-    """The parts of a study file."""
-
-    keys: dict[str, Any]
-    """The keys at its top. `space` and `first` have dotted names."""
-    sections: dict[str, Any]
-    """Section -> its settings."""
-    own: dict[str, dict[str, Scalar]]
-    """Model -> dotted settings for this model only."""
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings of all sections, with dotted names."""
-        return {f"{section}.{key}": value for section, values in self.sections.items() if isinstance(values, dict)
-                for key, value in values.items()}
-
-
-def _parts(values: dict[str, Any], where: str) -> _Parts:
+def _parts(values: dict[str, Any], where: str) -> Parts:
     for key in values:
         if key not in KEYS:
             raise unknown_setting(key, KEYS, where)
@@ -399,74 +373,26 @@ def _parts(values: dict[str, Any], where: str) -> _Parts:
         values["space"] = _space(values["space"], where)
     if "first" in values:
         values["first"] = flattened(_with_none(values["first"]))
-    return _Parts(values, sections, _own(sections, where))
+    return Parts(values, sections, _own(sections, where))
 
 
-def _with_base(file: _Parts, typed: Collection[str], where: str) -> tuple[_Parts, frozenset[str]]:
-    """Return a study file with what it inherits, and the names of the settings that neither it nor a base gives.
+def _base(name: Any, where: str) -> Parts | None:
+    """Return the study that a file inherits from; None if it names none on purpose.
 
     Args:
-        file: The file.
-        typed: Names of the settings that the user typed.
+        name: What the file gives as its base; None if it gives nothing.
         where: Name of the file.
-
-    Raises:
-        UsageError: The base is unknown.
     """
-    name = file.keys.pop("base", None)
     if name == NO_BASE:
-        return file, frozenset()
+        return None
     if name is not None and name not in known_studies():
         error = unknown("base", str(name), [*known_studies(), NO_BASE], "A base must come with gru-bench.")
         raise UsageError(f"{where}: {error}")
-    base = _parts(_read(resource("studies") / f"{name or RECIPE}.toml"), where)
-    given = {*file.settings, *typed}
-    inherited = {key: value for key, value in {**base.settings, **base.keys.get("first", {})}.items()
-                 if key not in given and key not in file.keys.get("space", {})}
-    usual = {} if base.keys.get("base") == NO_BASE else {
-        key: value for key, value in BY_SIZE.items() if key not in {*given, *inherited, *file.keys.get("space", {})}}
-    for key, value in {**usual, **inherited}.items():
-        section, _, setting = key.partition(".")
-        if isinstance(values := file.sections.setdefault(section, {}), dict):
-            values[setting] = value
-    if name is None:
-        return file, frozenset(usual | inherited)
-    _inherit(file, base, given)
-    return file, frozenset(usual)
-
-
-def _inherit(file: _Parts, base: _Parts, given: Collection[str]) -> None:
-    """Add to a file the models, search, budget and settings of single models of its base.
-
-    Args:
-        file: The file.
-        base: Its base.
-        given: Names of the settings that the file or the user gives.
-    """
-    left_out = NOT_INHERITED if "models" not in file.keys else (*NOT_INHERITED, "ablations", "timings")
-    models = file.keys.get("models", base.keys["models"])
-    for model, settings in base.own.items():
-        if isinstance(models, list) and model in models:
-            inherited = {key: value for key, value in settings.items() if key not in given}
-            file.own[model] = {**inherited, **file.own.get(model, {})}
-    if "space" not in file.keys:  # a setting that the file gives is not searched
-        fixed = {*given, *(key for settings in file.own.values() for key in settings)}
-        for table in ("space", "first"):
-            file.keys.setdefault(table, {key: value for key, value in base.keys.get(table, {}).items()
-                                         if key not in fixed})
-    else:
-        file.keys.setdefault("first", {})
-    for key, value in base.keys.items():
-        if key not in left_out:
-            file.keys.setdefault(key, value)
+    return _parts(_read(resource("studies") / f"{name or RECIPE}.toml"), where)
 
 
 def _plan_looks(values: dict[str, Any], changes: dict[str, Any], where: str) -> None:
-    """Take the looks out of `confirm = { looks = [5, 8] }`, or from the changes; `confirm` becomes the last of them.
-
-    Raises:
-        UsageError: The number of confirm seeds is given in two ways, or the table holds anything else.
-    """
+    """Take the looks out of `confirm = { looks = [5, 8] }`, or from the changes; `confirm` becomes the last of them."""
     form = "a number of seeds such as 5, or the seeds at each look, such as { looks = [5, 8, 12, 20] }"
     if isinstance(table := values.get("confirm"), dict):
         if table.keys() != {"looks"} or not isinstance(table["looks"], list) or not table["looks"]:
@@ -521,30 +447,11 @@ def _study_file(name: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a TOML file with limits on its size and depth, because even a short file can take very long to parse."""
-    with path.open("rb") as file:
-        content = file.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
-        raise DataError(f"a study file must have at most {LARGEST_FILE:,} bytes, but {path} has more")
-    deep = DataError(f"a study file must hold at most {DEEPEST} levels of nested tables, but {path} holds more")
     try:
-        text = content.decode("utf-8")
-        if _DEEP_KEY.search(text):
-            raise deep
-        values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (ValueError, RecursionError) as error:  # also of text that is not UTF-8
         raise DataError(f"a study file must be TOML, but {path} is not: {error}") from None
-    except RecursionError:
-        raise deep from None
-    except ValueError:
-        raise DataError(f"a study file must hold numbers of a few digits, but one in {path} has thousands") from None
-    level: list[Any] = [values]
-    for _ in range(DEEPEST):
-        level = [inner for value in level if isinstance(value, dict | list)
-                 for inner in (value.values() if isinstance(value, dict) else value)]
-    if level:
-        raise deep
-    return values
 
 
 def _space(nested: Any, where: str) -> dict[str, Range]:
@@ -694,9 +601,6 @@ def _check_ablations(spec: StudySpec, ablations: Ablations, largest: Mapping[str
         for key in other.tune:
             if key not in usual:
                 raise unknown_setting(key, usual, where)
-        if (points := math.prod(map(len, other.tune.values()))) > MOST_CANDIDATES:
-            raise UsageError(f"{where}: ablations.other.{name}.tune must give at most {MOST_CANDIDATES:,} points, but "
-                             f"gives {points:,}: remove values")
         for key, values in other.tune.items():
             _check_choices(spec, ablations.model, key, values, f"{where}: ablations.other.{name}.tune.{key}")
         if other.tune and spec.space.keys().isdisjoint(other.tune) and len(other.candidates(usual)) < 2:
@@ -746,11 +650,7 @@ def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None
 
 
 def _check_choices(spec: StudySpec, model: str, setting: str, values: Sequence[Scalar], name: str) -> None:
-    """Check that no two values mean the same to a run, such as 1 and 1.0.
-
-    Raises:
-        UsageError: Two values are the same, or a value is out of range.
-    """
+    """Check that no two values mean the same to a run, such as 1 and 1.0."""
     seen: dict[Point, Scalar] = {}
     for value in values:
         same = point({setting: flat(spec.config(model, {setting: value}, 0))[setting]})

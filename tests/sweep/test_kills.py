@@ -37,12 +37,12 @@ def start(folder: Path, csv: Path, revision: str, kill: tuple[int, When] | None)
     utils._get_latest_schema_revision = lambda: revision  # takes longer to read than the study to run
     write, written = JournalFileBackend.append_logs, 0
 
-    def append_logs(journal: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+    def append_logs(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
         nonlocal written
         written += 1
         if kill == (written, "before"):
             os._exit(KILLED)
-        write(journal, logs)
+        write(self, logs)
         if kill == (written, "after"):
             os._exit(KILLED)
 

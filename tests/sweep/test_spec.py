@@ -248,17 +248,12 @@ def test_refuses_a_study_file_that_does_not_exist(name: str) -> None:
         load_study(name)
 
 
-@pytest.mark.parametrize(("text", "part"), [
-    ("models = [", "TOML"),
-    ("x = " + "[" * 5_000, "12 levels"),
-    ("x = " + "[" * 13 + "]" * 13, "12 levels"),
-    ("a." * 30_000 + "b = 1", "12 levels"),
-    ("seed = " + "1" * 5_000, "numbers of a few digits"),
-    ("#" * 100_001, "100,000 bytes"),
-], ids=["no TOML", "unclosed brackets", "deep brackets", "deep key", "long number", "large"])
-def test_refuses_a_file_that_is_no_study(tmp_path: Path, text: str, part: str) -> None:
-    with pytest.raises(DataError, match=part):
-        load_study(study_file(tmp_path, text))
+@pytest.mark.parametrize("content", [b"models = [", b"x = " + b"[" * 5_000, b"seed = " + b"1" * 5_000, b"# \xff"],
+                         ids=["unclosed", "nested too deeply", "number of thousands of digits", "no UTF-8"])
+def test_refuses_a_file_that_is_not_toml(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mine.toml").write_bytes(content)
+    with pytest.raises(DataError, match=r"must be TOML, but .*mine\.toml is not"):
+        load_study(str(tmp_path / "mine.toml"))
 
 
 @pytest.mark.parametrize("value", ["1", "[]", '"x"', "[1]"])
@@ -309,8 +304,6 @@ class TestModelsOfTheirOwn:
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [100] }"),
          r"ablations\.other\.size\.tune.*another value.*\[100\]"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 7] }"), "7 and 7 are the same"),
-        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = " + str([*range(1, 302)]) +
-          ", training.epochs = " + str([*range(1, 302)]) + " }"), r"ablations\.other\.size\.tune.*1,000.*90,601"),
         (("settings = { data.validation_share = 0.2 }", "settings = 1"), r"ablations\.settings must be a table"),
         (("[ablations.other.pooling]", "[ablations.other]\nx = 1\n[ablations.other.pooling]"),
          r"ablations\.other\.x must be a table"),

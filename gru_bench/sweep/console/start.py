@@ -184,11 +184,7 @@ def need_windows(spec: StudySpec, corpus: Corpus) -> None:
 
 
 def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str, Search]:
-    """Return the searches of a study, by model.
-
-    Raises:
-        ChangedStudyError: When the study began with other settings. The error has a name for a new study.
-    """
+    """Return the searches of a study, by model."""
     from gru_bench.config import DataConfig
     from gru_bench.sweep.export import study_names
     from gru_bench.sweep.search import open_searches, read_trials

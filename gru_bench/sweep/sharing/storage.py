@@ -275,11 +275,7 @@ class _Lines(JournalFileBackend):
 
 
 def _entry(line: bytes) -> dict[str, Any]:
-    """Return the entry on a line of a journal.
-
-    Raises:
-        ValueError: The line is not an entry; the message gives the reason.
-    """
+    """Return the entry on a line of a journal."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -139,11 +139,7 @@ class Cluster:
 
 
 def _require_listener(address: str) -> None:
-    """Check within seconds that something listens at HOST:PORT; Ray itself would try for most of a minute.
-
-    Raises:
-        RunError: Nothing listens there.
-    """
+    """Check within seconds that something listens at HOST:PORT; Ray itself would try for most of a minute."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         return
@@ -343,11 +339,7 @@ def _in_memory(corpus: Corpus) -> Corpus:
 
 
 def _ray() -> Any:
-    """Import ray with its usage reports and hints switched off.
-
-    Raises:
-        UsageError: Ray is not installed.
-    """
+    """Import ray with its usage reports and hints switched off."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
