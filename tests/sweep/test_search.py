@@ -471,7 +471,8 @@ class TestSeveralSeeds:
         search.report(number, 0, 0.7)
         search.report(number, 1, 0.8)
         last = search.trials()[-1]
-        assert (last.epochs, last.value) == (4, pytest.approx(0.75))
+        assert last.epochs == 4
+        assert last.value == pytest.approx(0.75)
 
     def test_refuses_several_seeds_per_trial_once_a_search_of_one_has_begun(self, tmp_path: Path) -> None:
         search_over(tmp_path, self.SPACE, 3)
