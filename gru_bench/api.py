@@ -118,8 +118,8 @@ def run_study(
             raise UsageError("run_study starts worker processes, but this process is a worker itself, which may start "
                              "none: call it in the main process")
         from gru_bench.sweep.console.interrupt import Interrupt
-        from gru_bench.sweep.console.start import completed
         from gru_bench.sweep.spec import parsed_duration
+        from gru_bench.sweep.start import completed
 
         if workers is not None and workers < 1:
             raise UsageError(f"workers must be at least 1, but got {workers}: leave it out for as many as suit this "

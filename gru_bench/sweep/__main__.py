@@ -117,8 +117,8 @@ def sweep(
     only those runs are scored on the test reviews. The same command continues where it was left. When all is done, it
     shows the result again.
     """
-    from gru_bench.sweep.console.start import completed, end_warnings
     from gru_bench.sweep.spec import load_study, parsed_duration, parsed_looks
+    from gru_bench.sweep.start import completed, end_warnings
 
     options = cli.given_settings(context)
     assigned = parsed_settings(settings or [])

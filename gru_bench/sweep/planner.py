@@ -100,6 +100,11 @@ class NextRun:
     seeds_done: tuple[float, ...] = ()
     """Validation accuracy of each seed of the trial trained so far; empty in a study of one seed per trial."""
 
+    @property
+    def key(self) -> str:
+        """Its Optuna study and the number of its trial, by which it is told from the other runs that are trained."""
+        return f"{self.trials.study.study_name} {self.number}"
+
 
 class Planner:
     """Decides what one process trains next. Each process that works on the study has its own planner."""

@@ -102,6 +102,7 @@ class Sweep:
         self.begun = False
         """Whether `log` is set and the study is marked as running."""
         self.active: dict[str, ActiveRun] = {}
+        """Key -> run that this process trains."""
         self.baselines: tuple[Baseline, ...] = ()
         self.measuring = False
         """Whether the job that measures the baselines was submitted."""
@@ -335,10 +336,10 @@ class Sweep:
         """Log that a run begins and return the job."""
         config = self._with_threads(run.config)
         writer = self.log.begin(run.label, run.role, config, run.settings, run.tags)
-        self.active[run.label] = ActiveRun(run, writer, self.spec)
+        self.active[run.key] = ActiveRun(run, writer, self.spec)
         self.display.job_started(run.label, run.settings if run.role == "trial" else {}, run.role)
         checks = PRUNERS[self.spec.pruner].checks if run.role == "trial" else 0
-        return self._job(run.label, Train(config, score_test=run.role == "confirm", checks=checks))
+        return self._job(run.key, Train(config, score_test=run.role == "confirm", checks=checks))
 
     def _with_threads(self, config: RunConfig) -> RunConfig:
         """Return the config with its number of threads set: the exact result depends on it."""
@@ -350,20 +351,21 @@ class Sweep:
             self._receive_baselines(job, message)
             return
         active = self.active[job.key]
+        label = active.run.label
         if isinstance(message, Finished | WasPruned | Failed) and not active.writer.is_made:
             self.store.catch_up()  # MLflow's id is waited for: a trial that has ended takes no note
         active.note_run()
         match message:
             case StepReport():
-                self.display.job_step(job.key, message)
+                self.display.job_step(label, message)
             case WindowLoss():
                 if self._prints_console_log(active):
-                    self.display.note(f"{job.key}: {window_line(message)}")
+                    self.display.note(f"{label}: {window_line(message)}")
             case Resumed(epoch):
-                self.display.job_resumed(job.key, epoch)
+                self.display.job_resumed(label, epoch)
             case Restarted(reason):
                 active.restart(reason)
-                self.display.note(f"{job.key}: {reason}")
+                self.display.note(f"{label}: {reason}")
             case Note(text):
                 if text not in self.notes:
                     self.notes.append(text)
@@ -371,11 +373,11 @@ class Sweep:
                     self.display.note(f"note: {text}")
             case CheckDone(check):
                 self.pool.answer(job, go_on=active.check(check))
-                self.display.job_check(job.key, active.checks[-1])
+                self.display.job_check(label, active.checks[-1])
             case EpochDone(record):
                 self.pool.answer(job, go_on=active.report(record))
                 active.writer.epoch(record, self.spec.metric)
-                self.display.job_epoch(job.key, record)
+                self.display.job_epoch(label, record)
             case _:
                 self._end_run(job, active, message)
 
@@ -387,10 +389,10 @@ class Sweep:
         if isinstance(message, Finished) and outcome.state == "tested" and self._prints_console_log(active):
             assert isinstance(message.outcome, RunResult)
             for line in result_lines(message.outcome):
-                self.display.note(f"{job.key}: {line}")
+                self.display.note(f"{run.label}: {line}")
         del self.active[job.key]
         self.display.tick(self.planner.to_begin())
-        self.display.job_ended(job.key, outcome.state, outcome.value, outcome.reason)
+        self.display.job_ended(run.label, outcome.state, outcome.value, outcome.reason)
         if outcome.state not in ("failed", "left"):
             run.state.failed_in_row = 0
         if run.role == "trial" and outcome.state == "complete" and outcome.value is not None:

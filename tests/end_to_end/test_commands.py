@@ -18,8 +18,8 @@ from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.sweep.__main__ import app as sweep_app
-from gru_bench.sweep.console.start import need_windows
 from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.start import need_windows
 from gru_bench.tracking import Reader, Store
 from gru_bench.train import loop
 from gru_bench.train.__main__ import _Progress

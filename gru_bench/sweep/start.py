@@ -1,4 +1,6 @@
-"""A start of a study, from its data to its end, with what it says on a console. The command and the Python API run it.
+"""A start of a study, from its data to its end: its stores, searches and workers, put together.
+
+The command and the Python API run it.
 """
 
 from __future__ import annotations
