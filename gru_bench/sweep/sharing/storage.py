@@ -95,7 +95,7 @@ def stored_names(url: str | None) -> list[str] | None:
 @contextmanager
 def _opening(url: str) -> Iterator[None]:
     """Refuse a URL of another kind, and turn errors of opening a database into ours."""
-    if url.partition("://")[0].partition("+")[0] not in ("postgresql", "postgres"):
+    if url.partition("://")[0].partition("+")[0] != "postgresql":
         raise UsageError(f"--storage must be {STORAGE_KINDS}, but got {without_passwords(url)!r}")
     try:
         yield
