@@ -24,7 +24,7 @@ from gru_bench.report.render import files, record
 from gru_bench.report.sections.comparisons import comparison_sentence, comparisons
 from gru_bench.report.sections.data import data
 from gru_bench.report.sections.summary import summary
-from gru_bench.sweep.console import start
+from gru_bench.sweep import start
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
