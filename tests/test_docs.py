@@ -173,7 +173,7 @@ def test_the_examples_of_adding_to_a_report_work(monkeypatch: pytest.MonkeyPatch
         assert shown in text
     assert "Macro F1" in text
     assert report.figures[0].name == "speed"
-    assert report.figures[0].pdf().startswith(b"%PDF")
+    assert report.figures[0].pdf.startswith(b"%PDF")
 
 
 def test_the_explanation_says_what_its_figures_are_drawn_from() -> None:

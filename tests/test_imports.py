@@ -29,10 +29,11 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "gensim": ("data.vectors",),
     "sklearn": ("stats.baseline",),
     "scipy": ("stats.",),
-    "matplotlib": ("report.figures.", "report.homework.training_loss", "report.homework.diagrams.draw"),
+    "matplotlib": ("report.figures.", "report.homework.diagrams.draw"),
+    "seaborn": ("report.figures.", "report.homework.training_loss"),
     "jinja2": ("report.render.", "inference.card"),
     "yaml": ("inference.card",),
-    "pandas": ("tracking.registry", "api", "inference.shown", "inference.served"),
+    "pandas": ("tracking.registry", "api", "inference.shown", "inference.served", "report.document.figure"),
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
@@ -40,7 +41,8 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
               "gru_check.__main__", "lint", "doctor"),
 }
 """Library -> the modules that may import it, anywhere in their code."""
-HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "matplotlib", "pandas", "numba", "scipy", "ray"}
+HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "matplotlib", "seaborn", "pandas", "numba", "scipy",
+         "ray"}
 
 
 def modules() -> dict[str, Path]:

@@ -1,8 +1,9 @@
 """Checks that the files of a report agree with what MLflow holds.
 
 The report is computed again from its record, and every file is compared with the result: numbers by their keys, the
-values behind each figure cell by cell, and, where these agree, the text around them. Figures are drawn again and
-compared stroke by stroke, where the same version of the drawing library is installed.
+values behind each figure cell by cell, and, where these agree, the text around them. Figures are not drawn again, since
+another machine may draw the same values differently: each drawing must have the digest that the record holds. So a
+drawing that was changed later is found, but not one that was made from other values.
 """
 
 from __future__ import annotations
@@ -13,11 +14,9 @@ import io
 import json
 import math
 import re
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
-from operator import eq
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
@@ -28,7 +27,7 @@ from gru_bench.report.document.figure import Diagram, Figure
 from gru_bench.report.evidence import store as evidence
 from gru_bench.report.render.files import texts
 from gru_bench.report.render.html import without_reload
-from gru_bench.report.render.record import NAME, drawn_by, entry, record
+from gru_bench.report.render.record import NAME, digest, entry, record
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -39,8 +38,6 @@ CLOSE = 1e-9
 """Relative tolerance of values, for the rounding of other machines. Shown texts must be equal exactly."""
 WIDTH = 90
 """Most characters shown of a text."""
-INVISIBLE = 0.002
-"""Tolerance of strokes in points (1/72 inch), for the rounding of other machines."""
 
 
 class ShownNumber(NamedTuple):
@@ -98,14 +95,14 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
     if not told and found["runs"] != (runs := record(report)["runs"]):
         told.append(f"{NAME}: runs names {len(found['runs'])} runs, but its numbers come from {len(runs)}")
     told += _recorded(found["numbers"], {key: entry(number) for key, number in report.numbers().items()})
-    fresh = {name: text for name, text in texts(report).items() if name != NAME}
+    fresh = texts(report, drawings=False)
     was = {name: (folder / name).read_text(encoding="utf-8", errors="replace")
            for name in fresh if (folder / name).is_file()}
     for name, text in was.items():
         told += _rendered(name, _numbers_in(name, text), _numbers_in(name, fresh[name]))
     page = was.get("report.html", "")
     told += _values(folder, page, report.figures)
-    told += _drawings(folder, page, fresh["report.html"], report.figures, same_library=not unchecked(found))
+    told += _drawings(folder, page, [figure.name for figure in report.figures], found["drawings"])
     # Numbers are told apart by their keys, but in Markdown, where they have none.
     told += _texts(was, {"report.md": fresh["report.md"]} if told else fresh)
     return told
@@ -196,18 +193,6 @@ def _links(folder: Path, uri: str) -> dict[str, str]:
     return {match[1]: html.unescape(match[0]) for match in found}
 
 
-def unchecked(found: Mapping[str, Any]) -> str:
-    """Return what could not be checked, and why; empty if everything was.
-
-    Args:
-        found: Record of a report.
-    """
-    if found["drawn_by"] == drawn_by():
-        return ""
-    return (f"the figures were drawn by {found['drawn_by']} and here is {drawn_by()}: the values behind them are "
-            "checked, but not their lines")
-
-
 def _recorded(found: Mapping[str, Any], fresh: Mapping[str, dict[str, Any]]) -> list[str]:
     told = [f"{NAME}: {key} is missing, it is {fresh[key]['text']}" for key in fresh if key not in found]
     told += [f"{NAME}: {key} is not among the numbers of the runs" for key in found if key not in fresh]
@@ -279,42 +264,24 @@ def _cells(where: str, was: str, now: str) -> list[str]:
     return told
 
 
-def _drawings(
-    folder: Path, was: str, now: str, figures: Sequence[Figure | Diagram], same_library: bool
-) -> list[str]:
-    """Compare figures, on paper and on the page, with new drawings of the same values, and diagrams with their files.
-
-    Figures that another version of the drawing library drew must be there, but are not compared.
-    """
+def _drawings(folder: Path, page: str, names: Sequence[str], recorded: Mapping[str, Any]) -> list[str]:
+    """Compare the drawings, on paper and on the page, with their digests in the record."""
+    shown = {name: digest(svg) for name, svg in re.findall(
+        r'<figure\b[^>]* data-name="([^"]+)">.*?(<svg\b.*?</svg>)\s*</div>', page, re.DOTALL)}
     told = []
-    shown, right = _svg_of(was), _svg_of(now)
-    for figure in figures:
-        path = folder / "figures" / f"{figure.name}.pdf"
-        drawn = isinstance(figure, Figure)
-        source = "the numbers of the runs are drawn as" if drawn else "gru-bench brings"
-        same_pdf, same_svg = (_same_drawing, _same_strokes) if drawn else (eq, eq)
+    for name in names:
+        path = folder / "figures" / f"{name}.pdf"
+        right = recorded.get(name)
         if not path.is_file():
-            told.append(f"figures/{figure.name}.pdf is missing")
-        if drawn and not same_library:
+            told.append(f"figures/{name}.pdf is missing")
+        if not isinstance(right, dict):
+            told.append(f"{NAME}: the digests of the figure {name} are missing")
             continue
-        if path.is_file() and not same_pdf(path.read_bytes(), figure.pdf()):
-            told.append(f"figures/{figure.name}.pdf is not what {source}")
-        if figure.name in shown and not same_svg(shown[figure.name], right[figure.name]):
-            told.append(f"report.html: the figure {figure.name} is not what {source}")
+        if path.is_file() and digest(path.read_bytes()) != right.get("paper"):
+            told.append(f"figures/{name}.pdf is not the drawing that {NAME} has the digest of")
+        if name in shown and shown[name] != right.get("page"):
+            told.append(f"report.html: the figure {name} is not the drawing that {NAME} has the digest of")
     return told
-
-
-def _svg_of(page: str) -> dict[str, str]:
-    """Return the figures of a page by name: the drawing, and the values for the script."""
-    return {
-        name: live + svg for live, name, svg in
-        re.findall(r'<figure([^>]*) data-name="([^"]+)">.*?((?:<svg\b.*?</svg>\s*)+)', page, re.DOTALL)
-    }
-
-
-def _same_strokes(was: str, now: str) -> bool:
-    one, two = (re.split(r"[^\w.#-]+", svg) for svg in (was, now))
-    return was == now or (len(one) == len(two) and all(a == b or _near(a, b) for a, b in zip(one, two, strict=True)))
 
 
 def _bare(page: str) -> str:
@@ -322,36 +289,8 @@ def _bare(page: str) -> str:
 
     A page that was written while its studies ran may reload itself, which is no difference.
     """
-    page = re.sub(r'<figure data-live="[^"]*"', "<figure", without_reload(page))
-    page = re.sub(r"<svg\b.*?</svg>", "<svg/>", page, flags=re.DOTALL)
+    page = re.sub(r"<svg\b.*?</svg>", "<svg/>", without_reload(page), flags=re.DOTALL)
     return re.sub(r'(<data value="|href="data:text/csv;charset=utf-8,)[^"]*"', r'\1"', page)
-
-
-def _same_drawing(was: bytes, now: bytes) -> bool:
-    """Return whether two PDF files are equal, except for rounding of strokes and for offsets and lengths."""
-    if was == now:
-        return True
-    stream = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.DOTALL)
-    frames = [re.sub(rb"\d+", b"0", stream.sub(b"", pdf)) for pdf in (was, now)]
-    strokes = [[_unpacked(part).split() for part in stream.findall(pdf)] for pdf in (was, now)]
-    return frames[0] == frames[1] and len(strokes[0]) == len(strokes[1]) and all(
-        len(one) == len(two) and all(a == b or _near(a, b) for a, b in zip(one, two, strict=True))
-        for one, two in zip(*strokes, strict=True)
-    )
-
-
-def _unpacked(stream: bytes) -> bytes:
-    try:
-        return zlib.decompress(stream)
-    except zlib.error:
-        return stream
-
-
-def _near(a: bytes | str, b: bytes | str) -> bool:
-    try:
-        return abs(float(a) - float(b)) <= INVISIBLE
-    except ValueError:
-        return False
 
 
 def _texts(found: Mapping[str, str], fresh: Mapping[str, str]) -> list[str]:

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Mapping
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gru_bench.__main__ import app
 from gru_bench.errors import ExitCode
-from gru_bench.report.document.figure import Figure
+from gru_bench.report.document.figure import Figure, Form
+from gru_bench.report.figures.style import Style
 from gru_bench.tracking import Store
 from tests.gru_check.students import NOTEBOOK
 from tests.support.commands import ROOT, completed
@@ -272,14 +272,14 @@ def run_as_typed(command: str, directory: Path, patch: pytest.MonkeyPatch) -> su
         return completed(app, *words[1:], *(more if "--help" not in words else ()), cwd=directory)
 
 
-def drawn_once(method: Callable[[Figure], Any]) -> Callable[[Figure], Any]:
+def drawn_once(method: Callable[[Figure, Style, Form], bytes]) -> Callable[[Figure, Style, Form], bytes]:
     """Let figures of the same name be drawn once: reports are written by many commands, and drawing takes longest."""
-    drawings: dict[str, Any] = {}
+    drawings: dict[tuple[str, Form], bytes] = {}
 
-    def drawn(figure: Figure) -> Any:
-        if figure.name not in drawings:
-            drawings[figure.name] = method(figure)
-        return drawings[figure.name]
+    def drawn(figure: Figure, style: Style, form: Form) -> bytes:
+        if (figure.name, form) not in drawings:
+            drawings[figure.name, form] = method(figure, style, form)
+        return drawings[figure.name, form]
 
     return drawn
 
@@ -287,8 +287,7 @@ def drawn_once(method: Callable[[Figure], Any]) -> Callable[[Figure], Any]:
 @pytest.mark.service
 @pytest.mark.timeout(900)  # a minute on a quiet machine
 def test_every_command_works(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Figure, "for_page", drawn_once(Figure.for_page))
-    monkeypatch.setattr(Figure, "pdf", drawn_once(Figure.pdf))
+    monkeypatch.setattr(Figure, "_drawn", drawn_once(Figure._drawn))
     helps = {one: "Usage" for one in sorted(shown()) if one.endswith(" --help")}
     wrong, began = [], time.monotonic()
     for command, words in {**RUN, **helps}.items():

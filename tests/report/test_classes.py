@@ -16,7 +16,7 @@ from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Details, Reviews, every
 from gru_bench.report.document.numbers import MISSING, Number, plain
 from gru_bench.report.document.report import Report
-from gru_bench.report.figures.style import NARROW, PAGE, PAPER, Style, drawing
+from gru_bench.report.figures.style import PAGE, PAPER, Style
 from gru_bench.report.render import record, spreadsheets
 from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
@@ -36,7 +36,7 @@ from tests.support.fake_store import (
     with_data,
     with_params,
 )
-from tests.support.renderings import column_of, figure_of, said, section_of, soup_of, table_of, words_of
+from tests.support.renderings import column_of, drawing_of, figure_of, said, section_of, soup_of, table_of, words_of
 
 
 class Made(NamedTuple):
@@ -120,8 +120,7 @@ def test_confusions_are_drawn_up_to_a_number_of_classes(made: Made) -> None:
     assert [float(row["standard deviation"]) for row in rows] == pytest.approx(spread_CC.ravel().tolist())
     shares = [float(row["share of the label"]) for row in rows]
     assert np.reshape(shares, mean_CC.shape).sum(1).tolist() == pytest.approx([1.0] * made.classes)
-    for name in class_names(made.classes):
-        assert f"{plain(name)}: " in figure.alternative
+    mentions(figure.alternative, f"{made.classes} classes")
 
 
 def test_the_most_frequent_confusions_are_listed(made: Made) -> None:
@@ -174,7 +173,6 @@ def test_a_class_that_is_absent_from_the_test_reviews_has_dashes() -> None:
     (reviews, _), _, *others = table_of(report, "classes-torch-torch").rows[2][1:]
     assert reviews.value == 0
     assert [number.text for number in others] == [MISSING] * 4
-    assert "no test review" in figure_of(report, "confusion-torch-torch").alternative
 
 
 def test_uneven_classes_are_said_beside_the_accuracy(made: Made) -> None:
@@ -215,8 +213,7 @@ def test_confidence_begins_at_one_over_the_number_of_classes(made: Made) -> None
     found = [metrics.reliability(one.label_N, one.probability_NC, 5) for one in made.predictions]
     some = [place for place in range(5) if any(bins[place].examples for bins in found)]
     assert ends == [(found[0][place].low, found[0][place].high) for place in some]
-    with drawing(PAGE, {}):
-        (axes,) = figure_of(made.report, "reliability").draw(PAGE).axes
+    (axes,) = drawing_of(figure_of(made.report, "reliability")).axes
     assert axes.get_xlim()[0] == pytest.approx(100 / made.classes - 0.5)
 
 
@@ -318,21 +315,15 @@ def test_names_are_escaped_and_stay_whole() -> None:
 
 
 @pytest.mark.parametrize(("count", "style", "counted"), [
-    (3, NARROW, True), (14, PAGE, True), (14, NARROW, False),
-    pytest.param(14, PAPER, True, marks=pytest.mark.slow), pytest.param(30, NARROW, False, marks=pytest.mark.slow)])
+    (3, PAGE, True), (14, PAPER, True), (30, PAPER, False), pytest.param(30, PAGE, True, marks=pytest.mark.slow)])
 def test_counts_are_written_where_there_is_room(count: int, style: Style, counted: bool) -> None:
     report = report_on(count, size=900, seeds=2).report
-    with drawing(style, {}):
-        figure = figure_of(report, "confusion-torch-torch").draw(style)
-        figure.draw_without_rendering()
-        (axes,) = figure.axes
-        boxes = [text.get_window_extent() for text in axes.texts]
-        ticks = [text.get_window_extent() for text in axes.get_yticklabels()]
-        below = [text.get_window_extent() for text in axes.get_xticklabels()] if style.narrow else []
+    (axes,) = drawing_of(figure_of(report, "confusion-torch-torch"), style).axes
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    ticks = [text.get_window_extent() for text in axes.get_yticklabels()]
     assert bool(boxes) == counted
     assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
-    for names in (ticks, below):
-        assert not any(one.overlaps(two) for one, two in combinations(names, 2))
+    assert not any(one.overlaps(two) for one, two in combinations(ticks, 2))
     assert all(box.x0 >= 0 for box in ticks)
     assert len(ticks) == count
 

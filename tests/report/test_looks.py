@@ -85,7 +85,7 @@ def test_the_figure_has_each_look_with_its_boundary() -> None:
     rows = figure.csv().splitlines()
     assert rows[0] == "pair,look,seeds,difference,low,high,boundary,finding"
     assert len(rows) == 4
-    assert figure.svg().count("<svg") == 1
+    assert figure.svg.count("<svg") == 1
     mentions(summary_of(report), "open after look 3 of 3")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from gru_bench.config import RunConfig
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
-from gru_bench.report.document.figure import Diagram
+from gru_bench.report.document.figure import Diagram, Figure
 from gru_bench.report.document.section import Section
-from gru_bench.report.figures.accuracy import accuracy_figure
 from gru_bench.report.render import files, record
 from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.tracking import LoggedRun
@@ -156,30 +154,24 @@ def test_missing_files_and_lines_are_named(original: Written, folder: Path) -> N
     assert differences(store, folder) == ["report.tex is missing"]
 
 
-def test_a_figure_drawn_from_other_values_is_named(
-    original: Written, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store, _, report = original
-    right, accuracy = figure_of(report, "accuracy"), report.numbers()[ACCURACY]
-    better = replace(accuracy, value=0.8655)
-    other = accuracy_figure(replace(right.values, rows=tuple(
-        tuple(better if cell == accuracy else cell for cell in row) for row in right.values.rows)))
-    (folder / "figures" / "accuracy.pdf").write_bytes(other.pdf())
-    change(folder / "report.html", right.for_page()[0], other.for_page()[0])
-    on_paper, on_page = differences(store, folder)
-    mentions(on_paper, "figures/accuracy.pdf ")
-    mentions(on_page, "report.html: ", "figure accuracy ")
-    # Where other versions draw otherwise, lines are not compared, and that is said.
-    found = record.read(folder)
-    assert verify.unchecked(found) == ""
-    monkeypatch.setattr(verify, "drawn_by", lambda: "matplotlib 9.9")
-    assert differences(store, folder) == []
-    mentions(verify.unchecked(found), found["drawn_by"], "matplotlib 9.9")
+def test_a_drawing_that_was_changed_is_named(original: Written, folder: Path) -> None:
+    svg = figure_of(original.report, "accuracy").svg
+    change(folder / "report.html", svg, svg.replace("values", "other values"))
+    (folder / "figures" / "cost.pdf").write_bytes(b"%PDF-1.4")
+    on_page, on_paper = differences(original.store, folder)
+    mentions(on_page, "report.html: ", "figure accuracy ", "numbers.json")
+    mentions(on_paper, "figures/cost.pdf ", "numbers.json")
 
 
-def test_a_diagram_must_be_the_one_that_comes_with_it(
-    original: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_drawing_without_a_digest_is_named(original: Written, folder: Path) -> None:
+    kept = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
+    del kept["drawings"]["accuracy"]
+    (folder / "numbers.json").write_text(json.dumps(kept), encoding="utf-8")
+    (found,) = differences(original.store, folder)
+    mentions(found, "numbers.json", "digests", "figure accuracy")
+
+
+def test_a_changed_diagram_is_named(original: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cell.svg").write_text('<svg><path d="M 0 0"/></svg>', encoding="utf-8")
     (tmp_path / "cell.pdf").write_bytes(b"%PDF")
     section = Section("theory", "Theory", (Diagram("cell", "A cell.", "A cell with 3 gates.", tmp_path),))
@@ -189,40 +181,25 @@ def test_a_diagram_must_be_the_one_that_comes_with_it(
     assert differences(original.store, folder) == []
     change(folder / "report.html", '"M 0 0"', '"M 1 0"')
     (folder / "figures" / "cell.pdf").write_bytes(b"%PDF\n")
-    # It is not drawn here, so that it is compared whatever the drawing library.
-    monkeypatch.setattr(verify, "drawn_by", lambda: "matplotlib 9.9")
     on_paper, on_page = differences(original.store, folder)
     mentions(on_paper, "figures/cell.pdf ")
     mentions(on_page, "report.html: ", "figure cell ")
 
 
-def test_only_strokes_that_moved_visibly_make_another_drawing(original: Written, drawn: None) -> None:
-    figure = figure_of(original.report, "accuracy")
-    pdf = figure.pdf()
-    stream = next(part for part in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
-                  if b" l\n" in zlib.decompress(part))
-    strokes = zlib.decompress(stream)
-    place = present(re.search(rb"\d+\.\d+(?= \d+\.\d+ l\n)", strokes))
-    for shift, same in ((0.0001, True), (0.4, False)):
-        other = strokes[:place.start()] + b"%.6f" % (float(place[0]) + shift) + strokes[place.end():]
-        assert verify._same_drawing(pdf.replace(stream, zlib.compress(other)), pdf) == same
-    assert not verify._same_drawing(pdf.replace(b"/MediaBox", b"/CropBox "), pdf)
-    svg = figure.svg()
-    start, end = present(re.search(r'(?<= d="M )\d+\.\d+', svg)).span()
-    for shift, same in ((0.0001, True), (0.4, False)):
-        moved = f"{svg[:start]}{float(svg[start:end]) + shift:.6f}{svg[end:]}"
-        assert verify._same_strokes(moved, svg) == same
-    assert not verify._same_strokes(svg.replace("var(--series-1)", "var(--series-2)"), svg)
-
-
-@pytest.mark.slow
-def test_of_drawn_figures_the_damaged_one_is_named(tmp_path: Path, drawn: None) -> None:
+def test_real_drawings_are_verified_and_not_drawn_again(
+    tmp_path: Path, drawn: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, studies = one_each({"torch": 0.0}, test_set=TestSet.draw(60), seeds=2, epochs=2, search=False)
-    files.write(build(studies, store, experiment="movie-reviews"), tmp_path)
-    path = tmp_path / "figures" / "accuracy.pdf"
-    path.write_bytes(path.read_bytes().replace(b"/MediaBox", b"/CropBox "))
+    report = build(studies, store, experiment="movie-reviews")
+    few = replace(report, sections=tuple(one for one in report.sections if one.name in ("evaluation", "runs")))
+    files.write(few, tmp_path)
+    again = replace(few)
+    monkeypatch.setattr(verify, "build", lambda *_, **__: again)
+    monkeypatch.setattr(Figure, "_drawn", None)
+    assert differences(store, tmp_path) == []
+    change(tmp_path / "report.html", "var(--series-1)", "var(--series-2)")
     (line,) = differences(store, tmp_path)
-    mentions(line, "figures/accuracy.pdf ")
+    mentions(line, "report.html: ", "figure accuracy ")
 
 
 def test_a_run_that_is_gone_is_named_with_what_changes_without_it(original: Written, folder: Path) -> None:

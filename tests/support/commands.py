@@ -17,7 +17,7 @@ import typer
 from gru_bench.cli import ended
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SLOW = frozenset({"numpy", "torch", "numba", "pandas", "matplotlib", "mlflow", "optuna", "pydantic"})
+SLOW = frozenset({"numpy", "torch", "numba", "pandas", "matplotlib", "seaborn", "mlflow", "optuna", "pydantic"})
 """Packages that a help page does not wait for."""
 
 

@@ -19,6 +19,7 @@ from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Sentence, in_text
+from gru_bench.report.figures.style import PAGE, Style, drawing
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore
 
@@ -55,8 +56,8 @@ def without_drawing() -> Iterator[None]:
         return f"values {sha256(figure.csv().encode()).hexdigest()}"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "for_page", lambda figure: (f"<svg>{digest(figure)}</svg>", ""))
-        patch.setattr(Figure, "pdf", lambda figure: f"%PDF-1.4\nstream\n{digest(figure)}\nendstream\n".encode())
+        patch.setattr(Figure, "svg", property(lambda figure: f"<svg>{digest(figure)}</svg>"))
+        patch.setattr(Figure, "pdf", property(lambda figure: f"%PDF-1.4\n{digest(figure)}\n".encode()))
         yield
 
 
@@ -90,6 +91,19 @@ def figure_of(report: Report, name: str) -> Any:
     """Return a figure of a report by its name."""
     return next(block for section in report.sections for block in blocks_in(section.blocks)
                 if isinstance(block, Figure | Diagram) and block.name == name)
+
+
+def drawing_of(figure: Figure, style: Style = PAGE) -> Any:
+    """Return a figure as matplotlib's object, laid out."""
+    with drawing(style):
+        drawn = figure.draw(figure.values.frame(), style)
+        drawn.draw_without_rendering()
+    return drawn
+
+
+def curves_in(axes: Any) -> list[list[tuple[float, float]]]:
+    """Return the points of each curve of axes, in the order in which they were drawn."""
+    return [[(float(x), float(y)) for x, y in line.get_xydata()] for line in axes.lines]
 
 
 def words_of(report: Report, name: str) -> str:

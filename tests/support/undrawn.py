@@ -9,5 +9,5 @@ from gru_bench.report.document.figure import Figure
 
 def draw_nothing(patch: pytest.MonkeyPatch) -> None:
     """Let figures be empty files."""
-    patch.setattr(Figure, "for_page", lambda figure: ("<svg></svg>", ""))
-    patch.setattr(Figure, "pdf", lambda figure: b"")
+    patch.setattr(Figure, "svg", "<svg></svg>")
+    patch.setattr(Figure, "pdf", b"")

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gru_bench.report.document.blocks import Cell, Column, Paragraph, Table
-from gru_bench.report.document.figure import Figure, Line, Panel, Value, Values
+from gru_bench.report.document.figure import Figure, Value, Values
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import prose
+from gru_bench.report.document.sentences import listed, prose
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.figures.style import Style, few_ticks, new_figure, short
+from gru_bench.report.figures.style import Style, new_figure, short
 from gru_bench.report.homework.reproduction import reproductions
 from gru_bench.results.logged_metrics import LOSS_TRAIN_WINDOW
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
+    from pandas import DataFrame
 
 
 def training_loss(evidence: Evidence) -> Section | None:
@@ -27,7 +24,6 @@ def training_loss(evidence: Evidence) -> Section | None:
     points: list[tuple[Value, ...]] = []
     rows: list[tuple[Cell, ...]] = []
     windows: list[Number] = []
-    words: list[str] = []
     for group in (group for one in reproductions(evidence) for group in one.groups.values()):
         logged = [(run.seed, losses) for run in group.runs
                   if (losses := evidence.histories.get(run.run_id, {}).get(LOSS_TRAIN_WINDOW.key))]
@@ -42,8 +38,6 @@ def training_loss(evidence: Evidence) -> Section | None:
                                     "iterations a loss is averaged over"))
         rows.append((group.label, windows[-1], first, last, lowest,
                      group.over_runs("loss.lowest-at", [float(step) for step, _ in best], "count")))
-        words.append(f"{group.label}, over {len(logged)} seeds, from {first.text} to {last.text}, at its lowest "
-                     f"{lowest.text}")
     if not rows:
         return None
     return Section("training-loss", "Training loss", (
@@ -51,8 +45,7 @@ def training_loss(evidence: Evidence) -> Section | None:
             The loss of a single review is noisy; its mean over a window of iterations shows how a model learns. The
             homework’s best checkpoint is that of the window with the lowest mean.
         """)),
-        training_loss_figure(Values(("model", "seed", "iteration", "loss"), tuple(points)), windows[0].text,
-                             f"Training loss in nats per review by iteration. {'; '.join(words)}."),
+        training_loss_figure(Values(("model", "seed", "iteration", "loss"), tuple(points)), windows[0].text),
         Table(
             "training-loss", "Training loss by model",
             ("Training loss in nats per review, means over seeds with the lowest and the highest in brackets.",),
@@ -63,47 +56,35 @@ def training_loss(evidence: Evidence) -> Section | None:
     ))
 
 
-def training_loss_figure(values: Values, window: str, alternative: str) -> Figure:
+def training_loss_figure(values: Values, window: str) -> Figure:
     """Return the figure: a panel for each model, with a line for each seed and one for their mean.
 
     Args:
         values: The points: model, seed, iteration, loss.
         window: Iterations that a loss is averaged over.
-        alternative: The numbers in words.
     """
-    panels = tuple(Panel(model, (_mean(own),), "iteration") for model, own in values.groups("model").items())
     return Figure(
         "training-loss",
         f"Training loss, in nats per review, averaged over each {window} iterations: each seed (thin) and the mean "
         "over seeds, with one panel for each model.",
-        alternative, values, partial(_draw, panels, values.groups("model", "seed")), panels=panels,
-    )
+        f"Training loss of {listed(list(values.groups('model')))} by iteration.", values, _draw)
 
 
-def _mean(own: Values) -> Line:
-    """Return the mean over seeds at the iterations that all of them have."""
-    runs = [dict(zip(run.column("iteration"), run.column("loss"), strict=True)) for run in own.groups("seed").values()]
-    steps = sorted(set.intersection(*map(set, runs)))
-    loss_RS = np.array([[losses[step] for step in steps] for losses in runs])
-    return Line(0, tuple(steps), tuple(loss_RS.mean(0)), tuple(loss_RS.min(0)), tuple(loss_RS.max(0)))
+def _draw(frame: DataFrame, style: Style) -> Drawing:
+    import seaborn
 
-
-def _draw(panels: Sequence[Panel], runs: Mapping[tuple[str, str], Values], style: Style) -> Drawing:
-    from matplotlib.ticker import FuncFormatter
-
-    figure, axes_of = new_figure(style, 0.5, len(panels), 1 if style.narrow else 3, 2.2, sharex=True, sharey=True)
-    for place, (panel, axes) in enumerate(zip(panels, axes_of, strict=True)):
+    models = frame.assign(iteration=frame["iteration"] / 1000).groupby("model", sort=False)
+    figure, axes_of = new_figure(style, 2.7, models.ngroups, 3, sharex=True, sharey=True)
+    for place, (axes, (model, own)) in enumerate(zip(axes_of, models, strict=True)):
         color = style.color(place)
-        for (model, _), run in runs.items():
-            if model == panel.title:
-                axes.plot(run.column("iteration"), run.column("loss"), color=color, linewidth=0.7, alpha=0.45)
-        (mean,) = panel.lines
-        axes.plot(mean.x, mean.mean, color=color, linewidth=1.6)
-        axes.set_title(short(panel.title, 26), loc="left")
-        few_ticks(axes.xaxis, 4)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step / 1000:g}"))
-        few_ticks(axes.yaxis, 5)
-        axes.grid(axis="y", linewidth=0.5)
-    figure.supxlabel("iteration, thousands", fontsize=style.size)
-    figure.supylabel("training loss", fontsize=style.size)
+        seaborn.lineplot(own, x="iteration", y="loss", units="seed", estimator=None, color=color, linewidth=0.7,
+                         alpha=0.45, ax=axes)
+        # The mean over seeds, at the iterations that all of them have.
+        mean = own.pivot(index="iteration", columns="seed", values="loss").dropna().mean(axis=1)
+        seaborn.lineplot(x=mean.index, y=mean, estimator=None, color=color, linewidth=1.6, ax=axes)
+        axes.set_title(short(str(model), 26), color=style.ink)
+        axes.set(xlabel="", ylabel="")
+        axes.grid(axis="y")
+    figure.supxlabel("iteration, thousands")
+    figure.supylabel("training loss")
     return figure

@@ -25,17 +25,17 @@ def write(report: Report, folder: Path, reload_seconds: int | None = None) -> li
         reload_seconds: Seconds after which the page loads itself again; None for never.
     """
     files = {name: text.encode() for name, text in texts(report, reload_seconds).items()}
+    files[NAME] = recorded(report).encode()
     for figure in report.figures:
-        files[f"figures/{figure.name}.pdf"] = figure.pdf()
+        files[f"figures/{figure.name}.pdf"] = figure.pdf
         if values := figure.csv():
             files[f"figures/{figure.name}.csv"] = values.encode()
     return [replace_file(folder / name, content) for name, content in files.items()]
 
 
-def texts(report: Report, reload_seconds: int | None = None) -> dict[str, str]:
-    """Return the files of a report that are text, without the values behind figures, by name."""
-    return {"report.html": html(report, reload_seconds), **tex(report), "report.md": markdown(report),
-            NAME: recorded(report)}
+def texts(report: Report, reload_seconds: int | None = None, drawings: bool = True) -> dict[str, str]:
+    """Return page, document, tables and Markdown of a report by name; without `drawings` the page has none."""
+    return {"report.html": html(report, reload_seconds, drawings), **tex(report), "report.md": markdown(report)}
 
 
 def replace_file(path: Path, content: bytes) -> Path:

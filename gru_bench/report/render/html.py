@@ -29,12 +29,13 @@ MOST_NAMED = 5
 """Most columns of models in a table: no wider than a sheet of paper."""
 
 
-def html(report: Report, reload_seconds: int | None = None) -> str:
+def html(report: Report, reload_seconds: int | None = None, drawings: bool = True) -> str:
     """Return the page.
 
     Args:
         report: The report.
         reload_seconds: Seconds after which the page loads itself again; None for never.
+        drawings: Whether figures are drawn; otherwise their places are empty.
     """
     sets = run_sets(report)
     environment = Environment(
@@ -50,6 +51,7 @@ def html(report: Report, reload_seconds: int | None = None) -> str:
         sources=[some for some in sets.values() if not some.anchored],
         most_named=MOST_NAMED,
         reload_seconds=reload_seconds,
+        drawings=drawings,
         script=Markup(script),
         # Names come from users, so the page allows this script only.
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -1,14 +1,14 @@
 """The numbers of a report as data: `numbers.json`.
 
-This record holds every number with its value, n, interval, method and runs, and what is needed to compute the report
-again.
+This record holds every number with its value, n, interval, method and runs, a digest of each drawing, and what is
+needed to compute the report again.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from importlib.metadata import version
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,15 @@ from gru_bench.report.document.report import Report
 from gru_bench.results.runs import parsed
 
 NAME = "numbers.json"
-FORMAT = 4
+FORMAT = 5
 MOST_MODELS = 1_000_000
 """Most models on one test set that a record may name."""
 
 
 def recorded(report: Report) -> str:
-    """Return the content of `numbers.json`."""
-    return json.dumps(record(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return the content of `numbers.json`, for which the figures are drawn."""
+    drawings = {figure.name: {"page": digest(figure.svg), "paper": digest(figure.pdf)} for figure in report.figures}
+    return json.dumps(record(report) | {"drawings": drawings}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def record(report: Report) -> dict[str, Any]:
@@ -36,7 +37,6 @@ def record(report: Report) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "gru_bench": __version__,
-        "drawn_by": drawn_by(),
         "title": report.title,
         "experiment": source.experiment,
         "tracking_uri": source.tracking_uri,
@@ -66,9 +66,9 @@ def entry(number: Number) -> dict[str, Any]:
     }
 
 
-def drawn_by() -> str:
-    """Return the version of the drawing library; another version may draw the same values differently."""
-    return f"matplotlib {version('matplotlib')}"
+def digest(drawing: str | bytes) -> str:
+    """Return the digest of a drawing as it is in a file: no other machine need draw it in the same way."""
+    return sha256(drawing.strip().encode() if isinstance(drawing, str) else drawing).hexdigest()
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def read(folder: Path) -> dict[str, Any]:
         found = parsed(dict[str, Any], path.read_bytes())
         kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "cautions_before": list,
                  "known_studies": list, "mcnemar_runs": list, "models_on_test": dict, "studies": list, "runs": list,
-                 "numbers": dict, "drawn_by": str}
+                 "numbers": dict, "drawings": dict}
         broken = next((key for key, kind in kinds.items() if not isinstance(found[key], kind)), None)
         if broken is not None or found["format"] != FORMAT:
             raise ValueError(f"{broken or 'format'} is {found[broken or 'format']!r}")

@@ -305,13 +305,14 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
     figure = recall_figure(curve, name, names.key)
     means = {(row["model"], row["steps"]): row["accuracy"] for row in figure.values.records() if row["what"] == MEAN}
     steps = {k: names.number(f"recall-steps-{k}", k) for k in sorted(figure.values.groups("steps"))}
+    models = list(figure.values.groups("model"))
     missing = names.number("recall-missing", None, "percent")
     table = Table(
         name, names.title("Accuracy by steps to remember"),
         ("Test accuracy, %, on sequences whose label is one token, by the steps between it and the end; means over "
          "seeds, 95 % intervals in brackets.",),
-        (Column("Steps"), *(Column(model, named=True) for model in figure.series)),
-        tuple((shown, *(means.get((model, k), missing) for model in figure.series)) for k, shown in steps.items()))
+        (Column("Steps"), *(Column(model, named=True) for model in models)),
+        tuple((shown, *(means.get((model, k), missing) for model in models)) for k, shown in steps.items()))
 
     def apart(k: int) -> float:
         at_k = [point.mean for point in curve.points if point.k == k]

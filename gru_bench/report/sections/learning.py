@@ -31,7 +31,7 @@ def learning(evidence: Evidence) -> Section:
     curves = [(group, _epochs(group, evidence.histories)) for group in evidence.groups]
     drawn = [(group, epochs) for group, epochs in curves if epochs]
     values = _values(drawn, evidence.histories)
-    figures: list[Block] = [curves_figure(values, _in_words(drawn))] if values.rows else []
+    figures: list[Block] = [curves_figure(values)] if values.rows else []
     best: list[Sentence] = []
     for group in evidence.groups:
         places = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
@@ -107,17 +107,3 @@ def _by_window(group: Group, histories: Histories) -> list[Point]:
         return []
     points = [(step / iterations, float(np.mean(values[step])), min(values[step]), max(values[step])) for step in full]
     return [point for point in points if all(map(math.isfinite, point))]
-
-
-def _in_words(curves: Sequence[tuple[Group, Sequence[Epoch]]]) -> str:
-    """Return the losses of the first and of the last epoch of each model."""
-    parts = []
-    for group, epochs in curves:
-        first, last = epochs[0], epochs[-1]
-        losses = [
-            f"{name} loss from {first[place].text} to {last[place].text}"
-            for name, place in (("training", TRAIN_LOSS), ("validation", VALIDATION_LOSS))
-            if first[place].value is not None or last[place].value is not None
-        ]
-        parts.append(f"{group.label}: {', '.join(losses)} over {last[0].text} epochs")
-    return "Loss by epoch. " + "; ".join(parts) + "."

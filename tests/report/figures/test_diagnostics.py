@@ -13,10 +13,11 @@ import pytest
 
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, recall_figure, word_figure
-from gru_bench.report.figures.style import NARROW, PAGE, PAPER, SCREEN, drawing
+from gru_bench.report.figures.style import PAGE, PAPER, SCREEN
 from gru_bench.results.diagnostics import GateMap
 from tests.support.commands import mentions
 from tests.support.diagnostics import TOKENS, attribution, gate_map, some_diagnostics, some_recall
+from tests.support.renderings import curves_in, drawing_of
 
 
 def rows(figure: Figure) -> list[dict[str, str]]:
@@ -38,7 +39,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
 def test_the_colors_of_a_figure_are_variables_of_the_page_and_fixed_in_a_file(figure: Figure) -> None:
-    assert re.findall(r"#[0-9a-f]{6}\b", figure.svg()) == []
+    assert re.findall(r"#[0-9a-f]{6}\b", figure.svg) == []
     assert "var(--" not in figure.alone("svg").decode()
     assert figure.alternative
     assert len({len(row) for row in csv.reader(io.StringIO(figure.csv()))}) == 1
@@ -53,7 +54,10 @@ def test_the_figure_of_gradients_has_a_row_for_each_step_of_each_model() -> None
     flows = rows(FIGURES["gradients"])
     assert len(flows) == 2 * 51
     assert float(flows[51 + 3]["norm"]) == pytest.approx(0.3 * 0.76**3)
-    mentions(FIGURES["gradients"].alternative, "Vanilla RNN, trained: from 0.3 to", "0.760 per step")
+    panels = drawing_of(FIGURES["gradients"]).axes
+    assert {axes.get_yscale() for axes in panels} == {"log"}
+    assert [[y for _, y in curve] for axes in panels for curve in curves_in(axes)] == [
+        list(flow.norm) for flow in some_diagnostics().flows[:2]]
 
 
 def test_the_figure_of_gates_has_a_row_for_each_gate_of_each_word_in_each_direction() -> None:
@@ -66,18 +70,20 @@ def test_the_figure_of_gates_has_a_row_for_each_gate_of_each_word_in_each_direct
 def test_the_figure_of_recall_has_a_row_for_each_mean_and_each_seed() -> None:
     recall = [[row[column] for column in ("steps", "what", "accuracy", "low")] for row in rows(FIGURES["recall"])]
     assert recall[4:6] == [["40", "mean over seeds", "0.55", "0.5"], ["40", "seed 0", "0.55", ""]]
-    assert "55.0 % (50.0 to 60.0) over 40 steps" in FIGURES["recall"].alternative
+    (axes,) = drawing_of(FIGURES["recall"]).axes
+    means, seeds = (marks.get_offsets()[:, 1].tolist() for marks in axes.collections[-2:])
+    for what, found in ((True, means), (False, seeds)):
+        assert sorted(found) == sorted(100 * float(row["accuracy"]) for row in rows(FIGURES["recall"])
+                                       if (row["what"] == "mean over seeds") == what)
 
 
 def test_words_in_a_file_have_a_legend_which_a_page_and_a_document_have_in_the_caption() -> None:
     figure = words("occlusion", "gradient times input")
-    with drawing(SCREEN, {}):
-        (legend,) = figure.draw(SCREEN).legends
+    (legend,) = drawing_of(figure, SCREEN).legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "for positive, by occlusion", "for negative, by occlusion", "gradient times input"]
-    for style in (PAGE, NARROW, PAPER):
-        with drawing(style, {}):
-            assert not figure.draw(style).legends
+    for style in (PAGE, PAPER):
+        assert not drawing_of(figure, style).legends
 
 
 def test_the_caption_of_words_names_the_class_that_they_speak_for() -> None:
@@ -86,9 +92,8 @@ def test_the_caption_of_words_names_the_class_that_they_speak_for() -> None:
     mentions(word_figure([one]).caption, "for the class sports & arts", "for another class")
     both = word_figure([one, two])
     mentions(both.caption, "class that each model predicts", "for another class")
-    with drawing(NARROW, {}):
-        titles = [axes.get_title(loc="left") for axes in both.draw(NARROW).axes]
-    assert titles == ["Scratch GRU\n80.0 % for sports &…", "Torch GRU\n80.0 % for $news$"]
+    titles = [axes.get_title(loc="left") for axes in drawing_of(both).axes]
+    assert titles == ["Scratch GRU\n80.0 % for sports & arts", "Torch GRU\n80.0 % for $news$"]
 
 
 def test_the_lines_of_a_gate_map_are_means_of_its_units_in_order() -> None:

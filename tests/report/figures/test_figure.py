@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -51,7 +52,7 @@ def assert_drawn_for_a_page(figures: Iterable[Figure | Diagram]) -> None:
     ids: list[str] = []
     before = dict(mpl.rcParams)
     for figure in figures:
-        svg = figure.svg()
+        svg = figure.svg
         root = ElementTree.fromstring(svg)
         assert root.get("viewBox")
         assert root.get("width") is None
@@ -72,17 +73,16 @@ def test_the_drawings_of_a_page_have_different_ids_and_the_colors_of_the_page(bu
 
 def test_a_figure_is_drawn_in_the_same_way_each_time(built: Built) -> None:
     figure = figure_of(built.report, "differences")
-    assert figure.for_page()[0].startswith(f"{figure.svg()}\n")
-    assert figure.pdf() == figure.pdf()
+    again = replace(figure)
+    assert (again.svg, again.pdf) == (figure.svg, figure.pdf)
 
 
 @pytest.mark.slow
 def test_every_figure_has_the_colors_of_the_page_and_is_drawn_in_the_same_way_on_paper(built: Built) -> None:
     assert_drawn_for_a_page(built.report.figures)
     for figure in built.report.figures:
-        pdf = figure.pdf()
-        assert pdf.startswith(b"%PDF")
-        assert figure.pdf() == pdf, figure.name
+        assert figure.pdf.startswith(b"%PDF")
+        assert replace(figure).pdf == figure.pdf, figure.name
 
 
 def test_the_csv_has_an_interval_next_to_its_value_and_quotes_formulas() -> None:
@@ -93,10 +93,19 @@ def test_the_csv_has_an_interval_next_to_its_value_and_quotes_formulas() -> None
     assert list(values.groups("runs")) == [3, 0.25]
 
 
+def test_a_frame_has_its_numbers_as_they_are_shown_and_an_interval_in_columns_of_its_own() -> None:
+    sure = Number("k", 0.5, "percent", low=0.4, high=0.6)
+    frame = Values(("name", "loss", "share"), (
+        ("a", Number("k", 0.25, "score"), sure), ("b", 0.5, Number("k", 0.125, "percent"))), ("share",)).frame()
+    assert frame.to_dict("list") == {
+        "name": ["a", "b"], "loss": [0.25, 0.5], "share": [50, 12.5], "low": [40, 12.5], "high": [60, 12.5],
+        "text": ["50.0", "12.5"]}
+
+
 def test_a_diagram_is_shown_as_its_files_are(tmp_path: Path) -> None:
     (tmp_path / "cell.svg").write_text("<svg/>", encoding="utf-8")
     (tmp_path / "cell.pdf").write_bytes(b"%PDF-1.4")
     diagram = Diagram("cell", "A cell.", "A cell with 3 gates.", tmp_path)
-    assert diagram.for_page() == ("<svg/>", "")
-    assert diagram.pdf() == b"%PDF-1.4"
+    assert diagram.svg == "<svg/>"
+    assert diagram.pdf == b"%PDF-1.4"
     assert diagram.csv() == ""

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from gru_bench.report.document.figure import Values
-from gru_bench.report.figures.style import PAGE, drawing
 from gru_bench.report.homework.training_loss import training_loss, training_loss_figure
-from tests.support.commands import mentions
-from tests.support.renderings import Built, column_of, figure_of
+from tests.support.renderings import Built, column_of, curves_in, drawing_of, figure_of
 from tests.support.sections import build_only
 
 
@@ -24,9 +22,6 @@ def test_the_table_contains_the_losses_of_the_windows(made: Built) -> None:
         found = list(map(pick, lost))
         assert (number.value, number.low, number.high) == (pytest.approx(np.mean(found)), min(found), max(found))
     assert column_of(report, "training-loss", "Window")[0].value == 800
-    first, last, lowest = (column_of(report, "training-loss", name)[0].text for name in ("First", "Last", "Lowest"))
-    mentions(figure_of(report, "training-loss").alternative,
-             f"Scratch GRU, over 5 seeds, from {first} to {last}, at its lowest {lowest}")
 
 
 def test_the_figure_draws_each_seed_and_their_mean(made: Built) -> None:
@@ -40,17 +35,18 @@ def test_the_figure_draws_each_seed_and_their_mean(made: Built) -> None:
         (own,) = (own for (label, name), own in shown.items() if name == seed and label.lower().startswith(model))
         assert list(zip(own.column("iteration"), own.column("loss"), strict=True)) == points
     scratch = [dict(points) for (model, _), points in logged.items() if model == "scratch"]
-    mean = figure.panels[0].lines[0]
-    assert mean.mean == pytest.approx([np.mean([losses[step] for losses in scratch]) for step in mean.x])
-    with drawing(PAGE):
-        axes = figure.draw(PAGE).axes
+    axes = drawing_of(figure).axes
     assert [len(one.lines) for one in axes] == [6, 6, 6]
+    mean = curves_in(axes[0])[-1]
+    assert [loss for _, loss in mean] == pytest.approx(
+        [np.mean([losses[round(1000 * step)] for losses in scratch]) for step, _ in mean])
 
 
 def test_a_mean_is_of_the_iterations_that_all_seeds_have() -> None:
     rows = [("GRU", "seed 1", 10, 0.7), ("GRU", "seed 1", 20, 0.5), ("GRU", "seed 2", 20, 0.3)]
-    figure = training_loss_figure(Values(("model", "seed", "iteration", "loss"), tuple(rows)), "10", "")
-    assert (figure.panels[0].lines[0].x, figure.panels[0].lines[0].mean) == ((20,), (0.4,))
+    figure = training_loss_figure(Values(("model", "seed", "iteration", "loss"), tuple(rows)), "10")
+    ((step, loss),) = curves_in(drawing_of(figure).axes[0])[-1]
+    assert (step, loss) == pytest.approx((0.02, 0.4))
 
 
 def test_without_losses_by_window_there_is_no_section(made: Built) -> None:

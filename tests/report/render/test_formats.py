@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure as Drawing
+from pandas import DataFrame
 
 from gru_bench.report.build import build
 from gru_bench.report.document.blocks import (
@@ -101,9 +102,9 @@ def some(folder: Path) -> Section:
     ), appendix=True)
 
 
-def draw(style: Style) -> Drawing:
+def draw(frame: DataFrame, style: Style) -> Drawing:
     figure, (axes,) = new_figure(style, 1.5)
-    axes.barh([0], [1])
+    axes.barh(frame["name"], frame["value"])
     return figure
 
 
