@@ -314,14 +314,14 @@ def test_names_are_escaped_and_stay_whole() -> None:
     assert not soup.find_all("b")
 
 
-@pytest.mark.parametrize(("count", "style", "counted"), [
-    (3, PAGE, True), (14, PAPER, True), (30, PAPER, False), pytest.param(30, PAGE, True, marks=pytest.mark.slow)])
-def test_counts_are_written_where_there_is_room(count: int, style: Style, counted: bool) -> None:
+@pytest.mark.parametrize(("count", "style"), [
+    (3, PAGE), (14, PAPER), pytest.param(30, PAPER, marks=pytest.mark.slow)])
+def test_written_counts_and_names_do_not_overlap(count: int, style: Style) -> None:
     report = report_on(count, size=900, seeds=2).report
     (axes,) = drawing_of(figure_of(report, "confusion-torch-torch"), style).axes
     boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
     ticks = [text.get_window_extent() for text in axes.get_yticklabels()]
-    assert bool(boxes) == counted
+    assert len(boxes) >= count
     assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
     assert not any(one.overlaps(two) for one, two in combinations(ticks, 2))
     assert all(box.x0 >= 0 for box in ticks)

@@ -52,7 +52,7 @@ def accuracy_figure(values: Values, scale: Scale | None = None) -> Figure:
     return Figure(
         "accuracy",
         f"Test {scale.score}{with_intervals(means.column('accuracy'))}; small marks are single seeds{dashed}.",
-        f"Test {scale.score} of {listed(means.column('model'))}.", values,
+        f"Test {scale.score}: {listed([f'{model} {mean.text}' for model, _, mean in means.rows])}.", values,
         partial(_accuracy, near=near, scale=scale))
 
 

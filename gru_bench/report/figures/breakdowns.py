@@ -133,7 +133,8 @@ def _texts(frame: DataFrame, count: int, width: float, style: Style) -> dict[str
     both = [f"{text}\n± {written(spread, 'tenth')}" if text and spread == spread else text
             for text, spread in zip(counts, frame["standard deviation"].astype(float), strict=True)]
     for texts in (both, counts):
-        size = min(style.size, width / (LETTER * max(len(line) for text in texts for line in text.split("\n"))))
+        longest = max(len(line) for text in texts for line in text.split("\n"))
+        size = min(style.size, width / (LETTER * max(1, longest)))
         if size >= SMALLEST * style.size:
             return {"annot": np.array(texts).reshape(count, count), "annot_kws": {"size": size, "color": style.ink}}
     return {}

@@ -40,7 +40,8 @@ def test_a_shortened_name_begins_as_the_name_does(text: str, width: int, lines: 
 
 
 @pytest.mark.parametrize(("low", "high"), [
-    (60, 65), (203.1, 204.9), (1.2, 1.9), (30, 300), (0.02, 9000), (5.1, 9.7), (1e-4, 1e-2), (1.1e-3, 7.9e-3), (3e-6, 0.4)])
+    (60, 65), (203.1, 204.9), (1.2, 1.9), (30, 300), (0.02, 9000), (5.1, 9.7), (1e-4, 1e-2), (1.1e-3, 7.9e-3),
+    (3e-6, 0.4)])
 def test_a_logarithmic_axis_has_a_few_round_ticks(low: float, high: float) -> None:
     axes = Figure((3.0, 2.0)).subplots()
     axes.set_xlim(low, high)

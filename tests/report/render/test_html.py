@@ -95,8 +95,9 @@ def test_structure_that_a_reader_without_eyes_relies_on(case: str, request: pyte
     assert [row.th.get_text() for row in soup.select("tbody.context tr")] == [
         in_text(row[:1]) for table in report.tables for row in table.context]
     for figure in soup.find_all("figure"):
-        assert re.search(r"\d", figure.find(role="img")["aria-label"])
+        assert figure.find(role="img")["aria-label"].endswith(".")
         assert figure.figcaption.get_text(strip=True)
+        assert figure.get("class") == ["diagram"] or figure.figcaption.find("a", class_="values")["download"]
     ids = [element["id"] for element in soup.find_all(id=True)]
     assert len(ids) == len(set(ids))
     targets = {a["href"][1:] for a in soup.find_all("a", href=re.compile("^#"))}
