@@ -49,10 +49,11 @@ def accuracy_figure(values: Values, scale: Scale | None = None) -> Figure:
         else row["accuracy"].value < max(seeds) + NEAR)]
     dashed = {0: "", 1: "; the dashed line is a baseline"}.get(len(near), "; dashed lines are baselines")
     means = values.groups("what")[MEAN]
+    words = [f"{row['model']} {row['accuracy'].text}" for row in means.records()]
     return Figure(
         "accuracy",
         f"Test {scale.score}{with_intervals(means.column('accuracy'))}; small marks are single seeds{dashed}.",
-        f"Test {scale.score}: {listed([f'{model} {mean.text}' for model, _, mean in means.rows])}.", values,
+        f"Test {scale.score}: {listed(words)}.", values,
         partial(_accuracy, near=near, scale=scale))
 
 
