@@ -42,9 +42,9 @@ import numpy as np
 from interval_coverage import ACCURACY, BETWEEN, CHUNK, WITHIN, Truth
 from scipy import special
 
+from gru_bench.stats.estimate import ALPHA, Estimate, Growth, accuracy_difference, growth
 from gru_bench.stats.looks import fraction_of
 from gru_bench.stats.spending import Spending, levels, spent, spent_by_sides
-from gru_bench.stats.statistics import ALPHA, Estimate, Growth, accuracy_difference, growth
 
 LOOKS = (5, 8, 12, 20)
 EXAMPLES, DEVIATIONS, APART = (500, 2000, 5500), (0.002, 0.005, 0.01), 0.01

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import MetricName
+from gru_bench.stats.estimate import ALPHA
 from gru_bench.stats.intervals import Scored, difference, interval
-from gru_bench.stats.statistics import ALPHA
 
 SIGNAL, LUCK, SHARED, MODEL, RUN = 3.2, 0.03, 1.0, 0.45, 0.6
 """Logit of the true class, its relative deviation over seeds, and deviations of the noise of an example, of a model

@@ -1,6 +1,6 @@
 """The comparison of two models from their right and wrong answers alone, without a study or a report.
 
-The statistics are those of a report on two models (`statistics.py`): the variance sum, the rules for few answers that
+The statistics are those of a report on two models (`estimate.py`, `verdict.py`): the variance sum, the rules for few answers that
 differ, the evidence levels, the verdicts.
 
 Shapes: `S` seeds of a model, `N` examples.
@@ -16,21 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gru_bench.stats.statistics import (
+from gru_bench.stats.estimate import Design, Estimate, EvidenceLevel, accuracy_difference
+from gru_bench.stats.text import decimals_apart, p_text
+from gru_bench.stats.verdict import (
     LEAST_GROUPS,
     MARGIN,
-    Design,
-    Estimate,
-    EvidenceLevel,
     Finding,
-    accuracy_difference,
+    Verdict,
     adjusted_tests,
     can_show_equivalence,
     examples_for_equivalence,
     unseen_failures,
-    verdict,
 )
-from gru_bench.stats.written import decimals_apart, p_text
 
 MOST_MARGIN = 50.0
 """Largest margin in percentage points."""
@@ -111,7 +108,7 @@ def compare(
 ) -> Comparison:
     """Return whether model A is better than model B: difference, interval, p value and verdict.
 
-    Where several pairs are compared, adjust their p values together (`statistics.holm`).
+    Where several pairs are compared, adjust their p values together (`verdict.holm`).
 
     Args:
         a: Whether each seed of A answers each example correctly: a row of 0 and 1 for each seed, a column for each
@@ -136,7 +133,7 @@ def compare(
     cluster_N = None if clusters is None else _places(clusters, correct_A_SN.shape[1])
     found = accuracy_difference(correct_A_SN, correct_B_SN, cluster_N=cluster_N)
     (adjusted,) = adjusted_tests([found], margin / 100)
-    decided = verdict(found, adjusted, margin / 100)
+    decided = Verdict.of(found, adjusted, margin / 100)
     level, p = found.evidence_level, None if adjusted is None else adjusted.different
     units = None if cluster_N is None else int(cluster_N.max()) + 1
     detectable = None

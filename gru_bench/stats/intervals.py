@@ -1,6 +1,6 @@
 """Estimates of any score that a study is about: accuracy, log loss, F1, macro F1 or ROC area, each with its interval.
 
-Accuracy and log loss are means over examples, so `statistics.py` has a closed form for them. The other scores are not:
+Accuracy and log loss are means over examples, so `estimate.py` has a closed form for them. The other scores are not:
 seeds and examples are drawn with replacement (Sellam et al. 2022), the standard error of the draws is multiplied by
 sqrt(R/(R - 1)), and the degrees of freedom are those of the accuracy of the same runs. Both models of a difference get
 the same examples in each draw. These intervals are conservative.
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import MetricName
 from gru_bench.stats import metrics
-from gru_bench.stats.statistics import (
+from gru_bench.stats.estimate import (
     METHOD_BOOTSTRAP,
     METHOD_BOOTSTRAP_EXAMPLES,
     METHOD_FEW,
@@ -41,7 +41,7 @@ from gru_bench.stats.statistics import (
     seed_deviation,
     wilson_weight,
 )
-from gru_bench.stats.together import mean_probability
+from gru_bench.stats.metrics import mean_probability
 
 DRAWS = 1000
 AT_ONCE = 250

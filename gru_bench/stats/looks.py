@@ -28,9 +28,10 @@ import numpy as np
 from scipy import special
 
 from gru_bench.results.looks import Look, LookPlan
+from gru_bench.stats.estimate import Estimate, Growth, growth
 from gru_bench.stats.intervals import Scored, difference
 from gru_bench.stats.spending import DIGITS, levels
-from gru_bench.stats.statistics import DIFFERENT, Estimate, Finding, Growth, can_be_equivalent, growth
+from gru_bench.stats.verdict import DIFFERENT, Finding, can_be_equivalent
 
 SETTLING = (*DIFFERENT, Finding.EQUIVALENT)
 """Findings that settle a pair."""

@@ -20,8 +20,8 @@ from gru_bench.results.logged_metrics import (
     trials_in,
 )
 from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, Timing
+from gru_bench.stats.estimate import Estimate, EvidenceLevel
 from gru_bench.stats.intervals import Scored, deviation, interval
-from gru_bench.stats.statistics import Estimate, EvidenceLevel
 from gru_bench.sweep.ablations import ablations_of
 from gru_bench.sweep.search import IMPORTANCE_METHOD, Search, objective
 from gru_bench.sweep.spec import StudySpec

@@ -13,9 +13,9 @@ import pytest
 from bs4 import BeautifulSoup
 
 from gru_bench.report.build import build
-from gru_bench.stats import statistics
 from gru_bench.stats.compare import Comparison, compare
-from gru_bench.stats.statistics import Design, EvidenceLevel, Finding
+from gru_bench.stats.estimate import Design, EvidenceLevel, accuracy_difference
+from gru_bench.stats.verdict import DIFFERENT, Finding
 from tests.support.commands import ROOT, mentions
 from tests.support.fake_store import TestSet, add_study, correct, three_models
 from tests.support.renderings import all_said
@@ -117,7 +117,7 @@ def test_a_verdict_names_the_models_the_finding_and_its_numbers(
     found = compare(a_SN, b_SN, names=("x", "y"), margin=margin)
     assert found.finding is finding
     mentions(found.verdict, "x", "y", *parts)
-    if finding in statistics.DIFFERENT:
+    if finding in DIFFERENT:
         low, high = present(found.interval)
         mentions(found.verdict, f"{found.difference:+.1f} points", f"{low:+.1f} to {high:+.1f}")
     if finding is Finding.INCONCLUSIVE:
@@ -154,7 +154,7 @@ def test_clusters_of_examples_widen_the_interval() -> None:
     a_SN, b_SN = drawn(0.1, examples=1000, stream=1), drawn(0.0, seeds=6, examples=1000)
     names = [f"product {int(value)}" for value in np.argsort(np.argsort(a_SN.mean(0) - b_SN.mean(0))) // 8]
     found, alone = compare(a_SN, b_SN, clusters=names), compare(a_SN, b_SN)
-    expected = statistics.accuracy_difference(a_SN, b_SN, cluster_N=np.array(names))
+    expected = accuracy_difference(a_SN, b_SN, cluster_N=np.array(names))
     assert found.interval == pytest.approx((100 * expected.low, 100 * expected.high), **TIGHT)
     assert (found.clusters, found.examples, alone.clusters) == (125, 1000, None)
     assert present(found.interval)[0] < present(alone.interval)[0]
@@ -273,6 +273,6 @@ def unwrapped(lines: Sequence[str]) -> str:
 
 def test_the_detectable_difference_allows_for_few_deciding_examples() -> None:
     right = np.ones((5, 300), bool)
-    found = statistics.accuracy_difference(right, right)
+    found = accuracy_difference(right, right)
     assert found.variance == 0.0
     assert found.detectable() == pytest.approx(Design.of(right, right).detectable((5, 5), 300), rel=1e-9)

@@ -9,9 +9,7 @@ import pytest
 
 from gru_bench.config import MetricName
 from gru_bench.stats import metrics
-from gru_bench.stats.intervals import _F1, Scored, _Areas, deviation, difference, interval
-from gru_bench.stats.metrics import of_two
-from gru_bench.stats.statistics import (
+from gru_bench.stats.estimate import (
     accuracy_difference,
     accuracy_interval,
     f1_interval,
@@ -19,6 +17,8 @@ from gru_bench.stats.statistics import (
     loss_interval,
     seed_deviation,
 )
+from gru_bench.stats.intervals import _F1, Scored, _Areas, deviation, difference, interval
+from gru_bench.stats.metrics import of_two
 from tests.support.values import present
 
 A = np.array([[int(digit) for digit in seed] for seed in ("1111111111", "1111011110", "1101110100")])

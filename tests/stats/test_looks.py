@@ -11,11 +11,12 @@ import pytest
 
 from gru_bench.config import MetricName
 from gru_bench.results.looks import Look, LookPlan, looks_json, looks_of
+from gru_bench.stats.estimate import accuracy_difference, growth
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.looks import Kind, follow, fraction_of, is_settled, scored_at, settled_as
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.spending import levels
-from gru_bench.stats.statistics import Finding, accuracy_difference, growth
+from gru_bench.stats.verdict import Finding
 from gru_bench.sweep.console.looks import said_of
 from tests.support.benchmarks import benchmark
 from tests.support.commands import mentions

@@ -16,7 +16,7 @@ from typing import Literal
 from gru_bench.config import MetricName
 from gru_bench.platforms import is_reserved
 from gru_bench.results.logged_metrics import Unit, compared
-from gru_bench.stats.written import decimals_apart, p_text, significant
+from gru_bench.stats.text import decimals_apart, p_text, significant
 
 Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "change", "signed", "setting"]
 """percent: a share, shown in percent; points: a difference of shares, with sign; tenth: one decimal; amount

@@ -18,7 +18,8 @@ from gru_bench.report.evidence.groups import Group, free_name
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.results.logged_metrics import score_name
 from gru_bench.results.runs import Baseline, unpacked
-from gru_bench.stats.statistics import ALPHA, EvidenceLevel, accuracy_difference, holm
+from gru_bench.stats.estimate import ALPHA, EvidenceLevel, accuracy_difference
+from gru_bench.stats.verdict import holm
 
 CODES = {"below": "GRU010"}
 """Side of a baseline on which models lie -> the code of the warning, if it is one."""

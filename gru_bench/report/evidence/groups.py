@@ -27,9 +27,9 @@ from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
 from gru_bench.results.runs import TWO_CLASSES, DataSummary, Predictions
 from gru_bench.stats import metrics
-from gru_bench.stats.guessing import guessing, may_be_guessing
+from gru_bench.stats.estimate import Estimate, accuracy_interval, may_be_guessing, seed_deviation
 from gru_bench.stats.intervals import Scored, deviation, interval, interval_together
-from gru_bench.stats.statistics import Estimate, accuracy_interval, seed_deviation
+from gru_bench.stats.metrics import guessing
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 UNCATEGORIZED = "(none)"

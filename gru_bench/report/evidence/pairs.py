@@ -19,20 +19,10 @@ from gru_bench.report.evidence.families import Family
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.progress import unfinished
+from gru_bench.stats.estimate import Design, Estimate
 from gru_bench.stats.intervals import difference
 from gru_bench.stats.looks import PairLooks
-from gru_bench.stats.statistics import (
-    DIFFERENT,
-    Design,
-    Estimate,
-    Finding,
-    PairTests,
-    Verdict,
-    adjusted_tests,
-    pairs_of,
-    unseen_failures,
-    verdict,
-)
+from gru_bench.stats.verdict import DIFFERENT, Finding, PairTests, Verdict, adjusted_tests, pairs_of, unseen_failures
 
 DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
 SEEDS = (10, 20, 50)
@@ -221,7 +211,7 @@ def tested(couples: Sequence[tuple[str, Group, Group]], margin: float, family: i
     adjusted = adjusted_tests(differences, margin, family)
     family = max(family, sum(one is not None for one in adjusted))
     return [
-        Pair(key, a, b, found, own, family, _unless_guessing(a, b, verdict(found, own, margin)),
+        Pair(key, a, b, found, own, family, _unless_guessing(a, b, Verdict.of(found, own, margin)),
              Design.of(a.correct_RN, b.correct_RN, max(1, family))
              if a.metric == "accuracy" and min(found.seeds) > 1 else None)
         for (key, a, b), found, own in zip(couples, differences, adjusted, strict=True)

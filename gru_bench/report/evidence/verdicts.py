@@ -11,14 +11,8 @@ from dataclasses import dataclass
 from gru_bench.report.document.numbers import NBSP, Number
 from gru_bench.report.document.sentences import Ends, Sentence, p_is
 from gru_bench.report.evidence.pairs import Pair
-from gru_bench.stats.statistics import (
-    Design,
-    EvidenceLevel,
-    Finding,
-    can_be_equivalent,
-    can_show_equivalence,
-    examples_for_equivalence,
-)
+from gru_bench.stats.estimate import Design, EvidenceLevel
+from gru_bench.stats.verdict import Finding, can_be_equivalent, can_show_equivalence, examples_for_equivalence
 
 FRESH = ("fewest that detect the margin with a chance of 80 % where both confirm sets are counted, and at least twice "
          "those at hand; one size for all pairs")

@@ -27,7 +27,7 @@ from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.figures.looks import looks_figure
-from gru_bench.stats.statistics import Finding, chance_better, effect_size, mcnemar
+from gru_bench.stats.verdict import Finding, chance_better, effect_size, mcnemar
 
 FEW = 6
 """Most pairs whose sentences stand in the summary; those of more pairs stand in the section."""

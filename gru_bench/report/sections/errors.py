@@ -29,7 +29,7 @@ from gru_bench.report.evidence.groups import (
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
 from gru_bench.results.runs import TWO_CLASSES
 from gru_bench.stats import metrics
-from gru_bench.stats.statistics import EvidenceLevel, f1_interval
+from gru_bench.stats.estimate import EvidenceLevel, f1_interval
 
 CELLS = ("true-negative", "false-positive", "false-negative", "true-positive")
 MAPPED = 30

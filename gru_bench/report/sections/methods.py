@@ -13,7 +13,7 @@ from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.sections.errors import LEAST
-from gru_bench.stats.statistics import ALPHA, EvidenceLevel
+from gru_bench.stats.estimate import ALPHA, EvidenceLevel
 
 
 def methods(evidence: Evidence) -> Section:

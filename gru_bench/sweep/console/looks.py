@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import Look, LookPlan
 from gru_bench.stats.looks import PairLook, PairLooks, is_settled
-from gru_bench.stats.statistics import Finding
+from gru_bench.stats.verdict import Finding
 
 
 def look_lines(plan: LookPlan, look: Look, place: int, pairs: Sequence[PairLooks]) -> Iterator[str]:

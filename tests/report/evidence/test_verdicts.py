@@ -15,8 +15,8 @@ from gru_bench.report.document.numbers import scale_of
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.verdicts import Limit, next_step_sentence, verdict_sentence
-from gru_bench.stats import statistics
-from gru_bench.stats.statistics import Design, Estimate, PairTests
+from gru_bench.stats.estimate import METHOD_BOTH, Design, Estimate
+from gru_bench.stats.verdict import PairTests, Verdict
 from tests.support.commands import mentions
 from tests.support.renderings import said
 from tests.support.values import present
@@ -26,14 +26,14 @@ def pair_of(
     theta: float, deviation: float, seeds: int = 10, factor: float = 1.0, margin: float = 0.01, family: int = 3
 ) -> Pair:
     estimate = Estimate(
-        theta, theta, theta, 0.95, deviation**2, 40.0, (seeds, seeds), 2000, statistics.METHOD_BOTH
+        theta, theta, theta, 0.95, deviation**2, 40.0, (seeds, seeds), 2000, METHOD_BOTH
     ).at(0.95)
     adjusted = None
     if seeds >= 5:
         alone = (present(estimate.p), estimate.p_beyond(margin), estimate.p_equivalent(margin))
         adjusted = PairTests(*(min(1.0, factor * p) for p in alone))
     design = Design((0.005**2, 0.005**2), (0.07, 0.07), 0.10)
-    found = statistics.verdict(estimate, adjusted, margin)
+    found = Verdict.of(estimate, adjusted, margin)
     alpha, beta = (cast(Group, SimpleNamespace(
         label=label, ids=(label,), metric="accuracy", scale=scale_of("accuracy"))) for label in ("Alpha", "Beta"))
     return Pair("pair.a.b", alpha, beta, estimate, adjusted, family, found, design)

@@ -62,7 +62,6 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `B` bootstrap draws.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -72,11 +71,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from gru_bench.config import MetricName
+
 Correct = NDArray[Any]
 Floats = NDArray[np.float64]
 
-MARGIN = 0.01
-"""Differences below one percentage point have no practical weight, unless a study fixes another margin beforehand."""
 ALPHA = 0.05
 POWER = 0.8
 
@@ -128,8 +127,6 @@ DECIDING = (15, 35)
 DECIDING_LOSSES = 50
 """Smallest number of deciding examples with which losses can show equivalence. With fewer, two models that differ by
 the margin were called equivalent in up to 17 % of simulations."""
-LEAST_GROUPS = 20
-"""Smallest number of groups of examples, N^2/sum_k n_k^2, for a verdict."""
 LEAST_Z, MOST_Z = 1e-6, 30.0
 """Range in which the normal quantile of p is searched. Beyond the second (p = 1e-197), p is returned as 0."""
 
@@ -304,6 +301,11 @@ def accuracy_interval(
     return _estimate([part], part.by_example_N, confidence, cluster_N, bounds=(0.0, 1.0))
 
 
+def may_be_guessing(metric: MetricName, found: Estimate, guess: float) -> bool:
+    """Return whether the interval of a score does not lie on the better side of the score of guessing."""
+    return found.high >= guess if metric == "log_loss" else found.low <= guess
+
+
 def wilson_interval(right: int, examples: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return Wilson's (1927) score interval of a share. Its width is above 0 even where all answers are equal.
 
@@ -396,67 +398,6 @@ def seed_deviation(correct_RN: Correct) -> float | None:
     part = _Part.of(correct_RN)
     return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
 
-
-def holm(p: Sequence[float | None], family: int = 0) -> list[float | None]:
-    """Return the p values adjusted by Holm's (1979) step-down procedure, in the same order.
-
-    None (no test was possible) stays None and does not count as a test. Of F tests of which these p are some, and with
-    the others taken as the largest, the i-th smallest p becomes max over j <= i of (F - j + 1) p_(j).
-
-    Args:
-        p: The p values.
-        family: F, the number of all tests. Fewer than the p values given: these are all.
-
-    Raises:
-        ValueError: for a p outside [0, 1].
-    """
-    known = sorted((value, place) for place, value in enumerate(p) if value is not None)
-    adjusted: list[float | None] = [None] * len(p)
-    highest, tests = 0.0, max(family, len(known))
-    for step, (value, place) in enumerate(known):
-        if not 0 <= value <= 1:
-            raise ValueError(f"p must be between 0 and 1, but got {value}")
-        highest = max(highest, min(1.0, (tests - step) * value))
-        adjusted[place] = highest
-    return adjusted
-
-
-def mcnemar(only_A: int, only_B: int) -> float:
-    """Return the exact two-sided p of McNemar's (1947) test for two trained models on the same examples.
-
-    The test is about these two checkpoints, not about the procedures that trained them.
-
-    Args:
-        only_A: Number of examples that only A answers correctly.
-        only_B: Number of examples that only B answers correctly.
-
-    Raises:
-        ValueError: for a negative number.
-    """
-    if min(only_A, only_B) < 0:
-        raise ValueError(f"counts must be at least 0, but got {only_A} and {only_B}")
-    total = only_A + only_B
-    return float(min(1.0, 2 * special.bdtr(min(only_A, only_B), total, 0.5))) if total else 1.0
-
-
-def chance_better(correct_A_RN: Correct, correct_B_RN: Correct) -> float:
-    """Return the share of pairs of seeds in which the run of A is more accurate. Ties count half.
-
-    It estimates, on this test set, the chance that a new run of A beats a new run of B.
-    """
-    a_R, b_S = _Part.of(correct_A_RN).sum_R, _Part.of(correct_B_RN).sum_R
-    return float(((a_R[:, None] > b_S) + 0.5 * (a_R[:, None] == b_S)).mean())
-
-
-def effect_size(correct_A_RN: Correct, correct_B_RN: Correct) -> float | None:
-    """Return the difference of the mean accuracies divided by the larger of the two `seed_deviation`s.
-
-    None where neither model varies between seeds, or one has a single seed.
-    """
-    deviations = seed_deviation(correct_A_RN), seed_deviation(correct_B_RN)
-    if None in deviations or not (larger := max(value or 0.0 for value in deviations)):
-        return None
-    return float(np.mean(correct_A_RN) - np.mean(correct_B_RN)) / larger
 
 
 @dataclass(frozen=True)
@@ -556,156 +497,6 @@ class Design:
         return next((r for r in range(5, most + 1) if self.detectable((r, r), examples) <= difference), None)
 
 
-class Finding(Enum):
-    """The possible results of a comparison."""
-
-    BETTER = "better"
-    BETTER_BY_MARGIN = "better by more than the margin"
-    NEGLIGIBLE = "real but negligible"
-    EQUIVALENT = "equivalent within the margin"
-    INCONCLUSIVE = "inconclusive"
-    TOO_FEW_SEEDS = "too few seeds for a verdict"
-    TOO_FEW_GROUPS = "too few groups of examples for a verdict"
-    GUESSING = "neither is above guessing"
-    """The caller finds this one (`evaluation.guessing`): it takes the labels."""
-
-
-DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
-"""Findings that say that one model is better."""
-
-
-@dataclass(frozen=True)
-class PairTests:
-    """The p values of a pair, each adjusted by Holm's procedure over all pairs compared."""
-
-    different: float
-    """Of a difference in either direction, two-sided."""
-    beyond: float
-    """Of a difference of more than the margin in either direction, two-sided."""
-    equivalent: float
-    """Of equivalence within the margin, by two one-sided tests."""
-
-
-def pairs_of(models: int) -> int:
-    """Return the number of pairs of so many models."""
-    return models * (models - 1) // 2
-
-
-def adjusted_tests(
-    differences: Sequence[Estimate], margin: float = MARGIN, family: int = 0
-) -> list[PairTests | None]:
-    """Return the adjusted p values of pairs that are compared together, in the same order.
-
-    A pair that can have no verdict, because of too few seeds or groups, has None.
-
-    Args:
-        differences: Difference of each pair.
-        margin: Largest difference without practical weight, fixed beforehand. 0.01 is one percentage point.
-        family: Number of all pairs of which these are some, such as those of all models that were scored on the same
-            examples. The others count as if they had the largest p. Fewer than the pairs that can have a verdict:
-            these are all.
-
-    Raises:
-        ValueError: for a margin that is not above 0.
-    """
-    if margin <= 0:
-        raise ValueError(f"margin must be greater than 0, but got {margin}")
-    able = [place for place, one in enumerate(differences)
-            if one.evidence_level.has_verdict and one.groups >= LEAST_GROUPS]
-    found: list[PairTests | None] = [None] * len(differences)
-    chosen = [differences[place] for place in able]
-    kinds: tuple[list[float | None], ...] = (
-        [one.p for one in chosen], [one.p_beyond(margin) for one in chosen],
-        [one.p_equivalent(margin) for one in chosen])
-    for place, *p in zip(able, *(holm(kind, family) for kind in kinds), strict=True):
-        different, beyond, equivalent = (1.0 if value is None else value for value in p)
-        found[place] = PairTests(different, beyond, equivalent)
-    return found
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The result of a comparison, and which model it favors: 1 the first, -1 the second, 0 neither."""
-
-    finding: Finding
-    favours: int
-    margin: float
-    equivalence: Estimate
-    """The 90 % interval. It lies within the margin if the models are equivalent, but with several pairs that is not
-    enough."""
-
-
-def verdict(difference: Estimate, adjusted: PairTests | None, margin: float = MARGIN) -> Verdict:
-    """Return the verdict on a difference, decided on unrounded values.
-
-    Equivalence also needs enough examples (`can_be_equivalent`), whatever the interval.
-
-    Args:
-        difference: Difference of two models, with its 95 % interval.
-        adjusted: Its p values, as `adjusted_tests` returns them.
-        margin: Largest difference without practical weight, fixed beforehand. 0.01 is one percentage point.
-
-    Raises:
-        ValueError: for a margin that is not above 0.
-    """
-    if margin <= 0:
-        raise ValueError(f"margin must be greater than 0, but got {margin}")
-    inner, side = difference.at(0.90), int(np.sign(difference.estimate))
-
-    def found(finding: Finding, favours: int = 0) -> Verdict:
-        return Verdict(finding, favours, margin, inner)
-
-    if adjusted is None:
-        enough = difference.evidence_level.has_verdict
-        return found(Finding.TOO_FEW_GROUPS if enough else Finding.TOO_FEW_SEEDS)
-    equivalent = can_be_equivalent(difference, margin) and adjusted.equivalent < ALPHA
-    if adjusted.different < ALPHA:
-        if equivalent:
-            return found(Finding.NEGLIGIBLE, side)
-        return found(Finding.BETTER_BY_MARGIN if adjusted.beyond < ALPHA else Finding.BETTER, side)
-    return found(Finding.EQUIVALENT if equivalent else Finding.INCONCLUSIVE)
-
-
-def can_be_equivalent(difference: Estimate, margin: float) -> bool:
-    """Return whether there are enough examples to show equivalence within the margin."""
-    if math.isinf(difference.bounds[1]):  # a loss has no largest change by one example
-        return difference.deciding >= DECIDING_LOSSES
-    return can_show_equivalence(difference.effective, margin)
-
-
-def unseen_failures(seeds: int) -> float:
-    """Return the largest fraction of seeds that may fail without one of so many showing it, at 95 % confidence.
-
-    It is the f with (1 - f)^R = 0.05: 45 % with 5 seeds, 26 % with 10, 14 % with 20.
-    """
-    return float(1 - ALPHA ** (1 / seeds))
-
-
-def can_show_equivalence(examples: float, margin: float) -> bool:
-    """Return whether this number of test examples can show equivalence at all: whether it would if no answer differed.
-
-    The 90 % interval of the difference then ends at about +-2.7/N. If even this interval does not lie within the
-    margin, no runs could show equivalence. At a margin of one point this is so up to some 270 examples, each worth 0.4
-    points.
-    """
-    z = float(special.ndtri(0.95))
-    t = float(special.stdtrit(max(1, examples - 1), 0.95))
-    return t * z / (examples + z**2) < margin
-
-
-def examples_for_equivalence(margin: float) -> int:
-    """Return the smallest number of test examples that can show equivalence within the margin.
-
-    Raises:
-        ValueError: for a margin that is not above 0.
-    """
-    if margin <= 0:
-        raise ValueError(f"margin must be greater than 0, but got {margin}")
-    most = 2
-    while not can_show_equivalence(most, margin):
-        most *= 2
-    return bisect_left(range(most), True, lo=2, key=lambda examples: can_show_equivalence(examples, margin))
-
 
 def f1_interval(
     predicted_RN: NDArray[Any],
@@ -760,66 +551,6 @@ def f1_interval(
         method += METHOD_FEW
     return replace(like, estimate=estimate, variance=variance, method=method, wilson=wilson).at(confidence)
 
-
-BEST_METHOD = (
-    "unbiased mean of the best of so many of the trials; conservative 80 % interval of the expected best of as many "
-    "fresh ones, from pointwise Clopper-Pearson limits of the distribution of a trial's score, a share from 0 to 1"
-)
-
-
-@dataclass(frozen=True)
-class BestOf:
-    """The expected best score of n new trials, with an interval for this expectation."""
-
-    trials: int
-    mean: float
-    low: float
-    high: float
-
-
-def expected_best(value_B: Sequence[float], confidence: float = 0.8) -> list[BestOf]:
-    """Return the expected best score of n new trials for n = 1 ... B, estimated from the scores of B trials.
-
-    The estimate is sum_j C(j - 1, n - 1)/C(B, n) x_(j), with x_(1) <= ... <= x_(B) (Dodge et al. 2019, in the unbiased
-    form of Tang et al. 2020). It assumes independent trials from one distribution: random search without pruning.
-
-    The interval is for the expectation E = integral over [0, 1] of 1 - F(x)^n, where F is the distribution of the score
-    of a trial. F(x) has the limits of Clopper and Pearson (1934) at each x: beta quantiles, which are constant between
-    scores. E follows from these limits, so the interval is wide where little is known beyond the best score seen.
-    Resampling the B scores would not do, because the best of all B is the same in every sample. For two-valued scores
-    the coverage is that of the limits, for other scores it is higher.
-
-    Args:
-        value_B: Scores of B >= 1 trials in any order. They are shares, from 0 to 1.
-        confidence: Confidence of the limits at each score. The interval itself covers more often.
-
-    Raises:
-        ValueError: for no scores, a score outside [0, 1], or a confidence not between 0 and 1.
-    """
-    x_B = np.sort(np.asarray(value_B, np.float64))
-    if not x_B.size:
-        raise ValueError("the best of some trials needs at least 1 score, but got 0")
-    if not (x_B[0] >= 0 and x_B[-1] <= 1):
-        raise ValueError(f"scores must be between 0 and 1, but lie between {x_B[0]:g} and {x_B[-1]:g}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, but got {confidence}")
-    size = x_B.size
-    found = []
-    j_B = np.arange(1, size + 1)
-    # Between x_(k) and x_(k+1), for k = 0 ... B, exactly k scores lie at or below.
-    step_K = np.diff(x_B, prepend=0.0, append=1.0)
-    tail = (1 - confidence) / 2
-    least_K = np.concatenate([[0.0], special.betaincinv(j_B, size - j_B + 1, tail)])
-    most_K = np.concatenate([special.betaincinv(j_B, size - j_B + 1, 1 - tail), [1.0]])
-    for n in range(1, size + 1):
-        # C(j, n)/C(B, n) is computed by logarithms, because the binomial coefficients overflow.
-        log_B = special.gammaln(j_B + 1) - special.gammaln(np.maximum(j_B - n, 0) + 1)
-        at_most_B = np.where(j_B >= n, np.exp(log_B - log_B[-1]), 0.0)
-        mean = float(np.diff(at_most_B, prepend=0.0) @ x_B)
-        low, high = (float(1 - step_K @ limit_K**n) for limit_K in (most_K, least_K))
-        # Rounding may move an end past the estimate where all scores are 0 or 1.
-        found.append(BestOf(n, mean, min(low, mean), max(high, mean)))
-    return found
 
 
 @dataclass(frozen=True)
