@@ -1,7 +1,7 @@
 """The comparison of two models from their right and wrong answers alone, without a study or a report.
 
-The statistics are those of a report on two models (`estimate.py`, `verdict.py`): the variance sum, the rules for few answers that
-differ, the evidence levels, the verdicts.
+The statistics are those of a report on two models (`estimate.py`, `verdict.py`): the variance sum, the rules for few
+answers that differ, the evidence levels, the verdicts.
 
 Shapes: `S` seeds of a model, `N` examples.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gru_bench.stats.estimate import Design, Estimate, EvidenceLevel, accuracy_difference
+from gru_bench.stats.estimate import Estimate, EvidenceLevel, accuracy_difference
 from gru_bench.stats.text import decimals_apart, p_text
 from gru_bench.stats.verdict import (
     LEAST_GROUPS,
@@ -131,16 +131,12 @@ def compare(
         raise ValueError(f"margin must be above 0 and at most {MOST_MARGIN:g} percentage points, but got {margin!r}: "
                          "1.0 is usual")
     cluster_N = None if clusters is None else _places(clusters, correct_A_SN.shape[1])
-    found = accuracy_difference(correct_A_SN, correct_B_SN, cluster_N=cluster_N)
+    found = accuracy_difference(correct_A_SN, correct_B_SN, group_N=cluster_N)
     (adjusted,) = adjusted_tests([found], margin / 100)
     decided = Verdict.of(found, adjusted, margin / 100)
     level, p = found.evidence_level, None if adjusted is None else adjusted.different
     units = None if cluster_N is None else int(cluster_N.max()) + 1
-    detectable = None
-    if min(found.seeds) > 1:
-        seeds = len(correct_A_SN), len(correct_B_SN)
-        detectable = (found.detectable() if cluster_N is not None
-                      else Design.of(correct_A_SN, correct_B_SN).detectable(seeds, found.examples))
+    detectable = found.detectable()
     shown = replace(found, method=f"{found.method}; examples in clusters") if cluster_N is not None else found
     return Comparison(
         names=(str(names[0]), str(names[1])),

@@ -73,7 +73,6 @@ from scipy import special
 
 from gru_bench.config import MetricName
 
-Correct = NDArray[Any]
 Floats = NDArray[np.float64]
 
 ALPHA = 0.05
@@ -156,6 +155,8 @@ class Estimate:
     """N_e: number of examples that would tell as much if each stood alone."""
     groups: float = math.inf
     """N^2/sum_k n_k^2: number of groups of equal size that would be as uneven. N where each example stands alone."""
+    design: Design | None = None
+    """How the variance depends on the numbers of seeds and examples. None where a model has one seed."""
 
     @property
     def evidence_level(self) -> EvidenceLevel:
@@ -216,19 +217,20 @@ class Estimate:
             return 0.5
         return float(special.ndtr(-brentq(at, LEAST_Z, MOST_Z, xtol=1e-12)))
 
-    def detectable(self, family: int = 1) -> float:
+    def detectable(self, family: int = 1) -> float | None:
         """Return the smallest true difference that as many runs and examples detect with a power of 80 %.
 
-        It is (t_{1-a/2,nu} + t_{.8,nu}) sqrt(V) with the level a = 0.05/`family`, the first level of Holm's procedure
-        over so many pairs. Where few examples decide, V contains the pseudo-examples of the interval too.
+        None where a model has one seed.
         """
-        variance, nu, level = self.variance, self.df, ALPHA / family
-        if (wilson := self.wilson) is not None:
-            pseudo = wilson.weight * float(special.ndtri(1 - level / 2)) ** 2
-            v = wilson.variance + pseudo * ((self.bounds[1] - self.bounds[0]) / 2 / wilson.examples) ** 2
-            variance += v - wilson.variance
-            nu = _degrees(variance, wilson.seeds_below, self._least_degrees(wilson), v, wilson.df)
-        return float((special.stdtrit(nu, 1 - level / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
+        if self.design is None:
+            return None
+        return replace(self.design, family=family).detectable(self.seeds, self.examples)
+
+    def flipped(self) -> Estimate:
+        """Return the difference of the second model minus the first."""
+        design = self.design and replace(self.design, seed=self.design.seed[::-1], noise=self.design.noise[::-1])
+        return replace(self, estimate=-self.estimate, low=-self.high, high=-self.low, seeds=self.seeds[::-1],
+                       design=design)
 
     def at(self, confidence: float) -> Estimate:
         """Return the same estimate with the interval for another confidence.
@@ -283,22 +285,128 @@ class WilsonBlend:
     """The seeds' part of the denominator of nu: sum_m (s2_m/R_m)^2/(R_m - 1)."""
 
 
-def accuracy_interval(
-    correct_RN: Correct, confidence: float = 0.95, cluster_N: NDArray[Any] | None = None
+@dataclass(frozen=True)
+class Values:
+    """What each run of a model scores on each example: the score of a run is the mean of its row."""
+
+    value_RN: Floats
+    bounds: tuple[float, float] = (0.0, 1.0)
+    """Smallest and largest possible score. A loss has no largest one (infinity)."""
+
+    def __post_init__(self) -> None:
+        """Refuse other shapes and values.
+
+        Raises:
+            ValueError: for a shape other than (R, N) with R >= 1 and N >= 2, or values that are not finite.
+        """
+        y_RN = self.value_RN
+        if y_RN.ndim != 2 or y_RN.shape[0] < 1 or y_RN.shape[1] < 2 or not np.isfinite(y_RN).all():
+            raise ValueError("values must be finite, in the shape (R, N) with R >= 1 and N >= 2, but have the shape "
+                             f"{y_RN.shape}{'' if np.isfinite(y_RN).all() else ' and hold a NaN or an infinity'}")
+
+    @classmethod
+    def of_correct(cls, correct_RN: NDArray[Any]) -> Values:
+        """Return the values of the accuracy: whether seed r answers example i correctly.
+
+        Raises:
+            ValueError: for another shape, or entries other than 0 and 1.
+        """
+        y_RN = np.asarray(correct_RN)
+        if y_RN.dtype != np.bool_ and not np.isin(y_RN, (0, 1)).all():
+            raise ValueError("correctness must be 0 or 1 for every example, but holds other values")
+        return cls(y_RN.astype(np.float64, order="C"))  # the order of a sum moves its last digit
+
+
+def estimate(
+    a: Values, b: Values | None = None, confidence: float = 0.95, group_N: NDArray[Any] | None = None
 ) -> Estimate:
-    """Return the accuracy of a model with its interval over new seeds and new examples, cut to [0, 1].
+    """Return the score of model A, or its score minus that of model B, with interval over new seeds and new examples.
+
+    Where a model has one seed only, the interval is over examples alone and speaks of these runs only.
 
     Args:
-        correct_RN: Whether seed r answers example i correctly.
+        a: Values of A.
+        b: Values of B. The examples must be the same in the same order; the caller checks their ids.
         confidence: Confidence of the interval, between 0 and 1.
-        cluster_N: For each example the name of its group: examples that belong together, such as reviews of one
+        group_N: For each example the name of its group: examples that belong together, such as reviews of one
             product. None: each example is a group of its own.
 
     Raises:
-        ValueError: for a shape other than (R, N) with R >= 1 and N >= 2, or entries other than 0 and 1.
+        ValueError: for different numbers of examples, or fewer than 2 groups.
     """
-    part = _Part.of(correct_RN, cluster_N)
-    return _estimate([part], part.by_example_N, confidence, cluster_N, bounds=(0.0, 1.0))
+    examples = a.value_RN.shape[1]
+    if b is not None and b.value_RN.shape[1] != examples:
+        raise ValueError(f"both models must be scored on the same examples, but A has {examples} and B has "
+                         f"{b.value_RN.shape[1]}")
+    grouped = None if group_N is None else _Groups.of(group_N, examples)
+    parts = [_Part.of(one.value_RN, grouped) for one in (a, b) if one is not None]
+    bounds, value_N, theta = a.bounds, parts[0].by_example_N, parts[0].grand
+    if b is not None:
+        bounds = (a.bounds[0] - b.bounds[1], a.bounds[1] - b.bounds[0])
+        value_N, theta = value_N - parts[1].by_example_N, theta - parts[1].grand
+    rest_N = _rest(value_N, theta)
+    alone = float((rest_N**2).sum() / (examples - 1) / examples)
+    v, v_df, groups, effective = alone, float(examples - 1), float(examples), float(examples)
+    if grouped is not None:
+        v, v_df, groups = grouped.variance(rest_N), grouped.degrees(rest_N), examples**2 / grouped.squares
+        design_effect = max(1.0, v / alone) if alone > 0 else grouped.squares / examples
+        effective = max(groups, examples / design_effect)
+    deciding = deciding_examples(rest_N) * effective / examples
+    seeds = tuple(part.seeds for part in parts)
+    below, design = 0.0, None
+    if min(seeds) == 1:
+        variance, nu, method = v, v_df, METHOD_EXAMPLES
+    else:
+        variance = v + sum(part.seed_variance / part.seeds for part in parts)
+        below = _below([part.s2 for part in parts], seeds)
+        least = min(seeds) - 1 if groups >= examples else min(min(seeds) - 1, v_df)
+        nu = _degrees(variance, below, least, v, v_df)
+        method = METHOD_BOTH
+        design = Design(
+            seed=tuple(part.seed_variance for part in parts), noise=tuple(examples * part.noise for part in parts),
+            floor=examples * max(0.0, v - sum(part.noise / part.seeds for part in parts)),
+            deciding=deciding / examples, effective=effective / examples, degrees=v_df / (examples - 1),
+            half_range=(bounds[1] - bounds[0]) / 2)
+    wilson = None
+    if math.isinf(bounds[1]):  # a loss has no end to lean on
+        method += METHOD_TAIL if deciding < DECIDING_LOSSES else ""
+    elif few := wilson_weight(deciding):
+        # The variance of a single run of each model, whose answer to example i is correct with chance q_i.
+        single = sum(part.grand * (1 - part.grand) for part in parts)
+        if len(parts) == 2:
+            q_N, r_N = (part.by_example_N for part in parts)
+            single = float((q_N * (1 - r_N) + r_N * (1 - q_N)).mean()) - theta**2
+        wilson = WilsonBlend(few, effective, v, single / effective, v_df, below)
+        method += METHOD_FEW
+    plain = Estimate(theta, theta, theta, confidence, variance, nu, seeds, examples, method, bounds, wilson, deciding,
+                     effective, groups, design)
+    return plain.at(confidence)
+
+
+def deviation(values: Values, group_N: NDArray[Any] | None = None) -> float | None:
+    """Return the standard deviation of a score between seeds, without test-set noise. None for one seed.
+
+    It is sqrt(max(0, s2 - B)).
+    """
+    y_RN = values.value_RN
+    part = _Part.of(y_RN, None if group_N is None else _Groups.of(group_N, y_RN.shape[1]))
+    return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
+
+
+def accuracy_interval(
+    correct_RN: NDArray[Any], confidence: float = 0.95, group_N: NDArray[Any] | None = None
+) -> Estimate:
+    """Return the accuracy of a model: `estimate` of whether seed r answers example i correctly."""
+    return estimate(Values.of_correct(correct_RN), None, confidence, group_N)
+
+
+def accuracy_difference(
+    correct_A_RN: NDArray[Any], correct_B_RN: NDArray[Any], confidence: float = 0.95,
+    group_N: NDArray[Any] | None = None,
+) -> Estimate:
+    """Return the accuracy of A minus the accuracy of B: `estimate` of whether each seed answers each example correctly.
+    """
+    return estimate(Values.of_correct(correct_A_RN), Values.of_correct(correct_B_RN), confidence, group_N)
 
 
 def may_be_guessing(metric: MetricName, found: Estimate, guess: float) -> bool:
@@ -328,151 +436,71 @@ def wilson_interval(right: int, examples: int, confidence: float = 0.95) -> tupl
     return 0.0 if right == 0 else middle - half, 1.0 if right == examples else middle + half
 
 
-def accuracy_difference(
-    correct_A_RN: Correct,
-    correct_B_RN: Correct,
-    confidence: float = 0.95,
-    cluster_N: NDArray[Any] | None = None,
-) -> Estimate:
-    """Return the accuracy of A minus the accuracy of B, with interval and p, over new seeds and new examples.
-
-    Where a side has one seed only, the interval is over examples alone and speaks of these runs only.
-
-    Args:
-        correct_A_RN: Whether seed r of A answers example i correctly.
-        correct_B_RN: The same for B. The examples must be the same in the same order; the caller checks their ids.
-        confidence: Confidence of the interval, between 0 and 1.
-        cluster_N: As for `accuracy_interval`.
-
-    Raises:
-        ValueError: for other shapes, different numbers of examples, or entries other than 0 and 1.
-    """
-    a, b = _Part.of(correct_A_RN, cluster_N), _Part.of(correct_B_RN, cluster_N)
-    _same_examples(a, b)
-    return _estimate([a, b], a.by_example_N - b.by_example_N, confidence, cluster_N, bounds=(-1.0, 1.0))
-
-
-def loss_interval(loss_RN: Floats, confidence: float = 0.95) -> Estimate:
-    """Return the mean log loss of a model with its interval over new seeds and new examples, at least 0.
-
-    The variance sum holds for any values of examples, not for correctness alone.
-
-    Args:
-        loss_RN: Loss of seed r on example i, in nats (`metrics.losses`).
-        confidence: Confidence of the interval, between 0 and 1.
-
-    Raises:
-        ValueError: for a shape other than (R, N) with R >= 1 and N >= 2, or losses that are not finite.
-    """
-    part = _Part.of_losses(loss_RN)
-    return _estimate([part], part.by_example_N, confidence, None, bounds=(0.0, math.inf))
-
-
-def loss_difference(loss_A_RN: Floats, loss_B_RN: Floats, confidence: float = 0.95) -> Estimate:
-    """Return the log loss of A minus the log loss of B, with interval and p, over new seeds and new examples.
-
-    Args:
-        loss_A_RN: As for `loss_interval`.
-        loss_B_RN: The same for B, for the same examples in the same order.
-        confidence: Confidence of the interval, between 0 and 1.
-
-    Raises:
-        ValueError: as `loss_interval`, and for different numbers of examples.
-    """
-    a, b = _Part.of_losses(loss_A_RN), _Part.of_losses(loss_B_RN)
-    _same_examples(a, b)
-    return _estimate([a, b], a.by_example_N - b.by_example_N, confidence, None, bounds=(-math.inf, math.inf))
-
-
-def loss_deviation(loss_RN: Floats) -> float | None:
-    """Return the standard deviation of log loss between seeds, without test-set noise. None for one seed."""
-    part = _Part.of_losses(loss_RN)
-    return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
-
-
-def seed_deviation(correct_RN: Correct) -> float | None:
-    """Return the standard deviation of accuracy between seeds, without test-set noise. None for one seed.
-
-    It is sqrt(max(0, s2 - MSE/N)).
-    """
-    part = _Part.of(correct_RN)
-    return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
-
-
-
 @dataclass(frozen=True)
 class Design:
-    """Quantities of a pair of models that determine the precision of a design (numbers of seeds and examples)."""
+    """How the variance of an estimate depends on the numbers of seeds R and of examples N.
 
-    seed_variance: tuple[float, float]
-    """sigma_u^2 of A and of B: variance of accuracy between seeds."""
-    within: tuple[float, float]
-    """d_s of A and of B: share of examples on which two seeds of the model disagree."""
-    between: float
-    """d_x: share of examples on which a run of A and a run of B disagree."""
+    It is V = floor/N + sum_m (seed_m + noise_m/N)/R_m. For accuracies, floor is d_x - d_s and noise_m is d_sm/2, where
+    two seeds of model m disagree on the share d_sm of examples, and two runs of both models on d_x.
+    """
+
+    seed: tuple[float, ...]
+    """sigma_u^2 of each model: variance of its score between seeds."""
+    noise: tuple[float, ...]
+    """N B_m: variance of what a run of each model scores on an example, around what the model scores there."""
+    floor: float
+    """Variance over examples that no number of seeds lowers: N v - sum_m N B_m/R_m, at least 0."""
     deciding: float = 1.0
-    """k/N: share of examples that decide the difference."""
+    """k/N: share of examples that decide the estimate."""
+    effective: float = 1.0
+    """N_e/N: share of examples that would tell as much if each stood alone."""
+    degrees: float = 1.0
+    """Degrees of freedom of v over N - 1."""
+    half_range: float = 1.0
+    """Half the width of the range of the estimate."""
     family: int = 1
     """Number of pairs that are compared together."""
-
-    @classmethod
-    def of(cls, correct_A_RN: Correct, correct_B_RN: Correct, family: int = 1) -> Design:
-        """Return the quantities measured on the runs of both models, which are one of `family` pairs.
-
-        Raises:
-            ValueError: where a model has fewer than 2 seeds.
-        """
-        a, b = _Part.of(correct_A_RN), _Part.of(correct_B_RN)
-        if min(a.seeds, b.seeds) < 2:
-            raise ValueError(f"both models must have at least 2 seeds, but have {a.seeds} and {b.seeds}")
-        q_N, r_N = a.by_example_N, b.by_example_N
-        return cls(
-            seed_variance=(a.seed_variance, b.seed_variance),
-            within=(_disagreement(q_N, a.seeds), _disagreement(r_N, b.seeds)),
-            between=float((q_N * (1 - r_N) + r_N * (1 - q_N)).mean()),
-            deciding=deciding_examples(_rest(q_N - r_N, a.grand - b.grand)) / a.examples,
-            family=family,
-        )
 
     @property
     def level(self) -> float:
         """Return the first level of Holm's procedure over the pairs of the family."""
         return ALPHA / self.family
 
-    @property
-    def floor_variance(self) -> float:
-        """Return d_x - d_s, the mean squared difference between the two models' chances of a correct answer."""
-        return max(0.0, self.between - sum(self.within) / 2)
+    def variance(self, seeds: Sequence[int], examples: int) -> float:
+        """Return the variance with so many seeds of each model, and so many examples."""
+        return self.floor / examples + sum(
+            (u + e / examples) / r for u, e, r in zip(self.seed, self.noise, seeds, strict=True))
 
-    def detectable(self, seeds: tuple[int, int], examples: int) -> float:
+    def detectable(self, seeds: Sequence[int], examples: int) -> float:
         """Return the smallest true difference that is detected with a power of 80 % at the level a = 0.05/family.
 
-        It is (t_{1-a/2,nu} + t_{.8,nu}) sqrt(V) with V = sum_m sigma_m^2/R_m + (d_x - d_s)/N + sum_m d_sm/(2 R_m N),
-        which for equal models is 2 sigma^2/R + (d_x - d_s)/N + d_s/(R N). Where few of the examples would decide, V
-        contains the pseudo-examples of the interval too.
+        It is (t_{1-a/2,nu} + t_{.8,nu}) sqrt(V). Where few of the examples would decide, V contains the pseudo-examples
+        of the interval too.
 
         Args:
-            seeds: Number of seeds of A and of B, at least 2 each.
-            examples: Number of test examples, at least 2.
+            seeds: Number of seeds of each model, at least 2.
+            examples: Number of examples, at least 2.
         """
         _at_least("seeds", min(seeds), 2)
         _at_least("examples", examples, 2)
-        noise = [d / 2 / examples for d in self.within]
-        v = self._example_floor(examples) + sum(e / r for e, r in zip(noise, seeds, strict=True))
-        variance = v + sum(u / r for u, r in zip(self.seed_variance, seeds, strict=True))
-        raw = [u + e for u, e in zip(self.seed_variance, noise, strict=True)]
-        nu = _degrees(variance, _below(raw, seeds), min(seeds) - 1, v, examples - 1)
+        pseudo = self._pseudo(examples)
+        variance = self.variance(seeds, examples) + pseudo
+        v = variance - sum(u / r for u, r in zip(self.seed, seeds, strict=True))
+        raw = [u + e / examples for u, e in zip(self.seed, self.noise, strict=True)]
+        nu = _degrees(variance, _below(raw, seeds), min(seeds) - 1, v, self.degrees * (examples - 1))
         return float((special.stdtrit(nu, 1 - self.level / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
 
     def detectable_floor(self, examples: int) -> float:
-        """Return the limit of `detectable` for many seeds: (z_{1-a/2} + z_{.8}) sqrt((d_x - d_s)/N)."""
+        """Return the limit of `detectable` for many seeds: (z_{1-a/2} + z_{.8}) sqrt(floor/N)."""
         z = special.ndtri(1 - self.level / 2) + special.ndtri(POWER)
-        return float(z * np.sqrt(self._example_floor(examples)))
+        return float(z * np.sqrt(self.floor / examples + self._pseudo(examples)))
 
-    def _example_floor(self, examples: int) -> float:
-        """Return the variance over examples that more seeds do not reduce, pseudo-examples included."""
-        pseudo = wilson_weight(self.deciding * examples) * float(special.ndtri(1 - self.level / 2)) ** 2
-        return self.floor_variance / examples + pseudo / examples**2
+    def _pseudo(self, examples: int) -> float:
+        """Return the variance of the pseudo-examples that the interval has where few examples decide."""
+        weight = wilson_weight(self.deciding * examples)
+        if not weight or math.isinf(self.half_range):
+            return 0.0
+        return weight * (float(special.ndtri(1 - self.level / 2)) * self.half_range / (self.effective * examples)) ** 2
 
     def examples_for(self, difference: float, seeds: int, most: int = 1_000_000) -> int | None:
         """Return the smallest number of test examples on which `seeds` seeds per model detect a difference.
@@ -495,7 +523,6 @@ class Design:
         None where `most` seeds are not enough.
         """
         return next((r for r in range(5, most + 1) if self.detectable((r, r), examples) <= difference), None)
-
 
 
 def f1_interval(
@@ -546,7 +573,7 @@ def f1_interval(
     # To first order, an example moves the F1 of a run by (2 hit - F1 named)/sum named.
     if weight := wilson_weight(deciding_examples(((2 * hit_NR - f1_R * named_NR) / np.maximum(named_R, 1)).mean(1))):
         counted = max(1.0, float((predicted_RN | one_N).sum(1).mean()))
-        below = _below([_Part.of(predicted_RN == one_N).s2], [seeds]) if seeds > 1 else 0.0
+        below = _below([_Part.of((predicted_RN == one_N).astype(np.float64), None).s2], [seeds]) if seeds > 1 else 0.0
         wilson = WilsonBlend(weight, counted, variance, estimate * (1 - estimate) / counted, examples - 1, below)
         method += METHOD_FEW
     return replace(like, estimate=estimate, variance=variance, method=method, wilson=wilson).at(confidence)
@@ -554,96 +581,31 @@ def f1_interval(
 
 
 @dataclass(frozen=True)
-class Growth:
-    """How the variance of a difference falls when seeds are added: floor + sum_m s2_m/R_m, for the same examples."""
-
-    floor: float
-    """Part that comes from test examples and that no number of seeds lowers: v - sum_m MSE_m/(N R_m)."""
-    by_seed: tuple[float, float]
-    """Variance of the score of a run on these examples, of A and of B."""
-
-    def variance(self, seeds: tuple[int, int]) -> float:
-        """Return the variance with so many seeds of A and of B."""
-        return self.floor + sum(s / r for s, r in zip(self.by_seed, seeds, strict=True))
-
-
-def growth(value_A_RN: Correct | Floats, value_B_RN: Correct | Floats) -> Growth:
-    """Return how the variance of the difference of two models falls with seeds.
-
-    Args:
-        value_A_RN: Correctness or loss of seed r of A on example i, at least two seeds.
-        value_B_RN: The same for B, for the same examples in the same order.
-
-    Raises:
-        ValueError: as `loss_difference`.
-    """
-    a, b = _Part.of_losses(value_A_RN), _Part.of_losses(value_B_RN)
-    _same_examples(a, b)
-    rest_N = _rest(a.by_example_N - b.by_example_N, a.grand - b.grand)
-    v = float((rest_N**2).sum() / (a.examples - 1) / a.examples)
-    noise = sum(part.noise / part.seeds for part in (a, b))
-    by_seed = [max(part.s2, part.noise) for part in (a, b)]
-    return Growth(max(0.0, v - noise), (by_seed[0], by_seed[1]))
-
-
-@dataclass(frozen=True)
 class _Part:
-    """Sums over the matrix of correctness, or of losses, of one model."""
+    """Sums over the values of one model."""
 
-    sum_R: NDArray[np.int64] | Floats
+    seeds: int
+    grand: float
+    """Mean over all seeds and examples; of accuracies a quotient of counts, so that equal shares are equal to the last
+    bit."""
     by_example_N: Floats
     s2: float
     noise: float
     """B: the part of s2 that is noise of the test set. MSE/N where each example stands alone."""
 
     @classmethod
-    def of(cls, correct_RN: Correct, cluster_N: NDArray[Any] | None = None) -> _Part:
-        y_RN = np.asarray(correct_RN)
-        if y_RN.ndim != 2 or y_RN.shape[0] < 1 or y_RN.shape[1] < 2:
-            raise ValueError(
-                f"correctness must have shape (R, N) with R >= 1 and N >= 2, but has shape {y_RN.shape}"
-            )
-        if y_RN.dtype != np.bool_ and not np.isin(y_RN, (0, 1)).all():
-            raise ValueError("correctness must be 0 or 1 for every example, but holds other values")
-        return cls._summed(y_RN.astype(np.float64), y_RN.sum(1).astype(np.int64), cluster_N)
-
-    @classmethod
-    def of_losses(cls, loss_RN: Floats) -> _Part:
-        y_RN = np.asarray(loss_RN, np.float64)
-        if y_RN.ndim != 2 or y_RN.shape[0] < 1 or y_RN.shape[1] < 2 or not np.isfinite(y_RN).all():
-            raise ValueError("losses must be finite, in the shape (R, N) with R >= 1 and N >= 2, but have the shape "
-                             f"{y_RN.shape}{'' if np.isfinite(y_RN).all() else ' and hold a NaN or an infinity'}")
-        return cls._summed(y_RN, y_RN.sum(1), None)
-
-    @classmethod
-    def _summed(
-        cls, y_RN: Floats, sum_R: NDArray[np.int64] | Floats, cluster_N: NDArray[Any] | None
-    ) -> _Part:
+    def of(cls, y_RN: Floats, groups: _Groups | None) -> _Part:
         seeds, examples = y_RN.shape
         a_R, q_N = y_RN.mean(1), y_RN.mean(0)
+        grand = float(y_RN.sum(1).sum() / (seeds * examples))
         if seeds == 1:
-            return cls(sum_R, q_N, 0.0, 0.0)
+            return cls(seeds, grand, q_N, 0.0, 0.0)
         rest_RN = y_RN - a_R[:, None] - q_N + a_R.mean()
-        if cluster_N is None:
+        if groups is None:
             noise = float((rest_RN**2).sum() / ((seeds - 1) * (examples - 1)) / examples)
         else:
-            groups = _Groups.of(cluster_N, examples)
             noise = sum(map(groups.variance, rest_RN)) / (seeds - 1)
-        return cls(sum_R, q_N, 0.0 if np.ptp(a_R) == 0 else float(a_R.var(ddof=1)), noise)
-
-    @property
-    def grand(self) -> float:
-        """Mean over all seeds and examples; of accuracies a quotient of counts, so that equal shares are equal to the
-        last bit."""
-        return float(self.sum_R.sum() / (self.seeds * self.examples))
-
-    @property
-    def seeds(self) -> int:
-        return len(self.sum_R)
-
-    @property
-    def examples(self) -> int:
-        return len(self.by_example_N)
+        return cls(seeds, grand, q_N, 0.0 if np.ptp(a_R) == 0 else float(a_R.var(ddof=1)), noise)
 
     @property
     def seed_variance(self) -> float:
@@ -658,13 +620,13 @@ class _Groups:
     size_K: Floats
 
     @classmethod
-    def of(cls, cluster_N: NDArray[Any], examples: int) -> _Groups:
-        if len(cluster_N) != examples:
-            raise ValueError(f"cluster_N must have {examples} entries, but has {len(cluster_N)}")
-        _, group_N = np.unique(cluster_N, return_inverse=True)
+    def of(cls, name_N: NDArray[Any], examples: int) -> _Groups:
+        if len(name_N) != examples:
+            raise ValueError(f"groups must have {examples} entries, but has {len(name_N)}")
+        _, group_N = np.unique(name_N, return_inverse=True)
         size_K = np.bincount(group_N).astype(np.float64)
         if size_K.size < 2:
-            raise ValueError("clusters must be at least 2, but got 1")
+            raise ValueError("groups must be at least 2, but got 1")
         return cls(group_N, size_K)
 
     @property
@@ -688,56 +650,6 @@ class _Groups:
         rho = min(1.0, max(0.0, (between - within) / below)) if below > 0 else 0.0
         w_K = self.size_K * (1 + (self.size_K - 1) * rho)
         return float(w_K.sum() ** 2 / (w_K**2).sum()) - 1
-
-
-def _estimate(
-    parts: list[_Part],
-    value_N: Floats,
-    confidence: float,
-    cluster_N: NDArray[Any] | None,
-    bounds: tuple[float, float],
-) -> Estimate:
-    theta = parts[0].grand - (parts[1].grand if len(parts) > 1 else 0.0)
-    rest_N = _rest(value_N, theta)
-    examples = value_N.size
-    alone = float((rest_N**2).sum() / (examples - 1) / examples)
-    v, v_df, groups, effective = alone, float(examples - 1), float(examples), float(examples)
-    if cluster_N is not None:
-        grouped = _Groups.of(cluster_N, examples)
-        v, v_df, groups = grouped.variance(rest_N), grouped.degrees(rest_N), examples**2 / grouped.squares
-        design_effect = max(1.0, v / alone) if alone > 0 else grouped.squares / examples
-        effective = max(groups, examples / design_effect)
-    seeds = tuple(part.seeds for part in parts)
-    below = 0.0
-    if min(seeds) == 1:
-        variance, nu, method = v, v_df, METHOD_EXAMPLES
-    else:
-        variance = v + sum(part.seed_variance / part.seeds for part in parts)
-        below = _below([part.s2 for part in parts], seeds)
-        least = min(seeds) - 1 if groups >= examples else min(min(seeds) - 1, v_df)
-        nu = _degrees(variance, below, least, v, v_df)
-        method = METHOD_BOTH
-    wilson, deciding = None, deciding_examples(rest_N) * effective / examples
-    if math.isinf(bounds[1]):  # a loss has no end to lean on
-        method += METHOD_TAIL if deciding < DECIDING_LOSSES else ""
-    elif few := wilson_weight(deciding):
-        # The variance of a single run of each model, whose answer to example i is correct with chance q_i.
-        single = sum(part.grand * (1 - part.grand) for part in parts)
-        if len(parts) == 2:
-            q_N, r_N = (part.by_example_N for part in parts)
-            single = float((q_N * (1 - r_N) + r_N * (1 - q_N)).mean()) - theta**2
-        wilson = WilsonBlend(few, effective, v, single / effective, v_df, below)
-        method += METHOD_FEW
-    plain = Estimate(theta, theta, theta, confidence, variance, nu, seeds, examples, method, bounds, wilson, deciding,
-                     effective, groups)
-    return plain.at(confidence)
-
-
-def _same_examples(a: _Part, b: _Part) -> None:
-    if a.examples != b.examples:
-        raise ValueError(
-            f"both models must be scored on the same examples, but A has {a.examples} and B has {b.examples}"
-        )
 
 
 def _rest(value_N: Floats, theta: float) -> Floats:
@@ -768,11 +680,6 @@ def _degrees(variance: float, seeds_below: float, least: float, v: float, v_df: 
     """Return nu of the module's docstring, the degrees of freedom."""
     below = seeds_below + v**2 / v_df
     return max(variance**2 / below, least) if below > 0 else float(least)
-
-
-def _disagreement(by_example_N: Floats, seeds: int) -> float:
-    """Return the share of pairs of seeds that disagree, averaged over examples."""
-    return float((2 * by_example_N * (1 - by_example_N)).mean() * seeds / (seeds - 1))
 
 
 def _at_least(name: str, value: int, least: int) -> None:

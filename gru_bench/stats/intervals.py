@@ -14,10 +14,12 @@ Shapes: `R` runs (seeds) of a model, `N` examples, `C` classes, `B` bootstrap dr
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,17 +32,16 @@ from gru_bench.stats.estimate import (
     METHOD_FEW,
     Estimate,
     Floats,
+    Values,
     WilsonBlend,
     accuracy_difference,
     accuracy_interval,
     deciding_examples,
+    estimate,
     f1_interval,
-    loss_deviation,
-    loss_difference,
-    loss_interval,
-    seed_deviation,
     wilson_weight,
 )
+from gru_bench.stats.estimate import deviation as without_noise
 from gru_bench.stats.metrics import mean_probability
 
 DRAWS = 1000
@@ -81,6 +82,12 @@ class Scored:
         """Return what the runs predict together, as if they were one run: the mean of their probabilities."""
         return Scored(self.label_N, mean_probability(self.probability_RNC)[None])
 
+    def values(self, metric: Literal["accuracy", "log_loss"]) -> Values:
+        """Return what each run scores on each example."""
+        if metric == "log_loss":
+            return Values(self.loss_RN, (0.0, math.inf))
+        return Values.of_correct(self.correct_RN)
+
     def scores(self, metric: MetricName) -> list[float]:
         """Return the score of each run.
 
@@ -100,15 +107,13 @@ def interval(metric: MetricName, model: Scored, confidence: float = 0.95) -> Est
     Raises:
         ValueError: for fewer than 2 examples, and for a ROC area where a class is absent.
     """
-    if metric == "accuracy":
-        return accuracy_interval(model.correct_RN, confidence)
-    if metric == "log_loss":
-        return loss_interval(model.loss_RN, confidence)
+    if metric in ("accuracy", "log_loss"):
+        return estimate(model.values(metric), confidence=confidence)
     if metric == "f1":
         return f1_interval(model.predicted_RN, model.label_N, _generator(model), confidence)
     like = accuracy_interval(model.correct_RN, confidence)
     kind = _kind(metric, model)
-    estimate = float(np.mean(model.scores(metric)))
+    mean = float(np.mean(model.scores(metric)))
     variance, method = _variance([kind], _generator(model)), _method(model)
     wilson = None
     if weight := wilson_weight(deciding_examples(kind.influence_RN.mean(0))):
@@ -118,7 +123,7 @@ def interval(metric: MetricName, model: Scored, confidence: float = 0.95) -> Est
         below = like.wilson.seeds_below if like.wilson is not None else 0.0
         wilson = WilsonBlend(weight, size, variance, single, like.examples - 1, below)
         method += METHOD_FEW
-    return replace(like, estimate=estimate, variance=variance, method=method, wilson=wilson).at(confidence)
+    return replace(like, estimate=mean, variance=variance, method=method, wilson=wilson).at(confidence)
 
 
 def interval_together(metric: MetricName, model: Scored, confidence: float = 0.95) -> Estimate:
@@ -145,14 +150,12 @@ def difference(metric: MetricName, a: Scored, b: Scored, confidence: float = 0.9
     Raises:
         ValueError: for different examples, and as `interval`.
     """
-    if metric == "accuracy":
-        return accuracy_difference(a.correct_RN, b.correct_RN, confidence)
-    if metric == "log_loss":
-        return loss_difference(a.loss_RN, b.loss_RN, confidence)
+    if metric in ("accuracy", "log_loss"):
+        return estimate(a.values(metric), b.values(metric), confidence)
     like = accuracy_difference(a.correct_RN, b.correct_RN, confidence)
-    estimate = float(np.mean(a.scores(metric))) - float(np.mean(b.scores(metric)))
+    mean = float(np.mean(a.scores(metric))) - float(np.mean(b.scores(metric)))
     variance = _variance([_kind(metric, a), _kind(metric, b)], _generator(a, b))
-    return replace(like, estimate=estimate, variance=variance, method=_method(a, b), wilson=None).at(confidence)
+    return replace(like, estimate=mean, variance=variance, method=_method(a, b), wilson=None).at(confidence)
 
 
 def deviation(metric: MetricName, model: Scored) -> float | None:
@@ -160,10 +163,8 @@ def deviation(metric: MetricName, model: Scored) -> float | None:
 
     Of accuracy and log loss, the noise of the test set is taken out of it. The other scores keep it.
     """
-    if metric == "accuracy":
-        return seed_deviation(model.correct_RN)
-    if metric == "log_loss":
-        return loss_deviation(model.loss_RN)
+    if metric in ("accuracy", "log_loss"):
+        return without_noise(model.values(metric))
     found = model.scores(metric)
     return float(np.std(found, ddof=1)) if len(found) > 1 else None
 

@@ -11,7 +11,7 @@ from enum import Enum
 import numpy as np
 from scipy import special
 
-from gru_bench.stats.estimate import ALPHA, DECIDING_LOSSES, Correct, Estimate, _Part, seed_deviation
+from gru_bench.stats.estimate import ALPHA, DECIDING_LOSSES, Estimate
 
 MARGIN = 0.01
 """Differences below one percentage point have no practical weight, unless a study fixes another margin beforehand."""
@@ -61,24 +61,14 @@ def mcnemar(only_A: int, only_B: int) -> float:
     return float(min(1.0, 2 * special.bdtr(min(only_A, only_B), total, 0.5))) if total else 1.0
 
 
-def chance_better(correct_A_RN: Correct, correct_B_RN: Correct) -> float:
-    """Return the share of pairs of seeds in which the run of A is more accurate. Ties count half.
+def chance_better(score_A_R: Sequence[float], score_B_S: Sequence[float], *, higher_is_better: bool = True) -> float:
+    """Return the share of pairs of seeds in which the run of A has the better score. Ties count half.
 
     It estimates, on this test set, the chance that a new run of A beats a new run of B.
     """
-    a_R, b_S = _Part.of(correct_A_RN).sum_R, _Part.of(correct_B_RN).sum_R
-    return float(((a_R[:, None] > b_S) + 0.5 * (a_R[:, None] == b_S)).mean())
-
-
-def effect_size(correct_A_RN: Correct, correct_B_RN: Correct) -> float | None:
-    """Return the difference of the mean accuracies divided by the larger of the two `seed_deviation`s.
-
-    None where neither model varies between seeds, or one has a single seed.
-    """
-    deviations = seed_deviation(correct_A_RN), seed_deviation(correct_B_RN)
-    if None in deviations or not (larger := max(value or 0.0 for value in deviations)):
-        return None
-    return float(np.mean(correct_A_RN) - np.mean(correct_B_RN)) / larger
+    lead_RS = np.asarray(score_A_R)[:, None] - np.asarray(score_B_S)
+    better_RS = lead_RS > 0 if higher_is_better else lead_RS < 0
+    return float((better_RS + 0.5 * (lead_RS == 0)).mean())
 
 
 class Finding(Enum):

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from scipy import stats
 
 from gru_bench.report.build import build
 from gru_bench.stats.compare import Comparison, compare
-from gru_bench.stats.estimate import Design, EvidenceLevel, accuracy_difference
+from gru_bench.stats.estimate import EvidenceLevel, accuracy_difference
 from gru_bench.stats.verdict import DIFFERENT, Finding
 from tests.support.commands import ROOT, mentions
 from tests.support.fake_store import TestSet, add_study, correct, three_models
@@ -142,19 +143,19 @@ def test_few_seeds_get_no_p_value_or_interval() -> None:
 def test_the_detectable_difference_is_that_of_the_design() -> None:
     a_SN, b_SN = drawn(0.1, stream=1), drawn(0.0, seeds=7)
     found = compare(a_SN, b_SN)
-    assert found.detectable == 100 * Design.of(a_SN, b_SN).detectable((5, 7), 2000)
-    # Clusters of one example each change nothing but the way it is computed.
+    design = present(accuracy_difference(a_SN, b_SN).design)
+    assert found.detectable == pytest.approx(100 * design.detectable((5, 7), 2000), rel=1e-12)
+    # Clusters of one example each change nothing.
     alone = compare(a_SN, b_SN, clusters=np.arange(2000))
     assert alone.interval == pytest.approx(found.interval, **TIGHT)
-    # The variance of the examples is about their mean here and about 0 there, which is theta^2/N more.
-    assert present(alone.detectable) == pytest.approx(present(found.detectable), rel=0.02)
+    assert alone.detectable == pytest.approx(found.detectable, rel=1e-9)
 
 
 def test_clusters_of_examples_widen_the_interval() -> None:
     a_SN, b_SN = drawn(0.1, examples=1000, stream=1), drawn(0.0, seeds=6, examples=1000)
     names = [f"product {int(value)}" for value in np.argsort(np.argsort(a_SN.mean(0) - b_SN.mean(0))) // 8]
     found, alone = compare(a_SN, b_SN, clusters=names), compare(a_SN, b_SN)
-    expected = accuracy_difference(a_SN, b_SN, cluster_N=np.array(names))
+    expected = accuracy_difference(a_SN, b_SN, group_N=np.array(names))
     assert found.interval == pytest.approx((100 * expected.low, 100 * expected.high), **TIGHT)
     assert (found.clusters, found.examples, alone.clusters) == (125, 1000, None)
     assert present(found.interval)[0] < present(alone.interval)[0]
@@ -272,7 +273,8 @@ def unwrapped(lines: Sequence[str]) -> str:
 
 
 def test_the_detectable_difference_allows_for_few_deciding_examples() -> None:
-    right = np.ones((5, 300), bool)
-    found = accuracy_difference(right, right)
-    assert found.variance == 0.0
-    assert found.detectable() == pytest.approx(Design.of(right, right).detectable((5, 5), 300), rel=1e-9)
+    """Where no answer differs, V is that of the pseudo-examples alone: z^2 of them, each of variance 1/N^2."""
+    right = np.ones((5, 300))
+    z = stats.norm.ppf(0.975)
+    expected = (stats.t.ppf(0.975, 299) + stats.t.ppf(0.8, 299)) * z / 300
+    assert accuracy_difference(right, right).detectable() == pytest.approx(expected, rel=1e-9)

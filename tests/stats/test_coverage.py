@@ -36,9 +36,9 @@ def test_the_simulation_is_the_one_described(promises: ModuleType) -> None:
 
 
 def coverage_deviation(correct_RN: np.ndarray) -> float:
-    from gru_bench.stats.estimate import seed_deviation
+    from gru_bench.stats.estimate import Values, deviation
 
-    return present(seed_deviation(correct_RN))
+    return present(deviation(Values.of_correct(correct_RN)))
 
 
 @pytest.mark.parametrize(("seeds", "examples"), [(3, 500), (10, 500)])

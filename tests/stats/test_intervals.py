@@ -9,15 +9,8 @@ import pytest
 
 from gru_bench.config import MetricName
 from gru_bench.stats import metrics
-from gru_bench.stats.estimate import (
-    accuracy_difference,
-    accuracy_interval,
-    f1_interval,
-    loss_difference,
-    loss_interval,
-    seed_deviation,
-)
-from gru_bench.stats.intervals import _F1, Scored, _Areas, deviation, difference, interval
+from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval, estimate, f1_interval
+from gru_bench.stats.intervals import _F1, Scored, _Areas, difference, interval
 from gru_bench.stats.metrics import of_two
 from tests.support.values import present
 
@@ -38,9 +31,13 @@ def drawn(classes: int, seeds: int = 5, examples: int = 300, skill: float = 1.5,
     return Scored(label_N, of_two(probability[:, :, 1]) if classes == 2 else probability)
 
 
+def losses(loss_RN: np.ndarray) -> Values:
+    return Values(loss_RN, (0.0, math.inf))
+
+
 class TestLosses:
     def test_correctness_as_a_loss_has_the_variance_and_degrees_of_the_worked_example(self) -> None:
-        found = loss_difference(A, B)
+        found = estimate(losses(A), losses(B))
         assert found.estimate == pytest.approx(1 / 3, abs=1e-12)
         assert found.variance == pytest.approx(7 / 270, abs=1e-12)
         assert found.df == pytest.approx(2.6926729986, abs=1e-9)
@@ -49,7 +46,7 @@ class TestLosses:
 
     def test_a_worked_example(self) -> None:
         """Losses 1, 2, 3 and 1, 2, 6: s2 = 1/2, MSE = 3/2, so seeds add nothing; q = 1, 2, 4.5, v = 3.25/3 = 13/12."""
-        found = loss_interval(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 6.0]]))
+        found = estimate(losses(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 6.0]])))
         assert found.estimate == pytest.approx(2.5, abs=1e-12)
         assert found.variance == pytest.approx(13 / 12, abs=1e-12)
         # nu = V^2 / ((s2/R)^2/(R - 1) + v^2/(N - 1)) = (169/144) / (1/16 + 169/288)
@@ -58,15 +55,15 @@ class TestLosses:
         assert found.high > 2.5 + 2 * math.sqrt(13 / 12)
 
     def test_a_loss_has_no_upper_end(self) -> None:
-        found = loss_interval(np.random.default_rng(0).exponential(50.0, (5, 200)))
+        found = estimate(losses(np.random.default_rng(0).exponential(50.0, (5, 200))))
         assert found.high > 1
         assert found.wilson is None
 
     @pytest.mark.parametrize("values", [np.zeros(5), np.zeros((5, 1)), np.array([[0.1, math.nan]]),
                                         np.array([[0.1, math.inf]])])
     def test_refuses_what_is_no_matrix_of_finite_losses(self, values: np.ndarray) -> None:
-        with pytest.raises(ValueError, match=r"losses.*finite.*\(R, N\)"):
-            loss_interval(values)
+        with pytest.raises(ValueError, match=r"values.*finite.*\(R, N\)"):
+            losses(values)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -75,9 +72,8 @@ class TestAnyScore:
         a, b = drawn(classes), drawn(classes, start=1, skill=1.0)
         assert interval("accuracy", a) == accuracy_interval(a.correct_RN)
         assert difference("accuracy", a, b) == accuracy_difference(a.correct_RN, b.correct_RN)
-        assert interval("log_loss", a) == loss_interval(a.loss_RN)
-        assert difference("log_loss", a, b) == loss_difference(a.loss_RN, b.loss_RN)
-        assert deviation("accuracy", a) == seed_deviation(a.correct_RN)
+        assert interval("log_loss", a) == estimate(losses(a.loss_RN))
+        assert difference("log_loss", a, b) == estimate(losses(a.loss_RN), losses(b.loss_RN))
 
     @pytest.mark.parametrize("metric", ["macro_f1", "roc_auc"])
     def test_the_estimate_is_the_mean_over_seeds_and_its_interval_contains_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations, pairwise
@@ -20,14 +21,14 @@ from gru_bench.stats.estimate import (
     METHOD_BOTH,
     METHOD_EXAMPLES,
     METHOD_FEW,
-    Design,
     Estimate,
     EvidenceLevel,
+    Values,
     accuracy_difference,
     accuracy_interval,
+    deviation,
+    estimate,
     f1_interval,
-    loss_difference,
-    seed_deviation,
     wilson_interval,
 )
 from gru_bench.stats.verdict import (
@@ -37,13 +38,13 @@ from gru_bench.stats.verdict import (
     adjusted_tests,
     can_show_equivalence,
     chance_better,
-    effect_size,
     examples_for_equivalence,
     holm,
     mcnemar,
     pairs_of,
     unseen_failures,
 )
+from tests.support.designs import design_of
 from tests.support.values import present
 
 TIGHT: Any = {"rel": 0, "abs": 1e-9}
@@ -104,12 +105,12 @@ def test_golden_difference(name: str) -> None:
 
 def test_golden_seed_deviations() -> None:
     a_RN, b_RN, _ = GOLDEN["plain"]
-    assert present(seed_deviation(a_RN)) ** 2 == pytest.approx(1 / 25 - 19 / 135 / 10, **TIGHT)
-    assert present(seed_deviation(b_RN)) ** 2 == pytest.approx(4 / 75 - 22 / 135 / 10, **TIGHT)
+    assert present(deviation(Values.of_correct(a_RN))) ** 2 == pytest.approx(1 / 25 - 19 / 135 / 10, **TIGHT)
+    assert present(deviation(Values.of_correct(b_RN))) ** 2 == pytest.approx(4 / 75 - 22 / 135 / 10, **TIGHT)
     a_RN, b_RN, _ = GOLDEN["unequal seeds"]
-    assert seed_deviation(a_RN) == 0.0  # s2 is 0, and 0 - MSE/N is cut
+    assert deviation(Values.of_correct(a_RN)) == 0.0  # s2 is 0, and 0 - MSE/N is cut
     assert b_RN.mean(1).var(ddof=1) == pytest.approx(1 / 256, **TIGHT)  # s2 is not 0, but less than MSE/N
-    assert seed_deviation(b_RN) == 0.0
+    assert deviation(Values.of_correct(b_RN)) == 0.0
 
 
 def test_golden_other_confidence() -> None:
@@ -145,6 +146,10 @@ def test_golden_holm_and_mcnemar() -> None:
 Pair = tuple[np.ndarray, np.ndarray]
 
 
+def better(a_RN: np.ndarray, b_RN: np.ndarray) -> float:
+    return chance_better(a_RN.mean(1).tolist(), b_RN.mean(1).tolist())
+
+
 @st.composite
 def pair_of_matrices(draw: st.DrawFn) -> Pair:
     examples = draw(st.integers(2, 12))
@@ -161,7 +166,7 @@ def test_swapping_the_models_mirrors_the_difference(pair: Pair) -> None:
     assert back.estimate == -there.estimate
     assert (back.low, back.high) == pytest.approx((-there.high, -there.low), abs=1e-12)
     assert back.p == pytest.approx(there.p, abs=1e-9)
-    assert chance_better(*pair) == pytest.approx(1 - chance_better(*pair[::-1]))
+    assert better(*pair) == pytest.approx(1 - better(*pair[::-1]))
 
 
 @given(pair_of_matrices())
@@ -294,21 +299,21 @@ def test_one_seed_has_an_interval_over_examples_only() -> None:
     alone = accuracy_interval(a_RN[:1])
     assert alone.evidence_level is EvidenceLevel.EXAMPLES_ONLY
     assert alone.method == METHOD_EXAMPLES
-    deviation = a_RN[0].std(ddof=1) / np.sqrt(1000)
-    low, high = stats.t.interval(0.95, 999, loc=0.93, scale=deviation)
+    error = a_RN[0].std(ddof=1) / np.sqrt(1000)
+    low, high = stats.t.interval(0.95, 999, loc=0.93, scale=error)
     assert (alone.low, alone.high) == pytest.approx((low, high), **TIGHT)
-    assert seed_deviation(a_RN[:1]) is None
+    assert deviation(Values.of_correct(a_RN[:1])) is None
     assert accuracy_difference(a_RN[:1], b_RN).method == METHOD_EXAMPLES
 
 
 def test_clusters_of_one_change_nothing_and_real_ones_widen() -> None:
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
     plain = accuracy_difference(a_RN, b_RN)
-    ones = accuracy_difference(a_RN, b_RN, cluster_N=np.arange(200))
+    ones = accuracy_difference(a_RN, b_RN, group_N=np.arange(200))
     assert (ones.low, ones.high, ones.df) == pytest.approx((plain.low, plain.high, plain.df), **TIGHT)
     twice = np.repeat(a_RN, 2, 1), np.repeat(b_RN, 2, 1)
     naive = accuracy_difference(*twice)
-    clustered = accuracy_difference(*twice, cluster_N=np.repeat(np.arange(200), 2))
+    clustered = accuracy_difference(*twice, group_N=np.repeat(np.arange(200), 2))
     assert clustered.variance > naive.variance
 
 
@@ -324,19 +329,6 @@ def test_holm_leaves_out_what_was_not_tested() -> None:
     assert holm([None, 0.02, 0.03]) == [None, 0.04, 0.04]
 
 
-def test_effect_size_is_the_difference_in_deviations_over_seeds() -> None:
-    rng = np.random.default_rng(0)
-    steady_RN, shaky_RN = (rng.random((5, 4000)) < level_R[:, None] for level_R in (
-        np.full(5, 0.9), np.array([0.75, 0.85, 0.8, 0.82, 0.78])))
-    found = present(effect_size(steady_RN, shaky_RN))
-    deviation = present(seed_deviation(shaky_RN))
-    assert found == pytest.approx((steady_RN.mean() - shaky_RN.mean()) / deviation)
-    assert effect_size(shaky_RN, steady_RN) == pytest.approx(-found)
-    assert effect_size(steady_RN[:1], shaky_RN) is None
-    same_RN = np.tile(steady_RN[:1], (3, 1))
-    assert effect_size(same_RN, ~same_RN) is None
-
-
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_mcnemar_is_a_two_sided_binomial_test(b: int, c: int) -> None:
     expected = stats.binomtest(b, b + c).pvalue if b + c else 1.0
@@ -350,23 +342,30 @@ def test_mcnemar_is_a_two_sided_binomial_test(b: int, c: int) -> None:
 def test_detectable_difference_of_common_designs(examples: int, seeds: int, points: float) -> None:
     # Seed deviation 0.5 points, seeds of a model disagree on 7 % of examples, models on 10 %. The published
     # guide has one decimal and does not name its degrees of freedom: hence a tenth of a point of room.
-    design = Design(seed_variance=(0.005**2, 0.005**2), within=(0.07, 0.07), between=0.10)
+    design = design_of(0.005, 0.07, 0.10)
     assert 100 * design.detectable((seeds, seeds), examples) == pytest.approx(points, abs=0.1)
     assert design.detectable_floor(examples) == pytest.approx(2.8 * np.sqrt(0.03 / examples), rel=2e-3)
 
 
-def test_design_is_measured_by_counting_pairs() -> None:
+def test_design_is_that_of_counting_pairs_of_runs_that_disagree() -> None:
+    """d_s and d_x count pairs of runs; the parts of the variance have 1/(N - 1) in place of 1/N."""
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
-    design = Design.of(a_RN, b_RN)
-    within = np.mean([(a_RN[s] != a_RN[t]).mean() for s in range(5) for t in range(s)])
+    found = accuracy_difference(a_RN, b_RN)
+    design = present(found.design)
+    within = [np.mean([(y_RN[s] != y_RN[t]).mean() for s in range(5) for t in range(s)]) for y_RN in (a_RN, b_RN)]
     between = np.mean([(a != b).mean() for a in a_RN for b in b_RN])
-    assert design.within[0] == pytest.approx(within)
-    assert design.between == pytest.approx(between)
-    assert design.seed_variance[0] == pytest.approx(present(seed_deviation(a_RN)) ** 2)
+    for y_RN, noise, d, seed in zip((a_RN, b_RN), design.noise, within, design.seed, strict=True):
+        s2 = y_RN.mean(1).var(ddof=1)
+        assert noise == pytest.approx((d / 2 - s2) * 200 / 199)
+        assert seed == pytest.approx(s2 - noise / 200)
+    total = between - found.estimate**2 - sum(d / 2 for d in within) + sum(
+        (d / 2 - 199 / 200 * noise) / 5 for d, noise in zip(within, design.noise, strict=True))
+    assert design.floor == pytest.approx(200 / 199 * total)
+    assert design.variance((5, 5), 200) == pytest.approx(found.variance)
 
 
 def test_more_seeds_detect_less_until_examples_are_the_limit() -> None:
-    design = Design(seed_variance=(0.005**2, 0.005**2), within=(0.07, 0.07), between=0.10)
+    design = design_of(0.005, 0.07, 0.10)
     values = [design.detectable((r, r), 2000) for r in (5, 10, 50, 10_000)]
     assert values == sorted(values, reverse=True)
     assert values[-1] == pytest.approx(design.detectable_floor(2000), rel=1e-2)
@@ -514,7 +513,7 @@ def test_interval_covers_the_true_difference() -> None:
         (lambda: mcnemar(-1, 2), "counts.*at least 0.*-1"),
         (lambda: EvidenceLevel.of(0), "at least 1 seed.*0"),
         (lambda: Verdict.of(made(0, 0.1), None, margin=0), "margin.*greater than 0.*0"),
-        (lambda: Design.of(np.ones((1, 3)), np.ones((2, 3))), "at least 2 seeds.*1 and 2"),
+        (lambda: design_of(0.1, 0.1, 0.1).detectable((1, 2), 9), "seeds.*at least 2.*1"),
     ],
 )
 def test_refuses_values_out_of_range(call: Callable[[], object], message: str) -> None:
@@ -565,10 +564,10 @@ def test_refuses_an_expected_best_of_no_scores() -> None:
 
 
 def test_examples_for_a_difference_are_the_fewest_that_detect_it() -> None:
-    design = Design((0.002**2, 0.002**2), (0.07, 0.07), 0.10)
+    design = design_of(0.002, 0.07, 0.10)
     needed = present(design.examples_for(0.01, 10))
     assert design.detectable((10, 10), needed) <= 0.01 < design.detectable((10, 10), needed - 1)
-    noisy = Design((0.05**2, 0.05**2), (0.07, 0.07), 0.10)
+    noisy = design_of(0.05, 0.07, 0.10)
     assert noisy.examples_for(0.01, 5) is None  # the seeds alone are too far apart
 
 
@@ -635,10 +634,9 @@ class TestFamily:
         assert present(second).different == made(0.02, 0.009).p
 
     def test_a_larger_family_detects_less(self) -> None:
-        one, ten = (Design((0.005**2, 0.005**2), (0.07, 0.07), 0.1, family=family) for family in (1, 10))
+        one, ten = (design_of(0.005, 0.07, 0.1, family=family) for family in (1, 10))
         assert ten.detectable((5, 5), 2000) > 1.2 * one.detectable((5, 5), 2000)
         assert ten.detectable_floor(2000) > one.detectable_floor(2000)
-        assert made(0.0, 0.01).detectable(10) > made(0.0, 0.01).detectable()
 
     def test_the_rate_of_failures_that_go_unseen(self) -> None:
         assert [round(100 * unseen_failures(seeds)) for seeds in (5, 10, 20)] == [45, 26, 14]
@@ -650,7 +648,7 @@ class TestFamily:
         tailed_RN[:, :10] += 0.2
         tailed_RN[:, 10:20] -= 0.2
         for loss_RN, finding in ((usual_RN, Finding.EQUIVALENT), (tailed_RN, Finding.INCONCLUSIVE)):
-            difference = loss_difference(loss_RN, other_RN)
+            difference = estimate(Values(loss_RN, (0.0, math.inf)), Values(other_RN, (0.0, math.inf)))
             decided = Verdict.of(difference, adjusted_tests([difference])[0])
             assert (decided.finding, difference.deciding < 50) == (finding, finding is Finding.INCONCLUSIVE)
             assert ("few test examples" in difference.method) is (difference.deciding < 50)
@@ -663,7 +661,7 @@ class TestGroups:
         groups_N = np.array([*"0000011122333456"])
         a_RN, b_RN = rows("1110110111101111 1100110111111110 1110111110111111"), rows(
             "1100010111000111 1000110101100110")
-        found = accuracy_difference(a_RN, b_RN, cluster_N=groups_N)
+        found = accuracy_difference(a_RN, b_RN, group_N=groups_N)
         wilson = present(found.wilson)
         assert (found.estimate, found.variance) == pytest.approx((9 / 32, 793267 / 69189120), **TIGHT)
         assert (found.df, wilson.df, found.effective, wilson.weight) == pytest.approx(
@@ -673,7 +671,7 @@ class TestGroups:
         assert half == pytest.approx(0.336433, abs=1e-6)
 
     def test_golden_accuracy(self) -> None:
-        found = accuracy_interval(rows("1111111110 1010101010 1111101110"), cluster_N=np.array([*"0001122223"]))
+        found = accuracy_interval(rows("1111111110 1010101010 1111101110"), group_N=np.array([*"0001122223"]))
         assert (found.estimate, found.variance) == pytest.approx((11 / 15, 5 / 216), **TIGHT)
         assert (found.df, present(found.wilson).df) == pytest.approx((3.413234, 1.771984), abs=1e-6)
         assert found.low == pytest.approx(0.203404, abs=1e-6)
@@ -681,13 +679,13 @@ class TestGroups:
 
     def test_groups_of_one_example_change_nothing(self) -> None:
         a_RN, b_RN = (np.random.default_rng(seed).random((5, 300)) < 0.8 for seed in (1, 2))
-        alone, grouped = accuracy_difference(a_RN, b_RN), accuracy_difference(a_RN, b_RN, cluster_N=np.arange(300))
+        alone, grouped = accuracy_difference(a_RN, b_RN), accuracy_difference(a_RN, b_RN, group_N=np.arange(300))
         assert (grouped.low, grouped.high, grouped.df) == pytest.approx((alone.low, alone.high, alone.df), **TIGHT)
         assert (grouped.effective, grouped.groups) == (300, 300)
 
     def test_too_few_groups_give_no_verdict(self) -> None:
         a_RN, b_RN = (np.random.default_rng(seed).random((5, 300)) < 0.8 for seed in (1, 2))
-        difference = accuracy_difference(a_RN, b_RN, cluster_N=np.arange(300) // 20)
+        difference = accuracy_difference(a_RN, b_RN, group_N=np.arange(300) // 20)
         adjusted = adjusted_tests([difference])
         assert adjusted == [None]
         assert Verdict.of(difference, None).finding is Finding.TOO_FEW_GROUPS
@@ -703,7 +701,7 @@ class TestGroups:
             latent_N = 0.5 * rng.normal(size=50)[groups_N] + 0.8 * rng.normal(size=groups_N.size)
             right_RN = latent_N + 0.3 * rng.normal(size=(5, groups_N.size)) > -1
             for place, clusters in enumerate((None, groups_N)):
-                found = accuracy_interval(right_RN, cluster_N=clusters)
+                found = accuracy_interval(right_RN, group_N=clusters)
                 covered[place] += found.low <= 0.8438 <= found.high
         assert covered[1] / 400 > 0.92
         assert covered[1] > covered[0] + 20

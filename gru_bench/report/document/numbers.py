@@ -104,6 +104,11 @@ class Number:
         return written(self.value, self.kind, self.decimals)
 
     @property
+    def is_zero(self) -> bool:
+        """Return whether it is shown as 0."""
+        return self.value is not None and not self.text.strip("0.")
+
+    @property
     def ends(self) -> tuple[Number, Number]:
         """Return the ends of the interval as numbers of their own."""
         return (

@@ -44,7 +44,7 @@ class Pair:
     examples, or those of the plan of looks."""
     verdict: Verdict
     design: Design | None
-    """None where one of the groups has a single seed, and for scores other than accuracy."""
+    """None where one of the groups has a single seed."""
     followed: PairLooks | None = None
     """The pair through the looks of its study. The interval of `difference` is the repeated one then, and the verdict
     is that of the looks. None for a confirm stage of one size."""
@@ -147,12 +147,10 @@ class Pair:
     @property
     def detectable(self) -> Number:
         """Return the smallest difference that runs like these detect with a chance of 80 %."""
-        if min(self.difference.seeds) < 2:
-            return self.number("detectable", None, self.scale.kind, "takes two seeds")
         if self.design is None:
-            return self.size("detectable", self.difference.detectable(self.family), self.detected)
-        seeds = (self.difference.seeds[0], self.difference.seeds[1])
-        return self.size("detectable", self.design.detectable(seeds, self.difference.examples), self.detected)
+            return self.number("detectable", None, self.scale.kind, "takes two seeds")
+        return self.size("detectable", self.design.detectable(self.difference.seeds, self.difference.examples),
+                         self.detected)
 
     @property
     def detected(self) -> str:
@@ -212,8 +210,7 @@ def tested(couples: Sequence[tuple[str, Group, Group]], margin: float, family: i
     family = max(family, sum(one is not None for one in adjusted))
     return [
         Pair(key, a, b, found, own, family, _unless_guessing(a, b, Verdict.of(found, own, margin)),
-             Design.of(a.correct_RN, b.correct_RN, max(1, family))
-             if a.metric == "accuracy" and min(found.seeds) > 1 else None)
+             found.design and replace(found.design, family=max(1, family)))
         for (key, a, b), found, own in zip(couples, differences, adjusted, strict=True)
     ]
 
@@ -258,9 +255,7 @@ def _followed(key: str, a: Group, b: Group, looks: StudyLooks) -> Pair:
     """Return a pair of a study with looks."""
     usual, margin = difference(a.metric, a.scored, b.scored), looks.plan.margin
     pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
-    design = None
-    if a.metric == "accuracy" and min(usual.seeds) > 1:
-        design = Design.of(a.correct_RN, b.correct_RN, len(looks.pairs))
+    design = usual.design and replace(usual.design, family=max(1, len(looks.pairs)))
     shown, found = usual, Verdict(Finding.INCONCLUSIVE, 0, margin, usual.at(0.90))
     if pair.looks:
         by, shown = pair.settled or pair.last, pair.last.repeated or pair.last.usual
@@ -280,7 +275,5 @@ def _unless_guessing(a: Group, b: Group, found: Verdict) -> Verdict:
 
 def _mean(group: Group) -> float:
     """Return the mean score, with the sign at which higher is better."""
-    if group.metric == "accuracy":
-        return float(group.correct_RN.mean())
     mean = group.score.value or 0.0
     return mean if group.scale.higher_is_better else -mean

@@ -85,7 +85,7 @@ def _new_examples(pair: Pair, limit: Limit | None) -> Sentence:
     if pair.needed is None:
         return ()
     return ("To settle it, test both models on new test examples: ", *_enough_examples(pair, *pair.needed),
-            ", detect a difference of ", pair.margin, f" points with a chance of 80{NBSP}%.",
+            ", detect a difference of ", pair.margin, f"{pair.scale.after} with a chance of 80{NBSP}%.",
             *_source_of_examples(pair, pair.needed[0], limit), " ")
 
 
@@ -104,7 +104,7 @@ def _second_set(pair: Pair, fresh: int) -> Sentence:
         pair.number("fresh-seeds", fresh, "count", FRESH), " fresh seeds for each model, without the old runs, it "
         "would detect a true difference of ",
         pair.size("fresh-detectable", detected, f"{pair.detected}, and by two for the two sets"),
-        f" points with a chance of 80{NBSP}%; it may still be inconclusive.{planned}",
+        f"{pair.scale.after} with a chance of 80{NBSP}%; it may still be inconclusive.{planned}",
     )
 
 
@@ -122,7 +122,7 @@ def _enough_examples(pair: Pair, examples: int, seeds: int) -> Sentence:
 
 def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
     """Return how many test examples would do, and where they come from."""
-    start: Sentence = ("Detecting ", pair.margin, f" points with a chance of 80{NBSP}% takes more ")
+    start: Sentence = ("Detecting ", pair.margin, f"{pair.scale.after} with a chance of 80{NBSP}% takes more ")
     remove_limit = _remove_limit_first(pair, limit) if limit else ()
     if pair.needed is None:
         start = (*start, "than 50 seeds for each model, whatever the number of test examples: these models vary too "
@@ -133,7 +133,7 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
         "floor", design.detectable_floor(pair.difference.examples), f"{pair.detected}; of very many seeds")
     enough: Sentence = ("more than 50 seeds for each model",)
     if floor.value is None or floor.value >= pair.verdict.margin:
-        enough = ("no number of seeds is enough: even very many detect no less than ", floor, " points")
+        enough = ("no number of seeds is enough: even very many detect no less than ", floor, pair.scale.after)
     start = (
         *start, "test examples (with the present ones, ", *enough, "); ", *_enough_examples(pair, examples, seeds),
         ", would do.")

@@ -15,9 +15,10 @@ from gru_bench.report.document.numbers import scale_of
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.verdicts import Limit, next_step_sentence, verdict_sentence
-from gru_bench.stats.estimate import METHOD_BOTH, Design, Estimate
+from gru_bench.stats.estimate import METHOD_BOTH, Estimate
 from gru_bench.stats.verdict import PairTests, Verdict
 from tests.support.commands import mentions
+from tests.support.designs import design_of
 from tests.support.renderings import said
 from tests.support.values import present
 
@@ -32,7 +33,7 @@ def pair_of(
     if seeds >= 5:
         alone = (present(estimate.p), estimate.p_beyond(margin), estimate.p_equivalent(margin))
         adjusted = PairTests(*(min(1.0, factor * p) for p in alone))
-    design = Design((0.005**2, 0.005**2), (0.07, 0.07), 0.10)
+    design = design_of(0.005, 0.07, 0.10)
     found = Verdict.of(estimate, adjusted, margin)
     alpha, beta = (cast(Group, SimpleNamespace(
         label=label, ids=(label,), metric="accuracy", scale=scale_of("accuracy"))) for label in ("Alpha", "Beta"))
@@ -51,13 +52,13 @@ def test_a_verdict_names_the_models_the_finding_and_its_numbers(pair: Pair, part
     mentions(said(verdict_sentence(pair)), *parts)
 
 
-TOO_NOISY = Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07)
+TOO_NOISY = design_of(0.04, 0.07, 0.07)
 """Seeds that vary so much that no number of test examples helps."""
 
 
 @pytest.mark.parametrize(("pair", "parts"), [
     (pair_of(0.01, 0.008), ("more test examples", "no number of seeds is enough")),
-    (replace(pair_of(0.01, 0.03, margin=0.012), design=Design((0.016**2, 0.016**2), (0.3, 0.3), 0.31)),
+    (replace(pair_of(0.01, 0.03, margin=0.012), design=design_of(0.016, 0.3, 0.31)),
      ("more test examples", "more than 50 seeds for each model", "--test-data FILE")),
     (replace(pair_of(0.01, 0.03, margin=0.012), design=TOO_NOISY),
      ("1.2 points", "more than 50 seeds for each model", "whatever the number of test examples")),

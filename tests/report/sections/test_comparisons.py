@@ -12,8 +12,8 @@ from gru_bench.report.document.blocks import Table
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.comparisons import comparison_sentence, comparisons
 from gru_bench.report.sections.evaluation import evaluation
-from gru_bench.stats.estimate import accuracy_difference
-from gru_bench.stats.verdict import chance_better, effect_size, holm, mcnemar
+from gru_bench.stats.estimate import Values, accuracy_difference, deviation
+from gru_bench.stats.verdict import chance_better, holm, mcnemar
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import (
@@ -42,8 +42,9 @@ def test_pairs_are_compared_by_the_headline_method(built: Built) -> None:
         expected = accuracy_difference(by_name[a], by_name[b])
         difference = numbers[f"{pair}.difference"]
         assert (difference.value, difference.low, difference.high) == (expected.estimate, expected.low, expected.high)
-        assert numbers[f"{pair}.chance"].value == chance_better(by_name[a], by_name[b])
-        assert numbers[f"{pair}.effect"].value == effect_size(by_name[a], by_name[b])
+        assert numbers[f"{pair}.chance"].value == chance_better(*(by_name[one].mean(1).tolist() for one in (a, b)))
+        larger = max(present(deviation(Values.of_correct(by_name[one]))) for one in (a, b))
+        assert numbers[f"{pair}.effect"].value == pytest.approx(expected.estimate / larger)
         p.append(expected.p)
     assert [one.value for one in column_of(report, "comparisons", "p")] == holm(p)
     assert column_of(report, "comparisons", "Pair") == [

@@ -21,7 +21,8 @@ from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.methods import methods
 from gru_bench.results.runs import Predictions, packed
 from gru_bench.stats import intervals, metrics
-from gru_bench.stats.estimate import accuracy_difference, accuracy_interval, seed_deviation
+from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval
+from gru_bench.stats.estimate import deviation as without_noise
 from gru_bench.stats.verdict import holm
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
@@ -66,7 +67,7 @@ def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
         assert cell("evaluation", "Seeds").value == 5
         # Below the deviation stand the lowest and the highest seed.
         deviation, below = cell("evaluation", "Seed deviation")
-        assert deviation.value == seed_deviation(right_RN)
+        assert deviation.value == without_noise(Values.of_correct(right_RN))
         lowest, _, highest = below.parts
         assert (lowest.value, highest.value) == (right_RN.mean(1).min(), right_RN.mean(1).max())
         assert lowest.method == "lowest of 5 seeds"
