@@ -10,8 +10,7 @@ difficulty of the example), noise of the model, and noise of the run.
 
 The table shows for each size and score, in per cent: how often the 95 % interval of the difference holds the true one
 (0), how often the test at 5 % finds a difference, and how often the interval of one model holds its true score, which
-is the mean over many seeds and examples. Goal: 94 to 97.5 % for accuracy and log loss, at least 94 % for the others,
-whose intervals are conservative.
+is the mean over many seeds and examples. Goal: 94 to 97.5 %.
 
 Shapes: `R` runs, `N` examples, `C` classes.
 """

@@ -56,7 +56,7 @@ own, would otherwise show some difference far more often.
 The expected best of n trials has a conservative interval of its own (`expected_best`): a nominal 80 % covered 88 % or
 more in simulations of 5 to 40 trials with uniform, skewed, or two-valued scores.
 
-Shapes: `R` runs (seeds) of a model, `N` test examples, `B` bootstrap draws.
+Shapes: `R` runs (seeds) of a model, `N` test examples, `K` groups of examples.
 """
 
 from __future__ import annotations
@@ -116,14 +116,12 @@ class EvidenceLevel(Enum):
 
 METHOD_BOTH = "variance sum over seeds and test examples, Satterthwaite t"
 METHOD_EXAMPLES = "test examples only (one seed), t"
-METHOD_BOOTSTRAP = "two-level bootstrap over seeds and test examples, t"
-METHOD_BOOTSTRAP_EXAMPLES = "bootstrap over test examples only (one seed), t"
 METHOD_FEW = "; leaning on Wilson's interval, because few test examples decide it"
-METHOD_TAIL = "; too narrow at times, because few test examples with large losses decide it"
+METHOD_TAIL = "; too narrow at times, because few test examples decide it"
 
 DECIDING = (15, 35)
 """Numbers of deciding examples (k): the weight of Wilson's interval is 1 up to the first and 0 from the second on."""
-DECIDING_LOSSES = 50
+DECIDING_TAILED = 50
 """Smallest number of deciding examples with which losses can show equivalence. With fewer, two models that differ by
 the margin were called equivalent in up to 17 % of simulations."""
 LEAST_Z, MOST_Z = 1e-6, 30.0
@@ -157,6 +155,8 @@ class Estimate:
     """N^2/sum_k n_k^2: number of groups of equal size that would be as uneven. N where each example stands alone."""
     design: Design | None = None
     """How the variance depends on the numbers of seeds and examples. None where a model has one seed."""
+    is_tailed: bool = False
+    """Whether one example may weigh anything, so that the interval does not lean on Wilson's."""
 
     @property
     def evidence_level(self) -> EvidenceLevel:
@@ -292,6 +292,10 @@ class Values:
     value_RN: Floats
     bounds: tuple[float, float] = (0.0, 1.0)
     """Smallest and largest possible score. A loss has no largest one (infinity)."""
+    counted: float | None = None
+    """Number of examples of which a share of right answers would vary as much as the score does. None: all."""
+    is_continuous: bool = False
+    """Whether one example may change the difference of two models by any amount."""
 
     def __post_init__(self) -> None:
         """Refuse other shapes and values.
@@ -303,6 +307,11 @@ class Values:
         if y_RN.ndim != 2 or y_RN.shape[0] < 1 or y_RN.shape[1] < 2 or not np.isfinite(y_RN).all():
             raise ValueError("values must be finite, in the shape (R, N) with R >= 1 and N >= 2, but have the shape "
                              f"{y_RN.shape}{'' if np.isfinite(y_RN).all() else ' and hold a NaN or an infinity'}")
+
+    @property
+    def size(self) -> float:
+        """Return `counted`, or the number of all examples."""
+        return float(self.value_RN.shape[1]) if self.counted is None else self.counted
 
     @classmethod
     def of_correct(cls, correct_RN: NDArray[Any]) -> Values:
@@ -346,12 +355,13 @@ def estimate(
         value_N, theta = value_N - parts[1].by_example_N, theta - parts[1].grand
     rest_N = _rest(value_N, theta)
     alone = float((rest_N**2).sum() / (examples - 1) / examples)
-    v, v_df, groups, effective = alone, float(examples - 1), float(examples), float(examples)
+    v, v_df, groups, independent = alone, float(examples - 1), float(examples), 1.0
     if grouped is not None:
         v, v_df, groups = grouped.variance(rest_N), grouped.degrees(rest_N), examples**2 / grouped.squares
         design_effect = max(1.0, v / alone) if alone > 0 else grouped.squares / examples
-        effective = max(groups, examples / design_effect)
-    deciding = deciding_examples(rest_N) * effective / examples
+        independent = max(groups / examples, 1 / design_effect)
+    effective = independent * min(one.size for one in (a, b) if one is not None)
+    deciding = independent * deciding_examples(rest_N)
     seeds = tuple(part.seeds for part in parts)
     below, design = 0.0, None
     if min(seeds) == 1:
@@ -367,19 +377,20 @@ def estimate(
             floor=examples * max(0.0, v - sum(part.noise / part.seeds for part in parts)),
             deciding=deciding / examples, effective=effective / examples, degrees=v_df / (examples - 1),
             half_range=(bounds[1] - bounds[0]) / 2)
-    wilson = None
-    if math.isinf(bounds[1]):  # a loss has no end to lean on
-        method += METHOD_TAIL if deciding < DECIDING_LOSSES else ""
+    wilson, is_tailed = None, math.isinf(bounds[1]) or (a.is_continuous and b is not None)
+    if is_tailed:  # one example may weigh anything: there is no end to lean on
+        method += METHOD_TAIL if deciding < DECIDING_TAILED else ""
     elif few := wilson_weight(deciding):
-        # The variance of a single run of each model, whose answer to example i is correct with chance q_i.
-        single = sum(part.grand * (1 - part.grand) for part in parts)
+        # The variance of a single run of each model, as if all seeds of a model were one.
+        single = theta * (1 - theta) / effective
         if len(parts) == 2:
-            q_N, r_N = (part.by_example_N for part in parts)
-            single = float((q_N * (1 - r_N) + r_N * (1 - q_N)).mean()) - theta**2
-        wilson = WilsonBlend(few, effective, v, single / effective, v_df, below)
+            square_N = sum((part.value_RN**2).mean(axis=0) for part in parts)
+            both_N = parts[0].by_example_N * parts[1].by_example_N
+            single = (float((square_N - 2 * both_N).mean()) - theta**2) / (independent * examples)
+        wilson = WilsonBlend(few, effective, v, single, v_df, below)
         method += METHOD_FEW
     plain = Estimate(theta, theta, theta, confidence, variance, nu, seeds, examples, method, bounds, wilson, deciding,
-                     effective, groups, design)
+                     effective, groups, design, is_tailed)
     return plain.at(confidence)
 
 
@@ -525,66 +536,11 @@ class Design:
         return next((r for r in range(5, most + 1) if self.detectable((r, r), examples) <= difference), None)
 
 
-def f1_interval(
-    predicted_RN: NDArray[Any],
-    label_N: NDArray[Any],
-    rng: np.random.Generator,
-    confidence: float = 0.95,
-    draws: int = 1000,
-) -> Estimate:
-    """Return the mean F1 over seeds with a two-level bootstrap interval, cut to [0, 1].
-
-    F1 is not a mean over examples, so the closed form does not apply. Instead, seeds and examples are drawn with
-    replacement (Sellam et al. 2022), and the standard error of the draws is multiplied by sqrt(R/(R - 1)). The degrees
-    of freedom are those of the accuracy of the same runs. The interval is conservative. Where few examples decide
-    (measured by how much each one moves F1), it is blended with Wilson's like the interval of an accuracy. N is then
-    the number of examples that F1 counts: those with label 1 or predicted label 1.
-
-    Args:
-        predicted_RN: Whether seed r predicts 1 for example i.
-        label_N: Labels, 0 or 1.
-        rng: Generator of the draws. Another seed gives a slightly different interval.
-        confidence: Confidence of the interval, between 0 and 1.
-        draws: Number of bootstrap draws, B.
-    """
-    predicted_RN, one_N = np.asarray(predicted_RN, bool), np.asarray(label_N) == 1
-    like = accuracy_interval(predicted_RN == one_N, confidence)
-    seeds, examples = predicted_RN.shape
-    # F1 = 2 TP / (predicted ones + ones): two sums over examples for each seed.
-    hit_NR = (predicted_RN & one_N).T.astype(np.float32)
-    named_NR = (predicted_RN + one_N.astype(int)).T.astype(np.float32)
-    value_B = np.empty(draws)
-    for start in range(0, draws, 250):
-        size = min(250, draws - start)
-        drawn_BN = rng.integers(0, examples, (size, examples)) + examples * np.arange(size)[:, None]
-        weight_BN = np.bincount(drawn_BN.ravel(), minlength=size * examples).reshape(size, examples)
-        weight_BN = weight_BN.astype(np.float32)
-        below_BR = weight_BN @ named_NR
-        f1_BR = np.divide(2 * (weight_BN @ hit_NR), below_BR, out=np.zeros_like(below_BR), where=below_BR > 0)
-        share_BR = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size) / seeds
-        value_B[start : start + size] = (share_BR * f1_BR).sum(1)
-    named_R = named_NR.sum(0)
-    f1_R = np.divide(2 * hit_NR.sum(0), named_R, out=np.zeros(seeds), where=named_R > 0)
-    correction = seeds / (seeds - 1) if seeds > 1 else 1.0
-    variance = float(value_B.var(ddof=1)) * correction
-    estimate = float(f1_R.mean())
-    method = METHOD_BOOTSTRAP if seeds > 1 else METHOD_BOOTSTRAP_EXAMPLES
-    wilson = None
-    # To first order, an example moves the F1 of a run by (2 hit - F1 named)/sum named.
-    if weight := wilson_weight(deciding_examples(((2 * hit_NR - f1_R * named_NR) / np.maximum(named_R, 1)).mean(1))):
-        counted = max(1.0, float((predicted_RN | one_N).sum(1).mean()))
-        below = _below([_Part.of((predicted_RN == one_N).astype(np.float64), None).s2], [seeds]) if seeds > 1 else 0.0
-        wilson = WilsonBlend(weight, counted, variance, estimate * (1 - estimate) / counted, examples - 1, below)
-        method += METHOD_FEW
-    return replace(like, estimate=estimate, variance=variance, method=method, wilson=wilson).at(confidence)
-
-
-
 @dataclass(frozen=True)
 class _Part:
     """Sums over the values of one model."""
 
-    seeds: int
+    value_RN: Floats
     grand: float
     """Mean over all seeds and examples; of accuracies a quotient of counts, so that equal shares are equal to the last
     bit."""
@@ -599,13 +555,17 @@ class _Part:
         a_R, q_N = y_RN.mean(1), y_RN.mean(0)
         grand = float(y_RN.sum(1).sum() / (seeds * examples))
         if seeds == 1:
-            return cls(seeds, grand, q_N, 0.0, 0.0)
+            return cls(y_RN, grand, q_N, 0.0, 0.0)
         rest_RN = y_RN - a_R[:, None] - q_N + a_R.mean()
         if groups is None:
             noise = float((rest_RN**2).sum() / ((seeds - 1) * (examples - 1)) / examples)
         else:
             noise = sum(map(groups.variance, rest_RN)) / (seeds - 1)
-        return cls(seeds, grand, q_N, 0.0 if np.ptp(a_R) == 0 else float(a_R.var(ddof=1)), noise)
+        return cls(y_RN, grand, q_N, 0.0 if np.ptp(a_R) == 0 else float(a_R.var(ddof=1)), noise)
+
+    @property
+    def seeds(self) -> int:
+        return len(self.value_RN)
 
     @property
     def seed_variance(self) -> float:

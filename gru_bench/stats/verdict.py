@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from enum import Enum
 import numpy as np
 from scipy import special
 
-from gru_bench.stats.estimate import ALPHA, DECIDING_LOSSES, Estimate
+from gru_bench.stats.estimate import ALPHA, DECIDING_TAILED, Estimate
 
 MARGIN = 0.01
 """Differences below one percentage point have no practical weight, unless a study fixes another margin beforehand."""
@@ -183,8 +182,8 @@ class Verdict:
 
 def can_be_equivalent(difference: Estimate, margin: float) -> bool:
     """Return whether there are enough examples to show equivalence within the margin."""
-    if math.isinf(difference.bounds[1]):  # a loss has no largest change by one example
-        return difference.deciding >= DECIDING_LOSSES
+    if difference.is_tailed:  # there is no largest change by one example
+        return difference.deciding >= DECIDING_TAILED
     return can_show_equivalence(difference.effective, margin)
 
 

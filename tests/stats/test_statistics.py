@@ -28,7 +28,6 @@ from gru_bench.stats.estimate import (
     accuracy_interval,
     deviation,
     estimate,
-    f1_interval,
     wilson_interval,
 )
 from gru_bench.stats.verdict import (
@@ -456,33 +455,6 @@ def probit_runs(
         ease_N + churn * rng.normal(size=(seeds, examples)) + seed_effect * rng.normal(size=(seeds, 1))
     )
     return latent_RN > 0
-
-
-@pytest.mark.parametrize("positive", [0, 3, 400])
-def test_f1_has_a_width_where_every_run_answers_alike(positive: int) -> None:
-    label_N = (np.arange(800) < positive).astype(int)
-    found = f1_interval(np.tile(label_N == 1, (5, 1)), label_N, np.random.default_rng(0))
-    assert found.estimate == (1.0 if positive else 0.0)
-    assert 0 <= found.low < found.high <= 1
-    # Not narrower than Wilson's of so many positive examples: the 800 do not make three of them many.
-    if positive:
-        assert found.low <= positive / (positive + stats.norm.ppf(0.975) ** 2) + 1e-6
-
-
-def test_f1_interval_is_seeded_and_its_seed_matters() -> None:
-    rng = np.random.default_rng(0)
-    label_N = rng.integers(0, 2, 800)
-    right_RN = probit_runs(rng, 5)
-    hit_RN = np.where(right_RN, label_N, 1 - label_N).astype(bool)
-    first, again, other = (
-        f1_interval(hit_RN, label_N, np.random.default_rng(s)) for s in (1, 1, 2)
-    )
-    assert first == again
-    assert (first.low, first.high) != (other.low, other.high)
-    assert first.low < first.estimate < first.high
-    # F1 of a balanced problem moves about as accuracy does: the two intervals are of one size.
-    closed = accuracy_interval(right_RN)
-    assert 0.7 < (first.high - first.low) / (closed.high - closed.low) < 1.5
 
 
 def test_interval_covers_the_true_difference() -> None:

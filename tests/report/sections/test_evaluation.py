@@ -20,7 +20,7 @@ from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.methods import methods
 from gru_bench.results.runs import Predictions, packed
-from gru_bench.stats import intervals, metrics
+from gru_bench.stats import metrics
 from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval
 from gru_bench.stats.estimate import deviation as without_noise
 from gru_bench.stats.verdict import holm
@@ -367,7 +367,7 @@ def test_the_size_of_an_ensemble_is_a_dash_if_a_run_did_not_log_its_own() -> Non
 def test_no_verdict_depends_on_the_ensembles(monkeypatch: pytest.MonkeyPatch) -> None:
     store, studies = three_models(test_set=TestSet.draw(100))
     before = build(studies, store)
-    monkeypatch.setattr(intervals, "mean_probability", lambda probability_RNC: 1 - probability_RNC[0])
+    monkeypatch.setattr(metrics, "mean_probability", lambda probability_RNC: 1 - probability_RNC[0])
     after = build(studies, store)
     numbers, changed = before.numbers(), after.numbers()
     assert numbers.keys() == changed.keys()
