@@ -22,7 +22,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from itertools import combinations
 
 import numpy as np
 from scipy import special
@@ -31,7 +30,7 @@ from gru_bench.results.looks import Look, LookPlan
 from gru_bench.stats.estimate import Estimate
 from gru_bench.stats.intervals import Scored, difference
 from gru_bench.stats.spending import DIGITS, levels
-from gru_bench.stats.verdict import DIFFERENT, Finding, can_be_equivalent
+from gru_bench.stats.verdict import DIFFERENT, Finding, Pair, Verdict, can_be_equivalent
 
 SETTLING = (*DIFFERENT, Finding.EQUIVALENT)
 """Findings that settle a pair."""
@@ -139,7 +138,7 @@ def follow(plan: LookPlan, looks: Sequence[Mapping[str, Scored]]) -> list[PairLo
         plan: The plan.
         looks: For each look so far, model -> what its runs predict, for the same examples in the same order.
     """
-    pairs = [PairLooks(pair) for pair in combinations(plan.models, 2)]
+    pairs = [PairLooks(pair) for pair in plan.pairs]
     for place, runs in enumerate(looks):
         for pair in pairs:
             pair.looks.append(_looked(plan, pair, place, runs))
@@ -212,6 +211,30 @@ def _concluded(look: PairLook, found: set[Kind]) -> PairLook:
     elif Kind.EQUIVALENT in found:
         finding = Finding.EQUIVALENT
     return replace(look, finding=finding)
+
+
+def compared_at(pair: PairLooks, plan: LookPlan, names: tuple[str, str], usual: Estimate | None = None) -> Pair:
+    """Return a pair after its looks so far, with the repeated interval of the last one.
+
+    Args:
+        pair: The pair.
+        plan: The plan.
+        names: Names of its two models.
+        usual: The difference of the runs so far, which is shown where no look was taken.
+
+    Raises:
+        ValueError: where no look was taken, and no difference is given.
+    """
+    if not pair.looks:
+        if usual is None:
+            raise ValueError("a pair without looks needs a difference to show, but got none")
+        verdict = Verdict(Finding.INCONCLUSIVE, 0, plan.margin, usual.at(0.90))
+        return Pair(names, usual, None, len(plan.pairs), verdict, plan.metric, len(plan.looks))
+    by = pair.settled or pair.last
+    favours = int(np.sign(by.usual.estimate)) if by.finding in DIFFERENT else 0
+    verdict = Verdict(by.finding, favours, plan.margin, by.equivalence or by.usual.at(0.90))
+    return Pair(names, pair.last.repeated or pair.last.usual, None, len(plan.pairs), verdict, plan.metric,
+                len(plan.looks), by.place + 1, pair.settled is not None)
 
 
 def scored_at(look: Look, runs: Mapping[str, Mapping[int, Scored]]) -> dict[str, Scored]:

@@ -12,6 +12,9 @@ import numpy as np
 if TYPE_CHECKING:
     from gru_bench.results.runs import Predictions
 
+NBSP = "\u00a0"
+"""Keeps a unit on the line of its number."""
+
 
 def p_text(p: float) -> str:
     """Return a p value with two significant figures, and with more where 0.0499 would look like 0.050."""

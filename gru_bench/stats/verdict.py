@@ -10,7 +10,9 @@ from enum import Enum
 import numpy as np
 from scipy import special
 
+from gru_bench.config import MetricName
 from gru_bench.stats.estimate import ALPHA, DECIDING_TAILED, Estimate
+from gru_bench.stats.text import NBSP
 
 MARGIN = 0.01
 """Differences below one percentage point have no practical weight, unless a study fixes another margin beforehand."""
@@ -178,6 +180,44 @@ class Verdict:
                 return found(Finding.NEGLIGIBLE, side)
             return found(Finding.BETTER_BY_MARGIN if adjusted.beyond < ALPHA else Finding.BETTER, side)
         return found(Finding.EQUIVALENT if equivalent else Finding.INCONCLUSIVE)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models compared: the difference of the first minus the second, its tests, and the verdict."""
+
+    names: tuple[str, str]
+    difference: Estimate
+    """With its 95 % interval; where looks are planned, with the repeated one of the last look."""
+    tests: PairTests | None
+    """The p values, adjusted over the family. None where a test was not possible, and where looks are planned."""
+    family: int
+    """Number of pairs that the tests allow for: all pairs of models in the store that were scored on the same test
+    examples, or those of the plan of looks."""
+    verdict: Verdict
+    metric: MetricName = "accuracy"
+    planned: int = 0
+    """Looks that were planned. 0: a confirm stage of one size."""
+    look: int | None = None
+    """The look that settled the pair, or the last one taken, from 1. None without looks."""
+    is_settled: bool = False
+    """Whether a look settled it."""
+
+    @property
+    def favours(self) -> int:
+        """Return which model the verdict favors: 1 the first, -1 the second, 0 neither."""
+        return -self.verdict.favours if self.metric == "log_loss" else self.verdict.favours
+
+    @property
+    def interval_name(self) -> str:
+        """Return the name of the interval of the difference."""
+        repeated = self.look is not None and self.difference.evidence_level.has_verdict
+        return f"{'repeated ' if repeated else ''}95{NBSP}% interval"
+
+    @property
+    def narrow_name(self) -> str:
+        """Return the name of the interval that decides on equivalence."""
+        return f"interval for equivalence at look {self.look}" if self.is_settled else f"90{NBSP}% interval"
 
 
 def can_be_equivalent(difference: Estimate, margin: float) -> bool:

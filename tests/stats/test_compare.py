@@ -107,7 +107,7 @@ BASE = drawn(0.0)
     (drawn(0.4, stream=1), BASE, 8.0, Finding.NEGLIGIBLE, ["better", "negligible", "90 % interval", "8.0 points"]),
     (BASE.copy(), BASE, 1.0, Finding.EQUIVALENT, ["equivalent", "1.0 points", "90 % interval"]),
     (drawn(0.02, examples=100, stream=1), drawn(0.0, examples=100), 1.0, Finding.INCONCLUSIVE,
-     ["Inconclusive", "80 %", "at least 269 examples", "100"]),
+     ["Inconclusive", "80 %", "at least 269 test examples", "100"]),
     (BASE[:4], BASE, 1.0, Finding.TOO_FEW_SEEDS, ["No verdict", "4 seeds", "at least 5", "interval"]),
     (BASE[:2], BASE, 1.0, Finding.TOO_FEW_SEEDS, ["No verdict", "2 seeds", "estimate only"]),
     (BASE[:1], BASE, 1.0, Finding.TOO_FEW_SEEDS, ["No verdict", "1 seed", "examples only", "interval"]),
@@ -173,7 +173,7 @@ def test_few_clusters_show_no_equivalence() -> None:
     mentions(equal.verdict, "up to 45 % of seeds")
     found = compare(right, right, clusters=np.arange(4000) // 20)
     assert found.finding is Finding.INCONCLUSIVE
-    mentions(found.verdict, "at least 269 examples", "200")
+    mentions(found.verdict, "at least 269 test examples", "200")
     assert present(found.detectable) > 1.0  # where no answer differs, it is not 0
 
 
@@ -181,7 +181,7 @@ def test_fewer_than_twenty_clusters_give_no_verdict() -> None:
     a_SN, b_SN = drawn(0.5, examples=1000, stream=1), drawn(0.0, examples=1000)
     found = compare(a_SN, b_SN, clusters=np.arange(1000) // 100)
     assert (found.finding, found.p) == (Finding.TOO_FEW_GROUPS, None)
-    mentions(found.verdict, "10.0 clusters", "at least 20")
+    mentions(found.verdict, "10.0 groups", "at least 20")
 
 
 @pytest.mark.parametrize("form", [

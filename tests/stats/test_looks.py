@@ -17,7 +17,7 @@ from gru_bench.stats.looks import Kind, follow, fraction_of, is_settled, scored_
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.spending import levels
 from gru_bench.stats.verdict import Finding
-from gru_bench.sweep.console.looks import said_of
+from gru_bench.sweep.console.looks import pair_line
 from tests.support.benchmarks import benchmark
 from tests.support.commands import mentions
 from tests.support.values import present
@@ -110,7 +110,7 @@ def test_a_large_difference_settles_a_pair_at_the_first_look() -> None:
     assert pair.settled is pair.last
     assert pair.last.finding is Finding.BETTER_BY_MARGIN
     assert settled_as(pair) == "a, b: better by more than the margin"
-    mentions(said_of(plan, pair.pair, pair.last), "b is better than a", "1.0 points")
+    mentions(pair_line(plan, pair), "a is worse than b by more than 1.0 points", "settled at look 1 of 4")
     wide, usual = present(pair.last.repeated), pair.last.usual
     assert wide.low < usual.low < usual.high < wide.high < 0
     assert is_settled([pair])
@@ -189,7 +189,7 @@ def test_the_model_with_the_lower_log_loss_is_better() -> None:
     sure, unsure = (Scored(label_N, of_two(np.clip(rng.normal(p, 0.05, (5, 800)), 0.01, 0.99))) for p in (0.1, 0.4))
     (pair,) = follow(plan, [{"a": sure, "b": unsure}])
     assert pair.last.usual.estimate < 0
-    mentions(said_of(plan, pair.pair, present(pair.settled)), "a is better than b", "0.02 nats")
+    mentions(pair_line(plan, pair), "a is better than b", "0.020 nats")
 
 
 def test_a_look_uses_only_its_own_seeds() -> None:

@@ -16,6 +16,7 @@ from typing import Literal
 from gru_bench.config import MetricName
 from gru_bench.platforms import is_reserved
 from gru_bench.results.logged_metrics import Unit, compared
+from gru_bench.stats.text import NBSP as NBSP
 from gru_bench.stats.text import decimals_apart, p_text, significant
 
 Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "change", "signed", "setting"]
@@ -74,8 +75,6 @@ def scale_of(metric: MetricName) -> Scale:
 
 
 MINUS = "−"
-NBSP = "\u00a0"
-"""Keeps a unit on the line of its number."""
 MISSING = "—"
 LARGEST = 1e308
 
