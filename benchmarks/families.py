@@ -28,7 +28,8 @@ import numpy as np
 from interval_coverage import ACCURACY, BETWEEN, CHUNK, DEVIATION, WITHIN, Truth
 from scipy import special
 
-from gru_bench.stats.statistics import ALPHA, MARGIN, Finding, accuracy_difference, adjusted_tests, verdict
+from gru_bench.stats.estimate import ALPHA, accuracy_difference
+from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests
 
 SEEDS, EXAMPLES = 5, 5500
 COLUMNS = ("equivalent, alone", "equivalent, adjusted", "beyond, alone", "beyond, adjusted")
@@ -44,7 +45,7 @@ def counted(models: int, repetitions: int, rng: np.random.Generator, examples: i
         runs = truth.draw(models, SEEDS, examples, rng, [lower * one for one in is_lower])
         pairs = list(combinations(range(models), 2))
         differences = [accuracy_difference(runs[a], runs[b]) for a, b in pairs]
-        found = [verdict(one, adjusted).finding
+        found = [Verdict.of(one, adjusted).finding
                  for one, adjusted in zip(differences, adjusted_tests(differences), strict=True)]
         apart = [place for place, (a, b) in enumerate(pairs) if is_lower[a] != is_lower[b]]
         sums += (

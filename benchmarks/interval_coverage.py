@@ -36,7 +36,8 @@ from multiprocessing import Pool
 import numpy as np
 from scipy import optimize, special
 
-from gru_bench.stats.statistics import ALPHA, accuracy_difference, accuracy_interval, holm
+from gru_bench.stats.estimate import ALPHA, accuracy_difference, accuracy_interval
+from gru_bench.stats.verdict import holm
 
 ACCURACY, DEVIATION, WITHIN, BETWEEN = 0.865, 0.005, 0.07, 0.10
 SEEDS, EXAMPLES, MODELS = (3, 5, 10), (500, 2000, 5500), 3

@@ -42,9 +42,9 @@ import numpy as np
 from interval_coverage import ACCURACY, BETWEEN, CHUNK, WITHIN, Truth
 from scipy import special
 
+from gru_bench.stats.estimate import ALPHA, Estimate, accuracy_difference
 from gru_bench.stats.looks import fraction_of
 from gru_bench.stats.spending import Spending, levels, spent, spent_by_sides
-from gru_bench.stats.statistics import ALPHA, Estimate, Growth, accuracy_difference, growth
 
 LOOKS = (5, 8, 12, 20)
 EXAMPLES, DEVIATIONS, APART = (500, 2000, 5500), (0.002, 0.005, 0.01), 0.01
@@ -66,13 +66,11 @@ class Followed:
     spending: Spending
 
     @classmethod
-    def of(
-        cls, found_K: Sequence[Estimate], growth_K: Sequence[Growth], estimated: bool, spending: Spending,
-    ) -> Followed:
+    def of(cls, found_K: Sequence[Estimate], estimated: bool, spending: Spending) -> Followed:
         """Follow a pair with the fractions of a rule."""
         fractions: list[float] = []
-        for seeds, grown in zip(LOOKS, growth_K, strict=True):
-            fraction = fraction_of(grown, (seeds, seeds), LOOKS[-1]) if estimated else seeds / LOOKS[-1]
+        for seeds, one in zip(LOOKS, found_K, strict=True):
+            fraction = fraction_of(one, LOOKS[-1]) if estimated else seeds / LOOKS[-1]
             fractions.append(1.0 if seeds == LOOKS[-1] else round(max(fraction, *fractions, 0.01), 2))
         return cls(found_K, fractions, spending)
 
@@ -108,11 +106,10 @@ def simulated(deviation: float, examples: int, repetitions: int, rng: np.random.
     for _ in range(repetitions):
         runs = truth.draw(4, LOOKS[-1], examples, rng, (0, 0, 0, lower))
         found = {(a, b): [accuracy_difference(runs[a][:r], runs[b][:r]) for r in LOOKS] for a, b in (*EQUAL, LOWER)}
-        grown = {(a, b): [growth(runs[a][:r], runs[b][:r]) for r in LOOKS] for a, b in found}
         sums["fixed"] += (found[LOWER][-1].p or 0) < ALPHA
         sums["uncorrected"] += any((one.p or 0) < ALPHA / len(EQUAL) for pair in EQUAL for one in found[pair])
         for rule, (estimated, spending) in RULES.items():
-            pairs = {pair: Followed.of(found[pair], grown[pair], estimated, spending) for pair in found}
+            pairs = {pair: Followed.of(found[pair], estimated, spending) for pair in found}
             apart, same = pairs[LOWER], pairs[EQUAL[0]]
             # Holm's first step decides whether there is any finding at all.
             sums[f"{rule}: family"] += any(pairs[pair].different(ALPHA / len(EQUAL)) is not None for pair in EQUAL)

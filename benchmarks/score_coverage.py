@@ -10,8 +10,7 @@ difficulty of the example), noise of the model, and noise of the run.
 
 The table shows for each size and score, in per cent: how often the 95 % interval of the difference holds the true one
 (0), how often the test at 5 % finds a difference, and how often the interval of one model holds its true score, which
-is the mean over many seeds and examples. Goal: 94 to 97.5 % for accuracy and log loss, at least 94 % for the others,
-whose intervals are conservative.
+is the mean over many seeds and examples. Goal: 94 to 97.5 %.
 
 Shapes: `R` runs, `N` examples, `C` classes.
 """
@@ -26,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import MetricName
+from gru_bench.stats.estimate import ALPHA
 from gru_bench.stats.intervals import Scored, difference, interval
-from gru_bench.stats.statistics import ALPHA
 
 SIGNAL, LUCK, SHARED, MODEL, RUN = 3.2, 0.03, 1.0, 0.45, 0.6
 """Logit of the true class, its relative deviation over seeds, and deviations of the noise of an example, of a model

@@ -30,8 +30,8 @@ from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.trials import searches_of
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import DataSummary, StudySummary
+from gru_bench.stats.estimate import EvidenceLevel
 from gru_bench.stats.looks import settled_as
-from gru_bench.stats.statistics import EvidenceLevel
 from gru_bench.tracking import LoggedStudy
 
 if TYPE_CHECKING:

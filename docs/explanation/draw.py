@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gru_bench.report.figures.style import COLORS
-from gru_bench.stats.statistics import accuracy_interval
+from gru_bench.stats.estimate import accuracy_interval
 
 FOLDER = Path(__file__).resolve().parent
 EXAMPLES = FOLDER.parents[1] / "reports" / "example"

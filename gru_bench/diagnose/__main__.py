@@ -14,7 +14,7 @@ import typer
 from gru_bench import cli
 from gru_bench.errors import DataError, RunError, UsageError, unknown
 from gru_bench.platforms import worker_per_core
-from gru_bench.stats.accuracy import percent
+from gru_bench.stats.text import percent
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus

@@ -46,8 +46,8 @@ from gru_bench.results.diagnostics import (
     State,
 )
 from gru_bench.results.runs import TWO_CLASSES, RunResult
+from gru_bench.stats.estimate import METHOD_BOTH, accuracy_interval
 from gru_bench.stats.metrics import correct
-from gru_bench.stats.statistics import METHOD_BOTH, accuracy_interval
 from gru_bench.train.loop import best_epoch, restored, train, untrained
 
 STEPS = 50

@@ -22,8 +22,7 @@ from gru_bench.data.tokenizer import tokenize
 from gru_bench.diagnose.occlusion import occlusion
 from gru_bench.models.recurrence import choose_backend
 from gru_bench.models.trained import TrainedModel
-from gru_bench.stats.metrics import predicted
-from gru_bench.stats.together import mean_probability
+from gru_bench.stats.metrics import mean_probability, predicted
 from gru_bench.train.loop import predict, restored
 from gru_bench.train.placement import use_threads
 

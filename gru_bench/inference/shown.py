@@ -20,7 +20,7 @@ from gru_bench.report.document.findings import Findings
 from gru_bench.report.document.numbers import NBSP, Number
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Aside, in_text
-from gru_bench.stats.accuracy import percent
+from gru_bench.stats.text import percent
 
 if TYPE_CHECKING:
     import pandas as pd

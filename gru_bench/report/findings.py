@@ -20,7 +20,7 @@ from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import once_more, study_name, unfinished
 from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
 from gru_bench.report.sections.summary import others_on_test
-from gru_bench.stats.statistics import DIFFERENT, Finding
+from gru_bench.stats.verdict import DIFFERENT, Finding
 
 
 def findings_of(evidence: Evidence) -> Findings:

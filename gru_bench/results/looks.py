@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 from gru_bench.config import MetricName
@@ -37,6 +38,11 @@ class LookPlan:
     """Two-sided error of all tests for a difference at all looks together. Equivalence has as much on each side."""
     spending: str = SPENDING
     fractions: str = FRACTIONS
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Return all pairs of its models."""
+        return tuple(combinations(self.models, 2))
 
     def to_json(self) -> str:
         """Return the plan as it is logged, with its digest."""

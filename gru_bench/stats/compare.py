@@ -1,7 +1,7 @@
 """The comparison of two models from their right and wrong answers alone, without a study or a report.
 
-The statistics are those of a report on two models (`statistics.py`): the variance sum, the rules for few answers that
-differ, the evidence levels, the verdicts.
+The statistics are those of a report on two models (`estimate.py`, `verdict.py`): the variance sum, the rules for few
+answers that differ, the evidence levels, the verdicts.
 
 Shapes: `S` seeds of a model, `N` examples.
 """
@@ -16,21 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gru_bench.stats.statistics import (
-    LEAST_GROUPS,
-    MARGIN,
-    Design,
-    Estimate,
-    EvidenceLevel,
-    Finding,
-    accuracy_difference,
-    adjusted_tests,
-    can_show_equivalence,
-    examples_for_equivalence,
-    unseen_failures,
-    verdict,
-)
-from gru_bench.stats.written import decimals_apart, p_text
+from gru_bench.stats.estimate import Estimate, EvidenceLevel, accuracy_difference
+from gru_bench.stats.sentence import in_words, verdict_template
+from gru_bench.stats.text import p_text
+from gru_bench.stats.verdict import MARGIN, Finding, Pair, Verdict, adjusted_tests
 
 MOST_MARGIN = 50.0
 """Largest margin in percentage points."""
@@ -66,8 +55,13 @@ class Comparison:
     examples: int
     clusters: int | None
     """Number of clusters of examples. None where each example stands alone."""
-    estimate: Estimate
-    """The difference with all parts of its interval, as shares: 0.01 is one point."""
+    pair: Pair
+    """The pair that all of this comes from. Its values are shares: 0.01 is one point."""
+
+    @property
+    def estimate(self) -> Estimate:
+        """Return the difference with all parts of its interval, as shares."""
+        return self.pair.difference
 
     def __str__(self) -> str:
         """Return the comparison as lines of text."""
@@ -88,14 +82,15 @@ class Comparison:
 
     def _rows(self) -> list[tuple[str, str]]:
         """Return what is shown, line by line: a name and a text."""
+        interval = "" if self.interval is None else " (95 % interval {ends})"
         size = f"{self.examples:,} examples" + ("" if self.clusters is None else f" in {self.clusters:,} clusters")
         return [
-            ("difference", _size(self.estimate, self.margin / 100)),
+            ("difference", in_words(self.pair, f"{{difference}}{{unit}}{interval}")),
             ("p", "none: too few seeds or clusters" if self.p is None else f"{p_text(self.p)} (two-sided)"),
             ("verdict", self.verdict),
             ("evidence", self.evidence_level.value),
             ("detectable", "none: it takes 2 seeds of each model" if self.detectable is None else
-             f"{_unsigned(self.detectable / 100)}, with a chance of 80 % at the 5 % level"),
+             in_words(self.pair, "{detectable}{unit}, with a chance of 80 % at the 5 % level")),
             ("data", f"{self.seeds[0]} and {self.seeds[1]} seeds, {size}"),
             ("method", self.estimate.method),
         ]
@@ -111,7 +106,7 @@ def compare(
 ) -> Comparison:
     """Return whether model A is better than model B: difference, interval, p value and verdict.
 
-    Where several pairs are compared, adjust their p values together (`statistics.holm`).
+    Where several pairs are compared, adjust their p values together (`verdict.holm`).
 
     Args:
         a: Whether each seed of A answers each example correctly: a row of 0 and 1 for each seed, a column for each
@@ -134,109 +129,27 @@ def compare(
         raise ValueError(f"margin must be above 0 and at most {MOST_MARGIN:g} percentage points, but got {margin!r}: "
                          "1.0 is usual")
     cluster_N = None if clusters is None else _places(clusters, correct_A_SN.shape[1])
-    found = accuracy_difference(correct_A_SN, correct_B_SN, cluster_N=cluster_N)
+    found = accuracy_difference(correct_A_SN, correct_B_SN, group_N=cluster_N)
     (adjusted,) = adjusted_tests([found], margin / 100)
-    decided = verdict(found, adjusted, margin / 100)
     level, p = found.evidence_level, None if adjusted is None else adjusted.different
-    units = None if cluster_N is None else int(cluster_N.max()) + 1
-    detectable = None
-    if min(found.seeds) > 1:
-        seeds = len(correct_A_SN), len(correct_B_SN)
-        detectable = (found.detectable() if cluster_N is not None
-                      else Design.of(correct_A_SN, correct_B_SN).detectable(seeds, found.examples))
+    units, detectable = None if cluster_N is None else int(cluster_N.max()) + 1, found.detectable()
     shown = replace(found, method=f"{found.method}; examples in clusters") if cluster_N is not None else found
+    pair = Pair((str(names[0]), str(names[1])), shown, adjusted, 1, Verdict.of(found, adjusted, margin / 100))
     return Comparison(
-        names=(str(names[0]), str(names[1])),
+        names=pair.names,
         difference=100 * found.estimate,
         interval=(100 * found.low, 100 * found.high) if level.has_interval else None,
         p=p,
-        verdict=_sentence(names, decided.finding, found, decided.equivalence, p, margin / 100, detectable),
-        finding=decided.finding,
+        verdict=in_words(pair, verdict_template(pair)),
+        finding=pair.verdict.finding,
         evidence_level=level,
         detectable=None if detectable is None else 100 * detectable,
         margin=float(margin),
         seeds=(len(correct_A_SN), len(correct_B_SN)),
         examples=found.examples,
         clusters=units,
-        estimate=shown,
+        pair=pair,
     )
-
-
-def _sentence(
-    names: tuple[str, str], finding: Finding, found: Estimate, narrow: Estimate, p: float | None, margin: float,
-    detectable: float | None,
-) -> str:
-    """Return the verdict in words. Values are shares.
-
-    Args:
-        names: Names of the two models.
-        finding: What was found.
-        found: The difference, with its 95 % interval.
-        narrow: The difference, with its 90 % interval.
-        p: p value; None where there are too few seeds.
-        margin: Largest difference without practical weight.
-        detectable: Smallest difference that runs like these detect; None for one seed.
-    """
-    a, b = names
-    test = "" if p is None else f", p {p_text(p)}" if p < 0.001 else f", p = {p_text(p)}"
-    size, within = f"{_size(found, margin)}{test}", _unsigned(margin)
-    better = f"{a} is {'better' if found.estimate >= 0 else 'worse'} than {b}"
-    match finding:
-        case Finding.BETTER:
-            return f"{better}: {size}."
-        case Finding.BETTER_BY_MARGIN:
-            return f"{better} by more than {within}: {size}."
-        case Finding.NEGLIGIBLE:
-            return (f"{better}, but by a negligible amount: {size}; the 90 % interval, {_ends(narrow, margin)} points, "
-                    f"lies within {within} of 0. {_unseen(found)}")
-        case Finding.EQUIVALENT:
-            return (f"{a} and {b} are equivalent within {within}: the 90 % interval of their difference, "
-                    f"{_ends(narrow, margin)} points, lies within it. {_unseen(found)}")
-        case Finding.TOO_FEW_SEEDS:
-            few = min(found.seeds)
-            why = {1: "1 seed, over examples only", 2: "2 seeds, an estimate only"}.get(
-                few, f"{few} seeds, of which at least 5 are needed")
-            return f"No verdict on {a} against {b} from {why}: {size}."
-        case Finding.TOO_FEW_GROUPS:
-            return (f"No verdict on {a} against {b} from {found.groups:.1f} clusters of equal size, of which at least "
-                    f"{LEAST_GROUPS} are needed: {size}.")
-        case Finding.INCONCLUSIVE | Finding.GUESSING:
-            said = f"Inconclusive: {a} against {b}, {size}."
-            if detectable is not None:
-                said += f" Runs like these detect a true difference of {_unsigned(detectable)} with a chance of 80 %."
-            if not can_show_equivalence(found.effective, margin):
-                said += (f" Equivalence within {within} could not be shown: it takes at least "
-                         f"{examples_for_equivalence(margin):,} examples that stand alone, and these tell as much as "
-                         f"{found.effective:,.0f}.")
-            return said
-
-
-def _unseen(found: Estimate) -> str:
-    return (f"A failure of up to {100 * unseen_failures(min(found.seeds)):.0f} % of seeds could go unseen in these "
-            "runs.")
-
-
-def _size(found: Estimate, margin: float) -> str:
-    """Return a difference in points, with its interval where there are enough seeds for one."""
-    level = found.evidence_level
-    values = [found.estimate, *([found.low, found.high] if level.has_interval else [])]
-    size = f"{_signed(found.estimate, decimals_apart(values, (0.0, margin, -margin), 100, 1))} points"
-    return f"{size} (95 % interval {_ends(found, margin)})" if level.has_interval else size
-
-
-def _ends(found: Estimate, margin: float) -> str:
-    """Return the ends of an interval in points, with enough decimals that none looks equal to 0 or to the margin."""
-    decimals = decimals_apart((found.estimate, found.low, found.high), (0.0, margin, -margin), 100, 1)
-    return f"{_signed(found.low, decimals)} to {_signed(found.high, decimals)}"
-
-
-def _signed(share: float, decimals: int) -> str:
-    text = f"{100 * share:+.{decimals}f}"
-    return text if text.strip("+-0.") else text.lstrip("+-")  # zero has no sign
-
-
-def _unsigned(share: float) -> str:
-    return f"{100 * share:.{decimals_apart([share], [0.0], 100, 1)}f} points"
 
 
 def _correct(name: str, given: ArrayLike) -> NDArray[np.bool_]:

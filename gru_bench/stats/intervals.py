@@ -1,21 +1,30 @@
-"""Estimates of any score that a study is about: accuracy, log loss, F1, macro F1 or ROC area, each with its interval.
+"""Estimates of any score that a study is about: accuracy, log loss, F1, macro F1 or ROC AUC, each with its interval.
 
-Accuracy and log loss are means over examples, so `statistics.py` has a closed form for them. The other scores are not:
-seeds and examples are drawn with replacement (Sellam et al. 2022), the standard error of the draws is multiplied by
-sqrt(R/(R - 1)), and the degrees of freedom are those of the accuracy of the same runs. Both models of a difference get
-the same examples in each draw. These intervals are conservative.
+Every score enters the variance sum of `estimate.py` by what run s scores on example i, Y_si. For accuracy that is
+whether the answer is correct, for log loss the loss of the example. The other scores are no means over examples. They
+enter with
 
-Where few examples decide, the interval of one model is blended with Wilson's, as that of an accuracy is. How much an
-example decides is its influence, the derivative of the score by the weight of the example. A mean over classes has the
-number of examples n with 1/n = (sum_c 1/n_c)/C^2, where n_c counts the examples that the score of class c rests on.
+    Y_si = score_s + N d_si
 
-Shapes: `R` runs (seeds) of a model, `N` examples, `C` classes, `B` bootstrap draws.
+where the influence d_si is the derivative of the score of run s by the weight of example i, which sums to 0 over
+examples. So the mean of Y_si over examples is the score, and its variance is that of the score to first order.
+
+F1 of class c is 2 hit/named, where `named` counts the examples of the class and those predicted so; its influence is
+(2 hit_i - F1 named_i)/named. The influence on ROC AUC is the share of the other side that the example is ranked rightly
+against, less the AUC, over the size of its own side (DeLong et al. 1988).
+
+Where few examples decide, the interval leans on Wilson's with n_c, the number of examples of which a share of right
+answers would vary as much as the score of class c does: named/(2 - F1) for F1, and A (1 - A)/var for an AUC of A, at
+least twice the smaller side and at most N. A mean over classes has n with 1/n = (sum_c 1/n_c)/C^2. The difference of
+two AUCs does not lean, because one example may move it by any amount. Like that of two losses, it shows equivalence
+only where enough examples decide.
+
+Shapes: `R` runs (seeds) of a model, `N` examples, `C` classes.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,29 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import MetricName
+from gru_bench.stats import estimate as sums
 from gru_bench.stats import metrics
-from gru_bench.stats.statistics import (
-    METHOD_BOOTSTRAP,
-    METHOD_BOOTSTRAP_EXAMPLES,
-    METHOD_FEW,
-    Estimate,
-    Floats,
-    WilsonBlend,
-    accuracy_difference,
-    accuracy_interval,
-    deciding_examples,
-    f1_interval,
-    loss_deviation,
-    loss_difference,
-    loss_interval,
-    seed_deviation,
-    wilson_weight,
-)
-from gru_bench.stats.together import mean_probability
-
-DRAWS = 1000
-AT_ONCE = 250
-"""Draws whose weights are held in memory at once."""
+from gru_bench.stats.estimate import Estimate, Floats, Values, estimate
 
 
 @dataclass(frozen=True)
@@ -79,7 +68,27 @@ class Scored:
     @cached_property
     def together(self) -> Scored:
         """Return what the runs predict together, as if they were one run: the mean of their probabilities."""
-        return Scored(self.label_N, mean_probability(self.probability_RNC)[None])
+        return Scored(self.label_N, metrics.mean_probability(self.probability_RNC)[None])
+
+    def values(self, metric: MetricName) -> Values:
+        """Return what each run scores on each example.
+
+        Raises:
+            ValueError: for fewer than 2 examples, and for a ROC AUC where a class is absent.
+        """
+        match metric:
+            case "accuracy":
+                return Values.of_correct(self.correct_RN)
+            case "log_loss":
+                return Values(self.loss_RN, (0.0, math.inf))
+            case "roc_auc":
+                return _mean([_area(self.label_N == place, self.probability_RNC[:, :, place])
+                              for place in ((1,) if self.classes == 2 else range(self.classes))])
+            case "f1":
+                return f1_values(self.label_N == 1, self.predicted_RN == 1)
+            case "macro_f1":
+                return _mean([f1_values(self.label_N == place, self.predicted_RN == place)
+                              for place in range(self.classes)])
 
     def scores(self, metric: MetricName) -> list[float]:
         """Return the score of each run.
@@ -98,27 +107,9 @@ def interval(metric: MetricName, model: Scored, confidence: float = 0.95) -> Est
     """Return the mean score of a model over seeds with its interval over new seeds and new examples.
 
     Raises:
-        ValueError: for fewer than 2 examples, and for a ROC area where a class is absent.
+        ValueError: as `Scored.values`.
     """
-    if metric == "accuracy":
-        return accuracy_interval(model.correct_RN, confidence)
-    if metric == "log_loss":
-        return loss_interval(model.loss_RN, confidence)
-    if metric == "f1":
-        return f1_interval(model.predicted_RN, model.label_N, _generator(model), confidence)
-    like = accuracy_interval(model.correct_RN, confidence)
-    kind = _kind(metric, model)
-    estimate = float(np.mean(model.scores(metric)))
-    variance, method = _variance([kind], _generator(model)), _method(model)
-    wilson = None
-    if weight := wilson_weight(deciding_examples(kind.influence_RN.mean(0))):
-        of_c, size_c = kind.by_class
-        size = max(1.0, len(size_c) ** 2 / float(np.sum(1 / size_c)))
-        single = float(np.sum(of_c * (1 - of_c) / size_c)) / len(size_c) ** 2
-        below = like.wilson.seeds_below if like.wilson is not None else 0.0
-        wilson = WilsonBlend(weight, size, variance, single, like.examples - 1, below)
-        method += METHOD_FEW
-    return replace(like, estimate=estimate, variance=variance, method=method, wilson=wilson).at(confidence)
+    return estimate(model.values(metric), confidence=confidence)
 
 
 def interval_together(metric: MetricName, model: Scored, confidence: float = 0.95) -> Estimate:
@@ -127,7 +118,7 @@ def interval_together(metric: MetricName, model: Scored, confidence: float = 0.9
     It is about these very runs together. Fresh seeds together may have another score, and no interval here covers that.
 
     Raises:
-        ValueError: as `interval`.
+        ValueError: as `Scored.values`.
     """
     found = interval(metric, model.together, confidence)
     return replace(found, method=found.method.replace("one seed", f"these {len(model.probability_RNC)} seeds together"))
@@ -143,161 +134,52 @@ def difference(metric: MetricName, a: Scored, b: Scored, confidence: float = 0.9
         confidence: Confidence of the interval, between 0 and 1.
 
     Raises:
-        ValueError: for different examples, and as `interval`.
+        ValueError: for different examples, and as `Scored.values`.
     """
-    if metric == "accuracy":
-        return accuracy_difference(a.correct_RN, b.correct_RN, confidence)
-    if metric == "log_loss":
-        return loss_difference(a.loss_RN, b.loss_RN, confidence)
-    like = accuracy_difference(a.correct_RN, b.correct_RN, confidence)
-    estimate = float(np.mean(a.scores(metric))) - float(np.mean(b.scores(metric)))
-    variance = _variance([_kind(metric, a), _kind(metric, b)], _generator(a, b))
-    return replace(like, estimate=estimate, variance=variance, method=_method(a, b), wilson=None).at(confidence)
+    return estimate(a.values(metric), b.values(metric), confidence)
 
 
 def deviation(metric: MetricName, model: Scored) -> float | None:
-    """Return the standard deviation of a score between seeds. None for one seed.
-
-    Of accuracy and log loss, the noise of the test set is taken out of it. The other scores keep it.
-    """
-    if metric == "accuracy":
-        return seed_deviation(model.correct_RN)
-    if metric == "log_loss":
-        return loss_deviation(model.loss_RN)
-    found = model.scores(metric)
-    return float(np.std(found, ddof=1)) if len(found) > 1 else None
+    """Return the standard deviation of a score between seeds, without the noise of the test set. None for one seed."""
+    return sums.deviation(model.values(metric))
 
 
-def _method(*models: Scored) -> str:
-    several = min(len(model.probability_RNC) for model in models) > 1
-    return METHOD_BOOTSTRAP if several else METHOD_BOOTSTRAP_EXAMPLES
+def f1_values(own_N: NDArray[np.bool_], predicted_RN: NDArray[np.bool_]) -> Values:
+    """Return the values of the F1 of one class. It is 0 where no example is of the class or predicted so."""
+    hit_RN, named_RN = predicted_RN & own_N, predicted_RN.astype(np.float64) + own_N
+    named_R1 = np.maximum(named_RN.sum(axis=1, keepdims=True), 1)
+    f1_R1 = 2 * hit_RN.sum(axis=1, keepdims=True) / named_R1
+    value_RN = f1_R1 + len(own_N) * (2 * hit_RN - f1_R1 * named_RN) / named_R1
+    # To first order, the variance of the F1 of one run is F1 (1 - F1) (2 - F1)/named.
+    return Values(value_RN, counted=max(1.0, float((named_R1 / (2 - f1_R1)).mean())))
 
 
-def _generator(*models: Scored) -> np.random.Generator:
-    """Return a generator that depends on the predictions alone: a study has the same numbers wherever it is carried."""
-    seeds = [zlib.crc32((model.probability_RNC[:, :, 1] if model.classes == 2 else model.probability_RNC).tobytes())
-             for model in models]
-    return np.random.default_rng(seeds if len(seeds) > 1 else seeds[0])
+def _area(own_N: NDArray[np.bool_], score_RN: NDArray[np.floating]) -> Values:
+    """Return the values of the ROC AUC of one class against the rest."""
+    own, rest = int(own_N.sum()), int((~own_N).sum())
+    if not own or not rest:
+        raise ValueError("a ROC AUC needs examples of every class")
+    value_RN = np.empty(score_RN.shape)
+    for value_N, score_N in zip(value_RN, score_RN, strict=True):
+        below = _placed(score_N[own_N], score_N[~own_N])
+        above = 1 - _placed(score_N[~own_N], score_N[own_N])
+        area = below.mean()
+        value_N[own_N] = area + len(own_N) * (below - area) / own
+        value_N[~own_N] = area + len(own_N) * (above - area) / rest
+    mean, variance = float(value_RN.mean()), float(value_RN.var(axis=1).mean())
+    alike = mean * (1 - mean) / variance if variance > 0 else 0.0
+    least = 2 * min(own, rest) / len(own_N)  # that of an AUC of 1 (Hanley and McNeil 1982)
+    return Values(value_RN, counted=len(own_N) * min(1.0, max(alike, least)), is_continuous=True)
 
 
-def _kind(metric: MetricName, model: Scored) -> _F1 | _Areas:
-    if metric == "roc_auc":
-        return _Areas(model)
-    return _F1(model, (1,) if metric == "f1" else tuple(range(model.classes)))
+def _placed(some: NDArray[np.floating], others: NDArray[np.floating]) -> Floats:
+    """Return for each of some scores the share of the others below it, where ties count half."""
+    ordered = np.sort(others)
+    return (np.searchsorted(ordered, some, "left") + np.searchsorted(ordered, some, "right")) / (2 * len(others))
 
 
-def _variance(models: Sequence[_F1 | _Areas], rng: np.random.Generator) -> float:
-    """Return the variance of the mean score over seeds, or of the difference of two, by a two-level bootstrap."""
-    examples = models[0].examples
-    value_B = np.zeros(DRAWS)
-    for start in range(0, DRAWS, AT_ONCE):
-        drawn_BN = rng.integers(0, examples, (AT_ONCE, examples)) + examples * np.arange(AT_ONCE)[:, None]
-        weight_BN = np.bincount(drawn_BN.ravel(), minlength=AT_ONCE * examples).reshape(AT_ONCE, examples)
-        for sign, model in zip((1, -1), models, strict=False):
-            score_BR = model.weighted(weight_BN.astype(np.float32))
-            seeds = score_BR.shape[1]
-            share_BR = rng.multinomial(seeds, np.full(seeds, 1 / seeds), AT_ONCE) / seeds
-            value_B[start:start + AT_ONCE] += sign * (share_BR * score_BR).sum(1)
-    fewest = min(model.seeds for model in models)
-    return float(value_B.var(ddof=1)) * (fewest / (fewest - 1) if fewest > 1 else 1.0)
-
-
-class _F1:
-    """The mean F1 of some classes: F1 of class c is 2 hit / named, where `named` counts true and predicted ones."""
-
-    def __init__(self, model: Scored, places: Sequence[int]) -> None:
-        self.places, self._model = places, model
-        self.seeds, self.examples = model.predicted_RN.shape
-
-    def _counts(self, place: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        named_RN, true_N = self._model.predicted_RN == place, self._model.label_N == place
-        return (named_RN & true_N).T.astype(np.float32), (named_RN.astype(np.int8) + true_N).T.astype(np.float32)
-
-    def weighted(self, weight_BN: NDArray[np.float32]) -> Floats:
-        """Return the score of each run where example i counts so many times, B x R."""
-        total_BR = np.zeros((len(weight_BN), self.seeds))
-        for place in self.places:
-            hit_NR, named_NR = self._counts(place)
-            below_BR = weight_BN @ named_NR
-            total_BR += np.divide(2 * (weight_BN @ hit_NR), below_BR, out=np.zeros_like(below_BR), where=below_BR > 0)
-        return total_BR / len(self.places)
-
-    @cached_property
-    def influence_RN(self) -> Floats:
-        """Return the derivative of the score of run r by the weight of example i."""
-        total_RN = np.zeros((self.seeds, self.examples))
-        for place in self.places:
-            hit_NR, named_NR = self._counts(place)
-            named_R = np.maximum(named_NR.sum(0), 1)
-            total_RN += ((2 * hit_NR - 2 * hit_NR.sum(0) / named_R * named_NR) / named_R).T
-        return total_RN / len(self.places)
-
-    @property
-    def by_class(self) -> tuple[Floats, Floats]:
-        """Return the F1 of each class, and the number of examples that are of the class or are named so, over runs."""
-        of_c, size_c = [], []
-        for place in self.places:
-            hit_NR, named_NR = self._counts(place)
-            named_R = np.maximum(named_NR.sum(0), 1)
-            of_c.append(float((2 * hit_NR.sum(0) / named_R).mean()))
-            size_c.append(max(1.0, float((named_NR > 0).sum(0).mean())))
-        return np.array(of_c), np.array(size_c)
-
-
-class _Areas:
-    """The mean ROC area of all classes, each against the rest; of two classes that of class 1."""
-
-    def __init__(self, model: Scored) -> None:
-        self._model = model
-        self.seeds, self.examples = model.predicted_RN.shape
-        self._places = (1,) if model.classes == 2 else tuple(range(model.classes))
-
-    def _ranked(self, run: int, place: int) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.bool_]]:
-        """Return the examples by rising score, where each group of equal scores begins, and which are the class's."""
-        score_N = self._model.probability_RNC[run, :, place]
-        order_N = np.argsort(score_N, kind="stable")
-        first_G = np.flatnonzero(np.diff(score_N[order_N], prepend=-1.0))
-        return order_N, first_G, np.asarray(self._model.label_N[order_N] == place)
-
-    def weighted(self, weight_BN: NDArray[np.float32]) -> Floats:
-        """Return the score of each run where example i counts so many times, B x R."""
-        total_BR = np.zeros((len(weight_BN), self.seeds))
-        for run in range(self.seeds):
-            for place in self._places:
-                order_N, first_G, own_N = self._ranked(run, place)
-                ranked_BN = weight_BN[:, order_N].astype(np.float64)
-                own_BG = np.add.reduceat(ranked_BN * own_N, first_G, axis=1)
-                rest_BG = np.add.reduceat(ranked_BN * ~own_N, first_G, axis=1)
-                below_BG = np.cumsum(rest_BG, axis=1) - rest_BG / 2  # ties count half
-                pairs_B = own_BG.sum(1) * rest_BG.sum(1)
-                area_B = np.divide((own_BG * below_BG).sum(1), pairs_B, out=np.full(len(pairs_B), 0.5),
-                                   where=pairs_B > 0)
-                total_BR[:, run] += area_B
-        return total_BR / len(self._places)
-
-    @cached_property
-    def influence_RN(self) -> Floats:
-        """Return the derivative of the score of run r by the weight of example i (DeLong et al. 1988)."""
-        total_RN = np.zeros((self.seeds, self.examples))
-        for run in range(self.seeds):
-            for place in self._places:
-                order_N, first_G, own_N = self._ranked(run, place)
-                group_N = np.repeat(np.arange(len(first_G)), np.diff(first_G, append=len(order_N)))
-                own_G, rest_G = (np.bincount(group_N, some).astype(np.float64) for some in (own_N, ~own_N))
-                below_N = (np.cumsum(rest_G) - rest_G / 2)[group_N] / rest_G.sum()
-                above_N = (own_G.sum() - np.cumsum(own_G) + own_G / 2)[group_N] / own_G.sum()
-                area = below_N[own_N].mean()
-                total_RN[run, order_N] += np.where(
-                    own_N, (below_N - area) / own_G.sum(), (above_N - area) / rest_G.sum())
-        return total_RN / len(self._places)
-
-    @property
-    def by_class(self) -> tuple[Floats, Floats]:
-        """Return the area of each class, and the size of the smaller side of its pairs."""
-        of_c, size_c = [], []
-        for place in self._places:
-            own_N = (self._model.label_N == place).astype(np.int8)
-            areas = [metrics.roc_auc(own_N, one) for one in self._model.probability_RNC[:, :, place]]
-            of_c.append(float(np.mean([area for area in areas if area is not None])))
-            size_c.append(float(min(own_N.sum(), (1 - own_N).sum())))
-        return np.array(of_c), np.array(size_c)
+def _mean(by_class: list[Values]) -> Values:
+    """Return the values of the unweighted mean of the scores of all classes."""
+    size = len(by_class) ** 2 / sum(1 / one.size for one in by_class)
+    mean_RN = np.mean([one.value_RN for one in by_class], axis=0)
+    return Values(mean_RN, counted=size, is_continuous=by_class[0].is_continuous)

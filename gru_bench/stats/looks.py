@@ -22,15 +22,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from itertools import combinations
 
 import numpy as np
 from scipy import special
 
 from gru_bench.results.looks import Look, LookPlan
+from gru_bench.stats.estimate import Estimate
 from gru_bench.stats.intervals import Scored, difference
 from gru_bench.stats.spending import DIGITS, levels
-from gru_bench.stats.statistics import DIFFERENT, Estimate, Finding, Growth, can_be_equivalent, growth
+from gru_bench.stats.verdict import DIFFERENT, Finding, Pair, Verdict, can_be_equivalent
 
 SETTLING = (*DIFFERENT, Finding.EQUIVALENT)
 """Findings that settle a pair."""
@@ -60,8 +60,6 @@ class PairLook:
     """Level of a two-sided test of this pair alone, which is that of the repeated interval."""
     one_sided: float | None
     """Level of each of the two one-sided tests for equivalence, divided among the pairs of the step-down."""
-    growth: Growth
-    """How the variance falls with seeds, as estimated at this look."""
     tested_at: float | None = None
     """Level at which the step-down tested the pair. None where it was not tested, or had been found different."""
     finding: Finding = Finding.INCONCLUSIVE
@@ -83,15 +81,14 @@ class PairLook:
     def needs_examples(self, margin: float) -> bool:
         """Return whether no number of seeds is likely to settle the pair, because the test examples alone leave too
         much: they leave more than the margin for equivalence, and more than the difference seen for a difference."""
-        floor = math.sqrt(self.growth.floor)
+        assert self.usual.design is not None
+        floor = math.sqrt(self.usual.design.floor / self.usual.examples)
         return (float(special.ndtri(0.95)) * floor >= margin
                 and abs(self.usual.estimate) <= float(special.ndtri(0.975)) * floor)
 
     def flipped(self) -> PairLook:
         """Return the same of the second model minus the first."""
-        one = self.usual
-        usual = replace(one, estimate=-one.estimate, low=-one.high, high=-one.low, seeds=one.seeds[::-1])
-        return replace(self, usual=usual, growth=replace(self.growth, by_seed=self.growth.by_seed[::-1]))
+        return replace(self, usual=self.usual.flipped())
 
 
 @dataclass
@@ -122,10 +119,16 @@ class PairLooks:
         return PairLooks((self.pair[1], self.pair[0]), looks, settled, set(self.found))
 
 
-def fraction_of(found: Growth, seeds: tuple[int, int], most: int) -> float:
-    """Return the information fraction of a look: the variance with the most seeds, divided by that with these."""
-    now = found.variance(seeds)
-    return 1.0 if now == 0 else min(1.0, found.variance((most, most)) / now)
+def fraction_of(found: Estimate, most: int) -> float:
+    """Return the information fraction of a look: the variance that the most seeds have, divided by that of a look's.
+
+    Raises:
+        ValueError: for a look at a single seed.
+    """
+    if found.design is None:
+        raise ValueError("the information of a look takes at least 2 seeds of each model, but got 1")
+    now = found.design.variance(found.seeds, found.examples)
+    return 1.0 if now == 0 else min(1.0, found.design.variance((most, most), found.examples) / now)
 
 
 def follow(plan: LookPlan, looks: Sequence[Mapping[str, Scored]]) -> list[PairLooks]:
@@ -135,7 +138,7 @@ def follow(plan: LookPlan, looks: Sequence[Mapping[str, Scored]]) -> list[PairLo
         plan: The plan.
         looks: For each look so far, model -> what its runs predict, for the same examples in the same order.
     """
-    pairs = [PairLooks(pair) for pair in combinations(plan.models, 2)]
+    pairs = [PairLooks(pair) for pair in plan.pairs]
     for place, runs in enumerate(looks):
         for pair in pairs:
             pair.looks.append(_looked(plan, pair, place, runs))
@@ -155,14 +158,13 @@ def is_settled(pairs: Sequence[PairLooks]) -> bool:
 def _looked(plan: LookPlan, pair: PairLooks, place: int, runs: Mapping[str, Scored]) -> PairLook:
     a, b = (runs[model] for model in pair.pair)
     usual = difference(plan.metric, a, b)
-    found = growth(*((a.loss_RN, b.loss_RN) if plan.metric == "log_loss" else (a.correct_RN, b.correct_RN)))
     if not usual.evidence_level.has_verdict:
-        return PairLook(place, usual, None, None, None, found)
+        return PairLook(place, usual, None, None, None)
     before = [look.fraction for look in pair.looks if look.fraction is not None]
-    now = 1.0 if place == len(plan.looks) - 1 else fraction_of(found, (usual.seeds[0], usual.seeds[1]), plan.looks[-1])
+    now = 1.0 if place == len(plan.looks) - 1 else fraction_of(usual, plan.looks[-1])
     fractions = [*before, round(max(now, *before, 10**-DIGITS), DIGITS)]
     return PairLook(place, usual, fractions[-1], levels(fractions, plan.alpha)[-1],
-                    levels(fractions, plan.alpha, sides=1)[-1], found)
+                    levels(fractions, plan.alpha, sides=1)[-1])
 
 
 def _step_down(plan: LookPlan, pairs: Sequence[PairLooks], kind: Kind) -> list[PairLooks]:
@@ -209,6 +211,30 @@ def _concluded(look: PairLook, found: set[Kind]) -> PairLook:
     elif Kind.EQUIVALENT in found:
         finding = Finding.EQUIVALENT
     return replace(look, finding=finding)
+
+
+def compared_at(pair: PairLooks, plan: LookPlan, names: tuple[str, str], usual: Estimate | None = None) -> Pair:
+    """Return a pair after its looks so far, with the repeated interval of the last one.
+
+    Args:
+        pair: The pair.
+        plan: The plan.
+        names: Names of its two models.
+        usual: The difference of the runs so far, which is shown where no look was taken.
+
+    Raises:
+        ValueError: where no look was taken, and no difference is given.
+    """
+    if not pair.looks:
+        if usual is None:
+            raise ValueError("a pair without looks needs a difference to show, but got none")
+        verdict = Verdict(Finding.INCONCLUSIVE, 0, plan.margin, usual.at(0.90))
+        return Pair(names, usual, None, len(plan.pairs), verdict, plan.metric, len(plan.looks))
+    by = pair.settled or pair.last
+    favours = int(np.sign(by.usual.estimate)) if by.finding in DIFFERENT else 0
+    verdict = Verdict(by.finding, favours, plan.margin, by.equivalence or by.usual.at(0.90))
+    return Pair(names, pair.last.repeated or pair.last.usual, None, len(plan.pairs), verdict, plan.metric,
+                len(plan.looks), by.place + 1, pair.settled is not None)
 
 
 def scored_at(look: Look, runs: Mapping[str, Mapping[int, Scored]]) -> dict[str, Scored]:

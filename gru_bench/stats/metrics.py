@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gru_bench.config import MetricName
 
@@ -389,6 +389,57 @@ def value_of(metric: MetricName, label_N: Labels, probability_NC: Floats) -> flo
             return macro_f1(count_CC)
         case "f1":
             return class_scores(count_CC)[1].f1
+
+
+def guessing(metric: MetricName, label_N: NDArray[np.integer[Any]], classes: int) -> float:
+    """Return the score of guessing without a look at the text, by someone who knows how frequent each class is.
+
+    Accuracy: always the most frequent class. Macro F1: at random in proportion to the classes, which reaches 1/C and so
+    at least as much as always the most frequent class. F1: always the positive class. Log loss: the frequencies of the
+    classes as probabilities. ROC AUC: 0.5.
+
+    Args:
+        metric: The score.
+        label_N: Labels, positions of the classes.
+        classes: C.
+    """
+    share_C = np.bincount(label_N, minlength=classes) / len(label_N)
+    match metric:
+        case "accuracy":
+            return float(share_C.max())
+        case "macro_f1":
+            return 1 / classes
+        case "f1":
+            return float(2 * share_C[1] / (1 + share_C[1]))
+        case "log_loss":
+            known = share_C[share_C > 0]
+            return float(-(known * np.log(known)).sum())
+        case "roc_auc":
+            return 0.5
+
+
+def mean_probability(probability_RNC: ArrayLike) -> NDArray[np.floating[Any]]:
+    """Return the mean probability over seeds of each class for each text, N x C.
+
+    It is summed in float64 and has the type of the probabilities. So the log loss of the seeds together clips a
+    confident mistake where that of a single seed does. Of two classes, it is the mean of class 1 and its complement.
+
+    Args:
+        probability_RNC: Probability that each seed gives to each class of each text. All of them must be known.
+
+    Raises:
+        ValueError: for no seed, another shape, or values outside [0, 1].
+    """
+    found = np.asarray(probability_RNC)
+    if found.ndim != 3 or not len(found):
+        raise ValueError(f"probabilities must have the shape (R, N, C) with R >= 1 seeds, but have {found.shape}: "
+                         "stack those of the seeds")
+    inside = (found >= 0) & (found <= 1)
+    if not inside.all():
+        raise ValueError(f"probabilities must be between 0 and 1, but got {found[~inside][0]}")
+    kind = found.dtype if found.dtype.kind == "f" else np.dtype(np.float64)
+    mean_NC = found.mean(axis=0, dtype=np.float64).astype(kind)
+    return of_two(mean_NC[:, 1]) if mean_NC.shape[1] == 2 else np.asarray(mean_NC)
 
 
 def _ratio(part: int, whole: int) -> float:

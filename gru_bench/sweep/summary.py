@@ -20,8 +20,8 @@ from gru_bench.results.logged_metrics import (
     trials_in,
 )
 from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, Timing
+from gru_bench.stats.estimate import Estimate, EvidenceLevel
 from gru_bench.stats.intervals import Scored, deviation, interval
-from gru_bench.stats.statistics import Estimate, EvidenceLevel
 from gru_bench.sweep.ablations import ablations_of
 from gru_bench.sweep.search import IMPORTANCE_METHOD, Search, objective
 from gru_bench.sweep.spec import StudySpec
@@ -125,6 +125,6 @@ class Confirmed:
 
 def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> Confirmed:
     """Return the score of one or more confirm runs on the same reviews."""
-    order_N = np.argsort(runs[0].example_id_N, kind="stable")  # as in reports, so that a bootstrap draws the same
+    order_N = np.argsort(runs[0].example_id_N, kind="stable")  # as in reports: the order of a sum moves its last digit
     scored = Scored(runs[0].label_N[order_N], np.stack([run.probability_NC[order_N] for run in runs]))
     return Confirmed(interval(metric, scored), deviation(metric, scored), tuple(scored.scores(metric)))

@@ -12,7 +12,7 @@ from gru_bench import cli
 from gru_bench.config import MetricName, RunConfig, flat, parsed_settings, with_removed, with_settings
 from gru_bench.errors import FormatError, RunError, without_passwords
 from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, curve
-from gru_bench.stats.accuracy import percent
+from gru_bench.stats.text import percent
 from gru_bench.train.listener import Listener
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class _Progress:
 
 
 def _show(console: Any, result: RunResult, train_size: int) -> None:
-    from gru_bench.stats.accuracy import Accuracy
+    from gru_bench.stats.text import Accuracy
 
     training, limit = result.config.training, result.config.data.limit
     console.print(f"{result.config.model.name}: {result.parameters:,} parameters in {result.parameter_tensors} "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gru_bench.stats.accuracy import Accuracy, percent
-from gru_bench.stats.statistics import wilson_interval
+from gru_bench.stats.estimate import wilson_interval
+from gru_bench.stats.text import Accuracy, percent
 from tests.support.commands import mentions
 from tests.support.runs import answered
 

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from scipy import stats
 
 from gru_bench.report.build import build
-from gru_bench.stats import statistics
 from gru_bench.stats.compare import Comparison, compare
-from gru_bench.stats.statistics import Design, EvidenceLevel, Finding
+from gru_bench.stats.estimate import EvidenceLevel, accuracy_difference
+from gru_bench.stats.verdict import DIFFERENT, Finding
 from tests.support.commands import ROOT, mentions
 from tests.support.fake_store import TestSet, add_study, correct, three_models
 from tests.support.renderings import all_said
@@ -106,7 +107,7 @@ BASE = drawn(0.0)
     (drawn(0.4, stream=1), BASE, 8.0, Finding.NEGLIGIBLE, ["better", "negligible", "90 % interval", "8.0 points"]),
     (BASE.copy(), BASE, 1.0, Finding.EQUIVALENT, ["equivalent", "1.0 points", "90 % interval"]),
     (drawn(0.02, examples=100, stream=1), drawn(0.0, examples=100), 1.0, Finding.INCONCLUSIVE,
-     ["Inconclusive", "80 %", "at least 269 examples", "100"]),
+     ["Inconclusive", "80 %", "at least 269 test examples", "100"]),
     (BASE[:4], BASE, 1.0, Finding.TOO_FEW_SEEDS, ["No verdict", "4 seeds", "at least 5", "interval"]),
     (BASE[:2], BASE, 1.0, Finding.TOO_FEW_SEEDS, ["No verdict", "2 seeds", "estimate only"]),
     (BASE[:1], BASE, 1.0, Finding.TOO_FEW_SEEDS, ["No verdict", "1 seed", "examples only", "interval"]),
@@ -117,7 +118,7 @@ def test_a_verdict_names_the_models_the_finding_and_its_numbers(
     found = compare(a_SN, b_SN, names=("x", "y"), margin=margin)
     assert found.finding is finding
     mentions(found.verdict, "x", "y", *parts)
-    if finding in statistics.DIFFERENT:
+    if finding in DIFFERENT:
         low, high = present(found.interval)
         mentions(found.verdict, f"{found.difference:+.1f} points", f"{low:+.1f} to {high:+.1f}")
     if finding is Finding.INCONCLUSIVE:
@@ -142,19 +143,19 @@ def test_few_seeds_get_no_p_value_or_interval() -> None:
 def test_the_detectable_difference_is_that_of_the_design() -> None:
     a_SN, b_SN = drawn(0.1, stream=1), drawn(0.0, seeds=7)
     found = compare(a_SN, b_SN)
-    assert found.detectable == 100 * Design.of(a_SN, b_SN).detectable((5, 7), 2000)
-    # Clusters of one example each change nothing but the way it is computed.
+    design = present(accuracy_difference(a_SN, b_SN).design)
+    assert found.detectable == pytest.approx(100 * design.detectable((5, 7), 2000), rel=1e-12)
+    # Clusters of one example each change nothing.
     alone = compare(a_SN, b_SN, clusters=np.arange(2000))
     assert alone.interval == pytest.approx(found.interval, **TIGHT)
-    # The variance of the examples is about their mean here and about 0 there, which is theta^2/N more.
-    assert present(alone.detectable) == pytest.approx(present(found.detectable), rel=0.02)
+    assert alone.detectable == pytest.approx(found.detectable, rel=1e-9)
 
 
 def test_clusters_of_examples_widen_the_interval() -> None:
     a_SN, b_SN = drawn(0.1, examples=1000, stream=1), drawn(0.0, seeds=6, examples=1000)
     names = [f"product {int(value)}" for value in np.argsort(np.argsort(a_SN.mean(0) - b_SN.mean(0))) // 8]
     found, alone = compare(a_SN, b_SN, clusters=names), compare(a_SN, b_SN)
-    expected = statistics.accuracy_difference(a_SN, b_SN, cluster_N=np.array(names))
+    expected = accuracy_difference(a_SN, b_SN, group_N=np.array(names))
     assert found.interval == pytest.approx((100 * expected.low, 100 * expected.high), **TIGHT)
     assert (found.clusters, found.examples, alone.clusters) == (125, 1000, None)
     assert present(found.interval)[0] < present(alone.interval)[0]
@@ -172,7 +173,7 @@ def test_few_clusters_show_no_equivalence() -> None:
     mentions(equal.verdict, "up to 45 % of seeds")
     found = compare(right, right, clusters=np.arange(4000) // 20)
     assert found.finding is Finding.INCONCLUSIVE
-    mentions(found.verdict, "at least 269 examples", "200")
+    mentions(found.verdict, "at least 269 test examples", "200")
     assert present(found.detectable) > 1.0  # where no answer differs, it is not 0
 
 
@@ -180,7 +181,7 @@ def test_fewer_than_twenty_clusters_give_no_verdict() -> None:
     a_SN, b_SN = drawn(0.5, examples=1000, stream=1), drawn(0.0, examples=1000)
     found = compare(a_SN, b_SN, clusters=np.arange(1000) // 100)
     assert (found.finding, found.p) == (Finding.TOO_FEW_GROUPS, None)
-    mentions(found.verdict, "10.0 clusters", "at least 20")
+    mentions(found.verdict, "10.0 groups", "at least 20")
 
 
 @pytest.mark.parametrize("form", [
@@ -272,7 +273,8 @@ def unwrapped(lines: Sequence[str]) -> str:
 
 
 def test_the_detectable_difference_allows_for_few_deciding_examples() -> None:
-    right = np.ones((5, 300), bool)
-    found = statistics.accuracy_difference(right, right)
-    assert found.variance == 0.0
-    assert found.detectable() == pytest.approx(Design.of(right, right).detectable((5, 5), 300), rel=1e-9)
+    """Where no answer differs, V is that of the pseudo-examples alone: z^2 of them, each of variance 1/N^2."""
+    right = np.ones((5, 300))
+    z = stats.norm.ppf(0.975)
+    expected = (stats.t.ppf(0.975, 299) + stats.t.ppf(0.8, 299)) * z / 300
+    assert accuracy_difference(right, right).detectable() == pytest.approx(expected, rel=1e-9)

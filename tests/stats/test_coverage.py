@@ -36,9 +36,9 @@ def test_the_simulation_is_the_one_described(promises: ModuleType) -> None:
 
 
 def coverage_deviation(correct_RN: np.ndarray) -> float:
-    from gru_bench.stats.statistics import seed_deviation
+    from gru_bench.stats.estimate import Values, deviation
 
-    return present(seed_deviation(correct_RN))
+    return present(deviation(Values.of_correct(correct_RN)))
 
 
 @pytest.mark.parametrize(("seeds", "examples"), [(3, 500), (10, 500)])
@@ -89,7 +89,7 @@ SCORES: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], Callab
 @pytest.mark.parametrize("kind", SCORES)
 @pytest.mark.parametrize("trials", [5, 20])
 def test_the_interval_of_the_expected_best_contains_it(kind: str, trials: int) -> None:
-    from gru_bench.stats.statistics import expected_best
+    from gru_bench.stats.best import expected_best
 
     draw, truth = SCORES[kind]
     rng, repetitions = np.random.default_rng(trials), 400

@@ -7,9 +7,9 @@ import pytest
 
 from gru_bench.config import MetricName
 from gru_bench.stats import metrics
-from gru_bench.stats.guessing import guessing, may_be_guessing
+from gru_bench.stats.estimate import may_be_guessing
 from gru_bench.stats.intervals import Scored, interval
-from gru_bench.stats.metrics import of_two
+from gru_bench.stats.metrics import guessing, of_two
 
 TWO = np.repeat([0, 1], [700, 300])
 THREE = np.repeat([0, 1, 2], [600, 300, 100])

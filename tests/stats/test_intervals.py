@@ -1,4 +1,4 @@
-"""Intervals of any score: worked examples, the closed form on losses, and the bootstrap against plain recomputation."""
+"""Intervals of any score: worked examples, the closed form on losses, and influences against weighted scores."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
+from sklearn.metrics import f1_score, roc_auc_score
 
 from gru_bench.config import MetricName
 from gru_bench.stats import metrics
-from gru_bench.stats.intervals import _F1, Scored, _Areas, deviation, difference, interval
+from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval, estimate
+from gru_bench.stats.intervals import Scored, deviation, difference, f1_values, interval
 from gru_bench.stats.metrics import of_two
-from gru_bench.stats.statistics import (
-    accuracy_difference,
-    accuracy_interval,
-    f1_interval,
-    loss_difference,
-    loss_interval,
-    seed_deviation,
-)
+from gru_bench.stats.verdict import can_be_equivalent
 from tests.support.values import present
 
 A = np.array([[int(digit) for digit in seed] for seed in ("1111111111", "1111011110", "1101110100")])
@@ -38,9 +34,13 @@ def drawn(classes: int, seeds: int = 5, examples: int = 300, skill: float = 1.5,
     return Scored(label_N, of_two(probability[:, :, 1]) if classes == 2 else probability)
 
 
+def losses(loss_RN: np.ndarray) -> Values:
+    return Values(loss_RN, (0.0, math.inf))
+
+
 class TestLosses:
     def test_correctness_as_a_loss_has_the_variance_and_degrees_of_the_worked_example(self) -> None:
-        found = loss_difference(A, B)
+        found = estimate(losses(A.astype(float)), losses(B.astype(float)))
         assert found.estimate == pytest.approx(1 / 3, abs=1e-12)
         assert found.variance == pytest.approx(7 / 270, abs=1e-12)
         assert found.df == pytest.approx(2.6926729986, abs=1e-9)
@@ -49,7 +49,7 @@ class TestLosses:
 
     def test_a_worked_example(self) -> None:
         """Losses 1, 2, 3 and 1, 2, 6: s2 = 1/2, MSE = 3/2, so seeds add nothing; q = 1, 2, 4.5, v = 3.25/3 = 13/12."""
-        found = loss_interval(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 6.0]]))
+        found = estimate(losses(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 6.0]])))
         assert found.estimate == pytest.approx(2.5, abs=1e-12)
         assert found.variance == pytest.approx(13 / 12, abs=1e-12)
         # nu = V^2 / ((s2/R)^2/(R - 1) + v^2/(N - 1)) = (169/144) / (1/16 + 169/288)
@@ -58,15 +58,15 @@ class TestLosses:
         assert found.high > 2.5 + 2 * math.sqrt(13 / 12)
 
     def test_a_loss_has_no_upper_end(self) -> None:
-        found = loss_interval(np.random.default_rng(0).exponential(50.0, (5, 200)))
+        found = estimate(losses(np.random.default_rng(0).exponential(50.0, (5, 200))))
         assert found.high > 1
         assert found.wilson is None
 
     @pytest.mark.parametrize("values", [np.zeros(5), np.zeros((5, 1)), np.array([[0.1, math.nan]]),
                                         np.array([[0.1, math.inf]])])
     def test_refuses_what_is_no_matrix_of_finite_losses(self, values: np.ndarray) -> None:
-        with pytest.raises(ValueError, match=r"losses.*finite.*\(R, N\)"):
-            loss_interval(values)
+        with pytest.raises(ValueError, match=r"values.*finite.*\(R, N\)"):
+            losses(values)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -75,9 +75,8 @@ class TestAnyScore:
         a, b = drawn(classes), drawn(classes, start=1, skill=1.0)
         assert interval("accuracy", a) == accuracy_interval(a.correct_RN)
         assert difference("accuracy", a, b) == accuracy_difference(a.correct_RN, b.correct_RN)
-        assert interval("log_loss", a) == loss_interval(a.loss_RN)
-        assert difference("log_loss", a, b) == loss_difference(a.loss_RN, b.loss_RN)
-        assert deviation("accuracy", a) == seed_deviation(a.correct_RN)
+        assert interval("log_loss", a) == estimate(losses(a.loss_RN))
+        assert difference("log_loss", a, b) == estimate(losses(a.loss_RN), losses(b.loss_RN))
 
     @pytest.mark.parametrize("metric", ["macro_f1", "roc_auc"])
     def test_the_estimate_is_the_mean_over_seeds_and_its_interval_contains_it(
@@ -93,34 +92,69 @@ class TestAnyScore:
         assert difference(metric, a, a).p == 1.0
         assert interval(metric, a) == one
 
-    def test_a_draw_is_the_score_of_the_drawn_examples(self, classes: int) -> None:
-        """The fast sums against the plain scores of the examples, repeated as often as they were drawn."""
-        model = drawn(classes, seeds=2, examples=60)
-        weight_BN = np.random.default_rng(3).multinomial(60, np.full(60, 1 / 60), size=4).astype(np.float32)
-        kinds: dict[MetricName, _F1 | _Areas] = {"macro_f1": _F1(model, range(classes)), "roc_auc": _Areas(model)}
-        for metric, kind in kinds.items():
-            found_BR = kind.weighted(weight_BN)
-            for draw, weight_N in enumerate(weight_BN.astype(int)):
-                label_N = np.repeat(model.label_N, weight_N)
-                for run, probability in enumerate(model.probability_RNC):
-                    plain = metrics.value_of(metric, label_N, np.repeat(probability, weight_N, axis=0))
-                    assert plain is None or found_BR[draw, run] == pytest.approx(plain, abs=1e-6)
+    @pytest.mark.parametrize("metric", ["accuracy", "log_loss", "macro_f1", "roc_auc"])
+    def test_the_values_of_a_run_have_its_score_as_their_mean(self, metric: MetricName, classes: int) -> None:
+        model = drawn(classes)
+        assert model.values(metric).value_RN.mean(axis=1) == pytest.approx(model.scores(metric), abs=1e-12)
 
-    def test_the_influence_is_the_derivative_by_the_weight(self, classes: int) -> None:
-        model = drawn(classes, seeds=2, examples=60)
-        for kind in (_F1(model, range(classes)), _Areas(model)):
-            for example in (0, 17, 42):
-                changed_BN = np.ones((2, 60), np.float32)
-                changed_BN[:, example] += np.array([0.25, -0.25], np.float32)
-                up_R, down_R = kind.weighted(changed_BN)
-                np.testing.assert_allclose((up_R - down_R) / 0.5, kind.influence_RN[:, example], atol=2e-4)
+    @pytest.mark.parametrize("metric", ["macro_f1", "roc_auc"])
+    def test_the_influence_is_the_derivative_of_the_score_by_the_weight_of_an_example(
+            self, metric: MetricName, classes: int) -> None:
+        """The reference is scikit-learn's score with weights: one example weighs a little more, or less."""
+        model = drawn(classes, seeds=1, examples=60)
+        probability_NC = model.probability_RNC[0].astype(np.float64)
+        probability_NC /= probability_NC.sum(axis=1, keepdims=True)
+
+        def weighted(weight_N: np.ndarray) -> float:
+            if metric == "macro_f1":
+                return float(f1_score(model.label_N, model.predicted_RN[0], average="macro", sample_weight=weight_N))
+            score_NC = probability_NC[:, 1] if classes == 2 else probability_NC
+            return float(roc_auc_score(model.label_N, score_NC, multi_class="ovr", sample_weight=weight_N))
+
+        influence_N = (model.values(metric).value_RN[0] - model.scores(metric)[0]) / 60
+        for example in (0, 17, 42):
+            up_N, down_N = np.ones(60), np.ones(60)
+            up_N[example], down_N[example] = 1.001, 0.999
+            assert influence_N[example] == pytest.approx((weighted(up_N) - weighted(down_N)) / 0.002, abs=1e-6)
 
 
-def test_f1_of_two_classes_is_that_of_the_positive_class() -> None:
-    model = drawn(2)
-    found = interval("f1", model)
-    assert found.estimate == pytest.approx(float(np.mean(model.scores("f1"))), abs=1e-6)
-    assert found.method == f1_interval(model.predicted_RN, model.label_N, np.random.default_rng(0)).method
+@pytest.mark.parametrize("metric", ["f1", "macro_f1", "roc_auc"])
+def test_the_interval_is_about_that_of_resampled_examples(metric: MetricName) -> None:
+    """One run on 400 examples: the error over examples is that of a bootstrap, give or take its own noise."""
+    model, rng = drawn(2, seeds=1, examples=400), np.random.default_rng(0)
+    drawn_BN = rng.integers(0, 400, (400, 400))
+    values = [Scored(model.label_N[n], model.probability_RNC[:, n]).scores(metric)[0] for n in drawn_BN]
+    assert math.sqrt(interval(metric, model).variance) == pytest.approx(np.std(values), rel=0.12)
+
+
+def test_the_deviation_between_seeds_leaves_out_the_noise_of_the_test_set() -> None:
+    """Five runs that differ by noise alone."""
+    model = drawn(2, examples=300)
+    for metric in ("f1", "macro_f1", "roc_auc"):
+        assert present(deviation(metric, model)) < np.std(model.scores(metric), ddof=1)
+
+
+def test_an_auc_of_few_positives_leans_on_wilsons_interval_and_a_difference_of_two_does_not() -> None:
+    label_N = np.zeros(500, int)
+    label_N[:10] = 1
+    rng = np.random.default_rng(0)
+    a, b = (Scored(label_N, of_two(np.clip(rng.normal(0.3, 0.1, (5, 500)) + 0.4 * label_N, 0, 1))) for _ in range(2))
+    assert present(interval("roc_auc", a).wilson).weight == 1.0
+    two = difference("roc_auc", a, b)
+    assert two.wilson is None
+    assert two.deciding < 50
+    assert not can_be_equivalent(two, 0.2)
+
+
+@pytest.mark.parametrize("positive", [0, 3, 400])
+def test_f1_has_a_width_where_every_run_answers_alike(positive: int) -> None:
+    own_N = np.arange(800) < positive
+    found = estimate(f1_values(own_N, np.tile(own_N, (5, 1))))
+    assert found.estimate == (1.0 if positive else 0.0)
+    assert 0 <= found.low < found.high <= 1
+    # With h hits and e errors F1 is 2h/(2h + e), and z^2 errors may go unseen: the 800 do not make three of them many.
+    if positive:
+        assert found.low == pytest.approx(2 * positive / (2 * positive + stats.norm.ppf(0.975) ** 2), abs=2e-3)
 
 
 def test_macro_f1_of_a_worked_example() -> None:

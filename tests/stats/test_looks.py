@@ -11,12 +11,13 @@ import pytest
 
 from gru_bench.config import MetricName
 from gru_bench.results.looks import Look, LookPlan, looks_json, looks_of
+from gru_bench.stats.estimate import accuracy_difference
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.looks import Kind, follow, fraction_of, is_settled, scored_at, settled_as
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.spending import levels
-from gru_bench.stats.statistics import Finding, accuracy_difference, growth
-from gru_bench.sweep.console.looks import said_of
+from gru_bench.stats.verdict import Finding
+from gru_bench.sweep.console.looks import pair_line
 from tests.support.benchmarks import benchmark
 from tests.support.commands import mentions
 from tests.support.values import present
@@ -46,14 +47,14 @@ def looked(runs: Mapping[str, Scored], sizes: Sequence[int]) -> list[dict[str, S
 
 def test_the_variance_falls_with_more_seeds_as_expected() -> None:
     runs = drawn({"a": 0.8, "b": 0.8}, examples=4000)
-    few = growth(runs["a"].correct_RN[:8], runs["b"].correct_RN[:8])
-    now = accuracy_difference(runs["a"].correct_RN[:8], runs["b"].correct_RN[:8])
+    few = accuracy_difference(runs["a"].correct_RN[:8], runs["b"].correct_RN[:8])
     later = accuracy_difference(runs["a"].correct_RN, runs["b"].correct_RN)
-    assert few.variance((8, 8)) == pytest.approx(now.variance, rel=0.35)
-    assert few.variance((20, 20)) == pytest.approx(later.variance, rel=0.35)
-    assert 0.4 < fraction_of(few, (8, 8), 20) < 1.0
-    assert fraction_of(few, (20, 20), 20) == 1.0
-    assert few.variance((10**9, 10**9)) == pytest.approx(few.floor)
+    design = present(few.design)
+    assert design.variance((8, 8), 4000) == pytest.approx(few.variance, rel=0.35)
+    assert design.variance((20, 20), 4000) == pytest.approx(later.variance, rel=0.35)
+    assert 0.4 < fraction_of(few, 20) < 1.0
+    assert fraction_of(later, 20) == 1.0
+    assert design.variance((10**9, 10**9), 4000) == pytest.approx(design.floor / 4000)
 
 
 def test_variance_is_the_variance_sum_where_seeds_vary() -> None:
@@ -61,7 +62,8 @@ def test_variance_is_the_variance_sum_where_seeds_vary() -> None:
     rng = np.random.default_rng(1)
     chance_R1 = rng.normal(0.8, 0.05, (6, 1))
     a, b = (rng.random((6, 900)) < chance_R1 for _ in range(2))
-    assert growth(a, b).variance((6, 6)) == pytest.approx(accuracy_difference(a, b).variance, rel=1e-9)
+    found = accuracy_difference(a, b)
+    assert present(found.design).variance((6, 6), 900) == pytest.approx(found.variance, rel=1e-9)
 
 
 def reference(plan: LookPlan, looks: Sequence[Mapping[str, Scored]], kind: Kind) -> dict[tuple[str, str], int]:
@@ -76,9 +78,10 @@ def reference(plan: LookPlan, looks: Sequence[Mapping[str, Scored]], kind: Kind)
             difference = accuracy_difference(a, b)
             p[pair] = {Kind.DIFFERENT: present(difference.p), Kind.BEYOND: difference.p_beyond(plan.margin),
                        Kind.EQUIVALENT: difference.p_equivalent(plan.margin)}[kind]
-            grown = growth(a, b)
-            last = place == len(plan.looks) - 1
-            now = 1.0 if last else grown.variance((plan.looks[-1],) * 2) / grown.variance((len(a), len(b)))
+            design, last = present(difference.design), place == len(plan.looks) - 1
+            examples = difference.examples
+            now = 1.0 if last else (
+                design.variance((plan.looks[-1],) * 2, examples) / design.variance((len(a), len(b)), examples))
             fractions[pair].append(round(max([now, *fractions[pair]]), 2))
         while True:
             left = [pair for pair in pairs if pair not in found]
@@ -107,7 +110,7 @@ def test_a_large_difference_settles_a_pair_at_the_first_look() -> None:
     assert pair.settled is pair.last
     assert pair.last.finding is Finding.BETTER_BY_MARGIN
     assert settled_as(pair) == "a, b: better by more than the margin"
-    mentions(said_of(plan, pair.pair, pair.last), "b is better than a", "1.0 points")
+    mentions(pair_line(plan, pair), "a is worse than b by more than 1.0 points", "settled at look 1 of 4")
     wide, usual = present(pair.last.repeated), pair.last.usual
     assert wide.low < usual.low < usual.high < wide.high < 0
     assert is_settled([pair])
@@ -186,7 +189,7 @@ def test_the_model_with_the_lower_log_loss_is_better() -> None:
     sure, unsure = (Scored(label_N, of_two(np.clip(rng.normal(p, 0.05, (5, 800)), 0.01, 0.99))) for p in (0.1, 0.4))
     (pair,) = follow(plan, [{"a": sure, "b": unsure}])
     assert pair.last.usual.estimate < 0
-    mentions(said_of(plan, pair.pair, present(pair.settled)), "a is better than b", "0.02 nats")
+    mentions(pair_line(plan, pair), "a is better than b", "0.020 nats")
 
 
 def test_a_look_uses_only_its_own_seeds() -> None:

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from gru_bench.config import MetricName
-from gru_bench.stats import statistics
+from gru_bench.stats.estimate import wilson_interval
 from gru_bench.stats.intervals import Scored, interval, interval_together
-from gru_bench.stats.metrics import of_two
-from gru_bench.stats.together import mean_probability
+from gru_bench.stats.metrics import mean_probability, of_two
 
 
 def drawn(classes: int = 2, *, runs: int = 5, size: int = 300) -> Scored:
@@ -77,4 +76,4 @@ def test_an_interval_where_every_answer_is_right_has_a_width() -> None:
     model = Scored(label_N, of_two(np.stack([np.where(label_N == 1, 0.9, 0.1)] * 10)))
     found = interval_together("accuracy", model)
     assert found.estimate == found.high == 1.0
-    assert found.low < statistics.wilson_interval(31, 31)[0] < 0.9
+    assert found.low < wilson_interval(31, 31)[0] < 0.9

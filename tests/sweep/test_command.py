@@ -18,7 +18,7 @@ from gru_bench.errors import UsageError
 from gru_bench.report.render import record
 from gru_bench.results.looks import LookPlan
 from gru_bench.results.runs import TrialSummary
-from gru_bench.stats.accuracy import percent
+from gru_bench.stats.text import percent
 from gru_bench.sweep.__main__ import _best_trials, _confirmed, _show_next, app
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.spec import load_study

@@ -29,7 +29,7 @@ class Answer:
     models: tuple[str, str]
     studies: tuple[str, str]
     finding: str
-    """A value of `gru_bench.stats.statistics.Finding`."""
+    """A value of `gru_bench.stats.verdict.Finding`."""
     better: str | None
     """Label of the model that is found better."""
     difference: float

@@ -16,7 +16,8 @@ from typing import Literal
 from gru_bench.config import MetricName
 from gru_bench.platforms import is_reserved
 from gru_bench.results.logged_metrics import Unit, compared
-from gru_bench.stats.written import decimals_apart, p_text, significant
+from gru_bench.stats.text import NBSP as NBSP
+from gru_bench.stats.text import decimals_apart, p_text, significant
 
 Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "change", "signed", "setting"]
 """percent: a share, shown in percent; points: a difference of shares, with sign; tenth: one decimal; amount
@@ -74,8 +75,6 @@ def scale_of(metric: MetricName) -> Scale:
 
 
 MINUS = "−"
-NBSP = "\u00a0"
-"""Keeps a unit on the line of its number."""
 MISSING = "—"
 LARGEST = 1e308
 
@@ -102,6 +101,11 @@ class Number:
     def text(self) -> str:
         """Return the number as every format shows it."""
         return written(self.value, self.kind, self.decimals)
+
+    @property
+    def is_zero(self) -> bool:
+        """Return whether it is shown as 0."""
+        return self.value is not None and not self.text.strip("0.")
 
     @property
     def ends(self) -> tuple[Number, Number]:

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.numbers import NBSP, Number, decimals_for, plain, scale_of, slug
+from gru_bench.report.document.numbers import Number, decimals_for, plain, scale_of, slug
 from gru_bench.report.document.sentences import Ends, Statement, joined, p_is, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, free_name
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.results.logged_metrics import score_name
 from gru_bench.results.runs import Baseline, unpacked
-from gru_bench.stats.statistics import ALPHA, EvidenceLevel, accuracy_difference, holm
+from gru_bench.stats.estimate import EvidenceLevel, accuracy_difference
+from gru_bench.stats.sentence import difference_template
+from gru_bench.stats.verdict import Pair, PairTests, Verdict, holm
 
 CODES = {"below": "GRU010"}
 """Side of a baseline on which models lie -> the code of the warning, if it is one."""
@@ -113,19 +115,18 @@ def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> I
     for group, one, p in zip(groups, found, holm([one.p for one in found], models), strict=True):
         assert p is not None
         key = f"{baseline.accuracy.key.removesuffix('.accuracy')}.less-than-{group.key}"
-        after = " after Holm" if models > 1 else ""
-        test = Number(f"{key}.p", p, "p", group.ids, one.examples, f"two-sided{after}")
+        tests = PairTests(p, 1.0, 1.0)
+        pair = Pair((group.label, baseline.name), one, tests, models, Verdict.of(one, tests))
+        test = Number(f"{key}.p", p, "p", group.ids, one.examples, f"two-sided{' after Holm' if models > 1 else ''}")
         size = Number(
             key, one.estimate, "points", group.ids, one.examples, f"95 % interval, {one.method}; one fit of the "
             "baseline", low=one.low, high=one.high, decimals=decimals_for((one.estimate, one.low, one.high), (0.0,)))
-        between = "is better than" if one.estimate > 0 else "is worse than"
-        if p >= ALPHA:
-            between = "is not shown to be better or worse than"
+        unit, between = group.scale.suffix, {1: "better", -1: "worse", 0: "not shown to be better or worse"}
         yield say(
-            "{model} ({score}{unit}) {between} the baseline {baseline} ({theirs}{unit}): {size} points ({interval}), "
-            "{p}.", CODES.get(_place(group, baseline)[0], ""), model=group.label, score=group.score,
-            unit=group.scale.suffix, between=between, baseline=baseline.name, theirs=baseline.score, size=size,
-            interval=(f"95{NBSP}% interval ", Ends(size)), p=(*p_is(test), after))
+            f"{{a}} is {between[pair.favours]} than the baseline {{b}}: {difference_template(pair)}.",
+            CODES.get(_place(group, baseline)[0], ""), a=(f"{group.label} (", group.score, f"{unit})"),
+            b=(f"{baseline.name} (", baseline.score, f"{unit})"), difference=size, of=" points", ends=(Ends(size),),
+            p=p_is(test))
 
 
 def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> Iterator[Statement]:

@@ -9,7 +9,7 @@ from gru_bench.report.document.numbers import Number
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import digest_of_examples
-from gru_bench.stats.statistics import pairs_of
+from gru_bench.stats.verdict import pairs_of
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
 from gru_bench.results.runs import TWO_CLASSES, DataSummary, Predictions
 from gru_bench.stats import metrics
-from gru_bench.stats.guessing import guessing, may_be_guessing
+from gru_bench.stats.estimate import Estimate, accuracy_interval, may_be_guessing
 from gru_bench.stats.intervals import Scored, deviation, interval, interval_together
-from gru_bench.stats.statistics import Estimate, accuracy_interval, seed_deviation
+from gru_bench.stats.metrics import guessing
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 UNCATEGORIZED = "(none)"
@@ -102,35 +102,24 @@ class Group:
         """Return the number of seeds."""
         return self.number("seeds", len(self.runs), "count")
 
-    @cached_property
-    def accuracy(self) -> Number:
-        """Return the test accuracy: the mean over seeds, with its interval where there are enough seeds for one."""
-        return self.estimate("accuracy", accuracy_interval(self.correct_RN))
+    def score_by(self, metric: MetricName) -> Number:
+        """Return a score: the mean over seeds, with its interval where there are enough seeds for one."""
+        return self.estimate(_named(metric), interval(metric, self.scored), scale_of(metric).kind)
 
     @cached_property
-    def deviation(self) -> Number:
-        """Return the deviation of the accuracy from seed to seed; without a value for a single seed."""
-        number = self.number(
-            "deviation", seed_deviation(self.correct_RN), "percent", "part of the standard deviation over seeds that "
-            "the noise of the test set does not explain, in points", decimals=2)
-        still = "; 0.00 means that seeds differ no more than this noise explains, not that they agree"
-        return replace(number, method=number.method + still) if number.text == "0.00" else number
+    def accuracy(self) -> Number:
+        """Return the test accuracy."""
+        return self.score_by("accuracy")
+
+    @cached_property
+    def score(self) -> Number:
+        """Return the score that the report compares."""
+        return self.score_by(self.metric)
 
     @property
     def scale(self) -> Scale:
         """Return how the score is shown."""
         return scale_of(self.metric)
-
-    @cached_property
-    def score(self) -> Number:
-        """Return the score that the report compares: the mean over seeds, with its interval."""
-        if self.metric == "accuracy":
-            return self.accuracy
-        return self.estimate(f"score-{slug(self.metric)}", self._found, self.scale.kind)
-
-    @cached_property
-    def _found(self) -> Estimate:
-        return interval(self.metric, self.scored)
 
     @cached_property
     def guessing(self) -> Number:
@@ -142,17 +131,18 @@ class Group:
     def may_be_guessing(self) -> bool:
         """Return whether the interval of this score does not lie on the better side of guessing."""
         guess = self.guessing.value
-        return guess is not None and may_be_guessing(self.metric, self._found, guess)
+        return guess is not None and may_be_guessing(self.metric, interval(self.metric, self.scored), guess)
 
     @cached_property
     def score_deviation(self) -> Number:
-        """Return the deviation of this score from seed to seed."""
-        if self.metric == "accuracy":
-            return self.deviation
-        without = "without the noise of the test set" if self.metric == "log_loss" else "noise of the test set included"
-        return self.number(f"score-{slug(self.metric)}-deviation", deviation(self.metric, self.scored), self.scale.kind,
-                           f"standard deviation over seeds, {without}",
-                           decimals=2 if self.scale.kind == "percent" else 4)
+        """Return the deviation of this score from seed to seed; without a value for a single seed."""
+        name = "deviation" if self.metric == "accuracy" else f"{_named(self.metric)}-deviation"
+        number = self.number(
+            name, deviation(self.metric, self.scored), self.scale.kind, "part of the standard deviation over seeds "
+            f"that the noise of the test set does not explain{', in points' if self.scale.kind == 'percent' else ''}",
+            decimals=2 if self.scale.kind == "percent" else 4)
+        still = "; 0 means that seeds differ no more than this noise explains, not that they agree"
+        return replace(number, method=number.method + still) if number.is_zero else number
 
     @property
     def has_together(self) -> bool:
@@ -168,23 +158,12 @@ class Group:
         return self.estimate(f"together.{slug(self.metric)}", interval_together(self.metric, self.scored),
                              self.scale.kind)
 
-    @property
-    def run_scores(self) -> tuple[Number, ...]:
-        """Return this score of each run, in the order of `runs`."""
-        if self.metric == "accuracy":
-            return self.run_accuracies
+    def scores_by_run(self, metric: MetricName) -> tuple[Number, ...]:
+        """Return a score of each run, in the order of `runs`."""
         return tuple(
-            Number(f"{self.key}.run-{place}.score-{slug(self.metric)}", value, self.scale.kind, (run.run_id,),
+            Number(f"{self.key}.run-{place}.{_named(metric)}", value, scale_of(metric).kind, (run.run_id,),
                    self.example_N.size, "one run")
-            for place, (run, value) in enumerate(zip(self.runs, self.scored.scores(self.metric), strict=True), start=1))
-
-    @property
-    def run_accuracies(self) -> tuple[Number, ...]:
-        """Return the test accuracy of each run, in the order of `runs`."""
-        return tuple(
-            Number(f"{self.key}.run-{place}.accuracy", float(correct_N.mean()), "percent", (run.run_id,),
-                   self.example_N.size, "one run")
-            for place, (run, correct_N) in enumerate(zip(self.runs, self.correct_RN, strict=True), start=1))
+            for place, (run, value) in enumerate(zip(self.runs, self.scored.scores(metric), strict=True), start=1))
 
     @cached_property
     def scored(self) -> Scored:
@@ -267,6 +246,11 @@ def are_uneven(counts: Iterable[int]) -> bool:
     """Return whether the largest class has at least `UNEVEN` times the examples of the smallest one."""
     count_C = np.fromiter(counts, np.int64)
     return bool(count_C.max() >= UNEVEN * count_C.min())
+
+
+def _named(metric: MetricName) -> str:
+    """Return the part of a key that stands for a score."""
+    return "accuracy" if metric == "accuracy" else f"score-{slug(metric)}"
 
 
 def families(groups: Sequence[Group]) -> list[list[Group]]:

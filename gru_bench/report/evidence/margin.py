@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gru_bench.config import MetricName
 from gru_bench.report.document.numbers import Number, Scale, scale_of
 from gru_bench.report.document.sentences import Sentence, joined
-from gru_bench.stats.statistics import MARGIN
+from gru_bench.stats.verdict import MARGIN
 from gru_bench.tracking import LoggedStudy
 
 

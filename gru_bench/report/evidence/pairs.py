@@ -6,7 +6,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -19,63 +19,35 @@ from gru_bench.report.evidence.families import Family
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.progress import unfinished
+from gru_bench.stats.estimate import Design, Estimate
 from gru_bench.stats.intervals import difference
-from gru_bench.stats.looks import PairLooks
-from gru_bench.stats.statistics import (
-    DIFFERENT,
-    Design,
-    Estimate,
-    Finding,
-    PairTests,
-    Verdict,
-    adjusted_tests,
-    pairs_of,
-    unseen_failures,
-    verdict,
-)
+from gru_bench.stats.looks import PairLooks, compared_at
+from gru_bench.stats.verdict import Finding, Verdict, adjusted_tests, pairs_of, unseen_failures
+from gru_bench.stats.verdict import Pair as Compared
 
 DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
 SEEDS = (10, 20, 50)
 """Sizes of a confirm set that are considered where more test examples are needed."""
 
 
-@dataclass(frozen=True)
-class Pair:
+@dataclass(frozen=True, kw_only=True)
+class Pair(Compared):
     """Everything known about the runs of group A against those of group B, which were scored on the same examples."""
 
     key: str
     a: Group
     b: Group
-    difference: Estimate
-    tests: PairTests | None
-    """The p values, adjusted over the family. None where a test was not possible, and for a study with looks."""
-    family: int
-    """Number of pairs that the tests allow for: all pairs of models in the store that were scored on the same test
-    examples, or those of the plan of looks."""
-    verdict: Verdict
-    design: Design | None
-    """None where one of the groups has a single seed, and for scores other than accuracy."""
     followed: PairLooks | None = None
-    """The pair through the looks of its study. The interval of `difference` is the repeated one then, and the verdict
-    is that of the looks. None for a confirm stage of one size."""
-    planned: int = 0
-    """Looks that its study planned."""
+    """The pair through the looks of its study. None for a confirm stage of one size."""
     pairs_again: int = 0
     """Number of pairs that the tests of a second confirm set on the same test examples must allow for: the models of
     both sets count."""
 
     @property
-    def interval_name(self) -> str:
-        """Return the name of the interval of the difference."""
-        repeated = self.followed is not None and self.followed.looks and self.followed.last.repeated is not None
-        return f"{'repeated ' if repeated else ''}95{NBSP}% interval"
-
-    @property
-    def narrow_name(self) -> str:
-        """Return the name of the interval that decides on equivalence."""
-        if self.followed is None or self.followed.settled is None:
-            return f"90{NBSP}% interval"
-        return f"interval for equivalence at look {self.followed.settled.place + 1}"
+    def design(self) -> Design | None:
+        """Return how its variance depends on seeds and examples; None where one of the groups has a single seed."""
+        design = self.difference.design
+        return None if design is None else replace(design, family=max(1, self.family))
 
     @property
     def done(self) -> bool:
@@ -91,11 +63,6 @@ class Pair:
     def scale(self) -> Scale:
         """Return how the score is shown that the pair is compared by."""
         return self.a.scale
-
-    @property
-    def favours(self) -> int:
-        """Return which model the verdict favors: 1 the first, -1 the second, 0 neither."""
-        return self.verdict.favours if self.scale.higher_is_better else -self.verdict.favours
 
     def size(self, name: str, value: float, method: str) -> Number:
         """Return the size of a difference, without a sign; small ones keep a digit that is not 0."""
@@ -157,12 +124,10 @@ class Pair:
     @property
     def detectable(self) -> Number:
         """Return the smallest difference that runs like these detect with a chance of 80 %."""
-        if min(self.difference.seeds) < 2:
-            return self.number("detectable", None, self.scale.kind, "takes two seeds")
         if self.design is None:
-            return self.size("detectable", self.difference.detectable(self.family), self.detected)
-        seeds = (self.difference.seeds[0], self.difference.seeds[1])
-        return self.size("detectable", self.design.detectable(seeds, self.difference.examples), self.detected)
+            return self.number("detectable", None, self.scale.kind, "takes two seeds")
+        return self.size("detectable", self.design.detectable(self.difference.seeds, self.difference.examples),
+                         self.detected)
 
     @property
     def detected(self) -> str:
@@ -221,9 +186,7 @@ def tested(couples: Sequence[tuple[str, Group, Group]], margin: float, family: i
     adjusted = adjusted_tests(differences, margin, family)
     family = max(family, sum(one is not None for one in adjusted))
     return [
-        Pair(key, a, b, found, own, family, _unless_guessing(a, b, verdict(found, own, margin)),
-             Design.of(a.correct_RN, b.correct_RN, max(1, family))
-             if a.metric == "accuracy" and min(found.seeds) > 1 else None)
+        _shown(Compared((a.label, b.label), found, own, family, Verdict.of(found, own, margin), a.metric), key, a, b)
         for (key, a, b), found, own in zip(couples, differences, adjusted, strict=True)
     ]
 
@@ -266,31 +229,21 @@ def compare(
 
 def _followed(key: str, a: Group, b: Group, looks: StudyLooks) -> Pair:
     """Return a pair of a study with looks."""
-    usual, margin = difference(a.metric, a.scored, b.scored), looks.plan.margin
     pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
-    design = None
-    if a.metric == "accuracy" and min(usual.seeds) > 1:
-        design = Design.of(a.correct_RN, b.correct_RN, len(looks.pairs))
-    shown, found = usual, Verdict(Finding.INCONCLUSIVE, 0, margin, usual.at(0.90))
-    if pair.looks:
-        by, shown = pair.settled or pair.last, pair.last.repeated or pair.last.usual
-        favours = int(np.sign(by.usual.estimate)) if by.finding in DIFFERENT else 0
-        found = Verdict(by.finding, favours, margin, by.equivalence or by.usual.at(0.90))
-    found = _unless_guessing(a, b, found)
-    return Pair(key, a, b, shown, None, len(looks.pairs), found, design, pair, len(looks.plan.looks))
+    usual = difference(a.metric, a.scored, b.scored)
+    return replace(_shown(compared_at(pair, looks.plan, (a.label, b.label), usual), key, a, b), followed=pair)
 
 
-def _unless_guessing(a: Group, b: Group, found: Verdict) -> Verdict:
-    """Return a verdict, or that there is none because neither model is above guessing."""
+def _shown(pair: Compared, key: str, a: Group, b: Group) -> Pair:
+    """Return a pair with its groups, and without a verdict where neither model is above guessing."""
+    found = pair.verdict
     given = found.finding not in (Finding.TOO_FEW_SEEDS, Finding.TOO_FEW_GROUPS)
     if given and a.may_be_guessing and b.may_be_guessing:
-        return replace(found, finding=Finding.GUESSING, favours=0)
-    return found
+        pair = replace(pair, verdict=replace(found, finding=Finding.GUESSING, favours=0))
+    return Pair(**{field.name: getattr(pair, field.name) for field in fields(pair)}, key=key, a=a, b=b)
 
 
 def _mean(group: Group) -> float:
     """Return the mean score, with the sign at which higher is better."""
-    if group.metric == "accuracy":
-        return float(group.correct_RN.mean())
     mean = group.score.value or 0.0
     return mean if group.scale.higher_is_better else -mean

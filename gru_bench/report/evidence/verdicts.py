@@ -6,19 +6,15 @@ make an end look like 0 or like the margin.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gru_bench.report.document.numbers import NBSP, Number
-from gru_bench.report.document.sentences import Ends, Sentence, p_is
+from gru_bench.report.document.sentences import Ends, Sentence, p_is, say
 from gru_bench.report.evidence.pairs import Pair
-from gru_bench.stats.statistics import (
-    Design,
-    EvidenceLevel,
-    Finding,
-    can_be_equivalent,
-    can_show_equivalence,
-    examples_for_equivalence,
-)
+from gru_bench.stats.estimate import Design
+from gru_bench.stats.sentence import slots_in, verdict_template
+from gru_bench.stats.verdict import Finding, examples_for_equivalence
 
 FRESH = ("fewest that detect the margin with a chance of 80 % where both confirm sets are counted, and at least twice "
          "those at hand; one size for all pairs")
@@ -41,31 +37,29 @@ class Limit:
 
 def verdict_sentence(pair: Pair) -> Sentence:
     """Return the verdict on a pair of models, as a sentence."""
-    a, b, after = pair.a.label, pair.b.label, pair.scale.after
-    found: Sentence = (*_size(pair), *_test(pair))
-    # Of the first model, whose difference from the second is shown: its sign and the word agree.
-    better = f"{a} is {'better' if pair.favours >= 0 else 'worse'} than {b}"
-    match pair.verdict.finding:
-        case Finding.BETTER:
-            return (f"{better}: ", *found, ".")
-        case Finding.BETTER_BY_MARGIN:
-            return (f"{better} by more than ", pair.margin, f"{after}: ", *found, ".")
-        case Finding.NEGLIGIBLE:
-            return (f"{better}, but by a negligible amount: ", *found, f"; the {pair.narrow_name}, ",
-                    Ends(pair.narrow), ", lies within ±", pair.margin, after, *_equivalence_test(pair))
-        case Finding.EQUIVALENT:
-            return (f"{a} and {b} are equivalent within ", pair.margin, f"{after}: the {pair.narrow_name} of their "
-                    "difference, ", Ends(pair.narrow), f"{after}, lies within it", *_equivalence_test(pair))
-        case Finding.TOO_FEW_SEEDS | Finding.TOO_FEW_GROUPS:
-            return _too_few(pair)
-        case Finding.GUESSING:
-            unit = f"{NBSP}{pair.scale.unit}" if pair.scale.unit else ""
-            return (f"No verdict on {a} against {b}: neither is above guessing, which reaches ", pair.a.guessing,
-                    f"{unit}. The difference is ", *_size(pair), ".")
-        case Finding.INCONCLUSIVE if pair.followed is not None and not pair.followed.looks:
-            return (f"{a} against {b}: no planned look was taken yet, or its runs are gone, so there is no verdict.",)
-        case Finding.INCONCLUSIVE:
-            return (f"Inconclusive: {a} against {b}, ", *found, ".", *_doubts(pair))
+    return pair_sentence(verdict_template(pair), pair)
+
+
+def pair_sentence(template: str, pair: Pair) -> Sentence:
+    """Return a sentence on a pair of models with its numbers."""
+    slots: Mapping[str, Callable[[], Sentence]] = {
+        "a": lambda: (pair.a.label,), "b": lambda: (pair.b.label,), "unit": lambda: (pair.scale.after,),
+        "of": lambda: (pair.scale.after or f" of {pair.scale.score}",),
+        "difference": lambda: (pair.theta,), "ends": lambda: (Ends(pair.theta),),
+        "narrow": lambda: (Ends(pair.narrow),), "margin": lambda: (pair.margin,),
+        "detectable": lambda: (pair.detectable,), "p": lambda: p_is(pair.p),
+        "p_equivalent": lambda: p_is(pair.p_equivalent), "unseen": lambda: (pair.unseen,),
+        "guessing": lambda: (pair.a.guessing, pair.scale.suffix),
+        "seeds": lambda: (pair.number("fewest-seeds", min(pair.difference.seeds), "count", "of the model with fewer"),),
+        "groups": lambda: (pair.number("groups", pair.difference.groups, "tenth", "groups of one size"),),
+        "family": lambda: (pair.number("family", pair.family, "count", "pairs tested together"),),
+        "look": lambda: (pair.number("look", pair.look, "count", "from 1, of the looks planned"),),
+        "looks": lambda: (pair.number("looks", pair.planned, "count", "looks planned"),),
+        "least": lambda: (Number(
+            f"{pair.key}.equivalence-examples", examples_for_equivalence(pair.verdict.margin), "count",
+            method="fewest test reviews that show equivalence where no answer differs"),),
+        "effective": lambda: (pair.number("examples", pair.difference.effective, "count"),)}
+    return say(template, "", **{name: slots[name]() for name in slots_in(template)}).sentence
 
 
 def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
@@ -91,7 +85,7 @@ def _new_examples(pair: Pair, limit: Limit | None) -> Sentence:
     if pair.needed is None:
         return ()
     return ("To settle it, test both models on new test examples: ", *_enough_examples(pair, *pair.needed),
-            ", detect a difference of ", pair.margin, f" points with a chance of 80{NBSP}%.",
+            ", detect a difference of ", pair.margin, f"{pair.scale.after} with a chance of 80{NBSP}%.",
             *_source_of_examples(pair, pair.needed[0], limit), " ")
 
 
@@ -110,7 +104,7 @@ def _second_set(pair: Pair, fresh: int) -> Sentence:
         pair.number("fresh-seeds", fresh, "count", FRESH), " fresh seeds for each model, without the old runs, it "
         "would detect a true difference of ",
         pair.size("fresh-detectable", detected, f"{pair.detected}, and by two for the two sets"),
-        f" points with a chance of 80{NBSP}%; it may still be inconclusive.{planned}",
+        f"{pair.scale.after} with a chance of 80{NBSP}%; it may still be inconclusive.{planned}",
     )
 
 
@@ -128,7 +122,7 @@ def _enough_examples(pair: Pair, examples: int, seeds: int) -> Sentence:
 
 def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
     """Return how many test examples would do, and where they come from."""
-    start: Sentence = ("Detecting ", pair.margin, f" points with a chance of 80{NBSP}% takes more ")
+    start: Sentence = ("Detecting ", pair.margin, f"{pair.scale.after} with a chance of 80{NBSP}% takes more ")
     remove_limit = _remove_limit_first(pair, limit) if limit else ()
     if pair.needed is None:
         start = (*start, "than 50 seeds for each model, whatever the number of test examples: these models vary too "
@@ -139,7 +133,7 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
         "floor", design.detectable_floor(pair.difference.examples), f"{pair.detected}; of very many seeds")
     enough: Sentence = ("more than 50 seeds for each model",)
     if floor.value is None or floor.value >= pair.verdict.margin:
-        enough = ("no number of seeds is enough: even very many detect no less than ", floor, " points")
+        enough = ("no number of seeds is enough: even very many detect no less than ", floor, pair.scale.after)
     start = (
         *start, "test examples (with the present ones, ", *enough, "); ", *_enough_examples(pair, examples, seeds),
         ", would do.")
@@ -168,75 +162,3 @@ def _remove_limit_first(pair: Pair, limit: Limit) -> Sentence:
         " of the ", pair.number("unlimited", limit.whole, "count", "in the data, each text once"))
     return (" data.limit let ", pair.number("limited", limit.taken, "count", "over all splits"), *whole,
             " reviews into the study: remove it first, with --set data.limit=none under another --study-name")
-
-
-def _doubts(pair: Pair) -> Sentence:
-    """Return why a comparison may be inconclusive."""
-    examples, margin = pair.difference.examples, pair.verdict.margin
-    alone: Sentence = ()
-    if not pair.difference.low <= 0 <= pair.difference.high:
-        alone = (" The interval alone excludes 0, but among ",
-                 pair.number("family", pair.family, "count", "pairs tested together"),
-                 " pairs one such finding may be chance.")
-    inner = pair.verdict.equivalence
-    if (pair.followed is None and can_be_equivalent(pair.difference, margin)
-            and -margin < inner.low and inner.high < margin):
-        alone = (*alone, f" The {pair.narrow_name} alone lies within the margin, but among ",
-                 pair.number("family", pair.family, "count", "pairs tested together"),
-                 " pairs one such finding may be chance.")
-    unable: Sentence = ()
-    if pair.a.metric == "log_loss" and not can_be_equivalent(pair.difference, margin):
-        unable = (" Equivalence could not be shown: too few test reviews, with large losses, decide the difference.",)
-    elif pair.a.metric != "log_loss" and not can_show_equivalence(examples, margin):
-        unable = (" Equivalence within ", pair.margin, f"{pair.scale.after} could not be shown: it takes at least ",
-                  Number(f"{pair.key}.equivalence-examples", examples_for_equivalence(margin), "count",
-                         method="fewest test reviews that show equivalence where no answer differs"),
-                  " test reviews, and there are ", pair.number("examples", examples, "count"), ".")
-    return (*alone, " Runs like these detect a true difference of ", pair.detectable,
-            f"{pair.scale.after} with a chance of 80{NBSP}%.", *unable)
-
-
-def _too_few(pair: Pair) -> Sentence:
-    start: Sentence = (
-        f"No verdict on {pair.a.label} against {pair.b.label} from ",
-        pair.number("fewest-seeds", min(pair.difference.seeds), "count", "of the model with fewer"))
-    match pair.difference.evidence_level:
-        case EvidenceLevel.EXAMPLES_ONLY:
-            return (*start, " seed: between these two runs the difference is ", *_size(pair),
-                    ", over test examples only.")
-        case EvidenceLevel.ESTIMATE:
-            return (*start, " seeds: an estimate only, ", *_size(pair), ".")
-        case _:
-            return (*start, " seeds (at least 5 are needed): ", *_size(pair), ".")
-
-
-def _size(pair: Pair) -> Sentence:
-    theta = pair.theta
-    interval: Sentence = () if theta.low is None else (f" ({pair.interval_name} ", Ends(theta), ")")
-    return (theta, pair.scale.after or f" of {pair.scale.score}", *interval)
-
-
-def _settled(pair: Pair) -> Sentence:
-    """Return at which look a pair was settled, or that it is open after so many; empty without looks."""
-    if pair.followed is None or not pair.followed.looks:
-        return ()
-    by = pair.followed.settled
-    place = pair.number("look", (by or pair.followed.last).place + 1, "count", "from 1, of the looks planned")
-    of = pair.number("looks", pair.planned, "count", "looks planned")
-    return (", settled at look " if by else ", open after look ", place, " of ", of)
-
-
-def _test(pair: Pair) -> Sentence:
-    if pair.followed is not None:
-        return _settled(pair)
-    if pair.tests is None:
-        return ()
-    return (", ", *p_is(pair.p), " after Holm" if pair.family > 1 else "")
-
-
-def _equivalence_test(pair: Pair) -> Sentence:
-    """Return the test that found two models equivalent (its p, or its look), and what it cannot show."""
-    test = _settled(pair)
-    if pair.tests is not None:
-        test = (", ", *p_is(pair.p_equivalent), " after Holm" if pair.family > 1 else "")
-    return (*test, ". A failure of up to ", pair.unseen, f"{NBSP}% of seeds could go unseen in these runs.")

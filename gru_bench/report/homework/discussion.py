@@ -15,7 +15,7 @@ from gru_bench.report.homework import published
 from gru_bench.report.homework.reproduction import Reproduction, departures, reproductions
 from gru_bench.report.sections.comparisons import comparison_sentence
 from gru_bench.results.logged_metrics import TRAIN_SECONDS
-from gru_bench.stats.statistics import Finding
+from gru_bench.stats.verdict import Finding
 
 BECOMES: Mapping[Finding, tuple[str, str]] = {
     Finding.BETTER: ("holds up", "is contradicted"),

@@ -27,7 +27,7 @@ from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.figures.looks import looks_figure
-from gru_bench.stats.statistics import Finding, chance_better, effect_size, mcnemar
+from gru_bench.stats.verdict import Finding, chance_better, mcnemar
 
 FEW = 6
 """Most pairs whose sentences stand in the summary; those of more pairs stand in the section."""
@@ -107,19 +107,14 @@ def _wins(pair: Pair) -> Number:
 
 
 def _in_deviations(pair: Pair) -> float | None:
-    if pair.a.metric == "accuracy":
-        return effect_size(pair.a.correct_RN, pair.b.correct_RN)
     known = [one.score_deviation.value for one in (pair.a, pair.b) if one.score_deviation.value is not None]
     return pair.difference.estimate / max(known) if len(known) == 2 and max(known) > 0 else None
 
 
 def _chance(pair: Pair) -> float:
     """Return the share of pairs of seeds in which the first model's run has the better score; ties count half."""
-    if pair.a.metric == "accuracy":
-        return chance_better(pair.a.correct_RN, pair.b.correct_RN)
-    a_R, b_S = (np.array(one.scored.scores(one.metric)) for one in (pair.a, pair.b))
-    better_RS = a_R[:, None] > b_S if pair.scale.higher_is_better else a_R[:, None] < b_S
-    return float((better_RS + 0.5 * (a_R[:, None] == b_S)).mean())
+    a_R, b_S = (one.scored.scores(one.metric) for one in (pair.a, pair.b))
+    return chance_better(a_R, b_S, higher_is_better=pair.scale.higher_is_better)
 
 
 def _finding(pair: Pair) -> Sentence:

@@ -5,7 +5,6 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `B` ranges of length, `C
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import astuple, replace
 
@@ -29,7 +28,8 @@ from gru_bench.report.evidence.groups import (
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
 from gru_bench.results.runs import TWO_CLASSES
 from gru_bench.stats import metrics
-from gru_bench.stats.statistics import EvidenceLevel, f1_interval
+from gru_bench.stats.estimate import EvidenceLevel, estimate
+from gru_bench.stats.intervals import f1_values
 
 CELLS = ("true-negative", "false-positive", "false-negative", "true-positive")
 MAPPED = 30
@@ -190,11 +190,10 @@ def _class_scores(group: Group, place: int, key: str, scores_R: Sequence[metrics
     recall = mean("recall", [one.recall for one in scores_R], size > 0)
     f1 = mean("f1", [one.f1 for one in scores_R], size > 0)
     if not few:
+        recall = group.accuracy_on(f"{key}.recall", true_N)
         # The other examples, which no seed takes for this class, do not enter F1.
         own_N = true_N | named_RN.any(axis=0)
-        rng = np.random.default_rng(zlib.crc32(named_RN.tobytes()))
-        recall = group.accuracy_on(f"{key}.recall", true_N)
-        f1 = group.estimate(f"{key}.f1", f1_interval(named_RN[:, own_N], true_N[own_N].astype(np.int8), rng))
+        f1 = group.estimate(f"{key}.f1", estimate(f1_values(true_N[own_N], named_RN[:, own_N])))
     areas: list[Cell] = []
     if group.whole:
         for name, score in (("roc-area", metrics.roc_auc), ("pr-area", metrics.average_precision)):

@@ -56,7 +56,7 @@ def evaluation(evidence: Evidence) -> Section:
         *(row for group in groups for row in (
             (group.label, MEAN, group.score),
             *((group.label, f"seed {run.seed}", score)
-              for run, score in zip(group.runs, group.run_scores, strict=True)))),
+              for run, score in zip(group.runs, group.scores_by_run(group.metric), strict=True)))),
         *((baseline.name, BASELINE, baseline.score) for baseline in baselines if baseline.score.value is not None),
     ), intervals=("accuracy",))
     return Section(
@@ -69,7 +69,7 @@ def evaluation(evidence: Evidence) -> Section:
 
 def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
     sure = any(group.accuracy.low is not None for group in groups)
-    still = any(group.deviation.text == "0.00" for group in groups)
+    still = any(group.score_deviation.is_zero for group in groups)
     scale = None if groups[0].metric == "accuracy" else groups[0].scale
     compared = "" if scale is None else scale.score[0].upper() + scale.score[1:]
     f1s = [(column, shown) for column, shown in _f1_columns(groups) if column.heading != compared]
@@ -85,11 +85,9 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
             (Column(compared, unit=scale.unit), lambda group: group.score)]),
         (Column("Accuracy", unit="%"), lambda group: group.accuracy),
         (Column("Seed deviation", short="Dev.", note=(
-            "{} is the part of the spread over seeds, in points, that the noise of the test set does not explain"
-            f"{' (0.00: all of it is explained)' if still else ''}; the lowest and the highest seed follow it."
-            if scale is None else
-            f"{{}} is the standard deviation of the {scale.score} over seeds; the lowest and the highest seed follow "
-            "it.")),
+            f"{{}} is the part of the spread over seeds{', in points,' if groups[0].scale.unit == '%' else ''} that "
+            f"the noise of the test set does not explain{' (0: all of it is explained)' if still else ''}; the lowest "
+            "and the highest seed follow it.")),
          _deviation),
         *f1s,
         # In a tuple a number stands without its lowest and highest, which the table of costs shows.
@@ -125,7 +123,7 @@ def _deviation(group: Group) -> Cell:
     seeds = len(group.runs)
     if seeds == 1:
         return group.score_deviation
-    score_R = [score.value for score in group.run_scores if score.value is not None]
+    score_R = [score.value for score in group.scores_by_run(group.metric) if score.value is not None]
     lowest, highest = (
         group.number(f"{name}-seed", score, group.scale.kind, f"{name} of {seeds} seeds")
         for name, score in (("lowest", min(score_R)), ("highest", max(score_R))))

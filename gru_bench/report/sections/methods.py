@@ -13,7 +13,7 @@ from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.sections.errors import LEAST
-from gru_bench.stats.statistics import ALPHA, EvidenceLevel
+from gru_bench.stats.estimate import ALPHA, EvidenceLevel
 
 
 def methods(evidence: Evidence) -> Section:
@@ -60,8 +60,8 @@ def _f1(groups: Sequence[Group], sure: bool) -> list[Sentence]:
     several = [group for group in groups if not group.is_binary]
     what = [f"F1 is computed for the class {' or '.join(positive)}"] if positive else []
     what += ["Macro F1 is the mean of the F1 of all classes, each of which counts the same"] if several else []
-    how = ("; its interval is a two-level bootstrap over seeds and examples, which is conservative. Its draws come "
-           "from a fixed seed." if sure else ".")
+    how = ("; its interval is computed like that of accuracy, from how much each review moves the score." if sure
+           else ".")
     said: list[Sentence] = [(f"{one}{how}",) for one in what]
     if several:
         said += [

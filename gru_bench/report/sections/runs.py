@@ -63,7 +63,7 @@ def _confirm_runs(groups: Sequence[Group], store: Store) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for group in groups:
         model: Cell = (Anchor(f"runs-of-{group.key}", group.ids, (group.label,)),)
-        for run, accuracy in zip(group.runs, group.run_accuracies, strict=True):
+        for run, accuracy in zip(group.runs, group.scores_by_run("accuracy"), strict=True):
             own = Anchor(f"run-{slug(run.run_id)}", (run.run_id,), (known_run(run, store),))
             rows.append((model, (own,), MISSING if run.seed is None else str(run.seed), accuracy))
             model = group.label

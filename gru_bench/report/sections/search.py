@@ -21,8 +21,8 @@ from gru_bench.report.evidence.trials import Search, searches_of
 from gru_bench.report.figures.search import STATES, expected_best_figure, history_figure, settings_figure
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import TrialSummary
-from gru_bench.stats.statistics import BEST_METHOD
-from gru_bench.stats.statistics import expected_best as best_of
+from gru_bench.stats.best import BEST_METHOD
+from gru_bench.stats.best import expected_best as best_of
 
 SHOWN = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Numbers of trials at which the expected best is shown, besides that of the whole search."""

@@ -13,7 +13,8 @@ from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.next_steps import fresh_for_all
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.sections.comparisons import FEW, comparison_sentence
-from gru_bench.stats.statistics import EvidenceLevel, Finding
+from gru_bench.stats.estimate import EvidenceLevel
+from gru_bench.stats.verdict import Finding
 
 FEW_REVIEWS = 200
 """Number of test reviews below which a warning is shown."""

@@ -15,7 +15,7 @@ from rich.table import Table
 from gru_bench.config import MetricName, Scalar
 from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, best, compared, curve
 from gru_bench.results.runs import EpochRecord, StepReport
-from gru_bench.stats.accuracy import percent
+from gru_bench.stats.text import percent
 from gru_bench.sweep.console.eta import EtaEstimator, RunningTime
 
 STOPPED_SECONDS = 30.0

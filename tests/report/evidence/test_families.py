@@ -12,7 +12,7 @@ from gru_bench.report.evidence.collect import collect
 from gru_bench.report.render import files, record
 from gru_bench.report.sections.summary import others_on_test, summary
 from gru_bench.results.runs import digest_of_examples
-from gru_bench.stats.statistics import adjusted_tests
+from gru_bench.stats.verdict import adjusted_tests
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_looks
 from tests.support.renderings import said

@@ -15,9 +15,10 @@ from gru_bench.report.document.numbers import scale_of
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.verdicts import Limit, next_step_sentence, verdict_sentence
-from gru_bench.stats import statistics
-from gru_bench.stats.statistics import Design, Estimate, PairTests
+from gru_bench.stats.estimate import METHOD_BOTH, Design, Estimate
+from gru_bench.stats.verdict import PairTests, Verdict
 from tests.support.commands import mentions
+from tests.support.designs import design_of
 from tests.support.renderings import said
 from tests.support.values import present
 
@@ -26,17 +27,21 @@ def pair_of(
     theta: float, deviation: float, seeds: int = 10, factor: float = 1.0, margin: float = 0.01, family: int = 3
 ) -> Pair:
     estimate = Estimate(
-        theta, theta, theta, 0.95, deviation**2, 40.0, (seeds, seeds), 2000, statistics.METHOD_BOTH
+        theta, theta, theta, 0.95, deviation**2, 40.0, (seeds, seeds), 2000, METHOD_BOTH
     ).at(0.95)
     adjusted = None
     if seeds >= 5:
         alone = (present(estimate.p), estimate.p_beyond(margin), estimate.p_equivalent(margin))
         adjusted = PairTests(*(min(1.0, factor * p) for p in alone))
-    design = Design((0.005**2, 0.005**2), (0.07, 0.07), 0.10)
-    found = statistics.verdict(estimate, adjusted, margin)
+    estimate = replace(estimate, design=design_of(0.005, 0.07, 0.10))
+    found = Verdict.of(estimate, adjusted, margin)
     alpha, beta = (cast(Group, SimpleNamespace(
         label=label, ids=(label,), metric="accuracy", scale=scale_of("accuracy"))) for label in ("Alpha", "Beta"))
-    return Pair("pair.a.b", alpha, beta, estimate, adjusted, family, found, design)
+    return Pair(("Alpha", "Beta"), estimate, adjusted, family, found, key="pair.a.b", a=alpha, b=beta)
+
+
+def designed(pair: Pair, design: Design) -> Pair:
+    return replace(pair, difference=replace(pair.difference, design=design))
 
 
 @pytest.mark.parametrize(("pair", "parts"), [
@@ -51,15 +56,15 @@ def test_a_verdict_names_the_models_the_finding_and_its_numbers(pair: Pair, part
     mentions(said(verdict_sentence(pair)), *parts)
 
 
-TOO_NOISY = Design((0.04**2, 0.04**2), (0.07, 0.07), 0.07)
+TOO_NOISY = design_of(0.04, 0.07, 0.07)
 """Seeds that vary so much that no number of test examples helps."""
 
 
 @pytest.mark.parametrize(("pair", "parts"), [
     (pair_of(0.01, 0.008), ("more test examples", "no number of seeds is enough")),
-    (replace(pair_of(0.01, 0.03, margin=0.012), design=Design((0.016**2, 0.016**2), (0.3, 0.3), 0.31)),
+    (designed(pair_of(0.01, 0.03, margin=0.012), design_of(0.016, 0.3, 0.31)),
      ("more test examples", "more than 50 seeds for each model", "--test-data FILE")),
-    (replace(pair_of(0.01, 0.03, margin=0.012), design=TOO_NOISY),
+    (designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY),
      ("1.2 points", "more than 50 seeds for each model", "whatever the number of test examples")),
     (pair_of(0.01, 0.03, margin=0.02), ("new test examples", "second look", "20 fresh seeds", "chance of 80 %")),
 ])
@@ -68,12 +73,12 @@ def test_an_inconclusive_verdict_names_what_may_settle_it(pair: Pair, parts: tup
 
 
 def test_an_inconclusive_verdict_names_the_detectable_difference_and_another_verdict_no_next_step() -> None:
-    mentions(said(verdict_sentence(pair_of(0.01, 0.008))), "true difference of 1.4 points", "chance of 80 %")
+    mentions(said(verdict_sentence(pair_of(0.01, 0.008))), "true difference of 1.6 points", "chance of 80 %")
     assert next_step_sentence(pair_of(0.03, 0.008)) == ()
 
 
 def test_no_test_examples_are_proposed_for_models_that_vary_too_much_but_the_limit_is() -> None:
-    pair = replace(pair_of(0.01, 0.03, margin=0.012), design=TOO_NOISY)
+    pair = designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY)
     assert "collect" not in said(next_step_sentence(pair))
     mentions(said(next_step_sentence(pair, limit=Limit(500, 9000))), "500 of the 9,000 reviews",
              "--set data.limit=none", "--study-name")

@@ -10,8 +10,8 @@ import pytest
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.homework.ablations import ablations, chance_first
 from gru_bench.report.homework.protocol import protocol
-from gru_bench.stats import statistics
-from gru_bench.stats.statistics import Finding
+from gru_bench.stats.estimate import accuracy_difference
+from gru_bench.stats.verdict import Finding, holm
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, correct
@@ -32,7 +32,7 @@ def test_ablations_are_paired_differences_on_validation(made: Built) -> None:
     p = []
     for ablation, row in zip(ABLATIONS, rows, strict=True):
         usual, other = (correct(store, study.side(ablation.name, side), "validation") for side in ("usual", "other"))
-        expected = statistics.accuracy_difference(other, usual)
+        expected = accuracy_difference(other, usual)
         _, before, after, difference, _, _ = row
         assert (before.value, after.value) == (usual.mean(), other.mean())
         assert (difference.value, difference.low, difference.high) == (
@@ -41,7 +41,7 @@ def test_ablations_are_paired_differences_on_validation(made: Built) -> None:
         assert set(difference.runs) == {run.run_id for side in ("usual", "other")
                                         for run in study.side(ablation.name, side)}
         p.append(expected.p)
-    assert [row[4].value for row in rows] == statistics.holm(p)
+    assert [row[4].value for row in rows] == holm(p)
     mentions(words_of(report, "ablations"),
              "pooling “final” is better than the pooling “last” by more than 1.0 points: +",
              "equivalent within 1.0 points", "learning rate 0.001 is better than the learning rate 0.0001")

@@ -10,7 +10,7 @@ import pytest
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.homework.discussion import BECOMES, discussion
 from gru_bench.report.sections.comparisons import comparison_sentence
-from gru_bench.stats.statistics import Finding
+from gru_bench.stats.verdict import Finding
 from tests.support.commands import mentions
 from tests.support.homework_study import homework, homework_report
 from tests.support.renderings import Built, said, section_of, words_of

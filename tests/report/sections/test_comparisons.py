@@ -12,7 +12,8 @@ from gru_bench.report.document.blocks import Table
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.comparisons import comparison_sentence, comparisons
 from gru_bench.report.sections.evaluation import evaluation
-from gru_bench.stats import statistics
+from gru_bench.stats.estimate import Values, accuracy_difference, deviation
+from gru_bench.stats.verdict import chance_better, holm, mcnemar
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import (
@@ -38,13 +39,14 @@ def test_pairs_are_compared_by_the_headline_method(built: Built) -> None:
     numbers, p = report.numbers(), []
     for a, b in PAIRS:
         pair = f"pair.{a}-{a}.{b}-{b}"
-        expected = statistics.accuracy_difference(by_name[a], by_name[b])
+        expected = accuracy_difference(by_name[a], by_name[b])
         difference = numbers[f"{pair}.difference"]
         assert (difference.value, difference.low, difference.high) == (expected.estimate, expected.low, expected.high)
-        assert numbers[f"{pair}.chance"].value == statistics.chance_better(by_name[a], by_name[b])
-        assert numbers[f"{pair}.effect"].value == statistics.effect_size(by_name[a], by_name[b])
+        assert numbers[f"{pair}.chance"].value == chance_better(*(by_name[one].mean(1).tolist() for one in (a, b)))
+        larger = max(present(deviation(Values.of_correct(by_name[one]))) for one in (a, b))
+        assert numbers[f"{pair}.effect"].value == pytest.approx(expected.estimate / larger)
         p.append(expected.p)
-    assert [one.value for one in column_of(report, "comparisons", "p")] == statistics.holm(p)
+    assert [one.value for one in column_of(report, "comparisons", "p")] == holm(p)
     assert column_of(report, "comparisons", "Pair") == [
         "Torch GRU less Scratch GRU", "Bidirectional GRU less Scratch GRU", "Bidirectional GRU less Torch GRU"]
     assert [said(finding) for finding in column_of(report, "comparisons", "Finding")] == [
@@ -65,7 +67,7 @@ def test_equivalence_is_shown_with_its_90_percent_interval(built: Built) -> None
     wide = build_only(studies, store, comparisons, margin=0.1)
     narrow = wide.numbers()["pair.torch-torch.scratch-scratch.difference-90"].ends[0]
     scratch, torch = (correct(store, study.confirms) for study in studies[:2])
-    estimate = statistics.accuracy_difference(torch, scratch).at(0.9)
+    estimate = accuracy_difference(torch, scratch).at(0.9)
     assert narrow.value == estimate.low
     finding = said(column_of(wide, "comparisons", "Finding")[0])
     mentions(finding, "equivalent within the margin", f"90 % interval [{narrow.text}, ")
@@ -138,7 +140,7 @@ def test_two_named_runs_are_compared_by_mcnemars_test() -> None:
     right_A_N, right_B_N = correct(store, studies[0].confirms)[0], correct(store, studies[2].confirms)[1]
     only = int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum())
     assert [report.numbers()[f"mcnemar.{name}"].value for name in ("only-first", "only-second", "p")] == [
-        *only, statistics.mcnemar(*only)]
+        *only, mcnemar(*only)]
     mentions(words_of(report, "comparisons"), "McNemar", f"scratch seed 1000 ({a}): {only[0]};", f"({b}): {only[1]}")
     # The test is shown even if no two models can be compared.
     alone = build_only(studies[:1], store, comparisons, mcnemar_runs=(a, studies[0].confirms[1].run_id))

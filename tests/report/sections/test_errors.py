@@ -18,7 +18,8 @@ from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.reliability import reliability
 from gru_bench.report.sections.reviews import hard_reviews
 from gru_bench.results.runs import Predictions
-from gru_bench.stats import metrics, statistics
+from gru_bench.stats import metrics
+from gru_bench.stats.estimate import accuracy_interval
 from gru_bench.stats.metrics import of_two
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
@@ -128,7 +129,7 @@ def test_lengths_hold_every_review_once_and_agree_with_the_predictions(with_text
         for (low, high), (_, size, *accuracies) in zip(ends, table.rows, strict=True):
             inside_N = (runs[0].tokens_N >= low) & (runs[0].tokens_N <= high)
             assert inside_N.sum() == size.value
-            expected = statistics.accuracy_interval(right(runs)[:, inside_N])
+            expected = accuracy_interval(right(runs)[:, inside_N])
             assert (accuracies[place].value, accuracies[place].low) == (expected.estimate, expected.low)
 
 

@@ -20,7 +20,10 @@ from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.methods import methods
 from gru_bench.results.runs import Predictions, packed
-from gru_bench.stats import intervals, metrics, statistics
+from gru_bench.stats import metrics
+from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval
+from gru_bench.stats.estimate import deviation as without_noise
+from gru_bench.stats.verdict import holm
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import (
@@ -55,7 +58,7 @@ def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
 
         right_RN = correct(store, study.confirms)
         runs = [run for run in study.confirms if run.complete]
-        expected = statistics.accuracy_interval(right_RN)
+        expected = accuracy_interval(right_RN)
         accuracy = cell("evaluation", "Accuracy")
         assert accuracy.value == expected.estimate
         assert (accuracy.low, accuracy.high) == (expected.low, expected.high)
@@ -64,7 +67,7 @@ def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
         assert cell("evaluation", "Seeds").value == 5
         # Below the deviation stand the lowest and the highest seed.
         deviation, below = cell("evaluation", "Seed deviation")
-        assert deviation.value == statistics.seed_deviation(right_RN)
+        assert deviation.value == without_noise(Values.of_correct(right_RN))
         lowest, _, highest = below.parts
         assert (lowest.value, highest.value) == (right_RN.mean(1).min(), right_RN.mean(1).max())
         assert lowest.method == "lowest of 5 seeds"
@@ -135,8 +138,8 @@ def test_models_are_tested_against_a_baseline_whose_answers_were_kept() -> None:
     linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
                      right=packed(right_N))
     report = build_only([summarized(study, baselines=(linear,))], store, evaluation)
-    found = [statistics.accuracy_difference(right_RN, np.stack([right_N] * 5)) for right_RN in (torch_RN, scratch_RN)]
-    p_B = statistics.holm([one.p for one in found])
+    found = [accuracy_difference(right_RN, np.stack([right_N] * 5)) for right_RN in (torch_RN, scratch_RN)]
+    p_B = holm([one.p for one in found])
     numbers = report.numbers()
     for group, one, p in zip(("two-torch", "two-scratch"), found, p_B, strict=True):
         shown = numbers[f"baseline-tf-idf-logistic-regression.less-than-{group}"]
@@ -158,7 +161,7 @@ def test_the_test_against_a_baseline_allows_for_all_models_on_the_same_test_revi
     linear = replace(present(one.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
                      right=packed(right_N))
     numbers = build_only([summarized(one, baselines=(linear,))], store, evaluation).numbers()
-    alone = statistics.accuracy_difference(correct(store, one.confirms), np.stack([right_N] * 5))
+    alone = accuracy_difference(correct(store, one.confirms), np.stack([right_N] * 5))
     assert numbers["baseline-tf-idf-logistic-regression.less-than-one-torch.p"].value == pytest.approx(3 * present(
         alone.p))
 
@@ -364,7 +367,7 @@ def test_the_size_of_an_ensemble_is_a_dash_if_a_run_did_not_log_its_own() -> Non
 def test_no_verdict_depends_on_the_ensembles(monkeypatch: pytest.MonkeyPatch) -> None:
     store, studies = three_models(test_set=TestSet.draw(100))
     before = build(studies, store)
-    monkeypatch.setattr(intervals, "mean_probability", lambda probability_RNC: 1 - probability_RNC[0])
+    monkeypatch.setattr(metrics, "mean_probability", lambda probability_RNC: 1 - probability_RNC[0])
     after = build(studies, store)
     numbers, changed = before.numbers(), after.numbers()
     assert numbers.keys() == changed.keys()

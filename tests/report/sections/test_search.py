@@ -12,7 +12,7 @@ from gru_bench.report.document.blocks import Heading
 from gru_bench.report.document.report import Report
 from gru_bench.report.sections.search import search
 from gru_bench.results.runs import TrialSummary
-from gru_bench.stats import statistics
+from gru_bench.stats.best import expected_best
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, summarized
@@ -47,7 +47,7 @@ def test_the_expected_best_of_fewer_random_trials_is_shown(torch: tuple[FakeStor
     report = build_only([with_trials(study, values)], store, search)
     best = column_of(report, "expected-best", "Best of them")
     assert "not shown" not in words_of(report, "search")
-    expected = {found.trials: found for found in statistics.expected_best(values)}
+    expected = {found.trials: found for found in expected_best(values)}
     trials = [int(number.value) for number in column_of(report, "expected-best", "Trials")]
     assert trials == [1, 2, 3, 5, 8, 12, 16, 20]
     for number, count in zip(best, trials, strict=True):

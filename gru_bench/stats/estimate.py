@@ -1,0 +1,647 @@
+"""Intervals and tests for the question "is training procedure A better than B?", over seeds and test examples together.
+
+The data of a model is a matrix of correctness: a row for each seed, a column for each test example. All models have the
+same examples in the same order. A new training has another seed, and new reviews are other examples; an interval that
+ignores one of the two is too narrow for the question.
+
+The main interval is a sum of variances in closed form with degrees of freedom after Satterthwaite (1946).
+Model m has accuracy a_s for seed s, q_i for example i, and g over all. With
+
+    s2  = sum_s (a_s - g)^2 / (R - 1)
+    MSE = sum_{s,i} (Y_si - a_s - q_i + g)^2 / ((R - 1)(N - 1))
+
+s2 - MSE/N is the variance of a_s due to seeds alone; the rest of s2 is noise of the test set.
+With D_i = q_Ai - q_Bi, theta = mean D_i and v = var(D_i)/N,
+
+    V  = v + sum_m max(0, s2_m - MSE_m/N) / R_m
+    nu = max(V^2 / (sum_m (s2_m/R_m)^2/(R_m - 1) + v^2/(N - 1)), min_m R_m - 1)
+
+and the interval is theta +- t_nu sqrt(V). For one model alone, q_i stands for D_i. The interval does not cover the
+resampling of the training set or the luck of tuning. It is known to be too narrow in two cases: where the seed
+deviations differ 5-fold at 3 seeds or fewer (it covers 91-93 %), and where the noisier model has fewer seeds.
+
+Where few examples decide, v says little: it is 0 where every answer is right. The number of deciding examples is
+measured by k = (sum_i r_i^2)^2 / sum_i r_i^4 with r_i = D_i - theta. Where they are few, k is about the number of
+examples that are answered wrongly (one model) or differently (a pair). Below k = 35 the interval is a blend with
+Wilson's (1927), with weight w = (35 - k)/20, and w = 1 below k = 15. For the blend, m = w z^2 pseudo-examples are
+added, half of them at each end of the range of D, and v is raised by the share w towards the variance v_1 of the
+answers of a single run, as if all seeds of a model were one:
+
+    theta' = (N theta + m mid)/(N + m),  V' = (N/(N + m))^2 (V + w max(0, v_1 - v) + m h^2/N^2)
+
+where mid and h are the middle and half the width of the range: 1/2 and 1/2 for an accuracy, 0 and 1 for a difference.
+With one run this is Wilson's interval of a share. Where no example differs between two models it is Tango's (1998)
+score interval of their difference. Both have t instead of z, because z covers only 87 to 94 % where less than one wrong
+answer is expected.
+
+Examples may come in groups, such as the reviews of one film, whose answers are alike. With n_k examples in group k,
+h_k = n_k/N, r_i = D_i - theta, T_k = sum of r_i in k and E_sk = sum in k of (Y_si - a_s - q_i + g),
+
+    v   = sum_k T_k^2/(1 - h_k) / N^2
+    B_m = sum_s sum_k E_sk^2/(1 - h_k) / ((R_m - 1) N^2), in the place of MSE_m/N
+    nu_v = (sum_k w_k)^2/sum_k w_k^2 - 1, in the place of N - 1, with w_k = n_k (1 + (n_k - 1) rho)
+
+where rho is the intraclass correlation of the D_i (analysis of variance), cut to [0, 1]; nu is at least
+min(min_m R_m - 1, nu_v). V is then the two-way clustered variance of Cameron, Gelbach and Miller (2011): seeds plus
+examples less both. The blend counts N_e = max(N^2/sum_k n_k^2, N/d) examples, with the design effect d = max(1, v/v_0)
+and v_0 the variance without groups; where v_0 = 0, d = sum_k n_k^2/N. If each example is a group, all of this is the
+same as above.
+
+Several pairs are compared as one family. Each kind of finding (different, equivalent, different by more than the
+margin) has separate p values, adjusted by Holm's procedure over all pairs (`adjusted_tests`): a report holds some
+false finding of a kind in at most 5 of 100 cases. The pairs of a report may be a part of a larger family: those of
+all models that were scored on the same test examples. Equal models that are compared pair by pair, in reports of their
+own, would otherwise show some difference far more often.
+
+The expected best of n trials has a conservative interval of its own (`expected_best`): a nominal 80 % covered 88 % or
+more in simulations of 5 to 40 trials with uniform, skewed, or two-valued scores.
+
+Shapes: `R` runs (seeds) of a model, `N` test examples, `K` groups of examples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from gru_bench.config import MetricName
+
+Floats = NDArray[np.float64]
+
+ALPHA = 0.05
+POWER = 0.8
+
+
+class EvidenceLevel(Enum):
+    """What a number of seeds is enough for."""
+
+    EXAMPLES_ONLY = "one seed: the interval is over test examples only"
+    ESTIMATE = "two seeds: an estimate only"
+    FLAGGED = "3 or 4 seeds: an interval, but too few for a verdict"
+    VERDICT = "5 to 9 seeds: enough for a verdict"
+    CLAIM = "10 seeds or more: enough for a claim"
+
+    @classmethod
+    def of(cls, seeds: int) -> EvidenceLevel:
+        """Return the evidence level of a number of seeds. For a comparison: the smaller number of the two sides.
+
+        Raises:
+            ValueError: for fewer than 1 seed.
+        """
+        if seeds < 1:
+            raise ValueError(f"a model needs at least 1 seed, but has {seeds}")
+        if seeds >= 10:
+            return cls.CLAIM
+        if seeds >= 5:
+            return cls.VERDICT
+        return (cls.EXAMPLES_ONLY, cls.ESTIMATE, cls.FLAGGED, cls.FLAGGED)[seeds - 1]
+
+    @property
+    def has_interval(self) -> bool:
+        """Return whether an interval may be shown. With one seed it is over examples only, and is labelled so."""
+        return self is not EvidenceLevel.ESTIMATE
+
+    @property
+    def has_verdict(self) -> bool:
+        """Return whether a verdict may be given."""
+        return self in (EvidenceLevel.VERDICT, EvidenceLevel.CLAIM)
+
+
+METHOD_BOTH = "variance sum over seeds and test examples, Satterthwaite t"
+METHOD_EXAMPLES = "test examples only (one seed), t"
+METHOD_FEW = "; leaning on Wilson's interval, because few test examples decide it"
+METHOD_TAIL = "; too narrow at times, because few test examples decide it"
+
+DECIDING = (15, 35)
+"""Numbers of deciding examples (k): the weight of Wilson's interval is 1 up to the first and 0 from the second on."""
+DECIDING_TAILED = 50
+"""Smallest number of deciding examples with which losses can show equivalence. With fewer, two models that differ by
+the margin were called equivalent in up to 17 % of simulations."""
+LEAST_Z, MOST_Z = 1e-6, 30.0
+"""Range in which the normal quantile of p is searched. Beyond the second (p = 1e-197), p is returned as 0."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate with its interval. Values are shares: 0.01 is one percentage point."""
+
+    estimate: float
+    low: float
+    high: float
+    confidence: float
+    variance: float
+    """Variance of the estimate in closed form. 0 where all runs give the same answers on all examples."""
+    df: float
+    seeds: tuple[int, ...]
+    """Number of seeds of the model, or of each of the two models."""
+    examples: int
+    method: str
+    bounds: tuple[float, float] = (-1.0, 1.0)
+    """Smallest and largest possible value. The interval is cut there."""
+    wilson: WilsonBlend | None = None
+    """The blend with Wilson's interval, where few examples decide. None elsewhere."""
+    deciding: float = math.inf
+    """k: number of deciding examples."""
+    effective: float = math.inf
+    """N_e: number of examples that would tell as much if each stood alone."""
+    groups: float = math.inf
+    """N^2/sum_k n_k^2: number of groups of equal size that would be as uneven. N where each example stands alone."""
+    design: Design | None = None
+    """How the variance depends on the numbers of seeds and examples. None where a model has one seed."""
+    is_tailed: bool = False
+    """Whether one example may weigh anything, so that the interval does not lean on Wilson's."""
+
+    @property
+    def evidence_level(self) -> EvidenceLevel:
+        """Return what the number of seeds is enough for."""
+        return EvidenceLevel.of(min(self.seeds))
+
+    @property
+    def p(self) -> float | None:
+        """Return the two-sided p for the hypothesis of no difference. None for a single model.
+
+        It is the smallest level at which the interval does not contain 0.
+        """
+        if len(self.seeds) == 1:
+            return None
+        return self.p_beyond(0.0)
+
+    def p_beyond(self, margin: float) -> float:
+        """Return the two-sided p for the hypothesis that the difference is at most `margin`, in either direction.
+
+        It is the smallest level at which the interval lies beyond the margin on one side of 0.
+        """
+        if abs(self.estimate) <= margin:
+            return 1.0
+        if self.wilson is None:
+            if self.variance == 0:  # no more than rounding is no difference
+                return 0.0 if abs(self.estimate) > margin + 1e-12 else 1.0
+            return float(2 * special.stdtr(self.df, (margin - abs(self.estimate)) / math.sqrt(self.variance)))
+        return 2 * self._tail(self.wilson, lambda center, half: abs(center) - half - margin)
+
+    def p_equivalent(self, margin: float) -> float:
+        """Return p of the two one-sided tests for equivalence within `margin` (Schuirmann 1987).
+
+        It is the smallest level at which the interval of confidence 1 - 2 p lies within the margin.
+        """
+        if abs(self.estimate) >= margin:
+            return 1.0
+        if self.wilson is None:
+            if self.variance == 0:
+                return 0.0
+            return float(special.stdtr(self.df, (abs(self.estimate) - margin) / math.sqrt(self.variance)))
+        return self._tail(self.wilson, lambda center, half: margin - abs(center) - half)
+
+    def _tail(self, wilson: WilsonBlend, holds: Callable[[float, float], float]) -> float:
+        """Return the smallest one-sided level at which a condition on the blended interval holds.
+
+        Args:
+            wilson: The blend.
+            holds: Function of the middle and half the width of the interval: above 0 where the condition holds.
+        """
+        from scipy.optimize import brentq  # takes over half a second to load, and few estimates need it
+
+        def at(z: float) -> float:
+            return holds(*self._blended(wilson, z))
+
+        if at(MOST_Z) > 0:
+            return 0.0
+        if at(LEAST_Z) <= 0:
+            return 0.5
+        return float(special.ndtr(-brentq(at, LEAST_Z, MOST_Z, xtol=1e-12)))
+
+    def detectable(self, family: int = 1) -> float | None:
+        """Return the smallest true difference that as many runs and examples detect with a power of 80 %.
+
+        None where a model has one seed.
+        """
+        if self.design is None:
+            return None
+        return replace(self.design, family=family).detectable(self.seeds, self.examples)
+
+    def flipped(self) -> Estimate:
+        """Return the difference of the second model minus the first."""
+        design = self.design and replace(self.design, seed=self.design.seed[::-1], noise=self.design.noise[::-1])
+        return replace(self, estimate=-self.estimate, low=-self.high, high=-self.low, seeds=self.seeds[::-1],
+                       design=design)
+
+    def at(self, confidence: float) -> Estimate:
+        """Return the same estimate with the interval for another confidence.
+
+        Raises:
+            ValueError: for a confidence that is not between 0 and 1.
+        """
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence must be between 0 and 1, but got {confidence}")
+        tail = (1 + confidence) / 2
+        if self.wilson is None:
+            center, half = self.estimate, float(special.stdtrit(self.df, tail)) * float(np.sqrt(self.variance))
+        else:
+            center, half = self._blended(self.wilson, float(special.ndtri(tail)))
+        low, high = max(self.bounds[0], center - half), min(self.bounds[1], center + half)
+        # Rounding may move an end past an estimate that lies at the end of the range.
+        return replace(self, low=min(low, self.estimate), high=max(high, self.estimate), confidence=confidence)
+
+    def _least_degrees(self, wilson: WilsonBlend) -> float:
+        """Return the smallest degrees of freedom, for examples in groups at most those of the groups."""
+        fewest = min(self.seeds) - 1
+        return fewest if self.groups >= self.examples else min(fewest, wilson.df)
+
+    def _blended(self, wilson: WilsonBlend, z: float) -> tuple[float, float]:
+        """Return the middle and half the width of the blended interval. z is the normal quantile of its confidence."""
+        n = wilson.examples
+        pseudo = wilson.weight * z**2
+        half_range = (self.bounds[1] - self.bounds[0]) / 2
+        v = wilson.variance + wilson.weight * max(0.0, wilson.single - wilson.variance) + pseudo * (half_range / n) ** 2
+        variance = self.variance - wilson.variance + v
+        nu = _degrees(variance, wilson.seeds_below, self._least_degrees(wilson), v, wilson.df)
+        center = (n * self.estimate + pseudo * sum(self.bounds) / 2) / (n + pseudo)
+        t = -float(special.stdtrit(nu, float(special.ndtr(-z))))  # of the lower tail, which keeps its digits
+        return center, t * float(np.sqrt(variance)) * n / (n + pseudo)
+
+
+@dataclass(frozen=True)
+class WilsonBlend:
+    """How an interval is blended with Wilson's, because few examples decide it."""
+
+    weight: float
+    """w, above 0 and at most 1."""
+    examples: float
+    """N_e, the effective number of examples."""
+    variance: float
+    """v: the part of the variance that comes from examples."""
+    single: float
+    """v_1: the same part for a single run of each model."""
+    df: float
+    """Degrees of freedom of v."""
+    seeds_below: float
+    """The seeds' part of the denominator of nu: sum_m (s2_m/R_m)^2/(R_m - 1)."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """What each run of a model scores on each example: the score of a run is the mean of its row."""
+
+    value_RN: Floats
+    bounds: tuple[float, float] = (0.0, 1.0)
+    """Smallest and largest possible score. A loss has no largest one (infinity)."""
+    counted: float | None = None
+    """Number of examples of which a share of right answers would vary as much as the score does. None: all."""
+    is_continuous: bool = False
+    """Whether one example may change the difference of two models by any amount."""
+
+    def __post_init__(self) -> None:
+        """Refuse other shapes and values.
+
+        Raises:
+            ValueError: for a shape other than (R, N) with R >= 1 and N >= 2, or values that are not finite.
+        """
+        y_RN = self.value_RN
+        if y_RN.ndim != 2 or y_RN.shape[0] < 1 or y_RN.shape[1] < 2 or not np.isfinite(y_RN).all():
+            raise ValueError("values must be finite, in the shape (R, N) with R >= 1 and N >= 2, but have the shape "
+                             f"{y_RN.shape}{'' if np.isfinite(y_RN).all() else ' and hold a NaN or an infinity'}")
+
+    @property
+    def size(self) -> float:
+        """Return `counted`, or the number of all examples."""
+        return float(self.value_RN.shape[1]) if self.counted is None else self.counted
+
+    @classmethod
+    def of_correct(cls, correct_RN: NDArray[Any]) -> Values:
+        """Return the values of the accuracy: whether seed r answers example i correctly.
+
+        Raises:
+            ValueError: for another shape, or entries other than 0 and 1.
+        """
+        y_RN = np.asarray(correct_RN)
+        if y_RN.dtype != np.bool_ and not np.isin(y_RN, (0, 1)).all():
+            raise ValueError("correctness must be 0 or 1 for every example, but holds other values")
+        return cls(y_RN.astype(np.float64, order="C"))  # the order of a sum moves its last digit
+
+
+def estimate(
+    a: Values, b: Values | None = None, confidence: float = 0.95, group_N: NDArray[Any] | None = None
+) -> Estimate:
+    """Return the score of model A, or its score minus that of model B, with interval over new seeds and new examples.
+
+    Where a model has one seed only, the interval is over examples alone and speaks of these runs only.
+
+    Args:
+        a: Values of A.
+        b: Values of B. The examples must be the same in the same order; the caller checks their ids.
+        confidence: Confidence of the interval, between 0 and 1.
+        group_N: For each example the name of its group: examples that belong together, such as reviews of one
+            product. None: each example is a group of its own.
+
+    Raises:
+        ValueError: for different numbers of examples, or fewer than 2 groups.
+    """
+    examples = a.value_RN.shape[1]
+    if b is not None and b.value_RN.shape[1] != examples:
+        raise ValueError(f"both models must be scored on the same examples, but A has {examples} and B has "
+                         f"{b.value_RN.shape[1]}")
+    grouped = None if group_N is None else _Groups.of(group_N, examples)
+    parts = [_Part.of(one.value_RN, grouped) for one in (a, b) if one is not None]
+    bounds, value_N, theta = a.bounds, parts[0].by_example_N, parts[0].grand
+    if b is not None:
+        bounds = (a.bounds[0] - b.bounds[1], a.bounds[1] - b.bounds[0])
+        value_N, theta = value_N - parts[1].by_example_N, theta - parts[1].grand
+    rest_N = _rest(value_N, theta)
+    alone = float((rest_N**2).sum() / (examples - 1) / examples)
+    v, v_df, groups, independent = alone, float(examples - 1), float(examples), 1.0
+    if grouped is not None:
+        v, v_df, groups = grouped.variance(rest_N), grouped.degrees(rest_N), examples**2 / grouped.squares
+        design_effect = max(1.0, v / alone) if alone > 0 else grouped.squares / examples
+        independent = max(groups / examples, 1 / design_effect)
+    effective = independent * min(one.size for one in (a, b) if one is not None)
+    deciding = independent * deciding_examples(rest_N)
+    seeds = tuple(part.seeds for part in parts)
+    below, design = 0.0, None
+    if min(seeds) == 1:
+        variance, nu, method = v, v_df, METHOD_EXAMPLES
+    else:
+        variance = v + sum(part.seed_variance / part.seeds for part in parts)
+        below = _below([part.s2 for part in parts], seeds)
+        least = min(seeds) - 1 if groups >= examples else min(min(seeds) - 1, v_df)
+        nu = _degrees(variance, below, least, v, v_df)
+        method = METHOD_BOTH
+        design = Design(
+            seed=tuple(part.seed_variance for part in parts), noise=tuple(examples * part.noise for part in parts),
+            floor=examples * max(0.0, v - sum(part.noise / part.seeds for part in parts)),
+            deciding=deciding / examples, effective=effective / examples, degrees=v_df / (examples - 1),
+            half_range=(bounds[1] - bounds[0]) / 2)
+    wilson, is_tailed = None, math.isinf(bounds[1]) or (a.is_continuous and b is not None)
+    if is_tailed:  # one example may weigh anything: there is no end to lean on
+        method += METHOD_TAIL if deciding < DECIDING_TAILED else ""
+    elif few := wilson_weight(deciding):
+        # The variance of a single run of each model, as if all seeds of a model were one.
+        single = theta * (1 - theta) / effective
+        if len(parts) == 2:
+            square_N = sum((part.value_RN**2).mean(axis=0) for part in parts)
+            both_N = parts[0].by_example_N * parts[1].by_example_N
+            single = (float((square_N - 2 * both_N).mean()) - theta**2) / (independent * examples)
+        wilson = WilsonBlend(few, effective, v, single, v_df, below)
+        method += METHOD_FEW
+    plain = Estimate(theta, theta, theta, confidence, variance, nu, seeds, examples, method, bounds, wilson, deciding,
+                     effective, groups, design, is_tailed)
+    return plain.at(confidence)
+
+
+def deviation(values: Values, group_N: NDArray[Any] | None = None) -> float | None:
+    """Return the standard deviation of a score between seeds, without test-set noise. None for one seed.
+
+    It is sqrt(max(0, s2 - B)).
+    """
+    y_RN = values.value_RN
+    part = _Part.of(y_RN, None if group_N is None else _Groups.of(group_N, y_RN.shape[1]))
+    return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
+
+
+def accuracy_interval(
+    correct_RN: NDArray[Any], confidence: float = 0.95, group_N: NDArray[Any] | None = None
+) -> Estimate:
+    """Return the accuracy of a model: `estimate` of whether seed r answers example i correctly."""
+    return estimate(Values.of_correct(correct_RN), None, confidence, group_N)
+
+
+def accuracy_difference(
+    correct_A_RN: NDArray[Any], correct_B_RN: NDArray[Any], confidence: float = 0.95,
+    group_N: NDArray[Any] | None = None,
+) -> Estimate:
+    """Return the accuracy of A minus the accuracy of B: `estimate` of whether each seed answers each example correctly.
+    """
+    return estimate(Values.of_correct(correct_A_RN), Values.of_correct(correct_B_RN), confidence, group_N)
+
+
+def may_be_guessing(metric: MetricName, found: Estimate, guess: float) -> bool:
+    """Return whether the interval of a score does not lie on the better side of the score of guessing."""
+    return found.high >= guess if metric == "log_loss" else found.low <= guess
+
+
+def wilson_interval(right: int, examples: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's (1927) score interval of a share. Its width is above 0 even where all answers are equal.
+
+    Args:
+        right: Number of correct answers.
+        examples: Number of examples.
+        confidence: Confidence of the interval, between 0 and 1.
+
+    Raises:
+        ValueError: for fewer than 1 example, or more correct answers than examples.
+    """
+    if not 0 <= right <= examples or examples < 1:
+        raise ValueError("right must be between 0 and examples, and examples at least 1, but got "
+                         f"{right} and {examples}")
+    z = float(special.ndtri((1 + confidence) / 2))
+    share, weight = right / examples, 1 + z * z / examples
+    middle = (share + z * z / (2 * examples)) / weight
+    half = z / weight * float(np.sqrt(share * (1 - share) / examples + z * z / (4 * examples**2)))
+    # At 0 and 1 the end of the interval is the share itself, to the last bit.
+    return 0.0 if right == 0 else middle - half, 1.0 if right == examples else middle + half
+
+
+@dataclass(frozen=True)
+class Design:
+    """How the variance of an estimate depends on the numbers of seeds R and of examples N.
+
+    It is V = floor/N + sum_m (seed_m + noise_m/N)/R_m. For accuracies, floor is d_x - d_s and noise_m is d_sm/2, where
+    two seeds of model m disagree on the share d_sm of examples, and two runs of both models on d_x.
+    """
+
+    seed: tuple[float, ...]
+    """sigma_u^2 of each model: variance of its score between seeds."""
+    noise: tuple[float, ...]
+    """N B_m: variance of what a run of each model scores on an example, around what the model scores there."""
+    floor: float
+    """Variance over examples that no number of seeds lowers: N v - sum_m N B_m/R_m, at least 0."""
+    deciding: float = 1.0
+    """k/N: share of examples that decide the estimate."""
+    effective: float = 1.0
+    """N_e/N: share of examples that would tell as much if each stood alone."""
+    degrees: float = 1.0
+    """Degrees of freedom of v over N - 1."""
+    half_range: float = 1.0
+    """Half the width of the range of the estimate."""
+    family: int = 1
+    """Number of pairs that are compared together."""
+
+    @property
+    def level(self) -> float:
+        """Return the first level of Holm's procedure over the pairs of the family."""
+        return ALPHA / self.family
+
+    def variance(self, seeds: Sequence[int], examples: int) -> float:
+        """Return the variance with so many seeds of each model, and so many examples."""
+        return self.floor / examples + sum(
+            (u + e / examples) / r for u, e, r in zip(self.seed, self.noise, seeds, strict=True))
+
+    def detectable(self, seeds: Sequence[int], examples: int) -> float:
+        """Return the smallest true difference that is detected with a power of 80 % at the level a = 0.05/family.
+
+        It is (t_{1-a/2,nu} + t_{.8,nu}) sqrt(V). Where few of the examples would decide, V contains the pseudo-examples
+        of the interval too.
+
+        Args:
+            seeds: Number of seeds of each model, at least 2.
+            examples: Number of examples, at least 2.
+        """
+        _at_least("seeds", min(seeds), 2)
+        _at_least("examples", examples, 2)
+        pseudo = self._pseudo(examples)
+        variance = self.variance(seeds, examples) + pseudo
+        v = variance - sum(u / r for u, r in zip(self.seed, seeds, strict=True))
+        raw = [u + e / examples for u, e in zip(self.seed, self.noise, strict=True)]
+        nu = _degrees(variance, _below(raw, seeds), min(seeds) - 1, v, self.degrees * (examples - 1))
+        return float((special.stdtrit(nu, 1 - self.level / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
+
+    def detectable_floor(self, examples: int) -> float:
+        """Return the limit of `detectable` for many seeds: (z_{1-a/2} + z_{.8}) sqrt(floor/N)."""
+        z = special.ndtri(1 - self.level / 2) + special.ndtri(POWER)
+        return float(z * np.sqrt(self.floor / examples + self._pseudo(examples)))
+
+    def _pseudo(self, examples: int) -> float:
+        """Return the variance of the pseudo-examples that the interval has where few examples decide."""
+        weight = wilson_weight(self.deciding * examples)
+        if not weight or math.isinf(self.half_range):
+            return 0.0
+        return weight * (float(special.ndtri(1 - self.level / 2)) * self.half_range / (self.effective * examples)) ** 2
+
+    def examples_for(self, difference: float, seeds: int, most: int = 1_000_000) -> int | None:
+        """Return the smallest number of test examples on which `seeds` seeds per model detect a difference.
+
+        None where `most` examples are not enough.
+        """
+        low, high = 1, 2
+        while self.detectable((seeds, seeds), high) > difference:
+            low, high = high, 2 * high
+            if high > most:
+                return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.detectable((seeds, seeds), middle) <= difference else (middle, high)
+        return high
+
+    def seeds_for(self, difference: float, examples: int, most: int = 50) -> int | None:
+        """Return the smallest number of seeds per model, from 5 to `most`, that detects a difference.
+
+        None where `most` seeds are not enough.
+        """
+        return next((r for r in range(5, most + 1) if self.detectable((r, r), examples) <= difference), None)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Sums over the values of one model."""
+
+    value_RN: Floats
+    grand: float
+    """Mean over all seeds and examples; of accuracies a quotient of counts, so that equal shares are equal to the last
+    bit."""
+    by_example_N: Floats
+    s2: float
+    noise: float
+    """B: the part of s2 that is noise of the test set. MSE/N where each example stands alone."""
+
+    @classmethod
+    def of(cls, y_RN: Floats, groups: _Groups | None) -> _Part:
+        seeds, examples = y_RN.shape
+        a_R, q_N = y_RN.mean(1), y_RN.mean(0)
+        grand = float(y_RN.sum(1).sum() / (seeds * examples))
+        if seeds == 1:
+            return cls(y_RN, grand, q_N, 0.0, 0.0)
+        rest_RN = y_RN - a_R[:, None] - q_N + a_R.mean()
+        if groups is None:
+            noise = float((rest_RN**2).sum() / ((seeds - 1) * (examples - 1)) / examples)
+        else:
+            noise = sum(map(groups.variance, rest_RN)) / (seeds - 1)
+        return cls(y_RN, grand, q_N, 0.0 if np.ptp(a_R) == 0 else float(a_R.var(ddof=1)), noise)
+
+    @property
+    def seeds(self) -> int:
+        return len(self.value_RN)
+
+    @property
+    def seed_variance(self) -> float:
+        return max(0.0, self.s2 - self.noise)
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Which examples belong together."""
+
+    group_N: NDArray[np.intp]
+    size_K: Floats
+
+    @classmethod
+    def of(cls, name_N: NDArray[Any], examples: int) -> _Groups:
+        if len(name_N) != examples:
+            raise ValueError(f"groups must have {examples} entries, but has {len(name_N)}")
+        _, group_N = np.unique(name_N, return_inverse=True)
+        size_K = np.bincount(group_N).astype(np.float64)
+        if size_K.size < 2:
+            raise ValueError("groups must be at least 2, but got 1")
+        return cls(group_N, size_K)
+
+    @property
+    def squares(self) -> float:
+        """Return sum_k n_k^2."""
+        return float((self.size_K**2).sum())
+
+    def variance(self, rest_N: Floats) -> float:
+        """Return the variance of the mean of values with these deviations: sum_k T_k^2/(1 - h_k) / N^2."""
+        sum_K = np.bincount(self.group_N, rest_N)
+        return float((sum_K**2 / (1 - self.size_K / rest_N.size)).sum() / rest_N.size**2)
+
+    def degrees(self, rest_N: Floats) -> float:
+        """Return nu_v, the degrees of freedom of `variance`."""
+        examples, groups = rest_N.size, self.size_K.size
+        mean_K = np.bincount(self.group_N, rest_N) / self.size_K
+        between = float((self.size_K * mean_K**2).sum()) / (groups - 1)
+        within = float(((rest_N - mean_K[self.group_N]) ** 2).sum()) / max(1, examples - groups)
+        usual = (examples - self.squares / examples) / (groups - 1)
+        below = between + (usual - 1) * within
+        rho = min(1.0, max(0.0, (between - within) / below)) if below > 0 else 0.0
+        w_K = self.size_K * (1 + (self.size_K - 1) * rho)
+        return float(w_K.sum() ** 2 / (w_K**2).sum()) - 1
+
+
+def _rest(value_N: Floats, theta: float) -> Floats:
+    """Return the deviation of each example from the mean."""
+    # Where all are equal but for rounding, they deviate by 0: a real difference between shares is far larger.
+    return np.zeros_like(value_N) if np.ptp(value_N) < 1e-12 else value_N - theta
+
+
+def deciding_examples(rest_N: Floats) -> float:
+    """Return k of the module's docstring, the number of deciding examples."""
+    squares_N = rest_N**2
+    fourth = float((squares_N**2).sum())
+    return float(squares_N.sum()) ** 2 / fourth if fourth > 0 else 0.0
+
+
+def wilson_weight(deciding: float) -> float:
+    """Return w of the module's docstring, the weight of Wilson's interval."""
+    whole, none = DECIDING
+    return min(1.0, max(0.0, (none - deciding) / (none - whole)))
+
+
+def _below(s2: Sequence[float], seeds: Sequence[int]) -> float:
+    """Return the seeds' part of the denominator of nu."""
+    return sum((x / r) ** 2 / (r - 1) for x, r in zip(s2, seeds, strict=True))
+
+
+def _degrees(variance: float, seeds_below: float, least: float, v: float, v_df: float) -> float:
+    """Return nu of the module's docstring, the degrees of freedom."""
+    below = seeds_below + v**2 / v_df
+    return max(variance**2 / below, least) if below > 0 else float(least)
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, but got {value}")

@@ -1,0 +1,261 @@
+"""Verdicts on differences: p values of several pairs adjusted together, and what a difference shows at a margin."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from scipy import special
+
+from gru_bench.config import MetricName
+from gru_bench.stats.estimate import ALPHA, DECIDING_TAILED, Estimate
+from gru_bench.stats.text import NBSP
+
+MARGIN = 0.01
+"""Differences below one percentage point have no practical weight, unless a study fixes another margin beforehand."""
+LEAST_GROUPS = 20
+"""Smallest number of groups of examples, N^2/sum_k n_k^2, for a verdict."""
+
+
+def holm(p: Sequence[float | None], family: int = 0) -> list[float | None]:
+    """Return the p values adjusted by Holm's (1979) step-down procedure, in the same order.
+
+    None (no test was possible) stays None and does not count as a test. Of F tests of which these p are some, and with
+    the others taken as the largest, the i-th smallest p becomes max over j <= i of (F - j + 1) p_(j).
+
+    Args:
+        p: The p values.
+        family: F, the number of all tests. Fewer than the p values given: these are all.
+
+    Raises:
+        ValueError: for a p outside [0, 1].
+    """
+    known = sorted((value, place) for place, value in enumerate(p) if value is not None)
+    adjusted: list[float | None] = [None] * len(p)
+    highest, tests = 0.0, max(family, len(known))
+    for step, (value, place) in enumerate(known):
+        if not 0 <= value <= 1:
+            raise ValueError(f"p must be between 0 and 1, but got {value}")
+        highest = max(highest, min(1.0, (tests - step) * value))
+        adjusted[place] = highest
+    return adjusted
+
+
+def mcnemar(only_A: int, only_B: int) -> float:
+    """Return the exact two-sided p of McNemar's (1947) test for two trained models on the same examples.
+
+    The test is about these two checkpoints, not about the procedures that trained them.
+
+    Args:
+        only_A: Number of examples that only A answers correctly.
+        only_B: Number of examples that only B answers correctly.
+
+    Raises:
+        ValueError: for a negative number.
+    """
+    if min(only_A, only_B) < 0:
+        raise ValueError(f"counts must be at least 0, but got {only_A} and {only_B}")
+    total = only_A + only_B
+    return float(min(1.0, 2 * special.bdtr(min(only_A, only_B), total, 0.5))) if total else 1.0
+
+
+def chance_better(score_A_R: Sequence[float], score_B_S: Sequence[float], *, higher_is_better: bool = True) -> float:
+    """Return the share of pairs of seeds in which the run of A has the better score. Ties count half.
+
+    It estimates, on this test set, the chance that a new run of A beats a new run of B.
+    """
+    lead_RS = np.asarray(score_A_R)[:, None] - np.asarray(score_B_S)
+    better_RS = lead_RS > 0 if higher_is_better else lead_RS < 0
+    return float((better_RS + 0.5 * (lead_RS == 0)).mean())
+
+
+class Finding(Enum):
+    """The possible results of a comparison."""
+
+    BETTER = "better"
+    BETTER_BY_MARGIN = "better by more than the margin"
+    NEGLIGIBLE = "real but negligible"
+    EQUIVALENT = "equivalent within the margin"
+    INCONCLUSIVE = "inconclusive"
+    TOO_FEW_SEEDS = "too few seeds for a verdict"
+    TOO_FEW_GROUPS = "too few groups of examples for a verdict"
+    GUESSING = "neither is above guessing"
+    """The caller finds this one (`evaluation.guessing`): it takes the labels."""
+
+
+DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
+"""Findings that say that one model is better."""
+
+
+@dataclass(frozen=True)
+class PairTests:
+    """The p values of a pair, each adjusted by Holm's procedure over all pairs compared."""
+
+    different: float
+    """Of a difference in either direction, two-sided."""
+    beyond: float
+    """Of a difference of more than the margin in either direction, two-sided."""
+    equivalent: float
+    """Of equivalence within the margin, by two one-sided tests."""
+
+
+def pairs_of(models: int) -> int:
+    """Return the number of pairs of so many models."""
+    return models * (models - 1) // 2
+
+
+def adjusted_tests(
+    differences: Sequence[Estimate], margin: float = MARGIN, family: int = 0
+) -> list[PairTests | None]:
+    """Return the adjusted p values of pairs that are compared together, in the same order.
+
+    A pair that can have no verdict, because of too few seeds or groups, has None.
+
+    Args:
+        differences: Difference of each pair.
+        margin: Largest difference without practical weight, fixed beforehand. 0.01 is one percentage point.
+        family: Number of all pairs of which these are some, such as those of all models that were scored on the same
+            examples. The others count as if they had the largest p. Fewer than the pairs that can have a verdict:
+            these are all.
+
+    Raises:
+        ValueError: for a margin that is not above 0.
+    """
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, but got {margin}")
+    able = [place for place, one in enumerate(differences)
+            if one.evidence_level.has_verdict and one.groups >= LEAST_GROUPS]
+    found: list[PairTests | None] = [None] * len(differences)
+    chosen = [differences[place] for place in able]
+    kinds: tuple[list[float | None], ...] = (
+        [one.p for one in chosen], [one.p_beyond(margin) for one in chosen],
+        [one.p_equivalent(margin) for one in chosen])
+    for place, *p in zip(able, *(holm(kind, family) for kind in kinds), strict=True):
+        different, beyond, equivalent = (1.0 if value is None else value for value in p)
+        found[place] = PairTests(different, beyond, equivalent)
+    return found
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of a comparison, and which model it favors: 1 the first, -1 the second, 0 neither."""
+
+    finding: Finding
+    favours: int
+    margin: float
+    equivalence: Estimate
+    """The 90 % interval. It lies within the margin if the models are equivalent, but with several pairs that is not
+    enough."""
+
+    @classmethod
+    def of(cls, difference: Estimate, adjusted: PairTests | None, margin: float = MARGIN) -> Verdict:
+        """Return the verdict on a difference, decided on unrounded values.
+
+        Equivalence also needs enough examples (`can_be_equivalent`), whatever the interval.
+
+        Args:
+            difference: Difference of two models, with its 95 % interval.
+            adjusted: Its p values, as `adjusted_tests` returns them.
+            margin: Largest difference without practical weight, fixed beforehand. 0.01 is one percentage point.
+
+        Raises:
+            ValueError: for a margin that is not above 0.
+        """
+        if margin <= 0:
+            raise ValueError(f"margin must be greater than 0, but got {margin}")
+        inner, side = difference.at(0.90), int(np.sign(difference.estimate))
+
+        def found(finding: Finding, favours: int = 0) -> Verdict:
+            return cls(finding, favours, margin, inner)
+
+        if adjusted is None:
+            enough = difference.evidence_level.has_verdict
+            return found(Finding.TOO_FEW_GROUPS if enough else Finding.TOO_FEW_SEEDS)
+        equivalent = can_be_equivalent(difference, margin) and adjusted.equivalent < ALPHA
+        if adjusted.different < ALPHA:
+            if equivalent:
+                return found(Finding.NEGLIGIBLE, side)
+            return found(Finding.BETTER_BY_MARGIN if adjusted.beyond < ALPHA else Finding.BETTER, side)
+        return found(Finding.EQUIVALENT if equivalent else Finding.INCONCLUSIVE)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models compared: the difference of the first minus the second, its tests, and the verdict."""
+
+    names: tuple[str, str]
+    difference: Estimate
+    """With its 95 % interval; where looks are planned, with the repeated one of the last look."""
+    tests: PairTests | None
+    """The p values, adjusted over the family. None where a test was not possible, and where looks are planned."""
+    family: int
+    """Number of pairs that the tests allow for: all pairs of models in the store that were scored on the same test
+    examples, or those of the plan of looks."""
+    verdict: Verdict
+    metric: MetricName = "accuracy"
+    planned: int = 0
+    """Looks that were planned. 0: a confirm stage of one size."""
+    look: int | None = None
+    """The look that settled the pair, or the last one taken, from 1. None without looks."""
+    is_settled: bool = False
+    """Whether a look settled it."""
+
+    @property
+    def favours(self) -> int:
+        """Return which model the verdict favors: 1 the first, -1 the second, 0 neither."""
+        return -self.verdict.favours if self.metric == "log_loss" else self.verdict.favours
+
+    @property
+    def interval_name(self) -> str:
+        """Return the name of the interval of the difference."""
+        repeated = self.look is not None and self.difference.evidence_level.has_verdict
+        return f"{'repeated ' if repeated else ''}95{NBSP}% interval"
+
+    @property
+    def narrow_name(self) -> str:
+        """Return the name of the interval that decides on equivalence."""
+        return f"interval for equivalence at look {self.look}" if self.is_settled else f"90{NBSP}% interval"
+
+
+def can_be_equivalent(difference: Estimate, margin: float) -> bool:
+    """Return whether there are enough examples to show equivalence within the margin."""
+    if difference.is_tailed:  # there is no largest change by one example
+        return difference.deciding >= DECIDING_TAILED
+    return can_show_equivalence(difference.effective, margin)
+
+
+def unseen_failures(seeds: int) -> float:
+    """Return the largest fraction of seeds that may fail without one of so many showing it, at 95 % confidence.
+
+    It is the f with (1 - f)^R = 0.05: 45 % with 5 seeds, 26 % with 10, 14 % with 20.
+    """
+    return float(1 - ALPHA ** (1 / seeds))
+
+
+def can_show_equivalence(examples: float, margin: float) -> bool:
+    """Return whether this number of test examples can show equivalence at all: whether it would if no answer differed.
+
+    The 90 % interval of the difference then ends at about +-2.7/N. If even this interval does not lie within the
+    margin, no runs could show equivalence. At a margin of one point this is so up to some 270 examples, each worth 0.4
+    points.
+    """
+    z = float(special.ndtri(0.95))
+    t = float(special.stdtrit(max(1, examples - 1), 0.95))
+    return t * z / (examples + z**2) < margin
+
+
+def examples_for_equivalence(margin: float) -> int:
+    """Return the smallest number of test examples that can show equivalence within the margin.
+
+    Raises:
+        ValueError: for a margin that is not above 0.
+    """
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, but got {margin}")
+    most = 2
+    while not can_show_equivalence(most, margin):
+        most *= 2
+    return bisect_left(range(most), True, lo=2, key=lambda examples: can_show_equivalence(examples, margin))
