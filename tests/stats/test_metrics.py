@@ -185,3 +185,7 @@ def test_refuses_a_curve_of_one_label(label: int) -> None:
     if label == 0:
         with pytest.raises(ValueError, match=r"label 1.*none"):
             metrics.precision_recall_curve(*case, np.array([0.5]))
+
+
+def test_a_probability_of_one_half_predicts_the_positive_class() -> None:
+    assert metrics.predicted(of_two(np.array([0.49, 0.5, 0.51]))).tolist() == [0, 1, 1]
