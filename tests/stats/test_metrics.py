@@ -57,6 +57,10 @@ def test_scores_agree_with_scikit_learn(case: Case) -> None:
     assert counts.total == label_N.size
 
 
+def test_a_probability_of_one_half_predicts_class_1() -> None:
+    assert metrics.predicted(of_two(np.array([np.nextafter(0.5, 0.0), 0.5]))).tolist() == [0, 1]
+
+
 def test_a_score_without_meaning_is_left_out() -> None:
     ones = metrics.scores(np.ones(3, int), of_two(np.array([0.2, 0.6, 0.9])))
     assert "roc_auc" not in ones
