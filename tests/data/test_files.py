@@ -196,7 +196,7 @@ def test_a_folder_without_data_and_a_pattern_without_files_are_refused(tmp_path:
     with pytest.raises(UsageError, match=r"\.csv.*\.txt.*mine"):
         load(str(tmp_path / "mine"), tmp_path / "cache")
     with pytest.raises(UsageError, match=r"no file.*x\*\.csv'"):
-        load(str(tmp_path / "x*.csv"), tmp_path / "cache")
+        load("x*.csv", tmp_path / "cache")
     (tmp_path / "x.zip").write_bytes(b"x")
     with pytest.raises(UsageError, match=r"CSV.*'x\.zip': unpack"):
         load(str(tmp_path / "x*"), tmp_path / "cache")
