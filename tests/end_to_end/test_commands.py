@@ -90,7 +90,7 @@ class TestTrain:
         assert (run.role, run.model, run.backend, run.complete) == ("single", "scratch", "torch", True)
         mentions(first.stdout, f"{run.tags['gru_bench.vector_passes']} passes")
         artifacts = Path("mlartifacts", run.run_id, "artifacts")
-        assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions", "texts"]
+        assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions", "texts", "vectors"]
 
         # The same again, as if the first run were of a version without this setting.
         found = replace(run, params={key: text for key, text in run.params.items() if key != "training.optimizer"})
@@ -102,7 +102,7 @@ class TestTrain:
         (newest, _) = Store().runs("mine")
         assert "score/test_accuracy" not in newest.metrics
         artifacts = Path("mlartifacts", newest.run_id, "artifacts")
-        assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions"]
+        assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions", "vectors"]
 
     def test_resumes_an_interrupted_run_and_shows_its_earlier_epochs(
         self, data: str, monkeypatch: pytest.MonkeyPatch
@@ -253,7 +253,7 @@ class TestSweep:
         (["--study", "smoke", "--trials", "-1"], ["--trials", "at least 0", "got -1"]),
         (["--study", "smoke", "--timeout", "soon"], ["--timeout", "10m", "'soon'"]),
         (["--study", "smoke", "--workers", "0"], ["workers"]),
-        (["--study", "smoke", "--storage", "somewhere"], ["--storage", "database URL"]),
+        (["--study", "smoke", "--storage", "somewhere"], ["--storage", "postgresql://"]),
         (["--study", "smoke", "--sampler", "grid"], ["--sampler", "'random'", "'grid'"]),
         (["--study", "smoke", "--device", "gpu"], ["--device", "cuda:N", "'gpu'"]),
         (["--study", "smoke", "--device", "cuda:9"], ["device", "this machine has", "'cuda:9'"]),
