@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,17 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from gru_bench import cli
 from gru_bench.config import PRESETS, Scalar
-from gru_bench.errors import ChangedStudyError, GruBenchError, UsageError, shown, unknown, visible, without_passwords
+from gru_bench.errors import (
+    ARGUMENTS,
+    IN_PYTHON,
+    ChangedStudyError,
+    GruBenchError,
+    UsageError,
+    shown,
+    unknown,
+    visible,
+    without_passwords,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,25 +47,13 @@ WHERE = "the frame"
 """What messages call a data frame."""
 USUAL_STUDY = "bidirectional"
 """The study whose settings and search space stand in where none is named. They suit all models."""
-ARGUMENTS = {
-    "--study-name": "name", "--study": "study", "--model": "model", "--trials": "trials", "--confirm": "confirm",
-    "--seed": "seed", "--epochs": "epochs", "--limit": "limit", "--data": "data", "--text-column": "text",
-    "--label-column": "label", "--category-column": "category", "--split-column": "split", "--workers": "workers",
-    "--timeout": "timeout", "--storage": "storage", "--tracking-uri": "tracking_uri", "--no-texts": "no_texts",
-    "--force": "force", "--out": "folder",
-}
-"""Option of a command -> the argument here that means the same."""
-_SETTINGS = {"data.text_column": "text", "data.label_column": "label", "data.category_column": "category",
-             "data.split_column": "split", "data.limit": "limit", "training.epochs": "epochs", "data.name": "data"}
+_SETTINGS = {"seed": "seed", "model.name": "model"} | {
+    setting: name for setting, option in cli.SETTING_OPTIONS.items() if (name := ARGUMENTS[option]) != setting}
 """Setting -> the argument that sets it."""
 _KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path",
           "Sequence[str]": "a list of texts", "Sequence[int]": "a list of whole numbers",
           "Mapping[str, Scalar]": "a dictionary of settings", "None": "None"}
 """Type of an argument -> its name in messages."""
-_WORDS = re.compile(
-    r"(?P<command>\bgru-bench [a-z-]+[^();:,\n]*)|--set (?P<setting>[\w.]+)=(?P<value>[\w.+-]*\w)|"
-    r"(?P<option>--[a-z]+(?:-[a-z]+)*)( (?P<given>[A-Z]+\b|\"[^\"]*\"|[\w.-]+$))?(?=(?P<must> must )?)")
-"""A command, which stays as it is; a setting; an option."""
 
 
 # ---------------------------------------------------------------- run, open, load
@@ -134,7 +131,7 @@ def run_study(
         kept = _kept(data, text, label, category, split, data_name or spec.name)
         spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
         uri, journal = _stores(folder, tracking_uri, storage)
-        console = cli.out(quiet=not progress, words=in_python)
+        console = cli.out(quiet=not progress)
         with _frame_words(kept["data.name"] if _is_frame(data) else None), completed(
                 spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
                 texts=not no_texts, interrupt=Interrupt(ends_process=False)) as (done, _):
@@ -479,43 +476,17 @@ def _call(values: Mapping[str, Any]) -> str:
 # ---------------------------------------------------------------- words
 
 
-def in_python(message: str) -> str:
-    """Return a message of a command with arguments of Python in the place of options.
-
-    `--study-name NAME` becomes `name=NAME`, and `--set section.key=1` becomes `settings={'section.key': 1}`.
-    """
-    return _WORDS.sub(_argument, message).replace("the same command", "the same call")
-
-
-def _argument(found: re.Match[str]) -> str:
-    if found["setting"]:
-        return f"settings={{{found['setting']!r}: {_python(found['value'])}}}"
-    if found["option"] not in ARGUMENTS:
-        return found[0]
-    return ARGUMENTS[found["option"]] + ("" if found["must"] else f"={found['given'] or ''}")
-
-
-def _python(value: str) -> str:
-    words = {"none": "None", "true": "True", "false": "False"}
-    try:
-        float(value)
-    except ValueError:
-        return words.get(value.lower(), repr(value))
-    return value
-
-
 @contextmanager
 def _python_words() -> Iterator[None]:
     """Let errors name arguments of Python where those of the commands name options."""
+    before = IN_PYTHON.set(True)
     try:
         yield
     except ChangedStudyError as error:
-        words = in_python(str(error))
-        if error.free_name:
-            words += f". To begin a new study, call it with name={error.free_name!r}"
-        raise UsageError(words) from None
-    except GruBenchError as error:
-        raise type(error)(in_python(str(error))) from error.__cause__
+        again = f". To begin a new study, call it with name={error.free_name!r}" if error.free_name else ""
+        raise UsageError(f"{error}{again}") from None
+    finally:
+        IN_PYTHON.reset(before)
 
 
 @contextmanager

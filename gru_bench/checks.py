@@ -18,7 +18,7 @@ import numpy as np
 
 from gru_bench.config import Scalar, TrainingConfig, is_valid_setting
 from gru_bench.data.batches import fills_window, iterations_of_epoch
-from gru_bench.errors import IncompleteError, unknown
+from gru_bench.errors import IncompleteError, given_as, unknown
 from gru_bench.report.document.numbers import NBSP, Number, file_name, plain, slug
 from gru_bench.report.document.sentences import Sentence, Statement, joined, listed, say
 from gru_bench.report.evidence.baselines import against_baselines, baselines_of
@@ -124,7 +124,8 @@ class Check:
     """One check."""
 
     code: str
-    remedy: str
+    remedy: Callable[[], str]
+    """Makes the remedy when it is shown, because an option is spelled for the one who asks."""
     find: Callable[[Subject], Found]
     """Its docstring is the title of the check."""
 
@@ -147,18 +148,25 @@ class Outcome:
     def show(self, console: Any) -> None:
         """Print a line for each warning."""
         for one in self.warnings:
-            console.print(f"{one.code} {one.text} {self.check.remedy}", markup=False, soft_wrap=True)
+            console.print(f"{one.code} {one.text} {self.check.remedy()}", markup=False, soft_wrap=True)
 
 
 CHECKS: dict[str, Check] = {}
 """Code -> its check. A code keeps its meaning for ever."""
 
 
-def check(code: str, remedy: str) -> Callable[[Callable[[Subject], Found]], Callable[[Subject], Found]]:
-    """Make a check of the function that follows, whose docstring is its title."""
+def check(
+    code: str, remedy: str | Callable[[], str]
+) -> Callable[[Callable[[Subject], Found]], Callable[[Subject], Found]]:
+    """Make a check of the function that follows, whose docstring is its title.
+
+    Args:
+        code: Code of the check.
+        remedy: What the user can do, or a function that returns it.
+    """
 
     def made(find: Callable[[Subject], Found]) -> Callable[[Subject], Found]:
-        CHECKS[code] = Check(code, remedy, find)
+        CHECKS[code] = Check(code, (lambda: remedy) if isinstance(remedy, str) else remedy, find)
         return find
 
     return made
@@ -281,7 +289,8 @@ def _budget(
     return {(count, epochs, settings) for count in counts}, said.sentence
 
 
-@check("GRU003", "Confirm on 5 fresh seeds for a verdict (--confirm 5), on 10 to publish a claim.")
+@check("GRU003", lambda: f"Confirm on 5 fresh seeds for a verdict ({given_as('--confirm', 5)}), on 10 to publish "
+                         "a claim.")
 def few_seeds(subject: Subject) -> Found:
     """Too few seeds for a verdict."""
     confirmed = [(group.label, group.seeds) for group in subject.scored]
@@ -316,7 +325,8 @@ def same_reviews(subject: Subject) -> Found:
             reviews=Number(f"{one.key}.test", reviews, "count", one.runs))
 
 
-@check("GRU005", "Take other vectors (--embedding corpus), or draw the missing ones (embedding.unknown=draw).")
+@check("GRU005", lambda: f"Take other vectors ({given_as('--embedding', 'corpus')}), or draw the missing ones "
+                         "(embedding.unknown=draw).")
 def words_without_vector(subject: Subject) -> Found:
     """Fewer than 60 % of the words have a vector."""
     for one in subject.data:
@@ -507,7 +517,8 @@ def guessing_models(subject: Subject) -> Found:
             guessing=group.guessing, unit=group.scale.suffix)
 
 
-@check("GRU016", "Train random vectors instead: --embedding random --set embedding.trainable=true.")
+@check("GRU016", lambda: f"Train random vectors instead: {given_as('--embedding', 'random')} "
+                         f"{given_as('embedding.trainable', True, 'true')}.")
 def parallel_vectors(subject: Subject) -> Found:
     """Word vectors that are nearly parallel."""
     for one in subject.data:

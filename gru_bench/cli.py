@@ -15,7 +15,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,9 +24,17 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.status import Status
-from rich.text import Text
 
-from gru_bench.errors import ExitCode, GruBenchError, InterruptedCommandError, UsageError, visible, without_passwords
+from gru_bench.errors import (
+    ExitCode,
+    GruBenchError,
+    InterruptedCommandError,
+    UsageError,
+    named,
+    same_command,
+    visible,
+    without_passwords,
+)
 from gru_bench.platforms import WINDOWS, most_workers
 
 PIPE_WIDTH = 140
@@ -147,8 +155,9 @@ def checked_workers(workers: int | None) -> int | None:
     """
     most = most_workers()
     if workers is not None and most is not None and workers > most:
-        raise UsageError(f"--workers must be at most {most} on Windows, where a process can wait for {most + 3} others "
-                         f"only, but got {workers}: start the same command again for more, they share the work")
+        raise UsageError(f"{named('--workers')} must be at most {most} on Windows, where a process can wait for "
+                         f"{most + 3} others only, but got {workers}: start {same_command()} again for more, they "
+                         "share the work")
     return workers
 
 
@@ -182,35 +191,24 @@ def command_of(application: typer.Typer) -> Any:
     return command
 
 
-def out(
-    *, quiet: bool = False, words: Callable[[str], str] | None = None, stderr: bool = False
-) -> Console:
+def out(*, quiet: bool = False, stderr: bool = False) -> Console:
     """Return the console for results. In a pipe, lines are not wrapped and tables are `PIPE_WIDTH` wide.
 
     Args:
         quiet: Whether nothing is printed.
-        words: Function that rewrites what is printed, or None.
         stderr: Whether it prints to standard error, because standard output is for data.
     """
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    console = _Console(highlight=False, width=None if terminal else PIPE_WIDTH, soft_wrap=not terminal, quiet=quiet,
-                       force_jupyter=False, stderr=stderr)
-    console.words = words
-    return console
+    return _Console(highlight=False, width=None if terminal else PIPE_WIDTH, soft_wrap=not terminal, quiet=quiet,
+                    force_jupyter=False, stderr=stderr)
 
 
 class _Console(Console):
     """A console that shows names and texts from files without obeying any control character in them."""
 
-    words: Callable[[str], str] | None = None
-
     def status(self, status: RenderableType, **options: Any) -> Status:
         """Return a status whose spinner the encoding of the terminal has."""
         return super().status(status, **{"spinner": "line" if self.options.ascii_only else "dots"} | options)
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        """Return a text as it is printed."""
-        return super().render_str(text if self.words is None else self.words(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the printed segments. Control and direction characters appear as escapes such as `\\x1b`."""

@@ -28,7 +28,7 @@ from pydantic import (
     model_validator,
 )
 
-from gru_bench.errors import FormatError, UsageError, shown, unknown
+from gru_bench.errors import FormatError, UsageError, given_as, shown, unknown
 
 ModelName = Literal["scratch", "torch", "bidirectional", "rnn"]
 Pooling = Literal["last", "final", "mean", "max", "meanmax"]
@@ -528,7 +528,7 @@ def parsed_settings(assignments: list[str]) -> dict[str, Scalar]:
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip():
             raise UsageError(f"--set must look like section.key=value, but got {assignment!r}: "
-                             "try --set training.lr=0.001")
+                             f"try {given_as('training.lr', 0.001)}")
         settings[key.strip()] = _scalar(text.strip())
     return settings
 

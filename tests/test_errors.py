@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from contextvars import copy_context
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
 
+import gru_bench as gb
+from gru_bench.config import RunConfig, flat
 from gru_bench.errors import (
+    ARGUMENTS,
+    IN_PYTHON,
     ChangedStudyError,
     DataError,
     DifferenceError,
@@ -16,9 +26,14 @@ from gru_bench.errors import (
     MachineError,
     RunError,
     UsageError,
+    given_as,
+    named,
+    same_command,
     shown,
     without_passwords,
 )
+from tests.support.commands import ROOT
+from tests.support.sources import parsed
 
 
 @pytest.mark.parametrize(("value", "text"), [
@@ -84,3 +99,64 @@ def test_no_place_of_a_url_shows_a_password(url: str, safe: str) -> None:
 ])
 def test_what_holds_no_password_is_left(text: str) -> None:
     assert without_passwords(text) == text
+
+
+# ---------------------------------------------------------------- options in messages
+
+
+@pytest.mark.parametrize(("typed", "in_python", "asked"), [
+    ("--limit 300", "limit=300", ("--limit", 300)),
+    ("--study-name NAME", "name='NAME'", ("--study-name", "NAME")),
+    ('--study-name "a b"', "name='a b'", ("--study-name", "a b", '"a b"')),
+    ("--text-column", "text=", ("--text-column",)),
+    ("--force", "force=True", ("--force",)),
+    ("--set training.lr=0.001", "settings={'training.lr': 0.001}", ("training.lr", 0.001)),
+    ("--set embedding.trainable=true", "settings={'embedding.trainable': True}", ("embedding.trainable", True, "true")),
+    ("--encoding cp1252", "settings={'data.encoding': 'cp1252'}", ("--encoding", "cp1252")),
+    ("--test-data", "settings={'data.test_name': ...}", ("--test-data",)),
+])
+def test_an_option_is_spelled_for_the_one_who_asks(typed: str, in_python: str, asked: tuple[Any, ...]) -> None:
+    assert given_as(*asked) == typed
+    assert as_python(given_as, *asked) == in_python
+
+
+def as_python(function: Any, *arguments: Any) -> Any:
+    context = copy_context()
+    context.run(IN_PYTHON.set, True)
+    return context.run(function, *arguments)
+
+
+def test_names_of_options_and_the_way_to_go_on_are_those_of_the_one_who_asks() -> None:
+    assert (named("--tracking-uri"), same_command()) == ("--tracking-uri", "the same command")
+    assert (as_python(named, "--tracking-uri"), as_python(same_command)) == ("tracking_uri", "the same call")
+
+
+def test_options_have_arguments_or_settings_that_exist() -> None:
+    calls = (gb.run_study, gb.open_study, gb.Study.save_model)
+    known = {name for call in calls for name in inspect.signature(call).parameters} | set(flat(RunConfig()))
+    assert not set(ARGUMENTS.values()) - known
+
+
+PLAIN = ("*__main__.py", "errors.py", "cli.py", "doctor.py", "lint.py", "archive/*", "diagnose/*", "gru_check/*",
+         "inference/predict.py", "inference/files.py", "inference/save_model.py", "sweep/workers/ray.py",
+         "report/evidence/verdicts.py", "report/evidence/next_steps.py", "report/trials.py", "report/sections/*",
+         "sweep/console/description.py")
+"""Files whose texts are of commands alone, or are parts of a report, which is the same for everybody."""
+BY_HAND = re.compile(rf"(?<![\w-])(?:{'|'.join(ARGUMENTS)}|--set [\w.]+=)(?![\w-])|(?:^|\s)--$|the same command")
+COMMAND = re.compile(r"\bgru-bench [a-z-]+[^();:,\n]*")
+"""A whole command, which is the same for everybody."""
+
+
+def texts(tree: ast.AST) -> Iterator[ast.Constant]:
+    """The texts of a module that are neither docstrings nor an option alone, such as those that `given_as` takes."""
+    for node in ast.walk(tree):
+        within = [child for child in ast.iter_child_nodes(node) if not isinstance(node, ast.Expr)]
+        yield from (child for child in within if isinstance(child, ast.Constant) and isinstance(child.value, str)
+                    and child.value not in ARGUMENTS)
+
+
+def test_no_message_that_a_call_of_python_may_show_writes_an_option_by_hand() -> None:
+    found = [f"{name}:{text.lineno} {text.value!r}" for path in sorted((ROOT / "gru_bench").rglob("*.py"))
+             if not any(fnmatch(name := path.relative_to(ROOT / "gru_bench").as_posix(), plain) for plain in PLAIN)
+             for text in texts(parsed(path)) if BY_HAND.search(COMMAND.sub("", str(text.value)))]
+    assert not found, "spell options by gru_bench.errors.given_as or named"

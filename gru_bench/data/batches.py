@@ -24,7 +24,7 @@ from gru_bench.config import TrainingConfig
 from gru_bench.data.corpus import Split
 from gru_bench.data.labels import LabelArray
 from gru_bench.data.vectors import Vectors
-from gru_bench.errors import UsageError
+from gru_bench.errors import UsageError, given_as
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +89,7 @@ def check_window(training: TrainingConfig, examples: int) -> None:
         raise UsageError(
             f"training.log_every must be at most {iterations:,}, the iterations of an epoch of {examples:,} training "
             f"reviews, when training.selection is lowest_train_window, but got {training.log_every}: "
-            f"--set training.log_every={max(1, iterations // 10)}, or train on more reviews")
+            f"{given_as('training.log_every', max(1, iterations // 10))}, or train on more reviews")
 
 
 def encode(split: Split, vectors: Vectors, max_length: int | None) -> Encoded:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice, zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 from gru_bench.config import as_number
-from gru_bench.errors import DataError, UsageError, shown, unknown
+from gru_bench.errors import DataError, UsageError, given_as, named, shown, unknown
 
 USUAL = {
     "text": "text review reviewtext reviewbody sentence content body comment document message tweet post utterance "
@@ -22,6 +23,9 @@ USUAL = {
     "label": "label sentiment class classindex classname target category topic star starrating rating score polarity",
 }
 """Role -> usual names of its column, in lower case, without `_`, `-`, spaces and a plural s."""
+_OPTIONS = {"text": "--text-column", "label": "--label-column", "category": "--category-column",
+            "split": "--split-column", "id": "--id-column"}
+"""Role -> the option that names its column."""
 _IDS = ("id", "example_id", "review_id", "text_id")
 """Usual names of the column that identifies a row, in lower case."""
 _SHOWN_NAMES = 40
@@ -34,6 +38,20 @@ _LONG = 60
 """Fewest characters of what is a text rather than the name of a column."""
 _WORDS = 7
 """Fewest words of what is a text rather than the name of a column."""
+
+
+class Note(NamedTuple):
+    """A sentence on the columns that are read, and the options that name others.
+
+    A cache keeps the options apart, because they are spelled for the one who asks.
+    """
+
+    said: str
+    options: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the whole sentence."""
+        return f"{self.said}; {' and '.join(map(named, self.options))} can name others"
 
 
 @dataclass(frozen=True)
@@ -63,15 +81,15 @@ class Columns:
             found = replace(found, id=next((name for name in known if name.lower() in _IDS), None))
         return found
 
-    def note(self, found: Columns) -> str:
-        """Return a sentence on the columns that are read in place of the default ones; empty if there are none."""
+    def note(self, found: Columns) -> Note | None:
+        """Return a sentence on the columns that are read in place of the default ones; None if there are none."""
         others = [(role, name) for role, name in found.roles() if name not in (role, None) and role in USUAL
                   and name != dict(self.roles())[role]]
         if not others:
-            return ""
+            return None
         read = " and ".join(f"the {role}s are in column {shown(name)}" for role, name in others)
-        options = " and ".join(f"--{role}-column" for role, _ in others)
-        return f"{read}, by {'its name' if len(others) == 1 else 'their names'}; {options} can name others"
+        return Note(f"{read}, by {'its name' if len(others) == 1 else 'their names'}",
+                    tuple(_OPTIONS[role] for role, _ in others))
 
     def places(
         self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
@@ -97,7 +115,7 @@ class Columns:
                 more = len(known) - _SHOWN_NAMES
                 raise unknown(f"{role} column", name, {*names[:_SHOWN_NAMES], *near},
                               f"{path.name} has {f'{more:,} more' if more > 0 else 'no other'}: name it by "
-                              f"--{role}-column.")
+                              f"{given_as(_OPTIONS[role])}.")
             if name is not None and known.count(name) > 1:
                 raise DataError(f"{path} must have one column {shown(name)}, but it has {known.count(name)} of that "
                                 "name: rename the others")
@@ -118,7 +136,7 @@ class Columns:
             cells = ", ".join(shown(cell, most=_CUT) for cell in first[:_SHOWN_EXAMPLES])
             raise DataError(f"{path} must begin with a line of column names, but its first line looks like a row "
                             f"({cells}): write a line of names above it, such as {separator.join(USUAL)!r}; if these "
-                            "are names, choose two by --text-column and --label-column")
+                            f"are names, choose two by {given_as('--text-column')} and {given_as('--label-column')}")
 
     def _is_missing_default(self, role: str, known: Sequence[str]) -> bool:
         return role in USUAL and dict(self.roles())[role] == role and role not in known
@@ -141,7 +159,7 @@ class Columns:
                            zip_longest(known[:_SHOWN_EXAMPLES], values, fillvalue=""))
         more = len(known) - _SHOWN_EXAMPLES
         return UsageError(
-            f"the {role} column must be named by --{role}-column, because {why}. "
+            f"the {role} column must be named by {given_as(_OPTIONS[role])}, because {why}. "
             f"{f'Its columns are {listed}' if known else 'It has no columns'}"
             f"{f' and {more:,} more' if more > 0 else ''}")
 

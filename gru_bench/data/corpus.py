@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import DataConfig, printable_name
 from gru_bench.data.cache import cached_folder, content_digest, default_cache, reading_cache
-from gru_bench.data.columns import Columns
+from gru_bench.data.columns import Columns, Note
 from gru_bench.data.files import (
     KINDS,
     PARTS,
@@ -60,7 +60,7 @@ from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, listed, small
 from gru_bench.data.recall import KIND, is_recall, parsed_task
 from gru_bench.data.tables import Rows, read_files
 from gru_bench.data.tokenizer import tokenize
-from gru_bench.errors import DataError, UsageError, unknown
+from gru_bench.errors import DataError, UsageError, given_as, named, unknown
 
 SPLITS = ("train", "validation", "test")
 _FORMAT = "3"
@@ -168,7 +168,7 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
     given = config.test_name is not None or config.split_column is not None or source.has_splits
     if not given and config.test_share == 0:
         raise UsageError("data.test_share must be greater than 0 for data without a test split of its own, "
-                         "but got 0: set a share, or name a test file by --test-data")
+                         f"but got 0: set a share, or name a test file by {given_as('--test-data')}")
     settings = [_FORMAT, source.key, *map(repr, (
         given, config.limit, config.validation_share, None if given else config.test_share, config.split_seed,
         config.classes, config.positive, config.encoding, config.unseen))]
@@ -184,8 +184,8 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
             splits[name] = Split(ids[:offsets_N1[-1]], offsets_N1, arrays[f"{name}.label"],
                                  arrays[f"{name}.example_id"], arrays[f"{name}.category"])
             ids = ids[offsets_N1[-1]:]
-    return Corpus(name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=tuple(about.pop("notes")),
-                  **splits, **about)
+    notes = tuple(note if isinstance(note, str) else str(Note(*note)) for note in about.pop("notes"))
+    return Corpus(name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=notes, **splits, **about)
 
 
 @contextmanager
@@ -270,8 +270,8 @@ def _with_test(path: Path, found: Found, test_path: Path, test: Found) -> tuple[
         UsageError: where either of them has a test split of its own.
     """
     if any(file.split == "test" for file in found.files):
-        raise UsageError(f"the test split must be given once, but {path} holds one, and --test-data names "
-                         f"{test_path.name}: leave it out")
+        raise UsageError(f"the test split must be given once, but {path} holds one, and "
+                         f"{named('--test-data')} names {test_path.name}: leave it out")
     if any(file.split is not None for file in test.files):
         raise UsageError(f"the test data must be one split, but {test_path} holds several: name one of them")
     return (*(replace(file, split=file.split or "train") for file in found.files),
@@ -286,8 +286,7 @@ def _recall_source(config: DataConfig) -> _Source:
                          f"{config.test_name!r}: leave it out")
     if config.max_length is not None and config.max_length < task.longest:
         raise UsageError(f"data.max_length must be at least {task.longest}, the tokens of the longest sequences of "
-                         f"{task.name}, but got {config.max_length}: "
-                         f"--set data.max_length={task.longest}")
+                         f"{task.name}, but got {config.max_length}: {given_as('data.max_length', task.longest)}")
     return _Source(task.name, task.name, task.rows, repr(task))
 
 
@@ -358,10 +357,10 @@ def _in_order(rows: Rows, config: DataConfig, where: str) -> Rows:
         order = config.classes
     if config.positive is not None:
         if len(order) != 2:
-            raise UsageError(f"--positive must be left out for more than two classes, but {where} has {len(order):,} "
-                             f"({listed(order)}): leave it out, or order the classes by data.classes")
+            raise UsageError(f"{named('--positive')} must be left out for more than two classes, but {where} has "
+                             f"{len(order):,} ({listed(order)}): leave it out, or order the classes by data.classes")
         if config.positive not in order:
-            raise unknown("class", config.positive, order, "Name one of these by --positive.")
+            raise unknown("class", config.positive, order, f"Name one of these by {given_as('--positive')}.")
         order = tuple(sorted(order, key=lambda name: name == config.positive))
     if order == rows.classes:
         return rows
@@ -384,10 +383,10 @@ def _class_notes(rows: Rows, positions: dict[str, list[int]], config: DataConfig
                         f"{len(positions['train']):,} are of class "
                         f"{listed(name for name in rows.classes if name not in unseen)}: add reviews of another class")
     if unseen and config.unseen == "refuse":
-        more = "raise --limit, " if config.limit is not None else ""
+        more = f"raise {named('--limit')}, " if config.limit is not None else ""
         raise DataError(f"each class of {where} must have training reviews, but there is none of {listed(unseen)}: "
                         f"{more}add some, leave these classes out, or let them count as wrong by "
-                        "--set data.unseen=wrong")
+                        f"{given_as('data.unseen', 'wrong')}")
     if unseen:
         yield f"no training review is of class {listed(unseen)}: such reviews count as wrong"
     for split in ("validation", "test"):
@@ -467,7 +466,7 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
         remedy = {
             "train": "lower data.test_share or data.validation_share",
             "validation": "raise data.validation_share, or set it to 0 to train without",
-            "test": "raise data.test_share" if given is None else "name a test file by --test-data",
+            "test": "raise data.test_share" if given is None else f"name a test file by {given_as('--test-data')}",
         }[name]
         raise DataError(f"each of train, validation and test must get a review, but of the {len(kept)} of "
                         f"{where} none is left for {name}: add reviews, or {remedy}")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gru_bench.config import MOST_CLASS_NAME
-from gru_bench.data.columns import Columns
+from gru_bench.data.columns import Columns, Note
 from gru_bench.data.files import (
     PARTS,
     PICKLE,
@@ -33,7 +33,7 @@ from gru_bench.data.files import (
 )
 from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, classes_of, label_of, listed, spelled
 from gru_bench.data.pickles import reviews
-from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.errors import DataError, UsageError, given_as, shown
 
 _SHOWN = 5
 """Largest number of rows or values that an error message lists."""
@@ -101,8 +101,8 @@ class Table:
                 yield from self._json_lines(text)
 
     @property
-    def note(self) -> str:
-        """Return a sentence on the columns that are read in place of the default ones; empty if there are none."""
+    def note(self) -> Note | None:
+        """Return a sentence on the columns that are read in place of the default ones; None if there are none."""
         return self._wanted.note(self.columns)
 
     def _places(self, known: list[str], examples: Callable[[], Iterable[object]]) -> list[int | None]:
@@ -266,7 +266,7 @@ class Rows:
     """Tokens of each review. None where the data hold texts."""
     plain: bool = True
     """Whether the data hold 0 and 1, in this order. Then the names are no part of the fingerprint."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[str | Note, ...] = ()
     """What the user should know about how the files were read, a sentence each."""
 
     def __len__(self) -> int:
@@ -285,7 +285,7 @@ class _Read:
     tokens: list[list[str]] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
     label_column: str | None = None
-    notes: dict[str, None] = field(default_factory=dict)
+    notes: dict[Note, None] = field(default_factory=dict)
 
 
 def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encoding: str = "utf-8") -> Rows:
@@ -320,7 +320,7 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
         what, remedy = f"the folders of {where}", "have a folder for each class"
     else:
         what = f"column {shown(read.label_column)} of {where}"
-        remedy = "name the column of the classes by --label-column"
+        remedy = f"name the column of the classes by {given_as('--label-column')}"
     found = classes_of(read.labels, read.class_names, what, remedy)
     return Rows(
         text_N=read.texts, label_N=found.label_N, classes=found.names, category_N=read.categories,
@@ -380,7 +380,8 @@ def _add_table(path: Path, table: Table, read: _Read) -> None:
                 read.parts.append(known)
     name_of = dict(table.columns.roles())
     for role, rule, remedy in (
-            ("text", "a text in each row", "remove such rows, or name the column of the texts by --text-column"),
+            ("text", "a text in each row",
+             f"remove such rows, or name the column of the texts by {given_as('--text-column')}"),
             ("label", "words, numbers, true or false", "fill them in, or remove such rows"),
             ("split", "train, validation or test", "replace it by one of these")):
         if wrong[role]:
@@ -389,8 +390,8 @@ def _add_table(path: Path, table: Table, read: _Read) -> None:
     if not number:
         raise DataError(f"{path} must hold reviews, but it has no rows: write or copy it again")
     read.label_column = table.columns.label
-    if table.note:
-        read.notes[table.note] = None
+    if (note := table.note) is not None:
+        read.notes[note] = None
     if table.class_names:
         _name_classes(table.class_names, path, read)
 

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from gru_bench import cli
-from gru_bench.errors import IncompleteError, RunError, UsageError, unknown, without_passwords
+from gru_bench.errors import (
+    IncompleteError,
+    RunError,
+    UsageError,
+    given_as,
+    named,
+    same_command,
+    unknown,
+    without_passwords,
+)
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.progress import study_baselines
@@ -48,7 +57,7 @@ def find_study(store: Store, name: str) -> LoggedStudy:
     if not found:
         known = {study.run.study for study in studies}
         if not known:
-            raise UsageError(f"--study must name a study in {where}, but there is none yet: "
+            raise UsageError(f"{named('--study')} must name a study in {where}, but there is none yet: "
                              f"{cli.line(['gru-bench', 'sweep', '--study', 'smoke'])} runs one")
         raise unknown("study", name, known, f"These are the studies in {where}.")
     return max(found, key=lambda study: study.run.started)
@@ -73,7 +82,7 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> 
     name = study.run.study
     if not groups:
         raise IncompleteError(f"the study {name!r} must have a complete confirm run, because only these have weights, "
-                              f"but it has none yet: the same command continues it ({study.run.command})")
+                              f"but it has none yet: {same_command()} continues it ({study.run.command})")
     by_model = {group.model: group for group in groups}
     if model is None:
         model = _best(study, groups)
@@ -98,7 +107,7 @@ def _best(study: LoggedStudy, groups: Sequence[Group]) -> str:
         return min(groups, key=rank).model
     except KeyError:
         raise UsageError(f"the winner is chosen by validation scores, but the runs of the study {study.run.study!r} "
-                         "have none: name one of its models by --model: "
+                         f"have none: name one of its models by {given_as('--model')}: "
                          f"{', '.join(group.model for group in groups)}") from None
 
 

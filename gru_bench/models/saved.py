@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gru_bench import __version__, platforms
 from gru_bench.config import RunConfig, stored_config
 from gru_bench.data.tokenizer import SETTINGS
-from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.errors import DataError, UsageError, given_as, shown
 from gru_bench.models.trained import TABLE, TrainedModel, Weights
 from gru_bench.results.runs import RunResult, parsed
 
@@ -208,8 +208,8 @@ def check_free(folder: Path, *, force: bool = False) -> None:
         held = f"other files ({shown(others[0], '')})" if others else "other files"
         raise UsageError(f"a model is saved to a new folder, but {str(folder)!r} holds {held}: name another")
     if not force:
-        raise UsageError(f"a saved model is replaced only with --force, but {str(folder)!r} holds one: name another "
-                         "folder, or add --force")
+        raise UsageError(f"a saved model is replaced only with {given_as('--force')}, but {str(folder)!r} holds one: "
+                         f"name another folder, or add {given_as('--force')}")
 
 
 # ---------------------------------------------------------------- reading

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gru_bench.errors import IncompleteError, RunError, UsageError, unknown
+from gru_bench.errors import IncompleteError, RunError, UsageError, named, unknown
 from gru_bench.report.evidence.gaps import gap
 from gru_bench.report.evidence.progress import is_confirmed, is_searched
 
@@ -137,7 +137,8 @@ def _shelved(shelf: Shelf, places: Sequence[str], names: Sequence[str]) -> tuple
     if lost:
         raise unknown("study", lost[0], seen) if seen else _nothing("no study has been logged yet")
     raise UsageError(
-        f"--study must name studies of one experiment, but {', '.join(names)} lie in several: report on them one by one"
+        f"{named('--study')} must name studies of one experiment, but {', '.join(names)} lie in several: report on "
+        "them one by one"
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gru_bench.config import RunConfig, Scalar
-from gru_bench.errors import RunError
+from gru_bench.errors import RunError, named
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import this_process
@@ -308,7 +308,8 @@ class Planner:
             failed = (trial for trial in state.search.trials() if trial.state == "failed")
             reasons = sorted({trial.reason for trial in failed if trial.reason})
             raise RunError(f"a search must have a complete trial to confirm, but {state.model} has none: "
-                           f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more --trials")
+                           f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more "
+                           f"{named('--trials')}")
         self._tune(state, dict(best[0]) if best is not None else {})
         self._search_ended(state)
 

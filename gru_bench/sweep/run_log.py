@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from gru_bench.config import DataConfig, MetricName, RunConfig, Scalar, assignment
 from gru_bench.data.corpus import Corpus
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import RunError, UsageError, given_as, named
 from gru_bench.results.logged_metrics import BEST_EPOCH, Split, compared
 from gru_bench.results.looks import PLAN
 from gru_bench.results.runs import BASELINES, DATA, SEARCH, Baseline, DataSummary, SearchPlan
@@ -70,9 +70,9 @@ class RunLog:
             self.texts = texts if known is None else self._keeps_texts(known, texts)
             """Whether reviews are stored."""
             if self.texts and not texts:
-                raise UsageError(f"--no-texts must be given from the first start of a study on, but {spec.name!r} was "
-                                 "begun without it and holds reviews: leave --no-texts out, or give another "
-                                 "--study-name")
+                raise UsageError(f"{named('--no-texts')} must be given from the first start of a study on, but "
+                                 f"{spec.name!r} was begun without it and holds reviews: leave "
+                                 f"{named('--no-texts')} out, or give another {named('--study-name')}")
             if known is None or "texts" not in known.params:
                 self.study.params({"texts": self.texts})  # must be logged before any review
             self.is_new = known is None
@@ -307,7 +307,7 @@ def deleted(study: str, parent: Parent) -> str:
     """Return that the parent run of a study was deleted, and what to do."""
     return (f"the study {study!r} must have its own run in MLflow, but the run {parent.run_id} was deleted: restore it "
             f"(mlflow runs restore --run-id {parent.run_id}) and the runs below it that were deleted with it, or begin "
-            "a new study under another name (--study-name NAME)")
+            f"a new study under another name ({given_as('--study-name', 'NAME')})")
 
 
 def fingerprint_of(data: DataConfig, spec: StudySpec, corpus: Corpus) -> str:

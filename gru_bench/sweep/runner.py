@@ -19,7 +19,7 @@ import numpy as np
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import RunError, UsageError, given_as, named, same_command
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.logged_metrics import compared, score_name
 from gru_bench.results.looks import LOOKS, looks_json
@@ -151,7 +151,8 @@ class Sweep:
                 self._note_closed_searches()
                 self._log_looks()  # the process that took the last one may have died before it logged it
                 if self.texts and not log.texts:
-                    self.display.note("note: no reviews are stored, because the study was begun with --no-texts")
+                    self.display.note("note: no reviews are stored, because the study was begun with "
+                                      f"{given_as('--no-texts')}")
                 self._log_baselines()
                 self.planner.update()  # otherwise runs of earlier starts would be announced as still to do
                 self._describe(log, "running", read=not log.is_new)
@@ -291,7 +292,7 @@ class Sweep:
             runs = {state.model: self._scored_by_seed(state) for state in self.planner.states}
             if empty := [model for model, own in runs.items() if not own]:
                 raise RunError(f"a look must have a complete confirm run of each model, but all runs of {empty[0]} "
-                               "failed: the same command tries them again, and a study of another name may leave the "
+                               f"failed: {same_command()} tries them again, and a study of another name may leave the "
                                "model out")
             look, pairs = self.looks.take(runs)
             self._log_looks()
@@ -567,7 +568,7 @@ class Sweep:
         """
         if not (self.looks and self.looks.taken) and any(
                 _has_trials_left(self.spec, state) for state in self.planner.active):
-            yield "--timeout ended the search before all trials were begun"
+            yield f"{named('--timeout')} ended the search before all trials were begun"
         failed = sum(len(state.failed) for state in self.planner.active)
         if failed:
             yield f"{several(failed, 'confirm or ablation run')} failed"

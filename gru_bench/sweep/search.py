@@ -23,7 +23,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gru_bench.config import REMOVED, MetricName, RunConfig, Scalar, flat, was_without_effect
-from gru_bench.errors import ChangedStudyError, RunError, shown
+from gru_bench.errors import ChangedStudyError, RunError, given_as, named, shown
 from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.looks import Look
 from gru_bench.results.pruners import PRUNERS
@@ -410,8 +410,9 @@ def need_format(name: str, attributes: Mapping[str, Any]) -> None:
         raise RunError(
             f"the search's storage must hold studies of this version of gru-bench, but {name!r} was stored by "
             f"{'an earlier' if found is None or found < FORMAT else 'another'} one, in another form: go on with it in "
-            "the version that began it, or begin anew with this one: in an empty folder, with another --storage and "
-            "--tracking-uri, or under another name (--study-name NAME)")
+            "the version that began it, or begin anew with this one: in an empty folder, with another "
+            f"{named('--storage')} and {named('--tracking-uri')}, or under another name "
+            f"({given_as('--study-name', 'NAME')})")
 
 
 def read_trials(spec: StudySpec, model: str, storage: optuna.storages.BaseStorage) -> StoredSearch | None:
@@ -481,8 +482,8 @@ def _require_same(
                        for entries in (known, identity))
     if changed := _changes(began, compared):
         raise ChangedStudyError(f"the study {name!r} must go on as it began, but {'; '.join(changed)}. "
-                                "Give the new question a name of its own (--study-name NAME), or go back to the "
-                                "old settings")
+                                f"Give the new question a name of its own ({given_as('--study-name', 'NAME')}), or go "
+                                "back to the old settings")
     return compared
 
 

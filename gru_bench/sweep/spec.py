@@ -29,7 +29,7 @@ from gru_bench.config import (
     with_settings,
 )
 from gru_bench.data.recall import RecallTask, parsed_task
-from gru_bench.errors import DataError, UsageError, shown, unknown
+from gru_bench.errors import DataError, UsageError, named, shown, unknown
 from gru_bench.resources import resource
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import LookPlan
@@ -398,13 +398,14 @@ def _plan_looks(values: dict[str, Any], changes: dict[str, Any], where: str) -> 
         if table.keys() != {"looks"} or not isinstance(table["looks"], list) or not table["looks"]:
             raise UsageError(f"{where}: confirm must be {form}, but got {shown(table)}")
         if "confirm" in changes:
-            raise UsageError(f"{where} plans looks at {', '.join(map(str, table['looks']))} seeds, so --confirm must "
-                             f"be left out, but got {changes['confirm']}: use --looks to plan others")
+            raise UsageError(f"{where} plans looks at {', '.join(map(str, table['looks']))} seeds, so "
+                             f"{named('--confirm')} must be left out, but got {changes['confirm']}: use "
+                             f"{named('--looks')} to plan others")
         values["looks"] = table["looks"]
     if "looks" in changes:
         if "confirm" in changes:
-            raise UsageError("the seeds of the confirm stage must be given once, but got both --confirm and --looks: "
-                             "leave one of them out")
+            raise UsageError("the seeds of the confirm stage must be given once, but got both "
+                             f"{named('--confirm')} and {named('--looks')}: leave one of them out")
         values["looks"] = changes.pop("looks")
     if "looks" in values:
         if not all(type(look) is int for look in values["looks"]):
@@ -422,7 +423,8 @@ def parsed_looks(text: str | None) -> list[int] | None:
         return None
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
-        raise UsageError(f"--looks must be numbers of seeds with commas between, such as 5,8,12,20, but got {text!r}")
+        raise UsageError(f"{named('--looks')} must be numbers of seeds with commas between, such as 5,8,12,20, but got "
+                         f"{text!r}")
     return [int(part) for part in parts]
 
 
@@ -438,7 +440,7 @@ def _study_file(name: str) -> Path:
         except OSError:  # the name is too long
             there = False
         if not there:
-            raise UsageError(f"--study must name a study or a TOML file that exists, but there is no file "
+            raise UsageError(f"{named('--study')} must name a study or a TOML file that exists, but there is no file "
                              f"{shown(name)}: the studies that come with gru-bench are {', '.join(known_studies())}")
         return Path(name)
     if name not in known_studies():
@@ -670,5 +672,5 @@ def parsed_duration(text: str | None) -> float | None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
     if not found or float(found[1]) == 0:
-        raise UsageError(f"--timeout must be a time such as 90s, 10m or 1.5h, but got {text!r}")
+        raise UsageError(f"{named('--timeout')} must be a time such as 90s, 10m or 1.5h, but got {text!r}")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gru_bench import cli
-from gru_bench.errors import ChangedStudyError
+from gru_bench.errors import ChangedStudyError, given_as
 from gru_bench.sweep.console.interrupt import Interrupt
 
 if TYPE_CHECKING:
@@ -165,8 +165,10 @@ def backend_note(spec: StudySpec) -> str:
     configs = [spec.config(model, {}, 0) for model in spec.active_models if model != "rnn"]
     if not any(config.model.backend == "torch" and config.training.device in ("auto", "cpu") for config in configs):
         return ""
+    name = f"{spec.name}-quick"
     return ("on a CPU the backend torch takes several times as long as the backend fused; for the same study on the "
-            f"fastest backend, add --set model.backend=auto --study-name {cli.quoted(f'{spec.name}-quick')}")
+            f"fastest backend, add {given_as('model.backend', 'auto')} "
+            f"{given_as('--study-name', name, cli.quoted(name))}")
 
 
 def need_windows(spec: StudySpec, corpus: Corpus) -> None:

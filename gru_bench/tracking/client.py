@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from gru_bench.errors import GruBenchError, RunError, UsageError, without_passwords
+from gru_bench.errors import GruBenchError, RunError, UsageError, given_as, named, same_command, without_passwords
 from gru_bench.platforms import remove, replace
 
 if TYPE_CHECKING:
@@ -113,10 +113,10 @@ def unreadable(database: Path, error: Exception, *, gone: bool = False) -> RunEr
     """
     if gone:
         return RunError(f"the tracking store must stay in {str(database)!r} while a command works on it, but the file "
-                        "was removed: put it back and run the same command again; without the file its runs are lost")
+                        f"was removed: put it back and run {same_command()} again; without the file its runs are lost")
     return RunError(f"the tracking store must be an MLflow database, but {str(database)!r} cannot be read "
                     f"({first_line(error)}): restore a copy of it, move it away to begin a new one, or name "
-                    "another with --tracking-uri")
+                    f"another with {given_as('--tracking-uri')}")
 
 
 @contextmanager
@@ -168,10 +168,10 @@ def require_uri(uri: str) -> None:
     except ValueError:
         wrong = True
     if wrong or (uri.startswith("sqlite") and sqlite_path(uri) is None):
-        raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {without_passwords(uri)!r}")
+        raise UsageError(f"{named('--tracking-uri')} must be {URI_KINDS}, but got {without_passwords(uri)!r}")
     database = sqlite_path(uri)
     if database is not None and database.is_dir():
-        raise UsageError(f"--tracking-uri must name a file, but {uri!r} is a folder: try "
+        raise UsageError(f"{named('--tracking-uri')} must name a file, but {uri!r} is a folder: try "
                          f"sqlite:///{database / DEFAULT_DATABASE}")
 
 
@@ -182,8 +182,8 @@ def require_folder(database: Path) -> None:
         UsageError: The folder does not exist.
     """
     if not database.parent.is_dir():
-        raise UsageError(f"--tracking-uri must name a file in a folder that exists, but got 'sqlite:///{database}': "
-                         f"make {database.parent} first")
+        raise UsageError(f"{named('--tracking-uri')} must name a file in a folder that exists, but got "
+                         f"'sqlite:///{database}': make {database.parent} first")
 
 
 def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
@@ -212,7 +212,7 @@ def _opening(uri: str, of: str | None = None) -> Iterator[None]:
     """
     shown = without_passwords(of or uri)
     unanswered = (f"the tracking store must answer, but {shown!r} does not: {{}}. Start its server, or leave "
-                  "--tracking-uri out to use mlflow.db in this directory")
+                  f"{named('--tracking-uri')} out to use mlflow.db in this directory")
     try:
         yield
     except (_mlflow().exceptions.MlflowException, _Unanswered) as error:
@@ -220,7 +220,8 @@ def _opening(uri: str, of: str | None = None) -> Iterator[None]:
     except Exception as error:
         if (database := sqlite_path(of or uri)) is not None:
             raise unreadable(database, error, gone=of is None and not database.exists()) from error
-        raise UsageError(f"--tracking-uri must be {URI_KINDS}, but got {shown!r}: {first_line(error)}") from error
+        raise UsageError(f"{named('--tracking-uri')} must be {URI_KINDS}, but got {shown!r}: "
+                         f"{first_line(error)}") from error
 
 
 class _Unanswered(Exception):

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from gru_bench import platforms
 from gru_bench.config import MetricName
-from gru_bench.errors import RunError, without_passwords
+from gru_bench.errors import RunError, same_command, without_passwords
 from gru_bench.tracking.client import sqlite_path
 
 if TYPE_CHECKING:
@@ -470,9 +470,9 @@ def _write(path: Path, content: bytes, lasting: bool) -> None:
 def _unwritable(folder: Path, error: OSError) -> RunError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(f"there must be free space on the disk for what runs log, but none is left in {folder}: free "
-                        "some and run the same command again; what was logged so far is safe")
+                        f"some and run {same_command()} again; what was logged so far is safe")
     if error.errno == errno.ENOENT:
         return RunError(f"the write queue {folder} must stay in place while a command works, but it was removed: "
-                        "run the same command again, which continues from what MLflow has")
+                        f"run {same_command()} again, which continues from what MLflow has")
     return RunError(f"the write queue {folder} must be writable, but is not ({error.strerror}): run this in a "
                     "directory that you may write to")

@@ -28,7 +28,7 @@ from gru_bench.config import (
     with_settings,
     without_removed,
 )
-from gru_bench.errors import FormatError, RunError, UsageError, unknown, without_passwords
+from gru_bench.errors import FormatError, RunError, UsageError, named, unknown, without_passwords
 from gru_bench.models.saved import SHARED, Origin, artifact, read
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.runs import Predictions, StudySummary
@@ -673,7 +673,7 @@ def _logged(
             f"the tracking store must hold runs of this version of gru-bench, but the run {run_id} "
             f"({(name or '')[:60]!r}) was logged by {'a later' if FORMAT_TAG in tags else 'an earlier'} one, which "
             "has other names for metrics and settings: read it with the version that wrote it; with this version, "
-            "begin anew in an empty folder, or with another --tracking-uri and --storage")
+            f"begin anew in an empty folder, or with another {named('--tracking-uri')} and {named('--storage')}")
     seed = tags.get("gru_bench.seed", "")
     if not re.fullmatch("(-?[0-9]{1,20})?", seed):
         raise ValueError(f"its tag gru_bench.seed must be a whole number, but is {seed[:40]!r}")

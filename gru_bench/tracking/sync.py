@@ -13,12 +13,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gru_bench.errors import GruBenchError, RunError, UsageError, without_passwords
+from gru_bench.errors import GruBenchError, RunError, UsageError, named, same_command, without_passwords
 from gru_bench.models.saved import SHARED
 from gru_bench.tracking.client import (
     TRY_LATER,
@@ -74,7 +75,8 @@ class Sync:
         self._broken = False
         self._stopping = threading.Event()
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run_sync, name="sync MLflow", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run_sync,), name="sync MLflow",
+                                        daemon=True)
         self._thread.start()
 
     def add(self, queue: WriteQueue, *, inherited: bool = False) -> None:
@@ -430,7 +432,8 @@ def require_active(name: str, experiment_id: str, stage: str) -> None:
     """
     if stage != "active":
         raise _Deleted(f"runs can be logged only to an experiment that exists, but {name!r} was deleted: restore it "
-                       f"(mlflow experiments restore --experiment-id {experiment_id}), or use another --tracking-uri")
+                       f"(mlflow experiments restore --experiment-id {experiment_id}), or use another "
+                       f"{named('--tracking-uri')}")
 
 
 class _Deleted(RunError):
@@ -462,7 +465,7 @@ def _cause(error: BaseException) -> BaseException:
 def _as_ours(error: Exception, uri: str) -> GruBenchError:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
         ours = RunError(f"there must be free space on the disk for the tracking store {uri!r}, but none is left: free "
-                        "some and run the same command again; what was logged so far is safe")
+                        f"some and run {same_command()} again; what was logged so far is safe")
     elif isinstance(error, GruBenchError):
         return error
     else:

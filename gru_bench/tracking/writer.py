@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import numpy as np
 
 from gru_bench.config import MetricName, RunConfig, flat
-from gru_bench.errors import GruBenchError, RunError, unknown, without_passwords
+from gru_bench.errors import GruBenchError, RunError, given_as, same_command, unknown, without_passwords
 from gru_bench.models.saved import SHARED
 from gru_bench.platforms import user
 from gru_bench.results.logged_metrics import (
@@ -128,7 +128,8 @@ class Store(Reader):
                 raise RunError(f"{unsynced[0]}, which does not exist yet: run gru-bench sync to write them, or the "
                                "same sweep or training command again")
             raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
-                           "directory first (gru-bench sweep --study smoke), or name another file with --tracking-uri")
+                           "directory first (gru-bench sweep --study smoke), or name another file with "
+                           f"{given_as('--tracking-uri')}")
         self._rows(_TABLES)
 
     def __enter__(self) -> Self:
@@ -408,8 +409,8 @@ class Store(Reader):
                   f"({self._sync.away}). Ctrl-C ends the command; run it again later to go on")
         if not self._sync.wait_for_answer(MOST_SECONDS):
             raise RunError(f"the tracking store must answer, because its runs are needed to go on, but {self._shown} "
-                           f"has not answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then run the same "
-                           "command again")
+                           f"has not answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then run "
+                           f"{same_command()} again")
 
     def _artifact(self, run_id: str, path: str) -> bytes:
         if self._own is not None:

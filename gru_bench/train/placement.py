@@ -9,7 +9,7 @@ import torch
 
 from gru_bench import platforms
 from gru_bench.config import RunConfig
-from gru_bench.errors import UsageError
+from gru_bench.errors import UsageError, given_as
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.recurrence import Backend, choose_backend, fallback
 from gru_bench.train import card
@@ -84,8 +84,8 @@ def _device(config: RunConfig) -> tuple[torch.device, str | None]:
     if config.model.backend == "fused":  # which was asked for
         return torch.device("cpu"), None
     return torch.device("cpu"), (
-        f"{config.model.name} trains on the CPU, although this machine has a graphics card: {reason}; --device cuda "
-        "takes the card")
+        f"{config.model.name} trains on the CPU, although this machine has a graphics card: {reason}; "
+        f"{given_as('--device', 'cuda')} takes the card")
 
 
 def use_threads(count: int | None, backend: Backend) -> None:

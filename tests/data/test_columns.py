@@ -42,7 +42,7 @@ def test_the_only_column_with_a_usual_name_is_read_and_noted(
     rows = read_rows(saved(tmp_path, kind, header), Columns())
     assert rows.text_N == ["fine", "dull"]
     assert (rows.classes, rows.label_N.tolist()) == (("bad", "good"), [1, 0])
-    (note,) = rows.notes
+    note = str(*rows.notes)
     for role, name in zip(USUAL, header, strict=False):
         assert (f"{role}s" in note) == (f"'{name}'" in note) == (name != role)
         assert (f"--{role}-column" in note) == (name != role)
@@ -54,7 +54,7 @@ def test_named_columns_and_those_of_the_default_names_come_first(tmp_path: Path,
     assert (rows.classes, rows.notes) == (("bad", "good"), ())
     rows = read_rows(saved(tmp_path, kind, ("review", "rating", "sentiment")), Columns(label="sentiment"))
     assert rows.classes == ("x", "y")
-    (note,) = rows.notes
+    note = str(*rows.notes)
     mentions(note, "texts", "'review'", "--text-column")
     assert "label" not in note
     # A column with another role does not stand in.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextvars import copy_context
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from gru_bench.config import DataConfig
 from gru_bench.data.cache import content_digest
 from gru_bench.data.corpus import SPLITS, Corpus, load_corpus
-from gru_bench.errors import DataError, UsageError
+from gru_bench.errors import IN_PYTHON, DataError, UsageError
 from tests.support.commands import mentions
 from tests.support.reviews import load, reviews, write
 
@@ -127,6 +128,10 @@ def test_tables_of_a_folder_or_a_pattern_are_one_data_set_by_name(tmp_path: Path
         assert corpus.name == ("part" if "part-*" in name else "mine")
         (note,) = corpus.notes
         mentions(note, "'review'", "'sentiment'", "--text-column", "--label-column")
+        in_python = copy_context()
+        in_python.run(IN_PYTHON.set, True)
+        (note,) = in_python.run(load, name, tmp_path / "cache").notes  # from the cache that a command has made
+        mentions(note, "'review'", "text and label can name others")
     some = load(str(folder / "part-[01].csv"), tmp_path / "cache")
     assert set(classes_of(some)) == {text for text, _ in reviews(80)}
     tested = load(str(folder / "part-[01].csv"), tmp_path / "cache", test_name=str(folder / "part-2.*"))

@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol
 
 from gru_bench.config import DataConfig
-from gru_bench.errors import GruBenchError, MachineError, RunError
+from gru_bench.errors import IN_PYTHON, GruBenchError, MachineError, RunError
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
 from gru_bench.results.runs import Check, EpochRecord, StepReport, WindowLoss
 from gru_bench.sweep.workers.tasks import Task, requiring
@@ -256,7 +256,7 @@ class Pool:
         own = dict.fromkeys(THREAD_VARIABLES, str(self._threads)) | ({} if card is None else pinned(card))
         before = {name: os.environ.get(name) for name in own}
         os.environ.update(own)
-        process = self._context.Process(target=_work, args=(theirs,), daemon=True)
+        process = self._context.Process(target=_work, args=(theirs, IN_PYTHON.get()), daemon=True)
         try:
             with interrupts_held_back(), _script_left_out():  # until the worker ignores them
                 process.start()
@@ -297,8 +297,14 @@ class _Worker:
     job: Job | None = None
 
 
-def _work(pipe: Connection) -> None:
-    """Do jobs until the parent ends this process or has ended itself."""
+def _work(pipe: Connection, in_python: bool) -> None:
+    """Do jobs until the parent ends this process or has ended itself.
+
+    Args:
+        pipe: Where jobs come from and results go.
+        in_python: Value of `IN_PYTHON` in the parent.
+    """
+    IN_PYTHON.set(in_python)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, but the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
