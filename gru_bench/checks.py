@@ -109,6 +109,8 @@ class LoggedData:
 
 Found = Iterator[Statement | None]
 """For each thing that a check has looked at: a warning, or None where it is in order."""
+Find = Callable[[Subject], Found]
+"""The function of a check."""
 
 
 class State(Enum):
@@ -125,8 +127,7 @@ class Check:
 
     code: str
     remedy: Callable[[], str]
-    """Makes the remedy when it is shown, because an option is spelled for the one who asks."""
-    find: Callable[[Subject], Found]
+    find: Find
     """Its docstring is the title of the check."""
 
     def outcome(self, subjects: Iterable[Subject]) -> Outcome:
@@ -155,17 +156,13 @@ CHECKS: dict[str, Check] = {}
 """Code -> its check. A code keeps its meaning for ever."""
 
 
-def check(
-    code: str, remedy: str | Callable[[], str]
-) -> Callable[[Callable[[Subject], Found]], Callable[[Subject], Found]]:
+def check(code: str, remedy: str | Callable[[], str]) -> Callable[[Find], Find]:
     """Make a check of the function that follows, whose docstring is its title.
 
-    Args:
-        code: Code of the check.
-        remedy: What the user can do, or a function that returns it.
+    A function returns the remedy where it names an option, which is spelled for the one who asks when it is shown.
     """
 
-    def made(find: Callable[[Subject], Found]) -> Callable[[Subject], Found]:
+    def made(find: Find) -> Find:
         CHECKS[code] = Check(code, (lambda: remedy) if isinstance(remedy, str) else remedy, find)
         return find
 

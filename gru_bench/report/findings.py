@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gru_bench.errors import ExitCode, UsageError, named, shown
+from gru_bench.errors import ExitCode, UsageError, shown
 from gru_bench.report.document.findings import Answer, Findings, ModelScore
 from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.document.sentences import in_text
@@ -91,8 +91,7 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
         known = "; ".join(f"{pair.models[0]} and {pair.models[1]}" for pair in found.pairs) or "none"
         what = "no pair is" if not matching else f"{len(matching)} pairs are"
         raise UsageError(f"--claim must name one pair of models that is compared, but {what} {first} and {second}; "
-                         f"compared are: {known}. {named('--study')} chooses studies, and the names in a report tell "
-                         "pairs apart")
+                         f"compared are: {known}. --study chooses studies, and the names in a report tell pairs apart")
     pair = matching[0]
     claimed = pair.a if _names(pair, first, second) else pair.b
     if pair.better is not None:

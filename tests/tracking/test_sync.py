@@ -11,12 +11,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gru_bench.errors import ExitCode, RunError
+from gru_bench.errors import IN_PYTHON, ExitCode, RunError
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.tracking import LoggedRun, Store, sync, waiting
 from gru_bench.tracking.__main__ import app as sync_app
@@ -64,9 +65,11 @@ class TestSyncedOnce:
         noted = WriteQueue._note
         with monkeypatch.context() as patch:
             patch.setattr(WriteQueue, "_note", cut_off)
-            sync = Sync(uri)
+            in_python = copy_context()
+            in_python.run(IN_PYTHON.set, True)
+            sync = in_python.run(Sync, uri)  # its thread speaks as the one who starts it
             sync.add(own)
-            with pytest.raises(RunError, match=f"free space on the disk for the tracking store '{uri}'"):
+            with pytest.raises(RunError, match=f"free space on the disk for the tracking store '{uri}'.*the same call"):
                 sync.catch_up()
             sync._queues.clear()
             sync.stop(5)

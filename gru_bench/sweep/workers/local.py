@@ -298,12 +298,7 @@ class _Worker:
 
 
 def _work(pipe: Connection, in_python: bool) -> None:
-    """Do jobs until the parent ends this process or has ended itself.
-
-    Args:
-        pipe: Where jobs come from and results go.
-        in_python: Value of `IN_PYTHON` in the parent.
-    """
+    """Do jobs until the parent, whose `IN_PYTHON` is `in_python`, ends this process or has ended itself."""
     IN_PYTHON.set(in_python)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, but the parent decides
