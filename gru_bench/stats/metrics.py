@@ -4,6 +4,9 @@ Labels are the positions of the classes. A run predicts a probability of each cl
 first one of equals. With two classes, all scores are computed from the probability of class 1, the positive one, which
 is predicted from 0.5 on. Functions with `probability_N` score one class against the rest, whose label is 1.
 
+Areas and curves are scikit-learn's, which is imported only where one is asked for. A confusion matrix and the loss of
+each example are computed here: training computes them after each epoch.
+
 Shapes: `N` examples, `C` classes, `K` thresholds, `G` places at which a curve is read off.
 """
 
@@ -19,48 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 from gru_bench.config import MetricName
 
 THRESHOLD = 0.5
+CELLS = ("true_negative", "false_positive", "false_negative", "true_positive")
+"""Cells of the confusion matrix of two classes, row by row."""
 Labels = NDArray[Any]
 Floats = NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Confusion matrix: numbers of examples by label and predicted label."""
-
-    true_negative: int
-    false_positive: int
-    false_negative: int
-    true_positive: int
-
-    @property
-    def total(self) -> int:
-        """Return N."""
-        return self.true_negative + self.false_positive + self.false_negative + self.true_positive
-
-    @property
-    def accuracy(self) -> float:
-        """Return the share of correct predictions."""
-        return (self.true_positive + self.true_negative) / self.total
-
-    @property
-    def precision(self) -> float:
-        """Return TP / (TP + FP), the share of correct ones among the predicted 1s. 0 where no 1 is predicted."""
-        return _ratio(self.true_positive, self.true_positive + self.false_positive)
-
-    @property
-    def recall(self) -> float:
-        """Return TP / (TP + FN), the share of the 1s that are found. 0 where no label is 1."""
-        return _ratio(self.true_positive, self.true_positive + self.false_negative)
-
-    @property
-    def f1(self) -> float:
-        """Return 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall. 0 where it is undefined."""
-        return _f1(self.true_positive, self.false_positive, self.false_negative)
-
-    @property
-    def macro_f1(self) -> float:
-        """Return the unweighted mean of the F1 of class 1 and the F1 of class 0."""
-        return (self.f1 + _f1(self.true_negative, self.false_negative, self.false_positive)) / 2
 
 
 def predicted(probability_NC: Floats) -> NDArray[np.int_]:
@@ -82,7 +47,8 @@ def correct(label_N: Labels, probability_NC: Floats) -> NDArray[np.bool_]:
     """Return for each example whether the prediction is correct.
 
     Raises:
-        ValueError: as `confusion`.
+        ValueError: for no examples, different lengths, labels that are no positions of classes, or probabilities
+            outside [0, 1].
     """
     label_N, probability_NC = _checked(label_N, probability_NC)
     return np.asarray(predicted(probability_NC) == label_N, dtype=np.bool_)
@@ -100,22 +66,6 @@ def counts(label_N: Labels, predicted_N: Labels, classes: int) -> NDArray[np.int
     return np.bincount(flat_N, minlength=classes * classes).reshape(classes, classes)
 
 
-def confusion(label_N: Labels, probability_N: Floats) -> Confusion:
-    """Return the confusion matrix.
-
-    Raises:
-        ValueError: for no examples, different lengths, labels other than 0 and 1, or probabilities outside [0, 1].
-    """
-    label_N, probability_N = _one_class(label_N, probability_N)
-    one_N, hit_N = label_N == 1, probability_N >= THRESHOLD
-    return Confusion(
-        true_negative=int((~one_N & ~hit_N).sum()),
-        false_positive=int((~one_N & hit_N).sum()),
-        false_negative=int((one_N & ~hit_N).sum()),
-        true_positive=int((one_N & hit_N).sum()),
-    )
-
-
 def log_loss(label_N: Labels, probability_NC: Floats) -> float:
     """Return the mean negative log-likelihood in nats: the mean of `losses`."""
     return float(losses(label_N, probability_NC).mean())
@@ -128,7 +78,7 @@ def losses(label_N: Labels, probability_NC: Floats) -> NDArray[np.float64]:
     mistake costs much, but not infinity.
 
     Raises:
-        ValueError: as `confusion`.
+        ValueError: as `correct`.
     """
     label_N, probability_NC = _checked(label_N, probability_NC)
     kind = probability_NC.dtype if probability_NC.dtype.kind == "f" else np.dtype(np.float64)
@@ -143,29 +93,31 @@ def roc_auc(label_N: Labels, probability_N: Floats) -> float | None:
     """Return the area under the ROC curve. None where one of the classes is absent.
 
     It is the chance that a random example of label 1 gets a higher probability than one of label 0, where ties count
-    half. It is computed from mid-ranks (the Mann-Whitney statistic).
+    half.
+
+    Raises:
+        ValueError: as `correct`.
     """
+    from sklearn.metrics import roc_auc_score
+
     label_N, probability_N = _one_class(label_N, probability_N)
-    one_N = label_N == 1
-    ones = int(one_N.sum())
-    zeros = one_N.size - ones
-    if not ones or not zeros:
+    if (label_N == label_N[0]).all():
         return None
-    _, place_N, count_U = np.unique(probability_N, return_inverse=True, return_counts=True)
-    rank_U = np.cumsum(count_U) - (count_U - 1) / 2
-    return float((rank_U[place_N][one_N].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+    return float(roc_auc_score(label_N, probability_N))
 
 
 def average_precision(label_N: Labels, probability_N: Floats) -> float | None:
     """Return the average precision: the sum over thresholds k of (R_k - R_{k-1}) P_k, without interpolation.
 
     R_k and P_k are recall and precision. None where no example has label 1.
+
+    Raises:
+        ValueError: as `correct`.
     """
-    found_K, named_K = _by_threshold(label_N, probability_N)
-    if not found_K[-1]:
-        return None
-    recall_K = found_K / found_K[-1]
-    return float(np.sum(np.diff(recall_K, prepend=0.0) * found_K / named_K))
+    from sklearn.metrics import average_precision_score
+
+    label_N, probability_N = _one_class(label_N, probability_N)
+    return float(average_precision_score(label_N, probability_N)) if label_N.any() else None
 
 
 def roc_curve(label_N: Labels, probability_N: Floats, false_positive_rate_G: Floats) -> NDArray[np.float64]:
@@ -180,13 +132,16 @@ def roc_curve(label_N: Labels, probability_N: Floats, false_positive_rate_G: Flo
         false_positive_rate_G: Shares of the examples of label 0 that get label 1, from 0 to 1.
 
     Raises:
-        ValueError: where one of the classes is absent, and as `confusion`.
+        ValueError: where one of the classes is absent, and as `correct`.
     """
-    found_K, named_K = _by_threshold(label_N, probability_N)
-    ones, zeros = int(found_K[-1]), int(named_K[-1] - found_K[-1])
+    from sklearn import metrics as library
+
+    label_N, probability_N = _one_class(label_N, probability_N)
+    ones = int(label_N.sum())
+    zeros = label_N.size - ones
     if not ones or not zeros:
         raise ValueError(f"a ROC curve needs examples of both labels, but got {zeros} of label 0 and {ones} of label 1")
-    false_K, true_K = (np.concatenate([[0.0], rate_K]) for rate_K in ((named_K - found_K) / zeros, found_K / ones))
+    false_K, true_K, _ = library.roc_curve(label_N, probability_N, drop_intermediate=False)
     # Of several points with the same false positive rate, np.interp takes the last one, which is the highest.
     return np.asarray(np.interp(false_positive_rate_G, false_K, true_K))
 
@@ -203,24 +158,16 @@ def precision_recall_curve(label_N: Labels, probability_N: Floats, recall_G: Flo
         recall_G: Shares of the examples of label 1 that are found, above 0 and up to 1.
 
     Raises:
-        ValueError: where no example has label 1, and as `confusion`.
+        ValueError: where no example has label 1, and as `correct`.
     """
-    found_K, named_K = _by_threshold(label_N, probability_N)
-    if not found_K[-1]:
-        raise ValueError("a precision-recall curve needs examples of label 1, but got none")
-    return np.asarray((found_K / named_K)[np.searchsorted(found_K / found_K[-1], recall_G)])
+    from sklearn import metrics as library
 
-
-def _by_threshold(label_N: Labels, probability_N: Floats) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Return the numbers of examples that have label 1 and that get it, K each, from the highest threshold down.
-
-    A threshold is a probability that occurs. The first number counts the correct ones among the second.
-    """
     label_N, probability_N = _one_class(label_N, probability_N)
-    order_N = np.argsort(-probability_N.astype(np.float64), kind="stable")
-    score_N, hit_N = probability_N[order_N], label_N[order_N] == 1
-    last_N = np.append(score_N[1:] != score_N[:-1], True)  # examples with equal probabilities enter together
-    return np.cumsum(hit_N)[last_N], np.flatnonzero(last_N) + 1
+    if not label_N.any():
+        raise ValueError("a precision-recall curve needs examples of label 1, but got none")
+    precision_K, recall_K, _ = library.precision_recall_curve(label_N, probability_N)
+    # From the highest threshold down; the first point, of recall 0, is that of no threshold.
+    return np.asarray(precision_K[::-1][np.searchsorted(recall_K[::-1], recall_G)])
 
 
 def expected_calibration_error(label_N: Labels, probability_NC: Floats, bins: int = 10) -> float:
@@ -263,7 +210,7 @@ def reliability(label_N: Labels, probability_NC: Floats, bins: int = 10) -> list
         bins: Number of bins.
 
     Raises:
-        ValueError: for fewer than 1 bin, and as `confusion`.
+        ValueError: for fewer than 1 bin, and as `correct`.
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, but got {bins}")
@@ -342,25 +289,15 @@ def scores(label_N: Labels, probability_NC: Floats, *, whole: bool = True) -> di
         whole: Whether the probabilities of all classes are known. Areas need them.
 
     Raises:
-        ValueError: as `confusion`.
+        ValueError: as `correct`.
     """
     label_N, probability_NC = _checked(label_N, probability_NC)
-    if probability_NC.shape[1] == 2:
-        table = confusion(label_N, probability_NC[:, 1])
-        values: dict[str, float] = {
-            "accuracy": table.accuracy,
-            "precision": table.precision,
-            "recall": table.recall,
-            "f1": table.f1,
-            "macro_f1": table.macro_f1,
-            "true_negative": float(table.true_negative),
-            "false_positive": float(table.false_positive),
-            "false_negative": float(table.false_negative),
-            "true_positive": float(table.true_positive),
-        }
-    else:
-        count_CC = counts(label_N, predicted(probability_NC), probability_NC.shape[1])
-        values = {"accuracy": float(np.trace(count_CC) / count_CC.sum()), "macro_f1": macro_f1(count_CC)}
+    count_CC = counts(label_N, predicted(probability_NC), probability_NC.shape[1])
+    values = {"accuracy": _accuracy(count_CC), "macro_f1": macro_f1(count_CC)}
+    if len(count_CC) == 2:
+        positive = class_scores(count_CC)[1]
+        cells = dict(zip(CELLS, count_CC.ravel().astype(float).tolist(), strict=True))
+        values |= {"precision": positive.precision, "recall": positive.recall, "f1": positive.f1, **cells}
     values["loss"] = log_loss(label_N, probability_NC)
     for name, score in (("roc_auc", roc_auc), ("average_precision", average_precision)) if whole else ():
         value = macro(score, label_N, probability_NC)
@@ -374,7 +311,7 @@ def value_of(metric: MetricName, label_N: Labels, probability_NC: Floats) -> flo
     """Return the score that a study is about, `training.metric`. None for a ROC area where a class is absent.
 
     Raises:
-        ValueError: as `confusion`.
+        ValueError: as `correct`.
     """
     label_N, probability_NC = _checked(label_N, probability_NC)
     if metric == "log_loss":
@@ -384,7 +321,7 @@ def value_of(metric: MetricName, label_N: Labels, probability_NC: Floats) -> flo
     count_CC = counts(label_N, predicted(probability_NC), probability_NC.shape[1])
     match metric:
         case "accuracy":
-            return float(np.trace(count_CC) / count_CC.sum())
+            return _accuracy(count_CC)
         case "macro_f1":
             return macro_f1(count_CC)
         case "f1":
@@ -440,6 +377,10 @@ def mean_probability(probability_RNC: ArrayLike) -> NDArray[np.floating[Any]]:
     kind = found.dtype if found.dtype.kind == "f" else np.dtype(np.float64)
     mean_NC = found.mean(axis=0, dtype=np.float64).astype(kind)
     return of_two(mean_NC[:, 1]) if mean_NC.shape[1] == 2 else np.asarray(mean_NC)
+
+
+def _accuracy(count_CC: NDArray[np.int_]) -> float:
+    return float(np.trace(count_CC) / count_CC.sum())
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -1,4 +1,4 @@
-"""Scores agree with scikit-learn, and with hand-made cases where it is silent."""
+"""Scores agree with their definitions, with scikit-learn where they are not its own, and with cases by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def predictions(draw: st.DrawFn) -> Case:
 
 
 @given(predictions())
-def test_scores_agree_with_scikit_learn(case: Case) -> None:
+def test_scores_that_are_computed_here_agree_with_scikit_learn(case: Case) -> None:
     from sklearn import metrics as peer
 
     label_N, probability_N = case
@@ -43,18 +43,38 @@ def test_scores_agree_with_scikit_learn(case: Case) -> None:
             label_N, probability_N.astype(np.float64).clip(2**-23, 1 - 2**-23), labels=[0, 1]
         ),
     }
-    if label_N.any():
-        theirs["average_precision"] = peer.average_precision_score(label_N, probability_N)
-    if 0 < label_N.sum() < label_N.size:
-        theirs["roc_auc"] = peer.roc_auc_score(label_N, probability_N)
     for name, value in theirs.items():
         assert ours[name] == pytest.approx(value, abs=1e-9), name
-    table = peer.confusion_matrix(label_N, hit_N, labels=[0, 1])
-    counts = metrics.confusion(label_N, probability_N)
-    assert [counts.true_negative, counts.false_positive, counts.false_negative, counts.true_positive] == list(
-        table.ravel()
-    )
-    assert counts.total == label_N.size
+    table = peer.confusion_matrix(label_N, hit_N, labels=[0, 1]).ravel()
+    assert [ours[cell] for cell in metrics.CELLS] == list(table)
+    assert metrics.CELLS == ("true_negative", "false_positive", "false_negative", "true_positive")
+
+
+@given(predictions())
+def test_the_roc_area_is_the_share_of_pairs_in_the_right_order(case: Case) -> None:
+    label_N, probability_N = case
+    pairs = [(one > zero) + (one == zero) / 2 for one in probability_N[label_N == 1]
+             for zero in probability_N[label_N == 0]]
+    assert metrics.roc_auc(*case) == (pytest.approx(np.mean(pairs), abs=1e-12) if pairs else None)
+
+
+def by_threshold(case: Case) -> list[tuple[float, float, float]]:
+    """Return the false positive rate, the recall and the precision at each threshold, from the highest one down."""
+    label_N, probability_N = case
+    points = []
+    for threshold in sorted(set(probability_N.tolist()), reverse=True):
+        named_N = probability_N >= threshold
+        points.append(((named_N & (label_N == 0)).sum() / max(1, (label_N == 0).sum()),
+                       (named_N & (label_N == 1)).sum() / max(1, (label_N == 1).sum()), label_N[named_N].mean()))
+    return points
+
+
+@given(predictions())
+def test_average_precision_is_the_sum_of_precision_times_the_gain_in_recall(case: Case) -> None:
+    expected, before = 0.0, 0.0
+    for _, recall, precision in by_threshold(case):
+        expected, before = expected + (recall - before) * precision, recall
+    assert metrics.average_precision(*case) == (pytest.approx(expected, abs=1e-12) if case[0].any() else None)
 
 
 def test_a_probability_of_one_half_predicts_class_1() -> None:
@@ -144,30 +164,24 @@ def middles(edge_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(predictions().map(of_both_labels))
-def test_a_roc_curve_passes_through_scikit_learns_points(case: Case) -> None:
-    from sklearn import metrics as peer
-
-    false_K, true_K, _ = peer.roc_curve(*case, drop_intermediate=False)
+def test_a_roc_curve_passes_through_the_rates_of_every_threshold(case: Case) -> None:
+    false_K, true_K, _ = np.array([(0, 0, 1), *by_threshold(case)]).T
     highest_K = np.array([true_K[false_K == rate].max() for rate in false_K])
     assert metrics.roc_curve(*case, false_K) == pytest.approx(highest_K, abs=1e-12)
     # Linear between two rates: the height in their middle times their distance is the exact area.
     middle_K, width_K = middles(false_K)
     area = (metrics.roc_curve(*case, middle_K) * width_K).sum()
-    assert area == pytest.approx(peer.roc_auc_score(*case), abs=1e-9)
     assert area == pytest.approx(metrics.roc_auc(*case), abs=1e-9)
 
 
 @given(predictions().map(of_both_labels))
-def test_precision_is_that_of_scikit_learns_highest_threshold_with_the_recall(case: Case) -> None:
-    from sklearn import metrics as peer
-
-    precision_K, recall_K, threshold_K = peer.precision_recall_curve(*case)
-    recalls = [recall for recall in recall_K[:-1] if recall > 0]
-    expected = [precision_K[max(k for k in range(threshold_K.size) if recall_K[k] >= recall)] for recall in recalls]
+def test_precision_is_that_of_the_highest_threshold_with_the_recall(case: Case) -> None:
+    points = by_threshold(case)
+    recalls = [recall for _, recall, _ in points if recall > 0]
+    expected = [next(precision for _, found, precision in points if found >= recall) for recall in recalls]
     assert metrics.precision_recall_curve(*case, np.array(recalls)) == pytest.approx(expected, abs=1e-12)
-    middle_K, width_K = middles(recall_K)
+    middle_K, width_K = middles(np.array(recalls))
     area = (metrics.precision_recall_curve(*case, middle_K) * width_K).sum()
-    assert area == pytest.approx(peer.average_precision_score(*case), abs=1e-9)
     assert area == pytest.approx(metrics.average_precision(*case), abs=1e-9)
 
 

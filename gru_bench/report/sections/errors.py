@@ -6,7 +6,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `B` ranges of length, `C
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,8 +81,7 @@ def _confusion(groups: Sequence[Group]) -> list[Block]:
 
 def _counts(group: Group) -> list[tuple[Number, Number]]:
     """Return the mean and the standard deviation over seeds of each cell of the confusion matrix."""
-    counts_R4 = np.array([astuple(metrics.confusion(group.label_N, probability_N))
-                          for probability_N in group.probability_RNC[:, :, 1]], dtype=float)
+    counts_R4 = group.counts_RCC.reshape(-1, len(CELLS)).astype(float)
     return [
         (group.number(f"confusion.{name}", float(count_R.mean()), "count", "mean over seeds"),
          group.number(f"confusion.{name}.spread", float(count_R.std(ddof=1)) if count_R.size > 1 else None, "tenth",

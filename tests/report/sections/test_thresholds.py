@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves, recomputed from the predictions by scikit-learn."""
+"""ROC and precision-recall curves, recomputed from the predictions, threshold by threshold."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ import pytest
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.figures.curves import CHANCE
 from gru_bench.report.sections.thresholds import thresholds
+from gru_bench.results.runs import Predictions
 from tests.support.fake_store import FakeStore, TestSet, add_study, many_studies, three_models
 from tests.support.renderings import Built, column_of, figure_of, section_of, table_of
 from tests.support.sections import build_only
 
 
-def test_precisions_agree_with_scikit_learns(built: Built) -> None:
-    from sklearn import metrics as peer
+def at_thresholds(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the false positive rate, the recall and the precision at each threshold, from the highest one down."""
+    label_N, probability_N = predictions.label_N, predictions.probability_NC[:, 1]
+    named_KN = probability_N >= np.unique(probability_N)[::-1, None]
+    precision_K = (named_KN & (label_N == 1)).sum(axis=1) / named_KN.sum(axis=1)
+    return named_KN[:, label_N == 0].mean(axis=1), named_KN[:, label_N == 1].mean(axis=1), precision_K
 
+
+def test_a_precision_is_that_of_the_highest_threshold_with_the_recall(built: Built) -> None:
     store, studies, report = built
     for study, (_, *cells) in zip(studies, table_of(report, "thresholds").rows, strict=True):
         runs = [run.run_id for run in study.confirms if run.complete]
+        curves = [at_thresholds(store.predicted[run_id, "test"]) for run_id in runs]
         for recall, number in zip((0.5, 0.8, 0.9, 0.95), cells, strict=True):
-            found = []
-            for run_id in runs:
-                p = store.predicted[run_id, "test"]
-                precision_K, recall_K, _ = peer.precision_recall_curve(p.label_N, p.probability_NC[:, 1])
-                found.append(precision_K[np.flatnonzero(recall_K >= recall)[-1]])
+            found = [precision_K[np.flatnonzero(recall_K >= recall)[0]] for _, recall_K, precision_K in curves]
             assert number.value == pytest.approx(np.mean(found))
             assert (number.low, number.high) == pytest.approx((min(found), max(found)))
             assert number.runs == tuple(runs)
@@ -49,17 +53,14 @@ def test_the_areas_below_the_mean_curves_are_the_scores(built: Built, curve: str
 
 
 def test_bands_range_from_the_lowest_to_the_highest_seed(built: Built) -> None:
-    from sklearn import metrics as peer
-
     store, studies, report = built
     found = [(row["low"], row["mean"], row["high"]) for row in figure_of(report, "thresholds").values.records()
              if (row["curve"], row["model"], row["x"]) == ("ROC", "Torch GRU", 0.1)]
     rates = []
     for run in studies[1].confirms:
         if run.complete:
-            p = store.predicted[run.run_id, "test"]
-            false_K, true_K, _ = peer.roc_curve(p.label_N, p.probability_NC[:, 1], drop_intermediate=False)
-            rates.append(np.interp(0.1, false_K, true_K))
+            false_K, true_K, _ = at_thresholds(store.predicted[run.run_id, "test"])
+            rates.append(np.interp(0.1, [0, *false_K], [0, *true_K]))
     assert found == [pytest.approx((min(rates), np.mean(rates), max(rates)))]
 
 
