@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from gru_bench.errors import IncompleteError, visible
 from gru_bench.inference.files import column_names, rows_of
-from gru_bench.report.document.blocks import Cell
-from gru_bench.report.document.findings import Findings
-from gru_bench.report.document.numbers import NBSP, Number
+from gru_bench.report.document.findings import BaselineScore, Findings, ModelScore
+from gru_bench.report.document.numbers import NBSP, Scale, scale_of, written
 from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Aside, in_text
+from gru_bench.report.document.sentences import in_text
 from gru_bench.stats.text import percent
 
 if TYPE_CHECKING:
@@ -59,16 +58,15 @@ class Verdict:
         Raises:
             IncompleteError: The report is on trials alone, and states none.
         """
-        table = next((table for table in report.tables if table.key == "evaluation"), None)
-        if table is None:
+        found = report.findings
+        if not found.models:
             raise IncompleteError("a verdict needs a study with a complete confirm run, but there is none: "
                                   f"{' '.join(map(_plain, report.summary[:2]))}")
-        place = 2  # after model and seeds comes the score that the study is about
-        unit = table.columns[place].unit or ""
-        rows = tuple((_name(row[0]), _with_interval(row[place], unit), _written(row[1]))
-                     for row in (*table.rows, *table.context))
-        return cls(report.title, rows, table.columns[place].heading, tuple(map(_plain, report.summary)),
-                   tuple(map(_plain, report.cautions)), report.findings)
+        scale = scale_of(found.metric)
+        rows = (*((one.label, _scored(one, scale), str(one.seeds)) for one in found.models),
+                *((f"{one.name} (baseline)", _scored(one, scale), "") for one in found.baselines))
+        return cls(report.title, rows, found.score[0].upper() + found.score[1:], tuple(map(_plain, report.summary)),
+                   tuple(map(_plain, report.cautions)), found)
 
     def __repr__(self) -> str:
         """Return it as text: a table, then sentences."""
@@ -199,20 +197,11 @@ def _plain(sentence: Any) -> str:
     return in_text(sentence).replace(NBSP, " ")
 
 
-def _name(cell: Cell) -> str:
-    """Return the name in the first cell of a row, without the settings below it."""
-    parts = cell if isinstance(cell, tuple) else (cell,)
-    return _plain(tuple(part for part in parts if not isinstance(part, Aside)))
-
-
-def _written(cell: Cell) -> str:
-    return _plain(cell if isinstance(cell, tuple) else (cell,))
-
-
-def _with_interval(cell: Cell, unit: str) -> str:
-    text = f"{_written(cell)} {unit}".strip()
-    if isinstance(cell, Number) and cell.low is not None:
-        text += f" [{', '.join(_written(end) for end in cell.ends)}]"
+def _scored(one: ModelScore | BaselineScore, scale: Scale) -> str:
+    """Return a score with its unit, and its 95 % interval where there is one."""
+    text = f"{written(one.score, scale.kind)} {scale.unit}".strip()
+    if isinstance(one, ModelScore) and one.low is not None:
+        text += f" [{written(one.low, scale.kind)}, {written(one.high, scale.kind)}]"
     return text
 
 

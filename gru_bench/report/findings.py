@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from gru_bench.errors import ExitCode, UsageError, shown
-from gru_bench.report.document.findings import Answer, Findings, ModelScore
+from gru_bench.report.document.findings import Answer, BaselineScore, Findings, ModelScore
 from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.document.sentences import in_text
+from gru_bench.report.evidence.baselines import baselines_of
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.next_steps import (
@@ -28,8 +29,10 @@ def findings_of(evidence: Evidence) -> Findings:
     going_on = [once_more(study) for study in evidence.studies if unfinished(study)]
     commands = going_on or [*next_step_commands(evidence), *remove_limit_commands(evidence)]
     return Findings(
-        tuple(map(study_name, evidence.studies)), evidence.groups[0].scale.score,
+        tuple(map(study_name, evidence.studies)), evidence.groups[0].scale.score, evidence.groups[0].metric,
         () if evidence.trials else tuple(map(_score, evidence.groups)),
+        () if evidence.trials else tuple(
+            BaselineScore(one.name, one.score.value) for one in baselines_of(evidence)),
         tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.compared),
         tuple(commands), tuple(_plain(in_text(said)) for said in others_on_test(evidence)))
 

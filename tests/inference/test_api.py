@@ -31,6 +31,7 @@ from gru_bench.report.render import record
 from tests.support.commands import ROOT, command, completed, mentions
 from tests.support.sweeps import without_worker_processes
 from tests.support.undrawn import draw_nothing
+from tests.support.values import present
 
 SETTINGS = {"embedding.dimension": 8, "embedding.name": "random", "model.backend": "torch", "model.hidden_size": 6,
             "training.threads": 1}
@@ -75,6 +76,9 @@ class TestStudy:
         names = [name for name, _, _ in verdict.rows]
         assert names == ["Torch GRU", "Bidirectional GRU", "majority class (baseline)",
                          "TF-IDF + logistic regression (baseline)"]
+        baselines = [(f"{one.name} (baseline)", f"{100 * present(one.score):.1f} %", "")
+                     for one in verdict.findings.baselines]
+        assert list(verdict.rows[2:]) == baselines
         logged = study.runs().groupby("model")["score/test_accuracy"].mean().to_dict()
         for (_, score, seeds), model in zip(verdict.rows, MODELS, strict=False):
             assert (score, seeds) == (f"{100 * logged[model]:.1f} %", "2")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gru_bench.config import MetricName
+
 
 @dataclass(frozen=True)
 class ModelScore:
@@ -18,6 +20,14 @@ class ModelScore:
     """Low end of the 95 % interval; None where there are too few seeds for one."""
     high: float | None
     seeds: int
+
+
+@dataclass(frozen=True)
+class BaselineScore:
+    """The same score of a baseline, which was fitted once; None where it was not logged."""
+
+    name: str
+    score: float | None
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,11 @@ class Findings:
     studies: tuple[str, ...] = ()
     score: str = ""
     """Name of the score, such as `accuracy`."""
+    metric: MetricName = "accuracy"
+    """The score, as `training.metric` names it."""
     models: tuple[ModelScore, ...] = ()
+    """Empty where the report is on trials alone."""
+    baselines: tuple[BaselineScore, ...] = ()
     pairs: tuple[Answer, ...] = ()
     next_commands: tuple[str, ...] = ()
     """What to type where a pair is open."""
