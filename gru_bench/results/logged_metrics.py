@@ -71,7 +71,7 @@ _SCORES: Mapping[str, Metric] = {
     )
 }
 SCORE_NAMES = tuple(_SCORES)
-"""Names of the scores that `evaluation.metrics.scores` returns."""
+"""Names of the scores that `stats.metrics.scores` returns."""
 _SPLITS: Mapping[Split, str] = {"val": "validation", "test": "test"}
 SPLIT_NAMES: Mapping[str, Split] = {"validation": "val", "test": "test"}
 """Name of a split of a corpus -> its short name in a key."""

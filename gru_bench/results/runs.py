@@ -237,7 +237,7 @@ class Baseline:
     test_size: int
     seconds: float
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Split -> all scores, as `evaluation.metrics.scores` gives them. Empty where they were not logged."""
+    """Split -> all scores, as `stats.metrics.scores` gives them. Empty where they were not logged."""
     right: str = ""
     """Whether it classifies each test example correctly, as `packed` gives it. Empty where it was not kept."""
     regularization: float | None = None

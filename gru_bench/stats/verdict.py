@@ -83,7 +83,7 @@ class Finding(Enum):
     TOO_FEW_SEEDS = "too few seeds for a verdict"
     TOO_FEW_GROUPS = "too few groups of examples for a verdict"
     GUESSING = "neither is above guessing"
-    """The caller finds this one (`evaluation.guessing`): it takes the labels."""
+    """The caller finds this one (`metrics.guessing`): it takes the labels."""
 
 
 DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
