@@ -382,6 +382,7 @@ def test_the_seed_and_nothing_else_decides_trained_vectors(corpus: Corpus, cache
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("all_passes")
 def test_trained_vectors_are_the_same_in_another_process(corpus: Corpus, cache: Path, tmp_path: Path) -> None:
     program = ("import sys; from pathlib import Path; import numpy as np;"
                "from gru_bench.config import *; from gru_bench.data.corpus import load_corpus;"

@@ -352,7 +352,7 @@ def call():
 
 def interrupted(pool, job, submit=local.Pool.submit):
     submit(pool, job)
-    if job.key.endswith("trial 0"):
+    if job.key.endswith(" 0"):
         local.Pool.submit = submit
         os.kill(os.getpid(), signal.SIGINT)
 
