@@ -202,7 +202,7 @@ def codes_of(typed: Sequence[str]) -> frozenset[str]:
     """Return the codes of options such as `GRU003,GRU010`.
 
     Raises:
-        UsageError: There is no such code. The message lists those that there are.
+        UsageError: for an unknown code. The message lists the known ones.
     """
     codes = {code.strip().upper() for text in typed for code in text.split(",")} - {""}
     for code in sorted(codes - CHECKS.keys()):
@@ -332,7 +332,7 @@ def words_without_vector(subject: Subject) -> Found:
             "occurs. The others are left out.", **one.names, covered=one.covered, unit=f"{NBSP}%")
 
 
-@check("GRU006", "Judge by macro F1 (metric = \"macro_f1\"), or read accuracy beside the scores of each class.")
+@check("GRU006", "Set metric = \"macro_f1\", or look at the scores of each class, too.")
 def uneven_classes(subject: Subject) -> Found:
     """Uneven classes judged by accuracy."""
     for spec in subject.specs:
@@ -459,7 +459,7 @@ def foreign_vectors(subject: Subject) -> Found:
             norm=Number(f"{one.key}.norm", norm, "score", one.runs, method="mean over the words of the data"))
 
 
-@check("GRU013", "Say so beside the verdict, or run a study of another name that follows its plan.")
+@check("GRU013", "State this with the verdict, or run a new study and keep to its plan.")
 def departures_from_plan(subject: Subject) -> Found:
     """A plan of looks not followed."""
     for one in subject.evidence.looks if subject.evidence is not None else ():

@@ -94,12 +94,12 @@ class Scored:
         """Return the score of each run.
 
         Raises:
-            ValueError: for a ROC area where a class is absent.
+            ValueError: for a ROC AUC where a class is absent.
         """
         found = [metrics.value_of(metric, self.label_N, one) for one in self.probability_RNC]
         known = [value for value in found if value is not None]
         if len(known) < len(found):
-            raise ValueError("a ROC area needs examples of every class")
+            raise ValueError("a ROC AUC needs examples of every class")
         return known
 
 

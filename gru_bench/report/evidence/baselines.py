@@ -1,4 +1,4 @@
-"""The baselines of a report, and how the models lie beside them.
+"""The baselines of a report, and the models compared with them.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples.
 """
