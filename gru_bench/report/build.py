@@ -15,8 +15,7 @@ from gru_bench.errors import without_passwords
 from gru_bench.report.choice import Choice, odd_runs
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import plain
-from gru_bench.report.document.report import Report, Source
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Report, Section, Source
 from gru_bench.report.document.sentences import Sentence, in_text
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.progress import study_name, what_is_missing
@@ -97,8 +96,8 @@ def build(
         contents, first, gaps = CONTENTS_OF_TRIALS, so_far(evidence), list(evidence.gaps)
     else:
         contents, first = CONTENTS, summary(evidence)
-        gaps = [*evidence.gaps, *what_is_missing(studies, store), *few_reviews(evidence.groups)]
-    checked = outcomes(Subject(data=data_of(studies, store), evidence=evidence), ignored=IN_SECTIONS)
+        gaps = [*evidence.gaps, *what_is_missing(studies, store), *few_reviews(evidence)]
+    checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence), ignored=IN_SECTIONS)
     warnings = (one.coded for found in checked for one in found.warnings)
     sections = tuple(made for section in contents if (made := section(evidence)) is not None)
     return Report(

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from gru_bench.config import RunConfig
+from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.groups import confirm_groups
 from gru_bench.report.evidence.progress import unfinished
 from gru_bench.results.runs import StudySummary
@@ -136,7 +137,7 @@ def test_a_report_shows_every_confirmed_model(easy_csv: Path) -> None:
 
     start(easy_csv, says=says, trials=0)
     study, store = logged(), Store()
-    assert [group.model for group in confirm_groups([study], store)[0]] == MODELS
+    assert [group.model for group in confirm_groups([study], store, Numbers())[0]] == MODELS
 
 
 class TestLooks:

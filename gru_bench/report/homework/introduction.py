@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import plain
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined, prose
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.homework.reproduction import Reproduction, departures, reproductions
@@ -41,7 +41,7 @@ def _what(one: Reproduction) -> Sentence:
     seeds = begun if summary is None else len(summary.confirm_seeds)
     return (
         f"on {plain(one.data.name)}, with ",
-        one.number("introduction.train", one.data.train, "count", "reviews"), " training reviews, ",
-        one.number("introduction.test", one.data.test, "count", "reviews"), " test reviews and ",
-        one.number("introduction.seeds", seeds, "count"), " seeds of each model",
+        one.numbers.add("introduction.train", one.data.train, "count", "reviews"), " training reviews, ",
+        one.numbers.add("introduction.test", one.data.test, "count", "reviews"), " test reviews and ",
+        one.numbers.add("introduction.seeds", seeds, "count"), " seeds of each model",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gru_bench.report.document.blocks import Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.numbers import KINDS, Number, plain, slug
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Math, Sentence, joined, prose
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, model_name
@@ -64,7 +64,7 @@ def _wordless(one: Reproduction) -> Sentence:
     if not sum(counts.values()):
         return ("Every review has at least one word with a vector.",)
     parts: list[Sentence] = [
-        (one.number(f"wordless.{slug(split)}", size, "count", "reviews without a known word"),
+        (one.numbers.add(f"wordless.{slug(split)}", size, "count", "reviews without a known word"),
          f" of the {'training' if split == 'train' else plain(split)} reviews")
         for split, size in counts.items()
     ]
@@ -83,7 +83,7 @@ def _training_table(one: Reproduction) -> Table:
     ]
     title = one.titled("The training")
     return Table(
-        f"{one.key}-training", title, (f"{title}: every setting.",),
+        f"{one.numbers.key}-training", title, (f"{title}: every setting.",),
         (Column("Setting", align="left", width=5.2),
          *(Column(model_name(model), align="left", width=3.2, named=True) for model in one.groups)),
         tuple(rows),
@@ -94,5 +94,5 @@ def _logged(group: Group, metric: Metric, name: str) -> Number:
     """Return a metric that is the same in all runs."""
     values = {run.metrics[metric.key] for run in group.runs if metric.key in run.metrics}
     value = values.pop() if len(values) == 1 else None
-    return group.number(f"protocol.{name}", value, KINDS[metric.unit],
+    return group.numbers.add(f"protocol.{name}", value, KINDS[metric.unit],
                         "not logged" if value is None else "the same in all runs")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gru_bench.report.document.blocks import Bullets, Equation, Equations, Heading, Paragraph
 from gru_bench.report.document.numbers import NBSP, file_name
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined, prose
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.homework.diagrams import DIAGRAMS
@@ -143,13 +143,13 @@ def _vectors(one: Reproduction) -> Sentence:
     source = trained if data.embedding == "corpus" else f"are “{file_name(data.embedding)}”"
     scale = next(iter(one.groups.values())).config.embedding.scale
     scaled: Sentence = () if scale == 1 else (
-        ", all multiplied by ", one.number("theory.scale", scale, "setting", "a setting"),
+        ", all multiplied by ", one.numbers.add("theory.scale", scale, "setting", "a setting"),
         " (the factor brings vectors that were stored at one length to the size that training is used to)")
     return (
         f"The vectors of {one.name or 'these runs'} {source}, ",
-        one.number("theory.dimension", data.embedding_dimension, "count", "numbers of a vector"), " numbers each",
+        one.numbers.add("theory.dimension", data.embedding_dimension, "count", "numbers of a vector"), " numbers each",
         *scaled, "; ",
-        one.number("theory.dropped", data.dropped_share, "percent", "tokens without a vector"),
+        one.numbers.add("theory.dropped", data.dropped_share, "percent", "tokens without a vector"),
         f"{NBSP}% of all tokens have none and are left out.",
     )
 

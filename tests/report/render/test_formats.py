@@ -25,8 +25,7 @@ from gru_bench.report.document.blocks import (
 )
 from gru_bench.report.document.figure import Diagram, Figure, Values
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.report import Report, Source
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Report, Section, Source
 from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Math
 from gru_bench.report.figures.style import Style, new_figure
 from gru_bench.report.render.html import html
@@ -136,7 +135,7 @@ def check(report: Report, page: str, files: dict[str, str], text: str) -> None:
         assert f"$${line.left} {line.right}{tag}$$" in text
     assert [label.get_text() for label in soup_of(page).select(".equations .label")] == [
         line.label and f"({line.label})" for line in lines]
-    numbers, on_page = report.numbers(), html_numbers(page)
+    numbers, on_page = report.numbers, html_numbers(page)
     assert {key: shown for key, (shown, _) in on_page.items()} == tex_numbers(files)
     for key, (shown, value) in on_page.items():
         base, _, end = key.rpartition(".")
