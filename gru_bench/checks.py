@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from gru_bench.config import Scalar, TrainingConfig, is_valid_setting
 from gru_bench.data.batches import fills_window, iterations_of_epoch
 from gru_bench.errors import IncompleteError, given_as, unknown
 from gru_bench.report.document.numbers import NBSP, Number, Numbers, file_name, plain, slug
-from gru_bench.report.document.sentences import Sentence, Statement, joined, listed, say
+from gru_bench.report.document.sentences import Sentence, Warning, joined, listed, say
 from gru_bench.report.evidence.baselines import against_baselines, baselines_of
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.groups import Group, are_uneven, families, model_name
@@ -110,7 +110,7 @@ class LoggedData:
                                 "share of the words with a vector, each counted as often as it occurs")
 
 
-Found = Iterator[Statement | None]
+Found = Iterator[Sentence | None]
 """For each thing that a check has looked at: a warning, or None where it is in order."""
 Find = Callable[[Subject], Found]
 """The function of a check."""
@@ -136,7 +136,7 @@ class Check:
     def outcome(self, subjects: Iterable[Subject]) -> Outcome:
         """Return what it finds, each sentence once."""
         found = [one for subject in subjects for one in self.find(subject)]
-        warnings = {one.text: replace(one, code=self.code) for one in found if one is not None}
+        warnings = {one.text: one for said in found if said is not None for one in [Warning(self.code, said)]}
         state = State.WARNED if warnings else State.PASSED if found else State.NOT_APPLICABLE
         return Outcome(self, state, tuple(warnings.values()))
 
@@ -147,7 +147,7 @@ class Outcome:
 
     check: Check
     state: State
-    warnings: tuple[Statement, ...]
+    warnings: tuple[Warning, ...]
 
     def show(self, console: Any) -> None:
         """Print a line for each warning."""
@@ -177,7 +177,7 @@ def outcomes(*subjects: Subject, ignored: Collection[str] = ()) -> list[Outcome]
     return [one.outcome(subjects) for one in CHECKS.values() if one.code not in ignored]
 
 
-def warnings_of(subject: Subject, *codes: str) -> list[Statement]:
+def warnings_of(subject: Subject, *codes: str) -> list[Warning]:
     """Return what some checks warn of."""
     return [one for code in codes for one in CHECKS[code].outcome([subject]).warnings]
 
@@ -284,7 +284,7 @@ def _budget(
     said = say("{study} has {each} of up to {epochs} {epochs:epoch|epochs} over {settings} {settings:setting|settings}",
                study=plain(study), each=each, epochs=numbers.add("epochs", epochs),
                settings=numbers.add("settings", settings))
-    return {(count, epochs, settings) for count in counts}, said.sentence
+    return {(count, epochs, settings) for count in counts}, said
 
 
 @check("GRU003", lambda: f"Confirm on 5 fresh seeds for a verdict ({given_as('--confirm', 5)}), on 10 to publish "
@@ -355,7 +355,7 @@ def uneven_on_test(groups: Sequence[Group], numbers: Numbers) -> Found:
 
 def _uneven(
     counts: Sequence[int], classes: Sequence[str], reviews: str, numbers: Numbers, of: str = ""
-) -> Statement | None:
+) -> Sentence | None:
     largest = max(counts)
     share = numbers.add("", largest / sum(counts), "percent", "share of this class", sum(counts))
     return None if not are_uneven(counts) else say(
@@ -414,7 +414,7 @@ def below_a_baseline(subject: Subject) -> Found:
     if evidence is not None and subject.scored:
         for baseline in baselines_of(evidence):
             yield None
-            yield from (one if one.code else None for one in against_baselines(evidence, [baseline]))
+            yield from (said if code else None for code, said in against_baselines(evidence, [baseline]))
 
 
 @check("GRU011", "Lower training.log_every, below the iterations of an epoch.")
@@ -437,7 +437,7 @@ def unfilled_windows(subject: Subject) -> Found:
 
 def _window(
     model: str, training: TrainingConfig, reviews: int, numbers: Numbers, most: str = ""
-) -> Statement | None:
+) -> Sentence | None:
     return None if fills_window(training, reviews) else say(
         "{model}: a window of the training loss has {window} iterations, but an epoch of {most}{reviews} reviews has "
         "{epoch}, so that no window fills.", model=model, most=most,

@@ -105,7 +105,7 @@ def build(
         subtitle=_subtitle(studies, plain(experiment)),
         purposes=_purposes(studies),
         summary=(*first, *(said for section in sections for said in section.summary)),
-        cautions=(*cautions, *(one.sentence for one in gaps), *warnings),
+        cautions=(*cautions, *gaps, *warnings),
         sections=sections,
         runs=tuple(known_run(run, store) for study in studies for run in study.runs),
         source=Source(
@@ -122,7 +122,7 @@ def chosen_report(
     """Compute the report of chosen studies, with what their choice left out among its cautions."""
     return build(
         choice.studies, store, experiment=choice.experiment, margin=margin, mcnemar_runs=mcnemar_runs,
-        cautions=[one.sentence for one in (*choice.missing, *odd_runs(store.odd))], tracking_uri=store.uri,
+        cautions=(*choice.missing, *odd_runs(store.odd)), tracking_uri=store.uri,
         known_studies=choice.known)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.report.document.numbers import Number, Numbers, decimals_for, plain, scale_of, slug
-from gru_bench.report.document.sentences import Ends, Statement, joined, p_is, say
+from gru_bench.report.document.sentences import Ends, Sentence, joined, p_is, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import study_baselines, study_data
@@ -87,7 +87,7 @@ def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
     return tuple(rows)
 
 
-def against_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -> Iterator[Statement]:
+def against_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -> Iterator[tuple[str, Sentence]]:
     """Yield, for each baseline, the tests of the models against it, and which of the others do not clearly beat it.
 
     Where models are worse than the baseline, this is a warning (GRU010).
@@ -102,7 +102,7 @@ def against_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -
         yield from _not_above([group for group in evidence.groups if group not in tested], baseline)
 
 
-def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> Iterator[Statement]:
+def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> Iterator[tuple[str, Sentence]]:
     """Yield the test of each model against a baseline, which has one fit and thus no deviation over seeds.
 
     Args:
@@ -122,14 +122,14 @@ def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> I
             "", one.estimate, "points", f"95 % interval, {one.method}; one fit of the baseline", low=one.low,
             high=one.high, decimals=decimals_for((one.estimate, one.low, one.high), (0.0,)))
         unit, between = group.scale.suffix, {1: "better", -1: "worse", 0: "not shown to be better or worse"}
-        yield say(
+        yield CODES.get(_place(group, baseline)[0], ""), say(
             f"{{a}} is {between[pair.favours]} than the baseline {{b}}: {difference_template(pair)}.",
-            CODES.get(_place(group, baseline)[0], ""), a=(f"{group.label} (", group.score, f"{unit})"),
+            a=(f"{group.label} (", group.score, f"{unit})"),
             b=(f"{baseline.name} (", baseline.score, f"{unit})"), difference=size, of=" points", ends=(Ends(size),),
             p=p_is(test))
 
 
-def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> Iterator[Statement]:
+def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> Iterator[tuple[str, Sentence]]:
     """Yield which models do not beat a baseline on the same data, or not beyond doubt."""
     found: dict[tuple[str, bool | None], list[Group]] = {}
     for group in groups:
@@ -144,9 +144,9 @@ def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> Iterator[St
         ending = {True: f", but the baseline lies within {whose} interval",
                   False: f"; {whose} whole interval lies {'below' if higher else 'above'}", None: ""}[inside]
         unit = some[0].scale.suffix
-        yield say(
+        yield CODES.get(side, ""), say(
             "{models} {are} {where} the baseline {baseline} ({theirs}{unit}) on the same split{ending}.",
-            CODES.get(side, ""), are=are, where=where, baseline=baseline.name, theirs=baseline.score, unit=unit,
+            are=are, where=where, baseline=baseline.name, theirs=baseline.score, unit=unit,
             models=joined([(f"{group.label} (", group.score, f"{unit})") for group in some], ", "), ending=ending)
 
 

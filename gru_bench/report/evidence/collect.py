@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.report.document.numbers import Numbers
-from gru_bench.report.document.sentences import Sentence, Statement
+from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.families import Family, families_of
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
@@ -34,7 +34,7 @@ class Evidence:
     groups: Sequence[Group]
     """The confirm runs of each model of each study, with their predictions of the test reviews. In a report on trials:
     the best trial of each model, with its predictions of the validation reviews."""
-    gaps: Sequence[Statement]
+    gaps: Sequence[Sentence]
     """What cannot be shown, and why."""
     store: Store
     histories: Histories

@@ -29,8 +29,7 @@ from gru_bench.report.document.numbers import (
     slug,
     written,
 )
-from gru_bench.report.document.sentences import Field, Statement
-from gru_bench.report.evidence.gaps import gap
+from gru_bench.report.document.sentences import Field, Sentence, say
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
@@ -263,7 +262,7 @@ def families(groups: Sequence[Group]) -> list[list[Group]]:
 
 def confirm_groups(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers
-) -> tuple[list[Group], list[Statement]]:
+) -> tuple[list[Group], list[Sentence]]:
     """Return the groups of confirm runs that can be shown, and warnings of what cannot."""
     groups: list[Group] = []
     metric = metric_of(studies)
@@ -272,11 +271,11 @@ def confirm_groups(
     for study in studies:
         name, own_run = study_name(study), study.run.run_id
         if study.summary is None:
-            gaps.append(gap("unfinished-study", study=name))
+            gaps.append(say("The study {study} is not finished: this report shows what it has so far.", study=name))
         gaps += _extended(study, name, numbers.named("extended", name, same=own_run, runs=[own_run]))
         expected = _expected(study)
         if not expected:
-            gaps.append(gap("no-confirm-run", study=name))
+            gaps.append(say("The study {study} has no complete confirm run yet.", study=name))
         for model in expected:
             label = f"{model_name(model)} ({name})" if several[model] > 1 else model_name(model)
             own = numbers.named(name, model, same=own_run)
@@ -286,7 +285,7 @@ def confirm_groups(
             group, missing = scored(store, runs, own, label, model, study)
             gaps += [*said, *missing]
             if group is None:
-                gaps.append(gap("no-confirm-run-of-model", model=label))
+                gaps.append(say("{model} has no complete confirm run and is left out.", model=label))
             else:
                 groups.append(replace(group, metric=metric))
     return groups, gaps
@@ -298,11 +297,12 @@ def metric_of(studies: Sequence[LoggedStudy]) -> MetricName:
     return found.pop() if len(found) == 1 else "accuracy"
 
 
-def _several_metrics(studies: Sequence[LoggedStudy]) -> list[Statement]:
+def _several_metrics(studies: Sequence[LoggedStudy]) -> list[Sentence]:
     names = [f"{study_name(study)} is about {scale_of(study.plan().metric).score}" for study in studies]
     if len({study.plan().metric for study in studies}) < 2:
         return []
-    return [gap("several-metrics", metrics="; ".join(names))]
+    return [say("These studies are about different scores ({metrics}). Their accuracies are compared.",
+                metrics="; ".join(names))]
 
 
 def _expected(study: LoggedStudy) -> tuple[str, ...]:
@@ -311,25 +311,27 @@ def _expected(study: LoggedStudy) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*planned, *sorted({run.model for run in study.confirms})]))
 
 
-def _extended(study: LoggedStudy, name: str, numbers: Numbers) -> list[Statement]:
+def _extended(study: LoggedStudy, name: str, numbers: Numbers) -> list[Sentence]:
     """Disclose a confirm set that has grown since the study began: its size is part of the design."""
     planned = study.plan().confirm
     seeds = Counter(model for model, _ in {(run.model, run.seed) for run in study.confirms})
     now = max([len(study.summary.confirm_seeds) if study.summary else 0, *seeds.values()])
     if planned is None or now <= planned:
         return []
-    return [gap("extended-study", study=name, planned=numbers.add("planned", planned),
+    return [say("The confirm set of {study} was extended: the study began with {planned} seeds for each model and now "
+                "has {now}. If seeds are added after a look at the result, intervals become too narrow and verdicts "
+                "too confident. A new confirm set avoids both.", study=name, planned=numbers.add("planned", planned),
                 now=numbers.add("now", now))]
 
 
 def _chosen(
     study: LoggedStudy, model: str, numbers: Numbers, label: str
-) -> tuple[list[LoggedRun], list[Statement]]:
+) -> tuple[list[LoggedRun], list[Sentence]]:
     """Return one run for each seed, all with the final configuration of the study, and warnings of the others."""
-    said: list[Statement] = []
+    said: list[Sentence] = []
 
-    def tell(code: str, **fields: Field) -> None:
-        said.append(gap(code, model=label, **fields))
+    def tell(template: str, **fields: Field) -> None:
+        said.append(say(f"{{model}}: {template}", model=label, **fields))
 
     def number(name: str, value: int, runs: Sequence[LoggedRun]) -> Number:
         return numbers.add(name, value, runs=[run.run_id for run in runs])
@@ -342,7 +344,7 @@ def _chosen(
         try:
             settings = _settings(run)
         except RunError:
-            tell("unreadable-settings", run=run.run_id)
+            tell("the run {run} has no readable settings and is left out.", run=run.run_id)
             continue
         final = final or settings
         if settings == final:
@@ -350,48 +352,53 @@ def _chosen(
         else:
             others.append(run)
     if others:
-        tell("other-settings", runs=number("other-configuration", len(others), others))
+        tell("{runs} {runs:confirm run is|confirm runs are} left out (earlier settings or other data).",
+             runs=number("other-configuration", len(others), others))
     lost = [run for run in own if not run.complete and run.seed not in kept]
     seeds = sorted({run.seed for run in lost}, key=lambda seed: seed or 0)
     if lost:
         names = ", ".join("unknown" if seed is None else str(seed) for seed in seeds)
-        tell("incomplete-runs", seeds=number("lost-seeds", len(seeds), lost), names=names)
+        tell("{seeds} {seeds:confirm run is|confirm runs are} not complete ({seeds:seed|seeds} {names}); the numbers "
+             "use the other runs.", seeds=number("lost-seeds", len(seeds), lost), names=names)
     absent = sorted(set(study.summary.confirm_seeds) - {*kept, *seeds}) if study.summary else []
     if absent and kept:
-        tell("seeds-without-run", seeds=number("absent-seeds", len(absent), [study.run]),
+        tell("{seeds} planned seeds without a run: {names}.", seeds=number("absent-seeds", len(absent), [study.run]),
              names=", ".join(map(str, absent)))
     asked = None if study.plan().looks else study.plan().confirm  # how many seeds looks take is not known before
     if study.summary is None and asked is not None and (left := asked - len(kept)) > 0:
-        tell("seeds-to-come", left=number("missing-seeds", left, [study.run]),
-             planned=number("planned-seeds", asked, [study.run]))
+        tell("{left} of the {planned} planned confirm seeds {left:has|have} no complete run yet.",
+             left=number("missing-seeds", left, [study.run]), planned=number("planned-seeds", asked, [study.run]))
     return sorted(kept.values(), key=lambda run: run.seed or 0), said
 
 
 def scored(
     store: Store, runs: Sequence[LoggedRun], numbers: Numbers, label: str, model: str, study: LoggedStudy,
     split: str = "test",
-) -> tuple[Group | None, list[Statement]]:
+) -> tuple[Group | None, list[Sentence]]:
     """Return the runs' predictions of a split as one group, and warnings of runs left out; None for no run."""
-    said: list[Statement] = []
+    said: list[Sentence] = []
     usable: list[LoggedRun] = []
     read: list[Predictions] = []
     for run in runs:
         try:
             predictions = store.predictions(run.run_id, split)
         except RunError:
-            said.append(gap("unreadable-predictions", model=label, run=run.run_id, split=split))
+            said.append(say("{model}: the run {run} has no readable {split} predictions and is left out.", model=label,
+                            run=run.run_id, split=split))
             continue
         order_N = np.argsort(predictions.example_id_N, kind="stable")
         predictions = replace(predictions, **{
             field.name: getattr(predictions, field.name)[order_N] for field in fields(predictions)
             if field.name != "whole"})
         if read and not _same_examples(read[0], predictions):
-            said.append(gap("other-examples", model=label, run=run.run_id, split=split))
+            said.append(say("{model}: the run {run} was scored on other {split} examples and is left out.", model=label,
+                            run=run.run_id, split=split))
             continue
         logged = run.metrics.get(score("accuracy", SPLIT_NAMES[split]).key)
         right = metrics.correct(predictions.label_N, predictions.probability_NC).mean()
         if logged is not None and abs(logged - right) > 1e-6:
-            said.append(gap("other-accuracy", model=label, run=run.run_id, split=split))
+            said.append(say("{model}: the {split} accuracy logged by the run {run} differs from that of its "
+                            "predictions; the predictions are used.", model=label, run=run.run_id, split=split))
         usable.append(run)
         read.append(predictions)
     if not read:

@@ -11,8 +11,7 @@ import numpy as np
 from gru_bench.config import MetricName, flat
 from gru_bench.errors import RunError
 from gru_bench.report.document.numbers import Number, Numbers, Scale, scale_of
-from gru_bench.report.document.sentences import Statement
-from gru_bench.report.evidence.gaps import gap
+from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.groups import Group, model_name, scored
 from gru_bench.report.evidence.progress import study_name, study_search
 from gru_bench.report.evidence.store import Store
@@ -93,15 +92,15 @@ def best_trial(trials: Sequence[Trial], model: str, metric: MetricName) -> Trial
 
 def trial_groups(
     study: LoggedStudy, trials: Sequence[Trial], store: Store, numbers: Numbers
-) -> tuple[list[Group], list[Statement]]:
+) -> tuple[list[Group], list[Sentence]]:
     """Return the best trial of each model with its predictions of the validation reviews, and what is missing."""
     groups: list[Group] = []
-    gaps: list[Statement] = []
+    gaps: list[Sentence] = []
     metric = study.plan().metric
     for model in dict.fromkeys([*study.plan().models, *(trial.summary.model for trial in trials)]):
         top = best_trial(trials, model, metric)
         if top is None:
-            gaps.append(gap("no-trial", model=model_name(model)))
+            gaps.append(say("{model} has no complete trial yet.", model=model_name(model)))
             continue
         label = f"{model_name(model)}, trial {top.summary.number}"
         group, missing = scored(store, top.runs, numbers.named(study_name(study), model), label, model, study,

@@ -60,7 +60,7 @@ def pair_sentence(template: str, pair: Pair) -> Sentence:
             "equivalence-examples", examples_for_equivalence(pair.verdict.margin), "count",
             "fewest test reviews that show equivalence where no answer differs", runs=()),),
         "effective": lambda: (pair.numbers.add("examples", pair.difference.effective, "count"),)}
-    return say(template, "", **{name: slots[name]() for name in slots_in(template)}).sentence
+    return say(template, **{name: slots[name]() for name in slots_in(template)})
 
 
 def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:

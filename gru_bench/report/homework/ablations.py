@@ -87,7 +87,7 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[S
             numbers = evidence.numbers.of(f"{key}.{side}")
             group, said = scored(evidence.store, whole, numbers, _phrase(settings), ablation.model, one.study,
                                  "validation")
-            gaps += [one.sentence for one in said]
+            gaps += said
             sides += [group] if group else []
             ended = {run.seed for run in whole}
             if gone := [run for run in runs if run.seed not in ended]:  # not those that were begun again

@@ -6,14 +6,13 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from gru_bench.checks import uneven_on_test
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, is_zero, slug
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Sentence, joined, listed
+from gru_bench.report.document.sentences import Aside, Sentence, Warning, joined, listed
 from gru_bench.report.evidence.baselines import ScoredBaseline, against_baselines, baselines_of
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
@@ -64,7 +63,8 @@ def evaluation(evidence: Evidence) -> Section:
         (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), *_uneven(evidence),
          _further_scores(groups), *_together(evidence),
          Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)),
-        summary=tuple(one.coded for one in against_baselines(evidence, baselines)))
+        summary=tuple(Warning(code, said).coded if code else said
+                      for code, said in against_baselines(evidence, baselines)))
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
@@ -151,8 +151,8 @@ def _f1(one: Group | ScoredBaseline) -> Number:
 def _uneven(evidence: Evidence) -> list[Block]:
     """Return for each test set with uneven classes what its accuracy has to be read beside."""
     beside = " Read accuracy beside the precision and recall of each class, which stand under Errors."
-    code = "GRU006" if evidence.groups[0].metric == "accuracy" else ""
-    return [Paragraph((*replace(one, code=code).coded, beside))
+    warns = evidence.groups[0].metric == "accuracy"
+    return [Paragraph((*(Warning("GRU006", one).coded if warns else one), beside))
             for one in uneven_on_test(evidence.groups, evidence.numbers) if one is not None]
 
 

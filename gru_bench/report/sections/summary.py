@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gru_bench.report.document.numbers import NBSP, slug
-from gru_bench.report.document.sentences import Ends, Sentence, Statement, joined, listed
+from gru_bench.report.document.sentences import Ends, Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.gaps import gap
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.next_steps import fresh_for_all
 from gru_bench.report.evidence.progress import study_name
@@ -90,15 +89,16 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
              evidence.numbers.add("summary.fresh", fresh), " fresh seeds. Do not count the old runs with them."),)
 
 
-def few_reviews(evidence: Evidence) -> list[Statement]:
-    """Return a warning for each test set with few reviews."""
+def few_reviews(evidence: Evidence) -> list[Sentence]:
+    """Return a sentence for each test set with few reviews."""
     said = []
     for place, members in enumerate(families(evidence.groups), start=1):
         size, runs = members[0].example_N.size, [run_id for group in members for run_id in group.ids]
         numbers = evidence.numbers.of(f"few-reviews-{place}", runs, size)
         if size < FEW_REVIEWS:
             whose = "" if len(members) == len(evidence.groups) else f" of {', '.join(group.label for group in members)}"
-            said.append(gap(
-                "few-reviews", whose=whose, reviews=numbers.add("", size),
+            said.append(say(
+                "There are few test reviews{whose}: {reviews}, each worth {weight} points of accuracy. Intervals are "
+                "wide, and only large differences can be told from chance.", whose=whose, reviews=numbers.add("", size),
                 weight=numbers.add("weight", 1 / size, "percent", "one review")))
     return said
