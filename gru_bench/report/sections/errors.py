@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, has_interval
 from gru_bench.report.document.figure import Value, Values
-from gru_bench.report.document.numbers import NBSP, Kind, Number, Numbers, plain
+from gru_bench.report.document.numbers import Kind, Number, Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Sentence
+from gru_bench.report.document.sentences import Aside, Sentence, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import (
     LISTED_CLASSES,
@@ -309,10 +309,9 @@ def _mixed(
         share = numbers.add(f"mixed-{end}", float(share_B[row]), "percent", "share of this category",
                             int(counts_BG[large[row]].sum()))
         low, high = ends[large[row]]
-        return (share, f"{NBSP}% of {whose} of ", low, " to ", high, " tokens")
+        return say("{share} % of {whose} of {low} to {high} tokens", share=share, whose=whose, low=low, high=high)
 
-    return (
-        f"Length and category are related: {plain(str(names[category])) or UNCATEGORIZED} makes up ",
-        *part("most", int(share_B.argmax()), "the reviews"), " and ", *part("least", int(share_B.argmin()), "those"),
-        ". A difference between lengths may be one between categories.",
-    )
+    return say(
+        "Length and category are related: {category} makes up {most} and {least}. A difference between lengths may be "
+        "one between categories.", category=plain(str(names[category])) or UNCATEGORIZED,
+        most=part("most", int(share_B.argmax()), "the reviews"), least=part("least", int(share_B.argmin()), "those"))
