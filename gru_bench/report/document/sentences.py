@@ -82,7 +82,7 @@ class Warning:
     @property
     def coded(self) -> Sentence:
         """Return the sentence with the code behind it."""
-        return (*self.sentence, Aside((f" ({self.code})",)))
+        return (*self.sentence, " ", Aside((f"({self.code})",)))
 
     @property
     def text(self) -> str:

@@ -6,9 +6,9 @@ Nothing here is measured. A few facts depend on a study: its vectors, and the pl
 from __future__ import annotations
 
 from gru_bench.report.document.blocks import Bullets, Equation, Equations, Heading, Paragraph
-from gru_bench.report.document.numbers import NBSP, file_name
+from gru_bench.report.document.numbers import file_name
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined, prose
+from gru_bench.report.document.sentences import Sentence, joined, prose, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.homework.diagrams import DIAGRAMS
 from gru_bench.report.homework.reproduction import Reproduction, reproductions
@@ -145,13 +145,11 @@ def _vectors(one: Reproduction) -> Sentence:
     scaled: Sentence = () if scale == 1 else (
         ", all multiplied by ", one.numbers.add("theory.scale", scale, "setting", "a setting"),
         " (the factor brings vectors that were stored at one length to the size that training is used to)")
-    return (
-        f"The vectors of {one.name or 'these runs'} {source}, ",
-        one.numbers.add("theory.dimension", data.embedding_dimension, "count", "numbers of a vector"), " numbers each",
-        *scaled, "; ",
-        one.numbers.add("theory.dropped", data.dropped_share, "percent", "tokens without a vector"),
-        f"{NBSP}% of all tokens have none and are left out.",
-    )
+    return say(
+        "The vectors of {name} {source}, {dimension} numbers each{scaled}; {dropped} % of all tokens have none and are "
+        "left out.", name=one.name or "these runs", source=source, scaled=scaled,
+        dimension=one.numbers.add("theory.dimension", data.embedding_dimension, "count", "numbers of a vector"),
+        dropped=one.numbers.add("theory.dropped", data.dropped_share, "percent", "tokens without a vector"))
 
 
 def _reset(one: Reproduction) -> Sentence:

@@ -72,7 +72,8 @@ def _confusion(groups: Sequence[Group]) -> list[Block]:
         "confusion", "Confusion counts", (f"{figure.caption}{which}",),
         (Column("Model", align="left", width=4.6), Column("True negatives"), Column("False positives"),
          Column("False negatives"), Column("True positives")),
-        tuple((group.label, *((mean, Aside((" ± ", spread))) for mean, spread in _counts(group))) for group in groups))
+        tuple((group.label, *((mean, " ", Aside(("± ", spread))) for mean, spread in _counts(group)))
+              for group in groups))
     return [figure, Details("Counts of correct and wrong predictions", (table,))]
 
 
@@ -127,8 +128,8 @@ def _most_confused(group: Group) -> Table:
         numbers = group.numbers.of(f"confused.{rank}")
         rows.append((
             f"{group.classes[label]} → {group.classes[other]}",
-            (numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"), Aside((
-                " ± ", numbers.add("spread", spread, "tenth", "standard deviation over seeds")))),
+            (numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"), " ", Aside((
+                "± ", numbers.add("spread", spread, "tenth", "standard deviation over seeds")))),
             numbers.add("share", float(count_R.mean()) / size, "percent", "mean count over the reviews of the label",
                         size)))
     return Table(
