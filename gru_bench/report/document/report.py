@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from gru_bench.report.document.blocks import Block, Paragraph, Table, blocks_in, numbers_in, parts_in
-from gru_bench.report.document.figure import Diagram, Figure
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.findings import Findings
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Anchor, KnownRun, Sentence, in_text
@@ -27,9 +27,9 @@ class Section:
     """Whether it is an appendix on paper; all sections after it must be appendices too."""
 
     @cached_property
-    def figures(self) -> tuple[Figure | Diagram, ...]:
+    def figures(self) -> tuple[Figure, ...]:
         """Return its figures, in order."""
-        return tuple(one for one in blocks_in(self.blocks) if isinstance(one, Figure | Diagram))
+        return tuple(one for one in blocks_in(self.blocks) if isinstance(one, Figure))
 
     @cached_property
     def tables(self) -> tuple[Table, ...]:
@@ -89,7 +89,7 @@ class Report:
     """The same as data."""
 
     @property
-    def figures(self) -> tuple[Figure | Diagram, ...]:
+    def figures(self) -> tuple[Figure, ...]:
         """Return the figures of all sections."""
         return tuple(figure for section in self.sections for figure in section.figures)
 
