@@ -68,12 +68,12 @@ def test_confusion_counts_are_means_over_seeds(built: Built) -> None:
     for study, (_, *cells) in zip(studies, table_of(report, "confusion").rows, strict=True):
         runs = [run for run in study.confirms if run.complete]
         names = ("true_negative", "false_positive", "false_negative", "true_positive")
-        for (count, spread), name in zip(cells, names, strict=True):
+        for (count, _, spread), name in zip(cells, names, strict=True):
             logged = [run.metrics[f"score/test_{name}"] for run in runs]
             assert count.value == pytest.approx(np.mean(logged))
             assert spread.parts[1].value == pytest.approx(np.std(logged, ddof=1))
-            assert said((spread,)) == f" ± {spread.parts[1].text}"
-        assert sum(count.value for count, _ in cells) == pytest.approx(2000)
+            assert said((spread,)) == f"± {spread.parts[1].text}"
+        assert sum(count.value for count, *_ in cells) == pytest.approx(2000)
 
 
 def test_confusion_counts_of_one_seed_have_no_deviation() -> None:
