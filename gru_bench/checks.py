@@ -403,8 +403,8 @@ def late_margin(subject: Subject) -> Found:
     if evidence is not None and (evidence.compared or any(study.ablations for study in evidence.studies)):
         margin = evidence.margin
         yield None if margin.beforehand else say(
-            "The margin of equivalence was not fixed before the runs: verdicts use a margin of {margin}{chosen}",
-            margin=margin.number, chosen=margin.said)
+            "The margin of equivalence was not fixed before the runs: verdicts use a margin of {margin}",
+            margin=margin.said)
 
 
 @check("GRU010", "Tune the model further, or name the baseline as the better choice.")

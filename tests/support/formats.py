@@ -24,7 +24,6 @@ from gru_bench.report.document.blocks import (
     Details,
     Heading,
     Paragraph,
-    Reviews,
     Table,
 )
 from gru_bench.report.document.figure import Figure
@@ -72,10 +71,9 @@ def _said(blocks: Sequence[Block], form: Form) -> Iterator[str | Grid]:
                 yield one_line(text)
             case Paragraph(text, lead):
                 yield one_line(f"{lead} {words(text, form)}")
-            case Bullets(items):
-                yield from (one_line(f"{lead} {words(text, form)}") for lead, text in items)
-            case Reviews(items):
-                yield from (one_line(f"{form.quoted.format(review)} {words(remark, form)}") for review, remark in items)
+            case Bullets(items, quoted):
+                yield from (one_line(f"{form.quoted.format(lead) if quoted else lead} {words(text, form)}")
+                            for lead, text in items)
             case Commands(lines):
                 yield from map(one_line, lines)
             case Table():

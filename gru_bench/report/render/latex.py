@@ -30,8 +30,8 @@ PAGE_LINES = 40
 """Lines of a table from which on it may be broken over pages."""
 PER_CENTIMETER = 7
 """Characters in a centimeter of a cell, at least."""
-LONG = 18
-"""Characters of a word from which on it may be broken."""
+LONG = 16
+"""Most characters of a word that are kept together."""
 
 
 class Tex(Markup):
@@ -175,7 +175,7 @@ def _escaped_word(word: str) -> str:
         if place > 1 and character in ",-" and word[place - 2] == character:
             parts.append("{}")  # not joined to a quote or a dash
         parts.append(_TEX.get(character) or _tex_character(character))
-        if len(word) > LONG and place > 3 and (character in "_-/.,:;=+" or (place > LONG and place % 6 == 0)):
+        if len(word) > LONG and place > 3 and (character in "_-/.,:;=+" or place % LONG == 0):
             parts.append(r"\allowbreak{}")
     return "".join(parts)
 

@@ -42,7 +42,7 @@ def methods(evidence: Evidence) -> Section:
     said.append(("Warnings of what may be wrong with a study carry the code of their check, such as GRU003. "
                  "docs/checks.md says what each means and what to do.",))
     if evidence.compared:
-        said.append(("Verdicts use a margin of ", evidence.margin.number, *evidence.margin.said,
+        said.append(("Verdicts use a margin of ", *evidence.margin.said,
                      *_holm(evidence)))
     return Section("methods", "Statistical methods", tuple(sentences([*said, *_scratch_and_torch(evidence.groups)])))
 

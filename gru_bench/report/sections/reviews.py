@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.blocks import Block, Details, Heading, Paragraph, Reviews
+from gru_bench.report.document.blocks import Block, Bullets, Details, Heading, Paragraph
 from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, listed, say
@@ -58,11 +58,11 @@ def _of_test_set(members: Sequence[Group], texts: Mapping[str, str], numbers: Nu
     spread_N = np.ptp(right_MN, axis=0)
     apart = [place for place in np.argsort(-spread_N, kind="stable")[:HARD] if spread_N[place] > 0]
 
-    def quoted(kind: str, places: Iterable[int]) -> tuple[Reviews]:
-        return (Reviews(tuple(
+    def quoted(kind: str, places: Iterable[int]) -> tuple[Bullets]:
+        return (Bullets(tuple(
             (_beginning(texts.get(str(members[0].example_N[place]), "")),
              _remark(members, right_MN[:, place], place, numbers.of(f"{kind}-{rank}")))
-            for rank, place in enumerate(places, start=1))),)
+            for rank, place in enumerate(places, start=1)), quoted=True),)
 
     ids = [run_id for group in members for run_id in group.ids]
     blocks: list[Block] = []

@@ -18,7 +18,6 @@ from gru_bench.report.document.blocks import (
     Details,
     Heading,
     Paragraph,
-    Reviews,
     Table,
 )
 from gru_bench.report.document.figure import Figure, Values
@@ -78,7 +77,7 @@ def some(folder: Path) -> Section:
         Paragraph(("Text with ", ROUND, ", ", Aside((" an aside of ", COUNT)), ", ",
                    RUN, " and ", Anchor("runs-of-it", (RUN.run_id,), ("its runs",)), ENDING), lead="A lead."),
         Bullets((("", ("plain", SMALL)), ("Bold.", ("and ", MISSING)), ("", ("- not a list",)), ("", ("1. no",)))),
-        Reviews((("“quoted” <review> of *stars*", ("label ", COUNT)),)),
+        Bullets((("“quoted” <review> of *stars*", ("label ", COUNT)),), quoted=True),
         Commands(("gru-bench sweep --study 'a b' --set x.y=1", "second")),
         Details("More of it", (Paragraph(("Folded ", MINUS),), dense())),
         Details("A table alone", (replace(wide(2), key="two", title="Two"),), opened=True),

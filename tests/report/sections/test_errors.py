@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.report.document.blocks import Details, Heading, Reviews, blocks_in
+from gru_bench.report.document.blocks import Bullets, Details, Heading, blocks_in
 from gru_bench.report.document.numbers import MISSING, Number
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Sentence
@@ -60,7 +60,7 @@ def reviews(report: Report, summary: str) -> list[tuple[str, Sentence]]:
     """Return the reviews that stand under a line, each with its remark."""
     return [item for section in report.sections for block in section.blocks
             if isinstance(block, Details) and block.summary == summary
-            for inner in block.blocks if isinstance(inner, Reviews) for item in inner.items]
+            for inner in block.blocks if isinstance(inner, Bullets) for item in inner.items]
 
 
 def test_confusion_counts_are_means_over_seeds(built: Built) -> None:
