@@ -44,7 +44,7 @@ def _score(group: Group) -> ModelScore:
 
 
 def _answer(pair: Pair, together: int | None) -> Answer:
-    finding, theta, followed = pair.verdict.finding, pair.theta, pair.followed
+    finding, theta, followed = pair.verdict.finding, pair.number("difference"), pair.followed
     better = None
     if finding in DIFFERENT:
         better = pair.a.label if pair.favours >= 0 else pair.b.label

@@ -34,7 +34,6 @@ def run_times(evidence: Evidence) -> Section | None:
 
 
 def _timings(one: Reproduction, evidence: Evidence) -> list[Block]:
-    """Return the time of each model on each backend, and how the scratch GRU compares with nn.GRU."""
     base = next((timing for timing in one.timings if timing.model == timing.backend == "torch"), None)
     rows: list[tuple[Cell, ...]] = []
     said: list[Sentence] = []

@@ -123,7 +123,6 @@ class _Layout:
 
 
 def _specification(column: Column) -> str:
-    """Return the specification of a column."""
     width = column.width or (NAMED_WIDTH if column.named else None)
     if width is None:
         return "r" if column.align == "right" else "l"
@@ -131,7 +130,6 @@ def _specification(column: Column) -> str:
 
 
 def _row(cells: Sequence[Any]) -> Tex:
-    """Return the cells of a row."""
     return Tex(" & ".join(map(shown, cells)))
 
 
@@ -155,7 +153,6 @@ def _ends(cell: Cell) -> Tex:
 
 
 def _words(cell: Cell) -> str:
-    """Return a cell as plain text."""
     return cell if isinstance(cell, str) else cell.text if isinstance(cell, Number) else in_text(cell)
 
 

@@ -88,7 +88,6 @@ def _of_each_class(place_F: NDArray[np.intp], label_N: NDArray[Any]) -> NDArray[
 
 
 def _failed(members: Sequence[Group], count: int, numbers: Numbers) -> Sentence:
-    """Return how many test reviews every run misclassifies."""
     runs = "the one run" if len(numbers.runs) == 1 else "every run of every model" if len(members) > 1 else "every run"
     return say("{failed} of the {all} test reviews {failed:is|are} misclassified by {runs}.", runs=runs,
                failed=numbers.add("failed", count, "count", f"wrong in {runs}"),
@@ -96,7 +95,6 @@ def _failed(members: Sequence[Group], count: int, numbers: Numbers) -> Sentence:
 
 
 def _beginning(text: str) -> str:
-    """Return the beginning of a review."""
     return textwrap.shorten(plain(re.sub(r"<br ?/?>", " ", text)), WIDTH, placeholder=" …") or "(no words)"
 
 
