@@ -8,7 +8,8 @@ import gc
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-def pytest_collection_finish() -> None:
-    """The garbage collector no longer looks at what was made so far, such as the libraries: it stays to the end."""
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector, which from then on leaves out what is there already, such as libraries."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -158,7 +165,11 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fix
 
     from gru_bench.tracking.client import open_client
 
-    event.listen(Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+    @event.listens_for(Engine, "connect")
+    def opened(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
+
     utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
     shared = tmp_path_factory.getbasetemp()
     if hasattr(request.config, "workerinput"):
