@@ -13,7 +13,6 @@ import pytest
 
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, recall_figure, word_figure
-from gru_bench.report.figures.style import PAGE, PAPER, SCREEN
 from gru_bench.results.diagnostics import GateMap
 from tests.support.commands import mentions
 from tests.support.diagnostics import TOKENS, attribution, gate_map, some_diagnostics, some_recall
@@ -77,13 +76,11 @@ def test_the_figure_of_recall_has_a_row_for_each_mean_and_each_seed() -> None:
                                        if (row["what"] == "mean over seeds") == what)
 
 
-def test_words_in_a_file_have_a_legend_which_a_page_and_a_document_have_in_the_caption() -> None:
+def test_a_legend_names_both_classes_and_both_methods_of_the_words() -> None:
     figure = words("occlusion", "gradient times input")
-    (legend,) = drawing_of(figure, SCREEN).legends
+    (legend,) = drawing_of(figure).legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "for positive, by occlusion", "for negative, by occlusion", "gradient times input"]
-    for style in (PAGE, PAPER):
-        assert not drawing_of(figure, style).legends
 
 
 def test_the_caption_of_words_names_the_class_that_they_speak_for() -> None:

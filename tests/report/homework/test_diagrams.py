@@ -17,7 +17,7 @@ from matplotlib.transforms import Bbox
 
 from gru_bench.errors import ExitCode
 from gru_bench.report.document.figure import Diagram
-from gru_bench.report.figures.style import PAPER, drawing
+from gru_bench.report.figures.style import theme
 from gru_bench.report.homework.diagrams import DIAGRAMS, FOLDER
 from gru_bench.report.homework.diagrams.draw import DRAWINGS, LETTERS, SIZE, SMALL, WIDTH, files, main, pdf, svg
 from tests.support.commands import mentions
@@ -31,8 +31,8 @@ PHONE = 272
 
 @cache
 def drawn(name: str) -> tuple[Figure, list[tuple[str, float, Bbox]]]:
-    with drawing(PAPER, LETTERS):
-        figure = DRAWINGS[name](PAPER)
+    with theme(**LETTERS):
+        figure = DRAWINGS[name]()
         figure.set_dpi(72)
         canvas: Any = FigureCanvasAgg(figure)
         renderer = canvas.get_renderer()

@@ -12,7 +12,6 @@ the state and what reads it, the second the gates and the focus word, the third 
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -28,8 +27,8 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from gru_bench.errors import ExitCode
-from gru_bench.report.document.figure import METADATA, Form
-from gru_bench.report.figures.style import PAGE, PAPER, Style, drawing, for_page
+from gru_bench.report.document.figure import Form, written_as
+from gru_bench.report.figures.style import FAINT, GRID, INK, color_of, for_page, theme
 from gru_bench.report.homework.diagrams import FOLDER
 
 WIDTH = 300.0
@@ -54,9 +53,8 @@ Vector = NDArray[np.float64]
 class Sheet:
     """A figure with one point of paper for a unit, the origin at its lower left."""
 
-    def __init__(self, style: Style, height: float) -> None:
+    def __init__(self, height: float) -> None:
         """Make an empty sheet of the common width."""
-        self.style = style
         self.figure = Figure(figsize=(WIDTH / 72, height / 72))
         self.axes: Axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set(xlim=(0, WIDTH), ylim=(0, height))
@@ -64,7 +62,7 @@ class Sheet:
 
     def color(self, meaning: int | None) -> str:
         """Return the color of a meaning; the color of letters for none."""
-        return self.style.ink if meaning is None else self.style.color(meaning)
+        return INK if meaning is None else color_of(meaning)
 
     def tinted(
         self, shape: Callable[..., Patch], color: int | None, strength: float, width: float = 1.0, **line: Any
@@ -72,7 +70,7 @@ class Sheet:
         """Draw a shape filled faintly, with its outline; without a meaning, the outline alone."""
         if color is not None:
             self.axes.add_patch(shape(facecolor=self.color(color), alpha=strength, linewidth=0))
-        edge = self.style.faint if color is None else self.color(color)
+        edge = FAINT if color is None else self.color(color)
         self.axes.add_patch(shape(facecolor="none", edgecolor=edge, linewidth=width, **line))
 
     def text(
@@ -82,7 +80,7 @@ class Sheet:
         """Write words centered at a height; `$...$` is mathematics."""
         return self.axes.text(
             x, y, words, size=size, ha=ha, va="center_baseline", style="italic" if italic else "normal",
-            color=self.style.faint if faint else self.color(color),
+            color=FAINT if faint else self.color(color),
         )
 
     def box(
@@ -102,7 +100,7 @@ class Sheet:
     def operation(self, x: float, y: float, sign: Literal["times", "plus", "minus"]) -> None:
         """Draw a circle for an operation element by element: a product, a sum, or one minus."""
         radius = WIDER if sign == "minus" else RADIUS
-        self.axes.add_patch(Circle((x, y), radius, facecolor="none", edgecolor=self.style.ink, linewidth=1.0))
+        self.axes.add_patch(Circle((x, y), radius, facecolor="none", edgecolor=INK, linewidth=1.0))
         if sign == "minus":
             self.text(x, y + 0.2, r"$1\!-$", SMALL - 1)
             return
@@ -111,7 +109,7 @@ class Sheet:
         strokes = {"times": (((-turned, -turned), (turned, turned)), ((-turned, turned), (turned, -turned))),
                    "plus": (((-arm, 0), (arm, 0)), ((0, -arm), (0, arm)))}[sign]
         for (x0, y0), (x1, y1) in strokes:
-            self.axes.plot([x + x0, x + x1], [y + y0, y + y1], color=self.style.ink, linewidth=1.0,
+            self.axes.plot([x + x0, x + x1], [y + y0, y + y1], color=INK, linewidth=1.0,
                            solid_capstyle="round")
 
     def dot(self, x: float, y: float, color: int | None = None) -> None:
@@ -122,7 +120,7 @@ class Sheet:
         self, *points: Point, color: int | None = None, arrow: bool = True, faint: bool = False, width: float = 1.0
     ) -> None:
         """Draw a line through points, its corners rounded, with a head at its end."""
-        hue = self.style.faint if faint else self.color(color)
+        hue = FAINT if faint else self.color(color)
         ends = [np.array(point, float) for point in points]
         head = _unit(ends[-1] - ends[-2]) if arrow else np.zeros(2)
         tip = ends[-1].copy()
@@ -152,7 +150,7 @@ class Sheet:
 
     def mark(self, x: float, y: float, shape: str) -> None:
         """Draw a small filled circle or diamond, to be explained beside."""
-        self.axes.plot([x], [y], "o" if shape == "circle" else "D", color=self.style.ink,
+        self.axes.plot([x], [y], "o" if shape == "circle" else "D", color=INK,
                        markersize=7 if shape == "circle" else 6, markeredgewidth=0)
 
     def cells(self, middle: Point, count: int, side: float, filled: Sequence[float], color: int) -> None:
@@ -173,8 +171,8 @@ def _unit(vector: Vector) -> Vector:
 # ---------------------------------------------------------------- word vectors
 
 
-def _word2vec(style: Style) -> Figure:
-    sheet = Sheet(style, 236)
+def _word2vec() -> Figure:
+    sheet = Sheet(236)
     words = {"a": 14.0, "quiet": 33.0, "film": 31.0, "that": 31.0, "moved": 43.0, "me": 25.0, "deeply": 43.0}
     focus, reach, gap, line = 4, 2, 8.0, 208.0
     left = (WIDTH - sum(words.values()) - gap * (len(words) - 1)) / 2
@@ -201,7 +199,7 @@ def _word2vec(style: Style) -> Figure:
         sheet.text(x, middle + 7, name, SIZE + 2.5)
         sheet.text(x, middle - 9, shape, SMALL)
     sheet.wire((203, middle), (222, middle))
-    sheet.axes.plot([226, 226], [middle - tall, middle + tall], color=style.faint, linewidth=0.8)
+    sheet.axes.plot([226, 226], [middle - tall, middle + tall], color=FAINT, linewidth=0.8)
     chances = {"film": (1, 0.2), "that": (2, 0.26), "me": (6, 0.23), "deeply": (7, 0.18)}
     others = {f"other {row}": (row, chance) for row, chance in ((0, 0.03), (3, 0.02), (4, 0.02), (5, 0.04), (8, 0.02))}
     for word, (row, chance) in (chances | others).items():
@@ -224,8 +222,8 @@ def _word2vec(style: Style) -> Figure:
 # ---------------------------------------------------------------- networks
 
 
-def _networks(style: Style) -> Figure:
-    sheet = Sheet(style, 262)
+def _networks() -> Figure:
+    sheet = Sheet(262)
     # Above: one layer, and the same with its own output fed back.
     layer = 190.0
     for x, name, mark in ((72.0, "feed-forward", ""), (222.0, "recurrent", "_t")):
@@ -240,7 +238,7 @@ def _networks(style: Style) -> Figure:
     sheet.wire(*loop, color=GATE, width=1.3)
     sheet.text(271, layer + 13, "$U$", ha="left", color=GATE)
     # Below: the same network, once for each token.
-    sheet.axes.plot([16, 284], [126, 126], color=style.grid, linewidth=0.8)
+    sheet.axes.plot([16, 284], [126, 126], color=GRID, linewidth=0.8)
     sheet.text(150, 113, "the recurrent network, unrolled over a review of $T$ tokens", SMALL, italic=True)
     row = 56.0
     sheet.text(15, row + 0.3, "$h_0$", SIZE + 1)
@@ -259,8 +257,8 @@ def _networks(style: Style) -> Figure:
     return sheet.figure
 
 
-def _gru(style: Style) -> Figure:
-    sheet = Sheet(style, 208)
+def _gru() -> Figure:
+    sheet = Sheet(208)
     top, middle, low, boxes, h_bus, x_bus = 180.0, 147.0, 111.0, 68.0, 29.0, 13.0
     z_x, r_x, u_x, n_x = 88.0, 147.0, 202.0, 254.0
     under = boxes - 15
@@ -311,8 +309,8 @@ def _gru(style: Style) -> Figure:
     return sheet.figure
 
 
-def _poolings(style: Style) -> Figure:
-    sheet = Sheet(style, 208)
+def _poolings() -> Figure:
+    sheet = Sheet(208)
     forward, tokens, backward = 162.0, 109.0, 56.0
     for x, step, before, after in ((40, "1", "1", "T"), (106, "2", "2", r"T\!-\!1"), (256, "T", "T", "1")):
         sheet.text(x, tokens, f"$x_{step}$", SIZE + 1)
@@ -338,8 +336,8 @@ def _poolings(style: Style) -> Figure:
     return sheet.figure
 
 
-def _chunks(style: Style) -> Figure:
-    sheet = Sheet(style, 208)
+def _chunks() -> Figure:
+    sheet = Sheet(208)
     chunks = (("r", GATE), ("z", GATE), ("n", NEW))
     rows = (
         (156.0, "once for each review", "W_{i", r"$3H \times E$", "$X$", r"$E \times T$", 44.0,
@@ -368,7 +366,7 @@ def _chunks(style: Style) -> Figure:
 
 # ---------------------------------------------------------------- files
 
-DRAWINGS: Mapping[str, Callable[[Style], Figure]] = {
+DRAWINGS: Mapping[str, Callable[[], Figure]] = {
     "word-vectors": _word2vec,
     "networks": _networks,
     "gru-cell": _gru,
@@ -380,19 +378,17 @@ DRAWINGS: Mapping[str, Callable[[Style], Figure]] = {
 
 def svg(name: str) -> str:
     """Draw a diagram as an SVG element of a page."""
-    return for_page(_drawn(name, PAGE, "svg").decode(), name)
+    return for_page(_drawn(name, "svg").decode(), name)
 
 
 def pdf(name: str) -> bytes:
     """Draw a diagram as a PDF file."""
-    return _drawn(name, PAPER, "pdf")
+    return _drawn(name, "pdf")
 
 
-def _drawn(name: str, style: Style, form: Form) -> bytes:
-    with drawing(style, {**LETTERS, "svg.hashsalt": name}):
-        buffer = io.BytesIO()
-        DRAWINGS[name](style).savefig(buffer, format=form, metadata=dict.fromkeys(METADATA[form]))
-    return buffer.getvalue()
+def _drawn(name: str, form: Form) -> bytes:
+    with theme(**LETTERS, **{"svg.hashsalt": name}):
+        return written_as(form, DRAWINGS[name]())
 
 
 def files() -> dict[str, bytes]:
