@@ -86,9 +86,10 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         if was != now:
             told.append(f"{NAME}: {key} has {_changed(was, now)}")
     values = {f"figures/{figure.name}.csv": figure.csv() for figure in report.figures if figure.csv()}
-    for name, text in (texts(report, drawings=False) | values).items():
+    told += _drawings(folder, [figure.name for figure in report.figures], found["drawings"])
+    for name, text in (values | texts(report, drawings=False)).items():
         told += _differing(name, _read(folder / name), text)
-    return told + _drawings(folder, [figure.name for figure in report.figures], found["drawings"])
+    return told
 
 
 class _ReportedStudy(NamedTuple):
