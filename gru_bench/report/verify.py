@@ -79,13 +79,13 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         return [*told, f"it cannot be computed again: {error}"]
     if not told and found["runs"] != (runs := record(report)["runs"]):
         told.append(f"{NAME}: runs names {len(found['runs'])} runs, but its numbers come from {len(runs)}")
-    fresh = {key: entry(number) for key, number in report.numbers().items()}
+    fresh = {key: entry(number) for key, number in report.numbers.items()}
     for key in dict.fromkeys((*fresh, *found["numbers"])):
         was, now = (comparable(json.dumps(numbers[key], ensure_ascii=False)) if key in numbers else ""
                     for numbers in (found["numbers"], fresh))
         if was != now:
             told.append(f"{NAME}: {key} has {_changed(was, now)}")
-    values = {f"figures/{figure.name}.csv": figure.csv() for figure in report.figures if figure.csv()}
+    values = {f"figures/{figure.name}.csv": figure.csv() for figure in report.figures}
     told += _drawings(folder, [figure.name for figure in report.figures], found["drawings"])
     for name, text in (values | texts(report, drawings=False)).items():
         told += _differing(name, _read(folder / name), text)

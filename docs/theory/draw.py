@@ -1,20 +1,17 @@
-"""The script that draws the diagrams of the theory section: `python -m gru_bench.report.homework.diagrams.draw`.
+"""Draws the diagrams of docs/theory.md: `python docs/theory/draw.py`. Run it after you change a drawing.
 
-It writes an SVG for a page and a PDF for paper. They are kept beside it, so that a report need not draw them. Run it
-after you change a drawing. `--check` names the files that differ from what is drawn; with another version of matplotlib
-they may differ although no drawing was changed.
-
-Each diagram is laid out in points on a sheet that fits a phone, with letters that can be read without zooming. On a
-page letters are outlines, so that a formula looks the same everywhere. Three colors have a fixed meaning: the first is
-the state and what reads it, the second the gates and the focus word, the third the candidate and the second layer.
+Each diagram is laid out in points on a sheet that fits a phone, with letters that can be read without zooming. Letters
+are outlines, so that a formula looks the same everywhere. Three colors have a fixed meaning: the first is the state and
+what reads it, the second the gates and the focus word, the third the candidate and the second layer.
 """
 
 from __future__ import annotations
 
-import argparse
+import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path as FilePath
 from typing import Any, Literal
 
 import matplotlib
@@ -26,11 +23,10 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from gru_bench.errors import ExitCode
-from gru_bench.report.document.figure import Form, written_as
-from gru_bench.report.figures.style import FAINT, GRID, INK, color_of, for_page, theme
-from gru_bench.report.homework.diagrams import FOLDER
+from gru_bench.report.figures.style import COLORS
 
+FOLDER = FilePath(__file__).parent
+INK, FAINT, PALE = "#24292f", "#6e7781", "#d0d7de"
 WIDTH = 300.0
 """Width of every diagram, in points: the text width of a phone."""
 SIZE = 10.5
@@ -42,10 +38,6 @@ RADIUS = 7.5
 """Radius of the circle of an operation."""
 WIDER = 9.0
 """Radius of the circle of one minus, which holds two signs."""
-LETTERS: dict[str, Any] = {
-    "svg.fonttype": "path", "font.family": ["STIXGeneral"], "mathtext.fontset": "stix", "text.parse_math": True,
-}
-
 Point = tuple[float, float]
 Vector = NDArray[np.float64]
 
@@ -62,7 +54,7 @@ class Sheet:
 
     def color(self, meaning: int | None) -> str:
         """Return the color of a meaning; the color of letters for none."""
-        return INK if meaning is None else color_of(meaning)
+        return INK if meaning is None else COLORS[meaning]
 
     def tinted(
         self, shape: Callable[..., Patch], color: int | None, strength: float, width: float = 1.0, **line: Any
@@ -238,7 +230,7 @@ def _networks() -> Figure:
     sheet.wire(*loop, color=GATE, width=1.3)
     sheet.text(271, layer + 13, "$U$", ha="left", color=GATE)
     # Below: the same network, once for each token.
-    sheet.axes.plot([16, 284], [126, 126], color=GRID, linewidth=0.8)
+    sheet.axes.plot([16, 284], [126, 126], color=PALE, linewidth=0.8)
     sheet.text(150, 113, "the recurrent network, unrolled over a review of $T$ tokens", SMALL, italic=True)
     row = 56.0
     sheet.text(15, row + 0.3, "$h_0$", SIZE + 1)
@@ -376,50 +368,23 @@ DRAWINGS: Mapping[str, Callable[[], Figure]] = {
 """Name of a diagram -> its drawing."""
 
 
-def svg(name: str) -> str:
-    """Draw a diagram as an SVG element of a page."""
-    return for_page(_drawn(name, "svg").decode(), name)
+def svg(name: str) -> bytes:
+    """Return a diagram, on white so that it can be read on a dark page too."""
+    settings = {"svg.hashsalt": name, "svg.fonttype": "path", "font.family": ["STIXGeneral"],
+                "mathtext.fontset": "stix", "figure.facecolor": "#ffffff", "savefig.facecolor": "#ffffff"}
+    with matplotlib.rc_context(settings):
+        buffer = io.BytesIO()
+        DRAWINGS[name]().savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    lines = buffer.getvalue().decode().splitlines()
+    return ("\n".join(line.rstrip() for line in lines) + "\n").encode()
 
 
-def pdf(name: str) -> bytes:
-    """Draw a diagram as a PDF file."""
-    return _drawn(name, "pdf")
-
-
-def _drawn(name: str, form: Form) -> bytes:
-    with theme(**LETTERS, **{"svg.hashsalt": name}):
-        return written_as(form, DRAWINGS[name]())
-
-
-def files() -> dict[str, bytes]:
-    """Draw all diagrams and return file name -> content."""
-    drawn = {}
+def main() -> None:
+    """Write all diagrams."""
     for name in DRAWINGS:
-        drawn[f"{name}.svg"] = svg(name).encode()
-        drawn[f"{name}.pdf"] = pdf(name)
-    return drawn
-
-
-def main() -> ExitCode:
-    """Write the files, or say which of them differ from what is drawn."""
-    parser = argparse.ArgumentParser(description=f"Draws the diagrams of the theory section into {FOLDER}.")
-    parser.add_argument("--check", action="store_true", help="write nothing, and name the files that differ")
-    check = parser.parse_args().check
-    drawn = files()
-    if not check:
-        for name, content in drawn.items():
-            (FOLDER / name).write_bytes(content)
-        print(f"wrote {len(drawn)} files to {FOLDER}")
-        return ExitCode.DONE
-    other = [name for name, content in drawn.items()
-             if not (FOLDER / name).is_file() or (FOLDER / name).read_bytes() != content]
-    if not other:
-        print("all files are what the script draws")
-        return ExitCode.DONE
-    print(f"{', '.join(other)} in {FOLDER}: not what the script draws with matplotlib {matplotlib.__version__}. Either "
-          "the script was changed (run it without --check), or another version of matplotlib drew the files.")
-    return ExitCode.NO
+        (FOLDER / f"{name}.svg").write_bytes(svg(name))
+    print(f"wrote {len(DRAWINGS)} diagrams to {FOLDER}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
