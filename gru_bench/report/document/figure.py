@@ -119,8 +119,8 @@ class Figure:
 
     def alone(self, form: Form) -> bytes:
         """Return the figure as an image file of its own, on white."""
-        with theme(**{"svg.hashsalt": self.name, "svg.fonttype": "path", "savefig.transparent": False,
-                      "savefig.facecolor": "white", "savefig.dpi": 216}):
+        with theme(**{"svg.hashsalt": self.name, "svg.fonttype": "path", "figure.facecolor": "white",
+                      "figure.dpi": 216}):
             return written_as(form, self.draw(self.values.frame()))
 
     @cached_property
@@ -137,6 +137,7 @@ class Figure:
 def written_as(form: Form, drawing: Drawing) -> bytes:
     """Return the content of a file with a drawing, which is the same each time."""
     buffer = io.BytesIO()
+    # Not by `savefig`, which draws everything twice.
     canvas = import_module(f"matplotlib.backends.backend_{BACKENDS[form]}").FigureCanvas(drawing)
     getattr(canvas, f"print_{form}")(buffer, metadata=dict.fromkeys(METADATA[form]))
     return buffer.getvalue()

@@ -70,7 +70,6 @@ THEME: dict[str, Any] = {
     "legend.handletextpad": 0.2,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
-    "savefig.transparent": True,
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
