@@ -47,7 +47,7 @@ class PlannedRun:
     @property
     def key(self) -> str:
         """Key of the run's trial."""
-        return run_key(self.role, digest(self.settings), self.config.seed, self.side)
+        return run_key(self.config.model.name, self.role, digest(self.settings), self.config.seed, self.side)
 
     @property
     def rank(self) -> tuple[bool, int, float]:

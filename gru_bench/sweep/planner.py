@@ -16,9 +16,8 @@ from gru_bench.errors import RunError, named
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import this_process
-from gru_bench.sweep.sharing.looks import Looks
 from gru_bench.sweep.sharing.trials import StoredTrial, Trials
-from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.study import StudyRecord
 
 Role = Literal["trial", "confirm", "ablation"]
 
@@ -29,6 +28,8 @@ class ModelState:
 
     model: str
     search: Search
+    work: Trials
+    """The planned work of the study."""
     tuned: dict[str, Scalar] | None = None
     """The settings to confirm; None while the search goes on."""
     planned: list[PlannedRun] = field(default_factory=list)
@@ -50,12 +51,12 @@ class ModelState:
     @property
     def unconfirmed(self) -> int:
         """Number of confirm seeds that no process has begun."""
-        return len(self.search.runs.available(run.key for run in self.planned if run.role == "confirm"))
+        return len(self.work.available(run.key for run in self.planned if run.role == "confirm"))
 
     @property
     def failed(self) -> list[str]:
         """Keys of the planned runs that failed."""
-        latest = self.search.runs.latest()
+        latest = self.work.latest()
         return [run.key for run in self.planned if run.key in latest and latest[run.key].state == "failed"]
 
     @property
@@ -66,7 +67,7 @@ class ModelState:
     @property
     def confirmed_seeds(self) -> dict[int, str]:
         """Confirm seed -> the id of its complete run, from all processes."""
-        latest = self.search.runs.latest()
+        latest = self.work.latest()
         return {run.config.seed: latest[run.key].run_id for run in self.planned
                 if run.role == "confirm" and run.key in latest and latest[run.key].state == "complete"}
 
@@ -77,7 +78,7 @@ class ModelState:
 
     @property
     def _confirmed(self) -> list[StoredTrial]:
-        latest = self.search.runs.latest()
+        latest = self.work.latest()
         found = [latest.get(run.key) for run in self.planned if run.role == "confirm"]
         return [trial for trial in found if trial is not None and trial.state == "complete"]
 
@@ -110,25 +111,22 @@ class Planner:
     """Decides what one process trains next. Each process that works on the study has its own planner."""
 
     def __init__(
-        self, spec: StudySpec, searches: Mapping[str, Search], in_time: Callable[[], bool],
-        search_ended: Callable[[ModelState], None], planned: Callable[[ModelState], None],
-        looks: Looks | None = None, look: Callable[[int], None] | None = None,
+        self, record: StudyRecord, in_time: Callable[[], bool], search_ended: Callable[[ModelState], None],
+        planned: Callable[[ModelState], None], look: Callable[[int], None] | None = None,
     ) -> None:
         """Begin with the searches.
 
         Args:
-            spec: The study.
-            searches: Model -> its search.
+            record: The record of the study.
             in_time: Returns whether new trials may begin.
             search_ended: Called when a search has ended and the runs that follow it are planned.
             planned: Called after planning, before any of the planned runs begins.
-            looks: The looks of the confirm stage; None for a stage of one size.
             look: Takes the look of a place in the plan, from 0, unless another process has. Called when all runs that
                 it rests on have ended.
         """
-        self.looks, self._look = looks, look
+        self.record, self.looks, self._look, spec = record, record.looks, look, record.spec
         self.spec, self._in_time, self._search_ended, self._planned = spec, in_time, search_ended, planned
-        self.states = [ModelState(model, searches[model]) for model in spec.models]
+        self.states = [ModelState(model, record.searches[model], record.work) for model in spec.models]
         """The models of the study, also those that this start does not work on."""
         self._ablations: dict[str, int] = {}
         """Model -> expected number of its ablation runs, if every tuned ablation finds another side to compare."""
@@ -147,11 +145,13 @@ class Planner:
         """The models of the study that this start does not work on."""
         return [state for state in self.states if state.model not in self.spec.active_models]
 
-    def join(self, spec: StudySpec, searches: Mapping[str, Search]) -> None:
+    def join(self) -> None:
         """Add the models that another start has added to the study, with their searches."""
-        self.spec = spec
+        self.record.join()
+        self.spec = self.record.spec
         known = {state.model: state for state in self.states}
-        self.states = [known.get(model) or ModelState(model, searches[model]) for model in spec.models]
+        self.states = [known.get(model) or ModelState(model, self.record.searches[model], self.record.work)
+                       for model in self.spec.models]
 
     def next(self) -> NextRun | None:
         """Return the next run to begin, or None if there is none at present.
@@ -208,7 +208,7 @@ class Planner:
             self._look(due)
 
     def _unfinished_seeds(self, state: ModelState) -> bool:
-        return bool(state.search.runs.unfinished(run.key for run in state.planned if run.role == "confirm"))
+        return bool(self.record.work.unfinished(run.key for run in state.planned if run.role == "confirm"))
 
     def confirm_seeds(self, model: str) -> tuple[int, ...]:
         """Return the confirm seeds of a model, as far as they are to be trained by now."""
@@ -231,13 +231,13 @@ class Planner:
 
     def _is_open(self, state: ModelState) -> bool:
         return bool(state.tuned is None or state.undecided
-                    or state.search.runs.unfinished(run.key for run in state.planned))
+                    or self.record.work.unfinished(run.key for run in state.planned))
 
     def _awaits_look(self) -> bool:
         """Return whether a look is due, or will be because other processes train all the runs that it waits for."""
         if self.looks is None or self.looks.ended:
             return False
-        return all(state.search.lease.has_others(working=True) for state in self.others if self._is_open(state))
+        return all(self.record.lease.has_others(working=state.model) for state in self.others if self._is_open(state))
 
     def to_begin(self) -> dict[str, int]:
         """Return role -> number of runs that no process has begun."""
@@ -248,7 +248,7 @@ class Planner:
                 counts["confirm"] += len(self.confirm_seeds(state.model))
                 counts["ablation"] += self._ablations.get(state.model, 0)
             else:
-                free = set(state.search.runs.available(run.key for run in state.planned))
+                free = set(self.record.work.available(run.key for run in state.planned))
                 for run in state.planned:
                     counts[run.role] += run.key in free
                 # Most likely each of them will add the runs of one other side.
@@ -299,8 +299,8 @@ class Planner:
         search = state.search
         if search.counted < self.spec.trials and self._may_ask(state) and not search.exhausted:
             return False
-        search.lease.stop_searching()
-        return not search.running and not search.lease.has_others(searching=True)
+        search.lease.stop_searching(state.model)
+        return not search.running and not search.lease.has_others(searching=state.model)
 
     def _end(self, state: ModelState) -> None:
         best = state.search.best()
@@ -342,7 +342,7 @@ class Planner:
 
         A later start may retry failed tuning runs. The ablation is then undecided again.
         """
-        trials = state.search.runs
+        trials = self.record.work
         found: dict[str, Mapping[str, Scalar]] = {}
         for name, runs in state.tuning.items():
             if trials.unfinished(run.key for run in runs):
@@ -360,12 +360,12 @@ class Planner:
         """Take the first planned run that is free, and return it."""
         free: list[tuple[PlannedRun, ModelState]] = []
         for state in self.active:
-            keys = set(state.search.runs.available(run.key for run in state.planned))
+            keys = set(self.record.work.available(run.key for run in state.planned))
             free += ((run, state) for run in state.planned if run.key in keys)
         for run, state in sorted(free, key=lambda pair: pair[0].rank):
-            if (number := state.search.runs.take(run.key)) is not None:
+            if (number := self.record.work.take(run.key)) is not None:
                 label = " ".join(filter(None, (state.model, run.name, f"seed {run.config.seed}")))
-                return NextRun(state, run.role, run.config, run.settings, label, state.search.runs, number, run.tags)
+                return NextRun(state, run.role, run.config, run.settings, label, self.record.work, number, run.tags)
         return None
 
 

@@ -35,10 +35,9 @@ from gru_bench.sweep.console.progress import ProgressDisplay, described, several
 from gru_bench.sweep.followups import TIMINGS, TaskRunner, follow_ups, timings_of
 from gru_bench.sweep.planner import ModelState, NextRun, Planner
 from gru_bench.sweep.run_log import RunLog, fingerprint_of
-from gru_bench.sweep.search import Search, main_of, stored_models
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS
-from gru_bench.sweep.sharing.looks import Looks
 from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
 from gru_bench.sweep.workers.local import (
     CheckDone,
@@ -68,18 +67,17 @@ class Sweep:
     """One start of a study. `run` continues from where earlier starts have ended."""
 
     def __init__(
-        self, spec: StudySpec, corpus: Corpus, vectors: Vectors, store: Store, searches: Mapping[str, Search],
-        pool: Workers, *, experiment: str, command: str, threads: int, timeout: float | None, texts: bool,
+        self, record: StudyRecord, corpus: Corpus, vectors: Vectors, store: Store, pool: Workers, *, experiment: str,
+        command: str, threads: int, timeout: float | None, texts: bool,
         display: ProgressDisplay, interrupt: Interrupt | None = None,
     ) -> None:
         """Prepare the sweep; nothing is written yet.
 
         Args:
-            spec: The study.
+            record: The record of the study.
             corpus: The reviews of the study.
             vectors: The word vectors of the study.
             store: The tracking store that runs are logged to.
-            searches: Model -> its search, for all models of the study.
             pool: The workers. The caller closes them.
             experiment: Name of the MLflow experiment.
             command: The command as the user typed it; it is logged.
@@ -89,14 +87,12 @@ class Sweep:
             display: Shows the progress.
             interrupt: Handles Ctrl-C; None for what suits a command.
         """
-        self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
-        self.searches, self.pool, self.experiment, self.command = dict(searches), pool, experiment, command
+        self.record, self.corpus, self.vectors, self.store = record, corpus, vectors, store
+        self.pool, self.experiment, self.command = pool, experiment, command
         self.threads, self.timeout, self.texts, self.display = threads, timeout, texts, display
-        plan = spec.plan(corpus.fingerprint)
-        self.looks = None if plan is None else Looks(plan, main_of(searches).study)
+        self.looks = record.looks
         """The looks of the confirm stage; None for a stage of one size."""
-        self.planner = Planner(
-            spec, searches, self._in_time, self._search_ended, self._planned, self.looks, self._look)
+        self.planner = Planner(record, self._in_time, self._search_ended, self._planned, self._look)
         self.log: RunLog
         """Set when the first thing is logged."""
         self.begun = False
@@ -106,7 +102,7 @@ class Sweep:
         self.baselines: tuple[Baseline, ...] = ()
         self.measuring = False
         """Whether the job that measures the baselines was submitted."""
-        self.data = data_summary(spec, corpus, vectors)
+        self.data = data_summary(record.spec, corpus, vectors)
         self.notes: list[str] = []
         self.tasks = TaskRunner(pool, display, self.notes, self._job)
         self.interrupt = interrupt or Interrupt()
@@ -140,8 +136,8 @@ class Sweep:
             try:
                 self._check()
                 self.log = log = RunLog(
-                    self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
-                    command=self.command, texts=self.texts, data=self.data)
+                    self.record, self.corpus, self.store, experiment=self.experiment, command=self.command,
+                    texts=self.texts, data=self.data, say=self.display.note)
                 self.experiment = log.experiment  # a user may have renamed it
                 for note in log.resume():
                     self.notes.append(note)
@@ -161,7 +157,7 @@ class Sweep:
                 for state in self.planner.active:
                     if state.tuning:
                         self._planned(state)  # runs that began before an ablation was tuned have outdated tags
-                self._join_models(log)
+                self._join_models()
                 # The runs of this process are read from its queue, even when the tracking server is away.
                 self.store.await_whole(
                     self.experiment, [run for state in self.planner.states for run in state.confirmed_elsewhere])
@@ -186,17 +182,11 @@ class Sweep:
             return dict(zip(runs, self.store.models(list(runs.values()), log.study.run_id), strict=True))
 
         for follow_up in follow_ups(self.spec, self._with_threads, first, read, texts=log.texts):
-            self.tasks.complete(follow_up, log.main_search.runs, log.study, self._messages)
+            self.tasks.complete(follow_up, self.record.work, log.study, self._messages)
 
-    def _join_models(self, log: RunLog) -> None:
+    def _join_models(self) -> None:
         """Read the models that other starts have added to the study meanwhile, and how far all others are."""
-        some = next(iter(self.searches.values()))
-        spec = self.spec.with_stored(stored_models(self.spec.name, some.storage))
-        if new := [model for model in spec.models if model not in self.searches]:
-            self.spec = log.spec = spec
-            for model in new:
-                self.searches[model] = log.searches[model] = some.of(spec, model)
-            self.planner.join(spec, self.searches)
+        self.planner.join()
         self.planner.read_others()
         self.planner.choose_candidates()  # again: a later start may have retried failed tuning runs
 
@@ -238,7 +228,6 @@ class Sweep:
             while self.pool.idle and (run := self.planner.next()) is not None:
                 self.pool.submit(self._begin(run))
             if not self.pool.busy and self.planner.is_done:
-                self.log.admit_others(wait=True)
                 return
             for job, message in self._messages():
                 self._receive(job, message)
@@ -250,16 +239,19 @@ class Sweep:
         if self.interrupt.asked:
             raise KeyboardInterrupt
         self.store.check()
-        self.log.admit_others()
         if not self.linked and self.store.is_caught_up and not self.store.away:
             self.linked = True
             self._describe(self.log, "running")  # MLflow has the experiment only now
-        for state in self.planner.states:
-            state.search.lease.renew(self.seconds)
+        self.record.lease.renew(self.seconds)
         if self.seconds - self.last_take_over >= TAKE_OVER_SECONDS:
             self.last_take_over = self.seconds
             self.log.take_over()
             self.display.tick(self.planner.to_begin())
+
+    @property
+    def spec(self) -> StudySpec:
+        """The study, with the models that other starts have added."""
+        return self.record.spec
 
     @property
     def seconds(self) -> float:
@@ -274,7 +266,7 @@ class Sweep:
             self.notes.append(f"The search of {state.model} has {state.search.counted} trials instead of "
                               f"{self.spec.trials}: its space has no more points.")
         if all(other.tuned is not None for other in self.planner.active):
-            self.log.main_search.lease.note_search(self.seconds)
+            self.record.lease.note_search(self.seconds)
         state.search.load_importance()
         self._describe(self.log, "running", read=self.store.is_caught_up)
         self.display.search_ended(state.model, state.search.best(), state.unconfirmed)
@@ -282,18 +274,17 @@ class Sweep:
     def _look(self, place: int) -> None:
         """Take a look of the confirm stage, unless another process has taken it, and show what it found."""
         assert self.looks is not None
-        self.log.admit_others(wait=True)
         self.store.await_whole(
             self.experiment, [run for state in self.planner.states for run in state.confirmed_elsewhere])
         plan = self.looks.plan
-        with self.log.lock:
+        runs = {state.model: self._scored_by_seed(state) for state in self.planner.states}
+        if empty := [model for model, own in runs.items() if not own]:
+            raise RunError(f"a look must have a complete confirm run of each model, but all runs of {empty[0]} "
+                           f"failed: {same_command()} tries them again, and a study of another name may leave the "
+                           "model out")
+        with self.record.lock:
             if len(self.looks.taken) > place:
                 return
-            runs = {state.model: self._scored_by_seed(state) for state in self.planner.states}
-            if empty := [model for model, own in runs.items() if not own]:
-                raise RunError(f"a look must have a complete confirm run of each model, but all runs of {empty[0]} "
-                               f"failed: {same_command()} tries them again, and a study of another name may leave the "
-                               "model out")
             look, pairs = self.looks.take(runs)
             self._log_looks()
         for line in look_lines(plan, look, place, pairs):
@@ -309,7 +300,7 @@ class Sweep:
 
     def _log_looks(self) -> None:
         """Log the looks taken so far, from all processes and starts."""
-        with self.log.lock:
+        with self.record.lock:
             if self.looks is not None and (taken := self.looks.taken):
                 self.log.study.text(LOOKS, looks_json(taken))
 
@@ -464,13 +455,12 @@ class Sweep:
             for run in state.between_seeds:
                 with suppress(Exception):
                     run.trials.give_up(run.number, reason, fault=False)
-        with suppress(Exception), log.lock:
+        with suppress(Exception), self.record.lock:
             self._sign_out()
-            if not log.main_search.lease.has_others():
+            if not self.record.lease.has_others():
                 interrupted = isinstance(error, KeyboardInterrupt)
                 (log.study.kill if interrupted else log.study.fail)(reason)
                 self._describe(log, "interrupted" if interrupted else "failed", read=False)
-        log.close()
 
     def _end(self, log: RunLog) -> StudySummary:
         """Complete the study's parent run, unless another process still works on the study and will complete it.
@@ -478,29 +468,28 @@ class Sweep:
         Where models of other starts are still to be searched or confirmed, it ends without being complete.
         """
         self._sign_out()
-        lease, deadline = log.main_search.lease, time.monotonic() + 2 * LEASE_SECONDS
+        lease, deadline = self.record.lease, time.monotonic() + 2 * LEASE_SECONDS
         while lease.has_others(elsewhere=True) and time.monotonic() < deadline and not self.interrupt.asked:
             # A dead process on another machine cannot complete it, and only its expired lease shows that it is dead.
             time.sleep(POLL_SECONDS)
-        with log.lock:
-            self._join_models(log)
-            timings = self.store.text(log.study.run_id, TIMINGS) if self.spec.timings else None
-            summary = study_summary(
-                self.spec, self.data, self.searches,
-                {state.model: state.tuned for state in self.planner.states if state.tuned is not None},
-                {name: settings for state in self.planner.states for name, settings in state.chosen.items()},
-                baselines=self.baselines, timings=() if timings is None else timings_of(timings),
-                seconds=lease.seconds(), search_seconds=lease.search_seconds(), notes=self.notes,
-                confirm_seeds=tuple(sorted({
-                    seed for model in self.spec.models for seed in self.planner.confirm_seeds(model)})))
-            if not lease.has_others():
-                log.study.metrics(study_metrics(summary))
-                self._describe(log, "incomplete" if any(self.unfinished()) else "complete")
-                if self.planner.unfinished:
-                    log.study.kill("; ".join(self.unfinished()))
-                else:
-                    log.study.text("study.json", summary.to_json())
-                    log.study.complete()
+        self._join_models()
+        timings = self.store.text(log.study.run_id, TIMINGS) if self.spec.timings else None
+        summary = study_summary(
+            self.spec, self.data, self.record.searches,
+            {state.model: state.tuned for state in self.planner.states if state.tuned is not None},
+            {name: settings for state in self.planner.states for name, settings in state.chosen.items()},
+            baselines=self.baselines, timings=() if timings is None else timings_of(timings),
+            seconds=lease.seconds(), search_seconds=lease.search_seconds(), notes=self.notes,
+            confirm_seeds=tuple(sorted({
+                seed for model in self.spec.models for seed in self.planner.confirm_seeds(model)})))
+        if not lease.has_others():
+            log.study.metrics(study_metrics(summary))
+            self._describe(log, "incomplete" if any(self.unfinished()) else "complete")
+            if self.planner.unfinished:
+                log.study.kill("; ".join(self.unfinished()))
+            else:
+                log.study.text("study.json", summary.to_json())
+                log.study.complete()
         return summary
 
     def _describe(self, log: RunLog, state: str, *, read: bool = True) -> None:
@@ -517,16 +506,16 @@ class Sweep:
                 if self.view is None:
                     self.view = self.store.view(self.experiment, self.spec.metric)
                 self.found = self.confirmed()
-        best = {model: found[1] for model, search in self.searches.items() if (found := search.best()) is not None}
+        searches = self.record.searches
+        best = {model: found[1] for model, search in searches.items() if (found := search.best()) is not None}
         log.study.describe(study_description(
             self.spec, state, command=self.command, uri=self.store.typed_uri, best=best, found=self.found,
-            view=self.view, trials=sum(search.counted for search in self.searches.values()),
+            view=self.view, trials=sum(search.counted for search in searches.values()),
             confirmed=sum(len(state.confirmed) for state in self.planner.states), baselines=self.baselines))
 
     def _sign_out(self) -> None:
-        """Record in all searches that this start has ended."""
-        for state in self.planner.states:
-            state.search.lease.end(self.seconds)
+        """Record that this start has ended."""
+        self.record.lease.end(self.seconds)
 
     def confirmed(self) -> dict[str, Confirmed]:
         """Return model -> test accuracy of its confirm runs, for the models that have any."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from gru_bench.results.runs import DataSummary, StudySummary
     from gru_bench.sweep.console.progress import ProgressDisplay
     from gru_bench.sweep.runner import Sweep
-    from gru_bench.sweep.search import Search
     from gru_bench.sweep.spec import StudySpec
+    from gru_bench.sweep.study import StudyRecord
     from gru_bench.sweep.workers.local import Workers
 
 
@@ -80,8 +80,8 @@ def prepare(
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.vectors import load_vectors
     from gru_bench.sweep.runner import Sweep
-    from gru_bench.sweep.search import begun_with
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
+    from gru_bench.sweep.study import begun_with
     from gru_bench.tracking import Store
 
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
@@ -107,8 +107,8 @@ def prepare(
     with console.status("opening the stores"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
         with wrapped_errors(storage):
-            searches = _searches(spec, opened, corpus)
-    spec = next(iter(searches.values())).spec  # with the models of earlier starts
+            record = _record(spec, opened, corpus)
+    spec, searches = record.spec, record.searches  # with the models of earlier starts
     if spec.only != spec.models:
         console.print(f"this start works on {' and '.join(spec.active_models)}, of the models {', '.join(spec.models)} "
                       "of the study", markup=False)
@@ -116,11 +116,11 @@ def prepare(
         had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
         console.print(f"note: the study already has more trials ({had}) than the {spec.trials} asked for: none is "
                       "added", markup=False)
-    if any(search.lease.start > 1 for search in searches.values()):
+    if record.lease.start > 1:
         store.require()  # to read what earlier starts have done
     sweep = Sweep(
-        spec, corpus, vectors, store, searches, pool, experiment=corpus.name, command=command,
-        threads=threads, timeout=timeout, texts=texts, display=display, interrupt=interrupt)
+        record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
+        timeout=timeout, texts=texts, display=display, interrupt=interrupt)
     for one in start_warnings(spec, sweep.data):
         one.show(console)
     return sweep
@@ -187,22 +187,22 @@ def need_windows(spec: StudySpec, corpus: Corpus) -> None:
         check_window(config.training, len(own.train))
 
 
-def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str, Search]:
-    """Return the searches of a study, by model."""
+def _record(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> StudyRecord:
+    """Return the record of a study, with its searches."""
     from gru_bench.config import DataConfig
     from gru_bench.sweep.export import study_names
-    from gru_bench.sweep.search import open_searches, read_trials
+    from gru_bench.sweep.study import StudyRecord, read_study
 
     try:
-        return open_searches(spec, storage, corpus.fingerprint, corpus.name)
+        return StudyRecord(spec, storage, corpus.fingerprint, corpus.name)
     except ChangedStudyError as error:
         taken = study_names(storage)
         name = next(name for number in itertools.count(2) if (name := f"{spec.name}-{number}") not in taken)
         data = re.sub(r"[^\w.-]+", "-", corpus.name).strip("-")[:40]
         if spec.base.data.name != DataConfig().name and data not in spec.name:
             called = f"{spec.name}-{data}"  # the name of an earlier study of these data, if any
-            known = read_trials(spec.model_copy(update={"name": called}), spec.models[0], storage)
-            if called not in taken or (known is not None and known.identity.get("data") == corpus.fingerprint):
+            known = read_study(spec.model_copy(update={"name": called}), storage).searches.values()
+            if called not in taken or corpus.fingerprint in (search.identity.get("data") for search in known):
                 name = called
         error.free_name = name
         raise

@@ -9,6 +9,7 @@ from gru_bench.config import Scalar
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.study import StudyRecord
 
 TOTAL = 24
 
@@ -29,7 +30,8 @@ def spec_in(directory: Path, trials: int = TOTAL) -> StudySpec:
 
 
 def search_in(directory: Path, trials: int = TOTAL) -> Search:
-    return Search(spec_in(directory, trials), "torch", open_storage(str(directory / "optuna.journal")), "data")
+    storage = open_storage(str(directory / "optuna.journal"))
+    return StudyRecord(spec_in(directory, trials), storage, "data").searches["torch"]
 
 
 class Notes:

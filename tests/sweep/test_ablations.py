@@ -23,10 +23,10 @@ from gru_bench.sweep.ablations import PlannedRun, ablation_runs, ablations_of, t
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.planner import Planner
 from gru_bench.sweep.runner import Sweep
-from gru_bench.sweep.search import RUNS, Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import latest_trials
 from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store
@@ -93,9 +93,8 @@ class Study:
         storage = open_storage("optuna.journal")
         with Store() as store:
             return Sweep(
-                spec, corpus, load_vectors(spec.base.embedding, corpus), store,
-                {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, self.workers(self.says),
-                experiment="e", command=command, threads=1, timeout=None, texts=False,
+                StudyRecord(spec, storage, corpus.fingerprint), corpus, load_vectors(spec.base.embedding, corpus),
+                store, self.workers(self.says), experiment="e", command=command, threads=1, timeout=None, texts=False,
                 display=ProgressDisplay(Console(quiet=True))).run()
 
     def says(self, config: RunConfig) -> Sequence[Message]:
@@ -127,8 +126,7 @@ class Planned:
         """Start the study and return the learning rates of the runs that are trained."""
         Path("study.toml").write_text(study, encoding="utf-8")
         spec = load_study("study.toml")
-        searches = {"torch": Search(spec, "torch", open_storage(None), "abc")}
-        planner = Planner(spec, searches, lambda: True, lambda _: None, lambda _: None)
+        planner = Planner(StudyRecord(spec, open_storage(None), "abc"), lambda: True, lambda _: None, lambda _: None)
         trained = []
         while (work := planner.next()) is not None:
             trained.append(work.config.training.lr)
@@ -202,9 +200,9 @@ def test_a_choice_is_made_again_once_another_start_has_repeated_a_failed_run() -
     Path("study.toml").write_text(STUDY, encoding="utf-8")
     spec = load_study("study.toml")
     storage, plans = open_storage("optuna.journal"), list[dict[str, Mapping[str, object]]]()
-    first = Planner(spec, {"torch": Search(spec, "torch", storage, "abc")}, lambda: True, lambda _: None,
+    first = Planner(StudyRecord(spec, storage, "abc"), lambda: True, lambda _: None,
                    lambda state: plans.append(dict(state.chosen)))
-    runs = first.states[0].search.runs
+    runs = first.record.work
     under_way = []
     while (work := first.next()) is not None:
         rate = work.config.training.lr
@@ -214,11 +212,11 @@ def test_a_choice_is_made_again_once_another_start_has_repeated_a_failed_run() -
             runs.fail(work.number, "not finite")
         else:
             runs.complete(work.number, RIGHT[rate] / 10)
-    second = Search(spec, "torch", open_storage("optuna.journal"), "abc")
+    second = StudyRecord(spec, open_storage("optuna.journal"), "abc").searches["torch"]
     (failed,) = (key for key, trial in runs.latest().items() if trial.state == "failed")
-    again = present(second.runs.take(failed))
+    again = present(second.record.work.take(failed))
     assert first.next() is None
-    assert second.runs.complete(again, 0.8)
+    assert second.record.work.complete(again, 0.8)
     more = list(iter(first.next, None))
     assert [work.config.training.lr for work in more] == [1e-3]
     assert plans == [{}, {"lr": {"training.lr": 1e-2}}, {}, {"lr": {"training.lr": 1e-3}}]
@@ -274,18 +272,20 @@ class TestLogged:
         assert study.logged.run.tags["mlflow.source.name"] == "run.py --confirm 1"
 
     def test_logged_runs_are_found_again_where_the_search_is_lost(self, study: Study) -> None:
-        """As after an import into another folder."""
         ablations = present(study.logged.summary).ablations
-        optuna.delete_study(study_name=f"study/torch{RUNS}", storage=open_storage("optuna.journal"))
+        Path("optuna.journal").unlink()
         assert study().ablations == ablations
         assert study.trained == []
 
     def test_logged_runs_that_a_dead_process_did_not_end_are_recovered(self, study: Study) -> None:
         ablations = present(study.logged.summary).ablations
-        name, storage = f"study/torch{RUNS}", open_storage("optuna.journal")
-        done = latest_trials(optuna.load_study(study_name=name, storage=storage))
-        optuna.delete_study(study_name=name, storage=storage)
-        again = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+        storage = open_storage("optuna.journal")
+        before = optuna.load_study(study_name="study", storage=storage)
+        done, attributes = latest_trials(before), before.user_attrs
+        optuna.delete_study(study_name="study", storage=storage)
+        again = optuna.create_study(study_name="study", storage=storage, direction="maximize")
+        for key, value in attributes.items():
+            again.set_user_attr(key, value)
         for key in (*done, "confirm x 7"):  # the last one has logged nothing
             again.add_trial(optuna.trial.create_trial(
                 state=optuna.trial.TrialState.RUNNING, user_attrs={"key": key, "owner": f"{machine()} 999999999 1"}))
@@ -325,9 +325,9 @@ class TestLogged:
         def meanwhile(spec: StudySpec, *_: object, texts: bool) -> list[object]:
             del texts
             data = study.logged.run.tags["gru_bench.data_fingerprint"]
-            second = Search(spec, "torch", open_storage("optuna.journal"), data)
-            (failed,) = (key for key, trial in second.runs.latest().items() if trial.state == "failed")
-            assert second.runs.complete(present(second.runs.take(failed)), 0.9)
+            second = StudyRecord(spec, open_storage("optuna.journal"), data).searches["torch"]
+            (failed,) = (key for key, trial in second.record.work.latest().items() if trial.state == "failed")
+            assert second.record.work.complete(present(second.record.work.take(failed)), 0.9)
             return []
 
         monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", meanwhile)

@@ -20,10 +20,9 @@ from gru_bench.sweep.check import check_consistency
 from gru_bench.sweep.console.looks import look_lines
 from gru_bench.sweep.planner import Planner
 from gru_bench.sweep.run_log import RunLog
-from gru_bench.sweep.search import Search, read_trials
-from gru_bench.sweep.sharing.looks import Looks
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.study import StudyRecord, read_study
 from gru_bench.sweep.workers.local import Failed, Message
 from gru_bench.tracking import LoggedStudy, RunWriter, Store
 from tests.support.commands import mentions
@@ -49,9 +48,8 @@ class Stage:
 
     def start(self, most: int = 100) -> list[tuple[str, int]]:
         """Start the study, interrupt the run after `most` others, and return model and seed of the others."""
-        searches: dict[str, Search] = {
-            model: Search(self.spec, model, open_storage(None), "abc") for model in self.spec.models}
-        looks, trained = Looks(present(self.spec.plan("abc")), searches[min(searches)].study), list[tuple[str, int]]()
+        record, trained = StudyRecord(self.spec, open_storage(None), "abc"), list[tuple[str, int]]()
+        looks = present(record.looks)
 
         def look(place: int) -> None:
             runs = {state.model: {seed: self.scored(state.model, seed) for seed in state.confirmed_seeds}
@@ -59,7 +57,7 @@ class Stage:
             taken, pairs = looks.take(runs)
             self.said += "\n".join(look_lines(looks.plan, taken, place, pairs))
 
-        planner = Planner(self.spec, searches, lambda: True, lambda _: None, lambda _: None, looks, look)
+        planner = Planner(record, lambda: True, lambda _: None, lambda _: None, look)
         while (run := planner.next()) is not None:
             if len(trained) == most:
                 run.trials.give_up(run.number, "interrupted", fault=False)
@@ -78,7 +76,7 @@ class Stage:
 
     @property
     def looks(self) -> list[Look]:
-        return list(present(read_trials(self.spec, min(self.spec.models), open_storage(None))).looks)
+        return list(read_study(self.spec, open_storage(None)).looks)
 
 
 def seeds_of(runs: Sequence[tuple[str, int]], model: str) -> list[int]:
@@ -144,8 +142,8 @@ def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_
     taken: list[tuple[str, int, int]] = []
 
     def planner(name: str) -> Planner:
-        search = Search(spec, "torch", open_storage("optuna.journal"), "abc")
-        looks = Looks(present(spec.plan("abc")), search.study)
+        record = StudyRecord(spec, open_storage("optuna.journal"), "abc")
+        looks = present(record.looks)
 
         def look(place: int) -> None:
             (state,) = made.states
@@ -154,7 +152,7 @@ def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_
             looks.take({"torch": runs})
             taken.append((name, place, len(runs)))
 
-        made = Planner(spec, {"torch": search}, lambda: True, lambda _: None, lambda _: None, looks, look)
+        made = Planner(record, lambda: True, lambda _: None, lambda _: None, look)
         return made
 
     first = planner("first")
@@ -185,15 +183,15 @@ def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_
     ({"all_models": ["torch"]}, "models was"),
 ])
 def test_refuses_another_plan_once_the_study_has_begun(change: dict[str, Any], parts: str) -> None:
-    Search(spec_of(), "torch", open_storage(None), "abc")
+    StudyRecord(spec_of(), open_storage(None), "abc")
     with pytest.raises(ChangedStudyError, match=parts):
-        Search(spec_of(**change), "torch", open_storage(None), "abc")
+        StudyRecord(spec_of(**change), open_storage(None), "abc")
 
 
 def test_refuses_looks_once_a_study_of_one_size_has_begun() -> None:
-    Search(spec_of(looks=None, confirm=2), "torch", open_storage(None), "abc")
+    StudyRecord(spec_of(looks=None, confirm=2), open_storage(None), "abc")
     with pytest.raises(ChangedStudyError, match=r"looks was none and is now \[5, 7, 9\]"):
-        Search(spec_of(), "torch", open_storage(None), "abc")
+        StudyRecord(spec_of(), open_storage(None), "abc")
 
 
 @pytest.mark.usefixtures("database")
@@ -259,13 +257,13 @@ class TestLogged:
         """Check that `--check` knows how many seeds are due."""
         spec = load_study("study.toml", settings={"data.name": str(csv)}, trials=1, **options)
         storage, store = open_storage(None), Store()
-        search = present(read_trials(spec, "torch", storage))
+        stored = read_study(spec, storage)
         runs = [run for run in store.runs(store.experiments()[0]) if run.role != "study"]
-        found = check_consistency(spec, {"torch": search}, [study.run], runs)
+        found = check_consistency(spec, stored, [study.run], runs)
         assert found.faults == ()
         mentions("; ".join(found.counts), "2 of at most 2 looks", "5 of 5 confirm seeds")
-        for looks, due in ((), 1), (search.looks[:1], 2):
-            begun = check_consistency(spec, {"torch": replace(search, looks=looks)}, [study.run], runs)
+        for looks, due in ((), 1), (stored.looks[:1], 2):
+            begun = check_consistency(spec, replace(stored, looks=looks), [study.run], runs)
             assert f"look {due} is not taken" in begun.faults
 
     @pytest.mark.slow

@@ -16,9 +16,9 @@ from gru_bench.report.evidence.progress import unfinished
 from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.check import check_consistency
 from gru_bench.sweep.followups import FollowUp
-from gru_bench.sweep.search import read_trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.study import read_study
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import LoggedStudy, Store
 from tests.support.commands import mentions
@@ -43,8 +43,8 @@ def logged(name: str = "study") -> LoggedStudy:
 def faults(csv: Path) -> tuple[str, ...]:
     """What `--check` finds."""
     spec = load_study("study.toml", settings={"data.name": str(csv)}, all_models=MODELS, trials=1, confirm=1)
-    searches, study = {model: read_trials(spec, model, open_storage(None)) for model in MODELS}, logged()
-    return check_consistency(spec, searches, [study.run], study.runs[1:]).faults
+    study = logged()
+    return check_consistency(spec, read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults
 
 
 def confirmed(study: LoggedStudy) -> list[str]:
@@ -173,5 +173,5 @@ class TestLooks:
     @staticmethod
     def check() -> tuple[str, ...]:
         spec = load_study("study.toml", all_models=MODELS, trials=0, looks=[1, 2, 5])
-        searches, study = {model: read_trials(spec, model, open_storage(None)) for model in MODELS}, logged()
-        return check_consistency(spec, searches, [study.run], study.runs[1:]).faults
+        study = logged()
+        return check_consistency(spec, read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -65,12 +65,12 @@ class LeaseWatch:
 class Lease:
     """The lease of this process on a study. It also shows which other processes work on the study and are alive."""
 
-    def __init__(self, study: Attributes, *, working: bool = True) -> None:
+    def __init__(self, study: Attributes, models: Sequence[str]) -> None:
         """Count a start of the study and take its lease; the caller holds the study's lock.
 
         Args:
             study: Optuna study that holds the leases as user attributes.
-            working: Whether this process trains runs of the model that the lease is of.
+            models: The models that this process works on.
         """
         self._study = study
         self.start = self.starts + 1
@@ -78,7 +78,7 @@ class Lease:
         study.set_user_attr(STARTS, self.start)
         self._watch = LeaseWatch()
         self._record: dict[str, Any] = {
-            "owner": this_process(), "lease": 0, "seconds": 0.0, "searching": working, "working": working,
+            "owner": this_process(), "lease": 0, "seconds": 0.0, "models": list(models), "searching": list(models),
             "ended": False}
         self._renewed = 0.0
         self._put()
@@ -94,10 +94,10 @@ class Lease:
             self._renewed = seconds
             self._put(lease=self._record["lease"] + 1, seconds=seconds)
 
-    def stop_searching(self) -> None:
-        """Record that this process asks for no more trials."""
-        if self._record["searching"]:
-            self._put(searching=False)
+    def stop_searching(self, model: str) -> None:
+        """Record that this process asks for no more trials of a model."""
+        if model in self._record["searching"]:
+            self._put(searching=[other for other in self._record["searching"] if other != model])
 
     def note_search(self, seconds: float) -> None:
         """Record that all searches have ended; `seconds` is the time since this start began."""
@@ -105,27 +105,35 @@ class Lease:
 
     def end(self, seconds: float) -> None:
         """End the lease; `seconds` is the time since this start began."""
-        self._put(seconds=seconds, searching=False, ended=True)
+        self._put(seconds=seconds, searching=[], ended=True)
 
     def is_dead(self, name: str) -> bool:
         """Return whether the process called `name` is dead."""
         leases = {record["owner"]: record["lease"] for record in self._records().values()}
         return self._watch.is_dead(name, leases.get(name, 0))
 
-    def has_others(self, *, searching: bool = False, working: bool = False, elsewhere: bool = False) -> bool:
+    def has_others(self, *, searching: str = "", working: str = "", elsewhere: bool = False) -> bool:
         """Return whether other processes work on the study.
 
         Args:
-            searching: Count only processes that may ask for more trials.
-            working: Count only processes that train runs of the model that the lease is of.
+            searching: Count only processes that may ask for more trials of this model.
+            working: Count only processes that work on this model.
             elsewhere: Count only processes on other machines.
         """
         return any(
-            number != self.start and not record["ended"] and (record["searching"] or not searching)
-            and (record.get("working", True) or not working)
+            self._is_another(number, record) and (not searching or searching in record["searching"])
+            and (not working or working in record["models"])
             and not (elsewhere and record["owner"].startswith(f"{machine()} "))
-            and not self._watch.is_dead(record["owner"], record["lease"])
             for number, record in self._records().items())
+
+    def is_another(self, start: int) -> bool:
+        """Return whether a start is another one than this and still works on the study."""
+        records = self._records()
+        return start in records and self._is_another(start, records[start])
+
+    def _is_another(self, start: int, record: Mapping[str, Any]) -> bool:
+        return (start != self.start and not record["ended"]
+                and not self._watch.is_dead(record["owner"], record["lease"]))
 
     def seconds(self) -> float:
         """Return the seconds that all starts have taken together; a killed start counts up to its last renewal."""

@@ -16,7 +16,7 @@ from gru_bench.stats.looks import PairLooks, follow, is_settled, scored_at, sett
 from gru_bench.sweep.sharing.leases import Attributes
 
 TAKEN = "looks taken"
-"""Set on the search that holds what is the study's: its looks so far."""
+"""Set on the record of a study: its looks so far."""
 
 
 class Looks:
@@ -27,7 +27,7 @@ class Looks:
 
         Args:
             plan: The plan.
-            attributes: The Optuna study that holds what is the study's.
+            attributes: The record of the study.
         """
         self.plan, self._attributes = plan, attributes
 

@@ -2,8 +2,8 @@
 
 A trial is asked for, belongs to the process that does it, and ends: complete, pruned or failed. If it is broken off, a
 new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (confirm runs, ablation
-runs and follow-ups) stands in an Optuna study of its own, where each trial has a key, such as `confirm 3fa9 10000`.
-The latest trial of a key supersedes the earlier ones.
+runs and follow-ups) stands in the study's record, where each trial has a key, such as `torch confirm 3fa9 10000`. The
+latest trial of a key supersedes the earlier ones.
 """
 
 from __future__ import annotations
@@ -55,16 +55,17 @@ def digest(values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def run_key(role: str, settings: str, seed: int, side: str = "") -> str:
+def run_key(model: str, role: str, settings: str, seed: int, side: str = "") -> str:
     """Return the key of a confirm or ablation run.
 
     Args:
+        model: Model of the run.
         role: Role of the run: confirm or ablation.
         settings: Digest of the settings that differ from the study's own.
         seed: Random seed of the run.
         side: Side of the ablation; empty for a confirm run.
     """
-    return f"{role} {settings} {seed} {side}".strip()
+    return f"{model} {role} {settings} {seed} {side}".strip()
 
 
 @dataclass(frozen=True)
