@@ -29,7 +29,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "gensim": ("data.vectors",),
     "sklearn": ("stats.baseline", "stats.metrics"),
     "scipy": ("stats.",),
-    "matplotlib": ("report.figures.", "report.homework.diagrams.draw"),
+    "matplotlib": ("report.figures.",),
     "seaborn": ("report.figures.", "report.homework.training_loss"),
     "jinja2": ("report.render.", "inference.card"),
     "yaml": ("inference.card",),

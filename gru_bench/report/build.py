@@ -24,11 +24,9 @@ from gru_bench.report.evidence.store import Store, known_run
 from gru_bench.report.findings import findings_of
 from gru_bench.report.homework.ablations import ablations
 from gru_bench.report.homework.discussion import discussion
-from gru_bench.report.homework.introduction import introduction
 from gru_bench.report.homework.protocol import protocol
 from gru_bench.report.homework.run_times import run_times
 from gru_bench.report.homework.settings import homework_settings
-from gru_bench.report.homework.theory import theory
 from gru_bench.report.homework.training_loss import training_loss
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.data import data
@@ -48,7 +46,7 @@ from gru_bench.tracking import LoggedStudy
 from gru_bench.tracking import Store as TrackingStore
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
-    introduction, theory, protocol, evaluation, comparisons, learning, errors, reliability, thresholds, hard_reviews,
+    protocol, evaluation, comparisons, learning, errors, reliability, thresholds, hard_reviews,
     training_loss, run_times, ablations, diagnostics, discussion, search, homework_settings, data, methods, runs,
 )
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""

@@ -20,7 +20,7 @@ def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
     both = [section.name for section in build(store.by_experiment["movie-reviews"][::-1], store).sections]
     assert [name for name in both if name in usual] == usual
     assert [name for name in both if name not in usual] == [
-        "introduction", "theory", "protocol", "training-loss", "run-times", "ablations", "discussion",
+        "protocol", "training-loss", "run-times", "ablations", "discussion",
         "homework-settings"]
     assert both.index("protocol") < both.index("evaluation") < both.index("training-loss")
 

@@ -16,8 +16,7 @@ from gru_bench.config import RunConfig
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
-from gru_bench.report.document.figure import Diagram, Figure
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.render import files, record
 from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.tracking import LoggedRun
@@ -169,21 +168,6 @@ def test_a_drawing_without_a_digest_is_named(original: Written, folder: Path) ->
     (folder / "numbers.json").write_text(json.dumps(kept), encoding="utf-8")
     (found,) = differences(original.store, folder)
     mentions(found, "numbers.json", "digests", "figure accuracy")
-
-
-def test_a_changed_diagram_is_named(original: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cell.svg").write_text('<svg><path d="M 0 0"/></svg>', encoding="utf-8")
-    (tmp_path / "cell.pdf").write_bytes(b"%PDF")
-    section = Section("theory", "Theory", (Diagram("cell", "A cell.", "A cell with 3 gates.", tmp_path),))
-    report, folder = replace(original.report, sections=(section,)), tmp_path / "report"
-    monkeypatch.setattr(verify, "build", lambda *_, **__: report)
-    files.write(report, folder)
-    assert differences(original.store, folder) == []
-    change(folder / "report.html", '"M 0 0"', '"M 1 0"')
-    (folder / "figures" / "cell.pdf").write_bytes(b"%PDF\n")
-    on_paper, on_page = differences(original.store, folder)
-    mentions(on_paper, "figures/cell.pdf ")
-    mentions(on_page, "report.html: ", "figure cell ")
 
 
 def test_real_drawings_are_verified_and_not_drawn_again(

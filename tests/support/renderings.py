@@ -14,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from gru_bench.report.document.blocks import Block, Bullets, Commands, Details, Heading, Paragraph, Reviews, Table
-from gru_bench.report.document.figure import Diagram, Figure
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.section import Section
@@ -90,7 +90,7 @@ def column_of(report: Report, key: str, heading: str) -> list[Any]:
 def figure_of(report: Report, name: str) -> Any:
     """Return a figure of a report by its name."""
     return next(block for section in report.sections for block in blocks_in(section.blocks)
-                if isinstance(block, Figure | Diagram) and block.name == name)
+                if isinstance(block, Figure) and block.name == name)
 
 
 def drawing_of(figure: Figure, style: Style = PAGE) -> Any:

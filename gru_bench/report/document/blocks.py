@@ -8,7 +8,7 @@ from functools import cache
 from itertools import compress
 from typing import Any, ClassVar, Literal, TypeVar
 
-from gru_bench.report.document.figure import Diagram, Figure
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Ends, Sentence
 
@@ -59,27 +59,6 @@ class Commands:
 
     kind: ClassVar[str] = "commands"
     lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Equation:
-    """One line of mathematics in TeX, split before the relation sign at which lines are aligned."""
-
-    left: str
-    right: str
-    label: str = ""
-    """Its number, without parentheses."""
-    meaning: str = ""
-
-
-@dataclass(frozen=True)
-class Equations:
-    """Lines of mathematics, one below the other."""
-
-    kind: ClassVar[str] = "equations"
-    about: str
-    """A short description, for screen readers."""
-    lines: tuple[Equation, ...]
 
 
 @dataclass(frozen=True)
@@ -175,7 +154,7 @@ class Details:
     opened: bool = False
 
 
-Block = Heading | Paragraph | Bullets | Reviews | Commands | Equations | Table | Figure | Diagram | Details
+Block = Heading | Paragraph | Bullets | Reviews | Commands | Table | Figure | Details
 
 
 def every(value: Any) -> Iterator[Any]:

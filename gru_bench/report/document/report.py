@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from gru_bench.report.document.blocks import Paragraph, Table, numbers_in
-from gru_bench.report.document.figure import Diagram, Figure
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.findings import Findings
 from gru_bench.report.document.numbers import MISSING, Number
 from gru_bench.report.document.section import Section
@@ -54,7 +54,7 @@ class Report:
     """The same as data."""
 
     @property
-    def figures(self) -> tuple[Figure | Diagram, ...]:
+    def figures(self) -> tuple[Figure, ...]:
         """Return the figures of all sections."""
         return tuple(figure for section in self.sections for figure in section.figures)
 

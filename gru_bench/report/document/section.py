@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from gru_bench.report.document.blocks import Block, Table, every
-from gru_bench.report.document.figure import Diagram, Figure
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.sentences import Sentence
 
 
@@ -24,9 +24,9 @@ class Section:
     """Whether it is an appendix on paper; all sections after it must be appendices too."""
 
     @cached_property
-    def figures(self) -> tuple[Figure | Diagram, ...]:
+    def figures(self) -> tuple[Figure, ...]:
         """Return its figures, in order."""
-        return tuple(one for one in every(self.blocks) if isinstance(one, Figure | Diagram))
+        return tuple(one for one in every(self.blocks) if isinstance(one, Figure))
 
     @cached_property
     def tables(self) -> tuple[Table, ...]:

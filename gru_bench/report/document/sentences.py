@@ -1,4 +1,4 @@
-"""A sentence: text with numbers, formulas, asides and links to runs in it, which each renderer writes in its way.
+"""A sentence: text with numbers, asides and links to runs in it, which each renderer writes in its way.
 
 A statement is a sentence as data: a template and its fields, and the code of a warning.
 """
@@ -10,14 +10,6 @@ from dataclasses import dataclass
 from string import Formatter
 
 from gru_bench.report.document.numbers import NBSP, Number
-
-
-@dataclass(frozen=True)
-class Math:
-    """A formula inside a sentence."""
-
-    text: str
-    """TeX, as it stands between dollar signs."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +61,8 @@ class Anchor:
     parts: Sentence
 
 
-Sentence = tuple["str | Number | Ends | Math | Aside | KnownRun | Anchor", ...]
-"""Each renderer escapes the text, marks the numbers, sets the formulas and links the runs."""
+Sentence = tuple["str | Number | Ends | Aside | KnownRun | Anchor", ...]
+"""Each renderer escapes the text, marks the numbers and links the runs."""
 Field = str | Number | Sentence
 """The value of a slot of a template."""
 
@@ -135,12 +127,6 @@ def in_text(sentence: Sentence) -> str:
 def p_is(p: Number) -> Sentence:
     """Return what a sentence says of p: `p = 0.012`, `p < 0.001`."""
     return ("p " if p.text.startswith("<") else "p = ", p)
-
-
-def prose(text: str) -> Sentence:
-    """Return running text as a sentence: lines joined, text between dollar signs as formulas."""
-    parts = " ".join(text.split()).split("$")
-    return tuple(Math(part) if place % 2 else part for place, part in enumerate(parts) if part)
 
 
 def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:

@@ -16,7 +16,7 @@ from gru_bench.errors import RunError
 from gru_bench.report.document.blocks import Block, Bullets, Column, Paragraph, Table
 from gru_bench.report.document.numbers import NBSP, Number, plain
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Sentence, joined, prose
+from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, model_name, scored
 from gru_bench.report.evidence.pairs import Pair, tested
@@ -47,10 +47,10 @@ def ablations(evidence: Evidence) -> Section | None:
     studies = reproductions(evidence)
     if not studies:
         return None
-    blocks: list[Block] = [Paragraph(prose("""
-        Some choices of the protocol may be questioned. Each was compared with another choice on validation reviews
-        taken from the training file, with seeds of their own. The test reviews are used for comparing models only.
-    """))]
+    blocks: list[Block] = [Paragraph((
+        "Some choices of the protocol may be questioned. Each was compared with another choice on validation reviews "
+        "taken from the training file, with seeds of their own. The test reviews are used for comparing models only.",
+    ))]
     for one in studies:
         pairs, gaps = _compared(one, evidence)
         if pairs:

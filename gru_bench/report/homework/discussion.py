@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Heading, Paragraph, Table, sentences
+from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.numbers import NBSP, plain
 from gru_bench.report.document.section import Section
 from gru_bench.report.document.sentences import Sentence, joined, listed
@@ -28,17 +28,6 @@ BECOMES: Mapping[Finding, tuple[str, str]] = {
     Finding.GUESSING: ("stays open", "stays open"),
 }
 """Finding -> what follows for the claim if the bidirectional model has the higher mean, and if it has not."""
-REFERENCES = (
-    "Bengio, Simard, Frasconi (1994). Learning long-term dependencies with gradient descent is difficult. IEEE "
-    "Transactions on Neural Networks 5 (2).",
-    "Cho, van Merriënboer, Gulcehre, Bahdanau, Bougares, Schwenk, Bengio (2014). Learning phrase representations using "
-    "RNN encoder-decoder for statistical machine translation. EMNLP.",
-    "Mikolov, Sutskever, Chen, Corrado, Dean (2013). Distributed representations of words and phrases and their "
-    "compositionality. NIPS.",
-    "Schuster, Paliwal (1997). Bidirectional recurrent neural networks. IEEE Transactions on Signal Processing "
-    "45 (11).",
-)
-"""What the theory cites."""
 
 
 def discussion(evidence: Evidence) -> Section | None:
@@ -67,7 +56,6 @@ def discussion(evidence: Evidence) -> Section | None:
         blocks.append(Paragraph(conclusion, lead="Conclusion."))
         if learnt := _learnt(one, evidence):
             blocks.append(Bullets(learnt))
-    blocks += [Heading("References", "references"), *sentences([(text,) for text in REFERENCES])]
     return Section("discussion", "Discussion", tuple(blocks), summary=tuple(conclusions))
 
 

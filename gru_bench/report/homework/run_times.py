@@ -5,7 +5,7 @@ from __future__ import annotations
 from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
 from gru_bench.report.document.numbers import NBSP, plain, slug
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Sentence, joined, prose
+from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.homework import published
@@ -17,11 +17,11 @@ def run_times(evidence: Evidence) -> Section | None:
     studies = reproductions(evidence)
     if not studies:
         return None
-    blocks: list[Block] = [Paragraph(prose("""
-        The training time of a model depends on its backend as much as on the model, and on what else the machine does.
-        So the models were timed apart from the runs above: one after the other, with nothing else running, over some
-        iterations on the same reviews. The time of a whole run is extrapolated from these iterations.
-    """))]
+    blocks: list[Block] = [Paragraph((
+        "The training time of a model depends on its backend as much as on the model, and on what else the machine "
+        "does. So the models were timed apart from the runs above: one after the other, with nothing else running, "
+        "over some iterations on the same reviews. The time of a whole run is extrapolated from these iterations.",
+    ))]
     for one in studies:
         took: Sentence = (" is not finished.",)
         if one.study.summary is not None:

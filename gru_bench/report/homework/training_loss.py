@@ -8,7 +8,7 @@ from gru_bench.report.document.blocks import Cell, Column, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Value, Values
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import listed, prose
+from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.figures.style import Style, new_figure, short
 from gru_bench.report.homework.reproduction import reproductions
@@ -41,10 +41,10 @@ def training_loss(evidence: Evidence) -> Section | None:
     if not rows:
         return None
     return Section("training-loss", "Training loss", (
-        Paragraph(prose("""
-            The loss of a single review is noisy; its mean over a window of iterations shows how a model learns. The
-            homework’s best checkpoint is that of the window with the lowest mean.
-        """)),
+        Paragraph((
+            "The loss of a single review is noisy; its mean over a window of iterations shows how a model learns. The "
+            "homework’s best checkpoint is that of the window with the lowest mean.",
+        )),
         training_loss_figure(Values(("model", "seed", "iteration", "loss"), tuple(points)), windows[0].text),
         Table(
             "training-loss", "Training loss by model",

@@ -16,7 +16,7 @@ from gru_bench.report.document.blocks import (
     sentences,
 )
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.sentences import Aside, Ends, Math, in_text, joined, listed, prose
+from gru_bench.report.document.sentences import Aside, Ends, in_text, joined, listed
 
 SURE = Number("k", 0.5, "percent", low=0.4, high=0.6)
 PLAIN = Number("l", 0.5, "percent")
@@ -28,13 +28,6 @@ def table(models: int) -> Table:
         "t", "T", ("Of models.",),
         (Column("Part"), *(Column(f"m{n}", named=True) for n in range(models)), Column("All")),
         (("a", *(str(n) for n in range(models)), "z"),), context=(("b", *("" for _ in range(models)), "y"),))
-
-
-def test_running_text_becomes_a_sentence() -> None:
-    assert prose("""
-        Of $x_t$ and
-        $y$.
-    """) == ("Of ", Math("x_t"), " and ", Math("y"), ".")
 
 
 def test_empty_sentences_are_skipped_and_numbers_are_shown_as_text() -> None:
