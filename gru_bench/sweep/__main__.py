@@ -273,7 +273,7 @@ def _show_next(
     if summary.trials and summary.search_seconds is not None:
         took += f", of which the search {duration(summary.search_seconds)}"
     left = "; ".join(sweep.unfinished())
-    again = cli.command_without("--model") if sweep.planner.unfinished else "the same command"
+    again = cli.command_without("--model") if sweep.state.unfinished else "the same command"
     state = f"not done yet ({left}): {again} continues it" if left else "done"
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     for command in next_commands(summary.name, where, report=not has_report, predict=sweep.is_confirmed,

@@ -15,7 +15,7 @@ from gru_bench.results.looks import PLAN
 from gru_bench.results.runs import BASELINES, DATA, SEARCH, Baseline, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.console.description import run_description
-from gru_bench.sweep.planner import Role
+from gru_bench.sweep.plan import Role
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.storage import QUIET_SECONDS

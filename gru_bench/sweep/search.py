@@ -184,6 +184,16 @@ class Search(Trials):
             trial = self._trial(int(trial.user_attrs[RETRY_OF]))
         return [value for _, value in sorted(trial.intermediate_values.items())]
 
+    def resumed_seeds(self, number: int) -> tuple[float, ...]:
+        """Return the values of the seeds that an earlier try of a trial finished, and report them again.
+
+        They are at most all seeds but one, so that the trial still ends in this process.
+        """
+        done = tuple(self.seeds_done(number)[:self.spec.seeds_per_trial - 1])
+        for index, value in enumerate(done):
+            self.report(number, index, value)
+        return done
+
     def prune(self, number: int) -> bool:
         """End a trial that the pruner has stopped; return False if another process has the trial by now."""
         return self._end(number, TrialState.PRUNED, reason=PRUNERS[self.spec.pruner].reason)

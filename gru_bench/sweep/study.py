@@ -19,6 +19,7 @@ from gru_bench.config import Scalar
 from gru_bench.errors import RunError, given_as, named
 from gru_bench.results.looks import Look
 from gru_bench.sweep.identity import EXPERIMENT, direction, identity_of, require_same
+from gru_bench.sweep.plan import SearchState, State, may_ask
 from gru_bench.sweep.search import ASKED, EXHAUSTED, Search, best_of, counts, distributions
 from gru_bench.sweep.sharing.leases import Lease
 from gru_bench.sweep.sharing.looks import Looks, taken_looks
@@ -75,9 +76,10 @@ class StudyRecord:
             self.work = Trials(self.study, self.lock, self.lease)
             """The planned work of all models: the runs that follow the searches, and the follow-ups."""
             self.searches: dict[str, Search] = {model: Search(self, model) for model in self.spec.models}
-        plan = self.spec.plan(fingerprint)
-        self.looks = None if plan is None else Looks(plan, self.study)
-        """The interim analyses of the confirm stage; None for a stage of one size."""
+            plan = self.spec.plan(fingerprint)
+            self.looks = None if plan is None else Looks(plan, self.study)
+            """The interim analyses of the confirm stage; None for a stage of one size."""
+            self.note_searching(self.state())
 
     @property
     def models(self) -> list[str]:
@@ -105,6 +107,33 @@ class StudyRecord:
             self.spec = spec
             with self.lock:
                 self.searches = {model: self.searches.get(model) or Search(self, model) for model in spec.models}
+
+    def state(self, *, in_time: bool = True, texts: bool = False) -> State:
+        """Read the study, with models that other starts have added.
+
+        Args:
+            in_time: Whether this start may begin new trials.
+            texts: Whether the words of reviews may be stored.
+        """
+        self.join()
+        looks = self.looks
+        return State(
+            self.spec, {model: self._search_state(model) for model in self.spec.models}, self.work.latest(),
+            start=self.lease.start, in_time=in_time, looks=None if looks is None else looks.plan,
+            taken=() if looks is None else tuple(looks.taken), texts=texts)
+
+    def note_searching(self, state: State) -> None:
+        """Record for which models this start may ask for more trials."""
+        self.lease.note_searching([model for model in state.active if may_ask(state, model)])
+
+    def _search_state(self, model: str) -> SearchState:
+        # The leases are read first: a process asks for its last trial before its lease says that it asks for no more.
+        elsewhere = self.lease.has_others(searching=model)
+        search, best = self.searches[model], self.searches[model].best()
+        return SearchState(
+            counted=search.counted, exhausted=search.exhausted, running=search.running,
+            best=None if best is None else best[0], searched_elsewhere=elsewhere,
+            worked_on_elsewhere=self.lease.has_others(working=model))
 
     def may_begin_parent(self) -> bool:
         """Return whether this start begins the study's run in MLflow, if MLflow does not have it yet.

@@ -18,7 +18,7 @@ from gru_bench.data.vectors import load_vectors
 from gru_bench.results.runs import Baseline, EpochRecord, Predictions, RunResult, StudySummary
 from gru_bench.stats.metrics import correct, of_two
 from gru_bench.sweep.console.progress import ProgressDisplay
-from gru_bench.sweep.runner import BASELINES, Sweep
+from gru_bench.sweep.runner import BASELINES, SETTINGS, Sweep
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
@@ -79,7 +79,7 @@ class Actors:
             self._submitted.append(job.task)
             says = self._says(job.task.config)
         else:
-            assert job.key in ("check", BASELINES)
+            assert job.key in (SETTINGS, BASELINES)
             said = self._baselines if job.key == BASELINES else ()
             says = [said if isinstance(said, Failed) else Finished(said)]
         assert all(fingerprint for _, fingerprint in job.fingerprints)

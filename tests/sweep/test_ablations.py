@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.stats.metrics import of_two
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, ablations_of, tuning_runs
 from gru_bench.sweep.console.progress import ProgressDisplay
-from gru_bench.sweep.planner import Planner
+from gru_bench.sweep.followups import FollowUp
+from gru_bench.sweep.plan import Wait
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import latest_trials
@@ -32,6 +34,7 @@ from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store
 from tests.support.commands import mentions
 from tests.support.runs import result
+from tests.support.searches import Begun, begun
 from tests.support.studies import HOMEWORK, study_file
 from tests.support.values import present
 from tests.support.workers import Actors, Says
@@ -120,24 +123,23 @@ class Planned:
         """Let runs answer so many of ten reviews rightly, by their learning rate; None: they fail."""
         self.right = dict(right)
         self.chosen: Mapping[str, Mapping[str, object]] = {}
-        self.runs: list[PlannedRun] = []
+        self.runs: Sequence[PlannedRun] = ()
 
     def start(self, study: str = STUDY) -> list[float]:
         """Start the study and return the learning rates of the runs that are trained."""
         Path("study.toml").write_text(study, encoding="utf-8")
         spec = load_study("study.toml")
-        planner = Planner(StudyRecord(spec, open_storage(None), "abc"), lambda: True, lambda _: None, lambda _: None)
-        trained = []
-        while (work := planner.next()) is not None:
+        record, trained = StudyRecord(spec, open_storage(None), "abc"), []
+        while isinstance(work := begun(record), Begun):
             trained.append(work.config.training.lr)
             right = self.right[work.config.training.lr]
             if right is None:
                 work.trials.fail(work.number, "not finite")
             else:
                 work.trials.complete(work.number, right / 10)
-        (state,) = planner.states
-        self.chosen, self.runs = state.chosen, state.planned
-        assert planner.is_done
+        plan = record.state().plans["torch"]
+        self.chosen, self.runs = plan.chosen, plan.runs
+        assert work is None
         return trained
 
     def side(self, name: str, side: str) -> list[tuple[float, int]]:
@@ -199,33 +201,29 @@ def test_a_choice_is_made_again_once_another_start_has_repeated_a_failed_run() -
     """As where a second process joins in: the first does not keep its earlier choice."""
     Path("study.toml").write_text(STUDY, encoding="utf-8")
     spec = load_study("study.toml")
-    storage, plans = open_storage("optuna.journal"), list[dict[str, Mapping[str, object]]]()
-    first = Planner(StudyRecord(spec, storage, "abc"), lambda: True, lambda _: None,
-                   lambda state: plans.append(dict(state.chosen)))
-    runs = first.record.work
-    under_way = []
-    while (work := first.next()) is not None:
+    first, under_way = StudyRecord(spec, open_storage("optuna.journal"), "abc"), []
+    while isinstance(work := begun(first), Begun):
         rate = work.config.training.lr
-        if work.tags.get("gru_bench.side") != "tuning":
+        if work.run is None or work.run.side != "tuning":
             under_way.append(work)
         elif rate == 1e-3:
-            runs.fail(work.number, "not finite")
+            first.work.fail(work.number, "not finite")
         else:
-            runs.complete(work.number, RIGHT[rate] / 10)
-    second = StudyRecord(spec, open_storage("optuna.journal"), "abc").searches["torch"]
-    (failed,) = (key for key, trial in runs.latest().items() if trial.state == "failed")
-    again = present(second.record.work.take(failed))
-    assert first.next() is None
-    assert second.record.work.complete(again, 0.8)
-    more = list(iter(first.next, None))
+            first.work.complete(work.number, RIGHT[rate] / 10)
+    assert first.state().plans["torch"].chosen == {"lr": {"training.lr": 1e-2}}
+    second = StudyRecord(spec, open_storage("optuna.journal"), "abc")
+    (failed,) = (key for key, trial in first.work.latest().items() if trial.state == "failed")
+    again = present(second.work.take(failed))
+    assert begun(first) == Wait()
+    assert first.state().plans["torch"].undecided == {"lr"}
+    assert second.work.complete(again, 0.8)
+    more = [work for work in iter(partial(begun, first), Wait()) if isinstance(work, Begun)]
     assert [work.config.training.lr for work in more] == [1e-3]
-    assert plans == [{}, {"lr": {"training.lr": 1e-2}}, {}, {"lr": {"training.lr": 1e-3}}]
-    labels = [work.label for work in [*under_way, *more]]
-    assert len(set(labels)) == len(labels) == 1 + 3 + 1  # by which those at work are known
-    assert not first.is_done
+    assert first.state().plans["torch"].chosen == {"lr": {"training.lr": 1e-3}}
+    assert len(under_way) == 1 + 3
     for work in [*under_way, *more]:
-        assert runs.complete(work.number, 0.5)
-    assert first.is_done
+        assert first.work.complete(work.number, 0.5)
+    assert begun(first) is None
 
 
 @pytest.fixture(scope="module")
@@ -322,15 +320,15 @@ class TestLogged:
     ) -> None:
         study.right[3e-2] = None
 
-        def meanwhile(spec: StudySpec, *_: object, texts: bool) -> list[object]:
+        def meanwhile(spec: StudySpec, *_: object, texts: bool) -> list[FollowUp]:
             del texts
             data = study.logged.run.tags["gru_bench.data_fingerprint"]
-            second = StudyRecord(spec, open_storage("optuna.journal"), data).searches["torch"]
-            (failed,) = (key for key, trial in second.record.work.latest().items() if trial.state == "failed")
-            assert second.record.work.complete(present(second.record.work.take(failed)), 0.9)
+            work = StudyRecord(spec, open_storage("optuna.journal"), data).work
+            for key in [key for key, trial in work.latest().items() if trial.state == "failed"]:
+                assert work.complete(present(work.take(key)), 0.9)
             return []
 
-        monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", meanwhile)
+        monkeypatch.setattr("gru_bench.sweep.plan.follow_ups", meanwhile)
         assert study(study=self.WIDER).ablations[1].other == {"training.lr": 3e-2}
         assert study.logged.side("lr", "other") == ()  # those of 0.001 are superseded
 

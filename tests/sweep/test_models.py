@@ -72,23 +72,23 @@ def test_a_later_start_with_one_model_keeps_the_others_in_the_summary(easy_csv: 
 
 
 def test_a_study_is_complete_only_once_all_of_its_models_are(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    followed = list[list[str]]()
+    followed = set[tuple[str, ...]]()
 
-    def follow_ups(_: Any, __: Any, first: dict[str, str], *___: Any, **____: Any) -> list[FollowUp]:
-        followed.append(sorted(first))
+    def follow_ups(_: Any, first: dict[str, str], **__: Any) -> list[FollowUp]:
+        followed.add(tuple(sorted(first)))
         return []
 
-    monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", follow_ups)
+    monkeypatch.setattr("gru_bench.sweep.plan.follow_ups", follow_ups)
     start(easy_csv, "torch")
     study = logged()
     assert (study.run.complete, study.run.status, study.summary) == (False, "KILLED", None)
     assert study.run.reason == "scratch is still to be searched or confirmed"
     assert unfinished(study)
-    assert followed == []
+    assert followed == set()
     assert [fault for fault in faults(easy_csv) if "scratch" in fault]
     summary = start(easy_csv, "scratch")
     study = logged()
-    assert followed == [["scratch", "torch"]]
+    assert followed == {("scratch", "torch")}
     assert (study.run.complete, study.run.status, study.summary) == (True, "FINISHED", summary)
     assert summary.models == ("scratch", "torch")
     assert {(trial.model, trial.state) for trial in summary.trials} == {(model, "complete") for model in MODELS}

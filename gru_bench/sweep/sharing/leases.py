@@ -94,10 +94,10 @@ class Lease:
             self._renewed = seconds
             self._put(lease=self._record["lease"] + 1, seconds=seconds)
 
-    def stop_searching(self, model: str) -> None:
-        """Record that this process asks for no more trials of a model."""
-        if model in self._record["searching"]:
-            self._put(searching=[other for other in self._record["searching"] if other != model])
+    def note_searching(self, models: Sequence[str]) -> None:
+        """Record the models that this process may ask more trials of."""
+        if self._record["searching"] != list(models):
+            self._put(searching=list(models))
 
     def note_search(self, seconds: float) -> None:
         """Record that all searches have ended; `seconds` is the time since this start began."""

@@ -182,7 +182,7 @@ class Trials:
         """Begin planned work; return the number of its trial, or None if it is not free."""
         with self.lock:
             known = self.latest().get(key)
-            if not self._is_free(known):
+            if not is_free(known, self.lease.start):
                 return None
             if known is None or known.state != "waiting":
                 self.study.enqueue_trial({}, user_attrs={KEY: key, **({RETRY_OF: known.number} if known else {})})
@@ -220,16 +220,12 @@ class Trials:
     def unfinished(self, keys: Iterable[str]) -> list[str]:
         """Return the keys of the planned work that is not done: it is free, or a process is working on it."""
         latest = self.latest()
-        return [key for key in keys if self._is_free(latest.get(key)) or latest[key].state == "running"]
+        return [key for key in keys if is_free(latest.get(key), self.lease.start) or latest[key].state == "running"]
 
     def available(self, keys: Iterable[str]) -> list[str]:
         """Return the keys of the planned work that `take` may begin."""
         latest = self.latest()
-        return [key for key in keys if self._is_free(latest.get(key))]
-
-    def _is_free(self, trial: StoredTrial | None) -> bool:
-        return trial is None or trial.state in ("waiting", "broken off") or (
-            trial.state == "failed" and trial.failed_at < self.lease.start)
+        return [key for key in keys if is_free(latest.get(key), self.lease.start)]
 
     def _is_retried(self, number: int) -> bool:
         return any(trial.user_attrs.get(RETRY_OF) == number for trial in self.study.get_trials(deepcopy=False))
@@ -255,6 +251,17 @@ class Trials:
 
     def _note(self, number: int, key: str, value: str | bool | int) -> None:
         self.study._storage.set_trial_user_attr(self._trial(number)._trial_id, key, value)
+
+
+def is_free(trial: StoredTrial | None, start: int) -> bool:
+    """Return whether a start of a study may begin planned work.
+
+    Args:
+        trial: The latest trial of the work; None if it has not begun.
+        start: Number of the start. It repeats what failed before it began.
+    """
+    return trial is None or trial.state in ("waiting", "broken off") or (
+        trial.state == "failed" and trial.failed_at < start)
 
 
 def key_of(attributes: Mapping[str, Any]) -> dict[str, Any]:

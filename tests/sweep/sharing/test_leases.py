@@ -98,7 +98,7 @@ class TestLiveness:
         assert first.has_others()
         assert first.has_others(searching="torch")
         assert not first.has_others(searching="scratch")
-        second.stop_searching("torch")
+        second.note_searching([])
         assert not first.has_others(searching="torch")
         assert first.has_others(working="torch")
         assert not first.has_others(working="scratch")
