@@ -171,7 +171,7 @@ def _write_plan(spec: StudySpec, console: Any) -> None:
 
 def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:
     """Print what both stores hold of a study, and return the exit code that answers `--check`."""
-    from gru_bench.sweep.check import check_consistency
+    from gru_bench.sweep.consistency import compare_stores
     from gru_bench.sweep.run_log import deleted, parent_of_study
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.sweep.study import read_study, require_same_settings, stored_models
@@ -196,7 +196,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     ids = {study.run_id for study in studies}
     runs = [run for run in runs if run.tags.get("mlflow.parentRunId") in ids]
     there = {name for run in runs for name in run.ids}
-    found = check_consistency(spec, stored, studies, runs, [
+    found = compare_stores(spec, stored, studies, runs, [
         trial.run_id for trial in planned if trial.run_id not in there and store.is_deleted(trial.run_id)])
     for count in found.counts:
         console.print(count, markup=False)

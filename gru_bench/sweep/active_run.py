@@ -12,6 +12,7 @@ from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult
 from gru_bench.stats.metrics import value_of
 from gru_bench.sweep.plan import Role
+from gru_bench.sweep.run_log import close
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.trials import Trials
 from gru_bench.sweep.spec import StudySpec
@@ -147,7 +148,7 @@ class ActiveRun:
         self.run.trials.give_up(self.run.number, reason, fault=False)
 
     def _finished(self, result: RunResult) -> Outcome:
-        # The run is logged before its trial ends: a process that takes over in between finds it complete.
+        # The run is logged before its trial ends. If this process dies in between, the trial is done again.
         self.writer.finish(result)
         match self.run.role:
             case "confirm":
@@ -188,6 +189,5 @@ class ActiveRun:
         return self._left()
 
     def _left(self) -> Outcome:
-        self.writer.kill(REASSIGNED)
-        self.writer.tags({"gru_bench.complete": "false"})  # the run may have been logged as complete
+        close(self.writer, REASSIGNED)
         return Outcome("left", None, REASSIGNED)

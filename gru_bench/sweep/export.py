@@ -66,7 +66,7 @@ class _TrialNotes(_Open):
     own_fault: bool = False
     failed_at: Count = 0
     key: Text = ""
-    superseded: bool = False
+    forgotten: bool = False
 
 
 class _TrialSystem(_Open):

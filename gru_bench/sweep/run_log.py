@@ -10,13 +10,12 @@ from dataclasses import asdict
 from gru_bench.config import DataConfig, MetricName, RunConfig, Scalar, assignment
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, given_as, named
-from gru_bench.results.logged_metrics import BEST_EPOCH, Split, compared
+from gru_bench.results.logged_metrics import Split, compared
 from gru_bench.results.looks import PLAN
 from gru_bench.results.runs import BASELINES, DATA, SEARCH, Baseline, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import Role
-from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.storage import QUIET_SECONDS
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
@@ -225,52 +224,33 @@ class RunLog:
         return [f"Runs of earlier starts were deleted in MLflow: {len(deleted)} are trained again."] if deleted else []
 
     def take_over(self, *, first: bool = False) -> None:
-        """End the trials and runs of processes that have died, and queue their work again.
+        """Queue again what processes that have died were working on, and close their runs.
 
         Args:
             first: Whether to look for unclosed runs even when no search knows of a dead process.
         """
-        searches, work = self.record.searches, self.record.work
-        orphans = {model: search.orphans() for model, search in searches.items()}
-        planned = work.orphans()
-        found = bool(planned) or any(orphans.values())
-        if found:
+        record = self.record
+        orphans = [(trials, number) for trials in (*record.searches.values(), record.work)
+                   for number in trials.orphans()]
+        if orphans:
             self.store.adopt()  # their last writes may not have reached MLflow
-            runs = self._runs()
-            with self.record.lock:
-                for model, numbers in orphans.items():
-                    self._take_over_trials(searches[model], numbers, [run for run in runs if run.model == model])
-                self._take_over_planned(planned, runs)
-        if found or first:
-            for run in self._runs():
-                if run.status == "RUNNING" and self.record.lease.is_dead(run.tags.get("gru_bench.owner", "")):
-                    self.store.writer(run.run_id).kill(DIED)
+            with record.lock:
+                for trials, number in orphans:
+                    if number in trials.orphans():  # otherwise another process was faster
+                        trials.give_up(number, DIED)
+        if orphans or first:
+            self._close_runs()
 
-    def _take_over_trials(self, search: Search, numbers: Sequence[int], runs: Sequence[LoggedRun]) -> None:
-        ended = {run.tags.get("gru_bench.trial", ""): run for run in runs if run.role == "trial"}
-        for number in sorted({*numbers} & {*search.orphans()}):
-            run = ended.get(str(number))
-            state = run.state if run is not None else ""
-            if run is None or state not in ("complete", "pruned") or self.spec.seeds_per_trial > 1:
-                search.give_up(number, DIED)
-            elif state == "pruned" or search.has_reported(number, run.metrics.get(BEST_EPOCH.key)):
-                search.adopt(number, state)
-            else:  # the storage has lost the end of this trial
-                search.give_up(number, DIED)
-                self.store.writer(run.run_id).tags(SUPERSEDED)
-
-    def _take_over_planned(self, numbers: Sequence[int], runs: Sequence[LoggedRun]) -> None:
-        work = self.record.work
-        complete = {key: run for run in runs if run.complete and (key := _key(run))}
-        keys = {trial.number: key for key, trial in work.latest().items()}
-        for number in sorted({*numbers} & {*work.orphans()}):
-            run = complete.get(keys.get(number, ""))
-            value = _value(run, self.spec.metric) if run is not None else None
-            if run is not None and value is not None:
-                work.note_run(number, run.run_id)
-                work.complete(number, value)
-            else:
-                work.give_up(number, DIED)
+    def _close_runs(self) -> None:
+        """Close the runs of dead processes: those that are open, and those that ended although their trials did not."""
+        record = self.record
+        repeated = {trial.run_id for trials in (*record.searches.values(), record.work)
+                    for trial in trials.stored if trial.state == "broken off" and trial.run_id}
+        for run in self._runs():
+            ended = run.state in ("complete", "pruned") and not (self.spec.seeds_per_trial > 1 and run.role == "trial")
+            if (run.status == "RUNNING" or (ended and not repeated.isdisjoint(run.ids))) and record.lease.is_dead(
+                    run.tags.get("gru_bench.owner", "")):
+                close(self.store.writer(run.run_id), DIED)
 
     def supersede(
         self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, PlannedRun], waiting: Set[str]
@@ -304,6 +284,12 @@ class RunLog:
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
                          "those runs are set aside."]
         return notes
+
+
+def close(writer: RunWriter, reason: str) -> None:
+    """Close a run that is trained again. It may have been logged as complete."""
+    writer.kill(reason)
+    writer.tags({"gru_bench.complete": "false"})
 
 
 def parent_of_study(store: Store, trials: Sequence[StoredTrial]) -> Parent | None:

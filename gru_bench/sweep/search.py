@@ -198,25 +198,6 @@ class Search(Trials):
         """End a trial that the pruner has stopped; return False if another process has the trial by now."""
         return self._end(number, TrialState.PRUNED, reason=PRUNERS[self.spec.pruner].reason)
 
-    def has_reported(self, number: int, epoch: float | None) -> bool:
-        """Return whether an epoch of a trial was reported; True for no epoch."""
-        trial = self._trial(number)
-        reported = _by_epoch(trial) if self._by_checks else trial.intermediate_values
-        return epoch is None or int(epoch) in reported
-
-    def adopt(self, number: int, state: str) -> None:
-        """End a trial whose process died after logging its end to MLflow, but before noting it in the search.
-
-        Args:
-            number: Number of the trial.
-            state: State that was logged: complete or pruned.
-        """
-        value = _value(self.spec, self._trial(number))
-        if state == "complete" and value is not None:
-            self.complete(number, value)
-        else:
-            self.prune(number)
-
     def best(self) -> tuple[dict[str, Scalar], float] | None:
         """Return the settings and the objective value of the best complete trial, or None."""
         complete = self._complete()

@@ -275,24 +275,26 @@ class TestLogged:
         assert study().ablations == ablations
         assert study.trained == []
 
-    def test_logged_runs_that_a_dead_process_did_not_end_are_recovered(self, study: Study) -> None:
-        ablations = present(study.logged.summary).ablations
-        storage = open_storage("optuna.journal")
-        before = optuna.load_study(study_name="study", storage=storage)
-        done, attributes = latest_trials(before), before.user_attrs
+    def test_runs_whose_ends_a_dead_process_logged_but_did_not_note_are_trained_again(self, study: Study) -> None:
+        before, storage = study.logged, open_storage("optuna.journal")
+        record = optuna.load_study(study_name="study", storage=storage)
+        done, attributes = latest_trials(record), record.user_attrs
         optuna.delete_study(study_name="study", storage=storage)
         again = optuna.create_study(study_name="study", storage=storage, direction="maximize")
         for key, value in attributes.items():
             again.set_user_attr(key, value)
-        for key in (*done, "confirm x 7"):  # the last one has logged nothing
-            again.add_trial(optuna.trial.create_trial(
-                state=optuna.trial.TrialState.RUNNING, user_attrs={"key": key, "owner": f"{machine()} 999999999 1"}))
-        assert study().ablations == ablations
-        assert study.trained == []
-        found = latest_trials(again)
-        assert found.pop("confirm x 7").state == "waiting"
-        assert {key: (trial.state, trial.value, trial.run_id) for key, trial in found.items()} == {
-            key: ("complete", trial.value, trial.run_id) for key, trial in done.items()}
+        dead = f"{machine()} 999999999 1"
+        for key, trial in done.items():
+            again.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs={
+                "key": key, "owner": dead, "run_id": trial.run_id}))
+            Store()._client.set_tag(trial.run_id, "gru_bench.owner", dead)
+        assert study().ablations == present(before.summary).ablations
+        assert len(study.trained) == len(done)
+        runs = {run.run_id: run for run in study.logged.runs}
+        for run in (*before.ablations, *before.confirms):
+            assert (runs[run.run_id].complete, runs[run.run_id].status) == (False, "KILLED")
+        complete = [run for run in study.logged.runs if run.complete and run.role in ("confirm", "ablation")]
+        assert len(complete) == len(done)
 
     def test_runs_of_candidates_that_were_removed_are_superseded(self, study: Study) -> None:
         assert study(study=STUDY.replace("[1e-3, 1e-2]", "[1e-2]")).ablations[1].other == {"training.lr": 1e-2}

@@ -16,7 +16,7 @@ from mlflow.store.db import utils
 from optuna.storages.journal import JournalFileBackend
 
 from gru_bench.platforms import WINDOWS
-from gru_bench.sweep.check import check_consistency
+from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import read_study
@@ -58,7 +58,7 @@ def faults(folder: Path, csv: Path) -> list[str]:
         storage = open_storage(None)
         (study,) = Store(create=False).studies("easy")
         runs = [*study.trials, *study.confirms]
-        found = list(check_consistency(spec, read_study(spec, storage), [study.run], runs).faults)
+        found = list(compare_stores(spec, read_study(spec, storage), [study.run], runs).faults)
         for name in optuna.get_all_study_names(storage):
             states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
             done = TRIALS if "/" in name else CONFIRM

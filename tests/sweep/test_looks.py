@@ -16,7 +16,7 @@ from gru_bench.config import RunConfig
 from gru_bench.errors import ChangedStudyError, RunError
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
 from gru_bench.stats.intervals import Scored
-from gru_bench.sweep.check import check_consistency
+from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.console.looks import look_lines
 from gru_bench.sweep.plan import InterimAnalysis, Wait
 from gru_bench.sweep.run_log import RunLog
@@ -252,11 +252,11 @@ class TestLogged:
         storage, store = open_storage(None), Store()
         stored = read_study(spec, storage)
         runs = [run for run in store.runs(store.experiments()[0]) if run.role != "study"]
-        found = check_consistency(spec, stored, [study.run], runs)
+        found = compare_stores(spec, stored, [study.run], runs)
         assert found.faults == ()
         mentions("; ".join(found.counts), "2 of at most 2 looks", "5 of 5 confirm seeds")
         for looks, due in ((), 1), (stored.looks[:1], 2):
-            begun = check_consistency(spec, replace(stored, looks=looks), [study.run], runs)
+            begun = compare_stores(spec, replace(stored, looks=looks), [study.run], runs)
             assert f"look {due} is not taken" in begun.faults
 
     @pytest.mark.slow

@@ -18,7 +18,7 @@ from gru_bench.report.evidence.groups import confirm_groups
 from gru_bench.report.evidence.progress import unfinished
 from gru_bench.report.findings import findings_of
 from gru_bench.results.runs import StudySummary
-from gru_bench.sweep.check import check_consistency
+from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
@@ -48,7 +48,7 @@ def faults(csv: Path) -> tuple[str, ...]:
     """What `--check` finds."""
     spec = load_study("study.toml", settings={"data.name": str(csv)}, all_models=MODELS, trials=1, confirm=1)
     study = logged()
-    return check_consistency(spec, read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults
+    return compare_stores(spec, read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults
 
 
 def confirmed(study: LoggedStudy) -> list[str]:
@@ -203,4 +203,4 @@ class TestLooks:
     def check() -> tuple[str, ...]:
         spec = load_study("study.toml", all_models=MODELS, trials=0, looks=[1, 2, 5])
         study = logged()
-        return check_consistency(spec, read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults
+        return compare_stores(spec, read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults

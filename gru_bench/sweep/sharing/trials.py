@@ -3,7 +3,7 @@
 A trial is asked for, belongs to the process that does it, and ends: complete, pruned or failed. If it is broken off, a
 new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (confirm runs, ablation
 runs and follow-ups) stands in the study's record, where each trial has a key, such as `torch confirm 3fa9 10000`. The
-latest trial of a key supersedes the earlier ones.
+latest trial of a key counts.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ FAILED_AT = "failed_at"
 """Set on such a trial: how many starts the study had by then. Planned work may be tried again by later ones."""
 DUPLICATE_OF = "duplicate_of"
 """Set on a proposal that equals an earlier trial; it is never trained and does not count."""
-SUPERSEDED = "superseded"
+FORGOTTEN = "forgotten"
 """Set on a trial that was never begun: all earlier trials of its key are forgotten."""
 
 
-State = Literal["complete", "pruned", "failed", "broken off", "duplicate", "superseded", "running", "waiting"]
+State = Literal["complete", "pruned", "failed", "broken off", "duplicate", "forgotten", "running", "waiting"]
 
 
 def digest(values: object) -> str:
@@ -211,7 +211,7 @@ class Trials:
         with self.lock:
             for key, trial in self.latest().items():
                 self._end(trial.number, TrialState.FAIL, reason="its tracking store was replaced")
-                self.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={KEY: key, SUPERSEDED: True}))
+                self.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={KEY: key, FORGOTTEN: True}))
 
     def latest(self) -> dict[str, StoredTrial]:
         """Return key -> its latest trial, for all planned work that has begun."""
@@ -273,7 +273,7 @@ def latest_trials(study: optuna.Study) -> dict[str, StoredTrial]:
     """Return key -> its latest trial, for the planned work in a study."""
     latest: dict[str, StoredTrial] = {}
     for trial in map(stored, study.get_trials(deepcopy=False)):
-        if trial.state == "superseded":
+        if trial.state == "forgotten":
             latest.pop(trial.key, None)
         else:
             latest[trial.key] = trial
@@ -299,8 +299,8 @@ def _state(trial: FrozenTrial) -> State:
             return "running"
         case TrialState.WAITING:
             return "waiting"
-    if SUPERSEDED in trial.user_attrs:
-        return "superseded"
+    if FORGOTTEN in trial.user_attrs:
+        return "forgotten"
     if DUPLICATE_OF in trial.user_attrs:
         return "duplicate"
     return "failed" if trial.user_attrs.get(OWN_FAULT) else "broken off"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gru_bench.sweep.check import Consistency, check_consistency
+from gru_bench.sweep.consistency import Consistency, compare_stores
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.study import StoredSearch, StoredStudy
@@ -66,7 +66,7 @@ class Study:
     def found(self, *deleted: str) -> Consistency:
         search = StoredSearch({}, tuple(self.trials), BEST, exhausted=False, asked=self.asked)
         stored = StoredStudy({"torch": search}, self.planned)
-        return check_consistency(self.spec, stored, self.studies, self.runs, deleted)
+        return compare_stores(self.spec, stored, self.studies, self.runs, deleted)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_names_more_trials_than_any_start_has_asked_for(study: Study) -> None:
 
 def test_a_search_whose_space_has_no_more_points_has_no_fault(study: Study) -> None:
     search = StoredSearch({}, tuple(study.trials[:2]), BEST, exhausted=True)
-    faults(check_consistency(study.spec, StoredStudy({"torch": search}, study.planned), study.studies,
+    faults(compare_stores(study.spec, StoredStudy({"torch": search}, study.planned), study.studies,
                              [*study.runs[:2], *study.runs[4:]]))
 
 
@@ -156,7 +156,7 @@ def test_names_a_killed_or_missing_run_of_the_study_itself(study: Study) -> None
 
 
 def test_names_a_search_that_the_storage_does_not_have(study: Study) -> None:
-    faults(check_consistency(study.spec, StoredStudy({}, {}), study.studies, study.runs), "torch.*no search of 's'")
+    faults(compare_stores(study.spec, StoredStudy({}, {}), study.studies, study.runs), "torch.*no search of 's'")
 
 
 def test_faults_that_the_same_command_does_not_repair_are_permanent(study: Study) -> None:

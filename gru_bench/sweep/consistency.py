@@ -40,7 +40,7 @@ class Consistency:
     """The faults that starting the study again does not repair."""
 
 
-def check_consistency(
+def compare_stores(
     spec: StudySpec, stored: StoredStudy, studies: Sequence[LoggedRun], runs: Sequence[LoggedRun],
     deleted: Collection[str] = (),
 ) -> Consistency:
