@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
@@ -91,10 +91,8 @@ class Search(Trials):
         Returns:
             Number and settings; None if enough trials have ended or are running, or if no point of the space is left.
         """
-        if self.counted >= self.spec.trials or self.exhausted:
-            return None
         with self.lock:
-            if self.counted >= self.spec.trials or self.exhausted:  # checked again, now that no other process can ask
+            if self.counted >= self.spec.trials or self.exhausted:
                 return None
             trial = self._with_owner(self.study.ask(self.space))
             while (earlier := self._duplicated_trial(trial)) is not None:
@@ -111,35 +109,27 @@ class Search(Trials):
     @property
     def exhausted(self) -> bool:
         """Whether every point of the space has been tried or is being tried, and none waits for a retry."""
-        if self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            return False
-        points = size(self.space)
-        if len(self.study.get_trials(deepcopy=False)) >= points and len(self._tried()) >= points:
-            return True
-        return bool(self.record.notes(self.model).get(EXHAUSTED))
+        return is_exhausted(self.study.get_trials(deepcopy=False), self.space,
+                            bool(self.record.notes(self.model).get(EXHAUSTED)))
 
     def _with_owner(self, trial: Trial) -> Trial:
         trial.set_user_attr(OWNER, this_process())
         return trial
 
+    @property
     def _tried(self) -> dict[Point, int]:
-        """Return point -> number of the first trial with these settings."""
-        tried: dict[Point, int] = {}
-        for trial in self.study.get_trials(deepcopy=False):
-            if counts(trial) and trial.params.keys() == self.space.keys():
-                tried.setdefault(point(trial.params), trial.number)
-        return tried
+        return tried(self.study.get_trials(deepcopy=False), self.space)
 
     def _duplicated_trial(self, trial: Trial) -> int | None:
         """Return the number of another trial with the same settings, or None."""
-        return next((other for tried, other in self._tried().items()
-                     if other != trial.number and tried == point(trial.params)), None)
+        return next((other for settings, other in self._tried.items()
+                     if other != trial.number and settings == point(trial.params)), None)
 
     def _untried(self) -> dict[str, Scalar] | None:
         number = len(self.study.get_trials(deepcopy=False))
         seed = _seed(f"{self.spec.seed}:{self.model}:{number}:untried")
         draws = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-        return untried(self.space, self._tried(), np.random.default_rng(seed),
+        return untried(self.space, self._tried, np.random.default_rng(seed),
                        lambda: dict(draws.ask(self.space).params))
 
     def report(self, number: int, step: int, value: float) -> Verdict:
@@ -240,6 +230,29 @@ class Search(Trials):
 
     def _complete(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def tried(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution]) -> dict[Point, int]:
+    """Return point -> number of the first trial with these settings, of the trials that count."""
+    found: dict[Point, int] = {}
+    for trial in trials:
+        if counts(trial) and trial.params.keys() == space.keys():
+            found.setdefault(point(trial.params), trial.number)
+    return found
+
+
+def is_exhausted(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution], noted: bool) -> bool:
+    """Return whether every point of a space has been tried or is being tried, and none waits for a retry.
+
+    Args:
+        trials: All trials.
+        space: The space.
+        noted: Whether it was noted that no point is left.
+    """
+    if any(trial.state == TrialState.WAITING for trial in trials):
+        return False
+    points = size(space)
+    return noted or (len(trials) >= points and len(tried(trials, space)) >= points)
 
 
 def best_of(complete: Sequence[FrozenTrial], metric: MetricName) -> FrozenTrial:

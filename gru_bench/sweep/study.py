@@ -7,7 +7,7 @@ search began, and the planned work of all models as trials. Next to it, the sear
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,12 @@ from gru_bench.errors import RunError, given_as, named
 from gru_bench.results.looks import Look
 from gru_bench.sweep.identity import EXPERIMENT, direction, identity_of, require_same
 from gru_bench.sweep.plan import SearchState, State, may_ask
-from gru_bench.sweep.search import ASKED, EXHAUSTED, Search, best_of, counts, distributions
+from gru_bench.sweep.search import ASKED, EXHAUSTED, Search, best_of, counts, distributions, is_exhausted
 from gru_bench.sweep.sharing.leases import Lease
 from gru_bench.sweep.sharing.looks import Looks, taken_looks
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, stored
-from gru_bench.sweep.space import size
-from gru_bench.sweep.spec import StudySpec, point
+from gru_bench.sweep.spec import StudySpec
 
 FORMAT_KEY, FORMAT = "format", 4
 """Set when a study begins: the format of what is stored of it."""
@@ -100,9 +99,9 @@ class StudyRecord:
         """Return the identity of a search: that which it began with, and settings that were added since."""
         return {**self._require_same(model), **self.notes(model).get(IDENTITY, {})}
 
-    def join(self) -> None:
+    def _join(self, models: Sequence[str]) -> None:
         """Open the searches of models that other starts have added to the study."""
-        spec = self.spec.with_stored(self.models)
+        spec = self.spec.with_stored(models) if set(models) - self.searches.keys() else self.spec
         if spec.models != self.spec.models:
             self.spec = spec
             with self.lock:
@@ -115,25 +114,32 @@ class StudyRecord:
             in_time: Whether this start may begin new trials.
             texts: Whether the words of reviews may be stored.
         """
-        self.join()
-        looks = self.looks
+        # The leases are read first: a process asks for its last trial before its lease says that it asks for no more.
+        attributes = self.study.user_attrs
+        self._join(_models(attributes))
+        others = list(self.lease.others(attributes).values())
         return State(
-            self.spec, {model: self._search_state(model) for model in self.spec.models}, self.work.latest(),
-            start=self.lease.start, in_time=in_time, looks=None if looks is None else looks.plan,
-            taken=() if looks is None else tuple(looks.taken), texts=texts)
+            self.spec, {model: self._search_state(model, attributes, others) for model in self.spec.models},
+            self.work.latest(), start=self.lease.start, in_time=in_time,
+            looks=None if self.looks is None else self.looks.plan, taken=tuple(taken_looks(attributes)), texts=texts)
 
     def note_searching(self, state: State) -> None:
         """Record for which models this start may ask for more trials."""
         self.lease.note_searching([model for model in state.active if may_ask(state, model)])
 
-    def _search_state(self, model: str) -> SearchState:
-        # The leases are read first: a process asks for its last trial before its lease says that it asks for no more.
-        elsewhere = self.lease.has_others(searching=model)
-        search, best = self.searches[model], self.searches[model].best()
+    def _search_state(
+        self, model: str, attributes: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
+    ) -> SearchState:
+        search = self.searches[model]
+        trials = search.study.get_trials(deepcopy=False)
+        states = {trial.state for trial in trials}
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         return SearchState(
-            counted=search.counted, exhausted=search.exhausted, running=search.running,
-            best=None if best is None else best[0], searched_elsewhere=elsewhere,
-            worked_on_elsewhere=self.lease.has_others(working=model))
+            counted=sum(map(counts, trials)), running=TrialState.RUNNING in states,
+            exhausted=is_exhausted(trials, search.space, bool(attributes[f"{SEARCH}{model}"].get(EXHAUSTED))),
+            best=dict(best_of(complete, self.spec.metric).params) if complete else None,
+            searched_elsewhere=any(model in lease["searching"] for lease in others),
+            worked_on_elsewhere=any(model in lease["models"] for lease in others))
 
     def may_begin_parent(self) -> bool:
         """Return whether this start begins the study's run in MLflow, if MLflow does not have it yet.
@@ -142,7 +148,7 @@ class StudyRecord:
         """
         with self.lock:
             holder = self.study.user_attrs.get(PARENT)
-            if holder is not None and self.lease.is_another(holder):
+            if holder in self.lease.others():
                 return False
             self.study.set_user_attr(PARENT, self.lease.start)
             return True
@@ -209,11 +215,10 @@ def read_study(spec: StudySpec, storage: BaseStorage) -> StoredStudy:
 def _stored_search(spec: StudySpec, model: str, notes: Mapping[str, Any], storage: BaseStorage) -> StoredSearch:
     found = optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage).get_trials(deepcopy=False)
     complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
-    counted = {point(trial.params) for trial in found if counts(trial)}
     return StoredSearch(
         identity=notes.get(IDENTITY, {}), trials=tuple(map(stored, found)),
         best=dict(best_of(complete, spec.metric).params) if complete else None,
-        exhausted=bool(notes.get(EXHAUSTED)) or len(counted) >= size(distributions(spec)),
+        exhausted=is_exhausted(found, distributions(spec), bool(notes.get(EXHAUSTED))),
         asked=int(notes.get(ASKED, 0)))
 
 

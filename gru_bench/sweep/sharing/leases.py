@@ -112,28 +112,19 @@ class Lease:
         leases = {record["owner"]: record["lease"] for record in self._records().values()}
         return self._watch.is_dead(name, leases.get(name, 0))
 
-    def has_others(self, *, searching: str = "", working: str = "", elsewhere: bool = False) -> bool:
-        """Return whether other processes work on the study.
+    def others(self, attributes: Mapping[str, Any] | None = None) -> dict[int, Mapping[str, Any]]:
+        """Return start number -> lease record, of the other starts that still work on the study.
 
         Args:
-            searching: Count only processes that may ask for more trials of this model.
-            working: Count only processes that work on this model.
-            elsewhere: Count only processes on other machines.
+            attributes: The study's attributes, where they have just been read.
         """
-        return any(
-            self._is_another(number, record) and (not searching or searching in record["searching"])
-            and (not working or working in record["models"])
-            and not (elsewhere and record["owner"].startswith(f"{machine()} "))
-            for number, record in self._records().items())
+        return {number: record for number, record in self._records(attributes).items()
+                if number != self.start and not record["ended"]
+                and not self._watch.is_dead(record["owner"], record["lease"])}
 
-    def is_another(self, start: int) -> bool:
-        """Return whether a start is another one than this and still works on the study."""
-        records = self._records()
-        return start in records and self._is_another(start, records[start])
-
-    def _is_another(self, start: int, record: Mapping[str, Any]) -> bool:
-        return (start != self.start and not record["ended"]
-                and not self._watch.is_dead(record["owner"], record["lease"]))
+    def has_others(self, *, elsewhere: bool = False) -> bool:
+        """Return whether other starts still work on the study; `elsewhere` counts only those on other machines."""
+        return any(not (elsewhere and record["owner"].startswith(f"{machine()} ")) for record in self.others().values())
 
     def seconds(self) -> float:
         """Return the seconds that all starts have taken together; a killed start counts up to its last renewal."""
@@ -143,11 +134,9 @@ class Lease:
         """Return how many of these seconds passed before the last search had ended."""
         return sum(float(record.get("search_seconds", record["seconds"])) for record in self._records().values())
 
-    def _records(self) -> dict[int, dict[str, Any]]:
-        """Return start number -> lease record, in order of the starts."""
-        found = {int(key.removeprefix(START)): record for key, record in self._study.user_attrs.items()
-                 if key.startswith(START)}
-        return dict(sorted(found.items()))
+    def _records(self, attributes: Mapping[str, Any] | None = None) -> dict[int, dict[str, Any]]:
+        attributes = self._study.user_attrs if attributes is None else attributes
+        return {int(key.removeprefix(START)): record for key, record in attributes.items() if key.startswith(START)}
 
     def _put(self, **changes: object) -> None:
         self._record |= changes

@@ -96,12 +96,10 @@ class TestLiveness:
         second = Lease(notes, ["torch"])
         assert (first.start, second.start, first.starts) == (1, 2, 2)
         assert first.has_others()
-        assert first.has_others(searching="torch")
-        assert not first.has_others(searching="scratch")
+        assert [(other["models"], other["searching"]) for other in first.others().values()] == [(["torch"], ["torch"])]
         second.note_searching([])
-        assert not first.has_others(searching="torch")
-        assert first.has_others(working="torch")
-        assert not first.has_others(working="scratch")
+        assert [other["searching"] for other in first.others().values()] == [[]]
+        assert second.others()[1]["models"] == ["torch", "scratch"]
         second.renew(4.0)
         assert first.seconds() == 0.0  # not every time
         second.renew(11.0)
