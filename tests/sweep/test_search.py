@@ -31,7 +31,7 @@ from tests.support.searches import TOTAL, asked, search_in, spec_in
 from tests.support.sweeps import STUDY
 from tests.support.values import present
 
-PLANNED = [f"confirm x {seed}" for seed in range(8)]
+PLANNED = {f"confirm x {seed}" for seed in range(8)}
 
 
 def work(directory: Path, url: str | None, died: Any, dies: int | None) -> None:
@@ -49,7 +49,7 @@ def work(directory: Path, url: str | None, died: Any, dies: int | None) -> None:
                     search.give_up(orphan, "died")
         trial = search.ask()
         if trial is None:
-            if not search.running:
+            if not search.record.state().searches["torch"].running:
                 break
             time.sleep(0.01)
             continue
@@ -61,10 +61,11 @@ def work(directory: Path, url: str | None, died: Any, dies: int | None) -> None:
         search.report(trial[0], 1, 0.5)
         search.complete(trial[0], 0.5)
         done += 1
-    while (free := search.record.work.available(PLANNED)) or search.record.work.running:
-        for key in free:
-            if (number := search.record.work.take(key)) is not None:
-                search.record.work.complete(number, 0.5)
+    planned = search.record.work
+    while left := PLANNED - {key for key, trial in planned.latest().items() if trial.state == "complete"}:
+        for key in left:
+            if (number := planned.take(key)) is not None:
+                planned.complete(number, 0.5)
 
 
 def check_contended(directory: Path, url: str | None) -> None:

@@ -36,16 +36,6 @@ class Looks:
         """The looks so far, from all processes and starts."""
         return taken_looks(self._attributes.user_attrs)
 
-    def seeds(self, model: str) -> tuple[int, ...]:
-        """Return the confirm seeds that a model may be trained on by now; once the stage has ended, those it used."""
-        return open_seeds(self.plan, self.taken, model)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the last look was taken, or one that settled all pairs."""
-        taken = self.taken
-        return bool(taken) and taken[-1].stops
-
     def take(self, runs: Mapping[str, Mapping[int, Scored]]) -> tuple[Look, list[PairLooks]]:
         """Take the next look and record it; the caller holds the study's lock.
 

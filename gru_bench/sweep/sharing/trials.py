@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -105,11 +105,6 @@ class Trials:
             space: Setting -> its distribution. A trial without one of these settings is never queued again.
         """
         self.study, self.lock, self.lease, self.space = study, lock, lease, dict(space or {})
-
-    @property
-    def running(self) -> bool:
-        """Whether a trial is running, in this process or another."""
-        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
     @property
     def numbers(self) -> list[int]:
@@ -216,16 +211,6 @@ class Trials:
     def latest(self) -> dict[str, StoredTrial]:
         """Return key -> its latest trial, for all planned work that has begun."""
         return latest_trials(self.study)
-
-    def unfinished(self, keys: Iterable[str]) -> list[str]:
-        """Return the keys of the planned work that is not done: it is free, or a process is working on it."""
-        latest = self.latest()
-        return [key for key in keys if is_free(latest.get(key), self.lease.start) or latest[key].state == "running"]
-
-    def available(self, keys: Iterable[str]) -> list[str]:
-        """Return the keys of the planned work that `take` may begin."""
-        latest = self.latest()
-        return [key for key in keys if is_free(latest.get(key), self.lease.start)]
 
     def _is_retried(self, number: int) -> bool:
         return any(trial.user_attrs.get(RETRY_OF) == number for trial in self.study.get_trials(deepcopy=False))
