@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -555,7 +556,8 @@ class Sweep:
                     self.first_trials[run.model] = outcome.value
                 self._show_first_trials()
         elif self._tags_of(run) != run.tags:
-            self._announced.pop(run.model, None)  # it was planned otherwise meanwhile
+            # It was planned otherwise meanwhile.
+            self._announced[run.model] = replace(self._announced[run.model], runs=())
         if outcome.state == "tested" and len(self.state.confirmed(run.model)) == len(self.state.seeds(run.model)):
             self._describe("running")
         if not isinstance(message, Failed):

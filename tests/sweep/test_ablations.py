@@ -357,11 +357,16 @@ class TwoAtOnce(Actors):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("database")
-def test_a_running_run_becomes_that_of_another_ablation_which_finds_its_settings(easy_csv: Path) -> None:
+def test_a_running_run_becomes_that_of_another_ablation_which_finds_its_settings(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last tuning run ends while the run that another ablation asked for is trained."""
     study = Study(easy_csv)
     study.workers = TwoAtOnce
+    ended = list[str]()
+    monkeypatch.setattr(ProgressDisplay, "search_ended", lambda _, model, *__: ended.append(model))
     study(study=STUDY + FAST)
+    assert ended == ["torch"]
     for name in ("lr", "fast"):
         assert [run.seed for run in study.logged.side(name, "other")] == [SEED]
     study()  # without the other one

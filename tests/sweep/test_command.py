@@ -20,11 +20,12 @@ from gru_bench.results.looks import LookPlan
 from gru_bench.results.runs import TrialSummary
 from gru_bench.stats.text import percent
 from gru_bench.sweep.__main__ import _best_trials, _confirmed, _show_next, app
+from gru_bench.sweep.console.opening import backend_note
 from gru_bench.sweep.plan import SearchState, State
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import load_study
-from gru_bench.sweep.start import backend_note, device_of
+from gru_bench.sweep.start import device_of
 from gru_bench.sweep.summary import confirmed
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, add_study

@@ -11,10 +11,10 @@ from gru_bench.checks import CHECKS, Subject, warnings_of
 from gru_bench.config import RunConfig, TrainingConfig, flat
 from gru_bench.errors import UsageError
 from gru_bench.resources import resource
+from gru_bench.sweep.console.opening import defaults_line
 from gru_bench.sweep.defaults import BY_SIZE, RECIPE, by_size
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import known_studies, load_study
-from gru_bench.sweep.start import defaults_line
 from gru_bench.sweep.study import StudyRecord, begun_with
 from tests.support.commands import mentions
 from tests.support.studies import study_file
