@@ -151,7 +151,6 @@ def sweep(
 
 
 def _write_plan(spec: StudySpec, console: Any) -> None:
-    """Write the plan of the looks to a file."""
     from pathlib import Path
 
     from gru_bench.data.corpus import load_corpus
@@ -236,7 +235,6 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
 
 
 def _show(console: Any, sweep: Sweep, summary: StudySummary) -> None:
-    """Print the best trials, the confirmed accuracy, and the notes."""
     if summary.trials:
         console.print(_best_trials(summary))
     console.print(_confirmed(sweep.confirmed(), summary))

@@ -134,7 +134,6 @@ def ablation_runs(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings
 
 
 def _usual(spec: StudySpec, tuned: Settings) -> dict[str, Scalar]:
-    """Return all settings of the usual side."""
     assert spec.ablations is not None
     return flat(spec.config(spec.ablations.model, {**tuned, **spec.ablations.settings}, 0))
 

@@ -201,7 +201,6 @@ def _differences(what: str, trial: StoredTrial, runs: Sequence[LoggedRun], metri
 def _confirmed(
     work: Mapping[str, StoredTrial], model: str, search: StoredSearch, seeds: Sequence[int]
 ) -> dict[int, StoredTrial]:
-    """Return confirmation seed -> its trial, of those that are done."""
     runs = {seed: work.get(run_key(model, "confirm", digest(search.best or {}), seed)) for seed in seeds}
     return {seed: run for seed, run in runs.items() if run is not None and run.state == "complete"}
 

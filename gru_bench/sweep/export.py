@@ -203,7 +203,6 @@ def _check(trial: TrialCopy, number: int, scratch: optuna.Study) -> None:
 
 
 def _brief(error: Exception) -> str:
-    """Return an error in one line."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc'][:6]))}: {first['msg']}"[:200]
@@ -308,7 +307,6 @@ def _at_rest(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_ids(value: Any, renamed: Mapping[str, str]) -> Any:
-    """Return the value with all run ids in it replaced."""
     match value:
         case str():
             return renamed.get(value, value)

@@ -97,13 +97,7 @@ def _changes(known: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]
 
 
 def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed: Sequence[str]) -> list[str]:
-    """Return sentences on how the data has changed; empty if its fingerprint is the same, as after a file was moved.
-
-    Args:
-        began: Identity of the study when it began.
-        identity: Identity of the study now.
-        changed: The entries that describe the data and differ.
-    """
+    """Return sentences on how the data has changed; empty if its fingerprint is the same, as after a file was moved."""
     if "data" not in changed:
         if EXPERIMENT in changed and EXPERIMENT in began and EXPERIMENT in identity:
             return [f"{_change('data.name', began, identity)}, and its runs are logged under the name of its data "

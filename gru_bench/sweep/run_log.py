@@ -317,7 +317,6 @@ def fingerprint_of(data: DataConfig, spec: StudySpec, corpus: Corpus) -> str:
 
 
 def _contents(spec: StudySpec) -> list[str]:
-    """Return the parts of a study besides its confirm runs."""
     return [part for part, planned in (
         ("search", spec.trials > 0), ("ablations", spec.ablations is not None),
         ("timings", spec.timings is not None), ("diagnostics", spec.diagnostics),

@@ -274,7 +274,6 @@ class Sweep:
     def _seed_of(
         self, search: Search, number: int, settings: Mapping[str, Scalar], done: tuple[float, ...]
     ) -> Assignment:
-        """Return the run of a trial on its next seed."""
         # A search compares settings, so it saves the time of teachers.
         config = self.spec.config(
             search.model, {**settings, "training.teachers": 0}, self.spec.search_seeds[len(done)])
@@ -284,14 +283,12 @@ class Sweep:
         return Assignment(search, number, "trial", config, settings, label, {"gru_bench.trial": str(number)}, done)
 
     def _take(self, run: PlannedRun) -> None:
-        """Begin a planned run, unless another process has."""
         if (number := self.record.work.take(run.key)) is not None:
             label = " ".join(filter(None, (run.config.model.name, run.name, f"seed {run.config.seed}")))
             self._train(Assignment(
                 self.record.work, number, run.role, run.config, run.settings, label, run.tags, planned=run.key))
 
     def _begin_follow_up(self, follow_up: FollowUp) -> None:
-        """Begin a follow-up, unless another process has."""
         if (number := self.record.work.take(follow_up.key)) is None:
             return
         try:
@@ -346,13 +343,7 @@ class Sweep:
         self._submit_task(BASELINES, MeasureBaselines(self.spec.base.data), receive)
 
     def _submit_task(self, key: str, task: Task, receive: Callable[[Finished | Failed], None]) -> None:
-        """Submit a task that trains no run of the study, again if its worker dies.
-
-        Args:
-            key: Key of the job.
-            task: The task.
-            receive: Called with the end of the task.
-        """
+        """Submit a task that trains no run of the study, again if its worker dies; `receive` takes its end."""
         def ended(job: Job, message: Message) -> None:
             match message:
                 case Failed("machine", reason):
@@ -454,7 +445,6 @@ class Sweep:
             self.display.note(line)
 
     def _note_closed_searches(self) -> None:
-        """Say which searches do not go on, because a look at the confirm runs was taken."""
         if self.state.taken:
             self.notes += (
                 f"The search of {model} stays at {self.state.searches[model].counted} of {self.spec.trials} trials: a "
@@ -487,7 +477,6 @@ class Sweep:
                                   else f"ablation {name}: all candidates failed")
 
     def _train(self, run: Assignment) -> None:
-        """Log that a run begins, and submit it."""
         config = self._with_threads(run.config)
         writer = self.log.begin(run.label, run.role, config, run.settings, run.tags)
         self.active[run.key] = ActiveRun(run, writer, self.spec)
@@ -596,7 +585,6 @@ class Sweep:
         self.first_trials.clear()
 
     def _log_baselines(self) -> None:
-        """Log the baselines once they are measured and the study's parent run exists."""
         if self.begun and self.baselines:
             self.log.baselines(self.baselines)
 
@@ -664,13 +652,7 @@ class Sweep:
         return [study for study in self.store.studies(self.experiment) if study.run.run_id == self.log.study.run_id]
 
     def _describe(self, state: str, *, read: bool = True, verdicts: Sequence[str] = ()) -> None:
-        """Write the description of the study, with the scores that are known.
-
-        Args:
-            state: State of the study, a key of `STATUS`.
-            read: Whether to read what is not known yet, which takes a moment.
-            verdicts: The sentence on each pair of models.
-        """
+        """Write the description of the study; with `read`, scores that are not known yet are read, which takes a moment."""
         if read and not self.store.away:
             with suppress(RunError):  # another process may still be writing its runs
                 self.linked = True
@@ -686,7 +668,6 @@ class Sweep:
             baselines=self.baselines, verdicts=verdicts))
 
     def _sign_out(self) -> None:
-        """Record that this start has ended."""
         self.record.lease.end(self.seconds)
 
     def confirmed(self) -> dict[str, Confirmed]:

@@ -121,7 +121,6 @@ class Search(Trials):
         return tried(self.study.get_trials(deepcopy=False), self.space)
 
     def _duplicated_trial(self, trial: Trial) -> int | None:
-        """Return the number of another trial with the same settings, or None."""
         return next((other for settings, other in self._tried.items()
                      if other != trial.number and settings == point(trial.params)), None)
 
@@ -277,13 +276,7 @@ def _distribution(span: Range) -> BaseDistribution:
 
 
 def _sampler(spec: StudySpec, start: str, startup: int) -> optuna.samplers.BaseSampler:
-    """Return a sampler seeded by `start`: with the same seed, each start would propose the same points again.
-
-    Args:
-        spec: The study.
-        start: Text that the seed is made from.
-        startup: Number of random trials at the start.
-    """
+    """Return a sampler seeded by `start`: with the same seed, each start would propose the same points again."""
     seed = _seed(start)
     if spec.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
@@ -321,12 +314,10 @@ def _value(spec: StudySpec, trial: FrozenTrial) -> float | None:
 
 
 def _by_epoch(trial: FrozenTrial) -> dict[int, float]:
-    """Return epoch -> best score so far, of a trial whose pruner decides by checks."""
     return {int(key.removeprefix(EPOCH)): value for key, value in trial.user_attrs.items() if key.startswith(EPOCH)}
 
 
 def _epochs(spec: StudySpec, trial: FrozenTrial) -> float:
-    """Return the number of epochs that a trial was trained for, over all its seeds."""
     if spec.seeds_per_trial > 1:
         return len(trial.intermediate_values) * spec.base.training.epochs
     return max(trial.intermediate_values, default=0) / (PRUNERS[spec.pruner].checks or 1)

@@ -145,7 +145,6 @@ def need_windows(spec: StudySpec, corpus: Corpus) -> None:
 
 
 def _record(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> StudyRecord:
-    """Return the record of a study, with its searches."""
     from gru_bench.config import DataConfig
     from gru_bench.sweep.export import study_names
     from gru_bench.sweep.study import StudyRecord, read_study

@@ -100,7 +100,6 @@ class StudyRecord:
         return {**self._require_same(model), **self.notes(model).get(IDENTITY, {})}
 
     def _join(self, models: Sequence[str]) -> None:
-        """Open the searches of models that other starts have added to the study."""
         spec = self.spec.with_stored(models) if set(models) - self.searches.keys() else self.spec
         if spec.models != self.spec.models:
             self.spec = spec
