@@ -652,7 +652,7 @@ class Sweep:
         return [study for study in self.store.studies(self.experiment) if study.run.run_id == self.log.study.run_id]
 
     def _describe(self, state: str, *, read: bool = True, verdicts: Sequence[str] = ()) -> None:
-        """Write the description of the study; with `read`, scores that are not known yet are read, which takes a moment."""
+        """Write the description of the study; with `read`, unknown scores are read first, which takes a moment."""
         if read and not self.store.away:
             with suppress(RunError):  # another process may still be writing its runs
                 self.linked = True
