@@ -18,7 +18,7 @@ from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report, Section
 from gru_bench.report.document.sentences import Sentence, in_text
-from gru_bench.report.figures.style import PAGE, Style, drawing
+from gru_bench.report.figures.style import theme
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore
 
@@ -84,10 +84,10 @@ def figure_of(report: Report, name: str) -> Any:
                 if isinstance(block, Figure) and block.name == name)
 
 
-def drawing_of(figure: Figure, style: Style = PAGE) -> Any:
+def drawing_of(figure: Figure) -> Any:
     """Return a figure as matplotlib's object, laid out."""
-    with drawing(style):
-        drawn = figure.draw(figure.values.frame(), style)
+    with theme():
+        drawn = figure.draw(figure.values.frame())
         drawn.draw_without_rendering()
     return drawn
 
