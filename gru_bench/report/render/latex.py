@@ -172,7 +172,7 @@ def _escaped_word(word: str) -> str:
         if place > 1 and character in ",-" and word[place - 2] == character:
             parts.append("{}")  # not joined to a quote or a dash
         parts.append(_TEX.get(character) or _tex_character(character))
-        if len(word) > LONG and place > 3 and (character in "_-/.,:;=+" or place % LONG == 0):
+        if len(word) > LONG and place > 3 and (character in "_-/.,:;=+" or (place > LONG and place % 6 == 0)):
             parts.append(r"\allowbreak{}")
     return "".join(parts)
 
@@ -187,7 +187,9 @@ def shown(value: Any) -> Tex:
         case Ends():
             return shown(value.parts)
         case KnownRun():
-            code = Tex(r"{{\scriptsize\texttt{{{}}}}}").format(escaped(value.run_id))
+            halves = Tex(r"\allowbreak{}".join(escaped(value.run_id[place:place + LONG])
+                                               for place in range(0, len(value.run_id), LONG)))
+            code = Tex(r"{{\scriptsize\texttt{{{}}}}}").format(halves)
             return Tex(r"\href{{{}}}{{{}}}").format(_address(value.url), code) if value.url else code
         case Aside():
             return Tex(r" {{\color{{faint}}{}}}" if value.below else r"{{\color{{faint}}{}}}").format(
