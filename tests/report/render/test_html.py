@@ -27,6 +27,7 @@ def test_no_number_of_the_page_is_outside_the_report(built: Built, three: Render
              "F1", "95 %", "95\u00a0%", "90\u00a0%", "more than 50", "80 %", "80\u00a0%", "90 %", "5 % level",
              "fewer than 30", "below about 20",
              "(at least 5)", "(at least 10)", *CHECKS,
+             *(line.get_text() for line in soup_of(three.page).find_all("summary", string=re.compile("^Checks: "))),
              report.subtitle, studies[0].confirms[0].fingerprint, *column_of(report, "settings", "Range"),
              *(f"{run.name}: failed: {run.reason}" for study in studies for run in study.runs if run.state == "failed"),
              *(str(run.seed) for study in studies for run in study.confirms)]
