@@ -138,8 +138,7 @@ def test_imports_of_the_file_alone_find_its_folder(tmp_path: Path, monkeypatch: 
     monkeypatch.delitem(sys.modules, "my_layers", raising=False)
     finder = load.Neighbors(tmp_path)
     assert finder.find_spec("my_layers") is None  # asked from here
-    module = load.load(written(tmp_path, "import my_layers, importlib\nimportlib.import_module('my_layers')\n"
-                               "class A: pass\n"), "A")
+    module = load.load(written(tmp_path, "import my_layers, importlib\nimportlib.import_module('my_layers')\n"))
     assert module.my_layers.WIDTH == 3
     assert finder not in sys.meta_path
 
@@ -155,14 +154,19 @@ def test_an_expression_may_build_the_object(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("words", "parts"), [
-    (["mine.py"], ["FILE.py:NAME", "'mine.py'"]),
+    (["mine.txt"], ["'mine.txt'", "mine.py"]),
     (["none.py:GRU"], ["'none.py'"]),
+    (["mine.py:GRU", "--name", "A"], ["GRU", "--name"]),
+    (["mine.py", "--name", "A.B"], ["--name", "'A.B'"]),
+    (["mine.py", "--csv", "table.csv"], ["--csv", "folder"]),
+    (["empty"], ["folder of submissions", ".ipynb"]),
     (["mine.py:GRU", "--define", "batch_size"], ["--define", "NAME=VALUE"]),
     (["mine.py:GRU", "--timeout", "inf"], ["--timeout", "at most 1,000,000", "inf"]),
     (["mine.py:GRU", "--memory", "inf"], ["--memory", "at most 1,000,000", "inf"]),
 ])
 def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], tmp_path: Path) -> None:
     written(tmp_path, SPLIT)
+    (tmp_path / "empty").mkdir()
     done = completed(app, *words)
     assert done.returncode == ExitCode.MISTYPED
     mentions(done.stderr, *parts)
