@@ -37,7 +37,7 @@ GROUPS = {
     **dict.fromkeys(("end_to_end/test_chaos.py", "sweep/workers/test_ray.py"), "chaos"),
     **dict.fromkeys(("kernels", "models", "train", "diagnose"), "training"),
     "report": "report", **dict.fromkeys(("inference", "tracking", "archive", "test_doctor.py"), "stores"),
-    "sweep": "sweep", "gru_check": "gru_check", "end_to_end": "sweeps",
+    "sweep": "sweep", "gru_check": "gru_check", "grade": "data", "end_to_end": "sweeps",
     **dict.fromkeys(("data", "stats", "checks", "results"), "data")}
 """File or folder below tests/ -> its group, in the order of their start. All tests of a group run in one process: what
 they share, such as a report or a server, is made once. While one group compiles the kernel, others do without. There is

@@ -1,21 +1,22 @@
-"""Claimed accuracies beside a reference: whether they differ by more than noise, and the mark that right solutions reach.
+"""Claimed accuracies beside a reference: whether they differ by more than noise, and the mark for right solutions.
 
 The reference is one training procedure: R runs (seeds), scored on N test texts. A right solution is another run of such
-a procedure, with a seed of its own. With the parts of `estimate.py`, s2 is the variance of the reference's accuracies,
-u2 = max(0, s2 - MSE/N) the part of it that is due to seeds alone, V the variance of the reference's accuracy g over
-seeds and texts. The accuracy of one run on M other texts then differs from g with the variance
+a procedure, with a seed of its own. With the parts of `estimate.py`, s2 is the variance of the reference's accuracies
+between runs, e2 = MSE/N the part of it that is chance at each text, and v the variance of the reference's accuracy g
+over texts. The accuracy A of one run on N other texts differs from g by the run, with the variance s2 (1 + 1/R), and by
+the difficulty of the texts, with w = v + p (1 - p)/N - e2 (1 + 1/R), where p is g with two pseudo-texts, one right and
+one wrong, so that it is never 0 or 1. A prediction interval of one further run (Hahn and Meeker, Statistical Intervals,
+1991, section 4.7) takes a quantile of Student's t for the first and of the normal distribution for the second. That of
+their sum is, after Howe (1974),
 
-    W = V + u2 + p (1 - p)/M
+    d(a) = sqrt(t_{R-1,a}^2 s2 (1 + 1/R) + z_a^2 max(0, w))
 
-where p is g, moved towards 1/2 by two pseudo-texts so that it is never 0 or 1. (g - A)/sqrt(W) is taken as Student's t
-with Satterthwaite's (1946) degrees of freedom, which is the prediction interval of one further observation (Hahn and
-Meeker, Statistical Intervals, 1991, section 4.7) with a sum of variances in the place of one. The pass mark is
-g - t_{nu,.99} sqrt(W): a right solution is below it in 1 of 100 cases, and more rarely where its texts are the
-reference's own.
+The pass mark is g - d(.99), computed on the scale of logit p, because accuracies near 1 have a longer tail below:
+logit(mark) = logit(p) - d(.99)/(p (1 - p)). A right solution is below it in 1 of 100 cases, and more rarely where its
+texts are the reference's own. The p of a claim is the smallest 2 (1 - a) for which |A - g| exceeds d(a).
 
-On the reference's own texts two sharper statements hold. A right solution is one more run, so that
-(g - A)/(s sqrt(1 + 1/R)) is Student's t with R - 1 degrees of freedom. And where the predictions are known, the texts
-cancel: W = var(D_i)/N + u2 (1 + 1/R) with D_i = y_i - q_i, the answers of the run less the reference's mean at text i.
+On the reference's own texts, w is 0 in the mark: a right solution is one more run there. And where the predictions are
+known, w = var(D_i)/N - e2 (1 + 1/R) with D_i = y_i - q_i, the answers of the run less the reference's mean at text i.
 
 Two independent runs of the reference disagree on some of the texts. The square root of that number, which has nearly
 the same spread whatever its size (Bartlett, 1936), is compared with those of the reference's pairs of runs. Its
@@ -40,6 +41,8 @@ from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_inter
 
 FAILED = 0.01
 """Share of right solutions that are below the pass mark."""
+LEAST_TAIL = 1e-12
+"""Smallest one-sided p. Smaller ones are not told apart."""
 FEWEST_RUNS = 3
 """Fewest runs from which a between-seed standard deviation is taken."""
 
@@ -49,14 +52,16 @@ class Reference:
     """What right solutions reach. Accuracies are fractions."""
 
     accuracy: float
-    seed_variance: float
-    """u2: variance between seeds, without the noise of the texts."""
+    between: float
+    """Between-seed standard deviation, without what is chance at each text."""
     runs: int
     texts: int
-    variance: float
-    """V: variance of `accuracy` over seeds and texts."""
+    over_texts: float
+    """v: variance of `accuracy` over texts."""
     spread: float
     """s2: variance of the accuracies of runs on the same texts."""
+    chance: float
+    """e2: the part of it that is chance at each text."""
     correct_RN: NDArray[np.bool_] | None = None
     """Whether each run classifies each text correctly. None: not known."""
 
@@ -71,12 +76,13 @@ class Reference:
         if runs < FEWEST_RUNS:
             raise ValueError(f"a reference must have at least {FEWEST_RUNS} runs, but has {runs}")
         found, between = accuracy_interval(correct_RN), deviation(Values.of_correct(correct_RN)) or 0.0
-        return cls(found.estimate, between**2, runs, texts, found.variance, float(correct_RN.mean(1).var(ddof=1)),
-                   correct_RN)
+        assert found.design is not None
+        return cls(found.estimate, between, runs, texts, found.variance - between**2 / runs,
+                   float(correct_RN.mean(1).var(ddof=1)), found.design.noise[0] / texts, correct_RN)
 
     @classmethod
     def of_numbers(cls, accuracy: float, between: float, runs: int, texts: int) -> Reference:
-        """Return the reference of which some numbers are known.
+        """Return the reference of which some numbers are known. All of e2 is taken as due to the texts.
 
         Args:
             accuracy: Mean accuracy of the runs, as a fraction.
@@ -84,43 +90,60 @@ class Reference:
             runs: Number of the runs.
             texts: Number of the test texts.
         """
-        noise = _of_one_run(accuracy, texts)
-        return cls(accuracy, between**2, runs, texts, between**2 / runs + noise, between**2 + noise)
+        near = (accuracy * texts + 1) / (texts + 2)
+        return cls(accuracy, between, runs, texts, near * (1 - near) / texts, between**2, 0.0)
 
     def pass_mark(self) -> float:
         """Return the accuracy that a right solution misses in 1 of 100 cases, on as many texts of the same kind."""
-        variance, degrees = self._of_claim()
-        return self.accuracy - float(special.stdtrit(degrees, 1 - FAILED)) * math.sqrt(variance)
+        return self._below(self._distance(1 - FAILED, self._over_two_texts))
 
     def pass_mark_on_same_texts(self) -> float | None:
         """Return the mark for the very texts of the reference. None where its runs are not known."""
         if self.correct_RN is None:
             return None
-        return self.accuracy - float(special.stdtrit(self.runs - 1, 1 - FAILED)) * math.sqrt(
-            self.spread * (1 + 1 / self.runs))
+        return self._below(self._distance(1 - FAILED, 0.0))
 
     def p_of_claim(self, accuracy: float) -> float:
         """Return the two-sided p for the hypothesis that an accuracy, of which no more is known, is a right one's."""
-        return _two_sided(accuracy - self.accuracy, *self._of_claim())
+        return self._p(accuracy - self.accuracy, self._over_two_texts)
 
     def p_of_answers(self, correct_N: NDArray[np.bool_]) -> float:
         """Return the same p for a run that is right on these texts. Without the runs: that of its accuracy."""
         if self.correct_RN is None:
             return self.p_of_claim(float(correct_N.mean()))
         found = accuracy_difference(correct_N[None], self.correct_RN)
-        return _two_sided(found.estimate, *self._with_seeds(found.variance))
+        return self._p(found.estimate, found.variance)
 
-    def _of_claim(self) -> tuple[float, float]:
-        """Return W and its degrees of freedom for an accuracy on other texts."""
-        over_texts = self.variance - self.seed_variance / self.runs
-        return self._with_seeds(over_texts + _of_one_run(self.accuracy, self.texts))
+    @property
+    def _near(self) -> float:
+        """Return p of the module's docstring."""
+        return (self.accuracy * self.texts + 1) / (self.texts + 2)
 
-    def _with_seeds(self, over_texts: float) -> tuple[float, float]:
-        """Return the variance of the difference of one run and the reference, and its degrees of freedom."""
+    @property
+    def _over_two_texts(self) -> float:
+        """Return the variance over texts of the difference of a run and the reference, each on texts of its own."""
+        return self.over_texts + self._near * (1 - self._near) / self.texts
+
+    def _below(self, distance: float) -> float:
+        """Return the accuracy that is so far below the reference's, on the scale of the logit."""
+        return float(special.expit(special.logit(self._near) - distance / (self._near * (1 - self._near))))
+
+    def _distance(self, level: float, over_texts: float) -> float:
+        """Return d of the module's docstring."""
+        t, z = special.stdtrit(self.runs - 1, level), special.ndtri(level)
         factor = 1 + 1 / self.runs
-        variance = over_texts + factor * self.seed_variance
-        below = (factor * self.spread) ** 2 / (self.runs - 1) + over_texts**2 / (self.texts - 1)
-        return variance, max(variance**2 / below, self.runs - 1) if below else self.runs - 1
+        return float(np.sqrt(t**2 * self.spread * factor + z**2 * max(0.0, over_texts - self.chance * factor)))
+
+    def _p(self, difference: float, over_texts: float) -> float:
+        """Return the smallest two-sided level at which a difference is beyond `_distance`."""
+        from scipy.optimize import brentq  # takes over half a second to load
+
+        def beyond(tail: float) -> float:
+            return abs(difference) - self._distance(1 - tail, over_texts)
+
+        if beyond(LEAST_TAIL) >= 0:
+            return 2 * LEAST_TAIL if difference else 1.0
+        return 2 * float(brentq(beyond, LEAST_TAIL, 0.5, xtol=1e-15))
 
 
 @dataclass(frozen=True)
@@ -148,15 +171,3 @@ class Disagreement:
         """Return how likely it is that two independent runs disagree on so few texts."""
         t = (math.sqrt(texts) - self.root) / (self.deviation * math.sqrt(1 + 1 / self.runs))
         return float(special.stdtr(self.runs - 1, t))
-
-
-def _of_one_run(accuracy: float, texts: int) -> float:
-    """Return the variance over texts of the accuracy of one run."""
-    near = (accuracy * texts + 1) / (texts + 2)
-    return near * (1 - near) / texts
-
-
-def _two_sided(difference: float, variance: float, degrees: float) -> float:
-    if variance == 0:
-        return 1.0 if difference == 0 else 0.0
-    return float(2 * special.stdtr(degrees, -abs(difference) / math.sqrt(variance)))
