@@ -9,7 +9,7 @@ import numpy as np
 from gru_bench.grade.claims import Claim, Truth, parsed_accuracy
 from gru_bench.grade.judge import ABOVE, BELOW, NOT_JUDGED, WITHIN, judge
 from gru_bench.stats.claims import Disagreement, Reference
-from tests.stats.test_claims import drawn
+from tests.support.answers import drawn
 
 CORRECT_RN = drawn(8, 1000, 4, 0.05)
 TRUTH = Truth("test.csv", tuple(map(str, range(1000))), np.zeros(1000, dtype=np.int64), ("no", "yes"))
@@ -39,7 +39,7 @@ def test_a_class_is_judged() -> None:
         claim("wrong", "", np.arange(1000) % 2), claim("copier", "", copied), claim("twin", "", own),
         Claim("none", None, None, "nothing"), Claim("lost", None, Path("gone.csv"))],
         REFERENCE, TRUTH, DISAGREEMENT)
-    right, liar, boaster, wrong, copier, _, none, lost = result.judged
+    right, liar, boaster, wrong, _, _, none, lost = result.judged
     assert (right.agrees, right.verdict, right.passes) == (True, WITHIN, True)
     assert (liar.agrees, liar.verdict) == (False, WITHIN)
     assert liar.measured == float((PREDICTED_RN[6] == 0).mean())

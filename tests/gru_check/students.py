@@ -6,8 +6,10 @@ replace exactly once, which `written` asserts.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 SPLIT = '''
 import torch
@@ -675,3 +677,12 @@ def mutants() -> Iterator[Student]:
     for style, changes in MUTANTS.items():
         for title, (code, replaced) in changes.items():
             yield Student(style, title, (code,), replaced, STYLES[style].options)
+
+
+def notebook(*cells: str, name: str = "homework.ipynb") -> Path:
+    """Write a notebook of code cells."""
+    path = Path(name)
+    path.write_text(json.dumps({"nbformat": 4, "cells": [
+        {"cell_type": "markdown", "source": ["# Not code"]},
+        *({"cell_type": "code", "source": text.splitlines(keepends=True)} for text in cells)]}), encoding="utf-8")
+    return path
