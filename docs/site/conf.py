@@ -31,7 +31,7 @@ html_static_path, html_css_files = ["site.css"], ["site.css"]
 html_show_sourcelink = html_copy_source = False
 
 myst_heading_anchors = 4
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 nb_execution_mode = "force"
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True

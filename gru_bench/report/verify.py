@@ -23,7 +23,7 @@ from urllib.parse import unquote
 
 from gru_bench.errors import RunError, UsageError
 from gru_bench.report.build import build
-from gru_bench.report.document.figure import Diagram, Figure
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.evidence import store as evidence
 from gru_bench.report.render.files import texts
 from gru_bench.report.render.html import without_reload
@@ -94,7 +94,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         return [*told, f"it cannot be computed again: {error}"]
     if not told and found["runs"] != (runs := record(report)["runs"]):
         told.append(f"{NAME}: runs names {len(found['runs'])} runs, but its numbers come from {len(runs)}")
-    told += _recorded(found["numbers"], {key: entry(number) for key, number in report.numbers().items()})
+    told += _recorded(found["numbers"], {key: entry(number) for key, number in report.numbers.items()})
     fresh = texts(report, drawings=False)
     was = {name: (folder / name).read_text(encoding="utf-8", errors="replace")
            for name in fresh if (folder / name).is_file()}
@@ -228,14 +228,14 @@ def _rendered(
     return told
 
 
-def _values(folder: Path, page: str, figures: Sequence[Figure | Diagram]) -> list[str]:
+def _values(folder: Path, page: str, figures: Sequence[Figure]) -> list[str]:
     """Compare the values behind each figure, beside it and on the page."""
     carried = {
         name: unquote(html.unescape(values)) for name, values in
         re.findall(r'download="([^"]+)\.csv" href="data:text/csv;charset=utf-8,([^"]*)"', page)
     }
     told = []
-    for figure in (figure for figure in figures if figure.csv()):
+    for figure in figures:
         beside = folder / "figures" / f"{figure.name}.csv"
         if beside.is_file():
             was = beside.read_bytes().decode("utf-8", errors="replace")

@@ -16,8 +16,7 @@ from gru_bench.config import RunConfig
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
-from gru_bench.report.document.figure import Diagram, Figure
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.render import files, record
 from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.tracking import LoggedRun
@@ -54,7 +53,7 @@ def test_a_record_without_its_runs_is_a_difference(original: Written, folder: Pa
 
 def test_a_changed_number_is_named_with_its_file_and_both_values(original: Written, folder: Path) -> None:
     store, _, report = original
-    numbers = report.numbers()
+    numbers = report.numbers
     accuracy, area, seeds = (numbers[key] for key in (ACCURACY, "torch-torch.roc-auc", "torch-torch.seeds"))
     value = repr(accuracy.value)
     difference = repr(numbers["pair.torch-torch.scratch-scratch.difference"].value)
@@ -83,7 +82,7 @@ def test_a_changed_number_is_named_with_its_file_and_both_values(original: Writt
 
 def test_a_missing_number_and_one_too_many_are_named(original: Written, folder: Path) -> None:
     store, _, report = original
-    found, numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8")), report.numbers()
+    found, numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8")), report.numbers
     found["numbers"]["made-up"] = found["numbers"].pop(ACCURACY)
     (folder / "numbers.json").write_text(json.dumps(found), encoding="utf-8")
     area = numbers["torch-torch.roc-auc"]
@@ -107,7 +106,7 @@ def test_changed_words_are_named_with_their_line(original: Written, folder: Path
     verdict = "Torch GRU is better than Scratch"
     change(folder / "report.html", verdict, verdict.replace("better", "worse"))
     change(folder / "report.html", "<section", "<svg></svg><section")
-    shown, path = report.numbers()[ACCURACY].text, folder / "report.md"
+    shown, path = report.numbers[ACCURACY].text, folder / "report.md"
     change(path, verdict, verdict.replace("better", "worse"))
     lines = path.read_text(encoding="utf-8").splitlines()
     place = next(place for place, line in enumerate(lines) if line.startswith("| ") and f"| {shown} [" in line)
@@ -169,21 +168,6 @@ def test_a_drawing_without_a_digest_is_named(original: Written, folder: Path) ->
     (folder / "numbers.json").write_text(json.dumps(kept), encoding="utf-8")
     (found,) = differences(original.store, folder)
     mentions(found, "numbers.json", "digests", "figure accuracy")
-
-
-def test_a_changed_diagram_is_named(original: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cell.svg").write_text('<svg><path d="M 0 0"/></svg>', encoding="utf-8")
-    (tmp_path / "cell.pdf").write_bytes(b"%PDF")
-    section = Section("theory", "Theory", (Diagram("cell", "A cell.", "A cell with 3 gates.", tmp_path),))
-    report, folder = replace(original.report, sections=(section,)), tmp_path / "report"
-    monkeypatch.setattr(verify, "build", lambda *_, **__: report)
-    files.write(report, folder)
-    assert differences(original.store, folder) == []
-    change(folder / "report.html", '"M 0 0"', '"M 1 0"')
-    (folder / "figures" / "cell.pdf").write_bytes(b"%PDF\n")
-    on_paper, on_page = differences(original.store, folder)
-    mentions(on_paper, "figures/cell.pdf ")
-    mentions(on_page, "report.html: ", "figure cell ")
 
 
 def test_real_drawings_are_verified_and_not_drawn_again(
@@ -285,7 +269,7 @@ def test_the_command_ends_with_4_and_the_differences_if_there_are_any(original: 
         patch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
         done = completed(app, "--verify", str(folder))
         assert done.returncode == 0
-        mentions(done.stdout, f"all {len(report.numbers()):,} numbers")
+        mentions(done.stdout, f"all {len(report.numbers):,} numbers")
         change(folder / "report.tex", rf"\val{{{ACCURACY}}}{{", rf"\val{{{ACCURACY}}}{{1")
         done = completed(app, "--verify", str(folder))
     assert done.returncode == 4

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -22,19 +22,16 @@ from gru_bench.report.document.blocks import (
     Column,
     Commands,
     Details,
-    Equations,
     Heading,
     Paragraph,
     Reviews,
     Table,
 )
-from gru_bench.report.document.figure import Diagram, Figure
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Math, Sentence
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Sentence
 from gru_bench.report.render import latex
-from gru_bench.report.render.html import mathml
-from tests.support.renderings import soup_of
 
 Grid = list[list[str]]
 """A table: its heads, then its rows."""
@@ -46,7 +43,6 @@ Words = list[str | Grid]
 class Form:
     """What a format shows otherwise than the others."""
 
-    math: Callable[[str], str] = lambda tex: f"${tex}$"
     on_paper: bool = False
     figures: bool = True
     folds: bool = False
@@ -55,7 +51,7 @@ class Form:
     """How a review is quoted."""
 
 
-PAGE = Form(math=lambda tex: str(soup_of(mathml(tex)).get_text()), folds=True)
+PAGE = Form(folds=True)
 PAPER = Form(on_paper=True)
 MARKDOWN = Form(figures=False, quoted="“{}”")
 
@@ -87,15 +83,13 @@ def _said(blocks: Sequence[Block], form: Form) -> Iterator[str | Grid]:
                 yield [[one_line(column.shown(form.on_paper)) for column in block.columns], *(
                     [_cell(cell, form, first=place == 0) for place, cell in enumerate(row)]
                     for row in (*block.rows, *block.context))]
-            case Figure() | Diagram():
+            case Figure():
                 if form.figures:
                     yield one_line(block.caption)
             case Details(summary, inner):
                 if form.folds or not isinstance(inner[0], Table):
                     yield one_line(summary + "." * (not form.folds))
                 yield from _said(inner, form)
-            case Equations():
-                pass
 
 
 def _cell(cell: Cell, form: Form, first: bool) -> str:
@@ -115,8 +109,6 @@ def _parts(sentence: Sentence, form: Form, below: str) -> Iterator[str]:
         match part:
             case str():
                 yield part
-            case Math(tex):
-                yield form.math(tex)
             case Aside(parts, True):
                 yield below.format("".join(_parts(parts, form, below)))
             case Aside(parts) | Anchor(_, _, parts):

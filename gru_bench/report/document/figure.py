@@ -10,7 +10,6 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from gru_bench.config import as_number
@@ -126,31 +125,6 @@ class Figure:
             self.draw(self.values.frame(), style).savefig(
                 buffer, format=form, metadata=dict.fromkeys(METADATA[form]))
         return buffer.getvalue()
-
-
-@dataclass(frozen=True)
-class Diagram:
-    """A figure without values, drawn beforehand: NAME.svg and NAME.pdf in a folder."""
-
-    kind: ClassVar[str] = "figure"
-    name: str
-    caption: str
-    alternative: str
-    folder: Path
-
-    def csv(self) -> str:
-        """Return an empty text: there are no values."""
-        return ""
-
-    @cached_property
-    def svg(self) -> str:
-        """Return the diagram as an SVG element for a page."""
-        return (self.folder / f"{self.name}.svg").read_text(encoding="utf-8")
-
-    @cached_property
-    def pdf(self) -> bytes:
-        """Return the diagram as a PDF file."""
-        return (self.folder / f"{self.name}.pdf").read_bytes()
 
 
 def with_intervals(numbers: Sequence[Number], kind: str = "") -> str:

@@ -28,8 +28,7 @@ def write(report: Report, folder: Path, reload_seconds: int | None = None) -> li
     files[NAME] = recorded(report).encode()
     for figure in report.figures:
         files[f"figures/{figure.name}.pdf"] = figure.pdf
-        if values := figure.csv():
-            files[f"figures/{figure.name}.csv"] = values.encode()
+        files[f"figures/{figure.name}.csv"] = figure.csv().encode()
     return [replace_file(folder / name, content) for name, content in files.items()]
 
 

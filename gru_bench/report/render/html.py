@@ -15,14 +15,12 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from latex2mathml.converter import convert
 from markupsafe import Markup
 
 from gru_bench.report.document.blocks import has_interval
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.provenance import RunSet, run_sets
-from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Math
+from gru_bench.report.document.report import Report, RunSet
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun
 from gru_bench.resources import resource
 
 MOST_NAMED = 5
@@ -37,12 +35,11 @@ def html(report: Report, reload_seconds: int | None = None, drawings: bool = Tru
         reload_seconds: Seconds after which the page loads itself again; None for never.
         drawings: Whether figures are drawn; otherwise their places are empty.
     """
-    sets = run_sets(report)
+    sets = report.run_sets
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, finalize=partial(shown, sets=sets),
     )
-    environment.filters["math"] = mathml
     environment.filters["csv_link"] = lambda text: quote(text, safe=",:;/()")
     environment.tests["interval"] = has_interval
     script = (resource("templates") / "report.js").read_text(encoding="utf-8")
@@ -63,11 +60,6 @@ def without_reload(page: str) -> str:
     return re.sub(r'<meta http-equiv="refresh" content="\d+">\n', "", page)
 
 
-def mathml(tex: str, display: bool = False) -> Markup:
-    """Return a formula as MathML, which browsers render themselves."""
-    return Markup(convert(tex, display="block" if display else "inline"))
-
-
 def shown(value: Any, sets: Mapping[frozenset[str], RunSet]) -> Any:
     """Return what a template prints for a value.
 
@@ -84,8 +76,6 @@ def shown(value: Any, sets: Mapping[frozenset[str], RunSet]) -> Any:
             return Markup('<a class="n" href="#{}">{}</a>').format(sets[runs].key, number)
         case Ends():
             return shown(value.parts, sets)
-        case Math():
-            return mathml(value.text)
         case KnownRun():
             code = Markup("<code>{}</code>").format(value.run_id)
             return Markup('<a href="{}">{}</a>').format(value.url, code) if value.url else code

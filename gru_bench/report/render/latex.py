@@ -20,7 +20,7 @@ from markupsafe import Markup
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table, has_interval
 from gru_bench.report.document.numbers import Number, plain
 from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Math, in_text
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, in_text
 from gru_bench.resources import resource
 
 MOST_NAMED = 3
@@ -47,7 +47,6 @@ def tex(report: Report) -> dict[str, str]:
         keep_trailing_newline=True, finalize=shown,
     )
     environment.filters["key"] = checked_key
-    environment.filters["math"] = Tex
     environment.filters["ascii"] = lambda text: Tex(re.sub(r"[^A-Za-z0-9 .,;:()+/-]", " ", plain(text)))
     environment.filters["room"] = room
     environment.filters["joined"] = Tex(" & ").join
@@ -216,8 +215,6 @@ def shown(value: Any) -> Tex:
             return Tex(rf"\val{{{checked_key(value.key)}}}{{{escaped(value.text)}}}")
         case Ends():
             return shown(value.parts)
-        case Math():
-            return Tex(rf"\({value.text}\)")
         case KnownRun():
             code = Tex(r"{{\scriptsize\texttt{{{}}}}}").format(escaped(value.run_id))
             return Tex(r"\href{{{}}}{{{}}}").format(_address(value.url), code) if value.url else code

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from gru_bench.report.document.blocks import has_interval
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Math
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun
 from gru_bench.resources import resource
 
 
@@ -44,8 +44,6 @@ def shown(value: Any) -> Any:
             return Markup(value.text.replace("<", "&lt;"))
         case Ends():
             return shown(value.parts)
-        case Math():
-            return Markup(f"${value.text}$")
         case KnownRun():
             code = "`" + re.sub("[^A-Za-z0-9_-]", "", value.run_id) + "`"
             address = re.sub(r"[<>\s]", "", value.url or "")

@@ -11,12 +11,12 @@ from gru_bench.report.document.blocks import (
     Heading,
     Paragraph,
     Table,
-    every,
+    blocks_in,
     numbers_in,
     sentences,
 )
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.sentences import Aside, Ends, Math, in_text, joined, listed, prose
+from gru_bench.report.document.sentences import Aside, Ends, in_text, joined, listed
 
 SURE = Number("k", 0.5, "percent", low=0.4, high=0.6)
 PLAIN = Number("l", 0.5, "percent")
@@ -28,13 +28,6 @@ def table(models: int) -> Table:
         "t", "T", ("Of models.",),
         (Column("Part"), *(Column(f"m{n}", named=True) for n in range(models)), Column("All")),
         (("a", *(str(n) for n in range(models)), "z"),), context=(("b", *("" for _ in range(models)), "y"),))
-
-
-def test_running_text_becomes_a_sentence() -> None:
-    assert prose("""
-        Of $x_t$ and
-        $y$.
-    """) == ("Of ", Math("x_t"), " and ", Math("y"), ".")
 
 
 def test_empty_sentences_are_skipped_and_numbers_are_shown_as_text() -> None:
@@ -76,5 +69,5 @@ def test_a_table_of_more_than_four_columns_of_intervals_is_dense() -> None:
 def test_nested_blocks_and_numbers_are_found_in_order() -> None:
     inner = Heading("inner", "inner")
     folded = Details("more", (Details("deeper", (inner, Paragraph((Aside((PLAIN,)), Ends(SURE))))),))
-    assert [one for one in every((folded,)) if isinstance(one, Heading | Details)] == [folded, folded.blocks[0], inner]
+    assert list(blocks_in((folded,)))[:3] == [folded, folded.blocks[0], inner]
     assert list(numbers_in(folded)) == [PLAIN, *SURE.ends, SURE]

@@ -6,14 +6,13 @@ import csv
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.document.figure import Diagram, Figure, Values
+from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.render.html import html
 from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study
@@ -44,7 +43,7 @@ def test_each_figure_of_a_page_links_to_its_values_as_csv() -> None:
     assert means == [number.value for number in column_of(report, "evaluation", "Accuracy")]
 
 
-def assert_drawn_for_a_page(figures: Iterable[Figure | Diagram]) -> None:
+def assert_drawn_for_a_page(figures: Iterable[Figure]) -> None:
     """Assert that the drawings have different ids and the colors of the page, and that no state is left behind."""
     import matplotlib as mpl
     from matplotlib import pyplot
@@ -100,12 +99,3 @@ def test_a_frame_has_its_numbers_as_they_are_shown_and_an_interval_in_columns_of
     assert frame.to_dict("list") == {
         "name": ["a", "b"], "loss": [0.25, 0.5], "share": [50, 12.5], "low": [40, 12.5], "high": [60, 12.5],
         "text": ["50.0", "12.5"]}
-
-
-def test_a_diagram_is_shown_as_its_files_are(tmp_path: Path) -> None:
-    (tmp_path / "cell.svg").write_text("<svg/>", encoding="utf-8")
-    (tmp_path / "cell.pdf").write_bytes(b"%PDF-1.4")
-    diagram = Diagram("cell", "A cell.", "A cell with 3 gates.", tmp_path)
-    assert diagram.svg == "<svg/>"
-    assert diagram.pdf == b"%PDF-1.4"
-    assert diagram.csv() == ""

@@ -6,10 +6,8 @@ import pytest
 
 from gru_bench.report.homework import published
 from gru_bench.report.homework.discussion import discussion
-from gru_bench.report.homework.introduction import introduction
 from gru_bench.report.homework.protocol import protocol
 from gru_bench.report.homework.reproduction import NAMES
-from gru_bench.report.homework.theory import theory
 from tests.support.commands import mentions
 from tests.support.fake_store import with_data
 from tests.support.homework_study import homework, homework_report
@@ -41,16 +39,14 @@ def test_a_setting_that_the_protocol_does_not_use_is_shown_only_if_a_run_uses_it
 
 
 def test_settings_that_differ_from_the_protocol_are_listed_with_the_homeworks(made: Built) -> None:
-    assert "depart" not in words_of(made.report, "protocol")
-    report = homework_report(introduction, theory, protocol, discussion, settings={
+    mentions(words_of(made.report, "protocol"), "in every setting")
+    report = homework_report(protocol, discussion, settings={
         "training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before", "training.optimizer": "adamw",
         "training.weight_decay": 0.01})
     mentions(words_of(report, "protocol"), "depart from the homework’s protocol",
              "Scratch GRU, epochs: 1 (homework: 5)", "Torch GRU, gradient clipping: 1 (homework: none)",
              "Torch GRU, optimizer: adamw (homework: adam)", "Torch GRU, weight decay: 0.01 (homework: 0)",
              "reset gate: before the product (homework: after the product)")
-    assert "departures" in words_of(report, "introduction")
-    assert "reset gate was set to act before the product" in words_of(report, "theory")
     assert "departs from the homework" in said(report.summary[-1])
 
 
@@ -68,13 +64,13 @@ def test_word_vectors_that_differ_from_the_protocol_are_listed(
 
 def test_files_are_named_without_their_folders() -> None:
     store, (study,) = homework(settings={"embedding.name": "/home/someone/vectors.bin"})
-    report = build_only([with_data(study, embedding="/home/someone/vectors.bin")], store, theory, protocol)
-    assert "“vectors.bin”" in words_of(report, "theory")
+    report = build_only([with_data(study, embedding="/home/someone/vectors.bin")], store, protocol)
+    assert "“vectors.bin”" in words_of(report, "protocol")
     rows = {row[0]: row[1:] for row in table_of(report, "of-homework-training").rows}
     assert rows["word vectors"] == ("vectors.bin",) * 3
 
 
 def test_the_factor_of_scaled_word_vectors_is_shown(made: Built) -> None:
-    assert "multiplied" not in words_of(made.report, "theory")
-    text = words_of(homework_report(theory, settings={"embedding.scale": 2.9}), "theory")
+    assert "multiplied" not in words_of(made.report, "protocol")
+    text = words_of(homework_report(protocol, settings={"embedding.scale": 2.9}), "protocol")
     mentions(text, "300 numbers each", "multiplied by 2.9", "2.1 % of all tokens")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gru_bench.report.build import build
 from gru_bench.report.homework.ablations import ablations
 from gru_bench.report.homework.discussion import discussion
-from gru_bench.report.homework.theory import theory
+from gru_bench.report.homework.protocol import protocol
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, under_way
 from tests.support.homework_study import add_homework, homework
@@ -21,19 +21,19 @@ def test_two_studies_of_the_protocol_are_told_apart_by_their_names() -> None:
     store = FakeStore()
     add_homework(store, name="first", test_set=FEW)
     add_homework(store, name="second", test_set=FEW)
-    report = build_only(store.by_experiment["movie-reviews"], store, theory, ablations, discussion)
+    report = build_only(store.by_experiment["movie-reviews"], store, protocol, ablations, discussion)
     for name, sentence in zip(("first", "second"), report.summary[-2:], strict=True):
         assert f"runs of {name}" in said(sentence)
-    mentions(words_of(report, "theory"), "runs of first", "runs of second")
+    mentions(words_of(report, "protocol"), "runs of first", "runs of second")
     assert table_of(report, "of-second-ablations").title.endswith(", second")
-    assert {"of-first.ablation.lr.difference", "of-second.ablation.lr.difference"} <= set(report.numbers())
+    assert {"of-first.ablation.lr.difference", "of-second.ablation.lr.difference"} <= set(report.numbers)
 
 
 def test_an_unfinished_study_of_the_protocol_has_all_sections_of_the_homework() -> None:
     store, (whole,) = homework(test_set=FEW)
     begun = under_way(store, whole, protocol="homework", contents="ablations,timings")
     report = build([replace(begun, ablations=())], store)
-    assert "5 seeds of each model" in words_of(report, "introduction")
+    assert "every setting" in words_of(report, "protocol")
     assert "not finished" in words_of(report, "run-times")
     assert "no ablations" in words_of(report, "ablations")
     assert "the bidirectional GRU is better" in words_of(report, "discussion")

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import re
 from itertools import pairwise
-from xml.etree import ElementTree
 
 import pytest
 from markupsafe import Markup
@@ -89,15 +88,12 @@ def test_structure_that_a_reader_without_eyes_relies_on(case: str, request: pyte
     sections = [soup.find(id=part["aria-labelledby"]).get_text() for part in soup.find_all("section")]
     landmarks = [*sections, *(part["aria-label"] for part in soup.find_all(role="region"))]
     assert len(set(landmarks)) == len(landmarks)
-    for formula in soup.find_all("math"):
-        assert "\\" not in formula.get_text()
-        ElementTree.fromstring(str(formula))
     assert [row.th.get_text() for row in soup.select("tbody.context tr")] == [
         in_text(row[:1]) for table in report.tables for row in table.context]
     for figure in soup.find_all("figure"):
         assert figure.find(role="img")["aria-label"].endswith(".")
         assert figure.figcaption.get_text(strip=True)
-        assert figure.get("class") == ["diagram"] or figure.figcaption.find("a", class_="values")["download"]
+        assert figure.figcaption.find("a", class_="values")["download"]
     ids = [element["id"] for element in soup.find_all(id=True)]
     assert len(ids) == len(set(ids))
     targets = {a["href"][1:] for a in soup.find_all("a", href=re.compile("^#"))}

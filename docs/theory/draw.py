@@ -1,21 +1,17 @@
-"""The script that draws the diagrams of the theory section: `python -m gru_bench.report.homework.diagrams.draw`.
+"""Draws the diagrams of docs/theory.md: `python docs/theory/draw.py`. Run it after you change a drawing.
 
-It writes an SVG for a page and a PDF for paper. They are kept beside it, so that a report need not draw them. Run it
-after you change a drawing. `--check` names the files that differ from what is drawn; with another version of matplotlib
-they may differ although no drawing was changed.
-
-Each diagram is laid out in points on a sheet that fits a phone, with letters that can be read without zooming. On a
-page letters are outlines, so that a formula looks the same everywhere. Three colors have a fixed meaning: the first is
-the state and what reads it, the second the gates and the focus word, the third the candidate and the second layer.
+Each diagram is laid out in points on a sheet that fits a phone, with letters that can be read without zooming. Letters
+are outlines, so that a formula looks the same everywhere. Three colors have a fixed meaning: the first is the state and
+what reads it, the second the gates and the focus word, the third the candidate and the second layer.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path as FilePath
 from typing import Any, Literal
 
 import matplotlib
@@ -27,11 +23,10 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from gru_bench.errors import ExitCode
-from gru_bench.report.document.figure import METADATA, Form
-from gru_bench.report.figures.style import PAGE, PAPER, Style, drawing, for_page
-from gru_bench.report.homework.diagrams import FOLDER
+from gru_bench.report.figures.style import COLORS
 
+FOLDER = FilePath(__file__).parent
+INK, FAINT, PALE = "#24292f", "#6e7781", "#d0d7de"
 WIDTH = 300.0
 """Width of every diagram, in points: the text width of a phone."""
 SIZE = 10.5
@@ -43,10 +38,6 @@ RADIUS = 7.5
 """Radius of the circle of an operation."""
 WIDER = 9.0
 """Radius of the circle of one minus, which holds two signs."""
-LETTERS: dict[str, Any] = {
-    "svg.fonttype": "path", "font.family": ["STIXGeneral"], "mathtext.fontset": "stix", "text.parse_math": True,
-}
-
 Point = tuple[float, float]
 Vector = NDArray[np.float64]
 
@@ -54,9 +45,8 @@ Vector = NDArray[np.float64]
 class Sheet:
     """A figure with one point of paper for a unit, the origin at its lower left."""
 
-    def __init__(self, style: Style, height: float) -> None:
+    def __init__(self, height: float) -> None:
         """Make an empty sheet of the common width."""
-        self.style = style
         self.figure = Figure(figsize=(WIDTH / 72, height / 72))
         self.axes: Axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set(xlim=(0, WIDTH), ylim=(0, height))
@@ -64,7 +54,7 @@ class Sheet:
 
     def color(self, meaning: int | None) -> str:
         """Return the color of a meaning; the color of letters for none."""
-        return self.style.ink if meaning is None else self.style.color(meaning)
+        return INK if meaning is None else COLORS[meaning]
 
     def tinted(
         self, shape: Callable[..., Patch], color: int | None, strength: float, width: float = 1.0, **line: Any
@@ -72,7 +62,7 @@ class Sheet:
         """Draw a shape filled faintly, with its outline; without a meaning, the outline alone."""
         if color is not None:
             self.axes.add_patch(shape(facecolor=self.color(color), alpha=strength, linewidth=0))
-        edge = self.style.faint if color is None else self.color(color)
+        edge = FAINT if color is None else self.color(color)
         self.axes.add_patch(shape(facecolor="none", edgecolor=edge, linewidth=width, **line))
 
     def text(
@@ -82,7 +72,7 @@ class Sheet:
         """Write words centered at a height; `$...$` is mathematics."""
         return self.axes.text(
             x, y, words, size=size, ha=ha, va="center_baseline", style="italic" if italic else "normal",
-            color=self.style.faint if faint else self.color(color),
+            color=FAINT if faint else self.color(color),
         )
 
     def box(
@@ -102,7 +92,7 @@ class Sheet:
     def operation(self, x: float, y: float, sign: Literal["times", "plus", "minus"]) -> None:
         """Draw a circle for an operation element by element: a product, a sum, or one minus."""
         radius = WIDER if sign == "minus" else RADIUS
-        self.axes.add_patch(Circle((x, y), radius, facecolor="none", edgecolor=self.style.ink, linewidth=1.0))
+        self.axes.add_patch(Circle((x, y), radius, facecolor="none", edgecolor=INK, linewidth=1.0))
         if sign == "minus":
             self.text(x, y + 0.2, r"$1\!-$", SMALL - 1)
             return
@@ -111,7 +101,7 @@ class Sheet:
         strokes = {"times": (((-turned, -turned), (turned, turned)), ((-turned, turned), (turned, -turned))),
                    "plus": (((-arm, 0), (arm, 0)), ((0, -arm), (0, arm)))}[sign]
         for (x0, y0), (x1, y1) in strokes:
-            self.axes.plot([x + x0, x + x1], [y + y0, y + y1], color=self.style.ink, linewidth=1.0,
+            self.axes.plot([x + x0, x + x1], [y + y0, y + y1], color=INK, linewidth=1.0,
                            solid_capstyle="round")
 
     def dot(self, x: float, y: float, color: int | None = None) -> None:
@@ -122,7 +112,7 @@ class Sheet:
         self, *points: Point, color: int | None = None, arrow: bool = True, faint: bool = False, width: float = 1.0
     ) -> None:
         """Draw a line through points, its corners rounded, with a head at its end."""
-        hue = self.style.faint if faint else self.color(color)
+        hue = FAINT if faint else self.color(color)
         ends = [np.array(point, float) for point in points]
         head = _unit(ends[-1] - ends[-2]) if arrow else np.zeros(2)
         tip = ends[-1].copy()
@@ -152,7 +142,7 @@ class Sheet:
 
     def mark(self, x: float, y: float, shape: str) -> None:
         """Draw a small filled circle or diamond, to be explained beside."""
-        self.axes.plot([x], [y], "o" if shape == "circle" else "D", color=self.style.ink,
+        self.axes.plot([x], [y], "o" if shape == "circle" else "D", color=INK,
                        markersize=7 if shape == "circle" else 6, markeredgewidth=0)
 
     def cells(self, middle: Point, count: int, side: float, filled: Sequence[float], color: int) -> None:
@@ -173,8 +163,8 @@ def _unit(vector: Vector) -> Vector:
 # ---------------------------------------------------------------- word vectors
 
 
-def _word2vec(style: Style) -> Figure:
-    sheet = Sheet(style, 236)
+def _word2vec() -> Figure:
+    sheet = Sheet(236)
     words = {"a": 14.0, "quiet": 33.0, "film": 31.0, "that": 31.0, "moved": 43.0, "me": 25.0, "deeply": 43.0}
     focus, reach, gap, line = 4, 2, 8.0, 208.0
     left = (WIDTH - sum(words.values()) - gap * (len(words) - 1)) / 2
@@ -201,7 +191,7 @@ def _word2vec(style: Style) -> Figure:
         sheet.text(x, middle + 7, name, SIZE + 2.5)
         sheet.text(x, middle - 9, shape, SMALL)
     sheet.wire((203, middle), (222, middle))
-    sheet.axes.plot([226, 226], [middle - tall, middle + tall], color=style.faint, linewidth=0.8)
+    sheet.axes.plot([226, 226], [middle - tall, middle + tall], color=FAINT, linewidth=0.8)
     chances = {"film": (1, 0.2), "that": (2, 0.26), "me": (6, 0.23), "deeply": (7, 0.18)}
     others = {f"other {row}": (row, chance) for row, chance in ((0, 0.03), (3, 0.02), (4, 0.02), (5, 0.04), (8, 0.02))}
     for word, (row, chance) in (chances | others).items():
@@ -224,8 +214,8 @@ def _word2vec(style: Style) -> Figure:
 # ---------------------------------------------------------------- networks
 
 
-def _networks(style: Style) -> Figure:
-    sheet = Sheet(style, 262)
+def _networks() -> Figure:
+    sheet = Sheet(262)
     # Above: one layer, and the same with its own output fed back.
     layer = 190.0
     for x, name, mark in ((72.0, "feed-forward", ""), (222.0, "recurrent", "_t")):
@@ -240,7 +230,7 @@ def _networks(style: Style) -> Figure:
     sheet.wire(*loop, color=GATE, width=1.3)
     sheet.text(271, layer + 13, "$U$", ha="left", color=GATE)
     # Below: the same network, once for each token.
-    sheet.axes.plot([16, 284], [126, 126], color=style.grid, linewidth=0.8)
+    sheet.axes.plot([16, 284], [126, 126], color=PALE, linewidth=0.8)
     sheet.text(150, 113, "the recurrent network, unrolled over a review of $T$ tokens", SMALL, italic=True)
     row = 56.0
     sheet.text(15, row + 0.3, "$h_0$", SIZE + 1)
@@ -259,8 +249,8 @@ def _networks(style: Style) -> Figure:
     return sheet.figure
 
 
-def _gru(style: Style) -> Figure:
-    sheet = Sheet(style, 208)
+def _gru() -> Figure:
+    sheet = Sheet(208)
     top, middle, low, boxes, h_bus, x_bus = 180.0, 147.0, 111.0, 68.0, 29.0, 13.0
     z_x, r_x, u_x, n_x = 88.0, 147.0, 202.0, 254.0
     under = boxes - 15
@@ -311,8 +301,8 @@ def _gru(style: Style) -> Figure:
     return sheet.figure
 
 
-def _poolings(style: Style) -> Figure:
-    sheet = Sheet(style, 208)
+def _poolings() -> Figure:
+    sheet = Sheet(208)
     forward, tokens, backward = 162.0, 109.0, 56.0
     for x, step, before, after in ((40, "1", "1", "T"), (106, "2", "2", r"T\!-\!1"), (256, "T", "T", "1")):
         sheet.text(x, tokens, f"$x_{step}$", SIZE + 1)
@@ -338,8 +328,8 @@ def _poolings(style: Style) -> Figure:
     return sheet.figure
 
 
-def _chunks(style: Style) -> Figure:
-    sheet = Sheet(style, 208)
+def _chunks() -> Figure:
+    sheet = Sheet(208)
     chunks = (("r", GATE), ("z", GATE), ("n", NEW))
     rows = (
         (156.0, "once for each review", "W_{i", r"$3H \times E$", "$X$", r"$E \times T$", 44.0,
@@ -368,7 +358,7 @@ def _chunks(style: Style) -> Figure:
 
 # ---------------------------------------------------------------- files
 
-DRAWINGS: Mapping[str, Callable[[Style], Figure]] = {
+DRAWINGS: Mapping[str, Callable[[], Figure]] = {
     "word-vectors": _word2vec,
     "networks": _networks,
     "gru-cell": _gru,
@@ -378,52 +368,23 @@ DRAWINGS: Mapping[str, Callable[[Style], Figure]] = {
 """Name of a diagram -> its drawing."""
 
 
-def svg(name: str) -> str:
-    """Draw a diagram as an SVG element of a page."""
-    return for_page(_drawn(name, PAGE, "svg").decode(), name)
-
-
-def pdf(name: str) -> bytes:
-    """Draw a diagram as a PDF file."""
-    return _drawn(name, PAPER, "pdf")
-
-
-def _drawn(name: str, style: Style, form: Form) -> bytes:
-    with drawing(style, {**LETTERS, "svg.hashsalt": name}):
+def svg(name: str) -> bytes:
+    """Return a diagram, on white so that it can be read on a dark page too."""
+    settings = {"svg.hashsalt": name, "svg.fonttype": "path", "font.family": ["STIXGeneral"],
+                "mathtext.fontset": "stix", "figure.facecolor": "#ffffff", "savefig.facecolor": "#ffffff"}
+    with matplotlib.rc_context(settings):
         buffer = io.BytesIO()
-        DRAWINGS[name](style).savefig(buffer, format=form, metadata=dict.fromkeys(METADATA[form]))
-    return buffer.getvalue()
+        DRAWINGS[name]().savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    lines = buffer.getvalue().decode().splitlines()
+    return ("\n".join(line.rstrip() for line in lines) + "\n").encode()
 
 
-def files() -> dict[str, bytes]:
-    """Draw all diagrams and return file name -> content."""
-    drawn = {}
+def main() -> None:
+    """Write all diagrams."""
     for name in DRAWINGS:
-        drawn[f"{name}.svg"] = svg(name).encode()
-        drawn[f"{name}.pdf"] = pdf(name)
-    return drawn
-
-
-def main() -> ExitCode:
-    """Write the files, or say which of them differ from what is drawn."""
-    parser = argparse.ArgumentParser(description=f"Draws the diagrams of the theory section into {FOLDER}.")
-    parser.add_argument("--check", action="store_true", help="write nothing, and name the files that differ")
-    check = parser.parse_args().check
-    drawn = files()
-    if not check:
-        for name, content in drawn.items():
-            (FOLDER / name).write_bytes(content)
-        print(f"wrote {len(drawn)} files to {FOLDER}")
-        return ExitCode.DONE
-    other = [name for name, content in drawn.items()
-             if not (FOLDER / name).is_file() or (FOLDER / name).read_bytes() != content]
-    if not other:
-        print("all files are what the script draws")
-        return ExitCode.DONE
-    print(f"{', '.join(other)} in {FOLDER}: not what the script draws with matplotlib {matplotlib.__version__}. Either "
-          "the script was changed (run it without --check), or another version of matplotlib drew the files.")
-    return ExitCode.NO
+        (FOLDER / f"{name}.svg").write_bytes(svg(name))
+    print(f"wrote {len(DRAWINGS)} diagrams to {FOLDER}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
