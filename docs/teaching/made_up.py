@@ -2,8 +2,8 @@
 
     python docs/teaching/made_up.py STUDY
 
-It writes submissions/ and claims.csv into the working directory. The predictions are those of the study's runs, some of
-them changed, and two students have handed in the same ones.
+It writes submissions/ and claims.csv here. Each prediction is that of one of the runs of the study, but
+those of two students are worse, and two have handed in the same ones.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ OTHERS = (
     WRAPPER.partition("class GRUCell")[0] + WRAPPER[WRAPPER.index("class GRUClassifier"):],
     (WRAPPER.partition("class GRUCell")[0] + WRAPPER[WRAPPER.index("class GRUClassifier"):]).replace(
         "nn.GRU(", "nn.LSTM(").replace("h[-1]", "h[0][-1]"),
-    "import pandas as pd\n\nreviews = pd.read_csv('reviews.csv')\n" + CELL,
     CELL + "\nwhile True:\n    print('still training')\n",
+    "import pandas as pd\n\nreviews = pd.read_csv('reviews.csv')\n" + CELL,
     CELL.replace("def forward(self, x, h):", "def forward(self, x, h)"),
 )
-"""A wrapper, an LSTM, a file that reads data, one that never ends, and one that is not Python."""
+"""A wrapper, an LSTM, a file that never ends, one that reads data, and one that is not Python."""
 
 
 def notebook(text: str) -> str:
@@ -99,9 +99,10 @@ def main(study: str) -> None:
             (folder / f"{student}.ipynb").write_text(notebook(text), encoding="utf-8")
         else:
             (folder / f"{student}.py").write_text(text, encoding="utf-8")
-        run = runs[number % len(runs)]
-        predicted = run["predicted"].to_numpy(copy=True)
-        changed = generator.random(len(run)) < (0.2 if number in (5, 6) else 0.04)  # two that did not train well
+        run = runs[0]
+        of_runs = np.stack([one["predicted"].to_numpy() for one in runs])
+        predicted = of_runs[generator.integers(len(runs), size=len(run)), np.arange(len(run))]
+        changed = generator.random(len(run)) < (0.2 if number in (5, 6) else 0)  # two that did not train well
         predicted[changed] = [classes[1 - classes.index(one)] for one in predicted[changed]]
         handed_in.append(handed_in[-1] if number == 20 else predicted)  # student 21 has copied
         predicted = handed_in[-1]

@@ -118,8 +118,8 @@ def _of_study(
         console.print(f"wrote {len(ids):,} texts to {hand_out}", markup=False)
     reference = Reference.of_runs(group.correct_RN)
     console.print(f"reference: {group.model} of the study {name}: {_percent(reference.accuracy)} on {len(ids):,} test "
-                  f"texts, {len(group.runs)} runs, between-seed standard deviation "
-                  f"{100 * reference.between:.2f} points", markup=False)
+                  f"texts, {len(group.runs)} runs, standard deviation between these runs "
+                  f"{100 * reference.spread**0.5:.2f} points", markup=False)
     return (reference, Truth(f"the study {name}", ids, group.label_N.astype(int), group.classes),
             Disagreement.of_runs(group.predicted_RN))
 
@@ -170,7 +170,8 @@ def _sentence(one: Judged) -> str:
     elif one.accuracy is not None:
         parts.append(f"{'claims' if one.measured is None else 'the predictions have'} {_percent(one.accuracy)}")
     if one.difference is not None and one.p_adjusted is not None:
-        parts.append(f"{one.verdict} ({100 * one.difference:+.1f} points, {p_text(one.p_adjusted)})")
+        p = p_text(one.p_adjusted)
+        parts.append(f"{one.verdict} ({100 * one.difference:+.1f} points, p {p if p.startswith('<') else f'= {p}'})")
         parts.append("reaches the pass mark" if one.passes else "does not reach the pass mark")
     return "; ".join([*parts, *([one.note] if one.note else [])])
 
@@ -178,13 +179,13 @@ def _sentence(one: Judged) -> str:
 def _alike(pair: Alike, pairs: int, disagreement: Disagreement | None) -> str:
     """Return a fact about two students, with how likely it is where that is known."""
     a, b = pair.students
-    fact = (f"{a} and {b} predict different classes for {pair.apart:,} texts" if pair.apart else
-            f"{a} and {b} predict the same class for every text")
+    fact = f"{a} and {b} " + (f"predict different classes for {pair.apart:,} texts" if pair.apart else
+                              "predict the same class for every text")
     if disagreement is None or pair.probability is None:
         return f"{fact}; how likely that is by chance is not known without --study"
-    return (f"{fact}; two runs of the reference do for {disagreement.mean:,.0f} ({disagreement.least:,} to "
+    return (f"{fact}; two runs of the reference differ on {disagreement.mean:,.0f} texts ({disagreement.least:,} to "
             f"{disagreement.most:,}). Between independent runs, so few have a probability of about "
-            f"{pair.probability:.1g} for a pair, and {min(1.0, pair.probability * pairs):.1g} for any of {pairs:,}")
+            f"{pair.probability:.1g} for one pair, and {min(1.0, pair.probability * pairs):.1g} for any of {pairs:,}")
 
 
 def _write(path: Path, result: Result) -> None:

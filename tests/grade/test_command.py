@@ -11,7 +11,7 @@ import pytest
 import gru_bench.tracking
 from gru_bench.errors import ExitCode
 from gru_bench.grade.__main__ import COLUMNS, app
-from gru_bench.report.evidence.groups import confirm_groups
+from gru_bench.inference.winner import choose
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, three_models
 
@@ -24,8 +24,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
 
 
 def group(store: FakeStore, model: str) -> Any:
-    studies = [study for some in store.by_experiment.values() for study in some if study.run.study == model]
-    return confirm_groups(studies, store)[0][0]
+    study, = (study for some in store.by_experiment.values() for study in some if study.run.study == model)
+    return choose(store, study, model).group
 
 
 def table() -> list[dict[str, str]]:

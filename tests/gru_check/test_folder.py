@@ -150,6 +150,7 @@ def test_a_digest_stands_for_file_options_and_version(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """All files have a row, nothing is left running, and the teacher's files are as they were."""
     root = Path("course").resolve()
@@ -173,7 +174,7 @@ def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytes
     done = subprocess.run(
         [sys.executable, "-m", "gru_bench.gru_check", "submissions", "--csv", "../checked.csv", "--timeout", "40",
          "--memory", "2", "--jobs", "2"], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        timeout=1200, check=False)
+        timeout=1700, check=False)
     assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
     rows = rows_of(root.parent / "checked.csv")
     assert list(rows) == files(submissions)
