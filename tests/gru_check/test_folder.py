@@ -184,7 +184,7 @@ def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytes
     assert rows["prints_much.py"].verdict == rows["book.ipynb"].verdict == "a GRU"
     assert rows["wrapper.py"].verdict == "a GRU, not written from scratch"
     assert not [row for name, row in rows.items() if name.startswith("student") and row.verdict not in (
-        "a GRU", "not a GRU")]
+        "a GRU", "not a GRU", "a GRU, not written from scratch")]
     assert sum(row.verdict == "not a GRU" for row in rows.values()) > 15
     assert state(root) == before
     names = {psutil.Process(pid).name() for pid in set(psutil.pids()) - processes if psutil.pid_exists(pid)}
