@@ -280,7 +280,8 @@ def test_processor_time_is_limited() -> None:
 @pytest.mark.skipif(platforms.WINDOWS, reason="no such limit")
 def test_the_size_of_written_files_is_limited(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", "from gru_bench import platforms\nplatforms.limit_file_size(1000)\n"
-                           f"with open({str(tmp_path / 'x')!r}, 'wb') as file: file.write(bytes(2000))"], cwd=ROOT, capture_output=True)
+                           f"with open({str(tmp_path / 'x')!r}, 'wb') as file: file.write(bytes(2000))"],
+                          cwd=ROOT, capture_output=True)
     assert done.returncode == 1
     assert b"OSError" in done.stderr
     assert (tmp_path / "x").stat().st_size <= 1000

@@ -212,9 +212,10 @@ def layers() -> Figure:
 def library() -> Figure:
     """Draw a class around nn.GRU."""
     figure, axes = _axes(124, 48)
-    _box(axes, 62, 30, "", INK, 84)
-    _say(axes, 36, 30, "your class", INK)
-    _box(axes, 82, 30, "nn.GRU", WRONG, 28)
+    _box(axes, 34, 30, "your class", INK, 32)
+    _box(axes, 90, 30, "nn.GRU", WRONG, 28)
+    _arrow(axes, (51, 30), (75, 30), WRONG)
+    _say(axes, 63, 35, "calls", WRONG)
     _say(axes, 62, 12, "The equations are those of the library: nothing is written from scratch.", INK, 8)
     return figure
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -148,6 +147,7 @@ def _show_speed(console: Any, verdict: Verdict) -> None:
 def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from gru_bench.gru_check.child import NOT_CUT_OFF
     from gru_bench.gru_check.folder import check_folder, files, read_rows, write_rows
 
     names = files(folder)
@@ -174,15 +174,14 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
             console.print(f"{row.file}: {row.verdict}{said and f' ({said})'}, {row.seconds} s", markup=False)
 
         check_folder(folder, left, options, jobs, done)
-    _summarize(console, [rows[name] for name in names])
+    counts = Counter(rows[name].verdict for name in names)
+    console.print(f"{len(names)} files: {', '.join(f'{count} {words}' for words, count in counts.most_common())}",
+                  style="bold", markup=False)
+    notes = [row.note for row in rows.values() if NOT_CUT_OFF in row.note]
+    for note in {note[note.index(NOT_CUT_OFF):] for note in notes}:
+        console.print(note, style="dim", markup=False)
     if table is not None:
         console.print(f"wrote {table}", markup=False)
-
-
-def _summarize(console: Any, rows: Sequence[Row]) -> None:
-    counts = Counter(row.verdict for row in rows)
-    console.print(f"{len(rows)} files: {', '.join(f'{count} {words}' for words, count in counts.most_common())}",
-                  style="bold", markup=False)
 
 
 if __name__ == "__main__":

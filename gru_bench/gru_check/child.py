@@ -21,6 +21,8 @@ from gru_bench.gru_check.claim import DRAWN, drawn
 GIGABYTE = 2 ** 30
 MOST_STARTED = 1000
 """Most processes and threads that the user may have more than at the start. Other programs need some of them."""
+NOT_CUT_OFF = "This system does not let the check cut a file off from"
+"""What a note begins with where a file may use the network, or write outside its folder."""
 MOST_WRITTEN = 100 * 2 ** 20
 """Most bytes of a file that is written."""
 
@@ -96,7 +98,7 @@ def main(guard: int, timeout: float) -> None:
             module, checked = check.check_file(path, request.name, request.make, request.defines)
             verdict = checked.verdict
             limits = [f"Memory was not limited: {reason}."] if reason else []
-            limits += [f"This system does not let the check cut a file off from {' and '.join(left)}."] if left else []
+            limits += [f"{NOT_CUT_OFF} {' and '.join(left)}."] if left else []
             notes = (*verdict.notes, *([note] if (note := submission.read(path).note) else []), *limits)
             claims = checked.claims if verdict.exit_code == ExitCode.DONE else ()
             answer({**asdict(replace(verdict, notes=notes)), "claims": [asdict(claim) for claim in claims]})

@@ -104,8 +104,10 @@ def read_rows(path: Path) -> dict[str, Row]:
     """Return file -> row of a table that this command has written; none where there is no such table yet.
 
     Raises:
-        UsageError: The file is another one.
+        UsageError: The file is another one, or in no folder.
     """
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"--csv must be a file in a folder that exists, but got {shown(str(path))}: name another")
     if not path.exists():
         return {}
     with reading(path), path.open(encoding="utf-8", newline="") as file:
@@ -139,13 +141,13 @@ def check_folder(
         done: Takes each row, in this thread, as soon as it is there.
     """
     with Guards() as guards, ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_row, folder, name, options, guards) for name in names}
+        waiting = [pool.submit(_row, folder, name, options, guards) for name in names]
         try:
             while waiting:
-                finished = {one for one in waiting if one.done()}
+                finished = [one for one in waiting if one.done()]
                 for one in finished:
                     done(one.result())
-                waiting -= finished
+                    waiting.remove(one)
                 time.sleep(0 if finished else 0.05)
         finally:
             guards.stop()

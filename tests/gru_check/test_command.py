@@ -15,7 +15,7 @@ from gru_bench.gru_check import load
 from gru_bench.gru_check.__main__ import app
 from gru_bench.gru_check.check import check
 from gru_bench.gru_check.child import Request
-from gru_bench.gru_check.codes import KINDS
+from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.guard import run as run_child
 from tests.gru_check.students import NOTEBOOK, SPLIT
 from tests.support.commands import ROOT, completed, mentions
@@ -55,6 +55,18 @@ def test_a_wrong_gru_ends_with_4(
     code, said = shown([f"{path}:GRUCell", "--no-speed"], monkeypatch, capsys)
     assert code == ExitCode.NO
     mentions(said, "GRUCell: not a GRU", "[reset-unused]")
+
+
+def test_times_are_shown_with_their_range_or_left_out_where_they_scatter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = Verdict((Finding("equal"),), "a cell", speed=(("steady", 10.0, 9.0, 12.5), ("busy", 10.0, 8.0, 14.0)))
+    monkeypatch.setattr("gru_bench.gru_check.guard.run", lambda *_: verdict)
+    _, said = shown([str(written(tmp_path, SPLIT))], monkeypatch, capsys)
+    steady, busy = said.splitlines()[-2:]
+    mentions(steady, "steady", "10.00 ms (9.00 to 12.50)")
+    mentions(busy, "busy", "left out", "8.00 to 14.00 ms")
+    assert "10.00" not in busy
 
 
 @pytest.mark.slow
