@@ -45,8 +45,8 @@ def grade(
     seed_deviation: Annotated[float | None, typer.Option(
         help="Its between-seed standard deviation, in points of accuracy.", min=0, max=50, show_default=False,
         rich_help_panel="Reference")] = None,
-    runs: Annotated[int, typer.Option(
-        help="Number of its runs.", min=2, rich_help_panel="Reference")] = 5,
+    runs: Annotated[int | None, typer.Option(
+        help="Number of its runs.", min=2, show_default="5", rich_help_panel="Reference")] = None,
     texts: Annotated[int | None, typer.Option(
         help="Number of its test texts.", min=10, show_default="those of --truth", rich_help_panel="Reference")] = None,
     truth: Annotated[Path | None, typer.Option(
@@ -69,15 +69,15 @@ def grade(
     known: Truth | None
     disagreement = None
     if study is not None:
-        if truth is not None or seed_deviation is not None or texts is not None:
-            raise UsageError("--truth, --seed-deviation and --texts belong to --accuracy, but --study is given, which "
-                             "knows them: leave them out")
+        if any(value is not None for value in (truth, seed_deviation, texts, runs)):
+            raise UsageError("--truth, --seed-deviation, --texts and --runs belong to --accuracy, but --study is "
+                             "given, which knows them: leave them out")
         reference, known, disagreement = _of_study(console, study, model, tracking_uri, hand_out)
     else:
         if hand_out is not None:
             raise UsageError("--hand-out writes the texts of a study, but --accuracy is given: name it by --study")
         assert accuracy is not None
-        reference, known = _of_numbers(console, accuracy, seed_deviation, runs, texts, truth)
+        reference, known = _of_numbers(console, accuracy, seed_deviation, runs or 5, texts, truth)
     if claims is None:
         return
     from gru_bench.grade.claims import read_claims

@@ -87,6 +87,7 @@ def test_a_study_without_texts_hands_out_nothing(store: FakeStore) -> None:
     (["claims.csv", "--study", "torch", "--accuracy", "84"], ["both"]),
     (["--study", "torch"], ["CLAIMS.csv", "--hand-out"]),
     (["claims.csv", "--study", "torch", "--texts", "200"], ["--texts", "leave them out"]),
+    (["claims.csv", "--study", "torch", "--runs", "5"], ["--runs", "leave them out"]),
     (["claims.csv", "--accuracy", "84"], ["--seed-deviation"]),
     (["claims.csv", "--accuracy", "84", "--seed-deviation", "1"], ["--texts or --truth"]),
     (["claims.csv", "--accuracy", "much", "--seed-deviation", "1", "--texts", "100"], ["'much'"]),
