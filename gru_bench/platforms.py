@@ -291,7 +291,7 @@ def isolate(folder: Path | None) -> list[str]:
     It takes a Linux that lets a user make name spaces. It must be called before this process starts a thread.
 
     Args:
-        folder: The folder. None: files are left as they are.
+        folder: The folder, which becomes the working directory. None: files are left as they are.
 
     Returns:
         What is not cut off: the network, and files.
@@ -312,10 +312,11 @@ def isolate(folder: Path | None) -> list[str]:
         attributes = (ctypes.c_uint64 * 4)(to_set, to_clear, kind, 0)
         return not libc.syscall(_MOUNT_SETATTR, -100, path, flags, attributes, ctypes.sizeof(attributes))
 
-    path = os.fsencode(folder)
+    path = os.fsencode(folder.resolve())
     done = (set_mount(b"/", 0, 0, _PRIVATE, _BELOW) and not libc.mount(path, path, None, _BIND, None)
             and set_mount(b"/", _READ_ONLY, 0, 0, _BELOW) and set_mount(path, 0, _READ_ONLY, 0, 0)
             and not libc.unshare(_NEW_USER | _NEW_FILES))  # where nobody can take the mark of read-only away again
+    os.chdir(path)  # until now it is the folder below the new mount, which cannot be written
     return [] if done else ["files"]
 
 

@@ -293,7 +293,7 @@ from pathlib import Path
 from gru_bench import platforms
 folder, other, port = sys.argv[1:]
 print(platforms.isolate(Path(folder)))
-for name in (folder, other):
+for name in (".", other):
     try:
         Path(name, "written").write_text("x")
         print("written")
