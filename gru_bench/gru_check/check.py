@@ -246,6 +246,18 @@ def _other_recurrence(caller: Caller) -> Finding | None:
     return None
 
 
+def _is_lstm(runs: Runs, track: Track) -> bool:
+    """Return whether one state of a layer is the other one behind tanh and a gate that the layer computes."""
+    values = [value for call in runs.whole for value in call.values]
+    for one, other in itertools.permutations(track.after, 2):
+        h, c = (runs.whole[number].values[place] for number, place in (one, other))
+        if h.shape == c.shape and _fits_lstm(h, c) and any(
+                value.shape == h.shape and torch.allclose(value * torch.tanh(c), h, rtol=0, atol=1e-10)
+                for value in values):
+            return True
+    return False
+
+
 def _fits_lstm(h: Tensor, c: Tensor) -> bool:
     """Return whether a hidden state is a cell state behind tanh and an output gate."""
     gate = h / torch.tanh(c)
@@ -495,10 +507,8 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
     cells = []
     for track in found:
         if track.coupled:
-            states = [runs.state(site) for site in track.after]
-            is_lstm = len(states) == 2 and any(_fits_lstm(*pair) for pair in (states, states[::-1]))
             return Checked(Verdict((Finding("lstm", "Of its two states, one is the other behind tanh and a gate.")
-                                    if is_lstm else
+                                    if _is_lstm(runs, track) else
                                     Finding("wrong-candidate", "More than the state is carried from step to step."),),
                                    form.words), form)
     found = [_without_sums(runs, track, leaves) for track in found]

@@ -38,6 +38,8 @@ MOST_OUTPUT = 100 * 2 ** 20
 """Most bytes that it may print."""
 MOST_ANSWERED = 32 * 2 ** 20
 """Most bytes of the answers."""
+COPIES = "gru-check-"
+"""How the name of the folder begins that holds the copies."""
 PAUSE = 0.1
 """Seconds between two looks at time, memory and the number of processes."""
 GRACE = 20.0
@@ -151,7 +153,8 @@ class Guards:
             self._stopped = True
             for guard in self._running.values():
                 assert guard.stdin is not None
-                guard.stdin.close()
+                with suppress(OSError):
+                    guard.stdin.close()
 
 
 def run(request: Request, timeout: float, guards: Guards | None = None) -> Verdict:
@@ -166,7 +169,7 @@ def run(request: Request, timeout: float, guards: Guards | None = None) -> Verdi
         GruBenchError: When the file cannot be checked, or takes too much time or memory.
     """
     path = Path(request.path)
-    with tempfile.TemporaryDirectory(prefix="gru-check-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix=COPIES, ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         _copy(path, folder)
         order = _Order(secrets.token_hex(), replace(request, path=str(folder / path.name)), timeout)
@@ -343,6 +346,8 @@ def main() -> None:
     except Exception as error:
         outcome = Outcome([], fault=f"{type(error).__name__}: {error}")
     outcome.left = below.end()
+    if (copies := Path(order.request.path).parent).name.startswith(COPIES):  # the command may have ended
+        shutil.rmtree(copies, ignore_errors=True)
     sys.stdout.write(f"{order.word}\n{json.dumps(asdict(outcome))}")
     sys.stdout.flush()
     os._exit(0)
