@@ -63,6 +63,21 @@ def test_numbers_may_stand_for_a_study() -> None:
     assert [row["passes"] for row in table()] == ["yes", "no"]
 
 
+def test_predictions_are_read_beside_true_classes() -> None:
+    truth = [n % 3 == 0 for n in range(300)]
+    predicted = [one != (n % 10 == 0) for n, one in enumerate(truth)]
+    for name, labels in (("truth", truth), ("ada", predicted)):
+        Path(f"{name}.csv").write_text("\n".join(["id,label", *(f"{n},{int(one)}" for n, one in enumerate(labels))]),
+                                       encoding="utf-8")
+    Path("claims.csv").write_text("student,accuracy,predictions\nada,90.0,ada.csv\n", encoding="utf-8")
+    done = completed(app, "claims.csv", "--accuracy", "89", "--seed-deviation", "0.4", "--truth", "truth.csv", "--csv",
+                     "graded.csv")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    mentions(done.stdout, "89.00 % on 300 test texts")
+    (ada,) = table()
+    assert (ada["measured"], ada["agrees"], ada["passes"]) == ("0.9", "yes", "yes")
+
+
 def test_texts_are_handed_out_without_classes(store: FakeStore) -> None:
     own = group(store, "torch")
     store.reviews[own.study.run.run_id] = {one: f"text of {one}" for one in own.example_N}
