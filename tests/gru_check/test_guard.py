@@ -112,9 +112,12 @@ if os.fork() == 0:
         path = tmp_path / "mine.py"
         path.write_text(f"import os, subprocess, sys\nsubprocess.Popen({sleeper(mark)}, start_new_session=True)\n"
                         "while True: pass\nclass A: pass\n", encoding="utf-8")
+        copies = tmp_path / "copies"
+        copies.mkdir()
         command = subprocess.Popen(
             [sys.executable, "-m", "gru_bench.gru_check", f"{path}:A", "--timeout", "200"], cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(copies)}, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # nohup hands on that it is ignored
         deadline = time.monotonic() + 60
         while not marked(mark):
@@ -123,7 +126,7 @@ if os.fork() == 0:
         begin = time.monotonic()
         command.send_signal(number)
         command.wait()
-        while marked(mark):
+        while marked(mark) or list(copies.iterdir()):
             assert time.monotonic() - begin < 20
             time.sleep(0.1)
 
