@@ -126,7 +126,7 @@ if os.fork() == 0:
         begin = time.monotonic()
         command.send_signal(number)
         command.wait()
-        while marked(mark) or list(copies.iterdir()):
+        while marked(mark) or any(copies.iterdir()):
             assert time.monotonic() - begin < 20
             time.sleep(0.1)
 
