@@ -139,7 +139,7 @@ def decision_sentence(evidence: Evidence, against: Sequence[AgainstBaseline]) ->
 def _fastest(evidence: Evidence, models: Sequence[Group]) -> tuple[Sentence, list[Group]]:
     """Return which of some equivalent models to take, as a sentence and as models: those that train the fastest."""
     keys = {group.key for group in models}
-    margin = next(pair.margin for pair in evidence.compared if {pair.a.key, pair.b.key} <= keys)
+    margin = next(pair.number("margin") for pair in evidence.compared if {pair.a.key, pair.b.key} <= keys)
     start = say("{names} are equivalent within {margin}{unit}", names=listed([group.label for group in models]),
                 margin=margin, unit=models[0].scale.after)
     any_of = "either" if len(models) == 2 else "any of them"

@@ -81,12 +81,14 @@ def _accuracies(evidence: Evidence) -> Figure:
 def _verdicts(evidence: Evidence, against: Sequence[AgainstBaseline]) -> list[Block]:
     """Return the table of verdicts, whose further rows are folded; nothing where nothing is compared."""
     pairs: list[tuple[Cell, ...]] = [
-        (f"{one.a.label} against {one.b.label}", one.theta, one.p, _found(one)) for one in evidence.compared]
+        (f"{one.a.label} against {one.b.label}", one.number("difference"), one.number("p"), _found(one))
+        for one in evidence.compared]
     baselines: list[tuple[Cell, ...]] = [] if _baseline_note(evidence, against) else [
         (f"{one.group.label} against {one.baseline.name}", one.difference, one.p, _found_against(one))
         for one in against]
     scale = evidence.groups[0].scale
-    tested = [*((one.theta, one.p) for one in evidence.compared), *((one.difference, one.p) for one in against)]
+    tested = [*((one.number("difference"), one.number("p")) for one in evidence.compared),
+              *((one.difference, one.p) for one in against)]
     sure = any(difference.low is not None for difference, _ in tested)
     looked = any(one.followed is not None for one in evidence.compared)
     interval = f", with its {'repeated ' if looked else ''}95 % interval" if sure else ""
@@ -107,7 +109,7 @@ def _found(pair: Pair) -> Sentence:
     words = pair.verdict.finding.value.replace("better", "worse" if pair.favours < 0 else "better")
     if "the margin" not in words:
         return (words,)
-    return say(words.replace("the margin", "{margin}{unit}"), margin=pair.margin, unit=pair.scale.after)
+    return say(words.replace("the margin", "{margin}{unit}"), margin=pair.number("margin"), unit=pair.scale.after)
 
 
 def _found_against(one: AgainstBaseline) -> str:
@@ -131,7 +133,7 @@ def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
         return ()
     fewest = min(alike, key=lambda one: min(one.difference.seeds))
     return (say("Where models are equivalent, a failure of up to {unseen}{unit} of seeds could go unseen.",
-                unseen=fewest.unseen, unit=" %"),)
+                unseen=fewest.number("unseen"), unit=" %"),)
 
 
 def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -144,16 +146,15 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
             continue
         whose = "these test reviews" if len(evidence.families) == 1 else (
             f"the test reviews of {listed([group.label for group in family.groups])}")
-        words: Sentence = (family.models, f" models in this store were scored on {whose}")
+        words = "{models} models in this store were scored on {whose}"
         if any(pair.followed is None for pair in own):
-            words = (*words, "; the tests allow for all ", family.pairs, " pairs")
+            words += "; the tests allow for all {pairs} pairs"
         planned = {study_name(pair.a.study): pair for pair in own if pair.followed is not None}
-        parts: list[Sentence] = [
+        if planned:
+            words += "; planned looks allow for the pairs of their own plan alone ({planned})"
+        said.append(say(f"{words}.", models=family.models, whose=whose, pairs=family.pairs, planned=joined([
             (pair.numbers.add("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
-            for name, pair in planned.items()]
-        if parts:
-            words = (*words, "; planned looks allow for the pairs of their own plan alone (", *joined(parts, ", "), ")")
-        said.append((*words, "."))
+            for name, pair in planned.items()], ", ")))
     return tuple(said)
 
 
@@ -163,8 +164,8 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
     few = any(one.done and one.verdict.finding is Finding.TOO_FEW_SEEDS for one in evidence.compared)
     if not few or fresh is None:
         return ()
-    return (("Where there are too few seeds for a verdict, train each model again on ",
-             evidence.numbers.add("summary.fresh", fresh), " fresh seeds. Do not count the old runs with them."),)
+    return (say("Where there are too few seeds for a verdict, train each model again on {fresh} fresh seeds. Do not "
+                "count the old runs with them.", fresh=evidence.numbers.add("summary.fresh", fresh)),)
 
 
 def few_reviews(evidence: Evidence) -> list[Sentence]:

@@ -68,7 +68,7 @@ def test_each_pair_and_each_model_against_the_baseline_is_a_row_of_the_verdicts(
     pairs, baselines = table.rows[:3], table.rows[3:]
     for row, pair in zip(pairs, evidence.compared, strict=True):
         assert row[0] == f"{pair.a.label} against {pair.b.label}"
-        assert row[1:3] == (pair.theta, pair.p)
+        assert row[1:3] == (pair.number("difference"), pair.number("p"))
     assert said(pairs[1][3]).startswith("better by more than 1.0")
     assert [row[0].partition(" against ")[0] for row in baselines] == [
         group.label for group in evidence.groups]
