@@ -115,7 +115,7 @@ def test_changed_words_are_named_with_their_line(original: Written, folder: Path
     lines[place] = lines[place].replace(f"| {shown} [", "| 99.9 [")
     del lines[-1]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    drawing, on_page, in_markdown, number, last = differences(store, folder)
+    drawing, on_page, number, in_markdown, last = differences(store, folder)
     mentions(drawing, "report.html: line ", "'<svg/><section")
     for line, name in ((on_page, "report.html"), (in_markdown, "report.md")):
         mentions(line, f"{name}: line ", "GRU is worse", "GRU is better")
@@ -174,7 +174,7 @@ def test_real_drawings_are_verified_and_not_drawn_again(
 ) -> None:
     store, studies = one_each({"torch": 0.0}, test_set=TestSet.draw(60), seeds=2, epochs=2, search=False)
     report = build(studies, store, experiment="movie-reviews")
-    few = replace(report, sections=tuple(one for one in report.sections if one.name in ("evaluation", "runs")))
+    few = replace(report, sections=tuple(one for one in report.sections if one.name in ("summary", "runs")))
     files.write(few, tmp_path)
     again = replace(few)
     monkeypatch.setattr(verify, "build", lambda *_, **__: again)
