@@ -13,6 +13,7 @@ from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError
+from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.evidence.groups import confirm_groups
 from gru_bench.report.evidence.progress import unfinished
@@ -146,7 +147,7 @@ def test_the_report_and_the_description_show_every_confirmed_model(easy_csv: Pat
 
     start(easy_csv, says=says, trials=0, confirm=5)
     study, store = logged(), Store()
-    assert [group.model for group in confirm_groups([study], store)[0]] == MODELS
+    assert [group.model for group in confirm_groups([study], store, Numbers())[0]] == MODELS
     (pair,) = findings_of(collect([study], store)).pairs
     assert (pair.better, pair.finding) == (pair.a, "better by more than the margin")
     assert verdicts(study) == [pair.sentence]
