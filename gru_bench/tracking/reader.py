@@ -386,8 +386,8 @@ class Reader:
             if found is None:
                 raise unknown("experiment", experiment, self.experiments())
             rows = connection.execute(
-                "SELECT run_uuid, name, status, start_time, end_time FROM runs WHERE experiment_id = ? AND lifecycle_stage = "
-                "'active' ORDER BY start_time DESC, run_uuid", found).fetchall()
+                "SELECT run_uuid, name, status, start_time, end_time FROM runs WHERE experiment_id = ? "
+                "AND lifecycle_stage = 'active' ORDER BY start_time DESC, run_uuid", found).fetchall()
             kinds: list[dict[str, dict[str, Any]]] = []
             for values in ("tags.key, tags.value FROM tags", "params.key, params.value FROM params",
                            "m.key, CASE WHEN m.is_nan THEN NULL ELSE m.value END FROM latest_metrics m"):
