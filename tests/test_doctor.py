@@ -409,13 +409,13 @@ def test_a_tex_without_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def answer(command: list[str], folder: Path) -> Any:
         asked.extend(command[1:])
         return subprocess.CompletedProcess(
-            command, 1, stdout="".join(f"/tex/{name}\n" for name in command[1:] if name != "siunitx.sty"))
+            command, 1, stdout="".join(f"/tex/{name}\n" for name in command[1:] if name != "titlesec.sty"))
 
     monkeypatch.setattr(pdf, "_run", answer)
     (finding,) = doctor.tex()
     assert finding.mark is Mark.MISSING
-    mentions(finding.text, "pdflatex", "siunitx.sty")
-    assert {"booktabs.sty", "helvet.sty", "caption.sty", "hyperref.sty", "siunitx.sty"} <= set(asked)
+    mentions(finding.text, "pdflatex", "titlesec.sty")
+    assert {"booktabs.sty", "helvet.sty", "caption.sty", "hyperref.sty", "titlesec.sty"} <= set(asked)
 
 
 # ---------------------------------------------------------------- stores

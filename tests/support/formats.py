@@ -237,8 +237,8 @@ def _paper_table(text: str, table: Table) -> tuple[str, Grid]:
                 line, *below = row.split(" \\\\*\n")
                 cells = _cells(line)
                 for more in below:
-                    if more.startswith(r"\multicolumn"):
-                        cells[0] += f" ({plain_tex(more.partition('p{14cm}@{}}')[2])})"
+                    if named := re.fullmatch(r"\\belowname\{\d+\}(.*)", more):
+                        cells[0] += f" ({plain_tex(named[1])})"
                     else:
                         cells = [one_line(f"{cell} {end}") for cell, end in zip(cells, _cells(more), strict=True)]
                 if table.grouped and not cells[0]:
@@ -271,8 +271,9 @@ def plain_tex(text: str) -> str:
     text = re.sub("|".join(map(re.escape, sorted(_PRINTED, key=len, reverse=True))),
                   lambda match: _PRINTED[match[0]], text)
     text = re.sub(r"\\codepoint\{([0-9A-F]+)\}", lambda match: chr(int(match[1], 16)), text)
-    text = re.sub(r"\\val\{[a-z0-9.-]+\}|\\href\{[^{}]*\}|\\phantom\{[^{}]*\}|\\color\{faint\}|\\leavevmode|"
-                  r"\\(?:scriptsize|footnotesize|ttfamily|textbf|textit|texttt)(?![a-z])", "", text)
+    text = re.sub(r"\\val\{[a-z0-9.-]+\}|\\href\{[^{}]*\}|\\color\{faint\}|"
+                  r"\\(?:nointerval|scriptsize|footnotesize|ttfamily|textbf|textit|texttt)(?![a-z])", "", text)
+    text = re.sub(r"\\interval\{\{([^{}]*)\}\}\{\{([^{}]*)\}\}", r"[\1, \2]", text)
     text = text.replace("{", "").replace("}", "").replace(_OPEN, "{").replace(_CLOSED, "}").replace("\ue002", "\\")
     return one_line(re.sub("\ue003(\\d+)\ue004", lambda match: f"${formulas[int(match[1])]}$", text))
 

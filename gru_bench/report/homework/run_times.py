@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
 from gru_bench.report.document.numbers import plain, slug
-from gru_bench.report.document.sentences import Sentence, joined
+from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.homework import published
@@ -33,13 +33,13 @@ def timings(one: Reproduction, evidence: Evidence) -> list[Block]:
         ))
         if base is None or timing.model != "scratch":
             continue
-        factor: Sentence = ("took ", ratio_shown, " times as long as")
+        factor, how = ratio_shown, "took {factor} times as long as"
         if each < base.seconds_each:
-            faster = base.seconds_each / each
-            factor = ("was ", one.numbers.add(f"{key}.faster", faster, "tenth", "times as fast as the torch GRU"),
-                      " times as fast as")
-        said.append((f"The scratch GRU on the {plain(timing.backend)} backend ", *factor,
-                     " the torch GRU on nn.GRU’s own backend."))
+            how = "was {factor} times as fast as"
+            factor = one.numbers.add(f"{key}.faster", base.seconds_each / each, "tenth",
+                                     "times as fast as the torch GRU")
+        said.append(say(f"The scratch GRU on the {{backend}} backend {how} the torch GRU on nn.GRU’s own backend.",
+                        backend=plain(timing.backend), factor=factor))
     if not rows:
         return [Paragraph((f"{one.titled('No model was timed')}.",))]
     title = one.titled("Timing benchmark")
@@ -56,8 +56,7 @@ def timings(one: Reproduction, evidence: Evidence) -> list[Block]:
     if not said:
         return [table]
     slower = published.SECONDS["scratch"] / published.SECONDS["torch"]
-    return [table, Paragraph((
-        *joined(said), " The published factor is ", published.number(evidence.numbers, "slower", slower, "tenth"),
-        ", for a loop in Python against nn.GRU on a graphics card: the factor comes from the backends, not from the "
-        "model.",
-    ))]
+    return [table, Paragraph(say(
+        "{said} The published factor is {factor}, for a loop in Python against nn.GRU on a graphics card: the factor "
+        "comes from the backends, not from the model.", said=joined(said),
+        factor=published.number(evidence.numbers, "slower", slower, "tenth")))]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gru_bench.report.document.blocks import Column, Table
 from gru_bench.report.document.numbers import NBSP, file_name, plain
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.progress import study_data, study_name

@@ -13,11 +13,21 @@ from numpy.typing import NDArray
 
 from gru_bench.checks import Subject, warnings_of
 from gru_bench.errors import UsageError, unknown
-from gru_bench.report.document.blocks import Block, Column, Commands, Details, Heading, Paragraph, Table, sentences
+from gru_bench.report.document.blocks import (
+    Block,
+    Bullets,
+    Column,
+    Commands,
+    Details,
+    Heading,
+    Paragraph,
+    Table,
+    sentences,
+)
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import NBSP, Number, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, p_is
+from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, p_is, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.looks import StudyLooks
@@ -115,21 +125,21 @@ def _looks(evidence: Evidence) -> list[Block]:
 
 def _planned(one: StudyLooks) -> Sentence:
     """Return what was planned, and how it ended."""
-    planned = [(one.numbers.add(f"planned-{place}", size),) for place, size in enumerate(one.plan.looks, start=1)]
-    start: Sentence = (
-        f"The confirm stage of {study_name(one.study)} was planned, before its first run, with looks at ",
-        *joined(planned, ", "), f" seeds of each model (plan {one.plan.digest}).")
-    if len(one.plan.models) > 1:
-        alpha = one.numbers.add("alpha", one.plan.alpha, "percent", "two-sided, over all pairs and looks", runs=(),
-                                decimals=0)
-        start = (*start, " All looks together spend an error of ", alpha,
-                 f"{NBSP}% for differences, and as much on each side for equivalence.")
-    taken = one.numbers.add("taken", len(one.looks))
+    end = " It ended after look {taken}, because every pair was settled."
     if not one.ended:
-        return (*start, " So far it has taken ", taken, " of them.")
-    if not one.is_early:
-        return (*start, " It took all of them.")
-    return (*start, " It ended after look ", taken, ", because every pair was settled.")
+        end = " So far it has taken {taken} of them."
+    elif not one.is_early:
+        end = " It took all of them."
+    error = "" if len(one.plan.models) < 2 else (
+        " All looks together spend an error of {alpha} % for differences, and as much on each side for equivalence.")
+    return say(
+        "The confirm stage of {study} was planned, before its first run, with looks at {planned} seeds of each model "
+        f"(plan {{digest}}).{error}{end}",
+        study=study_name(one.study), digest=one.plan.digest, taken=one.numbers.add("taken", len(one.looks)),
+        planned=joined([(one.numbers.add(f"planned-{place}", size),)
+                        for place, size in enumerate(one.plan.looks, start=1)], ", "),
+        alpha=one.numbers.add("alpha", one.plan.alpha, "percent", "two-sided, over all pairs and looks", runs=(),
+                              decimals=0))
 
 
 def _look_rows(pair: Pair) -> Iterator[tuple[str | Number, ...]]:
@@ -188,12 +198,13 @@ def _weak_spot(pair: Pair) -> Sentence:
     calm, noisy = sorted((pair.a, pair.b), key=lambda group: group.score_deviation.value or 0.0)
     small, large = calm.score_deviation.value or 0.0, noisy.score_deviation.value or 0.0
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:
-        return (f"{noisy.label} varies more from seed to seed (", noisy.score_deviation,
-                f"{pair.scale.after}) and has fewer seeds. Such intervals are known to be somewhat too narrow.")
+        return say("{model} varies more from seed to seed ({deviation}{unit}) and has fewer seeds. Such intervals are "
+                   "known to be somewhat too narrow.", model=noisy.label, deviation=noisy.score_deviation,
+                   unit=pair.scale.after)
     if not pair.difference.evidence_level.has_verdict and large >= UNEQUAL * small and large > 0:
-        return (f"{noisy.label} varies at least five times as much from seed to seed (", noisy.score_deviation,
-                f"{pair.scale.after}) as the other. With so few seeds such intervals are known to be somewhat too "
-                "narrow.")
+        return say("{model} varies at least five times as much from seed to seed ({deviation}{unit}) as the other. "
+                   "With so few seeds such intervals are known to be somewhat too narrow.", model=noisy.label,
+                   deviation=noisy.score_deviation, unit=pair.scale.after)
     return ()
 
 
@@ -205,7 +216,7 @@ def _mcnemar_of_pair(pair: Pair) -> Sentence:
     p = pair.numbers.add(
         "mcnemar", mcnemar(*_only(a.correct_RN[0], b.correct_RN[0])), "p", "exact McNemar test, two-sided")
     names = " and ".join(plain(group.runs[0].name) or group.ids[0] for group in (a, b))
-    return (f"For these two trained models alone ({names}), ", *p_is(p), " by McNemar's exact test.")
+    return say("For these two trained models alone ({names}), {p} by McNemar's exact test.", names=names, p=p_is(p))
 
 
 def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
@@ -232,14 +243,13 @@ def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
         return f"{group.label}, {plain(group.runs[place].name) or run_id} ({plain(run_id)})"
 
     only, alone = _only(a.correct_RN[r], b.correct_RN[s]), "reviews only this run classifies correctly"
-    return (
+    return say(
         "McNemar’s exact test of two trained models on the same test reviews. Reviews classified correctly only by "
-        f"{named(a, r)}: ", numbers.add("only-first", only[0], "count", alone), f"; only by {named(b, s)}: ",
-        numbers.add("only-second", only[1], "count", alone), "; ",
-        *p_is(numbers.add("p", mcnemar(*only), "p", "exact McNemar test, two-sided")), ". This describes these two "
-        "trained models, not the procedures that trained them: other seeds may give another result. It is not part of "
-        "the verdicts.",
-    )
+        "{first}: {only_first}; only by {second}: {only_second}; {p}. This describes these two trained models, not the "
+        "procedures that trained them: other seeds may give another result. It is not part of the verdicts.",
+        first=named(a, r), only_first=numbers.add("only-first", only[0], "count", alone), second=named(b, s),
+        only_second=numbers.add("only-second", only[1], "count", alone),
+        p=p_is(numbers.add("p", mcnemar(*only), "p", "exact McNemar test, two-sided")))
 
 
 def _only(right_A_N: NDArray[np.bool_], right_B_N: NDArray[np.bool_]) -> tuple[int, int]:

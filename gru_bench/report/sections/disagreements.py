@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gru_bench.report.document.blocks import Block, Column, Details, Paragraph, Reviews, Table
 from gru_bench.report.document.numbers import NBSP, Numbers, plain
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families

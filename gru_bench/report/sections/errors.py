@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, has_interval
 from gru_bench.report.document.figure import Value, Values
-from gru_bench.report.document.numbers import NBSP, Kind, Number, Numbers, plain
+from gru_bench.report.document.numbers import Kind, Number, Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Sentence
+from gru_bench.report.document.sentences import Aside, Sentence, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import (
     LISTED_CLASSES,
@@ -72,7 +72,8 @@ def _confusion(groups: Sequence[Group]) -> list[Block]:
         "confusion", "Confusion counts", (f"{figure.caption}{which}",),
         (Column("Model", align="left", width=4.6), Column("True negatives"), Column("False positives"),
          Column("False negatives"), Column("True positives")),
-        tuple((group.label, *((mean, Aside((" ± ", spread))) for mean, spread in _counts(group))) for group in groups))
+        tuple((group.label, *((mean, " ", Aside(("± ", spread))) for mean, spread in _counts(group)))
+              for group in groups))
     return [figure, Details("Counts of correct and wrong predictions", (table,))]
 
 
@@ -127,8 +128,8 @@ def _most_confused(group: Group) -> Table:
         numbers = group.numbers.of(f"confused.{rank}")
         rows.append((
             f"{group.classes[label]} → {group.classes[other]}",
-            (numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"), Aside((
-                " ± ", numbers.add("spread", spread, "tenth", "standard deviation over seeds")))),
+            (numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"), " ", Aside((
+                "± ", numbers.add("spread", spread, "tenth", "standard deviation over seeds")))),
             numbers.add("share", float(count_R.mean()) / size, "percent", "mean count over the reviews of the label",
                         size)))
     return Table(
@@ -309,10 +310,9 @@ def _mixed(
         share = numbers.add(f"mixed-{end}", float(share_B[row]), "percent", "share of this category",
                             int(counts_BG[large[row]].sum()))
         low, high = ends[large[row]]
-        return (share, f"{NBSP}% of {whose} of ", low, " to ", high, " tokens")
+        return say("{share} % of {whose} of {low} to {high} tokens", share=share, whose=whose, low=low, high=high)
 
-    return (
-        f"Length and category are related: {plain(str(names[category])) or UNCATEGORIZED} makes up ",
-        *part("most", int(share_B.argmax()), "the reviews"), " and ", *part("least", int(share_B.argmin()), "those"),
-        ". A difference between lengths may be one between categories.",
-    )
+    return say(
+        "Length and category are related: {category} makes up {most} and {least}. A difference between lengths may be "
+        "one between categories.", category=plain(str(names[category])) or UNCATEGORIZED,
+        most=part("most", int(share_B.argmax()), "the reviews"), least=part("least", int(share_B.argmin()), "those"))

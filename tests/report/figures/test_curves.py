@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from gru_bench.report.sections.reliability import reliability
 
 from gru_bench.report.sections.learning import learning
-from gru_bench.report.sections.reliability import reliability
 from tests.support.fake_store import FakeStore, TestSet, add_study, many_studies
 from tests.support.renderings import Built, column_of, curves_in, drawing_of, figure_of
 from tests.support.sections import build_only

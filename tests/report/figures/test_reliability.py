@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from gru_bench.report.sections.reliability import reliability
 
 from gru_bench.report.figures.curves import few
-from gru_bench.report.sections.reliability import reliability
 from gru_bench.stats.metrics import of_two
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study

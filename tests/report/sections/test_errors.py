@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gru_bench.report.sections.reliability import reliability
+from gru_bench.report.sections.reviews import hard_reviews
 
 from gru_bench.report.document.blocks import Details, Heading, Reviews, blocks_in
 from gru_bench.report.document.numbers import MISSING, Number
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.sections.errors import errors
-from gru_bench.report.sections.reliability import reliability
-from gru_bench.report.sections.reviews import hard_reviews
 from gru_bench.results.runs import Predictions
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import accuracy_interval

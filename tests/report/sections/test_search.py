@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gru_bench.stats.best import expected_best
 
 from gru_bench.report.document.blocks import Heading
 from gru_bench.report.document.report import Report
 from gru_bench.report.sections.search import search
 from gru_bench.results.runs import TrialSummary
-from gru_bench.stats.best import expected_best
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, summarized

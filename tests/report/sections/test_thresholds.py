@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gru_bench.report.sections.thresholds import thresholds
 
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.figures.curves import CHANCE
-from gru_bench.report.sections.thresholds import thresholds
 from gru_bench.results.runs import Predictions
 from tests.support.fake_store import FakeStore, TestSet, add_study, many_studies, three_models
 from tests.support.renderings import Built, column_of, figure_of, section_of, table_of
