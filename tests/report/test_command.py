@@ -28,7 +28,7 @@ from gru_bench.tracking import LoggedStudy
 from tests.support.commands import SLOW, completed, mentions
 from tests.support.commands import command as process
 from tests.support.fake_store import FakeStore, TestSet, add_study, answered, searching
-from tests.support.renderings import said, soup_of
+from tests.support.renderings import soup_of
 from tests.support.values import present
 
 
@@ -54,7 +54,7 @@ def test_by_default_all_complete_studies_of_the_experiment_written_last(store: F
     assert names(choice) == ["oldest", "newest"]
     assert choice.early == ("early",)
     (missing,), (left_out, others) = choice.missing, choice.remarks
-    mentions(said(missing), "early", "left out")
+    mentions(in_text(missing), "early", "left out")
     mentions(left_out, "early", "left out", "trials so far: 0", "confirm runs: 1")
     mentions(others, "movie-reviews", "--experiment", "reviews.csv")
 
@@ -129,7 +129,7 @@ def test_a_search_is_shown_where_no_study_has_a_confirm_run() -> None:
     assert names(choice) == ["older"]
     assert choice.early == ("oldest", "newest")
     for name, missing in zip(choice.early, choice.missing, strict=True):
-        mentions(said(missing), name, "left out", "newest search")
+        mentions(in_text(missing), name, "left out", "newest search")
     assert names(choose(store, None, ["oldest"])) == ["oldest"]
     assert names(choose(store, None, ["oldest", "newest"])) == ["oldest"]
     with pytest.raises(IncompleteError, match=r"newest.*trials so far: 0, confirm runs: 0"):
