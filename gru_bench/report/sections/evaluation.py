@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gru_bench.checks import uneven_on_test
-from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, is_zero, slug
 from gru_bench.report.document.report import Section
@@ -217,7 +217,7 @@ def _together(evidence: Evidence) -> list[Block]:
     shown, left_out = [group for group in several if group.has_together], [one for one in several if not one.whole]
     scale = groups[0].scale
     score = scale.score[0].upper() + scale.score[1:]
-    blocks: list[Block] = [Heading("Ensemble of the seeds", "together")] if several else []
+    blocks: list[Block] = []
     if shown:
         blocks.append(Table.of(
             "together", "Ensemble of the seeds",
@@ -246,7 +246,7 @@ def _together(evidence: Evidence) -> list[Block]:
                                  "classes up to which all probabilities are kept"),
             " classes the runs kept the probabilities of the likeliest ones alone, so that means over seeds are not "
             "known.")))
-    return blocks
+    return [Details("Ensemble of the seeds", tuple(blocks))] if blocks else []
 
 
 def _loss_together(group: Group) -> Number:
