@@ -22,6 +22,7 @@ from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
 from gru_bench.report.choice import Choice, choose
 from gru_bench.report.document.report import Report
+from gru_bench.report.document.sentences import in_text
 from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedStudy

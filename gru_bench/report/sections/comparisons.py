@@ -52,16 +52,16 @@ def comparisons(evidence: Evidence) -> Section | None:
             ("pair", "difference"),
             tuple((_less(one), one.theta) for one in compared), intervals=("difference",))
         blocks += [difference_figure(values, evidence.margin.value, compared[0].scale), _table(compared)]
-    remarks = [(f"{_less(one)}.", said) for one in compared if (said := _remark(evidence, one))]
-    if remarks:
-        blocks.append(Bullets(tuple(remarks)))
+    comments = [(f"{_less(one)}.", said) for one in compared if (said := comment_on(evidence, one))]
+    if comments:
+        blocks.append(Bullets(tuple(comments)))
     blocks += [*([Paragraph(tested)] if tested else []), *sentences(evidence.not_compared), *_looks(evidence),
                *_next_steps(evidence)]
     return Section("comparisons", "Comparisons", tuple(blocks)) if blocks else None
 
 
-def _remark(evidence: Evidence, pair: Pair) -> Sentence:
-    """Return doubts about the intervals of a pair, and what may settle it; empty for most pairs that are settled."""
+def comment_on(evidence: Evidence, pair: Pair) -> Sentence:
+    """Return warnings about the intervals of a pair, and what may settle it; empty for most pairs that are settled."""
     return joined([
         _weak_spot(pair),
         next_step_sentence(pair, fresh_for_all(evidence), held_back(pair.a)) if pair.done else (),

@@ -9,7 +9,6 @@ import pytest
 
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.homework.discussion import BECOMES, discussion
-from gru_bench.report.sections.comparisons import comparison_sentence
 from gru_bench.stats.verdict import Finding
 from tests.support.commands import mentions
 from tests.support.homework_study import homework, homework_report
@@ -39,10 +38,7 @@ def test_the_conclusion_follows_from_the_verdicts(skills: dict[str, Any], words:
     mentions(conclusion, "the bidirectional GRU is better", words)
     evidence = collect(studies, store)
     for compared in evidence.compared:
-        verdict = said(comparison_sentence(evidence, compared))
-        concerns = "bidirectional" in (compared.a.model, compared.b.model)
-        assert (verdict in text) == concerns
-        if concerns:
+        if "bidirectional" in (compared.a.model, compared.b.model):
             behind = compared.b.model == "bidirectional"
             other = compared.a if behind else compared.b
             becomes = BECOMES[compared.verdict.finding][behind]
