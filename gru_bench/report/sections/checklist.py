@@ -52,7 +52,8 @@ def _versions(evidence: Evidence) -> Sentence:
     commits = [f"commit {commit[:12]}" for commit in sorted(_tags(runs, "mlflow.source.git.commit"))]
     changed = ["with changes that were not committed"] if "true" in _tags(runs, "gru_bench.git_dirty") else []
     named = [f"{package} {' and '.join(sorted(found))}" for package, found in packages.items() if found]
-    return (plain(", ".join([*named, *commits, *changed])),)
+    parts = [*named, *commits, *changed]
+    return (plain(", ".join(parts)),) if parts else ()
 
 
 def _machine(evidence: Evidence) -> Sentence:
@@ -155,7 +156,7 @@ def _compute(evidence: Evidence) -> Sentence:
 
 
 def _runs(evidence: Evidence) -> list[LoggedRun]:
-    return [run for study in evidence.studies for run in (study.run, *study.runs)]
+    return [run for study in evidence.studies for run in study.runs]
 
 
 def _tags(runs: Iterable[LoggedRun], tag: str) -> set[str]:
