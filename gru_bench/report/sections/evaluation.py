@@ -1,4 +1,4 @@
-"""The evaluation section: the test results and the cost of each model, and the baselines beside them.
+"""The section on results: the test scores and the cost of each model, and the baselines next to them.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes.
 """

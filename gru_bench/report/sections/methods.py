@@ -1,4 +1,4 @@
-"""The section on statistical methods: how the numbers were computed, and what they do not cover."""
+"""The section on how the numbers were computed, and what they do not cover."""
 
 from __future__ import annotations
 
