@@ -12,7 +12,6 @@ from gru_bench.report.document.findings import Findings
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Anchor, KnownRun, Sentence, in_text
 
-
 OPEN = ("results", "comparisons", "trials")
 """Names of the sections that a page shows without being asked; the others are folded under their headings."""
 
