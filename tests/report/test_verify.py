@@ -65,7 +65,7 @@ def test_a_changed_number_is_named_with_its_file_and_both_values(original: Writt
     page = page.replace(brought, brought.replace(difference, "0.0099"))
     (folder / "report.html").write_text(page, encoding="utf-8")
     change(folder / "report.tex", rf"\val{{{ACCURACY}}}{{{accuracy.text}}}", rf"\val{{{ACCURACY}}}{{99.9}}")
-    change(folder / "tables" / "evaluation.tex", rf"\val{{{seeds.key}}}{{{seeds.text}}}", rf"\val{{{seeds.key}}}{{7}}")
+    change(folder / "tables" / "results.tex", rf"\val{{{seeds.key}}}{{{seeds.text}}}", rf"\val{{{seeds.key}}}{{7}}")
     change(folder / "figures" / "accuracy.csv", value, "0.99")
     found = differences(store, folder)
     for line, parts in zip(found, [
@@ -74,7 +74,7 @@ def test_a_changed_number_is_named_with_its_file_and_both_values(original: Writt
         ("report.html: ", ACCURACY, "99.9", accuracy.text),
         ("report.html: ", area.key, "0.5", f"{area.value:.9g}"),
         ("report.html: ", "0.0099", f"{float(difference):.9g}"),
-        ("tables/evaluation.tex: ", seeds.key, "7", seeds.text),
+        ("tables/results.tex: ", seeds.key, "7", seeds.text),
         ("report.tex: ", ACCURACY, "99.9", accuracy.text),
     ], strict=True):
         mentions(line, *parts)
@@ -174,7 +174,7 @@ def test_real_drawings_are_verified_and_not_drawn_again(
 ) -> None:
     store, studies = one_each({"torch": 0.0}, test_set=TestSet.draw(60), seeds=2, epochs=2, search=False)
     report = build(studies, store, experiment="movie-reviews")
-    few = replace(report, sections=tuple(one for one in report.sections if one.name in ("evaluation", "runs")))
+    few = replace(report, sections=tuple(one for one in report.sections if one.name in ("results", "runs")))
     files.write(few, tmp_path)
     again = replace(few)
     monkeypatch.setattr(verify, "build", lambda *_, **__: again)
