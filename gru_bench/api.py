@@ -136,7 +136,7 @@ def run_study(
                 spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
                 texts=not no_texts, interrupt=Interrupt(ends_process=False)) as (done, _):
             if left := "; ".join(done.unfinished()):
-                again = "a call without model" if done.planner.unfinished else "the same call"
+                again = "a call without model" if done.state.unfinished else "the same call"
                 console.print(f"the study {spec.name} is not done yet ({left}): {again} continues it", markup=False)
         return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
 
@@ -188,7 +188,7 @@ class Study:
         self._asked: dict[tuple[Any, ...], Predictor] = {}
 
     def verdict(self) -> Verdict:
-        """Return what the study says: scores beside the baselines, a verdict on each pair of models, cautions.
+        """Return what the study says: scores beside the baselines, a verdict on each pair of models, warnings.
 
         Raises:
             IncompleteError: No confirm run is complete yet.

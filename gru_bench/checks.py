@@ -403,8 +403,8 @@ def late_margin(subject: Subject) -> Found:
     if evidence is not None and (evidence.compared or any(study.ablations for study in evidence.studies)):
         margin = evidence.margin
         yield None if margin.beforehand else say(
-            "The margin of equivalence was not fixed before the runs: verdicts use a margin of {margin}{chosen}",
-            margin=margin.number, chosen=margin.said)
+            "The margin of equivalence was not fixed before the runs: verdicts use a margin of {margin}",
+            margin=margin.said)
 
 
 @check("GRU010", "Tune the model further, or name the baseline as the better choice.")
@@ -412,9 +412,7 @@ def below_a_baseline(subject: Subject) -> Found:
     """A baseline above the model."""
     evidence = subject.evidence
     if evidence is not None and subject.scored:
-        for baseline in baselines_of(evidence):
-            yield None
-            yield from (said if code else None for code, said in against_baselines(evidence, [baseline]))
+        yield from (one.warning if one.is_below else None for one in against_baselines(evidence))
 
 
 @check("GRU011", "Lower training.log_every, below the iterations of an epoch.")

@@ -175,15 +175,16 @@ def test_a_run_id_never_leads_out_of_the_archive(far: Path, near: Path, run_id: 
      "between the years 1971 and 9998"),
     ("searches.json", lambda found: found["searches"][0]["trials"][0].update(started="2025-01-01T00:00:00+01:00"),
      "without a time zone"),
-    ("searches.json", lambda found: found["searches"][0]["user"].update({"start 1": {}}), "'start 1' of torch: owner"),
-    ("searches.json", lambda found: found["searches"][0]["runs"][1]["user"].pop("key"),
-     "run 1 of torch: it must have a key, but has none"),
-    ("searches.json", lambda found: found["searches"][0]["runs"][0].update(value=None), "run 0 of torch: "),
-    ("searches.json", lambda found: found["searches"][0]["user"].pop("format"), "the search of torch: format"),
-    ("searches.json", lambda found: found["searches"][0]["user"].update(identity="x"), "the search of torch: identity"),
-    ("searches.json", lambda found: found["searches"][0]["user"]["identity"].update(data={}),
-     r"the search of torch: identity\.data"),
-    ("searches.json", lambda found: found["searches"][0]["user"]["identity"].update(data="def"),
+    ("searches.json", lambda found: found["user"].update({"start 1": {}}), "'start 1' of the study: owner"),
+    ("searches.json", lambda found: found["work"][1]["user"].pop("key"),
+     "run 1 of the study: it must have a key, but has none"),
+    ("searches.json", lambda found: found["work"][0].update(value=None), "run 0 of the study: "),
+    ("searches.json", lambda found: found["user"].pop("format"), "the study: format"),
+    ("searches.json", lambda found: found["user"]["search torch"].update(identity="x"),
+     "'search torch' of the study: identity"),
+    ("searches.json", lambda found: found["user"]["search torch"]["identity"].update(data={}),
+     r"'search torch' of the study: identity\.data"),
+    ("searches.json", lambda found: found["user"]["search torch"]["identity"].update(data="def"),
      "runs and searches of different data"),
 ])
 def test_a_field_of_another_form_is_refused_by_name(
@@ -308,7 +309,7 @@ def test_damaged_or_missing_predictions_are_named_left_out_of_reports_and_never_
     with pytest.raises(RunError, match=run.run_id):
         store.predictions(run.run_id, "test")
     found = build([only(own)], store, experiment="easy")
-    assert run.run_id in str(found.cautions)
+    assert run.run_id in str(found.warnings)
     assert found.numbers["quick-torch.seeds"].value == 2
 
 

@@ -1,18 +1,19 @@
-"""A report: what it says first, its sections, and where it comes from. Renderers take all of it from here."""
+"""A report: its sections, what it finds as data, and where it comes from. Renderers take all of it from here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
+from gru_bench.config import MetricName
 from gru_bench.report.document.blocks import Block, Paragraph, Table, blocks_in, numbers_in, parts_in
 from gru_bench.report.document.figure import Figure
-from gru_bench.report.document.findings import Findings
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Anchor, KnownRun, Sentence, in_text
 
-OPEN = ("results", "comparisons", "trials")
+OPEN = ("summary", "results", "comparisons", "trials")
 """Names of the sections that a page shows without being asked; the others are folded under their headings."""
 
 
@@ -24,8 +25,6 @@ class Section:
     """Its id on a page: lower-case words joined by hyphens."""
     title: str
     blocks: tuple[Block, ...]
-    summary: tuple[Sentence, ...] = ()
-    """What the summary of the report says of it."""
     appendix: bool = False
     """Whether it is an appendix on paper; all sections after it must be appendices too."""
 
@@ -46,6 +45,91 @@ class Section:
 
 
 @dataclass(frozen=True)
+class ModelScore:
+    """The score of a model over its confirm seeds. Accuracies are shares."""
+
+    label: str
+    model: str
+    study: str
+    score: float | None
+    low: float | None
+    """Low end of the 95 % interval; None where there are too few seeds for one."""
+    high: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class BaselineScore:
+    """The same score of a baseline, which was fitted once; None where it was not logged."""
+
+    name: str
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is found on a pair of models. Differences are those of `a` minus `b`, in the unit of the score."""
+
+    a: str
+    b: str
+    models: tuple[str, str]
+    studies: tuple[str, str]
+    finding: str
+    """A value of `gru_bench.stats.verdict.Finding`."""
+    better: str | None
+    """Label of the model that is found better."""
+    difference: float
+    low: float | None
+    high: float | None
+    interval: str
+    """Name of the interval: of a study with looks it is the repeated one."""
+    margin: float
+    p: float | None
+    """Two-sided, after Holm. None where there was no test, and for a pair of a study with looks."""
+    p_beyond: float | None
+    """The same of a difference of more than the margin."""
+    p_equivalent: float | None
+    """Of equivalence within the margin: two one-sided tests, after Holm."""
+    family: int
+    """Number of pairs that the p values allow for: all pairs of models in the store that were scored on the same test
+    examples. Of a study with looks: the pairs of its plan."""
+    seeds: tuple[int, int]
+    examples: int
+    look: int | None
+    """The look that settled the pair, or the last one, from 1. None without looks."""
+    looks: int | None
+    """Looks planned."""
+    settled: bool
+    """Whether it is found different or equivalent."""
+    sentence: str
+    next_step: str
+    """What could settle it; empty where it is settled."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a report finds."""
+
+    studies: tuple[str, ...] = ()
+    score: str = ""
+    """Name of the score, such as `accuracy`."""
+    metric: MetricName = "accuracy"
+    """The score, as `training.metric` names it."""
+    models: tuple[ModelScore, ...] = ()
+    """Empty where the report is on trials alone."""
+    baselines: tuple[BaselineScore, ...] = ()
+    pairs: tuple[Answer, ...] = ()
+    next_commands: tuple[str, ...] = ()
+    """What to type where a pair is open."""
+    notes: tuple[str, ...] = ()
+    """What is said of all pairs, such as how many other models met the same test reviews."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as values that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Source:
     """What a report was made from; it is needed to compute the report again."""
 
@@ -56,8 +140,8 @@ class Source:
     """The largest difference of no practical weight: 0.01 is one point of accuracy."""
     tracking_uri: str
     """Without a user's name and password; a file below the working directory is named from there."""
-    cautions_before: tuple[str, ...]
-    """Cautions that were known before the studies were read."""
+    warnings_before: tuple[str, ...]
+    """Warnings that were known before the studies were read."""
     known_studies: tuple[str, ...]
     """Names of the experiment's studies, which a new study must not have."""
     mcnemar_runs: tuple[str, str] | None
@@ -86,15 +170,17 @@ class Report:
     subtitle: str
     purposes: tuple[Paragraph, ...]
     """The question of each study."""
-    summary: tuple[Sentence, ...]
-    cautions: tuple[Sentence, ...]
+    in_short: tuple[Sentence, ...]
+    """What a terminal prints of it: the decision, and a sentence on each pair of models."""
+    warnings: tuple[Sentence, ...]
+    """The same warnings that the summary lists, without remedies."""
     sections: tuple[Section, ...]
-    """In order."""
+    """In order; the first is the summary."""
     runs: tuple[KnownRun, ...]
     """All runs of all studies."""
     source: Source
     findings: Findings = field(default_factory=Findings)
-    """The same as data."""
+    """Scores and verdicts as data."""
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -109,9 +195,8 @@ class Report:
     @cached_property
     def numbers(self) -> Mapping[str, Number]:
         """Return every number that is shown, by its key."""
-        blocks = tuple((section.blocks, section.summary) for section in self.sections)
         found: dict[str, Number] = {}
-        for number in numbers_in((self.summary, self.cautions, blocks)):
+        for number in numbers_in(tuple(section.blocks for section in self.sections)):
             found.setdefault(number.key, number)
         return found
 

@@ -6,14 +6,13 @@ make an end look like 0 or like the margin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gru_bench.report.document.sentences import Ends, Sentence, joined, p_is, say
+from gru_bench.report.document.sentences import Ends, Field, Sentence, joined, p_is, say
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.stats.estimate import Design
-from gru_bench.stats.sentence import slots_in, verdict_template
-from gru_bench.stats.verdict import Finding, examples_for_equivalence
+from gru_bench.stats.sentence import detected, slots_in, verdict_template, words
+from gru_bench.stats.verdict import Finding
 
 FRESH = ("fewest that detect the margin with a chance of 80 % where both confirm sets are counted, and at least twice "
          "those at hand; one size for all pairs")
@@ -41,25 +40,21 @@ def verdict_sentence(pair: Pair) -> Sentence:
 
 def pair_sentence(template: str, pair: Pair) -> Sentence:
     """Return a sentence on a pair of models with its numbers."""
-    slots: Mapping[str, Callable[[], Sentence]] = {
-        "a": lambda: (pair.a.label,), "b": lambda: (pair.b.label,), "unit": lambda: (pair.scale.after,),
-        "of": lambda: (pair.scale.after or f" of {pair.scale.score}",),
-        "difference": lambda: (pair.theta,), "ends": lambda: (Ends(pair.theta),),
-        "narrow": lambda: (Ends(pair.narrow),), "margin": lambda: (pair.margin,),
-        "detectable": lambda: (pair.detectable,), "p": lambda: p_is(pair.p),
-        "p_equivalent": lambda: p_is(pair.p_equivalent), "unseen": lambda: (pair.unseen,),
-        "guessing": lambda: (pair.a.guessing, pair.scale.suffix),
-        "seeds": lambda: (pair.numbers.add(
-            "fewest-seeds", min(pair.difference.seeds), "count", "of the model with fewer"),),
-        "groups": lambda: (pair.numbers.add("groups", pair.difference.groups, "tenth", "groups of one size"),),
-        "family": lambda: (pair.numbers.add("family", pair.family, "count", "pairs tested together"),),
-        "look": lambda: (pair.numbers.add("look", pair.look, "count", "from 1, of the looks planned"),),
-        "looks": lambda: (pair.numbers.add("looks", pair.planned, "count", "looks planned"),),
-        "least": lambda: (pair.numbers.add(
-            "equivalence-examples", examples_for_equivalence(pair.verdict.margin), "count",
-            "fewest test reviews that show equivalence where no answer differs", runs=()),),
-        "effective": lambda: (pair.numbers.add("examples", pair.difference.effective, "count"),)}
-    return say(template, **{name: slots[name]() for name in slots_in(template)})
+
+    def field(slot: str) -> Field:
+        match slot:
+            case "ends":
+                return (Ends(pair.number("difference")),)
+            case "narrow":
+                return (Ends(pair.number("narrow")),)
+            case "p" | "p_equivalent":
+                return p_is(pair.number(slot))
+            case "guessing":
+                return (pair.a.guessing, pair.scale.suffix)
+        return pair.number(slot)
+
+    known = words(pair)
+    return say(template, **known, **{slot: field(slot) for slot in slots_in(template) - known.keys()})
 
 
 def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
@@ -86,14 +81,14 @@ def _new_examples(pair: Pair, limit: Limit | None) -> Sentence:
         return ()
     return say(
         "To settle it, test both models on new test examples: {enough}, detect a difference of {margin}{unit} with a "
-        "chance of 80 %.{source}", enough=_enough_examples(pair, *pair.needed), margin=pair.margin,
+        "chance of 80 %.{source}", enough=_enough_examples(pair, *pair.needed), margin=pair.number("margin"),
         unit=pair.scale.after, source=_source_of_examples(pair, pair.needed[0], limit))
 
 
 def _second_set(pair: Pair, fresh: int) -> Sentence:
     """Return what a second confirm set on the same test examples costs, and what it would detect."""
     assert pair.design_again is not None
-    detected = pair.design_again.detectable((fresh, fresh), pair.difference.examples)
+    least = pair.design_again.detectable((fresh, fresh), pair.difference.examples)
     counted: Sentence = () if not pair.pairs_again else say(
         "; a report on it allows for all {pairs} pairs of the old and the new models", pairs=pair.numbers.add(
             "pairs-again", pair.pairs_again, "count", "pairs of the models of both confirm sets"))
@@ -102,13 +97,12 @@ def _second_set(pair: Pair, fresh: int) -> Sentence:
         "2.5 % to keep 5 % in all{counted}. With {fresh} fresh seeds for each model, without the old runs, it would "
         "detect a true difference of {detected}{unit} with a chance of 80 %; it may still be inconclusive.{planned}",
         counted=counted, fresh=pair.numbers.add("fresh-seeds", fresh, "count", FRESH),
-        detected=pair.size("fresh-detectable", detected, f"{pair.detected}, and by two for the two sets"),
+        detected=pair.size("fresh-detectable", least, f"{detected(pair)}, and by two for the two sets"),
         unit=pair.scale.after,
         planned="" if pair.followed is not None else f" In a new study, plan looks instead: {LOOKS}.")
 
 
 def _enough_examples(pair: Pair, examples: int, seeds: int) -> Sentence:
-    """Return how many test examples and seeds detect the margin."""
     return say(
         "about {examples}, with {seeds} seeds for each model",
         examples=pair.numbers.add(
@@ -121,7 +115,7 @@ def _enough_examples(pair: Pair, examples: int, seeds: int) -> Sentence:
 
 def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
     """Return how many test examples would do, and where they come from."""
-    start = say("Detecting {margin}{unit} with a chance of 80 % takes more ", margin=pair.margin,
+    start = say("Detecting {margin}{unit} with a chance of 80 % takes more ", margin=pair.number("margin"),
                 unit=pair.scale.after)
     if pair.needed is None:
         return say("{start}than 50 seeds for each model, whatever the number of test examples: these models vary too "
@@ -129,7 +123,7 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
                    end="; with all reviews the models may vary less." if limit else "")
     examples, seeds = pair.needed
     floor = pair.size(
-        "floor", design.detectable_floor(pair.difference.examples), f"{pair.detected}; of very many seeds")
+        "floor", design.detectable_floor(pair.difference.examples), f"{detected(pair)}; of very many seeds")
     present: Sentence = ("more than 50 seeds for each model",)
     if floor.value is None or floor.value >= pair.verdict.margin:
         present = ("no number of seeds is enough: even very many detect no less than ", floor, pair.scale.after)
@@ -139,7 +133,6 @@ def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
 
 
 def _source_of_examples(pair: Pair, examples: int, limit: Limit | None) -> Sentence:
-    """Return where so many test examples come from."""
     if limit is None:
         return (f" To get them, {MORE_EXAMPLES}",)
     first = _remove_limit_first(pair, limit)

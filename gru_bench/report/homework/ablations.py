@@ -132,7 +132,7 @@ def _ablation_table(one: Reproduction, pairs: Sequence[Pair]) -> Table:
              "Where the checkpoint is chosen on validation, the same reviews choose and judge, which favors that side."
              if selects else ""))),
         tuple((f"{model_name(pair.a.model)}: {pair.a.label} instead of {pair.b.label}", pair.b.accuracy,
-               pair.a.accuracy, pair.theta, pair.p, _finding(pair)) for pair in pairs),
+               pair.a.accuracy, pair.number("difference"), pair.number("p"), _finding(pair)) for pair in pairs),
     )
 
 

@@ -30,8 +30,8 @@ PAGE_LINES = 40
 """Lines of a table from which on it may be broken over pages."""
 PER_CENTIMETER = 7
 """Characters in a centimeter of a cell, at least."""
-LONG = 18
-"""Characters of a word from which on it may be broken."""
+LONG = 16
+"""Most characters of a word that are kept together."""
 
 
 class Tex(Markup):
@@ -123,7 +123,6 @@ class _Layout:
 
 
 def _specification(column: Column) -> str:
-    """Return the specification of a column."""
     width = column.width or (NAMED_WIDTH if column.named else None)
     if width is None:
         return "r" if column.align == "right" else "l"
@@ -131,7 +130,6 @@ def _specification(column: Column) -> str:
 
 
 def _row(cells: Sequence[Any]) -> Tex:
-    """Return the cells of a row."""
     return Tex(" & ".join(map(shown, cells)))
 
 
@@ -155,7 +153,6 @@ def _ends(cell: Cell) -> Tex:
 
 
 def _words(cell: Cell) -> str:
-    """Return a cell as plain text."""
     return cell if isinstance(cell, str) else cell.text if isinstance(cell, Number) else in_text(cell)
 
 
@@ -175,7 +172,7 @@ def _escaped_word(word: str) -> str:
         if place > 1 and character in ",-" and word[place - 2] == character:
             parts.append("{}")  # not joined to a quote or a dash
         parts.append(_TEX.get(character) or _tex_character(character))
-        if len(word) > LONG and place > 3 and (character in "_-/.,:;=+" or (place > LONG and place % 6 == 0)):
+        if len(word) > LONG and place > 3 and (character in "_-/.,:;=+" or place % LONG == 0):
             parts.append(r"\allowbreak{}")
     return "".join(parts)
 

@@ -50,7 +50,7 @@ def comparisons(evidence: Evidence) -> Section | None:
     if compared:
         values = Values(
             ("pair", "difference"),
-            tuple((_less(one), one.theta) for one in compared), intervals=("difference",))
+            tuple((_less(one), one.number("difference")) for one in compared), intervals=("difference",))
         blocks += [difference_figure(values, evidence.margin.value, compared[0].scale), _table(compared)]
     comments = [(f"{_less(one)}.", said) for one in compared if (said := comment_on(evidence, one))]
     if comments:
@@ -74,9 +74,9 @@ def _less(pair: Pair) -> str:
 
 
 def _table(compared: Sequence[Pair]) -> Table:
-    sure = any(one.theta.low is not None for one in compared)
+    sure = any(one.number("difference").low is not None for one in compared)
     looked = any(one.followed is not None for one in compared)
-    tested, scale = any(one.p.value is not None for one in compared), compared[0].scale
+    tested, scale = any(one.number("p").value is not None for one in compared), compared[0].scale
     return Table.of(
         "comparisons",
         "Comparisons of models",
@@ -86,12 +86,12 @@ def _table(compared: Sequence[Pair]) -> Table:
          " Those of a study with looks are the repeated ones, which hold at all looks together." if looked else ""),
         compared,
         (Column("Pair", align="left", width=4.2), _less),
-        (Column("Difference", unit=scale.differences), lambda one: one.theta),
-        *([(Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.p)]
+        (Column("Difference", unit=scale.differences), lambda one: one.number("difference")),
+        *([(Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.number("p"))]
           if tested or not looked else []),
         (Column("Detectable", unit=scale.differences, short="MDD", note=(
             "“{}” is the smallest true difference that runs like these detect with a chance of 80 % at the 5 % level."
-            if sure else "")), lambda one: one.detectable),
+            if sure else "")), lambda one: one.number("detectable")),
         (Column("Finding", align="left", width=2.8), _finding),
     )
 
@@ -102,7 +102,7 @@ def _finding(pair: Pair) -> Sentence:
     if finding not in (Finding.EQUIVALENT, Finding.NEGLIGIBLE):
         return (finding.value,)
     name = pair.narrow_name.replace(NBSP, " ")
-    return (finding.value, Aside((f"{name} [", Ends(pair.narrow, ", "), "]"), below=True))
+    return (finding.value, Aside((f"{name} [", Ends(pair.number("narrow"), ", "), "]"), below=True))
 
 
 def _looks(evidence: Evidence) -> list[Block]:

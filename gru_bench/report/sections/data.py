@@ -32,7 +32,6 @@ def data(evidence: Evidence) -> list[Block]:
 
 
 def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
-    """Return what a study logged of its data."""
 
     def share(name: str, value: float) -> Number:
         return numbers.add(name, value, "percent", "share, as the study logged it")
@@ -65,7 +64,6 @@ def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
 
 
 def _classes(found: DataSummary, numbers: Numbers, title: str) -> Table:
-    """Return the number of reviews of each class."""
     names = list(map(plain, found.classes))
     listed = sorted(sorted(range(len(names)), key=lambda place: -found.class_counts[place])[:LISTED_CLASSES])
     total = sum(found.class_counts)
@@ -81,7 +79,6 @@ def _classes(found: DataSummary, numbers: Numbers, title: str) -> Table:
 
 
 def _categories(found: DataSummary, numbers: Numbers, title: str) -> Table:
-    """Return the number of reviews of each category."""
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (plain(name) or UNCATEGORIZED, numbers.of("category").named(name).add("", size))
         for name, size in found.categories.items())

@@ -91,7 +91,6 @@ def _ids(run_id: str) -> tuple[str, ...]:
 
 
 def _read(kind: type[Found], text: str | None, file: str, study: str) -> tuple[Found | None, list[Sentence]]:
-    """Return what was logged, or a sentence where it cannot be read."""
     if text is None:
         return None, []
     try:
@@ -178,7 +177,6 @@ def _lessons(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
 
 
 def _gates(names: _Names, found: Diagnostics) -> list[Block]:
-    """Return the gates of each model over a sentence."""
     if not found.gates:
         return []
     by_model: dict[str, list[GateMap]] = {}
@@ -215,7 +213,6 @@ def _gate_sentence(names: _Names, found: GateMap, model: str) -> Sentence:
 
 
 def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
-    """Return how far each word moves the decision of each model."""
     if not attributions:
         return []
     words = attributions[0].tokens

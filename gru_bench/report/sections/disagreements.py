@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.blocks import Block, Column, Details, Paragraph, Reviews, Table
+from gru_bench.report.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
 from gru_bench.report.document.numbers import NBSP, Numbers, plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence
@@ -94,7 +94,7 @@ def _of_pair(pair: Pair, texts: Texts) -> list[Block]:
                 (beginning(texts.get(str(right.example_N[place]), "")),
                  _remark([right, wrong], int(place), numbers.of(str(rank))))
                 for rank, place in enumerate(shown, start=1))
-            blocks.append(Details(f"{right.label} right, {wrong.label} wrong", (Reviews(items),)))
+            blocks.append(Details(f"{right.label} right, {wrong.label} wrong", (Bullets(items, quoted=True),)))
     return [Details(f"{pair.a.label} and {pair.b.label}", tuple(blocks))] if blocks else []
 
 
@@ -138,7 +138,7 @@ def _never_right(members: Sequence[Group], texts: Texts, numbers: Numbers) -> li
         Paragraph((numbers.add("count", wrong_N.size, "count", f"wrong in {runs}"), " of the ",
                    numbers.add("all", size, "count", "test texts"),
                    f" test texts {'is' if wrong_N.size == 1 else 'are'} misclassified by {runs}.")),
-        Details("The most confident of these mistakes", (Reviews(items),))]
+        Details("The most confident of these mistakes", (Bullets(items, quoted=True),))]
 
 
 def _of_each_class(place_F: NDArray[np.intp], label_N: NDArray[Any]) -> NDArray[np.intp]:

@@ -59,7 +59,6 @@ def errors(evidence: Evidence) -> Section:
 
 
 def _confusion(groups: Sequence[Group]) -> list[Block]:
-    """Return the confusion matrix of each model with two classes, as a figure and a table."""
     if not groups:
         return []
     figure = confusion_figure(Values(
@@ -114,7 +113,6 @@ def _confusions(groups: Sequence[Group]) -> list[Block]:
 
 
 def _most_confused(group: Group) -> Table:
-    """Return the pairs of classes that are confused most often."""
     mean_CC, count_RCC = group.counts_RCC.mean(axis=0), group.counts_RCC
     wrong_CC = np.where(np.eye(len(mean_CC), dtype=bool), 0, mean_CC)
     order = np.argsort(-wrong_CC, axis=None, kind="stable")[:CONFUSED]
@@ -141,7 +139,6 @@ def _most_confused(group: Group) -> Table:
 
 
 def _by_class(group: Group) -> Details:
-    """Return a table of the scores of each class."""
     size_C = np.bincount(group.label_N, minlength=len(group.classes))
     listed_C = np.sort(np.argsort(-size_C, kind="stable")[:LISTED_CLASSES])
     sure = EvidenceLevel.of(len(group.runs)).has_interval

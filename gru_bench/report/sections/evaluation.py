@@ -13,11 +13,11 @@ from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, is_zero, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, Warning, joined, listed
-from gru_bench.report.evidence.baselines import ScoredBaseline, against_baselines, baselines_of
+from gru_bench.report.evidence.baselines import ScoredBaseline, baselines_of
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.settings import setting, setting_name
-from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure, cost_figure
+from gru_bench.report.figures.accuracy import cost_figure
 from gru_bench.results.logged_metrics import (
     PARAMETERS,
     PEAK_MEMORY,
@@ -54,22 +54,12 @@ AREAS = ("roc_auc", "average_precision")
 
 
 def evaluation(evidence: Evidence) -> Section:
-    """Return the section; the summary says of it which models do not beat a baseline."""
+    """Return the section."""
     groups, baselines = evidence.groups, baselines_of(evidence)
-    accuracies = Values(("model", "what", "accuracy"), (
-        *(row for group in groups for row in (
-            (group.label, MEAN, group.score),
-            *((group.label, f"seed {run.seed}", score)
-              for run, score in zip(group.runs, group.scores_by_run(group.metric), strict=True)))),
-        *((baseline.name, BASELINE, baseline.score) for baseline in baselines if baseline.score.value is not None),
-    ), intervals=("accuracy",))
     return Section(
         "results", "Results",
-        (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), *_same_settings(groups),
-         *_uneven(evidence), *_cost_figure(groups), Details("Further scores", (_further_scores(groups),)),
-         *_together(evidence)),
-        summary=tuple(Warning(code, said).coded if code else said
-                      for code, said in against_baselines(evidence, baselines)))
+        (_results(groups, baselines), *_same_settings(groups), *_uneven(evidence), *_cost_figure(groups),
+         Details("Further scores", (_further_scores(groups),)), *_together(evidence)))
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
@@ -171,7 +161,6 @@ def _f1_columns(groups: Sequence[Group]) -> list[tuple[Column, Callable[[Group |
 
 
 def _f1(one: Group | ScoredBaseline) -> Number:
-    """Return F1, or macro F1 for more than two classes."""
     if isinstance(one, ScoredBaseline):
         return one.f1
     if one.is_binary:

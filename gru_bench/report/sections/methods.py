@@ -36,7 +36,7 @@ def _verdicts(evidence: Evidence) -> list[tuple[str, Sentence]]:
     if not evidence.compared:
         return []
     return [("Verdicts", (
-        "compare two models on the same test reviews. They use a margin of ", evidence.margin.number,
+        "compare two models on the same test reviews. They use a margin of ",
         *evidence.margin.said, *_holm(evidence)))]
 
 

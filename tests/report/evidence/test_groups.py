@@ -80,7 +80,8 @@ def test_the_order_of_examples_in_a_file_does_not_matter() -> None:
             p.example_id_N[order_N], p.label_N[order_N], p.probability_NC[order_N], p.category_N[order_N],
             p.tokens_N[order_N], p.dropped_N[order_N],
         )
-    once, again = ([one.theta for one in collect(studies, where).compared] for where in (store, shuffled))
+    once, again = ([one.number("difference") for one in collect(studies, where).compared]
+                   for where in (store, shuffled))
     assert len(once) == 3
     assert again == once
 
@@ -92,7 +93,7 @@ def test_a_run_that_did_not_complete_is_left_out_and_its_seed_is_named() -> None
     store.predicted[lost, "test"] = store.predicted[study.confirms[0].run_id, "test"]
     report = evaluated(store, study)
     assert seeds_of(report) == 3
-    mentions(all_said(report.cautions), "1 confirm run is not complete", "seed 1003")
+    mentions(all_said(report.warnings), "1 confirm run is not complete", "seed 1003")
 
 
 def test_a_run_scored_on_other_examples_is_left_out_and_named(scratch: tuple[FakeStore, LoggedStudy]) -> None:
@@ -101,7 +102,7 @@ def test_a_run_scored_on_other_examples_is_left_out_and_named(scratch: tuple[Fak
     store.predicted[odd, "test"] = OTHERS.predictions(np.random.default_rng(0), np.zeros(60), 0.0)
     report = evaluated(store, study)
     assert seeds_of(report) == 4
-    mentions(all_said(report.cautions), f"run {odd}", "other test examples", "left out")
+    mentions(all_said(report.warnings), f"run {odd}", "other test examples", "left out")
 
 
 def test_a_run_without_predictions_is_left_out_and_named(scratch: tuple[FakeStore, LoggedStudy]) -> None:
@@ -110,7 +111,7 @@ def test_a_run_without_predictions_is_left_out_and_named(scratch: tuple[FakeStor
     del store.predicted[bare, "test"]
     report = evaluated(store, study)
     assert seeds_of(report) == 4
-    mentions(all_said(report.cautions), f"run {bare}", "no readable test predictions", "left out")
+    mentions(all_said(report.warnings), f"run {bare}", "no readable test predictions", "left out")
 
 
 def test_the_report_warns_of_a_logged_accuracy_that_differs_from_the_predictions(
@@ -119,8 +120,8 @@ def test_the_report_warns_of_a_logged_accuracy_that_differs_from_the_predictions
     store, study = scratch
     wrong = replace(study.confirms[0], metrics={**study.confirms[0].metrics, "score/test_accuracy": 0.99})
     report = evaluated(store, replace(study, confirms=(wrong, *study.confirms[1:])))
-    mentions(all_said(report.cautions), f"test accuracy logged by the run {wrong.run_id} differs")
-    assert "differs" not in all_said(evaluated(store, study).cautions)
+    mentions(all_said(report.warnings), f"test accuracy logged by the run {wrong.run_id} differs")
+    assert "differs" not in all_said(evaluated(store, study).warnings)
 
 
 def test_runs_of_an_earlier_configuration_are_left_out_and_counted(scratch: tuple[FakeStore, LoggedStudy]) -> None:
@@ -131,7 +132,7 @@ def test_runs_of_an_earlier_configuration_are_left_out_and_counted(scratch: tupl
     )
     report = evaluated(store, replace(study, confirms=(*old, *study.confirms[2:])))
     assert seeds_of(report) == 3
-    mentions(all_said(report.cautions), "2 confirm runs are left out", "earlier settings")
+    mentions(all_said(report.warnings), "2 confirm runs are left out", "earlier settings")
 
 
 def test_the_newer_of_two_runs_of_one_seed_counts(scratch: tuple[FakeStore, LoggedStudy]) -> None:
@@ -149,11 +150,11 @@ def test_the_newer_of_two_runs_of_one_seed_counts(scratch: tuple[FakeStore, Logg
 def test_planned_seeds_without_a_run_are_named(scratch: tuple[FakeStore, LoggedStudy]) -> None:
     store, study = scratch
     report = evaluated(store, replace(study, confirms=study.confirms[:3]))
-    mentions(all_said(report.cautions), "Scratch GRU: 2 planned seeds without a run", "1003, 1004")
+    mentions(all_said(report.warnings), "Scratch GRU: 2 planned seeds without a run", "1003, 1004")
 
 
 def test_the_report_warns_of_a_confirmation_set_that_was_extended(scratch: tuple[FakeStore, LoggedStudy]) -> None:
     store, study = scratch
-    assert "extended" not in all_said(evaluated(store, study).cautions)
+    assert "extended" not in all_said(evaluated(store, study).warnings)
     grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
-    mentions(all_said(evaluated(store, grown).cautions), "scratch was extended", "3 seeds", "now has 5")
+    mentions(all_said(evaluated(store, grown).warnings), "scratch was extended", "3 seeds", "now has 5")
