@@ -13,7 +13,7 @@ from tests.support.renderings import Built, column_of, said, words_of
 
 def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
     usual = [section.name for section in built.report.sections]
-    assert usual[:2] == ["results", "comparisons"]
+    assert usual[:3] == ["summary", "results", "comparisons"]
     store, _ = homework()
     add_study(store, "tuned", {"torch": 0.0}, test_set=TestSet.draw(60))
     # One study of the homework's protocol is enough, wherever it stands.
@@ -21,7 +21,7 @@ def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
     assert [name for name in both if name in usual] == usual
     assert [name for name in both if name not in usual] == [
         "protocol", "ablations", "discussion"]
-    assert both[:5] == ["results", "comparisons", "protocol", "ablations", "discussion"]
+    assert both[:6] == ["summary", "results", "comparisons", "protocol", "ablations", "discussion"]
     assert both[-3:] == ["runs", "methods", "checklist"]
 
 

@@ -70,7 +70,7 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
     f1s = [(column, shown) for column, shown in _f1_columns(groups) if column.heading != compared]
     return Table.of(
         "results",
-        "Results",
+        "Test results",
         (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}. Baselines are shown for "
          f"context: they are not GRUs{_fits(baselines)}.",),
         groups,

@@ -91,7 +91,10 @@ def _verdicts(evidence: Evidence, against: Sequence[AgainstBaseline]) -> list[Bl
     sure = any(one.number("difference").low is not None for one in evidence.compared)
     looked = any(one.followed is not None for one in evidence.compared)
     interval = f", with its {'repeated ' if looked else ''}95 % interval" if sure else ""
-    caption = f"Difference in test {scale.score}, first less second{interval}; p after Holm’s procedure."
+    tested = any(p.value is not None for p in (*(one.number("p") for one in evidence.compared),
+                                               *(one.p for one in against)))
+    corrected = "; p after Holm’s procedure" if tested else ""
+    caption = f"Difference in test {scale.score}, first less second{interval}{corrected}."
     columns = (Column("Pair", align="left", width=5.4), Column("Difference", unit=scale.differences), Column("p"),
                Column("Verdict", align="left", width=3.4))
     shown, more = (*pairs[:FEW], *baselines[:FEW]), (*pairs[FEW:], *baselines[FEW:])
