@@ -169,6 +169,8 @@ def page_words(page: str, report: Report) -> dict[str, Words]:
         said: Words = []
         grids: list[Grid] = []
         for element in section.find_all(["h3", "p", "li", "caption", "figcaption", "summary", "code", "table"]):
+            if element.h2 is not None:  # the heading of a folded section
+                continue
             if element.name == "table":
                 title, _, more = element.parent["aria-label"].partition(", continued (")
                 rows = [*element.thead.find_all("tr"), *(row for body in element.find_all("tbody")

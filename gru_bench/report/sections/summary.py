@@ -21,6 +21,7 @@ from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
 from gru_bench.stats.verdict import Finding
 
+FEW = 6
 FEW_REVIEWS = 200
 """Number of test reviews below which a warning is shown."""
 FEW = 6
