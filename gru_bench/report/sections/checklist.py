@@ -71,8 +71,8 @@ def _data(evidence: Evidence) -> Sentence:
         sizes: list[Sentence] = [
             (numbers.add(name, size), f" {name}") for name, size in (
                 ("training", found.train), ("validation", found.validation), ("test", found.test))]
-        return (f"{plain(found.name)}: ", *joined(sizes, ", "), f" texts, {len(found.classes)} classes, fingerprint "
-                f"{plain(found.fingerprint)[:12]}")
+        return (f"{plain(found.name)}: ", *joined(sizes, ", "), " texts, ", numbers.add("classes", len(found.classes)),
+                f" classes, fingerprint {plain(found.fingerprint)[:12]}")
 
     return joined([one(place, found) for place, found in enumerate(_data_sets(evidence), start=1)], "; ")
 

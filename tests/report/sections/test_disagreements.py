@@ -21,6 +21,10 @@ MISTAKES = "The most confident of these mistakes"
 ONLY_SCRATCH, ONLY_TORCH = "Scratch GRU right, Torch GRU wrong", "Torch GRU right, Scratch GRU wrong"
 
 
+def has_section(report: Report) -> bool:
+    return "disagreements" in [section.name for section in report.sections]
+
+
 def reviews(report: Report, summary: str) -> list[tuple[str, Sentence]]:
     """Return the texts that are folded under a line, each with its remark."""
     return [item for block in blocks_in(section_of(report, "disagreements").blocks)
@@ -106,7 +110,7 @@ def test_without_texts_only_counts_are_shown() -> None:
 
 def test_one_model_without_texts_has_no_section() -> None:
     store, studies = one_each({"torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
-    assert build_only(studies, store, disagreements).sections == ()
+    assert not has_section(build_only(studies, store, disagreements))
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +174,7 @@ def test_texts_that_no_run_classifies_correctly_are_counted(models: int, seeds: 
 
 
 def test_nothing_is_said_of_mistakes_if_every_run_is_right() -> None:
-    assert misclassified(1, 2, 0).sections == ()
+    assert not has_section(misclassified(1, 2, 0))
     assert "misclassified" not in words_of(misclassified(2, 2, 0), "disagreements")
 
 
