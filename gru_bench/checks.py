@@ -525,3 +525,17 @@ def parallel_vectors(subject: Subject) -> Found:
                 "The word vectors {vectors} are nearly parallel: the mean cosine of two words is {cosine}, and that "
                 "of usual ones is about 0.1. A model can hardly tell such words apart.", **one.names,
                 cosine=Number(f"{one.key}.cosine", cosine, "score", one.runs, method="mean over all pairs of words"))
+
+
+@check("GRU017", "Take test reviews of other groups, or leave the test data out, so that whole groups are kept for the "
+                 "test.")
+def seen_groups(subject: Subject) -> Found:
+    """Test reviews of groups that were trained on."""
+    for one in subject.data:
+        if one.summary.groups:
+            yield None if not one.summary.seen_groups else say(
+                "{data}: {reviews} of {all} test reviews belong to {groups} {groups:group|groups} that also have "
+                "training or validation reviews. Scores on them say little about other groups.", **one.names,
+                reviews=Number(f"{one.key}.seen-group-reviews", one.summary.seen_group_reviews, "count", one.runs),
+                all=Number(f"{one.key}.group-test", one.summary.test, "count", one.runs),
+                groups=Number(f"{one.key}.seen-groups", one.summary.seen_groups, "count", one.runs))

@@ -81,7 +81,8 @@ LONGEST_NAME, LONGEST_PATH = 255, 4_000
 """Limits of common file systems: bytes of a file name, and of a whole path."""
 
 MOST_NAME = 250
-"""Largest number of characters in the name of a study, an experiment or a metric: the limit of MLflow."""
+"""Largest number of characters in the name of a study, an experiment or a metric (the limit of MLflow), and in that of
+a row or a group of the data."""
 
 
 MOST_CLASSES = 1_000
@@ -242,6 +243,11 @@ class DataConfig(Section):
     category_column: Name | None = None
     split_column: Name | None = None
     """A column that says train, validation or test for each row."""
+    group_column: Name | None = "auto"
+    """A column of groups: reviews that belong together, such as those of one product. Each split keeps whole groups.
+    auto: the one column of a usual name, if there is one. None: no groups."""
+    id_column: Name | None = None
+    """A column that names each row. None: a row is called by its number in its file."""
     max_length: Many | None = 400
     """Number of tokens kept from the start of a review, after unknown words are dropped. None keeps all."""
     limit: Annotated[int, Field(ge=10, le=1_000_000_000)] | None = None

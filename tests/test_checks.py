@@ -151,9 +151,12 @@ MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
     "GRU014": (lambda: changed(at_end), ("TF-IDF + logistic regression", "64")),
     "GRU015": (lambda: guessed(), ("Scratch GRU", "53.", "guessing")),
     "GRU016": (lambda: changed(lambda study: with_data(study, vector_cosine=0.87)), ("corpus", "0.870")),
+    "GRU017": (lambda: changed(lambda study: with_data(
+        study, groups={"train": 90, "validation": 12, "test": 40}, seen_groups=7, seen_group_reviews=31)),
+               ("movie-reviews", f"31 of {EXAMPLES} test reviews", "7 groups")),
     "GRU013": (other_plan, ("sound", "look 2 was not planned")),
 }
-FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012", "GRU014", "GRU015", "GRU016"}
+FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012", "GRU014", "GRU015", "GRU016", "GRU017"}
 """Checks of which no section speaks."""
 
 
@@ -173,8 +176,8 @@ def test_a_sound_study_has_no_warnings() -> None:
     store, studies = sound()
     subject = of_logged(studies, store)
     assert warned(subject) == []
-    # Its vectors' cosine and the baselines' regularization were not logged, and it has no looks.
-    assert states(subject, State.NOT_APPLICABLE) == {"GRU013", "GRU014", "GRU016"}
+    # Its vectors' cosine and the baselines' regularization were not logged, and it has no looks and no groups.
+    assert states(subject, State.NOT_APPLICABLE) == {"GRU013", "GRU014", "GRU016", "GRU017"}
     assert warned(of_logged([with_data(studies[0], vector_norm=2.0, vector_cosine=0.1)], store)) == []
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
 from typing import Any, TypeVar, cast
@@ -136,6 +136,19 @@ class Predictions:
     whole: bool = True
     """Whether all probabilities are known. Otherwise those of the true class and of the likeliest ones are, and the
     others are 0."""
+    name_N: NDArray[np.str_] | None = None
+    """Names of the rows in the user's files: values of the column of ids, or numbers. None where none were logged."""
+    group_N: NDArray[np.str_] | None = None
+    """Name of each example's group. None where the data have no groups."""
+
+    def of(self, place_K: NDArray[np.integer[Any]]) -> Predictions:
+        """Return the predictions for the examples at these positions, in this order."""
+        return replace(self, **{one.name: values[place_K] for one in fields(self)
+                                if isinstance(values := getattr(self, one.name), np.ndarray)})
+
+    def by_id(self) -> Predictions:
+        """Return the predictions in the order of the examples' ids, which is the same for all runs on a split."""
+        return self.of(np.argsort(self.example_id_N, kind="stable"))
 
     def __len__(self) -> int:
         """Return N."""
@@ -222,6 +235,12 @@ class DataSummary:
     """Mean cosine of the word vectors of two distinct words. None where it was not logged."""
     vector_passes: int | None = None
     """How often word2vec read the training reviews. None for other vectors, and where it was not logged."""
+    groups: Mapping[str, int] = field(default_factory=dict)
+    """Split -> number of groups of reviews. Empty where the data has no groups."""
+    seen_groups: int = 0
+    """Number of groups of test that also have training or validation reviews."""
+    seen_group_reviews: int = 0
+    """Number of test reviews of these groups."""
 
 
 @dataclass(frozen=True)

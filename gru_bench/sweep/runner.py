@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-import numpy as np
-
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
@@ -317,9 +315,8 @@ class Sweep:
         """Return confirm seed -> what its run predicts, for the complete runs, with the reviews in one order."""
         found = {}
         for seed, run_id in state.confirmed_seeds.items():
-            predictions = self.store.predictions(run_id, "test")
-            order_N = np.argsort(predictions.example_id_N, kind="stable")  # as in reports
-            found[seed] = Scored(predictions.label_N[order_N], predictions.probability_NC[order_N][None])
+            test = self.store.predictions(run_id, "test").by_id()
+            found[seed] = Scored(test.label_N, test.probability_NC[None], test.group_N)
         return found
 
     def _planned(self, state: ModelState) -> None:

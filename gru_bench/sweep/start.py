@@ -87,9 +87,7 @@ def prepare(
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
     with console.status("reading the reviews"):
         corpus = load_corpus(spec.base.data)
-    console.print(
-        f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
-        f"{len(corpus.test):,} test reviews; {corpus.repeats_removed:,} exact repeats removed", markup=False)
+    console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
     for note in corpus.notes:
         console.print(f"note: {note}", markup=False)
     need_windows(spec.fitted(len(corpus.train)), corpus)  # nothing is stored of a study that cannot run

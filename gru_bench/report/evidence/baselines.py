@@ -110,7 +110,7 @@ def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> I
         baseline: The baseline.
         models: Number of all models of the store on that test set: Holm's procedure allows for a test of each.
     """
-    found = [accuracy_difference(group.correct_RN, np.tile(present_N, (len(group.runs), 1)))
+    found = [accuracy_difference(group.correct_RN, np.tile(present_N, (len(group.runs), 1)), group_N=group.group_N)
              for group in groups if (present_N := baseline.right_N(group)) is not None]
     for group, one, p in zip(groups, found, holm([one.p for one in found], models), strict=True):
         assert p is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, count
 from typing import Any
@@ -66,6 +66,8 @@ class Group:
     """Whether all probabilities are known."""
     metric: MetricName = "accuracy"
     """Score that the report compares."""
+    group_N: NDArray[np.str_] | None = None
+    """Name of each example's group. None where the data have no groups."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -168,7 +170,7 @@ class Group:
     @cached_property
     def scored(self) -> Scored:
         """Return what the runs predict, for the estimates of any score."""
-        return Scored(self.label_N, self.probability_RNC)
+        return Scored(self.label_N, self.probability_RNC, self.group_N)
 
     @property
     def predicted_RN(self) -> NDArray[np.int_]:
@@ -237,8 +239,11 @@ class Group:
         """Return the accuracy on some of the examples, with its interval where there are enough seeds for one."""
         correct_RN = self.correct_RN[:, inside_N]
         size = correct_RN.shape[1]
-        if size > 1 and (found := accuracy_interval(correct_RN)).evidence_level.has_interval:
-            return self.estimate(name, found)
+        group_N = None if self.group_N is None else self.group_N[inside_N]
+        if len(np.unique(np.arange(size) if group_N is None else group_N)) > 1:
+            found = accuracy_interval(correct_RN, group_N=group_N)
+            if found.evidence_level.has_interval:
+                return self.estimate(name, found)
         return self.number(name, float(correct_RN.mean()), "percent", "mean over seeds", size)
 
 
@@ -373,14 +378,10 @@ def scored(
     read: list[Predictions] = []
     for run in runs:
         try:
-            predictions = store.predictions(run.run_id, split)
+            predictions = store.predictions(run.run_id, split).by_id()
         except RunError:
             said.append(gap("unreadable-predictions", model=label, run=run.run_id, split=split))
             continue
-        order_N = np.argsort(predictions.example_id_N, kind="stable")
-        predictions = replace(predictions, **{
-            field.name: getattr(predictions, field.name)[order_N] for field in fields(predictions)
-            if field.name != "whole"})
         if read and not _same_examples(read[0], predictions):
             said.append(gap("other-examples", model=label, run=run.run_id, split=split))
             continue
@@ -397,6 +398,7 @@ def scored(
         key, label, model, study, study_data(study, store), tuple(usable),
         first.example_id_N, first.label_N, first.category_N, first.tokens_N,
         np.stack([predictions.probability_NC for predictions in read]), all(predictions.whole for predictions in read),
+        group_N=first.group_N,
     ), said
 
 

@@ -51,6 +51,8 @@ def _facts(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> T
         if len(found.classes) == 2 else ("classes", count("classes", len(found.classes))),
         ("exact duplicates removed", count("repeats", found.repeats_removed)),
         ("training rows removed as also in the test file", count("test-repeats", found.test_repeats_removed)),
+        *((f"groups of {'training' if split == 'train' else split} reviews", count(f"groups-{split}", groups))
+          for split, groups in found.groups.items()),
         ("distinct words", count("vocabulary", found.vocabulary)),
         ("word vectors", file_name(found.embedding)),
         ("dimension of a word vector", count("dimension", found.embedding_dimension)),

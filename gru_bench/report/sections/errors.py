@@ -192,7 +192,8 @@ def _class_scores(group: Group, place: int, key: str, scores_R: Sequence[metrics
         recall = group.accuracy_on(f"{key}.recall", true_N)
         # The other examples, which no seed takes for this class, do not enter F1.
         own_N = true_N | named_RN.any(axis=0)
-        f1 = group.estimate(f"{key}.f1", estimate(f1_values(true_N[own_N], named_RN[:, own_N])))
+        group_N = None if group.group_N is None else group.group_N[own_N]
+        f1 = group.estimate(f"{key}.f1", estimate(f1_values(true_N[own_N], named_RN[:, own_N]), group_N=group_N))
     areas: list[Cell] = []
     if group.whole:
         for name, score in (("roc-area", metrics.roc_auc), ("pr-area", metrics.average_precision)):
