@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from gru_bench.sweep.spec import StudySpec
 
 PAGE = "docs/checks.md"
+NEARLY_SEEN = 0.005
+"""Fraction of the test or validation reviews from which on those with a near-duplicate in training are warned of."""
 END_SHARE = 0.05
 """Part of a range, on its own scale, that counts as its end."""
 OVERLAP = 0.01
@@ -304,7 +306,7 @@ def few_seeds(subject: Subject) -> Found:
         yield say("{who} has only {seeds} {seeds:seed|seeds}: {few}.", who=who, seeds=seeds, few=few) if few else None
 
 
-@check("GRU004", "Look where the test reviews come from, and for near copies of them.")
+@check("GRU004", "Look where the test reviews come from.")
 def same_reviews(subject: Subject) -> Found:
     """Test reviews in training."""
     for spec in subject.specs:
@@ -317,7 +319,7 @@ def same_reviews(subject: Subject) -> Found:
         rows, reviews = one.summary.test_repeats_removed, one.summary.test
         yield None if rows < max(1, OVERLAP * reviews) else say(
             "{data}: {rows} training rows had the text of a test review, for {reviews} test reviews. These rows were "
-            "removed, but near copies of test reviews are not recognized.", **one.names,
+            "removed.", **one.names,
             rows=Number(f"{one.key}.overlap", rows, "count", one.runs),
             reviews=Number(f"{one.key}.test", reviews, "count", one.runs))
 
@@ -539,3 +541,19 @@ def seen_groups(subject: Subject) -> Found:
                 reviews=Number(f"{one.key}.seen-group-reviews", one.summary.seen_group_reviews, "count", one.runs),
                 all=Number(f"{one.key}.group-test", one.summary.test, "count", one.runs),
                 groups=Number(f"{one.key}.seen-groups", one.summary.seen_groups, "count", one.runs))
+
+
+@check("GRU018", lambda: f"Remove them from training: {given_as('data.near_duplicates', 'remove')}.")
+def near_duplicates(subject: Subject) -> Found:
+    """Near-duplicates in training."""
+    for one in subject.data:
+        if (near := one.summary.near) is not None:
+            sizes = ((near.test, one.summary.test), (near.validation, one.summary.validation))
+            few = all(count < max(1, NEARLY_SEEN * size) for count, size in sizes)
+            yield None if near.removed or few else say(
+                "{data}: {test} of {tests} test reviews and {validation} of {validations} validation reviews have a "
+                "near-duplicate in training, which models may know by heart.", **one.names,
+                test=Number(f"{one.key}.near-test", near.test, "count", one.runs),
+                tests=Number(f"{one.key}.near-tests", one.summary.test, "count", one.runs),
+                validation=Number(f"{one.key}.near-validation", near.validation, "count", one.runs),
+                validations=Number(f"{one.key}.near-validations", one.summary.validation, "count", one.runs))

@@ -15,7 +15,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -328,6 +328,21 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def reading_reviews(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Show that the reviews are read. The function that is yielded shows how many are compared with the others."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True,
+                  disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading the reviews", total=None)
+
+        def compared(done: int, total: int) -> None:
+            progress.update(task, description="looking for near-duplicates", completed=done, total=total)
+
+        yield compared
 
 
 # ---------------------------------------------------------------- the command as it was typed

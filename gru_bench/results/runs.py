@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
 
-DATA, BASELINES, SEARCH = "data.json", "baselines.json", "search.json"
+DATA, BASELINES, SEARCH, NEAR = "data.json", "baselines.json", "search.json", "texts/near_duplicates.json"
 """Names of artifacts that a study logs on its own run before the study ends."""
 
 TWO_CLASSES = ("negative", "positive")
@@ -192,6 +192,19 @@ class RunResult:
 
 
 @dataclass(frozen=True)
+class NearDuplicates:
+    """Numbers of reviews that nearly repeat one on the other side of a split."""
+
+    train: int
+    """Training reviews with a near-duplicate among the validation or test reviews."""
+    validation: int
+    test: int
+    """Validation or test reviews with a near-duplicate in training."""
+    removed: bool
+    """Whether these training reviews were removed."""
+
+
+@dataclass(frozen=True)
 class DataSummary:
     """Summary of the data of a study, for the report."""
 
@@ -241,6 +254,14 @@ class DataSummary:
     """Number of groups of test that also have training or validation reviews."""
     seen_group_reviews: int = 0
     """Number of test reviews of these groups."""
+    near: NearDuplicates | None = None
+    """Near-duplicates across splits. None where they were not counted, as in made-up data."""
+
+    @property
+    def taken(self) -> int:
+        """Return the number of reviews in all splits, and of those that were removed as near-duplicates."""
+        removed = self.near.train if self.near is not None and self.near.removed else 0
+        return self.train + self.validation + self.test + removed
 
 
 @dataclass(frozen=True)
@@ -296,6 +317,15 @@ def data_of(text: str | bytes) -> DataSummary:
         ValueError: as `parsed`.
     """
     return parsed(DataSummary, text)
+
+
+def near_examples_of(text: str | bytes) -> tuple[tuple[str, str], ...]:
+    """Return pairs of a scored review and its near-duplicate in training from their artifact.
+
+    Raises:
+        ValueError: as `parsed`.
+    """
+    return parsed(tuple[tuple[str, str], ...], text)
 
 
 def baselines_of(text: str | bytes) -> tuple[Baseline, ...]:

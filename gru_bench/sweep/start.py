@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gru_bench import cli
-from gru_bench.errors import ChangedStudyError, given_as
+from gru_bench.errors import ChangedStudyError, given_as, shown
 from gru_bench.sweep.console.interrupt import Interrupt
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def prepare(
     from gru_bench.tracking import Store
 
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
-    with console.status("reading the reviews"):
-        corpus = load_corpus(spec.base.data)
+    with cli.reading_reviews(console) as progress:
+        corpus = load_corpus(spec.base.data, on_progress=progress)
     console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
     for note in corpus.notes:
         console.print(f"note: {note}", markup=False)
@@ -121,6 +121,9 @@ def prepare(
         threads=threads, timeout=timeout, texts=texts, display=display, interrupt=interrupt)
     for one in start_warnings(spec, sweep.data):
         one.show(console)
+    for scored, train in corpus.near_examples if texts else ():
+        console.print(f"near-duplicate: {shown(scored, most=100)} in test or validation, {shown(train, most=100)} in "
+                      "training", markup=False)
     return sweep
 
 

@@ -98,8 +98,8 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
     from gru_bench.train.placement import place
 
     placement = place(config)  # an error about this machine comes before anything is read
-    with console.status("reading the reviews"):
-        corpus = load_corpus(config.data)
+    with cli.reading_reviews(console) as progress:
+        corpus = load_corpus(config.data, on_progress=progress)
     console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
     for note in corpus.notes:
         console.print(f"note: {note}", markup=False)

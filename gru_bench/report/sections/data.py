@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table
 from gru_bench.report.document.numbers import Number, file_name, plain, slug
 from gru_bench.report.document.section import Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED, class_keys, free_name
 from gru_bench.report.evidence.progress import study_data, study_name
-from gru_bench.results.runs import DataSummary
+from gru_bench.report.evidence.store import Store
+from gru_bench.results.runs import NEAR, DataSummary, near_examples_of
 from gru_bench.tracking import LoggedStudy
 
 
@@ -25,6 +28,8 @@ def data(evidence: Evidence) -> Section | None:
         title = f"{name} (studies: {', '.join(map(study_name, studies))})" if len(found) > 1 else name
         ids = tuple(study.run.run_id for study in studies)
         blocks.append(_facts(summary, key, title, ids))
+        if examples := _near_examples(studies, evidence.store):
+            blocks.append(Details("Some near-duplicates", (_pairs(examples, key, title),)))
         if len(summary.classes) > 2 and summary.class_counts:
             blocks.append(Details("Reviews by class, over all splits", (_classes(summary, key, title, ids),)))
         if summary.categories:
@@ -41,7 +46,7 @@ def _facts(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> T
     def share(name: str, value: float) -> Number:
         return Number(f"{key}.{name}", value, "percent", runs, method="share, as the study logged it")
 
-    held_back = 0 if found.available is None else found.available - found.train - found.validation - found.test
+    held_back = 0 if found.available is None else found.available - found.taken
     rows: tuple[tuple[Cell, ...], ...] = (
         ("training reviews", count("train", found.train)),
         ("validation reviews", count("validation", found.validation)),
@@ -51,6 +56,7 @@ def _facts(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> T
         if len(found.classes) == 2 else ("classes", count("classes", len(found.classes))),
         ("exact duplicates removed", count("repeats", found.repeats_removed)),
         ("training rows removed as also in the test file", count("test-repeats", found.test_repeats_removed)),
+        *_near(found, count),
         *((f"groups of {'training' if split == 'train' else split} reviews", count(f"groups-{split}", groups))
           for split, groups in found.groups.items()),
         ("distinct words", count("vocabulary", found.vocabulary)),
@@ -67,6 +73,31 @@ def _facts(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> T
     )
     return Table(key, f"Data: {title}", (f"Data: {title}.",),
                  (Column("Fact", align="left", width=7), Column("Value", align="left", width=6)), rows)
+
+
+def _near(found: DataSummary, count: Callable[[str, int], Number]) -> Iterator[tuple[Cell, ...]]:
+    """Yield what a study logged of near-duplicates across splits."""
+    if (near := found.near) is not None:
+        yield "test reviews with a near-duplicate in training", count("near-test", near.test)
+        yield "validation reviews with a near-duplicate in training", count("near-validation", near.validation)
+        yield (f"their near-duplicates in training{', removed' if near.removed else ''}",
+               count("near-train", near.train))
+
+
+def _near_examples(studies: Sequence[LoggedStudy], store: Store) -> tuple[tuple[str, str], ...]:
+    """Return some near-duplicates; none where the studies keep no texts."""
+    for study in studies:
+        if text := store.text(study.run.run_id, NEAR):
+            return near_examples_of(text)
+    return ()
+
+
+def _pairs(examples: Sequence[tuple[str, str]], key: str, title: str) -> Table:
+    """Return some near-duplicates."""
+    return Table(
+        f"{key}-near", f"Near-duplicates: {title}", (f"Beginnings of near-duplicates across splits: {title}.",),
+        (Column("Validation or test", align="left", width=6), Column("Training", align="left", width=6)),
+        tuple((plain(scored), plain(train)) for scored, train in examples))
 
 
 def _classes(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> Table:
