@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +19,11 @@ import numpy as np
 from gru_bench.config import Scalar, TrainingConfig, is_valid_setting
 from gru_bench.data.batches import fills_window, iterations_of_epoch
 from gru_bench.errors import IncompleteError, given_as, unknown
-from gru_bench.report.document.numbers import NBSP, Number, file_name, plain, slug
-from gru_bench.report.document.sentences import Sentence, Statement, joined, listed, say
+from gru_bench.report.document.numbers import NBSP, Number, Numbers, file_name, plain, slug
+from gru_bench.report.document.sentences import Sentence, Warning, joined, listed, say
 from gru_bench.report.evidence.baselines import against_baselines, baselines_of
 from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.groups import Group, are_uneven, families, free_name, model_name
+from gru_bench.report.evidence.groups import Group, are_uneven, families, model_name
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
@@ -70,6 +70,11 @@ class Subject:
     evidence: Evidence | None = None
     """What studies have logged; None where no run has ended."""
 
+    @cached_property
+    def numbers(self) -> Numbers:
+        """Return what makes the numbers of warnings."""
+        return Numbers() if self.evidence is None else self.evidence.numbers
+
     @property
     def groups(self) -> Sequence[Group]:
         """Return the models whose confirm runs, or else trials, have ended."""
@@ -92,10 +97,8 @@ class LoggedData:
     """A data set with its word vectors."""
 
     summary: DataSummary
-    key: str = "checked"
-    """First part of the keys of its numbers."""
-    runs: tuple[str, ...] = ()
-    """The ids of the studies' own runs."""
+    numbers: Numbers = field(default_factory=lambda: Numbers("checked"))
+    """Makes the numbers that the studies' own runs give."""
 
     @property
     def names(self) -> dict[str, str]:
@@ -105,11 +108,11 @@ class LoggedData:
     @property
     def covered(self) -> Number:
         """Return the fraction of the words that have a vector."""
-        return Number(f"{self.key}.covered", 1 - self.summary.dropped_share, "percent", self.runs,
-                      method="share of the words with a vector, each counted as often as it occurs")
+        return self.numbers.add("covered", 1 - self.summary.dropped_share, "percent",
+                                "share of the words with a vector, each counted as often as it occurs")
 
 
-Found = Iterator[Statement | None]
+Found = Iterator[Sentence | None]
 """For each thing that a check has looked at: a warning, or None where it is in order."""
 Find = Callable[[Subject], Found]
 """The function of a check."""
@@ -135,7 +138,7 @@ class Check:
     def outcome(self, subjects: Iterable[Subject]) -> Outcome:
         """Return what it finds, each sentence once."""
         found = [one for subject in subjects for one in self.find(subject)]
-        warnings = {one.text: replace(one, code=self.code) for one in found if one is not None}
+        warnings = {one.text: one for said in found if said is not None for one in [Warning(self.code, said)]}
         state = State.WARNED if warnings else State.PASSED if found else State.NOT_APPLICABLE
         return Outcome(self, state, tuple(warnings.values()))
 
@@ -146,7 +149,7 @@ class Outcome:
 
     check: Check
     state: State
-    warnings: tuple[Statement, ...]
+    warnings: tuple[Warning, ...]
 
     def show(self, console: Any) -> None:
         """Print a line for each warning."""
@@ -176,27 +179,28 @@ def outcomes(*subjects: Subject, ignored: Collection[str] = ()) -> list[Outcome]
     return [one.outcome(subjects) for one in CHECKS.values() if one.code not in ignored]
 
 
-def warnings_of(subject: Subject, *codes: str) -> list[Statement]:
+def warnings_of(subject: Subject, *codes: str) -> list[Warning]:
     """Return what some checks warn of."""
     return [one for code in codes for one in CHECKS[code].outcome([subject]).warnings]
 
 
 def of_logged(studies: Sequence[LoggedStudy], store: Store) -> Subject:
     """Return logged studies of one experiment. What has not run yet is not checked."""
-    data = data_of(studies, store)
     try:
-        return Subject(data=data, evidence=collect(studies, store))
+        evidence = collect(studies, store)
     except IncompleteError:  # no run has ended
-        return Subject(data=data)
+        evidence = None
+    numbers = Numbers() if evidence is None else evidence.numbers
+    return Subject(data=data_of(studies, store, numbers), evidence=evidence)
 
 
-def data_of(studies: Sequence[LoggedStudy], store: Store) -> list[LoggedData]:
+def data_of(studies: Sequence[LoggedStudy], store: Store, numbers: Numbers) -> list[LoggedData]:
     """Return each data set once with each kind of word vectors that the studies read it with."""
     found: dict[tuple[str, str], tuple[DataSummary, list[str]]] = {}
     for study in studies:
         if (data := study_data(study, store)) is not None:
             found.setdefault((data.fingerprint, data.embedding), (data, []))[1].append(study.run.run_id)
-    return [LoggedData(data, f"checked-{place}", tuple(ids))
+    return [LoggedData(data, numbers.of(f"checked-{place}", ids))
             for place, (data, ids) in enumerate(found.values(), start=1)]
 
 
@@ -247,16 +251,16 @@ def end_of_range(name: str, range_: Mapping[str, Any], value: Scalar) -> str:
 def unequal_budgets(subject: Subject) -> Found:
     """Searches of unequal budgets."""
     alike: dict[str, list[tuple[set[tuple[int, int, int]], Sentence]]] = {}
-    taken: set[str] = set()
     for spec in subject.specs:
         trials: dict[str, int] = dict.fromkeys(map(str, spec.models), spec.trials) if spec.trials else {}
         alike.setdefault(spec.base.data.model_dump_json(), []).append(_budget(
-            spec.name, trials, "trial", spec.base.training.epochs, len(spec.space), taken, ()))
+            spec.name, trials, "trial", spec.base.training.epochs, len(spec.space), subject.numbers, ""))
     for study, summary in subject.summaries:
         ended = [trial.model for trial in summary.trials if trial.state in ("complete", "pruned")]
         trials = {model: ended.count(model) for model in summary.models} if summary.best else {}
         alike.setdefault(study.run.fingerprint, []).append(_budget(
-            summary.name, trials, "finished trial", summary.epochs, len(summary.space), taken, (study.run.run_id,)))
+            summary.name, trials, "finished trial", summary.epochs, len(summary.space), subject.numbers,
+            study.run.run_id))
     for some in alike.values():
         searched = [budgets for budgets, _ in some if budgets]
         if len(set().union(*searched)) > 1 or 0 < len(searched) < len(some):
@@ -267,25 +271,22 @@ def unequal_budgets(subject: Subject) -> Found:
 
 
 def _budget(
-    study: str, trials: Mapping[str, int], unit: str, epochs: int, settings: int, taken: set[str],
-    runs: tuple[str, ...],
+    study: str, trials: Mapping[str, int], unit: str, epochs: int, settings: int, numbers: Numbers,
+    run_id: str,
 ) -> tuple[set[tuple[int, int, int]], Sentence]:
     """Return trials, epochs and settings of the searches of a study, and the same in words."""
-    key = free_name(f"budget-{slug(study)}", taken)
-
-    def number(name: str, value: int) -> Number:
-        return Number(f"{key}.{name}", value, "count", runs)
-
+    numbers = numbers.named("budget", study, same=run_id, runs=[run_id] if run_id else [])
     if not trials:
         return set(), (f"{plain(study)} has no search",)
-    each: Sentence = (*joined([(number(f"trials-{slug(model)}", count), f" ({model_name(model)})")
+    each: Sentence = (*joined([(numbers.add(f"trials-{slug(model)}", count), f" ({model_name(model)})")
                                for model, count in trials.items()], " and "), f" {unit}s")
     if len(counts := set(trials.values())) == 1:
         (count,) = counts
-        each = (number("trials", count), f" {unit}{'s' * (count != 1)}{' for each model' * (len(trials) > 1)}")
+        each = (numbers.add("trials", count), f" {unit}{'s' * (count != 1)}{' for each model' * (len(trials) > 1)}")
     said = say("{study} has {each} of up to {epochs} {epochs:epoch|epochs} over {settings} {settings:setting|settings}",
-               study=plain(study), each=each, epochs=number("epochs", epochs), settings=number("settings", settings))
-    return {(count, epochs, settings) for count in counts}, said.sentence
+               study=plain(study), each=each, epochs=numbers.add("epochs", epochs),
+               settings=numbers.add("settings", settings))
+    return {(count, epochs, settings) for count in counts}, said
 
 
 @check("GRU003", lambda: f"Confirm on 5 fresh seeds for a verdict ({given_as('--confirm', 5)}), on 10 to publish "
@@ -295,7 +296,7 @@ def few_seeds(subject: Subject) -> Found:
     confirmed = [(group.label, group.seeds) for group in subject.scored]
     for spec in subject.specs:
         ablations = spec.ablations.seeds if spec.ablations is not None else 0
-        confirmed += [(f"Each {what} of {spec.name}", Number("seeds", seeds, "count"))
+        confirmed += [(f"Each {what} of {spec.name}", Numbers().add("seeds", seeds))
                       for what, seeds in (("model", spec.confirm), ("ablation", ablations)) if seeds]
     for who, seeds in confirmed:
         few = {
@@ -320,8 +321,7 @@ def same_reviews(subject: Subject) -> Found:
         yield None if rows < max(1, OVERLAP * reviews) else say(
             "{data}: {rows} training rows had the text of a test review, for {reviews} test reviews. These rows were "
             "removed.", **one.names,
-            rows=Number(f"{one.key}.overlap", rows, "count", one.runs),
-            reviews=Number(f"{one.key}.test", reviews, "count", one.runs))
+            rows=one.numbers.add("overlap", rows), reviews=one.numbers.add("test", reviews))
 
 
 @check("GRU005", lambda: f"Take other vectors ({given_as('--embedding', 'corpus')}), or draw the missing ones "
@@ -340,25 +340,26 @@ def uneven_classes(subject: Subject) -> Found:
     for spec in subject.specs:
         for one in subject.data:
             if spec.metric == "accuracy" and (counts := one.summary.class_counts):
-                yield _uneven(counts, one.summary.classes, "reviews", one.key, one.runs)
+                yield _uneven(counts, one.summary.classes, "reviews", one.numbers)
     if subject.scored and subject.scored[0].metric == "accuracy":
-        yield from uneven_on_test(subject.scored)
+        yield from uneven_on_test(subject.scored, subject.numbers)
 
 
-def uneven_on_test(groups: Sequence[Group]) -> Found:
+def uneven_on_test(groups: Sequence[Group], numbers: Numbers) -> Found:
     """Yield for each test set what its uneven classes mean for the accuracy."""
     for place, members in enumerate(families(groups), start=1):
         first = members[0]
         yield _uneven(
             np.bincount(first.label_N, minlength=len(first.classes)).tolist(), first.classes, "test reviews",
-            f"uneven-{place}", tuple(run_id for group in members for run_id in group.ids),
+            numbers.of(f"uneven-{place}", [run_id for group in members for run_id in group.ids]),
             of="" if len(members) == len(groups) else f" of {listed([group.label for group in members])}")
 
 
-def _uneven(counts: Sequence[int], classes: Sequence[str], reviews: str, key: str, runs: tuple[str, ...],
-            of: str = "") -> Statement | None:
+def _uneven(
+    counts: Sequence[int], classes: Sequence[str], reviews: str, numbers: Numbers, of: str = ""
+) -> Sentence | None:
     largest = max(counts)
-    share = Number(key, largest / sum(counts), "percent", runs, sum(counts), "share of this class")
+    share = numbers.add("", largest / sum(counts), "percent", "share of this class", sum(counts))
     return None if not are_uneven(counts) else say(
         "The classes{of} are uneven: the largest one, {largest}, has {share}{unit} of the {reviews}, so that a model "
         "that always predicts it has this accuracy.", of=of, largest=classes[counts.index(largest)], share=share,
@@ -368,11 +369,11 @@ def _uneven(counts: Sequence[int], classes: Sequence[str], reviews: str, key: st
 @check("GRU007", "Narrow the ranges to where trials succeed, such as lower learning rates, or prune later.")
 def lost_trials(subject: Subject) -> Found:
     """Most trials did not reach their end."""
-    taken: set[str] = set()
     for study, summary in subject.summaries:
         for model in summary.models:
             states = [trial.state for trial in summary.trials if trial.model == model]
-            key = free_name(f"lost-{slug(study_name(study), 'study')}-{slug(model, 'model')}", taken)
+            run_id = study.run.run_id
+            numbers = subject.numbers.named("lost", study_name(study), model, same=run_id, runs=[run_id])
             trials, failed, pruned = len(states), states.count("failed"), states.count("pruned")
             # A pruner that decides within an epoch is meant to end most trials.
             meant = summary.pruner in PRUNERS and PRUNERS[summary.pruner].checks > 0
@@ -380,9 +381,8 @@ def lost_trials(subject: Subject) -> Found:
                 yield None if 2 * (failed + (0 if meant else pruned)) <= trials else say(
                     "Most trials of {model} ({study}) did not reach their end: of {trials}, {failed} failed and "
                     "{pruned} were pruned.", model=model_name(model), study=study_name(study),
-                    trials=Number(f"{key}.trials", trials, "count", (study.run.run_id,)),
-                    failed=Number(f"{key}.failed", failed, "count", (study.run.run_id,)),
-                    pruned=Number(f"{key}.pruned", pruned, "count", (study.run.run_id,)))
+                    trials=numbers.add("trials", trials), failed=numbers.add("failed", failed),
+                    pruned=numbers.add("pruned", pruned))
 
 
 @check("GRU008", "Trust the confirm runs; average each trial over several seeds (--seeds-per-trial 3).")
@@ -416,7 +416,7 @@ def below_a_baseline(subject: Subject) -> Found:
     if evidence is not None and subject.scored:
         for baseline in baselines_of(evidence):
             yield None
-            yield from (one if one.code else None for one in against_baselines(evidence, [baseline]))
+            yield from (said if code else None for code, said in against_baselines(evidence, [baseline]))
 
 
 @check("GRU011", "Lower training.log_every, below the iterations of an epoch.")
@@ -430,21 +430,21 @@ def unfilled_windows(subject: Subject) -> Found:
             most = "at most " if subject.reviews is None else ""
             reviews = config.data.limit if subject.reviews is None else subject.reviews
             if reviews is not None:
-                yield _window(f"{model_name(model)} ({spec.name})", config.training, reviews, "window", (), most)
+                yield _window(f"{model_name(model)} ({spec.name})", config.training, reviews, Numbers("window"), most)
     for group in subject.groups:
         if group.data is not None:
-            yield _window(group.label, group.config.training, group.data.train, f"{group.key}.window", group.ids)
+            yield _window(group.label, group.config.training, group.data.train,
+                          group.numbers.of("window", group.ids))
 
 
 def _window(
-    model: str, training: TrainingConfig, reviews: int, key: str, runs: tuple[str, ...], most: str = ""
-) -> Statement | None:
+    model: str, training: TrainingConfig, reviews: int, numbers: Numbers, most: str = ""
+) -> Sentence | None:
     return None if fills_window(training, reviews) else say(
         "{model}: a window of the training loss has {window} iterations, but an epoch of {most}{reviews} reviews has "
         "{epoch}, so that no window fills.", model=model, most=most,
-        window=Number(f"{key}.iterations", training.log_every, "count", runs),
-        reviews=Number(f"{key}.reviews", reviews, "count", runs),
-        epoch=Number(f"{key}.epoch", iterations_of_epoch(reviews, training), "count", runs))
+        window=numbers.add("iterations", training.log_every), reviews=numbers.add("reviews", reviews),
+        epoch=numbers.add("epoch", iterations_of_epoch(reviews, training)))
 
 
 @check("GRU012", "Look at the language and the spelling of the vectors' words; set embedding.scale.")
@@ -458,7 +458,7 @@ def foreign_vectors(subject: Subject) -> Found:
         yield None if norm is None or LEAST_NORM <= norm <= MOST_NORM else say(
             "The word vectors {vectors} have an unusual scale: their mean norm is {norm}, and that of usual ones is "
             "{least} to {most}.", **one.names, least=f"{LEAST_NORM:g}", most=f"{MOST_NORM:g}",
-            norm=Number(f"{one.key}.norm", norm, "score", one.runs, method="mean over the words of the data"))
+            norm=one.numbers.add("norm", norm, "score", "mean over the words of the data"))
 
 
 @check("GRU013", "State this with the verdict, or run a new study and keep to its plan.")
@@ -473,14 +473,14 @@ def departures_from_plan(subject: Subject) -> Found:
         if one.plan.data != one.study.run.fingerprint:
             yield say("{study}: the plan is about other data than the study's.", study=study)
         for place, look in enumerate(one.looks):
-            number = one.number(f"look-{place + 1}", place + 1)
+            number = one.numbers.add(f"look-{place + 1}", place + 1)
             if place >= len(one.plan.looks) or look.planned != one.plan.looks[place]:
                 yield say("{study}: look {look} was not planned so.", study=study, look=number)
             for model, seeds in look.seeds.items():
                 if (missing := look.planned - len(seeds)) > 0:
                     yield say("{study}: look {look} rests on {missing} {missing:seed|seeds} fewer of {model} than "
                               "planned, which failed.", study=study, look=number, model=model_name(model),
-                              missing=one.number(f"look-{place + 1}.{slug(model, 'model')}.missing", missing))
+                              missing=one.numbers.add(f"look-{place + 1}.{slug(model, 'model')}.missing", missing))
         now = {settled_as(pair) for pair in one.pairs if pair.settled is not None}
         if one.lost:
             yield say("{study}: runs that a look rests on are gone ({lost}).", study=study, lost=", ".join(one.lost))
@@ -492,7 +492,7 @@ def departures_from_plan(subject: Subject) -> Found:
             if extra := sorted({run.seed for run in group.runs if run.seed is not None} - known):
                 yield say("{study}: {model} has {extra} confirm runs that no look planned (seeds {seeds}).",
                           study=study, model=model_name(model), seeds=", ".join(map(str, extra)),
-                          extra=one.number(f"{slug(model, 'model')}.extra", len(extra)))
+                          extra=one.numbers.add(f"{slug(model, 'model')}.extra", len(extra)))
 
 
 @check("GRU014", "Take its score for a lower limit of what a linear model reaches.")
@@ -526,7 +526,8 @@ def parallel_vectors(subject: Subject) -> Found:
             yield None if cosine <= PARALLEL else say(
                 "The word vectors {vectors} are nearly parallel: the mean cosine of two words is {cosine}, and that "
                 "of usual ones is about 0.1. A model can hardly tell such words apart.", **one.names,
-                cosine=Number(f"{one.key}.cosine", cosine, "score", one.runs, method="mean over all pairs of words"))
+                cosine=one.numbers.add("cosine", cosine, "score", "mean over all pairs of words"))
+
 
 
 @check("GRU017", "Take test reviews of other groups, or leave the test data out, so that whole groups are kept for the "
@@ -538,9 +539,9 @@ def seen_groups(subject: Subject) -> Found:
             yield None if not one.summary.seen_groups else say(
                 "{data}: {reviews} of {all} test reviews belong to {groups} {groups:group|groups} that also have "
                 "training or validation reviews. Scores on them say little about other groups.", **one.names,
-                reviews=Number(f"{one.key}.seen-group-reviews", one.summary.seen_group_reviews, "count", one.runs),
-                all=Number(f"{one.key}.group-test", one.summary.test, "count", one.runs),
-                groups=Number(f"{one.key}.seen-groups", one.summary.seen_groups, "count", one.runs))
+                reviews=one.numbers.add("seen-group-reviews", one.summary.seen_group_reviews),
+                all=one.numbers.add("test", one.summary.test),
+                groups=one.numbers.add("seen-groups", one.summary.seen_groups))
 
 
 @check("GRU018", lambda: f"Remove them from training: {given_as('data.near_duplicates', 'remove')}.")
@@ -553,7 +554,7 @@ def near_duplicates(subject: Subject) -> Found:
             yield None if near.removed or few else say(
                 "{data}: {test} of {tests} test reviews and {validation} of {validations} validation reviews have a "
                 "near-duplicate in training, which models may know by heart.", **one.names,
-                test=Number(f"{one.key}.near-test", near.test, "count", one.runs),
-                tests=Number(f"{one.key}.near-tests", one.summary.test, "count", one.runs),
-                validation=Number(f"{one.key}.near-validation", near.validation, "count", one.runs),
-                validations=Number(f"{one.key}.near-validations", one.summary.validation, "count", one.runs))
+                test=one.numbers.add("near-test", near.test),
+                tests=one.numbers.add("test", one.summary.test),
+                validation=one.numbers.add("near-validation", near.validation),
+                validations=one.numbers.add("validation", one.summary.validation))

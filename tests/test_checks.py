@@ -24,8 +24,8 @@ from gru_bench.checks import (
 )
 from gru_bench.config import MetricName
 from gru_bench.report.build import build
-from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.sentences import Statement, say
+from gru_bench.report.document.blocks import numbers_in
+from gru_bench.report.document.sentences import Warning, say
 from gru_bench.report.evidence.groups import are_uneven
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import PLAN, LookPlan
@@ -163,7 +163,7 @@ FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012", "GRU014",
 """Checks of which no section speaks."""
 
 
-def warned(subject: Subject) -> list[Statement]:
+def warned(subject: Subject) -> list[Warning]:
     return [one for outcome in outcomes(subject) for one in outcome.warnings]
 
 
@@ -214,13 +214,13 @@ def test_one_function_adds_a_check_to_lint_and_to_the_report(monkeypatch: pytest
     assert "It is so. (GRU999)" in all_said(build(studies, store).cautions)
 
 
-def test_a_warning_is_data_before_it_is_a_sentence() -> None:
+def test_a_warning_shows_its_numbers() -> None:
     make, _ = MADE["GRU007"]
     store, studies = make()
     one = warned(of_logged(studies, store))[0]
-    numbers = {name: field.value for name, field in one.fields.items() if isinstance(field, Number)}
-    assert numbers == {"trials": 16, "failed": 10, "pruned": 0}
-    assert one.fields["model"] == "Scratch GRU"
+    assert {number.key.rpartition(".")[2]: number.value for number in numbers_in(one.sentence)} == {
+        "trials": 16, "failed": 10, "pruned": 0}
+    mentions(one.text, "Scratch GRU")
 
 
 def test_vectors_of_another_language_are_warned_of() -> None:

@@ -168,7 +168,7 @@ def test_the_examples_of_adding_to_a_report_work(monkeypatch: pytest.MonkeyPatch
     report = build.build(studies, store)
     page, paper, text = html(report), tex(report), markdown(report)
     for key in ("torch-torch.speed", "torch-torch.macro-f1"):
-        shown = report.numbers()[key].text
+        shown = report.numbers[key].text
         assert html_numbers(page)[key][0] == tex_numbers(paper)[key] == shown
         assert shown in text
     assert "Macro F1" in text

@@ -22,6 +22,7 @@ from gru_bench.errors import (
     without_passwords,
 )
 from gru_bench.models.trained import TrainedModel
+from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.progress import study_baselines
 from gru_bench.report.evidence.store import Store as ReportStore
@@ -78,7 +79,7 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> 
         IncompleteError: where the study has no complete confirm run.
         UsageError: for an unknown model, and where the runs have no validation scores and the study has several models.
     """
-    groups, _ = confirm_groups([study], store)
+    groups, _ = confirm_groups([study], store, Numbers())
     name = study.run.study
     if not groups:
         raise IncompleteError(f"the study {name!r} must have a complete confirm run, because only these have weights, "

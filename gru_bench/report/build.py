@@ -15,8 +15,7 @@ from gru_bench.errors import without_passwords
 from gru_bench.report.choice import Choice, odd_runs
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import plain
-from gru_bench.report.document.report import Report, Source
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Report, Section, Source
 from gru_bench.report.document.sentences import Sentence, in_text
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.progress import study_name, what_is_missing
@@ -95,8 +94,8 @@ def build(
         contents, first, gaps = CONTENTS_OF_TRIALS, so_far(evidence), list(evidence.gaps)
     else:
         contents, first = CONTENTS, summary(evidence)
-        gaps = [*evidence.gaps, *what_is_missing(studies, store), *few_reviews(evidence.groups)]
-    checked = outcomes(Subject(data=data_of(studies, store), evidence=evidence), ignored=IN_SECTIONS)
+        gaps = [*evidence.gaps, *what_is_missing(studies, store), *few_reviews(evidence)]
+    checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence), ignored=IN_SECTIONS)
     warnings = (one.coded for found in checked for one in found.warnings)
     sections = tuple(made for section in contents if (made := section(evidence)) is not None)
     return Report(
@@ -104,7 +103,7 @@ def build(
         subtitle=_subtitle(studies, plain(experiment)),
         purposes=_purposes(studies),
         summary=(*first, *(said for section in sections for said in section.summary)),
-        cautions=(*cautions, *(one.sentence for one in gaps), *warnings),
+        cautions=(*cautions, *gaps, *warnings),
         sections=sections,
         runs=tuple(known_run(run, store) for study in studies for run in study.runs),
         source=Source(
@@ -121,7 +120,7 @@ def chosen_report(
     """Compute the report of chosen studies, with what their choice left out among its cautions."""
     return build(
         choice.studies, store, experiment=choice.experiment, margin=margin, mcnemar_runs=mcnemar_runs,
-        cautions=[one.sentence for one in (*choice.missing, *odd_runs(store.odd))], tracking_uri=store.uri,
+        cautions=(*choice.missing, *odd_runs(store.odd)), tracking_uri=store.uri,
         known_studies=choice.known)
 
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gru_bench.errors import IncompleteError, RunError, UsageError, named, unknown
-from gru_bench.report.evidence.gaps import gap
+from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.progress import is_confirmed, is_searched
 
 if TYPE_CHECKING:
-    from gru_bench.report.document.sentences import Statement
     from gru_bench.tracking import LoggedStudy
 
 RUN_ONE = "run one to its end (gru-bench sweep --study smoke)"
@@ -44,8 +43,8 @@ class Choice:
     """Oldest first."""
     early: tuple[str, ...]
     """Names of studies that are left out because they have no complete confirm run yet."""
-    missing: tuple[Statement, ...]
-    """Warnings for the report."""
+    missing: tuple[Sentence, ...]
+    """What the report says of the choice."""
     remarks: tuple[str, ...]
     """Lines for the terminal only."""
     known: tuple[str, ...]
@@ -83,7 +82,7 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
         if not usable and (broken := [study.damaged for study in same if study.damaged]):
             if names:
                 raise RunError(broken[0])
-            missing.append(gap("unreadable-study", study=name))
+            missing.append(say("The study {study} is left out: its summary cannot be read.", study=name))
             remarks.append(f"study {name}: left out, {broken[0]}")
             continue
         finished = [study for study in usable if study.summary is not None]
@@ -101,7 +100,7 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
         chosen = [newest]
         why = "no study has a complete confirm run yet, so the report is on the newest search alone"
     for name, state in early.items():
-        missing.append(gap("unconfirmed-study", study=name, reason=why))
+        missing.append(say("The study {study} is left out: {reason}.", study=name, reason=why))
         remarks.append(f"study {name}: left out, it has no complete confirm run ({state})")
     if not chosen:
         if damaged := [study.damaged for study in found if study.damaged]:
@@ -115,13 +114,13 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
                   tuple(dict.fromkeys(study.name for study in found)))
 
 
-def odd_runs(odd: Mapping[str, str]) -> list[Statement]:
+def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
     """Return what a report says about runs that it leaves out because they cannot be read."""
     if not odd:
         return []
     ids = ", ".join(sorted(odd)[:MOST_NAMED]) + (", ..." if len(odd) > MOST_NAMED else "")
     runs = "1 run of the experiment is" if len(odd) == 1 else f"{len(odd):,} runs of the experiment are"
-    return [gap("unreadable-runs", runs=runs, ids=ids)]
+    return [say("{runs} left out, because what MLflow holds of them cannot be read: {ids}.", runs=runs, ids=ids)]
 
 
 def _shelved(shelf: Shelf, places: Sequence[str], names: Sequence[str]) -> tuple[str, list[LoggedStudy]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import MISSING, Number, plain, slug, written
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Anchor, Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, free_name, model_name
+from gru_bench.report.evidence.groups import Group, model_name
 from gru_bench.report.evidence.progress import once_more, study_baselines, study_name, study_search
 from gru_bench.report.evidence.settings import as_number, range_text, setting, setting_name
 from gru_bench.report.evidence.store import known_run
@@ -50,8 +50,8 @@ def so_far(evidence: Evidence) -> tuple[Sentence, ...]:
     elif study.summary is not None:
         state = "has no complete confirm run"
     return (
-        (f"The study {name} {state}: its search has ", group.of_study("search.ended", count, "count"), " of ",
-         group.of_study("search.asked", asked, "count"), f" trial{'s' * (asked != 1)}. Nothing here was scored on "
+        (f"The study {name} {state}: its search has ", group.of_study.add("search.ended", count, "count"), " of ",
+         group.of_study.add("search.asked", asked, "count"), f" trial{'s' * (asked != 1)}. Nothing here was scored on "
          "the test reviews, so there is no verdict."),
         (f"{how}: {once_more(study)}",),
         (f"Best validation {group.scale.score} so far (optimistic, because the best trial is chosen by it): ",
@@ -67,27 +67,23 @@ def _tops(evidence: Evidence) -> list[tuple[Group, Trial]]:
 
 def _value(group: Group, trial: Trial) -> Number:
     """Return the score of the best trial of a model, without an interval: it was chosen for this score."""
-    return group.number("search.best", trial.summary.value, group.scale.kind,
+    return group.numbers.add("search.best", trial.summary.value, group.scale.kind,
                         "best trial so far, best epoch, on validation")
 
 
 def _baselines(evidence: Evidence) -> list[tuple[str, Number]]:
     """Return the name and the validation score of each baseline."""
     (study,), group = evidence.studies, evidence.groups[0]
-    taken: set[str] = set()
-    found = []
-    for baseline in study_baselines(study, evidence.store):
-        found.append((plain(baseline.name), group.of_study(
-            free_name(f"baseline-{slug(baseline.name)}", taken), baseline.on_validation(score_name(group.metric)),
-            group.scale.kind, "one deterministic fit, on validation", examples=group.example_N.size)))
-    return found
+    return [(plain(baseline.name), group.of_study.named("baseline", baseline.name).add(
+        "", baseline.on_validation(score_name(group.metric)), group.scale.kind, "one deterministic fit, on validation",
+        group.example_N.size)) for baseline in study_baselines(study, evidence.store)]
 
 
 def _best(evidence: Evidence, plan: SearchPlan) -> Table:
     def ended_of(group: Group) -> Cell:
         count = sum(trial.summary.model == group.model and trial.summary.state in ENDED for trial in evidence.trials)
-        return (group.of_study("search.trials", count, "count"), " of ",
-                group.of_study("search.planned", max(plan.trials, count), "count"))
+        return (group.of_study.add("search.trials", count, "count"), " of ",
+                group.of_study.add("search.planned", max(plan.trials, count), "count"))
 
     scale = evidence.groups[0].scale
     baselines = _baselines(evidence)
@@ -98,7 +94,7 @@ def _best(evidence: Evidence, plan: SearchPlan) -> Table:
         _tops(evidence),
         (Column("Model", align="left", width=5), lambda one: one[0].label),
         (Column("Trials", note="“{}” are those that have ended, of those asked for."), lambda one: ended_of(one[0])),
-        (Column("Epochs"), lambda one: one[0].of_study("search.epochs", one[1].summary.epochs, "setting")),
+        (Column("Epochs"), lambda one: one[0].of_study.add("search.epochs", one[1].summary.epochs, "setting")),
         (Column(f"Validation {scale.score}", scale.unit), lambda one: _value(*one)),
         context=tuple((label, MISSING, MISSING, value) for label, value in baselines),
     )
@@ -135,13 +131,14 @@ def _trials(evidence: Evidence) -> Details:
     rows: list[tuple[Cell, ...]] = []
     for place, trial in enumerate(evidence.trials, start=1):
         one, ids = trial.summary, tuple(run.run_id for run in trial.runs)
+        numbers = evidence.numbers.of(f"trial-{place}", ids)
         names = joined([(known_run(run, evidence.store),) for run in trial.runs], ", ")
         tried = (f"{setting_name(name)} {plain(str(value)) if number is None else written(number, 'setting')}"
                  for name, value in one.settings.items() for number in [as_number(value)])
         rows.append((
             f"{model_name(one.model)}, trial {one.number}", (Anchor(f"trial-{place}", ids, names),), one.state,
-            Number(f"trial-{place}.epochs", one.epochs, "setting", ids),
-            Number(f"trial-{place}.score", one.value, scale.kind, ids, method="best epoch, on validation"),
+            numbers.add("epochs", one.epochs, "setting"),
+            numbers.add("score", one.value, scale.kind, "best epoch, on validation"),
             ", ".join(tried)))
     table = Table(
         "trials", "Trials", ("All trials so far, with the validation score of their best epoch.",),

@@ -94,7 +94,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         return [*told, f"it cannot be computed again: {error}"]
     if not told and found["runs"] != (runs := record(report)["runs"]):
         told.append(f"{NAME}: runs names {len(found['runs'])} runs, but its numbers come from {len(runs)}")
-    told += _recorded(found["numbers"], {key: entry(number) for key, number in report.numbers().items()})
+    told += _recorded(found["numbers"], {key: entry(number) for key, number in report.numbers.items()})
     fresh = texts(report, drawings=False)
     was = {name: (folder / name).read_text(encoding="utf-8", errors="replace")
            for name in fresh if (folder / name).is_file()}

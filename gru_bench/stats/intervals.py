@@ -14,10 +14,15 @@ F1 of class c is 2 hit/named, where `named` counts the examples of the class and
 against, less the AUC, over the size of its own side (DeLong et al. 1988).
 
 Where few examples decide, the interval leans on Wilson's with n_c, the number of examples of which a share of right
-answers would vary as much as the score of class c does: named/(2 - F1) for F1, and A (1 - A)/var for an AUC of A, at
-least twice the smaller side and at most N. A mean over classes has n with 1/n = (sum_c 1/n_c)/C^2. The difference of
-two AUCs does not lean, because one example may move it by any amount. Like that of two losses, it shows equivalence
-only where enough examples decide.
+answers would vary as much as the score of class c does: named/(2 - F1) for F1, and A (1 - A)/var for an AUC of A. Of
+few examples of a class, the variance of its AUC is known badly: most often it is far too small, because all but some
+are ranked above the others. So n_c is at most what Newcombe (2006, method 5) expects for an AUC of A with m examples of
+the class and n others,
+
+    n_c <= m n/(1 + (N/2 - 1) ((1 - A)/(2 - A) + A/(1 + A)))
+
+A mean over classes has n with 1/n = (sum_c 1/n_c)/C^2. The difference of two AUCs does not lean, because one example
+may move it by any amount. Like that of two losses, it shows equivalence only where enough examples decide.
 
 Shapes: `R` runs (seeds) of a model, `N` examples, `C` classes.
 """
@@ -170,9 +175,9 @@ def _area(own_N: NDArray[np.bool_], score_RN: NDArray[np.floating]) -> Values:
         value_N[own_N] = area + len(own_N) * (below - area) / own
         value_N[~own_N] = area + len(own_N) * (above - area) / rest
     mean, variance = float(value_RN.mean()), float(value_RN.var(axis=1).mean())
-    alike = mean * (1 - mean) / variance if variance > 0 else 0.0
-    least = 2 * min(own, rest) / len(own_N)  # that of an AUC of 1 (Hanley and McNeil 1982)
-    return Values(value_RN, counted=len(own_N) * min(1.0, max(alike, least)), is_continuous=True)
+    expected = own * rest / (1 + (len(own_N) / 2 - 1) * ((1 - mean) / (2 - mean) + mean / (1 + mean)))
+    found = len(own_N) * mean * (1 - mean) / variance if variance > 0 else expected
+    return Values(value_RN, counted=min(expected, found), is_continuous=True)
 
 
 def _placed(some: NDArray[np.floating], others: NDArray[np.floating]) -> Floats:

@@ -11,7 +11,7 @@ its runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from gru_bench.config import RunConfig, Scalar
@@ -52,7 +52,7 @@ from gru_bench.sweep.workers.local import (
     Workers,
 )
 from gru_bench.sweep.workers.tasks import CheckConfigs, MeasureBaselines, Task, Train
-from gru_bench.tracking import Store
+from gru_bench.tracking import LoggedStudy, Store
 
 POLL_SECONDS = 0.5
 TAKE_OVER_SECONDS = 2.0
@@ -492,7 +492,8 @@ class Sweep:
                     seed for model in self.spec.models for seed in self.planner.confirm_seeds(model)})))
             if not lease.has_others():
                 log.study.metrics(study_metrics(summary))
-                self._describe(log, "incomplete" if any(self.unfinished()) else "complete")
+                self._describe(log, "incomplete" if any(self.unfinished()) else "complete",
+                               verdicts=self._verdicts() if self.planner.is_complete else ())
                 if self.planner.unfinished:
                     log.study.kill("; ".join(self.unfinished()))
                 else:
@@ -500,13 +501,28 @@ class Sweep:
                     log.study.complete()
         return summary
 
-    def _describe(self, log: RunLog, state: str, *, read: bool = True) -> None:
+    def _verdicts(self) -> list[str]:
+        """Return the sentence that a report of the study has on each pair of its models; empty while MLflow is away."""
+        from gru_bench.report.evidence.collect import collect
+        from gru_bench.report.findings import findings_of
+
+        with suppress(Exception):  # a study that has ended is completed all the same; a report shows the error
+            if self.store.catch_up():
+                return [pair.sentence for pair in findings_of(collect(self.logged(), self.store)).pairs]
+        return []
+
+    def logged(self) -> list[LoggedStudy]:
+        """Return the study as MLflow has it; an empty list while MLflow does not have it."""
+        return [study for study in self.store.studies(self.experiment) if study.run.run_id == self.log.study.run_id]
+
+    def _describe(self, log: RunLog, state: str, *, read: bool = True, verdicts: Sequence[str] = ()) -> None:
         """Write the description of the study, with the scores that are known.
 
         Args:
             log: The study's runs.
             state: State of the study, a key of `STATUS`.
             read: Whether to read what is not known yet, which takes a moment.
+            verdicts: The sentence on each pair of models.
         """
         if read and not self.store.away:
             with suppress(RunError):  # another process may still be writing its runs
@@ -518,7 +534,8 @@ class Sweep:
         log.study.describe(study_description(
             self.spec, state, command=self.command, uri=self.store.typed_uri, best=best, found=self.found,
             view=self.view, trials=sum(search.counted for search in self.searches.values()),
-            confirmed=sum(len(state.confirmed) for state in self.planner.states), baselines=self.baselines))
+            confirmed=sum(len(state.confirmed) for state in self.planner.states), baselines=self.baselines,
+            verdicts=verdicts))
 
     def _sign_out(self) -> None:
         """Record in all searches that this start has ended."""

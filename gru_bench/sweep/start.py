@@ -156,7 +156,7 @@ def end_warnings(sweep: Sweep) -> list[Outcome]:
     """Return what the checks of a study that has ended find, without those that warned at its start."""
     from gru_bench.checks import of_logged, outcomes
 
-    logged = [study for study in sweep.store.studies(sweep.experiment) if study.run.run_id == sweep.log.study.run_id]
+    logged = sweep.logged()
     warned = [one.check.code for one in start_warnings(sweep.spec, sweep.data) if one.warnings]
     return outcomes(of_logged(logged, sweep.store), ignored=warned) if logged else []
 

@@ -309,7 +309,7 @@ def test_damaged_or_missing_predictions_are_named_left_out_of_reports_and_never_
         store.predictions(run.run_id, "test")
     found = build([only(own)], store, experiment="easy")
     assert run.run_id in str(found.cautions)
-    assert found.numbers()["quick-torch.seeds"].value == 2
+    assert found.numbers["quick-torch.seeds"].value == 2
 
 
 @pytest.mark.parametrize("text", ["{", '{"name": 1}'])

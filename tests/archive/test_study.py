@@ -273,4 +273,4 @@ def test_an_infinite_value_is_read_as_it_was_logged(own: Path) -> None:
     for value in (float("inf"), float("-inf")):
         store._client.log_metric(run.run_id, "time/train_seconds", value, step=int(value > 0))
         assert only(own).confirms[0].metrics["time/train_seconds"] == float("inf")
-    assert "—" in {number.text for number in build([only(own)], store, experiment="easy").numbers().values()}
+    assert "—" in {number.text for number in build([only(own)], store, experiment="easy").numbers.values()}

@@ -30,7 +30,7 @@ def test_captions_speak_of_what_is_there_alone() -> None:
     store = FakeStore()
     study = add_study(store, "two seeds", {"scratch": 0.0, "torch": 0.0}, seeds=2, test_set=TestSet.draw(100))
     report = build([study], store)
-    assert report.numbers()["two-seeds-torch.accuracy"].low is None
+    assert report.numbers["two-seeds-torch.accuracy"].low is None
     # Those of the seeds together are over reviews alone, so that two seeds have one.
     assert all(cell.low is not None for cell in column_of(report, "together", "Accuracy"))
     tables = [table for table in report.tables if table.key != "together"]

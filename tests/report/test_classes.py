@@ -13,7 +13,7 @@ import pytest
 
 from gru_bench.report import verify
 from gru_bench.report.build import build
-from gru_bench.report.document.blocks import Details, Reviews, every
+from gru_bench.report.document.blocks import Details, Reviews, blocks_in
 from gru_bench.report.document.numbers import MISSING, Number, plain
 from gru_bench.report.document.report import Report
 from gru_bench.report.figures.style import PAGE, PAPER, Style
@@ -227,7 +227,7 @@ def test_hard_reviews_name_the_class_and_the_predicted_one(made: Made) -> None:
     runs, names = made.predictions, list(map(plain, class_names(made.classes)))
     predicted_RN = np.stack([metrics.predicted(one.probability_NC) for one in runs])
     wrong_N = np.flatnonzero((predicted_RN != runs[0].label_N).all(0))
-    items = [item for block in every(section_of(made.report, "reviews").blocks)
+    items = [item for block in blocks_in(section_of(made.report, "reviews").blocks)
              if isinstance(block, Details) and block.summary == "The most confident mistakes in each class"
              for inner in block.blocks if isinstance(inner, Reviews) for item in inner.items]
     assert len(items) == min(20, sum(min(2, int((runs[0].label_N[wrong_N] == place).sum()))

@@ -22,6 +22,7 @@ from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
 from gru_bench.report.choice import Choice, choose
 from gru_bench.report.document.report import Report
+from gru_bench.report.document.sentences import in_text
 from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedStudy
@@ -54,7 +55,7 @@ def test_by_default_all_complete_studies_of_the_experiment_written_last(store: F
     assert names(choice) == ["oldest", "newest"]
     assert choice.early == ("early",)
     (missing,), (left_out, others) = choice.missing, choice.remarks
-    mentions(missing.text, "early", "left out")
+    mentions(in_text(missing), "early", "left out")
     mentions(left_out, "early", "left out", "trials so far: 0", "confirm runs: 1")
     mentions(others, "movie-reviews", "--experiment", "reviews.csv")
 
@@ -129,7 +130,7 @@ def test_a_search_is_shown_where_no_study_has_a_confirm_run() -> None:
     assert names(choice) == ["older"]
     assert choice.early == ("oldest", "newest")
     for name, missing in zip(choice.early, choice.missing, strict=True):
-        mentions(missing.text, name, "left out", "newest search")
+        mentions(in_text(missing), name, "left out", "newest search")
     assert names(choose(store, None, ["oldest"])) == ["oldest"]
     assert names(choose(store, None, ["oldest", "newest"])) == ["oldest"]
     with pytest.raises(IncompleteError, match=r"newest.*trials so far: 0, confirm runs: 0"):

@@ -67,7 +67,7 @@ def undecided() -> Report:
 def test_the_repeated_interval_is_the_headline_and_the_usual_one_is_folded(different: Report) -> None:
     report = different
     mentions(summary_of(report), "Torch GRU is better than Scratch GRU", "(repeated 95 % interval ", "look 1 of 2")
-    numbers = report.numbers()
+    numbers = report.numbers
     theta = next(one for key, one in numbers.items() if key.endswith(".difference"))
     usual = next(one for key, one in numbers.items() if key.endswith(".usual"))
     assert theta.low is not None

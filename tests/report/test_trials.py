@@ -64,7 +64,7 @@ def test_nothing_in_it_is_about_the_test_reviews(report: Report) -> None:
     assert {table.key for table in report.tables} == {
         "search", "settings", "trials", "epochs", "data-1", "data-1-categories", "runs"}
     assert [figure.name for figure in report.figures] == ["search-history", "curves"]
-    assert not [key for key in report.numbers() if "accuracy" in key and not key.endswith("validation-accuracy")]
+    assert not [key for key in report.numbers if "accuracy" in key and not key.endswith("validation-accuracy")]
     for name, text in texts(report).items():
         if name != "report.tex":
             assert "Test accuracy" not in text

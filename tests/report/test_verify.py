@@ -53,7 +53,7 @@ def test_a_record_without_its_runs_is_a_difference(original: Written, folder: Pa
 
 def test_a_changed_number_is_named_with_its_file_and_both_values(original: Written, folder: Path) -> None:
     store, _, report = original
-    numbers = report.numbers()
+    numbers = report.numbers
     accuracy, area, seeds = (numbers[key] for key in (ACCURACY, "torch-torch.roc-auc", "torch-torch.seeds"))
     value = repr(accuracy.value)
     difference = repr(numbers["pair.torch-torch.scratch-scratch.difference"].value)
@@ -82,7 +82,7 @@ def test_a_changed_number_is_named_with_its_file_and_both_values(original: Writt
 
 def test_a_missing_number_and_one_too_many_are_named(original: Written, folder: Path) -> None:
     store, _, report = original
-    found, numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8")), report.numbers()
+    found, numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8")), report.numbers
     found["numbers"]["made-up"] = found["numbers"].pop(ACCURACY)
     (folder / "numbers.json").write_text(json.dumps(found), encoding="utf-8")
     area = numbers["torch-torch.roc-auc"]
@@ -106,7 +106,7 @@ def test_changed_words_are_named_with_their_line(original: Written, folder: Path
     verdict = "Torch GRU is better than Scratch"
     change(folder / "report.html", verdict, verdict.replace("better", "worse"))
     change(folder / "report.html", "<section", "<svg></svg><section")
-    shown, path = report.numbers()[ACCURACY].text, folder / "report.md"
+    shown, path = report.numbers[ACCURACY].text, folder / "report.md"
     change(path, verdict, verdict.replace("better", "worse"))
     lines = path.read_text(encoding="utf-8").splitlines()
     place = next(place for place, line in enumerate(lines) if line.startswith("| ") and f"| {shown} [" in line)
@@ -269,7 +269,7 @@ def test_the_command_ends_with_4_and_the_differences_if_there_are_any(original: 
         patch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
         done = completed(app, "--verify", str(folder))
         assert done.returncode == 0
-        mentions(done.stdout, f"all {len(report.numbers()):,} numbers")
+        mentions(done.stdout, f"all {len(report.numbers):,} numbers")
         change(folder / "report.tex", rf"\val{{{ACCURACY}}}{{", rf"\val{{{ACCURACY}}}{{1")
         done = completed(app, "--verify", str(folder))
     assert done.returncode == 4

@@ -83,7 +83,7 @@ def test_agrees_with_a_report_on_the_same_answers(skills: tuple[float, float], s
     first, second = sorted(right, key=lambda label: -right[label].mean())
     found = compare(right[first], right[second], names=(first, second))
     report = build(studies, store)
-    numbers = report.numbers()
+    numbers = report.numbers
     (key,) = {".".join(key.split(".")[:3]) for key in numbers if key.startswith("pair.")}
     shown = numbers[f"{key}.difference"]
     assert found.difference == pytest.approx(100 * present(shown.value), **TIGHT)

@@ -148,6 +148,25 @@ def test_an_auc_of_few_positives_leans_on_wilsons_interval_and_a_difference_of_t
     assert not can_be_equivalent(two, 0.2)
 
 
+@pytest.mark.parametrize("area", [0.9, 0.97])
+def test_the_interval_of_an_auc_of_25_positives_holds_the_true_one(area: float) -> None:
+    """One run with normal scores: the variance that 25 positives show is too small in one of ten draws."""
+    label_N, rng, held = np.arange(500) < 25, np.random.default_rng(0), 0
+    for _ in range(200):
+        score_N = rng.normal(size=500) + math.sqrt(2) * stats.norm.ppf(area) * label_N
+        found = interval("roc_auc", Scored(label_N.astype(int), of_two(stats.norm.cdf(score_N))[None]))
+        held += found.low <= area <= found.high
+    assert held >= 190
+
+
+def test_an_auc_of_1_leans_on_what_newcombe_expects() -> None:
+    label_N = np.arange(500) < 25
+    found = interval("roc_auc", Scored(label_N.astype(int), of_two(0.8 * label_N + 0.1)[None]))
+    expected, z = 25 * 475 / (1 + 249 / 2), stats.norm.ppf(0.975)
+    assert (found.estimate, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(expected / (expected + z**2), abs=2e-3)
+
+
 @pytest.mark.parametrize("positive", [0, 3, 400])
 def test_f1_has_a_width_where_every_run_answers_alike(positive: int) -> None:
     own_N = np.arange(800) < positive

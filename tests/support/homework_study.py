@@ -10,8 +10,7 @@ import numpy as np
 
 from gru_bench.config import RunConfig, flat, with_settings
 from gru_bench.report.build import build
-from gru_bench.report.document.report import Report
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Report, Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.homework import published
 from gru_bench.results.runs import Ablation, Timing

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 import pytest
 from bs4 import BeautifulSoup
 
-from gru_bench.report.document.blocks import Block, Bullets, Commands, Details, Heading, Paragraph, Reviews, Table
+from gru_bench.report.document.blocks import Bullets, Commands, Details, Heading, Paragraph, Reviews, Table, blocks_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import MISSING
-from gru_bench.report.document.report import Report
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Report, Section
 from gru_bench.report.document.sentences import Sentence, in_text
 from gru_bench.report.figures.style import PAGE, Style, drawing
 from gru_bench.tracking import LoggedStudy
@@ -64,14 +63,6 @@ def without_drawing() -> Iterator[None]:
 def section_of(report: Report, name: str) -> Section:
     """Return a section of a report."""
     return next(section for section in report.sections if section.name == name)
-
-
-def blocks_in(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield blocks and those inside of them, in order; `every` takes long, since it also visits each cell and value."""
-    for block in blocks:
-        yield block
-        if isinstance(block, Details):
-            yield from blocks_in(block.blocks)
 
 
 def table_of(report: Report, key: str) -> Any:

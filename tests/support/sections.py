@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from gru_bench.report.build import build
-from gru_bench.report.document.report import Report
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Report, Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from rich.console import Console
 
 from gru_bench.config import RunConfig
+from gru_bench.errors import RunError
+from gru_bench.report.document.numbers import Numbers
+from gru_bench.report.evidence.collect import collect
 from gru_bench.report.evidence.groups import confirm_groups
 from gru_bench.report.evidence.progress import unfinished
+from gru_bench.report.findings import findings_of
 from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.check import check_consistency
 from gru_bench.sweep.followups import FollowUp
@@ -20,7 +25,7 @@ from gru_bench.sweep.search import read_trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.workers.local import Message
-from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking import NOTE, LoggedStudy, Store
 from tests.support.commands import mentions
 from tests.support.values import present
 from tests.support.workers import WELL, answers, swept, well
@@ -130,13 +135,35 @@ def test_a_model_that_another_start_adds_is_in_the_summary_of_the_last_one(easy_
     assert present(logged("torch-alone").summary).models == ("torch",)
 
 
-def test_a_report_shows_every_confirmed_model(easy_csv: Path) -> None:
-    def says(config: RunConfig) -> Sequence[Message]:
-        return well(answers(config.seed, 0.9))
+def verdicts(study: LoggedStudy) -> list[str]:
+    """The sentences on pairs of models in the description that MLflow shows of a study, without the escapes."""
+    return [html.unescape(line.removeprefix("- ").replace("\\", "")) for line in study.run.tags[NOTE].splitlines()
+            if line.startswith("- ")]
 
-    start(easy_csv, says=says, trials=0)
+
+def test_the_report_and_the_description_show_every_confirmed_model(easy_csv: Path) -> None:
+    def says(config: RunConfig) -> Sequence[Message]:
+        return well(answers(config.seed, 0.95 if config.model.name == "torch" else 0.8))
+
+    start(easy_csv, says=says, trials=0, confirm=5)
     study, store = logged(), Store()
-    assert [group.model for group in confirm_groups([study], store)[0]] == MODELS
+    assert [group.model for group in confirm_groups([study], store, Numbers())[0]] == MODELS
+    (pair,) = findings_of(collect([study], store)).pairs
+    assert (pair.better, pair.finding) == (pair.a, "better by more than the margin")
+    assert verdicts(study) == [pair.sentence]
+
+
+def test_a_verdict_that_cannot_be_computed_does_not_keep_a_study_from_ending(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object) -> NoReturn:
+        raise RunError("the predictions of a run are damaged")
+
+    monkeypatch.setattr("gru_bench.report.evidence.collect.collect", damaged)
+    start(easy_csv)
+    study = logged()
+    assert study.run.complete
+    assert verdicts(study) == []
 
 
 class TestLooks:
@@ -169,6 +196,9 @@ class TestLooks:
         assert study.run.complete
         assert len(study.confirms) == 10
         assert self.check() == ()
+        (pair,) = findings_of(collect([study], Store())).pairs
+        assert (pair.look, pair.looks) == (3, 3)
+        assert verdicts(study) == [pair.sentence]
 
     @staticmethod
     def check() -> tuple[str, ...]:

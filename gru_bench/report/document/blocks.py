@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cache
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any, ClassVar, Literal, TypeVar
 
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.sentences import Ends, Sentence
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, Sentence
 
 T = TypeVar("T")
 Cell = Number | str | Sentence
@@ -157,31 +156,43 @@ class Details:
 Block = Heading | Paragraph | Bullets | Reviews | Commands | Table | Figure | Details
 
 
-def every(value: Any) -> Iterator[Any]:
-    """Yield a value and all that is inside it, through dataclasses and tuples, in order: blocks, numbers, anchors."""
-    yield value
-    names = _fields_of(value.__class__)
-    if names:
-        for name in names:
-            yield from every(getattr(value, name))
-    elif isinstance(value, tuple):
-        for one in value:
-            yield from every(one)
+def blocks_in(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Yield blocks and those that are folded, in order."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Details):
+            yield from blocks_in(block.blocks)
 
 
-@cache
-def _fields_of(kind: type) -> tuple[str, ...]:
-    """Return the names of the fields of a dataclass, and nothing for other types."""
-    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+def parts_in(shown: Any) -> Iterator[Any]:
+    """Yield the parts of what is shown (a block, a sentence, a cell, or several), and those inside of parts, in order.
+    """
+    match shown:
+        case tuple():
+            for one in shown:
+                yield from parts_in(one)
+        case Paragraph():
+            yield from parts_in(shown.text)
+        case Bullets() | Reviews():
+            yield from parts_in(shown.items)
+        case Table():
+            yield from parts_in((shown.caption, shown.rows, shown.context))
+        case Figure():
+            yield from parts_in(shown.values.rows)
+        case Details():
+            yield from parts_in(shown.blocks)
+        case Aside() | Anchor():
+            yield shown
+            yield from parts_in(shown.parts)
+        case Ends():
+            yield from (*shown.number.ends, shown.number)
+        case _:
+            yield shown
 
 
-def numbers_in(value: Any) -> Iterator[Number]:
-    """Yield every number inside a value, in order; where only its ends are shown, these too."""
-    for one in every(value):
-        if isinstance(one, Number):
-            yield one
-        elif isinstance(one, Ends):
-            yield from one.number.ends
+def numbers_in(shown: Any) -> Iterator[Number]:
+    """Yield every number that is shown, in order; where only its ends are, also these."""
+    return (part for part in parts_in(shown) if isinstance(part, Number))
 
 
 def has_interval(cell: Cell) -> bool:

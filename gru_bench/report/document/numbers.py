@@ -8,16 +8,22 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Literal
+from itertools import count
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from gru_bench.config import MetricName
 from gru_bench.platforms import is_reserved
 from gru_bench.results.logged_metrics import Unit, compared
 from gru_bench.stats.text import NBSP as NBSP
 from gru_bench.stats.text import decimals_apart, p_text, significant
+
+if TYPE_CHECKING:
+    from gru_bench.stats.estimate import Estimate
 
 Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "change", "signed", "setting"]
 """percent: a share, shown in percent; points: a difference of shares, with sign; tenth: one decimal; amount
@@ -103,11 +109,6 @@ class Number:
         return written(self.value, self.kind, self.decimals)
 
     @property
-    def is_zero(self) -> bool:
-        """Return whether it is shown as 0."""
-        return self.value is not None and not self.text.strip("0.")
-
-    @property
     def ends(self) -> tuple[Number, Number]:
         """Return the ends of the interval as numbers of their own."""
         return (
@@ -131,6 +132,92 @@ class Number:
         return "; ".join(parts)
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """Makes the numbers of a report, or those of one thing in it, such as a model.
+
+    It holds what the numbers of a thing have in common: the first part of their keys, and what they are computed from.
+    """
+
+    key: str = ""
+    runs: tuple[str, ...] = ()
+    examples: int | None = None
+    made: dict[str, Number] = field(default_factory=dict, repr=False, compare=False)
+    """Every number of the report by its key, whether it is shown or not."""
+    parts: dict[str, dict[Hashable, str]] = field(default_factory=dict, repr=False, compare=False)
+    """Key -> the parts that follow it, by the things that they stand for."""
+
+    def add(
+        self, name: str, value: float | None, kind: Kind = "count", method: str = "",
+        examples: int | None = None, *, runs: Sequence[str] | None = None, low: float | None = None,
+        high: float | None = None, decimals: int | None = None,
+    ) -> Number:
+        """Return a number.
+
+        Args:
+            name: Last part of its key.
+            value: Its value; None where it is unknown.
+            kind: How it is shown.
+            method: How it was computed.
+            examples: Number of examples it was computed from.
+            runs: Ids of the runs it was computed from. None: those of the thing, with all its examples by default.
+            low: Low end of its interval.
+            high: High end.
+            decimals: Decimals to show. None: those of its kind.
+
+        Raises:
+            AssertionError: If another number has this key.
+        """
+        if runs is None:
+            runs, examples = self.runs, self.examples if examples is None else examples
+        number = Number(self._key(name), value, kind, tuple(runs), examples, method, low, high, decimals)
+        known = self.made.setdefault(number.key, number)
+        if known.text != number.text or (known.text != MISSING and known.value != number.value):
+            raise AssertionError(f"two numbers must have two keys, but got {known} and {number}")
+        return known
+
+    def estimate(self, name: str, found: Estimate, kind: Kind = "percent") -> Number:
+        """Return an estimate over seeds, without an interval where there are too few for one."""
+        if not found.evidence_level.has_interval:
+            return self.add(name, found.estimate, kind, "mean of two seeds: an estimate only")
+        return self.add(name, found.estimate, kind, f"95 % interval: {found.method}", found.examples,
+                        low=found.low, high=found.high)
+
+    def over_runs(self, name: str, values: Sequence[float], kind: Kind) -> Number:
+        """Return the mean of a value over runs, with its lowest and highest."""
+        if len(values) < 2:
+            return self.add(name, values[0] if values else None, kind, "one run" if values else "not logged")
+        return self.add(name, float(np.mean(values)), kind, "mean over runs; lowest to highest", low=min(values),
+                        high=max(values))
+
+    def of(self, name: str, runs: Sequence[str] | None = None, examples: int | None = None) -> Numbers:
+        """Return what makes the numbers of a part of the thing, which by default rest on the same runs."""
+        if runs is None:
+            runs, examples = self.runs, self.examples if examples is None else examples
+        return replace(self, key=self._key(name), runs=tuple(runs), examples=examples)
+
+    def named(
+        self, *names: str, same: Hashable = None, runs: Sequence[str] | None = None, examples: int | None = None
+    ) -> Numbers:
+        """Return the same of a part with a name that a user gave: other names never give the same key.
+
+        Args:
+            names: The name, or several.
+            same: What else tells the part from others of the same name.
+            runs: As for `of`.
+            examples: As for `of`.
+        """
+        found = self.parts.setdefault(self.key, {})
+        if (*names, same) not in found:
+            first = "-".join(map(slug, names))
+            numbered = (first if place == 1 else f"{first}-{place}" for place in count(1))
+            found[*names, same] = next(part for part in numbered if part not in found.values())
+        return self.of(found[*names, same], runs, examples)
+
+    def _key(self, name: str) -> str:
+        return ".".join(filter(None, (self.key, name)))
+
+
 def written(value: float | None, kind: Kind, decimals: int | None = None) -> str:
     """Return a value as text; negative numbers carry a true minus sign."""
     # MLflow keeps what is infinite as the largest number there is, which cannot be rounded.
@@ -151,6 +238,11 @@ def written(value: float | None, kind: Kind, decimals: int | None = None) -> str
     if not text.strip("+-0."):
         text = text.lstrip("+-")  # zero has no sign
     return text.replace("-", MINUS)
+
+
+def is_zero(text: str) -> bool:
+    """Return whether a value that is written so is shown as 0."""
+    return not text.strip("0.")
 
 
 def decimals_for(values: Sequence[float], landmarks: Sequence[float], kind: Kind = "points") -> int:

@@ -6,12 +6,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from gru_bench.report.document.blocks import Paragraph, Table, numbers_in
+from gru_bench.report.document.blocks import Block, Paragraph, Table, blocks_in, numbers_in, parts_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.findings import Findings
-from gru_bench.report.document.numbers import MISSING, Number
-from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import KnownRun, Sentence
+from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.sentences import Anchor, KnownRun, Sentence, in_text
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section: a heading and blocks. Each is made by one function of a file of its own."""
+
+    name: str
+    """Its id on a page: lower-case words joined by hyphens."""
+    title: str
+    blocks: tuple[Block, ...]
+    summary: tuple[Sentence, ...] = ()
+    """What the summary of the report says of it."""
+    appendix: bool = False
+    """Whether it is an appendix on paper; all sections after it must be appendices too."""
+
+    @cached_property
+    def figures(self) -> tuple[Figure, ...]:
+        """Return its figures, in order."""
+        return tuple(one for one in blocks_in(self.blocks) if isinstance(one, Figure))
+
+    @cached_property
+    def tables(self) -> tuple[Table, ...]:
+        """Return its tables, in order."""
+        return tuple(one for one in blocks_in(self.blocks) if isinstance(one, Table))
 
 
 @dataclass(frozen=True)
@@ -33,6 +56,18 @@ class Source:
     """Two runs to compare by McNemar's test; None where none were named."""
     models_on_test: tuple[tuple[str, int], ...]
     """Digest of each test set, and the number of models in the store that had been scored on it."""
+
+
+@dataclass(frozen=True)
+class RunSet:
+    """Runs that at least one number rests on."""
+
+    key: str
+    """Its id on the page."""
+    title: str
+    runs: tuple[KnownRun, ...]
+    anchored: bool
+    """Whether the report shows the runs at an anchor of its own; otherwise the page lists them at its end."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +98,42 @@ class Report:
         """Return the tables of all sections."""
         return tuple(table for section in self.sections for table in section.tables)
 
+    @cached_property
     def numbers(self) -> Mapping[str, Number]:
-        """Return every number by its key."""
-        return self._numbers
+        """Return every number that is shown, by its key."""
+        blocks = tuple((section.blocks, section.summary) for section in self.sections)
+        found: dict[str, Number] = {}
+        for number in numbers_in((self.summary, self.cautions, blocks)):
+            found.setdefault(number.key, number)
+        return found
 
     @cached_property
-    def _numbers(self) -> Mapping[str, Number]:
-        found: dict[str, Number] = {}
-        for number in numbers_in(self):
-            known = found.setdefault(number.key, number)
-            if known.text != number.text or (known.text != MISSING and known.value != number.value):
-                raise AssertionError(f"two numbers share the key {number.key}: {known} and {number}")
+    def run_sets(self) -> Mapping[frozenset[str], RunSet]:
+        """Return the sets of runs behind its numbers, by the runs' ids: those with an anchor first."""
+        known = {run.run_id: run for run in self.runs}
+
+        def named(ids: tuple[str, ...]) -> tuple[KnownRun, ...]:
+            return tuple(known.get(run_id, KnownRun(run_id, run_id, "", None)) for run_id in dict.fromkeys(ids))
+
+        found: dict[frozenset[str], RunSet] = {}
+        for anchor in parts_in(tuple(section.blocks for section in self.sections)):
+            if isinstance(anchor, Anchor):
+                found.setdefault(frozenset(anchor.runs), RunSet(
+                    anchor.key, in_text(anchor.parts), named(anchor.runs), anchored=True))
+        models = {ids: some.title for ids, some in found.items() if some.title not in ids}
+        others = 0
+        for number in self.numbers.values():
+            ids = frozenset(number.runs)
+            if ids and ids not in found:
+                others += 1
+                runs = named(number.runs)
+                found[ids] = RunSet(f"source-{others}", _title(ids, runs, models), runs, anchored=False)
         return found
+
+
+def _title(ids: frozenset[str], runs: tuple[KnownRun, ...], models: Mapping[frozenset[str], str]) -> str:
+    """Return the models whose confirm sets make up a set of runs, else what the runs have in common."""
+    inside = [own for own in models if own <= ids]
+    if sum(map(len, inside)) == len(ids):
+        return ", ".join(models[own] for own in inside)
+    return runs[0].name if len(runs) == 1 else ", ".join(dict.fromkeys(run.study for run in runs))

@@ -1,11 +1,8 @@
-"""A sentence: text with numbers, asides and links to runs in it, which each renderer writes in its way.
-
-A statement is a sentence as data: a template and its fields, and the code of a warning.
-"""
+"""A sentence: text with numbers, asides and links to runs in it, which each renderer writes in its way."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Formatter
 
@@ -68,32 +65,16 @@ Field = str | Number | Sentence
 
 
 @dataclass(frozen=True)
-class Statement:
-    """A sentence as data."""
+class Warning:
+    """What may be wrong, with the code of the check that found it (`gru_bench.checks`)."""
 
-    template: str
-    """`{name}` is the slot of a field. `{name:seed is|seeds are}` gives the first words where the field is the number
-    1, else the second."""
-    fields: Mapping[str, Field]
-    code: str = ""
-    """Of a warning: the code of its check (`gru_bench.checks`), or a word of `evidence/gaps.py`; empty elsewhere."""
-
-    @property
-    def sentence(self) -> Sentence:
-        """Return the sentence."""
-        parts: Sentence = ()
-        for words, name, choice, _ in Formatter().parse(self.template):
-            field = "" if name is None else self.fields[name]
-            if choice:
-                assert isinstance(field, Number), f"{name} must be a number to choose between {choice}"
-                field = choice.split("|")[field.value != 1]
-            parts = (*parts, words, *(field if isinstance(field, tuple) else (field,)))
-        return _merged(parts)
+    code: str
+    sentence: Sentence
 
     @property
     def coded(self) -> Sentence:
-        """Return the sentence with the code behind it, if there is one."""
-        return (*self.sentence, Aside((f" ({self.code})",))) if self.code else self.sentence
+        """Return the sentence with the code behind it."""
+        return (*self.sentence, Aside((f" ({self.code})",)))
 
     @property
     def text(self) -> str:
@@ -101,15 +82,32 @@ class Statement:
         return in_text(self.sentence).replace(NBSP, " ")
 
 
-def say(template: str, code: str = "", **fields: Field) -> Statement:
-    """Return a statement from its template, its code if it warns, and its fields."""
-    return Statement(template, fields, code)
+def say(template: str, **fields: Field) -> Sentence:
+    """Return a sentence from a template and the values of its slots.
+
+    Whatever a value holds, it is shown as it is: only the template has slots.
+
+    Args:
+        template: `{name}` is the slot of a value. `{name:seed is|seeds are}` gives the first words where the value is
+            the number 1, else the second.
+        fields: The values.
+    """
+    parts: Sentence = ()
+    for words, name, choice, _ in Formatter().parse(template):
+        field = "" if name is None else fields[name]
+        if choice:
+            assert isinstance(field, Number), f"{name} must be a number to choose between {choice}"
+            field = choice.split("|")[field.value != 1]
+        parts = (*parts, words, *(field if isinstance(field, tuple) else (field,)))
+    return _merged(parts)
 
 
 def _merged(parts: Sentence) -> Sentence:
     """Return a sentence with neighboring texts as one, so that every format breaks its lines as those of one text."""
     merged: Sentence = ()
     for part in parts:
+        if part == "":
+            continue
         if isinstance(part, str) and merged and isinstance(merged[-1], str):
             merged = (*merged[:-1], merged[-1] + part)
         else:

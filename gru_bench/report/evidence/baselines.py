@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.numbers import Number, decimals_for, plain, scale_of, slug
-from gru_bench.report.document.sentences import Ends, Statement, joined, p_is, say
+from gru_bench.report.document.numbers import Number, Numbers, decimals_for, plain, scale_of, slug
+from gru_bench.report.document.sentences import Ends, Sentence, joined, p_is, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, free_name
+from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.results.logged_metrics import score_name
 from gru_bench.results.runs import Baseline, unpacked
@@ -31,6 +31,7 @@ class ScoredBaseline:
     """A baseline on one data set; it was fitted once."""
 
     name: str
+    numbers: Numbers
     fingerprint: str
     """Of its data."""
     accuracy: Number
@@ -65,29 +66,28 @@ def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
             found.setdefault((study.run.fingerprint, baseline.name), (
                 baseline, study.run.run_id, data is None or len(data.classes) == 2))
     prints = list(dict.fromkeys(fingerprint for fingerprint, _ in found))
-    taken: set[str] = set()
     metric = evidence.groups[0].metric
     rows = []
     for (fingerprint, name), (baseline, run_id, is_binary) in found.items():
-        key, runs, fit = free_name(f"baseline-{slug(name)}", taken), (run_id,), "one deterministic fit"
+        numbers = evidence.numbers.named(
+            "baseline", name, same=fingerprint, runs=[run_id], examples=baseline.test_size)
+        fit = "one deterministic fit"
         f1_name = "f1" if is_binary else "macro_f1"
-        f1 = Number(f"{key}.{slug(f1_name)}", baseline.test_f1, "percent", runs, baseline.test_size, fit)
+        accuracy = numbers.add("accuracy", baseline.test_accuracy, "percent", fit)
+        f1 = numbers.add(slug(f1_name), baseline.test_f1, "percent", fit)
         rows.append(ScoredBaseline(
-            plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})", fingerprint,
-            (accuracy := Number(f"{key}.accuracy", baseline.test_accuracy, "percent", runs, baseline.test_size, fit)),
-            accuracy if metric == "accuracy" else f1 if metric == f1_name else Number(
-                f"{key}.{slug(metric)}", baseline.scores.get("test", {}).get(score_name(metric)), scale_of(metric).kind,
-                runs, baseline.test_size, fit),
-            f1, is_binary,
-            Number(f"{key}.seconds", baseline.seconds, "amount", runs, baseline.test_size, "one fit, timed"),
-            baseline,
-            Number(f"{key}.regularization", baseline.regularization, "score", runs, method="chosen on validation",
-                   decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
+            plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})",
+            numbers, fingerprint, accuracy,
+            accuracy if metric == "accuracy" else f1 if metric == f1_name else numbers.add(
+                slug(metric), baseline.scores.get("test", {}).get(score_name(metric)), scale_of(metric).kind, fit),
+            f1, is_binary, numbers.add("seconds", baseline.seconds, "amount", "one fit, timed"), baseline,
+            numbers.add("regularization", baseline.regularization, "score", "chosen on validation", runs=(run_id,),
+                        decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
         ))
     return tuple(rows)
 
 
-def against_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -> Iterator[Statement]:
+def against_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -> Iterator[tuple[str, Sentence]]:
     """Yield, for each baseline, the tests of the models against it, and which of the others do not clearly beat it.
 
     Where models are worse than the baseline, this is a warning (GRU010).
@@ -102,7 +102,7 @@ def against_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -
         yield from _not_above([group for group in evidence.groups if group not in tested], baseline)
 
 
-def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> Iterator[Statement]:
+def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> Iterator[tuple[str, Sentence]]:
     """Yield the test of each model against a baseline, which has one fit and thus no deviation over seeds.
 
     Args:
@@ -114,22 +114,22 @@ def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> I
              for group in groups if (present_N := baseline.right_N(group)) is not None]
     for group, one, p in zip(groups, found, holm([one.p for one in found], models), strict=True):
         assert p is not None
-        key = f"{baseline.accuracy.key.removesuffix('.accuracy')}.less-than-{group.key}"
+        numbers = baseline.numbers.of(f"less-than-{group.key}", group.ids, one.examples)
         tests = PairTests(p, 1.0, 1.0)
         pair = Pair((group.label, baseline.name), one, tests, models, Verdict.of(one, tests))
-        test = Number(f"{key}.p", p, "p", group.ids, one.examples, f"two-sided{' after Holm' if models > 1 else ''}")
-        size = Number(
-            key, one.estimate, "points", group.ids, one.examples, f"95 % interval, {one.method}; one fit of the "
-            "baseline", low=one.low, high=one.high, decimals=decimals_for((one.estimate, one.low, one.high), (0.0,)))
+        test = numbers.add("p", p, "p", f"two-sided{' after Holm' if models > 1 else ''}")
+        size = numbers.add(
+            "", one.estimate, "points", f"95 % interval, {one.method}; one fit of the baseline", low=one.low,
+            high=one.high, decimals=decimals_for((one.estimate, one.low, one.high), (0.0,)))
         unit, between = group.scale.suffix, {1: "better", -1: "worse", 0: "not shown to be better or worse"}
-        yield say(
+        yield CODES.get(_place(group, baseline)[0], ""), say(
             f"{{a}} is {between[pair.favours]} than the baseline {{b}}: {difference_template(pair)}.",
-            CODES.get(_place(group, baseline)[0], ""), a=(f"{group.label} (", group.score, f"{unit})"),
+            a=(f"{group.label} (", group.score, f"{unit})"),
             b=(f"{baseline.name} (", baseline.score, f"{unit})"), difference=size, of=" points", ends=(Ends(size),),
             p=p_is(test))
 
 
-def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> Iterator[Statement]:
+def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> Iterator[tuple[str, Sentence]]:
     """Yield which models do not beat a baseline on the same data, or not beyond doubt."""
     found: dict[tuple[str, bool | None], list[Group]] = {}
     for group in groups:
@@ -144,9 +144,9 @@ def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> Iterator[St
         ending = {True: f", but the baseline lies within {whose} interval",
                   False: f"; {whose} whole interval lies {'below' if higher else 'above'}", None: ""}[inside]
         unit = some[0].scale.suffix
-        yield say(
+        yield CODES.get(side, ""), say(
             "{models} {are} {where} the baseline {baseline} ({theirs}{unit}) on the same split{ending}.",
-            CODES.get(side, ""), are=are, where=where, baseline=baseline.name, theirs=baseline.score, unit=unit,
+            are=are, where=where, baseline=baseline.name, theirs=baseline.score, unit=unit,
             models=joined([(f"{group.label} (", group.score, f"{unit})") for group in some], ", "), ending=ending)
 
 

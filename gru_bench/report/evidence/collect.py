@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gru_bench.errors import IncompleteError, UsageError
-from gru_bench.report.document.sentences import Sentence, Statement
+from gru_bench.report.document.numbers import Numbers
+from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.families import Family, families_of
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
@@ -28,10 +29,12 @@ class Evidence:
     """The evidence that the numbers of a report are computed from."""
 
     studies: Sequence[LoggedStudy]
+    numbers: Numbers
+    """Makes all numbers of the report."""
     groups: Sequence[Group]
     """The confirm runs of each model of each study, with their predictions of the test reviews. In a report on trials:
     the best trial of each model, with its predictions of the validation reviews."""
-    gaps: Sequence[Statement]
+    gaps: Sequence[Sentence]
     """What cannot be shown, and why."""
     store: Store
     histories: Histories
@@ -69,8 +72,10 @@ def collect(
         IncompleteError: If no study has a complete confirm run, unless there is one study and it has a complete trial.
         UsageError: If runs are named for McNemar's test, but no confirm run is complete.
     """
+    numbers = Numbers()
     trials = trials_of(studies[0], store) if len(studies) == 1 and is_searched(studies[0]) else ()
-    groups, gaps = trial_groups(studies[0], trials, store) if trials else confirm_groups(studies, store)
+    groups, gaps = (trial_groups(studies[0], trials, store, numbers) if trials
+                    else confirm_groups(studies, store, numbers))
     if not groups:
         raise IncompleteError(
             "a report needs a study with a complete confirm run, or one with a complete trial, but there is none: "
@@ -79,17 +84,17 @@ def collect(
     if trials and mcnemar_runs:
         raise UsageError("--mcnemar must name two confirm runs of the report, but the study has no complete one yet: "
                          "leave it out")
-    looks = () if trials else study_looks(studies, groups, store)
+    looks = () if trials else study_looks(studies, groups, store, numbers)
     for one in looks:
         if margin is not None and not math.isclose(margin, one.plan.margin):
             raise UsageError(f"--margin must be that of the plan where a study has looks, but {study_name(one.study)} "
                              f"planned {100 * one.plan.margin:g} and got {100 * margin:g}: leave --margin out")
-    chosen = margin_of(studies, margin, metric_of(studies))
-    families = () if trials else families_of(groups, store, counted)
-    compared, apart = ([], []) if trials else compare(groups, chosen.value, looks, families)
+    chosen = margin_of(studies, margin, numbers, metric_of(studies))
+    families = () if trials else families_of(groups, store, numbers, counted)
+    compared, apart = ([], []) if trials else compare(groups, chosen.value, looks, families, numbers)
     histories = store.histories(
         [run.run_id for group in groups for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
-    return Evidence(studies, groups, gaps, store, histories, chosen, compared, apart,
+    return Evidence(studies, numbers, groups, gaps, store, histories, chosen, compared, apart,
                     {*known_studies, *(study_name(group.study) for group in groups)}, mcnemar_runs, trials, looks,
                     families)

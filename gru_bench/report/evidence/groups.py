@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,24 @@ from numpy.typing import NDArray
 
 from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat
 from gru_bench.errors import RunError
-from gru_bench.report.document.numbers import KINDS, Kind, Number, Scale, plain, scale_of, slug
-from gru_bench.report.document.sentences import Field, Statement
-from gru_bench.report.evidence.gaps import gap
+from gru_bench.report.document.numbers import (
+    KINDS,
+    Number,
+    Numbers,
+    Scale,
+    is_zero,
+    plain,
+    scale_of,
+    slug,
+    written,
+)
+from gru_bench.report.document.sentences import Field, Sentence, say
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
 from gru_bench.results.runs import TWO_CLASSES, DataSummary, Predictions
 from gru_bench.stats import metrics
-from gru_bench.stats.estimate import Estimate, accuracy_interval, may_be_guessing
+from gru_bench.stats.estimate import accuracy_interval, may_be_guessing
 from gru_bench.stats.intervals import Scored, deviation, interval, interval_together
 from gru_bench.stats.metrics import guessing
 from gru_bench.tracking import LoggedRun, LoggedStudy
@@ -49,7 +57,8 @@ def model_name(model: str) -> str:
 class Group:
     """The confirm runs of one model of one study that belong together, and what they predict."""
 
-    key: str
+    numbers: Numbers
+    """Makes the numbers that are computed from all its runs, by default from all examples."""
     label: str
     model: str
     study: LoggedStudy
@@ -70,9 +79,19 @@ class Group:
     """Name of each example's group. None where the data have no groups."""
 
     @property
+    def key(self) -> str:
+        """Return the first part of the keys of its numbers."""
+        return self.numbers.key
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """Return the runs' ids."""
-        return tuple(run.run_id for run in self.runs)
+        return self.numbers.runs
+
+    @property
+    def of_study(self) -> Numbers:
+        """Return what makes those of its numbers that the study's own run holds."""
+        return self.numbers.of("", (self.study.run.run_id,))
 
     @property
     def fingerprint(self) -> str:
@@ -102,11 +121,11 @@ class Group:
     @property
     def seeds(self) -> Number:
         """Return the number of seeds."""
-        return self.number("seeds", len(self.runs), "count")
+        return self.numbers.add("seeds", len(self.runs), "count")
 
     def score_by(self, metric: MetricName) -> Number:
         """Return a score: the mean over seeds, with its interval where there are enough seeds for one."""
-        return self.estimate(_named(metric), interval(metric, self.scored), scale_of(metric).kind)
+        return self.numbers.estimate(_named(metric), interval(metric, self.scored), scale_of(metric).kind)
 
     @cached_property
     def accuracy(self) -> Number:
@@ -126,7 +145,7 @@ class Group:
     @cached_property
     def guessing(self) -> Number:
         """Return this score of guessing, for someone who knows how frequent each class is."""
-        return self.number("guessing", guessing(self.metric, self.label_N, len(self.classes)), self.scale.kind,
+        return self.numbers.add("guessing", guessing(self.metric, self.label_N, len(self.classes)), self.scale.kind,
                            "of the frequencies of the classes, without a look at the text")
 
     @cached_property
@@ -139,12 +158,12 @@ class Group:
     def score_deviation(self) -> Number:
         """Return the deviation of this score from seed to seed; without a value for a single seed."""
         name = "deviation" if self.metric == "accuracy" else f"{_named(self.metric)}-deviation"
-        number = self.number(
-            name, deviation(self.metric, self.scored), self.scale.kind, "part of the standard deviation over seeds "
-            f"that the noise of the test set does not explain{', in points' if self.scale.kind == 'percent' else ''}",
-            decimals=2 if self.scale.kind == "percent" else 4)
-        still = "; 0 means that seeds differ no more than this noise explains, not that they agree"
-        return replace(number, method=number.method + still) if number.is_zero else number
+        value, decimals = deviation(self.metric, self.scored), 2 if self.scale.kind == "percent" else 4
+        method = ("part of the standard deviation over seeds that the noise of the test set does not explain"
+                  f"{', in points' if self.scale.kind == 'percent' else ''}")
+        if is_zero(written(value, self.scale.kind, decimals)):
+            method += "; 0 means that seeds differ no more than this noise explains, not that they agree"
+        return self.numbers.add(name, value, self.scale.kind, method, decimals=decimals)
 
     @property
     def has_together(self) -> bool:
@@ -157,14 +176,14 @@ class Group:
 
         It is about these very seeds. No comparison of models uses it.
         """
-        return self.estimate(f"together.{slug(self.metric)}", interval_together(self.metric, self.scored),
+        return self.numbers.estimate(f"together.{slug(self.metric)}", interval_together(self.metric, self.scored),
                              self.scale.kind)
 
     def scores_by_run(self, metric: MetricName) -> tuple[Number, ...]:
         """Return a score of each run, in the order of `runs`."""
         return tuple(
-            Number(f"{self.key}.run-{place}.{_named(metric)}", value, scale_of(metric).kind, (run.run_id,),
-                   self.example_N.size, "one run")
+            self.numbers.add(f"run-{place}.{_named(metric)}", value, scale_of(metric).kind, "one run",
+                             self.example_N.size, runs=(run.run_id,))
             for place, (run, value) in enumerate(zip(self.runs, self.scored.scores(metric), strict=True), start=1))
 
     @cached_property
@@ -203,48 +222,32 @@ class Group:
         """Return whether seed r classifies example i correctly."""
         return self.scored.correct_RN
 
-    def number(
-        self, name: str, value: float | None, kind: Kind, method: str = "", examples: int | None = None, **more: Any
-    ) -> Number:
-        """Return a number of this group that is computed from all its runs, and from all examples or so many."""
-        size = self.example_N.size if examples is None else examples
-        return Number(f"{self.key}.{name}", value, kind, self.ids, size, method, **more)
-
-    def of_study(self, name: str, value: float | None, kind: Kind, method: str = "", **more: Any) -> Number:
-        """Return a number of this group that the study's own run holds."""
-        return Number(f"{self.key}.{name}", value, kind, (self.study.run.run_id,), method=method, **more)
-
-    def estimate(self, name: str, found: Estimate, kind: Kind = "percent") -> Number:
-        """Return an estimate, without an interval where there are too few seeds for one."""
-        if not found.evidence_level.has_interval:
-            return self.number(name, found.estimate, kind, "mean of two seeds: an estimate only")
-        return self.number(name, found.estimate, kind, f"95 % interval: {found.method}", found.examples,
-                           low=found.low, high=found.high)
-
-    def over_runs(self, name: str, values: Sequence[float], kind: Kind) -> Number:
-        """Return the mean of a value over runs, with its lowest and highest."""
-        if len(values) < 2:
-            return self.number(name, values[0] if values else None, kind, "one run" if values else "not logged")
-        return self.number(name, float(np.mean(values)), kind, "mean over runs; lowest to highest",
-                           low=min(values), high=max(values))
-
     def logged(self, metric: Metric) -> Number:
         """Return the mean of a logged metric over runs, with its lowest and highest; bytes in MB."""
         name = slug(metric.key.partition("/")[2]).removesuffix("-bytes")
         scale = 1e6 if metric.unit == "bytes" else 1
         values = [run.metrics[metric.key] / scale for run in self.runs if metric.key in run.metrics]
-        return self.over_runs(name, values, KINDS[metric.unit])
+        return self.numbers.over_runs(name, values, KINDS[metric.unit])
 
-    def accuracy_on(self, name: str, inside_N: NDArray[np.bool_]) -> Number:
-        """Return the accuracy on some of the examples, with its interval where there are enough seeds for one."""
+    def groups_of(self, inside_N: NDArray[np.bool_]) -> NDArray[np.str_] | None:
+        """Return the groups of some of the examples; None where the data have none."""
+        return None if self.group_N is None else self.group_N[inside_N]
+
+    def accuracy_on(self, numbers: Numbers, inside_N: NDArray[np.bool_]) -> Number:
+        """Return the accuracy on some of the examples, with its interval where there are enough seeds for one.
+
+        Args:
+            numbers: Makes the number, which gets its key.
+            inside_N: The examples.
+        """
         correct_RN = self.correct_RN[:, inside_N]
         size = correct_RN.shape[1]
-        group_N = None if self.group_N is None else self.group_N[inside_N]
+        group_N = self.groups_of(inside_N)
         if len(np.unique(np.arange(size) if group_N is None else group_N)) > 1:
             found = accuracy_interval(correct_RN, group_N=group_N)
             if found.evidence_level.has_interval:
-                return self.estimate(name, found)
-        return self.number(name, float(correct_RN.mean()), "percent", "mean over seeds", size)
+                return numbers.estimate("", found)
+        return numbers.add("", float(correct_RN.mean()), "percent", "mean over seeds", size)
 
 
 def are_uneven(counts: Iterable[int]) -> bool:
@@ -266,31 +269,32 @@ def families(groups: Sequence[Group]) -> list[list[Group]]:
     return list(found.values())
 
 
-def confirm_groups(studies: Sequence[LoggedStudy], store: Store) -> tuple[list[Group], list[Statement]]:
+def confirm_groups(
+    studies: Sequence[LoggedStudy], store: Store, numbers: Numbers
+) -> tuple[list[Group], list[Sentence]]:
     """Return the groups of confirm runs that can be shown, and warnings of what cannot."""
     groups: list[Group] = []
     metric = metric_of(studies)
     gaps = _several_metrics(studies)
-    taken: set[str] = set()
     several = Counter(model for study in studies for model in {run.model for run in study.confirms})
     for study in studies:
-        name, place = study_name(study), slug(study_name(study), "study")
+        name, own_run = study_name(study), study.run.run_id
         if study.summary is None:
-            gaps.append(gap("unfinished-study", study=name))
-        gaps += _extended(study, name, free_name(f"extended-{place}", taken))
+            gaps.append(say("The study {study} is not finished: this report shows what it has so far.", study=name))
+        gaps += _extended(study, name, numbers.named("extended", name, same=own_run, runs=[own_run]))
         expected = _expected(study)
         if not expected:
-            gaps.append(gap("no-confirm-run", study=name))
+            gaps.append(say("The study {study} has no complete confirm run yet.", study=name))
         for model in expected:
             label = f"{model_name(model)} ({name})" if several[model] > 1 else model_name(model)
-            key = free_name(f"{place}-{slug(model, 'model')}", taken)
-            runs, said = _chosen(study, model, key, label)
+            own = numbers.named(name, model, same=own_run)
+            runs, said = _chosen(study, model, own, label)
             if runs and (read := runs[0].config().model).is_bidirectional and not read.preset.bidirectional:
                 label += ", both directions"
-            group, missing = scored(store, runs, key, label, model, study)
+            group, missing = scored(store, runs, own, label, model, study)
             gaps += [*said, *missing]
             if group is None:
-                gaps.append(gap("no-confirm-run-of-model", model=label))
+                gaps.append(say("{model} has no complete confirm run and is left out.", model=label))
             else:
                 groups.append(replace(group, metric=metric))
     return groups, gaps
@@ -302,11 +306,12 @@ def metric_of(studies: Sequence[LoggedStudy]) -> MetricName:
     return found.pop() if len(found) == 1 else "accuracy"
 
 
-def _several_metrics(studies: Sequence[LoggedStudy]) -> list[Statement]:
+def _several_metrics(studies: Sequence[LoggedStudy]) -> list[Sentence]:
     names = [f"{study_name(study)} is about {scale_of(study.plan().metric).score}" for study in studies]
     if len({study.plan().metric for study in studies}) < 2:
         return []
-    return [gap("several-metrics", metrics="; ".join(names))]
+    return [say("These studies are about different scores ({metrics}). Their accuracies are compared.",
+                metrics="; ".join(names))]
 
 
 def _expected(study: LoggedStudy) -> tuple[str, ...]:
@@ -315,26 +320,30 @@ def _expected(study: LoggedStudy) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*planned, *sorted({run.model for run in study.confirms})]))
 
 
-def _extended(study: LoggedStudy, name: str, key: str) -> list[Statement]:
+def _extended(study: LoggedStudy, name: str, numbers: Numbers) -> list[Sentence]:
     """Disclose a confirm set that has grown since the study began: its size is part of the design."""
     planned = study.plan().confirm
     seeds = Counter(model for model, _ in {(run.model, run.seed) for run in study.confirms})
     now = max([len(study.summary.confirm_seeds) if study.summary else 0, *seeds.values()])
     if planned is None or now <= planned:
         return []
-    return [gap("extended-study", study=name, planned=Number(f"{key}.planned", planned, "count", (study.run.run_id,)),
-                now=Number(f"{key}.now", now, "count", (study.run.run_id,)))]
+    return [say("The confirm set of {study} was extended: the study began with {planned} seeds for each model and now "
+                "has {now}. If seeds are added after a look at the result, intervals become too narrow and verdicts "
+                "too confident. A new confirm set avoids both.", study=name, planned=numbers.add("planned", planned),
+                now=numbers.add("now", now))]
 
 
-def _chosen(study: LoggedStudy, model: str, key: str, label: str) -> tuple[list[LoggedRun], list[Statement]]:
+def _chosen(
+    study: LoggedStudy, model: str, numbers: Numbers, label: str
+) -> tuple[list[LoggedRun], list[Sentence]]:
     """Return one run for each seed, all with the final configuration of the study, and warnings of the others."""
-    said: list[Statement] = []
+    said: list[Sentence] = []
 
-    def tell(code: str, **fields: Field) -> None:
-        said.append(gap(code, model=label, **fields))
+    def tell(template: str, **fields: Field) -> None:
+        said.append(say(f"{{model}}: {template}", model=label, **fields))
 
     def number(name: str, value: int, runs: Sequence[LoggedRun]) -> Number:
-        return Number(f"{key}.{name}", value, "count", tuple(run.run_id for run in runs))
+        return numbers.add(name, value, runs=[run.run_id for run in runs])
 
     final = None
     kept: dict[int | None, LoggedRun] = {}
@@ -344,7 +353,7 @@ def _chosen(study: LoggedStudy, model: str, key: str, label: str) -> tuple[list[
         try:
             settings = _settings(run)
         except RunError:
-            tell("unreadable-settings", run=run.run_id)
+            tell("the run {run} has no readable settings and is left out.", run=run.run_id)
             continue
         final = final or settings
         if settings == final:
@@ -352,50 +361,57 @@ def _chosen(study: LoggedStudy, model: str, key: str, label: str) -> tuple[list[
         else:
             others.append(run)
     if others:
-        tell("other-settings", runs=number("other-configuration", len(others), others))
+        tell("{runs} {runs:confirm run is|confirm runs are} left out (earlier settings or other data).",
+             runs=number("other-configuration", len(others), others))
     lost = [run for run in own if not run.complete and run.seed not in kept]
     seeds = sorted({run.seed for run in lost}, key=lambda seed: seed or 0)
     if lost:
         names = ", ".join("unknown" if seed is None else str(seed) for seed in seeds)
-        tell("incomplete-runs", seeds=number("lost-seeds", len(seeds), lost), names=names)
+        tell("{seeds} {seeds:confirm run is|confirm runs are} not complete ({seeds:seed|seeds} {names}); the numbers "
+             "use the other runs.", seeds=number("lost-seeds", len(seeds), lost), names=names)
     absent = sorted(set(study.summary.confirm_seeds) - {*kept, *seeds}) if study.summary else []
     if absent and kept:
-        tell("seeds-without-run", seeds=number("absent-seeds", len(absent), [study.run]),
+        tell("{seeds} planned seeds without a run: {names}.", seeds=number("absent-seeds", len(absent), [study.run]),
              names=", ".join(map(str, absent)))
     asked = None if study.plan().looks else study.plan().confirm  # how many seeds looks take is not known before
     if study.summary is None and asked is not None and (left := asked - len(kept)) > 0:
-        tell("seeds-to-come", left=number("missing-seeds", left, [study.run]),
-             planned=number("planned-seeds", asked, [study.run]))
+        tell("{left} of the {planned} planned confirm seeds {left:has|have} no complete run yet.",
+             left=number("missing-seeds", left, [study.run]), planned=number("planned-seeds", asked, [study.run]))
     return sorted(kept.values(), key=lambda run: run.seed or 0), said
 
 
 def scored(
-    store: Store, runs: Sequence[LoggedRun], key: str, label: str, model: str, study: LoggedStudy, split: str = "test"
-) -> tuple[Group | None, list[Statement]]:
+    store: Store, runs: Sequence[LoggedRun], numbers: Numbers, label: str, model: str, study: LoggedStudy,
+    split: str = "test",
+) -> tuple[Group | None, list[Sentence]]:
     """Return the runs' predictions of a split as one group, and warnings of runs left out; None for no run."""
-    said: list[Statement] = []
+    said: list[Sentence] = []
     usable: list[LoggedRun] = []
     read: list[Predictions] = []
     for run in runs:
         try:
             predictions = store.predictions(run.run_id, split).by_id()
         except RunError:
-            said.append(gap("unreadable-predictions", model=label, run=run.run_id, split=split))
+            said.append(say("{model}: the run {run} has no readable {split} predictions and is left out.", model=label,
+                            run=run.run_id, split=split))
             continue
         if read and not _same_examples(read[0], predictions):
-            said.append(gap("other-examples", model=label, run=run.run_id, split=split))
+            said.append(say("{model}: the run {run} was scored on other {split} examples and is left out.", model=label,
+                            run=run.run_id, split=split))
             continue
         logged = run.metrics.get(score("accuracy", SPLIT_NAMES[split]).key)
         right = metrics.correct(predictions.label_N, predictions.probability_NC).mean()
         if logged is not None and abs(logged - right) > 1e-6:
-            said.append(gap("other-accuracy", model=label, run=run.run_id, split=split))
+            said.append(say("{model}: the {split} accuracy logged by the run {run} differs from that of its "
+                            "predictions; the predictions are used.", model=label, run=run.run_id, split=split))
         usable.append(run)
         read.append(predictions)
     if not read:
         return None, said
     first = read[0]
     return Group(
-        key, label, model, study, study_data(study, store), tuple(usable),
+        numbers.of("", [run.run_id for run in usable], first.example_id_N.size), label, model, study,
+        study_data(study, store), tuple(usable),
         first.example_id_N, first.label_N, first.category_N, first.tokens_N,
         np.stack([predictions.probability_NC for predictions in read]), all(predictions.whole for predictions in read),
         group_N=first.group_N,
@@ -409,20 +425,6 @@ def class_names(data: DataSummary | None, probability_NC: NDArray[np.float32]) -
     if len(known) != count:
         return tuple(f"class {place}" for place in range(count))
     return tuple(map(plain, known))
-
-
-def class_keys(names: Sequence[str]) -> list[str]:
-    """Return a part of a key for each class, made from its name."""
-    taken: set[str] = set()
-    return [f"class.{free_name(slug(name), taken)}" for name in names]
-
-
-def free_name(name: str, taken: set[str]) -> str:
-    """Return `name`, or where it is taken the first of `name-2`, `name-3`, ... that is not."""
-    numbered = (f"{name}-{place}" for place in count(2))
-    free = next(one for one in chain([name], numbered) if one not in taken)
-    taken.add(free)
-    return free
 
 
 def _settings(run: LoggedRun) -> tuple[str, RunConfig]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gru_bench.report.document.numbers import Number, slug
+from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store
@@ -21,6 +21,8 @@ class StudyLooks:
     """The looks of one study."""
 
     study: LoggedStudy
+    numbers: Numbers
+    """Makes the numbers that the study's own run gives."""
     plan: LookPlan
     digest: str
     """The digest that was logged with the plan."""
@@ -34,11 +36,6 @@ class StudyLooks:
     """Seeds that a look rests on and that have no run any more: `torch 10003`."""
 
     @property
-    def key(self) -> str:
-        """Return the first part of the keys of its numbers."""
-        return f"looks.{slug(study_name(self.study), 'study')}"
-
-    @property
     def ended(self) -> bool:
         """Return whether no further look will be taken."""
         return bool(self.looks) and self.looks[-1].stops
@@ -48,10 +45,6 @@ class StudyLooks:
         """Return whether the stage ended before its last look."""
         return self.ended and len(self.looks) < len(self.plan.looks)
 
-    def number(self, name: str, value: int) -> Number:
-        """Return a count that the study's own run gives."""
-        return Number(f"{self.key}.{name}", value, "count", (self.study.run.run_id,))
-
     def of(self, a: str, b: str) -> PairLooks | None:
         """Return the pair of two models, with the first minus the second."""
         for pair in self.pairs:
@@ -60,7 +53,9 @@ class StudyLooks:
         return None
 
 
-def study_looks(studies: Sequence[LoggedStudy], groups: Sequence[Group], store: Store) -> tuple[StudyLooks, ...]:
+def study_looks(
+    studies: Sequence[LoggedStudy], groups: Sequence[Group], store: Store, numbers: Numbers
+) -> tuple[StudyLooks, ...]:
     """Return the looks of the studies that have a plan of looks.
 
     Raises:
@@ -80,7 +75,10 @@ def study_looks(studies: Sequence[LoggedStudy], groups: Sequence[Group], store: 
                      if seed not in runs.get(model, ()))
         kept = [_kept(look, runs) for look in looks]
         pairs = follow(plan, [scored_at(look, runs) for look in kept]) if _are_whole(kept, plan.models) else []
-        found.append(StudyLooks(study, plan, digest, tuple(looks), tuple(pairs), own, lost))
+        own_run = study.run.run_id
+        found.append(StudyLooks(
+            study, numbers.of("looks").named(study_name(study), same=own_run, runs=[own_run]), plan, digest,
+            tuple(looks), tuple(pairs), own, lost))
     return tuple(found)
 
 

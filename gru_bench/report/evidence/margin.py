@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gru_bench.config import MetricName
-from gru_bench.report.document.numbers import Number, Scale, scale_of
+from gru_bench.report.document.numbers import Number, Numbers, Scale, scale_of
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.stats.verdict import MARGIN
 from gru_bench.tracking import LoggedStudy
@@ -21,6 +21,7 @@ class Margin:
     """0.01 is one point of accuracy."""
     logged: tuple[float | None, ...]
     """What each study logged at its start; None where it logged none."""
+    numbers: Numbers
     scale: Scale
     """How the score is shown whose differences it bounds."""
 
@@ -32,8 +33,8 @@ class Margin:
     @property
     def number(self) -> Number:
         """Return the margin as it is shown."""
-        return Number("methods.margin", self.value, self.scale.kind,
-                      method="the largest difference of no practical weight")
+        return self.numbers.add("methods.margin", self.value, self.scale.kind,
+                                "the largest difference of no practical weight")
 
     @property
     def said(self) -> Sentence:
@@ -42,7 +43,7 @@ class Margin:
             who = "the study" if len(self.logged) == 1 else "each study"
             return (f"{self.scale.after}, fixed beforehand: {who} logged it at its start.",)
         known: list[Sentence] = [
-            (Number(f"methods.margin-logged-{place}", value, self.scale.kind, method="logged at a study's start"),)
+            (self.numbers.add(f"methods.margin-logged-{place}", value, self.scale.kind, "logged at a study's start"),)
             for place, value in enumerate(sorted({one for one in self.logged if one is not None}), start=1)]
         if not known:
             return (f"{self.scale.after}, chosen when this report was made: no study had logged one at its start.",)
@@ -51,14 +52,18 @@ class Margin:
                 *joined(known, " and "), f"{missing}.")
 
 
-def margin_of(studies: Sequence[LoggedStudy], asked: float | None, metric: MetricName = "accuracy") -> Margin:
+def margin_of(
+    studies: Sequence[LoggedStudy], asked: float | None, numbers: Numbers, metric: MetricName = "accuracy"
+) -> Margin:
     """Return the margin of a report.
 
     Args:
         studies: Studies of the report.
         asked: Margin that was asked for; None means the one that the studies logged, where they agree, else one point.
+        numbers: Makes the numbers of the report.
         metric: The score whose differences it bounds. Margins of studies about another one do not count.
     """
     logged = tuple(plan.margin if plan.metric == metric else None for study in studies for plan in [study.plan()])
     agreed = logged[0] if logged and len(set(logged)) == 1 else None
-    return Margin(asked if asked is not None else MARGIN if agreed is None else agreed, logged, scale_of(metric))
+    value = asked if asked is not None else MARGIN if agreed is None else agreed
+    return Margin(value, logged, numbers, scale_of(metric))

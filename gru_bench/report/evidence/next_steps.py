@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, count
 
 from gru_bench.cli import line
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, free_name
+from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import typed
 from gru_bench.report.evidence.verdicts import Limit
 
@@ -80,7 +81,9 @@ def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
     begun: dict[str, str] = {}
     for study, group in wanted.items():
         assert group.study.summary is not None
-        name = free_name(f"{group.study.summary.name}-whole", {*evidence.known_studies, *begun})
+        whole = f"{group.study.summary.name}-whole"
+        numbered = chain([whole], (f"{whole}-{place}" for place in count(2)))
+        name = next(name for name in numbered if name not in {*evidence.known_studies, *begun})
         enough = seeds[study] <= len(group.study.summary.confirm_seeds)
         more = [] if enough else [_seeds_option(group), str(seeds[study])]
         # What the file of the study says of a limit gives way to what is typed.

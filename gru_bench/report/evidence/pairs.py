@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
-from gru_bench.report.document.numbers import NBSP, Kind, Number, Scale, decimals_for
+from gru_bench.report.document.numbers import NBSP, Number, Numbers, Scale, decimals_for
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.families import Family
 from gru_bench.report.evidence.groups import Group
@@ -34,7 +33,8 @@ SEEDS = (10, 20, 50)
 class Pair(Compared):
     """Everything known about the runs of group A against those of group B, which were scored on the same examples."""
 
-    key: str
+    numbers: Numbers
+    """Makes the numbers that are computed from all runs of both groups."""
     a: Group
     b: Group
     followed: PairLooks | None = None
@@ -54,20 +54,15 @@ class Pair(Compared):
         """Return whether both studies have ended, so that new seeds may be advised."""
         return not (unfinished(self.a.study) or unfinished(self.b.study))
 
-    def number(self, name: str, value: float | None, kind: Kind, method: str = "", **more: Any) -> Number:
-        """Return a number that is computed from all runs of both groups."""
-        runs = self.a.ids + self.b.ids
-        return Number(f"{self.key}.{name}", value, kind, runs, self.difference.examples, method, **more)
-
     @property
     def scale(self) -> Scale:
         """Return how the score is shown that the pair is compared by."""
         return self.a.scale
 
-    def size(self, name: str, value: float, method: str) -> Number:
+    def size(self, name: str, value: float, method: str, runs: Sequence[str] | None = None) -> Number:
         """Return the size of a difference, without a sign; small ones keep a digit that is not 0."""
         kind = self.scale.kind
-        return self.number(name, value, kind, method, decimals=decimals_for([value], [0.0], kind))
+        return self.numbers.add(name, value, kind, method, runs=runs, decimals=decimals_for([value], [0.0], kind))
 
     @property
     def theta(self) -> Number:
@@ -81,15 +76,17 @@ class Pair(Compared):
 
     def _difference(self, name: str, found: Estimate) -> Number:
         """Return the difference, with enough decimals that no end looks equal to 0 or to the margin."""
-        number, margin = self.number(name, found.estimate, self.scale.difference), self.verdict.margin
-        if found.evidence_level.has_interval:
-            method = f"{100 * found.confidence:.0f} % interval, {found.method}"
-            if self.followed is not None:
-                method = (f"{(self.interval_name if found is self.difference else self.narrow_name)}, "
-                          f"{found.method}").replace(NBSP, " ")
-            number = replace(number, method=method, low=found.low, high=found.high)
-        shown = [end for end in (number.value, number.low, number.high) if end is not None]
-        return replace(number, decimals=decimals_for(shown, (0.0, margin, -margin), self.scale.difference))
+        kind, margin = self.scale.difference, self.verdict.margin
+        landmarks = (0.0, margin, -margin)
+        if not found.evidence_level.has_interval:
+            return self.numbers.add(
+                name, found.estimate, kind, decimals=decimals_for([found.estimate], landmarks, kind))
+        what = f"{100 * found.confidence:.0f} % interval"
+        if self.followed is not None:
+            what = (self.interval_name if found is self.difference else self.narrow_name).replace(NBSP, " ")
+        return self.numbers.add(
+            name, found.estimate, kind, f"{what}, {found.method}", low=found.low, high=found.high,
+            decimals=decimals_for((found.estimate, found.low, found.high), landmarks, kind))
 
     @property
     def p(self) -> Number:
@@ -97,35 +94,30 @@ class Pair(Compared):
         return self._p("p", None if self.tests is None else self.tests.different, "two-sided")
 
     @property
-    def p_beyond(self) -> Number:
-        """Return p of a difference of more than the margin, adjusted by Holm's procedure."""
-        return self._p("p-beyond", None if self.tests is None else self.tests.beyond, "two-sided, against the margin")
-
-    @property
     def p_equivalent(self) -> Number:
         """Return p of equivalence within the margin, adjusted by Holm's procedure."""
         return self._p("p-equivalent", None if self.tests is None else self.tests.equivalent, "two one-sided tests")
 
     def _p(self, name: str, value: float | None, method: str) -> Number:
-        return self.number(name, value, "p", f"{method}, Holm over {self.family} pairs" if self.family > 1 else method)
+        holm = f", Holm over {self.family} pairs" if self.family > 1 else ""
+        return self.numbers.add(name, value, "p", method + holm)
 
     @property
     def unseen(self) -> Number:
         """Return the largest share of seeds that may fail without one of these runs showing it."""
-        return self.number("unseen-failures", unseen_failures(min(self.difference.seeds)), "percent",
+        return self.numbers.add("unseen-failures", unseen_failures(min(self.difference.seeds)), "percent",
                            "f with (1 - f)^R = 0.05 for the fewer seeds R of both models", decimals=0)
 
     @property
     def margin(self) -> Number:
         """Return the margin that the verdict uses, which no run gives."""
-        return replace(self.size("margin", self.verdict.margin, "the largest difference of no practical weight"),
-                       runs=(), examples=None)
+        return self.size("margin", self.verdict.margin, "the largest difference of no practical weight", runs=())
 
     @property
     def detectable(self) -> Number:
         """Return the smallest difference that runs like these detect with a chance of 80 %."""
         if self.design is None:
-            return self.number("detectable", None, self.scale.kind, "takes two seeds")
+            return self.numbers.add("detectable", None, self.scale.kind, "takes two seeds")
         return self.size("detectable", self.design.detectable(self.difference.seeds, self.difference.examples),
                          self.detected)
 
@@ -174,11 +166,11 @@ class Pair(Compared):
         return best
 
 
-def tested(couples: Sequence[tuple[str, Group, Group]], margin: float, family: int) -> list[Pair]:
+def tested(couples: Sequence[tuple[Numbers, Group, Group]], margin: float, family: int) -> list[Pair]:
     """Return the pairs of groups that are tested together.
 
     Args:
-        couples: For each pair its key, and the groups that it calls A and B, on the same examples.
+        couples: For each pair what makes its numbers, and the groups that it calls A and B, on the same examples.
         margin: Largest difference of no practical weight; 0.01 is one point.
         family: Number of all pairs of which these are some; fewer than these: these are all.
     """
@@ -186,13 +178,15 @@ def tested(couples: Sequence[tuple[str, Group, Group]], margin: float, family: i
     adjusted = adjusted_tests(differences, margin, family)
     family = max(family, sum(one is not None for one in adjusted))
     return [
-        _shown(Compared((a.label, b.label), found, own, family, Verdict.of(found, own, margin), a.metric), key, a, b)
-        for (key, a, b), found, own in zip(couples, differences, adjusted, strict=True)
+        _shown(Compared((a.label, b.label), found, own, family, Verdict.of(found, own, margin), a.metric), numbers, a,
+               b)
+        for (numbers, a, b), found, own in zip(couples, differences, adjusted, strict=True)
     ]
 
 
 def compare(
     groups: Sequence[Group], margin: float, looks: Sequence[StudyLooks], families: Sequence[Family],
+    numbers: Numbers,
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each pair of models that met the same test examples, and sentences about the others.
 
@@ -201,9 +195,10 @@ def compare(
         margin: Largest difference of no practical weight; 0.01 is one point.
         looks: The looks of the studies that have planned some. Their pairs have the margin and the verdict of the plan.
         families: For each test set the models that were scored on it. All their pairs are tested together.
+        numbers: Makes the numbers of the report.
     """
     apart: list[Sentence] = []
-    couples: list[tuple[str, Group, Group]] = []
+    couples: list[tuple[Numbers, Group, Group]] = []
     grown = {one.study.run.run_id for one in looks}
     for one, two in combinations(groups, 2):
         if one.study is not two.study and grown & {one.study.run.run_id, two.study.run.run_id}:
@@ -211,36 +206,37 @@ def compare(
                           "own pairs alone. Compare them in one study.",))
         elif one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
             a, b = (two, one) if _mean(two) > _mean(one) else (one, two)
-            couples.append((f"pair.{a.key}.{b.key}", a, b))
+            couples.append((numbers.of(f"pair.{a.key}.{b.key}"), a, b))
         else:
             what = "test examples" if one.fingerprint == two.fingerprint else "data or their splits"
             apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
     planned = {one.study.run.run_id: one for one in looks}
-    both = {key: planned[a.study.run.run_id] for key, a, _ in couples if a.study.run.run_id in planned}
     found: dict[str, Pair] = {}
     for family in families:
         own = {group.key for group in family.groups}
         again = pairs_of(family.size + len(own))
-        found |= {pair.key: replace(pair, pairs_again=again) for pair in tested(
-            [couple for couple in couples if couple[0] not in both and couple[1].key in own], margin,
-            pairs_of(family.size))}
-    return [found[key] if key in found else _followed(key, a, b, both[key]) for key, a, b in couples], apart
+        found |= {pair.numbers.key: replace(pair, pairs_again=again) for pair in tested(
+            [couple for couple in couples if couple[1].study.run.run_id not in planned and couple[1].key in own],
+            margin, pairs_of(family.size))}
+    return [found[one.key] if one.key in found else _followed(one, a, b, planned[a.study.run.run_id])
+            for one, a, b in couples], apart
 
 
-def _followed(key: str, a: Group, b: Group, looks: StudyLooks) -> Pair:
+def _followed(numbers: Numbers, a: Group, b: Group, looks: StudyLooks) -> Pair:
     """Return a pair of a study with looks."""
     pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
     usual = difference(a.metric, a.scored, b.scored)
-    return replace(_shown(compared_at(pair, looks.plan, (a.label, b.label), usual), key, a, b), followed=pair)
+    return replace(_shown(compared_at(pair, looks.plan, (a.label, b.label), usual), numbers, a, b), followed=pair)
 
 
-def _shown(pair: Compared, key: str, a: Group, b: Group) -> Pair:
+def _shown(pair: Compared, numbers: Numbers, a: Group, b: Group) -> Pair:
     """Return a pair with its groups, and without a verdict where neither model is above guessing."""
     found = pair.verdict
     given = found.finding not in (Finding.TOO_FEW_SEEDS, Finding.TOO_FEW_GROUPS)
     if given and a.may_be_guessing and b.may_be_guessing:
         pair = replace(pair, verdict=replace(found, finding=Finding.GUESSING, favours=0))
-    return Pair(**{field.name: getattr(pair, field.name) for field in fields(pair)}, key=key, a=a, b=b)
+    return Pair(**{field.name: getattr(pair, field.name) for field in fields(pair)},
+                numbers=numbers.of("", a.ids + b.ids, pair.difference.examples), a=a, b=b)
 
 
 def _mean(group: Group) -> float:

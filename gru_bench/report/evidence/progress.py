@@ -10,8 +10,7 @@ from typing import TypeVar
 from gru_bench.cli import line
 from gru_bench.errors import without_passwords
 from gru_bench.report.document.numbers import plain
-from gru_bench.report.document.sentences import Statement
-from gru_bench.report.evidence.gaps import gap
+from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL
 from gru_bench.results.runs import (
@@ -94,14 +93,15 @@ def unfinished(study: LoggedStudy) -> bool:
     )
 
 
-def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Statement]:
+def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Sentence]:
     """Return, for each unfinished study, the parts that are missing and the command that continues it."""
-    said: list[Statement] = []
+    said: list[Sentence] = []
     for study in filter(unfinished, studies):
         name = study_name(study)
         if study.summary is None and (parts := _absent(study, store)):
-            said.append(gap("missing-parts", study=name, parts=", ".join(parts)))
-        said.append(gap("continue-study", study=name, command=once_more(study)))
+            said.append(say("Still missing from {study}: {parts}.", study=name, parts=", ".join(parts)))
+        said.append(say("First continue {study} by running its command again: {command}", study=name,
+                        command=once_more(study)))
     return said
 
 

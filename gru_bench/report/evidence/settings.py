@@ -31,7 +31,7 @@ def setting_name(name: str) -> str:
 def setting(group: Group, key: str, value: Scalar) -> Number | str:
     """Return a setting's value as it is shown: a number where it is one."""
     number = as_number(value)
-    return plain(str(value)) if number is None else group.number(key, number, "setting", "a setting")
+    return plain(str(value)) if number is None else group.numbers.add(key, number, "setting", "a setting")
 
 
 def as_number(value: Scalar) -> float | None:

@@ -10,10 +10,9 @@ import numpy as np
 
 from gru_bench.config import MetricName, flat
 from gru_bench.errors import RunError
-from gru_bench.report.document.numbers import Number, Scale, scale_of, slug
-from gru_bench.report.document.sentences import Statement
-from gru_bench.report.evidence.gaps import gap
-from gru_bench.report.evidence.groups import Group, free_name, model_name, scored
+from gru_bench.report.document.numbers import Number, Numbers, Scale, scale_of
+from gru_bench.report.document.sentences import Sentence, say
+from gru_bench.report.evidence.groups import Group, model_name, scored
 from gru_bench.report.evidence.progress import study_name, study_search
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, Metric, best, compared, curve
@@ -92,21 +91,20 @@ def best_trial(trials: Sequence[Trial], model: str, metric: MetricName) -> Trial
 
 
 def trial_groups(
-    study: LoggedStudy, trials: Sequence[Trial], store: Store
-) -> tuple[list[Group], list[Statement]]:
+    study: LoggedStudy, trials: Sequence[Trial], store: Store, numbers: Numbers
+) -> tuple[list[Group], list[Sentence]]:
     """Return the best trial of each model with its predictions of the validation reviews, and what is missing."""
     groups: list[Group] = []
-    gaps: list[Statement] = []
-    taken: set[str] = set()
+    gaps: list[Sentence] = []
     metric = study.plan().metric
     for model in dict.fromkeys([*study.plan().models, *(trial.summary.model for trial in trials)]):
-        key = free_name(f"{slug(study_name(study), 'study')}-{slug(model, 'model')}", taken)
         top = best_trial(trials, model, metric)
         if top is None:
-            gaps.append(gap("no-trial", model=model_name(model)))
+            gaps.append(say("{model} has no complete trial yet.", model=model_name(model)))
             continue
         label = f"{model_name(model)}, trial {top.summary.number}"
-        group, missing = scored(store, top.runs, key, label, model, study, split="validation")
+        group, missing = scored(store, top.runs, numbers.named(study_name(study), model), label, model, study,
+                                split="validation")
         gaps += missing
         if group is not None:
             groups.append(replace(group, metric=metric))
@@ -138,7 +136,7 @@ class Search:
         """Return how much more the fresh seeds reach on validation than the best trial; mostly it is less."""
         best, confirmed = self.best.value, self.confirmed.value
         value = None if best is None or confirmed is None else confirmed - best
-        return self.group.number("search.fall", value, self.scale.difference, "confirmed less best trial")
+        return self.group.numbers.add("search.fall", value, self.scale.difference, "confirmed less best trial")
 
 
 def searches_of(
@@ -157,7 +155,7 @@ def searches_of(
             continue
         trials = [trial for trial in summary.trials if trial.model == group.model]
         kind = scale_of(summary.metric).kind
-        best = group.of_study("search.best", summary.best_value.get(group.model), kind, "best trial, on validation")
+        best = group.of_study.add("search.best", summary.best_value.get(group.model), kind, "best trial, on validation")
         confirmed = []
         for run in group.runs:
             by_epoch = {float(epoch): value for epoch, value in histories.get(run.run_id, {}).get(ACCURACY_VAL.key, ())}
@@ -166,5 +164,5 @@ def searches_of(
         known = [value for value in confirmed if value is not None]
         searches.append(Search(
             group, summary, sorted(trials, key=lambda trial: trial.number), best,
-            group.over_runs("search.confirmed", known, kind), summary.importance.get(group.model, {})))
+            group.numbers.over_runs("search.confirmed", known, kind), summary.importance.get(group.model, {})))
     return searches

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gru_bench.report.document.numbers import NBSP, Number
+from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.document.sentences import Ends, Sentence, p_is, say
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.stats.estimate import Design
@@ -50,16 +50,17 @@ def pair_sentence(template: str, pair: Pair) -> Sentence:
         "detectable": lambda: (pair.detectable,), "p": lambda: p_is(pair.p),
         "p_equivalent": lambda: p_is(pair.p_equivalent), "unseen": lambda: (pair.unseen,),
         "guessing": lambda: (pair.a.guessing, pair.scale.suffix),
-        "seeds": lambda: (pair.number("fewest-seeds", min(pair.difference.seeds), "count", "of the model with fewer"),),
-        "groups": lambda: (pair.number("groups", pair.difference.groups, "tenth", "groups of one size"),),
-        "family": lambda: (pair.number("family", pair.family, "count", "pairs tested together"),),
-        "look": lambda: (pair.number("look", pair.look, "count", "from 1, of the looks planned"),),
-        "looks": lambda: (pair.number("looks", pair.planned, "count", "looks planned"),),
-        "least": lambda: (Number(
-            f"{pair.key}.equivalence-examples", examples_for_equivalence(pair.verdict.margin), "count",
-            method="fewest test reviews that show equivalence where no answer differs"),),
-        "effective": lambda: (pair.number("examples", pair.difference.effective, "count"),)}
-    return say(template, "", **{name: slots[name]() for name in slots_in(template)}).sentence
+        "seeds": lambda: (pair.numbers.add(
+            "fewest-seeds", min(pair.difference.seeds), "count", "of the model with fewer"),),
+        "groups": lambda: (pair.numbers.add("groups", pair.difference.groups, "tenth", "groups of one size"),),
+        "family": lambda: (pair.numbers.add("family", pair.family, "count", "pairs tested together"),),
+        "look": lambda: (pair.numbers.add("look", pair.look, "count", "from 1, of the looks planned"),),
+        "looks": lambda: (pair.numbers.add("looks", pair.planned, "count", "looks planned"),),
+        "least": lambda: (pair.numbers.add(
+            "equivalence-examples", examples_for_equivalence(pair.verdict.margin), "count",
+            "fewest test reviews that show equivalence where no answer differs", runs=()),),
+        "effective": lambda: (pair.numbers.add("examples", pair.difference.effective, "count"),)}
+    return say(template, **{name: slots[name]() for name in slots_in(template)})
 
 
 def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
@@ -95,13 +96,13 @@ def _second_set(pair: Pair, fresh: int) -> Sentence:
     detected = pair.design_again.detectable((fresh, fresh), pair.difference.examples)
     counted: Sentence = () if not pair.pairs_again else (
         "; a report on it allows for all ",
-        pair.number("pairs-again", pair.pairs_again, "count", "pairs of the models of both confirm sets"),
+        pair.numbers.add("pairs-again", pair.pairs_again, "count", "pairs of the models of both confirm sets"),
         " pairs of the old and the new models")
     planned = "" if pair.followed is not None else f" In a new study, plan looks instead: {LOOKS}."
     return (
         "A second confirm set on the same test reviews is a second look at them: both tests must be taken at "
         f"2.5{NBSP}% to keep 5{NBSP}% in all", *counted, ". With ",
-        pair.number("fresh-seeds", fresh, "count", FRESH), " fresh seeds for each model, without the old runs, it "
+        pair.numbers.add("fresh-seeds", fresh, "count", FRESH), " fresh seeds for each model, without the old runs, it "
         "would detect a true difference of ",
         pair.size("fresh-detectable", detected, f"{pair.detected}, and by two for the two sets"),
         f"{pair.scale.after} with a chance of 80{NBSP}%; it may still be inconclusive.{planned}",
@@ -111,10 +112,10 @@ def _second_set(pair: Pair, fresh: int) -> Sentence:
 def _enough_examples(pair: Pair, examples: int, seeds: int) -> Sentence:
     """Return how many test examples and seeds detect the margin."""
     return (
-        "about ", pair.number("needed-examples", -(-examples // 100) * 100, "count",
+        "about ", pair.numbers.add("needed-examples", -(-examples // 100) * 100, "count",
                               "fewest test examples that detect the margin with a chance of 80 %, rounded up to "
                               "hundreds"),
-        ", with ", pair.number("needed-seeds", seeds, "count",
+        ", with ", pair.numbers.add("needed-seeds", seeds, "count",
                                "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve "
                                "the examples"),
         " seeds for each model")
@@ -150,7 +151,7 @@ def _source_of_examples(pair: Pair, examples: int, limit: Limit | None) -> Sente
     then = pair.difference.examples * limit.whole // limit.taken
     return (
         *start, ". About ",
-        pair.number("unlimited-examples", then, "count", "test reviews to be expected without the limit: those at "
+        pair.numbers.add("unlimited-examples", then, "count", "test reviews to be expected without the limit: those at "
                     "hand, times all reviews over those let in"),
         " will then be test reviews, which is ", "enough." if then >= examples else f"not enough: {MORE_EXAMPLES}",
     )
@@ -159,6 +160,6 @@ def _source_of_examples(pair: Pair, examples: int, limit: Limit | None) -> Sente
 def _remove_limit_first(pair: Pair, limit: Limit) -> Sentence:
     """Return how many reviews a limit let in, and how to remove it, as the start of a sentence."""
     whole: Sentence = () if limit.whole is None else (
-        " of the ", pair.number("unlimited", limit.whole, "count", "in the data, each text once"))
-    return (" data.limit let ", pair.number("limited", limit.taken, "count", "over all splits"), *whole,
+        " of the ", pair.numbers.add("unlimited", limit.whole, "count", "in the data, each text once"))
+    return (" data.limit let ", pair.numbers.add("limited", limit.taken, "count", "over all splits"), *whole,
             " reviews into the study: remove it first, with --set data.limit=none under another --study-name")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from gru_bench.config import Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.report.document.blocks import Block, Bullets, Column, Paragraph, Table
-from gru_bench.report.document.numbers import NBSP, Number, plain
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.numbers import NBSP, Numbers, plain
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, model_name, scored
@@ -55,11 +55,11 @@ def ablations(evidence: Evidence) -> Section | None:
         pairs, gaps = _compared(one, evidence)
         if pairs:
             blocks.append(_ablation_table(one, pairs))
-        points = [(plain(one.ablations[pair.key].question), _begun(verdict_sentence(pair))) for pair in pairs]
-        judges = {pair.key: pair.b for pair in pairs}
+        points = [(plain(one.ablations[pair.numbers.key].question), _begun(verdict_sentence(pair))) for pair in pairs]
+        judges = {pair.numbers.key: pair.b for pair in pairs}
         points += [
             (f"How the {' and the '.join(map(setting_name, ablation.other))} was tuned.",
-             _tuning(one, evidence.store, key, ablation, judges.get(key)))
+             _tuning(one, evidence, key, ablation, judges.get(key)))
             for key, ablation in one.ablations.items() if ablation.tuned
         ]
         if points:
@@ -74,7 +74,7 @@ def ablations(evidence: Evidence) -> Section | None:
 
 def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[Sentence]]:
     """Return the other side against the usual one of each ablation that can be compared, and sentences on the rest."""
-    couples: list[tuple[str, Group, Group]] = []
+    couples: list[tuple[Numbers, Group, Group]] = []
     gaps: list[Sentence] = []
     for key, ablation in one.ablations.items():
         if ablation.other == ablation.usual:
@@ -84,17 +84,18 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[S
         for side, settings in (("usual", ablation.usual), ("other", ablation.other)):
             runs = one.study.side(ablation.name, side)
             whole = [run for run in runs if run.complete]
-            group, said = scored(evidence.store, whole, f"{key}.{side}", _phrase(settings), ablation.model, one.study,
+            numbers = evidence.numbers.of(f"{key}.{side}")
+            group, said = scored(evidence.store, whole, numbers, _phrase(settings), ablation.model, one.study,
                                  "validation")
-            gaps += [one.sentence for one in said]
+            gaps += said
             sides += [group] if group else []
             ended = {run.seed for run in whole}
             if gone := [run for run in runs if run.seed not in ended]:  # not those that were begun again
-                lost = Number(f"{key}.{side}.lost", len(gone), "count", tuple(run.run_id for run in gone))
+                lost = numbers.add("lost", len(gone), runs=[run.run_id for run in gone])
                 gaps.append((f"{question} Runs that did not complete and are left out: ", lost, "."))
         match sides:
             case [usual, other] if np.array_equal(usual.example_N, other.example_N):
-                couples.append((key, other, usual))
+                couples.append((evidence.numbers.of(key), other, usual))
             case [_, _]:
                 gaps.append((f"{question} The two sides were scored on different reviews and are not compared.",))
             case _:
@@ -112,15 +113,15 @@ def _phrase(settings: Mapping[str, Scalar]) -> str:
 
 def _ablation_table(one: Reproduction, pairs: Sequence[Pair]) -> Table:
     seeds = sorted({seeds for pair in pairs for seeds in pair.difference.seeds})
-    least = one.number("ablation.seeds-least", seeds[0], "count", "seeds of a side")
-    most = one.number("ablation.seeds-most", seeds[-1], "count", "seeds of a side")
+    least = one.numbers.add("ablation.seeds-least", seeds[0], "count", "seeds of a side")
+    most = one.numbers.add("ablation.seeds-most", seeds[-1], "count", "seeds of a side")
     each: Sentence = (least,) if least.value == most.value else (least, " to ", most)
-    count = one.number("ablation.examples", pairs[0].difference.examples, "count", "validation reviews")
+    count = one.numbers.add("ablation.examples", pairs[0].difference.examples, "count", "validation reviews")
     title = one.titled("Ablations of the protocol")
-    asked = [one.ablations[pair.key] for pair in pairs]
+    asked = [one.ablations[pair.numbers.key] for pair in pairs]
     selects = any(ablation.other.get("training.selection") == "best_validation" for ablation in asked)
     return Table(
-        f"{one.key}-ablations", title,
+        f"{one.numbers.key}-ablations", title,
         (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, " seeds for each side, trained on "
          f"the {plain(asked[0].backend)} backend, and the difference in points. Intervals are unadjusted and "
          "shown where there are enough seeds."),
@@ -140,8 +141,9 @@ def _finding(pair: Pair) -> str:
     return found if pair.verdict.favours >= 0 else found.replace("better", "worse", 1)
 
 
-def _tuning(one: Reproduction, store: Store, key: str, ablation: Ablation, judges: Group | None) -> Sentence:
+def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation, judges: Group | None) -> Sentence:
     """Return the score of each candidate, the choice, and the overlap of its reviews with those that judge it."""
+    numbers = evidence.numbers.of(key)
     tried: dict[tuple[Scalar, ...], LoggedRun] = {}
     lost: list[str] = []
     for run in one.study.side(ablation.name, "tuning"):
@@ -158,22 +160,23 @@ def _tuning(one: Reproduction, store: Store, key: str, ablation: Ablation, judge
     lost += [words for words, run in candidates if not run.complete]
     whole = [(words, run) for words, run in candidates if run.complete]
     reached: list[Sentence] = [
-        (f"{words}: ", Number(f"{key}.tuning.{place}", run.metrics.get(score("accuracy", "val").key), "percent",
-                              (run.run_id,), method="one seed"), f"{NBSP}%")
+        (f"{words}: ", numbers.add(f"tuning.{place}", run.metrics.get(score("accuracy", "val").key), "percent",
+                                   "one seed", runs=(run.run_id,)), f"{NBSP}%")
         for place, (words, run) in enumerate(whole, start=1)]
     gone = f" No result from {', '.join(lost)}." if lost else ""
     end: Sentence = (" No value was better than the protocol’s own, so there is nothing to compare.",)
     if ablation.other != ablation.usual:
         end = (f" The best, {_phrase(ablation.other)}, is compared with the protocol above.",
-               *_judged_by_its_own(f"{key}.tuning.shared", store, [run.run_id for _, run in whole], judges))
+               *_judged_by_its_own(numbers.of("tuning.shared"), evidence.store, [run.run_id for _, run in whole],
+                                   judges))
     return ("Validation accuracy of each value, with one run and one seed: ", *joined(reached, "; "), f".{gone}", *end)
 
 
-def _judged_by_its_own(key: str, store: Store, choosing: Sequence[str], judges: Group | None) -> Sentence:
+def _judged_by_its_own(numbers: Numbers, store: Store, choosing: Sequence[str], judges: Group | None) -> Sentence:
     """Return the share of the judging reviews by which the choice had been made.
 
     Args:
-        key: Key of the number.
+        numbers: Makes the number, which gets its key.
         store: Source of the predictions.
         choosing: Ids of the tuning runs, which share their validation reviews.
         judges: The usual side of the ablation; None if its sides cannot be compared.
@@ -187,7 +190,8 @@ def _judged_by_its_own(key: str, store: Store, choosing: Sequence[str], judges: 
     share = float(np.isin(judges.example_N, choosing_N).mean())
     return (
         " Of the reviews that judge it here, ",
-        Number(key, share, "percent", (*choosing, *judges.ids), judges.example_N.size, "share of the judging reviews"),
+        numbers.add("", share, "percent", "share of the judging reviews", judges.example_N.size,
+                    runs=(*choosing, *judges.ids)),
         f"{NBSP}% were also used to choose it{', which favors it' if share else ''}.",
     )
 
@@ -209,23 +213,23 @@ def _one_seed_blocks(one: Reproduction) -> list[Block]:
     winner = int(np.argmax([group.correct_RN.mean() for group in groups]))
     ids = tuple(run for group in groups for run in group.ids)
     means = "share of all ways to take one seed of each model, ties shared"
-    other = Number(f"{one.key}.one-seed.other", 1 - first[winner], "percent", ids, groups[0].example_N.size, means,
-                   decimals=0)
+    other = one.numbers.add("one-seed.other", 1 - first[winner], "percent", means, groups[0].example_N.size, runs=ids,
+                            decimals=0)
     title = one.titled("One seed of each model")
     return [
         Table(
-            f"{one.key}-one-seed", title,
+            f"{one.numbers.key}-one-seed", title,
             (f"{title}, on the test reviews.",),
             (Column("Model", align="left", width=4.0), Column("Seeds"),
              Column("Accuracy", "%", note="{} is the mean over seeds, with the lowest and the highest in brackets."),
              Column("First", "%", note="{} is how often the model is first if one seed of each is taken.")),
-            tuple((group.label, group.number("one-seed.seeds", len(group.runs), "count"),
-                   group.over_runs("one-seed.accuracy", group.correct_RN.mean(axis=1).tolist(), "percent"),
-                   group.number("one-seed.first", share, "percent", means, decimals=0))
+            tuple((group.label, group.numbers.add("one-seed.seeds", len(group.runs), "count"),
+                   group.numbers.over_runs("one-seed.accuracy", group.correct_RN.mean(axis=1).tolist(), "percent"),
+                   group.numbers.add("one-seed.first", share, "percent", means, decimals=0))
                   for group, share in zip(groups, first, strict=True)),
         ),
         Bullets((("One seed, or several?", (
-            "There are ", one.number("one-seed.draws", draws, "count", "ways to take one seed of each model"),
+            "There are ", one.numbers.add("one-seed.draws", draws, "count", "ways to take one seed of each model"),
             " ways to take one run of each model, as the homework’s report did. In ", other, f"{NBSP}% of them a model "
             f"other than {groups[winner].label}, which has the highest mean, is first on these test reviews.",
         )),)),
@@ -251,10 +255,10 @@ def _wordless(one: Reproduction) -> Sentence:
     if not empty_N.any():
         return ()
     accuracies: list[Sentence] = [
-        (f"{group.label} ", group.accuracy_on("wordless", group.tokens_N == 0), f"{NBSP}%")
+        (f"{group.label} ", group.accuracy_on(group.numbers.of("wordless"), group.tokens_N == 0), f"{NBSP}%")
         for group in one.groups.values()]
     return (
         "Test reviews without a known word: ",
-        one.number("wordless.tested", int(empty_N.sum()), "count", "test reviews without a known word"),
+        one.numbers.add("wordless.tested", int(empty_N.sum()), "count", "test reviews without a known word"),
         ". Each is read as one step of zeros. Mean accuracy on them: ", *joined(accuracies, ", "),
         ". If they were left out, they would be missing from every count.")

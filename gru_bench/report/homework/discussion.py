@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.numbers import NBSP, plain
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined, listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
@@ -36,14 +36,15 @@ def discussion(evidence: Evidence) -> Section | None:
     if not studies:
         return None
     blocks: list[Block] = [
-        *map(_published_table, studies),
+        *(_published_table(one, evidence) for one in studies),
         Paragraph((
             "The published figures come from one run each, on about ",
-            published.number("reviews", published.REVIEWS, "count"), " test reviews and a graphics card, and have no "
-            "interval. They show what was found then; nothing here is measured against them. They also come from other "
-            "reviews, and that alone changes an accuracy. Other students’ solutions were published with ",
-            published.number("others-lowest", published.OTHERS[0], "percent"), " to ",
-            published.number("others-highest", published.OTHERS[1], "percent"), f"{NBSP}%.",
+            published.number(evidence.numbers, "reviews", published.REVIEWS, "count"), " test reviews and a graphics "
+            "card, and have no interval. They show what was found then; nothing here is measured against them. They "
+            "also come from other reviews, and that alone changes an accuracy. Other students’ solutions were "
+            "published with ",
+            published.number(evidence.numbers, "others-lowest", published.OTHERS[0], "percent"), " to ",
+            published.number(evidence.numbers, "others-highest", published.OTHERS[1], "percent"), f"{NBSP}%.",
         )),
         Heading("Is bidirectional better?", "claim"),
     ]
@@ -59,7 +60,7 @@ def discussion(evidence: Evidence) -> Section | None:
     return Section("discussion", "Discussion", tuple(blocks), summary=tuple(conclusions))
 
 
-def _published_table(one: Reproduction) -> Table:
+def _published_table(one: Reproduction, evidence: Evidence) -> Table:
     rows: list[tuple[Cell, ...]] = []
     context: list[tuple[Cell, ...]] = []
     for model, group in one.groups.items():
@@ -67,12 +68,12 @@ def _published_table(one: Reproduction) -> Table:
         if model in published.ACCURACY:
             context.append((
                 f"{model_name(model)}, published", "graphics card",
-                published.number(f"{model}.accuracy", published.ACCURACY[model], "percent"),
-                published.number(f"{model}.seconds", published.SECONDS[model], "count"),
+                published.number(evidence.numbers, f"{model}.accuracy", published.ACCURACY[model], "percent"),
+                published.number(evidence.numbers, f"{model}.seconds", published.SECONDS[model], "count"),
             ))
     title = one.titled("These runs and what was published")
     return Table(
-        f"{one.key}-published", title, (f"{title}.",),
+        f"{one.numbers.key}-published", title, (f"{title}.",),
         (Column("Model", align="left", width=4.6), Column("Ran on", align="left", width=2.6),
          Column("Accuracy", "%", note="{} on the test reviews has a 95 % interval where there are enough seeds."),
          Column("Training", "s", note="The seconds of these runs are means with the lowest and the highest. These runs "
@@ -90,14 +91,14 @@ def _learnt(one: Reproduction, evidence: Evidence) -> tuple[tuple[str, Sentence]
     if linear is not None:
         above = [group.label for group in one.groups.values() if group.correct_RN.mean() > linear.test_accuracy]
         beside = f"fewer than {listed(above)}" if above else "more than any of the GRUs"
-        reached = one.number("discussion.baseline", linear.test_accuracy, "percent", "a baseline, trained once")
+        reached = one.numbers.add("discussion.baseline", linear.test_accuracy, "percent", "a baseline, trained once")
         points.append(("What do the networks add?", (
             f"{plain(linear.name)}, which counts words and ignores their order, classifies ", reached, f"{NBSP}% of "
             f"these test reviews correctly: {beside} on average.",
         )))
     scratch = {timing.backend: timing.seconds_each for timing in one.timings if timing.model == "scratch"}
     if {"fused", "reference"} <= scratch.keys():
-        factor = one.number("discussion.loop", scratch["reference"] / scratch["fused"], "tenth",
+        factor = one.numbers.add("discussion.loop", scratch["reference"] / scratch["fused"], "tenth",
                             "ratio of timed iterations")
         points.append(("Is a GRU from scratch slow?", (
             "Not because it is written from scratch: the same weights take ", factor, " times as long in the readable "

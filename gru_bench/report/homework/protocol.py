@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gru_bench.report.document.blocks import Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, file_name, plain, slug
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, model_name
@@ -39,12 +39,12 @@ def _vectors(one: Reproduction) -> Sentence:
     source = trained if data.embedding == "corpus" else f"are “{file_name(data.embedding)}”"
     scale = next(iter(one.groups.values())).config.embedding.scale
     scaled: Sentence = () if scale == 1 else (
-        ", all multiplied by ", one.number("protocol.scale", scale, "setting", "a setting"))
+        ", all multiplied by ", one.numbers.add("protocol.scale", scale, "setting", "a setting"))
     return (
         f"The vectors of {one.these_runs} {source}, ",
-        one.number("protocol.dimension", data.embedding_dimension, "count", "numbers of a vector"), " numbers each",
-        *scaled, "; ",
-        one.number("protocol.dropped", data.dropped_share, "percent", "tokens without a vector"),
+        one.numbers.add("protocol.dimension", data.embedding_dimension, "count", "numbers of a vector"),
+        " numbers each", *scaled, "; ",
+        one.numbers.add("protocol.dropped", data.dropped_share, "percent", "tokens without a vector"),
         f"{NBSP}% of all tokens have none and are left out.",
     )
 
@@ -57,7 +57,7 @@ def _wordless(one: Reproduction) -> Sentence:
     if not sum(counts.values()):
         return ("Every review has at least one word with a vector.",)
     parts: list[Sentence] = [
-        (one.number(f"wordless.{slug(split)}", size, "count", "reviews without a known word"),
+        (one.numbers.add(f"wordless.{slug(split)}", size, "count", "reviews without a known word"),
          f" of the {'training' if split == 'train' else plain(split)} reviews")
         for split, size in counts.items()
     ]
@@ -76,7 +76,7 @@ def _training_table(one: Reproduction) -> Table:
     ]
     title = one.titled("The training")
     return Table(
-        f"{one.key}-training", title, (f"{title}: every setting.",),
+        f"{one.numbers.key}-training", title, (f"{title}: every setting.",),
         (Column("Setting", align="left", width=5.2),
          *(Column(model_name(model), align="left", width=3.2, named=True) for model in one.groups)),
         tuple(rows),
@@ -87,5 +87,5 @@ def _logged(group: Group, metric: Metric, name: str) -> Number:
     """Return a metric that is the same in all runs."""
     values = {run.metrics[metric.key] for run in group.runs if metric.key in run.metrics}
     value = values.pop() if len(values) == 1 else None
-    return group.number(f"protocol.{name}", value, KINDS[metric.unit],
+    return group.numbers.add(f"protocol.{name}", value, KINDS[metric.unit],
                         "not logged" if value is None else "the same in all runs")

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gru_bench.config import Scalar
-from gru_bench.report.document.numbers import Kind, Number, file_name, plain, slug, written
+from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug, written
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, free_name, model_name
+from gru_bench.report.evidence.groups import Group, model_name
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.settings import as_number, setting
 from gru_bench.report.homework import published
@@ -47,7 +47,8 @@ OTHER_VECTORS: Mapping[str, str] = {
 class Reproduction:
     """One study that follows the homework's protocol, with its groups of confirm runs by model."""
 
-    key: str
+    numbers: Numbers
+    """Makes the numbers that the study's own run holds."""
     name: str
     """Its name; empty where there is one such study only."""
     study: LoggedStudy
@@ -57,9 +58,8 @@ class Reproduction:
     @property
     def ablations(self) -> dict[str, Ablation]:
         """Return its ablations by the keys of their numbers; none while it is unfinished."""
-        taken: set[str] = set()
         found = self.study.summary.ablations if self.study.summary is not None else ()
-        return {free_name(f"{self.key}.ablation.{slug(ablation.name)}", taken): ablation for ablation in found}
+        return {self.numbers.of("ablation").named(ablation.name).key: ablation for ablation in found}
 
     @property
     def timings(self) -> tuple[Timing, ...]:
@@ -70,10 +70,6 @@ class Reproduction:
     def these_runs(self) -> str:
         """Return what a sentence calls its runs."""
         return f"the runs of {self.name}" if self.name else "these runs"
-
-    def number(self, name: str, value: float | None, kind: Kind, method: str = "") -> Number:
-        """Return a number that the study's own run holds."""
-        return Number(f"{self.key}.{name}", value, kind, (self.study.run.run_id,), method=method)
 
     def titled(self, title: str) -> str:
         """Return the title of a table, with the study's name where there are several."""
@@ -89,9 +85,9 @@ def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
         known = study.plan() if study.summary is None else study.summary
         if data is not None and known.protocol == "homework":
             found.append((study_name(study), study, groups, data))
-    taken: set[str] = set()
     return tuple(
-        Reproduction(free_name(f"of-{slug(name)}", taken), name if len(found) > 1 else "", study, groups, data)
+        Reproduction(evidence.numbers.named("of", name, same=study.run.run_id, runs=[study.run.run_id]),
+                     name if len(found) > 1 else "", study, groups, data)
         for name, study, groups, data in found)
 
 
@@ -124,7 +120,7 @@ def departures(one: Reproduction) -> Sentence:
         vectors = OTHER_VECTORS[one.data.embedding]
         parts.append((f"the word vectors are {vectors} (homework: word2vec of a news corpus)",))
     if one.data.embedding_dimension != published.DIMENSION:
-        parts.append(("a vector has ", one.number("departs.dimension", one.data.embedding_dimension, "count"),
+        parts.append(("a vector has ", one.numbers.add("departs.dimension", one.data.embedding_dimension, "count"),
                       f" numbers (homework: {published.DIMENSION})"))
     for model, group in one.groups.items():
         relu = published.RELU.get(model, group.config.model.relu)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
 from gru_bench.report.document.numbers import NBSP, plain, slug
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
@@ -25,14 +25,15 @@ def run_times(evidence: Evidence) -> Section | None:
     for one in studies:
         took: Sentence = (" is not finished.",)
         if one.study.summary is not None:
-            whole = one.number("seconds", one.study.summary.seconds, "amount", "all runs of the study, side by side")
+            whole = one.numbers.add(
+                "seconds", one.study.summary.seconds, "amount", "all runs of the study, side by side")
             took = (", with all its runs, took ", whole, f"{NBSP}s.")
         blocks.append(Paragraph((one.titled("The whole study"), *took)))
-        blocks += _timings(one)
+        blocks += _timings(one, evidence)
     return Section("run-times", "Run times", tuple(blocks))
 
 
-def _timings(one: Reproduction) -> list[Block]:
+def _timings(one: Reproduction, evidence: Evidence) -> list[Block]:
     """Return the time of each model on each backend, and how the scratch GRU compares with nn.GRU."""
     base = next((timing for timing in one.timings if timing.model == timing.backend == "torch"), None)
     rows: list[tuple[Cell, ...]] = []
@@ -41,15 +42,15 @@ def _timings(one: Reproduction) -> list[Block]:
         key = f"timing.{slug(timing.model)}-{slug(timing.backend)}"
         each = timing.seconds_each
         ratio = None if base is None else each / base.seconds_each
-        ratio_shown = one.number(f"{key}.ratio", ratio, "score" if ratio is not None and ratio < 1 else "tenth",
+        ratio_shown = one.numbers.add(f"{key}.ratio", ratio, "score" if ratio is not None and ratio < 1 else "tenth",
                                  "times the torch GRU on nn.GRU's own backend")
         rows.append((
             model_name(timing.model),
             plain(timing.backend if timing.device == "cpu" else f"{timing.backend} on {timing.device}"),
-            one.number(f"{key}.threads", timing.threads, "count", "threads of the processor"),
-            one.number(f"{key}.iterations", timing.iterations, "count", "iterations timed"),
-            one.number(f"{key}.milliseconds", 1000 * each, "amount", "of one iteration"),
-            one.number(f"{key}.whole", each * timing.protocol_iterations, "amount", "extrapolated, not measured"),
+            one.numbers.add(f"{key}.threads", timing.threads, "count", "threads of the processor"),
+            one.numbers.add(f"{key}.iterations", timing.iterations, "count", "iterations timed"),
+            one.numbers.add(f"{key}.milliseconds", 1000 * each, "amount", "of one iteration"),
+            one.numbers.add(f"{key}.whole", each * timing.protocol_iterations, "amount", "extrapolated, not measured"),
             ratio_shown,
         ))
         if base is None or timing.model != "scratch":
@@ -57,7 +58,7 @@ def _timings(one: Reproduction) -> list[Block]:
         factor: Sentence = ("took ", ratio_shown, " times as long as")
         if each < base.seconds_each:
             faster = base.seconds_each / each
-            factor = ("was ", one.number(f"{key}.faster", faster, "tenth", "times as fast as the torch GRU"),
+            factor = ("was ", one.numbers.add(f"{key}.faster", faster, "tenth", "times as fast as the torch GRU"),
                       " times as fast as")
         said.append((f"The scratch GRU on the {plain(timing.backend)} backend ", *factor,
                      " the torch GRU on nn.GRU’s own backend."))
@@ -65,7 +66,7 @@ def _timings(one: Reproduction) -> list[Block]:
         return [Paragraph((f"{one.titled('No model was timed')}.",))]
     title = one.titled("Timing benchmark")
     table = Table(
-        f"{one.key}-times", title,
+        f"{one.numbers.key}-times", title,
         (f"{title}: each model timed alone.",),
         (Column("Model", align="left", width=3.3), Column("Backend", align="left", width=1.9), Column("Threads"),
          Column("Iterations timed"), Column("ms each"),
@@ -78,7 +79,7 @@ def _timings(one: Reproduction) -> list[Block]:
         return [table]
     slower = published.SECONDS["scratch"] / published.SECONDS["torch"]
     return [table, Paragraph((
-        *joined(said), " The published factor is ", published.number("slower", slower, "tenth"),
+        *joined(said), " The published factor is ", published.number(evidence.numbers, "slower", slower, "tenth"),
         ", for a loop in Python against nn.GRU on a graphics card: the factor comes from the backends, not from the "
         "model.",
     ))]

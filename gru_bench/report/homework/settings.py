@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gru_bench.report.document.blocks import Cell, Column, Table
-from gru_bench.report.document.numbers import Number, slug
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.numbers import slug
+from gru_bench.report.document.report import Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.settings import as_number, setting, setting_name
 from gru_bench.report.homework import published
@@ -22,8 +22,8 @@ def homework_settings(evidence: Evidence) -> Section | None:
     rows: list[tuple[Cell, ...]] = []
     for name in TUNABLE:
         key = f"homework-settings.{slug(name)}"
-        theirs = Number(f"{key}.homework", as_number(published.SETTINGS[name]), "setting",
-                        method="the homework's setting")
+        theirs = evidence.numbers.add(f"{key}.homework", as_number(published.SETTINGS[name]), "setting",
+                                      "the homework's setting")
         rows.append((setting_name(name), theirs, *(setting(group, key, group.settings[name]) for group in tuned)))
     return Section("homework-settings", "Comparison with the homework’s settings", (Table(
         "homework-settings", "Best configuration and the homework’s settings",

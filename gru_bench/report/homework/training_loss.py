@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gru_bench.report.document.blocks import Cell, Column, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Value, Values
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.figures.style import Style, new_figure, short
@@ -31,13 +31,13 @@ def training_loss(evidence: Evidence) -> Section | None:
             continue
         points += ((group.label, f"seed {seed}", step, loss) for seed, losses in logged for step, loss in losses)
         best = [min(losses, key=lambda point: point[1]) for _, losses in logged]
-        first = group.over_runs("loss.first", [losses[0][1] for _, losses in logged], "score")
-        last = group.over_runs("loss.last", [losses[-1][1] for _, losses in logged], "score")
-        lowest = group.over_runs("loss.lowest", [loss for _, loss in best], "score")
-        windows.append(group.number("loss.window", group.config.training.log_every, "count",
+        first = group.numbers.over_runs("loss.first", [losses[0][1] for _, losses in logged], "score")
+        last = group.numbers.over_runs("loss.last", [losses[-1][1] for _, losses in logged], "score")
+        lowest = group.numbers.over_runs("loss.lowest", [loss for _, loss in best], "score")
+        windows.append(group.numbers.add("loss.window", group.config.training.log_every, "count",
                                     "iterations a loss is averaged over"))
         rows.append((group.label, windows[-1], first, last, lowest,
-                     group.over_runs("loss.lowest-at", [float(step) for step, _ in best], "count")))
+                     group.numbers.over_runs("loss.lowest-at", [float(step) for step, _ in best], "count")))
     if not rows:
         return None
     return Section("training-loss", "Training loss", (

@@ -19,8 +19,7 @@ from markupsafe import Markup
 
 from gru_bench.report.document.blocks import has_interval
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.provenance import RunSet, run_sets
-from gru_bench.report.document.report import Report
+from gru_bench.report.document.report import Report, RunSet
 from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun
 from gru_bench.resources import resource
 
@@ -36,7 +35,7 @@ def html(report: Report, reload_seconds: int | None = None, drawings: bool = Tru
         reload_seconds: Seconds after which the page loads itself again; None for never.
         drawings: Whether figures are drawn; otherwise their places are empty.
     """
-    sets = run_sets(report)
+    sets = report.run_sets
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, finalize=partial(shown, sets=sets),

@@ -33,7 +33,7 @@ def recorded(report: Report) -> str:
 
 def record(report: Report) -> dict[str, Any]:
     """Return every number, and what is needed to compute them again, as JSON values."""
-    numbers, source = report.numbers(), report.source
+    numbers, source = report.numbers, report.source
     return {
         "format": FORMAT,
         "gru_bench": __version__,

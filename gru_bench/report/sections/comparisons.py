@@ -15,8 +15,8 @@ from gru_bench.checks import Subject, warnings_of
 from gru_bench.errors import UsageError, unknown
 from gru_bench.report.document.blocks import Block, Column, Commands, Details, Heading, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import NBSP, Kind, Number, plain
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.numbers import NBSP, Number, plain
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, p_is
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
@@ -95,13 +95,13 @@ def _table(compared: Sequence[Pair]) -> Table:
 
 
 def _effect(pair: Pair) -> Number:
-    return pair.number(
+    return pair.numbers.add(
         "effect", _in_deviations(pair), "tenth",
         "difference over the larger of the two deviations over seeds")
 
 
 def _wins(pair: Pair) -> Number:
-    return pair.number(
+    return pair.numbers.add(
         "chance", _chance(pair), "percent",
         "share of pairs of seeds, ties counting half, on this test set", decimals=0)
 
@@ -138,24 +138,24 @@ def _looks(evidence: Evidence) -> list[Block]:
             continue
         values = Values(("pair", "look", "seeds", "difference", "boundary", "finding"), tuple(rows),
                         intervals=("difference",))
-        blocks += [looks_figure(values, one.plan.margin, pairs[0].scale, one.key.replace(".", "-")),
+        blocks += [looks_figure(values, one.plan.margin, pairs[0].scale, one.numbers.key.replace(".", "-")),
                    Details("The usual intervals, which are too narrow where a stage may end early", (
-                       _usual(pairs, one.key),))]
+                       _usual(pairs, one.numbers.key),))]
     return [Heading("Looks", "looks"), *blocks] if blocks else []
 
 
 def _planned(one: StudyLooks) -> Sentence:
     """Return what was planned, and how it ended."""
-    planned = [(one.number(f"planned-{place}", size),) for place, size in enumerate(one.plan.looks, start=1)]
+    planned = [(one.numbers.add(f"planned-{place}", size),) for place, size in enumerate(one.plan.looks, start=1)]
     start: Sentence = (
         f"The confirm stage of {study_name(one.study)} was planned, before its first run, with looks at ",
         *joined(planned, ", "), f" seeds of each model (plan {one.plan.digest}).")
     if len(one.plan.models) > 1:
-        alpha = Number(f"{one.key}.alpha", one.plan.alpha, "percent", decimals=0,
-                       method="two-sided, over all pairs and looks")
+        alpha = one.numbers.add("alpha", one.plan.alpha, "percent", "two-sided, over all pairs and looks", runs=(),
+                                decimals=0)
         start = (*start, " All looks together spend an error of ", alpha,
                  f"{NBSP}% for differences, and as much on each side for equivalence.")
-    taken = one.number("taken", len(one.looks))
+    taken = one.numbers.add("taken", len(one.looks))
     if not one.ended:
         return (*start, " So far it has taken ", taken, " of them.")
     if not one.is_early:
@@ -169,25 +169,26 @@ def _look_rows(pair: Pair) -> Iterator[tuple[str | Number, ...]]:
     for look in pair.followed.looks:
         key = f"look-{look.place + 1}"
         wide = look.repeated
-        shown = pair.number(key, look.usual.estimate, pair.scale.difference, "fewer than 5 seeds: no interval"
-                            if wide is None else pair.interval_name.replace(NBSP, " "),
-                            **({} if wide is None else {"low": wide.low, "high": wide.high}))
+        method, low, high = "fewer than 5 seeds: no interval", None, None
+        if wide is not None:
+            method, low, high = pair.interval_name.replace(NBSP, " "), wide.low, wide.high
+        shown = pair.numbers.add(key, look.usual.estimate, pair.scale.difference, method, low=low, high=high)
         tested = None if look.tested_at is None else look.at(look.tested_at)
         boundary = None if tested is None else (tested.high - tested.low) / 2
         settled = pair.followed.settled
         finding = "open" if settled is None or settled.place > look.place else settled.finding.value
-        yield (_less(pair), pair.number(f"{key}.place", look.place + 1, "count"),
-               pair.number(f"{key}.seeds", min(look.usual.seeds), "count", "of the model with fewer"), shown,
-               pair.number(f"{key}.boundary", boundary, pair.scale.kind,
-                           "a larger difference, of either sign, is found by this look"), finding)
+        yield (_less(pair), pair.numbers.add(f"{key}.place", look.place + 1, "count"),
+               pair.numbers.add(f"{key}.seeds", min(look.usual.seeds), "count", "of the model with fewer"), shown,
+               pair.numbers.add(f"{key}.boundary", boundary, pair.scale.kind,
+                                "a larger difference, of either sign, is found by this look"), finding)
 
 
 def _usual(pairs: Sequence[Pair], key: str) -> Table:
     def usual(pair: Pair) -> Number:
         assert pair.followed is not None
         last = pair.followed.last.usual
-        return pair.number("usual", last.estimate, pair.scale.difference, "95 % interval as if there were one look",
-                           low=last.low, high=last.high)
+        return pair.numbers.add("usual", last.estimate, pair.scale.difference,
+                                "95 % interval as if there were one look", low=last.low, high=last.high)
 
     return Table.of(
         f"{key}.usual", "Usual 95 % intervals", ("As if the last look taken had been the only one planned.",),
@@ -232,7 +233,8 @@ def _mcnemar_of_pair(pair: Pair) -> Sentence:
     if max(pair.difference.seeds) > 1:
         return ()
     a, b = pair.a, pair.b
-    p = pair.number("mcnemar", mcnemar(*_only(a.correct_RN[0], b.correct_RN[0])), "p", "exact McNemar test, two-sided")
+    p = pair.numbers.add(
+        "mcnemar", mcnemar(*_only(a.correct_RN[0], b.correct_RN[0])), "p", "exact McNemar test, two-sided")
     names = " and ".join(plain(group.runs[0].name) or group.ids[0] for group in (a, b))
     return (f"For these two trained models alone ({names}), ", *p_is(p), " by McNemar's exact test.")
 
@@ -255,9 +257,7 @@ def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
         raise UsageError(f"--mcnemar must name two runs scored on the same test reviews, but {one} and {two} were "
                          "scored on different ones: name runs of studies on the same data")
 
-    def number(name: str, value: float, kind: Kind, method: str) -> Number:
-        return Number(f"mcnemar.{name}", value, kind, (a.ids[r], b.ids[s]), a.example_N.size, method)
-
+    numbers = evidence.numbers.of("mcnemar", (a.ids[r], b.ids[s]), a.example_N.size)
     def named(group: Group, place: int) -> str:
         run_id = group.ids[place]
         return f"{group.label}, {plain(group.runs[place].name) or run_id} ({plain(run_id)})"
@@ -265,11 +265,11 @@ def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
     only, alone = _only(a.correct_RN[r], b.correct_RN[s]), "reviews only this run classifies correctly"
     return (
         "McNemar’s exact test of two trained models on the same test reviews. Reviews classified correctly only by "
-        f"{named(a, r)}: ", number("only-first", only[0], "count", alone), f"; only by {named(b, s)}: ",
-        number("only-second", only[1], "count", alone), "; ",
-        *p_is(number("p", mcnemar(*only), "p", "exact McNemar test, two-sided")), ". This describes these two trained "
-        "models, not the procedures that trained them: other seeds may give another result. It is not part of the "
-        "verdicts.",
+        f"{named(a, r)}: ", numbers.add("only-first", only[0], "count", alone), f"; only by {named(b, s)}: ",
+        numbers.add("only-second", only[1], "count", alone), "; ",
+        *p_is(numbers.add("p", mcnemar(*only), "p", "exact McNemar test, two-sided")), ". This describes these two "
+        "trained models, not the procedures that trained them: other seeds may give another result. It is not part of "
+        "the verdicts.",
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table
-from gru_bench.report.document.numbers import Number, file_name, plain, slug
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.numbers import Number, Numbers, file_name, plain
+from gru_bench.report.document.report import Section
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED, class_keys, free_name
+from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import NEAR, DataSummary, near_examples_of
@@ -24,28 +24,26 @@ def data(evidence: Evidence) -> Section | None:
     blocks: list[Block] = []
     for place, (summary, studies) in enumerate(found.values(), start=1):
         key, name = f"data-{place}", plain(summary.name)
+        numbers = evidence.numbers.of(key, [study.run.run_id for study in studies])
         blocks.append(Heading(name, key))
         title = f"{name} (studies: {', '.join(map(study_name, studies))})" if len(found) > 1 else name
-        ids = tuple(study.run.run_id for study in studies)
-        blocks.append(_facts(summary, key, title, ids))
+        blocks.append(_facts(summary, numbers, title))
         if examples := _near_examples(studies, evidence.store):
             blocks.append(Details("Some near-duplicates", (_pairs(examples, key, title),)))
         if len(summary.classes) > 2 and summary.class_counts:
-            blocks.append(Details("Reviews by class, over all splits", (_classes(summary, key, title, ids),)))
+            blocks.append(Details("Reviews by class, over all splits", (_classes(summary, numbers, title),)))
         if summary.categories:
-            blocks.append(Details("Reviews by category, over all splits", (_categories(summary, key, title, ids),)))
+            blocks.append(Details("Reviews by category, over all splits", (_categories(summary, numbers, title),)))
     return Section("data", "Data", tuple(blocks)) if blocks else None
 
 
-def _facts(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> Table:
+def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
     """Return what a study logged of its data."""
 
-    def count(name: str, value: int) -> Number:
-        return Number(f"{key}.{name}", value, "count", runs)
-
     def share(name: str, value: float) -> Number:
-        return Number(f"{key}.{name}", value, "percent", runs, method="share, as the study logged it")
+        return numbers.add(name, value, "percent", "share, as the study logged it")
 
+    count = numbers.add
     held_back = 0 if found.available is None else found.available - found.taken
     rows: tuple[tuple[Cell, ...], ...] = (
         ("training reviews", count("train", found.train)),
@@ -71,7 +69,7 @@ def _facts(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> T
         ("reviews cut to that length, %", share("cut", found.cut_share)),
         ("fingerprint", plain(found.fingerprint)),
     )
-    return Table(key, f"Data: {title}", (f"Data: {title}.",),
+    return Table(numbers.key, f"Data: {title}", (f"Data: {title}.",),
                  (Column("Fact", align="left", width=7), Column("Value", align="left", width=6)), rows)
 
 
@@ -100,27 +98,28 @@ def _pairs(examples: Sequence[tuple[str, str]], key: str, title: str) -> Table:
         tuple((plain(scored), plain(train)) for scored, train in examples))
 
 
-def _classes(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> Table:
+def _classes(found: DataSummary, numbers: Numbers, title: str) -> Table:
     """Return the number of reviews of each class."""
     names = list(map(plain, found.classes))
     listed = sorted(sorted(range(len(names)), key=lambda place: -found.class_counts[place])[:LISTED_CLASSES])
-    keys, total = class_keys(names), sum(found.class_counts)
+    total = sum(found.class_counts)
+    numbers_C = [numbers.of("class").named(name) for name in names]
     rows: tuple[tuple[Cell, ...], ...] = tuple((
-        names[place], Number(f"{key}.{keys[place]}", found.class_counts[place], "count", runs),
-        Number(f"{key}.{keys[place]}.share", found.class_counts[place] / total, "percent", runs)) for place in listed)
+        names[place], numbers_C[place].add("", found.class_counts[place]),
+        numbers_C[place].add("share", found.class_counts[place] / total, "percent")) for place in listed)
     which = "" if len(listed) == len(names) else f" The {LISTED_CLASSES} largest ones are listed."
     return Table(
-        f"{key}-classes", f"Reviews by class: {title}", (f"Reviews by class, over all splits: {title}.{which}",),
+        f"{numbers.key}-classes", f"Reviews by class: {title}",
+        (f"Reviews by class, over all splits: {title}.{which}",),
         (Column("Class", align="left", width=7), Column("Reviews"), Column("Share", unit="%")), rows)
 
 
-def _categories(found: DataSummary, key: str, title: str, runs: tuple[str, ...]) -> Table:
+def _categories(found: DataSummary, numbers: Numbers, title: str) -> Table:
     """Return the number of reviews of each category."""
-    taken: set[str] = set()
     rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (plain(name) or UNCATEGORIZED,
-         Number(f"{key}.category.{free_name(slug(name, 'none'), taken)}", size, "count", runs))
+        (plain(name) or UNCATEGORIZED, numbers.of("category").named(name).add("", size))
         for name, size in found.categories.items())
     return Table(
-        f"{key}-categories", f"Reviews by category: {title}", (f"Reviews by category, over all splits: {title}.",),
+        f"{numbers.key}-categories", f"Reviews by category: {title}",
+        (f"Reviews by category, over all splits: {title}.",),
         (Column("Category", align="left", width=7), Column("Reviews")), rows)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table, sentences
-from gru_bench.report.document.numbers import NBSP, Kind, Number, plain, slug
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.numbers import NBSP, Kind, Number, Numbers, plain, slug
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Ends, Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import free_name, model_name
+from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.figures.diagnostics import (
     MEAN,
@@ -43,30 +43,22 @@ Found = TypeVar("Found", Diagnostics, RecallCurve)
 class _Names:
     """The names of the parts of one study's diagnostics."""
 
-    key: str
-    """First part of the keys of its numbers."""
+    numbers: Numbers
     study: str
     """Its name where several studies have diagnostics; else empty."""
 
     def of(self, kind: str) -> str:
         """Return the name of a figure or the key of a table."""
-        return f"{kind}-{self.key}" if self.study else kind
+        return f"{kind}-{self.numbers.key}" if self.study else kind
 
     def title(self, text: str) -> str:
         """Return the title of a table."""
         return f"{text}, {self.study}" if self.study else text
 
-    def number(
-        self, name: str, value: float | None, kind: Kind = "count", method: str = "", run_id: str = "",
-        examples: int | None = None,
-    ) -> Number:
-        """Return a number, with the id of its run if it is that of a run of the study."""
-        return Number(f"{self.key}.{name}", value, kind, (run_id,) if run_id else (), examples, method)
-
     def of_flow(self, flow: GradientFlow, name: str, value: float | None, kind: Kind, method: str = "") -> Number:
         """Return a number of a gradient."""
         part = f"flow-{slug(flow.model)}-{flow.direction}-{flow.state}.{name}"
-        return self.number(part, value, kind, method, flow.run_id, flow.reviews)
+        return self.numbers.add(part, value, kind, method, flow.reviews, runs=_ids(flow.run_id))
 
     def decay(self, flow: GradientFlow) -> Number:
         """Return the factor per step of a gradient."""
@@ -82,13 +74,12 @@ def diagnostics(evidence: Evidence) -> Section | None:
         if any(texts := [evidence.store.text(study.run.run_id, file) for file in (DIAGNOSTICS, RECALL)])
     ]
     blocks: list[Block] = []
-    taken: set[str] = set()
     for study, texts in logged:
-        names = _Names(free_name(f"diagnostics-{slug(study, 'study')}", taken), study if len(logged) > 1 else "")
+        names = _Names(evidence.numbers.named("diagnostics", study), study if len(logged) > 1 else "")
         found, lost = _read(Diagnostics, texts[0], DIAGNOSTICS, study)
         curve, also_lost = _read(RecallCurve, texts[1], RECALL, study)
         if names.study:
-            blocks.append(Heading(study, names.key))
+            blocks.append(Heading(study, names.numbers.key))
         blocks += sentences([*lost, *also_lost])
         if found is not None:
             blocks += [*_gradients(names, found.flows), *_gates(names, found), *_words(names, found.attributions),
@@ -96,6 +87,11 @@ def diagnostics(evidence: Evidence) -> Section | None:
         if curve is not None:
             blocks += _recall(names, curve)
     return Section("diagnostics", "Diagnostics", tuple(blocks)) if blocks else None
+
+
+def _ids(run_id: str) -> tuple[str, ...]:
+    """Return the id of a run of the study, or nothing where it is none."""
+    return (run_id,) if run_id else ()
 
 
 def _read(kind: type[Found], text: str | None, file: str, study: str) -> tuple[Found | None, list[Sentence]]:
@@ -151,7 +147,7 @@ def _flow_sentences(names: _Names, flows: Sequence[GradientFlow]) -> list[Senten
     for place, (first, last) in enumerate(ranges, start=1):
         said.append((
             f"{'Some of these' if len(ranges) > 1 else 'These'} factors are fitted to the norms ",
-            names.number(f"fitted-{place}.first", first), " to ", names.number(f"fitted-{place}.last", last),
+            names.numbers.add(f"fitted-{place}.first", first), " to ", names.numbers.add(f"fitted-{place}.last", last),
             " steps back; the steps nearer to the end are left out."))
     if any(len(flow.norm) == 1 for flow in flows):
         said.append(("With the pooling “last” the backward half is read after its first step: it has read one word, "
@@ -210,7 +206,7 @@ def _gates(names: _Names, found: Diagnostics) -> list[Block]:
         said.insert(0, (f"The words are those of a {plain(found.review)} review, in its order; words without a vector "
                         "are left out.",))
     return [
-        Heading("Gates over a sentence", f"{names.key}-gates"),
+        Heading("Gates over a sentence", f"{names.numbers.key}-gates"),
         *(gate_figure(maps, names.of(f"gates-{slug(model)}")) for model, maps in by_model.items()),
         *sentences(said),
     ]
@@ -222,8 +218,8 @@ def _gate_sentence(names: _Names, found: GateMap, model: str) -> Sentence:
     least = min(range(len(update_T)), key=update_T.__getitem__)
 
     def number(name: str, value: float, kind: Kind = "count", method: str = "") -> Number:
-        run_id = found.run_id if kind == "score" else ""
-        return names.number(f"gates-{slug(found.model)}-{found.direction}.{name}", value, kind, method, run_id)
+        part = f"gates-{slug(found.model)}-{found.direction}.{name}"
+        return names.numbers.add(part, value, kind, method, runs=_ids(found.run_id) if kind == "score" else ())
 
     mean = "mean over units and words of the sentence"
     return (
@@ -244,7 +240,7 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
     words = attributions[0].tokens
     alike = [found for found in attributions if found.tokens == words]
     name = names.of("words")
-    figure = word_figure(alike, name, names.key)
+    figure = word_figure(alike, name, names.numbers.key)
     weights = {drawn: found.column("weight") for drawn, found in figure.values.groups("model", "method").items()}
     table = Table(
         name, names.title("Weights by word"),
@@ -271,7 +267,8 @@ def _word_sentence(names: _Names, found: Attribution, weights: Sequence[Number])
         for place, label, sign in ((most, found.label, 1), (least, found.other, -1)) if sign * found.weight[place] > 0]
     return (
         f"{model_name(found.model)} gives the class {plain(found.label)} a probability of ",
-        names.number(f"words-{slug(found.model)}.probability", found.probability, "percent", run_id=found.run_id),
+        names.numbers.add(f"words-{slug(found.model)}.probability", found.probability, "percent",
+                          runs=_ids(found.run_id)),
         f"{NBSP}%; by {found.method} ", *(joined(parts, ", ") or ("no word moves it",)), ".")
 
 
@@ -282,10 +279,10 @@ def _neighbours(names: _Names, neighbours: Sequence[Neighbours]) -> list[Block]:
 
     def nearest(found: Neighbours) -> Cell:
         part = f"near-{slug(found.word, 'word')}"
-        return joined([(f"{plain(word)} (", names.number(f"{part}.{place}", cosine, "score", "cosine"), ")")
+        return joined([(f"{plain(word)} (", names.numbers.add(f"{part}.{place}", cosine, "score", "cosine"), ")")
                        for place, (word, cosine) in enumerate(found.nearest[:6], start=1)], ", ")
 
-    return [Heading("Nearest words", f"{names.key}-neighbours"), Table.of(
+    return [Heading("Nearest words", f"{names.numbers.key}-neighbours"), Table.of(
         names.of("neighbours"), names.title("Nearest words"),
         ("For some words, the nearest of the most common words by the cosine of their vectors, before any model was "
          "trained.",),
@@ -302,11 +299,11 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
     if not curve.points:
         return []
     name = names.of("recall")
-    figure = recall_figure(curve, name, names.key)
+    figure = recall_figure(curve, name, names.numbers.key)
     means = {(row["model"], row["steps"]): row["accuracy"] for row in figure.values.records() if row["what"] == MEAN}
-    steps = {k: names.number(f"recall-steps-{k}", k) for k in sorted(figure.values.groups("steps"))}
+    steps = {k: names.numbers.add(f"recall-steps-{k}", k) for k in sorted(figure.values.groups("steps"))}
     models = list(figure.values.groups("model"))
-    missing = names.number("recall-missing", None, "percent")
+    missing = names.numbers.add("recall-missing", None, "percent")
     table = Table(
         name, names.title("Accuracy by steps to remember"),
         ("Test accuracy, %, on sequences whose label is one token, by the steps between it and the end; means over "
@@ -328,7 +325,7 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
         *sentences([
             ("The models are furthest apart over ", steps[furthest], " steps: ", *joined(there, ", "), "."),
             (f"Settings of all points: {common}; seeds per point: ",
-             names.number("recall-seeds", len(curve.points[0].seeds)), "."),
+             names.numbers.add("recall-seeds", len(curve.points[0].seeds)), "."),
         ]),
         Details("Accuracy by steps", (table,)),
     ]

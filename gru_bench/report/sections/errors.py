@@ -6,24 +6,21 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `B` ranges of length, `C
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, has_interval
 from gru_bench.report.document.figure import Value, Values
-from gru_bench.report.document.numbers import NBSP, Number, plain, slug
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.numbers import NBSP, Kind, Number, Numbers, plain
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import (
     LISTED_CLASSES,
     UNCATEGORIZED,
     Group,
-    class_keys,
     families,
-    free_name,
 )
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
 from gru_bench.results.runs import TWO_CLASSES
@@ -57,7 +54,7 @@ def errors(evidence: Evidence) -> Section:
         *_confusion([group for group in groups if group.is_binary]),
         *_confusions([group for group in groups if not group.is_binary]),
         *(_by_class(group) for group in groups if group.is_binary and group.is_uneven),
-        *_by_category(groups), *_by_length(groups),
+        *_by_category(evidence), *_by_length(evidence),
     ))
 
 
@@ -81,11 +78,12 @@ def _confusion(groups: Sequence[Group]) -> list[Block]:
 
 def _counts(group: Group) -> list[tuple[Number, Number]]:
     """Return the mean and the standard deviation over seeds of each cell of the confusion matrix."""
+    numbers = group.numbers.of("confusion")
     counts_R4 = group.counts_RCC.reshape(-1, len(CELLS)).astype(float)
     return [
-        (group.number(f"confusion.{name}", float(count_R.mean()), "count", "mean over seeds"),
-         group.number(f"confusion.{name}.spread", float(count_R.std(ddof=1)) if count_R.size > 1 else None, "tenth",
-                      "standard deviation over seeds"))
+        (numbers.add(name, float(count_R.mean()), "count", "mean over seeds"),
+         numbers.add(f"{name}.spread", float(count_R.std(ddof=1)) if count_R.size > 1 else None, "tenth",
+                     "standard deviation over seeds"))
         for name, count_R in zip(CELLS, counts_R4.T, strict=True)
     ]
 
@@ -126,12 +124,13 @@ def _most_confused(group: Group) -> Table:
             break
         count_R, size = count_RCC[:, label, other], int((group.label_N == label).sum())
         spread = float(count_R.std(ddof=1)) if count_R.size > 1 else None
+        numbers = group.numbers.of(f"confused.{rank}")
         rows.append((
             f"{group.classes[label]} → {group.classes[other]}",
-            (group.number(f"confused.{rank}", float(count_R.mean()), "tenth", "mean over seeds"), Aside((
-                " ± ", group.number(f"confused.{rank}.spread", spread, "tenth", "standard deviation over seeds")))),
-            group.number(f"confused.{rank}.share", float(count_R.mean()) / size, "percent",
-                         "mean count over the reviews of the label", size)))
+            (numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"), Aside((
+                " ± ", numbers.add("spread", spread, "tenth", "standard deviation over seeds")))),
+            numbers.add("share", float(count_R.mean()) / size, "percent", "mean count over the reviews of the label",
+                        size)))
     return Table(
         f"confused-{group.key}", f"Most frequent confusions of {group.label}",
         (f"Most frequent confusions of {group.label}: mean count of test reviews over seeds ± standard deviation over "
@@ -160,64 +159,64 @@ def _by_class(group: Group) -> Details:
         Column("Precision", unit="%"), Column("Recall", unit="%"), Column("F1", unit="%"),
         *((Column("ROC area", note="Areas are those of a class against all others."), Column("PR area"))
           if group.whole else ()))
-    keys = class_keys(group.classes)
     scores_CR = list(zip(*map(metrics.class_scores, group.counts_RCC), strict=True))
     table = Table(
         f"classes-{group.key}", f"Scores by class of {group.label}", (caption,), columns,
-        tuple((group.classes[place], *_class_scores(group, place, keys[place], scores_CR[place]))
+        tuple((group.classes[place], *_class_scores(group, place, scores_CR[place]))
               for place in listed_C.tolist()))
     return Details(table.title, (table,), opened=len(listed_C) <= MAPPED)
 
 
-def _class_scores(group: Group, place: int, key: str, scores_R: Sequence[metrics.ClassScores]) -> list[Cell]:
+def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScores]) -> list[Cell]:
     """Return the number of test reviews of a class, and its scores, without a value where they are undefined.
 
     Args:
         group: The model.
         place: Position of the class.
-        key: Part of the keys of its numbers.
         scores_R: Scores of the class for each seed.
     """
     true_N, named_RN = group.label_N == place, group.predicted_RN == place
-    size, few = int(true_N.sum()), int(true_N.sum()) < LEAST
+    size, group_K = int(true_N.sum()), group.groups_of(true_N)
+    few = size < LEAST or (group_K is not None and len(np.unique(group_K)) < 2)
+    numbers = group.numbers.of("class").named(group.classes[place], examples=size)
     method = f"mean over seeds; no interval for fewer than {LEAST} test reviews" if few else "mean over seeds"
 
-    def mean(name: str, values: Sequence[float | None], of: bool = True) -> Number:
+    def mean(name: str, values: Sequence[float | None], of: bool = True, kind: Kind = "percent") -> Number:
         known = [value for value in values if value is not None]
-        return group.number(f"{key}.{name}", float(np.mean(known)) if of and known else None, "percent", method, size)
+        return numbers.add(name, float(np.mean(known)) if of and known else None, kind, method)
 
-    recall = mean("recall", [one.recall for one in scores_R], size > 0)
-    f1 = mean("f1", [one.f1 for one in scores_R], size > 0)
-    if not few:
-        recall = group.accuracy_on(f"{key}.recall", true_N)
+    if few:
+        recall = mean("recall", [one.recall for one in scores_R], size > 0)
+        f1 = mean("f1", [one.f1 for one in scores_R], size > 0)
+    else:
+        recall = group.accuracy_on(numbers.of("recall"), true_N)
         # The other examples, which no seed takes for this class, do not enter F1.
         own_N = true_N | named_RN.any(axis=0)
-        group_N = None if group.group_N is None else group.group_N[own_N]
-        f1 = group.estimate(f"{key}.f1", estimate(f1_values(true_N[own_N], named_RN[:, own_N]), group_N=group_N))
+        values = f1_values(true_N[own_N], named_RN[:, own_N])
+        f1 = numbers.estimate("f1", estimate(values, group_N=group.groups_of(own_N)))
     areas: list[Cell] = []
     if group.whole:
         for name, score in (("roc-area", metrics.roc_auc), ("pr-area", metrics.average_precision)):
             found = [score(true_N.astype(np.int8), one_N) for one_N in group.probability_RNC[:, :, place]]
-            areas.append(replace(mean(name, found), kind="score"))
+            areas.append(mean(name, found, kind="score"))
     return [
-        (group.number(f"{key}.examples", size, "count", "of this class", size), " (few)" if few else ""),
+        (numbers.add("examples", size, "count", "of this class"), " (few)" if few else ""),
         mean("precision", [one.precision for one in scores_R], bool(named_RN.any())), recall, f1, *areas]
 
 
-def _by_category(groups: Sequence[Group]) -> list[Block]:
+def _by_category(evidence: Evidence) -> list[Block]:
     """Return accuracy by category for each test set that has at least two."""
     blocks: list[Block] = []
-    shown = [members for members in families(groups) if np.unique(members[0].category_N).size > 1]
+    shown = [members for members in families(evidence.groups) if np.unique(members[0].category_N).size > 1]
     for test_set, members in enumerate(shown, start=1):
         key, first = f"categories-{test_set}", members[0]
-        taken: set[str] = set()
         rows: list[tuple[Value, ...]] = []
         for name in np.unique(first.category_N):
             inside_N = first.category_N == name
-            part, size = free_name(slug(str(name), "none"), taken), int(inside_N.sum())
-            reviews = Number(f"{key}.{part}.examples", size, "count", first.ids, size, "in this category")
+            of_set, size = evidence.numbers.of(key, first.ids).named(str(name)), int(inside_N.sum())
+            reviews = of_set.add("examples", size, "count", "in this category", size)
             rows += [(plain(str(name)) or UNCATEGORIZED, reviews, group.label,
-                      group.accuracy_on(f"category.{part}", inside_N)) for group in members]
+                      group.accuracy_on(group.numbers.of("category").named(str(name)), inside_N)) for group in members]
         values = Values(("category", "reviews", "model", "accuracy"), tuple(rows), intervals=("accuracy",))
         table = _table(key, f"category{f', test set {test_set}' * (len(shown) > 1)}", "category",
                        Column("Category", align="left", width=3.8), members, values)
@@ -228,13 +227,14 @@ def _by_category(groups: Sequence[Group]) -> list[Block]:
     return blocks
 
 
-def _by_length(groups: Sequence[Group]) -> list[Block]:
+def _by_length(evidence: Evidence) -> list[Block]:
     """Return accuracy by length for each test set whose reviews fall into at least two ranges."""
     blocks: list[Block] = []
-    shown = [members for members in families(groups)
+    shown = [members for members in families(evidence.groups)
              if np.unique(np.searchsorted(LENGTHS, members[0].tokens_N)).size > 1]
     for test_set, members in enumerate(shown, start=1):
         key, first = f"lengths-{test_set}", members[0]
+        numbers = evidence.numbers.of(key, first.ids)
         place_N = np.searchsorted(LENGTHS, first.tokens_N)
         # The ends of the ranges touch; outermost they are those of the reviews there are.
         edges = (-1, *LENGTHS, np.inf)
@@ -244,18 +244,18 @@ def _by_length(groups: Sequence[Group]) -> list[Block]:
             inside_N = place_N == place
             part, size = f"bin-{place + 1}", int(inside_N.sum())
             low, high, reviews = (
-                Number(f"{key}.{part}.{name}", value, "count", first.ids, size, method) for name, value, method in (
+                numbers.add(f"{part}.{name}", value, "count", method, size) for name, value, method in (
                     ("shortest", max(shortest, edges[place] + 1), "fewest tokens of this range"),
                     ("longest", min(longest, edges[place + 1]), "most tokens of this range"),
                     ("examples", size, "of these lengths")))
-            rows += [(low, high, reviews, group.label, group.accuracy_on(f"length.{part}", inside_N))
+            rows += [(low, high, reviews, group.label, group.accuracy_on(group.numbers.of(f"length.{part}"), inside_N))
                      for group in members]
         values = Values(("tokens from", "tokens to", "reviews", "model", "accuracy"), tuple(rows),
                         intervals=("accuracy",))
         counted = f"the number of tokens read{f', counted as {first.label} reads them' if len(members) > 1 else ''}"
         table = _table(key, f"length{f', test set {test_set}' * (len(shown) > 1)}", counted,
                        Column("Tokens", align="left", width=2.6), members, values)
-        caution = _mixed(first, key, place_N, list(values.groups("tokens from", "tokens to")))
+        caution = _mixed(first, numbers, place_N, list(values.groups("tokens from", "tokens to")))
         blocks += [
             Heading("Accuracy by length", key), length_figure(key, values),
             *([Paragraph(caution)] if caution else []), table,
@@ -284,12 +284,14 @@ def _table(key: str, what: str, by: str, first: Column, members: Sequence[Group]
         (first, Column("Reviews"), *(Column(group.label, named=True) for group in members)), tuple(rows))
 
 
-def _mixed(first: Group, key: str, place_N: NDArray[np.intp], ends: Sequence[tuple[Number, Number]]) -> Sentence:
+def _mixed(
+    first: Group, numbers: Numbers, place_N: NDArray[np.intp], ends: Sequence[tuple[Number, Number]]
+) -> Sentence:
     """Return a caution if length and category are related, with the category whose share differs most; else empty.
 
     Args:
         first: Group that gives the categories.
-        key: Key of the table.
+        numbers: Makes the numbers of the table.
         place_N: The range that each test review lies in.
         ends: The fewest and the most tokens of each range, in order.
     """
@@ -306,8 +308,8 @@ def _mixed(first: Group, key: str, place_N: NDArray[np.intp], ends: Sequence[tup
         return ()
 
     def part(end: str, row: int, whose: str) -> Sentence:
-        share = Number(f"{key}.mixed-{end}", float(share_B[row]), "percent", first.ids,
-                       int(counts_BG[large[row]].sum()), "share of this category")
+        share = numbers.add(f"mixed-{end}", float(share_B[row]), "percent", "share of this category",
+                            int(counts_BG[large[row]].sum()))
         low, high = ends[large[row]]
         return (share, f"{NBSP}% of {whose} of ", low, " to ", high, " tokens")
 

@@ -6,14 +6,13 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from gru_bench.checks import uneven_on_test
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import KINDS, NBSP, Number, slug
-from gru_bench.report.document.section import Section
-from gru_bench.report.document.sentences import Aside, Sentence, joined, listed
+from gru_bench.report.document.numbers import KINDS, NBSP, Number, is_zero, slug
+from gru_bench.report.document.report import Section
+from gru_bench.report.document.sentences import Aside, Sentence, Warning, joined, listed
 from gru_bench.report.evidence.baselines import ScoredBaseline, against_baselines, baselines_of
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
@@ -61,15 +60,16 @@ def evaluation(evidence: Evidence) -> Section:
     ), intervals=("accuracy",))
     return Section(
         "evaluation", "Evaluation",
-        (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), *_uneven(groups),
-         _further_scores(groups), *_together(groups),
+        (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), *_uneven(evidence),
+         _further_scores(groups), *_together(evidence),
          Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)),
-        summary=tuple(one.coded for one in against_baselines(evidence, baselines)))
+        summary=tuple(Warning(code, said).coded if code else said
+                      for code, said in against_baselines(evidence, baselines)))
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
     sure = any(group.accuracy.low is not None for group in groups)
-    still = any(group.score_deviation.is_zero for group in groups)
+    still = any(is_zero(group.score_deviation.text) for group in groups)
     scale = None if groups[0].metric == "accuracy" else groups[0].scale
     compared = "" if scale is None else scale.score[0].upper() + scale.score[1:]
     f1s = [(column, shown) for column, shown in _f1_columns(groups) if column.heading != compared]
@@ -125,7 +125,7 @@ def _deviation(group: Group) -> Cell:
         return group.score_deviation
     score_R = [score.value for score in group.scores_by_run(group.metric) if score.value is not None]
     lowest, highest = (
-        group.number(f"{name}-seed", score, group.scale.kind, f"{name} of {seeds} seeds")
+        group.numbers.add(f"{name}-seed", score, group.scale.kind, f"{name} of {seeds} seeds")
         for name, score in (("lowest", min(score_R)), ("highest", max(score_R))))
     return (group.score_deviation, Aside((lowest, " to ", highest), below=True))
 
@@ -144,16 +144,16 @@ def _f1(one: Group | ScoredBaseline) -> Number:
     if isinstance(one, ScoredBaseline):
         return one.f1
     if one.is_binary:
-        return one.estimate("f1", interval("f1", one.scored))
-    return one.estimate("macro-f1", interval("macro_f1", one.scored))
+        return one.numbers.estimate("f1", interval("f1", one.scored))
+    return one.numbers.estimate("macro-f1", interval("macro_f1", one.scored))
 
 
-def _uneven(groups: Sequence[Group]) -> list[Block]:
+def _uneven(evidence: Evidence) -> list[Block]:
     """Return for each test set with uneven classes what its accuracy has to be read beside."""
     beside = " Read accuracy beside the precision and recall of each class, which stand under Errors."
-    code = "GRU006" if groups[0].metric == "accuracy" else ""
-    return [Paragraph((*replace(one, code=code).coded, beside))
-            for one in uneven_on_test(groups) if one is not None]
+    warns = evidence.groups[0].metric == "accuracy"
+    return [Paragraph((*(Warning("GRU006", one).coded if warns else one), beside))
+            for one in uneven_on_test(evidence.groups, evidence.numbers) if one is not None]
 
 
 def _further_scores(groups: Sequence[Group]) -> Table:
@@ -167,8 +167,9 @@ def _further_scores(groups: Sequence[Group]) -> Table:
                 logged = {name: run.metrics.get(score(name, "test").key) for name in AREAS}
                 scores |= {name: value for name, value in logged.items() if value is not None}
         rows.append((group.label, *(
-            group.over_runs(slug(name).removesuffix("-error"), [scores[name] for scores in scores_R if name in scores],
-                            KINDS[score(name, "test").unit])
+            group.numbers.over_runs(
+                slug(name).removesuffix("-error"), [scores[name] for scores in scores_R if name in scores],
+                KINDS[score(name, "test").unit])
             for name in shown)))
     caption = "Further scores on the test reviews, means over seeds, lowest and highest in brackets."
     if any(not group.is_binary for group in groups):
@@ -178,8 +179,9 @@ def _further_scores(groups: Sequence[Group]) -> Table:
         (Column("Model", align="left", width=3.6), *(SCORES[name] for name in shown)), tuple(rows))
 
 
-def _together(groups: Sequence[Group]) -> list[Block]:
+def _together(evidence: Evidence) -> list[Block]:
     """Return the table of the seeds together; nothing where each model has a single seed."""
+    groups = evidence.groups
     several = [group for group in groups if len(group.runs) > 1]
     shown, left_out = [group for group in several if group.has_together], [one for one in several if not one.whole]
     scale = groups[0].scale
@@ -202,13 +204,15 @@ def _together(groups: Sequence[Group]) -> list[Block]:
             (Column("Calibration", note="{} is the calibration error of this one prediction."), _calibration_together),
             (Column("Parameters", short="Params"), _parameters_together),
             (Column("Inference", note="“{}” is the cost of a prediction, for which every seed reads the review."),
-             lambda group: (group.number("together.inference", len(group.runs), "count", "models that read a review"),
-                            f"{NBSP}×{NBSP}one seed")),
+             lambda group: (
+                 group.numbers.add("together.inference", len(group.runs), "count", "models that read a review"),
+                 f"{NBSP}×{NBSP}one seed")),
         ))
     if left_out:
         blocks.append(Paragraph((
             f"{listed([group.label for group in left_out])}: the seeds are not scored together. Of more than ",
-            Number("together.most-whole", MOST_WHOLE, "count", method="classes up to which all probabilities are kept"),
+            evidence.numbers.add("together.most-whole", MOST_WHOLE, "count",
+                                 "classes up to which all probabilities are kept"),
             " classes the runs kept the probabilities of the likeliest ones alone, so that means over seeds are not "
             "known.")))
     return blocks
@@ -216,12 +220,12 @@ def _together(groups: Sequence[Group]) -> list[Block]:
 
 def _loss_together(group: Group) -> Number:
     loss = metrics.log_loss(group.label_N, group.scored.together.probability_RNC[0])
-    return group.number("together.loss", loss, "score", "of the mean probability of all seeds")
+    return group.numbers.add("together.loss", loss, "score", "of the mean probability of all seeds")
 
 
 def _calibration_together(group: Group) -> Number:
     error = metrics.expected_calibration_error(group.label_N, group.scored.together.probability_RNC[0])
-    return group.number("together.calibration", error, "percent", "of the mean probability of all seeds")
+    return group.numbers.add("together.calibration", error, "percent", "of the mean probability of all seeds")
 
 
 def _parameters_together(group: Group) -> Number:
@@ -229,7 +233,8 @@ def _parameters_together(group: Group) -> Number:
     logged_R = [run.metrics.get(PARAMETERS.key) for run in group.runs]
     known_R = [value for value in logged_R if value is not None]
     total = sum(known_R) if len(known_R) == len(logged_R) else None
-    return group.number("together.parameters", total, "count", "sum over seeds" if total is not None else "not logged")
+    method = "sum over seeds" if total is not None else "not logged"
+    return group.numbers.add("together.parameters", total, "count", method)
 
 
 def _cost(groups: Sequence[Group]) -> Table:

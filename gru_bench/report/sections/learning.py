@@ -11,7 +11,7 @@ from gru_bench.data.batches import iterations_of_epoch
 from gru_bench.report.document.blocks import Block, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import KINDS, Number
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence, Histories
 from gru_bench.report.evidence.groups import Group
@@ -36,7 +36,7 @@ def learning(evidence: Evidence) -> Section:
     for group in evidence.groups:
         places = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
         mean = float(np.mean(places)) if places else None
-        best.append((group.number("best-epoch", mean, "tenth", "mean over seeds"), f" for {group.label}"))
+        best.append((group.numbers.add("best-epoch", mean, "tenth", "mean over seeds"), f" for {group.label}"))
     table = Table(
         "epochs", "Losses by epoch",
         ("Means over the seeds that reached the epoch. Losses are in nats per review.",),
@@ -57,12 +57,12 @@ def _epochs(group: Group, histories: Histories) -> list[Epoch]:
 
     def averaged(epoch: int, name: str, metric: Metric) -> Number:
         values = [value for run in by_run for step, value in run.get(metric.key, ()) if step == epoch]
-        return group.over_runs(f"epoch-{epoch}.{name}", values, KINDS[metric.unit])
+        return group.numbers.over_runs(f"epoch-{epoch}.{name}", values, KINDS[metric.unit])
 
     reached = [{step for step, _ in run.get(LOSS_TRAIN.key, ())} for run in by_run]
     return [
-        (group.number(f"epoch-{epoch}", epoch, "count"),
-         group.number(f"epoch-{epoch}.seeds", sum(epoch in steps for steps in reached), "count"),
+        (group.numbers.add(f"epoch-{epoch}", epoch, "count"),
+         group.numbers.add(f"epoch-{epoch}.seeds", sum(epoch in steps for steps in reached), "count"),
          averaged(epoch, "train-loss", LOSS_TRAIN), averaged(epoch, "validation-loss", LOSS_VAL),
          averaged(epoch, "validation-accuracy", ACCURACY_VAL))
         for epoch in sorted(set().union(*reached))

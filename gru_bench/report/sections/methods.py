@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gru_bench.report.document.blocks import sentences
-from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
-from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.sections.errors import LEAST
 from gru_bench.stats.estimate import ALPHA, EvidenceLevel
@@ -45,7 +43,7 @@ def methods(evidence: Evidence) -> Section:
                  "docs/checks.md says what each means and what to do.",))
     if evidence.compared:
         said.append(("Verdicts use a margin of ", evidence.margin.number, *evidence.margin.said,
-                     *_holm(evidence.compared)))
+                     *_holm(evidence)))
     return Section("methods", "Statistical methods", tuple(sentences([*said, *_scratch_and_torch(evidence.groups)])))
 
 
@@ -93,8 +91,10 @@ def _looks(evidence: Evidence) -> list[Sentence]:
         studies = tuple(dict.fromkeys(group.study.run.run_id for group in members))
         if len(studies) > 1:
             names = ", ".join(dict.fromkeys(study_name(group.study) for group in members))
-            count = Number(f"methods.looks-{place}", len(studies), "count", studies, members[0].example_N.size,
-                           "studies whose confirm runs were scored on the same test reviews")
+            count = evidence.numbers.add(
+                f"methods.looks-{place}", len(studies), "count",
+                "studies whose confirm runs were scored on the same test reviews", members[0].example_N.size,
+                runs=studies)
             said.append(("The confirm runs of ", count, f" studies ({names}) were scored on the same test reviews. If "
                          "a study was planned after a look at another’s result, these reviews influenced it, and its "
                          "intervals do not show that.",))
@@ -105,13 +105,14 @@ def _looks(evidence: Evidence) -> list[Sentence]:
     return said or [("In the store, only the confirm runs of one study were scored on the test reviews.",)]
 
 
-def _holm(compared: Sequence[Pair]) -> Sentence:
+def _holm(evidence: Evidence) -> Sentence:
     """Return how the tests of several pairs are corrected, as the rest of a paragraph."""
-    sizes = {pair.family for pair in compared}
+    sizes = {pair.family for pair in evidence.compared}
     if max(sizes) < 2:
         return ()
-    level = Number("methods.level", ALPHA, "p", method="chance of a false finding of a kind among all pairs, at most")
-    count: Sentence = () if len(sizes) > 1 else (Number("methods.family", sizes.pop(), "count"), " ")
+    level = evidence.numbers.add("methods.level", ALPHA, "p",
+                                 "chance of a false finding of a kind among all pairs, at most")
+    count: Sentence = () if len(sizes) > 1 else (evidence.numbers.add("methods.family", sizes.pop()), " ")
     return (" Holm's procedure over all ", *count, "pairs of models on the same test reviews decides at the level ",
             level, ", for each kind of finding by itself; intervals are shown unadjusted.")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gru_bench.report.document.blocks import Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
@@ -55,13 +55,13 @@ def _ranges(group: Group) -> Iterator[tuple[Number, Number, Number, Number, Numb
     """
     by_run = [metrics.reliability(group.label_N, probability_NC, BINS) for probability_NC in group.probability_RNC]
     for place, ranges in enumerate(zip(*by_run, strict=True), start=1):
-        part = f"reliability.bin-{place}"
+        numbers = group.numbers.of(f"reliability.bin-{place}")
         some = [found for found in ranges if found.examples]
         if some:
             yield (
-                group.number(f"{part}.from", ranges[0].low, "percent", "an end of the range", decimals=0),
-                group.number(f"{part}.to", ranges[0].high, "percent", "an end of the range", decimals=0),
-                group.over_runs(f"{part}.share", [r.examples / group.example_N.size for r in ranges], "percent"),
-                group.over_runs(f"{part}.confidence", [found.confidence for found in some], "percent"),
-                group.over_runs(f"{part}.accuracy", [found.accuracy for found in some], "percent"),
+                numbers.add("from", ranges[0].low, "percent", "an end of the range", decimals=0),
+                numbers.add("to", ranges[0].high, "percent", "an end of the range", decimals=0),
+                numbers.over_runs("share", [r.examples / group.example_N.size for r in ranges], "percent"),
+                numbers.over_runs("confidence", [found.confidence for found in some], "percent"),
+                numbers.over_runs("accuracy", [found.accuracy for found in some], "percent"),
             )

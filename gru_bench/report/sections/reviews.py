@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.report.document.blocks import Block, Details, Heading, Paragraph, Reviews
-from gru_bench.report.document.numbers import NBSP, Number, plain
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.numbers import NBSP, Numbers, plain
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
@@ -40,14 +40,14 @@ def hard_reviews(evidence: Evidence) -> Section | None:
         texts = next((texts for run in dict.fromkeys(group.study.run.run_id for group in members)
                       if (texts := evidence.store.texts(run, "test")) is not None), None)
         key = f"reviews-{place}"
-        if texts is not None and (found := _of_test_set(members, texts, key)):
+        if texts is not None and (found := _of_test_set(members, texts, evidence.numbers.of(key))):
             if len(test_sets) > 1:
                 blocks.append(Heading(f"Reviews of {listed([group.label for group in members])}", key))
             blocks += found
     return Section("reviews", "Hard reviews", tuple(blocks)) if blocks else None
 
 
-def _of_test_set(members: Sequence[Group], texts: Mapping[str, str], key: str) -> list[Block]:
+def _of_test_set(members: Sequence[Group], texts: Mapping[str, str], numbers: Numbers) -> list[Block]:
     right_MN = np.stack([group.correct_RN.mean(0) for group in members])
     wrong_N = np.flatnonzero(right_MN.max(0) == 0)
     # The more confident the mistake, the more it tells; ties in the order of the ids.
@@ -61,15 +61,16 @@ def _of_test_set(members: Sequence[Group], texts: Mapping[str, str], key: str) -
     def quoted(kind: str, places: Iterable[int]) -> tuple[Reviews]:
         return (Reviews(tuple(
             (_beginning(texts.get(str(members[0].example_N[place]), "")),
-             _remark(members, right_MN[:, place], place, f"{key}.{kind}-{rank}"))
+             _remark(members, right_MN[:, place], place, numbers.of(f"{kind}-{rank}")))
             for rank, place in enumerate(places, start=1))),)
 
+    ids = [run_id for group in members for run_id in group.ids]
     blocks: list[Block] = []
     if apart:
         blocks.append(Details("Reviews on which the models disagree most", quoted("apart", apart)))
     if failed.size:
         what = "mistakes among them" if members[0].is_binary else "mistakes in each class"
-        blocks += [Paragraph(_failed(members, wrong_N.size, key)),
+        blocks += [Paragraph(_failed(members, wrong_N.size, numbers.of("", ids, members[0].example_N.size))),
                    Details(f"The most confident {what}", quoted("failed", failed))]
     return blocks
 
@@ -86,14 +87,12 @@ def _of_each_class(place_F: NDArray[np.intp], label_N: NDArray[Any]) -> NDArray[
     return np.array([place for _, _, place in sorted(first, key=lambda one: one[1])], dtype=np.intp)
 
 
-def _failed(members: Sequence[Group], count: int, key: str) -> Sentence:
+def _failed(members: Sequence[Group], count: int, numbers: Numbers) -> Sentence:
     """Return how many test reviews every run misclassifies."""
-    ids = tuple(run_id for group in members for run_id in group.ids)
-    size = members[0].example_N.size
-    runs = "the one run" if len(ids) == 1 else "every run of every model" if len(members) > 1 else "every run"
+    runs = "the one run" if len(numbers.runs) == 1 else "every run of every model" if len(members) > 1 else "every run"
     return (
-        Number(f"{key}.failed", count, "count", ids, size, f"wrong in {runs}"), " of the ",
-        Number(f"{key}.all", size, "count", ids, size, "test reviews"),
+        numbers.add("failed", count, "count", f"wrong in {runs}"), " of the ",
+        numbers.add("all", numbers.examples, "count", "test reviews"),
         f" test reviews {'is' if count == 1 else 'are'} misclassified by {runs}.",
     )
 
@@ -103,15 +102,15 @@ def _beginning(text: str) -> str:
     return textwrap.shorten(plain(re.sub(r"<br ?/?>", " ", text)), WIDTH, placeholder=" …") or "(no words)"
 
 
-def _remark(members: Sequence[Group], right_M: np.ndarray, place: int, key: str) -> Sentence:
+def _remark(members: Sequence[Group], right_M: np.ndarray, place: int, numbers: Numbers) -> Sentence:
     """Return the label, length and category of a review, and who classifies it correctly most and least often."""
     first = members[0]
     category = plain(str(first.category_N[place]))
 
     def share(model: int) -> Sentence:
         group = members[model]
-        number = Number(f"{key}.{group.key}", float(right_M[model]), "percent", group.ids, 1,
-                        "share of the runs that classify this review correctly", decimals=0)
+        number = numbers.add(group.key, float(right_M[model]), "percent", "share of the runs that classify this "
+                             "review correctly", 1, runs=group.ids, decimals=0)
         return (number, f"{NBSP}% of the runs of {group.label}")
 
     extremes: Sentence = ()
@@ -119,19 +118,19 @@ def _remark(members: Sequence[Group], right_M: np.ndarray, place: int, key: str)
         extremes = (": classified correctly by ", *share(int(right_M.argmax())), ", but only by ",
                     *share(int(right_M.argmin())))
     return (
-        f"Labeled {first.classes[first.label_N[place]]}, ", *_taken_for(members, place, key),
-        Number(f"{key}.tokens", int(first.tokens_N[place]), "count", first.ids, 1, "of this review"), " tokens read",
+        f"Labeled {first.classes[first.label_N[place]]}, ", *_taken_for(members, place, numbers),
+        numbers.add("tokens", int(first.tokens_N[place]), "count", "of this review", 1, runs=first.ids), " tokens read",
         f", {category}" if category else "", *extremes, ".")
 
 
-def _taken_for(members: Sequence[Group], place: int, key: str) -> Sentence:
+def _taken_for(members: Sequence[Group], place: int, numbers: Numbers) -> Sentence:
     """Return which wrong class a review is taken for most often; empty for two classes, where it is the other one."""
     first = members[0]
     wrong = Counter(int(found) for group in members for found in group.predicted_RN[:, place]
                     if found != first.label_N[place])
     if first.is_binary or not wrong:
         return ()
-    (found, times), runs = wrong.most_common(1)[0], tuple(run_id for group in members for run_id in group.ids)
-    share = Number(f"{key}.taken", times / len(runs), "percent", runs, 1, "share of the runs that predict this class",
-                   decimals=0)
+    (found, times), runs = wrong.most_common(1)[0], [run_id for group in members for run_id in group.ids]
+    share = numbers.add("taken", times / len(runs), "percent", "share of the runs that predict this class", 1,
+                        runs=runs, decimals=0)
     return (f"predicted {first.classes[found]} by ", share, f"{NBSP}% of the runs, ")

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, sentences
-from gru_bench.report.document.numbers import MISSING, Number, plain, slug
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.numbers import MISSING, plain, slug
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Anchor, Sentence
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, free_name
+from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store, known_run
 from gru_bench.report.evidence.trials import ENDED, run_state
-from gru_bench.tracking import LoggedStudy
 
 STATES = (*ENDED, "other")
 """What has become of a run; killed, interrupted and running ones are the others."""
@@ -22,7 +21,7 @@ STATES = (*ENDED, "other")
 def runs(evidence: Evidence) -> Section:
     """Return the section on runs."""
     return Section("runs", "Runs", (
-        *_states(evidence.studies),
+        *_states(evidence),
         *(() if evidence.trials else (
             Heading("Confirm runs", "confirm-runs"), _confirm_runs(evidence.groups, evidence.store))),
         *(block for study in evidence.studies for block in (
@@ -31,20 +30,19 @@ def runs(evidence: Evidence) -> Section:
     ), appendix=True)
 
 
-def _states(studies: Sequence[LoggedStudy]) -> list[Block]:
+def _states(evidence: Evidence) -> list[Block]:
     """Return how many runs of each study ended in which state, by stage, and why some did not complete."""
-    taken: set[str] = set()
     rows: list[tuple[Cell, ...]] = []
     incomplete: list[Block] = []
-    for study in studies:
+    for study in evidence.studies:
         name = study_name(study)
-        key = free_name(f"runs-{slug(name, 'study')}", taken)
+        key = evidence.numbers.named("runs", name, same=study.run.run_id).key
         for stage, stage_runs in (("search", study.trials), ("confirm", study.confirms), ("ablation", study.ablations)):
             if not stage_runs:
                 continue
             by_state = {state: [run for run in stage_runs if run_state(run) == state] for state in STATES}
             rows.append((name, stage, *(
-                Number(f"{key}-{stage}.{state}", len(some), "count", tuple(run.run_id for run in some))
+                evidence.numbers.add(f"{key}-{stage}.{state}", len(some), runs=[run.run_id for run in some])
                 for state, some in by_state.items())))
             reasons: list[Sentence] = [
                 (f"{plain(run.name) or run.run_id}: {state}: {plain(run.reason)[:200] or 'no reason logged'}",)

@@ -12,7 +12,7 @@ from gru_bench.checks import Subject, end_of_range, warnings_of
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import Number, Scale, plain, scale_of, slug
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
@@ -66,11 +66,11 @@ def _in_words(one: Search, evidence: Evidence) -> Sentence:
     complete = sum(trial.state == "complete" for trial in one.trials)
     unstable: Sentence = ()
     if complete < STABLE_TRIALS and one.importance:
-        tenth = group.of_study("search.best-tenth", math.ceil(BEST_SHARE * complete), "count",
+        tenth = group.of_study.add("search.best-tenth", math.ceil(BEST_SHARE * complete), "count",
                                "a tenth of the completed trials, rounded up")
         unstable = (
             f"{group.label}: importance compares the best tenth of ",
-            group.of_study("search.complete", complete, "count"), " completed trials, which is ", tenth,
+            group.of_study.add("search.complete", complete, "count"), " completed trials, which is ", tenth,
             ", with all of them; below about 20 completed trials such shares are unstable.")
     return joined((gap, taught, *ends, unstable))
 
@@ -90,8 +90,8 @@ def _table(searches: Sequence[Search]) -> Table:
         searches,
         (Column("Model", align="left", width=3), lambda one: one.group.label),
         (Column("Search", align="left", width=3.6), how),
-        (Column("Trials"), lambda one: one.group.of_study("search.trials", len(one.trials), "count")),
-        (Column("Epochs"), lambda one: one.group.of_study("search.epochs", one.summary.epochs, "count")),
+        (Column("Trials"), lambda one: one.group.of_study.add("search.trials", len(one.trials), "count")),
+        (Column("Epochs"), lambda one: one.group.of_study.add("search.epochs", one.summary.epochs, "count")),
         (Column("Best trial", unit), lambda one: one.best),
         (Column("Confirmed", unit), lambda one: one.confirmed),
         (Column("Test", unit), lambda one: one.group.score),
@@ -103,7 +103,7 @@ def _settings_table(searches: Sequence[Search]) -> Table:
         group, part, best = one.group, f"search.{slug(name)}", one.group.tuned[name]
         return (
             group.label, setting_name(name), range_text(range_), setting(group, f"{part}.best", best),
-            group.number(f"{part}.importance", one.importance.get(name), "percent",
+            group.numbers.add(f"{part}.importance", one.importance.get(name), "percent",
                          plain(one.summary.importance_method), decimals=0),
             end_of_range(name, range_, best),
         )
@@ -198,8 +198,8 @@ def _expected_best(searches: Sequence[Search]) -> list[Block]:
 def _best_of_trials(group: Group, scores: Sequence[float]) -> list[tuple[str, Number, Number]]:
     """Return rows of a model, a number of fresh random trials, and the expected best of so many."""
     return [
-        (group.label, group.of_study(f"best-of-{found.trials}.trials", found.trials, "count"),
-         group.of_study(f"best-of-{found.trials}", found.mean, "percent", BEST_METHOD, examples=len(scores),
+        (group.label, group.of_study.add(f"best-of-{found.trials}.trials", found.trials, "count"),
+         group.of_study.add(f"best-of-{found.trials}", found.mean, "percent", BEST_METHOD, examples=len(scores),
                         low=found.low, high=found.high))
         for found in best_of(scores) if found.trials in SHOWN or found.trials == len(scores)
     ]

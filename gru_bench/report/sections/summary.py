@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from gru_bench.report.document.numbers import NBSP, Number, slug
-from gru_bench.report.document.sentences import Ends, Sentence, Statement, joined, listed
+from gru_bench.report.document.numbers import NBSP, slug
+from gru_bench.report.document.sentences import Ends, Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.gaps import gap
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.next_steps import fresh_for_all
 from gru_bench.report.evidence.progress import study_name
@@ -25,9 +24,9 @@ def summary(evidence: Evidence) -> tuple[Sentence, ...]:
     groups, compared = evidence.groups, evidence.compared
     if len(compared) > FEW:
         tally = Counter(one.verdict.finding.value for one in compared)
-        parts: list[Sentence] = [(f"{finding}, ", Number(f"summary.{slug(finding)}", times, "count"))
+        parts: list[Sentence] = [(f"{finding}, ", evidence.numbers.add(f"summary.{slug(finding)}", times))
                                  for finding, times in tally.most_common()]
-        return ((Number("summary.pairs", len(compared), "count"), " pairs of models are compared below: ",
+        return ((evidence.numbers.add("summary.pairs", len(compared)), " pairs of models are compared below: ",
                  *joined(parts, "; "), "."), *others_on_test(evidence))
     return (_accuracies(groups), *_evidence_levels(groups), *(comparison_sentence(evidence, one) for one in compared),
             *others_on_test(evidence), *_fresh_seeds(evidence))
@@ -72,7 +71,7 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
             words = (*words, "; the tests allow for all ", family.pairs, " pairs")
         planned = {study_name(pair.a.study): pair for pair in own if pair.followed is not None}
         parts: list[Sentence] = [
-            (pair.number("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
+            (pair.numbers.add("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
             for name, pair in planned.items()]
         if parts:
             words = (*words, "; planned looks allow for the pairs of their own plan alone (", *joined(parts, ", "), ")")
@@ -87,17 +86,19 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
     if not few or fresh is None:
         return ()
     return (("Where there are too few seeds for a verdict, train each model again on ",
-             Number("summary.fresh", fresh, "count"), " fresh seeds. Do not count the old runs with them."),)
+             evidence.numbers.add("summary.fresh", fresh), " fresh seeds. Do not count the old runs with them."),)
 
 
-def few_reviews(groups: Sequence[Group]) -> list[Statement]:
-    """Return a warning for each test set with few reviews."""
+def few_reviews(evidence: Evidence) -> list[Sentence]:
+    """Return a sentence for each test set with few reviews."""
     said = []
-    for place, members in enumerate(families(groups), start=1):
-        size, runs = members[0].example_N.size, tuple(run_id for group in members for run_id in group.ids)
+    for place, members in enumerate(families(evidence.groups), start=1):
+        size, runs = members[0].example_N.size, [run_id for group in members for run_id in group.ids]
+        numbers = evidence.numbers.of(f"few-reviews-{place}", runs, size)
         if size < FEW_REVIEWS:
-            whose = "" if len(members) == len(groups) else f" of {', '.join(group.label for group in members)}"
-            said.append(gap(
-                "few-reviews", whose=whose, reviews=Number(f"few-reviews-{place}", size, "count", runs, size),
-                weight=Number(f"few-reviews-{place}.weight", 1 / size, "percent", runs, size, "one review")))
+            whose = "" if len(members) == len(evidence.groups) else f" of {', '.join(group.label for group in members)}"
+            said.append(say(
+                "There are few test reviews{whose}: {reviews}, each worth {weight} points of accuracy. Intervals are "
+                "wide, and only large differences can be told from chance.", whose=whose, reviews=numbers.add("", size),
+                weight=numbers.add("weight", 1 / size, "percent", "one review")))
     return said

@@ -12,7 +12,7 @@ import numpy as np
 from gru_bench.report.document.blocks import Column, Details, Table
 from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.figures.curves import CHANCE, OVERLAID, PRECISION_RECALL, RECALLS, ROC, thresholds_figure
@@ -86,5 +86,5 @@ def _precisions(groups: Sequence[Group]) -> Table:
 def _at_recalls(group: Group) -> list[Number]:
     precision_RG = np.stack([metrics.precision_recall_curve(group.label_N, probability_N, np.array(RECALLS))
                              for probability_N in group.probability_RNC[:, :, 1]])
-    return [group.over_runs(f"precision-at-recall-{100 * recall:.0f}", precision_R.tolist(), "percent")
+    return [group.numbers.over_runs(f"precision-at-recall-{100 * recall:.0f}", precision_R.tolist(), "percent")
             for recall, precision_R in zip(RECALLS, precision_RG.T, strict=True)]

@@ -31,6 +31,8 @@ STATUS = {
 """State of a study -> what its description says of it, with the runs that are done where it has stopped early."""
 MOST_COMMAND = 2_000
 """Most characters of a command that are shown: MLflow cuts a description at 8,000."""
+MOST_PAIRS = 10
+"""Most pairs of models whose verdicts are shown, for the same reason."""
 SPACE = "&emsp;"
 _ROLES: Mapping[Role, str] = {
     "trial": "A trial of the search, scored on validation reviews",
@@ -42,6 +44,7 @@ _ROLES: Mapping[Role, str] = {
 def study_description(
     spec: StudySpec, state: str, *, command: str, uri: str, best: Mapping[str, float], found: Mapping[str, Confirmed],
     view: str | None, trials: int = 0, confirmed: int = 0, baselines: Iterable[Baseline] = (),
+    verdicts: Sequence[str] = (),
 ) -> str:
     """Return the description of a study.
 
@@ -56,6 +59,7 @@ def study_description(
         trials: Number of trials that are done, of all models, where the study has stopped early.
         confirmed: Number of its confirm runs that are complete, of all models.
         baselines: The baselines on the same data, as far as known.
+        verdicts: The sentence on each pair of models, once all runs of the study have ended.
     """
     # MLflow shows only the first lines until a reader asks for more.
     parts = [f"**Question:** {_escaped(spec.purpose)}"] if spec.purpose.strip() else []
@@ -66,6 +70,10 @@ def study_description(
         parts[-1] += f" {MISSING}"
     if best or found:
         parts.append("\n".join(_table(spec, best, found, baselines)))
+    if verdicts:
+        shown = [_escaped(verdict) for verdict in verdicts[:MOST_PAIRS]]
+        more = [f"{len(verdicts) - MOST_PAIRS} more pairs are in the report."] * (len(verdicts) > MOST_PAIRS)
+        parts.append("\n".join(f"- {line}" for line in (*shown, *more)))
     parts += ["**Started by:**", _code([_typed(command)])]
     if best or found:
         parts += ["**Next:**", _code(next_commands(spec.name, uri, report=True, predict=bool(found), serve=False))]

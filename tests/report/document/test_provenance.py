@@ -31,7 +31,7 @@ def test_each_number_links_to_its_runs(case: str, request: pytest.FixtureRequest
         report = build(studies, replace(store, url=SERVER))
         page = html(report)
     soup = soup_once(page)
-    numbers = report.numbers()
+    numbers = report.numbers
     by_id = {element["id"]: element for element in soup.find_all(id=True)}
     for element in soup.find_all("data"):
         key = element["data-key"]

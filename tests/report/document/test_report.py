@@ -8,7 +8,7 @@ from tests.support.values import present
 
 def test_every_number_has_its_method_its_runs_and_its_number_of_examples(built: Built) -> None:
     _, _, report = built
-    numbers = report.numbers()
+    numbers = report.numbers
     assert len(numbers) > 200
     for key, number in numbers.items():
         assert key == number.key

@@ -184,8 +184,8 @@ def test_scores_and_differences_allow_for_the_groups_of_the_examples() -> None:
         assert "groups" in group.accuracy.method
         part_N = group.category_N == "imdb"
         wanted = accuracy_interval(group.correct_RN[:, part_N], group_N=group_N[part_N])
-        assert group.accuracy_on("part", part_N).low == wanted.low
-        assert group.accuracy_on("one", group_N == "film 3").low is None
+        assert group.accuracy_on(group.numbers.of("part"), part_N).low == wanted.low
+        assert group.accuracy_on(group.numbers.of("one"), group_N == "film 3").low is None
     for pair in evidence.compared:
         wanted = accuracy_difference(pair.a.correct_RN, pair.b.correct_RN, group_N=group_N)
         assert (pair.difference.variance, pair.difference.groups) == (wanted.variance, 60)

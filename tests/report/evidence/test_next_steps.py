@@ -300,7 +300,7 @@ def test_removing_the_limit_is_proposed_before_collecting_reviews(
     mentions(text, *parts)
     assert ("collect" in text) == collects
     report = build_only(studies, store, comparisons, data, margin=0.012)
-    held = {key: number.value for key, number in report.numbers().items() if key.endswith(".held-back")}
+    held = {key: number.value for key, number in report.numbers.items() if key.endswith(".held-back")}
     assert set(held.values()) == ({available - 5000} if available else set())
     mentions(words_of(report, "comparisons"), "held back", *remove_limit_commands(evidence))
 

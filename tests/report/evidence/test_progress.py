@@ -50,7 +50,7 @@ def test_an_unfinished_study_is_to_be_continued_before_new_seeds_are_proposed() 
              "diagnostics, the recall task.", "First continue homework")
     assert len(table_of(report, "evaluation").context) == 2
     assert has_window_losses(report)
-    assert report.numbers()["data-1.train"].value == present(whole.summary).data.train
+    assert report.numbers["data-1.train"].value == present(whole.summary).data.train
     assert "Next steps" not in words_of(report, "comparisons")
     assert "new confirm set" not in all_said(report.summary)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gru_bench.report.document.blocks import numbers_in
-from gru_bench.report.document.numbers import scale_of
+from gru_bench.report.document.numbers import Numbers, scale_of
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.verdicts import Limit, next_step_sentence, verdict_sentence
@@ -37,7 +37,7 @@ def pair_of(
     found = Verdict.of(estimate, adjusted, margin)
     alpha, beta = (cast(Group, SimpleNamespace(
         label=label, ids=(label,), metric="accuracy", scale=scale_of("accuracy"))) for label in ("Alpha", "Beta"))
-    return Pair(("Alpha", "Beta"), estimate, adjusted, family, found, key="pair.a.b", a=alpha, b=beta)
+    return Pair(("Alpha", "Beta"), estimate, adjusted, family, found, numbers=Numbers("pair.a.b"), a=alpha, b=beta)
 
 
 def designed(pair: Pair, design: Design) -> Pair:

@@ -61,7 +61,7 @@ def test_the_values_tried_for_a_tuned_ablation_are_listed_with_their_accuracies(
     mentions(words_of(report, "ablations"), "0.0001: 70.0 %; 0.0003: 72.0 %; 0.001: 74.0 %.",
              "The best, the learning rate 0.001", "10.0 % were also used to choose it")
     tried = study.side("lr", "tuning")
-    assert [report.numbers()[f"of-homework.ablation.lr.tuning.{place}"].runs for place in (1, 2, 3)] == [
+    assert [report.numbers[f"of-homework.ablation.lr.tuning.{place}"].runs for place in (1, 2, 3)] == [
         (run.run_id,) for run in tried]
 
 
@@ -133,7 +133,7 @@ def test_an_ablation_with_fewer_than_five_seeds_has_no_verdict(seeds: int, words
 
 
 def test_runs_of_ablations_are_counted_among_all_runs(made: Built) -> None:
-    complete = made.report.numbers()["runs-homework-ablation.complete"]
+    complete = made.report.numbers["runs-homework-ablation.complete"]
     assert complete.value == 23
     assert set(complete.runs) == {run.run_id for run in made.studies[0].ablations}
 
@@ -171,7 +171,7 @@ def test_the_report_says_how_often_one_seed_of_each_model_gives_another_winner()
     report = homework_report(ablations, skills={"scratch": 0.0, "torch": 0.005, "bidirectional": 0.01})
     rows = table_of(report, "of-homework-one-seed").rows
     assert sum(row[3].value for row in rows) == pytest.approx(1)
-    other = report.numbers()["of-homework.one-seed.other"]
+    other = report.numbers["of-homework.one-seed.other"]
     best = max(range(3), key=lambda place: rows[place][2].value)
     assert other.value == pytest.approx(1 - rows[best][3].value)
     assert present(other.value) > 0.05

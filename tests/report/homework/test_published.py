@@ -8,11 +8,11 @@ from tests.support.renderings import Built, table_of
 
 
 def test_what_was_published_is_marked_and_never_mixed_with_ours(made: Built) -> None:
-    for key, number in made.report.numbers().items():
+    for key, number in made.report.numbers.items():
         marked = number.method == published.LABEL
         assert marked == key.startswith("published.")
         assert not (marked and number.runs)
-    shown = {key: number.text for key, number in made.report.numbers().items() if key.startswith("published.")}
+    shown = {key: number.text for key, number in made.report.numbers.items() if key.startswith("published.")}
     assert shown == {
         "published.scratch.accuracy": "84.1", "published.torch.accuracy": "84.2",
         "published.bidirectional.accuracy": "85.3", "published.scratch.seconds": "8,075",

@@ -26,7 +26,7 @@ def test_two_studies_of_the_protocol_are_told_apart_by_their_names() -> None:
         assert f"runs of {name}" in said(sentence)
     mentions(words_of(report, "protocol"), "runs of first", "runs of second")
     assert table_of(report, "of-second-ablations").title.endswith(", second")
-    assert {"of-first.ablation.lr.difference", "of-second.ablation.lr.difference"} <= set(report.numbers())
+    assert {"of-first.ablation.lr.difference", "of-second.ablation.lr.difference"} <= set(report.numbers)
 
 
 def test_an_unfinished_study_of_the_protocol_has_all_sections_of_the_homework() -> None:

@@ -23,8 +23,7 @@ from gru_bench.report.document.blocks import (
 )
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.report import Report, Source
-from gru_bench.report.document.section import Section
+from gru_bench.report.document.report import Report, Section, Source
 from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun
 from gru_bench.report.figures.style import Style, new_figure
 from gru_bench.report.render.html import html
@@ -120,7 +119,7 @@ def check(report: Report, page: str, files: dict[str, str], text: str) -> None:
         for title, said in found.items():
             for one, two in zip_longest(said, right[title]):
                 assert one == two, title
-    numbers, on_page = report.numbers(), html_numbers(page)
+    numbers, on_page = report.numbers, html_numbers(page)
     assert {key: shown for key, (shown, _) in on_page.items()} == tex_numbers(files)
     for key, (shown, value) in on_page.items():
         base, _, end = key.rpartition(".")

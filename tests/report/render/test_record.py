@@ -16,7 +16,7 @@ from tests.support.renderings import Written
 
 def test_every_number_is_recorded_with_what_it_rests_on(original: Written) -> None:
     _, folder, report = original
-    found, numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8")), report.numbers()
+    found, numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8")), report.numbers
     assert set(found["numbers"]) == set(numbers)
     accuracy = numbers["scratch-scratch.accuracy"]
     assert found["numbers"][accuracy.key] == {

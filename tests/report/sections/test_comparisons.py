@@ -36,7 +36,7 @@ PAIRS = [("torch", "scratch"), ("bidirectional", "scratch"), ("bidirectional", "
 def test_pairs_are_compared_by_the_headline_method(built: Built) -> None:
     store, studies, report = built
     by_name = {study.run.name: correct(store, study.confirms) for study in studies}
-    numbers, p = report.numbers(), []
+    numbers, p = report.numbers, []
     for a, b in PAIRS:
         pair = f"pair.{a}-{a}.{b}-{b}"
         expected = accuracy_difference(by_name[a], by_name[b])
@@ -65,7 +65,7 @@ def test_the_run_with_the_lower_log_loss_wins() -> None:
 def test_equivalence_is_shown_with_its_90_percent_interval(built: Built) -> None:
     store, studies, _ = built
     wide = build_only(studies, store, comparisons, margin=0.1)
-    narrow = wide.numbers()["pair.torch-torch.scratch-scratch.difference-90"].ends[0]
+    narrow = wide.numbers["pair.torch-torch.scratch-scratch.difference-90"].ends[0]
     scratch, torch = (correct(store, study.confirms) for study in studies[:2])
     estimate = accuracy_difference(torch, scratch).at(0.9)
     assert narrow.value == estimate.low
@@ -121,7 +121,7 @@ def test_a_perfect_score_is_neither_certain_nor_proof_of_equivalence() -> None:
     few = replace(few, ease_N=np.full(31, 20.0))  # so easy that no run errs
     store, studies = three_models(seeds=10, test_set=few)
     evidence = collect(studies, store)
-    numbers = build_only(studies, store, evaluation).numbers()
+    numbers = build_only(studies, store, evaluation).numbers
     for model in ("scratch", "torch", "bidirectional"):
         accuracy, f1 = (numbers[f"{model}-{model}.{name}"] for name in ("accuracy", "f1"))
         assert accuracy.value == 1.0
@@ -139,7 +139,7 @@ def test_two_named_runs_are_compared_by_mcnemars_test() -> None:
     report = build_only(studies, store, comparisons, mcnemar_runs=(a, b))
     right_A_N, right_B_N = correct(store, studies[0].confirms)[0], correct(store, studies[2].confirms)[1]
     only = int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum())
-    assert [report.numbers()[f"mcnemar.{name}"].value for name in ("only-first", "only-second", "p")] == [
+    assert [report.numbers[f"mcnemar.{name}"].value for name in ("only-first", "only-second", "p")] == [
         *only, mcnemar(*only)]
     mentions(words_of(report, "comparisons"), "McNemar", f"scratch seed 1000 ({a}): {only[0]};", f"({b}): {only[1]}")
     # The test is shown even if no two models can be compared.

@@ -52,7 +52,7 @@ def test_a_study_without_diagnostics_has_no_section() -> None:
 
 
 def test_the_numbers_are_those_of_the_artifacts_with_their_runs(diagnosed: Rendered) -> None:
-    numbers = diagnosed[0].numbers()
+    numbers = diagnosed[0].numbers
     decay = numbers["diagnostics-homework.flow-scratch-forward-trained.decay"]
     assert (decay.text, decay.runs, decay.examples) == ("0.920", ("runscratch",), 96)
     assert numbers["diagnostics-homework.flow-scratch-forward-initial.decay"].runs == ()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.report.document.blocks import Details, Heading, Reviews, every
+from gru_bench.report.document.blocks import Details, Heading, Reviews, blocks_in
 from gru_bench.report.document.numbers import MISSING, Number
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Sentence
@@ -53,7 +53,7 @@ def table_keys(report: Report) -> list[str]:
 
 
 def headings(report: Report) -> list[str]:
-    return [block.key for block in every(section_of(report, "errors").blocks) if isinstance(block, Heading)]
+    return [block.key for block in blocks_in(section_of(report, "errors").blocks) if isinstance(block, Heading)]
 
 
 def reviews(report: Report, summary: str) -> list[tuple[str, Sentence]]:
@@ -193,7 +193,7 @@ def test_the_hardest_reviews_are_those_with_the_largest_disagreement_and_the_sur
     by_model = [predictions(store, study) for study in studies]
     right_MN = np.stack([right(runs).mean(0) for runs in by_model])
     failed_N = right_MN.max(0) == 0
-    assert report.numbers()["reviews-1.failed"].value == failed_N.sum() > 0
+    assert report.numbers["reviews-1.failed"].value == failed_N.sum() > 0
     best, worst = (part for part in reviews(report, APART)[0][1]
                    if isinstance(part, Number) and "tokens" not in part.key)
     assert present(best.value) - present(worst.value) == pytest.approx(np.ptp(right_MN, axis=0).max())

@@ -121,7 +121,7 @@ def test_the_summary_says_whether_a_baseline_is_inside_the_interval(skill: float
     store = FakeStore()
     report = build_only([add_study(store, "one", {"torch": skill})], store, evaluation)
     text = all_said(section_of(report, "evaluation").summary)
-    accuracy = report.numbers()["one-torch.accuracy"]
+    accuracy = report.numbers["one-torch.accuracy"]
     assert (present(accuracy.low) < 0.8731 < present(accuracy.high)) == inside
     assert (present(accuracy.value) > 0.8731) == (verdict == "is above")
     mentions(text, verdict, f"{LINEAR} (87.3 %)")
@@ -140,7 +140,7 @@ def test_models_are_tested_against_a_baseline_whose_answers_were_kept() -> None:
     report = build_only([summarized(study, baselines=(linear,))], store, evaluation)
     found = [accuracy_difference(right_RN, np.stack([right_N] * 5)) for right_RN in (torch_RN, scratch_RN)]
     p_B = holm([one.p for one in found])
-    numbers = report.numbers()
+    numbers = report.numbers
     for group, one, p in zip(("two-torch", "two-scratch"), found, p_B, strict=True):
         shown = numbers[f"baseline-tf-idf-logistic-regression.less-than-{group}"]
         assert (shown.value, shown.low, shown.high) == (one.estimate, one.low, one.high)
@@ -160,7 +160,7 @@ def test_the_test_against_a_baseline_allows_for_all_models_on_the_same_test_revi
     right_N = correct(store, others[-1].confirms)[0]
     linear = replace(present(one.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
                      right=packed(right_N))
-    numbers = build_only([summarized(one, baselines=(linear,))], store, evaluation).numbers()
+    numbers = build_only([summarized(one, baselines=(linear,))], store, evaluation).numbers
     alone = accuracy_difference(correct(store, one.confirms), np.stack([right_N] * 5))
     assert numbers["baseline-tf-idf-logistic-regression.less-than-one-torch.p"].value == pytest.approx(3 * present(
         alone.p))
@@ -174,7 +174,7 @@ def test_a_baseline_is_tested_only_against_models_on_its_own_data() -> None:
         linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=300,
                          right=packed(right_N))
         studies.append(summarized(study, baselines=(linear,)))
-    tests = [key for key in build_only(studies, store, evaluation).numbers() if key.endswith("-torch.p")]
+    tests = [key for key in build_only(studies, store, evaluation).numbers if key.endswith("-torch.p")]
     assert [key.partition("less-than-")[2] for key in tests] == ["here-torch.p", "there-torch.p"]
 
 
@@ -203,7 +203,7 @@ def test_a_baseline_without_usable_answers_is_not_tested(spoilt: str) -> None:
 def test_a_model_that_shows_the_same_number_as_a_baseline_is_level_with_it() -> None:
     store = FakeStore()
     study = add_study(store, "even", {"torch": 0.08}, test_set=TestSet.draw(400))
-    level = build_only([study], store, evaluation).numbers()["even-torch.accuracy"]
+    level = build_only([study], store, evaluation).numbers["even-torch.accuracy"]
     for shift in (-0.0003, 0.0003):
         shown = round(present(level.value), 3)
         baselines = (replace(present(study.summary).baselines[1], test_accuracy=shown + shift),)
@@ -228,7 +228,7 @@ def test_tuned_settings_are_shown_as_they_ran(built: Built) -> None:
     label, settings = column_of(built.report, "evaluation", "Model")[0]
     assert label == "Scratch GRU"
     mentions(said((settings,)), "learning rate 0.00137", "hidden size 250", "pooling meanmax", "dropout 0.31")
-    assert built.report.numbers()["scratch-scratch.setting.training-lr"].value == BEST["training.lr"]
+    assert built.report.numbers["scratch-scratch.setting.training-lr"].value == BEST["training.lr"]
 
 
 def test_the_main_settings_are_shown_of_a_model_that_was_not_tuned() -> None:
@@ -247,7 +247,7 @@ def test_a_logged_value_that_is_not_a_number_is_shown_as_missing(value: float) -
         replace(run, metrics={
             key: value for key, value in {**run.metrics, **odd}.items() if key != "score/val_accuracy"})
         for run in study.confirms))
-    found = build([odd_study], store).numbers()
+    found = build([odd_study], store).numbers
     assert {number.text for key, number in found.items() if key.endswith(".parameters")} == {MISSING}
 
 
@@ -369,7 +369,7 @@ def test_no_verdict_depends_on_the_ensembles(monkeypatch: pytest.MonkeyPatch) ->
     before = build(studies, store)
     monkeypatch.setattr(metrics, "mean_probability", lambda probability_RNC: 1 - probability_RNC[0])
     after = build(studies, store)
-    numbers, changed = before.numbers(), after.numbers()
+    numbers, changed = before.numbers, after.numbers
     assert numbers.keys() == changed.keys()
     differ = {key for key in numbers if numbers[key] != changed[key]}
     assert differ == {f"{name}-{name}.together.{what}" for name in ("scratch", "torch", "bidirectional")

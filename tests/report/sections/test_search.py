@@ -154,7 +154,7 @@ def test_the_table_compares_the_best_trial_with_fresh_seeds_on_validation_and_te
     assert column_of(report, "search", "Test")[0].value == pytest.approx(
         np.mean([run.metrics["score/test_accuracy"] for run in runs]))
     best, confirmed, fall = (
-        report.numbers()[f"scratch-scratch.search.{name}"] for name in ("best", "confirmed", "fall"))
+        report.numbers[f"scratch-scratch.search.{name}"] for name in ("best", "confirmed", "fall"))
     assert fall.value == pytest.approx(present(confirmed.value) - present(best.value))
     mentions(words_of(report, "search"), "Scratch GRU: the best trial reached 87.2 % on validation",
              "best value of hidden size", "at an end")

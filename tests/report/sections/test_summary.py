@@ -16,7 +16,7 @@ from tests.support.values import present
 
 def test_the_summary_has_the_accuracies_then_the_number_of_seeds_then_the_verdicts(built: Built) -> None:
     first, evidence, *verdicts = map(said, built.report.summary)
-    numbers = built.report.numbers()
+    numbers = built.report.numbers
     low, high = numbers["scratch-scratch.accuracy"].ends
     mentions(first, "Test accuracy", "95 %", f"Scratch GRU {numbers['scratch-scratch.accuracy'].text} % ({low.text} to "
              f"{high.text}; 5 seeds), Torch GRU")
@@ -72,7 +72,7 @@ def test_fewer_than_five_seeds_give_no_verdict(seeds: int, warning: str, verdict
         assert "better" not in text
         assert ("McNemar" in text) == (seeds == 1)
     assert {p.text for p in column_of(report, "comparisons", "p")} == {MISSING}
-    numbers = report.numbers()
+    numbers = report.numbers
     assert (numbers["scratch-scratch.accuracy"].low is None) == (seeds == 2)
     assert (numbers["scratch-scratch.deviation"].text == MISSING) == (seeds == 1)
 

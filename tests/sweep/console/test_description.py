@@ -9,7 +9,13 @@ import pytest
 
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import Baseline
-from gru_bench.sweep.console.description import MOST_COMMAND, next_commands, run_description, study_description
+from gru_bench.sweep.console.description import (
+    MOST_COMMAND,
+    MOST_PAIRS,
+    next_commands,
+    run_description,
+    study_description,
+)
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.summary import confirmed
 from gru_bench.sweep.workers.local import Message
@@ -88,6 +94,16 @@ def test_a_study_with_looks_has_at_most_the_confirmation_runs_of_the_last_look(t
     spec = spec_of(tmp_path, "trials = 0\nconfirm = { looks = [5, 8] }")
     text = study_description(spec, "interrupted", command="", uri="", best={}, found={}, view=None, confirmed=3)
     mentions(status(text), "3 of up to 16 confirm runs")
+
+
+@pytest.mark.parametrize(("pairs", "lines"), [(MOST_PAIRS, MOST_PAIRS), (45, MOST_PAIRS + 1)])
+def test_many_verdicts_leave_room_for_the_rest(tmp_path: Path, pairs: int, lines: int) -> None:
+    text = study_description(spec_of(tmp_path), "complete", command="", uri="", best={"torch": 0.5}, found={},
+                             view=None, verdicts=[f"A is better than B{n}: p < 0.001." for n in range(pairs)])
+    shown = [line for line in text.splitlines() if line.startswith("- ")]
+    assert len(shown) == lines
+    assert shown[0] == "- A is better than B0: p &lt; 0.001."
+    assert text.index("| model") < text.index(shown[0]) < text.index("Next")
 
 
 def test_a_study_that_has_found_nothing_shows_no_results_and_no_command_that_would_fail(tmp_path: Path) -> None:
