@@ -8,8 +8,9 @@ Shapes: `N` examples of a split, `C` classes.
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
@@ -24,6 +25,8 @@ from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
 DATA, BASELINES, SEARCH, NEAR = "data.json", "baselines.json", "search.json", "texts/near_duplicates.json"
 """Names of artifacts that a study logs on its own run before the study ends."""
 
+MAJORITY = "majority class"
+"""Name of the baseline that always answers the most frequent class."""
 TWO_CLASSES = ("negative", "positive")
 """Names of the classes where none were logged: studies of an earlier version had these two."""
 
@@ -294,6 +297,25 @@ class Baseline:
     def on_test(self, score: str) -> float | None:
         """Return a score on the test reviews, by its name in `scores`; None where it was not logged."""
         return self.test_accuracy if score == "accuracy" else self.scores.get("test", {}).get(score)
+
+
+def compared_baseline(
+    baselines: Sequence[Baseline], score: str = "accuracy", higher_is_better: bool = True
+) -> Baseline | None:
+    """Return the linear baseline that models are compared with: the better one on validation, else the first.
+
+    Args:
+        baselines: The baselines of a study.
+        score: Score that decides, by its name in `scores`.
+        higher_is_better: Whether higher scores are better.
+
+    Returns:
+        None where there is no linear baseline.
+    """
+    linear = [one for one in baselines if one.name != MAJORITY]
+    sign = 1 if higher_is_better else -1
+    found = [-math.inf if (value := one.on_validation(score)) is None else sign * value for one in linear]
+    return linear[found.index(max(found))] if linear else None
 
 
 def packed(right_N: NDArray[np.bool_]) -> str:

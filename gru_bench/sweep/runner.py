@@ -22,7 +22,7 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.results.logged_metrics import compared, score_name
 from gru_bench.results.looks import LOOKS, looks_json
 from gru_bench.results.pruners import PRUNERS
-from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss
+from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss, compared_baseline
 from gru_bench.stats.intervals import Scored
 from gru_bench.sweep.active_run import ActiveRun
 from gru_bench.sweep.console.console_log import result_lines, window_line
@@ -436,9 +436,9 @@ class Sweep:
         """Show the first complete trial of each search beside the linear baseline, once both are known."""
         if not self.baselines:
             return
-        linear, metric = self.baselines[-1], self.spec.metric
-        reached = linear.on_validation(score_name(metric))
-        score = compared(metric, "val")
+        score, name = compared(self.spec.metric, "val"), score_name(self.spec.metric)
+        linear = compared_baseline(self.baselines, name, bool(score.higher_is_better)) or self.baselines[-1]
+        reached = linear.on_validation(name)
         for model, value in self.first_trials.items():
             if reached is not None:
                 self.display.note(

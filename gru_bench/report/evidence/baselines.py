@@ -17,7 +17,7 @@ from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.results.logged_metrics import score_name
-from gru_bench.results.runs import Baseline, unpacked
+from gru_bench.results.runs import MAJORITY, Baseline, compared_baseline, unpacked
 from gru_bench.stats.estimate import EvidenceLevel, accuracy_difference
 from gru_bench.stats.sentence import difference_template
 from gru_bench.stats.verdict import Pair, PairTests, Verdict, holm
@@ -45,6 +45,10 @@ class ScoredBaseline:
     """As it was logged."""
     regularization: Number
     """The value that validation chose; without a value where none was logged."""
+    is_compared: bool
+    """Whether models are compared with it. Of two linear baselines, this is one."""
+    is_chosen_first: bool
+    """Whether it is compared because it is the first of several, for want of validation reviews."""
 
     def right_N(self, group: Group) -> NDArray[np.bool_] | None:
         """Return which test reviews of a group it classifies correctly; None for other data, or where it was not kept.
@@ -65,10 +69,13 @@ def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
         for baseline in study_baselines(study, evidence.store):
             found.setdefault((study.run.fingerprint, baseline.name), (
                 baseline, study.run.run_id, data is None or len(data.classes) == 2))
+    by_data = {fingerprint: [one for (of, _), (one, _, _) in found.items() if of == fingerprint]
+               for fingerprint, _ in found}
     prints = list(dict.fromkeys(fingerprint for fingerprint, _ in found))
     metric = evidence.groups[0].metric
     rows = []
     for (fingerprint, name), (baseline, run_id, is_binary) in found.items():
+        chosen = compared_baseline(by_data[fingerprint], score_name(metric), scale_of(metric).higher_is_better)
         numbers = evidence.numbers.named(
             "baseline", name, same=fingerprint, runs=[run_id], examples=baseline.test_size)
         fit = "one deterministic fit"
@@ -83,16 +90,21 @@ def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
             f1, is_binary, numbers.add("seconds", baseline.seconds, "amount", "one fit, timed"), baseline,
             numbers.add("regularization", baseline.regularization, "score", "chosen on validation", runs=(run_id,),
                         decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
+            name == MAJORITY or baseline is chosen,
+            baseline is chosen and baseline.validation_accuracy is None and len(by_data[fingerprint]) > 2,
         ))
     return tuple(rows)
 
 
 def against_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -> Iterator[tuple[str, Sentence]]:
-    """Yield, for each baseline, the tests of the models against it, and which of the others do not clearly beat it.
+    """Yield, for each baseline that models are compared with, their tests, and which do not clearly beat it.
 
     Where models are worse than the baseline, this is a warning (GRU010).
     """
-    for baseline in baselines:
+    for baseline in (one for one in baselines if one.is_compared):
+        if baseline.is_chosen_first:
+            yield "", say("The models are compared with the first linear baseline, {baseline}: there are no validation "
+                          "reviews to choose by.", baseline=baseline.name)
         tested: list[Group] = []
         for family in evidence.families:
             able = [group for group in family.groups if group.metric == "accuracy"

@@ -104,7 +104,7 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
 def _fits(baselines: Sequence[ScoredBaseline]) -> str:
     """Return how the baselines were fitted, as the rest of a sentence."""
     if any(baseline.of.regularization is not None for baseline in baselines):
-        return ("; the linear model was fitted to training and validation reviews, once its regularization had been "
+        return ("; linear models were fitted to training and validation reviews, once their regularization had been "
                 "chosen on validation")
     return " and were fitted once"
 

@@ -178,6 +178,23 @@ def test_a_baseline_is_tested_only_against_models_on_its_own_data() -> None:
     assert [key.partition("less-than-")[2] for key in tests] == ["here-torch.p", "there-torch.p"]
 
 
+@pytest.mark.parametrize(("validation", "compared"), [((0.8, 0.9), "b"), ((0.9, 0.8), "a"), ((None, None), "a")])
+def test_models_are_compared_with_one_of_two_linear_baselines_and_both_are_shown(
+    validation: tuple[float | None, float | None], compared: str
+) -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))
+    right_N = correct(store, study.confirms)[0]
+    majority, linear = present(study.summary).baselines
+    two = [replace(linear, name=name, validation_accuracy=value, test_accuracy=float(right_N.mean()), test_size=1000,
+                   right=packed(right_N)) for name, value in zip("ab", validation, strict=True)]
+    report = build_only([summarized(study, baselines=(majority, *two))], store, evaluation)
+    assert [row[0] for row in table_of(report, "evaluation").context][1:] == ["a (baseline)", "b (baseline)"]
+    text = all_said(section_of(report, "evaluation").summary)
+    assert re.findall(r"the baseline (\w) \(", text) == [compared]
+    assert ("no validation reviews" in text) == (validation[0] is None)
+
+
 def test_the_report_and_its_warnings_say_the_same_of_a_baseline_above() -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))
