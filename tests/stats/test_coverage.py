@@ -98,3 +98,13 @@ def test_the_interval_of_the_expected_best_contains_it(kind: str, trials: int) -
         held += [one.low <= truth(one.trials) <= one.high for one in expected_best(draw(rng, trials).tolist())]
     # Promised are 80 %; of all the trials, too, where a range over subsets of them has no width.
     assert held.min() / repetitions >= 0.8
+
+
+def test_intervals_of_grouped_reviews_contain_the_truth_and_those_that_ignore_groups_do_not(
+    promises: ModuleType
+) -> None:
+    plain, alone, pair, one = promises.grouped_held(5, 50, 0.3, 400, np.random.default_rng(0)) / 400
+    assert plain < 0.9
+    assert alone < 0.75
+    assert pair >= 0.93
+    assert one >= 0.92
