@@ -148,8 +148,7 @@ def stages(database: Path, folder: Path) -> None:
     store = stage("open the store", lambda: Store(f"sqlite:///{database}", create=False))
     choice = stage("read the studies", lambda: choose(store, None, []))
     report = stage("compute", lambda: build(choice.studies, store, experiment=choice.experiment))
-    stage("figures for the page", lambda: [figure.svg for figure in report.figures])
-    stage("figures for paper", lambda: [figure.pdf for figure in report.figures])
+    stage("figures", lambda: [(figure.svg, figure.pdf) for figure in report.figures])
     stage("all files", lambda: write(report, folder))
 
 

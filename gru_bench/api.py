@@ -145,7 +145,7 @@ def run_study(
                 spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
                 texts=not no_texts, interrupt=Interrupt(ends_process=False)) as (done, _):
             if left := "; ".join(done.unfinished()):
-                again = "a call without model" if done.planner.unfinished else "the same call"
+                again = "a call without model" if done.state.unfinished else "the same call"
                 console.print(f"the study {spec.name} is not done yet ({left}): {again} continues it", markup=False)
         return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
 

@@ -19,7 +19,7 @@ import numpy as np
 from gru_bench.config import Scalar, TrainingConfig, is_valid_setting
 from gru_bench.data.batches import fills_window, iterations_of_epoch
 from gru_bench.errors import IncompleteError, given_as, unknown
-from gru_bench.report.document.numbers import NBSP, Number, Numbers, file_name, plain, slug
+from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
 from gru_bench.report.document.sentences import Sentence, Warning, joined, listed, say
 from gru_bench.report.evidence.baselines import against_baselines, baselines_of
 from gru_bench.report.evidence.collect import Evidence, collect
@@ -330,8 +330,8 @@ def words_without_vector(subject: Subject) -> Found:
     """Fewer than 60 % of the words have a vector."""
     for one in subject.data:
         yield None if 1 - one.summary.dropped_share >= LEAST_COVERED else say(
-            "The word vectors {vectors} cover {covered}{unit} of the words of {data}, each counted as often as it "
-            "occurs. The others are left out.", **one.names, covered=one.covered, unit=f"{NBSP}%")
+            "The word vectors {vectors} cover {covered} % of the words of {data}, each counted as often as it "
+            "occurs. The others are left out.", **one.names, covered=one.covered)
 
 
 @check("GRU006", "Set metric = \"macro_f1\", or look at the scores of each class, too.")
@@ -361,9 +361,9 @@ def _uneven(
     largest = max(counts)
     share = numbers.add("", largest / sum(counts), "percent", "share of this class", sum(counts))
     return None if not are_uneven(counts) else say(
-        "The classes{of} are uneven: the largest one, {largest}, has {share}{unit} of the {reviews}, so that a model "
+        "The classes{of} are uneven: the largest one, {largest}, has {share} % of the {reviews}, so that a model "
         "that always predicts it has this accuracy.", of=of, largest=classes[counts.index(largest)], share=share,
-        unit=f"{NBSP}%", reviews=reviews)
+        reviews=reviews)
 
 
 @check("GRU007", "Narrow the ranges to where trials succeed, such as lower learning rates, or prune later.")
@@ -405,8 +405,8 @@ def late_margin(subject: Subject) -> Found:
     if evidence is not None and (evidence.compared or any(study.ablations for study in evidence.studies)):
         margin = evidence.margin
         yield None if margin.beforehand else say(
-            "The margin of equivalence was not fixed before the runs: verdicts use a margin of {margin}{chosen}",
-            margin=margin.number, chosen=margin.said)
+            "The margin of equivalence was not fixed before the runs: verdicts use a margin of {margin}",
+            margin=margin.said)
 
 
 @check("GRU010", "Tune the model further, or name the baseline as the better choice.")
@@ -452,8 +452,8 @@ def foreign_vectors(subject: Subject) -> Found:
     """Word vectors of another language or scale."""
     for one in subject.data:
         yield None if 1 - one.summary.dropped_share >= FOREIGN else say(
-            "The word vectors {vectors} may be of another language or spelling than {data}: only {covered}{unit} of "
-            "the words have one.", **one.names, covered=one.covered, unit=f"{NBSP}%")
+            "The word vectors {vectors} may be of another language or spelling than {data}: only {covered} % of "
+            "the words have one.", **one.names, covered=one.covered)
         norm = one.summary.vector_norm
         yield None if norm is None or LEAST_NORM <= norm <= MOST_NORM else say(
             "The word vectors {vectors} have an unusual scale: their mean norm is {norm}, and that of usual ones is "

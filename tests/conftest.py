@@ -8,7 +8,8 @@ import gc
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.support.servers import MlflowServer, mlflow_server, postgres
 # Threads of torch that wait for work sleep. Usually they spin, which takes the processor from the tests beside them.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# The garbage collector walks all objects of the libraries, a tenth of the time of the tests: let it do so less often.
+# The garbage collector walks all objects, a tenth of the time of the tests: let it do so less often.
 gc.set_threshold(20_000)
 
 # The same examples in each run: a test that fails once fails again. A busy machine fails none. With CI in the
@@ -37,18 +38,18 @@ GROUPS = {
     **dict.fromkeys(("end_to_end/test_chaos.py", "sweep/workers/test_ray.py"), "chaos"),
     **dict.fromkeys(("kernels", "models", "train", "diagnose"), "training"),
     "report": "report", **dict.fromkeys(("inference", "tracking", "archive", "test_doctor.py"), "stores"),
-    "sweep": "sweep", "gru_check": "gru_check", "end_to_end": "sweeps",
-    **dict.fromkeys(("data", "stats", "checks", "results"), "data")}
+    "sweep": "sweep", "gru_check": "gru_check"}
 """File or folder below tests/ -> its group, in the order of their start. All tests of a group run in one process: what
 they share, such as a report or a server, is made once. While one group compiles the kernel, others do without. There is
-one Ray cluster at a time. Files of the group "sweeps" share nothing: each is a group."""
+one Ray cluster at a time. The other files share nothing: each is a group, the longest first, so that both processes end
+at about the same time."""
+LONGEST = ("end_to_end/test_sweep.py", "test_imports.py", "data/test_vectors.py", "end_to_end/test_commands.py")
 
 
 def group_of(nodeid: str) -> str:
-    """Return the group of a test, by its file or the first folder in its id; "others" for a folder without a group."""
+    """Return the group of a test, by its file or the first folder in its id; its file if there is no such group."""
     file = nodeid.partition("::")[0].removeprefix("tests/")
-    group = GROUPS.get(file) or GROUPS.get(file.partition("/")[0], "others")
-    return file if group == "sweeps" else group
+    return GROUPS.get(file) or GROUPS.get(file.partition("/")[0], file)
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -68,13 +69,24 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = [*dict.fromkeys(GROUPS.values()), "others"]
+    order = [*dict.fromkeys(GROUPS.values()), *LONGEST]
 
     def place(item: pytest.Item) -> int:
         group = group_of(item.nodeid)
-        return order.index(group if group in order else "sweeps")
+        return order.index(group) if group in order else len(order)
 
     items.sort(key=place)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector, which from then on leaves out what is there already, such as libraries."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -108,6 +120,14 @@ def _few_passes() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_flush() -> Iterator[None]:
+    """Do not wait until the disk has what is written: no test cuts the power, and each wait takes milliseconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores default to the working directory."""
@@ -138,10 +158,17 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fix
     """A tracking database without runs: MLflow takes seconds to make one, so tests copy this one.
 
     MLflow also reads all of its migrations whenever it opens a database, which takes longer than many tests: once here.
+    From here on, SQLite does not wait for the disk, as in `_no_flush`.
     """
     from mlflow.store.db import utils
+    from sqlalchemy import Engine, event
 
     from gru_bench.tracking.client import open_client
+
+    @event.listens_for(Engine, "connect")
+    def opened(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
 
     utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
     shared = tmp_path_factory.getbasetemp()

@@ -302,6 +302,7 @@ class TestStreams:
             stream.close()
 
 
+@pytest.mark.usefixtures("database")
 def test_a_file_as_it_was_downloaded_needs_no_other_option(tmp_path: Path) -> None:
     write(tmp_path / "imdb.csv", [(text, ("negative", "positive")[label]) for text, label in reviews(120)],
           ("review", "sentiment"))

@@ -32,9 +32,9 @@ from gru_bench.data.recall import parsed_task
 from gru_bench.errors import FormatError, GruBenchError, UsageError
 from gru_bench.resources import resource
 from gru_bench.sweep.ablations import ablation_runs, tuning_runs
-from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import KEYS, StudySpec, known_studies, load_study
+from gru_bench.sweep.study import StudyRecord
 from tests.support.commands import mentions
 
 SETTINGS = sorted(flat(RunConfig()))
@@ -134,7 +134,7 @@ def _search_to_its_end(spec: StudySpec, tmp_path: Path) -> None:
     journal.unlink(missing_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna's, of ranges that its steps do not divide
-        search = Search(spec, spec.models[0], open_storage(str(journal)), "data")
+        search = StudyRecord(spec, open_storage(str(journal)), "data").searches[spec.models[0]]
         while (trial := search.ask()) is not None:
             spec.config(spec.models[0], trial[1], 0)
             search.complete(trial[0], 0.5)

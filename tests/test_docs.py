@@ -15,7 +15,7 @@ from types import ModuleType
 
 import pytest
 
-from gru_bench import __version__
+from gru_bench import __version__, checks
 from gru_bench.config import RunConfig, flat
 from gru_bench.errors import ExitCode
 from gru_bench.report import build
@@ -157,21 +157,24 @@ def test_the_picture_of_a_run_names_places_that_exist() -> None:
 
 @pytest.mark.slow
 def test_the_examples_of_adding_to_a_report_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    column, figure, section = blocks(ARCHITECTURE, "python")
+    column, figure, section, check = blocks(ARCHITECTURE, "python")
     for name, code in (("figures", figure), ("sections", section)):
         module = ModuleType("speed")
         monkeypatch.setitem(sys.modules, f"gru_bench.report.{name}.speed", module)
         exec(code, module.__dict__)
     monkeypatch.setattr(build, "CONTENTS", (module.speed, *build.CONTENTS))
     monkeypatch.setattr(evaluation, "SCORES", evaluation.SCORES | eval(f"{{{column}}}", vars(evaluation)))
+    monkeypatch.setattr(checks, "CHECKS", dict(checks.CHECKS))
+    exec(check, dict(vars(checks)))
     store, studies = three_models()
     report = build.build(studies, store)
     page, paper, text = html(report), tex(report), markdown(report)
-    for key in ("torch-torch.speed", "torch-torch.macro-f1"):
+    for key in ("torch-torch.speed", "torch-torch.macro-f1", "checked-1.words"):
         shown = report.numbers[key].text
         assert html_numbers(page)[key][0] == tex_numbers(paper)[key] == shown
         assert shown in text
     assert "Macro F1" in text
+    assert "(GRU099)" in text
     assert report.figures[0].name == "speed"
     assert report.figures[0].pdf.startswith(b"%PDF")
 

@@ -29,7 +29,7 @@ from gru_bench.platforms import is_reserved, remove, replace
 from gru_bench.tracking.artifacts import MORE, factor
 
 KIND = "gru-bench archive"
-VERSION = 3
+VERSION = 4
 MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 256 << 20
 MOST_NAME = 1_000

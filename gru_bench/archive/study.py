@@ -36,7 +36,7 @@ from gru_bench.results.runs import (
     search_of,
 )
 from gru_bench.sweep import export as sweep_export
-from gru_bench.sweep.export import SearchCopy
+from gru_bench.sweep.export import StudyCopy
 from gru_bench.sweep.followups import TIMINGS, timings_of
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking import export as tracking_export
@@ -76,10 +76,6 @@ T = TypeVar("T", bound=BaseModel)
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants")
-
-
-class _Searches(_Record):
-    searches: tuple[SearchCopy, ...]
 
 
 class _Runs(_Record):
@@ -129,8 +125,9 @@ def export_study(
         UsageError: One of the stores does not have the study.
         RunError: Something of the study is missing or damaged.
     """
-    copies = sweep_export.read_searches(storage, study)
-    parent, place, remarks = _parent(store, study, experiment, copies)
+    copy = sweep_export.read_study_copy(storage, study)
+    parent, place, remarks = _parent(store, study, experiment, copy)
+    assert copy is not None
     runs = tracking_export.read_runs(store, parent.experiment_id, parent.run_id)
     if any(run.status == "RUNNING" for run in runs):
         remarks.append("the study is still running: what it has logged so far is exported")
@@ -149,7 +146,7 @@ def export_study(
         # A study that is continued from the archive must not store reviews either.
         runs[0] = runs[0].model_copy(update={"params": {**runs[0].params, "texts": "False"}})
     keys, values = _write_metrics(store, runs, folder / METRICS)
-    (folder / SEARCHES).write_text(_Searches(searches=tuple(copies)).model_dump_json(indent=1), encoding="utf-8")
+    (folder / SEARCHES).write_text(copy.model_dump_json(indent=1), encoding="utf-8")
     record = _Runs.model_construct(study=study, experiment=place, metrics=tuple(keys), runs=tuple(runs))
     (folder / RUNS).write_text(record.model_dump_json(indent=1), encoding="utf-8")
     members = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -160,7 +157,8 @@ def export_study(
                        f"{str(error).removesuffix(AGAIN)}. Correct it in the stores first") from error
     if values > MOST_VALUES:
         remarks.append(f"an import accepts up to {MOST_VALUES:,} values of metrics; {MORE}")
-    return Transfer(study, place, len(runs), sum(len(copy.trials) for copy in copies), values, tuple(remarks))
+    trials = sum(len(search.trials) for search in copy.searches)
+    return Transfer(study, place, len(runs), trials, values, tuple(remarks))
 
 
 def import_study(
@@ -184,7 +182,7 @@ def import_study(
         name = None if study is None else checked_name(study)
     except ValueError as error:
         raise UsageError(f"--study-name {error}, but got {study!r}: choose another") from None
-    found, copies, values = _read(folder, set(members))
+    found, copy, values = _read(folder, set(members))
     name = name or found.study
     remarks = []
     for run, path, wrong in _incomplete(found.runs, folder / ARTIFACTS):
@@ -192,8 +190,8 @@ def import_study(
             raise DataError(f"an archive must hold what was logged, but {path} of the run {run.run_id} cannot be read "
                             f"({first_line(wrong)}){AGAIN}")
         remarks.append(f"the archive has no {path} of the run {run.run_id}: reports cannot use that run")
-    transfer = Transfer(name, found.experiment, len(found.runs), sum(len(copy.trials) for copy in copies), values,
-                      tuple(remarks))
+    trials = sum(len(search.trials) for search in copy.searches)
+    transfer = Transfer(name, found.experiment, len(found.runs), trials, values, tuple(remarks))
     edited = _renamed_summary(folder / ARTIFACTS / found.runs[0].run_id / SUMMARY, name) if name != found.study else {}
     here = tracking_export.imported_as(store, found.experiment, name)
     if archive in here.values():
@@ -206,16 +204,16 @@ def import_study(
     for begun in {archive, broken_off} - {None}:
         tracking_export.remove_import(store, found.experiment, name, str(begun))
     if broken_off is not None:
-        sweep_export.remove_searches(storage, name)
+        sweep_export.remove_study(storage, name)
     try:
         renamed = tracking_export.write_runs(
             store, found.experiment, found.runs, _points_of(found, folder / METRICS), folder / ARTIFACTS,
             archive=archive, study=name, edited=edited)
-        sweep_export.write_searches(storage, name, copies, archive=archive, renamed=renamed)
+        sweep_export.write_study(storage, name, copy, archive=archive, renamed=renamed)
         tracking_export.reveal(store, found.runs, renamed)
     except BaseException:
         with suppress(GruBenchError, OSError):  # the next import removes what cannot be removed now
-            sweep_export.remove_searches(storage, name)
+            sweep_export.remove_study(storage, name)
             tracking_export.remove_import(store, found.experiment, name, archive)
         raise
     sweep_export.finish_import(storage, name)
@@ -223,7 +221,7 @@ def import_study(
 
 
 def _parent(
-    store: Store, study: str, experiment: str | None, copies: Sequence[SearchCopy]
+    store: Store, study: str, experiment: str | None, copy: StudyCopy | None
 ) -> tuple[LoggedRun, str, list[str]]:
     """Return the parent run that belongs to the searches, its experiment, and remarks for the user.
 
@@ -236,10 +234,10 @@ def _parent(
     if not named:
         raise unknown("study", study, {run.study for run, _ in found}) if found else UsageError(
             f"--study must name a study that was run, but {store.uri} holds none: name the right --tracking-uri")
-    if not copies:
+    if copy is None or not copy.searches:
         raise UsageError(f"an export needs the searches of the study, but the storage has none of {study!r}: name the "
                          "right --storage, or run this in the directory of optuna.journal")
-    data = {copy.user.get("identity", {}).get("data") for copy in copies}
+    data = {identity.get("data") for identity in copy.identities}
     matching = [(run, place) for run, place in named if run.fingerprint in data]
     if not matching:
         raise UsageError(f"runs and searches must be of the same study, but those of {study!r} used different data: "
@@ -294,8 +292,8 @@ def _write_metrics(store: Store, runs: Sequence[RunCopy], path: Path) -> tuple[l
 
 def _read(
     folder: Path, members: set[str], most: int | None = None
-) -> tuple[_Runs, tuple[SearchCopy, ...], int]:
-    """Return the runs, the searches and the number of points, after checking the form of all files.
+) -> tuple[_Runs, StudyCopy, int]:
+    """Return the runs, the study in Optuna and the number of points, after checking the form of all files.
 
     Args:
         folder: Folder of the files.
@@ -307,7 +305,7 @@ def _read(
     """
     if missing := sorted({SEARCHES, RUNS, METRICS} - members):
         raise DataError(f"an archive must hold a study, but this one has no {missing[0]}{AGAIN}")
-    found, copies = _parsed(_Runs, folder / RUNS), _parsed(_Searches, folder / SEARCHES).searches
+    found, copy = _parsed(_Runs, folder / RUNS), _parsed(StudyCopy, folder / SEARCHES)
     ids = [run.run_id for run in found.runs]
     wrong = ""
     if not ids or len(set(ids)) < len(ids):
@@ -316,19 +314,19 @@ def _read(
         run.tags.get(tracking_export.ROLE, "study") == "study" or run.tags.get("mlflow.parentRunId") != ids[0]
         for run in found.runs[1:]):
         wrong = "runs that do not belong to one study"
-    elif not copies or len({copy.model for copy in copies}) < len(copies):
+    elif not copy.searches or len({search.model for search in copy.searches}) < len(copy.searches):
         wrong = "no search, or the same search twice"
     elif strange := sorted(name for name in members - {SEARCHES, RUNS, METRICS}
                            if not name.startswith(tuple(f"{ARTIFACTS}/{run_id}/" for run_id in ids))):
         wrong = f"{strange[0]!r}, which belongs to none of its runs"
-    elif (refused := sweep_export.wrong_trial(copies)):
+    elif (refused := sweep_export.wrong_trial(copy)):
         wrong = refused
-    elif {copy.user.get("identity", {}).get("data", "") for copy in copies} != {
+    elif {identity.get("data", "") for identity in copy.identities} != {
             found.runs[0].tags.get("gru_bench.data_fingerprint", "")}:
         wrong = "runs and searches of different data"
     if wrong:
         raise DataError(f"an archive must hold one complete study, but this one has {wrong}{AGAIN}")
-    return found, copies, _count_metrics(
+    return found, copy, _count_metrics(
         folder / METRICS, len(ids), len(found.metrics), int(MOST_VALUES * factor()) if most is None else most)
 
 

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from gru_bench.errors import IncompleteError, visible
 from gru_bench.inference.files import column_names, rows_of
-from gru_bench.report.document.findings import BaselineScore, Findings, ModelScore
 from gru_bench.report.document.numbers import NBSP, Scale, scale_of, written
-from gru_bench.report.document.report import Report
+from gru_bench.report.document.report import BaselineScore, Findings, ModelScore, Report
 from gru_bench.report.document.sentences import in_text
 from gru_bench.stats.text import percent
 

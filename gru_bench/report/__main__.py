@@ -25,6 +25,8 @@ app = cli.app()
 
 PARTS = ("report.html", "report.md", "numbers.json")
 """Files of a report that are attached to its studies in MLflow, beside its figures."""
+MOST_DIFFERENCES = 20
+"""Most differences that --verify prints."""
 
 
 @app.command()
@@ -42,7 +44,7 @@ def report(
         help="Ids of two confirm runs. Adds McNemar's exact test of these two trained models.",
         metavar="RUN RUN", show_default=False)] = None,
     verify: Annotated[Path | None, typer.Option(
-        help="Write nothing. Compute the report in this folder again and list every number that differs from the "
+        help="Write nothing. Compute the report in this folder again and list what differs from the "
         "runs: exit code 0 if none does, 4 otherwise.", show_default=False)] = None,
     csv: Annotated[Path | None, typer.Option(
         help="Folder for runs.csv (every run with its settings and scores), trials.csv (every trial of each search) "
@@ -189,8 +191,10 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
         uri = None
     store = Store(uri, create=False)
     differences = verify.differences(folder, found, store)
-    for line in differences:
+    for line in differences[:MOST_DIFFERENCES]:
         console.print(line, markup=False, soft_wrap=True)
+    if len(differences) > MOST_DIFFERENCES:
+        console.print(f"and {len(differences) - MOST_DIFFERENCES:,} more")
     if differences:
         raise DifferenceError(
             f"a report must say what MLflow holds, but {folder} differs in {len(differences)} "

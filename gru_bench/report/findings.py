@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from gru_bench.errors import ExitCode, UsageError, shown
-from gru_bench.report.document.findings import Answer, BaselineScore, Findings, ModelScore
 from gru_bench.report.document.numbers import NBSP
+from gru_bench.report.document.report import Answer, BaselineScore, Findings, ModelScore
 from gru_bench.report.document.sentences import in_text
 from gru_bench.report.evidence.baselines import baselines_of
 from gru_bench.report.evidence.collect import Evidence
@@ -44,7 +44,7 @@ def _score(group: Group) -> ModelScore:
 
 
 def _answer(pair: Pair, together: int | None) -> Answer:
-    finding, theta, followed = pair.verdict.finding, pair.theta, pair.followed
+    finding, theta, followed = pair.verdict.finding, pair.number("difference"), pair.followed
     better = None
     if finding in DIFFERENT:
         better = pair.a.label if pair.favours >= 0 else pair.b.label

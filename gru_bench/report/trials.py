@@ -6,7 +6,7 @@ from gru_bench.report.document.blocks import Block, Cell, Column, Details, Parag
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import MISSING, Number, plain, slug, written
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Anchor, Sentence, joined
+from gru_bench.report.document.sentences import Anchor, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, model_name
 from gru_bench.report.evidence.progress import once_more, study_baselines, study_name, study_search
@@ -50,12 +50,12 @@ def so_far(evidence: Evidence) -> tuple[Sentence, ...]:
     elif study.summary is not None:
         state = "has no complete confirm run"
     return (
-        (f"The study {name} {state}: its search has ", group.of_study.add("search.ended", count, "count"), " of ",
-         group.of_study.add("search.asked", asked, "count"), f" trial{'s' * (asked != 1)}. Nothing here was scored on "
-         "the test reviews, so there is no verdict."),
+        say("The study {study} {state}: its search has {ended} of {asked} {asked:trial|trials}. Nothing here was "
+            "scored on the test reviews, so there is no verdict.", study=name, state=state,
+            ended=group.of_study.add("search.ended", count), asked=group.of_study.add("search.asked", asked)),
         (f"{how}: {once_more(study)}",),
-        (f"Best validation {group.scale.score} so far (optimistic, because the best trial is chosen by it): ",
-         *joined(scores, "; "), "."),
+        say("Best validation {score} so far (optimistic, because the best trial is chosen by it): {scores}.",
+            score=group.scale.score, scores=joined(scores, "; ")),
     )
 
 

@@ -1,17 +1,16 @@
 """The one sentence on a pair of models, which page, console, `--json`, `--claim` and the Python API print.
 
-It is a template with named slots, such as `{a} is better than {b}: {difference}{unit}`. `in_words` fills them with
-text; a report fills them with numbers that lead to their runs.
+It is a template with named slots, such as `{a} is better than {b}: {difference}{unit}`, and `quantity` gives the value
+of each. `in_words` fills them with text; a report fills them with numbers that lead to their runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from string import Formatter
 
-from gru_bench.results.logged_metrics import compared
 from gru_bench.stats.estimate import Estimate, EvidenceLevel
-from gru_bench.stats.text import NBSP, decimals_apart, p_text
+from gru_bench.stats.text import MINUS, NBSP, Kind, decimals_for, scale_of, written
 from gru_bench.stats.verdict import (
     LEAST_GROUPS,
     Finding,
@@ -20,6 +19,8 @@ from gru_bench.stats.verdict import (
     examples_for_equivalence,
     unseen_failures,
 )
+
+DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
 
 
 def verdict_template(pair: Pair) -> str:
@@ -63,48 +64,96 @@ def slots_in(template: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(template) if name}
 
 
+@dataclass(frozen=True)
+class Quantity:
+    """A value of a sentence on a pair of models."""
+
+    name: str
+    """Last part of its key in a report."""
+    value: float | None
+    kind: Kind
+    method: str = ""
+    low: float | None = None
+    high: float | None = None
+    decimals: int | None = None
+    of_runs: bool = True
+    """Whether it is computed from runs."""
+
+
+def quantity(pair: Pair, slot: str) -> Quantity:
+    """Return the value of a slot of a sentence on a pair of models."""
+    found, margin, tests, fewest = pair.difference, pair.verdict.margin, pair.tests, min(pair.difference.seeds)
+    kind, holm = scale_of(pair.metric).kind, f", Holm over {pair.family} pairs" if pair.family > 1 else ""
+    match slot:
+        case "difference":
+            return _difference(pair, "difference", found, pair.interval_name)
+        case "narrow":
+            return _difference(pair, "difference-90", pair.verdict.equivalence, pair.narrow_name)
+        case "margin":
+            return Quantity("margin", margin, kind, "the largest difference of no practical weight",
+                            decimals=decimals_for([margin], [0.0], kind), of_runs=False)
+        case "detectable":
+            value = found.detectable(max(1, pair.family))
+            return Quantity("detectable", value, kind, "takes two seeds" if value is None else detected(pair),
+                            decimals=None if value is None else decimals_for([value], [0.0], kind))
+        case "p":
+            return Quantity("p", tests.different if tests else None, "p", f"two-sided{holm}")
+        case "p_equivalent":
+            return Quantity("p-equivalent", tests.equivalent if tests else None, "p", f"two one-sided tests{holm}")
+        case "unseen":
+            return Quantity("unseen-failures", unseen_failures(fewest), "percent",
+                            "f with (1 - f)^R = 0.05 for the fewer seeds R of both models", decimals=0)
+        case "seeds":
+            return Quantity("fewest-seeds", fewest, "count", "of the model with fewer")
+        case "groups":
+            return Quantity("groups", found.groups, "tenth", "groups of one size")
+        case "family":
+            return Quantity("family", pair.family, "count", "pairs tested together")
+        case "look":
+            return Quantity("look", pair.look, "count", "from 1, of the looks planned")
+        case "looks":
+            return Quantity("looks", pair.planned, "count", "looks planned")
+        case "least":
+            return Quantity("equivalence-examples", examples_for_equivalence(margin), "count",
+                            "fewest test reviews that show equivalence where no answer differs", of_runs=False)
+        case "effective":
+            return Quantity("examples", found.effective, "count")
+        case _:
+            raise KeyError(slot)
+
+
+def detected(pair: Pair) -> str:
+    """Return what a detectable difference is."""
+    return DETECTED if pair.family == 1 else f"{DETECTED}; the level is divided by the {pair.family} pairs compared"
+
+
+def _difference(pair: Pair, name: str, found: Estimate, interval: str) -> Quantity:
+    """Return the difference, with enough decimals that no end looks equal to 0 or to the margin."""
+    kind, margin = scale_of(pair.metric).difference, pair.verdict.margin
+    landmarks = (0.0, margin, -margin)
+    if not found.evidence_level.has_interval:
+        return Quantity(name, found.estimate, kind, decimals=decimals_for([found.estimate], landmarks, kind))
+    return Quantity(name, found.estimate, kind, f"{interval}, {found.method}".replace(NBSP, " "), found.low, found.high,
+                    decimals_for((found.estimate, found.low, found.high), landmarks, kind))
+
+
+def words(pair: Pair) -> dict[str, str]:
+    """Return the slots of a sentence on a pair that hold words."""
+    scale = scale_of(pair.metric)
+    return {"a": pair.names[0], "b": pair.names[1], "unit": scale.after, "of": scale.after or f" of {scale.score}"}
+
+
 def in_words(pair: Pair, template: str) -> str:
     """Return a sentence on a pair of models as text: each slot is replaced by its value."""
-    found, margin, inner = pair.difference, pair.verdict.margin, pair.verdict.equivalence
-    factor, usual, unit = scale(pair)
 
-    def size(value: float) -> str:
-        return f"{factor * value:.{decimals_apart([value], [0.0], factor, usual)}f}"
+    def shown(slot: str) -> str:
+        found = quantity(pair, "difference" if slot == "ends" else slot)
+        values = (found.low, found.high) if slot in ("ends", "narrow") else (found.value,)
+        text = " to ".join(written(value, found.kind, found.decimals) for value in values)
+        return text if found.kind != "p" else f"p {text}" if text.startswith("<") else f"p = {text}"
 
-    def ends(one: Estimate) -> str:
-        decimals = decimals_apart((one.estimate, one.low, one.high), (0.0, margin, -margin), factor, usual)
-        return f"{signed(one.low, decimals)} to {signed(one.high, decimals)}"
-
-    def signed(value: float, decimals: int) -> str:
-        text = f"{factor * value:+.{decimals}f}"
-        return text if text.strip("+-0.") else text.lstrip("+-")  # zero has no sign
-
-    def difference() -> str:
-        values = [found.estimate, *([found.low, found.high] if found.evidence_level.has_interval else [])]
-        return signed(found.estimate, decimals_apart(values, (0.0, margin, -margin), factor, usual))
-
-    def p(value: float) -> str:
-        return f"p {p_text(value)}" if value < 0.001 else f"p = {p_text(value)}"
-
-    slots: dict[str, Callable[[], str]] = {
-        "a": lambda: pair.names[0], "b": lambda: pair.names[1], "unit": lambda: unit, "of": lambda: unit or (
-            f" of {compared(pair.metric, 'test').label.removeprefix('test ')}"),
-        "difference": difference, "ends": lambda: ends(found), "narrow": lambda: ends(inner),
-        "margin": lambda: size(margin), "detectable": lambda: size(found.detectable(pair.family) or 0.0),
-        "p": lambda: p(pair.tests.different if pair.tests else 1.0),
-        "p_equivalent": lambda: p(pair.tests.equivalent if pair.tests else 1.0),
-        "unseen": lambda: f"{100 * unseen_failures(min(found.seeds)):.0f}", "seeds": lambda: str(min(found.seeds)),
-        "groups": lambda: f"{found.groups:.1f}", "family": lambda: str(pair.family),
-        "look": lambda: str(pair.look), "looks": lambda: str(pair.planned),
-        "least": lambda: f"{examples_for_equivalence(margin):,}", "effective": lambda: f"{found.effective:,.0f}"}
-    return template.format(**{name: slots[name]() for name in slots_in(template)}).replace(NBSP, " ")
-
-
-def scale(pair: Pair) -> tuple[float, int, str]:
-    """Return how differences of a pair are shown: a factor, the usual decimals, and the unit after a space."""
-    if compared(pair.metric, "test").unit == "share":
-        return 100, 1, " points"
-    return 1, 3, " nats" if pair.metric == "log_loss" else ""
+    slots = {slot: shown(slot) for slot in slots_in(template) - words(pair).keys()}
+    return template.format(**words(pair), **slots).replace(NBSP, " ").replace(MINUS, "-")
 
 
 def _size(pair: Pair) -> str:

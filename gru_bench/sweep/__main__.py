@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from gru_bench.results.runs import StudySummary
     from gru_bench.sweep.runner import Sweep
-    from gru_bench.sweep.search import StoredSearch
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.summary import Confirmed
     from gru_bench.tracking import LoggedRun
@@ -154,7 +153,6 @@ def sweep(
 
 
 def _write_plan(spec: StudySpec, console: Any) -> None:
-    """Write the plan of the looks to a file."""
     from pathlib import Path
 
     from gru_bench.data.corpus import load_corpus
@@ -174,32 +172,32 @@ def _write_plan(spec: StudySpec, console: Any) -> None:
 
 def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:
     """Print what both stores hold of a study, and return the exit code that answers `--check`."""
-    from gru_bench.sweep.check import check_consistency
+    from gru_bench.sweep.consistency import compare_stores
     from gru_bench.sweep.run_log import deleted, parent_of_study
-    from gru_bench.sweep.search import read_trials, require_same_settings, stored_models
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
+    from gru_bench.sweep.study import read_study, require_same_settings, stored_models
     from gru_bench.tracking import Store, waiting
 
     opened = open_storage(storage, create=False, say=lambda text: console.print(text, markup=False))
     with wrapped_errors(storage):
         spec = spec.with_stored(stored_models(spec.name, opened))
-        searches: dict[str, StoredSearch | None] = {model: read_trials(spec, model, opened) for model in spec.models}
-    begun = {model: search for model, search in searches.items() if search is not None and search.identity}
-    for model, search in begun.items():
+        stored = read_study(spec, opened)
+    for model, search in stored.searches.items():
         require_same_settings(spec, model, search)
-    prints = {search.identity["data"] for search in begun.values()}
+    prints = {search.identity["data"] for search in stored.searches.values()}
     store = Store(tracking_uri, create=False)
     runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.study == spec.name]
     studies = [run for run in runs if run.role == "study" and run.fingerprint in prints]
-    planned = [trial for search in begun.values() for trial in search.runs.values()]
+    planned = list(stored.work.values())
     if not studies:
-        parent = parent_of_study(store, [*(trial for search in begun.values() for trial in search.trials), *planned])
+        searched = [trial for search in stored.searches.values() for trial in search.trials]
+        parent = parent_of_study(store, [*searched, *planned])
         if parent is not None and parent.is_deleted:
             raise DifferenceError(deleted(spec.name, parent))
     ids = {study.run_id for study in studies}
     runs = [run for run in runs if run.tags.get("mlflow.parentRunId") in ids]
     there = {name for run in runs for name in run.ids}
-    found = check_consistency(spec, searches, studies, runs, [
+    found = compare_stores(spec, stored, studies, runs, [
         trial.run_id for trial in planned if trial.run_id not in there and store.is_deleted(trial.run_id)])
     for count in found.counts:
         console.print(count, markup=False)
@@ -239,7 +237,6 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
 
 
 def _show(console: Any, sweep: Sweep, summary: StudySummary) -> None:
-    """Print the best trials, the confirmed accuracy, and the notes."""
     if summary.trials:
         console.print(_best_trials(summary))
     console.print(_confirmed(sweep.confirmed(), summary))
@@ -276,7 +273,7 @@ def _show_next(
     if summary.trials and summary.search_seconds is not None:
         took += f", of which the search {duration(summary.search_seconds)}"
     left = "; ".join(sweep.unfinished())
-    again = cli.command_without("--model") if sweep.planner.unfinished else "the same command"
+    again = cli.command_without("--model") if sweep.state.unfinished else "the same command"
     state = f"not done yet ({left}): {again} continues it" if left else "done"
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     for command in next_commands(summary.name, where, report=not has_report, predict=sweep.is_confirmed,

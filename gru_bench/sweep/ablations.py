@@ -47,7 +47,7 @@ class PlannedRun:
     @property
     def key(self) -> str:
         """Key of the run's trial."""
-        return run_key(self.role, digest(self.settings), self.config.seed, self.side)
+        return run_key(self.config.model.name, self.role, digest(self.settings), self.config.seed, self.side)
 
     @property
     def rank(self) -> tuple[bool, int, float]:
@@ -134,7 +134,6 @@ def ablation_runs(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings
 
 
 def _usual(spec: StudySpec, tuned: Settings) -> dict[str, Scalar]:
-    """Return all settings of the usual side."""
     assert spec.ablations is not None
     return flat(spec.config(spec.ablations.model, {**tuned, **spec.ablations.settings}, 0))
 

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
+from gru_bench.config import RunConfig, Scalar
 from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult
 from gru_bench.stats.metrics import value_of
-from gru_bench.sweep.planner import NextRun
+from gru_bench.sweep.plan import Role
+from gru_bench.sweep.run_log import close
+from gru_bench.sweep.search import Search
+from gru_bench.sweep.sharing.trials import Trials
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.workers.local import Failed, Finished, WasPruned
 from gru_bench.tracking import RunWriter
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A run that this process has taken from the study: a trial of a search (or one seed of it), or a planned run."""
+
+    trials: Trials
+    """Those that its trial is one of: the search, or the planned work of the study."""
+    number: int
+    """Number of its trial."""
+    role: Role
+    config: RunConfig
+    settings: Mapping[str, Scalar]
+    label: str
+    """Name under which the run is shown."""
+    tags: Mapping[str, str]
+    seeds_done: tuple[float, ...] = ()
+    """Validation accuracy of each seed of the trial trained so far; empty in a study of one seed per trial."""
+    planned: str = ""
+    """Key of the planned run."""
+
+    @property
+    def key(self) -> str:
+        """Its Optuna study and the number of its trial, by which it is told from the other runs that are trained."""
+        return f"{self.trials.study.study_name} {self.number}"
+
+    @property
+    def model(self) -> str:
+        """Its model."""
+        return self.config.model.name
+
 
 REASSIGNED = "given to another process, because this one seemed to have died"
 
@@ -28,24 +64,30 @@ class Outcome:
     reason: str = ""
     again: bool = False
     """Whether a failed run is queued again."""
+    seeds_done: tuple[float, ...] = ()
+    """Of a trial whose next seed follows: the validation accuracy of each seed so far."""
 
 
 class ActiveRun:
     """A run that this process trains."""
 
-    def __init__(self, run: NextRun, writer: RunWriter, spec: StudySpec) -> None:
+    def __init__(self, run: Assignment, writer: RunWriter, spec: StudySpec) -> None:
         """Take the run of a study, and its writer to the tracking store."""
         self.run, self.writer, self.spec = run, writer, spec
         self.scores: list[float] = []
         """Validation accuracy of each epoch so far."""
         self.checks: list[str] = []
         """What was decided at each check so far."""
-        self._search = run.state.search
         self._reassigned = False
         """Whether the run was given to another process."""
         self._noted = ""
         """Run id that its trial has noted."""
         self.note_run()
+
+    @property
+    def _search(self) -> Search:
+        assert isinstance(self.run.trials, Search), "only trials report to a search"
+        return self.run.trials
 
     def note_run(self) -> None:
         """Note the run's id in its trial. It is a local id until MLflow has made the run."""
@@ -106,7 +148,7 @@ class ActiveRun:
         self.run.trials.give_up(self.run.number, reason, fault=False)
 
     def _finished(self, result: RunResult) -> Outcome:
-        # The run is logged before its trial ends: a process that takes over in between finds it complete.
+        # The run is logged before its trial ends. If this process dies in between, the trial is done again.
         self.writer.finish(result)
         match self.run.role:
             case "confirm":
@@ -122,8 +164,7 @@ class ActiveRun:
         done = (*self.run.seeds_done, value)
         verdict = self._search.report(self.run.number, len(done) - 1, value)
         if verdict == "go on" and len(done) < self.spec.seeds_per_trial:
-            self.run.state.between_seeds.append(replace(self.run, seeds_done=done))
-            return Outcome("seed done", value)
+            return Outcome("seed done", value, seeds_done=done)
         return self._complete("complete", sum(done) / len(done))
 
     @property
@@ -148,6 +189,5 @@ class ActiveRun:
         return self._left()
 
     def _left(self) -> Outcome:
-        self.writer.kill(REASSIGNED)
-        self.writer.tags({"gru_bench.complete": "false"})  # the run may have been logged as complete
+        close(self.writer, REASSIGNED)
         return Outcome("left", None, REASSIGNED)

@@ -1,4 +1,4 @@
-"""Export and import of a study's searches: from an Optuna storage to plain values, and back into another storage.
+"""Export and import of a study's record and searches: from an Optuna storage to plain values, and back into another.
 
 Values of an archive are checked before they are used: they must have the form that Optuna and our own readers accept.
 """
@@ -17,9 +17,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gru_bench.config import ModelName
 from gru_bench.errors import RunError
-from gru_bench.sweep.search import FORMAT, IMPORTING, RUNS, direction, need_format
+from gru_bench.sweep.identity import direction
 from gru_bench.sweep.sharing.leases import START
 from gru_bench.sweep.sharing.trials import ATTEMPT, KEY, REASON, RETRY_OF, key_of
+from gru_bench.sweep.study import FORMAT, IDENTITY, IMPORTING, SEARCH, need_format
 from gru_bench.tracking.export import BROKEN_OFF
 
 
@@ -65,7 +66,7 @@ class _TrialNotes(_Open):
     own_fault: bool = False
     failed_at: Count = 0
     key: Text = ""
-    superseded: bool = False
+    forgotten: bool = False
 
 
 class _TrialSystem(_Open):
@@ -76,7 +77,8 @@ class _Start(_Open):
     owner: Text
     lease: Count
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    searching: bool
+    models: list[Text]
+    searching: list[Text]
     ended: bool
 
 
@@ -84,9 +86,12 @@ class _Identity(_Open):
     data: Text = ""
 
 
+class _Search(_Open):
+    identity: _Identity = _Identity()
+
+
 class _Study(_Open):
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
-    identity: _Identity = _Identity()
     starts: Count = 0
     importing: Text | None = None
 
@@ -111,62 +116,76 @@ class SearchCopy(_Record):
     """The search of one model as plain values."""
 
     model: ModelName
-    user: dict[Text, Any]
     trials: tuple[TrialCopy, ...]
     """The trials in the order of their numbers."""
-    runs: tuple[TrialCopy, ...]
-    """The trials of the planned runs and follow-ups, likewise."""
 
 
-def read_searches(storage: optuna.storages.BaseStorage, study: str) -> list[SearchCopy]:
-    """Return the searches of the study of that name; empty if the storage has none.
+class StudyCopy(_Record):
+    """A study as an Optuna storage has it, as plain values."""
+
+    user: dict[Text, Any]
+    """The attributes of its record."""
+    work: tuple[TrialCopy, ...]
+    """The trials of the planned runs and follow-ups, in the order of their numbers."""
+    searches: tuple[SearchCopy, ...]
+
+    @property
+    def identities(self) -> list[Mapping[str, Any]]:
+        """The identity of each search."""
+        return [self.user.get(f"{SEARCH}{copy.model}", {}).get(IDENTITY, {}) for copy in self.searches]
+
+
+def read_study_copy(storage: optuna.storages.BaseStorage, study: str) -> StudyCopy | None:
+    """Return the study of that name; None if the storage has none.
 
     Raises:
-        RunError: A search holds values that another storage would not accept.
+        RunError: It is of another version, or holds values that another storage would not accept.
     """
-    searches = _searches(storage, study)
-    for found, _ in searches.values():
-        need_format(study, found.user_attrs)
+    need_format(study, storage)
+    if study not in optuna.get_all_study_names(storage):
+        return None
+    record = optuna.load_study(study_name=study, storage=storage)
     try:
-        return [
-            SearchCopy(
-                model=model,  # type: ignore[arg-type]  # a text to mypy; pydantic checks it
-                user=dict(found.user_attrs), trials=tuple(map(_copied, found.get_trials())),
-                runs=tuple(map(_copied, runs.get_trials())) if runs is not None else ())
-            for model, (found, runs) in searches.items()]
+        return StudyCopy(
+            user=dict(record.user_attrs), work=tuple(map(_copied, record.get_trials())),
+            searches=tuple(
+                SearchCopy(model=model, trials=tuple(map(_copied, found.get_trials())))  # type: ignore[arg-type]  # a text to mypy; pydantic checks it
+                for model, found in _searches(storage, study).items()))
     except ValidationError as error:
         raise RunError(f"an export must hold only what an import accepts, but the search of {study!r} does not: "
                        f"{_brief(error)}. Correct it in the storage first") from None
 
 
 def study_names(storage: optuna.storages.BaseStorage) -> list[str]:
-    """Return the names of all studies that have a search in a storage."""
-    return sorted({name.rpartition("/")[0] for name in optuna.get_all_study_names(storage)} - {""})
+    """Return the names of all studies in a storage."""
+    return sorted({name.partition("/")[0] for name in optuna.get_all_study_names(storage)})
 
 
-def wrong_trial(searches: Sequence[SearchCopy]) -> str:
-    """Return what Optuna or our own readers would not accept in the searches, and why; empty if they accept all."""
-    for copy in searches:
-        for kind, trials in (("trial", copy.trials), ("run", copy.runs)):
-            scratch = optuna.create_study()
-            for number, trial in enumerate(trials):
-                try:
-                    _check(trial, number, scratch)
-                    if kind == "run" and not trial.user.get(KEY):
-                        raise ValueError("it must have a key, but has none")
-                except Exception as error:
-                    return f"{kind} {number} of {copy.model}: {_brief(error)}"
-        for key, value in copy.user.items():
+def wrong_trial(study: StudyCopy) -> str:
+    """Return what Optuna or our own readers would not accept in a study, and why; empty if they accept all."""
+    for kind, of, trials in [("run", "the study", study.work),
+                             *(("trial", copy.model, copy.trials) for copy in study.searches)]:
+        scratch = optuna.create_study()
+        for number, trial in enumerate(trials):
             try:
-                if key.startswith(START):
-                    int(key.removeprefix(START))
-                    _Start.model_validate(value)
-            except ValueError as error:
-                return f"{key[:60]!r} of {copy.model}: {_brief(error)}"
+                _check(trial, number, scratch)
+                if kind == "run" and not trial.user.get(KEY):
+                    raise ValueError("it must have a key, but has none")
+            except Exception as error:
+                return f"{kind} {number} of {of}: {_brief(error)}"
+    for key, value in study.user.items():
         try:
-            _Study.model_validate(copy.user)
+            if key.startswith(START):
+                int(key.removeprefix(START))
+                _Start.model_validate(value)
+            elif key.startswith(SEARCH):
+                _Search.model_validate(value)
         except ValueError as error:
-            return f"the search of {copy.model}: {_brief(error)}"
+            return f"{key[:60]!r} of the study: {_brief(error)}"
+    try:
+        _Study.model_validate(study.user)
+    except ValueError as error:
+        return f"the study: {_brief(error)}"
     return ""
 
 
@@ -184,72 +203,65 @@ def _check(trial: TrialCopy, number: int, scratch: optuna.Study) -> None:
 
 
 def _brief(error: Exception) -> str:
-    """Return an error in one line."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc'][:6]))}: {first['msg']}"[:200]
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def write_searches(
-    storage: optuna.storages.BaseStorage, study: str, searches: Sequence[SearchCopy], *, archive: str,
-    renamed: Mapping[str, str],
+def write_study(
+    storage: optuna.storages.BaseStorage, study: str, copy: StudyCopy, *, archive: str, renamed: Mapping[str, str],
 ) -> None:
-    """Write searches under the name `study`, marked as unfinished until `finish_import`.
+    """Write a study under the name `study`, marked as unfinished until `finish_import`.
 
     A trial that was running when it was exported is written as failed and queued again.
 
     Args:
         storage: Storage to write to.
         study: Name of the study.
-        searches: The searches of all models of the study.
-        archive: Digest of the archive, which marks what is written so that a broken-off import is recognized.
-        renamed: Run id in the copies -> run id in this tracking store.
+        copy: The study.
+        archive: Digest of the archive, which marks what is written so that an interrupted import is recognized.
+        renamed: Run id in the copy -> run id in this tracking store.
     """
-    for copy in searches:
-        name = f"{study}/{copy.model}"
-        towards = direction(copy.user.get("identity", {}).get("training.metric", "accuracy"))
-        created = optuna.create_study(study_name=name, storage=storage, direction=towards)
-        created.set_user_attr(IMPORTING, archive)
-        runs = optuna.create_study(study_name=name + RUNS, storage=storage, direction=towards)
-        for target, trials in ((created, copy.trials), (runs, copy.runs)):
-            for trial in [*trials, *_queued_again(trials)]:
-                target.add_trial(_restored(trial, renamed))
-        for key, value in _at_rest(copy.user).items():
-            created.set_user_attr(key, _with_ids(value, renamed))
+    towards = direction(next((known["training.metric"] for known in copy.identities if "training.metric" in known),
+                             "accuracy"))
+    record = optuna.create_study(study_name=study, storage=storage, direction=towards)
+    record.set_user_attr(IMPORTING, archive)
+    searches = [(f"{study}/{search.model}", search.trials) for search in copy.searches]
+    for target, trials in [(record, copy.work), *(
+            (optuna.create_study(study_name=name, storage=storage, direction=towards), trials)
+            for name, trials in searches)]:
+        for trial in [*trials, *_queued_again(trials)]:
+            target.add_trial(_restored(trial, renamed))
+    for key, value in _at_rest(copy.user).items():
+        record.set_user_attr(key, _with_ids(value, renamed))
 
 
 def unfinished_import(storage: optuna.storages.BaseStorage, study: str) -> str | None:
-    """Return the archive whose import into this study was broken off, or None."""
-    marks = (found.user_attrs.get(IMPORTING) for found, _ in _searches(storage, study).values())
-    return next((str(mark) for mark in marks if mark), None)
+    """Return the archive whose import into this study was interrupted, or None."""
+    if study not in optuna.get_all_study_names(storage):
+        return None
+    mark = optuna.load_study(study_name=study, storage=storage).user_attrs.get(IMPORTING)
+    return str(mark) if mark else None
 
 
 def finish_import(storage: optuna.storages.BaseStorage, study: str) -> None:
-    """Mark the searches that `write_searches` wrote as complete."""
-    for found, _ in _searches(storage, study).values():
-        if found.user_attrs.get(IMPORTING):
-            found.set_user_attr(IMPORTING, None)
+    """Mark what `write_study` wrote as complete."""
+    if unfinished_import(storage, study) is not None:
+        optuna.load_study(study_name=study, storage=storage).set_user_attr(IMPORTING, None)
 
 
-def remove_searches(storage: optuna.storages.BaseStorage, study: str) -> None:
-    """Remove the searches of a study."""
-    for search, runs in _searches(storage, study).values():
-        for found in filter(None, (runs, search)):  # the search last: without it, its runs would not be found
-            optuna.delete_study(study_name=found.study_name, storage=storage)
+def remove_study(storage: optuna.storages.BaseStorage, study: str) -> None:
+    """Remove a study."""
+    names = [found.study_name for found in _searches(storage, study).values()]
+    for name in [*names, study]:  # the record last: it tells that the study is not complete
+        if name in optuna.get_all_study_names(storage):
+            optuna.delete_study(study_name=name, storage=storage)
 
 
-def _searches(
-    storage: optuna.storages.BaseStorage, study: str
-) -> dict[str, tuple[optuna.Study, optuna.Study | None]]:
-    """Return model -> its search and its planned runs; None if it has none yet."""
-    there = optuna.get_all_study_names(storage)
-
-    def load(name: str) -> optuna.Study:
-        return optuna.load_study(study_name=name, storage=storage)
-
-    return {name.rpartition("/")[2]: (load(name), load(name + RUNS) if name + RUNS in there else None)
-            for name in there if name.rpartition("/")[0] == study and not name.endswith(RUNS)}
+def _searches(storage: optuna.storages.BaseStorage, study: str) -> dict[str, optuna.Study]:
+    return {name.rpartition("/")[2]: optuna.load_study(study_name=name, storage=storage)
+            for name in optuna.get_all_study_names(storage) if name.rpartition("/")[0] == study}
 
 
 def _copied(trial: FrozenTrial) -> TrialCopy:
@@ -290,12 +302,11 @@ def _at_rest(attributes: Mapping[str, Any]) -> dict[str, Any]:
     rest.pop(IMPORTING, None)
     for key, value in rest.items():
         if key.startswith(START) and isinstance(value, dict):
-            rest[key] = {**value, "searching": False, "ended": True}
+            rest[key] = {**value, "searching": [], "ended": True}
     return rest
 
 
 def _with_ids(value: Any, renamed: Mapping[str, str]) -> Any:
-    """Return the value with all run ids in it replaced."""
     match value:
         case str():
             return renamed.get(value, value)

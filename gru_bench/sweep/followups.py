@@ -7,24 +7,24 @@ done once for each state of its inputs, as a trial whose key holds a digest of t
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gru_bench.config import RunConfig, Scalar, flat, with_removed
-from gru_bench.errors import RunError
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, RecallCurve
 from gru_bench.results.runs import Timing, parsed
-from gru_bench.sweep.console.progress import ProgressDisplay, several
-from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, Trials, digest
+from gru_bench.sweep.console.progress import several
+from gru_bench.sweep.sharing.trials import Trials, digest
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.workers.local import Failed, Finished, Job, Message, Workers
+from gru_bench.sweep.workers.local import Failed, Finished
 from gru_bench.sweep.workers.tasks import Diagnose, MeasureRecall, MeasureTiming, Task
 from gru_bench.tracking import RunWriter
 
 TIMINGS = "timings.json"
+Here = Callable[[RunConfig], RunConfig]
+"""Sets the settings of a config that depend on the machine, such as threads."""
 ReadModels = Callable[[Mapping[str, str]], Mapping[str, TrainedModel]]
 """From model -> run id to model -> what that run has trained."""
 
@@ -38,7 +38,7 @@ class FollowUp:
     """Artifact of the study's parent run that holds the result."""
     depends_on: Any
     """Inputs of the follow-up, as JSON values. When they change, the follow-up is done again."""
-    tasks: Callable[[], Mapping[str, Task]]
+    tasks: Callable[[Here, ReadModels], Mapping[str, Task]]
     """Returns label -> task."""
     combine: Callable[[Sequence[Any]], str]
     """Turns the outcomes of the tasks into the text of the artifact."""
@@ -51,23 +51,18 @@ class FollowUp:
         return f"follow-up {self.name} {digest(self.depends_on)}"
 
 
-def follow_ups(
-    spec: StudySpec, here: Callable[[RunConfig], RunConfig], confirmed: Mapping[str, str],
-    read: ReadModels, *, texts: bool,
-) -> list[FollowUp]:
+def follow_ups(spec: StudySpec, confirmed: Mapping[str, str], *, texts: bool) -> list[FollowUp]:
     """Return the follow-ups of a study in their order.
 
     Args:
         spec: The study.
-        here: Sets the machine-dependent settings of a config, such as threads.
         confirmed: Model -> run id of one of its confirm runs.
-        read: Reads the models of runs.
         texts: Whether the words of a review may be stored.
     """
-    return [*_timings(spec, here), *_diagnostics(spec, confirmed, read, texts), *_recall(spec)]
+    return [*_timings(spec), *_diagnostics(spec, confirmed, texts), *_recall(spec)]
 
 
-def _timings(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[FollowUp]:
+def _timings(spec: StudySpec) -> list[FollowUp]:
     if spec.timings is None:
         return []
     configs = {
@@ -76,18 +71,16 @@ def _timings(spec: StudySpec, here: Callable[[RunConfig], RunConfig]) -> list[Fo
     iterations = spec.timings.iterations
     return [FollowUp(
         "timings", TIMINGS, [iterations, {label: _settings(config) for label, config in configs.items()}],
-        lambda: {label: MeasureTiming(here(config), iterations) for label, config in configs.items()},
+        lambda here, _: {label: MeasureTiming(here(config), iterations) for label, config in configs.items()},
         lambda outcomes: json.dumps([asdict(timing) for timing in outcomes]), exclusive=True)]
 
 
-def _diagnostics(
-    spec: StudySpec, confirmed: Mapping[str, str], read: ReadModels, texts: bool
-) -> list[FollowUp]:
+def _diagnostics(spec: StudySpec, confirmed: Mapping[str, str], texts: bool) -> list[FollowUp]:
     if not spec.diagnostics or not confirmed:
         return []
     return [FollowUp(
         "diagnostics", DIAGNOSTICS, {**confirmed, "review": True} if texts else dict(confirmed),
-        lambda: {"diagnostics": Diagnose(read(confirmed), texts)},
+        lambda _, read: {"diagnostics": Diagnose(read(confirmed), texts)},
         lambda outcomes: str(outcomes[0].to_json()))]
 
 
@@ -98,7 +91,7 @@ def _recall(spec: StudySpec) -> list[FollowUp]:
     # The longest tasks begin first, so that none is left running alone at the end.
     tasks = {f"recall over {steps} steps": MeasureRecall(steps, asked.seeds, asked.sequences)
              for steps in sorted(asked.steps, reverse=True)}
-    return [FollowUp("recall", RECALL, asked.model_dump(), lambda: tasks, _merged_curves)]
+    return [FollowUp("recall", RECALL, asked.model_dump(), lambda *_: tasks, _merged_curves)]
 
 
 def _merged_curves(parts: Sequence[RecallCurve]) -> str:
@@ -120,80 +113,46 @@ def timings_of(text: str | bytes) -> tuple[Timing, ...]:
     return parsed(tuple[Timing, ...], text)
 
 
-class TaskRunner:
-    """Runs tasks that train no run of the study: its follow-ups, and what else the workers measure."""
+class ActiveFollowUp:
+    """A follow-up that this process does: the tasks that wait for a worker, and the outcomes of the others."""
 
-    def __init__(
-        self, pool: Workers, display: ProgressDisplay, notes: list[str], job: Callable[[str, Task], Job]
-    ) -> None:
-        """Prepare to run tasks.
-
-        Args:
-            pool: The workers.
-            display: Shows the progress.
-            notes: Notes for the readers of the study; failures are added.
-            job: Makes a job of a label and a task.
-        """
-        self._pool, self._display, self._notes, self._job = pool, display, notes, job
-        self._deaths: Counter[str] = Counter()
-        """Key of a job -> how many workers have died at it."""
-
-    def is_resubmitted(self, job: Job, kind: str) -> bool:
-        """Submit a failed job again if its worker died; return False where it did not, or died too often."""
-        self._deaths[job.key] += kind == "worker"
-        if kind != "worker" or self._deaths[job.key] >= MOST_ATTEMPTS:
-            return False
-        self._pool.submit(job)
-        return True
-
-    def complete(
-        self, follow_up: FollowUp, runs: Trials, study: RunWriter, messages: Callable[[], Iterable[tuple[Job, Message]]]
-    ) -> None:
-        """Do a follow-up, unless it is done already; wait while another process does it.
+    def __init__(self, follow_up: FollowUp, number: int, tasks: Mapping[str, Task]) -> None:
+        """Begin with all tasks waiting.
 
         Args:
             follow_up: The follow-up.
-            runs: The planned work of the study, to which its trial belongs.
-            study: Writer of the study's parent run, for the result.
-            messages: Returns the next messages of the workers, after waiting a moment for them.
+            number: Number of its trial.
+            tasks: Label -> task.
         """
-        while runs.unfinished([follow_up.key]):
-            if (number := runs.take(follow_up.key)) is None:
-                list(messages())
-                continue
-            try:
-                tasks = follow_up.tasks()
-                outcomes = self._outcomes(tasks, messages, exclusive=follow_up.exclusive)
-                if outcomes:
-                    study.text(follow_up.artifact, follow_up.combine(
-                        [outcomes[label] for label in tasks if label in outcomes]))
-            except BaseException:
-                runs.give_up(number, "interrupted", fault=False)
-                raise
-            if failed := len(tasks) - len(outcomes):
-                runs.fail(number, f"{several(failed, 'task')} of {len(tasks)} failed")
-            else:
-                runs.complete(number, len(tasks))
+        self.follow_up, self.number = follow_up, number
+        self.waiting = list(enumerate(tasks.items()))
+        self._count = len(tasks)
+        self._outcomes: dict[int, object] = {}
+        self._failed = 0
 
-    def _outcomes(
-        self, tasks: Mapping[str, Task], messages: Callable[[], Iterable[tuple[Job, Message]]], *, exclusive: bool
-    ) -> dict[str, object]:
-        """Run tasks and return label -> outcome, for those that ended well."""
-        waiting = list(tasks.items())
-        outcomes: dict[str, object] = {}
-        while waiting or self._pool.busy:
-            while waiting and self._pool.idle and not (exclusive and self._pool.busy):
-                label, task = waiting.pop(0)
-                self._pool.submit(self._job(label, task))
-                self._display.job_started(label, {})
-            for job, message in messages():
-                match message:
-                    case Finished(outcome):
-                        outcomes[job.key] = outcome
-                        self._display.job_ended(job.key, "done", None)
-                    case Failed("machine", reason):
-                        raise RunError(reason)
-                    case Failed(kind, reason) if not self.is_resubmitted(job, kind):
-                        self._notes.append(f"The follow-up {job.key!r} failed: {reason}")
-                        self._display.job_ended(job.key, "failed", None, reason)
-        return outcomes
+    def end_task(self, place: int, message: Finished | Failed) -> None:
+        """Take the end of a task, of which `place` is the index."""
+        if isinstance(message, Finished):
+            self._outcomes[place] = message.outcome
+        else:
+            self._failed += 1
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all tasks have ended."""
+        return len(self._outcomes) + self._failed == self._count
+
+    def end(self, work: Trials, study: RunWriter) -> None:
+        """Log the result, then end the trial.
+
+        Args:
+            work: The planned work of the study.
+            study: Writer of the study's parent run.
+        """
+        if self._outcomes:
+            study.text(self.follow_up.artifact, self.follow_up.combine(
+                [outcome for _, outcome in sorted(self._outcomes.items())]))
+        if self._failed:
+            work.fail(self.number, f"{several(self._failed, 'task')} of {self._count} failed")
+        else:
+            work.complete(self.number, self._count)

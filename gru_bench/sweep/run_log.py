@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 
 from gru_bench.config import DataConfig, MetricName, RunConfig, Scalar, assignment
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, given_as, named
-from gru_bench.results.logged_metrics import BEST_EPOCH, Split, compared
+from gru_bench.results.logged_metrics import Split, compared
 from gru_bench.results.looks import PLAN
 from gru_bench.results.runs import BASELINES, DATA, NEAR, SEARCH, Baseline, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.console.description import run_description
-from gru_bench.sweep.planner import Role
-from gru_bench.sweep.search import Search, main_of
+from gru_bench.sweep.plan import Role
 from gru_bench.sweep.sharing.leases import this_process
+from gru_bench.sweep.sharing.storage import QUIET_SECONDS
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.tasks import corpus_of
 from gru_bench.tracking import DIED, NOTE, LoggedRun, Parent, RunWriter, Store
 
 SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val"}
 """Role -> split whose score is the objective value of such a run."""
+POLL_SECONDS = 0.5
 MOST_LOOKED_UP = 10
 """Most runs of trials that are looked up in MLflow where it has no run of the study."""
 SUPERSEDED = {"gru_bench.role": "superseded"}
@@ -35,66 +37,66 @@ class RunLog:
     """Writes the runs of one study to the tracking store, for one of the processes that work on the study."""
 
     def __init__(
-        self, spec: StudySpec, corpus: Corpus, store: Store, searches: Mapping[str, Search], *, experiment: str,
-        command: str, texts: bool, data: DataSummary,
+        self, record: StudyRecord, corpus: Corpus, store: Store, *, experiment: str, command: str, texts: bool,
+        data: DataSummary, say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Find the study's parent run, which an earlier start or another process may have begun, or begin it.
 
         Args:
-            spec: The study.
+            record: The record of the study.
             corpus: The reviews of the study.
             store: The tracking store that the runs are logged to.
-            searches: Model -> its search.
             experiment: Name of the MLflow experiment.
             command: The command as the user typed it; it is logged.
             texts: Whether reviews may be stored: the test split, and the review used in the diagnostics.
                 A study that was begun without texts never stores any.
             data: Summary of the data, which is logged.
+            say: Called with a sentence for the user when another process is about to begin the parent run.
 
         Raises:
             UsageError: `texts` is false, but the study has stored reviews already.
             RunError: The parent run was deleted in MLflow.
         """
-        self.spec, self.corpus, self.store, self.searches = spec, corpus, store, dict(searches)
+        self.record, self.corpus, self.store = record, corpus, store
         self.experiment, self.command, self.data = experiment, command, data
-        self.main_search = main_of(searches)
-        """The search that holds the lease and the follow-ups of the study as a whole."""
-        self.lock = self.main_search.study_lock
-        self._held_lock = ExitStack()
-        """Holds the study's lock until MLflow has the parent run that was begun here."""
-        with ExitStack() as held:
-            held.enter_context(self.lock)
-            store.adopt_study(spec.name)  # a process that held the lock may have been killed
-            known = next(self._logged_studies(), None) or self._study_elsewhere()
-            self.study = self._start_study() if known is None else store.writer(known.run_id)
-            self.texts = texts if known is None else self._keeps_texts(known, texts)
-            """Whether reviews are stored."""
-            if self.texts and not texts:
-                raise UsageError(f"{named('--no-texts')} must be given from the first start of a study on, but "
-                                 f"{spec.name!r} was begun without it and holds reviews: leave "
-                                 f"{named('--no-texts')} out, or give another {named('--study-name')}")
-            if known is None or "texts" not in known.params:
-                self.study.params({"texts": self.texts})  # must be logged before any review
-            self.is_new = known is None
-            """Whether the study was begun here."""
-            if known is None or "study" not in known.params:  # the process that began it died before it described it
-                self._describe()
-                self._held_lock = held.pop_all()
+        known = self._known_study(say)
+        self.study = self._start_study() if known is None else store.writer(known.run_id)
+        self.texts = texts if known is None else self._keeps_texts(known, texts)
+        """Whether reviews are stored."""
+        if self.texts and not texts:
+            raise UsageError(f"{named('--no-texts')} must be given from the first start of a study on, but "
+                             f"{self.spec.name!r} was begun without it and holds reviews: leave "
+                             f"{named('--no-texts')} out, or give another {named('--study-name')}")
+        if known is None or "texts" not in known.params:
+            self.study.params({"texts": self.texts})  # must be logged before any review
+        self.is_new = known is None
+        """Whether the study was begun here."""
+        if known is None or "study" not in known.params:  # the process that began it died before it described it
+            self._describe()
 
-    def admit_others(self, *, wait: bool = False) -> None:
-        """Release the lock of a study that was begun here, once other processes can read its runs in MLflow.
+    @property
+    def spec(self) -> StudySpec:
+        """The study, with the models that other starts have added."""
+        return self.record.spec
 
-        Args:
-            wait: Whether to wait for that. Otherwise a later call releases the lock.
+    def _known_study(self, say: Callable[[str], None]) -> LoggedRun | None:
+        """Return the study's parent run; None if this start is to begin it.
+
+        A start that finds neither the run nor that it may begin it waits: another process has begun the run, but it
+        may take a while until MLflow has it.
         """
-        if wait:
-            self.store.catch_up()
-        if self.store.is_caught_up:
-            self.close()
-
-    def close(self) -> None:
-        """Release the study's lock at once."""
-        self._held_lock.close()
+        since, said = time.monotonic(), False
+        while True:
+            ours = self.record.may_begin_parent()  # before MLflow is read, so that what another has begun is found
+            self.store.adopt_study(self.spec.name)  # a process that began it may have been killed
+            known = next(self._logged_studies(), None) or self._study_elsewhere()
+            if known is not None or ours:
+                return known
+            if not said and time.monotonic() - since > QUIET_SECONDS:
+                said = True
+                say("waiting for another process, which begins the study in MLflow: if that process is stopped "
+                    "(Ctrl-Z), continue it with fg, or end it")
+            time.sleep(POLL_SECONDS)
 
     def _logged_studies(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():
@@ -105,7 +107,7 @@ class RunLog:
     def _study_elsewhere(self) -> LoggedRun | None:
         """Return the study's parent run from an experiment that was renamed; None if the store never held the study."""
         parent = parent_of_study(self.store, [
-            trial for search in self.searches.values() for trials in (search, search.runs) for trial in trials.stored])
+            trial for trials in (*self.record.searches.values(), self.record.work) for trial in trials.stored])
         if parent is None:
             return None
         if parent.is_deleted:
@@ -119,8 +121,7 @@ class RunLog:
         return texts
 
     def _start_study(self) -> RunWriter:
-        for search in self.searches.values():
-            search.runs.forget()  # their runs were logged to another store
+        self.record.work.forget()  # its runs were logged to another store
         return self.store.start(
             self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
             command=self.command, fingerprint=self.corpus.fingerprint)
@@ -194,18 +195,19 @@ class RunLog:
 
     def _missing_runs_note(self) -> list[str]:
         """Return a note when the searches have trials whose runs this tracking store never held."""
-        ended = sum(search.ended for search in self.searches.values())
+        ended = sum(search.ended for search in self.record.searches.values())
         return [f"The runs of {ended} trials of earlier starts are not in this tracking store: it was lost, or is "
                 "another."] if ended else []
 
     def _supersede_unknown(self) -> list[str]:
         """Supersede the runs of trials that no search knows, before new trials get the same numbers."""
         ended = [run for run in self._runs() if run.role == "trial" and (
-            run.status != "RUNNING" or self.main_search.lease.is_dead(run.tags.get("gru_bench.owner", "")))]
+            run.status != "RUNNING" or self.record.lease.is_dead(run.tags.get("gru_bench.owner", "")))]
         # The searches are read after the runs, because a trial begins before its run.
-        known = {(model, str(number)) for model, search in self.searches.items() for number in search.numbers}
+        known = {(model, str(number)) for model, search in self.record.searches.items()
+                 for number in search.numbers}
         lost = [run for run in ended
-                if run.model in self.searches and (run.model, run.tags.get("gru_bench.trial", "")) not in known]
+                if run.model in self.record.searches and (run.model, run.tags.get("gru_bench.trial", "")) not in known]
         for run in lost:
             self.store.writer(run.run_id).tags(SUPERSEDED)
         return [f"The search's storage was lost, or a part of it: {len(lost)} runs of trials that it does not know are "
@@ -214,55 +216,42 @@ class RunLog:
     def _retrain_deleted(self) -> list[str]:
         """Queue the runs again that a user has deleted in MLflow, for example because they were damaged."""
         there = {name for run in self._runs() for name in run.ids}
-        deleted = [(search.runs, key, trial.run_id) for search in self.searches.values()
-                   for key, trial in search.runs.latest().items()
+        work = self.record.work
+        deleted = [(key, trial.run_id) for key, trial in work.latest().items()
                    if trial.state == "complete" and trial.run_id and trial.run_id not in there
                    and self.store.is_deleted(trial.run_id)]
-        for runs, key, run_id in deleted:
-            runs.reopen(key, run_id)
+        for key, run_id in deleted:
+            work.reopen(key, run_id)
         return [f"Runs of earlier starts were deleted in MLflow: {len(deleted)} are trained again."] if deleted else []
 
     def take_over(self, *, first: bool = False) -> None:
-        """End the trials and runs of processes that have died, and queue their work again.
+        """Queue again what processes that have died were working on, and close their runs.
 
         Args:
             first: Whether to look for unclosed runs even when no search knows of a dead process.
         """
-        found = first
-        for search in self.searches.values():
-            if search.orphans() or search.runs.orphans():
-                found = True
-                self.store.adopt()  # their last writes may not have reached MLflow
-                with search.lock:
-                    self._take_over(search)
-        if found:
-            for run in self._runs():
-                if run.status == "RUNNING" and self.main_search.lease.is_dead(run.tags.get("gru_bench.owner", "")):
-                    self.store.writer(run.run_id).kill(DIED)
+        record = self.record
+        orphans = [(trials, number) for trials in (*record.searches.values(), record.work)
+                   for number in trials.orphans()]
+        if orphans:
+            self.store.adopt()  # their last writes may not have reached MLflow
+            with record.lock:
+                for trials, number in orphans:
+                    if number in trials.orphans():  # otherwise another process was faster
+                        trials.give_up(number, DIED)
+        if orphans or first:
+            self._close_runs()
 
-    def _take_over(self, search: Search) -> None:
-        runs = [run for run in self._runs() if run.model == search.model]
-        ended = {run.tags.get("gru_bench.trial", ""): run for run in runs if run.role == "trial"}
-        for number in search.orphans():
-            run = ended.get(str(number))
-            state = run.state if run is not None else ""
-            if run is None or state not in ("complete", "pruned") or self.spec.seeds_per_trial > 1:
-                search.give_up(number, DIED)
-            elif state == "pruned" or search.has_reported(number, run.metrics.get(BEST_EPOCH.key)):
-                search.adopt(number, state)
-            else:  # the storage has lost the end of this trial
-                search.give_up(number, DIED)
-                self.store.writer(run.run_id).tags(SUPERSEDED)
-        complete = {key: run for run in runs if run.complete and (key := _key(run))}
-        keys = {trial.number: key for key, trial in search.runs.latest().items()}
-        for number in search.runs.orphans():
-            run = complete.get(keys.get(number, ""))
-            value = _value(run, self.spec.metric) if run is not None else None
-            if run is not None and value is not None:
-                search.runs.note_run(number, run.run_id)
-                search.runs.complete(number, value)
-            else:
-                search.runs.give_up(number, DIED)
+    def _close_runs(self) -> None:
+        """Close the runs of dead processes: those that are open, and those that ended although their trials did not."""
+        record = self.record
+        repeated = {trial.run_id for trials in (*record.searches.values(), record.work)
+                    for trial in trials.stored if trial.state == "broken off" and trial.run_id}
+        for run in self._runs():
+            ended = run.state in ("complete", "pruned") and not (self.spec.seeds_per_trial > 1 and run.role == "trial")
+            if (run.status == "RUNNING" or (ended and not repeated.isdisjoint(run.ids))) and record.lease.is_dead(
+                    run.tags.get("gru_bench.owner", "")):
+                close(self.store.writer(run.run_id), DIED)
 
     def supersede(
         self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, PlannedRun], waiting: Set[str]
@@ -286,7 +275,7 @@ class RunLog:
             if key in planned:
                 tags = {"gru_bench.role": _role(run), **planned[key].tags}
                 if run.complete and (value := _value(run, self.spec.metric)) is not None:
-                    self.searches[model].runs.record_done(key, run.run_id, value)
+                    self.record.work.record_done(key, run.run_id, value)
             elif not waiting.isdisjoint(run.ablations):
                 continue
             if _role(run) == "ablation" and not tags.items() <= run.tags.items():
@@ -296,6 +285,12 @@ class RunLog:
                 notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
                          "those runs are set aside."]
         return notes
+
+
+def close(writer: RunWriter, reason: str) -> None:
+    """Close a run that is trained again. It may have been logged as complete."""
+    writer.kill(reason)
+    writer.tags({"gru_bench.complete": "false"})
 
 
 def parent_of_study(store: Store, trials: Sequence[StoredTrial]) -> Parent | None:
@@ -323,7 +318,6 @@ def fingerprint_of(data: DataConfig, spec: StudySpec, corpus: Corpus) -> str:
 
 
 def _contents(spec: StudySpec) -> list[str]:
-    """Return the parts of a study besides its confirm runs."""
     return [part for part, planned in (
         ("search", spec.trials > 0), ("ablations", spec.ablations is not None),
         ("timings", spec.timings is not None), ("diagnostics", spec.diagnostics),
@@ -346,4 +340,4 @@ def _key(run: LoggedRun) -> str:
     settings = run.tags.get("gru_bench.settings")
     if run.seed is None or settings is None:
         return ""
-    return run_key(_role(run), settings, run.seed, run.side)
+    return run_key(run.model, _role(run), settings, run.seed, run.side)

@@ -11,8 +11,10 @@ its runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
@@ -24,19 +26,33 @@ from gru_bench.results.looks import LOOKS, looks_json
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss, compared_baseline
 from gru_bench.stats.intervals import Scored
-from gru_bench.sweep.active_run import ActiveRun
+from gru_bench.sweep.ablations import PlannedRun
+from gru_bench.sweep.active_run import ActiveRun, Assignment
 from gru_bench.sweep.console.console_log import result_lines, window_line
 from gru_bench.sweep.console.description import study_description
 from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.looks import look_lines
 from gru_bench.sweep.console.progress import ProgressDisplay, described, several
-from gru_bench.sweep.followups import TIMINGS, TaskRunner, follow_ups, timings_of
-from gru_bench.sweep.planner import ModelState, NextRun, Planner
+from gru_bench.sweep.followups import TIMINGS, ActiveFollowUp, FollowUp, timings_of
+from gru_bench.sweep.plan import (
+    AskTrial,
+    Follow,
+    InterimAnalysis,
+    ModelPlan,
+    NothingToConfirm,
+    State,
+    TrainPlanned,
+    Wait,
+    Work,
+    next_work,
+    to_begin,
+)
 from gru_bench.sweep.run_log import RunLog, fingerprint_of
-from gru_bench.sweep.search import Search, main_of, stored_models
-from gru_bench.sweep.sharing.leases import LEASE_SECONDS
-from gru_bench.sweep.sharing.looks import Looks
+from gru_bench.sweep.search import Search
+from gru_bench.sweep.sharing.leases import LEASE_SECONDS, this_process
+from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS
 from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
 from gru_bench.sweep.workers.local import (
     CheckDone,
@@ -51,13 +67,13 @@ from gru_bench.sweep.workers.local import (
     WasPruned,
     Workers,
 )
-from gru_bench.sweep.workers.tasks import CheckConfigs, MeasureBaselines, Task, Train
+from gru_bench.sweep.workers.tasks import MeasureBaselines, Task, Train, TrySettings
 from gru_bench.tracking import LoggedStudy, Store
 
 POLL_SECONDS = 0.5
 TAKE_OVER_SECONDS = 2.0
 """Seconds between two checks for runs of dead processes."""
-CHECK, BASELINES = "check", "baselines"
+SETTINGS, BASELINES = "settings", "baselines"
 MOST_FAILURES = 3
 """Failed trials in a row after which the search ends with an error."""
 
@@ -66,18 +82,17 @@ class Sweep:
     """One start of a study. `run` continues from where earlier starts have ended."""
 
     def __init__(
-        self, spec: StudySpec, corpus: Corpus, vectors: Vectors, store: Store, searches: Mapping[str, Search],
-        pool: Workers, *, experiment: str, command: str, threads: int, timeout: float | None, texts: bool,
+        self, record: StudyRecord, corpus: Corpus, vectors: Vectors, store: Store, pool: Workers, *, experiment: str,
+        command: str, threads: int, timeout: float | None, texts: bool,
         display: ProgressDisplay, interrupt: Interrupt | None = None,
     ) -> None:
         """Prepare the sweep; nothing is written yet.
 
         Args:
-            spec: The study.
+            record: The record of the study.
             corpus: The reviews of the study.
             vectors: The word vectors of the study.
             store: The tracking store that runs are logged to.
-            searches: Model -> its search, for all models of the study.
             pool: The workers. The caller closes them.
             experiment: Name of the MLflow experiment.
             command: The command as the user typed it; it is logged.
@@ -87,29 +102,33 @@ class Sweep:
             display: Shows the progress.
             interrupt: Handles Ctrl-C; None for what suits a command.
         """
-        self.spec, self.corpus, self.vectors, self.store = spec, corpus, vectors, store
-        self.searches, self.pool, self.experiment, self.command = dict(searches), pool, experiment, command
+        self.record, self.corpus, self.vectors, self.store = record, corpus, vectors, store
+        self.pool, self.experiment, self.command = pool, experiment, command
         self.threads, self.timeout, self.texts, self.display = threads, timeout, texts, display
-        plan = spec.plan(corpus.fingerprint)
-        self.looks = None if plan is None else Looks(plan, main_of(searches).study)
-        """The looks of the confirm stage; None for a stage of one size."""
-        self.planner = Planner(
-            spec, searches, self._in_time, self._search_ended, self._planned, self.looks, self._look)
         self.log: RunLog
         """Set when the first thing is logged."""
         self.begun = False
-        """Whether `log` is set and the study is marked as running."""
+        """Whether `log` is set."""
+        self.state: State
+        """The study as it was last read."""
         self.active: dict[str, ActiveRun] = {}
         """Key -> run that this process trains."""
-        self.baselines: tuple[Baseline, ...] = ()
-        self.measuring = False
-        """Whether the job that measures the baselines was submitted."""
-        self.data = data_summary(spec, corpus, vectors)
-        self.notes: list[str] = []
-        self.tasks = TaskRunner(pool, display, self.notes, self._job)
-        self.interrupt = interrupt or Interrupt()
-        self.chosen: dict[str, Mapping[str, Scalar]] = {}
+        self.follow_up: ActiveFollowUp | None = None
+        """The follow-up that this process does."""
+        self._receivers: dict[str, Callable[[Job, Message], None]] = {}
+        """Key of a job -> what takes its messages."""
+        self._deaths: Counter[str] = Counter()
+        """Key of a task that is no run -> how many workers have died at it."""
+        self._failed_in_row: Counter[str] = Counter()
+        """Model -> how many of its trials have failed since one ended well."""
+        self._chosen: dict[str, Mapping[str, Scalar]] = {}
         """Ablation -> best candidate that has been shown to the user."""
+        self._announced: dict[str, ModelPlan] = {}
+        """Model -> what was last planned for it, as the user and MLflow know it."""
+        self.baselines: tuple[Baseline, ...] = ()
+        self.data = data_summary(record.spec, corpus, vectors)
+        self.notes: list[str] = []
+        self.interrupt = interrupt or Interrupt()
         self.found: dict[str, Confirmed] = {}
         """Model -> test score of its confirm runs, as far as it was last read."""
         self.view: str | None = None
@@ -133,131 +152,253 @@ class Sweep:
             RunError: No trial completes, or a store fails.
             KeyboardInterrupt: The user or the system has interrupted the sweep. Its runs are marked as broken off.
         """
-        log: RunLog | None = None
         with self.interrupt:
             try:
-                self._check()
-                self.log = log = RunLog(
-                    self.spec, self.corpus, self.store, self.searches, experiment=self.experiment,
-                    command=self.command, texts=self.texts, data=self.data)
-                self.experiment = log.experiment  # a user may have renamed it
-                for note in log.resume():
-                    self.notes.append(note)
-                    self.shown_notes.add(note)
-                    self.display.note(f"note: {note}")
-                self.begun = True
-                self._note_closed_searches()
-                self._log_looks()  # the process that took the last one may have died before it logged it
-                if self.texts and not log.texts:
-                    self.display.note("note: no reviews are stored, because the study was begun with "
-                                      f"{given_as('--no-texts')}")
-                self._log_baselines()
-                self.planner.update()  # otherwise runs of earlier starts would be announced as still to do
-                self._describe(log, "running", read=not log.is_new)
-                self.display.begin(self.planner.to_begin(), done=self.planner.is_done)
-                self._run_all()
-                for state in self.planner.active:
-                    if state.tuning:
-                        self._planned(state)  # runs that began before an ablation was tuned have outdated tags
-                self._join_models(log)
-                # The runs of this process are read from its queue, even when the tracking server is away.
-                self.store.await_whole(
-                    self.experiment, [run for state in self.planner.states for run in state.confirmed_elsewhere])
-                if self.planner.is_complete:  # otherwise the start that completes the study does what follows
-                    self._follow_up(log)
+                self._try_settings()
+                self._begin()
+                while self._fill() is not None or self._receivers:
+                    self._receive()
             except BaseException as error:
-                if log is not None:
-                    self._stop_early(log, error)
+                if self.begun:
+                    self._stop_early(error)
                 else:
                     with suppress(Exception):  # the first error is shown
                         self._sign_out()
                 raise
             finally:
                 self.display.end()
-            return self._end(log)
+            return self._end()
 
-    def _follow_up(self, log: RunLog) -> None:
-        """Do what follows the runs of all models, unless another process does it or has done it."""
-        first = {state.model: done[0] for state in self.planner.states if (done := state.confirmed)}
+    def _try_settings(self) -> None:
+        """Wait until a worker has found that runs can be trained here, before anything is logged."""
+        waiting = True
 
-        def read(runs: Mapping[str, str]) -> dict[str, TrainedModel]:
-            return dict(zip(runs, self.store.models(list(runs.values()), log.study.run_id), strict=True))
+        def receive(message: Finished | Failed) -> None:
+            nonlocal waiting
+            match message:
+                case Finished():
+                    waiting = False
+                case Failed("settings", reason):
+                    raise UsageError(reason)
+                case Failed(_, reason):
+                    raise RunError(reason)
 
-        for follow_up in follow_ups(self.spec, self._with_threads, first, read, texts=log.texts):
-            self.tasks.complete(follow_up, log.main_search.runs, log.study, self._messages)
-
-    def _join_models(self, log: RunLog) -> None:
-        """Read the models that other starts have added to the study meanwhile, and how far all others are."""
-        some = next(iter(self.searches.values()))
-        spec = self.spec.with_stored(stored_models(self.spec.name, some.storage))
-        if new := [model for model in spec.models if model not in self.searches]:
-            self.spec = log.spec = spec
-            for model in new:
-                self.searches[model] = log.searches[model] = some.of(spec, model)
-            self.planner.join(spec, self.searches)
-        self.planner.read_others()
-        self.planner.choose_candidates()  # again: a later start may have retried failed tuning runs
-
-    def _check(self) -> None:
-        """Check that runs can be trained here, before anything is logged."""
         configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.active_models)
-        self.pool.submit(self._job(CHECK, CheckConfigs(tuple(map(self._with_threads, configs)))))
-        self.measuring = self.pool.idle
-        if self.measuring:
-            self.pool.submit(self._baselines())
-        checked = False
-        while not checked:
-            for job, message in self.pool.messages(POLL_SECONDS):
-                if job.key == BASELINES:
-                    self._receive_baselines(job, message)
-                    continue
-                match message:
-                    case Finished():
-                        checked = True
-                    case Failed("settings", reason):
-                        raise UsageError(reason)
-                    case Failed(kind, reason) if not self.tasks.is_resubmitted(job, kind):
-                        raise RunError(reason)
-            if self.interrupt.asked:
-                raise KeyboardInterrupt
+        self._submit_task(SETTINGS, TrySettings(tuple(map(self._with_threads, configs))), receive)
+        measuring = self.pool.idle
+        if measuring:
+            self._measure_baselines()
+        while waiting:
+            self._receive()
+        if not measuring:
+            self._measure_baselines()
 
-    def _baselines(self) -> Job:
-        return self._job(BASELINES, MeasureBaselines(self.spec.base.data))
+    def _begin(self) -> None:
+        """Begin the study in MLflow, or continue it, and show what is to do."""
+        self.log = log = RunLog(
+            self.record, self.corpus, self.store, experiment=self.experiment, command=self.command,
+            texts=self.texts, data=self.data, say=self.display.note)
+        self.begun, self.experiment = True, log.experiment  # a user may have renamed it
+        for note in log.resume():
+            self.notes.append(note)
+            self.shown_notes.add(note)
+            self.display.note(f"note: {note}")
+        self._read()
+        self._note_closed_searches()
+        self._log_looks()  # the process that took the last one may have died before it logged it
+        if self.texts and not log.texts:
+            self.display.note("note: no reviews are stored, because the study was begun with "
+                              f"{given_as('--no-texts')}")
+        self._log_baselines()
+        work = self._next_work()
+        self._describe("running", read=not log.is_new)
+        self.display.begin(to_begin(self.state), done=work is None or isinstance(work, Follow))
+
+    def _fill(self) -> Work | None:
+        """Begin work until no worker is idle or none is left to begin; return what follows, None for nothing."""
+        work: Work | None = Wait()
+        while self.pool.idle:
+            if self.follow_up is not None and self._begin_task(self.follow_up):
+                continue
+            work = self._next_work()
+            match work:
+                case AskTrial(model):
+                    self._ask(self.record.searches[model])
+                case TrainPlanned(run):
+                    self._take(run)
+                case Follow(follow_up):
+                    self._begin_follow_up(follow_up)
+                case _:
+                    break
+        return work
+
+    def _next_work(self) -> Work | None:
+        """Read the study, do what follows from its results without a worker, and return what is to do next."""
+        while True:
+            self._read()
+            self.record.note_searching(self.state)
+            if self._announce():
+                continue
+            match work := next_work(self.state):
+                case NothingToConfirm(model):
+                    raise self._nothing_to_confirm(self.record.searches[model])
+                case InterimAnalysis(index):
+                    self._take_look(index)
+                case _:
+                    return work
+
+    def _read(self) -> None:
+        self.state = self.record.state(in_time=self._in_time(), texts=self.begun and self.log.texts)
+
+    def _announce(self) -> bool:
+        """Tell MLflow and the user what is newly planned; return whether anything is."""
+        new = {model: plan for model in self.state.active
+               if (plan := self.state.plans[model]).tuned is not None and plan != self._announced.get(model)}
+        for model, plan in new.items():
+            before = self._announced.get(model, ModelPlan())
+            self._announced[model] = plan
+            self._supersede(model, plan)
+            if plan.tuned != before.tuned:
+                self._search_ended(self.record.searches[model], plan)
+        return bool(new)
+
+    def _ask(self, search: Search) -> None:
+        """Begin the next trial of a search, if another process has not taken the last one."""
+        if (asked := search.ask()) is not None:
+            number, settings = asked
+            done = search.resumed_seeds(number) if self.spec.seeds_per_trial > 1 else ()
+            self._train(self._seed_of(search, number, settings, done))
+
+    def _seed_of(
+        self, search: Search, number: int, settings: Mapping[str, Scalar], done: tuple[float, ...]
+    ) -> Assignment:
+        # A search compares settings, so it saves the time of teachers.
+        config = self.spec.config(
+            search.model, {**settings, "training.teachers": 0}, self.spec.search_seeds[len(done)])
+        label = f"{search.model} trial {number}"
+        if self.spec.seeds_per_trial > 1:
+            label += f" seed {config.seed}"
+        return Assignment(search, number, "trial", config, settings, label, {"gru_bench.trial": str(number)}, done)
+
+    def _take(self, run: PlannedRun) -> None:
+        if (number := self.record.work.take(run.key)) is not None:
+            label = " ".join(filter(None, (run.config.model.name, run.name, f"seed {run.config.seed}")))
+            self._train(Assignment(
+                self.record.work, number, run.role, run.config, run.settings, label, run.tags, planned=run.key))
+
+    def _begin_follow_up(self, follow_up: FollowUp) -> None:
+        if (number := self.record.work.take(follow_up.key)) is None:
+            return
+        try:
+            # The runs of this process are read from its queue, even when the tracking server is away.
+            self._await_others()
+            tasks = follow_up.tasks(self._with_threads, self._read_models)
+        except BaseException:
+            self.record.work.give_up(number, "interrupted", fault=False)
+            raise
+        self.follow_up = ActiveFollowUp(follow_up, number, tasks)
+        self._end_follow_up(self.follow_up)
+
+    def _end_follow_up(self, follow_up: ActiveFollowUp) -> None:
+        """Log the result of a follow-up once all its tasks have ended."""
+        if follow_up.has_ended:
+            follow_up.end(self.record.work, self.log.study)
+            self.follow_up = None
+
+    def _begin_task(self, follow_up: ActiveFollowUp) -> bool:
+        """Submit the next task of a follow-up; return False if none may begin now."""
+        if not follow_up.waiting or (follow_up.follow_up.exclusive and self._receivers):
+            return False
+        index, (label, task) = follow_up.waiting.pop(0)
+
+        def receive(message: Finished | Failed) -> None:
+            follow_up.end_task(index, message)
+            reason = message.reason if isinstance(message, Failed) else ""
+            if reason:
+                self.notes.append(f"The follow-up {label!r} failed: {reason}")
+            self.display.job_ended(key, "failed" if reason else "done", None, reason)
+            self._end_follow_up(follow_up)
+
+        key = f"{follow_up.follow_up.key} {index}"
+        self._submit_task(key, task, receive)
+        self.display.job_started(key, label, {})
+        return True
+
+    def _measure_baselines(self) -> None:
+        def receive(message: Finished | Failed) -> None:
+            match message:
+                case Finished(outcome):
+                    assert isinstance(outcome, tuple)
+                    self.baselines = outcome
+                    self._log_baselines()
+                    self._show_first_trials()
+                    self.display.note("baselines: " + ", ".join(
+                        f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
+                case Failed(_, reason):
+                    self.notes.append(f"The baselines could not be measured: {reason}")
+                    self.display.note(self.notes[-1])
+
+        self._submit_task(BASELINES, MeasureBaselines(self.spec.base.data), receive)
+
+    def _submit_task(self, key: str, task: Task, receive: Callable[[Finished | Failed], None]) -> None:
+        """Submit a task that trains no run of the study, again if its worker dies; `receive` takes its end."""
+        def ended(job: Job, message: Message) -> None:
+            match message:
+                case Failed("machine", reason):
+                    raise RunError(reason)
+                case Failed("worker", _) if self._deaths[key] + 1 < MOST_ATTEMPTS:
+                    self._deaths[key] += 1
+                    self._submit(job, ended)
+                case Finished() | Failed():
+                    receive(message)
+
+        self._submit(self._job(key, task), ended)
+
+    def _submit(self, job: Job, receive: Callable[[Job, Message], None]) -> None:
+        self._receivers[job.key] = receive
+        self.pool.submit(job)
 
     def _job(self, key: str, task: Task) -> Job:
         """Return a job whose worker refuses data that were changed since this process has read them."""
         data = dict.fromkeys(data for data, _ in task.materials)
         return Job(key, task, tuple((one, fingerprint_of(one, self.spec, self.corpus)) for one in data))
 
-    def _run_all(self) -> None:
-        if not self.measuring:
-            self.pool.submit(self._baselines())
-        while True:
-            while self.pool.idle and (run := self.planner.next()) is not None:
-                self.pool.submit(self._begin(run))
-            if not self.pool.busy and self.planner.is_done:
-                self.log.admit_others(wait=True)
-                return
-            for job, message in self._messages():
-                self._receive(job, message)
-
-    def _messages(self) -> Iterator[tuple[Job, Message]]:
-        """Yield the workers' messages, then do the periodic work: check the store, renew leases, take over runs."""
-        yield from self.pool.messages(POLL_SECONDS)
+    def _receive(self) -> None:
+        """Take the workers' messages, then do the periodic work: check the store, renew the lease, take over runs."""
+        for job, message in self.pool.messages(POLL_SECONDS):
+            receive = self._receivers[job.key]
+            if isinstance(message, Finished | WasPruned | Failed):
+                del self._receivers[job.key]
+            receive(job, message)
         self.display.alive()
         if self.interrupt.asked:
             raise KeyboardInterrupt
+        if not self.begun:
+            return
         self.store.check()
-        self.log.admit_others()
         if not self.linked and self.store.is_caught_up and not self.store.away:
             self.linked = True
-            self._describe(self.log, "running")  # MLflow has the experiment only now
-        for state in self.planner.states:
-            state.search.lease.renew(self.seconds)
+            self._describe("running")  # MLflow has the experiment only now
+        self.record.lease.renew(self.seconds)
         if self.seconds - self.last_take_over >= TAKE_OVER_SECONDS:
             self.last_take_over = self.seconds
             self.log.take_over()
-            self.display.tick(self.planner.to_begin())
+            self._read()
+            self.display.tick(to_begin(self.state))
+
+    def _read_models(self, runs: Mapping[str, str]) -> dict[str, TrainedModel]:
+        return dict(zip(runs, self.store.models(list(runs.values()), self.log.study.run_id), strict=True))
+
+    def _await_others(self) -> None:
+        """Wait until MLflow has the confirmation runs that other processes have done."""
+        self.store.await_whole(self.experiment, [
+            trial.run_id for model in self.state.searches for trial in self.state.confirmed(model).values()
+            if trial.owner != this_process()])
+
+    @property
+    def spec(self) -> StudySpec:
+        """The study, with the models that other starts have added."""
+        return self.record.spec
 
     @property
     def seconds(self) -> float:
@@ -267,87 +408,86 @@ class Sweep:
     def _in_time(self) -> bool:
         return self.timeout is None or self.seconds < self.timeout
 
-    def _search_ended(self, state: ModelState) -> None:
-        if state.search.exhausted and state.search.counted < self.spec.trials:
-            self.notes.append(f"The search of {state.model} has {state.search.counted} trials instead of "
+    def _search_ended(self, search: Search, plan: ModelPlan) -> None:
+        if search.exhausted and search.counted < self.spec.trials:
+            self.notes.append(f"The search of {search.model} has {search.counted} trials instead of "
                               f"{self.spec.trials}: its space has no more points.")
-        if all(other.tuned is not None for other in self.planner.active):
-            self.log.main_search.lease.note_search(self.seconds)
-        state.search.load_importance()
-        self._describe(self.log, "running", read=self.store.is_caught_up)
-        self.display.search_ended(state.model, state.search.best(), state.unconfirmed)
+        if all(model in self._announced for model in self.state.active):
+            self.record.lease.note_search(self.seconds)
+        search.load_importance()
+        self._describe("running", read=self.store.is_caught_up)
+        self.display.search_ended(search.model, search.best(), len(self.state.free(plan.confirmations)))
 
-    def _look(self, place: int) -> None:
-        """Take a look of the confirm stage, unless another process has taken it, and show what it found."""
-        assert self.looks is not None
-        self.log.admit_others(wait=True)
-        self.store.await_whole(
-            self.experiment, [run for state in self.planner.states for run in state.confirmed_elsewhere])
-        plan = self.looks.plan
-        with self.log.lock:
-            if len(self.looks.taken) > place:
+    def _nothing_to_confirm(self, search: Search) -> RunError:
+        reasons = sorted({trial.reason for trial in search.trials() if trial.state == "failed" and trial.reason})
+        return RunError(f"a search must have a complete trial to confirm, but {search.model} has none: "
+                        f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more "
+                        f"{named('--trials')}")
+
+    def _take_look(self, index: int) -> None:
+        """Take an interim analysis, unless another process has taken it, and show what it found."""
+        looks = self.record.looks
+        assert looks is not None
+        self._await_others()
+        runs = {model: self._scored_by_seed(model) for model in self.state.searches}
+        if empty := [model for model, own in runs.items() if not own]:
+            raise RunError(f"a look must have a complete confirm run of each model, but all runs of {empty[0]} "
+                           f"failed: {same_command()} tries them again, and a study of another name may leave the "
+                           "model out")
+        with self.record.lock:
+            if len(looks.taken) > index:
                 return
-            runs = {state.model: self._scored_by_seed(state) for state in self.planner.states}
-            if empty := [model for model, own in runs.items() if not own]:
-                raise RunError(f"a look must have a complete confirm run of each model, but all runs of {empty[0]} "
-                               f"failed: {same_command()} tries them again, and a study of another name may leave the "
-                               "model out")
-            look, pairs = self.looks.take(runs)
+            look, pairs = looks.take(runs)
             self._log_looks()
-        for line in look_lines(plan, look, place, pairs):
+        for line in look_lines(looks.plan, look, index, pairs):
             self.display.note(line)
 
     def _note_closed_searches(self) -> None:
-        """Say which searches do not go on, because a look at the confirm runs was taken."""
-        if self.looks is None or not self.looks.taken:
-            return
-        self.notes += (
-            f"The search of {state.model} stays at {state.search.counted} of {self.spec.trials} trials: a look at its "
-            "confirm runs was taken already." for state in self.planner.active if _has_trials_left(self.spec, state))
+        if self.state.taken:
+            self.notes += (
+                f"The search of {model} stays at {self.state.searches[model].counted} of {self.spec.trials} trials: a "
+                "look at its confirm runs was taken already." for model in self.state.cut_short)
 
     def _log_looks(self) -> None:
         """Log the looks taken so far, from all processes and starts."""
-        with self.log.lock:
-            if self.looks is not None and (taken := self.looks.taken):
+        with self.record.lock:
+            if self.record.looks is not None and (taken := self.record.looks.taken):
                 self.log.study.text(LOOKS, looks_json(taken))
 
-    def _scored_by_seed(self, state: ModelState) -> dict[int, Scored]:
+    def _scored_by_seed(self, model: str) -> dict[int, Scored]:
         """Return confirm seed -> what its run predicts, for the complete runs, with the reviews in one order."""
         found = {}
-        for seed, run_id in state.confirmed_seeds.items():
-            test = self.store.predictions(run_id, "test").by_id()
+        for seed, trial in self.state.confirmed(model).items():
+            test = self.store.predictions(trial.run_id, "test").by_id()  # as in reports
             found[seed] = Scored(test.label_N, test.probability_NC[None], test.group_N)
         return found
 
-    def _planned(self, state: ModelState) -> None:
-        assert state.tuned is not None
-        notes = self.log.supersede(
-            state.model, state.tuned, {run.key: run for run in state.planned}, state.undecided)
+    def _supersede(self, model: str, plan: ModelPlan) -> None:
+        """Supersede runs that are no longer planned, and show which candidates were chosen."""
+        assert plan.tuned is not None
+        notes = self.log.supersede(model, plan.tuned, {run.key: run for run in plan.runs}, plan.undecided)
         self.notes += (note for note in notes if note not in self.notes)
-        for name, settings in state.chosen.items():
-            if self.chosen.get(name) != settings:
-                self.chosen[name] = settings
+        for name, settings in plan.chosen.items():
+            if self._chosen.get(name) != settings:
+                self._chosen[name] = settings
                 self.display.note(f"ablation {name}: the best candidate is {described(settings)}" if settings
                                   else f"ablation {name}: all candidates failed")
 
-    def _begin(self, run: NextRun) -> Job:
-        """Log that a run begins and return the job."""
+    def _train(self, run: Assignment) -> None:
         config = self._with_threads(run.config)
         writer = self.log.begin(run.label, run.role, config, run.settings, run.tags)
         self.active[run.key] = ActiveRun(run, writer, self.spec)
-        self.display.job_started(run.label, run.settings if run.role == "trial" else {}, run.role)
+        self.display.job_started(run.key, run.label, run.settings if run.role == "trial" else {}, run.role)
         checks = PRUNERS[self.spec.pruner].checks if run.role == "trial" else 0
-        return self._job(run.key, Train(config, score_test=run.role == "confirm", checks=checks))
+        task = Train(config, score_test=run.role == "confirm", checks=checks)
+        self._submit(self._job(run.key, task), self._receive_run)
 
     def _with_threads(self, config: RunConfig) -> RunConfig:
         """Return the config with its number of threads set: the exact result depends on it."""
         threads = config.training.threads or self.threads
         return config.model_copy(update={"training": config.training.model_copy(update={"threads": threads})})
 
-    def _receive(self, job: Job, message: Message) -> None:
-        if job.key == BASELINES:
-            self._receive_baselines(job, message)
-            return
+    def _receive_run(self, job: Job, message: Message) -> None:
         active = self.active[job.key]
         label = active.run.label
         if isinstance(message, Finished | WasPruned | Failed) and not active.writer.is_made:
@@ -355,12 +495,12 @@ class Sweep:
         active.note_run()
         match message:
             case StepReport():
-                self.display.job_step(label, message)
+                self.display.job_step(job.key, message)
             case WindowLoss():
                 if self._prints_console_log(active):
                     self.display.note(f"{label}: {window_line(message)}")
             case Resumed(epoch):
-                self.display.job_resumed(label, epoch)
+                self.display.job_resumed(job.key, epoch)
             case Restarted(reason):
                 active.restart(reason)
                 self.display.note(f"{label}: {reason}")
@@ -371,11 +511,11 @@ class Sweep:
                     self.display.note(f"note: {text}")
             case CheckDone(check):
                 self.pool.answer(job, go_on=active.check(check))
-                self.display.job_check(label, active.checks[-1])
+                self.display.job_check(job.key, active.checks[-1])
             case EpochDone(record):
                 self.pool.answer(job, go_on=active.report(record))
                 active.writer.epoch(record, self.spec.metric)
-                self.display.job_epoch(label, record)
+                self.display.job_epoch(job.key, record)
             case _:
                 self._end_run(job, active, message)
 
@@ -389,17 +529,23 @@ class Sweep:
             for line in result_lines(message.outcome):
                 self.display.note(f"{run.label}: {line}")
         del self.active[job.key]
-        self.display.tick(self.planner.to_begin())
-        self.display.job_ended(run.label, outcome.state, outcome.value, outcome.reason)
+        self._read()
+        self.display.tick(to_begin(self.state))
+        self.display.job_ended(job.key, outcome.state, outcome.value, outcome.reason)
         if outcome.state not in ("failed", "left"):
-            run.state.failed_in_row = 0
-        if run.role == "trial" and outcome.state == "complete" and outcome.value is not None:
-            if sum(trial.state == "complete" for trial in run.state.search.trials()) == 1:
-                self.first_trials[run.state.model] = outcome.value
-            self._show_first_trials()
-        if outcome.state == "tested" and len(run.state.confirmed) == len(
-                self.planner.confirm_seeds(run.state.model)):
-            self._describe(self.log, "running")
+            self._failed_in_row[run.model] = 0
+        if isinstance(run.trials, Search):
+            if outcome.seeds_done:
+                self._train(self._seed_of(run.trials, run.number, run.settings, outcome.seeds_done))
+            if outcome.state == "complete" and outcome.value is not None:
+                if sum(trial.state == "complete" for trial in run.trials.trials()) == 1:
+                    self.first_trials[run.model] = outcome.value
+                self._show_first_trials()
+        elif self._tags_of(run) != run.tags:
+            # It was planned otherwise meanwhile.
+            self._announced[run.model] = replace(self._announced[run.model], runs=())
+        if outcome.state == "tested" and len(self.state.confirmed(run.model)) == len(self.state.seeds(run.model)):
+            self._describe("running")
         if not isinstance(message, Failed):
             return
         if message.kind == "settings":
@@ -412,25 +558,14 @@ class Sweep:
             self.notes.append(f"The {run.role} run {run.label!r} failed: {message.reason}")
         elif message.kind == "run" or not active.scores:
             # A worker that dies during training, after at least one epoch, says nothing about later trials.
-            run.state.failed_in_row += 1
-            if run.state.failed_in_row >= MOST_FAILURES:
+            self._failed_in_row[run.model] += 1
+            if self._failed_in_row[run.model] >= MOST_FAILURES:
                 raise RunError(f"a search must have fewer than {MOST_FAILURES} failed trials in a row, but the last "
-                               f"{MOST_FAILURES} of {run.state.model} failed, the last because {message.reason}")
+                               f"{MOST_FAILURES} of {run.model} failed, the last because {message.reason}")
 
-    def _receive_baselines(self, job: Job, message: Message) -> None:
-        match message:
-            case Finished(outcome):
-                assert isinstance(outcome, tuple)
-                self.baselines = outcome
-                self._log_baselines()
-                self._show_first_trials()
-                self.display.note("baselines: " + ", ".join(
-                    f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
-            case Failed("machine", reason):
-                raise RunError(reason)
-            case Failed(kind, reason) if not self.tasks.is_resubmitted(job, kind):
-                self.notes.append(f"The baselines could not be measured: {reason}")
-                self.display.note(self.notes[-1])
+    def _tags_of(self, run: Assignment) -> Mapping[str, str]:
+        """Return the tags that a planned run has now; empty if it is no longer planned."""
+        return next((planned.tags for planned in self.state.plans[run.model].runs if planned.key == run.planned), {})
 
     def _show_first_trials(self) -> None:
         """Show the first complete trial of each search beside the linear baseline, once both are known."""
@@ -447,58 +582,56 @@ class Sweep:
         self.first_trials.clear()
 
     def _log_baselines(self) -> None:
-        """Log the baselines once they are measured and the study's parent run exists."""
         if self.begun and self.baselines:
             self.log.baselines(self.baselines)
 
-    def _stop_early(self, log: RunLog, error: BaseException) -> None:
+    def _stop_early(self, error: BaseException) -> None:
         """End the active runs and queue them again for the next start, as far as the stores still answer."""
-        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        interrupted = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if interrupted else str(error)
         for active in self.active.values():
             with suppress(Exception):  # the next start finds out what is not noted here; the first error is shown
                 active.break_off(reason)
-        for state in self.planner.states:
-            for run in state.between_seeds:
-                with suppress(Exception):
-                    run.trials.give_up(run.number, reason, fault=False)
-        with suppress(Exception), log.lock:
+        with suppress(Exception):
+            if self.follow_up is not None:
+                self.record.work.give_up(self.follow_up.number, "interrupted", fault=False)
+        with suppress(Exception):
             self._sign_out()
-            if not log.main_search.lease.has_others():
-                interrupted = isinstance(error, KeyboardInterrupt)
-                (log.study.kill if interrupted else log.study.fail)(reason)
-                self._describe(log, "interrupted" if interrupted else "failed", read=False)
-        log.close()
+            if not self.record.lease.has_others():
+                (self.log.study.kill if interrupted else self.log.study.fail)(reason)
+                self._describe("interrupted" if interrupted else "failed", read=False)
 
-    def _end(self, log: RunLog) -> StudySummary:
+    def _end(self) -> StudySummary:
         """Complete the study's parent run, unless another process still works on the study and will complete it.
 
         Where models of other starts are still to be searched or confirmed, it ends without being complete.
         """
+        self._await_others()
         self._sign_out()
-        lease, deadline = log.main_search.lease, time.monotonic() + 2 * LEASE_SECONDS
+        lease, deadline = self.record.lease, time.monotonic() + 2 * LEASE_SECONDS
         while lease.has_others(elsewhere=True) and time.monotonic() < deadline and not self.interrupt.asked:
             # A dead process on another machine cannot complete it, and only its expired lease shows that it is dead.
             time.sleep(POLL_SECONDS)
-        with log.lock:
-            self._join_models(log)
-            timings = self.store.text(log.study.run_id, TIMINGS) if self.spec.timings else None
-            summary = study_summary(
-                self.spec, self.data, self.searches,
-                {state.model: state.tuned for state in self.planner.states if state.tuned is not None},
-                {name: settings for state in self.planner.states for name, settings in state.chosen.items()},
-                baselines=self.baselines, timings=() if timings is None else timings_of(timings),
-                seconds=lease.seconds(), search_seconds=lease.search_seconds(), notes=self.notes,
-                confirm_seeds=tuple(sorted({
-                    seed for model in self.spec.models for seed in self.planner.confirm_seeds(model)})))
-            if not lease.has_others():
-                log.study.metrics(study_metrics(summary))
-                self._describe(log, "incomplete" if any(self.unfinished()) else "complete",
-                               verdicts=self._verdicts() if self.planner.is_complete else ())
-                if self.planner.unfinished:
-                    log.study.kill("; ".join(self.unfinished()))
-                else:
-                    log.study.text("study.json", summary.to_json())
-                    log.study.complete()
+        self._read()
+        self._announce()  # another start may have repeated a failed run meanwhile
+        study, state = self.log.study, self.state
+        timings = self.store.text(study.run_id, TIMINGS) if self.spec.timings else None
+        summary = study_summary(
+            self.spec, self.data, self.record.searches,
+            {model: plan.tuned for model, plan in state.plans.items() if plan.tuned is not None},
+            {name: settings for plan in state.plans.values() for name, settings in plan.chosen.items()},
+            baselines=self.baselines, timings=() if timings is None else timings_of(timings),
+            seconds=lease.seconds(), search_seconds=lease.search_seconds(), notes=self.notes,
+            confirm_seeds=tuple(sorted({seed for model in state.searches for seed in state.seeds(model)})))
+        if not lease.has_others():
+            study.metrics(study_metrics(summary))
+            self._describe("incomplete" if any(self.unfinished()) else "complete",
+                           verdicts=self._verdicts() if state.is_complete else ())
+            if state.unfinished:
+                study.kill("; ".join(self.unfinished()))
+            else:
+                study.text("study.json", summary.to_json())
+                study.complete()
         return summary
 
     def _verdicts(self) -> list[str]:
@@ -515,36 +648,29 @@ class Sweep:
         """Return the study as MLflow has it; an empty list while MLflow does not have it."""
         return [study for study in self.store.studies(self.experiment) if study.run.run_id == self.log.study.run_id]
 
-    def _describe(self, log: RunLog, state: str, *, read: bool = True, verdicts: Sequence[str] = ()) -> None:
-        """Write the description of the study, with the scores that are known.
-
-        Args:
-            log: The study's runs.
-            state: State of the study, a key of `STATUS`.
-            read: Whether to read what is not known yet, which takes a moment.
-            verdicts: The sentence on each pair of models.
-        """
+    def _describe(self, state: str, *, read: bool = True, verdicts: Sequence[str] = ()) -> None:
+        """Write the description of the study; with `read`, unknown scores are read first, which takes a moment."""
         if read and not self.store.away:
             with suppress(RunError):  # another process may still be writing its runs
                 self.linked = True
                 if self.view is None:
                     self.view = self.store.view(self.experiment, self.spec.metric)
                 self.found = self.confirmed()
-        best = {model: found[1] for model, search in self.searches.items() if (found := search.best()) is not None}
-        log.study.describe(study_description(
+        searches = self.record.searches
+        best = {model: found[1] for model, search in searches.items() if (found := search.best()) is not None}
+        self.log.study.describe(study_description(
             self.spec, state, command=self.command, uri=self.store.typed_uri, best=best, found=self.found,
-            view=self.view, trials=sum(search.counted for search in self.searches.values()),
-            confirmed=sum(len(state.confirmed) for state in self.planner.states), baselines=self.baselines,
-            verdicts=verdicts))
+            view=self.view, trials=sum(search.counted for search in searches.values()),
+            confirmed=sum(len(self.state.confirmed(model)) for model in self.state.searches),
+            baselines=self.baselines, verdicts=verdicts))
 
     def _sign_out(self) -> None:
-        """Record in all searches that this start has ended."""
-        for state in self.planner.states:
-            state.search.lease.end(self.seconds)
+        self.record.lease.end(self.seconds)
 
     def confirmed(self) -> dict[str, Confirmed]:
         """Return model -> test accuracy of its confirm runs, for the models that have any."""
-        return {state.model: self._score(done) for state in self.planner.states if (done := tuple(state.confirmed))}
+        return {model: self._score(tuple(trial.run_id for trial in done.values()))
+                for model in self.state.searches if (done := self.state.confirmed(model))}
 
     def _score(self, run_ids: tuple[str, ...]) -> Confirmed:
         """Return the test score of confirm runs, which are read once."""
@@ -556,7 +682,7 @@ class Sweep:
     @property
     def is_confirmed(self) -> bool:
         """Whether a model has a complete confirm run, so that it can be asked."""
-        return any(state.confirmed for state in self.planner.states)
+        return any(map(self.state.confirmed, self.state.searches))
 
     def page(self, served: str) -> str | None:
         """Return the URL of the study's page in MLflow; None while MLflow does not have the study.
@@ -580,15 +706,11 @@ class Sweep:
 
         The same command retries it, or where models of other starts are unfinished, the command without --model.
         """
-        if not (self.looks and self.looks.taken) and any(
-                _has_trials_left(self.spec, state) for state in self.planner.active):
+        if not self.state.taken and self.state.cut_short:
             yield f"{named('--timeout')} ended the search before all trials were begun"
-        failed = sum(len(state.failed) for state in self.planner.active)
+        failed = sum(len(self.state.failed(model)) for model in self.state.active)
         if failed:
             yield f"{several(failed, 'confirm or ablation run')} failed"
-        if models := self.planner.unfinished:
+        if models := self.state.unfinished:
             yield f"{' and '.join(models)} {'is' if len(models) == 1 else 'are'} still to be searched or confirmed"
 
-
-def _has_trials_left(spec: StudySpec, state: ModelState) -> bool:
-    return state.search.counted < spec.trials and not state.search.exhausted

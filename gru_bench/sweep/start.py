@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gru_bench import cli
-from gru_bench.errors import ChangedStudyError, given_as, shown
+from gru_bench.errors import ChangedStudyError
 from gru_bench.sweep.console.interrupt import Interrupt
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
     from gru_bench.checks import Outcome
-    from gru_bench.config import Scalar
     from gru_bench.data.corpus import Corpus
     from gru_bench.results.runs import DataSummary, StudySummary
     from gru_bench.sweep.console.progress import ProgressDisplay
     from gru_bench.sweep.runner import Sweep
-    from gru_bench.sweep.search import Search
     from gru_bench.sweep.spec import StudySpec
+    from gru_bench.sweep.study import StudyRecord
     from gru_bench.sweep.workers.local import Workers
 
 
@@ -79,70 +78,38 @@ def prepare(
     """Return a start of a study that has read its data and opened its stores."""
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.vectors import load_vectors
+    from gru_bench.sweep.console.opening import show_data, show_record, show_settings, show_study
     from gru_bench.sweep.runner import Sweep
-    from gru_bench.sweep.search import begun_with
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
+    from gru_bench.sweep.study import begun_with
     from gru_bench.tracking import Store
 
-    console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
+    show_study(console, spec)
     with cli.reading_reviews(console) as progress:
         corpus = load_corpus(spec.base.data, on_progress=progress)
-    console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
-    for note in corpus.notes:
-        console.print(f"note: {note}", markup=False)
+    show_data(console, corpus, texts=texts)
     need_windows(spec.fitted(len(corpus.train)), corpus)  # nothing is stored of a study that cannot run
     with console.status("opening the stores"):
         opened = open_storage(storage, say=lambda text: console.print(text, markup=False))
         with wrapped_errors(storage):
             begun = begun_with(spec, opened, corpus.fingerprint)
     spec = spec.fitted(len(corpus.train), begun).with_stored()
-    if spec.defaults:
-        console.print(defaults_line(spec, begun, len(corpus.train)), markup=False)
-    if note := backend_note(spec):
-        console.print(f"note: {note}", markup=False)
+    show_settings(console, spec, begun, len(corpus.train))
     with console.status("preparing the word vectors"):
         vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     with console.status("opening the stores"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
         with wrapped_errors(storage):
-            searches = _searches(spec, opened, corpus)
-    spec = next(iter(searches.values())).spec  # with the models of earlier starts
-    if spec.only != spec.models:
-        console.print(f"this start works on {' and '.join(spec.active_models)}, of the models {', '.join(spec.models)} "
-                      "of the study", markup=False)
-    if any(search.counted > spec.trials for search in searches.values()):
-        had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
-        console.print(f"note: the study already has more trials ({had}) than the {spec.trials} asked for: none is "
-                      "added", markup=False)
-    if any(search.lease.start > 1 for search in searches.values()):
+            record = _record(spec, opened, corpus)
+    show_record(console, record)
+    if record.lease.start > 1:
         store.require()  # to read what earlier starts have done
     sweep = Sweep(
-        spec, corpus, vectors, store, searches, pool, experiment=corpus.name, command=command,
-        threads=threads, timeout=timeout, texts=texts, display=display, interrupt=interrupt)
-    for one in start_warnings(spec, sweep.data):
+        record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
+        timeout=timeout, texts=texts, display=display, interrupt=interrupt)
+    for one in start_warnings(record.spec, sweep.data):
         one.show(console)
-    for scored, train in corpus.near_examples if texts else ():
-        console.print(f"near-duplicate: {shown(scored, most=100)} in test or validation, {shown(train, most=100)} in "
-                      "training", markup=False)
     return sweep
-
-
-def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -> str:
-    """Return a line of the settings that nobody gave: those that follow the data, then those of the recipe.
-
-    Args:
-        spec: The study.
-        begun: The settings that it began with, if it is continued.
-        examples: Number of training reviews.
-    """
-    from gru_bench.config import assignment
-    from gru_bench.sweep.defaults import BY_SIZE
-
-    followed, others = (
-        ", ".join(assignment(key, value) for key, value in spec.defaults.items() if (key in BY_SIZE) == follows)
-        for follows in (True, False))
-    why = "as it began" if begun else f"for {examples:,} training reviews"
-    return "settings by default: " + "; ".join(filter(None, (followed and f"{followed} ({why})", others)))
 
 
 def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:
@@ -161,17 +128,6 @@ def end_warnings(sweep: Sweep) -> list[Outcome]:
     return outcomes(of_logged(logged, sweep.store), ignored=warned) if logged else []
 
 
-def backend_note(spec: StudySpec) -> str:
-    """Return how to train faster where a GRU is set to the backend torch and may run on a CPU; empty elsewhere."""
-    configs = [spec.config(model, {}, 0) for model in spec.active_models if model != "rnn"]
-    if not any(config.model.backend == "torch" and config.training.device in ("auto", "cpu") for config in configs):
-        return ""
-    name = f"{spec.name}-quick"
-    return ("on a CPU the backend torch takes several times as long as the backend fused; for the same study on the "
-            f"fastest backend, add {given_as('model.backend', 'auto')} "
-            f"{given_as('--study-name', name, cli.quoted(name))}")
-
-
 def need_windows(spec: StudySpec, corpus: Corpus) -> None:
     """Check before a study begins that all its runs have enough reviews for a window of the training loss.
 
@@ -188,22 +144,21 @@ def need_windows(spec: StudySpec, corpus: Corpus) -> None:
         check_window(config.training, len(own.train))
 
 
-def _searches(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> dict[str, Search]:
-    """Return the searches of a study, by model."""
+def _record(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> StudyRecord:
     from gru_bench.config import DataConfig
     from gru_bench.sweep.export import study_names
-    from gru_bench.sweep.search import open_searches, read_trials
+    from gru_bench.sweep.study import StudyRecord, read_study
 
     try:
-        return open_searches(spec, storage, corpus.fingerprint, corpus.name)
+        return StudyRecord(spec, storage, corpus.fingerprint, corpus.name)
     except ChangedStudyError as error:
         taken = study_names(storage)
         name = next(name for number in itertools.count(2) if (name := f"{spec.name}-{number}") not in taken)
         data = re.sub(r"[^\w.-]+", "-", corpus.name).strip("-")[:40]
         if spec.base.data.name != DataConfig().name and data not in spec.name:
             called = f"{spec.name}-{data}"  # the name of an earlier study of these data, if any
-            known = read_trials(spec.model_copy(update={"name": called}), spec.models[0], storage)
-            if called not in taken or (known is not None and known.identity.get("data") == corpus.fingerprint):
+            known = read_study(spec.model_copy(update={"name": called}), storage).searches.values()
+            if called not in taken or corpus.fingerprint in (search.identity.get("data") for search in known):
                 name = called
         error.free_name = name
         raise

@@ -23,7 +23,8 @@ from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySumm
 from gru_bench.stats.estimate import Estimate, EvidenceLevel
 from gru_bench.stats.intervals import Scored, deviation, interval
 from gru_bench.sweep.ablations import ablations_of
-from gru_bench.sweep.search import IMPORTANCE_METHOD, Search, objective
+from gru_bench.sweep.identity import objective
+from gru_bench.sweep.search import IMPORTANCE_METHOD, Search
 from gru_bench.sweep.spec import StudySpec
 
 

@@ -20,8 +20,8 @@ from gru_bench.report import verify
 from gru_bench.report.build import build
 from gru_bench.report.render import record
 from gru_bench.results.diagnostics import DIAGNOSTICS
-from gru_bench.sweep.search import RUNS, Search
 from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.study import StudyRecord
 from gru_bench.tracking import NOTE, LoggedStudy, Store
 from gru_bench.tracking import export as tracking
 from gru_bench.tracking.writer import ATTACHED
@@ -69,7 +69,7 @@ def test_trials_are_imported_unchanged(far: Path, arrived: Path) -> None:
         if one.number != 3:
             assert one.datetime_complete == two.datetime_complete
     assert searched(arrived).best_value == 0.1 + 0.2
-    assert searched(arrived).user_attrs["identity"] == IDENTITY
+    assert searched(arrived, "quick").user_attrs["search torch"] == {"identity": IDENTITY}
 
 
 def test_what_was_running_during_the_export_is_killed_and_queued_again(arrived: Path) -> None:
@@ -79,9 +79,9 @@ def test_what_was_running_during_the_export_is_killed_and_queued_again(arrived: 
     assert queued.user_attrs == {"retry_of": 3, "attempt": 1}
     run = next(run for run in only(arrived).trials if run.run_id == broken.user_attrs["run_id"])
     assert (run.status, run.tags["gru_bench.state"], run.reason) == ("KILLED", "killed", tracking.BROKEN_OFF)
-    attributes = searched(arrived).user_attrs
-    assert attributes["start 1"] == {**START, "searching": False, "ended": True}
-    runs = searched(arrived, f"quick/torch{RUNS}").trials
+    attributes = searched(arrived, "quick").user_attrs
+    assert attributes["start 1"] == {**START, "searching": [], "ended": True}
+    runs = searched(arrived, "quick").trials
     assert [(run.state.name, run.user_attrs["key"], run.value) for run in runs] == [
         ("COMPLETE", "confirm COMPLETE", 0.75), ("FAIL", "confirm RUNNING", None), ("WAITING", "confirm RUNNING", None)]
 
@@ -115,7 +115,7 @@ def test_runs_are_imported_unchanged(far: Path, arrived: Path) -> None:
     assert parents == {None, only(arrived).run.run_id}
     (entry,) = present(here._client.get_run(only(arrived).run.run_id).inputs).dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest, entry.tags[0].value) == ("easy", "abc", "training")
-    attributes = searched(arrived).user_attrs
+    attributes = searched(arrived, "quick").user_attrs
     for run in only(far).confirms:
         assert attributes[f"seen {run.seed}"] == {"run_id": ids[run.run_id], "others": [ids[run.run_id], "none"]}
     assert {trial.user_attrs["run_id"] for trial in searched(arrived).trials if "run_id" in trial.user_attrs} == {
@@ -198,7 +198,7 @@ def test_an_interrupted_import_leaves_nothing_and_can_be_repeated(
             inner = type(client._client)
             patch.setattr(inner, fails, broken(getattr(inner, fails)))
         if how == "is killed":  # nobody cleans up
-            patch.setattr("gru_bench.archive.study.sweep_export.remove_searches", lambda *_: None)
+            patch.setattr("gru_bench.archive.study.sweep_export.remove_study", lambda *_: None)
             patch.setattr("gru_bench.archive.study.tracking_export.remove_import", lambda *_: None)
         folder = near / "files"
         folder.mkdir()
@@ -209,7 +209,7 @@ def test_an_interrupted_import_leaves_nothing_and_can_be_repeated(
     if fails == "reveal" and how == "is killed":
         (near / "quick.toml").write_text("models = ['torch']\ntrials = 1\n[space]\ntraining.lr = {low = 0.1, high = 1}")
         with pytest.raises(RunError, match=r"'quick'.*import it again"):
-            Search(load_study(str(near / "quick.toml")), "torch", stores(near)[1], "abc")
+            StudyRecord(load_study(str(near / "quick.toml")), stores(near)[1], "abc")
     if how == "fails":
         assert not list(near.glob("mlartifacts/*"))
         assert not optuna.get_all_study_names(stores(near)[1])

@@ -159,6 +159,7 @@ class TestTrain:
         self, data: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("gru_bench.train.__main__.PATIENCE_SECONDS", 0.1)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # they wait for seconds
         server = "http://127.0.0.1:9"
         done = completed(train_app, "--data", data, "--tracking-uri", server, *QUICK)
         assert done.returncode == ExitCode.FAILED

@@ -13,7 +13,6 @@ import optuna
 import pytest
 
 from gru_bench.archive.container import MANIFEST, VERSION
-from gru_bench.sweep.search import FORMAT
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import Store
 from tests.support.commands import completed, mentions
@@ -44,7 +43,7 @@ def earlier_database(database: Path) -> None:
 def earlier_journal(database: Path) -> None:
     del database
     search = optuna.create_study(study_name="earlier/scratch", storage=open_storage(None), direction="maximize")
-    search.set_user_attr("format", FORMAT - 1)
+    search.set_user_attr("format", 3)  # it has no record of the study
     search.set_user_attr("identity", {"data": "abc"})
 
 

@@ -16,8 +16,7 @@ import pytest
 
 from gru_bench.__main__ import app
 from gru_bench.errors import ExitCode
-from gru_bench.report.document.figure import Figure, Form
-from gru_bench.report.figures.style import Style
+from gru_bench.report.document.figure import Figure
 from gru_bench.tracking import Store
 from tests.gru_check.students import NOTEBOOK
 from tests.support.commands import ROOT, completed
@@ -273,22 +272,23 @@ def run_as_typed(command: str, directory: Path, patch: pytest.MonkeyPatch) -> su
         return completed(app, *words[1:], *(more if "--help" not in words else ()), cwd=directory)
 
 
-def drawn_once(method: Callable[[Figure, Style, Form], bytes]) -> Callable[[Figure, Style, Form], bytes]:
+def drawn_once() -> property:
     """Let figures of the same name be drawn once: reports are written by many commands, and drawing takes longest."""
-    drawings: dict[tuple[str, Form], bytes] = {}
+    drawings: dict[str, tuple[str, bytes]] = {}
+    draw: Callable[[Figure], tuple[str, bytes]] = Figure.__dict__["_drawn"].func
 
-    def drawn(figure: Figure, style: Style, form: Form) -> bytes:
-        if (figure.name, form) not in drawings:
-            drawings[figure.name, form] = method(figure, style, form)
-        return drawings[figure.name, form]
+    def drawn(figure: Figure) -> tuple[str, bytes]:
+        if figure.name not in drawings:
+            drawings[figure.name] = draw(figure)
+        return drawings[figure.name]
 
-    return drawn
+    return property(drawn)
 
 
 @pytest.mark.service
 @pytest.mark.timeout(900)  # a minute on a quiet machine
 def test_every_command_works(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Figure, "_drawn", drawn_once(Figure._drawn))
+    monkeypatch.setattr(Figure, "_drawn", drawn_once())
     helps = {one: "Usage" for one in sorted(shown()) if one.endswith(" --help")}
     wrong, began = [], time.monotonic()
     for command, words in {**RUN, **helps}.items():

@@ -24,9 +24,9 @@ from gru_bench.data.vectors import MOST_PASSES
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.stats.metrics import scores
-from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.study import StudyRecord
 from gru_bench.tracking import Store
 from gru_bench.tracking.sync import sync_all
 from tests.support.commands import ROOT, command, completed, mentions
@@ -244,21 +244,21 @@ class TestResumes:
     def test_refuses_another_space_under_the_same_name(self, tmp_path: Path) -> None:
         wider = load_study(self.study_file(tmp_path, STUDY.replace("high = 1e-1", "high = 2e-1")))
         storage = open_storage(str(tmp_path / "optuna.journal"))
-        Search(wider, "torch", storage, "data")
+        StudyRecord(wider, storage, "data")
         with pytest.raises(UsageError, match=r"training\.lr was .*0\.2.* and is now .*0\.1"):
-            Search(load_study(self.study_file(tmp_path, STUDY)), "torch", storage, "data")
+            StudyRecord(load_study(self.study_file(tmp_path, STUDY)), storage, "data")
 
     def test_a_study_may_be_resumed_when_gru_bench_has_a_new_setting(self, tmp_path: Path) -> None:
         path = self.study_file(tmp_path, STUDY)
         spec, storage = load_study(path), open_storage(str(tmp_path / "optuna.journal"))
-        began = Search(spec, "torch", storage, "data").study
-        identity = dict(began.user_attrs["identity"])
+        record = StudyRecord(spec, storage, "data")
+        identity = record.identity("torch")
         assert identity.pop("training.bf16") is False
-        began.set_user_attr("identity", identity)
-        assert Search(spec, "torch", storage, "data").study.study_name == began.study_name
+        record.note("torch", identity=identity)
+        assert StudyRecord(spec, storage, "data").identity("torch")["training.bf16"] is False
         changed = load_study(path, settings={"training.bf16": True})
         with pytest.raises(UsageError, match=r"training\.bf16 was false and is now true"):
-            Search(changed, "torch", storage, "data")
+            StudyRecord(changed, storage, "data")
 
     @staticmethod
     def study_file(directory: Path, text: str) -> str:

@@ -69,13 +69,13 @@ def test_a_changed_number_is_named_with_its_file_and_both_values(original: Writt
     change(folder / "figures" / "accuracy.csv", value, "0.99")
     found = differences(store, folder)
     for line, parts in zip(found, [
-        ("numbers.json: ", ACCURACY, "0.99", value),
+        ("numbers.json: ", ACCURACY, "0.99", f"{accuracy.value:.9g}"),
+        ("figures/accuracy.csv: ", "line 2", "0.99", f"{accuracy.value:.9g}"),
         ("report.html: ", ACCURACY, "99.9", accuracy.text),
-        ("report.html: ", area.key, "0.5", repr(area.value)),
+        ("report.html: ", area.key, "0.5", f"{area.value:.9g}"),
+        ("report.html: ", "0.0099", f"{float(difference):.9g}"),
         ("tables/evaluation.tex: ", seeds.key, "7", seeds.text),
         ("report.tex: ", ACCURACY, "99.9", accuracy.text),
-        ("figures/accuracy.csv: ", "accuracy in line 2", "0.99", value),
-        ("report.html: ", "figure differences", "difference in line", "0.0099", difference),
     ], strict=True):
         mentions(line, *parts)
 
@@ -89,10 +89,12 @@ def test_a_missing_number_and_one_too_many_are_named(original: Written, folder: 
     page = (folder / "report.html").read_text(encoding="utf-8")
     page = re.sub(rf'<data [^>]*data-key="{re.escape(area.key)}".*?</data>', "0.999", page)
     (folder / "report.html").write_text(page, encoding="utf-8")
-    missing, made_up, taken_off = differences(store, folder)
-    mentions(missing, "numbers.json: ", ACCURACY, "is missing", numbers[ACCURACY].text)
-    mentions(made_up, "numbers.json: made-up")
-    mentions(taken_off, "report.html: ", area.key, "is missing", area.text)
+    missing, made_up, *taken_off = differences(store, folder)
+    mentions(missing, "numbers.json: ", ACCURACY, "nothing, but")
+    mentions(made_up, "numbers.json: made-up", "give nothing")
+    assert taken_off
+    for line in taken_off:
+        mentions(line, "report.html: line ", "0.999", area.key)
 
 
 def test_a_margin_changed_afterwards_is_named(original: Written, folder: Path) -> None:
@@ -114,11 +116,11 @@ def test_changed_words_are_named_with_their_line(original: Written, folder: Path
     del lines[-1]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     drawing, on_page, in_markdown, number, last = differences(store, folder)
-    mentions(drawing, "report.html: line ", "'<svg/><section'")
+    mentions(drawing, "report.html: line ", "'<svg/><section")
     for line, name in ((on_page, "report.html"), (in_markdown, "report.md")):
-        mentions(line, f"{name}: line ", "'worse'", "'better'")
-    mentions(number, f"report.md: line {place + 1} ", "'99.9'", f"'{shown}'")
-    mentions(last, f"report.md: before line {len(lines) + 1} is missing")
+        mentions(line, f"{name}: line ", "GRU is worse", "GRU is better")
+    mentions(number, f"report.md: line {place + 1} ", "| 99.9 [", f"| {shown} [")
+    mentions(last, f"report.md: line {len(lines) + 1} has nothing")
 
 
 def test_a_digit_changed_in_the_values_behind_any_figure_is_named(original: Written, folder: Path) -> None:
@@ -134,7 +136,7 @@ def test_a_digit_changed_in_the_values_behind_any_figure_is_named(original: Writ
         path.write_bytes("\r\n".join([head, other, *rest, ""]).encode())
     found = differences(store, folder)
     assert [line.partition(": ")[0] for line in found] == [f"figures/{name}.csv" for name in names]
-    assert all("in line 2" in line for line in found)
+    assert all(" line 2 has " in line for line in found)
 
 
 def test_missing_files_and_lines_are_named(original: Written, folder: Path) -> None:
@@ -144,13 +146,10 @@ def test_missing_files_and_lines_are_named(original: Written, folder: Path) -> N
     path.write_text("\n".join(lines[:-1]), encoding="utf-8")
     for name in ("report.tex", "figures/cost.csv", "figures/curves.pdf"):
         (folder / name).unlink()
-    cut, *missing = differences(store, folder)
-    mentions(cut, "figures/accuracy.csv: ", f"{len(lines) - 1} lines", f"give {len(lines)} ")
-    assert missing == ["figures/cost.csv is missing", "figures/curves.pdf is missing"]
-    path.write_text("\r\n".join([*lines, ""]), encoding="utf-8", newline="")
-    for name in ("figures/cost.csv", "figures/curves.pdf"):
-        shutil.copy(original.folder / name, folder / name)
-    assert differences(store, folder) == ["report.tex is missing"]
+    drawing, cut, *others = differences(store, folder)
+    mentions(cut, f"figures/accuracy.csv: line {len(lines)} has nothing, but the runs give '{lines[-1][:20]}")
+    assert [drawing, *others] == [f"{name} is missing" for name in (
+        "figures/curves.pdf", "figures/cost.csv", "report.tex")]
 
 
 def test_a_drawing_that_was_changed_is_named(original: Written, folder: Path) -> None:
@@ -193,8 +192,9 @@ def test_a_run_that_is_gone_is_named_with_what_changes_without_it(original: Writ
     less = replace(study, confirms=tuple(run for run in study.confirms if run.run_id != gone))
     first, *lines = differences(replace(store, by_experiment={"movie-reviews": [less, *others]}), folder)
     mentions(first, gone, "is gone")
-    assert any(line.startswith(f"numbers.json: {ACCURACY} ") for line in lines)
-    assert any(line.startswith("report.html: scratch-scratch.seeds is 5") for line in lines)
+    assert any(line.startswith(f"numbers.json: {ACCURACY} has ") for line in lines)
+    assert any(line.startswith("numbers.json: scratch-scratch.seeds has ") for line in lines)
+    assert any(line.startswith("report.html: line ") for line in lines)
 
 
 def test_a_study_and_an_experiment_that_are_gone_are_named(original: Written, folder: Path) -> None:
@@ -257,10 +257,9 @@ def test_two_runs_that_claim_one_earlier_id_are_no_copy(original: Written, folde
 
 
 def test_what_differs_is_shown_in_plain_characters() -> None:
-    said = verify._changed(["a\u00a0b 1\u202f% \x1b[2J x"], ["a b 1 % z"], 3)
-    mentions(said, "line 3", "' [2J x'", "'z'", "'a b 1 % [2J x'")
-    assert "\x1b" not in said
-    mentions(verify._changed(["12\u00a0%"], ["12 %"], 4), "line 4", "spaces", "'12 %'")
+    said = verify._changed("a\u00a0b 1\u202f% \x1b[2J x", "a b 1 % z")
+    mentions(said, r"'a\xa0b 1\u202f% \x1b[2J x'", "'a b 1 % z'")
+    assert said.isprintable()
 
 
 def test_the_command_ends_with_4_and_the_differences_if_there_are_any(original: Written, folder: Path) -> None:
@@ -273,8 +272,22 @@ def test_the_command_ends_with_4_and_the_differences_if_there_are_any(original: 
         change(folder / "report.tex", rf"\val{{{ACCURACY}}}{{", rf"\val{{{ACCURACY}}}{{1")
         done = completed(app, "--verify", str(folder))
     assert done.returncode == 4
-    mentions(done.stdout, f"report.tex: {ACCURACY} is 1")
-    mentions(done.stderr, "error: ", str(folder), "gru-bench report --out ")
+    mentions(done.stdout, "report.tex: line ", rf"\val{{{ACCURACY}}}{{1")
+    mentions(done.stderr, "error: ", str(folder), "1 place:", "gru-bench report --out ")
+
+
+def test_the_command_prints_the_first_differences_and_counts_all(original: Written, folder: Path) -> None:
+    for name in original.report.numbers:
+        change(folder / "numbers.json", f'"{name}": ', f'"other-{name}": ')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: original.store)
+        done = completed(app, "--verify", str(folder))
+    assert done.returncode == 4
+    places = 2 * len(original.report.numbers)
+    *shown, rest = done.stdout.splitlines()
+    assert len(shown) == 20
+    mentions(rest, f"{places - 20:,} more")
+    mentions(done.stderr, f"{places} places")
 
 
 def test_a_store_that_is_on_another_machine_is_looked_for_in_this_directory(
@@ -315,4 +328,5 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path: Path, empty_database: Path) ->
     writer._client.delete_run(runs[1].run_id)
     lines = differences(store, folder)
     assert lines[0] == f"the run {runs[1].run_id} is gone"
-    assert any(line.startswith("report.html: torch-torch.seeds is 3, but the runs give 2") for line in lines)
+    (seeds,) = [line for line in lines if line.startswith("numbers.json: torch-torch.seeds has ")]
+    mentions(seeds, '{"value": 3, ', '{"value": 2, ')

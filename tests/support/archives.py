@@ -21,8 +21,8 @@ from gru_bench.report.build import build
 from gru_bench.report.render import record
 from gru_bench.results.diagnostics import DIAGNOSTICS, Attribution, Diagnostics, GateMap, Neighbours
 from gru_bench.results.runs import EpochRecord
-from gru_bench.sweep.search import FORMAT, RUNS
 from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.study import FORMAT
 from gru_bench.tracking import LoggedStudy, Store
 from tests.support.fake_store import TestSet
 from tests.support.runs import modeled, result, summary
@@ -30,7 +30,8 @@ from tests.support.runs import modeled, result, summary
 IDENTITY = {"data": "abc", "objective": "accuracy"}
 
 
-START = {"owner": "a machine 7 99", "lease": 3, "seconds": 1.5, "searching": True, "ended": False}
+START = {"owner": "a machine 7 99", "lease": 3, "seconds": 1.5, "models": ["torch"],
+         "searching": ["torch"], "ended": False}
 
 
 RANGE = {"training.lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
@@ -46,15 +47,14 @@ DIAGNOSED = Diagnostics(
 def fill(directory: Path) -> None:
     """Log a study as a sweep does: a trial of each state, three confirm runs, and what hangs on them."""
     store = Store(f"sqlite:///{directory / 'mlflow.db'}")
-    search = optuna.create_study(study_name="quick/torch", storage=open_storage(str(directory / "optuna.journal")),
-                                 direction="maximize")
-    search.set_user_attr("format", FORMAT)
-    search.set_user_attr("identity", IDENTITY)
-    search.set_user_attr("start 1", START)
-    runs = optuna.create_study(study_name=f"quick/torch{RUNS}", storage=open_storage(str(directory / "optuna.journal")),
-                               direction="maximize")
+    storage = open_storage(str(directory / "optuna.journal"))
+    study, search = (optuna.create_study(study_name=name, storage=storage, direction="maximize")
+                     for name in ("quick", "quick/torch"))
+    study.set_user_attr("format", FORMAT)
+    study.set_user_attr("search torch", {"identity": IDENTITY})
+    study.set_user_attr("start 1", START)
     for ended, value in ((optuna.trial.TrialState.COMPLETE, 0.75), (optuna.trial.TrialState.RUNNING, None)):
-        runs.add_trial(optuna.trial.create_trial(state=ended, value=value, user_attrs={
+        study.add_trial(optuna.trial.create_trial(state=ended, value=value, user_attrs={
             "key": f"confirm {ended.name}", "owner": "a machine 7 99"}))
     parent = store.start("easy", "quick", role="study", study="quick", model="torch", fingerprint="abc",
                          command="run.py --study quick")
@@ -89,7 +89,7 @@ def fill(directory: Path) -> None:
         lean_N = 0.3 * rng.normal(size=120)
         writer.epoch(EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0))
         writer.finish(modeled(replace(result(), predictions={"test": test_set.predictions(rng, lean_N, 0.1)})))
-        search.set_user_attr(f"seen {seed}", {"run_id": writer.run_id, "others": [writer.run_id, "none"]})
+        study.set_user_attr(f"seen {seed}", {"run_id": writer.run_id, "others": [writer.run_id, "none"]})
     parent.texts("test", test_set.id_N, [f"review {name}" for name in test_set.id_N])
     parent.text(DIAGNOSTICS, DIAGNOSED.to_json())
     parent.text("study.json", replace(summary(), name="quick").to_json())

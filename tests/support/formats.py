@@ -24,7 +24,6 @@ from gru_bench.report.document.blocks import (
     Details,
     Heading,
     Paragraph,
-    Reviews,
     Table,
 )
 from gru_bench.report.document.figure import Figure
@@ -72,10 +71,9 @@ def _said(blocks: Sequence[Block], form: Form) -> Iterator[str | Grid]:
                 yield one_line(text)
             case Paragraph(text, lead):
                 yield one_line(f"{lead} {words(text, form)}")
-            case Bullets(items):
-                yield from (one_line(f"{lead} {words(text, form)}") for lead, text in items)
-            case Reviews(items):
-                yield from (one_line(f"{form.quoted.format(review)} {words(remark, form)}") for review, remark in items)
+            case Bullets(items, quoted):
+                yield from (one_line(f"{form.quoted.format(lead) if quoted else lead} {words(text, form)}")
+                            for lead, text in items)
             case Commands(lines):
                 yield from map(one_line, lines)
             case Table():
@@ -237,8 +235,8 @@ def _paper_table(text: str, table: Table) -> tuple[str, Grid]:
                 line, *below = row.split(" \\\\*\n")
                 cells = _cells(line)
                 for more in below:
-                    if more.startswith(r"\multicolumn"):
-                        cells[0] += f" ({plain_tex(more.partition('p{14cm}@{}}')[2])})"
+                    if named := re.fullmatch(r"\\belowname\{\d+\}(.*)", more):
+                        cells[0] += f" ({plain_tex(named[1])})"
                     else:
                         cells = [one_line(f"{cell} {end}") for cell, end in zip(cells, _cells(more), strict=True)]
                 if table.grouped and not cells[0]:
@@ -271,8 +269,9 @@ def plain_tex(text: str) -> str:
     text = re.sub("|".join(map(re.escape, sorted(_PRINTED, key=len, reverse=True))),
                   lambda match: _PRINTED[match[0]], text)
     text = re.sub(r"\\codepoint\{([0-9A-F]+)\}", lambda match: chr(int(match[1], 16)), text)
-    text = re.sub(r"\\val\{[a-z0-9.-]+\}|\\href\{[^{}]*\}|\\phantom\{[^{}]*\}|\\color\{faint\}|\\leavevmode|"
-                  r"\\(?:scriptsize|footnotesize|ttfamily|textbf|textit|texttt)(?![a-z])", "", text)
+    text = re.sub(r"\\val\{[a-z0-9.-]+\}|\\href\{[^{}]*\}|\\color\{faint\}|"
+                  r"\\(?:nointerval|scriptsize|footnotesize|ttfamily|textbf|textit|texttt)(?![a-z])", "", text)
+    text = re.sub(r"\\interval\{\{([^{}]*)\}\}\{\{([^{}]*)\}\}", r"[\1, \2]", text)
     text = text.replace("{", "").replace("}", "").replace(_OPEN, "{").replace(_CLOSED, "}").replace("\ue002", "\\")
     return one_line(re.sub("\ue003(\\d+)\ue004", lambda match: f"${formulas[int(match[1])]}$", text))
 

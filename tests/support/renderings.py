@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import pytest
 from bs4 import BeautifulSoup
 
-from gru_bench.report.document.blocks import Bullets, Commands, Details, Heading, Paragraph, Reviews, Table, blocks_in
+from gru_bench.report.document.blocks import Bullets, Commands, Details, Heading, Paragraph, Table, blocks_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report, Section
 from gru_bench.report.document.sentences import Sentence, in_text
-from gru_bench.report.figures.style import PAGE, Style, drawing
+from gru_bench.report.figures.style import theme
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore
 
@@ -84,10 +84,10 @@ def figure_of(report: Report, name: str) -> Any:
                 if isinstance(block, Figure) and block.name == name)
 
 
-def drawing_of(figure: Figure, style: Style = PAGE) -> Any:
+def drawing_of(figure: Figure) -> Any:
     """Return a figure as matplotlib's object, laid out."""
-    with drawing(style):
-        drawn = figure.draw(figure.values.frame(), style)
+    with theme():
+        drawn = figure.draw(figure.values.frame())
         drawn.draw_without_rendering()
     return drawn
 
@@ -106,7 +106,7 @@ def words_of(report: Report, name: str) -> str:
                 parts.append(text)
             case Paragraph(text, lead):
                 parts.append(f"{lead} {said(text)}".strip())
-            case Bullets(items) | Reviews(items):
+            case Bullets(items):
                 parts += [f"{lead} {said(text)}".strip() for lead, text in items]
             case Commands(lines):
                 parts += lines

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gru_bench.config import Scalar
+from gru_bench.config import RunConfig, Scalar
+from gru_bench.sweep.ablations import PlannedRun
+from gru_bench.sweep.plan import AskTrial, TrainPlanned, Work, next_work
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.sharing.trials import Trials
 from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.study import StudyRecord
 
 TOTAL = 24
 
@@ -29,7 +34,8 @@ def spec_in(directory: Path, trials: int = TOTAL) -> StudySpec:
 
 
 def search_in(directory: Path, trials: int = TOTAL) -> Search:
-    return Search(spec_in(directory, trials), "torch", open_storage(str(directory / "optuna.journal")), "data")
+    storage = open_storage(str(directory / "optuna.journal"))
+    return StudyRecord(spec_in(directory, trials), storage, "data").searches["torch"]
 
 
 class Notes:
@@ -47,3 +53,30 @@ def asked(search: Search) -> tuple[int, dict[str, Scalar]]:
     trial = search.ask()
     assert trial is not None
     return trial
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that a process has begun: a trial, or a planned run."""
+
+    trials: Trials
+    number: int
+    config: RunConfig
+    run: PlannedRun | None = None
+
+
+def begun(record: StudyRecord) -> Begun | Work | None:
+    """Begin the next run of a study and return it; other work, and none, is returned as it is planned."""
+    while True:
+        state = record.state()
+        record.note_searching(state)
+        match work := next_work(state):
+            case AskTrial(model):
+                search = record.searches[model]
+                if (asked := search.ask()) is not None:
+                    return Begun(search, asked[0], record.spec.config(model, asked[1], record.spec.seed))
+            case TrainPlanned(run):
+                if (number := record.work.take(run.key)) is not None:
+                    return Begun(record.work, number, run.config, run)
+            case _:
+                return work

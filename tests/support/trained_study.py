@@ -16,8 +16,8 @@ from gru_bench.data.vectors import load_vectors
 from gru_bench.models.saved import with_model
 from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.runs import DataSummary, RunResult
-from gru_bench.sweep.search import FORMAT
 from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.study import FORMAT
 from gru_bench.tracking import Store
 from gru_bench.train.loop import train, untrained
 from tests.support.runs import summary
@@ -45,11 +45,12 @@ def log_study(
                          command=f"gru-bench sweep --study {name}.toml --data {csv}")
     parent.params({"study": name, "models": ",".join(models), "confirm": len(seeds), "metric": metric})
     results: dict[str, list[RunResult]] = {}
+    storage = open_storage(str(directory / "optuna.journal"))
+    record = optuna.create_study(study_name=name, direction="maximize", storage=storage)
+    record.set_user_attr("format", FORMAT)
     for model in models:
-        search = optuna.create_study(study_name=f"{name}/{model}", direction="maximize",
-                                     storage=open_storage(str(directory / "optuna.journal")))
-        search.set_user_attr("format", FORMAT)
-        search.set_user_attr("identity", {"data": corpus.fingerprint})
+        optuna.create_study(study_name=f"{name}/{model}", direction="maximize", storage=storage)
+        record.set_user_attr(f"search {model}", {"identity": {"data": corpus.fingerprint}})
         for seed in seeds:
             own = with_settings(config, {"model.name": model, "seed": seed})
             writer = store.start("easy", f"{name}: {model} seed {seed}", role="confirm", study=name, model=model,

@@ -18,10 +18,10 @@ from gru_bench.data.vectors import load_vectors
 from gru_bench.results.runs import Baseline, EpochRecord, Predictions, RunResult, StudySummary
 from gru_bench.stats.metrics import correct, of_two
 from gru_bench.sweep.console.progress import ProgressDisplay
-from gru_bench.sweep.runner import BASELINES, Sweep
-from gru_bench.sweep.search import open_searches
+from gru_bench.sweep.runner import BASELINES, SETTINGS, Sweep
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import EpochDone, Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import Store
@@ -79,7 +79,7 @@ class Actors:
             self._submitted.append(job.task)
             says = self._says(job.task.config)
         else:
-            assert job.key in ("check", BASELINES)
+            assert job.key in (SETTINGS, BASELINES)
             said = self._baselines if job.key == BASELINES else ()
             says = [said if isinstance(said, Failed) else Finished(said)]
         assert all(fingerprint for _, fingerprint in job.fingerprints)
@@ -108,12 +108,11 @@ def swept(
     spec = load_study("study.toml", settings=settings, **changes)
     corpus = load_corpus(spec.base.data)
     store, storage = Store(uri), storage or open_storage(None)
-    searches = open_searches(spec, storage, corpus.fingerprint)
-    spec = next(iter(searches.values())).spec
+    record = StudyRecord(spec, storage, corpus.fingerprint)
     with store:
         return Sweep(
-            spec, corpus, load_vectors(spec.base.embedding, corpus), store, searches,
-            Actors(says, baselines, submitted), experiment=corpus.name, command="run.py", threads=1, timeout=None,
+            record, corpus, load_vectors(spec.base.embedding, corpus), store, Actors(says, baselines, submitted),
+            experiment=corpus.name, command="run.py", threads=1, timeout=None,
             texts=texts, display=ProgressDisplay(console or Console(quiet=True))).run()
 
 

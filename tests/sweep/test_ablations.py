@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,19 @@ from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.stats.metrics import of_two
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, ablations_of, tuning_runs
 from gru_bench.sweep.console.progress import ProgressDisplay
-from gru_bench.sweep.planner import Planner
+from gru_bench.sweep.followups import FollowUp
+from gru_bench.sweep.plan import Wait
 from gru_bench.sweep.runner import Sweep
-from gru_bench.sweep.search import RUNS, Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import latest_trials
 from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store
 from tests.support.commands import mentions
 from tests.support.runs import result
+from tests.support.searches import Begun, begun
 from tests.support.studies import HOMEWORK, study_file
 from tests.support.values import present
 from tests.support.workers import Actors, Says
@@ -93,9 +96,8 @@ class Study:
         storage = open_storage("optuna.journal")
         with Store() as store:
             return Sweep(
-                spec, corpus, load_vectors(spec.base.embedding, corpus), store,
-                {"torch": Search(spec, "torch", storage, corpus.fingerprint)}, self.workers(self.says),
-                experiment="e", command=command, threads=1, timeout=None, texts=False,
+                StudyRecord(spec, storage, corpus.fingerprint), corpus, load_vectors(spec.base.embedding, corpus),
+                store, self.workers(self.says), experiment="e", command=command, threads=1, timeout=None, texts=False,
                 display=ProgressDisplay(Console(quiet=True))).run()
 
     def says(self, config: RunConfig) -> Sequence[Message]:
@@ -121,25 +123,23 @@ class Planned:
         """Let runs answer so many of ten reviews rightly, by their learning rate; None: they fail."""
         self.right = dict(right)
         self.chosen: Mapping[str, Mapping[str, object]] = {}
-        self.runs: list[PlannedRun] = []
+        self.runs: Sequence[PlannedRun] = ()
 
     def start(self, study: str = STUDY) -> list[float]:
         """Start the study and return the learning rates of the runs that are trained."""
         Path("study.toml").write_text(study, encoding="utf-8")
         spec = load_study("study.toml")
-        searches = {"torch": Search(spec, "torch", open_storage(None), "abc")}
-        planner = Planner(spec, searches, lambda: True, lambda _: None, lambda _: None)
-        trained = []
-        while (work := planner.next()) is not None:
+        record, trained = StudyRecord(spec, open_storage(None), "abc"), []
+        while isinstance(work := begun(record), Begun):
             trained.append(work.config.training.lr)
             right = self.right[work.config.training.lr]
             if right is None:
                 work.trials.fail(work.number, "not finite")
             else:
                 work.trials.complete(work.number, right / 10)
-        (state,) = planner.states
-        self.chosen, self.runs = state.chosen, state.planned
-        assert planner.is_done
+        plan = record.state().plans["torch"]
+        self.chosen, self.runs = plan.chosen, plan.runs
+        assert work is None
         return trained
 
     def side(self, name: str, side: str) -> list[tuple[float, int]]:
@@ -201,33 +201,29 @@ def test_a_choice_is_made_again_once_another_start_has_repeated_a_failed_run() -
     """As where a second process joins in: the first does not keep its earlier choice."""
     Path("study.toml").write_text(STUDY, encoding="utf-8")
     spec = load_study("study.toml")
-    storage, plans = open_storage("optuna.journal"), list[dict[str, Mapping[str, object]]]()
-    first = Planner(spec, {"torch": Search(spec, "torch", storage, "abc")}, lambda: True, lambda _: None,
-                   lambda state: plans.append(dict(state.chosen)))
-    runs = first.states[0].search.runs
-    under_way = []
-    while (work := first.next()) is not None:
+    first, under_way = StudyRecord(spec, open_storage("optuna.journal"), "abc"), []
+    while isinstance(work := begun(first), Begun):
         rate = work.config.training.lr
-        if work.tags.get("gru_bench.side") != "tuning":
+        if work.run is None or work.run.side != "tuning":
             under_way.append(work)
         elif rate == 1e-3:
-            runs.fail(work.number, "not finite")
+            first.work.fail(work.number, "not finite")
         else:
-            runs.complete(work.number, RIGHT[rate] / 10)
-    second = Search(spec, "torch", open_storage("optuna.journal"), "abc")
-    (failed,) = (key for key, trial in runs.latest().items() if trial.state == "failed")
-    again = present(second.runs.take(failed))
-    assert first.next() is None
-    assert second.runs.complete(again, 0.8)
-    more = list(iter(first.next, None))
+            first.work.complete(work.number, RIGHT[rate] / 10)
+    assert first.state().plans["torch"].chosen == {"lr": {"training.lr": 1e-2}}
+    second = StudyRecord(spec, open_storage("optuna.journal"), "abc")
+    (failed,) = (key for key, trial in first.work.latest().items() if trial.state == "failed")
+    again = present(second.work.take(failed))
+    assert begun(first) == Wait()
+    assert first.state().plans["torch"].undecided == {"lr"}
+    assert second.work.complete(again, 0.8)
+    more = [work for work in iter(partial(begun, first), Wait()) if isinstance(work, Begun)]
     assert [work.config.training.lr for work in more] == [1e-3]
-    assert plans == [{}, {"lr": {"training.lr": 1e-2}}, {}, {"lr": {"training.lr": 1e-3}}]
-    labels = [work.label for work in [*under_way, *more]]
-    assert len(set(labels)) == len(labels) == 1 + 3 + 1  # by which those at work are known
-    assert not first.is_done
+    assert first.state().plans["torch"].chosen == {"lr": {"training.lr": 1e-3}}
+    assert len(under_way) == 1 + 3
     for work in [*under_way, *more]:
-        assert runs.complete(work.number, 0.5)
-    assert first.is_done
+        assert first.work.complete(work.number, 0.5)
+    assert begun(first) is None
 
 
 @pytest.fixture(scope="module")
@@ -274,27 +270,31 @@ class TestLogged:
         assert study.logged.run.tags["mlflow.source.name"] == "run.py --confirm 1"
 
     def test_logged_runs_are_found_again_where_the_search_is_lost(self, study: Study) -> None:
-        """As after an import into another folder."""
         ablations = present(study.logged.summary).ablations
-        optuna.delete_study(study_name=f"study/torch{RUNS}", storage=open_storage("optuna.journal"))
+        Path("optuna.journal").unlink()
         assert study().ablations == ablations
         assert study.trained == []
 
-    def test_logged_runs_that_a_dead_process_did_not_end_are_recovered(self, study: Study) -> None:
-        ablations = present(study.logged.summary).ablations
-        name, storage = f"study/torch{RUNS}", open_storage("optuna.journal")
-        done = latest_trials(optuna.load_study(study_name=name, storage=storage))
-        optuna.delete_study(study_name=name, storage=storage)
-        again = optuna.create_study(study_name=name, storage=storage, direction="maximize")
-        for key in (*done, "confirm x 7"):  # the last one has logged nothing
-            again.add_trial(optuna.trial.create_trial(
-                state=optuna.trial.TrialState.RUNNING, user_attrs={"key": key, "owner": f"{machine()} 999999999 1"}))
-        assert study().ablations == ablations
-        assert study.trained == []
-        found = latest_trials(again)
-        assert found.pop("confirm x 7").state == "waiting"
-        assert {key: (trial.state, trial.value, trial.run_id) for key, trial in found.items()} == {
-            key: ("complete", trial.value, trial.run_id) for key, trial in done.items()}
+    def test_runs_whose_ends_a_dead_process_logged_but_did_not_note_are_trained_again(self, study: Study) -> None:
+        before, storage = study.logged, open_storage("optuna.journal")
+        record = optuna.load_study(study_name="study", storage=storage)
+        done, attributes = latest_trials(record), record.user_attrs
+        optuna.delete_study(study_name="study", storage=storage)
+        again = optuna.create_study(study_name="study", storage=storage, direction="maximize")
+        for key, value in attributes.items():
+            again.set_user_attr(key, value)
+        dead = f"{machine()} 999999999 1"
+        for key, trial in done.items():
+            again.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs={
+                "key": key, "owner": dead, "run_id": trial.run_id}))
+            Store()._client.set_tag(trial.run_id, "gru_bench.owner", dead)
+        assert study().ablations == present(before.summary).ablations
+        assert len(study.trained) == len(done)
+        runs = {run.run_id: run for run in study.logged.runs}
+        for run in (*before.ablations, *before.confirms):
+            assert (runs[run.run_id].complete, runs[run.run_id].status) == (False, "KILLED")
+        complete = [run for run in study.logged.runs if run.complete and run.role in ("confirm", "ablation")]
+        assert len(complete) == len(done)
 
     def test_runs_of_candidates_that_were_removed_are_superseded(self, study: Study) -> None:
         assert study(study=STUDY.replace("[1e-3, 1e-2]", "[1e-2]")).ablations[1].other == {"training.lr": 1e-2}
@@ -322,15 +322,15 @@ class TestLogged:
     ) -> None:
         study.right[3e-2] = None
 
-        def meanwhile(spec: StudySpec, *_: object, texts: bool) -> list[object]:
+        def meanwhile(spec: StudySpec, *_: object, texts: bool) -> list[FollowUp]:
             del texts
             data = study.logged.run.tags["gru_bench.data_fingerprint"]
-            second = Search(spec, "torch", open_storage("optuna.journal"), data)
-            (failed,) = (key for key, trial in second.runs.latest().items() if trial.state == "failed")
-            assert second.runs.complete(present(second.runs.take(failed)), 0.9)
+            work = StudyRecord(spec, open_storage("optuna.journal"), data).work
+            for key in [key for key, trial in work.latest().items() if trial.state == "failed"]:
+                assert work.complete(present(work.take(key)), 0.9)
             return []
 
-        monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", meanwhile)
+        monkeypatch.setattr("gru_bench.sweep.plan.follow_ups", meanwhile)
         assert study(study=self.WIDER).ablations[1].other == {"training.lr": 3e-2}
         assert study.logged.side("lr", "other") == ()  # those of 0.001 are superseded
 
@@ -357,11 +357,16 @@ class TwoAtOnce(Actors):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("database")
-def test_a_running_run_becomes_that_of_another_ablation_which_finds_its_settings(easy_csv: Path) -> None:
+def test_a_running_run_becomes_that_of_another_ablation_which_finds_its_settings(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last tuning run ends while the run that another ablation asked for is trained."""
     study = Study(easy_csv)
     study.workers = TwoAtOnce
+    ended = list[str]()
+    monkeypatch.setattr(ProgressDisplay, "search_ended", lambda _, model, *__: ended.append(model))
     study(study=STUDY + FAST)
+    assert ended == ["torch"]
     for name in ("lr", "fast"):
         assert [run.seed for run in study.logged.side(name, "other")] == [SEED]
     study()  # without the other one

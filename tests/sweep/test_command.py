@@ -20,9 +20,12 @@ from gru_bench.results.looks import LookPlan
 from gru_bench.results.runs import TrialSummary
 from gru_bench.stats.text import percent
 from gru_bench.sweep.__main__ import _best_trials, _confirmed, _show_next, app
+from gru_bench.sweep.console.opening import backend_note
+from gru_bench.sweep.plan import SearchState, State
 from gru_bench.sweep.runner import Sweep
+from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import load_study
-from gru_bench.sweep.start import backend_note, device_of
+from gru_bench.sweep.start import device_of
 from gru_bench.sweep.summary import confirmed
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, add_study
@@ -54,18 +57,18 @@ class TestClosing:
             ("bidirectional", "2", "60.0 %"), ("bidirectional", "3", "60.0 %"), ("bidirectional", "1", "99.0 %")]
 
     def test_names_what_is_left_of_an_unfinished_study(self) -> None:
-        def state(counted: int, failed: int) -> SimpleNamespace:
-            return SimpleNamespace(search=SimpleNamespace(counted=counted, exhausted=False), failed=["run"] * failed)
+        spec, settings = load_study("smoke", models=["scratch"], trials=3), {"training.lr": 0.01}
+        key = run_key("scratch", "confirm", digest(settings), spec.confirm_seeds[0])
 
-        def left(*states: SimpleNamespace) -> list[str]:
-            sweep: Any = SimpleNamespace(
-                planner=SimpleNamespace(states=states, active=states, unfinished=()), spec=SimpleNamespace(trials=3),
-                looks=None)
+        def left(counted: int, *failed: str) -> list[str]:
+            work = {key: StoredTrial(0, "failed", {}, key=key, failed_at=1) for key in failed}
+            state = State(spec, {"scratch": SearchState(counted, best=settings)}, work, in_time=False)
+            sweep: Any = SimpleNamespace(state=state)
             return list(Sweep.unfinished(sweep))
 
-        assert left(state(3, 0), state(4, 0)) == []
-        mentions(*left(state(3, 0), state(1, 0)), "--timeout")
-        mentions(*left(state(3, 1), state(3, 1)), "2 confirm or ablation runs failed")
+        assert left(3) == left(4) == []
+        mentions(*left(1), "--timeout")
+        mentions(*left(3, key), "1 confirm or ablation run failed")
 
     def test_shows_an_interval_from_three_seeds_on(self) -> None:
         assert self.summary is not None
@@ -142,7 +145,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
         shown_notes = frozenset[str]()
         seconds = 1.0
         spec = load_study("smoke")
-        planner = SimpleNamespace(unfinished=())
+        state = SimpleNamespace(unfinished=())
         is_confirmed = True
 
         def page(self, served: str) -> str:

@@ -11,11 +11,11 @@ from gru_bench.checks import CHECKS, Subject, warnings_of
 from gru_bench.config import RunConfig, TrainingConfig, flat
 from gru_bench.errors import UsageError
 from gru_bench.resources import resource
+from gru_bench.sweep.console.opening import defaults_line
 from gru_bench.sweep.defaults import BY_SIZE, RECIPE, by_size
-from gru_bench.sweep.search import Search, begun_with
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import known_studies, load_study
-from gru_bench.sweep.start import defaults_line
+from gru_bench.sweep.study import StudyRecord, begun_with
 from tests.support.commands import mentions
 from tests.support.studies import study_file
 from tests.support.sweeps import only_study, sweep
@@ -150,13 +150,13 @@ class TestContinuing:
         storage = open_storage(str(tmp_path / "optuna.journal"))
         text = OWN + "[embedding]\nscale = 3.0\n[model.torch]\nhidden_size = 9\n"
         began = load_study(study_file(tmp_path, f'base = "none"\n{text}'))
-        Search(began, "torch", storage, "data")
+        StudyRecord(began, storage, "data")
         spec = load_study(study_file(tmp_path, text))
         begun = begun_with(spec, storage, "data")
         assert "model.hidden_size" not in begun  # that of one model alone
         continued = spec.fitted(800, begun)
         assert (continued.base.embedding.trainable, continued.base.training.epochs) == (False, 3)
-        Search(continued, "torch", storage, "data")  # is not refused
+        StudyRecord(continued, storage, "data")  # is not refused
         assert begun_with(spec, storage, "other data") == {}
         assert begun_with(spec.model_copy(update={"name": "new"}), storage, "data") == {}
 

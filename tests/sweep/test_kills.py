@@ -16,10 +16,10 @@ from mlflow.store.db import utils
 from optuna.storages.journal import JournalFileBackend
 
 from gru_bench.platforms import WINDOWS
-from gru_bench.sweep.check import check_consistency
-from gru_bench.sweep.search import read_trials
+from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.study import read_study
 from gru_bench.tracking import Store
 from tests.support.workers import WELL, swept
 
@@ -58,10 +58,10 @@ def faults(folder: Path, csv: Path) -> list[str]:
         storage = open_storage(None)
         (study,) = Store(create=False).studies("easy")
         runs = [*study.trials, *study.confirms]
-        found = list(check_consistency(spec, {"torch": read_trials(spec, "torch", storage)}, [study.run], runs).faults)
+        found = list(compare_stores(spec, read_study(spec, storage), [study.run], runs).faults)
         for name in optuna.get_all_study_names(storage):
             states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
-            done = CONFIRM if name.endswith("runs") else TRIALS
+            done = TRIALS if "/" in name else CONFIRM
             if states["COMPLETE"] != done or states["RUNNING"] or states["WAITING"]:
                 found.append(f"{name}: {dict(states)}")
     return found

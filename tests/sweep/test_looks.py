@@ -16,17 +16,17 @@ from gru_bench.config import RunConfig
 from gru_bench.errors import ChangedStudyError, RunError
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
 from gru_bench.stats.intervals import Scored
-from gru_bench.sweep.check import check_consistency
+from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.console.looks import look_lines
-from gru_bench.sweep.planner import Planner
+from gru_bench.sweep.plan import InterimAnalysis, Wait
 from gru_bench.sweep.run_log import RunLog
-from gru_bench.sweep.search import Search, read_trials
-from gru_bench.sweep.sharing.looks import Looks
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.study import StudyRecord, read_study
 from gru_bench.sweep.workers.local import Failed, Message
 from gru_bench.tracking import LoggedStudy, RunWriter, Store
 from tests.support.commands import mentions
+from tests.support.searches import Begun, begun
 from tests.support.values import present
 from tests.support.workers import EPOCH, STUDY, answers, swept, well
 
@@ -49,27 +49,26 @@ class Stage:
 
     def start(self, most: int = 100) -> list[tuple[str, int]]:
         """Start the study, interrupt the run after `most` others, and return model and seed of the others."""
-        searches: dict[str, Search] = {
-            model: Search(self.spec, model, open_storage(None), "abc") for model in self.spec.models}
-        looks, trained = Looks(present(self.spec.plan("abc")), searches[min(searches)].study), list[tuple[str, int]]()
-
-        def look(place: int) -> None:
-            runs = {state.model: {seed: self.scored(state.model, seed) for seed in state.confirmed_seeds}
-                    for state in planner.states}
-            taken, pairs = looks.take(runs)
-            self.said += "\n".join(look_lines(looks.plan, taken, place, pairs))
-
-        planner = Planner(self.spec, searches, lambda: True, lambda _: None, lambda _: None, looks, look)
-        while (run := planner.next()) is not None:
+        record, trained = StudyRecord(self.spec, open_storage(None), "abc"), list[tuple[str, int]]()
+        looks = present(record.looks)
+        while (work := begun(record)) is not None:
+            if isinstance(work, InterimAnalysis):
+                state = record.state()
+                look, pairs = looks.take({
+                    model: {seed: self.scored(model, seed) for seed in state.confirmed(model)} for model in MODELS
+                    if model in state.searches})
+                self.said += "\n".join(look_lines(looks.plan, look, work.index, pairs))
+                continue
+            assert isinstance(work, Begun)
             if len(trained) == most:
-                run.trials.give_up(run.number, "interrupted", fault=False)
+                work.trials.give_up(work.number, "interrupted", fault=False)
                 return trained
-            trained.append((run.state.model, run.config.seed))
+            trained.append((work.config.model.name, work.config.seed))
             if trained[-1] in self.failing:
-                run.trials.fail(run.number, "the loss is not finite")
+                work.trials.fail(work.number, "the loss is not finite")
             else:
-                run.trials.complete(run.number, 0.8)
-        assert planner.is_done
+                work.trials.complete(work.number, 0.8)
+        record.lease.end(0.0)
         return trained
 
     def scored(self, model: str, seed: int) -> Scored:
@@ -78,7 +77,7 @@ class Stage:
 
     @property
     def looks(self) -> list[Look]:
-        return list(present(read_trials(self.spec, min(self.spec.models), open_storage(None))).looks)
+        return list(read_study(self.spec, open_storage(None)).looks)
 
 
 def seeds_of(runs: Sequence[tuple[str, int]], model: str) -> list[int]:
@@ -141,41 +140,33 @@ def test_a_search_does_not_go_on_once_a_look_was_taken() -> None:
 
 def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_planned() -> None:
     spec = spec_of(looks=[2, 5], all_models=["torch"])
-    taken: list[tuple[str, int, int]] = []
+    first, second = (StudyRecord(spec, open_storage("optuna.journal"), "abc") for _ in range(2))
 
-    def planner(name: str) -> Planner:
-        search = Search(spec, "torch", open_storage("optuna.journal"), "abc")
-        looks = Looks(present(spec.plan("abc")), search.study)
+    def run(record: StudyRecord) -> Begun:
+        work = begun(record)
+        assert isinstance(work, Begun)
+        return work
 
-        def look(place: int) -> None:
-            (state,) = made.states
-            right = Scored(np.zeros(2, np.int8), np.tile([0.9, 0.1], (1, 2, 1)))
-            runs = dict.fromkeys(state.confirmed_seeds, right)
-            looks.take({"torch": runs})
-            taken.append((name, place, len(runs)))
+    def take(record: StudyRecord) -> int:
+        """Take the look that is due, and return how many runs it rests on."""
+        seeds = record.state().confirmed("torch")
+        present(record.looks).take({"torch": dict.fromkeys(
+            seeds, Scored(np.zeros(2, np.int8), np.tile([0.9, 0.1], (1, 2, 1))))})
+        return len(seeds)
 
-        made = Planner(spec, {"torch": search}, lambda: True, lambda _: None, lambda _: None, looks, look)
-        return made
-
-    first = planner("first")
-    one = present(first.next())
-    second = planner("second")
-    other = present(second.next())
+    one, other = run(first), run(second)
     assert one.trials.complete(one.number, 0.8)
+    assert begun(first) == Wait()
     assert other.trials.complete(other.number, 0.8)
-    first.update()
-    second.update()
-    assert taken == [("first", 0, 2)]
-    assert not second.is_done
-    rest = [present(second.next()) for _ in range(3)]
-    assert [run.config.seed for run in rest] == [10_002, 10_003, 10_004]
-    first.update()
-    assert all(run.trials.complete(run.number, 0.8) for run in rest)
-    second.update()
-    first.update()
-    assert taken == [("first", 0, 2), ("second", 1, 5)]
-    assert first.is_done
-    assert second.is_done
+    assert begun(first) == begun(second) == InterimAnalysis(0)
+    assert take(first) == 2
+    rest = [run(second) for _ in range(3)]
+    assert [work.config.seed for work in rest] == [10_002, 10_003, 10_004]
+    assert begun(first) == Wait()
+    assert all(work.trials.complete(work.number, 0.8) for work in rest)
+    assert begun(second) == InterimAnalysis(1)
+    assert take(second) == 5
+    assert begun(first) is begun(second) is None
 
 
 @pytest.mark.parametrize(("change", "parts"), [
@@ -185,15 +176,15 @@ def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_
     ({"all_models": ["torch"]}, "models was"),
 ])
 def test_refuses_another_plan_once_the_study_has_begun(change: dict[str, Any], parts: str) -> None:
-    Search(spec_of(), "torch", open_storage(None), "abc")
+    StudyRecord(spec_of(), open_storage(None), "abc")
     with pytest.raises(ChangedStudyError, match=parts):
-        Search(spec_of(**change), "torch", open_storage(None), "abc")
+        StudyRecord(spec_of(**change), open_storage(None), "abc")
 
 
 def test_refuses_looks_once_a_study_of_one_size_has_begun() -> None:
-    Search(spec_of(looks=None, confirm=2), "torch", open_storage(None), "abc")
+    StudyRecord(spec_of(looks=None, confirm=2), open_storage(None), "abc")
     with pytest.raises(ChangedStudyError, match=r"looks was none and is now \[5, 7, 9\]"):
-        Search(spec_of(), "torch", open_storage(None), "abc")
+        StudyRecord(spec_of(), open_storage(None), "abc")
 
 
 @pytest.mark.usefixtures("database")
@@ -259,13 +250,13 @@ class TestLogged:
         """Check that `--check` knows how many seeds are due."""
         spec = load_study("study.toml", settings={"data.name": str(csv)}, trials=1, **options)
         storage, store = open_storage(None), Store()
-        search = present(read_trials(spec, "torch", storage))
+        stored = read_study(spec, storage)
         runs = [run for run in store.runs(store.experiments()[0]) if run.role != "study"]
-        found = check_consistency(spec, {"torch": search}, [study.run], runs)
+        found = compare_stores(spec, stored, [study.run], runs)
         assert found.faults == ()
         mentions("; ".join(found.counts), "2 of at most 2 looks", "5 of 5 confirm seeds")
-        for looks, due in ((), 1), (search.looks[:1], 2):
-            begun = check_consistency(spec, {"torch": replace(search, looks=looks)}, [study.run], runs)
+        for looks, due in ((), 1), (stored.looks[:1], 2):
+            begun = compare_stores(spec, replace(stored, looks=looks), [study.run], runs)
             assert f"look {due} is not taken" in begun.faults
 
     @pytest.mark.slow

@@ -19,11 +19,11 @@ from gru_bench.report.evidence.groups import confirm_groups
 from gru_bench.report.evidence.progress import unfinished
 from gru_bench.report.findings import findings_of
 from gru_bench.results.runs import StudySummary
-from gru_bench.sweep.check import check_consistency
+from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.followups import FollowUp
-from gru_bench.sweep.search import read_trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.study import read_study
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import NOTE, LoggedStudy, Store
 from tests.support.commands import mentions
@@ -48,8 +48,8 @@ def logged(name: str = "study") -> LoggedStudy:
 def faults(csv: Path) -> tuple[str, ...]:
     """What `--check` finds."""
     spec = load_study("study.toml", settings={"data.name": str(csv)}, all_models=MODELS, trials=1, confirm=1)
-    searches, study = {model: read_trials(spec, model, open_storage(None)) for model in MODELS}, logged()
-    return check_consistency(spec, searches, [study.run], study.runs[1:]).faults
+    study = logged()
+    return compare_stores(spec, read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults
 
 
 def confirmed(study: LoggedStudy) -> list[str]:
@@ -73,23 +73,23 @@ def test_a_later_start_with_one_model_keeps_the_others_in_the_summary(easy_csv: 
 
 
 def test_a_study_is_complete_only_once_all_of_its_models_are(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    followed = list[list[str]]()
+    followed = set[tuple[str, ...]]()
 
-    def follow_ups(_: Any, __: Any, first: dict[str, str], *___: Any, **____: Any) -> list[FollowUp]:
-        followed.append(sorted(first))
+    def follow_ups(_: Any, first: dict[str, str], **__: Any) -> list[FollowUp]:
+        followed.add(tuple(sorted(first)))
         return []
 
-    monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", follow_ups)
+    monkeypatch.setattr("gru_bench.sweep.plan.follow_ups", follow_ups)
     start(easy_csv, "torch")
     study = logged()
     assert (study.run.complete, study.run.status, study.summary) == (False, "KILLED", None)
     assert study.run.reason == "scratch is still to be searched or confirmed"
     assert unfinished(study)
-    assert followed == []
+    assert followed == set()
     assert [fault for fault in faults(easy_csv) if "scratch" in fault]
     summary = start(easy_csv, "scratch")
     study = logged()
-    assert followed == [["scratch", "torch"]]
+    assert followed == {("scratch", "torch")}
     assert (study.run.complete, study.run.status, study.summary) == (True, "FINISHED", summary)
     assert summary.models == ("scratch", "torch")
     assert {(trial.model, trial.state) for trial in summary.trials} == {(model, "complete") for model in MODELS}
@@ -203,5 +203,5 @@ class TestLooks:
     @staticmethod
     def check() -> tuple[str, ...]:
         spec = load_study("study.toml", all_models=MODELS, trials=0, looks=[1, 2, 5])
-        searches, study = {model: read_trials(spec, model, open_storage(None)) for model in MODELS}, logged()
-        return check_consistency(spec, searches, [study.run], study.runs[1:]).faults
+        study = logged()
+        return compare_stores(spec, read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults

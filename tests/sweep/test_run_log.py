@@ -17,6 +17,7 @@ from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.platforms import machine
 from gru_bench.sweep.__main__ import app
+from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.storage import open_storage
@@ -31,16 +32,17 @@ pytestmark = pytest.mark.usefixtures("database")
 def test_a_study_begun_without_reviews_never_stores_any(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, asked = open_storage("optuna.journal"), list[bool]()
 
-    def noted(*_: object, texts: bool) -> list[object]:
+    def noted(*_: object, texts: bool) -> list[FollowUp]:
         asked.append(texts)
         return []
 
-    monkeypatch.setattr("gru_bench.sweep.runner.follow_ups", noted)
+    monkeypatch.setattr("gru_bench.sweep.plan.follow_ups", noted)
     swept(easy_csv, Script(WELL), storage=storage, trials=1)
     printed = io.StringIO()
     swept(easy_csv, Script(), storage=storage, texts=True, console=Console(file=printed, width=200), trials=1)
     mentions(printed.getvalue(), "no reviews are stored", "--no-texts")
-    assert asked == [False, False]
+    assert asked
+    assert not any(asked)
     store, spec = Store(), load_study("study.toml", trials=1)
     (study,) = store.studies(store.experiments()[0])
     assert study.plan() == StudyPlan(
@@ -71,13 +73,13 @@ from gru_bench.tracking import Store
 Store().start("easy", "study", role="study", study="study", model="torch", fingerprint={fingerprint!r})
 os._exit(1)
 """
-    check = Sweep._check
+    settings = Sweep._try_settings
 
     def die_meanwhile(sweep: Sweep) -> None:
-        check(sweep)
+        settings(sweep)
         subprocess.run([sys.executable, "-c", begin_and_die], check=False)
 
-    monkeypatch.setattr(Sweep, "_check", die_meanwhile)
+    monkeypatch.setattr(Sweep, "_try_settings", die_meanwhile)
     swept(easy_csv, Script(WELL), trials=1)
     store = Store()
     (study,) = store.studies("easy")

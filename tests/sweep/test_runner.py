@@ -12,16 +12,18 @@ from typing import Any
 
 import optuna
 import pytest
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from gru_bench.config import RunConfig
+from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import RunError
 from gru_bench.results.logged_metrics import CHECK
 from gru_bench.results.runs import Baseline, Check
 from gru_bench.sweep import runner
 from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import CheckDone, Failed, Finished, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store, sync
@@ -159,25 +161,26 @@ class TestANewStore:
         return event
 
     @staticmethod
-    def others_may_begin() -> bool:
-        try:
-            with FileLock("optuna.journal.step.lock", timeout=0):
-                return True
-        except Timeout:
-            return False
+    def others_may_begin(csv: Path) -> bool:
+        """Whether another start would begin the study's run in MLflow."""
+        spec = load_study("study.toml", settings={"data.name": str(csv)})
+        record = StudyRecord(spec, open_storage(None), load_corpus(spec.base.data).fingerprint)
+        found = record.may_begin_parent()
+        record.lease.end(0.0)
+        return found
 
     def test_runs_begin_before_mlflow_is_there(self, easy_csv: Path, opens: threading.Event) -> None:
         begun: list[bool] = []
 
         def says(config: RunConfig) -> Sequence[Message]:
             del config
-            begun.append(self.others_may_begin())
+            begun.append(self.others_may_begin(easy_csv))
             opens.set()
             return WELL
 
         swept(easy_csv, says, trials=2)
         assert begun[0] is False
-        assert self.others_may_begin()
+        assert self.others_may_begin(easy_csv)
         (study,) = Store(create=False).studies("easy")
         searched = optuna.load_study(study_name="study/torch", storage=open_storage(None)).trials
         assert {run.run_id for run in study.trials} == {trial.user_attrs["run_id"] for trial in searched}
@@ -191,5 +194,5 @@ class TestANewStore:
         monkeypatch.setattr(writing, "LAST_SECONDS", 0.1)
         with pytest.raises(RunError, match="no torch today"):
             swept(easy_csv, says)
-        assert self.others_may_begin()
+        assert self.others_may_begin(easy_csv)
         opens.set()

@@ -21,15 +21,17 @@ from gru_bench.errors import ChangedStudyError, RunError, UsageError
 from gru_bench.platforms import machine
 from gru_bench.results.pruners import PRUNERS, PrunerName
 from gru_bench.results.runs import Check
+from gru_bench.sweep import identity as identities
 from gru_bench.sweep import search as searching
-from gru_bench.sweep.search import FORMAT, RUNS, Search, read_trials
+from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.spec import Range, load_study
+from gru_bench.sweep.spec import Range, StudySpec, load_study
+from gru_bench.sweep.study import FORMAT, StudyRecord, read_study
 from tests.support.searches import TOTAL, asked, search_in, spec_in
 from tests.support.sweeps import STUDY
 from tests.support.values import present
 
-PLANNED = [f"confirm x {seed}" for seed in range(8)]
+PLANNED = {f"confirm x {seed}" for seed in range(8)}
 
 
 def work(directory: Path, url: str | None, died: Any, dies: int | None) -> None:
@@ -38,7 +40,7 @@ def work(directory: Path, url: str | None, died: Any, dies: int | None) -> None:
     The others wait after a few of their own until it has died, so that they leave enough to do.
     """
     os.chdir(directory)
-    search = Search(load_study("shared.toml"), "torch", open_storage(url), "data")
+    search = StudyRecord(load_study("shared.toml"), open_storage(url), "data").searches["torch"]
     done = 0
     while True:
         for orphan in search.orphans():
@@ -47,7 +49,7 @@ def work(directory: Path, url: str | None, died: Any, dies: int | None) -> None:
                     search.give_up(orphan, "died")
         trial = search.ask()
         if trial is None:
-            if not search.running:
+            if not search.record.state().searches["torch"].running:
                 break
             time.sleep(0.01)
             continue
@@ -59,10 +61,11 @@ def work(directory: Path, url: str | None, died: Any, dies: int | None) -> None:
         search.report(trial[0], 1, 0.5)
         search.complete(trial[0], 0.5)
         done += 1
-    while (free := search.runs.available(PLANNED)) or search.runs.running:
-        for key in free:
-            if (number := search.runs.take(key)) is not None:
-                search.runs.complete(number, 0.5)
+    planned = search.record.work
+    while left := PLANNED - {key for key, trial in planned.latest().items() if trial.state == "complete"}:
+        for key in left:
+            if (number := planned.take(key)) is not None:
+                planned.complete(number, 0.5)
 
 
 def check_contended(directory: Path, url: str | None) -> None:
@@ -77,14 +80,14 @@ def check_contended(directory: Path, url: str | None) -> None:
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0, 9]
-    trials, runs = (optuna.load_study(study_name=f"shared/torch{end}", storage=open_storage(url)).trials
-                    for end in ("", RUNS))
+    trials, runs = (optuna.load_study(study_name=name, storage=open_storage(url)).trials
+                    for name in ("shared/torch", "shared"))
     states = [trial.state for trial in trials]
     assert (states.count(TrialState.COMPLETE), states.count(TrialState.FAIL), len(states)) == (TOTAL, 1, TOTAL + 1)
     (broken,) = (trial for trial in trials if trial.state == TrialState.FAIL)
     (again,) = (trial for trial in trials if "retry_of" in trial.user_attrs)
     assert (again.user_attrs["retry_of"], again.params) == (broken.number, broken.params)
-    assert sorted(trial.user_attrs["key"] for trial in runs) == PLANNED
+    assert sorted(trial.user_attrs["key"] for trial in runs) == sorted(PLANNED)
     assert {trial.state for trial in runs} == {TrialState.COMPLETE}
 
 
@@ -176,17 +179,8 @@ class TestInterruptedTrials:
         search.give_up(number, "killed")
         assert [trial.state for trial in search.study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
-    def test_a_trial_whose_end_was_logged_by_a_dead_process_ends_with_its_best_epoch(self, tmp_path: Path) -> None:
-        search = search_in(tmp_path)
-        for state, ended in (("complete", TrialState.COMPLETE), ("pruned", TrialState.PRUNED)):
-            number, _ = asked(search)
-            search.report(number, 1, 0.7)
-            search.report(number, 2, 0.8)
-            search.adopt(number, state)
-            assert (search.study.trials[number].state, search.study.trials[number].value) == (ended, 0.8)
 
-
-def search_over(directory: Path, space: str, trials: int, **changes: object) -> Search:
+def spec_over(directory: Path, space: str, trials: int, **changes: object) -> StudySpec:
     (directory / "small.toml").write_text(f"""
 models = ["torch"]
 trials = {trials}
@@ -195,8 +189,12 @@ epochs = 2
 [space]
 {space}
 """, encoding="utf-8")
-    spec = load_study(str(directory / "small.toml"), **changes)
-    return Search(spec, "torch", open_storage(str(directory / "optuna.journal")), "data")
+    return load_study(str(directory / "small.toml"), **changes)
+
+
+def search_over(directory: Path, space: str, trials: int, **changes: object) -> Search:
+    spec = spec_over(directory, space, trials, **changes)
+    return StudyRecord(spec, open_storage(str(directory / "optuna.journal")), "data").searches["torch"]
 
 
 def test_a_pruned_trial_is_never_the_best(tmp_path: Path) -> None:
@@ -247,18 +245,18 @@ class TestDuplicates:
     def test_a_search_ends_where_values_of_its_space_are_equal_after_rounding(
         self, tmp_path: Path, span: Range, points: int
     ) -> None:
-        spec = search_over(tmp_path, "training.lr = { low = 1e-4, high = 1e-1, log = true }", 20).spec
+        spec = spec_over(tmp_path, "training.lr = { low = 1e-4, high = 1e-1, log = true }", 20)
         spec = spec.model_copy(update={"space": {"training.lr": span}, "name": "odd"})  # a file may not hold it
         storage = open_storage(str(tmp_path / "optuna.journal"))
-        search = Search(spec, "torch", storage, "data")
+        search = StudyRecord(spec, storage, "data").searches["torch"]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna's, of ranges that its steps do not divide
             while (trial := search.ask()) is not None:
                 search.complete(trial[0], 0.5)
         assert 1 <= search.counted <= points
         assert search.exhausted
-        assert Search(spec, "torch", storage, "data").ask() is None
-        assert present(read_trials(spec, "torch", storage)).exhausted
+        assert StudyRecord(spec, storage, "data").searches["torch"].ask() is None
+        assert read_study(spec, storage).searches["torch"].exhausted
 
 
 class TestIdentity:
@@ -268,7 +266,7 @@ class TestIdentity:
         path.write_text('base = "none"\nmodels = ["torch"]\ntrials = 1\nspace.model.layers = { low = 1, high = 2 }',
                         encoding="utf-8")
         spec = load_study(str(path), settings={"data.name": "mine.csv", **settings})
-        return Search(spec, "torch", open_storage(str(directory / "optuna.journal")), data, experiment)
+        return StudyRecord(spec, open_storage(str(directory / "optuna.journal")), data, experiment).searches["torch"]
 
     @pytest.mark.parametrize(("data", "experiment", "settings", "parts"), [
         ("other", "mine", {"data.limit": 3000}, [r"data\.limit was none and is now 3000", "--study-name"]),
@@ -298,17 +296,17 @@ class TestIdentity:
     def test_refuses_a_study_in_the_form_of_another_version(self, tmp_path: Path) -> None:
         search = self.began(tmp_path)
         for earlier in (None, FORMAT - 1):
-            search.study.set_user_attr("format", earlier)
+            search.record.study.set_user_attr("format", earlier)
             with pytest.raises(RunError, match=r"'small'.*earlier.*--study-name"):
                 self.began(tmp_path)
-        search.study.set_user_attr("format", FORMAT + 1)
+        search.record.study.set_user_attr("format", FORMAT + 1)
         with pytest.raises(RunError, match=r"'small'.*another"):
-            read_trials(search.spec, "torch", open_storage(str(tmp_path / "optuna.journal")))
+            read_study(search.spec, open_storage(str(tmp_path / "optuna.journal")))
 
     def test_asks_to_repeat_an_import_that_was_interrupted(self, tmp_path: Path) -> None:
         search = self.began(tmp_path)
-        search.study.set_user_attr("importing", "0" * 64)
-        search.study.set_user_attr("format", None)  # as when the import ended before it wrote the format
+        search.record.study.set_user_attr("importing", "0" * 64)
+        search.record.study.set_user_attr("format", None)  # as when the import ended before it wrote the format
         with pytest.raises(RunError, match=r"'small'.*gru-bench archive import"):
             self.began(tmp_path)
 
@@ -346,17 +344,17 @@ class TestProposals:
         search = search_over(tmp_path, self.SPACE + self.FIRST, 2)
         for _ in range(2):
             search.complete(asked(search)[0], 0.8)
-        began = dict(search.study.user_attrs["identity"])
+        began = search.record.identity("torch")
         space, changes = self.SPACE + self.FIRST, {}
         match change:
             case "options":
-                monkeypatch.setitem(searching.TPE, "n_ei_candidates", 5)
+                monkeypatch.setitem(identities.TPE, "n_ei_candidates", 5)
             case "version":
                 monkeypatch.setattr(optuna, "__version__", "99.1.0")
             case "earlier":
                 for key in ("optuna", "sampler options"):
                     del began[key]
-                search.study.set_user_attr("identity", began)
+                search.record.note("torch", identity=began)
             case "first":
                 space = self.SPACE
             case "sampler":
@@ -364,16 +362,16 @@ class TestProposals:
         finished = search_over(tmp_path, space, 2, **changes)
         assert finished.ask() is None
         assert present(finished.best())[1] == 0.8
-        assert finished.study.user_attrs["identity"] == began
+        assert finished.record.notes("torch")["identity"] == began
         with pytest.raises(ChangedStudyError, match=parts):
             search_over(tmp_path, space, 3, **changes)
 
     def test_a_study_continues_where_a_setting_that_was_removed_since_had_no_effect(self, tmp_path: Path) -> None:
         search = search_over(tmp_path, self.SPACE, 2)
-        began = search.study.user_attrs["identity"]
-        search.study.set_user_attr("identity", {**began, "training.warmup": 0.0, "embedding.lr_factor": 1.0})
+        began = search.record.identity("torch")
+        search.record.note("torch", identity={**began, "training.warmup": 0.0, "embedding.lr_factor": 1.0})
         search_over(tmp_path, self.SPACE, 2)
-        search.study.set_user_attr("identity", {**began, "training.warmup": 0.1})
+        search.record.note("torch", identity={**began, "training.warmup": 0.1})
         with pytest.raises(ChangedStudyError, match=r"training\.warmup was 0\.1 and is now removed"):
             search_over(tmp_path, self.SPACE, 2)
 
@@ -427,18 +425,13 @@ class TestChecks:
         search = search_over(tmp_path, self.SPACE, 3, pruner="halving")
         assert search.check(asked(search)[0], Check(2, 0.5, math.nan)) == "prune"
 
-    def test_a_trial_whose_end_was_logged_by_a_dead_process_ends_with_the_score_of_an_epoch(
-        self, tmp_path: Path
-    ) -> None:
+    def test_the_value_of_a_running_trial_is_the_score_of_an_epoch(self, tmp_path: Path) -> None:
         search = search_over(tmp_path, self.SPACE, 3, pruner="halving")
         number, _ = asked(search)
         for check in range(1, 5):
             search.check(number, Check(check, check / 4, 0.9))
-        assert not search.has_reported(number, 1.0)
         search.report(number, 1, 0.7)
-        assert search.has_reported(number, 1.0)
-        search.adopt(number, "complete")
-        assert search.study.trials[number].value == 0.7  # not the score of a check
+        assert search.trials()[0].value == 0.7  # not that of a check
 
     def test_a_check_of_a_trial_that_was_given_to_another_is_refused(self, tmp_path: Path) -> None:
         search, other = (search_over(tmp_path, self.SPACE, 3, pruner="halving") for _ in range(2))
@@ -510,7 +503,7 @@ def test_each_start_proposes_other_configurations(tmp_path: Path) -> None:
     spec = load_study(str(tmp_path / "quick.toml"), trials=4)
     proposed = []
     for _ in range(4):
-        search = Search(spec, "torch", open_storage(str(tmp_path / "optuna.journal")), "data")
+        search = StudyRecord(spec, open_storage(str(tmp_path / "optuna.journal")), "data").searches["torch"]
         number, settings = asked(search)
         search.complete(number, 0.5)
         proposed.append(settings["training.lr"])

@@ -38,18 +38,13 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Bullets:
-    """A bulleted list; an item may begin with a few bold words."""
+    """A bulleted list."""
 
     kind: ClassVar[str] = "bullets"
     items: tuple[tuple[str, Sentence], ...]
-
-
-@dataclass(frozen=True)
-class Reviews:
-    """A list of quoted reviews, each with a remark."""
-
-    kind: ClassVar[str] = "reviews"
-    items: tuple[tuple[str, Sentence], ...]
+    """Each may begin with a few bold words, or with a quotation."""
+    quoted: bool = False
+    """Whether each begins with the quotation of a review."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +148,7 @@ class Details:
     opened: bool = False
 
 
-Block = Heading | Paragraph | Bullets | Reviews | Commands | Table | Figure | Details
+Block = Heading | Paragraph | Bullets | Commands | Table | Figure | Details
 
 
 def blocks_in(blocks: Sequence[Block]) -> Iterator[Block]:
@@ -173,7 +168,7 @@ def parts_in(shown: Any) -> Iterator[Any]:
                 yield from parts_in(one)
         case Paragraph():
             yield from parts_in(shown.text)
-        case Bullets() | Reviews():
+        case Bullets():
             yield from parts_in(shown.items)
         case Table():
             yield from parts_in((shown.caption, shown.rows, shown.context))

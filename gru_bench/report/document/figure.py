@@ -10,11 +10,12 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from gru_bench.config import as_number
 from gru_bench.report.document.numbers import FORMATS, Number
-from gru_bench.report.figures.style import PAGE, PAPER, SCREEN, Style, drawing, for_page
+from gru_bench.report.figures.style import PAPER_LETTERS, for_page, theme
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Form = Literal["svg", "pdf", "png"]
 Value = str | float | Number | None
 
+BACKENDS: Mapping[Form, str] = {"svg": "svg", "pdf": "pdf", "png": "agg"}
 METADATA: Mapping[Form, Sequence[str]] = {
     "svg": ("Date", "Creator", "Format", "Type"), "pdf": ("CreationDate", "Creator", "Producer"), "png": ()}
 """What a file does not tell, so that it is the same each time."""
@@ -98,33 +100,47 @@ class Figure:
     alternative: str
     """What it shows, for readers who do not see it; the values are in the CSV file."""
     values: Values
-    draw: Callable[[DataFrame, Style], Drawing]
+    draw: Callable[[DataFrame], Drawing]
     """Draws the frame of the values."""
 
     def csv(self) -> str:
         """Return the values as comma-separated text."""
         return self.values.csv()
 
-    @cached_property
+    @property
     def svg(self) -> str:
         """Return the figure as an SVG element; ids begin with the figure's name, colors are variables."""
-        return for_page(self._drawn(PAGE, "svg").decode(), self.name)
+        return self._drawn[0]
 
-    @cached_property
+    @property
     def pdf(self) -> bytes:
         """Return the figure as a PDF file."""
-        return self._drawn(PAPER, "pdf")
+        return self._drawn[1]
 
     def alone(self, form: Form) -> bytes:
-        """Return the figure as an image file of its own."""
-        return self._drawn(SCREEN, form)
+        """Return the figure as an image file of its own, on white."""
+        with theme(**{"svg.hashsalt": self.name, "svg.fonttype": "path", "figure.facecolor": "white",
+                      "figure.dpi": 216}):
+            return written_as(form, self.draw(self.values.frame()))
 
-    def _drawn(self, style: Style, form: Form) -> bytes:
-        with drawing(style, {"svg.hashsalt": self.name}):
-            buffer = io.BytesIO()
-            self.draw(self.values.frame(), style).savefig(
-                buffer, format=form, metadata=dict.fromkeys(METADATA[form]))
-        return buffer.getvalue()
+    @cached_property
+    def _drawn(self) -> tuple[str, bytes]:
+        """The figure for a page and for paper: it is drawn and laid out once."""
+        with theme(**{"svg.hashsalt": self.name}):
+            drawing = self.draw(self.values.frame())
+            svg = for_page(written_as("svg", drawing).decode(), self.name)
+            drawing.set_layout_engine("none")
+            with theme(**PAPER_LETTERS):
+                return svg, written_as("pdf", drawing)
+
+
+def written_as(form: Form, drawing: Drawing) -> bytes:
+    """Return the content of a file with a drawing, which is the same each time."""
+    buffer = io.BytesIO()
+    # Not by `savefig`, which draws everything twice.
+    canvas = import_module(f"matplotlib.backends.backend_{BACKENDS[form]}").FigureCanvas(drawing)
+    getattr(canvas, f"print_{form}")(buffer, metadata=dict.fromkeys(METADATA[form]))
+    return buffer.getvalue()
 
 
 def with_intervals(numbers: Sequence[Number], kind: str = "") -> str:

@@ -5,85 +5,34 @@ In all three formats every number goes through `Number.text` and carries a key, 
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gru_bench.config import MetricName
 from gru_bench.platforms import is_reserved
-from gru_bench.results.logged_metrics import Unit, compared
+from gru_bench.results.logged_metrics import Unit
+from gru_bench.stats.text import FORMATS as FORMATS
+from gru_bench.stats.text import MISSING as MISSING
 from gru_bench.stats.text import NBSP as NBSP
-from gru_bench.stats.text import decimals_apart, p_text, significant
+from gru_bench.stats.text import Kind as Kind
+from gru_bench.stats.text import Scale as Scale
+from gru_bench.stats.text import decimals_for as decimals_for
+from gru_bench.stats.text import scale_of as scale_of
+from gru_bench.stats.text import written as written
 
 if TYPE_CHECKING:
     from gru_bench.stats.estimate import Estimate
-
-Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "change", "signed", "setting"]
-"""percent: a share, shown in percent; points: a difference of shares, with sign; tenth: one decimal; amount
-(seconds, tokens per second): three significant figures, one decimal below ten; score (losses, areas): three
-decimals; change: a difference of scores, with sign; signed: two decimals, with sign."""
 
 KINDS: Mapping[Unit, Kind] = {
     "share": "percent", "nats per review": "score", "": "score", "count": "count", "bytes": "amount",
     "seconds": "amount", "tokens per second": "amount", "epoch": "tenth"}
 """How the values of a logged metric are shown, by its unit."""
-FORMATS: Mapping[Kind, tuple[float, str, int]] = {
-    "percent": (100, "", 1), "points": (100, "+", 1), "count": (1, ",", 0), "tenth": (1, ",", 1), "score": (1, "", 3),
-    "change": (1, "+", 3),
-    "signed": (1, "+", 2)}
-"""Kind -> factor, sign or separator of thousands, and decimals."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How a score of test reviews and its differences are shown."""
-
-    score: str
-    """Name of the score, as in `test accuracy`."""
-    kind: Kind
-    difference: Kind
-    unit: str
-    """Unit of the score in tables; empty for a score without one."""
-    differences: str
-    """Unit of differences, as in ` 1.0 points`; empty for a score without one."""
-    higher_is_better: bool
-
-    @property
-    def factor(self) -> float:
-        """Return the factor from a value to what is shown."""
-        return FORMATS[self.kind][0]
-
-    @property
-    def suffix(self) -> str:
-        """Return what stands after a score in a sentence: a space and the unit, or nothing."""
-        return f"{NBSP}{self.unit}" if self.unit else ""
-
-    @property
-    def after(self) -> str:
-        """Return what stands after a difference in a sentence: a space and the unit, or nothing."""
-        return f" {self.differences}" if self.differences else ""
-
-
-def scale_of(metric: MetricName) -> Scale:
-    """Return how the score that a study is about is shown."""
-    one = compared(metric, "test")
-    if one.unit == "share":
-        return Scale(one.label.removeprefix("test "), "percent", "points", "%", "points", higher_is_better=True)
-    unit = "nats" if metric == "log_loss" else ""
-    return Scale(one.label.removeprefix("test "), "score", "change", unit, unit, higher_is_better=metric != "log_loss")
-
-
-MINUS = "−"
-MISSING = "—"
-LARGEST = 1e308
-
 
 @dataclass(frozen=True)
 class Number:
@@ -218,43 +167,9 @@ class Numbers:
         return ".".join(filter(None, (self.key, name)))
 
 
-def written(value: float | None, kind: Kind, decimals: int | None = None) -> str:
-    """Return a value as text; negative numbers carry a true minus sign."""
-    # MLflow keeps what is infinite as the largest number there is, which cannot be rounded.
-    if value is None or not math.isfinite(value) or abs(value) >= LARGEST:
-        return MISSING
-    match kind:
-        case "p":
-            text = p_text(value)
-        case "amount" if 0 < value < 0.05:
-            text = "< 0.1"
-        case "amount":
-            text = f"{value:.1f}" if abs(value) < 10 else significant(value, 3)
-        case "setting":
-            text = f"{value:,.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.3g}"
-        case _:
-            scale, sign, usual = FORMATS[kind]
-            text = f"{scale * value:{sign}.{usual if decimals is None else decimals}f}"
-    if not text.strip("+-0."):
-        text = text.lstrip("+-")  # zero has no sign
-    return text.replace("-", MINUS)
-
-
 def is_zero(text: str) -> bool:
     """Return whether a value that is written so is shown as 0."""
     return not text.strip("0.")
-
-
-def decimals_for(values: Sequence[float], landmarks: Sequence[float], kind: Kind = "points") -> int:
-    """Return the fewest decimals, at most three more than usual, at which no value looks equal to a landmark.
-
-    Args:
-        values: Values, such as the ends of an interval.
-        landmarks: Values that a sentence is about: 0 and the margin, on both sides. Values equal to one may look so.
-        kind: How the values are shown.
-    """
-    factor, _, usual = FORMATS[kind]
-    return decimals_apart(values, landmarks, factor, usual)
 
 
 def file_name(name: str) -> str:

@@ -74,7 +74,7 @@ class Warning:
     @property
     def coded(self) -> Sentence:
         """Return the sentence with the code behind it."""
-        return (*self.sentence, Aside((f" ({self.code})",)))
+        return (*self.sentence, " ", Aside((f"({self.code})",)))
 
     @property
     def text(self) -> str:
@@ -89,7 +89,7 @@ def say(template: str, **fields: Field) -> Sentence:
 
     Args:
         template: `{name}` is the slot of a value. `{name:seed is|seeds are}` gives the first words where the value is
-            the number 1, else the second.
+            the number 1, else the second. A line is not broken before a percent sign.
         fields: The values.
     """
     parts: Sentence = ()
@@ -98,7 +98,7 @@ def say(template: str, **fields: Field) -> Sentence:
         if choice:
             assert isinstance(field, Number), f"{name} must be a number to choose between {choice}"
             field = choice.split("|")[field.value != 1]
-        parts = (*parts, words, *(field if isinstance(field, tuple) else (field,)))
+        parts = (*parts, words.replace(" %", f"{NBSP}%"), *(field if isinstance(field, tuple) else (field,)))
     return _merged(parts)
 
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.families import Family, families_of
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
-from gru_bench.report.evidence.margin import Margin, margin_of
-from gru_bench.report.evidence.pairs import Pair, compare
+from gru_bench.report.evidence.pairs import Family, Margin, Pair, compare, families_of, margin_of
 from gru_bench.report.evidence.progress import is_searched, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.trials import Trial, trial_groups, trials_of

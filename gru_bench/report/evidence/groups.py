@@ -257,7 +257,6 @@ def are_uneven(counts: Iterable[int]) -> bool:
 
 
 def _named(metric: MetricName) -> str:
-    """Return the part of a key that stands for a score."""
     return "accuracy" if metric == "accuracy" else f"score-{slug(metric)}"
 
 

@@ -83,13 +83,11 @@ def study_looks(
 
 
 def _kept(look: Look, runs: Mapping[str, Mapping[int, Scored]]) -> Look:
-    """Return a look with the seeds that still have a run."""
     return Look(look.planned, {model: tuple(seed for seed in seeds if seed in runs.get(model, ()))
                                for model, seeds in look.seeds.items()})
 
 
 def _are_whole(looks: Sequence[Look], models: Collection[str]) -> bool:
-    """Return whether each look has a run of each model."""
     return all(look.seeds.get(model) for look in looks for model in models)
 
 

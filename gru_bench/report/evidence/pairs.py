@@ -1,32 +1,100 @@
-"""Pairs of models on the same test reviews: the difference, its test, and the verdict.
+"""Pairs of models on the same test reviews: the difference, its test, and the verdict; their margin and their families.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 
-from gru_bench.report.document.numbers import NBSP, Number, Numbers, Scale, decimals_for
-from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.families import Family
+from gru_bench.config import MetricName
+from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_for, scale_of
+from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.progress import unfinished
-from gru_bench.stats.estimate import Design, Estimate
+from gru_bench.report.evidence.store import Store
+from gru_bench.results.runs import digest_of_examples
+from gru_bench.stats.estimate import Design
 from gru_bench.stats.intervals import difference
 from gru_bench.stats.looks import PairLooks, compared_at
-from gru_bench.stats.verdict import Finding, Verdict, adjusted_tests, pairs_of, unseen_failures
+from gru_bench.stats.sentence import quantity
+from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests, pairs_of
 from gru_bench.stats.verdict import Pair as Compared
+from gru_bench.tracking import LoggedStudy
 
-DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
 SEEDS = (10, 20, 50)
 """Sizes of a confirm set that are considered where more test examples are needed."""
+
+
+@dataclass(frozen=True)
+class Margin:
+    """The largest difference of no practical weight, and when it was chosen."""
+
+    value: float
+    """0.01 is one point of accuracy."""
+    logged: tuple[float | None, ...]
+    """What each study logged at its start; None where it logged none."""
+    numbers: Numbers
+    scale: Scale
+    """How the score is shown whose differences it bounds."""
+
+    @property
+    def beforehand(self) -> bool:
+        """Return whether every study fixed this very margin at its start."""
+        return bool(self.logged) and all(one is not None and math.isclose(one, self.value) for one in self.logged)
+
+    @property
+    def said(self) -> Sentence:
+        """Return the margin and when it was chosen, as the end of a sentence."""
+        kind = self.scale.kind
+        known = [(self.numbers.add(f"methods.margin-logged-{place}", value, kind, "logged at a study's start"),)
+                 for place, value in enumerate(sorted({one for one in self.logged if one is not None}), start=1)]
+        if self.beforehand:
+            when = f"fixed beforehand: {'the' if len(self.logged) == 1 else 'each'} study logged it at its start"
+        elif not known:
+            when = "chosen when this report was made: no study had logged one at its start"
+        else:
+            when = ("chosen when this report was made: at their start the studies had logged {known}"
+                    f"{', and some had logged none' if None in self.logged else ''}")
+        return say(f"{{margin}}{{unit}}, {when}.", unit=self.scale.after, known=joined(known, " and "),
+                   margin=self.numbers.add("methods.margin", self.value, kind,
+                                           "the largest difference of no practical weight"))
+
+
+@dataclass(frozen=True)
+class Family:
+    """The models that were scored on one test set."""
+
+    digest: str
+    """Digest of the test examples."""
+    groups: tuple[Group, ...]
+    """The models that the report shows."""
+    size: int
+    """Number of models in the store, those that the report shows included."""
+    numbers: Numbers
+
+    @property
+    def is_larger(self) -> bool:
+        """Return whether there are more models than the report shows."""
+        return self.size > len(self.groups)
+
+    @property
+    def models(self) -> Number:
+        """Return the number of models."""
+        return self.numbers.add("models", self.size, "count", "models with a complete confirm run on these test "
+                                "reviews, in all studies of the store")
+
+    @property
+    def pairs(self) -> Number:
+        """Return the number of pairs of the models."""
+        return self.numbers.add("pairs", pairs_of(self.size), "count", "pairs of these models")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,72 +127,17 @@ class Pair(Compared):
         """Return how the score is shown that the pair is compared by."""
         return self.a.scale
 
-    def size(self, name: str, value: float, method: str, runs: Sequence[str] | None = None) -> Number:
+    def size(self, name: str, value: float, method: str) -> Number:
         """Return the size of a difference, without a sign; small ones keep a digit that is not 0."""
         kind = self.scale.kind
-        return self.numbers.add(name, value, kind, method, runs=runs, decimals=decimals_for([value], [0.0], kind))
+        return self.numbers.add(name, value, kind, method, decimals=decimals_for([value], [0.0], kind))
 
-    @property
-    def theta(self) -> Number:
-        """Return the difference, with its 95 % interval where there are enough seeds for one."""
-        return self._difference("difference", self.difference)
-
-    @property
-    def narrow(self) -> Number:
-        """Return the difference with its 90 % interval: the one that decides on equivalence."""
-        return self._difference("difference-90", self.verdict.equivalence)
-
-    def _difference(self, name: str, found: Estimate) -> Number:
-        """Return the difference, with enough decimals that no end looks equal to 0 or to the margin."""
-        kind, margin = self.scale.difference, self.verdict.margin
-        landmarks = (0.0, margin, -margin)
-        if not found.evidence_level.has_interval:
-            return self.numbers.add(
-                name, found.estimate, kind, decimals=decimals_for([found.estimate], landmarks, kind))
-        what = f"{100 * found.confidence:.0f} % interval"
-        if self.followed is not None:
-            what = (self.interval_name if found is self.difference else self.narrow_name).replace(NBSP, " ")
+    def number(self, slot: str) -> Number:
+        """Return the value of a slot of the sentences on the pair."""
+        found = quantity(self, slot)
         return self.numbers.add(
-            name, found.estimate, kind, f"{what}, {found.method}", low=found.low, high=found.high,
-            decimals=decimals_for((found.estimate, found.low, found.high), landmarks, kind))
-
-    @property
-    def p(self) -> Number:
-        """Return p of a difference, adjusted by Holm's procedure."""
-        return self._p("p", None if self.tests is None else self.tests.different, "two-sided")
-
-    @property
-    def p_equivalent(self) -> Number:
-        """Return p of equivalence within the margin, adjusted by Holm's procedure."""
-        return self._p("p-equivalent", None if self.tests is None else self.tests.equivalent, "two one-sided tests")
-
-    def _p(self, name: str, value: float | None, method: str) -> Number:
-        holm = f", Holm over {self.family} pairs" if self.family > 1 else ""
-        return self.numbers.add(name, value, "p", method + holm)
-
-    @property
-    def unseen(self) -> Number:
-        """Return the largest share of seeds that may fail without one of these runs showing it."""
-        return self.numbers.add("unseen-failures", unseen_failures(min(self.difference.seeds)), "percent",
-                           "f with (1 - f)^R = 0.05 for the fewer seeds R of both models", decimals=0)
-
-    @property
-    def margin(self) -> Number:
-        """Return the margin that the verdict uses, which no run gives."""
-        return self.size("margin", self.verdict.margin, "the largest difference of no practical weight", runs=())
-
-    @property
-    def detectable(self) -> Number:
-        """Return the smallest difference that runs like these detect with a chance of 80 %."""
-        if self.design is None:
-            return self.numbers.add("detectable", None, self.scale.kind, "takes two seeds")
-        return self.size("detectable", self.design.detectable(self.difference.seeds, self.difference.examples),
-                         self.detected)
-
-    @property
-    def detected(self) -> str:
-        """Return what a detectable difference is, for its number."""
-        return DETECTED if self.family == 1 else f"{DETECTED}; the level is divided by the {self.family} pairs compared"
+            found.name, found.value, found.kind, found.method, runs=None if found.of_runs else (), low=found.low,
+            high=found.high, decimals=found.decimals)
 
     @cached_property
     def fresh_seeds(self) -> int | None:
@@ -164,6 +177,47 @@ class Pair(Compared):
                     return best
                 best = examples, seeds
         return best
+
+
+def margin_of(
+    studies: Sequence[LoggedStudy], asked: float | None, numbers: Numbers, metric: MetricName = "accuracy"
+) -> Margin:
+    """Return the margin of a report.
+
+    Args:
+        studies: Studies of the report.
+        asked: Margin that was asked for; None means the one that the studies logged, where they agree, else one point.
+        numbers: Makes the numbers of the report.
+        metric: The score whose differences it bounds. Margins of studies about another one do not count.
+    """
+    logged = tuple(plan.margin if plan.metric == metric else None for study in studies for plan in [study.plan()])
+    agreed = logged[0] if logged and len(set(logged)) == 1 else None
+    value = asked if asked is not None else MARGIN if agreed is None else agreed
+    return Margin(value, logged, numbers, scale_of(metric))
+
+
+def families_of(
+    groups: Sequence[Group], store: Store, numbers: Numbers, counted: Mapping[str, int] | None = None
+) -> tuple[Family, ...]:
+    """Return the families of the models that a report shows, one for each test set.
+
+    Args:
+        groups: The models.
+        store: The store, whose other models are counted too.
+        numbers: Makes the numbers of the report.
+        counted: Digest of a test set -> number of models, where they were counted before: a report that is computed
+            again does not count the studies that were run since. None: they are counted now.
+    """
+    by_digest: dict[str, list[Group]] = {}
+    for group in groups:
+        by_digest.setdefault(digest_of_examples(group.example_N), []).append(group)
+    found = []
+    for place, (digest, own) in enumerate(by_digest.items(), start=1):
+        fingerprints = sorted({group.fingerprint for group in own})
+        size = store.confirmed_models(digest, fingerprints) if counted is None else counted.get(digest, 0)
+        found.append(Family(digest, tuple(own), max(size, len(own)), numbers.of(
+            f"test-set-{place}", [run_id for group in own for run_id in group.ids], own[0].example_N.size)))
+    return tuple(found)
 
 
 def tested(couples: Sequence[tuple[Numbers, Group, Group]], margin: float, family: int) -> list[Pair]:
@@ -223,7 +277,6 @@ def compare(
 
 
 def _followed(numbers: Numbers, a: Group, b: Group, looks: StudyLooks) -> Pair:
-    """Return a pair of a study with looks."""
     pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
     usual = difference(a.metric, a.scored, b.scored)
     return replace(_shown(compared_at(pair, looks.plan, (a.label, b.label), usual), numbers, a, b), followed=pair)

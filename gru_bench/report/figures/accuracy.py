@@ -10,9 +10,13 @@ from gru_bench.report.document.figure import Figure, Values, with_intervals
 from gru_bench.report.document.numbers import Scale, scale_of
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.figures.style import (
+    FAINT,
+    GRID,
+    GUIDE,
     LINES,
-    Style,
+    SIZE,
     dots,
+    folded,
     in_two_lines,
     intervals,
     keep_within,
@@ -86,36 +90,36 @@ def cost_figure(values: Values) -> Figure:
         f"Test accuracy of {listed(values.column('model'))} against the seconds of training.", values, _cost)
 
 
-def _accuracy(frame: DataFrame, style: Style, near: Collection[str], scale: Scale) -> Drawing:
+def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
     means = frame[frame["what"] == MEAN][:LINES]
     names = means["model"].tolist()
     seeds = frame[frame["model"].isin(names) & ~frame["what"].isin((MEAN, BASELINE))]
-    figure, (axes,) = new_figure(style, 0.9 + (0.55 if len(names) < 9 else 0.36) * len(names))
-    intervals(axes, means.assign(place=range(len(names))), "accuracy", "place", style, names)
-    dots(axes, seeds.assign(place=seeds["model"].map(names.index) + 0.24), "accuracy", "place", style, names,
+    figure, (axes,) = new_figure(0.65 + (0.4 if len(names) < 9 else 0.26) * len(names))
+    intervals(axes, means.assign(place=range(len(names))), "accuracy", "place", names)
+    dots(axes, seeds.assign(place=seeds["model"].map(names.index) + 0.24), "accuracy", "place", names,
          marker="|", linewidth=1, alpha=0.8)
     _texts_above(axes, means, "accuracy")
     for place, row in enumerate(frame[(frame["what"] == BASELINE) & frame["model"].isin(near)].to_dict("records")):
         x = row["accuracy"]
-        axes.axvline(x, color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
+        axes.axvline(x, linestyle="--", **GUIDE)
         left, right = axes.get_xlim()
         axes.annotate(
-            f"{short(row['model'], 30, 1)} {row['text']}", (x, 1), (0, 3 + 1.3 * style.size * place),
-            xycoords=("data", "axes fraction"), textcoords="offset points", va="bottom", color=style.faint,
+            f"{short(row['model'], 30)} {row['text']}", (x, 1), (0, 3 + 1.3 * SIZE * place),
+            xycoords=("data", "axes fraction"), textcoords="offset points", va="bottom", color=FAINT,
             ha="left" if x < 0.7 * left + 0.3 * right else "right" if x > 0.3 * left + 0.7 * right else "center")
     keep_within(axes, "x", high=scale.factor if scale.higher_is_better else None)
-    name_lines(axes, [short(name) for name in names])
+    name_lines(axes, [folded(name, 24) for name in names])
     axes.set_xlabel(f"test {scale.score}{f', {scale.unit}' if scale.unit else ''}")
     return figure
 
 
-def _differences(frame: DataFrame, style: Style, margin: float, scale: Scale) -> Drawing:
+def _differences(frame: DataFrame, margin: float, scale: Scale) -> Drawing:
     pairs = frame[:LINES].assign(place=range(min(len(frame), LINES)), model="")
-    figure, (axes,) = new_figure(style, 0.9 + (0.6 if len(pairs) < 9 else 0.36) * len(pairs))
-    intervals(axes, pairs, "difference", "place", style, [""])
+    figure, (axes,) = new_figure(0.65 + (0.43 if len(pairs) < 9 else 0.26) * len(pairs))
+    intervals(axes, pairs, "difference", "place", [""])
     _texts_above(axes, pairs, "difference")
-    axes.axvline(0, color=style.faint, linewidth=0.9, zorder=0)
-    axes.axvspan(-scale.factor * margin, scale.factor * margin, color=style.grid, alpha=0.45, linewidth=0, zorder=0)
+    axes.axvline(0, **GUIDE)
+    axes.axvspan(-scale.factor * margin, scale.factor * margin, color=GRID, alpha=0.45, linewidth=0, zorder=0)
     name_lines(axes, [in_two_lines(pair, 32) for pair in pairs["pair"]])
     left, right = axes.get_xlim()
     axes.set_xlim(min(left, -1.3 * scale.factor * margin), max(right, 1.3 * scale.factor * margin))
@@ -126,17 +130,17 @@ def _differences(frame: DataFrame, style: Style, margin: float, scale: Scale) ->
 def _texts_above(axes: Axes, frame: DataFrame, column: str) -> None:
     """Write each estimate above its mark."""
     for place, (x, text) in enumerate(zip(frame[column], frame["text"], strict=True)):
-        axes.annotate(text, (x, place), (0, 6), textcoords="offset points", ha="center", va="bottom")
+        axes.annotate(text, (x, place), (0, 4.5), textcoords="offset points", ha="center", va="bottom")
 
 
-def _cost(frame: DataFrame, style: Style) -> Drawing:
+def _cost(frame: DataFrame) -> Drawing:
     # A model keeps its color and its mark, whether or not the models before it have a time.
     frame = frame.assign(model=frame["model"] + ", " + frame["backend"])
     names = frame["model"].tolist()
-    figure, (axes,) = new_figure(style, 2.9)
+    figure, (axes,) = new_figure(2.1)
     timed = frame[frame["training seconds"] > 0][:LINES]
-    intervals(axes, timed, "training seconds", "accuracy", style, names, "y")
-    name_series(figure, names, style, beside=True)
+    intervals(axes, timed, "training seconds", "accuracy", names, "y")
+    name_series(figure, names, beside=True)
     axes.margins(0.12)
     log_axis(axes)
     keep_within(axes, "y")

@@ -14,12 +14,17 @@ from gru_bench.report.document.figure import Figure, Values, with_intervals
 from gru_bench.report.document.numbers import written
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.figures.style import (
+    GRID,
+    INK,
     LINES,
     PANELS,
-    Style,
+    SIZE,
+    WIDTH,
+    color_of,
     curves,
     dodge,
     dots,
+    folded,
     intervals,
     keep_within,
     name_lines,
@@ -27,7 +32,6 @@ from gru_bench.report.figures.style import (
     new_figure,
     shades,
     short,
-    told_apart,
 )
 
 if TYPE_CHECKING:
@@ -91,34 +95,34 @@ def length_figure(name: str, values: Values) -> Figure:
                   f"Test accuracy of {listed(list(values.groups('model')))} by length.", values, _lengths)
 
 
-def _confusion(frame: DataFrame, style: Style) -> Drawing:
+def _confusion(frame: DataFrame) -> Drawing:
     models = list(frame.groupby("model", sort=False))[:PANELS]
     columns = min(4, len(models))
-    figure, panels = new_figure(style, 0.6 + min(1.9, 6.0 / columns), len(models), columns)
+    figure, panels = new_figure(0.45 + min(1.4, 4.3 / columns), len(models), columns)
     for place, (axes, (model, own)) in enumerate(zip(panels, models, strict=True)):
         count_CC = own["mean count"].to_numpy().reshape(2, 2)
-        shades(axes, count_CC / np.maximum(1, count_CC.sum(axis=1, keepdims=True)), style.color(place), MAP_SHADE,
-               **_texts(own, 2, 100, style), linewidths=1.5, linecolor="none")
-        names = [short(label, 12, 1) for label in own["label"][::2]]
+        shades(axes, count_CC / np.maximum(1, count_CC.sum(axis=1, keepdims=True)), color_of(place), MAP_SHADE,
+               **_texts(own, 2, 100), linewidths=1.0, linecolor="none")
+        names = [short(label, 12) for label in own["label"][::2]]
         axes.set_xticks((0.5, 1.5), names)
         axes.set_yticks((0.5, 1.5), names if place % columns == 0 else ["", ""], rotation=90, va="center")
-        axes.set_title(short(str(model), min(40, 72 // columns)))
+        axes.set_title(folded(str(model), min(40, 72 // columns)))
     figure.supxlabel("predicted")
     figure.supylabel("label")
     return figure
 
 
-def _confusion_map(frame: DataFrame, style: Style) -> Drawing:
-    classes = [short(name, 20, 1) for name in frame["label"].unique()]
+def _confusion_map(frame: DataFrame) -> Drawing:
+    classes = [short(name, 20) for name in frame["label"].unique()]
     count, longest = len(classes), max(map(len, classes))
-    figure, (axes,) = new_figure(style, 0.8 + 0.05 * longest + max(0.2, min(0.5, 5.4 / count)) * count)
+    figure, (axes,) = new_figure(0.6 + 0.036 * longest + max(0.15, min(0.36, 3.8 / count)) * count)
     # The room of a cell in points, about: names stand on the left, in letters half as wide as high.
-    width = (72 * style.width - style.size * (0.56 * longest + 3)) / count
-    texts = _texts(frame, count, width, style)
-    shades(axes, np.sqrt(frame["share of the label"].to_numpy().reshape(count, count)), style.color(0),
+    width = (72 * WIDTH - SIZE * (0.56 * longest + 3)) / count
+    texts = _texts(frame, count, width)
+    shades(axes, np.sqrt(frame["share of the label"].to_numpy().reshape(count, count)), color_of(0),
            MAP_SHADE if texts else 1.0, **texts)
     axes.set_xticks(np.arange(count) + 0.5, classes)
-    if 0.58 * style.size * longest > width:
+    if 0.58 * SIZE * longest > width:
         axes.tick_params(axis="x", labelrotation=60)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
@@ -127,20 +131,20 @@ def _confusion_map(frame: DataFrame, style: Style) -> Drawing:
     return figure
 
 
-def _texts(frame: DataFrame, count: int, width: float, style: Style) -> dict[str, Any]:
+def _texts(frame: DataFrame, count: int, width: float) -> dict[str, Any]:
     """Return the counts of a map as options of seaborn, with their deviations if cells of so many points have room."""
     counts = [written(mean, "count") if mean >= 0.5 else "" for mean in frame["mean count"]]
     both = [f"{text}\n± {written(spread, 'tenth')}" if text and spread == spread else text
             for text, spread in zip(counts, frame["standard deviation"].astype(float), strict=True)]
     for texts in (both, counts):
         longest = max(len(line) for text in texts for line in text.split("\n"))
-        size = min(style.size, width / (LETTER * max(1, longest)))
-        if size >= SMALLEST * style.size:
-            return {"annot": np.array(texts).reshape(count, count), "annot_kws": {"size": size, "color": style.ink}}
+        size = min(SIZE, width / (LETTER * max(1, longest)))
+        if size >= SMALLEST * SIZE:
+            return {"annot": np.array(texts).reshape(count, count), "annot_kws": {"size": size, "color": INK}}
     return {}
 
 
-def _categories(frame: DataFrame, style: Style) -> Drawing:
+def _categories(frame: DataFrame) -> Drawing:
     """Draw the accuracies on each part of the reviews on a line with its name."""
     models = list(frame["model"].unique())
     parts = frame.drop_duplicates("category")
@@ -148,49 +152,48 @@ def _categories(frame: DataFrame, style: Style) -> Drawing:
         parts = parts.nlargest(LINES, "reviews")
     names = parts["category"].tolist()
     drawn = frame[frame["category"].isin(names)]
-    figure, (axes,) = new_figure(style, 0.8 + (0.16 + 0.12 * len(models)) * len(names))
+    figure, (axes,) = new_figure(0.6 + (0.12 + 0.09 * len(models)) * len(names))
     intervals(axes, drawn.assign(place=drawn["category"].map(names.index) + dodge(models, drawn["model"])), "accuracy",
-              "place", style, models)
+              "place", models)
     for place in range(1, len(names)):
-        axes.axhline(place - 0.5, color=style.grid, linewidth=0.5, zorder=0)
-    name_lines(axes, [f"{name}  ({reviews:,.0f})"
-                      for name, reviews in zip(told_apart(names, 26), parts["reviews"], strict=True)])
+        axes.axhline(place - 0.5, color=GRID, linewidth=0.5, zorder=0)
+    name_lines(axes, [f"{short(name, 26)}  ({reviews:,.0f})"
+                      for name, reviews in zip(names, parts["reviews"], strict=True)])
     keep_within(axes, "x")
     axes.set_xlabel("test accuracy, %")
-    name_series(figure, models, style)
+    name_series(figure, models)
     return figure
 
 
-def _lengths(frame: DataFrame, style: Style) -> Drawing:
+def _lengths(frame: DataFrame) -> Drawing:
     names = [f"{low:,.0f}–{high:,.0f}\n({reviews:,.0f})" for low, high, reviews in zip(
         frame["tokens from"], frame["tokens to"], frame["reviews"], strict=True)]
-    return draw_along(frame.assign(part=names), "part", "tokens read (reviews)", style)
+    return draw_along(frame.assign(part=names), "part", "tokens read (reviews)")
 
 
-def draw_along(frame: DataFrame, along: str, label: str, style: Style, seeds: DataFrame | None = None) -> Drawing:
+def draw_along(frame: DataFrame, along: str, label: str, seeds: DataFrame | None = None) -> Drawing:
     """Draw the accuracies of each model from place to place, with their intervals.
 
     Args:
         frame: `model`, `accuracy`, `low` and `high`.
         along: The column with the name of the place.
         label: Name of the x axis.
-        style: The style.
         seeds: The accuracies of single seeds.
     """
     models, places = list(frame["model"].unique()), list(frame[along].unique())
-    figure, (axes,) = new_figure(style, 2.9)
+    figure, (axes,) = new_figure(2.1)
 
     def placed(rows: DataFrame, shift: float = 0.0) -> DataFrame:
         apart = dodge(models, rows["model"], min(0.6, 0.12 * len(models)))
         return rows.assign(place=rows[along].map(places.index) + apart + shift)
 
     own = placed(frame)
-    curves(axes, own.drop(columns=["low", "high"]), "place", "accuracy", style, models, linewidth=0.8)
-    intervals(axes, own, "place", "accuracy", style, models, "y")
+    curves(axes, own.drop(columns=["low", "high"]), "place", "accuracy", models, linewidth=0.6)
+    intervals(axes, own, "place", "accuracy", models, "y")
     if seeds is not None:
-        dots(axes, placed(seeds, 0.06), "place", "accuracy", style, models, marker="_", linewidth=1, alpha=0.8)
+        dots(axes, placed(seeds, 0.06), "place", "accuracy", models, marker="_", linewidth=1, alpha=0.8)
     axes.set_xticks(range(len(places)), [str(place) for place in places])
     keep_within(axes, "y")
     axes.set(xlabel=label, ylabel="test accuracy, %")
-    name_series(figure, models, style)
+    name_series(figure, models)
     return figure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import listed
-from gru_bench.report.figures.style import Style, curves, keep_within, name_series, new_figure, whole_ticks
+from gru_bench.report.figures.style import GUIDE, curves, keep_within, name_series, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -60,18 +60,18 @@ def curves_figure(values: Values) -> Figure:
         f"{quantities.capitalize()} of {listed(models[:OVERLAID])} by epoch.", values, _learning)
 
 
-def _learning(frame: DataFrame, style: Style) -> Drawing:
+def _learning(frame: DataFrame) -> Drawing:
     frame, models = of_drawn(frame.rename(columns={"series": "model"}))
     panels = frame.groupby("panel", sort=False)
-    figure, axes_of = new_figure(style, 2.8, panels.ngroups, 3, sharex=True)
+    figure, axes_of = new_figure(2.05, panels.ngroups, 3, sharex=True)
     for axes, (title, panel) in zip(axes_of, panels, strict=True):
-        curves(axes, panel, "epoch", "mean", style, models)
+        curves(axes, panel, "epoch", "mean", models)
         axes.set_title(str(title))
         if "%" in str(title):
             keep_within(axes, "y")
-        whole_ticks(axes)
+        axes.locator_params(axis="x", integer=True)
     figure.supxlabel("epoch")
-    name_series(figure, models, style)
+    name_series(figure, models)
     return figure
 
 
@@ -107,14 +107,14 @@ def reliability_figure(values: Values, least: float) -> Figure:
                 shown=[enough or not any(own) for own in drawn.values() for enough in own]))
 
 
-def _reliability(frame: DataFrame, style: Style, start: float, shown: list[bool]) -> Drawing:
+def _reliability(frame: DataFrame, start: float, shown: list[bool]) -> Drawing:
     frame, models = of_drawn(frame[shown])
-    figure, (axes,) = new_figure(style, 3.3)
-    curves(axes, frame, "confidence", "accuracy", style, models)
-    axes.plot([start, 100], [start, 100], color=style.faint, linestyle=(0, (1, 2)), linewidth=1, zorder=0)
+    figure, (axes,) = new_figure(2.4)
+    curves(axes, frame, "confidence", "accuracy", models)
+    axes.plot([start, 100], [start, 100], linestyle=":", **GUIDE)
     axes.set(xlim=(start - 0.5, 100.5), ylim=(max(0, min(start - 0.5, frame["low"].min() - 1)), 100.5),
              xlabel="confidence: probability of the predicted class, %", ylabel="accuracy, %")
-    name_series(figure, models, style)
+    name_series(figure, models)
     return figure
 
 
@@ -139,19 +139,19 @@ def thresholds_figure(name: str, values: Values, positive: str) -> Figure:
         f"ROC curve and precision-recall curve of {listed(models)}.", values, _thresholds)
 
 
-def _thresholds(frame: DataFrame, style: Style) -> Drawing:
+def _thresholds(frame: DataFrame) -> Drawing:
     frame[["x", "mean", "low", "high"]] *= 100
     models = [model for model in frame["model"].unique() if model != CHANCE]
-    figure, axes_of = new_figure(style, 3.1, len(AXES), len(AXES))
+    figure, axes_of = new_figure(2.3, len(AXES), len(AXES))
     for axes, (curve, (x, y)) in zip(axes_of, AXES.items(), strict=True):
         own = frame[frame["curve"] == curve]
         chance = own[own["model"] == CHANCE]
-        curves(axes, own[own["model"] != CHANCE], "x", "mean", style, models)
-        axes.plot(chance["x"], chance["mean"], color=style.faint, linestyle=(0, (3, 2)), linewidth=0.9, zorder=0)
+        curves(axes, own[own["model"] != CHANCE], "x", "mean", models)
+        axes.plot(chance["x"], chance["mean"], linestyle="--", **GUIDE)
         lowest = min(own["low"].min(), chance["mean"].iloc[0])
         axes.set(xlim=(0, 100), ylim=(max(0.0, lowest - 0.05 * (100 - lowest)), 100), xlabel=f"{x}, %",
                  ylabel=f"{y}, %")
         axes.grid(axis="x")
         axes.set_title(curve)
-    name_series(figure, models, style)
+    name_series(figure, models)
     return figure

@@ -18,8 +18,10 @@ from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.figures.breakdowns import draw_along
 from gru_bench.report.figures.style import (
-    SCREEN,
-    Style,
+    FAINT,
+    GUIDE,
+    INK,
+    color_of,
     curves,
     log_axis,
     name_lines,
@@ -27,7 +29,6 @@ from gru_bench.report.figures.style import (
     new_figure,
     shades,
     short,
-    whole_ticks,
 )
 from gru_bench.results.diagnostics import STATES, Attribution, GateMap, GradientFlow, RecallCurve
 
@@ -66,20 +67,20 @@ def gradient_figure(flows: Sequence[GradientFlow], name: str = "gradients") -> F
         partial(_gradients, names=names))
 
 
-def _gradients(frame: DataFrame, style: Style, names: Sequence[str]) -> Drawing:
+def _gradients(frame: DataFrame, names: Sequence[str]) -> Drawing:
     direct = frame["model"] + ", " + frame["direction"]
     frame = frame.assign(model=direct.where(direct.isin(names), frame["model"]), low=frame["lower quartile"],
                          high=frame["upper quartile"])
     panels = frame.groupby("weights", sort=False)
-    figure, axes_of = new_figure(style, 3.3, panels.ngroups, 3, sharey=True)
+    figure, axes_of = new_figure(2.4, panels.ngroups, 3, sharey=True)
     for axes, (title, own) in zip(axes_of, panels, strict=True):
-        curves(axes, own, "steps back", "norm", style, names)
+        curves(axes, own, "steps back", "norm", names)
         axes.set_title(str(title))
         axes.set_xlabel("steps back")
-        whole_ticks(axes)
+        axes.locator_params(axis="x", integer=True)
     log_axis(axes_of[0], "y")
     axes_of[0].set_ylabel("norm of the gradient")
-    name_series(figure, names, style)
+    name_series(figure, names)
     return figure
 
 
@@ -114,11 +115,11 @@ def _bands(gate_TH: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([gate_TH[:, part].mean(axis=1) for part in parts], axis=1)
 
 
-def _gates(frame: DataFrame, style: Style) -> Drawing:
+def _gates(frame: DataFrame) -> Drawing:
     maps = frame.groupby(["gate", "direction"] if frame["direction"].nunique() > 1 else ["gate"], sort=False)
-    figure, axes_of = new_figure(style, 1.4, maps.ngroups, sharex=True)
+    figure, axes_of = new_figure(1.0, maps.ngroups, sharex=True)
     for axes, (title, own) in zip(axes_of, maps, strict=True):
-        color = style.color(0 if title[0] == "update gate" else 1)
+        color = color_of(0 if title[0] == "update gate" else 1)
         shades(axes, own.filter(regex=r"^part \d+").to_numpy().T, color)
         axes.invert_yaxis()
         axes.set_title(", ".join(map(str, title)))
@@ -126,8 +127,8 @@ def _gates(frame: DataFrame, style: Style) -> Drawing:
         key = axes.inset_axes((0.86, 1.05, 0.1, 0.09))
         shades(key, np.linspace(0, 1, 6)[None], color)
         for x, ha, text in ((-0.04, "right", "0"), (1.04, "left", "1")):
-            key.text(x, 0.5, text, transform=key.transAxes, ha=ha, va="center", color=style.faint)
-    axes_of[-1].set_xticks(np.arange(len(own)) + 0.5, [short(word, 14, 1) for word in own["word"]], rotation=60,
+            key.text(x, 0.5, text, transform=key.transAxes, ha=ha, va="center", color=FAINT)
+    axes_of[-1].set_xticks(np.arange(len(own)) + 0.5, [short(word, 14) for word in own["word"]], rotation=60,
                            ha="right", rotation_mode="anchor")
     return figure
 
@@ -168,32 +169,30 @@ def word_figure(attributions: Sequence[Attribution], name: str = "words", key: s
         partial(_words, attributions=attributions))
 
 
-def _words(frame: DataFrame, style: Style, attributions: Sequence[Attribution]) -> Drawing:
+def _words(frame: DataFrame, attributions: Sequence[Attribution]) -> Drawing:
     import seaborn
     from matplotlib.patches import Patch
 
     models, first = frame.groupby("model", sort=False), attributions[0]
-    figure, axes_of = new_figure(style, 1.0 + 0.2 * len(first.tokens), models.ngroups, models.ngroups, sharey=True)
+    figure, axes_of = new_figure(0.9 + 0.15 * len(first.tokens), models.ngroups, models.ngroups, sharey=True)
     for axes, (model, own) in zip(axes_of, models, strict=True):
         found = next(one for one in attributions if model_name(one.model) == model)
         bars, marks = (own[own["method"] == method] for method in METHODS)
         seaborn.barplot(bars, x="weight", y="place", hue=bars["weight"] < 0, hue_order=[False, True], orient="h",
-                        palette=[style.color(0), style.color(1)], dodge=False, saturation=1, errorbar=None, alpha=0.75,
+                        palette=[color_of(0), color_of(1)], dodge=False, saturation=1, errorbar=None, alpha=0.75,
                         linewidth=0, width=0.62, legend=False, ax=axes)
-        seaborn.scatterplot(marks, x="weight", y=marks["place"] - 1, marker="D", s=12, facecolor="none",
-                            edgecolor=style.ink, linewidth=0.8, label=METHODS[1], legend=False, ax=axes)
-        axes.axvline(0, color=style.faint, linewidth=0.8, zorder=0)
+        seaborn.scatterplot(marks, x="weight", y=marks["place"] - 1, marker="D", s=8, facecolor="none",
+                            edgecolor=INK, linewidth=0.6, label=METHODS[1], legend=False, ax=axes)
+        axes.axvline(0, **GUIDE)
         axes.margins(x=0.08)
-        axes.set_title(f"{short(str(model), 22, 1)}\n{written(found.probability, 'percent')} % for "
-                       f"{short(plain(found.label), 20, 1)}{' on these words' if style is SCREEN else ''}")
+        axes.set_title(f"{short(str(model), 22)}\n{written(found.probability, 'percent')} % for "
+                       f"{short(plain(found.label), 20)}")
         axes.set(xlabel="", ylabel="")
-        name_lines(axes, [short(plain(word), 16, 1) for word in first.tokens])
-    figure.supxlabel("change of the log-odds of " + short(explained(attributions), 60, 1))
-    if style is SCREEN:  # elsewhere a caption says it
-        sides = [Patch(color=style.color(place), alpha=0.75, label=f"for {short(plain(side), 20, 1)}, by occlusion")
-                 for place, side in enumerate((first.label, first.other)) if METHODS[0] in frame["method"].values]
-        figure.legend(handles=[*sides, *axes_of[0].collections],
-                      title="How far each word moves the decision", alignment="left", loc="outside upper left", ncols=3)
+        name_lines(axes, [short(plain(word), 16) for word in first.tokens])
+    figure.supxlabel("change of the log-odds of " + short(explained(attributions), 60))
+    sides = [Patch(color=color_of(place), alpha=0.75, label=f"for {short(plain(side), 20)}, by occlusion")
+             for place, side in enumerate((first.label, first.other)) if METHODS[0] in frame["method"].values]
+    figure.legend(handles=[*sides, *axes_of[0].collections], loc="outside upper left", ncols=3)
     return figure
 
 
@@ -223,10 +222,10 @@ def recall_figure(curve: RecallCurve, name: str = "recall", key: str = "diagnost
         Values(("model", "steps", "what", "accuracy"), tuple(rows), intervals=("accuracy",)), _recall)
 
 
-def _recall(frame: DataFrame, style: Style) -> Drawing:
+def _recall(frame: DataFrame) -> Drawing:
     frame = frame.sort_values("steps", kind="stable")
     seeds = frame[frame["what"] != MEAN]
-    figure = draw_along(frame[frame["what"] == MEAN], "steps", "steps to remember", style,
+    figure = draw_along(frame[frame["what"] == MEAN], "steps", "steps to remember",
                         seeds.assign(accuracy=100 * seeds["accuracy"]))
-    figure.axes[0].axhline(50, color=style.faint, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
+    figure.axes[0].axhline(50, linestyle="--", **GUIDE)
     return figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Scale
-from gru_bench.report.figures.style import PANELS, Style, in_two_lines, intervals, new_figure
+from gru_bench.report.figures.style import FAINT, GRID, GUIDE, PANELS, color_of, in_two_lines, intervals, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -36,19 +36,19 @@ def looks_figure(values: Values, margin: float, scale: Scale, name: str) -> Figu
         partial(_looks, margin=scale.factor * margin, scale=scale))
 
 
-def _looks(frame: DataFrame, style: Style, margin: float, scale: Scale) -> Drawing:
+def _looks(frame: DataFrame, margin: float, scale: Scale) -> Drawing:
     pairs = list(frame.assign(model="").groupby("pair", sort=False))[:PANELS]
-    figure, panels = new_figure(style, 2.8, len(pairs), 3, sharey=True)
+    figure, panels = new_figure(2.05, len(pairs), 3, sharey=True)
     for axes, (pair, own) in zip(panels, pairs, strict=True):
         looks = own.assign(place=range(len(own)))
-        marks = intervals(axes, looks, "place", "difference", style, [""], "y")
-        marks.set(edgecolor=style.color(0), linewidth=2, facecolor=[
-            style.color(0) if finding == OPEN else "none" for finding in looks["finding"]])
+        marks = intervals(axes, looks, "place", "difference", [""], "y")
+        marks.set(edgecolor=color_of(0), linewidth=1.5, facecolor=[
+            color_of(0) if finding == OPEN else "none" for finding in looks["finding"]])
         for sign in (1, -1):
-            axes.hlines(sign * looks["boundary"], looks["place"] - 0.3, looks["place"] + 0.3, style.faint,
+            axes.hlines(sign * looks["boundary"], looks["place"] - 0.3, looks["place"] + 0.3, FAINT,
                         linestyle=(0, (2, 1.4)))
-        axes.axhline(0, color=style.faint, linewidth=0.9, zorder=0)
-        axes.axhspan(-margin, margin, color=style.grid, alpha=0.45, linewidth=0, zorder=0)
+        axes.axhline(0, **GUIDE)
+        axes.axhspan(-margin, margin, color=GRID, alpha=0.45, linewidth=0, zorder=0)
         axes.set_xticks(looks["place"], [f"{seeds:.0f}" for seeds in looks["seeds"]])
         axes.set(xlim=(-0.6, len(looks) - 0.4), xlabel="seeds of each model")
         axes.set_title(in_two_lines(str(pair), 26))

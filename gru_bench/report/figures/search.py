@@ -12,14 +12,14 @@ from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.figures.curves import OVERLAID, not_drawn, of_drawn
 from gru_bench.report.figures.style import (
-    Style,
+    FAINT,
+    INK,
     curves,
     dots,
     keep_within,
     log_axis,
     name_series,
     new_figure,
-    whole_ticks,
 )
 
 if TYPE_CHECKING:
@@ -107,42 +107,42 @@ def _floor(values: Values) -> tuple[int, str]:
     return floor if cut else 0, words + not_drawn(models)
 
 
-def _history(frame: DataFrame, style: Style, floor: int, score: str) -> Drawing:
+def _history(frame: DataFrame, floor: int, score: str) -> Drawing:
     frame, models = of_drawn(frame)
-    figure, (axes,) = new_figure(style, 2.9)
+    figure, (axes,) = new_figure(2.1)
     best = frame.assign(best=100 * frame["best so far"].astype(float))
     best = best[best["best"] >= floor]
     if len(best):
-        curves(axes, best, "trial", "best", style, models, drawstyle="steps-post", markersize=0, linewidth=1.2)
-    _draw_trials(figure, [(axes, frame)], "trial", models, style, floor)
-    whole_ticks(axes)
+        curves(axes, best, "trial", "best", models, drawstyle="steps-post", markersize=0)
+    _draw_trials(figure, [(axes, frame)], "trial", models, floor)
+    axes.locator_params(axis="x", integer=True)
     axes.set(xlabel="trial", ylabel=f"validation {score}, %")
-    name_series(figure, models, style)
+    name_series(figure, models)
     return figure
 
 
-def _settings(frame: DataFrame, style: Style, floor: int, score: str) -> Drawing:
+def _settings(frame: DataFrame, floor: int, score: str) -> Drawing:
     frame, models = of_drawn(frame)
     settings = frame.groupby("setting", sort=False)
-    figure, axes_of = new_figure(style, 2.9, settings.ngroups, settings.ngroups, sharey=True)
+    figure, axes_of = new_figure(2.1, settings.ngroups, settings.ngroups, sharey=True)
     panels = [(axes, own) for axes, (_, own) in zip(axes_of, settings, strict=True)]
-    _draw_trials(figure, panels, "value", models, style, floor)
+    _draw_trials(figure, panels, "value", models, floor)
     for axes, (setting, own) in zip(axes_of, settings, strict=True):
         complete = own[(own["state"] == "complete") & own[SCORE].notna()]
         best = complete.loc[complete.astype({SCORE: float}).groupby("model")[SCORE].idxmax()]
-        dots(axes, best.assign(score=100 * best[SCORE].astype(float)), "value", "score", style, models, s=80,
-             edgecolor=style.ink, linewidth=0.8)
+        dots(axes, best.assign(score=100 * best[SCORE].astype(float)), "value", "score", models, s=45,
+             edgecolor=INK, linewidth=0.6)
         logarithmic = (own["scale"] == "log").all()
         if logarithmic:
             log_axis(axes)
         axes.set_xlabel(f"{setting} (log scale)" if logarithmic else str(setting))
     axes_of[0].set_ylabel(f"validation {score}, %")
-    name_series(figure, models, style)
+    name_series(figure, models)
     return figure
 
 
 def _draw_trials(
-    figure: Drawing, panels: list[tuple[Axes, DataFrame]], along: str, models: list[str], style: Style, floor: int
+    figure: Drawing, panels: list[tuple[Axes, DataFrame]], along: str, models: list[str], floor: int
 ) -> None:
     """Draw the trials that have an accuracy, those of each state in their own way, and name the states."""
     from matplotlib.lines import Line2D
@@ -154,26 +154,26 @@ def _draw_trials(
         for state in states:
             trials = scored[scored["state"] == state]
             if state == "failed":
-                dots(axes, trials, along, "score", style, models, s=20, marker="x", linewidth=1)
+                dots(axes, trials, along, "score", models, s=11, marker="x", linewidth=0.8)
             else:
-                marks = dots(axes, trials, along, "score", style, models, s=20, linewidth=1)
+                marks = dots(axes, trials, along, "score", models, s=11, linewidth=0.8)
                 marks.set_edgecolor(marks.get_facecolor())
                 if state == "pruned":
                     marks.set_facecolor("none")
         keep_within(axes, "y", floor)
         axes.grid(axis="y")
     if len(states) > 1:
-        handles = [Line2D([], [], linestyle="none", color=style.faint, marker="x" if state == "failed" else "o",
+        handles = [Line2D([], [], linestyle="none", color=FAINT, marker="x" if state == "failed" else "o",
                           fillstyle="none" if state == "pruned" else "full") for state in states]
         figure.legend(handles, states, loc="outside lower left", ncols=len(states))
 
 
-def _expected_best(frame: DataFrame, style: Style) -> Drawing:
+def _expected_best(frame: DataFrame) -> Drawing:
     frame, models = of_drawn(frame)
-    figure, (axes,) = new_figure(style, 2.9)
-    curves(axes, frame, "trials", "expected best", style, models)
-    whole_ticks(axes)
+    figure, (axes,) = new_figure(2.1)
+    curves(axes, frame, "trials", "expected best", models)
+    axes.locator_params(axis="x", integer=True)
     keep_within(axes, "y")
     axes.set(xlabel="random trials", ylabel="best validation accuracy, %")
-    name_series(figure, models, style)
+    name_series(figure, models)
     return figure

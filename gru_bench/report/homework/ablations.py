@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from gru_bench.config import Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.report.document.blocks import Block, Bullets, Column, Paragraph, Table
-from gru_bench.report.document.numbers import NBSP, Numbers, plain
+from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined
+from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, model_name, scored
 from gru_bench.report.evidence.pairs import Pair, tested
@@ -92,7 +92,8 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[S
             ended = {run.seed for run in whole}
             if gone := [run for run in runs if run.seed not in ended]:  # not those that were begun again
                 lost = numbers.add("lost", len(gone), runs=[run.run_id for run in gone])
-                gaps.append((f"{question} Runs that did not complete and are left out: ", lost, "."))
+                gaps.append(say("{question} Runs that did not complete and are left out: {lost}.", question=question,
+                                lost=lost))
         match sides:
             case [usual, other] if np.array_equal(usual.example_N, other.example_N):
                 couples.append((evidence.numbers.of(key), other, usual))
@@ -131,7 +132,7 @@ def _ablation_table(one: Reproduction, pairs: Sequence[Pair]) -> Table:
              "Where the checkpoint is chosen on validation, the same reviews choose and judge, which favors that side."
              if selects else ""))),
         tuple((f"{model_name(pair.a.model)}: {pair.a.label} instead of {pair.b.label}", pair.b.accuracy,
-               pair.a.accuracy, pair.theta, pair.p, _finding(pair)) for pair in pairs),
+               pair.a.accuracy, pair.number("difference"), pair.number("p"), _finding(pair)) for pair in pairs),
     )
 
 
@@ -159,9 +160,9 @@ def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation,
                   for values in sorted(tried, key=lambda values: [as_number(value) or 0.0 for value in values])]
     lost += [words for words, run in candidates if not run.complete]
     whole = [(words, run) for words, run in candidates if run.complete]
-    reached: list[Sentence] = [
-        (f"{words}: ", numbers.add(f"tuning.{place}", run.metrics.get(score("accuracy", "val").key), "percent",
-                                   "one seed", runs=(run.run_id,)), f"{NBSP}%")
+    reached = [
+        say("{value}: {accuracy} %", value=words, accuracy=numbers.add(
+            f"tuning.{place}", run.metrics.get(score("accuracy", "val").key), "percent", "one seed", runs=[run.run_id]))
         for place, (words, run) in enumerate(whole, start=1)]
     gone = f" No result from {', '.join(lost)}." if lost else ""
     end: Sentence = (" No value was better than the protocol’s own, so there is nothing to compare.",)
@@ -169,7 +170,8 @@ def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation,
         end = (f" The best, {_phrase(ablation.other)}, is compared with the protocol above.",
                *_judged_by_its_own(numbers.of("tuning.shared"), evidence.store, [run.run_id for _, run in whole],
                                    judges))
-    return ("Validation accuracy of each value, with one run and one seed: ", *joined(reached, "; "), f".{gone}", *end)
+    return say("Validation accuracy of each value, with one run and one seed: {reached}.{gone}{end}",
+               reached=joined(reached, "; "), gone=gone, end=end)
 
 
 def _judged_by_its_own(numbers: Numbers, store: Store, choosing: Sequence[str], judges: Group | None) -> Sentence:
@@ -188,12 +190,11 @@ def _judged_by_its_own(numbers: Numbers, store: Store, choosing: Sequence[str], 
     except RunError:
         return (" The reviews it was chosen on are not known: their predictions cannot be read.",)
     share = float(np.isin(judges.example_N, choosing_N).mean())
-    return (
-        " Of the reviews that judge it here, ",
-        numbers.add("", share, "percent", "share of the judging reviews", judges.example_N.size,
-                    runs=(*choosing, *judges.ids)),
-        f"{NBSP}% were also used to choose it{', which favors it' if share else ''}.",
-    )
+    return say(
+        " Of the reviews that judge it here, {share} % were also used to choose it{favors}.",
+        share=numbers.add("", share, "percent", "share of the judging reviews", judges.example_N.size,
+                          runs=(*choosing, *judges.ids)),
+        favors=", which favors it" if share else "")
 
 
 def _begun(sentence: Sentence) -> Sentence:
@@ -228,11 +229,11 @@ def _one_seed_blocks(one: Reproduction) -> list[Block]:
                    group.numbers.add("one-seed.first", share, "percent", means, decimals=0))
                   for group, share in zip(groups, first, strict=True)),
         ),
-        Bullets((("One seed, or several?", (
-            "There are ", one.numbers.add("one-seed.draws", draws, "count", "ways to take one seed of each model"),
-            " ways to take one run of each model, as the homework’s report did. In ", other, f"{NBSP}% of them a model "
-            f"other than {groups[winner].label}, which has the highest mean, is first on these test reviews.",
-        )),)),
+        Bullets((("One seed, or several?", say(
+            "There are {draws} ways to take one run of each model, as the homework’s report did. In {other} % of them "
+            "a model other than {winner}, which has the highest mean, is first on these test reviews.",
+            draws=one.numbers.add("one-seed.draws", draws, "count", "ways to take one seed of each model"),
+            other=other, winner=groups[winner].label)),)),
     ]
 
 
@@ -254,11 +255,10 @@ def _wordless(one: Reproduction) -> Sentence:
     empty_N = next(iter(one.groups.values())).tokens_N == 0
     if not empty_N.any():
         return ()
-    accuracies: list[Sentence] = [
-        (f"{group.label} ", group.accuracy_on(group.numbers.of("wordless"), group.tokens_N == 0), f"{NBSP}%")
-        for group in one.groups.values()]
-    return (
-        "Test reviews without a known word: ",
-        one.numbers.add("wordless.tested", int(empty_N.sum()), "count", "test reviews without a known word"),
-        ". Each is read as one step of zeros. Mean accuracy on them: ", *joined(accuracies, ", "),
-        ". If they were left out, they would be missing from every count.")
+    accuracies = [say("{model} {accuracy} %", model=group.label, accuracy=group.accuracy_on(
+        group.numbers.of("wordless"), group.tokens_N == 0)) for group in one.groups.values()]
+    return say(
+        "Test reviews without a known word: {count}. Each is read as one step of zeros. Mean accuracy on them: "
+        "{accuracies}. If they were left out, they would be missing from every count.",
+        accuracies=joined(accuracies, ", "), count=one.numbers.add(
+            "wordless.tested", int(empty_N.sum()), "count", "test reviews without a known word"))

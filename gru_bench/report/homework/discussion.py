@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Heading, Paragraph, Table
-from gru_bench.report.document.numbers import NBSP, plain
+from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined, listed
+from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.evidence.progress import study_baselines
@@ -38,15 +38,14 @@ def discussion(evidence: Evidence) -> Section | None:
         return None
     blocks: list[Block] = [
         *(_published_table(one, evidence) for one in studies),
-        Paragraph((
-            "The published figures come from one run each, on about ",
-            published.number(evidence.numbers, "reviews", published.REVIEWS, "count"), " test reviews and a graphics "
-            "card, and have no interval. They show what was found then; nothing here is measured against them. They "
-            "also come from other reviews, and that alone changes an accuracy. Other students’ solutions were "
-            "published with ",
-            published.number(evidence.numbers, "others-lowest", published.OTHERS[0], "percent"), " to ",
-            published.number(evidence.numbers, "others-highest", published.OTHERS[1], "percent"), f"{NBSP}%.",
-        )),
+        Paragraph(say(
+            "The published figures come from one run each, on about {reviews} test reviews and a graphics card, and "
+            "have no interval. They show what was found then; nothing here is measured against them. They also come "
+            "from other reviews, and that alone changes an accuracy. Other students’ solutions were published with "
+            "{lowest} to {highest} %.",
+            reviews=published.number(evidence.numbers, "reviews", published.REVIEWS, "count"),
+            lowest=published.number(evidence.numbers, "others-lowest", published.OTHERS[0], "percent"),
+            highest=published.number(evidence.numbers, "others-highest", published.OTHERS[1], "percent"))),
         Heading("Is bidirectional better?", "claim"),
     ]
     conclusions = []
@@ -92,18 +91,16 @@ def _learnt(one: Reproduction, evidence: Evidence) -> tuple[tuple[str, Sentence]
         above = [group.label for group in one.groups.values() if group.correct_RN.mean() > linear.test_accuracy]
         beside = f"fewer than {listed(above)}" if above else "more than any of the GRUs"
         reached = one.numbers.add("discussion.baseline", linear.test_accuracy, "percent", "a baseline, trained once")
-        points.append(("What do the networks add?", (
-            f"{plain(linear.name)}, which counts words and ignores their order, classifies ", reached, f"{NBSP}% of "
-            f"these test reviews correctly: {beside} on average.",
-        )))
+        points.append(("What do the networks add?", say(
+            "{baseline}, which counts words and ignores their order, classifies {reached} % of these test reviews "
+            "correctly: {beside} on average.", baseline=plain(linear.name), reached=reached, beside=beside)))
     scratch = {timing.backend: timing.seconds_each for timing in one.timings if timing.model == "scratch"}
     if {"fused", "reference"} <= scratch.keys():
         factor = one.numbers.add("discussion.loop", scratch["reference"] / scratch["fused"], "tenth",
                             "ratio of timed iterations")
-        points.append(("Is a GRU from scratch slow?", (
-            "Not because it is written from scratch: the same weights take ", factor, " times as long in the readable "
-            "loop as in the compiled kernel, with the same result.",
-        )))
+        points.append(("Is a GRU from scratch slow?", say(
+            "Not because it is written from scratch: the same weights take {factor} times as long in the readable loop "
+            "as in the compiled kernel, with the same result.", factor=factor)))
     return tuple(points)
 
 

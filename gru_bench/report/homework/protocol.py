@@ -33,7 +33,6 @@ def protocol(evidence: Evidence) -> Section | None:
 
 
 def _vectors(one: Reproduction) -> Sentence:
-    """Return which word vectors a study has."""
     data = one.data
     trained = "were trained on the training reviews alone, as a continuous bag of words"
     source = trained if data.embedding == "corpus" else f"are “{file_name(data.embedding)}”"

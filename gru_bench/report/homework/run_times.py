@@ -5,7 +5,7 @@ from __future__ import annotations
 from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
 from gru_bench.report.document.numbers import NBSP, plain, slug
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined
+from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.homework import published
@@ -27,14 +27,13 @@ def run_times(evidence: Evidence) -> Section | None:
         if one.study.summary is not None:
             whole = one.numbers.add(
                 "seconds", one.study.summary.seconds, "amount", "all runs of the study, side by side")
-            took = (", with all its runs, took ", whole, f"{NBSP}s.")
+            took = say(f", with all its runs, took {{seconds}}{NBSP}s.", seconds=whole)
         blocks.append(Paragraph((one.titled("The whole study"), *took)))
         blocks += _timings(one, evidence)
     return Section("run-times", "Run times", tuple(blocks))
 
 
 def _timings(one: Reproduction, evidence: Evidence) -> list[Block]:
-    """Return the time of each model on each backend, and how the scratch GRU compares with nn.GRU."""
     base = next((timing for timing in one.timings if timing.model == timing.backend == "torch"), None)
     rows: list[tuple[Cell, ...]] = []
     said: list[Sentence] = []
@@ -55,13 +54,13 @@ def _timings(one: Reproduction, evidence: Evidence) -> list[Block]:
         ))
         if base is None or timing.model != "scratch":
             continue
-        factor: Sentence = ("took ", ratio_shown, " times as long as")
+        factor, how = ratio_shown, "took {factor} times as long as"
         if each < base.seconds_each:
-            faster = base.seconds_each / each
-            factor = ("was ", one.numbers.add(f"{key}.faster", faster, "tenth", "times as fast as the torch GRU"),
-                      " times as fast as")
-        said.append((f"The scratch GRU on the {plain(timing.backend)} backend ", *factor,
-                     " the torch GRU on nn.GRU’s own backend."))
+            how = "was {factor} times as fast as"
+            factor = one.numbers.add(f"{key}.faster", base.seconds_each / each, "tenth",
+                                     "times as fast as the torch GRU")
+        said.append(say(f"The scratch GRU on the {{backend}} backend {how} the torch GRU on nn.GRU’s own backend.",
+                        backend=plain(timing.backend), factor=factor))
     if not rows:
         return [Paragraph((f"{one.titled('No model was timed')}.",))]
     title = one.titled("Timing benchmark")
@@ -78,8 +77,7 @@ def _timings(one: Reproduction, evidence: Evidence) -> list[Block]:
     if not said:
         return [table]
     slower = published.SECONDS["scratch"] / published.SECONDS["torch"]
-    return [table, Paragraph((
-        *joined(said), " The published factor is ", published.number(evidence.numbers, "slower", slower, "tenth"),
-        ", for a loop in Python against nn.GRU on a graphics card: the factor comes from the backends, not from the "
-        "model.",
-    ))]
+    return [table, Paragraph(say(
+        "{said} The published factor is {factor}, for a loop in Python against nn.GRU on a graphics card: the factor "
+        "comes from the backends, not from the model.", said=joined(said),
+        factor=published.number(evidence.numbers, "slower", slower, "tenth")))]

@@ -10,7 +10,7 @@ from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.figures.style import Style, new_figure, short
+from gru_bench.report.figures.style import INK, color_of, folded, new_figure
 from gru_bench.report.homework.reproduction import reproductions
 from gru_bench.results.logged_metrics import LOSS_TRAIN_WINDOW
 
@@ -70,19 +70,19 @@ def training_loss_figure(values: Values, window: str) -> Figure:
         f"Training loss of {listed(list(values.groups('model')))} by iteration.", values, _draw)
 
 
-def _draw(frame: DataFrame, style: Style) -> Drawing:
+def _draw(frame: DataFrame) -> Drawing:
     import seaborn
 
     models = frame.assign(iteration=frame["iteration"] / 1000).groupby("model", sort=False)
-    figure, axes_of = new_figure(style, 2.7, models.ngroups, 3, sharex=True, sharey=True)
+    figure, axes_of = new_figure(2.0, models.ngroups, 3, sharex=True, sharey=True)
     for place, (axes, (model, own)) in enumerate(zip(axes_of, models, strict=True)):
-        color = style.color(place)
-        seaborn.lineplot(own, x="iteration", y="loss", units="seed", estimator=None, color=color, linewidth=0.7,
+        color = color_of(place)
+        seaborn.lineplot(own, x="iteration", y="loss", units="seed", estimator=None, color=color, linewidth=0.5,
                          alpha=0.45, ax=axes)
         # The mean over seeds, at the iterations that all of them have.
         mean = own.pivot(index="iteration", columns="seed", values="loss").dropna().mean(axis=1)
-        seaborn.lineplot(x=mean.index, y=mean, estimator=None, color=color, linewidth=1.6, ax=axes)
-        axes.set_title(short(str(model), 26), color=style.ink)
+        seaborn.lineplot(x=mean.index, y=mean, estimator=None, color=color, linewidth=1.2, ax=axes)
+        axes.set_title(folded(str(model), 26), color=INK)
         axes.set(xlabel="", ylabel="")
         axes.grid(axis="y")
     figure.supxlabel("iteration, thousands")

@@ -10,7 +10,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -29,9 +28,10 @@ NAMED_WIDTH = 3.3
 """Centimeters of a column of a model."""
 PAGE_LINES = 40
 """Lines of a table from which on it may be broken over pages."""
-
 PER_CENTIMETER = 7
 """Characters in a centimeter of a cell, at least."""
+LONG = 16
+"""Most characters of a word that are kept together."""
 
 
 class Tex(Markup):
@@ -49,7 +49,6 @@ def tex(report: Report) -> dict[str, str]:
     environment.filters["key"] = checked_key
     environment.filters["ascii"] = lambda text: Tex(re.sub(r"[^A-Za-z0-9 .,;:()+/-]", " ", plain(text)))
     environment.filters["room"] = room
-    environment.filters["joined"] = Tex(" & ").join
     blocks: Any = environment.get_template("blocks.tex.j2").module
     files = {f"tables/{table.key}.tex": str(blocks.table([_Layout(part) for part in table.parts(MOST_NAMED)]))
              for table in report.tables}
@@ -76,38 +75,15 @@ class _Layout:
 
     table: Table
 
-    @cached_property
-    def aligned(self) -> tuple[bool, ...]:
-        """Return for each column whether its numbers are aligned at the decimal point."""
-        return tuple(_is_aligned(column, [row[place] for row in (*self.table.rows, *self.table.context)])
-                     for place, column in enumerate(self.table.columns))
-
-    @property
-    def aligns(self) -> bool:
-        """Return whether any column is aligned so."""
-        return any(self.aligned)
-
     @property
     def columns(self) -> Tex:
         """Return the specification of the columns."""
-        return Tex("".join(self._column(place, column) for place, column in enumerate(self.table.columns)))
+        return Tex("".join(map(_specification, self.table.columns)))
 
-    def _column(self, place: int, column: Column) -> str:
-        if self.aligned[place]:
-            return f"S[table-format={self._format(place)}]"
-        width = column.width or (NAMED_WIDTH if column.named else None)
-        if width is None:
-            return "r" if column.align == "right" else "l"
-        return rf">{{\ragged{'left' if column.align == 'right' else 'right'}\arraybackslash}}p{{{width}cm}}"
-
-    def _format(self, place: int) -> str:
-        """Return the most digits before and after the decimal points of a column, as siunitx reads them."""
-        cells = [_number(row[place]) for row in (*self.table.rows, *self.table.context)]
-        texts = [cell.text for cell in cells if cell is not None]
-        found = [match for text in texts if (match := _PARSED.fullmatch(text))]
-        before = max((len(match[2].replace(",", "")) for match in found), default=1)
-        after = max((len(match[3] or ".") - 1 for match in found), default=0)
-        return f"{'<' * any(match[1] for match in found)}{before}.{after}"
+    @property
+    def heads(self) -> Tex:
+        """Return the row of headings."""
+        return _row([column.shown(on_paper=True) for column in self.table.columns])
 
     @property
     def separation(self) -> str:
@@ -117,76 +93,66 @@ class _Layout:
     @property
     def lines(self) -> int:
         """Return about how many lines the table takes: 0 where these are too many for one page."""
-        longest = (len(_words(row[place])) / column.width for row in self.table.rows
-                   for place, column in enumerate(self.table.columns) if place and column.width)
-        wraps = self.table.dense or max(longest, default=0) > PER_CENTIMETER
-        each = 2 if wraps or any(map(self.below, self.table.rows)) else 1
-        lines = 7 + each * (len(self.table.rows) + len(self.table.context))
+        rows = (*self.table.rows, *self.table.context)
+        longest = (len(_words(cell)) / column.width for row in rows
+                   for column, cell in zip(self.table.columns[1:], row[1:], strict=True) if column.width)
+        wraps = self.table.dense or max(longest, default=0) > PER_CENTIMETER or any(
+            _divided(row[0])[1] is not None for row in self.table.rows)
+        lines = 7 + (2 if wraps else 1) * len(rows)
         return lines if lines < PAGE_LINES else 0
 
-    def rows(self, context: bool) -> Iterator[tuple[Cell, ...]]:
-        """Yield the rows, in a grouped table with a first cell only where it changes."""
+    def rows(self, context: bool) -> Iterator[Tex]:
+        """Yield the rows, in a grouped table with a first cell only where it changes.
+
+        What stands below the name of a row, and intervals for which it has no room, follow in lines of their own.
+        """
         before: Cell = ""
-        for row in self.table.context if context else self.table.rows:
-            same = self.table.grouped and _words(row[0]) == _words(before)
-            yield ("", *row[1:]) if same else row
-            before = row[0]
-
-    def below(self, row: tuple[Cell, ...]) -> Aside | None:
-        """Return what stands below the name of a row, in a line of its own."""
-        first = row[0]
-        return next((part for part in first if isinstance(part, Aside) and part.below), None) if isinstance(
-            first, tuple) else None
-
-    def cells(self, row: tuple[Cell, ...]) -> list[Tex]:
-        """Return the cells of a row as LaTeX, without what stands below its name."""
-        first, *others = row
-        if isinstance(first, tuple):
-            first = tuple(part for part in first if not (isinstance(part, Aside) and part.below))
-        return [shown(first), *(self._cell(place, cell) for place, cell in enumerate(others, start=1))]
-
-    def _cell(self, place: int, cell: Cell) -> Tex:
-        if self.aligned[place]:
-            number = _number(cell)
-            return Tex(f"{{{shown(cell)}}}") if number is None else _aligned(number)
-        if not isinstance(cell, Number) or self.table.dense:
-            return shown(cell)
-        if cell.low is None:
-            return shown(cell) + Tex(r"\phantom{ [88.8, 88.8]}" if self.table.mixed[place] else "")
-        return shown(cell) + Tex(r" {{\color{{faint}}[{}, {}]}}").format(*map(shown, cell.ends))
-
-    def ends(self, row: tuple[Cell, ...]) -> list[Tex]:
-        """Return the intervals of a row for the line below it, where there are too many for one line."""
-        if not self.table.dense or not any(map(has_interval, row)):
-            return []
-        return [Tex(r"{{\scriptsize\color{{faint}}[{}, {}]}}").format(*map(shown, cell.ends))
-                if isinstance(cell, Number) and cell.low is not None else Tex("") for cell in row]
+        for first, *others in self.table.context if context else self.table.rows:
+            same = self.table.grouped and _words(first) == _words(before)
+            name, below = ("", None) if same else _divided(first)
+            before = first
+            if self.table.dense:
+                lines = [_row([name, *others])]
+                if any(map(has_interval, others)):
+                    lines.append(_row(["", *map(_ends, others)]))
+            else:
+                lines = [_row([name, *map(_with_ends, others, self.table.mixed[1:])])]
+            if below is not None:
+                lines.append(Tex(rf"\belowname{{{len(self.table.columns)}}}{{{shown(below.parts)}}}"))
+            yield Tex(" \\\\*\n".join(lines) + r" \\" + "\n\\addlinespace[3pt]" * (len(lines) > 1))
 
 
-_PARSED = re.compile(r"(< )?([\d,]+)(\.\d+)?")
+def _specification(column: Column) -> str:
+    width = column.width or (NAMED_WIDTH if column.named else None)
+    if width is None:
+        return "r" if column.align == "right" else "l"
+    return rf">{{\ragged{'left' if column.align == 'right' else 'right'}\arraybackslash}}p{{{width}cm}}"
 
 
-def _is_aligned(column: Column, cells: list[Cell]) -> bool:
-    """Return whether a column holds plain numbers with different numbers of decimals."""
-    numbers = [number for cell in cells if (number := _number(cell)) is not None]
-    if column.width or column.named or len(numbers) < 2 or any(map(has_interval, cells)):
-        return False
-    found = [_PARSED.fullmatch(number.text) for number in numbers if number.value is not None]
-    return all(cell == "" or _number(cell) is not None for cell in cells) and None not in found and len(
-        {len(match[3] or "") for match in found if match}) > 1
+def _row(cells: Sequence[Any]) -> Tex:
+    return Tex(" & ".join(map(shown, cells)))
 
 
-def _number(cell: Cell) -> Number | None:
-    """Return the number that is all of a cell, with or without its interval."""
-    match cell:
-        case (Number() as number) | (Number() as number,):
-            return number
-        case _:
-            return None
+def _divided(first: Cell) -> tuple[Cell, Aside | None]:
+    """Return the name of a row, and what stands below it in a line of its own."""
+    parts = first if isinstance(first, tuple) else ()
+    below = next((part for part in parts if isinstance(part, Aside) and part.below), None)
+    return (first, None) if below is None else (tuple(part for part in parts if part is not below), below)
+
+
+def _with_ends(cell: Cell, mixed: bool) -> Tex:
+    """Return a cell with the interval of its number, or with room for one where others of its column have one."""
+    room = r"\nointerval" if mixed and isinstance(cell, Number) else ""
+    return Tex(f"{shown(cell)} {_ends(cell) or room}".rstrip())
+
+
+def _ends(cell: Cell) -> Tex:
+    """Return the interval of a number; empty where there is none."""
+    return Tex(r"\interval{{{}}}{{{}}}").format(*map(shown, cell.ends)) if (
+        isinstance(cell, Number) and cell.low is not None) else Tex("")
 
 
 def _words(cell: Cell) -> str:
-    """Return a cell as plain text."""
     return cell if isinstance(cell, str) else cell.text if isinstance(cell, Number) else in_text(cell)
 
 
@@ -194,16 +160,21 @@ def escaped(text: str) -> Tex:
     r"""Return text as LaTeX that prints it: the one way for a string into a document.
 
     Letters of Latin scripts stay; other characters become the macro that prints them, or their code point
-    in a box. A line may be broken after punctuation, and inside words too long for a line.
+    in a box. Words that may be too long for a line can be broken.
     """
+    return Tex("".join(map(_escaped_word, re.split(r"(\s+)", unicodedata.normalize("NFC", text)))))
+
+
+def _escaped_word(word: str) -> str:
+    """Return a word without spaces, or the spaces between two."""
     parts: list[str] = []
-    run = 0
-    for character in unicodedata.normalize("NFC", text):
+    for place, character in enumerate(word, start=1):
+        if place > 1 and character in ",-" and word[place - 2] == character:
+            parts.append("{}")  # not joined to a quote or a dash
         parts.append(_TEX.get(character) or _tex_character(character))
-        run = 0 if character.isspace() else run + 1
-        if (run > 3 and character in "_-/.,:;=+") or (run > 18 and run % 6 == 0):
+        if len(word) > LONG and place > 3 and (character in "_-/.,:;=+" or place % LONG == 0):
             parts.append(r"\allowbreak{}")
-    return Tex("".join(parts))
+    return "".join(parts)
 
 
 def shown(value: Any) -> Tex:
@@ -224,7 +195,7 @@ def shown(value: Any) -> Tex:
         case Anchor():
             return shown(value.parts)
         case tuple():
-            return Tex("").join(shown(part) for part in value)
+            return Tex("".join(map(shown, value)))
         case _:
             return escaped(str(value))
 
@@ -234,14 +205,6 @@ def checked_key(key: str) -> Tex:
     if not re.fullmatch(r"[a-z0-9.-]+", key):
         raise ValueError(f"a key must hold a-z, 0-9, dots and hyphens only, but got {key!r}")
     return Tex(key)
-
-
-def _aligned(number: Number) -> Tex:
-    r"""Return a number for an S column of siunitx, which parses it; what is no plain number is kept from that."""
-    key = checked_key(number.key)
-    if not _PARSED.fullmatch(number.text):
-        return Tex(rf"{{\val{{{key}}}{{{escaped(number.text)}}}}}")
-    return Tex(rf"\val{{{key}}}{{{number.text}}}")
 
 
 def _address(url: str) -> Tex:
@@ -254,8 +217,7 @@ _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "^": r"\textasciicircum{}",
     "_": r"\_", "~": r"\textasciitilde{}", "%": r"\%", "<": r"\ensuremath{<}", ">": r"\ensuremath{>}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
-    "-": "{-}", ",": "{,}", "?": "{?}", "!": "{!}",  # not joined to dashes, quotes or upended marks
-    "[": "{[}", "]": "{]}", "*": "{*}",  # not read as an option of the line end before them
+    "[": "{[}", "*": "{*}",  # not read as an option of the item or the line end before them
     "−": r"\ensuremath{-}", "±": r"\ensuremath{\pm}", "×": r"\ensuremath{\times}", "–": r"\textendash{}",
     "—": r"\textemdash{}", "“": r"\textquotedblleft{}", "”": r"\textquotedblright{}", "‘": r"\textquoteleft{}",
     "’": r"\textquoteright{}", "…": r"\dots{}", "·": r"\textperiodcentered{}", "°": r"\textdegree{}",

@@ -13,7 +13,7 @@ from gru_bench.platforms import remove
 from gru_bench.resources import resource
 
 INSTALL = (
-    "install one (Debian, Ubuntu: apt install latexmk texlive-latex-extra texlive-fonts-recommended texlive-science; "
+    "install one (Debian, Ubuntu: apt install latexmk texlive-latex-extra texlive-fonts-recommended; "
     "macOS: brew install --cask mactex-no-gui; Windows: https://miktex.org), or compile report.tex elsewhere"
 )
 OPTIONS = ("-interaction=nonstopmode", "-halt-on-error", "-file-line-error")

@@ -17,7 +17,7 @@ from gru_bench.report.document.blocks import Block, Column, Commands, Details, H
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import NBSP, Number, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, p_is
+from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, p_is, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.looks import StudyLooks
@@ -42,7 +42,7 @@ def comparisons(evidence: Evidence) -> Section | None:
     if compared:
         values = Values(
             ("pair", "difference"),
-            tuple((_less(one), one.theta) for one in compared), intervals=("difference",))
+            tuple((_less(one), one.number("difference")) for one in compared), intervals=("difference",))
         blocks += [difference_figure(values, evidence.margin.value, compared[0].scale), _table(compared)]
     if len(compared) > FEW:
         blocks += sentences([comparison_sentence(evidence, one) for one in compared])
@@ -65,9 +65,9 @@ def _less(pair: Pair) -> str:
 
 
 def _table(compared: Sequence[Pair]) -> Table:
-    sure = any(one.theta.low is not None for one in compared)
+    sure = any(one.number("difference").low is not None for one in compared)
     looked = any(one.followed is not None for one in compared)
-    tested, scale = any(one.p.value is not None for one in compared), compared[0].scale
+    tested, scale = any(one.number("p").value is not None for one in compared), compared[0].scale
     return Table.of(
         "comparisons",
         "Comparisons of models",
@@ -77,12 +77,12 @@ def _table(compared: Sequence[Pair]) -> Table:
          " Those of a study with looks are the repeated ones, which hold at all looks together." if looked else ""),
         compared,
         (Column("Pair", align="left", width=4.2), _less),
-        (Column("Difference", unit=scale.differences), lambda one: one.theta),
-        *([(Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.p)]
+        (Column("Difference", unit=scale.differences), lambda one: one.number("difference")),
+        *([(Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.number("p"))]
           if tested or not looked else []),
         (Column("Detectable", unit=scale.differences, short="MDD", note=(
             "“{}” is the smallest true difference that runs like these detect with a chance of 80 % at the 5 % level."
-            if sure else "")), lambda one: one.detectable),
+            if sure else "")), lambda one: one.number("detectable")),
         (Column("In deviations", short="Effect", note=(
             "“{}” is the difference divided by the larger of the two models’ deviations over seeds, where one of them "
             "varies.")), _effect),
@@ -123,7 +123,7 @@ def _finding(pair: Pair) -> Sentence:
     if finding not in (Finding.EQUIVALENT, Finding.NEGLIGIBLE):
         return (finding.value,)
     name = pair.narrow_name.replace(NBSP, " ")
-    return (finding.value, Aside((f"{name} [", Ends(pair.narrow, ", "), "]"), below=True))
+    return (finding.value, Aside((f"{name} [", Ends(pair.number("narrow"), ", "), "]"), below=True))
 
 
 def _looks(evidence: Evidence) -> list[Block]:
@@ -146,21 +146,21 @@ def _looks(evidence: Evidence) -> list[Block]:
 
 def _planned(one: StudyLooks) -> Sentence:
     """Return what was planned, and how it ended."""
-    planned = [(one.numbers.add(f"planned-{place}", size),) for place, size in enumerate(one.plan.looks, start=1)]
-    start: Sentence = (
-        f"The confirm stage of {study_name(one.study)} was planned, before its first run, with looks at ",
-        *joined(planned, ", "), f" seeds of each model (plan {one.plan.digest}).")
-    if len(one.plan.models) > 1:
-        alpha = one.numbers.add("alpha", one.plan.alpha, "percent", "two-sided, over all pairs and looks", runs=(),
-                                decimals=0)
-        start = (*start, " All looks together spend an error of ", alpha,
-                 f"{NBSP}% for differences, and as much on each side for equivalence.")
-    taken = one.numbers.add("taken", len(one.looks))
+    end = " It ended after look {taken}, because every pair was settled."
     if not one.ended:
-        return (*start, " So far it has taken ", taken, " of them.")
-    if not one.is_early:
-        return (*start, " It took all of them.")
-    return (*start, " It ended after look ", taken, ", because every pair was settled.")
+        end = " So far it has taken {taken} of them."
+    elif not one.is_early:
+        end = " It took all of them."
+    error = "" if len(one.plan.models) < 2 else (
+        " All looks together spend an error of {alpha} % for differences, and as much on each side for equivalence.")
+    return say(
+        "The confirm stage of {study} was planned, before its first run, with looks at {planned} seeds of each model "
+        f"(plan {{digest}}).{error}{end}",
+        study=study_name(one.study), digest=one.plan.digest, taken=one.numbers.add("taken", len(one.looks)),
+        planned=joined([(one.numbers.add(f"planned-{place}", size),)
+                        for place, size in enumerate(one.plan.looks, start=1)], ", "),
+        alpha=one.numbers.add("alpha", one.plan.alpha, "percent", "two-sided, over all pairs and looks", runs=(),
+                              decimals=0))
 
 
 def _look_rows(pair: Pair) -> Iterator[tuple[str | Number, ...]]:
@@ -219,12 +219,13 @@ def _weak_spot(pair: Pair) -> Sentence:
     calm, noisy = sorted((pair.a, pair.b), key=lambda group: group.score_deviation.value or 0.0)
     small, large = calm.score_deviation.value or 0.0, noisy.score_deviation.value or 0.0
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:
-        return (f"{noisy.label} varies more from seed to seed (", noisy.score_deviation,
-                f"{pair.scale.after}) and has fewer seeds. Such intervals are known to be somewhat too narrow.")
+        return say("{model} varies more from seed to seed ({deviation}{unit}) and has fewer seeds. Such intervals are "
+                   "known to be somewhat too narrow.", model=noisy.label, deviation=noisy.score_deviation,
+                   unit=pair.scale.after)
     if not pair.difference.evidence_level.has_verdict and large >= UNEQUAL * small and large > 0:
-        return (f"{noisy.label} varies at least five times as much from seed to seed (", noisy.score_deviation,
-                f"{pair.scale.after}) as the other. With so few seeds such intervals are known to be somewhat too "
-                "narrow.")
+        return say("{model} varies at least five times as much from seed to seed ({deviation}{unit}) as the other. "
+                   "With so few seeds such intervals are known to be somewhat too narrow.", model=noisy.label,
+                   deviation=noisy.score_deviation, unit=pair.scale.after)
     return ()
 
 
@@ -236,7 +237,7 @@ def _mcnemar_of_pair(pair: Pair) -> Sentence:
     p = pair.numbers.add(
         "mcnemar", mcnemar(*_only(a.correct_RN[0], b.correct_RN[0])), "p", "exact McNemar test, two-sided")
     names = " and ".join(plain(group.runs[0].name) or group.ids[0] for group in (a, b))
-    return (f"For these two trained models alone ({names}), ", *p_is(p), " by McNemar's exact test.")
+    return say("For these two trained models alone ({names}), {p} by McNemar's exact test.", names=names, p=p_is(p))
 
 
 def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
@@ -263,14 +264,13 @@ def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
         return f"{group.label}, {plain(group.runs[place].name) or run_id} ({plain(run_id)})"
 
     only, alone = _only(a.correct_RN[r], b.correct_RN[s]), "reviews only this run classifies correctly"
-    return (
+    return say(
         "McNemar’s exact test of two trained models on the same test reviews. Reviews classified correctly only by "
-        f"{named(a, r)}: ", numbers.add("only-first", only[0], "count", alone), f"; only by {named(b, s)}: ",
-        numbers.add("only-second", only[1], "count", alone), "; ",
-        *p_is(numbers.add("p", mcnemar(*only), "p", "exact McNemar test, two-sided")), ". This describes these two "
-        "trained models, not the procedures that trained them: other seeds may give another result. It is not part of "
-        "the verdicts.",
-    )
+        "{first}: {only_first}; only by {second}: {only_second}; {p}. This describes these two trained models, not the "
+        "procedures that trained them: other seeds may give another result. It is not part of the verdicts.",
+        first=named(a, r), only_first=numbers.add("only-first", only[0], "count", alone), second=named(b, s),
+        only_second=numbers.add("only-second", only[1], "count", alone),
+        p=p_is(numbers.add("p", mcnemar(*only), "p", "exact McNemar test, two-sided")))
 
 
 def _only(right_A_N: NDArray[np.bool_], right_B_N: NDArray[np.bool_]) -> tuple[int, int]:

@@ -38,7 +38,6 @@ def data(evidence: Evidence) -> Section | None:
 
 
 def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
-    """Return what a study logged of its data."""
 
     def share(name: str, value: float) -> Number:
         return numbers.add(name, value, "percent", "share, as the study logged it")
@@ -99,7 +98,6 @@ def _pairs(examples: Sequence[tuple[str, str]], key: str, title: str) -> Table:
 
 
 def _classes(found: DataSummary, numbers: Numbers, title: str) -> Table:
-    """Return the number of reviews of each class."""
     names = list(map(plain, found.classes))
     listed = sorted(sorted(range(len(names)), key=lambda place: -found.class_counts[place])[:LISTED_CLASSES])
     total = sum(found.class_counts)
@@ -115,7 +113,6 @@ def _classes(found: DataSummary, numbers: Numbers, title: str) -> Table:
 
 
 def _categories(found: DataSummary, numbers: Numbers, title: str) -> Table:
-    """Return the number of reviews of each category."""
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (plain(name) or UNCATEGORIZED, numbers.of("category").named(name).add("", size))
         for name, size in found.categories.items())

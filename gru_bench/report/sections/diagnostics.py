@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table, sentences
-from gru_bench.report.document.numbers import NBSP, Kind, Number, Numbers, plain, slug
+from gru_bench.report.document.numbers import Kind, Number, Numbers, plain, slug
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Ends, Sentence, joined
+from gru_bench.report.document.sentences import Ends, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.evidence.progress import study_name
@@ -95,7 +95,6 @@ def _ids(run_id: str) -> tuple[str, ...]:
 
 
 def _read(kind: type[Found], text: str | None, file: str, study: str) -> tuple[Found | None, list[Sentence]]:
-    """Return what was logged, or a sentence where it cannot be read."""
     if text is None:
         return None, []
     try:
@@ -141,14 +140,16 @@ def _flow_sentences(names: _Names, flows: Sequence[GradientFlow]) -> list[Senten
         rates: list[Sentence] = [(f"{with_direction(flow, flows)} ", names.decay(flow))
                                  for flow in fitted if flow.state == state]
         if rates:
-            said.append((f"{start} each step back multiplies the norm of the gradient by: ", *joined(rates, "; "), "."))
+            said.append(say("{start} each step back multiplies the norm of the gradient by: {rates}.", start=start,
+                            rates=joined(rates, "; ")))
     said += _lessons(names, fitted)
     ranges = sorted({flow.fitted for flow in fitted})
     for place, (first, last) in enumerate(ranges, start=1):
-        said.append((
-            f"{'Some of these' if len(ranges) > 1 else 'These'} factors are fitted to the norms ",
-            names.numbers.add(f"fitted-{place}.first", first), " to ", names.numbers.add(f"fitted-{place}.last", last),
-            " steps back; the steps nearer to the end are left out."))
+        said.append(say(
+            "{these} factors are fitted to the norms {first} to {last} steps back; the steps nearer to the end are "
+            "left out.", these="Some of these" if len(ranges) > 1 else "These",
+            first=names.numbers.add(f"fitted-{place}.first", first),
+            last=names.numbers.add(f"fitted-{place}.last", last)))
     if any(len(flow.norm) == 1 for flow in flows):
         said.append(("With the pooling “last” the backward half is read after its first step: it has read one word, "
                      "and no gradient reaches its other states.",))
@@ -173,7 +174,7 @@ def _lessons(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
         value = flow.norm[-1] / flow.norm[0]
         if value < 0.001:
             return ("less than a thousandth",)
-        return (names.of_flow(flow, "left", value, "percent", "of the norm at the end"), f"{NBSP}%")
+        return say("{left} %", left=names.of_flow(flow, "left", value, "percent", "of the norm at the end"))
 
     for (model, state), before in left.items():
         after = left.get((model, "trained"))
@@ -184,10 +185,10 @@ def _lessons(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
             why = ": its weights grew until more of the gradient passes" if model == "rnn" else (
                 ": with initial weights the gates forget a state within a few words; training teaches them to keep "
                 "it, and the gradient follows the state")
-        said.append((
-            f"{model_name(model)}: ", names.of_flow(after, "steps", after.steps_back[-1], "count"), " steps back ",
-            *share(before), " of the gradient is left before training and ", *share(after), " in the trained model",
-            f"{why}."))
+        said.append(say(
+            "{model}: {steps} steps back {before} of the gradient is left before training and {after} in the trained "
+            "model{why}.", model=model_name(model), before=share(before), after=share(after), why=why,
+            steps=names.of_flow(after, "steps", after.steps_back[-1], "count")))
     return said
 
 
@@ -195,7 +196,6 @@ def _lessons(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
 
 
 def _gates(names: _Names, found: Diagnostics) -> list[Block]:
-    """Return the gates of each model over a sentence."""
     if not found.gates:
         return []
     by_model: dict[str, list[GateMap]] = {}
@@ -222,19 +222,16 @@ def _gate_sentence(names: _Names, found: GateMap, model: str) -> Sentence:
         return names.numbers.add(part, value, kind, method, runs=_ids(found.run_id) if kind == "score" else ())
 
     mean = "mean over units and words of the sentence"
-    return (
-        f"{model}: on average over this sentence the update gate is at ",
-        number("update", sum(update_T) / len(update_T), "score", mean), " and the reset gate at ",
-        number("reset", sum(reset_T) / len(reset_T), "score", mean),
-        "; the update gate is lowest, and so replaces most of the state, "
-        f"at “{plain(found.tokens[least])}”, word ", number("place", least + 1), " of ",
-        number("words", len(found.tokens)), ": ",
-        number("lowest", update_T[least], "score", "mean over units at this word"), ".",
-    )
+    return say(
+        "{model}: on average over this sentence the update gate is at {update} and the reset gate at {reset}; the "
+        "update gate is lowest, and so replaces most of the state, at “{word}”, word {place} of {words}: {lowest}.",
+        model=model, update=number("update", sum(update_T) / len(update_T), "score", mean),
+        reset=number("reset", sum(reset_T) / len(reset_T), "score", mean), word=plain(found.tokens[least]),
+        place=number("place", least + 1), words=number("words", len(found.tokens)),
+        lowest=number("lowest", update_T[least], "score", "mean over units at this word"))
 
 
 def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
-    """Return how far each word moves the decision of each model."""
     if not attributions:
         return []
     words = attributions[0].tokens
@@ -265,15 +262,15 @@ def _word_sentence(names: _Names, found: Attribution, weights: Sequence[Number])
     parts: list[Sentence] = [
         (f"“{plain(found.tokens[place])}” speaks most for {plain(label)} (", weights[place], ")")
         for place, label, sign in ((most, found.label, 1), (least, found.other, -1)) if sign * found.weight[place] > 0]
-    return (
-        f"{model_name(found.model)} gives the class {plain(found.label)} a probability of ",
-        names.numbers.add(f"words-{slug(found.model)}.probability", found.probability, "percent",
-                          runs=_ids(found.run_id)),
-        f"{NBSP}%; by {found.method} ", *(joined(parts, ", ") or ("no word moves it",)), ".")
+    return say(
+        "{model} gives the class {label} a probability of {probability} %; by {method} {words}.",
+        model=model_name(found.model), label=plain(found.label), method=found.method,
+        probability=names.numbers.add(f"words-{slug(found.model)}.probability", found.probability, "percent",
+                                      runs=_ids(found.run_id)),
+        words=joined(parts, ", ") or "no word moves it")
 
 
 def _neighbours(names: _Names, neighbours: Sequence[Neighbours]) -> list[Block]:
-    """Return the words nearest to some words."""
     if not neighbours:
         return []
 
@@ -316,16 +313,17 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
         return max(at_k) - min(at_k)
 
     furthest = max(steps, key=apart)
-    there: list[Sentence] = [(f"{model} ", accuracy, f"{NBSP}% (", Ends(accuracy), ")")
-                             for (model, k), accuracy in means.items() if k == furthest]
+    there = [say("{model} {accuracy} % ({ends})", model=model, accuracy=accuracy, ends=(Ends(accuracy),))
+             for (model, k), accuracy in means.items() if k == furthest]
     common = ", ".join(f"{plain(name)} {plain(value)}" for name, value in curve.settings.items())
     return [
         Heading("Recall task", f"{name}-heading"),
         figure,
         *sentences([
-            ("The models are furthest apart over ", steps[furthest], " steps: ", *joined(there, ", "), "."),
-            (f"Settings of all points: {common}; seeds per point: ",
-             names.numbers.add("recall-seeds", len(curve.points[0].seeds)), "."),
+            say("The models are furthest apart over {steps} steps: {there}.", steps=steps[furthest],
+                there=joined(there, ", ")),
+            say("Settings of all points: {common}; seeds per point: {seeds}.", common=common,
+                seeds=names.numbers.add("recall-seeds", len(curve.points[0].seeds))),
         ]),
         Details("Accuracy by steps", (table,)),
     ]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, has_interval
 from gru_bench.report.document.figure import Value, Values
-from gru_bench.report.document.numbers import NBSP, Kind, Number, Numbers, plain
+from gru_bench.report.document.numbers import Kind, Number, Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Sentence
+from gru_bench.report.document.sentences import Aside, Sentence, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import (
     LISTED_CLASSES,
@@ -59,7 +59,6 @@ def errors(evidence: Evidence) -> Section:
 
 
 def _confusion(groups: Sequence[Group]) -> list[Block]:
-    """Return the confusion matrix of each model with two classes, as a figure and a table."""
     if not groups:
         return []
     figure = confusion_figure(Values(
@@ -72,7 +71,8 @@ def _confusion(groups: Sequence[Group]) -> list[Block]:
         "confusion", "Confusion counts", (f"{figure.caption}{which}",),
         (Column("Model", align="left", width=4.6), Column("True negatives"), Column("False positives"),
          Column("False negatives"), Column("True positives")),
-        tuple((group.label, *((mean, Aside((" ± ", spread))) for mean, spread in _counts(group))) for group in groups))
+        tuple((group.label, *((mean, " ", Aside(("± ", spread))) for mean, spread in _counts(group)))
+              for group in groups))
     return [figure, Details("Counts of correct and wrong predictions", (table,))]
 
 
@@ -113,7 +113,6 @@ def _confusions(groups: Sequence[Group]) -> list[Block]:
 
 
 def _most_confused(group: Group) -> Table:
-    """Return the pairs of classes that are confused most often."""
     mean_CC, count_RCC = group.counts_RCC.mean(axis=0), group.counts_RCC
     wrong_CC = np.where(np.eye(len(mean_CC), dtype=bool), 0, mean_CC)
     order = np.argsort(-wrong_CC, axis=None, kind="stable")[:CONFUSED]
@@ -127,8 +126,8 @@ def _most_confused(group: Group) -> Table:
         numbers = group.numbers.of(f"confused.{rank}")
         rows.append((
             f"{group.classes[label]} → {group.classes[other]}",
-            (numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"), Aside((
-                " ± ", numbers.add("spread", spread, "tenth", "standard deviation over seeds")))),
+            (numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"), " ", Aside((
+                "± ", numbers.add("spread", spread, "tenth", "standard deviation over seeds")))),
             numbers.add("share", float(count_R.mean()) / size, "percent", "mean count over the reviews of the label",
                         size)))
     return Table(
@@ -140,7 +139,6 @@ def _most_confused(group: Group) -> Table:
 
 
 def _by_class(group: Group) -> Details:
-    """Return a table of the scores of each class."""
     size_C = np.bincount(group.label_N, minlength=len(group.classes))
     listed_C = np.sort(np.argsort(-size_C, kind="stable")[:LISTED_CLASSES])
     sure = EvidenceLevel.of(len(group.runs)).has_interval
@@ -311,10 +309,9 @@ def _mixed(
         share = numbers.add(f"mixed-{end}", float(share_B[row]), "percent", "share of this category",
                             int(counts_BG[large[row]].sum()))
         low, high = ends[large[row]]
-        return (share, f"{NBSP}% of {whose} of ", low, " to ", high, " tokens")
+        return say("{share} % of {whose} of {low} to {high} tokens", share=share, whose=whose, low=low, high=high)
 
-    return (
-        f"Length and category are related: {plain(str(names[category])) or UNCATEGORIZED} makes up ",
-        *part("most", int(share_B.argmax()), "the reviews"), " and ", *part("least", int(share_B.argmin()), "those"),
-        ". A difference between lengths may be one between categories.",
-    )
+    return say(
+        "Length and category are related: {category} makes up {most} and {least}. A difference between lengths may be "
+        "one between categories.", category=plain(str(names[category])) or UNCATEGORIZED,
+        most=part("most", int(share_B.argmax()), "the reviews"), least=part("least", int(share_B.argmin()), "those"))

@@ -140,7 +140,6 @@ def _f1_columns(groups: Sequence[Group]) -> list[tuple[Column, Callable[[Group |
 
 
 def _f1(one: Group | ScoredBaseline) -> Number:
-    """Return F1, or macro F1 for more than two classes."""
     if isinstance(one, ScoredBaseline):
         return one.f1
     if one.is_binary:

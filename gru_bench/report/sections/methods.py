@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gru_bench.report.document.blocks import sentences
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, listed
+from gru_bench.report.document.sentences import Sentence, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.progress import study_name
@@ -42,7 +42,7 @@ def methods(evidence: Evidence) -> Section:
     said.append(("Warnings of what may be wrong with a study carry the code of their check, such as GRU003. "
                  "docs/checks.md says what each means and what to do.",))
     if evidence.compared:
-        said.append(("Verdicts use a margin of ", evidence.margin.number, *evidence.margin.said,
+        said.append(("Verdicts use a margin of ", *evidence.margin.said,
                      *_holm(evidence)))
     return Section("methods", "Statistical methods", tuple(sentences([*said, *_scratch_and_torch(evidence.groups)])))
 
@@ -95,13 +95,15 @@ def _looks(evidence: Evidence) -> list[Sentence]:
                 f"methods.looks-{place}", len(studies), "count",
                 "studies whose confirm runs were scored on the same test reviews", members[0].example_N.size,
                 runs=studies)
-            said.append(("The confirm runs of ", count, f" studies ({names}) were scored on the same test reviews. If "
-                         "a study was planned after a look at another’s result, these reviews influenced it, and its "
-                         "intervals do not show that.",))
+            said.append(say(
+                "The confirm runs of {count} studies ({names}) were scored on the same test reviews. If a study was "
+                "planned after a look at another’s result, these reviews influenced it, and its intervals do not show "
+                "that.", count=count, names=names))
     for family in evidence.families:
         if family.is_larger:
-            said.append(("In the store, ", family.models, " models were scored on the test reviews of ",
-                         f"{listed([group.label for group in family.groups])}, by confirm runs of any study.",))
+            said.append(say(
+                "In the store, {count} models were scored on the test reviews of {models}, by confirm runs of any "
+                "study.", count=family.models, models=listed([group.label for group in family.groups])))
     return said or [("In the store, only the confirm runs of one study were scored on the test reviews.",)]
 
 
@@ -110,11 +112,11 @@ def _holm(evidence: Evidence) -> Sentence:
     sizes = {pair.family for pair in evidence.compared}
     if max(sizes) < 2:
         return ()
-    level = evidence.numbers.add("methods.level", ALPHA, "p",
-                                 "chance of a false finding of a kind among all pairs, at most")
     count: Sentence = () if len(sizes) > 1 else (evidence.numbers.add("methods.family", sizes.pop()), " ")
-    return (" Holm's procedure over all ", *count, "pairs of models on the same test reviews decides at the level ",
-            level, ", for each kind of finding by itself; intervals are shown unadjusted.")
+    return say(
+        " Holm's procedure over all {count}pairs of models on the same test reviews decides at the level {level}, for "
+        "each kind of finding by itself; intervals are shown unadjusted.", count=count, level=evidence.numbers.add(
+            "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))
 
 
 def _scratch_and_torch(groups: Sequence[Group]) -> list[Sentence]:

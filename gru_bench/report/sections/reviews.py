@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.blocks import Block, Details, Heading, Paragraph, Reviews
-from gru_bench.report.document.numbers import NBSP, Numbers, plain
+from gru_bench.report.document.blocks import Block, Bullets, Details, Heading, Paragraph
+from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, listed
+from gru_bench.report.document.sentences import Sentence, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.stats import metrics
@@ -58,11 +58,11 @@ def _of_test_set(members: Sequence[Group], texts: Mapping[str, str], numbers: Nu
     spread_N = np.ptp(right_MN, axis=0)
     apart = [place for place in np.argsort(-spread_N, kind="stable")[:HARD] if spread_N[place] > 0]
 
-    def quoted(kind: str, places: Iterable[int]) -> tuple[Reviews]:
-        return (Reviews(tuple(
+    def quoted(kind: str, places: Iterable[int]) -> tuple[Bullets]:
+        return (Bullets(tuple(
             (_beginning(texts.get(str(members[0].example_N[place]), "")),
              _remark(members, right_MN[:, place], place, numbers.of(f"{kind}-{rank}")))
-            for rank, place in enumerate(places, start=1))),)
+            for rank, place in enumerate(places, start=1)), quoted=True),)
 
     ids = [run_id for group in members for run_id in group.ids]
     blocks: list[Block] = []
@@ -88,17 +88,13 @@ def _of_each_class(place_F: NDArray[np.intp], label_N: NDArray[Any]) -> NDArray[
 
 
 def _failed(members: Sequence[Group], count: int, numbers: Numbers) -> Sentence:
-    """Return how many test reviews every run misclassifies."""
     runs = "the one run" if len(numbers.runs) == 1 else "every run of every model" if len(members) > 1 else "every run"
-    return (
-        numbers.add("failed", count, "count", f"wrong in {runs}"), " of the ",
-        numbers.add("all", numbers.examples, "count", "test reviews"),
-        f" test reviews {'is' if count == 1 else 'are'} misclassified by {runs}.",
-    )
+    return say("{failed} of the {all} test reviews {failed:is|are} misclassified by {runs}.", runs=runs,
+               failed=numbers.add("failed", count, "count", f"wrong in {runs}"),
+               all=numbers.add("all", numbers.examples, "count", "test reviews"))
 
 
 def _beginning(text: str) -> str:
-    """Return the beginning of a review."""
     return textwrap.shorten(plain(re.sub(r"<br ?/?>", " ", text)), WIDTH, placeholder=" …") or "(no words)"
 
 
@@ -111,16 +107,17 @@ def _remark(members: Sequence[Group], right_M: np.ndarray, place: int, numbers: 
         group = members[model]
         number = numbers.add(group.key, float(right_M[model]), "percent", "share of the runs that classify this "
                              "review correctly", 1, runs=group.ids, decimals=0)
-        return (number, f"{NBSP}% of the runs of {group.label}")
+        return say("{number} % of the runs of {model}", number=number, model=group.label)
 
     extremes: Sentence = ()
     if right_M.any():
-        extremes = (": classified correctly by ", *share(int(right_M.argmax())), ", but only by ",
-                    *share(int(right_M.argmin())))
-    return (
-        f"Labeled {first.classes[first.label_N[place]]}, ", *_taken_for(members, place, numbers),
-        numbers.add("tokens", int(first.tokens_N[place]), "count", "of this review", 1, runs=first.ids), " tokens read",
-        f", {category}" if category else "", *extremes, ".")
+        extremes = say(": classified correctly by {most}, but only by {least}", most=share(int(right_M.argmax())),
+                       least=share(int(right_M.argmin())))
+    return say(
+        "Labeled {label}, {taken}{tokens} tokens read{category}{extremes}.", label=first.classes[first.label_N[place]],
+        taken=_taken_for(members, place, numbers),
+        tokens=numbers.add("tokens", int(first.tokens_N[place]), "count", "of this review", 1, runs=first.ids),
+        category=f", {category}" if category else "", extremes=extremes)
 
 
 def _taken_for(members: Sequence[Group], place: int, numbers: Numbers) -> Sentence:
@@ -133,4 +130,4 @@ def _taken_for(members: Sequence[Group], place: int, numbers: Numbers) -> Senten
     (found, times), runs = wrong.most_common(1)[0], [run_id for group in members for run_id in group.ids]
     share = numbers.add("taken", times / len(runs), "percent", "share of the runs that predict this class", 1,
                         runs=runs, decimals=0)
-    return (f"predicted {first.classes[found]} by ", share, f"{NBSP}% of the runs, ")
+    return say("predicted {label} by {share} % of the runs, ", label=first.classes[found], share=share)

@@ -13,7 +13,7 @@ from gru_bench.report.document.blocks import Block, Cell, Column, Details, Headi
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import Number, Scale, plain, scale_of, slug
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Sentence, joined
+from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.settings import as_number, range_text, setting, setting_name
@@ -54,24 +54,25 @@ def _in_words(one: Search, evidence: Evidence) -> Sentence:
     group, best, confirmed, scale = one.group, one.best, one.confirmed, one.scale
     gap: Sentence = ()
     if best.value is not None and confirmed.value is not None:
-        unit = scale.suffix
-        gap = (f"{group.label}: the best trial reached ", best, f"{unit} on validation; fresh seeds of the "
-               "same configuration reach ", confirmed, f"{unit} there (", one.fall, f"{scale.after})",
-               *((" and ", group.score, f"{unit} on test.") if one.summary.metric == group.metric else (".",)))
+        test = " and {score}{unit} on test" if one.summary.metric == group.metric else ""
+        gap = say(
+            "{model}: the best trial reached {best}{unit} on validation; fresh seeds of the same configuration reach "
+            f"{{confirmed}}{{unit}} there ({{fall}}{{after}}){test}.", model=group.label, best=best,
+            confirmed=confirmed, fall=one.fall, score=group.score, unit=scale.suffix, after=scale.after)
     teachers = group.config.training.teachers
-    taught: Sentence = (
-        "The fresh seeds learned from ", setting(group, "search.teachers", teachers),
-        f" teacher{'s' * (teachers > 1)} each, which trials do not have.") if gap and teachers else ()
+    taught: Sentence = say(
+        "The fresh seeds learned from {teachers} {teachers:teacher|teachers} each, which trials do not have.",
+        teachers=group.numbers.add("search.teachers", teachers, "setting", "a setting")) if gap and teachers else ()
     ends = [said.coded for said in warnings_of(Subject(evidence=replace(evidence, groups=[group])), "GRU001")]
     complete = sum(trial.state == "complete" for trial in one.trials)
     unstable: Sentence = ()
     if complete < STABLE_TRIALS and one.importance:
-        tenth = group.of_study.add("search.best-tenth", math.ceil(BEST_SHARE * complete), "count",
-                               "a tenth of the completed trials, rounded up")
-        unstable = (
-            f"{group.label}: importance compares the best tenth of ",
-            group.of_study.add("search.complete", complete, "count"), " completed trials, which is ", tenth,
-            ", with all of them; below about 20 completed trials such shares are unstable.")
+        unstable = say(
+            "{model}: importance compares the best tenth of {complete} completed trials, which is {tenth}, with all of "
+            "them; below about 20 completed trials such shares are unstable.", model=group.label,
+            complete=group.of_study.add("search.complete", complete),
+            tenth=group.of_study.add("search.best-tenth", math.ceil(BEST_SHARE * complete), "count",
+                                     "a tenth of the completed trials, rounded up"))
     return joined((gap, taught, *ends, unstable))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from gru_bench.report.document.numbers import NBSP, slug
+from gru_bench.report.document.numbers import slug
 from gru_bench.report.document.sentences import Ends, Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
@@ -26,8 +26,8 @@ def summary(evidence: Evidence) -> tuple[Sentence, ...]:
         tally = Counter(one.verdict.finding.value for one in compared)
         parts: list[Sentence] = [(f"{finding}, ", evidence.numbers.add(f"summary.{slug(finding)}", times))
                                  for finding, times in tally.most_common()]
-        return ((evidence.numbers.add("summary.pairs", len(compared)), " pairs of models are compared below: ",
-                 *joined(parts, "; "), "."), *others_on_test(evidence))
+        return (say("{count} pairs of models are compared below: {parts}.", parts=joined(parts, "; "),
+                    count=evidence.numbers.add("summary.pairs", len(compared))), *others_on_test(evidence))
     return (_accuracies(groups), *_evidence_levels(groups), *(comparison_sentence(evidence, one) for one in compared),
             *others_on_test(evidence), *_fresh_seeds(evidence))
 
@@ -36,12 +36,11 @@ def _accuracies(groups: Sequence[Group]) -> Sentence:
     parts: list[Sentence] = []
     for group in groups:
         interval: Sentence = () if group.score.low is None else (Ends(group.score), "; ")
-        unit = " seed)" if len(group.runs) == 1 else " seeds)"
-        parts.append((f"{group.label} ", group.score, f"{group.scale.suffix} (", *interval, group.seeds, unit))
+        parts.append(say("{model} {score}{unit} ({interval}{seeds} {seeds:seed|seeds})", model=group.label,
+                         score=group.score, unit=group.scale.suffix, interval=interval, seeds=group.seeds))
     sure = any(group.score.low is not None for group in groups)
-    what = f"Test {groups[0].scale.score}"
-    shown = f"{what}, 95{NBSP}% intervals" if sure else what
-    return (f"{shown} and seeds in brackets: ", *joined(parts, ", "), ".")
+    return say(f"Test {{score}}{', 95 % intervals' if sure else ''} and seeds in brackets: {{parts}}.",
+               score=groups[0].scale.score, parts=joined(parts, ", "))
 
 
 def _evidence_levels(groups: Sequence[Group]) -> tuple[Sentence, ...]:
@@ -66,16 +65,15 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
             continue
         whose = "these test reviews" if len(evidence.families) == 1 else (
             f"the test reviews of {listed([group.label for group in family.groups])}")
-        words: Sentence = (family.models, f" models in this store were scored on {whose}")
+        words = "{models} models in this store were scored on {whose}"
         if any(pair.followed is None for pair in own):
-            words = (*words, "; the tests allow for all ", family.pairs, " pairs")
+            words += "; the tests allow for all {pairs} pairs"
         planned = {study_name(pair.a.study): pair for pair in own if pair.followed is not None}
-        parts: list[Sentence] = [
+        if planned:
+            words += "; planned looks allow for the pairs of their own plan alone ({planned})"
+        said.append(say(f"{words}.", models=family.models, whose=whose, pairs=family.pairs, planned=joined([
             (pair.numbers.add("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
-            for name, pair in planned.items()]
-        if parts:
-            words = (*words, "; planned looks allow for the pairs of their own plan alone (", *joined(parts, ", "), ")")
-        said.append((*words, "."))
+            for name, pair in planned.items()], ", ")))
     return tuple(said)
 
 
@@ -85,8 +83,8 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
     few = any(one.done and one.verdict.finding is Finding.TOO_FEW_SEEDS for one in evidence.compared)
     if not few or fresh is None:
         return ()
-    return (("Where there are too few seeds for a verdict, train each model again on ",
-             evidence.numbers.add("summary.fresh", fresh), " fresh seeds. Do not count the old runs with them."),)
+    return (say("Where there are too few seeds for a verdict, train each model again on {fresh} fresh seeds. Do not "
+                "count the old runs with them.", fresh=evidence.numbers.add("summary.fresh", fresh)),)
 
 
 def few_reviews(evidence: Evidence) -> list[Sentence]:

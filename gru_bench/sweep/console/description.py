@@ -17,7 +17,7 @@ from gru_bench.tracking.view import MISSING
 
 if TYPE_CHECKING:
     from gru_bench.results.runs import Baseline
-    from gru_bench.sweep.planner import Role
+    from gru_bench.sweep.plan import Role
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.summary import Confirmed
 

@@ -116,31 +116,39 @@ class ProgressDisplay:
             self._status_seconds = min(2 * self._status_seconds, MOST_STATUS_SECONDS)
             self._say_status()
 
-    def job_started(self, label: str, settings: Mapping[str, Scalar], kind: str = "") -> None:
-        """Add a run that begins."""
-        self._rows[label] = _Row(kind, label, settings)
+    def job_started(self, key: str, label: str, settings: Mapping[str, Scalar], kind: str = "") -> None:
+        """Add a run that begins.
 
-    def job_step(self, label: str, step: StepReport) -> None:
+        Args:
+            key: Key of the job.
+            label: Name under which the run is shown.
+            settings: Settings to show.
+            kind: trial, confirm or ablation; empty for other tasks.
+        """
+        self._rows[key] = _Row(kind, label, settings)
+
+    def job_step(self, key: str, step: StepReport) -> None:
         """Update the step of a run."""
-        self._rows[label].step = step
+        self._rows[key].step = step
 
-    def job_resumed(self, label: str, epoch: int | None) -> None:
+    def job_resumed(self, key: str, epoch: int | None) -> None:
         """Show that a run resumes at `epoch` from a checkpoint; None means that all its epochs were trained."""
-        self._rows[label].first = epoch or sys.maxsize
+        row = self._rows[key]
+        row.first = epoch or sys.maxsize
         if epoch != 1:
-            self.note(f"  {label}: " + ("all epochs were trained by an earlier start" if epoch is None else
+            self.note(f"  {row.label}: " + ("all epochs were trained by an earlier start" if epoch is None else
                                         f"resumed at epoch {epoch} from the checkpoint of an earlier start"))
 
-    def job_check(self, label: str, decision: str) -> None:
+    def job_check(self, key: str, decision: str) -> None:
         """Show what was decided at a check within an epoch."""
         if self._live is None:
-            self.note(f"  {label}: {decision}")
+            self.note(f"  {self._rows[key].label}: {decision}")
 
-    def job_epoch(self, label: str, record: EpochRecord) -> None:
+    def job_epoch(self, key: str, record: EpochRecord) -> None:
         """Show the validation scores of an epoch."""
         if record.validation_accuracy is None or record.validation_loss is None:
             return
-        row = self._rows[label]
+        row = self._rows[key]
         row.epoch = record
         score = record.score(self._metric)
         if score is not None:
@@ -148,20 +156,21 @@ class ProgressDisplay:
         more = curve(self._metric)
         decisive = f"  {more.label.removeprefix('validation ')} {more.written(score)}" if more and score else ""
         if self._live is None and record.epoch >= row.first:
-            self.note(f"  {label}: epoch {record.epoch}  {LOSS_TRAIN.label} {LOSS_TRAIN.written(record.train_loss)}  "
+            self.note(f"  {row.label}: epoch {record.epoch}  "
+                      f"{LOSS_TRAIN.label} {LOSS_TRAIN.written(record.train_loss)}  "
                       f"{LOSS_VAL.label} {LOSS_VAL.written(record.validation_loss)}  "
                       f"accuracy {percent(record.validation_accuracy)}{decisive}  ({record.seconds:.1f} s)")
 
-    def job_ended(self, label: str, outcome: str, value: float | None, reason: str = "") -> None:
+    def job_ended(self, key: str, outcome: str, value: float | None, reason: str = "") -> None:
         """Remove a run that has ended and print its result.
 
         Args:
-            label: Name of the run.
+            key: Key of the job.
             outcome: How it ended, in one or two words such as `complete`.
             value: Score that it reached, or None.
             reason: Printed where there is no value.
         """
-        row = self._rows.pop(label)
+        row = self._rows.pop(key)
         seconds = time.monotonic() - row.began
         if value is not None:
             self._eta.add(row.kind, seconds)
@@ -170,7 +179,7 @@ class ProgressDisplay:
             self._best = value if self._best is None else best(self._metric, (value, self._best))
         shown = self._test if outcome == "tested" else self._validation
         score = f"{shown.label} {shown.written(value)}" if value is not None else reason
-        what = f"{label}  {described(row.settings)}" if row.settings else label
+        what = f"{row.label}  {described(row.settings)}" if row.settings else row.label
         self.note(f"{what}  {outcome}  {score}  ({duration(seconds)})")
         if self._live is None and any(self._to_begin.values()):
             self._say_status()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -65,12 +65,12 @@ class LeaseWatch:
 class Lease:
     """The lease of this process on a study. It also shows which other processes work on the study and are alive."""
 
-    def __init__(self, study: Attributes, *, working: bool = True) -> None:
+    def __init__(self, study: Attributes, models: Sequence[str]) -> None:
         """Count a start of the study and take its lease; the caller holds the study's lock.
 
         Args:
             study: Optuna study that holds the leases as user attributes.
-            working: Whether this process trains runs of the model that the lease is of.
+            models: The models that this process works on.
         """
         self._study = study
         self.start = self.starts + 1
@@ -78,7 +78,7 @@ class Lease:
         study.set_user_attr(STARTS, self.start)
         self._watch = LeaseWatch()
         self._record: dict[str, Any] = {
-            "owner": this_process(), "lease": 0, "seconds": 0.0, "searching": working, "working": working,
+            "owner": this_process(), "lease": 0, "seconds": 0.0, "models": list(models), "searching": list(models),
             "ended": False}
         self._renewed = 0.0
         self._put()
@@ -94,10 +94,10 @@ class Lease:
             self._renewed = seconds
             self._put(lease=self._record["lease"] + 1, seconds=seconds)
 
-    def stop_searching(self) -> None:
-        """Record that this process asks for no more trials."""
-        if self._record["searching"]:
-            self._put(searching=False)
+    def note_searching(self, models: Sequence[str]) -> None:
+        """Record the models that this process may ask more trials of."""
+        if self._record["searching"] != list(models):
+            self._put(searching=list(models))
 
     def note_search(self, seconds: float) -> None:
         """Record that all searches have ended; `seconds` is the time since this start began."""
@@ -105,27 +105,26 @@ class Lease:
 
     def end(self, seconds: float) -> None:
         """End the lease; `seconds` is the time since this start began."""
-        self._put(seconds=seconds, searching=False, ended=True)
+        self._put(seconds=seconds, searching=[], ended=True)
 
     def is_dead(self, name: str) -> bool:
         """Return whether the process called `name` is dead."""
         leases = {record["owner"]: record["lease"] for record in self._records().values()}
         return self._watch.is_dead(name, leases.get(name, 0))
 
-    def has_others(self, *, searching: bool = False, working: bool = False, elsewhere: bool = False) -> bool:
-        """Return whether other processes work on the study.
+    def others(self, attributes: Mapping[str, Any] | None = None) -> dict[int, Mapping[str, Any]]:
+        """Return start number -> lease record, of the other starts that still work on the study.
 
         Args:
-            searching: Count only processes that may ask for more trials.
-            working: Count only processes that train runs of the model that the lease is of.
-            elsewhere: Count only processes on other machines.
+            attributes: The study's attributes, where they have just been read.
         """
-        return any(
-            number != self.start and not record["ended"] and (record["searching"] or not searching)
-            and (record.get("working", True) or not working)
-            and not (elsewhere and record["owner"].startswith(f"{machine()} "))
-            and not self._watch.is_dead(record["owner"], record["lease"])
-            for number, record in self._records().items())
+        return {number: record for number, record in self._records(attributes).items()
+                if number != self.start and not record["ended"]
+                and not self._watch.is_dead(record["owner"], record["lease"])}
+
+    def has_others(self, *, elsewhere: bool = False) -> bool:
+        """Return whether other starts still work on the study; `elsewhere` counts only those on other machines."""
+        return any(not (elsewhere and record["owner"].startswith(f"{machine()} ")) for record in self.others().values())
 
     def seconds(self) -> float:
         """Return the seconds that all starts have taken together; a killed start counts up to its last renewal."""
@@ -135,11 +134,9 @@ class Lease:
         """Return how many of these seconds passed before the last search had ended."""
         return sum(float(record.get("search_seconds", record["seconds"])) for record in self._records().values())
 
-    def _records(self) -> dict[int, dict[str, Any]]:
-        """Return start number -> lease record, in order of the starts."""
-        found = {int(key.removeprefix(START)): record for key, record in self._study.user_attrs.items()
-                 if key.startswith(START)}
-        return dict(sorted(found.items()))
+    def _records(self, attributes: Mapping[str, Any] | None = None) -> dict[int, dict[str, Any]]:
+        attributes = self._study.user_attrs if attributes is None else attributes
+        return {int(key.removeprefix(START)): record for key, record in attributes.items() if key.startswith(START)}
 
     def _put(self, **changes: object) -> None:
         self._record |= changes

@@ -16,7 +16,7 @@ from gru_bench.stats.looks import PairLooks, follow, is_settled, scored_at, sett
 from gru_bench.sweep.sharing.leases import Attributes
 
 TAKEN = "looks taken"
-"""Set on the search that holds what is the study's: its looks so far."""
+"""Set on the record of a study: its looks so far."""
 
 
 class Looks:
@@ -27,7 +27,7 @@ class Looks:
 
         Args:
             plan: The plan.
-            attributes: The Optuna study that holds what is the study's.
+            attributes: The record of the study.
         """
         self.plan, self._attributes = plan, attributes
 
@@ -35,16 +35,6 @@ class Looks:
     def taken(self) -> list[Look]:
         """The looks so far, from all processes and starts."""
         return taken_looks(self._attributes.user_attrs)
-
-    def seeds(self, model: str) -> tuple[int, ...]:
-        """Return the confirm seeds that a model may be trained on by now; once the stage has ended, those it used."""
-        return open_seeds(self.plan, self.taken, model)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the last look was taken, or one that settled all pairs."""
-        taken = self.taken
-        return bool(taken) and taken[-1].stops
 
     def take(self, runs: Mapping[str, Mapping[int, Scored]]) -> tuple[Look, list[PairLooks]]:
         """Take the next look and record it; the caller holds the study's lock.

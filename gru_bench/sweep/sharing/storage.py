@@ -276,7 +276,6 @@ class _Lines(JournalFileBackend):
 
 
 def _entry(line: bytes) -> dict[str, Any]:
-    """Return the entry on a line of a journal."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -317,7 +316,6 @@ class _DatabaseLock:
                 self._connection.close()
 
     def _take(self, connection: Connection) -> None:
-        """Wait for the advisory lock of a transaction."""
         from sqlalchemy import text
 
         connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{MOST_IDLE_SECONDS}s'"))

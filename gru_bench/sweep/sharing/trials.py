@@ -2,15 +2,15 @@
 
 A trial is asked for, belongs to the process that does it, and ends: complete, pruned or failed. If it is broken off, a
 new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (confirm runs, ablation
-runs and follow-ups) stands in an Optuna study of its own, where each trial has a key, such as `confirm 3fa9 10000`.
-The latest trial of a key supersedes the earlier ones.
+runs and follow-ups) stands in the study's record, where each trial has a key, such as `torch confirm 3fa9 10000`. The
+latest trial of a key counts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -43,11 +43,11 @@ FAILED_AT = "failed_at"
 """Set on such a trial: how many starts the study had by then. Planned work may be tried again by later ones."""
 DUPLICATE_OF = "duplicate_of"
 """Set on a proposal that equals an earlier trial; it is never trained and does not count."""
-SUPERSEDED = "superseded"
+FORGOTTEN = "forgotten"
 """Set on a trial that was never begun: all earlier trials of its key are forgotten."""
 
 
-State = Literal["complete", "pruned", "failed", "broken off", "duplicate", "superseded", "running", "waiting"]
+State = Literal["complete", "pruned", "failed", "broken off", "duplicate", "forgotten", "running", "waiting"]
 
 
 def digest(values: object) -> str:
@@ -55,16 +55,17 @@ def digest(values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def run_key(role: str, settings: str, seed: int, side: str = "") -> str:
+def run_key(model: str, role: str, settings: str, seed: int, side: str = "") -> str:
     """Return the key of a confirm or ablation run.
 
     Args:
+        model: Model of the run.
         role: Role of the run: confirm or ablation.
         settings: Digest of the settings that differ from the study's own.
         seed: Random seed of the run.
         side: Side of the ablation; empty for a confirm run.
     """
-    return f"{role} {settings} {seed} {side}".strip()
+    return f"{model} {role} {settings} {seed} {side}".strip()
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,6 @@ class Trials:
             space: Setting -> its distribution. A trial without one of these settings is never queued again.
         """
         self.study, self.lock, self.lease, self.space = study, lock, lease, dict(space or {})
-
-    @property
-    def running(self) -> bool:
-        """Whether a trial is running, in this process or another."""
-        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
     @property
     def numbers(self) -> list[int]:
@@ -181,7 +177,7 @@ class Trials:
         """Begin planned work; return the number of its trial, or None if it is not free."""
         with self.lock:
             known = self.latest().get(key)
-            if not self._is_free(known):
+            if not is_free(known, self.lease.start):
                 return None
             if known is None or known.state != "waiting":
                 self.study.enqueue_trial({}, user_attrs={KEY: key, **({RETRY_OF: known.number} if known else {})})
@@ -210,25 +206,11 @@ class Trials:
         with self.lock:
             for key, trial in self.latest().items():
                 self._end(trial.number, TrialState.FAIL, reason="its tracking store was replaced")
-                self.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={KEY: key, SUPERSEDED: True}))
+                self.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={KEY: key, FORGOTTEN: True}))
 
     def latest(self) -> dict[str, StoredTrial]:
         """Return key -> its latest trial, for all planned work that has begun."""
         return latest_trials(self.study)
-
-    def unfinished(self, keys: Iterable[str]) -> list[str]:
-        """Return the keys of the planned work that is not done: it is free, or a process is working on it."""
-        latest = self.latest()
-        return [key for key in keys if self._is_free(latest.get(key)) or latest[key].state == "running"]
-
-    def available(self, keys: Iterable[str]) -> list[str]:
-        """Return the keys of the planned work that `take` may begin."""
-        latest = self.latest()
-        return [key for key in keys if self._is_free(latest.get(key))]
-
-    def _is_free(self, trial: StoredTrial | None) -> bool:
-        return trial is None or trial.state in ("waiting", "broken off") or (
-            trial.state == "failed" and trial.failed_at < self.lease.start)
 
     def _is_retried(self, number: int) -> bool:
         return any(trial.user_attrs.get(RETRY_OF) == number for trial in self.study.get_trials(deepcopy=False))
@@ -256,6 +238,17 @@ class Trials:
         self.study._storage.set_trial_user_attr(self._trial(number)._trial_id, key, value)
 
 
+def is_free(trial: StoredTrial | None, start: int) -> bool:
+    """Return whether a start of a study may begin planned work.
+
+    Args:
+        trial: The latest trial of the work; None if it has not begun.
+        start: Number of the start. It repeats what failed before it began.
+    """
+    return trial is None or trial.state in ("waiting", "broken off") or (
+        trial.state == "failed" and trial.failed_at < start)
+
+
 def key_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a trial's user attributes that a retry takes over: its key, if it has one."""
     return {name: value for name, value in attributes.items() if name == KEY}
@@ -265,7 +258,7 @@ def latest_trials(study: optuna.Study) -> dict[str, StoredTrial]:
     """Return key -> its latest trial, for the planned work in a study."""
     latest: dict[str, StoredTrial] = {}
     for trial in map(stored, study.get_trials(deepcopy=False)):
-        if trial.state == "superseded":
+        if trial.state == "forgotten":
             latest.pop(trial.key, None)
         else:
             latest[trial.key] = trial
@@ -291,8 +284,8 @@ def _state(trial: FrozenTrial) -> State:
             return "running"
         case TrialState.WAITING:
             return "waiting"
-    if SUPERSEDED in trial.user_attrs:
-        return "superseded"
+    if FORGOTTEN in trial.user_attrs:
+        return "forgotten"
     if DUPLICATE_OF in trial.user_attrs:
         return "duplicate"
     return "failed" if trial.user_attrs.get(OWN_FAULT) else "broken off"

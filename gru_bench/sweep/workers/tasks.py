@@ -69,8 +69,8 @@ class Train:
 
 
 @dataclass(frozen=True)
-class CheckConfigs:
-    """Check that runs can be trained on this machine: device, backend, selection, data."""
+class TrySettings:
+    """Refuse settings that no run can be trained with on this machine: device, backend, selection, data."""
 
     configs: tuple[RunConfig, ...]
 
@@ -80,7 +80,7 @@ class CheckConfigs:
         return tuple(dict.fromkeys((config.data, config.embedding) for config in self.configs))
 
     def __call__(self, _: Listener) -> None:
-        """Check the config of each run, and load its word vectors.
+        """Try the config of each run, and load its word vectors.
 
         Raises:
             GruBenchError: A run cannot be trained here, or its vectors cannot be loaded.

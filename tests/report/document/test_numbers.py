@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gru_bench.platforms import is_reserved
-from gru_bench.report.document.numbers import MISSING, Kind, decimals_for, folder_name, plain, slug, written
+from gru_bench.report.document.numbers import (
+    MISSING,
+    Kind,
+    Numbers,
+    decimals_for,
+    folder_name,
+    plain,
+    slug,
+    written,
+)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +85,32 @@ def test_names_in_other_scripts_have_different_folders() -> None:
 @pytest.mark.parametrize("name", ["con", "NUL", "aux", "Com1"])
 def test_no_folder_has_the_name_of_a_device(name: str) -> None:
     assert not is_reserved(folder_name(name, "report"))
+
+
+def test_a_number_has_the_key_the_runs_and_the_examples_of_its_thing() -> None:
+    numbers = Numbers().of("model", ["a", "b"], 50)
+    found = [numbers.add("x", 1), numbers.add("y", 1, examples=20), numbers.add("z", 1, runs=["c"]),
+             numbers.of("part").add("", 1)]
+    assert [(one.key, one.runs, one.examples) for one in found] == [
+        ("model.x", ("a", "b"), 50), ("model.y", ("a", "b"), 20), ("model.z", ("c",), None),
+        ("model.part", ("a", "b"), 50)]
+
+
+def test_two_numbers_never_share_a_key() -> None:
+    numbers = Numbers()
+    first = numbers.of("a").add("x", 0.5, "percent", "once")
+    assert numbers.add("a.x", 0.5, "percent", "again") is first
+    with pytest.raises(AssertionError, match="two keys"):
+        numbers.add("a.x", 0.25, "percent")
+
+
+def test_names_that_look_alike_give_different_keys_each_time_the_same() -> None:
+    numbers = Numbers().of("class")
+    names = ["Books", "books", "books 2", "書", "本", ""]
+    keys = [numbers.named(name).key for name in names]
+    assert keys == ["class.books", "class.books-2", "class.books-2-2", "class.unnamed", "class.unnamed-2",
+                    "class.unnamed-3"]
+    assert [numbers.named(name).key for name in reversed(names)] == keys[::-1]
+    assert numbers.of("other").named("books").key == "class.other.books"
+    assert [numbers.named("study", same=run).key for run in ("1", "2", "1")] == [
+        "class.study", "class.study-2", "class.study"]

@@ -48,7 +48,7 @@ def test_p_values_and_detectable_differences_allow_for_models_of_other_studies(s
     alone = FakeStore({"movie-reviews": [study]}, store.metrics, store.predicted)
     (single,) = collect([study], alone).compared
     assert single.family == 1
-    assert single.detectable.value < pair.detectable.value  # type: ignore[operator]
+    assert single.number("detectable").value < pair.number("detectable").value  # type: ignore[operator]
     assert others_on_test(collect([study], alone)) == ()
     mentions(said(others_on_test(evidence)[0]), "4 models in this store", "these test reviews", "all 6 pairs")
     assert others_on_test(evidence)[0] in summary(evidence)

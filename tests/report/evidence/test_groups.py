@@ -84,7 +84,8 @@ def test_the_order_of_examples_in_a_file_does_not_matter() -> None:
             p.example_id_N[order_N], p.label_N[order_N], p.probability_NC[order_N], p.category_N[order_N],
             p.tokens_N[order_N], p.dropped_N[order_N],
         )
-    once, again = ([one.theta for one in collect(studies, where).compared] for where in (store, shuffled))
+    once, again = ([one.number("difference") for one in collect(studies, where).compared]
+                   for where in (store, shuffled))
     assert len(once) == 3
     assert again == once
 

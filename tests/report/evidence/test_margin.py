@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gru_bench.report.document.numbers import Numbers
-from gru_bench.report.evidence.margin import margin_of
+from gru_bench.report.evidence.pairs import margin_of
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import TestSet, one_each
@@ -36,7 +36,7 @@ def test_a_margin_is_fixed_beforehand_only_if_all_studies_logged_it(
     store, studies = one_each({"scratch": 0.0, "torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
     studies = [with_margin(study, points) for study, points in zip(studies, logged, strict=True)]
     margin = margin_of(studies, asked, Numbers())
-    mentions(said((margin.number, *margin.said)), *parts)
+    mentions(said(margin.said), *parts)
     report = build_only(studies, store, margin=asked)
     assert report.source.margin == margin.value == value
     assert ("not fixed before the runs" in all_said(report.cautions)) == ("fixed beforehand" not in parts)

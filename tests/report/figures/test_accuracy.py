@@ -17,7 +17,7 @@ from gru_bench.report.figures.accuracy import (
     cost_figure,
     difference_figure,
 )
-from gru_bench.report.figures.style import PAGE
+from gru_bench.report.figures.style import COLORS
 from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.learning import learning
@@ -115,4 +115,4 @@ def test_each_model_has_a_color_of_the_page() -> None:
     svg = accuracy_figure(replace(values, rows=values.rows + other)).svg
     assert all(f"var(--series-{place})" in svg for place in (1, 2))
     assert "var(--series-3)" not in svg
-    assert not any(color in svg for color in PAGE.colors)
+    assert not any(color in svg for color in COLORS)

@@ -57,7 +57,7 @@ def assert_drawn_for_a_page(figures: Iterable[Figure]) -> None:
         assert root.get("width") is None
         assert "var(--ink)" in svg
         # No color is left that does not follow the page's scheme.
-        assert re.findall(r"#0[0-9]0[0-9a]0[0-9ab]", svg) == []
+        assert re.findall(r"#[0-9a-f]{6}\b", svg) == []
         ids += re.findall(r'\bid="([^"]+)"', svg)
     assert dict(mpl.rcParams) == before
     assert pyplot.get_fignums() == []

@@ -18,14 +18,13 @@ from gru_bench.report.document.blocks import (
     Details,
     Heading,
     Paragraph,
-    Reviews,
     Table,
 )
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report, Section, Source
 from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun
-from gru_bench.report.figures.style import Style, new_figure
+from gru_bench.report.figures.style import new_figure
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
@@ -78,7 +77,7 @@ def some(folder: Path) -> Section:
         Paragraph(("Text with ", ROUND, ", ", Aside((" an aside of ", COUNT)), ", ",
                    RUN, " and ", Anchor("runs-of-it", (RUN.run_id,), ("its runs",)), ENDING), lead="A lead."),
         Bullets((("", ("plain", SMALL)), ("Bold.", ("and ", MISSING)), ("", ("- not a list",)), ("", ("1. no",)))),
-        Reviews((("“quoted” <review> of *stars*", ("label ", COUNT)),)),
+        Bullets((("“quoted” <review> of *stars*", ("label ", COUNT)),), quoted=True),
         Commands(("gru-bench sweep --study 'a b' --set x.y=1", "second")),
         Details("More of it", (Paragraph(("Folded ", MINUS),), dense())),
         Details("A table alone", (replace(wide(2), key="two", title="Two"),), opened=True),
@@ -95,8 +94,8 @@ def some(folder: Path) -> Section:
     ), appendix=True)
 
 
-def draw(frame: DataFrame, style: Style) -> Drawing:
-    figure, (axes,) = new_figure(style, 1.5)
+def draw(frame: DataFrame) -> Drawing:
+    figure, (axes,) = new_figure(1.5)
     axes.barh(frame["name"], frame["value"])
     return figure
 

@@ -89,7 +89,7 @@ def test_tables_can_be_included_elsewhere(tmp_path: Path) -> None:
     inputs = "\n".join(rf"\input{{tables/{table.key}}}" for table in report.tables)
     (tmp_path / "paper.tex").write_text(
         "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}\\usepackage{textcomp}\n"
-        "\\usepackage[margin=2cm]{geometry}\\usepackage{array,booktabs,longtable,siunitx,xcolor}\n"
+        "\\usepackage[margin=2cm]{geometry}\\usepackage{array,booktabs,longtable,xcolor}\n"
         f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
     , encoding="utf-8")
     compiled(tmp_path, "paper")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.report.document.blocks import Details, Heading, Reviews, blocks_in
+from gru_bench.report.document.blocks import Bullets, Details, Heading, blocks_in
 from gru_bench.report.document.numbers import MISSING, Number
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Sentence
@@ -60,7 +60,7 @@ def reviews(report: Report, summary: str) -> list[tuple[str, Sentence]]:
     """Return the reviews that stand under a line, each with its remark."""
     return [item for section in report.sections for block in section.blocks
             if isinstance(block, Details) and block.summary == summary
-            for inner in block.blocks if isinstance(inner, Reviews) for item in inner.items]
+            for inner in block.blocks if isinstance(inner, Bullets) for item in inner.items]
 
 
 def test_confusion_counts_are_means_over_seeds(built: Built) -> None:
@@ -68,12 +68,12 @@ def test_confusion_counts_are_means_over_seeds(built: Built) -> None:
     for study, (_, *cells) in zip(studies, table_of(report, "confusion").rows, strict=True):
         runs = [run for run in study.confirms if run.complete]
         names = ("true_negative", "false_positive", "false_negative", "true_positive")
-        for (count, spread), name in zip(cells, names, strict=True):
+        for (count, _, spread), name in zip(cells, names, strict=True):
             logged = [run.metrics[f"score/test_{name}"] for run in runs]
             assert count.value == pytest.approx(np.mean(logged))
             assert spread.parts[1].value == pytest.approx(np.std(logged, ddof=1))
-            assert said((spread,)) == f" ± {spread.parts[1].text}"
-        assert sum(count.value for count, _ in cells) == pytest.approx(2000)
+            assert said((spread,)) == f"± {spread.parts[1].text}"
+        assert sum(count.value for count, *_ in cells) == pytest.approx(2000)
 
 
 def test_confusion_counts_of_one_seed_have_no_deviation() -> None:

@@ -37,7 +37,7 @@ from tests.support.fake_store import (
     three_models,
     with_params,
 )
-from tests.support.renderings import Built, Rendered, all_said, column_of, said, section_of, table_of, words_of
+from tests.support.renderings import Built, all_said, column_of, said, section_of, table_of, words_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
@@ -87,12 +87,6 @@ def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
         assert cell("evaluation", "Training") == (cell("cost", "Training"),)
         assert cell("evaluation", "Parameters") == cell("cost", "Parameters")
         assert cell("cost", "Backend") == cell("evaluation", "Backend") == runs[0].backend
-
-
-def test_times_are_aligned_at_their_decimal_points_on_paper(three: Rendered) -> None:
-    table = three.files["tables/evaluation.tex"]
-    assert "S[table-format=<3.1]" in table
-    assert "& {Train{,}" in table
 
 
 def test_one_seed_has_no_lowest_and_highest() -> None:

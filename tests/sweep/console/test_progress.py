@@ -32,7 +32,7 @@ def test_a_pipe_gets_a_line_for_each_epoch_and_each_ended_run() -> None:
     display, text = shown(terminal=False)
     display.begin({"trial": 2, "confirm": 3})
     display.tick({"trial": 1, "confirm": 3})
-    display.job_started("torch trial 0", {"training.lr": 0.00123}, "trial")
+    display.job_started("torch trial 0", "torch trial 0", {"training.lr": 0.00123}, "trial")
     display.job_step("torch trial 0", step(1, 100))
     display.job_epoch("torch trial 0", record(1, 0.75))
     display.job_ended("torch trial 0", "complete", 0.75)
@@ -49,7 +49,7 @@ def test_the_time_left_does_not_grow_while_a_sweep_is_stopped(monkeypatch: pytes
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     display, _ = shown(terminal=False)
     display.tick({"trial": 4})
-    display.job_started("torch trial 0", {}, "trial")
+    display.job_started("torch trial 0", "torch trial 0", {}, "trial")
     for seconds in (1.0, 40_000.0, 1.0):  # the sweep is stopped for 11 hours
         now[0] += seconds
         display.alive()
@@ -60,7 +60,7 @@ def test_the_time_left_does_not_grow_while_a_sweep_is_stopped(monkeypatch: pytes
 def test_the_best_score_is_that_of_a_complete_trial() -> None:
     display, _ = shown(terminal=True)
     for number, (outcome, value) in enumerate([("complete", 0.75), ("pruned", 0.8)]):
-        display.job_started(f"torch trial {number}", {}, "trial")
+        display.job_started(f"torch trial {number}", f"torch trial {number}", {}, "trial")
         display.job_ended(f"torch trial {number}", outcome, value)
     assert "75.0 %" in display.status()
     assert "80.0 %" not in display.status()
@@ -68,7 +68,7 @@ def test_the_best_score_is_that_of_a_complete_trial() -> None:
 
 def test_the_table_shows_an_epoch_that_ended_before_its_first_report() -> None:
     display, _ = shown(terminal=True)
-    display.job_started("torch trial 1", {}, "trial")
+    display.job_started("torch trial 1", "torch trial 1", {}, "trial")
     display.job_epoch("torch trial 1", record(3, 0.75))
     text = io.StringIO()
     Console(file=text, width=140).print(display.table())
@@ -81,9 +81,9 @@ def test_a_terminal_shows_a_table_of_the_running_runs() -> None:
     display, _ = shown(terminal=True)
     display.begin({"trial": 4, "confirm": 2})
     try:
-        display.job_started("torch trial 0", {"training.lr": 0.1}, "trial")
+        display.job_started("torch trial 0", "torch trial 0", {"training.lr": 0.1}, "trial")
         display.job_ended("torch trial 0", "pruned", 0.61)
-        display.job_started("torch trial 1", {"training.lr": 0.00123, "model.layers": 2}, "trial")
+        display.job_started("torch trial 1", "torch trial 1", {"training.lr": 0.00123, "model.layers": 2}, "trial")
         display.job_step("torch trial 1", step(2, 150))
         display.job_epoch("torch trial 1", record(1, 0.8125))
         display.job_epoch("torch trial 1", record(2, 0.75))
@@ -105,7 +105,7 @@ def test_a_pipe_is_told_the_time_left_after_a_long_silence(monkeypatch: pytest.M
     display.begin({"confirm": 3})
     display.tick({"confirm": 3})
     assert "left" not in text.getvalue()  # nothing runs yet
-    display.job_started("torch seed 1", {}, "confirm")
+    display.job_started("torch seed 1", "torch seed 1", {}, "confirm")
     display.job_step("torch seed 1", step(1, 100))
     display.tick({"confirm": 2})
     assert re.search(r"2 to begin  about \d+ s left", text.getvalue())
@@ -143,7 +143,7 @@ def test_a_resumed_run_shows_only_the_epochs_of_this_start() -> None:
     display, text = shown(terminal=False)
     display.begin({"trial": 1})
     for label, epoch, epochs in (("torch trial 0", 3, 3), ("torch trial 1", None, 2), ("torch trial 2", 1, 1)):
-        display.job_started(label, {}, "trial")
+        display.job_started(label, label, {}, "trial")
         display.job_resumed(label, epoch)
         for number in range(1, epochs + 1):
             display.job_epoch(label, record(number, 0.5 + number / 10))

@@ -68,37 +68,38 @@ class TestLiveness:
             leases._process_name.cache_clear()
             there = search_in(tmp_path)
             number, settings = asked(there)
-            planned = present(there.runs.take("confirm x 1"))
+            planned = present(there.record.work.take("confirm x 1"))
         leases._process_name.cache_clear()
         now = 0.0
         here = search_in(tmp_path)
         here.lease._watch = LeaseWatch(lambda: now)
-        assert (here.orphans(), here.runs.orphans()) == ([], [])
+        assert (here.orphans(), here.record.work.orphans()) == ([], [])
         now += LEASE_SECONDS
         there.lease.renew(20.0)  # it lives
-        assert (here.orphans(), here.runs.orphans()) == ([], [])
+        assert (here.orphans(), here.record.work.orphans()) == ([], [])
         now += LEASE_SECONDS
         assert here.lease.has_others(elsewhere=True)
         now += 1
-        assert (here.orphans(), here.runs.orphans()) == ([number], [planned])
+        assert (here.orphans(), here.record.work.orphans()) == ([number], [planned])
         assert not here.lease.has_others()
         here.give_up(number, "its machine is gone")
         assert asked(here)[1] == settings
-        assert here.runs.give_up(planned, "its machine is gone")
-        assert here.runs.take("confirm x 1") is not None
+        assert here.record.work.give_up(planned, "its machine is gone")
+        assert here.record.work.take("confirm x 1") is not None
         assert there.report(number, 1, 0.5) == "reassigned"
-        assert not there.runs.complete(planned, 0.5)
+        assert not there.record.work.complete(planned, 0.5)
 
     def test_a_lease_shows_which_other_processes_work_and_search(self, monkeypatch: pytest.MonkeyPatch) -> None:
         notes = Notes()
-        first = Lease(notes)
+        first = Lease(notes, ["torch", "scratch"])
         monkeypatch.setattr(leases, "this_process", lambda: "elsewhere 7 1")
-        second = Lease(notes)
+        second = Lease(notes, ["torch"])
         assert (first.start, second.start, first.starts) == (1, 2, 2)
         assert first.has_others()
-        assert first.has_others(searching=True)
-        second.stop_searching()
-        assert not first.has_others(searching=True)
+        assert [(other["models"], other["searching"]) for other in first.others().values()] == [(["torch"], ["torch"])]
+        second.note_searching([])
+        assert [other["searching"] for other in first.others().values()] == [[]]
+        assert second.others()[1]["models"] == ["torch", "scratch"]
         second.renew(4.0)
         assert first.seconds() == 0.0  # not every time
         second.renew(11.0)

@@ -16,10 +16,10 @@ from sqlalchemy.exc import OperationalError
 from gru_bench import platforms
 from gru_bench.errors import RunError, UsageError
 from gru_bench.sweep.__main__ import _check
-from gru_bench.sweep.search import Search, read_trials
 from gru_bench.sweep.sharing import storage as storage_module
 from gru_bench.sweep.sharing.storage import lock_for, open_storage, stored_names, wrapped_errors
 from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.study import StudyRecord, read_study
 from tests.support.commands import mentions
 from tests.support.searches import asked, search_in
 
@@ -45,7 +45,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A journal of three trials, two of them complete."""
     with chdir(tmp_path_factory.mktemp("journal")):
         Path("study.toml").write_text(STUDY, encoding="utf-8")
-        search = Search(load_study("study.toml"), "torch", open_storage(None), "data")
+        search = StudyRecord(load_study("study.toml"), open_storage(None), "data").searches["torch"]
         for value in (0.5, 0.75):
             number, _ = asked(search)
             search.report(number, 1, value)
@@ -61,13 +61,13 @@ def journal(lines: bytes) -> Path:
 
 
 def values(spec: StudySpec) -> list[tuple[str, dict[str, object]]]:
-    found = read_trials(spec, "torch", open_storage(None))
-    return [] if found is None else [(trial.state, dict(trial.settings)) for trial in found.trials]
+    searches = read_study(spec, open_storage(None)).searches
+    return [(trial.state, dict(trial.settings)) for search in searches.values() for trial in search.trials]
 
 
 def append(spec: StudySpec) -> None:
     """Open the search as a sweep does, which writes to it."""
-    Search(spec, "torch", open_storage(None), "data")
+    StudyRecord(spec, open_storage(None), "data")
 
 
 @pytest.mark.parametrize("line", [*NO_ENTRIES, b'{"op_code": 4, "wor', bytes(300), b'{"op_code": 2, "' + b"x" * 99_999])
@@ -112,11 +112,11 @@ def test_a_journal_is_sound_again_once_the_named_line_and_all_after_it_are_remov
     with pytest.raises(RunError, match=r"'a b\.journal'.*line 9.*all after it.*8 are left"):
         open_storage("a b.journal")
     Path("a b.journal").write_bytes(b"\n".join(lines[:8]) + b"\n")
-    Search(spec, "torch", open_storage("a b.journal"), "data")
+    StudyRecord(spec, open_storage("a b.journal"), "data")
 
 
 def test_a_search_writes_no_more_once_it_has_found_damage(spec: StudySpec, journal: Path) -> None:
-    search = Search(spec, "torch", open_storage(None), "data")
+    search = StudyRecord(spec, open_storage(None), "data").searches["torch"]
     with journal.open("ab") as file:
         file.write(b'{"op_code":77,"worker_id":"x"}\n')
     damaged = journal.read_bytes()
@@ -130,7 +130,7 @@ def test_a_search_writes_no_more_once_it_has_found_damage(spec: StudySpec, journ
 def test_a_search_refuses_to_go_on_when_its_journal_is_removed_or_replaced(
     spec: StudySpec, journal: Path, put: bytes | None
 ) -> None:
-    search = Search(spec, "torch", open_storage(None), "data")
+    search = StudyRecord(spec, open_storage(None), "data").searches["torch"]
     journal.unlink()
     if put is not None:
         journal.with_name("new").write_bytes(put)
@@ -164,8 +164,7 @@ def test_reads_a_search_in_a_folder_that_cannot_be_written(
         file.write(b'{"op_code": 4, "wor')
     monkeypatch.setattr("gru_bench.sweep.sharing.storage.FileLock.acquire", lambda *_: pytest.fail("locked"))
     opened = open_storage(None, create=False)
-    found = read_trials(spec, "torch", opened)
-    assert found is not None
+    found = read_study(spec, opened).searches["torch"]
     assert [(trial.state, dict(trial.settings)) for trial in found.trials] == before
 
 

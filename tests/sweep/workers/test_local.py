@@ -39,7 +39,7 @@ from gru_bench.sweep.workers.local import (
     fair_threads,
     run_job,
 )
-from gru_bench.sweep.workers.tasks import CheckConfigs, Material, MeasureTiming, Train, corpus_of
+from gru_bench.sweep.workers.tasks import Material, MeasureTiming, Train, TrySettings, corpus_of
 from gru_bench.train import loop
 from gru_bench.train.listener import Listener
 from tests.support.commands import mentions
@@ -143,7 +143,7 @@ class TestPool:
     def test_a_worker_that_died_without_a_job_is_replaced(self, started: list[FakeProcess]) -> None:
         with Pool(2, ["3", "5"]) as pool:
             started[0].pipe.close()
-            job = Job("check", CheckConfigs(()))
+            job = Job("settings", TrySettings(()))
             pool.submit(job)
             assert started[2].pipe.recv() == job
             started[2].pipe.send(Finished(None))
@@ -163,7 +163,7 @@ class TestPool:
 
     def test_a_job_fails_whose_worker_dies(self, started: list[FakeProcess]) -> None:
         with Pool(1) as pool:
-            job = Job("check", CheckConfigs(()))
+            job = Job("settings", TrySettings(()))
             pool.submit(job)
             assert not pool.idle
             started[0].pipe.close()
@@ -178,7 +178,7 @@ def test_a_worker_spells_options_as_the_call_of_python_that_started_it(
     config: RunConfig, easy_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = with_settings(config, {"data.name": str(easy_csv)})
-    jobs = iter([Job("check", CheckConfigs((mine,)), ((mine.data, "of other reviews"),))])
+    jobs = iter([Job("settings", TrySettings((mine,)), ((mine.data, "of other reviews"),))])
     said: list[object] = []
 
     def receive() -> Job:
@@ -299,11 +299,11 @@ class TestMemoryOfAGpu:
 
 class TestCheck:
     def test_accepts_a_run_that_can_be_trained(self, config: RunConfig) -> None:
-        assert run_job(Job("check", CheckConfigs((config,))), Pipe()) == Finished(None)
+        assert run_job(Job("settings", TrySettings((config,))), Pipe()) == Finished(None)
 
     def test_refuses_a_device_that_does_not_exist(self, config: RunConfig) -> None:
         wrong = with_settings(config, {"training.device": "cuda:7"})
-        how = run_job(Job("check", CheckConfigs((config, wrong))), Pipe())
+        how = run_job(Job("settings", TrySettings((config, wrong))), Pipe())
         assert isinstance(how, Failed)
         assert how.kind == "settings"
         assert "'cuda:7'" in how.reason
@@ -317,7 +317,7 @@ class TestCheck:
         path.write_text(rows, encoding="utf-8")
         mine = with_settings(config, {"data.name": str(path), "embedding.name": "random"})
         sweeps = corpus_of(mine.data).fingerprint
-        job = Job("check", CheckConfigs((mine,)), ((mine.data, sweeps),))
+        job = Job("settings", TrySettings((mine,)), ((mine.data, sweeps),))
         flipped = "".join(f"{line.replace(',0,', ',?,').replace(',1,', ',0,').replace(',?,', ',1,')}\n"
                           for line in rows.splitlines())
         assert flipped != rows

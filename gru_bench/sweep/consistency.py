@@ -12,10 +12,10 @@ from statistics import fmean
 
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import Look
-from gru_bench.sweep.search import StoredSearch, main_of
 from gru_bench.sweep.sharing.looks import open_seeds
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec, point
+from gru_bench.sweep.study import StoredSearch, StoredStudy
 from gru_bench.tracking import LoggedRun
 
 RUN_ENDS = {"complete": {("complete", "FINISHED")}, "pruned": {("pruned", "FINISHED")},
@@ -40,15 +40,15 @@ class Consistency:
     """The faults that starting the study again does not repair."""
 
 
-def check_consistency(
-    spec: StudySpec, searches: Mapping[str, StoredSearch | None], studies: Sequence[LoggedRun],
-    runs: Sequence[LoggedRun], deleted: Collection[str] = (),
+def compare_stores(
+    spec: StudySpec, stored: StoredStudy, studies: Sequence[LoggedRun], runs: Sequence[LoggedRun],
+    deleted: Collection[str] = (),
 ) -> Consistency:
     """Return what is missing or different when both stores are compared.
 
     Args:
         spec: The study.
-        searches: Model -> its search, None where the storage has none.
+        stored: The study as the search's storage has it.
         studies: The parent runs of the study; a study must have exactly one.
         runs: The child runs of the study.
         deleted: Ids of planned runs that were deleted in MLflow. The same command trains them again.
@@ -56,22 +56,23 @@ def check_consistency(
     counts: list[str] = []
     faults: list[str] = []
     permanent: list[str] = []
-    there = {model: search for model, search in searches.items() if search is not None}
-    looks = main_of(there).looks if there else ()
+    looks, work = stored.looks, stored.work
     for model in spec.models:
-        search = searches[model]
+        search = stored.searches.get(model)
         if search is None:
             faults.append(f"{model}: there is no search of {spec.name!r} in this storage")
             continue
         own = [run for run in runs if run.model == model]
         seeds = _seeds(spec, looks, model)
-        counts.append(_counts(spec, model, search, seeds))
+        done = _confirmed(work, model, search, seeds)
+        counts.append(_counts(spec, model, search, len(done), len(seeds)))
         faults += (f"{model}: {fault}" for fault in (
             *_search_faults(spec, search), *_unknown_faults(search, own),
-            *_confirm_seed_faults(search, seeds, deleted)))
+            *_confirm_seed_faults(done, seeds, deleted)))
         permanent += (f"{model}: {fault}" for fault in (
             *_duplicate_faults(search), *_trial_faults(spec, search, own),
-            *_confirm_run_faults(spec, search, own, seeds, deleted)))
+            *_confirm_run_faults(spec, search, done, own, deleted)))
+    faults += (f"the planned run {key!r} is RUNNING" for key, run in work.items() if run.state == "running")
     if spec.looks:
         counts.append(f"{len(looks)} of at most {len(spec.looks)} looks taken")
         if not looks or not looks[-1].stops:
@@ -95,14 +96,13 @@ def _seeds(spec: StudySpec, looks: Sequence[Look], model: str) -> Sequence[int]:
     return spec.confirm_seeds if plan is None else open_seeds(plan, looks, model)
 
 
-def _counts(spec: StudySpec, model: str, search: StoredSearch, planned: Sequence[int]) -> str:
+def _counts(spec: StudySpec, model: str, search: StoredSearch, seeds: int, planned: int) -> str:
     states = Counter(trial.state for trial in search.trials)
     done = states["complete"] + states["pruned"] + states["failed"]
-    seeds = len(_confirmed(search, planned))
     return (f"{model}: {done} of {max(spec.trials, done)} trials ({states['complete']} complete, "
             f"{states['pruned']} pruned, {states['failed']} failed), "
             f"{len(_duplicates(search))} duplicates, {states['running']} running; "
-            f"{states['broken off']} broken off and queued again; {seeds} of {len(planned)} confirm seeds")
+            f"{states['broken off']} broken off and queued again; {seeds} of {planned} confirm seeds")
 
 
 def _search_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:
@@ -114,7 +114,6 @@ def _search_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:
         yield f"{done} trials are finished, but no start has asked for more than {most}"
     if states["running"]:
         yield f"{states['running']} {'trial is' if states['running'] == 1 else 'trials are'} RUNNING"
-    yield from (f"the planned run {key!r} is RUNNING" for key, run in search.runs.items() if run.state == "running")
 
 
 def _duplicate_faults(search: StoredSearch) -> Iterator[str]:
@@ -199,24 +198,27 @@ def _differences(what: str, trial: StoredTrial, runs: Sequence[LoggedRun], metri
                f"({', '.join(run.run_id for run in runs)})")
 
 
-def _confirmed(search: StoredSearch, seeds: Sequence[int]) -> dict[int, StoredTrial]:
-    """Return confirmation seed -> its trial, of those that are done."""
-    runs = (search.runs.get(run_key("confirm", digest(search.best or {}), seed)) for seed in seeds)
-    return {seed: run for seed, run in zip(seeds, runs, strict=True) if run is not None and run.state == "complete"}
+def _confirmed(
+    work: Mapping[str, StoredTrial], model: str, search: StoredSearch, seeds: Sequence[int]
+) -> dict[int, StoredTrial]:
+    runs = {seed: work.get(run_key(model, "confirm", digest(search.best or {}), seed)) for seed in seeds}
+    return {seed: run for seed, run in runs.items() if run is not None and run.state == "complete"}
 
 
-def _confirm_seed_faults(search: StoredSearch, seeds: Sequence[int], deleted: Collection[str]) -> Iterator[str]:
-    done = _confirmed(search, seeds)
+def _confirm_seed_faults(
+    done: Mapping[int, StoredTrial], seeds: Sequence[int], deleted: Collection[str]
+) -> Iterator[str]:
     yield from (f"the confirm seed {seed} is not done" for seed in seeds if seed not in done)
     yield from (f"the run of the confirm seed {seed} was deleted in MLflow ({trial.run_id})"
                 for seed, trial in done.items() if trial.run_id in deleted)
 
 
 def _confirm_run_faults(
-    spec: StudySpec, search: StoredSearch, runs: Sequence[LoggedRun], seeds: Sequence[int], deleted: Collection[str]
+    spec: StudySpec, search: StoredSearch, done: Mapping[int, StoredTrial], runs: Sequence[LoggedRun],
+    deleted: Collection[str],
 ) -> Iterator[str]:
     settings = digest(search.best or {})
-    for seed, trial in _confirmed(search, seeds).items():
+    for seed, trial in done.items():
         if trial.run_id in deleted:
             continue
         whole = [run for run in runs if run.role == "confirm" and run.seed == seed and run.complete

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from gru_bench.sweep.check import Consistency, check_consistency
-from gru_bench.sweep.search import StoredSearch
+from gru_bench.sweep.consistency import Consistency, compare_stores
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.study import StoredSearch, StoredStudy
 from gru_bench.tracking import LoggedRun
 from tests.support.commands import mentions
 
@@ -55,7 +55,7 @@ class Study:
             StoredTrial(2, "broken off", {"training.lr": 0.03}, None),
             StoredTrial(3, "complete", {"training.lr": 0.03}, 2),
             StoredTrial(4, "duplicate", {"training.lr": 0.01}, None)]
-        self.planned = {run_key("confirm", digest(BEST), seed): StoredTrial(place, "complete", {}, run_id="x")
+        self.planned = {run_key("torch", "confirm", digest(BEST), seed): StoredTrial(place, "complete", {}, run_id="x")
                         for place, seed in enumerate(spec.confirm_seeds)}
         self.studies = [run("study", "s")]
         self.asked = 3
@@ -64,8 +64,9 @@ class Study:
             *(run("confirm", str(seed)) for seed in spec.confirm_seeds)]
 
     def found(self, *deleted: str) -> Consistency:
-        search = StoredSearch({}, tuple(self.trials), BEST, self.planned, exhausted=False, asked=self.asked)
-        return check_consistency(self.spec, {"torch": search}, self.studies, self.runs, deleted)
+        search = StoredSearch({}, tuple(self.trials), BEST, exhausted=False, asked=self.asked)
+        stored = StoredStudy({"torch": search}, self.planned)
+        return compare_stores(self.spec, stored, self.studies, self.runs, deleted)
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_names_a_missing_trial_and_one_that_is_running(study: Study) -> None:
 
 def test_names_a_planned_run_that_is_running(study: Study) -> None:
     study.planned["follow-up timings x"] = StoredTrial(9, "running", {}, key="follow-up timings x")
-    faults(study.found(), "torch.*'follow-up timings x' is RUNNING")
+    faults(study.found(), "'follow-up timings x' is RUNNING")
 
 
 def test_names_more_trials_than_any_start_has_asked_for(study: Study) -> None:
@@ -111,8 +112,9 @@ def test_names_more_trials_than_any_start_has_asked_for(study: Study) -> None:
 
 
 def test_a_search_whose_space_has_no_more_points_has_no_fault(study: Study) -> None:
-    search = StoredSearch({}, tuple(study.trials[:2]), BEST, study.planned, exhausted=True)
-    faults(check_consistency(study.spec, {"torch": search}, study.studies, [*study.runs[:2], *study.runs[4:]]))
+    search = StoredSearch({}, tuple(study.trials[:2]), BEST, exhausted=True)
+    faults(compare_stores(study.spec, StoredStudy({"torch": search}, study.planned), study.studies,
+                             [*study.runs[:2], *study.runs[4:]]))
 
 
 def test_names_trials_of_the_same_settings(study: Study) -> None:
@@ -141,7 +143,7 @@ def test_names_a_run_that_does_not_match_its_trial(
 
 def test_names_a_confirmation_seed_that_is_missing_and_one_that_is_done_twice(study: Study) -> None:
     first, second = study.spec.confirm_seeds
-    del study.planned[run_key("confirm", digest(BEST), first)]
+    del study.planned[run_key("torch", "confirm", digest(BEST), first)]
     study.runs.append(run("confirm", str(second)))
     faults(study.found(), f"torch.*seed {first} is not done", f"torch.*seed {second}.*one complete run.*2")
 
@@ -154,14 +156,14 @@ def test_names_a_killed_or_missing_run_of_the_study_itself(study: Study) -> None
 
 
 def test_names_a_search_that_the_storage_does_not_have(study: Study) -> None:
-    faults(check_consistency(study.spec, {"torch": None}, study.studies, study.runs), "torch.*no search of 's'")
+    faults(compare_stores(study.spec, StoredStudy({}, {}), study.studies, study.runs), "torch.*no search of 's'")
 
 
 def test_faults_that_the_same_command_does_not_repair_are_permanent(study: Study) -> None:
     first, second = study.spec.confirm_seeds
     study.runs = [run("trial", "9"), run("confirm", str(second))]  # one of a lost search; those of this one are lost
     study.studies.append(run("study", "again"))
-    del study.planned[run_key("confirm", digest(BEST), first)]
+    del study.planned[run_key("torch", "confirm", digest(BEST), first)]
     found = study.found()
     faults(found, "id-trial-9-complete.*trial 9", f"seed {first} is not done", "3 trials.*run.*none",
            "MLflow.*'s'.*one run of its own.*2")
@@ -172,7 +174,7 @@ def test_the_same_command_repairs_a_confirmation_run_that_was_deleted_in_mlflow(
     first, _ = study.spec.confirm_seeds
     del study.runs[4]
     assert study.found().permanent
-    key = run_key("confirm", digest(BEST), first)
+    key = run_key("torch", "confirm", digest(BEST), first)
     study.planned[key] = replace(study.planned[key], run_id="gone")
     found = study.found("gone")
     faults(found, f"torch.*seed {first} was deleted.*gone")
@@ -182,7 +184,7 @@ def test_the_same_command_repairs_a_confirmation_run_that_was_deleted_in_mlflow(
 @pytest.mark.parametrize("role", ["trial", "confirm"])
 def test_names_a_value_that_differs_between_the_stores(role: str, study: Study) -> None:
     place, metric, key = {"trial": (0, "score/val_accuracy", ""), "confirm": (
-        4, "score/test_accuracy", run_key("confirm", digest(BEST), study.spec.confirm_seeds[0]))}[role]
+        4, "score/test_accuracy", run_key("torch", "confirm", digest(BEST), study.spec.confirm_seeds[0]))}[role]
     study.runs[place] = replace(study.runs[place], metrics={metric: 0.58})
     for value, expected in ((0.58, []), (0.999, [rf"{role}.*0\.999.*0\.58.*{study.runs[place].run_id}"])):
         if key:

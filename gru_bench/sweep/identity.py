@@ -1,0 +1,131 @@
+"""The identity of a search: what must stay the same from its first start to its last, and how a change is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import optuna
+
+from gru_bench.config import REMOVED, MetricName, RunConfig, flat, was_without_effect
+from gru_bench.errors import ChangedStudyError, given_as, shown
+from gru_bench.results.logged_metrics import compared
+from gru_bench.results.pruners import PRUNERS
+from gru_bench.sweep.spec import StudySpec
+
+PROPOSALS = ("optuna", "sampler", "sampler options", "pruner", "first trial")
+"""Entries of an identity that decide which settings new trials get."""
+MACHINE_SETTINGS = (
+    "training.device", "training.threads", "training.micro_batches", "model.name", "model.backend", "seed")
+"""Settings that may change between two starts of a study: they change where it runs, not what it asks."""
+EXPERIMENT = "experiment"
+TPE: Mapping[str, Any] = {"multivariate": True, "constant_liar": True, "group": False, "n_ei_candidates": 24}
+"""Options of TPE. They are given because Optuna's defaults change between versions."""
+
+
+def direction(metric: MetricName) -> Literal["maximize", "minimize"]:
+    """Return the direction of a search for the best of a score."""
+    return "maximize" if compared(metric, "val").higher_is_better else "minimize"
+
+
+def require_same(
+    name: str, known: Mapping[str, Any], identity: Mapping[str, Any], *, ended: bool
+) -> Mapping[str, Any]:
+    """Return what of an identity is to be compared, after a comparison with that of the study when it began.
+
+    Args:
+        name: Name of the study.
+        known: Its identity when it began.
+        identity: Its identity now.
+        ended: Whether no new trial is to begin.
+    """
+    began, compared = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
+                       for entries in (known, identity))
+    if changed := _changes(began, compared):
+        raise ChangedStudyError(f"the study {name!r} must go on as it began, but {'; '.join(changed)}. "
+                                f"Give the new question a name of its own ({given_as('--study-name', 'NAME')}), or go "
+                                "back to the old settings")
+    return compared
+
+
+def identity_of(spec: StudySpec, model: str, fingerprint: str, experiment: str | None) -> dict[str, Any]:
+    """Return the identity of the search of a model, as JSON values.
+
+    Args:
+        spec: The study.
+        model: The model.
+        fingerprint: Fingerprint of the data.
+        experiment: Name of the MLflow experiment that runs are logged to; None if no runs are logged.
+    """
+    fixed = {key: value for key, value in flat(spec.config(model, {}, 0)).items()
+             if key not in MACHINE_SETTINGS and key not in spec.space}
+    space = {f"space of {key}": span.described() for key, span in spec.space.items()}
+    # A plan of looks is fixed as a whole: fewer models or another margin would be another plan.
+    plan = {"looks": spec.looks, "margin": spec.margin, "models": spec.models} if spec.looks else {}
+    values = {"data": fingerprint, "objective": objective(spec), "search seed": spec.seed, **_proposals(spec), **space,
+              **plan,
+              **fixed, **({} if experiment is None else {EXPERIMENT: experiment})}
+    return dict(json.loads(json.dumps(values)))
+
+
+def _proposals(spec: StudySpec) -> dict[str, Any]:
+    """Return what decides which settings new trials get, and which trials end early."""
+    found: dict[str, Any] = {"optuna": optuna.__version__.partition(".")[0], "sampler": spec.sampler}
+    if spec.sampler == "tpe":
+        found["sampler options"] = TPE
+    if PRUNERS[spec.pruner].checks:
+        found["pruner"] = {spec.pruner: PRUNERS[spec.pruner].options}
+    if spec.first:
+        found["first trial"] = dict(spec.first)
+    return found
+
+
+def _describes_data(key: str) -> bool:
+    """Return whether an entry of an identity describes the data, which the fingerprint identifies."""
+    return key in ("data", EXPERIMENT) or (key.startswith("data.") and key != "data.max_length")
+
+
+def _changes(known: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each setting that differs from when the study began."""
+    # A setting that was added since the study began had its default then.
+    defaults = {key: value for key, value in flat(RunConfig()).items() if key in identity and not _describes_data(key)}
+    began = {key: value for key, value in {**defaults, **known}.items() if not was_without_effect(key, value)}
+    changed = [key for key in sorted({*began, *identity}) if began.get(key) != identity.get(key)]
+    return [*_data_changes(began, identity, [key for key in changed if _describes_data(key)]),
+            *(_change(key, began, identity) for key in changed if not _describes_data(key))]
+
+
+def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed: Sequence[str]) -> list[str]:
+    """Return sentences on how the data has changed; empty if its fingerprint is the same, as after a file was moved."""
+    if "data" not in changed:
+        if EXPERIMENT in changed and EXPERIMENT in began and EXPERIMENT in identity:
+            return [f"{_change('data.name', began, identity)}, and its runs are logged under the name of its data "
+                    f"({_short(began[EXPERIMENT])})"]
+        return []
+    settings = [_change(key, began, identity) for key in sorted(changed, key=lambda key: key != "data.name")
+                if key not in ("data", EXPERIMENT) and key in began]
+    if settings:
+        return settings
+    files = " or ".join(filter(None, (identity["data.name"], identity["data.test_name"])))
+    return [f"{files} has changed since: other rows (fingerprint {began.get('data')}, now {identity['data']})"]
+
+
+def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+    name = "data" if key == "data.name" else "Optuna's version" if key == "optuna" else key
+    was = "not recorded" if key in PROPOSALS and key not in began else _short(began.get(key))
+    return f"{name} was {was} and is now {'removed' if key in REMOVED else _short(identity.get(key))}"
+
+
+def objective(spec: StudySpec) -> str:
+    """Return the objective of the search in words."""
+    what, towards = compared(spec.metric, "val").label, f"{direction(spec.metric)}d"
+    if spec.seeds_per_trial > 1:
+        return f"{what}, mean over {spec.seeds_per_trial} seeds, {towards}"
+    return f"{what} of the best epoch, {towards}"
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return "none"
+    return shown(value if isinstance(value, str) and value.split() == [value] else json.dumps(value), "")

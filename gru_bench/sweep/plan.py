@@ -1,0 +1,310 @@
+"""The plan: what a start of a study does next.
+
+It is a pure function. A `State` is what was read of the study at one moment; `next_work` names the work that follows
+from it. Trials come first. The runs that follow a search are planned once it is over: confirmation runs, then runs of
+the ablations. In a study with interim analyses, the confirmation runs of one are planned once the one before was taken.
+Follow-ups come last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+from gru_bench.config import Scalar
+from gru_bench.results.looks import Look, LookPlan
+from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
+from gru_bench.sweep.followups import FollowUp, follow_ups
+from gru_bench.sweep.sharing.looks import open_seeds
+from gru_bench.sweep.sharing.trials import StoredTrial, is_free
+from gru_bench.sweep.spec import StudySpec
+
+Role = Literal["trial", "confirm", "ablation"]
+
+
+@dataclass(frozen=True)
+class SearchState:
+    """How far the search of one model is, over all processes."""
+
+    counted: int = 0
+    """Number of trials that have ended or are running."""
+    exhausted: bool = False
+    """Whether no point of the space is left to try."""
+    running: bool = False
+    """Whether a trial is running."""
+    best: Mapping[str, Scalar] | None = None
+    """Settings of the best complete trial."""
+    searched_elsewhere: bool = False
+    """Whether another process that lives may ask for more trials."""
+    worked_on_elsewhere: bool = False
+    """Whether another process that lives works on the model."""
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """What follows from the results of one model so far."""
+
+    tuned: Mapping[str, Scalar] | None = None
+    """The settings to confirm; None while the search goes on."""
+    runs: tuple[PlannedRun, ...] = ()
+    """The runs that follow the search, whichever process trains them."""
+    chosen: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    """Ablation -> the best candidate, once all its tuning runs have ended; empty where all of them failed."""
+    undecided: frozenset[str] = frozenset()
+    """Names of the ablations whose tuning has not ended."""
+
+    @property
+    def confirmations(self) -> list[PlannedRun]:
+        """The confirmation runs."""
+        return [run for run in self.runs if run.role == "confirm"]
+
+
+@dataclass(frozen=True)
+class State:
+    """A study as one of its starts has read it, at one moment."""
+
+    spec: StudySpec
+    searches: Mapping[str, SearchState]
+    """Model -> its search, for all models of the study."""
+    work: Mapping[str, StoredTrial]
+    """Key -> the latest trial of the planned runs and follow-ups that have begun."""
+    start: int = 1
+    """Number of this start."""
+    in_time: bool = True
+    """Whether this start may begin new trials."""
+    looks: LookPlan | None = None
+    """The planned interim analyses; None for a confirmation stage of one size."""
+    taken: tuple[Look, ...] = ()
+    """The interim analyses that were taken."""
+    texts: bool = False
+    """Whether the words of reviews may be stored."""
+
+    @cached_property
+    def plans(self) -> Mapping[str, ModelPlan]:
+        """Model -> what follows from its results."""
+        return {model: _plan(self, model) for model in self.searches}
+
+    @property
+    def active(self) -> list[str]:
+        """The models that this start works on."""
+        return [model for model in self.spec.active_models if model in self.searches]
+
+    @property
+    def others(self) -> list[str]:
+        """The models of the study that this start does not work on."""
+        return [model for model in self.searches if model not in self.spec.active_models]
+
+    @property
+    def looks_ended(self) -> bool:
+        """Whether no interim analysis follows."""
+        return self.looks is None or bool(self.taken and self.taken[-1].stops)
+
+    def seeds(self, model: str) -> tuple[int, ...]:
+        """Return the confirmation seeds of a model that are to be trained by now."""
+        return self.spec.confirm_seeds if self.looks is None else open_seeds(self.looks, self.taken, model)
+
+    def confirmed(self, model: str) -> dict[int, StoredTrial]:
+        """Return confirmation seed -> the trial of its complete run, from all processes."""
+        found = {run.config.seed: self.work.get(run.key) for run in self.plans[model].confirmations}
+        return {seed: trial for seed, trial in found.items() if trial is not None and trial.state == "complete"}
+
+    def failed(self, model: str) -> list[str]:
+        """Return the keys of the planned runs that failed."""
+        return [run.key for run in self.plans[model].runs
+                if run.key in self.work and self.work[run.key].state == "failed"]
+
+    def free(self, runs: Iterable[PlannedRun]) -> list[PlannedRun]:
+        """Return the planned runs that no process has begun, or that are to be done again."""
+        return [run for run in runs if is_free(self.work.get(run.key), self.start)]
+
+    def is_open(self, model: str) -> bool:
+        """Return whether a model is still to be searched, or one of its planned runs has not ended."""
+        plan = self.plans[model]
+        return plan.tuned is None or bool(plan.undecided) or any(not self.has_ended(run.key) for run in plan.runs)
+
+    def has_ended(self, key: str) -> bool:
+        """Return whether planned work has ended: no process works on it, and this start does not begin it."""
+        trial = self.work.get(key)
+        return not is_free(trial, self.start) and trial is not None and trial.state != "running"
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The models of other starts that are still to be searched or confirmed."""
+        return [model for model in self.others if self.is_open(model)]
+
+    @property
+    def cut_short(self) -> list[str]:
+        """The models of this start whose searches have fewer trials than were asked for, although points are left."""
+        return [model for model in self.active if _has_room(self, model)]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all trials and planned runs of the study have ended, also those of models of other starts."""
+        return self.looks_ended and not any(map(self.is_open, self.searches))
+
+
+@dataclass(frozen=True)
+class AskTrial:
+    """Ask the search of a model for a trial, and train it."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class TrainPlanned:
+    """Train a planned run."""
+
+    run: PlannedRun
+
+
+@dataclass(frozen=True)
+class InterimAnalysis:
+    """Take the next interim analysis."""
+
+    index: int
+    """Its index in the plan of the interim analyses."""
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Do a follow-up."""
+
+    follow_up: FollowUp
+
+
+@dataclass(frozen=True)
+class NothingToConfirm:
+    """End with an error: a search is over, and none of its trials is complete."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Begin nothing at present: runs are being trained, here or by other processes."""
+
+
+Work = AskTrial | TrainPlanned | InterimAnalysis | Follow | NothingToConfirm | Wait
+
+
+def next_work(state: State) -> Work | None:
+    """Return what a start of a study does next; None if nothing is left to it."""
+    spec, plans = state.spec, state.plans
+    for model in state.active:
+        if may_ask(state, model):
+            return AskTrial(model)
+    for model in state.active:
+        if plans[model].tuned is None and _is_over(state, model):
+            return NothingToConfirm(model)
+    if _is_look_due(state):
+        return InterimAnalysis(len(state.taken))
+    free = state.free(run for model in state.active for run in plans[model].runs)
+    if free:
+        return TrainPlanned(min(free, key=lambda run: run.rank))
+    if any(map(state.is_open, state.active)) or _awaits_look(state):
+        return Wait()
+    if state.is_complete:  # otherwise the start that completes the study does what follows
+        first = {model: next(iter(done.values())).run_id
+                 for model in state.searches if (done := state.confirmed(model))}
+        for follow_up in follow_ups(spec, first, texts=state.texts):
+            if is_free(state.work.get(follow_up.key), state.start):
+                return Follow(follow_up)
+            if not state.has_ended(follow_up.key):
+                return Wait()
+    return None
+
+
+def may_ask(state: State, model: str) -> bool:
+    """Return whether this start may ask for a trial of one of its models now."""
+    return _has_room(state, model) and _is_searched(state, model)
+
+
+def to_begin(state: State) -> dict[str, int]:
+    """Return role -> number of runs that no process has begun, of the models that this start works on."""
+    counts: dict[str, int] = {"trial": 0, "confirm": 0, "ablation": 0}
+    for model in state.active:
+        plan = state.plans[model]
+        if plan.tuned is None:
+            left = state.spec.trials - state.searches[model].counted
+            counts["trial"] += max(0, left) if _is_searched(state, model) else 0
+            counts["confirm"] += len(state.seeds(model))
+            counts["ablation"] += _expected_ablations(state.spec, model)
+        else:
+            for run in state.free(plan.runs):
+                counts[run.role] += 1
+            # Most likely each of them will add the runs of one other side.
+            counts["ablation"] += len(plan.undecided) * len(state.spec.ablation_seeds)
+    return counts
+
+
+def _has_room(state: State, model: str) -> bool:
+    return state.searches[model].counted < state.spec.trials and not state.searches[model].exhausted
+
+
+def _is_searched(state: State, model: str) -> bool:
+    """Return whether trials of a model may still begin, if any are left."""
+    if state.taken:
+        return False  # settings may not change once test results were seen
+    # A first trial always runs, even after the time limit: without one there is nothing to confirm.
+    return state.in_time or state.searches[model].counted == 0 or model in state.others
+
+
+def _is_over(state: State, model: str) -> bool:
+    """Return whether no trial is running and no process may ask for another one."""
+    search = state.searches[model]
+    return not (may_ask(state, model) or search.running or search.searched_elsewhere)
+
+
+def _plan(state: State, model: str) -> ModelPlan:
+    spec, search = state.spec, state.searches[model]
+    tuned = {} if search.best is None and not spec.trials else search.best
+    if tuned is None or not _is_over(state, model):
+        return ModelPlan()
+    confirmations = [PlannedRun(spec.config(model, tuned, seed), tuned) for seed in state.seeds(model)]
+    if spec.ablations is None or spec.ablations.model != model:
+        return ModelPlan(tuned, tuple(confirmations))
+    tuning = tuning_runs(spec, tuned)
+    chosen = {name: _chosen(state, runs) for name, runs in tuning.items()
+              if all(state.has_ended(run.key) for run in runs)}
+    ablations = _merged([*(run for runs in tuning.values() for run in runs), *ablation_runs(spec, tuned, chosen)])
+    return ModelPlan(tuned, (*confirmations, *ablations), chosen, frozenset(tuning.keys() - chosen.keys()))
+
+
+def _chosen(state: State, runs: Sequence[PlannedRun]) -> Mapping[str, Scalar]:
+    """Return the best candidate of a tuning that has ended, the first among equals; empty if all runs failed."""
+    reached = {run.key: value for run in runs if (value := state.work[run.key].value) is not None}
+    best = max((run for run in runs if run.key in reached), key=lambda run: reached[run.key], default=None)
+    return best.candidate if best is not None else {}
+
+
+def _merged(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
+    """Return the runs without repeats: a run that several ablations need is planned once, with all their names."""
+    merged: dict[str, PlannedRun] = {}
+    for run in runs:
+        known = merged.setdefault(run.key, run)
+        names = tuple(dict.fromkeys((*known.ablations, *run.ablations)))
+        merged[run.key] = replace(known, ablations=names)
+    return list(merged.values())
+
+
+def _expected_ablations(spec: StudySpec, model: str) -> int:
+    """Return the number of a model's ablation runs if every tuned ablation finds another side to compare."""
+    if spec.ablations is None or spec.ablations.model != model:
+        return 0
+    tuning = tuning_runs(spec, {})
+    return sum(len(runs) + spec.ablations.seeds for runs in tuning.values()) + len(ablation_runs(spec, {}, {}))
+
+
+def _is_look_due(state: State) -> bool:
+    """Return whether all confirmation runs that the next interim analysis rests on have ended."""
+    return not state.looks_ended and all(
+        plan.tuned is not None and all(state.has_ended(run.key) for run in plan.confirmations)
+        for plan in state.plans.values())
+
+
+def _awaits_look(state: State) -> bool:
+    """Return whether an interim analysis will be due because other processes train all runs that it waits for."""
+    return not state.looks_ended and all(
+        state.searches[model].worked_on_elsewhere for model in state.unfinished)

@@ -1,0 +1,291 @@
+"""The record of a study: what the processes that work on it share, and its searches.
+
+The record is an Optuna study with the study's name. It has the lease of each start, the interim analyses, how each
+search began, and the planned work of all models as trials. Next to it, the search of each model is an Optuna study,
+`STUDY/MODEL`, which has only trials. All of them are written under one lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+
+from gru_bench.config import Scalar
+from gru_bench.errors import RunError, given_as, named
+from gru_bench.results.looks import Look
+from gru_bench.sweep.identity import EXPERIMENT, direction, identity_of, require_same
+from gru_bench.sweep.plan import SearchState, State, may_ask
+from gru_bench.sweep.search import ASKED, EXHAUSTED, Search, best_of, counts, distributions, is_exhausted
+from gru_bench.sweep.sharing.leases import Lease
+from gru_bench.sweep.sharing.looks import Looks, taken_looks
+from gru_bench.sweep.sharing.storage import lock_for
+from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, stored
+from gru_bench.sweep.spec import StudySpec
+
+FORMAT_KEY, FORMAT = "format", 4
+"""Set when a study begins: the format of what is stored of it."""
+IMPORTING = "importing"
+"""Set while a study is being imported: the archive that it comes from."""
+SEARCH = "search "
+"""What the key of the notes on a model's search begins with."""
+IDENTITY = "identity"
+"""Noted of a search: the settings that it began with."""
+PARENT = "begins the parent run"
+"""Number of the start that begins the study's run in MLflow, or has begun it."""
+
+
+class StudyRecord:
+    """The record of a study, for one of the starts that work on it."""
+
+    def __init__(
+        self, spec: StudySpec, storage: BaseStorage, fingerprint: str, experiment: str | None = None
+    ) -> None:
+        """Begin the study, or continue it, with the searches of all of its models.
+
+        Args:
+            spec: The study. Models that only the storage has are added.
+            storage: The Optuna storage.
+            fingerprint: Fingerprint of the data.
+            experiment: Name of the MLflow experiment that runs are logged to; None if no runs are logged.
+
+        Raises:
+            ChangedStudyError: A search was begun with another space, data, objective or fixed setting.
+            RunError: The study is of another version of gru-bench, or its import was interrupted.
+        """
+        self.storage, self._begun_with = storage, (fingerprint, experiment)
+        need_format(spec.name, storage)
+        self.lock = lock_for(storage, spec.name)
+        with self.lock:
+            self.study = optuna.create_study(
+                study_name=spec.name, storage=storage, direction=direction(spec.metric), load_if_exists=True)
+            if self.study.user_attrs.get(IMPORTING):
+                raise RunError(f"the study {spec.name!r} must be imported whole before it goes on, but its import was "
+                               "broken off: import it again (gru-bench archive import FILE)")
+            self.spec = spec.with_stored(self.models)
+            for model in self.models:
+                self._require_same(model)
+            if FORMAT_KEY not in self.study.user_attrs:
+                self.study.set_user_attr(FORMAT_KEY, FORMAT)
+            self.lease = Lease(self.study, self.spec.active_models)
+            self.work = Trials(self.study, self.lock, self.lease)
+            """The planned work of all models: the runs that follow the searches, and the follow-ups."""
+            self.searches: dict[str, Search] = {model: Search(self, model) for model in self.spec.models}
+            plan = self.spec.plan(fingerprint)
+            self.looks = None if plan is None else Looks(plan, self.study)
+            """The interim analyses of the confirm stage; None for a stage of one size."""
+            self.note_searching(self.state())
+
+    @property
+    def models(self) -> list[str]:
+        """The models whose search has begun, in any start."""
+        return _models(self.study.user_attrs)
+
+    def notes(self, model: str) -> dict[str, Any]:
+        """Return what is noted of the search of a model; empty if it has not begun."""
+        return dict(self.study.user_attrs.get(f"{SEARCH}{model}", {}))
+
+    def note(self, model: str, **notes: Any) -> None:
+        """Add notes on the search of a model; the caller holds the lock."""
+        before = self.notes(model)
+        if before != (after := {**before, **notes}):
+            self.study.set_user_attr(f"{SEARCH}{model}", after)
+
+    def identity(self, model: str) -> dict[str, Any]:
+        """Return the identity of a search: that which it began with, and settings that were added since."""
+        return {**self._require_same(model), **self.notes(model).get(IDENTITY, {})}
+
+    def _join(self, models: Sequence[str]) -> None:
+        spec = self.spec.with_stored(models) if set(models) - self.searches.keys() else self.spec
+        if spec.models != self.spec.models:
+            self.spec = spec
+            with self.lock:
+                self.searches = {model: self.searches.get(model) or Search(self, model) for model in spec.models}
+
+    def state(self, *, in_time: bool = True, texts: bool = False) -> State:
+        """Read the study, with models that other starts have added.
+
+        Args:
+            in_time: Whether this start may begin new trials.
+            texts: Whether the words of reviews may be stored.
+        """
+        # The leases are read first: a process asks for its last trial before its lease says that it asks for no more.
+        attributes = self.study.user_attrs
+        self._join(_models(attributes))
+        others = list(self.lease.others(attributes).values())
+        return State(
+            self.spec, {model: self._search_state(model, attributes, others) for model in self.spec.models},
+            self.work.latest(), start=self.lease.start, in_time=in_time,
+            looks=None if self.looks is None else self.looks.plan, taken=tuple(taken_looks(attributes)), texts=texts)
+
+    def note_searching(self, state: State) -> None:
+        """Record for which models this start may ask for more trials."""
+        self.lease.note_searching([model for model in state.active if may_ask(state, model)])
+
+    def _search_state(
+        self, model: str, attributes: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
+    ) -> SearchState:
+        search = self.searches[model]
+        trials = search.study.get_trials(deepcopy=False)
+        states = {trial.state for trial in trials}
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        return SearchState(
+            counted=sum(map(counts, trials)), running=TrialState.RUNNING in states,
+            exhausted=is_exhausted(trials, search.space, bool(attributes[f"{SEARCH}{model}"].get(EXHAUSTED))),
+            best=dict(best_of(complete, self.spec.metric).params) if complete else None,
+            searched_elsewhere=any(model in lease["searching"] for lease in others),
+            worked_on_elsewhere=any(model in lease["models"] for lease in others))
+
+    def may_begin_parent(self) -> bool:
+        """Return whether this start begins the study's run in MLflow, if MLflow does not have it yet.
+
+        Only one start at a time does. Another one may once that start has ended or died.
+        """
+        with self.lock:
+            holder = self.study.user_attrs.get(PARENT)
+            if holder in self.lease.others():
+                return False
+            self.study.set_user_attr(PARENT, self.lease.start)
+            return True
+
+    def _require_same(self, model: str) -> Mapping[str, Any]:
+        """Return the identity of a search as this start sees it; refuse it if the search began with another."""
+        identity = identity_of(self.spec, model, *self._begun_with)
+        known = self.notes(model).get(IDENTITY)
+        if known is None:
+            return identity
+        study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
+        ended = sum(map(counts, study.get_trials(deepcopy=False))) >= self.spec.trials
+        return require_same(self.spec.name, known, identity, ended=ended)
+
+
+@dataclass(frozen=True)
+class StoredSearch:
+    """The search of one model as a storage holds it."""
+
+    identity: Mapping[str, Any]
+    """Settings that the search was begun with; `data` is the fingerprint of its data."""
+    trials: tuple[StoredTrial, ...]
+    best: Mapping[str, Scalar] | None
+    """Settings of the best complete trial."""
+    exhausted: bool
+    """Whether no point of the space is left to try."""
+    asked: int = 0
+    """The most trials that a start has asked for."""
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study as a storage holds it."""
+
+    searches: Mapping[str, StoredSearch]
+    """Model -> its search."""
+    work: Mapping[str, StoredTrial]
+    """Key -> the latest trial of a planned run or follow-up, of all models."""
+    looks: tuple[Look, ...] = ()
+    """The interim analyses so far."""
+
+
+def read_study(spec: StudySpec, storage: BaseStorage) -> StoredStudy:
+    """Return a study, read without taking part in it; without any search if the storage does not have it.
+
+    Args:
+        spec: The study. Models that only the storage has are left out.
+        storage: The Optuna storage.
+
+    Raises:
+        RunError: Another version of gru-bench has stored it.
+    """
+    need_format(spec.name, storage)
+    if spec.name not in optuna.get_all_study_names(storage):
+        return StoredStudy({}, {})
+    record = optuna.load_study(study_name=spec.name, storage=storage)
+    attributes = record.user_attrs
+    return StoredStudy(
+        {model: _stored_search(spec, model, attributes[f"{SEARCH}{model}"], storage)
+         for model in _models(attributes) if model in spec.models},
+        latest_trials(record), tuple(taken_looks(attributes)))
+
+
+def _stored_search(spec: StudySpec, model: str, notes: Mapping[str, Any], storage: BaseStorage) -> StoredSearch:
+    found = optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage).get_trials(deepcopy=False)
+    complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
+    return StoredSearch(
+        identity=notes.get(IDENTITY, {}), trials=tuple(map(stored, found)),
+        best=dict(best_of(complete, spec.metric).params) if complete else None,
+        exhausted=is_exhausted(found, distributions(spec), bool(notes.get(EXHAUSTED))),
+        asked=int(notes.get(ASKED, 0)))
+
+
+def stored_models(name: str, storage: BaseStorage) -> list[str]:
+    """Return the models of the study of that name that have a search in a storage."""
+    return _models(_attributes(name, storage))
+
+
+def begun_with(spec: StudySpec, storage: BaseStorage, fingerprint: str) -> dict[str, Scalar]:
+    """Return the settings that nobody gave, as the study of that name began with them; empty for a new study.
+
+    Args:
+        spec: The study.
+        storage: The Optuna storage.
+        fingerprint: Fingerprint of the data. With other data, the settings follow these.
+    """
+    attributes = _attributes(spec.name, storage)
+    found: dict[str, Scalar] = {}
+    for model in _models(attributes):
+        identity = attributes[f"{SEARCH}{model}"].get(IDENTITY, {})
+        if identity.get("data") == fingerprint:
+            usual = spec.usual - spec.own.get(model, {}).keys()
+            found |= {key: identity[key] for key in usual & identity.keys()}
+    return found
+
+
+def require_same_settings(spec: StudySpec, model: str, search: StoredSearch) -> None:
+    """Check that a study has the settings that a search began with. Its data are not read, so they are not compared.
+
+    Raises:
+        ChangedStudyError: A setting differs.
+    """
+    known = search.identity
+    counted = sum(trial.state in ("complete", "pruned", "failed", "running") for trial in search.trials)
+    require_same(spec.name, known, identity_of(spec, model, known.get("data", ""), known.get(EXPERIMENT)),
+                 ended=counted >= spec.trials)
+
+
+def need_format(name: str, storage: BaseStorage) -> None:
+    """Refuse a study that another version of gru-bench has stored.
+
+    It is not refused if its import was interrupted: its format may not be written yet.
+
+    Args:
+        name: Name of the study.
+        storage: The Optuna storage.
+
+    Raises:
+        RunError: Another version has stored it.
+    """
+    attributes = _attributes(name, storage)
+    found = attributes.get(FORMAT_KEY)
+    begun = any(stored.startswith(f"{name}/") for stored in optuna.get_all_study_names(storage))
+    if begun and found != FORMAT and not attributes.get(IMPORTING):
+        raise RunError(
+            f"the search's storage must hold studies of this version of gru-bench, but {name!r} was stored by "
+            f"{'an earlier' if found is None or found < FORMAT else 'another'} one, in another form: go on with it in "
+            "the version that began it, or begin anew with this one: in an empty folder, with another "
+            f"{named('--storage')} and {named('--tracking-uri')}, or under another name "
+            f"({given_as('--study-name', 'NAME')})")
+
+
+def _attributes(name: str, storage: BaseStorage) -> Mapping[str, Any]:
+    """Return the attributes of a study's record; empty if the storage has none."""
+    if name not in optuna.get_all_study_names(storage):
+        return {}
+    return optuna.load_study(study_name=name, storage=storage).user_attrs
+
+
+def _models(attributes: Mapping[str, Any]) -> list[str]:
+    return sorted(key.removeprefix(SEARCH) for key in attributes if key.startswith(SEARCH))

@@ -1,0 +1,198 @@
+"""The plan: a table of states of a study, and the work that follows from each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gru_bench.results.looks import Look
+from gru_bench.sweep.followups import follow_ups
+from gru_bench.sweep.plan import (
+    AskTrial,
+    Follow,
+    InterimAnalysis,
+    NothingToConfirm,
+    SearchState,
+    State,
+    TrainPlanned,
+    Wait,
+    may_ask,
+    next_work,
+    to_begin,
+)
+from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
+from gru_bench.sweep.spec import StudySpec, load_study
+
+STUDY = """
+base = "none"
+models = ["torch", "scratch"]
+trials = 4
+confirm = 2
+[embedding]
+name = "random"
+dimension = 4
+[space]
+training.lr = { low = 1e-4, high = 1e-1, log = true }
+[recall]
+steps = [2]
+[ablations]
+model = "torch"
+seeds = 1
+[ablations.other.size]
+question = "Smaller?"
+settings = { model.hidden_size = 7 }
+[ablations.other.lr]
+question = "Faster?"
+tune = { training.lr = [1e-3] }
+"""
+BEST = {"training.lr": 0.01}
+GOING, FULL = SearchState(1, running=True), SearchState(4, best=BEST)
+OTHER = replace(GOING, searched_elsewhere=True, worked_on_elsewhere=True)
+SEEDS = (10_000, 10_001)
+LOOKED = Look(1, {"torch": (10_000,), "scratch": (10_000,)}, (), stops=False)
+"""The first look of one seed, two and five."""
+
+
+def spec_of(*models: str, **changes: Any) -> StudySpec:
+    Path("study.toml").write_text(STUDY, encoding="utf-8")
+    return load_study("study.toml", models=list(models) or None, **changes)
+
+
+def confirm(seed: int, model: str = "torch") -> str:
+    return run_key(model, "confirm", digest(BEST), seed)
+
+
+def trial(key: str, state: Any = "complete", value: float | None = None, failed_at: int = 0) -> StoredTrial:
+    return StoredTrial(0, state, {}, value=value, key=key, failed_at=failed_at, run_id=f"run of {key}")
+
+
+def work_of(*trials: StoredTrial) -> dict[str, StoredTrial]:
+    return {one.key: one for one in trials}
+
+
+def confirmed(*models: str, seeds: Sequence[int] = SEEDS) -> list[StoredTrial]:
+    return [trial(confirm(seed, model)) for model in models for seed in seeds]
+
+
+def named(work: object) -> object:
+    """A planned run by its model, role, side and seed; other work as it is."""
+    match work:
+        case TrainPlanned(run):
+            return (run.config.model.name, run.side or "confirm", run.config.seed)
+        case Follow(follow_up):
+            return follow_up.name
+    return work
+
+
+@pytest.mark.parametrize(("models", "torch", "scratch", "work", "more", "expected"), [
+    # Searches: the first model with room comes first.
+    ("", SearchState(), SearchState(), [], {}, AskTrial("torch")),
+    ("", GOING, SearchState(), [], {}, AskTrial("torch")),
+    ("", FULL, SearchState(), [], {}, AskTrial("scratch")),
+    ("scratch", SearchState(), SearchState(), [], {}, AskTrial("scratch")),
+    ("", replace(GOING, exhausted=True), SearchState(), [], {}, AskTrial("scratch")),
+    # After the time limit only a first trial begins.
+    ("", SearchState(), SearchState(), [], {"in_time": False}, AskTrial("torch")),
+    ("", replace(FULL, counted=3), replace(FULL, counted=3), [], {"in_time": False}, ("torch", "confirm", 10_000)),
+    # A search is over once nothing of it runs and no other process may ask for more.
+    ("", replace(FULL, running=True), replace(FULL, running=True), [], {}, Wait()),
+    ("", replace(FULL, searched_elsewhere=True), replace(FULL, running=True), [], {}, Wait()),
+    ("", replace(FULL, running=True), FULL, [], {}, ("scratch", "confirm", 10_000)),
+    ("", replace(FULL, best=None), FULL, [], {}, NothingToConfirm("torch")),
+    ("", replace(FULL, best=None, running=True), FULL, [], {}, ("scratch", "confirm", 10_000)),
+    # Confirmation runs go seed by seed, before the ablations.
+    ("", FULL, FULL, [], {}, ("torch", "confirm", 10_000)),
+    ("", FULL, FULL, [trial(confirm(10_000), "running")], {}, ("scratch", "confirm", 10_000)),
+    ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), {}, ("torch", "confirm", 10_001)),
+    ("", FULL, FULL, confirmed("torch", "scratch"), {}, ("torch", "tuning", 0)),
+    # What was interrupted is done again, and what failed before this start.
+    ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "broken off")], {}, ("scratch", "confirm", 10_000)),
+    ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "failed", failed_at=2)], {"start": 3},
+     ("scratch", "confirm", 10_000)),
+    ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "failed", failed_at=3)], {"start": 3},
+     ("scratch", "confirm", 10_001)),
+    # The runs of another start are waited for only if this start has work that depends on them.
+    ("scratch", OTHER, FULL, [trial(confirm(seed, "scratch"), "running") for seed in SEEDS], {}, Wait()),
+    ("scratch", OTHER, FULL, confirmed("scratch"), {}, None),
+    ("scratch", SearchState(), FULL, confirmed("scratch"), {}, None),
+])
+def test_what_is_next(
+    models: str, torch: SearchState, scratch: SearchState, work: list[StoredTrial], more: dict[str, Any],
+    expected: object
+) -> None:
+    state = State(spec_of(*models.split()).with_stored(), {"torch": torch, "scratch": scratch}, work_of(*work), **more)
+    assert named(next_work(state)) == expected
+    assert named(next_work(state)) == expected  # nothing has changed by that
+
+
+@pytest.mark.parametrize(("models", "torch", "scratch", "work", "taken", "expected"), [
+    ("", FULL, FULL, [], (), ("torch", "confirm", 10_000)),
+    ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), (), InterimAnalysis(0)),
+    ("", FULL, FULL, [*confirmed("torch", seeds=[10_000]), trial(confirm(10_000, "scratch"), "running")], (), Wait()),
+    ("", FULL, FULL, [*confirmed("torch", seeds=[10_000]), trial(confirm(10_000, "scratch"), "failed", failed_at=1)],
+     (), InterimAnalysis(0)),
+    # Another start trains the other model: its runs are waited for while it lives.
+    ("torch", FULL, replace(OTHER, counted=4), confirmed("torch", seeds=[10_000]), (), Wait()),
+    ("torch", FULL, replace(GOING, counted=4), confirmed("torch", seeds=[10_000]), (), None),
+    # The seeds of the next one are open once one was taken, and no trial begins any more.
+    ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), (LOOKED,), ("torch", "confirm", 10_001)),
+    ("", replace(FULL, counted=3), FULL, confirmed("torch", "scratch", seeds=[10_000]), (LOOKED,),
+     ("torch", "confirm", 10_001)),
+    ("", FULL, FULL, confirmed("torch", "scratch"), (LOOKED,), InterimAnalysis(1)),
+    ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), (replace(LOOKED, stops=True),), "recall"),
+])
+def test_what_is_next_in_a_study_with_looks(
+    models: str, torch: SearchState, scratch: SearchState, work: list[StoredTrial], taken: tuple[Look, ...],
+    expected: object
+) -> None:
+    spec = spec_of(*models.split(), looks=[1, 2, 5], confirm=None).with_stored().model_copy(update={"ablations": None})
+    state = State(spec, {"torch": torch, "scratch": scratch}, work_of(*work), looks=spec.plan("abc"), taken=taken)
+    assert named(next_work(state)) == expected
+
+
+def test_the_other_side_of_an_ablation_is_planned_once_its_tuning_has_ended() -> None:
+    state = State(spec_of(), {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
+    tuning = [run for run in state.plans["torch"].runs if run.side == "tuning"]
+    assert [run.candidate["training.lr"] for run in tuning] == [0.01, 1e-3]
+    assert state.plans["torch"].undecided == {"lr"}
+    tuned = replace(state, work={**state.work, **work_of(
+        trial(tuning[0].key, value=0.7), trial(tuning[1].key, value=0.8))})
+    plan = tuned.plans["torch"]
+    assert (plan.chosen, plan.undecided) == ({"lr": {"training.lr": 1e-3}}, frozenset())
+    assert [run.name for run in plan.runs if run.side == "other"] == ["size", "lr 0.001"]
+    failed = replace(state, work={**state.work, **work_of(
+        *(trial(run.key, "failed", failed_at=1) for run in tuning))})
+    assert failed.plans["torch"].chosen == {"lr": {}}
+    assert [run.name for run in failed.plans["torch"].runs if run.side == "other"] == ["size"]
+
+
+def test_follow_ups_come_once_all_runs_of_all_models_have_ended() -> None:
+    spec = spec_of().model_copy(update={"ablations": None})
+    searches, done = {"torch": FULL, "scratch": FULL}, confirmed("torch", "scratch")
+    state = State(spec, searches, work_of(*done))
+    work = next_work(state)
+    assert isinstance(work, Follow)
+    assert work.follow_up.key == follow_ups(spec, {"torch": "", "scratch": ""}, texts=False)[0].key
+    for ended, failed_at, expected in (("running", 0, Wait()), ("complete", 0, None), ("failed", 1, None)):
+        assert next_work(replace(state, work=work_of(*done, trial(work.follow_up.key, ended, None, failed_at)))) == (
+            expected)
+    assert next_work(replace(state, searches={**searches, "scratch": replace(FULL, running=True)})) == Wait()
+
+
+def test_counts_what_no_process_has_begun() -> None:
+    spec = spec_of()
+    assert to_begin(State(spec, {"torch": GOING, "scratch": FULL}, work_of(trial(confirm(10_000, "scratch"))))) == {
+        "trial": 3, "confirm": 2 + 1, "ablation": 1 + 1 + 1 + 1}  # the default rate is that of the candidate
+    tuned = State(spec, {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
+    assert to_begin(tuned) == {"trial": 0, "confirm": 0, "ablation": 2 + 1 + 2}
+
+
+def test_a_start_may_ask_for_trials_until_there_is_no_room_or_time() -> None:
+    spec = spec_of()
+    for search, in_time, expected in ((GOING, True, True), (FULL, True, False), (GOING, False, False),
+                                      (SearchState(), False, True)):
+        assert may_ask(State(spec, {"torch": search, "scratch": FULL}, {}, in_time=in_time), "torch") == expected
