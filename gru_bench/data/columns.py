@@ -90,8 +90,9 @@ class Columns:
 
     def note(self, found: Columns) -> Note | None:
         """Return a sentence on the columns that are read in place of the default ones, and on those of groups."""
-        others = [(role, name) for role, name in found.roles() if name is not None and (role == "group" or (
-            role in USUAL and name != role)) and name != dict(self.roles())[role]]
+        wanted = dict(self.roles())
+        others = [(role, name) for role, name in found.roles()
+                  if role in (*USUAL, "group") and name not in (None, wanted[role])]
         if self.group == found.group == "" and not others:
             return Note("several columns have a usual name of groups, so that none is read as such",
                         (_OPTIONS["group"],))
