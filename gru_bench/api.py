@@ -197,7 +197,7 @@ class Study:
         self._asked: dict[tuple[Any, ...], Predictor] = {}
 
     def verdict(self) -> Verdict:
-        """Return what the study says: scores beside the baselines, a verdict on each pair of models, cautions.
+        """Return what the study says: scores beside the baselines, a verdict on each pair of models, warnings.
 
         Raises:
             IncompleteError: No confirm run is complete yet.

@@ -414,9 +414,7 @@ def below_a_baseline(subject: Subject) -> Found:
     """A baseline above the model."""
     evidence = subject.evidence
     if evidence is not None and subject.scored:
-        for baseline in baselines_of(evidence):
-            yield None
-            yield from (said if code else None for code, said in against_baselines(evidence, [baseline]))
+        yield from (one.warning if one.is_below else None for one in against_baselines(evidence))
 
 
 @check("GRU011", "Lower training.log_every, below the iterations of an epoch.")

@@ -198,12 +198,12 @@ def test_each_check_fires_on_a_study_made_for_it_and_its_report_says_the_same(co
     found = warned(subject)
     assert any(all(part in one.text for part in parts) for one in found), found
     report = build(studies, store)
-    told = all_said([*report.summary, *report.cautions])
-    told += "".join(words_of(report, section.name) for section in report.sections if section.name != "methods")
-    told = told.replace("\N{NO-BREAK SPACE}", " ")
+    told = all_said(report.warnings).replace("\N{NO-BREAK SPACE}", " ")
     assert set(re.findall(r"\(GRU\d+\)", told)) == {f"({code})"}
+    page = words_of(report, "summary").replace("\N{NO-BREAK SPACE}", " ")
     for one in found:
         assert f"{one.text} ({code})" in told
+        assert f"{code} {one.text} {CHECKS[code].remedy()}" in page
 
 
 def test_one_function_adds_a_check_to_lint_and_to_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def test_one_function_adds_a_check_to_lint_and_to_the_report(monkeypatch: pytest
     monkeypatch.setitem(CHECKS, added.code, added)
     store, studies = sound(test_set=TestSet.draw(60))
     assert [(one.code, one.text) for one in warned(of_logged(studies, store))] == [("GRU999", "It is so.")]
-    assert "It is so. (GRU999)" in all_said(build(studies, store).cautions)
+    assert "It is so. (GRU999)" in all_said(build(studies, store).warnings)
 
 
 def test_a_warning_shows_its_numbers() -> None:

@@ -37,7 +37,7 @@ _TEXT = 60
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a study says: the score of each model beside the baselines, verdicts on pairs, and cautions."""
+    """What a study says: the score of each model beside the baselines, verdicts on pairs, and warnings."""
 
     title: str
     rows: tuple[tuple[str, str, str], ...]
@@ -45,8 +45,8 @@ class Verdict:
     score: str
     """Name of the score, such as `Accuracy`."""
     sentences: tuple[str, ...]
-    """The first sentences of the report: scores, then a verdict on each pair of models."""
-    cautions: tuple[str, ...]
+    """The decision, then a verdict on each pair of models."""
+    warnings: tuple[str, ...]
     findings: Findings
     """The scores and the answers on pairs as data, as `gru-bench report --json` prints them."""
 
@@ -60,21 +60,21 @@ class Verdict:
         found = report.findings
         if not found.models:
             raise IncompleteError("a verdict needs a study with a complete confirm run, but there is none: "
-                                  f"{' '.join(map(_plain, report.summary[:2]))}")
+                                  f"{' '.join(map(_plain, report.in_short[:2]))}")
         scale = scale_of(found.metric)
         rows = (*((one.label, _scored(one, scale), str(one.seeds)) for one in found.models),
                 *((f"{one.name} (baseline)", _scored(one, scale), "") for one in found.baselines))
-        return cls(report.title, rows, found.score[0].upper() + found.score[1:], tuple(map(_plain, report.summary)),
-                   tuple(map(_plain, report.cautions)), found)
+        return cls(report.title, rows, found.score[0].upper() + found.score[1:], tuple(map(_plain, report.in_short)),
+                   tuple(map(_plain, report.warnings)), found)
 
     def __repr__(self) -> str:
         """Return it as text: a table, then sentences."""
-        cautions = ["", "Cautions:", *(f"- {one}" for one in self.cautions)] if self.cautions else []
-        return visible("\n".join([_text_table(self._table()), "", *(f"- {one}" for one in self.sentences), *cautions]))
+        warnings = ["", "Warnings:", *(f"- {one}" for one in self.warnings)] if self.warnings else []
+        return visible("\n".join([_text_table(self._table()), "", *(f"- {one}" for one in self.sentences), *warnings]))
 
     def _repr_html_(self) -> str:
-        cautions = f"<p>Cautions:</p>{_html_list(self.cautions)}" if self.cautions else ""
-        return (f"<h4>{escape(self.title)}</h4>{_html_table(self._table())}{_html_list(self.sentences)}{cautions}")
+        warnings = f"<p>Warnings:</p>{_html_list(self.warnings)}" if self.warnings else ""
+        return (f"<h4>{escape(self.title)}</h4>{_html_table(self._table())}{_html_list(self.sentences)}{warnings}")
 
     def _table(self) -> pd.DataFrame:
         import pandas as pd

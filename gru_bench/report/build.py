@@ -13,7 +13,7 @@ from pathlib import Path
 from gru_bench.checks import Subject, data_of, outcomes
 from gru_bench.errors import without_passwords
 from gru_bench.report.choice import Choice, odd_runs
-from gru_bench.report.document.blocks import Paragraph
+from gru_bench.report.document.blocks import Block, Bullets, Paragraph
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Report, Section, Source
 from gru_bench.report.document.sentences import Sentence, in_text
@@ -38,7 +38,7 @@ from gru_bench.report.sections.reliability import reliability
 from gru_bench.report.sections.reviews import hard_reviews
 from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
-from gru_bench.report.sections.summary import few_reviews, summary
+from gru_bench.report.sections.summary import check_results, few_reviews, in_sentences, summary
 from gru_bench.report.sections.thresholds import thresholds
 from gru_bench.report.trials import so_far, trials
 from gru_bench.tracking import LoggedStudy
@@ -51,8 +51,6 @@ CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
 CONTENTS_OF_TRIALS: tuple[Callable[[Evidence], Section | None], ...] = (trials, learning, data, runs)
 """The sections of a report on trials: nothing is scored on test yet."""
-IN_SECTIONS = ("GRU001", "GRU006", "GRU010", "GRU013")
-"""Checks whose warnings stand in the section that they are about."""
 
 
 def build(
@@ -63,7 +61,7 @@ def build(
     title: str = "",
     margin: float | None = None,
     mcnemar_runs: tuple[str, str] | None = None,
-    cautions: Sequence[Sentence] = (),
+    warnings: Sequence[Sentence] = (),
     tracking_uri: str = "",
     known_studies: Collection[str] = (),
     models_on_test: Mapping[str, int] | None = None,
@@ -78,7 +76,7 @@ def build(
         margin: Largest difference of no practical weight; 0.01 is one point of accuracy. The default is the margin
             that the studies logged at their start, where they agree.
         mcnemar_runs: Ids of two confirm runs to compare by McNemar's test.
-        cautions: Cautions that are known already.
+        warnings: Warnings that are known already.
         tracking_uri: Address of the store, for the record.
         known_studies: Names of other studies, which a new study must not have.
         models_on_test: Digest of a test set -> number of models in the store that were scored on it. None: they are
@@ -91,24 +89,25 @@ def build(
     """
     evidence = collect(studies, store, margin, known_studies, mcnemar_runs, models_on_test)
     if evidence.trials:
-        contents, first, gaps = CONTENTS_OF_TRIALS, so_far(evidence), list(evidence.gaps)
+        contents, said, missing = CONTENTS_OF_TRIALS, so_far(evidence), list(evidence.gaps)
+        first: tuple[Block, ...] = (Bullets(tuple(("", one) for one in said)),)
     else:
-        contents, first = CONTENTS, summary(evidence)
-        gaps = [*evidence.gaps, *what_is_missing(studies, store), *few_reviews(evidence)]
-    checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence), ignored=IN_SECTIONS)
-    warnings = (one.coded for found in checked for one in found.warnings)
+        contents, said, first = CONTENTS, in_sentences(evidence), summary(evidence)
+        missing = [*evidence.gaps, *what_is_missing(studies, store), *few_reviews(evidence)]
+    others = (*warnings, *missing)
+    checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence))
     sections = tuple(made for section in contents if (made := section(evidence)) is not None)
     return Report(
         title=plain(title) or _title([study_name(group.study) for group in evidence.groups]),
         subtitle=_subtitle(studies, plain(experiment)),
         purposes=_purposes(studies),
-        summary=(*first, *(said for section in sections for said in section.summary)),
-        cautions=(*cautions, *gaps, *warnings),
-        sections=sections,
+        in_short=said,
+        warnings=(*others, *(one.coded for found in checked for one in found.warnings)),
+        sections=(Section("summary", "Summary", (*first, check_results(others, checked))), *sections),
         runs=tuple(known_run(run, store) for study in studies for run in study.runs),
         source=Source(
             plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,
-            _address(tracking_uri), tuple(map(in_text, cautions)), tuple(sorted(known_studies)), mcnemar_runs,
+            _address(tracking_uri), tuple(map(in_text, warnings)), tuple(sorted(known_studies)), mcnemar_runs,
             tuple((family.digest, family.size) for family in evidence.families)),
         findings=findings_of(evidence),
     )
@@ -117,10 +116,10 @@ def build(
 def chosen_report(
     choice: Choice, store: TrackingStore, *, margin: float | None = None, mcnemar_runs: tuple[str, str] | None = None
 ) -> Report:
-    """Compute the report of chosen studies, with what their choice left out among its cautions."""
+    """Compute the report of chosen studies, with what their choice left out among its warnings."""
     return build(
         choice.studies, store, experiment=choice.experiment, margin=margin, mcnemar_runs=mcnemar_runs,
-        cautions=(*choice.missing, *odd_runs(store.odd)), tracking_uri=store.uri,
+        warnings=(*choice.missing, *odd_runs(store.odd)), tracking_uri=store.uri,
         known_studies=choice.known)
 
 

@@ -104,7 +104,7 @@ def _settings(evidence: Evidence, plan: SearchPlan) -> list[Block]:
     """Return the table of the best settings; nothing where it is not known what was searched."""
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (group.label, setting_name(name), range_text(range_),
-         setting(group, f"search.{slug(name)}.best", top.summary.settings[name]))
+         setting(group, f"search.{slug(name)}.best-trial", top.summary.settings[name]))
         for group, top in _tops(evidence) for name, range_ in plan.space.items() if name in top.summary.settings)
     return [Table(
         "settings", "Best settings so far", ("The settings searched, and those of the best trial so far.",),

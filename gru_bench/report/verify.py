@@ -70,7 +70,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
     try:
         report = build(
             studies, view, experiment=found["experiment"],
-            title=found["title"], margin=found["margin"], cautions=[(text,) for text in found["cautions_before"]],
+            title=found["title"], margin=found["margin"], warnings=[(text,) for text in found["warnings_before"]],
             tracking_uri=found["tracking_uri"], known_studies=found["known_studies"],
             mcnemar_runs=(found["mcnemar_runs"][0], found["mcnemar_runs"][1]) if found["mcnemar_runs"] else None,
             models_on_test=found["models_on_test"],

@@ -309,7 +309,7 @@ def test_damaged_or_missing_predictions_are_named_left_out_of_reports_and_never_
     with pytest.raises(RunError, match=run.run_id):
         store.predictions(run.run_id, "test")
     found = build([only(own)], store, experiment="easy")
-    assert run.run_id in str(found.cautions)
+    assert run.run_id in str(found.warnings)
     assert found.numbers["quick-torch.seeds"].value == 2
 
 

@@ -43,7 +43,7 @@ def reported(store: FakeStore, study: LoggedStudy) -> Report:
 
 
 def summary_of(report: Report) -> str:
-    return all_said(report.summary)
+    return all_said(report.in_short)
 
 
 @pytest.fixture(scope="module")

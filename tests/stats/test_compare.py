@@ -94,7 +94,7 @@ def test_agrees_with_a_report_on_the_same_answers(skills: tuple[float, float], s
     assert found.p == numbers[f"{key}.p"].value
     detectable = numbers[f"{key}.detectable"].value
     assert found.detectable == (None if detectable is None else pytest.approx(100 * detectable, **TIGHT))
-    mentions(all_said(report.summary), first, second, WORDS[found.finding])
+    mentions(all_said(report.in_short), first, second, WORDS[found.finding])
 
 
 BASE = drawn(0.0)

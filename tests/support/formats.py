@@ -60,8 +60,7 @@ MARKDOWN = Form(figures=False, quoted="“{}”")
 
 def expected(report: Report, form: Form) -> dict[str, Words]:
     """Return title -> words of each section, the summary first."""
-    found: dict[str, Words] = {"Summary": [words(sentence, form) for sentence in (*report.summary, *report.cautions)]}
-    return found | {one_line(section.title): list(_said(section.blocks, form)) for section in report.sections}
+    return {one_line(section.title): list(_said(section.blocks, form)) for section in report.sections}
 
 
 def _said(blocks: Sequence[Block], form: Form) -> Iterator[str | Grid]:
@@ -162,7 +161,7 @@ def page_words(page: str, report: Report) -> dict[str, Words]:
     soup: Any = BeautifulSoup(page, "html.parser")
     for element in soup.find_all("span", class_="settings"):
         element.replace_with(f" ({element.get_text()})")
-    for element in soup.select("svg, a.values, ul.sources, h3.sources, [role=group], .warning > p"):
+    for element in soup.select("svg, a.values, ul.sources, h3.sources, [role=group]"):
         element.decompose()
     found: dict[str, Words] = {}
     tables = {one_line(table.title): table for table in report.tables}
@@ -217,7 +216,7 @@ def paper_words(files: Mapping[str, str], report: Report) -> dict[str, Words]:
     return found
 
 
-_LAYOUT = r"\\(?:begin|end)\{points\}|\\appendix|\\paragraph\{Cautions\.\}|\\Needspace\{\d+\\baselineskip\}"
+_LAYOUT = r"\\(?:begin|end)\{points\}|\\appendix|\\Needspace\{\d+\\baselineskip\}"
 
 
 def _paper_table(text: str, table: Table) -> tuple[str, Grid]:
@@ -296,7 +295,7 @@ def markdown_words(text: str) -> dict[str, Words]:
             said = found[plain_markdown(line[3:])] = []
         elif line.startswith("    "):
             said.append(line.strip())
-        elif line.strip() and not line.startswith("$$") and line != "Cautions:":
+        elif line.strip() and not line.startswith("$$"):
             said.append(plain_markdown(re.sub("^### |^- ", "", line)))
     return found
 

@@ -10,12 +10,14 @@ import numpy as np
 
 from gru_bench.config import RunConfig, flat, with_settings
 from gru_bench.report.build import build
+from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.report import Report, Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.homework import published
 from gru_bench.results.runs import Ablation, Timing
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore, Studies, TestSet, add_study, logged, run_hash
+from tests.support.renderings import said, section_of
 from tests.support.sections import build_only
 
 BACKENDS = {"scratch": "fused", "torch": "torch", "bidirectional": "torch"}
@@ -135,3 +137,9 @@ def homework_report(*contents: Callable[[Evidence], Section | None], **options: 
     """Return the report of one study of the protocol, with all sections or with these only."""
     store, studies = homework(**options)
     return build_only(studies, store, *contents) if contents else build(studies, store)
+
+
+def conclusions_of(report: Report) -> list[str]:
+    """Return the conclusion of each study in the discussion of a report."""
+    return [said(block.text) for block in section_of(report, "discussion").blocks
+            if isinstance(block, Paragraph) and block.lead == "Conclusion."]

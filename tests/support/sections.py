@@ -17,7 +17,7 @@ from tests.support.fake_store import FakeStore
 def build_only(
     studies: Sequence[LoggedStudy], store: FakeStore, *contents: Callable[[Evidence], Section | None], **options: Any
 ) -> Report:
-    """Return a report of `studies` that has its summary, its cautions and these sections only."""
+    """Return a report of `studies` that has its summary, its warnings and these sections only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gru_bench.report.build.CONTENTS", contents)
         return build(studies, store, **options)

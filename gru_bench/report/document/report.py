@@ -1,6 +1,4 @@
-"""A report: what it says first, its sections, what it finds as data, and where it comes from. Renderers take all of it
-from here.
-"""
+"""A report: its sections, what it finds as data, and where it comes from. Renderers take all of it from here."""
 
 from __future__ import annotations
 
@@ -24,8 +22,6 @@ class Section:
     """Its id on a page: lower-case words joined by hyphens."""
     title: str
     blocks: tuple[Block, ...]
-    summary: tuple[Sentence, ...] = ()
-    """What the summary of the report says of it."""
     appendix: bool = False
     """Whether it is an appendix on paper; all sections after it must be appendices too."""
 
@@ -136,8 +132,8 @@ class Source:
     """The largest difference of no practical weight: 0.01 is one point of accuracy."""
     tracking_uri: str
     """Without a user's name and password; a file below the working directory is named from there."""
-    cautions_before: tuple[str, ...]
-    """Cautions that were known before the studies were read."""
+    warnings_before: tuple[str, ...]
+    """Warnings that were known before the studies were read."""
     known_studies: tuple[str, ...]
     """Names of the experiment's studies, which a new study must not have."""
     mcnemar_runs: tuple[str, str] | None
@@ -166,10 +162,12 @@ class Report:
     subtitle: str
     purposes: tuple[Paragraph, ...]
     """The question of each study."""
-    summary: tuple[Sentence, ...]
-    cautions: tuple[Sentence, ...]
+    in_short: tuple[Sentence, ...]
+    """What a terminal prints of it: the decision, and a sentence on each pair of models."""
+    warnings: tuple[Sentence, ...]
+    """The same warnings that the summary lists, without remedies."""
     sections: tuple[Section, ...]
-    """In order."""
+    """In order; the first is the summary."""
     runs: tuple[KnownRun, ...]
     """All runs of all studies."""
     source: Source
@@ -189,9 +187,8 @@ class Report:
     @cached_property
     def numbers(self) -> Mapping[str, Number]:
         """Return every number that is shown, by its key."""
-        blocks = tuple((section.blocks, section.summary) for section in self.sections)
         found: dict[str, Number] = {}
-        for number in numbers_in((self.summary, self.cautions, blocks)):
+        for number in numbers_in(tuple(section.blocks for section in self.sections)):
             found.setdefault(number.key, number)
         return found
 

@@ -5,25 +5,21 @@ Shapes: `R` runs (seeds) of a model, `N` test examples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.numbers import Number, Numbers, decimals_for, plain, scale_of, slug
-from gru_bench.report.document.sentences import Ends, Sentence, joined, p_is, say
+from gru_bench.report.document.numbers import NBSP, Number, Numbers, decimals_for, plain, scale_of, slug
+from gru_bench.report.document.sentences import Ends, Sentence, p_is, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.results.logged_metrics import score_name
-from gru_bench.results.runs import MAJORITY, Baseline, compared_baseline, unpacked
-from gru_bench.stats.estimate import EvidenceLevel, accuracy_difference
-from gru_bench.stats.sentence import difference_template
-from gru_bench.stats.verdict import Pair, PairTests, Verdict, holm
-
-CODES = {"below": "GRU010"}
-"""Side of a baseline on which models lie -> the code of the warning, if it is one."""
+from gru_bench.results.runs import Baseline, compared_baseline, unpacked
+from gru_bench.stats.estimate import Estimate, accuracy_difference
+from gru_bench.stats.verdict import PairTests, Verdict, holm
 
 
 @dataclass(frozen=True)
@@ -45,10 +41,6 @@ class ScoredBaseline:
     """As it was logged."""
     regularization: Number
     """The value that validation chose; without a value where none was logged."""
-    is_compared: bool
-    """Whether models are compared with it. Of two linear baselines, this is one."""
-    is_chosen_first: bool
-    """Whether it is compared because it is the first of several, for want of validation reviews."""
 
     def right_N(self, group: Group) -> NDArray[np.bool_] | None:
         """Return which test reviews of a group it classifies correctly; None for other data, or where it was not kept.
@@ -69,13 +61,10 @@ def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
         for baseline in study_baselines(study, evidence.store):
             found.setdefault((study.run.fingerprint, baseline.name), (
                 baseline, study.run.run_id, data is None or len(data.classes) == 2))
-    by_data = {fingerprint: [one for (of, _), (one, _, _) in found.items() if of == fingerprint]
-               for fingerprint, _ in found}
     prints = list(dict.fromkeys(fingerprint for fingerprint, _ in found))
     metric = evidence.groups[0].metric
     rows = []
     for (fingerprint, name), (baseline, run_id, is_binary) in found.items():
-        chosen = compared_baseline(by_data[fingerprint], score_name(metric), scale_of(metric).higher_is_better)
         numbers = evidence.numbers.named(
             "baseline", name, same=fingerprint, runs=[run_id], examples=baseline.test_size)
         fit = "one deterministic fit"
@@ -90,86 +79,98 @@ def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
             f1, is_binary, numbers.add("seconds", baseline.seconds, "amount", "one fit, timed"), baseline,
             numbers.add("regularization", baseline.regularization, "score", "chosen on validation", runs=(run_id,),
                         decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
-            name == MAJORITY or baseline is chosen,
-            baseline is chosen and baseline.validation_accuracy is None and len(by_data[fingerprint]) > 2,
         ))
     return tuple(rows)
 
 
-def against_baselines(evidence: Evidence, baselines: Sequence[ScoredBaseline]) -> Iterator[tuple[str, Sentence]]:
-    """Yield, for each baseline that models are compared with, their tests, and which do not clearly beat it.
+@dataclass(frozen=True)
+class AgainstBaseline:
+    """A model against a baseline on the same data, which has one fit and thus no deviation over seeds."""
 
-    Where models are worse than the baseline, this is a warning (GRU010).
+    group: Group
+    baseline: ScoredBaseline
+    difference: Number
+    """The model less the baseline, with its 95 % interval where the baseline's answers were kept."""
+    p: Number
+    """Two-sided, after Holm's procedure over all models on the same test reviews; without a value without a test."""
+    favours: int | None
+    """1: the model is better, -1: it is worse, 0: neither is shown; None without a test."""
+
+    @property
+    def is_below(self) -> bool:
+        """Return whether the model has the worse score, as both are shown."""
+        lead = (self.group.score.value or 0.0) - (self.baseline.score.value or 0.0)
+        return self.group.score.text != self.baseline.score.text and (lead < 0) == self.group.scale.higher_is_better
+
+    @property
+    def warning(self) -> Sentence:
+        """Return what is to be known of a model with a worse score."""
+        how = {1: "is better than", -1: "is worse than", 0: "is not shown to be better or worse than",
+               None: "has a worse score than"}[self.favours]
+        told: Sentence = ()
+        if self.favours is not None:
+            told = (": ", self.difference, f"{self.group.scale.after} (95{NBSP}% interval ", Ends(self.difference),
+                    "), ", *p_is(self.p))
+        elif self.group.score.low is not None:
+            told = (f", which lies {'within' if self._is_within else 'outside'} its interval",)
+        return say("{model} ({ours}{unit}) {how} the baseline {baseline} ({theirs}{unit}){told}.",
+                   model=self.group.label, ours=self.group.score, unit=self.group.scale.suffix, how=how,
+                   baseline=self.baseline.name, theirs=self.baseline.score, told=told)
+
+    @property
+    def _is_within(self) -> bool:
+        low, high = self.group.score.low, self.group.score.high
+        return low is not None and high is not None and low <= (self.baseline.score.value or 0.0) <= high
+
+
+def against_baselines(evidence: Evidence) -> list[AgainstBaseline]:
+    """Return each model against the linear baseline that `compared_baseline` names; nothing of models without one.
+
+    A test takes the answers of the baseline, at least five seeds, and accuracy as the score.
     """
-    for baseline in (one for one in baselines if one.is_compared):
-        if baseline.is_chosen_first:
-            yield "", say("The models are compared with the first linear baseline, {baseline}: there are no validation "
-                          "reviews to choose by.", baseline=baseline.name)
-        tested: list[Group] = []
-        for family in evidence.families:
-            able = [group for group in family.groups if group.metric == "accuracy"
-                    and baseline.right_N(group) is not None and EvidenceLevel.of(len(group.runs)).has_verdict]
-            yield from _tested(able, baseline, family.size)
-            tested += able
-        yield from _not_above([group for group in evidence.groups if group not in tested], baseline)
+    scored = [one for one in baselines_of(evidence) if one.score.value is not None]
+    found: dict[str, AgainstBaseline] = {}
+    for family in evidence.families:
+        for baseline in scored:
+            own = [group for group in family.groups if _compared(scored, group) is baseline]
+            differences = [_difference(group, baseline) for group in own]
+            tested = holm([one.p if one is not None and one.evidence_level.has_verdict else None
+                           for one in differences], family.size)
+            found |= {group.key: _against(group, baseline, one, p, family.size)
+                      for group, one, p in zip(own, differences, tested, strict=True)}
+    return [found[group.key] for group in evidence.groups if group.key in found]
 
 
-def _tested(groups: Sequence[Group], baseline: ScoredBaseline, models: int) -> Iterator[tuple[str, Sentence]]:
-    """Yield the test of each model against a baseline, which has one fit and thus no deviation over seeds.
-
-    Args:
-        groups: The models, on one test set.
-        baseline: The baseline.
-        models: Number of all models of the store on that test set: Holm's procedure allows for a test of each.
-    """
-    found = [accuracy_difference(group.correct_RN, np.tile(present_N, (len(group.runs), 1)), group_N=group.group_N)
-             for group in groups if (present_N := baseline.right_N(group)) is not None]
-    for group, one, p in zip(groups, found, holm([one.p for one in found], models), strict=True):
-        assert p is not None
-        numbers = baseline.numbers.of(f"less-than-{group.key}", group.ids, one.examples)
-        tests = PairTests(p, 1.0, 1.0)
-        pair = Pair((group.label, baseline.name), one, tests, models, Verdict.of(one, tests))
-        test = numbers.add("p", p, "p", f"two-sided{' after Holm' if models > 1 else ''}")
-        size = numbers.add(
-            "", one.estimate, "points", f"95 % interval, {one.method}; one fit of the baseline", low=one.low,
-            high=one.high, decimals=decimals_for((one.estimate, one.low, one.high), (0.0,)))
-        unit, between = group.scale.suffix, {1: "better", -1: "worse", 0: "not shown to be better or worse"}
-        yield CODES.get(_place(group, baseline)[0], ""), say(
-            f"{{a}} is {between[pair.favours]} than the baseline {{b}}: {difference_template(pair)}.",
-            a=(f"{group.label} (", group.score, f"{unit})"),
-            b=(f"{baseline.name} (", baseline.score, f"{unit})"), difference=size, of=" points", ends=(Ends(size),),
-            p=p_is(test))
+def _compared(baselines: Sequence[ScoredBaseline], group: Group) -> ScoredBaseline | None:
+    """Return the baseline on the data of a group that models are compared with: a linear one if there is one."""
+    own = [one for one in baselines if one.fingerprint == group.fingerprint]
+    linear = compared_baseline([one.of for one in own], score_name(group.metric), group.scale.higher_is_better)
+    return next((one for one in own if one.of is linear), own[0] if own else None)
 
 
-def _not_above(groups: Sequence[Group], baseline: ScoredBaseline) -> Iterator[tuple[str, Sentence]]:
-    """Yield which models do not beat a baseline on the same data, or not beyond doubt."""
-    found: dict[tuple[str, bool | None], list[Group]] = {}
-    for group in groups:
-        if group.fingerprint == baseline.fingerprint and baseline.score.value is not None:
-            found.setdefault(_place(group, baseline), []).append(group)
-    for (side, inside), some in found.items():
-        if side == "above" and not inside:
-            continue
-        higher = some[0].scale.higher_is_better
-        where = side if higher else {"below": "worse than", "above": "better than"}.get(side, side)
-        are, whose = ("is", "its") if len(some) == 1 else ("are", "each")
-        ending = {True: f", but the baseline lies within {whose} interval",
-                  False: f"; {whose} whole interval lies {'below' if higher else 'above'}", None: ""}[inside]
-        unit = some[0].scale.suffix
-        yield CODES.get(side, ""), say(
-            "{models} {are} {where} the baseline {baseline} ({theirs}{unit}) on the same split{ending}.",
-            are=are, where=where, baseline=baseline.name, theirs=baseline.score, unit=unit,
-            models=joined([(f"{group.label} (", group.score, f"{unit})") for group in some], ", "), ending=ending)
+def _difference(group: Group, baseline: ScoredBaseline) -> Estimate | None:
+    """Return the difference in accuracy, example by example; None where the answers or the score do not allow it."""
+    right_N = baseline.right_N(group) if group.metric == "accuracy" else None
+    return None if right_N is None else accuracy_difference(
+        group.correct_RN, np.tile(right_N, (len(group.runs), 1)), group_N=group.group_N)
 
 
-def _place(group: Group, baseline: ScoredBaseline) -> tuple[str, bool | None]:
-    """Return where the score of a model lies, and whether a baseline lies within its interval, if there is one.
-
-    `below` is worse, also where a lower score is better.
-    """
-    ours, theirs = group.score, baseline.score.value or 0.0
-    if ours.text == baseline.score.text:
-        return "level with", None
-    inside = None if ours.low is None or ours.high is None else ours.low <= theirs <= ours.high
-    score = ours.value or 0.0
-    return "below" if (score < theirs if group.scale.higher_is_better else score > theirs) else "above", inside
+def _against(
+    group: Group, baseline: ScoredBaseline, found: Estimate | None, p: float | None, models: int
+) -> AgainstBaseline:
+    numbers = baseline.numbers.of(f"less-than-{group.key}", group.ids, group.example_N.size)
+    kind = group.scale.difference
+    if found is None:
+        lead = (group.score.value or 0.0) - (baseline.score.value or 0.0)
+        shown = numbers.add("", lead, kind, "of the means, without a test")
+    elif found.evidence_level.has_interval:
+        shown = numbers.add(
+            "", found.estimate, kind, f"95 % interval, {found.method}; one fit of the baseline", low=found.low,
+            high=found.high, decimals=decimals_for((found.estimate, found.low, found.high), (0.0,)))
+    else:
+        shown = numbers.add("", found.estimate, kind, "an estimate only; one fit of the baseline")
+    favours = None
+    if found is not None and p is not None:
+        favours = Verdict.of(found, PairTests(p, 1.0, 1.0)).favours
+    return AgainstBaseline(group, baseline, shown, numbers.add(
+        "p", p, "p", f"two-sided{' after Holm' if models > 1 else ''}"), favours)

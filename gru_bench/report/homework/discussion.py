@@ -32,7 +32,7 @@ BECOMES: Mapping[Finding, tuple[str, str]] = {
 
 
 def discussion(evidence: Evidence) -> Section | None:
-    """Return the section, whose summary is the conclusion of each study; None where none follows the protocol."""
+    """Return the section; None where no study follows the protocol."""
     studies = reproductions(evidence)
     if not studies:
         return None
@@ -48,16 +48,14 @@ def discussion(evidence: Evidence) -> Section | None:
             highest=published.number(evidence.numbers, "others-highest", published.OTHERS[1], "percent"))),
         Heading("Is bidirectional better?", "claim"),
     ]
-    conclusions = []
     for one in studies:
         verdicts, conclusion = _claim(one, evidence)
-        conclusions.append(conclusion)
         if verdicts:
             blocks.append(Paragraph(verdicts))
         blocks.append(Paragraph(conclusion, lead="Conclusion."))
         if learnt := _learnt(one, evidence):
             blocks.append(Bullets(learnt))
-    return Section("discussion", "Discussion", tuple(blocks), summary=tuple(conclusions))
+    return Section("discussion", "Discussion", tuple(blocks))
 
 
 def _published_table(one: Reproduction, evidence: Evidence) -> Table:

@@ -41,7 +41,7 @@ def record(report: Report) -> dict[str, Any]:
         "experiment": source.experiment,
         "tracking_uri": source.tracking_uri,
         "margin": source.margin,
-        "cautions_before": list(source.cautions_before),
+        "warnings_before": list(source.warnings_before),
         "known_studies": list(source.known_studies),
         "mcnemar_runs": list(source.mcnemar_runs or ()),
         "models_on_test": dict(source.models_on_test),
@@ -84,7 +84,7 @@ def read(folder: Path) -> dict[str, Any]:
                          f"(gru-bench report --out {quoted(str(folder))})")
     try:
         found = parsed(dict[str, Any], path.read_bytes())
-        kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "cautions_before": list,
+        kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "warnings_before": list,
                  "known_studies": list, "mcnemar_runs": list, "models_on_test": dict, "studies": list, "runs": list,
                  "numbers": dict, "drawings": dict}
         broken = next((key for key, kind in kinds.items() if not isinstance(found[key], kind)), None)

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from gru_bench.checks import Subject, warnings_of
 from gru_bench.errors import UsageError, unknown
-from gru_bench.report.document.blocks import Block, Column, Commands, Details, Heading, Paragraph, Table, sentences
+from gru_bench.report.document.blocks import (
+    Block,
+    Bullets,
+    Column,
+    Commands,
+    Details,
+    Heading,
+    Paragraph,
+    Table,
+    sentences,
+)
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import NBSP, Number, plain
 from gru_bench.report.document.report import Section
@@ -29,8 +39,6 @@ from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.figures.looks import looks_figure
 from gru_bench.stats.verdict import Finding, chance_better, mcnemar
 
-FEW = 6
-"""Most pairs whose sentences stand in the summary; those of more pairs stand in the section."""
 UNEQUAL = 5
 """Ratio of two models' deviations over seeds from which on intervals of few seeds are too narrow."""
 
@@ -44,8 +52,11 @@ def comparisons(evidence: Evidence) -> Section | None:
             ("pair", "difference"),
             tuple((_less(one), one.number("difference")) for one in compared), intervals=("difference",))
         blocks += [difference_figure(values, evidence.margin.value, compared[0].scale), _table(compared)]
-    if len(compared) > FEW:
-        blocks += sentences([comparison_sentence(evidence, one) for one in compared])
+        told = [(f"{one.a.label} against {one.b.label}:", said) for one in compared
+                if (said := _beyond_the_verdict(evidence, one))]
+        blocks += [
+            Details("The verdicts in sentences", tuple(sentences([verdict_sentence(one) for one in compared]))),
+            *([Bullets(tuple(told))] if told else [])]
     blocks += [*([Paragraph(tested)] if tested else []), *sentences(evidence.not_compared), *_looks(evidence),
                *_next_steps(evidence)]
     return Section("comparisons", "Comparisons", tuple(blocks)) if blocks else None
@@ -53,9 +64,12 @@ def comparisons(evidence: Evidence) -> Section | None:
 
 def comparison_sentence(evidence: Evidence, pair: Pair) -> Sentence:
     """Return all that is said of a pair: its verdict, doubts about its intervals, and what may settle it."""
+    return joined([verdict_sentence(pair), _beyond_the_verdict(evidence, pair)])
+
+
+def _beyond_the_verdict(evidence: Evidence, pair: Pair) -> Sentence:
     return joined([
-        verdict_sentence(pair), _weak_spot(pair),
-        next_step_sentence(pair, fresh_for_all(evidence), held_back(pair.a)) if pair.done else (),
+        _weak_spot(pair), next_step_sentence(pair, fresh_for_all(evidence), held_back(pair.a)) if pair.done else (),
         _mcnemar_of_pair(pair),
     ])
 

@@ -13,11 +13,11 @@ from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, is_zero, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, Warning, joined, listed
-from gru_bench.report.evidence.baselines import ScoredBaseline, against_baselines, baselines_of
+from gru_bench.report.evidence.baselines import ScoredBaseline, baselines_of
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.settings import setting, setting_name
-from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure, cost_figure
+from gru_bench.report.figures.accuracy import cost_figure
 from gru_bench.results.logged_metrics import (
     PARAMETERS,
     PEAK_MEMORY,
@@ -49,22 +49,12 @@ AREAS = ("roc_auc", "average_precision")
 
 
 def evaluation(evidence: Evidence) -> Section:
-    """Return the section; the summary says of it which models do not beat a baseline."""
+    """Return the section."""
     groups, baselines = evidence.groups, baselines_of(evidence)
-    accuracies = Values(("model", "what", "accuracy"), (
-        *(row for group in groups for row in (
-            (group.label, MEAN, group.score),
-            *((group.label, f"seed {run.seed}", score)
-              for run, score in zip(group.runs, group.scores_by_run(group.metric), strict=True)))),
-        *((baseline.name, BASELINE, baseline.score) for baseline in baselines if baseline.score.value is not None),
-    ), intervals=("accuracy",))
     return Section(
         "evaluation", "Evaluation",
-        (accuracy_figure(accuracies, groups[0].scale), _results(groups, baselines), *_uneven(evidence),
-         _further_scores(groups), *_together(evidence),
-         Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)),
-        summary=tuple(Warning(code, said).coded if code else said
-                      for code, said in against_baselines(evidence, baselines)))
+        (_results(groups, baselines), *_uneven(evidence), _further_scores(groups), *_together(evidence),
+         Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)))
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
@@ -103,7 +93,11 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
 
 def _fits(baselines: Sequence[ScoredBaseline]) -> str:
     """Return how the baselines were fitted, as the rest of a sentence."""
-    if any(baseline.of.regularization is not None for baseline in baselines):
+    linear = [baseline.of for baseline in baselines if baseline.of.regularization is not None]
+    if any(baseline.validation_accuracy is None for baseline in linear):
+        return ("; without validation reviews, linear models have a middle regularization, and GRUs are compared with "
+                "the first of them")
+    if linear:
         return ("; linear models were fitted to training and validation reviews, once their regularization had been "
                 "chosen on validation")
     return " and were fitted once"

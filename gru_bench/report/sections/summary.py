@@ -1,58 +1,135 @@
-"""What a report says first: the accuracies, the verdicts, and what a reader must know before the numbers."""
+"""What a report says first: the accuracies, the verdicts, the decision, and what its checks have found."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from contextvars import copy_context
 
-from gru_bench.report.document.numbers import slug
-from gru_bench.report.document.sentences import Ends, Sentence, joined, listed, say
+from gru_bench.checks import Outcome, State
+from gru_bench.errors import IN_PYTHON
+from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
+from gru_bench.report.document.figure import Figure, Values
+from gru_bench.report.document.sentences import Sentence, joined, listed, say
+from gru_bench.report.evidence.baselines import AgainstBaseline, against_baselines, baselines_of
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, families
+from gru_bench.report.evidence.decision import decision_sentence
+from gru_bench.report.evidence.groups import families
 from gru_bench.report.evidence.next_steps import fresh_for_all
+from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.sections.comparisons import FEW, comparison_sentence
-from gru_bench.stats.estimate import EvidenceLevel
+from gru_bench.report.evidence.verdicts import verdict_sentence
+from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
 from gru_bench.stats.verdict import Finding
 
 FEW_REVIEWS = 200
 """Number of test reviews below which a warning is shown."""
+FEW = 6
+"""Most pairs whose verdicts are not folded."""
+ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
 
 
-def summary(evidence: Evidence) -> tuple[Sentence, ...]:
-    """Return the first sentences of a report: the accuracies, then the verdicts, where there are few."""
-    groups, compared = evidence.groups, evidence.compared
-    if len(compared) > FEW:
-        tally = Counter(one.verdict.finding.value for one in compared)
-        parts: list[Sentence] = [(f"{finding}, ", evidence.numbers.add(f"summary.{slug(finding)}", times))
-                                 for finding, times in tally.most_common()]
-        return (say("{count} pairs of models are compared below: {parts}.", parts=joined(parts, "; "),
-                    count=evidence.numbers.add("summary.pairs", len(compared))), *others_on_test(evidence))
-    return (_accuracies(groups), *_evidence_levels(groups), *(comparison_sentence(evidence, one) for one in compared),
-            *others_on_test(evidence), *_fresh_seeds(evidence))
+def summary(evidence: Evidence) -> tuple[Block, ...]:
+    """Return the first blocks of a report: accuracies, verdicts, and the decision that they allow."""
+    against = against_baselines(evidence)
+    notes = joined([*_baseline_note(evidence, against), *others_on_test(evidence), *_unseen_failures(evidence),
+                    *_fresh_seeds(evidence)])
+    return (_accuracies(evidence), *_verdicts(evidence, against), *([Paragraph(notes)] if notes else []),
+            Paragraph(decision_sentence(evidence, against), lead="Decision."))
 
 
-def _accuracies(groups: Sequence[Group]) -> Sentence:
-    parts: list[Sentence] = []
-    for group in groups:
-        interval: Sentence = () if group.score.low is None else (Ends(group.score), "; ")
-        parts.append(say("{model} {score}{unit} ({interval}{seeds} {seeds:seed|seeds})", model=group.label,
-                         score=group.score, unit=group.scale.suffix, interval=interval, seeds=group.seeds))
-    sure = any(group.score.low is not None for group in groups)
-    return say(f"Test {{score}}{', 95 % intervals' if sure else ''} and seeds in brackets: {{parts}}.",
-               score=groups[0].scale.score, parts=joined(parts, ", "))
+def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
+    """Return the same for a terminal: the decision, then a sentence on each pair of models."""
+    against = against_baselines(evidence)
+    return (decision_sentence(evidence, against), *map(verdict_sentence, evidence.compared),
+            *_baseline_note(evidence, against), *others_on_test(evidence), *_fresh_seeds(evidence))
 
 
-def _evidence_levels(groups: Sequence[Group]) -> tuple[Sentence, ...]:
-    """Return whether the seeds of each model are enough for a verdict or a claim; nothing where none has five."""
-    parts: list[Sentence] = []
-    for level, purpose in (
-        (EvidenceLevel.VERDICT, "for a verdict (at least 5), but not to publish a claim (at least 10)"),
-        (EvidenceLevel.CLAIM, "to publish a claim (at least 10)"),
-    ):
-        if names := listed([group.label for group in groups if EvidenceLevel.of(len(group.runs)) is level]):
-            parts.append((f"{names}: enough seeds {purpose}.",))
-    return (joined(parts),) if parts else ()
+def check_results(others: Sequence[Sentence], checked: Sequence[Outcome]) -> Details:
+    """Return how many checks have passed, with each warning and its remedy.
+
+    Args:
+        others: Warnings that no check gives, such as what is missing.
+        checked: What became of each check.
+    """
+    # A page that Python writes is verified on the command line.
+    context = copy_context()
+    context.run(IN_PYTHON.set, False)
+    items = [("", said) for said in others]
+    items += [(one.code, (*one.sentence, f" {context.run(found.check.remedy)}"))
+              for found in checked for one in found.warnings]
+    counts = {"1 warning" if len(items) == 1 else f"{len(items) or 'no'} warnings": True}
+    for state in (State.PASSED, State.NOT_APPLICABLE):
+        codes = [found.check.code for found in checked if found.state is state]
+        counts[f"{len(codes)} {state.value}"] = bool(codes)
+        items += [(f"{state.value.capitalize()}:", (", ".join(codes),))] if codes else []
+    return Details("Checks: " + ", ".join(words for words, is_shown in counts.items() if is_shown),
+                   (Bullets(tuple(items)),))
+
+
+def _accuracies(evidence: Evidence) -> Figure:
+    """Return the figure of the scores of each model and of the baselines."""
+    return accuracy_figure(Values(("model", "what", "accuracy"), (
+        *(row for group in evidence.groups for row in (
+            (group.label, MEAN, group.score),
+            *((group.label, f"seed {run.seed}", score)
+              for run, score in zip(group.runs, group.scores_by_run(group.metric), strict=True)))),
+        *((baseline.name, BASELINE, baseline.score) for baseline in baselines_of(evidence)
+          if baseline.score.value is not None),
+    ), intervals=("accuracy",)), evidence.groups[0].scale)
+
+
+def _verdicts(evidence: Evidence, against: Sequence[AgainstBaseline]) -> list[Block]:
+    """Return the table of verdicts, whose further rows are folded; nothing where nothing is compared."""
+    pairs: list[tuple[Cell, ...]] = [
+        (f"{one.a.label} against {one.b.label}", one.number("difference"), one.number("p"), _found(one))
+        for one in evidence.compared]
+    baselines: list[tuple[Cell, ...]] = [] if _baseline_note(evidence, against) else [
+        (f"{one.group.label} against {one.baseline.name}", one.difference, one.p, _found_against(one))
+        for one in against]
+    scale = evidence.groups[0].scale
+    sure = any(one.number("difference").low is not None for one in evidence.compared)
+    looked = any(one.followed is not None for one in evidence.compared)
+    interval = f", with its {'repeated ' if looked else ''}95 % interval" if sure else ""
+    caption = f"Difference in test {scale.score}, first less second{interval}; p after Holm’s procedure."
+    columns = (Column("Pair", align="left", width=5.4), Column("Difference", unit=scale.differences), Column("p"),
+               Column("Verdict", align="left", width=3.4))
+    shown, more = (*pairs[:FEW], *baselines[:FEW]), (*pairs[FEW:], *baselines[FEW:])
+    blocks: list[Block] = [Table("verdicts", "Verdicts", (caption,), columns, shown)] if shown else []
+    if more:
+        blocks.append(Details("The other verdicts", (
+            Table("verdicts-more", "The other verdicts", (caption,), columns, more),)))
+    return blocks
+
+def _found(pair: Pair) -> Sentence:
+    """Return the finding on a pair, of the first model, with the margin where it is about that."""
+    words = pair.verdict.finding.value.replace("better", "worse" if pair.favours < 0 else "better")
+    if "the margin" not in words:
+        return (words,)
+    return say(words.replace("the margin", "{margin}{unit}"), margin=pair.number("margin"), unit=pair.scale.after)
+
+
+def _found_against(one: AgainstBaseline) -> str:
+    """Return what is found on a model against the baseline."""
+    return "not tested" if one.favours is None else {1: "better", -1: "worse", 0: "inconclusive"}[one.favours]
+
+
+def _baseline_note(evidence: Evidence, against: Sequence[AgainstBaseline]) -> tuple[Sentence, ...]:
+    """Return one sentence where several models were tested against the baseline and none differs; nothing elsewhere."""
+    if not evidence.compared or not against or any(one.favours != 0 for one in against):
+        return ()
+    baselines = list({one.baseline.name: one.baseline for one in against}.values())
+    shown = joined([(f"{one.name} (", one.score, f"{against[0].group.scale.suffix})") for one in baselines], " or ")
+    return (("No model is shown to be better or worse than the baseline ", *shown, "."),)
+
+
+def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
+    """Return how many seeds may fail unseen, where models are found equivalent."""
+    alike = [one for one in evidence.compared if one.verdict.finding in ALIKE]
+    if not alike:
+        return ()
+    fewest = min(alike, key=lambda one: min(one.difference.seeds))
+    return (say("Where models are equivalent, a failure of up to {unseen}{unit} of seeds could go unseen.",
+                unseen=fewest.number("unseen"), unit=" %"),)
 
 
 def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:

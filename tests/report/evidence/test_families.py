@@ -8,6 +8,7 @@ import pytest
 
 from gru_bench.report import verify
 from gru_bench.report.build import build
+from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.render import files, record
 from gru_bench.report.sections.summary import others_on_test, summary
@@ -51,7 +52,8 @@ def test_p_values_and_detectable_differences_allow_for_models_of_other_studies(s
     assert single.number("detectable").value < pair.number("detectable").value  # type: ignore[operator]
     assert others_on_test(collect([study], alone)) == ()
     mentions(said(others_on_test(evidence)[0]), "4 models in this store", "these test reviews", "all 6 pairs")
-    assert others_on_test(evidence)[0] in summary(evidence)
+    notes = next(block for block in summary(evidence) if isinstance(block, Paragraph))
+    assert said(others_on_test(evidence)[0]) in said(notes.text)
 
 
 def test_each_test_set_is_a_family_of_its_own(store: FakeStore) -> None:

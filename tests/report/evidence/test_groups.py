@@ -97,7 +97,7 @@ def test_a_run_that_did_not_complete_is_left_out_and_its_seed_is_named() -> None
     store.predicted[lost, "test"] = store.predicted[study.confirms[0].run_id, "test"]
     report = evaluated(store, study)
     assert seeds_of(report) == 3
-    mentions(all_said(report.cautions), "1 confirm run is not complete", "seed 1003")
+    mentions(all_said(report.warnings), "1 confirm run is not complete", "seed 1003")
 
 
 def test_a_run_scored_on_other_examples_is_left_out_and_named(scratch: tuple[FakeStore, LoggedStudy]) -> None:
@@ -106,7 +106,7 @@ def test_a_run_scored_on_other_examples_is_left_out_and_named(scratch: tuple[Fak
     store.predicted[odd, "test"] = OTHERS.predictions(np.random.default_rng(0), np.zeros(60), 0.0)
     report = evaluated(store, study)
     assert seeds_of(report) == 4
-    mentions(all_said(report.cautions), f"run {odd}", "other test examples", "left out")
+    mentions(all_said(report.warnings), f"run {odd}", "other test examples", "left out")
 
 
 def test_a_run_without_predictions_is_left_out_and_named(scratch: tuple[FakeStore, LoggedStudy]) -> None:
@@ -115,7 +115,7 @@ def test_a_run_without_predictions_is_left_out_and_named(scratch: tuple[FakeStor
     del store.predicted[bare, "test"]
     report = evaluated(store, study)
     assert seeds_of(report) == 4
-    mentions(all_said(report.cautions), f"run {bare}", "no readable test predictions", "left out")
+    mentions(all_said(report.warnings), f"run {bare}", "no readable test predictions", "left out")
 
 
 def test_the_report_warns_of_a_logged_accuracy_that_differs_from_the_predictions(
@@ -124,8 +124,8 @@ def test_the_report_warns_of_a_logged_accuracy_that_differs_from_the_predictions
     store, study = scratch
     wrong = replace(study.confirms[0], metrics={**study.confirms[0].metrics, "score/test_accuracy": 0.99})
     report = evaluated(store, replace(study, confirms=(wrong, *study.confirms[1:])))
-    mentions(all_said(report.cautions), f"test accuracy logged by the run {wrong.run_id} differs")
-    assert "differs" not in all_said(evaluated(store, study).cautions)
+    mentions(all_said(report.warnings), f"test accuracy logged by the run {wrong.run_id} differs")
+    assert "differs" not in all_said(evaluated(store, study).warnings)
 
 
 def test_runs_of_an_earlier_configuration_are_left_out_and_counted(scratch: tuple[FakeStore, LoggedStudy]) -> None:
@@ -136,7 +136,7 @@ def test_runs_of_an_earlier_configuration_are_left_out_and_counted(scratch: tupl
     )
     report = evaluated(store, replace(study, confirms=(*old, *study.confirms[2:])))
     assert seeds_of(report) == 3
-    mentions(all_said(report.cautions), "2 confirm runs are left out", "earlier settings")
+    mentions(all_said(report.warnings), "2 confirm runs are left out", "earlier settings")
 
 
 def test_the_newer_of_two_runs_of_one_seed_counts(scratch: tuple[FakeStore, LoggedStudy]) -> None:
@@ -154,14 +154,15 @@ def test_the_newer_of_two_runs_of_one_seed_counts(scratch: tuple[FakeStore, Logg
 def test_planned_seeds_without_a_run_are_named(scratch: tuple[FakeStore, LoggedStudy]) -> None:
     store, study = scratch
     report = evaluated(store, replace(study, confirms=study.confirms[:3]))
-    mentions(all_said(report.cautions), "Scratch GRU: 2 planned seeds without a run", "1003, 1004")
+    mentions(all_said(report.warnings), "Scratch GRU: 2 planned seeds without a run", "1003, 1004")
 
 
 def test_the_report_warns_of_a_confirmation_set_that_was_extended(scratch: tuple[FakeStore, LoggedStudy]) -> None:
     store, study = scratch
-    assert "extended" not in all_said(evaluated(store, study).cautions)
+    assert "extended" not in all_said(evaluated(store, study).warnings)
     grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
-    mentions(all_said(evaluated(store, grown).cautions), "scratch was extended", "3 seeds", "now has 5")
+    mentions(all_said(evaluated(store, grown).warnings), "scratch was extended", "3 seeds", "now has 5")
+
 
 
 def grouped(groups: int, **options: Any) -> tuple[FakeStore, list[LoggedStudy]]:

@@ -39,6 +39,6 @@ def test_a_margin_is_fixed_beforehand_only_if_all_studies_logged_it(
     mentions(said(margin.said), *parts)
     report = build_only(studies, store, margin=asked)
     assert report.source.margin == margin.value == value
-    assert ("not fixed before the runs" in all_said(report.cautions)) == ("fixed beforehand" not in parts)
+    assert ("not fixed before the runs" in all_said(report.warnings)) == ("fixed beforehand" not in parts)
     # A report that compares nothing needs no margin.
-    assert "margin" not in all_said(build_only(studies[:1], store, margin=asked).cautions)
+    assert "margin" not in all_said(build_only(studies[:1], store, margin=asked).warnings)

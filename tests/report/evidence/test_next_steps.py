@@ -17,7 +17,7 @@ import gru_bench.sweep.__main__ as sweep_command
 from gru_bench.cli import ended
 from gru_bench.report import verify
 from gru_bench.report.build import build
-from gru_bench.report.document.blocks import numbers_in
+from gru_bench.report.document.blocks import Paragraph, numbers_in
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.next_steps import next_step_commands, remove_limit_commands
 from gru_bench.report.render import files, record
@@ -221,7 +221,8 @@ def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file: None, monkeyp
     command, _ = next_step_commands(evidence)
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "all-confirm-2", 10)
-    mentions(said(summary(evidence)[-1]), "too few seeds for a verdict", "10 fresh seeds")
+    (notes, _) = (block for block in summary(evidence) if isinstance(block, Paragraph))
+    mentions(said(notes.text), "too few seeds for a verdict", "10 fresh seeds")
 
 
 def test_all_new_sets_of_a_report_have_the_same_size() -> None:

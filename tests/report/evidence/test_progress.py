@@ -28,7 +28,7 @@ def test_an_unfinished_study_shows_what_it_has_and_names_what_is_missing() -> No
     study = add_study(store, "torch", {"torch": 0.0}, finished=False, test_set=FEW)
     report = build([study], store)
     assert len(column_of(report, "evaluation", "Model")) == 1
-    mentions(all_said(report.cautions), "torch is not finished",
+    mentions(all_said(report.warnings), "torch is not finished",
              "Still missing from torch: the baselines, the summary of its data, the result of its search",
              ": python sweeps/run.py --study torch")
     assert "data" not in [section.name for section in report.sections]
@@ -44,7 +44,7 @@ def test_an_unfinished_study_is_to_be_continued_before_new_seeds_are_proposed() 
     begun = under_way(store, whole, models="scratch,torch,bidirectional",
                       contents="search,ablations,timings,diagnostics,recall")
     report = build([replace(begun, confirms=kept)], store)
-    text = all_said(report.cautions)
+    text = all_said(report.warnings)
     mentions(text, "Scratch GRU: 2 of the 5 planned confirm seeds", "Bidirectional GRU has no complete confirm run",
              "Still missing from homework: the result of the search, the ablations, the timing benchmark, the "
              "diagnostics, the recall task.", "First continue homework")
@@ -52,15 +52,15 @@ def test_an_unfinished_study_is_to_be_continued_before_new_seeds_are_proposed() 
     assert has_window_losses(report)
     assert report.numbers["data-1.train"].value == present(whole.summary).data.train
     assert "Next steps" not in words_of(report, "comparisons")
-    assert "new confirm set" not in all_said(report.summary)
+    assert "new confirm set" not in all_said(report.in_short)
 
 
 def test_a_study_that_ended_without_some_seeds_is_to_be_continued() -> None:
     store = FakeStore()
     study = add_study(store, "scratch", {"scratch": 0.0}, seeds=3, test_set=FEW)
     short = replace(study, confirms=study.confirms[:2])
-    assert "First continue scratch" in all_said(build_only([short], store).cautions)
-    assert "continue" not in all_said(build_only([study], store).cautions)
+    assert "First continue scratch" in all_said(build_only([short], store).warnings)
+    assert "continue" not in all_said(build_only([study], store).warnings)
 
 
 @pytest.mark.parametrize(("recorded", "words"), [

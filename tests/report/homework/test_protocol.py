@@ -10,8 +10,8 @@ from gru_bench.report.homework.protocol import protocol
 from gru_bench.report.homework.reproduction import NAMES
 from tests.support.commands import mentions
 from tests.support.fake_store import with_data
-from tests.support.homework_study import homework, homework_report
-from tests.support.renderings import Built, said, table_of, words_of
+from tests.support.homework_study import conclusions_of, homework, homework_report
+from tests.support.renderings import Built, table_of, words_of
 from tests.support.sections import build_only
 
 
@@ -47,7 +47,7 @@ def test_settings_that_differ_from_the_protocol_are_listed_with_the_homeworks(ma
              "Scratch GRU, epochs: 1 (homework: 5)", "Torch GRU, gradient clipping: 1 (homework: none)",
              "Torch GRU, optimizer: adamw (homework: adam)", "Torch GRU, weight decay: 0.01 (homework: 0)",
              "reset gate: before the product (homework: after the product)")
-    assert "departs from the homework" in said(report.summary[-1])
+    assert "departs from the homework" in conclusions_of(report)[0]
 
 
 @pytest.mark.parametrize(("embedding", "dimension", "difference"), [

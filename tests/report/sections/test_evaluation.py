@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -13,18 +12,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gru_bench.checks import of_logged, warnings_of
 from gru_bench.config import MetricName
 from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.methods import methods
-from gru_bench.results.runs import Predictions, packed
+from gru_bench.results.runs import Predictions
 from gru_bench.stats import metrics
-from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval
+from gru_bench.stats.estimate import Values, accuracy_interval
 from gru_bench.stats.estimate import deviation as without_noise
-from gru_bench.stats.verdict import holm
-from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import (
     BEST,
@@ -33,20 +29,13 @@ from tests.support.fake_store import (
     add_study,
     correct,
     of_classes,
-    summarized,
     three_models,
     with_params,
 )
-from tests.support.renderings import Built, all_said, column_of, said, section_of, table_of, words_of
+from tests.support.renderings import Built, all_said, column_of, said, table_of, words_of
 from tests.support.sections import build_only
-from tests.support.values import present
 
 LINEAR = "TF-IDF + logistic regression"
-
-
-def below_baseline(studies: list[LoggedStudy], store: FakeStore) -> str:
-    """Return what the summary says of baselines."""
-    return all_said(section_of(build_only(studies, store, evaluation), "evaluation").summary)
 
 
 def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
@@ -96,130 +85,10 @@ def test_one_seed_has_no_lowest_and_highest() -> None:
     assert deviation.text == MISSING
 
 
-def test_the_summary_names_models_below_a_baseline(built: Built) -> None:
-    report = built.report
-    text = all_said(section_of(report, "evaluation").summary)
-    assert text in all_said(report.summary)
-    mentions(text, *(f"{model} ({number.text} %)" for model, number in zip(
-        ("Scratch GRU", "Torch GRU"), column_of(report, "evaluation", "Accuracy"), strict=False)), "below", LINEAR)
-    assert "Bidirectional" not in text
-    assert "majority" not in text
-    context = table_of(report, "evaluation").context
+def test_baselines_stand_below_the_models(built: Built) -> None:
+    context = table_of(built.report, "evaluation").context
     assert [row[0] for row in context] == ["majority class (baseline)", "TF-IDF + logistic regression (baseline)"]
     assert [row[2].text for row in context] == ["50.1", "87.3"]
-
-
-@pytest.mark.parametrize(("skill", "verdict", "inside"), [
-    (-0.3, "is below", False), (0.08, "is above", True), (0.03, "is below", True)])
-def test_the_summary_says_whether_a_baseline_is_inside_the_interval(skill: float, verdict: str, inside: bool) -> None:
-    store = FakeStore()
-    report = build_only([add_study(store, "one", {"torch": skill})], store, evaluation)
-    text = all_said(section_of(report, "evaluation").summary)
-    accuracy = report.numbers["one-torch.accuracy"]
-    assert (present(accuracy.low) < 0.8731 < present(accuracy.high)) == inside
-    assert (present(accuracy.value) > 0.8731) == (verdict == "is above")
-    mentions(text, verdict, f"{LINEAR} (87.3 %)")
-    assert ("whole interval lies below" in text) == (not inside)
-
-
-def test_models_are_tested_against_a_baseline_whose_answers_were_kept() -> None:
-    """The difference, its interval and its p are those of the definition, and the verdicts follow them."""
-    store = FakeStore()
-    study = add_study(store, "two", {"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(1000))
-    torch_RN, scratch_RN = (correct(store, [run for run in study.confirms if run.model == model])
-                            for model in ("torch", "scratch"))
-    right_N = scratch_RN[0]
-    linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
-                     right=packed(right_N))
-    report = build_only([summarized(study, baselines=(linear,))], store, evaluation)
-    found = [accuracy_difference(right_RN, np.stack([right_N] * 5)) for right_RN in (torch_RN, scratch_RN)]
-    p_B = holm([one.p for one in found])
-    numbers = report.numbers
-    for group, one, p in zip(("two-torch", "two-scratch"), found, p_B, strict=True):
-        shown = numbers[f"baseline-tf-idf-logistic-regression.less-than-{group}"]
-        assert (shown.value, shown.low, shown.high) == (one.estimate, one.low, one.high)
-        assert numbers[f"{shown.key}.p"].value == p
-    assert present(p_B[0]) < 0.05 < present(p_B[1])
-    text = all_said(section_of(report, "evaluation").summary)
-    assert re.search(r"Torch GRU \([\d.]+ %\) is better than the baseline .*\+[\d.]+ points \(95 % interval \+[\d.]+ "
-                     r"to \+[\d.]+\), p [=<] [\d.]+ after Holm", text)
-    assert "Scratch GRU" in text.partition("is better than")[2]
-    assert "not shown to be better or worse" in text
-
-
-def test_the_test_against_a_baseline_allows_for_all_models_on_the_same_test_reviews() -> None:
-    store, test_set = FakeStore(), TestSet.draw(1000)
-    one, *others = [add_study(store, name, {"torch": skill}, test_set=test_set)
-                    for name, skill in (("one", 0.4), ("two", 0.2), ("three", 0.1))]
-    right_N = correct(store, others[-1].confirms)[0]
-    linear = replace(present(one.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
-                     right=packed(right_N))
-    numbers = build_only([summarized(one, baselines=(linear,))], store, evaluation).numbers
-    alone = accuracy_difference(correct(store, one.confirms), np.stack([right_N] * 5))
-    assert numbers["baseline-tf-idf-logistic-regression.less-than-one-torch.p"].value == pytest.approx(3 * present(
-        alone.p))
-
-
-def test_a_baseline_is_tested_only_against_models_on_its_own_data() -> None:
-    store, studies = FakeStore(), []
-    for seed, name in enumerate(("here", "there")):
-        study = add_study(store, name, {"torch": 0.0}, test_set=TestSet.draw(300, seed=seed), fingerprint=name)
-        right_N = correct(store, study.confirms)[0] ^ (np.arange(300) % 9 == 0)
-        linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=300,
-                         right=packed(right_N))
-        studies.append(summarized(study, baselines=(linear,)))
-    tests = [key for key in build_only(studies, store, evaluation).numbers if key.endswith("-torch.p")]
-    assert [key.partition("less-than-")[2] for key in tests] == ["here-torch.p", "there-torch.p"]
-
-
-@pytest.mark.parametrize(("validation", "compared"), [((0.8, 0.9), "b"), ((0.9, 0.8), "a"), ((None, None), "a")])
-def test_models_are_compared_with_one_of_two_linear_baselines_and_both_are_shown(
-    validation: tuple[float | None, float | None], compared: str
-) -> None:
-    store = FakeStore()
-    study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))
-    right_N = correct(store, study.confirms)[0]
-    majority, linear = present(study.summary).baselines
-    two = [replace(linear, name=name, validation_accuracy=value, test_accuracy=float(right_N.mean()), test_size=1000,
-                   right=packed(right_N)) for name, value in zip("ab", validation, strict=True)]
-    report = build_only([summarized(study, baselines=(majority, *two))], store, evaluation)
-    assert [row[0] for row in table_of(report, "evaluation").context][1:] == ["a (baseline)", "b (baseline)"]
-    text = all_said(section_of(report, "evaluation").summary)
-    assert re.findall(r"the baseline (\w) \(", text) == [compared]
-    assert ("no validation reviews" in text) == (validation[0] is None)
-
-
-def test_the_report_and_its_warnings_say_the_same_of_a_baseline_above() -> None:
-    store = FakeStore()
-    study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))
-    right_N = correct(store, study.confirms)[0]
-    right_N[:60] = True
-    linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
-                     right=packed(right_N))
-    studies = [summarized(study, baselines=(linear,))]
-    (warning,) = warnings_of(of_logged(studies, store), "GRU010")
-    mentions(below_baseline(studies, store), warning.text, "(GRU010)")
-
-
-@pytest.mark.parametrize("spoilt", ["", packed(np.zeros(300, dtype=np.bool_)), packed(np.ones(90, dtype=np.bool_))])
-def test_a_baseline_without_usable_answers_is_not_tested(spoilt: str) -> None:
-    store = FakeStore()
-    study = add_study(store, "low", {"torch": -0.3}, test_set=TestSet.draw(300))
-    linear = replace(present(study.summary).baselines[1], right=spoilt)
-    text = below_baseline([summarized(study, baselines=(linear,))], store)
-    assert "below" in text
-    assert "Holm" not in text
-
-
-def test_a_model_that_shows_the_same_number_as_a_baseline_is_level_with_it() -> None:
-    store = FakeStore()
-    study = add_study(store, "even", {"torch": 0.08}, test_set=TestSet.draw(400))
-    level = build_only([study], store, evaluation).numbers["even-torch.accuracy"]
-    for shift in (-0.0003, 0.0003):
-        shown = round(present(level.value), 3)
-        baselines = (replace(present(study.summary).baselines[1], test_accuracy=shown + shift),)
-        text = below_baseline([summarized(study, baselines=baselines)], store)
-        mentions(text, f"Torch GRU ({level.text} %)", "level with", f"{LINEAR} ({level.text} %)")
 
 
 def test_missing_metrics_are_dashes_and_never_zero() -> None:
@@ -385,7 +254,7 @@ def test_no_verdict_depends_on_the_ensembles(monkeypatch: pytest.MonkeyPatch) ->
     differ = {key for key in numbers if numbers[key] != changed[key]}
     assert differ == {f"{name}-{name}.together.{what}" for name in ("scratch", "torch", "bidirectional")
                       for what in ("accuracy", "loss", "calibration")}
-    for name in ("comparisons", "methods"):
+    for name in ("summary", "comparisons", "methods"):
         assert words_of(before, name) == words_of(after, name)
-    assert all_said(before.summary) == all_said(after.summary)
-    assert all_said(before.cautions) == all_said(after.cautions)
+    assert all_said(before.in_short) == all_said(after.in_short)
+    assert all_said(before.warnings) == all_said(after.warnings)

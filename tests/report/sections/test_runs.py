@@ -17,7 +17,7 @@ FEW = TestSet.draw(50)
 
 def test_failed_seeds_are_named_and_counted(built: Built) -> None:
     report = built.report
-    mentions(all_said(report.cautions), "Torch GRU: 1 confirm run", "not complete", "seed 1005")
+    mentions(all_said(report.warnings), "Torch GRU: 1 confirm run", "not complete", "seed 1005")
     table = table_of(report, "runs")
     assert [column.heading for column in table.columns[2:]] == ["Complete", "Pruned", "Failed", "Other"]
     counts = {row[:2]: [number.value for number in row[2:]] for row in table.rows}

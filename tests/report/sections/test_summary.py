@@ -1,58 +1,118 @@
-"""The start of a report: accuracies, whether the seeds are enough, verdicts, and warnings."""
+"""The start of a report: accuracies, verdicts, the decision, and the checks by count."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from gru_bench.report.document.numbers import MISSING, Number
+from gru_bench.checks import CHECKS, State, of_logged, outcomes
+from gru_bench.errors import IN_PYTHON
+from gru_bench.report.build import build
+from gru_bench.report.document.blocks import Bullets, Details, Paragraph, Table
+from gru_bench.report.document.figure import Figure
+from gru_bench.report.document.numbers import MISSING
+from gru_bench.report.document.report import Report
+from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.evaluation import evaluation
+from gru_bench.results.runs import packed
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, many_studies, one_each, three_models
-from tests.support.renderings import Built, all_said, column_of, said, words_of
+from tests.support.fake_store import (
+    FakeStore,
+    TestSet,
+    add_study,
+    correct,
+    many_studies,
+    one_each,
+    summarized,
+    three_models,
+    with_params,
+)
+from tests.support.renderings import Built, all_said, column_of, said, section_of, table_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
 
-def test_the_summary_has_the_accuracies_then_the_number_of_seeds_then_the_verdicts(built: Built) -> None:
-    first, evidence, *verdicts = map(said, built.report.summary)
-    numbers = built.report.numbers
-    low, high = numbers["scratch-scratch.accuracy"].ends
-    mentions(first, "Test accuracy", "95 %", f"Scratch GRU {numbers['scratch-scratch.accuracy'].text} % ({low.text} to "
-             f"{high.text}; 5 seeds), Torch GRU")
-    assert "enough seeds for a verdict" in evidence
-    assert verdicts[0].startswith("Inconclusive")
-    mentions(verdicts[1], "Bidirectional GRU is better than Scratch GRU by more than 1.0 points")
+def decision_of(report: Report) -> str:
+    (paragraph,) = (block for block in section_of(report, "summary").blocks
+                    if isinstance(block, Paragraph) and block.lead == "Decision.")
+    return said(paragraph.text)
 
 
-def test_many_pairs_are_counted_by_verdict_and_listed_in_their_section() -> None:
+def checks_of(report: Report) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return the line of the checks, and what it unfolds to."""
+    details = section_of(report, "summary").blocks[-1]
+    assert isinstance(details, Details)
+    (bullets,) = details.blocks
+    assert isinstance(bullets, Bullets)
+    return details.summary, tuple((lead, said(text)) for lead, text in bullets.items)
+
+
+def test_the_summary_has_the_figure_the_verdicts_the_decision_and_the_checks(built: Built) -> None:
+    first, *others = section_of(built.report, "summary").blocks
+    assert built.report.sections[0].name == "summary"
+    assert isinstance(first, Figure)
+    assert first.name == "accuracy"
+    kinds = [type(block) for block in others]
+    assert kinds[0] is Table
+    assert kinds[-2:] == [Paragraph, Details]
+    assert decision_of(built.report) == said(built.report.in_short[0])
+
+
+def test_each_pair_and_each_model_against_the_baseline_is_a_row_of_the_verdicts(built: Built) -> None:
+    store, studies, report = built
+    evidence = collect(studies, store)
+    table = table_of(report, "verdicts")
+    pairs, baselines = table.rows[:3], table.rows[3:]
+    for row, pair in zip(pairs, evidence.compared, strict=True):
+        assert row[0] == f"{pair.a.label} against {pair.b.label}"
+        assert row[1:3] == (pair.number("difference"), pair.number("p"))
+    assert said(pairs[1][3]).startswith("better by more than 1.0")
+    assert [row[0].partition(" against ")[0] for row in baselines] == [
+        group.label for group in evidence.groups]
+    assert [row[3] for row in baselines] == ["not tested"] * 3
+
+
+@pytest.mark.parametrize(("skill", "verdict"), [(0.0, None), (0.6, "better"), (-0.6, "worse")])
+def test_models_that_do_not_differ_from_the_baseline_share_a_sentence(skill: float, verdict: str | None) -> None:
+    store, test_set = FakeStore(), TestSet.draw(1000)
+    study = add_study(store, "two", {"torch": skill, "scratch": 0.0}, test_set=test_set)
+    right_N = correct(store, [run for run in study.confirms if run.model == "scratch"])[0]
+    linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
+                     right=packed(right_N))
+    report = build_only([summarized(study, baselines=(linear,))], store)
+    rows = {row[0]: row[3] for row in table_of(report, "verdicts").rows}
+    sentence = f"the baseline {linear.name} ({100 * linear.test_accuracy:.1f}"
+    words = " ".join(said(block.text) for block in section_of(report, "summary").blocks
+                     if isinstance(block, Paragraph)).replace("\N{NO-BREAK SPACE}", " ")
+    assert rows.get(f"Torch GRU against {linear.name}") == verdict
+    assert (len(rows), sentence in words.partition("Take")[0]) == ((1, True) if verdict is None else (3, False))
+
+
+def test_a_model_that_is_found_worse_is_called_so() -> None:
+    store, studies = one_each({"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(1000))
+    report = build_only([with_params(study, metric="macro_f1") for study in studies], store)
+    ((_, theta, p, found), *_) = table_of(report, "verdicts").rows
+    assert theta.value > 0
+    assert p.value < 0.05
+    assert said(found).startswith("better")
+    assert "Take Torch GRU" in decision_of(report)
+
+
+def test_of_many_pairs_the_first_six_are_shown_and_the_others_folded() -> None:
     store, studies = many_studies(5, TestSet.draw(100), skill=0.05)
-    report = build_only(studies, store, comparisons)
-    assert "10 pairs" in said(report.summary[0])
-    tally = {n.key: present(n.value) for n in report.summary[0] if isinstance(n, Number)}
-    assert tally.pop("summary.pairs") == sum(tally.values()) == 10
-    assert "better" not in all_said(report.summary[1:])
-    sentences = words_of(report, "comparisons").splitlines()
-    mentions(sentences[0], "Inconclusive", "Torch GRU (study 1) against Torch GRU (study 0)")
-    assert sum(": " in sentence and "points" in sentence for sentence in sentences) == 10
-
-
-@pytest.mark.parametrize(("seeds", "parts"), [
-    ((5, 10), ("Scratch GRU: enough seeds for a verdict (at least 5), but not to publish a claim (at least 10)",
-               "Torch GRU: enough seeds to publish a claim (at least 10)")),
-    ((9, 3), ("Scratch GRU: enough seeds for a verdict (at least 5), but not to publish a claim",)),
-    ((5, 6), ("Scratch GRU and Torch GRU: enough seeds for a verdict (at least 5), but not to publish a claim",)),
-    ((3, 4), ()),
-])
-def test_the_summary_says_whether_seeds_are_enough_for_a_verdict_or_a_published_claim(
-    seeds: tuple[int, ...], parts: tuple[str, ...]
-) -> None:
-    store = FakeStore()
-    for (name, count) in zip(("scratch", "torch"), seeds, strict=True):
-        add_study(store, name, {name: 0.0}, seeds=count, test_set=TestSet.draw(50))
-    text = all_said(build_only(store.by_experiment["movie-reviews"], store).summary)
-    mentions(text, *parts)
-    assert text.count("enough seeds") == len(parts)
+    report = build_only(studies, store)
+    evidence = collect(studies, store)
+    (folded,) = (block for block in section_of(report, "summary").blocks
+                 if isinstance(block, Details) and isinstance(block.blocks[0], Table))
+    shown, more = table_of(report, "verdicts"), folded.blocks[0]
+    assert isinstance(more, Table)
+    names = [f"{pair.a.label} against {pair.b.label}" for pair in evidence.compared]
+    assert [row[0] for row in shown.rows[:6]] == names[:6]
+    assert [row[0] for row in more.rows] == names[6:]
+    assert sum(": " in sentence for sentence in map(said, report.in_short)) >= 10
 
 
 @pytest.mark.parametrize(("seeds", "warning", "verdict"), [
@@ -63,15 +123,16 @@ def test_the_summary_says_whether_seeds_are_enough_for_a_verdict_or_a_published_
 def test_fewer_than_five_seeds_give_no_verdict(seeds: int, warning: str, verdict: str) -> None:
     store, studies = three_models(seeds=seeds, test_set=TestSet.draw(300))
     report = build_only(studies, store, evaluation, comparisons)
-    assert warning in all_said(report.cautions)
-    assert ("intervals" in said(report.summary[0])) == (seeds != 2)
-    verdicts = [text for text in map(said, report.summary) if text.startswith("No verdict")]
+    assert warning in all_said(report.warnings)
+    mentions(decision_of(report), "No decision yet", "at least 5 seeds", f"Torch GRU has {seeds}")
+    verdicts = [text for text in map(said, report.in_short) if text.startswith("No verdict")]
     assert len(verdicts) == 3
     for text in verdicts:
         assert verdict in text
         assert "better" not in text
-        assert ("McNemar" in text) == (seeds == 1)
     assert {p.text for p in column_of(report, "comparisons", "p")} == {MISSING}
+    assert {said(found) for found in column_of(report, "verdicts", "Verdict")[:3]} == {
+        "too few seeds for a verdict"}
     numbers = report.numbers
     assert (numbers["scratch-scratch.accuracy"].low is None) == (seeds == 2)
     assert (numbers["scratch-scratch.deviation"].text == MISSING) == (seeds == 1)
@@ -80,4 +141,47 @@ def test_fewer_than_five_seeds_give_no_verdict(seeds: int, warning: str, verdict
 @pytest.mark.parametrize("size", [199, 200])
 def test_fewer_than_two_hundred_test_reviews_cause_a_warning(size: int) -> None:
     store, studies = one_each({"torch": 0.0}, seeds=2, test_set=TestSet.draw(size))
-    assert ("few test reviews: 199" in all_said(build_only(studies, store).cautions)) == (size == 199)
+    report = build_only(studies, store)
+    _, items = checks_of(report)
+    assert ("few test reviews: 199" in all_said(report.warnings)) == (size == 199)
+    assert ("few test reviews: 199" in items[0][1]) == (size == 199)
+
+
+def test_checks_are_counted_and_unfold_to_each_warning_with_its_code_and_remedy() -> None:
+    store, studies = three_models(seeds=3, test_set=TestSet.draw(100))
+    report = build(studies, store)
+    line, items = checks_of(report)
+    found = outcomes(of_logged(studies, store))
+    coded = [one for outcome in found for one in outcome.warnings]
+    passed, idle = ([one.check.code for one in found if one.state is state]
+                    for state in (State.PASSED, State.NOT_APPLICABLE))
+    warnings = items[:-2]
+    assert [lead for lead, _ in warnings if lead] == [one.code for one in coded]
+    assert warnings[0][0] == ""  # what no check gives stands first
+    for one in coded:
+        assert any(lead == one.code and text.replace("\N{NO-BREAK SPACE}", " ") == (
+            f"{one.text} {CHECKS[one.code].remedy()}") for lead, text in warnings)
+    mentions(line, f"{len(warnings)} warnings", f"{len(passed)} passed", f"{len(idle)} not applicable")
+    assert [text for _, text in items[-2:]] == [", ".join(passed), ", ".join(idle)]
+    assert len(report.warnings) == len(warnings)
+
+
+def test_a_page_that_python_writes_has_the_remedies_of_the_command_line() -> None:
+    store, studies = three_models(seeds=3, test_set=TestSet.draw(100))
+    typed = checks_of(build_only(studies, store))
+    token = IN_PYTHON.set(True)
+    try:
+        assert checks_of(build_only(studies, store)) == typed
+    finally:
+        IN_PYTHON.reset(token)
+    assert any("--confirm 5" in text for _, text in typed[1])
+
+
+def test_equivalent_models_have_a_note_on_seeds_that_fail() -> None:
+    store = FakeStore()
+    study = add_study(store, "two", {"torch": 0.0, "scratch": 0.0}, test_set=TestSet.draw(600), seed=1)
+    report = build_only([study], store, margin=0.2)
+    words = " ".join(said(block.text) for block in section_of(report, "summary").blocks if isinstance(block, Paragraph))
+    assert said(table_of(report, "verdicts").rows[0][3]).startswith("equivalent within 20")
+    assert "45" in words
+    assert np.isclose(1 - 0.05 ** (1 / 5), 0.45, atol=0.005)

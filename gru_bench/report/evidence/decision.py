@@ -1,0 +1,201 @@
+"""The decision that the verdicts of a report allow: which model to take, or why none is to be taken yet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import chain, combinations
+
+from gru_bench.report.document.sentences import Sentence, joined, listed, say
+from gru_bench.report.evidence.baselines import AgainstBaseline
+from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group
+from gru_bench.results.logged_metrics import TRAIN_SECONDS
+from gru_bench.stats.verdict import LEAST_GROUPS, Finding
+
+BETTER = (Finding.BETTER, Finding.BETTER_BY_MARGIN)
+ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
+FASTER = 1.2
+"""Ratio of training times from which on one model trains faster than another."""
+NAMED = 2
+"""Most open pairs that are named."""
+LEAST_SEEDS = 5
+"""Fewest seeds for a verdict."""
+
+Couple = tuple[str, str]
+"""The keys of two models."""
+
+
+class Reason(Enum):
+    """Why a model is to be taken, or none."""
+
+    BEST = "one model is better than every other"
+    LEFT = "one model is left: every other is worse than some model"
+    EQUIVALENT = "the models that are left are equivalent"
+    BASELINE = "the baseline is better"
+    ABOVE_BASELINE = "the only model is better than the baseline"
+    ONE_MODEL = "the only model is not better than the baseline"
+    TOO_FEW_SEEDS = "too few seeds"
+    TOO_FEW_GROUPS = "too few groups of test reviews"
+    NOT_COMPARED = "models that are left are not compared"
+    GUESSING = "models that are left are not above guessing"
+    OPEN = "pairs that are left are not settled"
+    CONTRADICTION = "every model is worse than another"
+
+
+UNDECIDED: Mapping[Reason, Finding | None] = {
+    Reason.TOO_FEW_SEEDS: Finding.TOO_FEW_SEEDS, Reason.TOO_FEW_GROUPS: Finding.TOO_FEW_GROUPS,
+    Reason.NOT_COMPARED: None, Reason.GUESSING: Finding.GUESSING, Reason.OPEN: Finding.INCONCLUSIVE}
+"""Reason -> the finding on a pair that gives it; None: the pair is not compared. The first that applies is named."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the verdicts on models that were scored on the same test reviews allow."""
+
+    reason: Reason
+    models: tuple[str, ...]
+    """The models to choose from, or those that the baseline is better than."""
+    open: tuple[Couple, ...] = ()
+    """The pairs of models that the reason is about."""
+
+
+def decide(
+    models: Sequence[str], found: Mapping[Couple, tuple[Finding, int]], baseline: Mapping[str, int | None]
+) -> Decision:
+    """Return the decision.
+
+    A model is left to choose from if neither another model nor the baseline is found better. Models with a real but
+    negligible difference are equivalent.
+
+    Args:
+        models: The keys of the models.
+        found: Pair -> its finding, and which of the two is better: 1 the first, -1 the second, 0 neither.
+        baseline: Model -> 1 if it is better than the best baseline, -1 if it is worse, 0 if neither is shown, None
+            without a test. Empty: there is no baseline.
+    """
+    beats = {pair if side > 0 else pair[::-1] for pair, (finding, side) in found.items() if finding in BETTER}
+    below = tuple(model for model in models if baseline.get(model) == -1)
+    beaten = {*below, *(worse for _, worse in beats)}
+    left = tuple(model for model in models if model not in beaten)
+    if not left:
+        return Decision(Reason.BASELINE if below else Reason.CONTRADICTION, below)
+    findings = {frozenset(pair): finding for pair, (finding, _) in found.items()}
+    for reason, meant in UNDECIDED.items():
+        if pairs := tuple(pair for pair in combinations(left, 2) if findings.get(frozenset(pair)) is meant):
+            return Decision(reason, left, pairs)
+    if len(left) > 1:
+        return Decision(Reason.EQUIVALENT, left)
+    if len(models) > 1:
+        best = all((left[0], other) in beats for other in models if other != left[0])
+        return Decision(Reason.BEST if best else Reason.LEFT, left)
+    return Decision(Reason.ABOVE_BASELINE if baseline.get(left[0]) == 1 else Reason.ONE_MODEL, left)
+
+
+def decision_sentence(evidence: Evidence, against: Sequence[AgainstBaseline]) -> Sentence:
+    """Return the decision in one or two sentences, which say no more than the verdicts.
+
+    Args:
+        evidence: Evidence of confirmation runs.
+        against: The models against the best baseline.
+    """
+    if len(evidence.families) > 1:
+        return ("No decision: the models were scored on different test reviews.",)
+    groups = {group.key: group for group in evidence.groups}
+    decision = decide(
+        tuple(groups), {(pair.a.key, pair.b.key): (pair.verdict.finding, pair.favours) for pair in evidence.compared},
+        {one.group.key: one.favours for one in against})
+    models = [groups[key] for key in decision.models]
+    names = listed([group.label for group in models])
+    linear = f"the baseline {against[0].baseline.name}" if against else ""
+    match decision.reason:
+        case Reason.BASELINE if len(models) == len(groups) > 1:
+            return (f"Take {linear}: it is better than every model here.",)
+        case Reason.BASELINE:
+            others = "" if len(models) == len(groups) else ", and every other model is worse than another one"
+            return (f"Take {linear}: it is better than {names}{others}.",)
+        case Reason.ABOVE_BASELINE:
+            return (f"Take {names}: it is better than {linear}.",)
+        case Reason.ONE_MODEL:
+            return _one_model(models[0], linear, is_tested=any(one.favours is not None for one in against))
+        case Reason.EQUIVALENT:
+            said, models = _fastest(evidence, models)
+        case Reason.BEST:
+            said = (f"Take {names}: it is better than every other model.",)
+        case Reason.LEFT:
+            said = (f"Take {names}: no model is better, and every other model is worse than another one"
+                    f"{f' or than {linear}' if linear else ''}.",)
+        case _:
+            return _undecided(evidence, decision, groups)
+    unproven = [one for one in against if one.group in models and one.favours != 1]
+    if not unproven:
+        return said
+    which = "It is not" if len(models) == 1 else f"{'None' if len(unproven) == len(models) else 'Not each'} of them is"
+    return (*said, f" {which} shown to be better than {linear}.")
+
+
+def _fastest(evidence: Evidence, models: Sequence[Group]) -> tuple[Sentence, list[Group]]:
+    """Return which of some equivalent models to take, as a sentence and as models: those that train the fastest."""
+    keys = {group.key for group in models}
+    margin = next(pair.number("margin") for pair in evidence.compared if {pair.a.key, pair.b.key} <= keys)
+    start = say("{names} are equivalent within {margin}{unit}", names=listed([group.label for group in models]),
+                margin=margin, unit=models[0].scale.after)
+    any_of = "either" if len(models) == 2 else "any of them"
+    seconds = {group.key: group.logged(TRAIN_SECONDS).value or 0.0 for group in models}
+    if not all(0 < value < math.inf for value in seconds.values()):
+        return (*start, f": take {any_of}."), list(models)
+    first, second, *_ = by_time = sorted(models, key=lambda group: seconds[group.key])
+    fastest = [group for group in by_time if seconds[group.key] < FASTER * seconds[first.key]]
+    if len(fastest) == len(models):
+        return (*start, f" and train about equally fast: take {any_of}."), fastest
+    if len(fastest) > 1:
+        names = listed([group.label for group in fastest])
+        return (*start, f", and {names} train the fastest: take one of them."), fastest
+    with_backend = first.backend != second.backend
+    one, other = (f"{group.label} ({group.backend})" if with_backend else group.label for group in (first, second))
+    ratio = evidence.numbers.add(
+        "decision.faster", seconds[second.key] / seconds[first.key], "tenth", "ratio of the mean training seconds",
+        runs=first.ids + second.ids)
+    return (*start, f", and {one} trains ", ratio, f" times as fast as {other}: take {first.label}."), fastest
+
+
+def _one_model(group: Group, linear: str, is_tested: bool) -> Sentence:
+    """Return why nothing is decided on the only model."""
+    if not linear:
+        return ("No decision: there is one model, and no baseline on the same data.",)
+    if len(group.runs) < LEAST_SEEDS:
+        return _too_few_seeds([group])
+    if is_tested:
+        return (f"No decision yet: {group.label} is not shown to be better or worse than {linear}.",)
+    needs = "" if group.metric == "accuracy" else ", which takes accuracy as the score"
+    return (f"No decision: {group.label} is not tested against {linear}{needs}.",)
+
+
+def _too_few_seeds(groups: Sequence[Group]) -> Sentence:
+    few: list[Sentence] = [(f"{group.label} has ", group.seeds) for group in groups if len(group.runs) < LEAST_SEEDS]
+    return (f"No decision yet: a verdict takes at least {LEAST_SEEDS} seeds, and ", *joined(few, ", "), ".")
+
+
+def _undecided(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]) -> Sentence:
+    """Return why the verdicts allow no decision on several models."""
+    couples = [(groups[a].label, groups[b].label) for a, b in decision.open]
+    open_models = [groups[key] for key in dict.fromkeys(chain.from_iterable(decision.open))]
+    many: Sentence = (evidence.numbers.add("decision.open", len(couples)), " pairs of models")
+    match decision.reason:
+        case Reason.TOO_FEW_SEEDS:
+            return _too_few_seeds(open_models)
+        case Reason.TOO_FEW_GROUPS:
+            return (f"No decision yet: a verdict takes at least {LEAST_GROUPS} groups of test reviews.",)
+        case Reason.GUESSING:
+            return (f"No decision: {listed([group.label for group in open_models])} are not above guessing.",)
+        case Reason.NOT_COMPARED:
+            pairs = (listed([f"{a} with {b}" for a, b in couples]),) if len(couples) <= NAMED else many
+            return ("No decision: ", *pairs, " cannot be compared; see Comparisons.")
+        case Reason.OPEN:
+            pairs = (listed([f"{a} against {b}" for a, b in couples]),) if len(couples) <= NAMED else many
+            are, it = ("is", "it") if len(couples) == 1 else ("are", "them")
+            return ("No decision yet: ", *pairs, f" {are} not settled; see Comparisons for what would settle {it}.")
+        case _:
+            return ("No decision: the verdicts contradict one another.",)

@@ -1,0 +1,169 @@
+"""Each model against a linear baseline on its data: which one, the difference, its test, and the warning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gru_bench.checks import of_logged, warnings_of
+from gru_bench.report.evidence.baselines import AgainstBaseline, against_baselines
+from gru_bench.report.evidence.collect import collect
+from gru_bench.report.sections.evaluation import evaluation
+from gru_bench.results.runs import packed
+from gru_bench.stats.estimate import accuracy_difference
+from gru_bench.stats.verdict import holm
+from gru_bench.tracking import LoggedStudy
+from tests.support.commands import mentions
+from tests.support.fake_store import FakeStore, TestSet, add_study, correct, summarized, with_params
+from tests.support.renderings import Built, table_of
+from tests.support.sections import build_only
+from tests.support.values import present
+
+LINEAR = "TF-IDF + logistic regression"
+
+
+def compared(store: FakeStore, *studies: LoggedStudy) -> list[AgainstBaseline]:
+    return against_baselines(collect(studies, store))
+
+
+def with_answers(study: LoggedStudy, right_N: np.ndarray) -> LoggedStudy:
+    """Return a study with one baseline, whose answers were kept."""
+    linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=right_N.size,
+                     right=packed(right_N))
+    return summarized(study, baselines=(linear,))
+
+
+def test_models_stand_against_the_linear_baseline(built: Built) -> None:
+    store, studies, _ = built
+    found = compared(store, *studies)
+    assert [one.group.label for one in found] == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
+    for one in found:
+        assert one.baseline.name == LINEAR
+        assert one.difference.value == present(one.group.score.value) - present(one.baseline.score.value)
+        assert (one.difference.low, one.p.value, one.favours) == (None, None, None)  # no answers were kept
+    assert [one.is_below for one in found] == [True, True, False]
+
+
+@pytest.mark.parametrize(("validation", "chosen"), [((0.8, 0.9), 1), ((0.9, 0.8), 0), ((None, None), 0)])
+def test_of_two_linear_baselines_validation_chooses_and_both_are_shown(
+    validation: tuple[float | None, float | None], chosen: int
+) -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))
+    right_N = correct(store, study.confirms)[0]
+    majority, linear = present(study.summary).baselines
+    two = [replace(linear, name=name, validation_accuracy=value, test_accuracy=float(right_N.mean()), test_size=1000,
+                   right=packed(right_N), regularization=1.0) for name, value in zip("ab", validation, strict=True)]
+    study = summarized(study, baselines=(majority, *two))
+    (found,) = compared(store, study)
+    assert found.baseline.of == two[chosen]
+    report = build_only([study], store, evaluation)
+    table = table_of(report, "evaluation")
+    assert [row[0] for row in table.context][1:] == ["a (baseline)", "b (baseline)"]
+    assert ("without validation reviews" in repr(table)) == (validation[0] is None)
+
+
+@pytest.mark.parametrize("baseline", [0, 1])
+def test_the_linear_baseline_with_the_lower_validation_loss_is_compared(baseline: int) -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(100))
+    scores = [{split: {"loss": 0.3 if place == baseline else 0.6} for split in ("validation", "test")}
+              for place in (0, 1)]
+    linear = present(study.summary).baselines[1]
+    both = [replace(linear, name=name, scores=own) for name, own in zip("ab", scores, strict=True)]
+    (found,) = compared(store, with_params(summarized(study, baselines=tuple(both)), metric="log_loss"))
+    assert found.baseline.of == both[baseline]
+    assert (found.favours, found.is_below) == (None, present(found.group.score.value) > 0.3)
+
+
+@pytest.mark.parametrize(("skill", "below", "inside"), [(-0.3, True, False), (0.08, False, True), (0.03, True, True)])
+def test_the_warning_says_whether_a_baseline_is_inside_the_interval(skill: float, below: bool, inside: bool) -> None:
+    store = FakeStore()
+    (found,) = compared(store, add_study(store, "one", {"torch": skill}))
+    score = found.group.score
+    assert (present(score.low) < 0.8731 < present(score.high)) == inside
+    assert found.is_below == below == (present(score.value) < 0.8731)
+    text = "".join(part if isinstance(part, str) else getattr(part, "text", "") for part in found.warning)
+    mentions(text, f"Torch GRU ({score.text}", f"{LINEAR} (87.3", "within its" if inside else "outside its")
+
+
+def test_models_are_tested_against_a_baseline_whose_answers_were_kept() -> None:
+    """The difference, its interval and its p are those of the definition, and the verdicts follow them."""
+    store = FakeStore()
+    study = add_study(store, "two", {"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(1000))
+    torch_RN, scratch_RN = (correct(store, [run for run in study.confirms if run.model == model])
+                            for model in ("torch", "scratch"))
+    right_N = scratch_RN[0]
+    found = compared(store, with_answers(study, right_N))
+    expected = [accuracy_difference(right_RN, np.stack([right_N] * 5)) for right_RN in (torch_RN, scratch_RN)]
+    p_B = holm([one.p for one in expected])
+    for shown, one, p in zip(found, expected, p_B, strict=True):
+        difference = shown.difference
+        assert (difference.value, difference.low, difference.high) == (one.estimate, one.low, one.high)
+        assert shown.p.value == p
+    assert present(p_B[0]) < 0.05 < present(p_B[1])
+    assert [one.favours for one in found] == [1, 0]
+
+
+@pytest.mark.parametrize(("seeds", "has_interval"), [(1, True), (2, False), (3, True)])
+def test_few_seeds_have_a_difference_from_the_baseline_and_no_test(seeds: int, has_interval: bool) -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, seeds=seeds, test_set=TestSet.draw(300))
+    (found,) = compared(store, with_answers(study, correct(store, study.confirms)[0] ^ (np.arange(300) % 9 == 0)))
+    assert found.difference.value is not None
+    assert (found.difference.low is not None, found.p.value, found.favours) == (has_interval, None, None)
+
+
+def test_the_test_against_a_baseline_allows_for_all_models_on_the_same_test_reviews() -> None:
+    store, test_set = FakeStore(), TestSet.draw(1000)
+    one, *others = [add_study(store, name, {"torch": skill}, test_set=test_set)
+                    for name, skill in (("one", 0.4), ("two", 0.2), ("three", 0.1))]
+    right_N = correct(store, others[-1].confirms)[0]
+    (found,) = compared(store, with_answers(one, right_N))
+    alone = accuracy_difference(correct(store, one.confirms), np.stack([right_N] * 5))
+    assert found.p.value == pytest.approx(3 * present(alone.p))
+
+
+def test_a_baseline_is_tested_only_against_models_on_its_own_data() -> None:
+    store, studies = FakeStore(), []
+    for seed, name in enumerate(("here", "there")):
+        study = add_study(store, name, {"torch": 0.0}, test_set=TestSet.draw(300, seed=seed), fingerprint=name)
+        studies.append(with_answers(study, correct(store, study.confirms)[0] ^ (np.arange(300) % 9 == 0)))
+    found = compared(store, *studies)
+    assert [one.p.key.rpartition("less-than-")[2] for one in found] == ["here-torch.p", "there-torch.p"]
+    assert [one.baseline.fingerprint for one in found] == ["here", "there"]
+
+
+def test_a_model_below_a_baseline_causes_a_warning() -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))
+    right_N = correct(store, study.confirms)[0]
+    right_N[:60] = True
+    studies = [with_answers(study, right_N)]
+    (warning,) = warnings_of(of_logged(studies, store), "GRU010")
+    (found,) = compared(store, *studies)
+    mentions(warning.text, "Torch GRU", LINEAR, found.difference.text, f"p {found.p.text}"
+             if found.p.text.startswith("<") else f"p = {found.p.text}")
+
+
+@pytest.mark.parametrize("spoilt", ["", packed(np.zeros(300, dtype=np.bool_)), packed(np.ones(90, dtype=np.bool_))])
+def test_a_baseline_without_usable_answers_is_not_tested(spoilt: str) -> None:
+    store = FakeStore()
+    study = add_study(store, "low", {"torch": -0.3}, test_set=TestSet.draw(300))
+    linear = replace(present(study.summary).baselines[1], right=spoilt)
+    (found,) = compared(store, summarized(study, baselines=(linear,)))
+    assert (found.is_below, found.favours, found.p.value) == (True, None, None)
+
+
+def test_a_model_that_shows_the_same_number_as_a_baseline_is_not_below_it() -> None:
+    store = FakeStore()
+    study = add_study(store, "even", {"torch": 0.08}, test_set=TestSet.draw(400))
+    level = compared(store, study)[0].group.score
+    for shift in (-0.0003, 0.0003):
+        shown = round(present(level.value), 3)
+        baselines = (replace(present(study.summary).baselines[1], test_accuracy=shown + shift),)
+        (found,) = compared(store, summarized(study, baselines=baselines))
+        assert found.baseline.score.text == level.text
+        assert not found.is_below
