@@ -79,4 +79,30 @@
     });
   }
   for (const note of document.querySelectorAll(".live[hidden]")) note.hidden = false;
+
+  // A link into a folded section opens it.
+  const reveal = () => {
+    const target = document.getElementById(location.hash.slice(1));
+    for (let element = target; element; element = element.parentElement)
+      if (element.tagName === "DETAILS") element.open = true;
+    target?.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  if (location.hash) reveal();
+
+  // Quoted texts: a field hides those that do not contain what is typed, and opens the folds of those that do.
+  const quoted = [...document.querySelectorAll("ul.reviews > li")];
+  if (quoted.length > 1) {
+    const field = make("input", {type: "search", class: "filter", placeholder: "filter the quoted texts"});
+    field.setAttribute("aria-label", field.placeholder);
+    field.addEventListener("input", () => {
+      const words = field.value.trim().toLowerCase();
+      for (const item of quoted) {
+        item.hidden = !item.textContent.toLowerCase().includes(words);
+        if (words && !item.hidden)
+          for (let fold = item.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+      }
+    });
+    document.querySelector("#disagreements")?.closest("details").querySelector(".scroll, details")?.before(field);
+  }
 })();

@@ -47,8 +47,9 @@ def report(
         help="Write nothing. Compute the report in this folder again and list what differs from the "
         "runs: exit code 0 if none does, 4 otherwise.", show_default=False)] = None,
     csv: Annotated[Path | None, typer.Option(
-        help="Folder for runs.csv (every run with its settings and scores), trials.csv (every trial of each search) "
-        "and predictions.csv (every test review of each confirm run).", show_default=False)] = None,
+        help="Folder for runs.csv (every run with its settings and scores), trials.csv (every trial of each search), "
+        "predictions.csv (every test review of each confirm run) and disagreements.csv (every test review that only "
+        "one model of a pair gets right).", show_default=False)] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex to a PDF too. This needs TeX.")] = False,
     live: Annotated[bool, typer.Option(
         "--watch", help="Start this while a sweep runs and open the page, which loads itself again. All files but the "

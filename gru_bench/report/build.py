@@ -24,32 +24,27 @@ from gru_bench.report.findings import findings_of
 from gru_bench.report.homework.ablations import ablations
 from gru_bench.report.homework.discussion import discussion
 from gru_bench.report.homework.protocol import protocol
-from gru_bench.report.homework.run_times import run_times
-from gru_bench.report.homework.settings import homework_settings
-from gru_bench.report.homework.training_loss import training_loss
+from gru_bench.report.sections.checklist import checklist
 from gru_bench.report.sections.comparisons import comparisons
-from gru_bench.report.sections.data import data
+from gru_bench.report.sections.confidence import confidence
 from gru_bench.report.sections.diagnostics import diagnostics
+from gru_bench.report.sections.disagreements import disagreements
 from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.learning import learning
 from gru_bench.report.sections.methods import methods
-from gru_bench.report.sections.reliability import reliability
-from gru_bench.report.sections.reviews import hard_reviews
 from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
 from gru_bench.report.sections.summary import check_results, few_reviews, in_sentences, summary
-from gru_bench.report.sections.thresholds import thresholds
 from gru_bench.report.trials import so_far, trials
 from gru_bench.tracking import LoggedStudy
 from gru_bench.tracking import Store as TrackingStore
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
-    protocol, evaluation, comparisons, learning, errors, reliability, thresholds, hard_reviews,
-    training_loss, run_times, ablations, diagnostics, discussion, search, homework_settings, data, methods, runs,
-)
+    evaluation, comparisons, protocol, ablations, discussion, learning, errors, disagreements, confidence, search,
+    diagnostics, runs, methods, checklist)
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
-CONTENTS_OF_TRIALS: tuple[Callable[[Evidence], Section | None], ...] = (trials, learning, data, runs)
+CONTENTS_OF_TRIALS: tuple[Callable[[Evidence], Section | None], ...] = (trials, learning, runs)
 """The sections of a report on trials: nothing is scored on test yet."""
 
 

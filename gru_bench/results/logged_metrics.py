@@ -60,7 +60,7 @@ _SCORES: Mapping[str, Metric] = {
         Metric("recall", "recall", "share", 1, True),
         Metric("f1", "F1", "share", 1, True),
         Metric("macro_f1", "macro F1", "share", 1, True),
-        Metric("roc_auc", "ROC area", "", 3, True),
+        Metric("roc_auc", "ROC AUC", "", 3, True),
         Metric("average_precision", "average precision", "", 3, True),
         Metric("loss", "log loss", "nats per review", 3, False),
         Metric("calibration_error", "calibration error", "share", 1, False),

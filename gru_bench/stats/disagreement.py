@@ -63,16 +63,17 @@ def typical_ngrams(
 
     Returns:
         Those typical of the first side and those typical of the second. Both are empty if a side has fewer than
-        `FEWEST_TEXTS` texts, or no n-gram is in `FEWEST` texts.
+        `FEWEST_TEXTS` texts, or no n-gram is in `FEWEST` texts but not in all.
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
     if min(len(first), len(second)) < FEWEST_TEXTS:
         return [], []
-    vectorizer = CountVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", binary=True, min_df=FEWEST)
+    vectorizer = CountVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", binary=True, min_df=FEWEST,
+                                 max_df=len(first) + len(second) - 1)  # what every text contains is typical of none
     try:
         contains = vectorizer.fit_transform([*first, *second])
-    except ValueError:  # no n-gram is in enough texts
+    except ValueError:  # no n-gram is left
         return [], []
     is_first = np.arange(contains.shape[0]) < len(first)
     total_W = np.asarray(contains.sum(axis=0)).ravel()

@@ -53,9 +53,6 @@ false finding of a kind in at most 5 of 100 cases. The pairs of a report may be 
 all models that were scored on the same test examples. Equal models that are compared pair by pair, in reports of their
 own, would otherwise show some difference far more often.
 
-The expected best of n trials has a conservative interval of its own (`expected_best`): a nominal 80 % covered 88 % or
-more in simulations of 5 to 40 trials with uniform, skewed, or two-valued scores.
-
 Shapes: `R` runs (seeds) of a model, `N` test examples, `K` groups of examples.
 """
 

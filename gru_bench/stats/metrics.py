@@ -281,7 +281,7 @@ def scores(label_N: Labels, probability_NC: Floats, *, whole: bool = True) -> di
 
     Two classes have scores of the positive class as well, and the confusion matrix as `true_negative`,
     `false_positive`, `false_negative` and `true_positive`. More classes have areas that are means over the
-    classes, each against the rest. A score that is undefined is left out, such as the ROC area where a class is absent.
+    classes, each against the rest. A score that is undefined is left out, such as the ROC AUC where a class is absent.
 
     Args:
         label_N: Labels.
@@ -308,7 +308,7 @@ def scores(label_N: Labels, probability_NC: Floats, *, whole: bool = True) -> di
 
 
 def value_of(metric: MetricName, label_N: Labels, probability_NC: Floats) -> float | None:
-    """Return the score that a study is about, `training.metric`. None for a ROC area where a class is absent.
+    """Return the score that a study is about, `training.metric`. None for a ROC AUC where a class is absent.
 
     Raises:
         ValueError: as `correct`.

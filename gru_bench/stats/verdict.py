@@ -62,16 +62,6 @@ def mcnemar(only_A: int, only_B: int) -> float:
     return float(min(1.0, 2 * special.bdtr(min(only_A, only_B), total, 0.5))) if total else 1.0
 
 
-def chance_better(score_A_R: Sequence[float], score_B_S: Sequence[float], *, higher_is_better: bool = True) -> float:
-    """Return the share of pairs of seeds in which the run of A has the better score. Ties count half.
-
-    It estimates, on this test set, the chance that a new run of A beats a new run of B.
-    """
-    lead_RS = np.asarray(score_A_R)[:, None] - np.asarray(score_B_S)
-    better_RS = lead_RS > 0 if higher_is_better else lead_RS < 0
-    return float((better_RS + 0.5 * (lead_RS == 0)).mean())
-
-
 class Finding(Enum):
     """The possible results of a comparison."""
 

@@ -191,7 +191,7 @@ class StudySpec(Section):
     timings: Timings | None = None
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0
     """Largest difference without practical importance, in the unit of `metric`: percentage points of accuracy or F1,
-    nats of log loss, or ROC area. Reports use it. The last two have no default."""
+    nats of log loss, or ROC AUC. Reports use it. The last two have no default."""
     diagnostics: bool = False
     """Whether to diagnose one confirm run of each model: gradients through time, gates, words that decide."""
     recall: Recall | None = None

@@ -90,6 +90,8 @@ class LoggedRun:
     tags: Mapping[str, str]
     started: float
     """Seconds since the epoch."""
+    ended: float | None = None
+    """Seconds since the epoch; None if the run has not ended."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -371,7 +373,7 @@ class Reader:
                 [found.experiment_id], max_results=PAGE, page_token=token, order_by=["attributes.start_time DESC"])
             runs.extend(self._sound(
                 (run.info.run_id, run.info.experiment_id, run.info.run_name, run.info.status, run.info.start_time,
-                 run.data.tags, run.data.params, run.data.metrics)
+                 run.info.end_time, run.data.tags, run.data.params, run.data.metrics)
                 for run in page if "gru_bench.role" in run.data.tags))
             token = page.token
             if not token:
@@ -384,8 +386,8 @@ class Reader:
             if found is None:
                 raise unknown("experiment", experiment, self.experiments())
             rows = connection.execute(
-                "SELECT run_uuid, name, status, start_time FROM runs WHERE experiment_id = ? AND lifecycle_stage = "
-                "'active' ORDER BY start_time DESC, run_uuid", found).fetchall()
+                "SELECT run_uuid, name, status, start_time, end_time FROM runs WHERE experiment_id = ? "
+                "AND lifecycle_stage = 'active' ORDER BY start_time DESC, run_uuid", found).fetchall()
             kinds: list[dict[str, dict[str, Any]]] = []
             for values in ("tags.key, tags.value FROM tags", "params.key, params.value FROM params",
                            "m.key, CASE WHEN m.is_nan THEN NULL ELSE m.value END FROM latest_metrics m"):
@@ -397,9 +399,9 @@ class Reader:
                 kinds.append(by_run)
         tags, params, metrics = kinds
         return list(self._sound(
-            (run_id, str(found[0]), name, status, start, tags[run_id], params[run_id], {
+            (run_id, str(found[0]), name, status, start, end, tags[run_id], params[run_id], {
                 key: float("nan") if value is None else float(value) for key, value in metrics[run_id].items()})
-            for run_id, name, status, start in rows if "gru_bench.role" in tags[run_id]))
+            for run_id, name, status, start, end in rows if "gru_bench.role" in tags[run_id]))
 
     def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
         """Yield the valid runs, and store the reason for each other run in `odd`."""
@@ -659,8 +661,8 @@ class Reader:
 
 
 def _logged(
-    run_id: str, experiment_id: str, name: str | None, status: str, start_ms: int | None, tags: Mapping[str, str],
-    params: Mapping[str, str], metrics: Mapping[str, float],
+    run_id: str, experiment_id: str, name: str | None, status: str, start_ms: int | None, end_ms: int | None,
+    tags: Mapping[str, str], params: Mapping[str, str], metrics: Mapping[str, float],
 ) -> LoggedRun:
     """Return a run, with its tags checked.
 
@@ -687,7 +689,8 @@ def _logged(
         complete=tags.get("gru_bench.complete") == "true", reason=tags.get("gru_bench.reason", ""),
         params=dict(params), metrics={
             key: math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value  # as it was logged
-            for key, value in metrics.items()}, tags=dict(tags), started=(start_ms or 0) / 1000)
+            for key, value in metrics.items()}, tags=dict(tags), started=(start_ms or 0) / 1000,
+        ended=None if end_ms is None else end_ms / 1000)
 
 
 def _local_path(uri: str) -> Path | None:

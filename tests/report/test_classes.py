@@ -14,8 +14,9 @@ import pytest
 from gru_bench.report import verify
 from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Bullets, Details, blocks_in
-from gru_bench.report.document.numbers import MISSING, Number, plain
+from gru_bench.report.document.numbers import MISSING, plain
 from gru_bench.report.document.report import Report
+from gru_bench.report.figures.curves import CHANCE
 from gru_bench.report.render import record, spreadsheets
 from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
@@ -76,20 +77,20 @@ def report_on(count: int, size: int = 300, **options: Any) -> Made:
 
 
 def test_macro_f1_takes_the_place_of_f1(made: Made) -> None:
-    headings = [column.heading for column in table_of(made.report, "evaluation").columns]
+    headings = [column.heading for column in table_of(made.report, "results").columns]
     assert ("F1" in headings, "Macro F1" in headings) == (False, True)
-    (shown,) = column_of(made.report, "evaluation", "Macro F1")
+    (shown,) = column_of(made.report, "results", "Macro F1")
     scored = Scored(made.predictions[0].label_N, np.stack([one.probability_NC for one in made.predictions]))
     expected = interval("macro_f1", scored)
     assert (shown.value, shown.low, shown.high) == (expected.estimate, expected.low, expected.high)
     assert shown.value == pytest.approx(np.mean([metrics.macro_f1(count_CC) for count_CC in made.counts_RCC]))
-    context = table_of(made.report, "evaluation").context
+    context = table_of(made.report, "results").context
     assert context[0][headings.index("Macro F1")].key == "baseline-majority-class.macro-f1"
 
 
 def test_further_scores_are_those_of_several_classes(made: Made) -> None:
     headings = [column.heading for column in table_of(made.report, "scores").columns]
-    assert headings == ["Model", "ROC area", "PR area", "Loss", "Calibration"]
+    assert headings == ["Model", "ROC AUC", "Average precision", "Loss", "Calibration"]
     found = [metrics.scores(one.label_N, one.probability_NC, whole=one.whole) for one in made.predictions]
     for heading, name in zip(headings[1:], ("roc_auc", "average_precision", "loss", "calibration_error"), strict=True):
         (shown,) = column_of(made.report, "scores", heading)
@@ -103,7 +104,7 @@ def test_areas_of_very_many_classes_are_those_that_the_runs_logged() -> None:
     store, (study,) = of_classes(60, size=300, seeds=2)
     confirms = tuple(replace(run, metrics={**run.metrics, "score/test_roc_auc": area})
                      for run, area in zip(study.confirms, (0.7, 0.8), strict=True))
-    (shown,) = column_of(build([replace(study, confirms=confirms)], store), "scores", "ROC area")
+    (shown,) = column_of(build([replace(study, confirms=confirms)], store), "scores", "ROC AUC")
     assert (shown.value, shown.low, shown.high) == (pytest.approx(0.75), 0.7, 0.8)
 
 
@@ -139,7 +140,7 @@ def test_the_most_frequent_confusions_are_listed(made: Made) -> None:
 def test_scores_by_class_are_those_of_the_predictions(made: Made) -> None:
     table, label_N = table_of(made.report, f"classes-{made.key}"), made.predictions[0].label_N
     assert [row[0] for row in table.rows] == list(map(plain, class_names(made.classes)))
-    areas = ["ROC area", "PR area"] if made.classes <= 50 else []
+    areas = ["ROC AUC", "Average precision"] if made.classes <= 50 else []
     assert [column.heading for column in table.columns] == ["Class", "Reviews", "Precision", "Recall", "F1", *areas]
     assert ("need the probabilities of all classes" in said(table.caption)) == (not areas)
     scores_RC = [metrics.class_scores(count_CC) for count_CC in made.counts_RCC]
@@ -176,7 +177,7 @@ def test_a_class_that_is_absent_from_the_test_reviews_has_dashes() -> None:
 
 def test_uneven_classes_are_said_beside_the_accuracy(made: Made) -> None:
     count_C = np.bincount(made.predictions[0].label_N, minlength=made.classes)
-    text = words_of(made.report, "evaluation")
+    text = words_of(made.report, "results")
     uneven = count_C.max() >= 2 * count_C.min()
     assert ("The classes are uneven" in text) == uneven
     if uneven:
@@ -192,42 +193,41 @@ def test_two_uneven_classes_have_scores_by_class(positive: float) -> None:
     report = build([study], store)
     assert ("classes-torch-torch" in [table.key for table in report.tables]) == (positive < 0.1)
     assert "Positive is the class spam." in said(table_of(report, "confusion").caption)
-    assert "F1 is computed for the class spam" in words_of(report, "methods")
-    assert "the class spam" in said(table_of(report, "thresholds").caption)
+    assert "F1 is of the class spam." in words_of(report, "methods")
     assert "the class spam" in figure_of(report, "thresholds").caption
     assert any("the class spam" in fact for fact in column_of(report, "data-1", "Fact"))
     if positive < 0.1:
         assert column_of(report, "classes-torch-torch", "Class") == ["ham", "spam"]
         runs = [store.predicted[run.run_id, "test"] for run in study.confirms]
         recall = np.mean([metrics.predicted(one.probability_NC)[one.label_N == 1].mean() for one in runs])
-        ham, spam = column_of(report, "classes-torch-torch", "ROC area")
+        ham, spam = column_of(report, "classes-torch-torch", "ROC AUC")
         assert column_of(report, "classes-torch-torch", "Recall")[1].value == pytest.approx(recall)
         assert ham.value == pytest.approx(spam.value)
-        mentions(words_of(report, "evaluation"), "The classes are uneven", "ham")
+        mentions(words_of(report, "results"), "The classes are uneven", "ham")
 
 
 def test_confidence_begins_at_one_over_the_number_of_classes(made: Made) -> None:
-    ranges = column_of(made.report, "reliability", "Probability")
-    ends = [(low.value, high.value) for low, _, high in ranges]
+    figure = figure_of(made.report, "reliability")
+    ends = [(row["probability from"].value, row["probability to"].value) for row in figure.values.records()]
     found = [metrics.reliability(one.label_N, one.probability_NC, 5) for one in made.predictions]
     some = [place for place in range(5) if any(bins[place].examples for bins in found)]
     assert ends == [(found[0][place].low, found[0][place].high) for place in some]
-    (axes,) = drawing_of(figure_of(made.report, "reliability")).axes
+    (axes,) = drawing_of(figure).axes
     assert axes.get_xlim()[0] == pytest.approx(100 / made.classes - 0.5)
 
 
 def test_there_are_no_curves_and_it_is_said_why(made: Made) -> None:
-    assert "thresholds" not in [section.name for section in made.report.sections]
-    assert "There is no threshold to vary" in words_of(made.report, "methods")
+    assert [figure.name for figure in section_of(made.report, "confidence").figures] == ["reliability"]
+    assert "there is no threshold to vary" in words_of(made.report, "methods")
     mentions(words_of(made.report, "methods"), "Macro F1", "all classes")
 
 
-def test_hard_reviews_name_the_class_and_the_predicted_one(made: Made) -> None:
+def test_mistakes_of_every_run_name_the_class_and_the_predicted_one(made: Made) -> None:
     runs, names = made.predictions, list(map(plain, class_names(made.classes)))
     predicted_RN = np.stack([metrics.predicted(one.probability_NC) for one in runs])
     wrong_N = np.flatnonzero((predicted_RN != runs[0].label_N).all(0))
-    items = [item for block in blocks_in(section_of(made.report, "reviews").blocks)
-             if isinstance(block, Details) and block.summary == "The most confident mistakes in each class"
+    items = [item for block in blocks_in(section_of(made.report, "disagreements").blocks)
+             if isinstance(block, Details) and block.summary == "The most confident of these mistakes"
              for inner in block.blocks if isinstance(inner, Bullets) for item in inner.items]
     assert len(items) == min(20, sum(min(2, int((runs[0].label_N[wrong_N] == place).sum()))
                                      for place in range(made.classes)))
@@ -237,12 +237,9 @@ def test_hard_reviews_name_the_class_and_the_predicted_one(made: Made) -> None:
     assert labels == sorted(labels)
     for place, (_, remark) in zip(places, items, strict=True):
         count_C = np.bincount(predicted_RN[:, place], minlength=made.classes)
-        taken = next(number for number in remark if isinstance(number, Number))
-        assert taken.value == pytest.approx(count_C.max() / len(runs))
         text = said(remark)
         assert text.startswith(f"Labeled {names[runs[0].label_N[place]]}, predicted ")
-        assert any(text.startswith(f"Labeled {names[runs[0].label_N[place]]}, predicted {names[other]} by "
-                                   f"{taken.text} % of the runs, ")
+        assert any(text.startswith(f"Labeled {names[runs[0].label_N[place]]}, predicted {names[other]}, ")
                    for other in np.flatnonzero(count_C == count_C.max()))
 
 
@@ -290,12 +287,12 @@ def test_models_of_two_and_of_more_classes_share_a_report() -> None:
     store, (several,) = of_classes(3, size=300, seeds=3)
     two = add_study(store, "two", {"scratch": 0.0}, test_set=TestSet.draw(300, seed=4), seeds=3)
     report = build([two, several], store)
-    f1, macro = (column_of(report, "evaluation", heading) for heading in ("F1", "Macro F1"))
+    f1, macro = (column_of(report, "results", heading) for heading in ("F1", "Macro F1"))
     assert (f1[0].key, f1[1]) == ("two-scratch.f1", "")
     assert (macro[0], macro[1].key) == ("", "torch-torch.macro-f1")
     assert [cell.text == MISSING for cell in column_of(report, "scores", "Precision")] == [False, True]
     assert [row[0] for row in table_of(report, "confusion").rows] == ["Scratch GRU"]
-    assert [row[0] for row in table_of(report, "thresholds").rows] == ["Scratch GRU"]
+    assert list(figure_of(report, "thresholds").values.groups("model")) == ["Scratch GRU", CHANCE]
     assert [row[0] for row in table_of(report, "data-2-classes").rows] == list(map(plain, class_names(3)))
 
 
@@ -340,9 +337,9 @@ def test_each_of_several_models_has_its_confusions() -> None:
 def test_a_study_about_macro_f1_shows_it_once() -> None:
     store, (study,) = of_classes(3, size=300)
     report = build([with_params(study, metric="macro_f1")], store)
-    headings = [column.heading for column in table_of(report, "evaluation").columns]
+    headings = [column.heading for column in table_of(report, "results").columns]
     assert headings[:5] == ["Model", "Seeds", "Macro F1", "Accuracy", "Seed deviation"]
     assert "F1" not in headings
     assert headings.count("Macro F1") == 1
-    assert [row[2].text for row in table_of(report, "evaluation").context] == ["1.9", "75.4"]
+    assert [row[2].text for row in table_of(report, "results").context] == ["1.9", "75.4"]
     assert "test macro F1" in section_of(report, "summary").figures[0].caption.lower().replace("f1", "F1")

@@ -28,7 +28,7 @@ from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import SLOW, completed, mentions
 from tests.support.commands import command as process
-from tests.support.fake_store import FakeStore, TestSet, add_study, answered, searching
+from tests.support.fake_store import FakeStore, TestSet, add_study, answered, correct, searching
 from tests.support.renderings import soup_of
 from tests.support.values import present
 
@@ -378,7 +378,8 @@ def test_runs_trials_and_predictions_are_written_as_tables(
     Path("tables/runs.csv").write_text("old", encoding="utf-8")
     assert command(store, "--out", "x", "--csv", "tables", "--no-attach") == 0
     studies = [study for study in store.by_experiment["movie-reviews"] if study.run.name in ("newest", "oldest")][::-1]
-    runs, trials, predictions = (table(Path("tables") / f"{name}.csv") for name in ("runs", "trials", "predictions"))
+    runs, trials, predictions, disagreements = (
+        table(Path("tables") / f"{name}.csv") for name in ("runs", "trials", "predictions", "disagreements"))
     assert [row["id"] for row in runs] == [run.run_id for study in studies for run in study.runs]
     confirm = studies[0].confirms[0]
     row = next(row for row in runs if row["id"] == confirm.run_id)
@@ -404,9 +405,30 @@ def test_runs_trials_and_predictions_are_written_as_tables(
     assert {row["category"] for row in of_one} == {"imdb", "rotten_tomatoes"}
     printed = capsys.readouterr().out
     mentions(printed, f"tables/runs.csv ({len(runs)} rows)", f"tables/trials.csv ({len(found)} rows)",
-             "tables/predictions.csv (600 rows)")
+             "tables/predictions.csv (600 rows)", f"tables/disagreements.csv ({len(disagreements)} rows)")
     assert "attached" not in printed
     assert store.attached == {}
+
+
+def test_the_texts_that_only_one_model_gets_right_are_written_as_a_table(
+    store: FakeStore, command: Callable[..., int]
+) -> None:
+    assert command(store, "--out", "x", "--csv", "x") == 0
+    rows = table(Path("x/disagreements.csv"))
+    assert list(rows[0]) == ["pair", "example", "label", "right", "category", "tokens"]
+    torch, bidirectional = (next(study for study in store.by_experiment["movie-reviews"] if study.run.name == name)
+                            for name in ("newest", "oldest"))
+    torch_N, bidirectional_N = (correct(store, study.confirms).mean(0) > 0.5 for study in (torch, bidirectional))
+    p = store.predicted[torch.confirms[0].run_id, "test"]
+    expected = {
+        (example, "Torch GRU" if torch_N[place] else "Bidirectional GRU", ("negative", "positive")[p.label_N[place]],
+         p.category_N[place], str(p.tokens_N[place]))
+        for place, example in enumerate(p.example_id_N.tolist()) if torch_N[place] != bidirectional_N[place]}
+    assert len(expected) > 3
+    assert {(row["example"], row["right"], row["label"], row["category"], row["tokens"]) for row in rows} == expected
+    assert len(rows) == len(expected)
+    (pair,) = {row["pair"] for row in rows}
+    assert sorted(pair.split(" and ")) == ["Bidirectional GRU", "Torch GRU"]
 
 
 def test_no_cell_of_a_table_is_computed_by_a_spreadsheet(command: Callable[..., int]) -> None:
@@ -431,7 +453,7 @@ def test_predictions_are_written_run_by_run(store: FakeStore, tmp_path: Path) ->
     rows = spreadsheets.write(store.by_experiment["movie-reviews"][-1:], watched, tmp_path)
     assert rows[tmp_path / "predictions.csv"] == 5 * 1500
     assert seen[0] == 0
-    assert all(before < after for before, after in pairwise(seen))
+    assert all(before < after for before, after in pairwise(seen[:5]))
 
 
 def test_a_run_without_predictions_or_settings_leaves_its_cells_empty(store: FakeStore, tmp_path: Path) -> None:

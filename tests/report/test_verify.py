@@ -65,7 +65,7 @@ def test_a_changed_number_is_named_with_its_file_and_both_values(original: Writt
     page = page.replace(brought, brought.replace(difference, "0.0099"))
     (folder / "report.html").write_text(page, encoding="utf-8")
     change(folder / "report.tex", rf"\val{{{ACCURACY}}}{{{accuracy.text}}}", rf"\val{{{ACCURACY}}}{{99.9}}")
-    change(folder / "tables" / "evaluation.tex", rf"\val{{{seeds.key}}}{{{seeds.text}}}", rf"\val{{{seeds.key}}}{{7}}")
+    change(folder / "tables" / "results.tex", rf"\val{{{seeds.key}}}{{{seeds.text}}}", rf"\val{{{seeds.key}}}{{7}}")
     change(folder / "figures" / "accuracy.csv", value, "0.99")
     found = differences(store, folder)
     for line, parts in zip(found, [
@@ -74,7 +74,7 @@ def test_a_changed_number_is_named_with_its_file_and_both_values(original: Writt
         ("report.html: ", ACCURACY, "99.9", accuracy.text),
         ("report.html: ", area.key, "0.5", f"{area.value:.9g}"),
         ("report.html: ", "0.0099", f"{float(difference):.9g}"),
-        ("tables/evaluation.tex: ", seeds.key, "7", seeds.text),
+        ("tables/results.tex: ", seeds.key, "7", seeds.text),
         ("report.tex: ", ACCURACY, "99.9", accuracy.text),
     ], strict=True):
         mentions(line, *parts)
@@ -105,20 +105,20 @@ def test_a_margin_changed_afterwards_is_named(original: Written, folder: Path) -
 
 def test_changed_words_are_named_with_their_line(original: Written, folder: Path) -> None:
     store, _, report = original
-    verdict = "Torch GRU is better than Scratch"
-    change(folder / "report.html", verdict, verdict.replace("better", "worse"))
+    words = "first less second"
+    change(folder / "report.html", words, words.replace("less", "more"))
     change(folder / "report.html", "<section", "<svg></svg><section")
     shown, path = report.numbers[ACCURACY].text, folder / "report.md"
-    change(path, verdict, verdict.replace("better", "worse"))
+    change(path, words, words.replace("less", "more"))
     lines = path.read_text(encoding="utf-8").splitlines()
     place = next(place for place, line in enumerate(lines) if line.startswith("| ") and f"| {shown} [" in line)
     lines[place] = lines[place].replace(f"| {shown} [", "| 99.9 [")
     del lines[-1]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    drawing, on_page, in_markdown, number, last = differences(store, folder)
+    drawing, on_page, number, in_markdown, last = differences(store, folder)
     mentions(drawing, "report.html: line ", "'<svg/><section")
     for line, name in ((on_page, "report.html"), (in_markdown, "report.md")):
-        mentions(line, f"{name}: line ", "GRU is worse", "GRU is better")
+        mentions(line, f"{name}: line ", "more second", "less second")
     mentions(number, f"report.md: line {place + 1} ", "| 99.9 [", f"| {shown} [")
     mentions(last, f"report.md: line {len(lines) + 1} has nothing")
 
@@ -174,7 +174,7 @@ def test_real_drawings_are_verified_and_not_drawn_again(
 ) -> None:
     store, studies = one_each({"torch": 0.0}, test_set=TestSet.draw(60), seeds=2, epochs=2, search=False)
     report = build(studies, store, experiment="movie-reviews")
-    few = replace(report, sections=tuple(one for one in report.sections if one.name in ("evaluation", "runs")))
+    few = replace(report, sections=tuple(one for one in report.sections if one.name in ("summary", "runs")))
     files.write(few, tmp_path)
     again = replace(few)
     monkeypatch.setattr(verify, "build", lambda *_, **__: again)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import combinations
 from types import ModuleType
 
@@ -72,32 +71,6 @@ def test_the_simulation_depends_on_its_seed(promises: ModuleType) -> None:
     first, again, other = (promises.repeated(truth, 3, 100, 20, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
-
-
-SCORES: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], Callable[[int], float]]] = {
-    "even": (lambda rng, size: rng.uniform(0.8, 0.9, size), lambda n: 0.8 + 0.1 * n / (n + 1)),
-    "close to a ceiling": (
-        lambda rng, size: np.maximum(0, 0.88 - rng.exponential(0.015, size)), lambda n: 0.88 - 0.015 / n),
-    "a quarter diverges": (
-        lambda rng, size: np.where(rng.random(size) < 0.25, 0.5, 0.88), lambda n: 0.88 - 0.38 * 0.25**n),
-    "good ones are rare": (
-        lambda rng, size: np.where(rng.random(size) < 0.1, 0.9, 0.8), lambda n: 0.9 - 0.1 * 0.9**n),
-}
-"""Kind of search -> how scores of its trials are drawn, and the expected best of n."""
-
-
-@pytest.mark.parametrize("kind", SCORES)
-@pytest.mark.parametrize("trials", [5, 20])
-def test_the_interval_of_the_expected_best_contains_it(kind: str, trials: int) -> None:
-    from gru_bench.stats.best import expected_best
-
-    draw, truth = SCORES[kind]
-    rng, repetitions = np.random.default_rng(trials), 400
-    held = np.zeros(trials)
-    for _ in range(repetitions):
-        held += [one.low <= truth(one.trials) <= one.high for one in expected_best(draw(rng, trials).tolist())]
-    # Promised are 80 %; of all the trials, too, where a range over subsets of them has no width.
-    assert held.min() / repetitions >= 0.8
 
 
 def test_intervals_of_grouped_reviews_contain_the_truth_and_those_that_ignore_groups_do_not(

@@ -51,6 +51,14 @@ def test_the_order_is_that_of_the_log_odds_ratio_computed_by_hand() -> None:
     assert scores[-1] > 0
 
 
+def test_an_ngram_that_every_text_contains_is_typical_of_no_side() -> None:
+    first, second = ([f"everywhere {text}" for text in texts] for texts in sides(20))
+    of_first, of_second = typical_ngrams(first, second, most=500)
+    assert "everywhere" not in {one.text for one in (*of_first, *of_second)}
+    assert {"not", "bad", "not bad"} == {one.text for one in of_first[:3]}
+    assert typical_ngrams(["alike"] * 20, ["alike"] * 20, most=5) == ([], [])
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_words_drawn_alike_on_both_sides_are_seldom_beyond_chance(seed: int) -> None:
     generator = np.random.default_rng(seed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations, pairwise
 from random import Random
 from typing import Any
 
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from gru_bench.stats.best import expected_best
 from gru_bench.stats.estimate import (
     METHOD_BOTH,
     METHOD_EXAMPLES,
@@ -36,7 +34,6 @@ from gru_bench.stats.verdict import (
     Verdict,
     adjusted_tests,
     can_show_equivalence,
-    chance_better,
     examples_for_equivalence,
     holm,
     mcnemar,
@@ -145,10 +142,6 @@ def test_golden_holm_and_mcnemar() -> None:
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def better(a_RN: np.ndarray, b_RN: np.ndarray) -> float:
-    return chance_better(a_RN.mean(1).tolist(), b_RN.mean(1).tolist())
-
-
 @st.composite
 def pair_of_matrices(draw: st.DrawFn) -> Pair:
     examples = draw(st.integers(2, 12))
@@ -165,7 +158,6 @@ def test_swapping_the_models_mirrors_the_difference(pair: Pair) -> None:
     assert back.estimate == -there.estimate
     assert (back.low, back.high) == pytest.approx((-there.high, -there.low), abs=1e-12)
     assert back.p == pytest.approx(there.p, abs=1e-9)
-    assert better(*pair) == pytest.approx(1 - better(*pair[::-1]))
 
 
 @given(pair_of_matrices())
@@ -491,48 +483,6 @@ def test_interval_covers_the_true_difference() -> None:
 def test_refuses_values_out_of_range(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def test_expected_best_agrees_with_all_subsets() -> None:
-    value_B = [0.81, 0.85, 0.80, 0.85, 0.88, 0.79]
-    for n, found in enumerate(expected_best(value_B), start=1):
-        best = [max(some) for some in combinations(value_B, n)]
-        assert found.trials == n
-        assert found.mean == pytest.approx(np.mean(best), abs=1e-12)
-
-
-def test_the_interval_of_the_expected_best_follows_from_limits_at_each_score() -> None:
-    value_B, n = [0.2, 0.5, 0.5, 0.9], 3
-    found = expected_best(value_B)[n - 1]
-    # F is one of 0, 1/4, 3/4 and 1 of four scores between these; its limits are those of a binomial share.
-    steps, at_or_below = (0.2, 0.3, 0.4, 0.1), (0, 1, 3, 4)
-    limits = [stats.binomtest(k, 4).proportion_ci(0.8, method="exact") for k in at_or_below]
-    assert found.low == pytest.approx(1 - sum(s * i.high**n for s, i in zip(steps, limits, strict=True)), **TIGHT)
-    assert found.high == pytest.approx(1 - sum(s * i.low**n for s, i in zip(steps, limits, strict=True)), **TIGHT)
-
-
-def test_expected_best_ends_at_the_mean_and_at_the_best() -> None:
-    value_B = np.random.default_rng(0).beta(30, 4, size=400)
-    found = expected_best(value_B.tolist())
-    assert found[0].mean == pytest.approx(value_B.mean())
-    assert found[-1].mean == pytest.approx(value_B.max())
-    assert all(b.mean >= a.mean and b.low >= a.low for a, b in pairwise(found))
-    assert all(one.low < one.mean < one.high for one in found)
-
-
-def test_more_trials_do_not_make_the_best_of_all_of_them_certain() -> None:
-    (*_, last) = expected_best([0.86, 0.87, 0.88])
-    assert last.low < 0.88 - 0.01
-    assert last.high > 0.88 + 0.01
-
-
-def test_refuses_an_expected_best_of_no_scores() -> None:
-    with pytest.raises(ValueError, match=r"at least 1 score.*0"):
-        expected_best([])
-    with pytest.raises(ValueError, match=r"confidence.*0 and 1.*got 1"):
-        expected_best([0.5], 1)
-    with pytest.raises(ValueError, match=r"scores.*0 and 1.*88"):
-        expected_best([0.5, 88])
 
 
 def test_examples_for_a_difference_are_the_fewest_that_detect_it() -> None:

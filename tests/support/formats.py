@@ -169,6 +169,8 @@ def page_words(page: str, report: Report) -> dict[str, Words]:
         said: Words = []
         grids: list[Grid] = []
         for element in section.find_all(["h3", "p", "li", "caption", "figcaption", "summary", "code", "table"]):
+            if element.h2 is not None:  # the heading of a folded section
+                continue
             if element.name == "table":
                 title, _, more = element.parent["aria-label"].partition(", continued (")
                 rows = [*element.thead.find_all("tr"), *(row for body in element.find_all("tbody")
@@ -201,8 +203,9 @@ def paper_words(files: Mapping[str, str], report: Report) -> dict[str, Words]:
     """Return title -> words of each section of a document."""
     tables = {table.key: table for table in report.tables}
     found: dict[str, Words] = {}
-    body = files["report.tex"].partition(r"\section{Summary}")[2].partition(r"\end{document}")[0]
-    body = re.sub(r"\\begin\{align\*\}.*?\\end\{align\*\}", "", rf"\section{{Summary}}{body}", flags=re.DOTALL)
+    _, begin, rest = files["report.tex"].partition("\\section{")
+    body = begin + rest.partition(r"\end{document}")[0]
+    body = re.sub(r"\\begin\{align\*\}.*?\\end\{align\*\}", "", body, flags=re.DOTALL)
     said: Words = []
     for line in body.splitlines():
         if title := re.fullmatch(r"\\section\{(.*)\}", line):

@@ -13,6 +13,9 @@ from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Anchor, KnownRun, Sentence, in_text
 
+OPEN = ("summary", "results", "comparisons", "trials")
+"""Names of the sections that a page shows without being asked; the others are folded under their headings."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -24,6 +27,11 @@ class Section:
     blocks: tuple[Block, ...]
     appendix: bool = False
     """Whether it is an appendix on paper; all sections after it must be appendices too."""
+
+    @property
+    def is_folded(self) -> bool:
+        """Return whether a page folds it under its heading."""
+        return self.name not in OPEN
 
     @cached_property
     def figures(self) -> tuple[Figure, ...]:

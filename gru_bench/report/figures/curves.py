@@ -26,8 +26,6 @@ AXES = {ROC: ("false positive rate", "true positive rate"), PRECISION_RECALL: ("
 """Curve -> the names of its axes."""
 CHANCE = "chance"
 """Stands for a model in the rows of the curves that chance would give."""
-RECALLS = (0.5, 0.8, 0.9, 0.95)
-"""Recalls at which tables read the curves off."""
 
 
 def not_drawn(models: Collection[str]) -> str:
@@ -96,7 +94,7 @@ def reliability_figure(values: Values, least: float) -> Figure:
     # Of each model the ranges that are drawn: those with enough predictions, or all where none has.
     drawn = {model: [not few(share) for share in part.column("share of predictions")] for model, part in parts.items()}
     left_out = any(any(enough) and not all(enough) for enough in drawn.values())
-    rest = f" Ranges with fewer than {LEAST} predictions of a seed are left out; the table has them."
+    rest = f" Ranges with fewer than {LEAST} predictions of a seed are left out."
     return Figure(
         "reliability",
         "How often predictions of a given confidence are correct: means over seeds, with a band from the lowest to the "
@@ -135,7 +133,7 @@ def thresholds_figure(name: str, values: Values, positive: str) -> Figure:
         name,
         f"True positive rate by false positive rate (ROC), and precision by recall{of}, over all thresholds on the "
         f"probability of the class {positive}: means over seeds, with a band from the lowest to the highest seed. The "
-        "areas below the curves are the ROC area and the average precision. Dashed lines are what chance would give.",
+        "areas below the curves are the ROC AUC and the average precision. Dashed lines are what chance would give.",
         f"ROC curve and precision-recall curve of {listed(models)}.", values, _thresholds)
 
 

@@ -1,4 +1,4 @@
-"""The figures of a search: its trials by number, its trials by setting, and the expected best of fewer trials."""
+"""The figures of a search: its trials by number, and its trials by setting."""
 
 from __future__ import annotations
 
@@ -64,21 +64,6 @@ def settings_figure(values: Values, score: str = "accuracy") -> Figure:
         f"its best complete trial.{note}",
         f"Validation {score} by {settings} of {_trials(values)}.", values,
         partial(_settings, floor=floor, score=score))
-
-
-def expected_best_figure(values: Values) -> Figure:
-    """Return the figure of the expected best validation accuracy by number of random trials.
-
-    Args:
-        values: A row for each model and number of trials, with columns `model`, `trials` and `expected best`.
-    """
-    models = list(values.groups("model"))
-    return Figure(
-        "expected-best",
-        "Expected best validation accuracy by number of fresh random trials. The band is a conservative 80 % interval "
-        f"of that expectation: it is wide where little is known beyond the best trial seen.{not_drawn(models)}",
-        f"Expected best validation accuracy of {listed(models[:OVERLAID])} by number of trials.", values,
-        _expected_best)
 
 
 def _trials(values: Values) -> str:
@@ -166,14 +151,3 @@ def _draw_trials(
         handles = [Line2D([], [], linestyle="none", color=FAINT, marker="x" if state == "failed" else "o",
                           fillstyle="none" if state == "pruned" else "full") for state in states]
         figure.legend(handles, states, loc="outside lower left", ncols=len(states))
-
-
-def _expected_best(frame: DataFrame) -> Drawing:
-    frame, models = of_drawn(frame)
-    figure, (axes,) = new_figure(2.1)
-    curves(axes, frame, "trials", "expected best", models)
-    axes.locator_params(axis="x", integer=True)
-    keep_within(axes, "y")
-    axes.set(xlabel="random trials", ylabel="best validation accuracy, %")
-    name_series(figure, models)
-    return figure

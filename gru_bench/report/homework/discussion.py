@@ -1,4 +1,4 @@
-"""The discussion: published results beside those of these runs, and whether the homework's claim holds up."""
+"""Published and measured: published results beside those of these runs, and whether the homework's claim holds up."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined, listed, say
+from gru_bench.report.document.sentences import Sentence, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.evidence.progress import study_baselines
 from gru_bench.report.homework import published
 from gru_bench.report.homework.reproduction import Reproduction, departures, reproductions
-from gru_bench.report.sections.comparisons import comparison_sentence
+from gru_bench.report.homework.run_times import timings
 from gru_bench.results.logged_metrics import TRAIN_SECONDS
 from gru_bench.results.runs import compared_baseline
 from gru_bench.stats.verdict import Finding
@@ -38,6 +38,7 @@ def discussion(evidence: Evidence) -> Section | None:
         return None
     blocks: list[Block] = [
         *(_published_table(one, evidence) for one in studies),
+        *(block for one in studies for block in timings(one, evidence)),
         Paragraph(say(
             "The published figures come from one run each, on about {reviews} test reviews and a graphics card, and "
             "have no interval. They show what was found then; nothing here is measured against them. They also come "
@@ -49,13 +50,10 @@ def discussion(evidence: Evidence) -> Section | None:
         Heading("Is bidirectional better?", "claim"),
     ]
     for one in studies:
-        verdicts, conclusion = _claim(one, evidence)
-        if verdicts:
-            blocks.append(Paragraph(verdicts))
-        blocks.append(Paragraph(conclusion, lead="Conclusion."))
+        blocks.append(Paragraph(_claim(one, evidence), lead="Conclusion."))
         if learnt := _learnt(one, evidence):
             blocks.append(Bullets(learnt))
-    return Section("discussion", "Discussion", tuple(blocks))
+    return Section("discussion", "Published beside measured", tuple(blocks))
 
 
 def _published_table(one: Reproduction, evidence: Evidence) -> Table:
@@ -102,10 +100,9 @@ def _learnt(one: Reproduction, evidence: Evidence) -> tuple[tuple[str, Sentence]
     return tuple(points)
 
 
-def _claim(one: Reproduction, evidence: Evidence) -> tuple[Sentence, Sentence]:
-    """Return the verdicts on the bidirectional model, and the conclusion on the claim that it is better."""
+def _claim(one: Reproduction, evidence: Evidence) -> Sentence:
+    """Return the conclusion on the claim that the bidirectional model is better."""
     bidirectional = one.groups.get("bidirectional")
-    said: list[Sentence] = []
     becomes: dict[str, list[str]] = {}
     for pair in evidence.compared:
         behind = pair.b is bidirectional
@@ -113,10 +110,9 @@ def _claim(one: Reproduction, evidence: Evidence) -> tuple[Sentence, Sentence]:
             continue
         other = pair.a if behind else pair.b
         if other.study is one.study:
-            said.append(comparison_sentence(evidence, pair))
             becomes.setdefault(BECOMES[pair.verdict.finding][behind], []).append(other.label)
-    if bidirectional is None or not said:
-        return (), (f"{one.name or 'The study'} has no bidirectional model and another one on the same test reviews, "
+    if bidirectional is None or not becomes:
+        return (f"{one.name or 'The study'} has no bidirectional model and another one on the same test reviews, "
                     "so it says nothing about the claim.",)
     parts = "; it ".join(f"{words} against {listed(labels)}" for words, labels in becomes.items())
     by = "by a protocol that departs from the homework’s" if departures(one) else "by the homework’s protocol"
@@ -124,4 +120,4 @@ def _claim(one: Reproduction, evidence: Evidence) -> tuple[Sentence, Sentence]:
     if bidirectional.config.model.pooling == "last":
         conclusion += (" This holds for the pooling “last”, with which the backward half passes on a state that has "
                        "read one word.")
-    return joined(said), (conclusion,)
+    return (conclusion,)

@@ -1,39 +1,18 @@
-"""The run times section: each model timed alone, with its backend, and the time of a whole run."""
+"""The timing benchmark of a study of the homework's protocol: each model timed alone, with its backend."""
 
 from __future__ import annotations
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
-from gru_bench.report.document.numbers import NBSP, plain, slug
-from gru_bench.report.document.report import Section
+from gru_bench.report.document.numbers import plain, slug
 from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.homework import published
-from gru_bench.report.homework.reproduction import Reproduction, reproductions
+from gru_bench.report.homework.reproduction import Reproduction
 
 
-def run_times(evidence: Evidence) -> Section | None:
-    """Return the timing benchmark and the published run times; None where no study follows the homework's protocol."""
-    studies = reproductions(evidence)
-    if not studies:
-        return None
-    blocks: list[Block] = [Paragraph((
-        "The training time of a model depends on its backend as much as on the model, and on what else the machine "
-        "does. So the models were timed apart from the runs above: one after the other, with nothing else running, "
-        "over some iterations on the same reviews. The time of a whole run is extrapolated from these iterations.",
-    ))]
-    for one in studies:
-        took: Sentence = (" is not finished.",)
-        if one.study.summary is not None:
-            whole = one.numbers.add(
-                "seconds", one.study.summary.seconds, "amount", "all runs of the study, side by side")
-            took = say(f", with all its runs, took {{seconds}}{NBSP}s.", seconds=whole)
-        blocks.append(Paragraph((one.titled("The whole study"), *took)))
-        blocks += _timings(one, evidence)
-    return Section("run-times", "Run times", tuple(blocks))
-
-
-def _timings(one: Reproduction, evidence: Evidence) -> list[Block]:
+def timings(one: Reproduction, evidence: Evidence) -> list[Block]:
+    """Return the time of each model on each backend, and how the scratch GRU compares with nn.GRU."""
     base = next((timing for timing in one.timings if timing.model == timing.backend == "torch"), None)
     rows: list[tuple[Cell, ...]] = []
     said: list[Sentence] = []

@@ -1,4 +1,4 @@
-"""The runs, trials and predictions behind a report as tables, and as CSV files for spreadsheets.
+"""The runs, trials, predictions and disagreements behind a report as tables, and as CSV files for spreadsheets.
 
 A table is a row of headings, followed by the other rows.
 """
@@ -14,28 +14,31 @@ from pathlib import Path
 from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.report.document.figure import csv_cell
+from gru_bench.report.evidence.collect import collect
 from gru_bench.report.evidence.groups import class_names
 from gru_bench.report.evidence.progress import study_data
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.render.files import replacing
 from gru_bench.stats import metrics
+from gru_bench.stats.disagreement import one_sided
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 Row = Iterable[str | float | None]
 
 
 def write(studies: Sequence[LoggedStudy], store: Store, folder: Path) -> dict[Path, int]:
-    """Write runs.csv, trials.csv and predictions.csv, each replaced as a whole, and return the number of rows of each.
+    """Write runs.csv, trials.csv, predictions.csv and disagreements.csv, and return the number of rows of each.
 
     Args:
         studies: The studies of a report.
-        store: Source of their predictions, which are read and written run by run.
+        store: Source of their predictions. For predictions.csv they are read and written run by run.
         folder: The folder, which is made where it does not exist.
     """
     return {
         folder / name: _written(folder / name, table) for name, table in (
             ("runs.csv", runs_table(studies)), ("trials.csv", trials_table(studies)),
-            ("predictions.csv", predictions_table(studies, store)))
+            ("predictions.csv", predictions_table(studies, store)),
+            ("disagreements.csv", disagreements_table(studies, store)))
     }
 
 
@@ -110,3 +113,16 @@ def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[
                               *(nothing if values is None else values.tolist()
                                 for values in (found.name_N, found.group_N)), strict=True):
                 yield [run.study, run.model, run.seed, run.run_id, *review]
+
+
+def disagreements_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
+    """Yield a row for every test review that only one model of a pair gets right, by the majority of its runs."""
+    yield ["pair", "example", "label", "right", "category", "tokens"]
+    for pair in collect(studies, store).compared:
+        a, b = pair.a, pair.b
+        for right, place_F in zip((a, b), one_sided(a.correct_RN, b.correct_RN), strict=True):
+            labels = [right.classes[label] for label in right.label_N[place_F].tolist()]
+            for example, label, category, tokens in zip(right.example_N[place_F].tolist(), labels,
+                                                        right.category_N[place_F].tolist(),
+                                                        right.tokens_N[place_F].tolist(), strict=True):
+                yield [f"{a.label} and {b.label}", example, label, right.label, category, tokens]

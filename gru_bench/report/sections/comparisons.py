@@ -34,10 +34,10 @@ from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
+from gru_bench.report.evidence.verdicts import next_step_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.figures.looks import looks_figure
-from gru_bench.stats.verdict import Finding, chance_better, mcnemar
+from gru_bench.stats.verdict import Finding, mcnemar
 
 UNEQUAL = 5
 """Ratio of two models' deviations over seeds from which on intervals of few seeds are too narrow."""
@@ -52,24 +52,19 @@ def comparisons(evidence: Evidence) -> Section | None:
             ("pair", "difference"),
             tuple((_less(one), one.number("difference")) for one in compared), intervals=("difference",))
         blocks += [difference_figure(values, evidence.margin.value, compared[0].scale), _table(compared)]
-        told = [(f"{one.a.label} against {one.b.label}:", said) for one in compared
-                if (said := _beyond_the_verdict(evidence, one))]
-        blocks += [
-            Details("The verdicts in sentences", tuple(sentences([verdict_sentence(one) for one in compared]))),
-            *([Bullets(tuple(told))] if told else [])]
+    comments = [(f"{_less(one)}.", said) for one in compared if (said := comment_on(evidence, one))]
+    if comments:
+        blocks.append(Bullets(tuple(comments)))
     blocks += [*([Paragraph(tested)] if tested else []), *sentences(evidence.not_compared), *_looks(evidence),
                *_next_steps(evidence)]
     return Section("comparisons", "Comparisons", tuple(blocks)) if blocks else None
 
 
-def comparison_sentence(evidence: Evidence, pair: Pair) -> Sentence:
-    """Return all that is said of a pair: its verdict, doubts about its intervals, and what may settle it."""
-    return joined([verdict_sentence(pair), _beyond_the_verdict(evidence, pair)])
-
-
-def _beyond_the_verdict(evidence: Evidence, pair: Pair) -> Sentence:
+def comment_on(evidence: Evidence, pair: Pair) -> Sentence:
+    """Return warnings about the intervals of a pair, and what may settle it; empty for most pairs that are settled."""
     return joined([
-        _weak_spot(pair), next_step_sentence(pair, fresh_for_all(evidence), held_back(pair.a)) if pair.done else (),
+        _weak_spot(pair),
+        next_step_sentence(pair, fresh_for_all(evidence), held_back(pair.a)) if pair.done else (),
         _mcnemar_of_pair(pair),
     ])
 
@@ -97,38 +92,8 @@ def _table(compared: Sequence[Pair]) -> Table:
         (Column("Detectable", unit=scale.differences, short="MDD", note=(
             "“{}” is the smallest true difference that runs like these detect with a chance of 80 % at the 5 % level."
             if sure else "")), lambda one: one.number("detectable")),
-        (Column("In deviations", short="Effect", note=(
-            "“{}” is the difference divided by the larger of the two models’ deviations over seeds, where one of them "
-            "varies.")), _effect),
-        (Column("First wins", unit="%", short="Wins", note=(
-            "“{}” is the share of pairs of seeds in which the first model’s run is "
-            f"{'more accurate' if compared[0].a.metric == 'accuracy' else 'better'}, on this test set.")),
-         _wins),
         (Column("Finding", align="left", width=2.8), _finding),
     )
-
-
-def _effect(pair: Pair) -> Number:
-    return pair.numbers.add(
-        "effect", _in_deviations(pair), "tenth",
-        "difference over the larger of the two deviations over seeds")
-
-
-def _wins(pair: Pair) -> Number:
-    return pair.numbers.add(
-        "chance", _chance(pair), "percent",
-        "share of pairs of seeds, ties counting half, on this test set", decimals=0)
-
-
-def _in_deviations(pair: Pair) -> float | None:
-    known = [one.score_deviation.value for one in (pair.a, pair.b) if one.score_deviation.value is not None]
-    return pair.difference.estimate / max(known) if len(known) == 2 and max(known) > 0 else None
-
-
-def _chance(pair: Pair) -> float:
-    """Return the share of pairs of seeds in which the first model's run has the better score; ties count half."""
-    a_R, b_S = (one.scored.scores(one.metric) for one in (pair.a, pair.b))
-    return chance_better(a_R, b_S, higher_is_better=pair.scale.higher_is_better)
 
 
 def _finding(pair: Pair) -> Sentence:

@@ -1,4 +1,4 @@
-"""The section on data: what each data set holds, and what the models read of it."""
+"""The data of the studies: what each data set holds, and what the models read of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain
-from gru_bench.report.document.report import Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED
 from gru_bench.report.evidence.progress import study_data, study_name
@@ -15,8 +14,8 @@ from gru_bench.results.runs import NEAR, DataSummary, near_examples_of
 from gru_bench.tracking import LoggedStudy
 
 
-def data(evidence: Evidence) -> Section | None:
-    """Return the section on data; None where no study has logged its data yet."""
+def data(evidence: Evidence) -> list[Block]:
+    """Return what each data set holds, for the section on data and runs."""
     found: dict[str, tuple[DataSummary, list[LoggedStudy]]] = {}
     for study in evidence.studies:
         if (summary := study_data(study, evidence.store)) is not None:
@@ -34,7 +33,7 @@ def data(evidence: Evidence) -> Section | None:
             blocks.append(Details("Reviews by class, over all splits", (_classes(summary, numbers, title),)))
         if summary.categories:
             blocks.append(Details("Reviews by category, over all splits", (_categories(summary, numbers, title),)))
-    return Section("data", "Data", tuple(blocks)) if blocks else None
+    return blocks
 
 
 def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:

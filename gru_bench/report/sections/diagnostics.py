@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table, sentences
+from gru_bench.report.document.blocks import Block, Column, Details, Heading, Table, sentences
 from gru_bench.report.document.numbers import Kind, Number, Numbers, plain, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Ends, Sentence, joined, say
@@ -16,7 +16,6 @@ from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.figures.diagnostics import (
     MEAN,
     METHODS,
-    explained,
     gate_figure,
     gradient_figure,
     recall_figure,
@@ -27,12 +26,10 @@ from gru_bench.results.diagnostics import (
     DIAGNOSTICS,
     EVERY_STEP,
     RECALL,
-    STATES,
     Attribution,
     Diagnostics,
     GateMap,
     GradientFlow,
-    Neighbours,
     RecallCurve,
 )
 
@@ -82,11 +79,10 @@ def diagnostics(evidence: Evidence) -> Section | None:
             blocks.append(Heading(study, names.numbers.key))
         blocks += sentences([*lost, *also_lost])
         if found is not None:
-            blocks += [*_gradients(names, found.flows), *_gates(names, found), *_words(names, found.attributions),
-                       *_neighbours(names, found.neighbours)]
+            blocks += [*_gradients(names, found.flows), *_gates(names, found), *_words(names, found.attributions)]
         if curve is not None:
             blocks += _recall(names, curve)
-    return Section("diagnostics", "Diagnostics", tuple(blocks)) if blocks else None
+    return Section("diagnostics", "Inside the models", tuple(blocks)) if blocks else None
 
 
 def _ids(run_id: str) -> tuple[str, ...]:
@@ -110,26 +106,11 @@ def _gradients(names: _Names, flows: Sequence[GradientFlow]) -> list[Block]:
     """Return how much of the gradient reaches earlier states, before training and after."""
     if not flows:
         return []
-    name, mean = names.of("gradients"), "geometric mean over reviews"
-    table = Table.of(
-        name, names.title("Gradients by steps back"),
-        ("Norm of the gradient of the loss with respect to the state (of the last layer): geometric mean over "
-         "reviews.",),
-        flows,
-        (Column("Model", align="left", width=4.4), lambda flow: with_direction(flow, flows)),
-        (Column("Weights", align="left"), lambda flow: STATES[flow.state]),
-        (Column("Reviews"), lambda flow: names.of_flow(flow, "reviews", flow.reviews, "count")),
-        (Column("Norm at the end", short="At the end"),
-         lambda flow: names.of_flow(flow, "start", flow.norm[0], "setting", mean)),
-        (Column("Steps back"), lambda flow: names.of_flow(flow, "steps", flow.steps_back[-1], "count")),
-        (Column("Norm there", short="There"), lambda flow: names.of_flow(flow, "end", flow.norm[-1], "setting", mean)),
-        (Column("Factor per step", short="Factor",
-                note="{}: fitted by a straight line through the logarithm of the norm."), names.decay))
+    name = names.of("gradients")
     return [
         Heading("Gradients through time", f"{name}-heading"),
         gradient_figure(flows, name),
         *sentences(_flow_sentences(names, flows)),
-        Details("Norms and factors", (table,)),
     ]
 
 
@@ -239,19 +220,11 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
     name = names.of("words")
     figure = word_figure(alike, name, names.numbers.key)
     weights = {drawn: found.column("weight") for drawn, found in figure.values.groups("model", "method").items()}
-    table = Table(
-        name, names.title("Weights by word"),
-        (f"What each word adds to the log-odds of {explained(alike)}, in nats. This holds for this sentence and these "
-         "weights, not in general.",),
-        (Column("Word", align="left", width=2.6),
-         *(Column(f"{model}, {method}", named=True) for model, method in weights)),
-        tuple(zip(map(plain, words), *weights.values(), strict=True)))
     return [
         Heading("Words that move the decision", f"{name}-heading"),
         figure,
         *sentences([_word_sentence(names, found, weights[model_name(found.model), found.method])
                     for found in alike if found.method == METHODS[0]]),
-        Details("Weights by word", (table,)),
     ]
 
 
@@ -268,24 +241,6 @@ def _word_sentence(names: _Names, found: Attribution, weights: Sequence[Number])
         probability=names.numbers.add(f"words-{slug(found.model)}.probability", found.probability, "percent",
                                       runs=_ids(found.run_id)),
         words=joined(parts, ", ") or "no word moves it")
-
-
-def _neighbours(names: _Names, neighbours: Sequence[Neighbours]) -> list[Block]:
-    if not neighbours:
-        return []
-
-    def nearest(found: Neighbours) -> Cell:
-        part = f"near-{slug(found.word, 'word')}"
-        return joined([(f"{plain(word)} (", names.numbers.add(f"{part}.{place}", cosine, "score", "cosine"), ")")
-                       for place, (word, cosine) in enumerate(found.nearest[:6], start=1)], ", ")
-
-    return [Heading("Nearest words", f"{names.numbers.key}-neighbours"), Table.of(
-        names.of("neighbours"), names.title("Nearest words"),
-        ("For some words, the nearest of the most common words by the cosine of their vectors, before any model was "
-         "trained.",),
-        neighbours,
-        (Column("Word", align="left", width=2.6), lambda found: plain(found.word)),
-        (Column("Nearest, with cosine", align="left", width=12.4), nearest))]
 
 
 # ---------------------------------------------------------------- recall task

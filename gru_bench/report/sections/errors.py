@@ -155,7 +155,8 @@ def _by_class(group: Group) -> Details:
             f"“Few” marks classes with fewer than {LEAST} test reviews: their values carry no interval, because so few "
             "reviews say too little about the class." if (size_C[listed_C] < LEAST).any() else "")),
         Column("Precision", unit="%"), Column("Recall", unit="%"), Column("F1", unit="%"),
-        *((Column("ROC area", note="Areas are those of a class against all others."), Column("PR area"))
+        *((Column("ROC AUC", note="Areas are those of a class against all others."),
+           Column("Average precision", short="AP"))
           if group.whole else ()))
     scores_CR = list(zip(*map(metrics.class_scores, group.counts_RCC), strict=True))
     table = Table(

@@ -1,4 +1,4 @@
-"""The evaluation section: the test results and the cost of each model, and the baselines beside them.
+"""The section on results: the test scores and the cost of each model, and the baselines next to them.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gru_bench.checks import uneven_on_test
-from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, is_zero, slug
 from gru_bench.report.document.report import Section
@@ -27,15 +27,20 @@ from gru_bench.results.logged_metrics import (
 )
 from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
+from gru_bench.stats.estimate import EvidenceLevel
 from gru_bench.stats.intervals import interval
 
+TIERS = {
+    EvidenceLevel.EXAMPLES_ONLY: "no verdict", EvidenceLevel.ESTIMATE: "no verdict",
+    EvidenceLevel.FLAGGED: "no verdict", EvidenceLevel.VERDICT: "a verdict", EvidenceLevel.CLAIM: "a claim"}
+"""Sample-size tier -> what the seeds are enough for."""
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 """Settings that are shown of a model that was not tuned."""
 SCORES = {
     "precision": Column("Precision", unit="%"),
     "recall": Column("Recall", unit="%"),
-    "roc_auc": Column("ROC area"),
-    "average_precision": Column("PR area"),
+    "roc_auc": Column("ROC AUC"),
+    "average_precision": Column("Average precision", short="AP"),
     "loss": Column("Loss", note="{} is the negative log-likelihood in nats per review."),
     "calibration_error": Column("Calibration", note=(
         "{} is the calibration error: the mean distance between confidence and accuracy over ten ranges of confidence, "
@@ -52,9 +57,9 @@ def evaluation(evidence: Evidence) -> Section:
     """Return the section."""
     groups, baselines = evidence.groups, baselines_of(evidence)
     return Section(
-        "evaluation", "Evaluation",
-        (_results(groups, baselines), *_uneven(evidence), _further_scores(groups), *_together(evidence),
-         Heading("Cost", "cost"), _cost(groups), *_cost_figure(groups)))
+        "results", "Results",
+        (_results(groups, baselines), *_same_settings(groups), *_uneven(evidence), *_cost_figure(groups),
+         Details("Further scores", (_further_scores(groups),)), *_together(evidence)))
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
@@ -64,13 +69,13 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
     compared = "" if scale is None else scale.score[0].upper() + scale.score[1:]
     f1s = [(column, shown) for column, shown in _f1_columns(groups) if column.heading != compared]
     return Table.of(
-        "evaluation",
-        "Evaluation table",
+        "results",
+        "Test results",
         (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}. Baselines are shown for "
          f"context: they are not GRUs{_fits(baselines)}.",),
         groups,
-        (Column("Model", align="left", width=2.85), _named),
-        (Column("Seeds"), lambda group: group.seeds),
+        (Column("Model", align="left", width=2.85), lambda group: _named(group, groups)),
+        (Column("Seeds", note="Below is what so many are enough for."), _seeds),
         *([] if scale is None else [
             (Column(compared, unit=scale.unit), lambda group: group.score)]),
         (Column("Accuracy", unit="%"), lambda group: group.accuracy),
@@ -80,14 +85,16 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
             "and the highest seed follow it.")),
          _deviation),
         *f1s,
-        # In a tuple a number stands without its lowest and highest, which the table of costs shows.
+        # In a tuple a number stands without its lowest and highest.
         (Column("Parameters", short="Params"), lambda group: (group.logged(PARAMETERS),)),
         (Column("Training", unit="s", short="Train"), lambda group: (group.logged(TRAIN_SECONDS),)),
         (Column("Tokens/s"), lambda group: (group.logged(TOKENS_PER_SECOND),)),
+        (Column("Memory", unit="MB", note="{} is the peak of the process."),
+         lambda group: (group.logged(PEAK_MEMORY),)),
         (Column("Backend", align="left", width=1.3), lambda group: group.backend),
         context=tuple(
             (f"{one.name} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "",
-             *(shown(one) for _, shown in f1s), "", (one.seconds,), "", "") for one in baselines),
+             *(shown(one) for _, shown in f1s), "", (one.seconds,), "", "", "") for one in baselines),
     )
 
 
@@ -103,13 +110,37 @@ def _fits(baselines: Sequence[ScoredBaseline]) -> str:
     return " and were fitted once"
 
 
-def _named(group: Group) -> Cell:
-    """Return the label of a model, and below it the settings that were tuned, or the main ones."""
-    settings: list[Sentence] = []
-    for name in group.tuned or HEADLINE_SETTINGS:
-        value = setting(group, f"setting.{slug(name)}", group.settings.get(name, group.tuned.get(name)))
-        settings.append((f"{setting_name(name).replace(' ', NBSP)}{NBSP}", value))
-    return (group.label, Aside(joined(settings, " · "), below=True))
+def _named(group: Group, groups: Sequence[Group]) -> Cell:
+    """Return the label of a model, and below it the tuned or main settings that differ between the models."""
+    settings = [_written_setting(group, name) for name in _headline(groups) if not _is_same(name, groups)]
+    return (group.label, Aside(joined(settings, " · "), below=True)) if settings else group.label
+
+
+def _same_settings(groups: Sequence[Group]) -> list[Block]:
+    """Return the tuned or main settings that all models have, once for all."""
+    settings = [_written_setting(groups[0], name) for name in _headline(groups) if _is_same(name, groups)]
+    if not settings:
+        return []
+    return [Paragraph(("Settings of all models: " if len(groups) > 1 else "Settings: ", *joined(settings, ", "), "."))]
+
+
+def _headline(groups: Sequence[Group]) -> list[str]:
+    """Return the settings that are shown: those that were tuned, or the main ones."""
+    return list(dict.fromkeys(name for group in groups for name in group.tuned or HEADLINE_SETTINGS))
+
+
+def _is_same(name: str, groups: Sequence[Group]) -> bool:
+    return len({group.settings.get(name, group.tuned.get(name)) for group in groups}) == 1
+
+
+def _written_setting(group: Group, name: str) -> Sentence:
+    value = setting(group, f"setting.{slug(name)}", group.settings.get(name, group.tuned.get(name)))
+    return (f"{setting_name(name).replace(' ', NBSP)}{NBSP}", value)
+
+
+def _seeds(group: Group) -> Cell:
+    """Return the number of seeds, and below it what so many are enough for."""
+    return (group.seeds, Aside((TIERS[EvidenceLevel.of(len(group.runs))],), below=True))
 
 
 def _deviation(group: Group) -> Cell:
@@ -179,10 +210,10 @@ def _together(evidence: Evidence) -> list[Block]:
     shown, left_out = [group for group in several if group.has_together], [one for one in several if not one.whole]
     scale = groups[0].scale
     score = scale.score[0].upper() + scale.score[1:]
-    blocks: list[Block] = [Heading("The seeds together", "together")] if several else []
+    blocks: list[Block] = []
     if shown:
         blocks.append(Table.of(
-            "together", "The seeds together",
+            "together", "Ensemble of the seeds",
             ("All confirm seeds of a model together: the mean of their probabilities, scored as one prediction. "
              f"Intervals (95{NBSP}%, in brackets) are over test reviews only: they are about these very seeds "
              "together, not about fresh ones. Comparisons of models do not use this table.",),
@@ -208,7 +239,7 @@ def _together(evidence: Evidence) -> list[Block]:
                                  "classes up to which all probabilities are kept"),
             " classes the runs kept the probabilities of the likeliest ones alone, so that means over seeds are not "
             "known.")))
-    return blocks
+    return [Details("Ensemble of the seeds", tuple(blocks))] if blocks else []
 
 
 def _loss_together(group: Group) -> Number:
@@ -228,21 +259,6 @@ def _parameters_together(group: Group) -> Number:
     total = sum(known_R) if len(known_R) == len(logged_R) else None
     method = "sum over seeds" if total is not None else "not logged"
     return group.numbers.add("together.parameters", total, "count", method)
-
-
-def _cost(groups: Sequence[Group]) -> Table:
-    return Table.of(
-        "cost", "Cost by model",
-        ("Cost of each model: means over seeds, lowest and highest in brackets. Compare times of models only together "
-         "with their backends.",),
-        groups,
-        (Column("Model", align="left", width=3.6), lambda group: group.label),
-        (Column("Backend", align="left"), lambda group: group.backend),
-        (Column("Parameters"), lambda group: (group.logged(PARAMETERS),)),
-        (Column("Training", unit="s", note="Seconds cover training alone."), lambda group: group.logged(TRAIN_SECONDS)),
-        (Column("Tokens/s"), lambda group: group.logged(TOKENS_PER_SECOND)),
-        (Column("Memory", unit="MB", note="{} is the peak of the process."), lambda group: group.logged(PEAK_MEMORY)),
-    )
 
 
 def _cost_figure(groups: Sequence[Group]) -> list[Figure]:

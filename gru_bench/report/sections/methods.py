@@ -1,12 +1,12 @@
-"""The section on statistical methods: how the numbers were computed, and what they do not cover."""
+"""The section on how the numbers were computed, and what they do not cover."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gru_bench.report.document.blocks import sentences
+from gru_bench.report.document.blocks import Bullets, Paragraph
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, listed, say
+from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.progress import study_name
@@ -15,73 +15,54 @@ from gru_bench.stats.estimate import ALPHA, EvidenceLevel
 
 
 def methods(evidence: Evidence) -> Section:
-    """Return the section on statistical methods."""
+    """Return the section: how intervals and verdicts are computed, and what they cover."""
     sure = any(EvidenceLevel.of(len(group.runs)).has_interval for group in evidence.groups)
-    said: list[Sentence] = []
-    if sure:
-        said.append((
-            "Intervals of accuracy have 95 % confidence. They cover fresh seeds and fresh reviews like the test "
-            "reviews together: their variance is that over examples plus the part of the variance over seeds that is "
-            "not noise of the test set, with Satterthwaite's degrees of freedom. Where few reviews are misclassified, "
-            "or classified differently by two models, they lean on Wilson's interval, which has a width even where "
-            "there are none.",))
-    said += [
-        ("Accuracies of single seeds differ by the luck of the seed and by noise, because each is measured on the same "
-         "limited test set. The seed deviation is the part that this noise does not explain. The lowest and the "
-         "highest seed are shown beside it.",),
-        *_f1(evidence.groups, sure),
-        ("Losses, times and speeds are means over the confirm runs. Times cover training alone, on the machine "
-         "that ran it. Compare times of models only together with their backends.",),
-        *_together(evidence.groups),
-        *_looks(evidence),
-        ("The intervals do not cover another training set or the luck of tuning. Test reviews are treated as "
-         "independent: where several are about one product or by one author, intervals are too narrow.",),
-    ]
-    if any(study.summary.trials if study.summary else study.plan().trials for study in evidence.studies):
-        said.append(("Search trials used training and validation reviews only, and no seed of a confirm run.",))
-    said.append(("Warnings of what may be wrong with a study carry the code of their check, such as GRU003. "
-                 "docs/checks.md says what each means and what to do.",))
-    if evidence.compared:
-        said.append(("Verdicts use a margin of ", *evidence.margin.said,
-                     *_holm(evidence)))
-    return Section("methods", "Statistical methods", tuple(sentences([*said, *_scratch_and_torch(evidence.groups)])))
+    lines = [*_intervals(evidence.groups, sure), *_verdicts(evidence), _covered(evidence), *_scores(evidence.groups),
+             *_scratch_and_torch(evidence.groups)]
+    return Section("methods", "How computed", (Bullets(tuple(lines)), Paragraph((
+        "docs/statistics.md explains each step with its sources; docs/checks.md explains the codes of warnings.",))))
 
 
-def _f1(groups: Sequence[Group], sure: bool) -> list[Sentence]:
-    """Return what F1 is, and why there are no curves of more than two classes.
-
-    Args:
-        groups: The models.
-        sure: Whether F1 has an interval.
-    """
-    positive = dict.fromkeys(group.classes[1] for group in groups if group.is_binary)
-    several = [group for group in groups if not group.is_binary]
-    what = [f"F1 is computed for the class {' or '.join(positive)}"] if positive else []
-    what += ["Macro F1 is the mean of the F1 of all classes, each of which counts the same"] if several else []
-    how = ("; its interval is computed like that of accuracy, from how much each review moves the score." if sure
-           else ".")
-    said: list[Sentence] = [(f"{one}{how}",) for one in what]
-    if several:
-        said += [
-            ("The class of the highest probability is predicted. There is no threshold to vary, so ROC and "
-             "precision-recall curves are not drawn; the scores by class hold the areas below the curves of each class "
-             "against all others, where the probabilities of all classes are known.",),
-            ("Confidence and calibration are about the probability of the predicted class, which is at least one over "
-             "the number of classes.",)]
-        if sure:
-            said.append((f"Scores of single classes are not compared between models. Those of classes with fewer than "
-                         f"{LEAST} test reviews carry no interval.",))
-    return said
-
-
-def _together(groups: Sequence[Group]) -> list[Sentence]:
-    """Return what the scores of the seeds together mean, where there are some."""
-    if not any(group.has_together for group in groups):
+def _intervals(groups: Sequence[Group], sure: bool) -> list[tuple[str, Sentence]]:
+    if not sure:
         return []
-    return [("The seeds together predict with the mean of their probabilities. Their interval is over test reviews "
-             "only: it is about these very seeds, and says nothing of how another set of seeds would do. Fresh "
-             "training is not needed, but each review is read by all of them. No verdict, ranking or margin uses these "
-             "scores, because models are compared by single seeds.",)]
+    return [("Intervals", (
+        "have 95 % confidence and cover fresh seeds and fresh test reviews together: the two-way clustered variance of "
+        "seeds and reviews, with Satterthwaite’s degrees of freedom, and Wilson’s interval where few reviews decide. "
+        "The seed deviation is the spread over seeds that the noise of the test set does not explain.",))]
+
+
+def _verdicts(evidence: Evidence) -> list[tuple[str, Sentence]]:
+    if not evidence.compared:
+        return []
+    return [("Verdicts", (
+        "compare two models on the same test reviews. They use a margin of ",
+        *evidence.margin.said, *_holm(evidence)))]
+
+
+def _covered(evidence: Evidence) -> tuple[str, Sentence]:
+    searched = any(study.summary.trials if study.summary else study.plan().trials for study in evidence.studies)
+    trials: Sentence = (
+        "Search trials used training and validation reviews only, and no seed of a confirm run.",) if searched else ()
+    return ("Not covered", joined([
+        ("are another training set and the luck of tuning. Test reviews are treated as independent: where several are "
+         "about one product or by one author, intervals are too narrow.",), *_looks(evidence), trials]))
+
+
+def _scores(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
+    """Return what F1, the ensemble and times are, as far as they are shown."""
+    positive = dict.fromkeys(group.classes[1] for group in groups if group.is_binary)
+    several = any(not group.is_binary for group in groups)
+    said = [f"F1 is of the class {' or '.join(positive)}."] if positive else []
+    if several:
+        said.append("Macro F1 is the mean of the F1 of all classes. Confidence is the probability of the predicted "
+                    "class. There are no ROC curves of more than two classes, because there is no threshold to vary; "
+                    f"scores of classes with fewer than {LEAST} test reviews carry no interval.")
+    if any(group.has_together for group in groups):
+        said.append("An ensemble predicts with the mean of the probabilities of the seeds; its interval is over test "
+                    "reviews only, and no verdict uses it.")
+    said.append("Times cover training alone: compare them only together with their backends.")
+    return [("Scores.", (" ".join(said),))]
 
 
 def _looks(evidence: Evidence) -> list[Sentence]:
@@ -119,15 +100,14 @@ def _holm(evidence: Evidence) -> Sentence:
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))
 
 
-def _scratch_and_torch(groups: Sequence[Group]) -> list[Sentence]:
+def _scratch_and_torch(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     """Return whether the scratch GRU and the torch GRU, where both read in as many directions, compute the same."""
     models = {group.model: group.config.model for group in groups}
     if not {"scratch", "torch"} <= models.keys() or models["scratch"].directions != models["torch"].directions:
         return []
     if models["scratch"].reset == "before":
-        return [("The scratch GRU applies the reset gate before the hidden product, so it does not compute the same "
-                 "function as the torch GRU.",)]
-    return [("The scratch GRU and the torch GRU compute the same function, apart from the ReLU before the linear "
-             "layer where one has it, and on the same backend they run the same code. They differ in the draw of their "
-             "initial weights, and on different backends in rounding and speed: reference trains the equations as "
-             "written, torch runs the kernel of torch.nn.GRU, and fused that of gru-bench.",)]
+        return [("Scratch and torch", ("compute different functions: scratch applies the reset gate before the hidden "
+                                       "product.",))]
+    return [("Scratch and torch", (
+        "compute the same function, apart from the ReLU before the linear layer where one has it. They differ in the "
+        "draw of their initial weights, and on different backends in rounding and speed.",))]

@@ -1,4 +1,4 @@
-"""The appendix on runs: the state of every run, and the confirm runs, to which the numbers lead."""
+"""The appendix on data and runs: what each data set holds, what became of every run, and the confirm runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store, known_run
 from gru_bench.report.evidence.trials import ENDED, run_state
+from gru_bench.report.sections.data import data
 
 STATES = (*ENDED, "other")
 """What has become of a run; killed, interrupted and running ones are the others."""
 
 
 def runs(evidence: Evidence) -> Section:
-    """Return the section on runs."""
-    return Section("runs", "Runs", (
+    """Return the section on data and runs."""
+    return Section("runs", "Data and runs", (
+        *data(evidence),
         *_states(evidence),
         *(() if evidence.trials else (
             Heading("Confirm runs", "confirm-runs"), _confirm_runs(evidence.groups, evidence.store))),

@@ -1,5 +1,4 @@
-"""The search: its best trials, their accuracy on fresh seeds, the settings searched, and what fewer trials would reach.
-"""
+"""The search: its best trials, their accuracy on fresh seeds, and the settings searched."""
 
 from __future__ import annotations
 
@@ -9,23 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from gru_bench.checks import Subject, end_of_range, warnings_of
-from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, sentences
+from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import Number, Scale, plain, scale_of, slug
+from gru_bench.report.document.numbers import Scale, plain, scale_of, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.settings import as_number, range_text, setting, setting_name
 from gru_bench.report.evidence.trials import Search, searches_of
-from gru_bench.report.figures.search import STATES, expected_best_figure, history_figure, settings_figure
+from gru_bench.report.figures.search import STATES, history_figure, settings_figure
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import TrialSummary
-from gru_bench.stats.best import BEST_METHOD
-from gru_bench.stats.best import expected_best as best_of
 
-SHOWN = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-"""Numbers of trials at which the expected best is shown, besides that of the whole search."""
 STABLE_TRIALS = 20
 """Completed trials below which the best tenth has one or two trials, and importance is unstable."""
 BEST_SHARE = 0.1
@@ -45,7 +39,6 @@ def search(evidence: Evidence) -> Section | None:
         _table(searches),
         _settings_table(searches),
         *_figures(searches),
-        *_expected_best(searches),
     ))
 
 
@@ -161,54 +154,3 @@ def ended(trials: Sequence[TrialSummary]) -> Iterator[tuple[TrialSummary, float 
         if trial.state == "complete" and value is not None:
             best = value if best is None else max(best, value)
         yield trial, value, best
-
-
-def _expected_best(searches: Sequence[Search]) -> list[Block]:
-    """Return the expected best of fewer trials, and why it cannot be computed for some searches."""
-    rows: list[tuple[str, Number, Number]] = []
-    refused: dict[str, list[str]] = {}
-    for one in searches:
-        scores = [trial.value for trial in one.trials if trial.state == "complete" and trial.value is not None]
-        if len(scores) < 2:
-            continue
-        if one.summary.metric == "log_loss":
-            continue  # it has no range
-        if reason := _dependent(one):
-            refused.setdefault(reason, []).append(one.group.label)
-        else:
-            rows += _best_of_trials(one.group, scores)
-    found: list[Block] = []
-    if rows:
-        table = Table(
-            "expected-best", "Expected best by number of trials",
-            ("Expected best validation accuracy, %, by number of fresh random trials, with a conservative 80 % "
-             "interval of that expectation in brackets (in simulations it held in 88 % or more).",),
-            (Column("Model", align="left", width=5), Column("Trials"), Column("Best of them", "%")),
-            tuple(rows), grouped=True)
-        found = [
-            Heading("Expected best by number of trials", "expected-best"),
-            expected_best_figure(Values(("model", "trials", "expected best"), tuple(rows), ("expected best",))),
-            Details("Values by number of trials", (table,)),
-        ]
-    return [*found, *sentences([
-        (f"{', '.join(labels)}: the expected best of fewer trials is not shown. It can be computed only for random "
-         f"trials that all completed, but {reason}. A search with --sampler random provides it.",)
-        for reason, labels in refused.items()])]
-
-
-def _best_of_trials(group: Group, scores: Sequence[float]) -> list[tuple[str, Number, Number]]:
-    """Return rows of a model, a number of fresh random trials, and the expected best of so many."""
-    return [
-        (group.label, group.of_study.add(f"best-of-{found.trials}.trials", found.trials, "count"),
-         group.of_study.add(f"best-of-{found.trials}", found.mean, "percent", BEST_METHOD, examples=len(scores),
-                        low=found.low, high=found.high))
-        for found in best_of(scores) if found.trials in SHOWN or found.trials == len(scores)
-    ]
-
-
-def _dependent(one: Search) -> str:
-    """Return why the trials of a search are not independent and complete; empty where they are."""
-    if one.summary.sampler.lower() != "random":
-        return f"{plain(one.summary.sampler).upper()} chose each trial by the earlier ones"
-    return next((f"some trials {how}" for state, how in (("pruned", "were pruned"), ("failed", "failed"))
-                 if any(trial.state == state for trial in one.trials)), "")

@@ -33,13 +33,13 @@ def scratch() -> tuple[FakeStore, LoggedStudy]:
 
 
 def evaluated(store: FakeStore, *studies: LoggedStudy) -> Report:
-    """Return a report with the evaluation alone."""
+    """Return a report with the results alone."""
     return build_only(studies, store, evaluation)
 
 
 def seeds_of(report: Report) -> float:
     """Return the seeds of the only model."""
-    (seeds,) = column_of(report, "evaluation", "Seeds")
+    ((seeds, _),) = column_of(report, "results", "Seeds")
     return float(seeds.value)
 
 
@@ -61,7 +61,7 @@ def test_models_on_different_data_are_not_compared() -> None:
     mentions(words_of(report, "comparisons"), "not compared", "data or their splits differ")
     assert {"categories-1", "categories-2"} <= {figure.name for figure in report.figures}
     # A baseline belongs to its own data.
-    assert [row[0] for row in table_of(report, "evaluation").context] == [
+    assert [row[0] for row in table_of(report, "results").context] == [
         f"{name} (data {place}) (baseline)" for place in (1, 2)
         for name in ("majority class", "TF-IDF + logistic regression")]
 
@@ -146,7 +146,7 @@ def test_the_newer_of_two_runs_of_one_seed_counts(scratch: tuple[FakeStore, Logg
     store.metrics["again"] = store.metrics[study.confirms[1].run_id]
     report = evaluated(store, replace(study, confirms=(*study.confirms, again)))
     assert seeds_of(report) == 5
-    runs = column_of(report, "evaluation", "Accuracy")[0].runs
+    runs = column_of(report, "results", "Accuracy")[0].runs
     assert "again" in runs
     assert study.confirms[0].run_id not in runs
 

@@ -21,8 +21,8 @@ from gru_bench.report.document.blocks import Paragraph, numbers_in
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.next_steps import next_step_commands, remove_limit_commands
 from gru_bench.report.render import files, record
-from gru_bench.report.sections.comparisons import comparison_sentence, comparisons
-from gru_bench.report.sections.data import data
+from gru_bench.report.sections.comparisons import comment_on, comparisons
+from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.summary import summary
 from gru_bench.sweep import start
 from gru_bench.sweep.spec import StudySpec, load_study
@@ -53,13 +53,13 @@ def inconclusive() -> Studies:
 
 
 def sentence_of(evidence: Evidence, place: int = 0) -> str:
-    """Return the words on a pair."""
-    return said(comparison_sentence(evidence, evidence.compared[place]))
+    """Return the words below the table on a pair."""
+    return said(comment_on(evidence, evidence.compared[place]))
 
 
 def sizes_in(evidence: Evidence, ending: str) -> list[float | None]:
     """Return the numbers in the words on all pairs whose keys end so."""
-    sentences = tuple(comparison_sentence(evidence, one) for one in evidence.compared)
+    sentences = tuple(comment_on(evidence, one) for one in evidence.compared)
     return [number.value for number in numbers_in(sentences) if number.key.endswith(ending)]
 
 
@@ -300,7 +300,7 @@ def test_removing_the_limit_is_proposed_before_collecting_reviews(
     text = sentence_of(evidence)
     mentions(text, *parts)
     assert ("collect" in text) == collects
-    report = build_only(studies, store, comparisons, data, margin=0.012)
+    report = build_only(studies, store, comparisons, runs, margin=0.012)
     held = {key: number.value for key, number in report.numbers.items() if key.endswith(".held-back")}
     assert set(held.values()) == ({available - 5000} if available else set())
     mentions(words_of(report, "comparisons"), "held back", *remove_limit_commands(evidence))

@@ -27,12 +27,12 @@ def test_an_unfinished_study_shows_what_it_has_and_names_what_is_missing() -> No
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, finished=False, test_set=FEW)
     report = build([study], store)
-    assert len(column_of(report, "evaluation", "Model")) == 1
+    assert len(column_of(report, "results", "Model")) == 1
     mentions(all_said(report.warnings), "torch is not finished",
              "Still missing from torch: the baselines, the summary of its data, the result of its search",
              ": python sweeps/run.py --study torch")
     assert "data" not in [section.name for section in report.sections]
-    assert table_of(report, "evaluation").context == ()
+    assert table_of(report, "results").context == ()
     assert not has_window_losses(report)  # the iterations of an epoch are not known
 
 
@@ -48,7 +48,7 @@ def test_an_unfinished_study_is_to_be_continued_before_new_seeds_are_proposed() 
     mentions(text, "Scratch GRU: 2 of the 5 planned confirm seeds", "Bidirectional GRU has no complete confirm run",
              "Still missing from homework: the result of the search, the ablations, the timing benchmark, the "
              "diagnostics, the recall task.", "First continue homework")
-    assert len(table_of(report, "evaluation").context) == 2
+    assert len(table_of(report, "results").context) == 2
     assert has_window_losses(report)
     assert report.numbers["data-1.train"].value == present(whole.summary).data.train
     assert "Next steps" not in words_of(report, "comparisons")

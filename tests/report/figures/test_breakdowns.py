@@ -30,12 +30,12 @@ def test_confusion_counts_are_those_of_the_table(built: Built) -> None:
     figure = figure_of(report, "confusion")
     rows = list(csv.DictReader(figure.csv().splitlines()))
     assert [float(row["mean count"]) for row in rows] == [
-        count.value for row in table_of(report, "confusion").rows for count, _ in row[1:]]
+        count.value for row in table_of(report, "confusion").rows for count, *_ in row[1:]]
     assert [(row["label"], row["predicted"]) for row in rows[:4]] == [
         ("negative", "negative"), ("negative", "positive"), ("positive", "negative"), ("positive", "positive")]
     _, *cells = table_of(report, "confusion").rows[1]
     texts = [text.get_text().split("\n")[0] for text in drawing_of(figure).axes[1].texts]
-    assert texts == [count.text for count, _ in cells]
+    assert texts == [count.text for count, *_ in cells]
 
 
 @pytest.mark.parametrize(("name", "along"), [("categories-1", 0), ("lengths-1", 1)])

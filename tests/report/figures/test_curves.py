@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import pytest
 
+from gru_bench.report.sections.confidence import confidence
 from gru_bench.report.sections.learning import learning
-from gru_bench.report.sections.reliability import reliability
 from tests.support.fake_store import FakeStore, TestSet, add_study, many_studies
-from tests.support.renderings import Built, column_of, curves_in, drawing_of, figure_of
+from tests.support.renderings import Built, curves_in, drawing_of, figure_of
 from tests.support.sections import build_only
 
 
-def test_the_curves_are_the_losses_of_the_table(built: Built) -> None:
-    axes_of = drawing_of(figure_of(built.report, "curves")).axes
+def test_the_curves_are_those_of_the_values(built: Built) -> None:
+    figure = figure_of(built.report, "curves")
+    axes_of = drawing_of(figure).axes
     assert [axes.get_title(loc="left") for axes in axes_of] == [
         "training loss", "validation loss", "validation accuracy, %"]
-    models, epochs, losses = (column_of(built.report, "epochs", name) for name in (
-        "Model", "Epoch", "Validation loss"))
-    assert curves_in(axes_of[1]) == [
-        [(epoch.value, loss.value) for own, epoch, loss in zip(models, epochs, losses, strict=True) if own == model]
-        for model in dict.fromkeys(models)]
+    models = [[row for row in figure.values.records() if (row["panel"], row["series"]) == ("validation loss", model)]
+              for model in figure.values.groups("series")]
+    assert curves_in(axes_of[1]) == [[(row["epoch"], row["mean"]) for row in rows] for rows in models]
     # Each has a band from the lowest to the highest seed.
     bands = [band.get_paths()[0].get_extents() for band in axes_of[1].collections]
-    assert [band.ymax for band in bands] == [
-        pytest.approx(max(loss.high for own, loss in zip(models, losses, strict=True) if own == model))
-        for model in dict.fromkeys(models)]
+    assert [band.ymax for band in bands] == [pytest.approx(max(row["high"] for row in rows)) for rows in models]
 
 
 def test_the_first_six_of_many_models_are_drawn() -> None:
     store, studies = many_studies(8, TestSet.draw(60), seeds=2)
-    report = build_only(studies, store, learning, reliability)
+    report = build_only(studies, store, learning, confidence)
     for name in ("curves", "reliability"):
         figure = figure_of(report, name)
         drawn = drawing_of(figure)

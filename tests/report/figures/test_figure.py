@@ -40,7 +40,7 @@ def test_each_figure_of_a_page_links_to_its_values_as_csv() -> None:
         assert [c for row in rows for c in row if c[:1] in ("=", "+", "@") or re.match(r"-(?![\d.])", c)] == []
     accuracies = csv.DictReader(figure_of(report, "accuracy").csv().splitlines())
     means = [float(row["accuracy"]) for row in accuracies if row["what"] == "mean over seeds"]
-    assert means == [number.value for number in column_of(report, "evaluation", "Accuracy")]
+    assert means == [number.value for number in column_of(report, "results", "Accuracy")]
 
 
 def assert_drawn_for_a_page(figures: Iterable[Figure]) -> None:

@@ -9,11 +9,10 @@ import pytest
 
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.homework.discussion import BECOMES, discussion
-from gru_bench.report.sections.comparisons import comparison_sentence
 from gru_bench.stats.verdict import Finding
 from tests.support.commands import mentions
 from tests.support.homework_study import conclusions_of, homework, homework_report
-from tests.support.renderings import Built, said, words_of
+from tests.support.renderings import Built, words_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
@@ -32,15 +31,11 @@ def test_the_networks_are_compared_with_a_linear_model_and_the_kernel_with_the_l
 def test_the_conclusion_follows_from_the_verdicts(skills: dict[str, Any], words: str) -> None:
     store, studies = homework(skills=skills, seeds=6)
     report = build_only(studies, store, discussion)
-    text = words_of(report, "discussion")
     (conclusion,) = conclusions_of(report)
     mentions(conclusion, "the bidirectional GRU is better", words)
     evidence = collect(studies, store)
     for compared in evidence.compared:
-        verdict = said(comparison_sentence(evidence, compared))
-        concerns = "bidirectional" in (compared.a.model, compared.b.model)
-        assert (verdict in text) == concerns
-        if concerns:
+        if "bidirectional" in (compared.a.model, compared.b.model):
             behind = compared.b.model == "bidirectional"
             other = compared.a if behind else compared.b
             becomes = BECOMES[compared.verdict.finding][behind]

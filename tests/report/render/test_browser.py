@@ -142,7 +142,7 @@ def place_of(browser: Chromium, expression: str) -> tuple[float, float]:
     return x, y
 
 
-EVALUATION = 'document.querySelector("#evaluation ~ .scroll table, #evaluation ~ * table")'
+EVALUATION = 'document.querySelector("#results ~ .scroll table, #results ~ * table")'
 COLUMN = EVALUATION + ".tHead.rows[0].cells[2]"
 BASELINES = f"[...{EVALUATION}.tBodies[1].rows].map(row => row.textContent)"
 
@@ -267,7 +267,7 @@ def test_a_table_over_several_sheets_repeats_its_head(browser: Chromium, pages: 
     assert all("Headword" in sheet for sheet in sheets)
 
 
-NUMBER = 'document.querySelector("#evaluation ~ .scroll tbody a.n, #evaluation ~ * tbody a.n")'
+NUMBER = 'document.querySelector("#results ~ .scroll tbody a.n, #results ~ * tbody a.n")'
 
 
 def test_a_number_leads_to_its_runs_and_tells_of_itself(browser: Chromium, pages: Path) -> None:

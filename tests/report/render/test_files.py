@@ -19,7 +19,7 @@ def test_write_replaces_whole_files(original: Written, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("old", encoding="utf-8")
     written = write(report, tmp_path)
     names = {str(path.relative_to(tmp_path)) for path in written}
-    assert {"report.html", "report.tex", "report.md", "numbers.json", "tables/evaluation.tex", "figures/accuracy.pdf",
+    assert {"report.html", "report.tex", "report.md", "numbers.json", "tables/results.tex", "figures/accuracy.pdf",
             "figures/accuracy.csv"} <= names
     assert names == {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     for name in names:

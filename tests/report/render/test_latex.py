@@ -95,7 +95,7 @@ def test_addresses_are_encoded() -> None:
 
 def test_a_short_table_stays_on_one_page(three: Rendered) -> None:
     _, _, files = three
-    for name in ("evaluation", "comparisons", "categories-1", "lengths-1"):
+    for name in ("results", "comparisons", "categories-1", "lengths-1"):
         table = files[f"tables/{name}.tex"]
         (room,) = re.findall(r"^\\Needspace\{(\d+)\\baselineskip\}$", table, re.MULTILINE)
         assert int(room) > table[table.index(r"\endlastfoot"):].count(r"\\")

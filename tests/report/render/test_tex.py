@@ -74,7 +74,7 @@ def test_it_compiles_cleanly(studies: Any, tmp_path: Path) -> None:
     shown = subprocess.run(
         ["pdftotext", "-layout", "report.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout.replace("\u2212", "-")
-    for accuracy in column_of(report, "evaluation", "Accuracy"):
+    for accuracy in column_of(report, "results", "Accuracy"):
         assert accuracy.text in shown
     if studies is hostile_studies:
         assert "<script>alert(1)</script>" in re.sub(r"\s", "", shown)

@@ -1,11 +1,11 @@
-"""The section on data shows each data set once, as the studies logged it."""
+"""The section on data and runs shows each data set once, as the studies logged it."""
 
 from __future__ import annotations
 
 import json
 
 from gru_bench.report.document.blocks import Details, Heading
-from gru_bench.report.sections.data import data as data_section
+from gru_bench.report.sections.runs import runs
 from gru_bench.results.runs import NEAR, NearDuplicates
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_data
 from tests.support.renderings import Built, section_of, table_of, words_of
@@ -26,7 +26,7 @@ def test_data_that_studies_share_is_shown_once(built: Built) -> None:
     assert facts["fingerprint"] == data.fingerprint
     assert "reviews held back by data.limit" not in facts
     assert PASSES not in facts
-    (heading, _, folded) = section_of(report, "data").blocks
+    heading, _, folded, *_ = section_of(report, "runs").blocks
     assert heading == Heading("movie-reviews", "data-1")
     assert isinstance(folded, Details)
     assert {name: number.value for name, number in table_of(report, "data-1-categories").rows} == data.categories
@@ -38,20 +38,20 @@ def test_the_table_counts_held_back_reviews_and_names_the_vectors_without_their_
     data = present(study.summary).data
     study = with_data(study, available=data.train + data.validation + data.test + 1234, max_length=None,
                       embedding="/home/me/vectors.bin", vector_passes=54)
-    report = build_only([study], store, data_section)
+    report = build_only([study], store, runs)
     facts = dict(table_of(report, "data-1").rows)
     assert facts["reviews held back by data.limit"].text == "1,234"
     assert facts["most tokens read of a review, from its start"] == "all"
     assert facts["word vectors"] == "vectors.bin"
     assert facts[PASSES].text == "54"
-    assert "category" not in words_of(report, "data")
+    assert "category" not in words_of(report, "runs")
 
 
 def test_each_data_set_has_a_table_that_names_its_studies() -> None:
     store = FakeStore()
     for name, place in (("here", 0), ("there", 1), ("too", 0)):
         add_study(store, name, {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=place), fingerprint=f"f{place}")
-    report = build_only(store.by_experiment["movie-reviews"], store, data_section)
+    report = build_only(store.by_experiment["movie-reviews"], store, runs)
     tables = [table_of(report, key) for key in ("data-1", "data-2")]
     assert [table.title.partition("studies: ")[2] for table in tables] == ["here, too)", "there)"]
     assert [dict(table.rows)["fingerprint"] for table in tables] == ["f0", "f1"]
@@ -67,12 +67,12 @@ def test_groups_and_near_duplicates_are_counted_and_some_are_shown() -> None:
     study = with_data(study, available=data.train + data.validation + data.test + 30,
                       groups={"train": 90, "validation": 12, "test": 34}, near=NearDuplicates(30, 5, 6, removed=True))
     assert "near_duplicates" not in " ".join(path for _, path in store.artifacts)
-    facts = dict(table_of(build_only([study], store, data_section), "data-1").rows)
+    facts = dict(table_of(build_only([study], store, runs), "data-1").rows)
     assert [facts[f"groups of {split} reviews"].value for split in ("training", "validation", "test")] == [90, 12, 34]
     assert facts["test reviews with a near-duplicate in training"].value == 6
     assert facts["validation reviews with a near-duplicate in training"].value == 5
     assert facts["their near-duplicates in training, removed"].value == 30
     assert "reviews held back by data.limit" not in facts
     store.artifacts[study.run.run_id, NEAR] = json.dumps([["a scored text", "a text of training"]])
-    assert table_of(build_only([study], store, data_section), "data-1-near").rows == (
+    assert table_of(build_only([study], store, runs), "data-1-near").rows == (
         ("a scored text", "a text of training"),)

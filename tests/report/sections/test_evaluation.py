@@ -1,4 +1,4 @@
-"""The evaluation: scores, costs and baselines, recomputed from the predictions and from what the runs logged."""
+"""The results: scores, costs and baselines, recomputed from the predictions and from what the runs logged."""
 
 from __future__ import annotations
 
@@ -48,45 +48,46 @@ def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
         right_RN = correct(store, study.confirms)
         runs = [run for run in study.confirms if run.complete]
         expected = accuracy_interval(right_RN)
-        accuracy = cell("evaluation", "Accuracy")
+        accuracy = cell("results", "Accuracy")
         assert accuracy.value == expected.estimate
         assert (accuracy.low, accuracy.high) == (expected.low, expected.high)
         assert accuracy.runs == tuple(run.run_id for run in runs)
         assert accuracy.examples == 2000
-        assert cell("evaluation", "Seeds").value == 5
+        seeds, tier = cell("results", "Seeds")
+        assert (seeds.value, said(tier.parts)) == (5, "a verdict")
         # Below the deviation stand the lowest and the highest seed.
-        deviation, below = cell("evaluation", "Seed deviation")
+        deviation, below = cell("results", "Seed deviation")
         assert deviation.value == without_noise(Values.of_correct(right_RN))
         lowest, _, highest = below.parts
         assert (lowest.value, highest.value) == (right_RN.mean(1).min(), right_RN.mean(1).max())
         assert lowest.method == "lowest of 5 seeds"
         for table, heading, key, scale in (
-            ("evaluation", "F1", "score/test_f1", 1), ("scores", "Precision", "score/test_precision", 1),
-            ("scores", "ROC area", "score/test_roc_auc", 1), ("scores", "PR area", "score/test_average_precision", 1),
+            ("results", "F1", "score/test_f1", 1), ("scores", "Precision", "score/test_precision", 1),
+            ("scores", "ROC AUC", "score/test_roc_auc", 1),
+            ("scores", "Average precision", "score/test_average_precision", 1),
             ("scores", "Loss", "score/test_loss", 1), ("scores", "Calibration", "score/test_calibration_error", 1),
-            ("cost", "Training", "time/train_seconds", 1), ("cost", "Tokens/s", "time/tokens_per_second", 1),
-            ("cost", "Memory", "size/peak_memory_bytes", 1e6),
+            ("results", "Training", "time/train_seconds", 1), ("results", "Tokens/s", "time/tokens_per_second", 1),
+            ("results", "Memory", "size/peak_memory_bytes", 1e6), ("results", "Parameters", "size/parameters", 1),
         ):
             values = [run.metrics[key] / scale for run in runs]
             shown = cell(table, heading)
+            if isinstance(shown, tuple):  # a cost, without its lowest and highest
+                (shown,) = shown
             assert shown.value == pytest.approx(np.mean(values), abs=1e-6), heading
             if heading != "F1":
                 assert (shown.low, shown.high) == pytest.approx((min(values), max(values)), abs=1e-6)
-        # Times and sizes stand with their lowest and highest in the table of costs alone.
-        assert cell("evaluation", "Training") == (cell("cost", "Training"),)
-        assert cell("evaluation", "Parameters") == cell("cost", "Parameters")
-        assert cell("cost", "Backend") == cell("evaluation", "Backend") == runs[0].backend
+        assert cell("results", "Backend") == runs[0].backend
 
 
 def test_one_seed_has_no_lowest_and_highest() -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, seeds=1, test_set=TestSet.draw(50))
-    (deviation,) = column_of(build_only([study], store, evaluation), "evaluation", "Seed deviation")
+    (deviation,) = column_of(build_only([study], store, evaluation), "results", "Seed deviation")
     assert deviation.text == MISSING
 
 
 def test_baselines_stand_below_the_models(built: Built) -> None:
-    context = table_of(built.report, "evaluation").context
+    context = table_of(built.report, "results").context
     assert [row[0] for row in context] == ["majority class (baseline)", "TF-IDF + logistic regression (baseline)"]
     assert [row[2].text for row in context] == ["50.1", "87.3"]
 
@@ -96,26 +97,38 @@ def test_missing_metrics_are_dashes_and_never_zero() -> None:
     study = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
     bare = tuple(replace(run, metrics={}) for run in study.confirms)
     report = build_only([replace(study, confirms=bare)], store, evaluation)
-    (parameters,), (seconds,), (speed,) = (
-        column_of(report, "evaluation", heading)[0] for heading in ("Parameters", "Training", "Tokens/s"))
-    assert [n.text for n in (parameters, seconds, speed)] == [MISSING] * 3
-    assert column_of(report, "evaluation", "Accuracy")[0].value is not None
+    for heading in ("Parameters", "Training", "Tokens/s", "Memory"):
+        ((cost,),) = column_of(report, "results", heading)
+        assert cost.text == MISSING
+    assert column_of(report, "results", "Accuracy")[0].value is not None
     # Without times there is nothing to set against accuracy.
     assert "cost" not in [figure.name for figure in report.figures]
 
 
-def test_tuned_settings_are_shown_as_they_ran(built: Built) -> None:
-    label, settings = column_of(built.report, "evaluation", "Model")[0]
-    assert label == "Scratch GRU"
-    mentions(said((settings,)), "learning rate 0.00137", "hidden size 250", "pooling meanmax", "dropout 0.31")
+def test_tuned_settings_that_all_models_have_are_shown_once_as_they_ran(built: Built) -> None:
+    mentions(words_of(built.report, "results"), "Settings of all models: ", "learning rate 0.00137", "hidden size 250",
+             "pooling meanmax", "dropout 0.31")
+    assert column_of(built.report, "results", "Model") == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
     assert built.report.numbers["scratch-scratch.setting.training-lr"].value == BEST["training.lr"]
+
+
+def test_settings_that_differ_between_models_are_shown_below_their_names() -> None:
+    store = FakeStore()
+    studies = [add_study(store, name, {name: 0.0}, seeds=2, test_set=TestSet.draw(50), best={**BEST, **own})
+               for name, own in (("scratch", {}), ("torch", {"model.dropout": 0.2}))]
+    report = build_only(studies, store, evaluation)
+    assert [(label, said((below,))) for label, below in column_of(report, "results", "Model")] == [
+        ("Scratch GRU", "dropout 0.31"), ("Torch GRU", "dropout 0.2")]
+    words = words_of(report, "results")
+    mentions(words, "hidden size 250")
+    assert "dropout" not in words
 
 
 def test_the_main_settings_are_shown_of_a_model_that_was_not_tuned() -> None:
     store = FakeStore()
     study = add_study(store, "homework", {"scratch": 0.0}, seeds=2, search=False, test_set=TestSet.draw(50))
-    _, settings = column_of(build_only([study], store, evaluation), "evaluation", "Model")[0]
-    mentions(said((settings,)), "learning rate 0.001", "hidden size 100", "layers 1", "pooling")
+    mentions(words_of(build_only([study], store, evaluation), "results"), "Settings: ", "learning rate 0.001",
+             "hidden size 100", "layers 1", "pooling")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -180,11 +193,11 @@ def test_the_ensemble_of_the_seeds_is_scored_by_their_mean_probability(classes: 
         assert score.runs == loss.runs == tuple(run.run_id for run in runs)
         assert score.examples == store.predicted[runs[0].run_id, "test"].label_N.size
         mentions(score.method, "95 %", "test examples only", f"{len(runs)} seeds")
-        assert single == column_of(report, "evaluation", "Accuracy")[place]
+        assert single == column_of(report, "results", "Accuracy")[place]
         assert parameters.value == sum(run.metrics["size/parameters"] for run in runs)
         assert (inference.value, times.strip()) == (len(runs), "×\u00a0one seed")
         assert loss.value < column_of(report, "scores", "Loss")[place].value
-    assert "these very seeds" in words_of(report, "methods")
+    assert "An ensemble predicts" in words_of(report, "methods")
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "macro_f1", "f1", "roc_auc"])
@@ -194,7 +207,7 @@ def test_the_ensemble_is_scored_by_the_metric_of_the_study(metric: MetricName) -
     report = build_only([with_params(study, metric=metric)], store, evaluation)
     table = table_of(report, "together")
     headings = [column.heading for column in table.columns]
-    assert headings[1] == {"log_loss": "Log loss", "macro_f1": "Macro F1", "f1": "F1", "roc_auc": "ROC area"}[metric]
+    assert headings[1] == {"log_loss": "Log loss", "macro_f1": "Macro F1", "f1": "F1", "roc_auc": "ROC AUC"}[metric]
     assert ("Loss" in headings) == (metric != "log_loss")
     for row, model in zip(table.rows, ("torch", "scratch"), strict=True):
         read = [store.predicted[run.run_id, "test"] for run in study.confirms if run.model == model]
@@ -214,11 +227,11 @@ def test_the_table_of_ensembles_has_no_row_of_one_seed() -> None:
     one = add_study(store, "one", {"scratch": 0.0}, test_set=TestSet.draw(100), seeds=1)
     report = build_only([one], store, evaluation, methods)
     assert "together" not in [table.key for table in report.tables]
-    assert "seeds together" not in words_of(report, "evaluation") + words_of(report, "methods")
+    assert "nsemble" not in words_of(report, "results") + words_of(report, "methods")
     report = build_only([several, one], store, evaluation)
     assert column_of(report, "together", "Model") == ["Torch GRU"]
     # Of two seeds there is no interval over seeds; that of these two together is over reviews alone.
-    assert column_of(report, "evaluation", "Accuracy")[0].low is None
+    assert column_of(report, "results", "Accuracy")[0].low is None
     assert column_of(report, "together", "Accuracy")[0].low is not None
 
 
@@ -228,11 +241,11 @@ def test_models_of_many_classes_have_no_ensemble_and_the_report_says_why() -> No
     report = build_only([study], store, evaluation, methods)
     assert "together" not in [table.key for table in report.tables]
     why = ("Torch GRU: the seeds are not scored together", "more than 50 classes")
-    mentions(words_of(report, "evaluation"), *why)
-    assert "seeds together" not in words_of(report, "methods")
+    mentions(words_of(report, "results"), *why)
+    assert "nsemble" not in words_of(report, "methods")
     report = build_only([study, few], store, evaluation)
     assert column_of(report, "together", "Model") == ["Scratch GRU"]
-    mentions(words_of(report, "evaluation"), *why)
+    mentions(words_of(report, "results"), *why)
 
 
 def test_the_size_of_an_ensemble_is_a_dash_if_a_run_did_not_log_its_own() -> None:

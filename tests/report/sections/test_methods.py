@@ -1,4 +1,4 @@
-"""The section on statistical methods says what was done in the studies at hand, and nothing else."""
+"""The section on how numbers were computed says what was done in the studies at hand, and nothing else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_intervals_verdicts_and_reset_gates_are_explained_only_where_they_apply(
     store = FakeStore()
     few = add_study(store, "few", {"torch": 0.0}, seeds=2, search=False, test_set=FEW)
     said = methods_of(store, few)
-    assert "F1 is computed for the class positive" in said
+    assert "F1 is of the class positive." in said
     for absent in ("95 % confidence", "Verdicts", "compute the same function"):
         assert absent not in said
     store = FakeStore()
@@ -49,7 +49,7 @@ def test_intervals_verdicts_and_reset_gates_are_explained_only_where_they_apply(
              "Holm's procedure over all 3 pairs", "0.050", "compute the same function")
     before = replace(many, confirms=tuple(
         replace(run, params={**run.params, "model.reset": "before"}) for run in many.confirms))
-    assert "does not compute the same function" in methods_of(store, before)
+    assert "compute different functions" in methods_of(store, before)
     both = replace(many, confirms=tuple(
         replace(run, params={**run.params, "model.bidirectional": "True"} if run.model == "scratch" else run.params)
         for run in many.confirms))

@@ -1,4 +1,4 @@
-"""What a search found, what fresh seeds reach with its settings, and what a smaller budget would have found."""
+"""What a search found, and what fresh seeds reach with its settings."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.report.document.blocks import Heading
-from gru_bench.report.document.report import Report
 from gru_bench.report.sections.search import search
 from gru_bench.results.runs import TrialSummary
-from gru_bench.stats.best import expected_best
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, summarized
-from tests.support.renderings import Built, column_of, figure_of, said, section_of, table_of, words_of
+from tests.support.renderings import Built, column_of, said, table_of, words_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
@@ -30,49 +27,10 @@ def with_trials(
     return summarized(study, trials=trials, sampler=sampler)
 
 
-def names(report: Report) -> set[str]:
-    """Return the names of the figures of a report."""
-    return {figure.name for figure in report.figures}
-
-
 @pytest.fixture
 def torch() -> tuple[FakeStore, LoggedStudy]:
     store = FakeStore()
     return store, add_study(store, "torch", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
-
-
-def test_the_expected_best_of_fewer_random_trials_is_shown(torch: tuple[FakeStore, LoggedStudy]) -> None:
-    store, study = torch
-    values = list(np.random.default_rng(0).uniform(0.8, 0.9, 20))
-    report = build_only([with_trials(study, values)], store, search)
-    best = column_of(report, "expected-best", "Best of them")
-    assert "not shown" not in words_of(report, "search")
-    expected = {found.trials: found for found in expected_best(values)}
-    trials = [int(number.value) for number in column_of(report, "expected-best", "Trials")]
-    assert trials == [1, 2, 3, 5, 8, 12, 16, 20]
-    for number, count in zip(best, trials, strict=True):
-        found = expected[count]
-        assert (number.value, number.low, number.high) == (found.mean, found.low, found.high)
-    figure = figure_of(report, "expected-best")
-    assert figure.csv().splitlines()[0] == "model,trials,expected best,low,high"
-    assert figure.csv().splitlines()[1].endswith(",".join(map(repr, (best[0].value, best[0].low, best[0].high))))
-    for text in (figure.caption, said(table_of(report, "expected-best").captioned())):
-        assert "80 % interval" in text
-
-
-@pytest.mark.parametrize(("sampler", "states", "reason"), [
-    ("tpe", ["complete"] * 3, "TPE"),
-    ("random", ["complete", "pruned", "complete"], "some trials were pruned"),
-    ("random", ["complete", "failed", "complete"], "some trials failed"),
-])
-def test_the_expected_best_is_not_shown_if_trials_were_not_independent(
-    torch: tuple[FakeStore, LoggedStudy], sampler: str, states: list[str], reason: str
-) -> None:
-    store, study = torch
-    report = build_only([with_trials(study, [0.8, 0.81, 0.82], sampler, states)], store, search)
-    assert "expected-best" not in names(report) | {table.key for table in report.tables}
-    assert not any(isinstance(block, Heading) for block in section_of(report, "search").blocks)
-    mentions(words_of(report, "search"), "Torch GRU: the expected best of fewer trials is not shown", reason)
 
 
 @pytest.mark.parametrize(("methods", "named"), [

@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves, recomputed from the predictions, threshold by threshold."""
+"""Accuracy by confidence, and ROC and precision-recall curves, recomputed from the predictions."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.figures.curves import CHANCE
-from gru_bench.report.sections.thresholds import thresholds
+from gru_bench.report.sections.confidence import confidence
 from gru_bench.results.runs import Predictions
+from gru_bench.stats.metrics import of_two
+from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, many_studies, three_models
-from tests.support.renderings import Built, column_of, figure_of, section_of, table_of
+from tests.support.renderings import Built, figure_of, section_of, words_of
 from tests.support.sections import build_only
+
+LABELS = ("Scratch GRU", "Torch GRU", "Bidirectional GRU")
 
 
 def at_thresholds(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -24,16 +29,45 @@ def at_thresholds(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.
     return named_KN[:, label_N == 0].mean(axis=1), named_KN[:, label_N == 1].mean(axis=1), precision_K
 
 
-def test_a_precision_is_that_of_the_highest_threshold_with_the_recall(built: Built) -> None:
+def test_a_range_of_confidence_without_a_prediction_is_left_out() -> None:
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(200))
+    for key, p in store.predicted.items():
+        one_N = np.where(p.label_N == 1, 0.62, 0.45).astype(np.float32)
+        store.predicted[key] = replace(p, probability_NC=of_two(one_N))
+    assert ends_of(build_only([study], store, confidence), "Torch GRU") == [("50", "60"), ("60", "70")]
+
+
+def ends_of(report: Report, model: str) -> list[tuple[str, str]]:
+    """Return the ends of the ranges of confidence of a model."""
+    return [(row["probability from"].text, row["probability to"].text)
+            for row in figure_of(report, "reliability").values.records() if row["model"] == model]
+
+
+def test_reliability_agrees_with_the_predictions(built: Built) -> None:
     store, studies, report = built
-    for study, (_, *cells) in zip(studies, table_of(report, "thresholds").rows, strict=True):
-        runs = [run.run_id for run in study.confirms if run.complete]
-        curves = [at_thresholds(store.predicted[run_id, "test"]) for run_id in runs]
-        for recall, number in zip((0.5, 0.8, 0.9, 0.95), cells, strict=True):
-            found = [precision_K[np.flatnonzero(recall_K >= recall)[0]] for _, recall_K, precision_K in curves]
-            assert number.value == pytest.approx(np.mean(found))
-            assert (number.low, number.high) == pytest.approx((min(found), max(found)))
-            assert number.runs == tuple(runs)
+    for study, label in zip(studies, LABELS, strict=True):
+        found = [row for row in figure_of(report, "reliability").values.records() if row["model"] == label]
+        assert sum(row["share of predictions"].value for row in found) == pytest.approx(1)
+        assert ends_of(report, label) == [("50", "60"), ("60", "70"), ("70", "80"), ("80", "90"), ("90", "100")]
+        last = found[-1]["accuracy"]
+        means = []
+        for run in study.confirms:
+            if run.complete:
+                p = store.predicted[run.run_id, "test"]
+                inside_N = p.probability_NC.max(axis=1).astype(float) > 0.9
+                means.append(((p.probability_NC[:, 1] >= 0.5) == (p.label_N == 1))[inside_N].mean())
+        assert last.value == pytest.approx(np.mean(means))
+        assert [last.low, last.high] == pytest.approx([min(means), max(means)])
+
+
+def test_the_section_names_models_trained_with_class_weights() -> None:
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 1.0}, seeds=2, test_set=TestSet.draw(50))
+    assert "weights of the classes" not in words_of(build_only([study], store, confidence), "confidence")
+    weighed = replace(study, confirms=tuple(
+        replace(run, params={**run.params, "training.class_weight": "balanced"}) for run in study.confirms))
+    mentions(words_of(build_only([weighed], store, confidence), "confidence"), "Torch GRU", "weights of the classes")
 
 
 @pytest.mark.parametrize(("curve", "area", "start"), [
@@ -41,7 +75,7 @@ def test_a_precision_is_that_of_the_highest_threshold_with_the_recall(built: Bui
 ])
 def test_the_areas_below_the_mean_curves_are_the_scores(built: Built, curve: str, area: str, start: float) -> None:
     _, studies, report = built
-    for study, label in zip(studies, column_of(report, "thresholds", "Model"), strict=True):
+    for study, label in zip(studies, LABELS, strict=True):
         points = [(row["x"], row["mean"]) for row in figure_of(report, "thresholds").values.records()
                   if (row["curve"], row["model"]) == (curve, label)]
         x, y = np.array([(0, start), *points]).T
@@ -66,24 +100,23 @@ def test_bands_range_from_the_lowest_to_the_highest_seed(built: Built) -> None:
 
 def test_test_reviews_with_one_label_only_have_no_curves() -> None:
     store, studies = three_models(seeds=2, test_set=replace(TestSet.draw(100), label_N=np.ones(100, np.int8)))
-    assert thresholds(collect(studies, store)) is None
+    assert [figure.name for figure in confidence(collect(studies, store)).figures] == ["reliability"]
 
 
 def test_each_test_set_has_a_figure() -> None:
     store = FakeStore()
     for seed, name in enumerate(("one", "two")):
         add_study(store, name, {"torch": 0.0}, seeds=2, test_set=TestSet.draw(100, seed=seed))
-    report = build_only(store.by_experiment["movie-reviews"], store, thresholds)
-    figures = section_of(report, "thresholds").figures
+    report = build_only(store.by_experiment["movie-reviews"], store, confidence)
+    _, *figures = section_of(report, "confidence").figures
     assert [figure.name for figure in figures] == ["thresholds-1", "thresholds-2"]
     assert ["precision by recall of Torch GRU (one)" in figure.caption for figure in figures] == [True, False]
-    assert column_of(report, "thresholds", "Model") == ["Torch GRU (one)", "Torch GRU (two)"]
 
 
 def test_more_models_than_can_be_told_apart_are_spread_over_figures() -> None:
     store, studies = many_studies(7, TestSet.draw(60), seeds=2, search=False)
-    report = build_only(studies, store, thresholds)
+    report = build_only(studies, store, confidence)
     first, second = (figure_of(report, f"thresholds-{place}") for place in (1, 2))
     models = [[name for name in figure.values.groups("model") if name != CHANCE] for figure in (first, second)]
-    assert [name for part in models for name in part] == column_of(report, "thresholds", "Model")
+    assert [name for part in models for name in part] == [f"Torch GRU (study {place})" for place in range(7)]
     assert len(models[0]) == 4

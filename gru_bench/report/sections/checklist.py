@@ -1,0 +1,194 @@
+"""The reproducibility checklist: questions that reviewers ask, and the answers as far as they were logged.
+
+The questions are our own words for what the public checklists of NeurIPS, ACL and ARR ask.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+
+from gru_bench.report.document.blocks import Column, Table
+from gru_bench.report.document.numbers import NBSP, file_name, plain
+from gru_bench.report.document.report import Section
+from gru_bench.report.document.sentences import Sentence, joined
+from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.progress import study_data, study_name
+from gru_bench.report.evidence.settings import range_text, setting_name
+from gru_bench.report.evidence.trials import searches_of
+from gru_bench.report.sections.search import SAMPLERS
+from gru_bench.results.logged_metrics import PARAMETERS, TRAIN_SECONDS, compared
+from gru_bench.results.pruners import PRUNERS
+from gru_bench.results.runs import DataSummary
+from gru_bench.tracking import LoggedRun
+
+AUTHOR: Sentence = ("[author]",)
+"""The answer to what only the author of a paper knows."""
+NOT_LOGGED: Sentence = ("not logged",)
+HOUR = 3600
+
+
+def checklist(evidence: Evidence) -> Section:
+    """Return the section."""
+    rows = tuple((question, answer(evidence) or NOT_LOGGED, where) for question, answer, where in QUESTIONS)
+    return Section("checklist", "Checklist", (Table(
+        "checklist", "Reproducibility checklist",
+        ("What a reviewer asks of an experiment, answered from what was logged; [author] marks what only the author "
+         "knows.",),
+        (Column("Question", align="left", width=5.2), Column("Answer", align="left", width=7.6),
+         Column("See", align="left", width=2.2)), rows),), appendix=True)
+
+
+def _models(evidence: Evidence) -> Sentence:
+    return joined([(f"{group.label}: ", group.logged(PARAMETERS), " parameters") for group in evidence.groups], "; ")
+
+
+def _versions(evidence: Evidence) -> Sentence:
+    runs = _runs(evidence)
+    packages: dict[str, set[str]] = {"Python": _tags(runs, "gru_bench.python")}
+    for text in _tags(runs, "gru_bench.versions"):
+        for package, version in json.loads(text).items():
+            packages.setdefault(package, set()).add(version)
+    commits = [f"commit {commit[:12]}" for commit in sorted(_tags(runs, "mlflow.source.git.commit"))]
+    changed = ["with changes that were not committed"] if "true" in _tags(runs, "gru_bench.git_dirty") else []
+    named = [f"{package} {' and '.join(sorted(found))}" for package, found in packages.items() if found]
+    parts = [*named, *commits, *changed]
+    return (plain(", ".join(parts)),) if parts else ()
+
+
+def _machine(evidence: Evidence) -> Sentence:
+    runs = _runs(evidence)
+    cores = _tags(runs, "gru_bench.cores")
+    parts = [*sorted(_tags(runs, "gru_bench.machine")), *(f"{count} cores" for count in sorted(cores)),
+             *sorted(_tags(runs, "gru_bench.platform")),
+             *(f"trained on {device}" for device in sorted(_tags(runs, "gru_bench.device")))]
+    return (plain(", ".join(parts)),) if parts else ()
+
+
+def _data(evidence: Evidence) -> Sentence:
+    def one(place: int, found: DataSummary) -> Sentence:
+        numbers = evidence.numbers.of(f"checklist.data-{place}")
+        sizes: list[Sentence] = [
+            (numbers.add(name, size), f" {name}") for name, size in (
+                ("training", found.train), ("validation", found.validation), ("test", found.test))]
+        return (f"{plain(found.name)}: ", *joined(sizes, ", "), f" texts, {len(found.classes)} classes, fingerprint "
+                f"{plain(found.fingerprint)[:12]}")
+
+    return joined([one(place, found) for place, found in enumerate(_data_sets(evidence), start=1)], "; ")
+
+
+def _splits(evidence: Evidence) -> Sentence:
+    parts = []
+    for config in {study_name(group.study): group.config.data for group in evidence.groups}.values():
+        if config.split_column:
+            test = f"the column {plain(config.split_column)} of the file"
+        elif config.test_name:
+            test = f"a file of its own, {file_name(config.test_name)}"
+        else:
+            test = f"{100 * config.test_share:g}{NBSP}% of the texts by the hash of each text"
+        parts.append(f"test: {test}; validation: {100 * config.validation_share:g}{NBSP}% of the other texts; seed "
+                     f"{config.split_seed}")
+    return ("; ".join(dict.fromkeys(parts)),)
+
+
+def _left_out(evidence: Evidence) -> Sentence:
+    parts: list[Sentence] = []
+    for place, found in enumerate(_data_sets(evidence), start=1):
+        numbers = evidence.numbers.of(f"checklist.data-{place}")
+        parts.append((
+            numbers.add("repeats", found.repeats_removed), " repeated texts and ",
+            numbers.add("test-repeats", found.test_repeats_removed), " training texts that are also test texts; ",
+            numbers.add("dropped", found.dropped_share, "percent"), f"{NBSP}% of the tokens, which have no vector"))
+    return joined(parts, "; ")
+
+
+def _bounds(evidence: Evidence) -> Sentence:
+    parts = []
+    for one in searches_of(evidence.groups, evidence.histories):
+        ranges = ", ".join(f"{setting_name(name)} {range_text(found)}" for name, found in one.summary.space.items())
+        parts.append(f"{one.group.label}: {ranges}")
+    return ("; ".join(parts),) if parts else ("no setting was searched",)
+
+
+def _selection(evidence: Evidence) -> Sentence:
+    searches = searches_of(evidence.groups, evidence.histories)
+    if not searches:
+        return ("settings were fixed in advance",)
+    parts: list[Sentence] = []
+    for one in searches:
+        pruner = known.label if (known := PRUNERS.get(one.summary.pruner)) else plain(one.summary.pruner)
+        sampler = SAMPLERS.get(one.summary.sampler.lower(), plain(one.summary.sampler))
+        parts.append((f"{one.group.label}: the best of ", one.group.of_study.add("checklist.trials", len(one.trials)),
+                      f" trials ({sampler}, {pruner}) by {plain(one.summary.objective)}"))
+    return joined(parts, "; ")
+
+
+def _seeds(evidence: Evidence) -> Sentence:
+    return joined([(f"{group.label}: ", group.seeds) for group in evidence.groups], "; ")
+
+
+def _validation_beside_test(evidence: Evidence) -> Sentence:
+    parts: list[Sentence] = []
+    for group in evidence.groups:
+        key = compared(group.metric, "val").key
+        values = [run.metrics[key] for run in group.runs if key in run.metrics]
+        if values:
+            mean = group.numbers.over_runs("checklist.validation", values, group.scale.kind)
+            parts.append((f"{group.label}: ", mean, f"{group.scale.suffix} and ", group.score, group.scale.suffix))
+    return joined(parts, "; ") or ("there are no validation texts",)
+
+
+def _run_time(evidence: Evidence) -> Sentence:
+    return joined([(f"{group.label}: ", group.logged(TRAIN_SECONDS), f"{NBSP}s on {group.backend}")
+                   for group in evidence.groups], "; ")
+
+
+def _compute(evidence: Evidence) -> Sentence:
+    runs = [run for run in _runs(evidence) if run.role != "study" and run.ended is not None]
+    if not runs:
+        return ()
+    hours = sum(max(0.0, (run.ended or 0) - run.started) for run in runs) / HOUR
+    complete = sum(run.complete for run in runs)
+    numbers = evidence.numbers.of("checklist", [run.run_id for run in runs])
+    return (numbers.add("hours", hours, "amount", "from the start to the end of each run, added"), " hours in ",
+            numbers.add("runs", len(runs)), " runs, of which ", numbers.add("incomplete", len(runs) - complete),
+            " were pruned, failed or interrupted")
+
+
+def _runs(evidence: Evidence) -> list[LoggedRun]:
+    return [run for study in evidence.studies for run in study.runs]
+
+
+def _tags(runs: Iterable[LoggedRun], tag: str) -> set[str]:
+    return {run.tags[tag] for run in runs if run.tags.get(tag)}
+
+
+def _data_sets(evidence: Evidence) -> list[DataSummary]:
+    found = (study_data(study, evidence.store) for study in evidence.studies)
+    return list({one.fingerprint: one for one in found if one is not None}.values())
+
+
+def _author(_: Evidence) -> Sentence:
+    return AUTHOR
+
+
+QUESTIONS: Sequence[tuple[str, Callable[[Evidence], Sentence], str]] = (
+    ("Which claims does the paper make, and where does it support them?", _author, "Summary"),
+    ("Which models are compared, and how many parameters do they have?", _models, "Results"),
+    ("Which data were used, and how large is each split?", _data, "Data and runs"),
+    ("How were the splits made?", _splits, "Data and runs"),
+    ("What was left out of the data?", _left_out, "Data and runs"),
+    ("May the data be used and shared, and do they hold personal data?", _author, ""),
+    ("Which settings were searched, within which bounds?", _bounds, "Search"),
+    ("How were the final settings chosen?", _selection, "Search"),
+    ("How many runs with different seeds stand behind each test score?", _seeds, "Results"),
+    ("Which validation score belongs to each test score?", _validation_beside_test, "Results"),
+    ("How are intervals and tests computed, and what do they cover?", lambda _: ("see the section",), "How computed"),
+    ("How long does one run take?", _run_time, "Results"),
+    ("How much computing did all runs take, failed and pruned ones included?", _compute, "Data and runs"),
+    ("Which machine was used?", _machine, ""),
+    ("Which code and which versions were used?", _versions, ""),
+    ("Where can readers get code, data and results?", _author, ""),
+    ("What are the limitations and risks of the work?", _author, ""),
+)
+"""Question, answer, and the section that has more."""

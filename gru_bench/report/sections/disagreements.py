@@ -1,0 +1,170 @@
+"""Where the models disagree: the test texts that only one of two models gets right, and those that none gets right.
+
+Shapes: `N` test examples, `M` models that share them, `F` examples that every run misclassifies.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.report.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
+from gru_bench.report.document.numbers import NBSP, Numbers, plain
+from gru_bench.report.document.report import Section
+from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group, families
+from gru_bench.report.evidence.pairs import Pair
+from gru_bench.stats import metrics
+from gru_bench.stats.disagreement import Ngram, one_sided, typical_ngrams
+
+MOST_PAIRS = 6
+"""Most pairs whose texts and n-grams are shown."""
+QUOTED = 6
+"""Texts shown of each side."""
+NGRAMS = 8
+"""N-grams shown of each side."""
+OF_CLASS = 2
+"""Most confident mistakes shown of each of more than two classes."""
+OF_CLASSES = 20
+"""Most of them together."""
+WIDTH = 200
+"""Characters shown of a text."""
+
+Texts = Mapping[str, str]
+"""Example -> its text."""
+
+
+def disagreements(evidence: Evidence) -> Section | None:
+    """Return the section; None if no two models share test texts, and no texts were logged."""
+    blocks: list[Block] = []
+    if evidence.compared:
+        blocks.append(_table(evidence.compared))
+    for pair in evidence.compared[:MOST_PAIRS]:
+        if (texts := texts_of(evidence, [pair.a, pair.b])) is not None:
+            blocks += _of_pair(pair, texts)
+    for place, members in enumerate(families(evidence.groups), start=1):
+        if (texts := texts_of(evidence, members)) is not None:
+            blocks += _never_right(members, texts, evidence.numbers.of(f"never-right-{place}"))
+    return Section("disagreements", "Where they disagree", tuple(blocks)) if blocks else None
+
+
+def texts_of(evidence: Evidence, members: Sequence[Group]) -> Texts | None:
+    """Return the test texts that some models share; None if no study of theirs logged them."""
+    runs = dict.fromkeys(group.study.run.run_id for group in members)
+    return next((texts for run in runs if (texts := evidence.store.texts(run, "test")) is not None), None)
+
+
+def _table(pairs: Sequence[Pair]) -> Table:
+    def count(pair: Pair, side: int) -> Any:
+        found = one_sided(pair.a.correct_RN, pair.b.correct_RN)[side]
+        return pair.numbers.add(("only-first", "only-second")[side], len(found), "count",
+                                "texts that most runs of one model and at most half of those of the other get right")
+
+    return Table.of(
+        "disagreements", "Texts that only one model gets right",
+        ("Test texts that one model of a pair gets right and the other does not, by the majority of their runs.",),
+        pairs,
+        (Column("Pair", align="left", width=6), lambda pair: f"{pair.a.label} and {pair.b.label}"),
+        (Column("Only the first"), lambda pair: count(pair, 0)),
+        (Column("Only the second"), lambda pair: count(pair, 1)))
+
+
+def _of_pair(pair: Pair, texts: Texts) -> list[Block]:
+    """Return what is typical of the texts that only one of two models gets right, and some of them."""
+    sides = one_sided(pair.a.correct_RN, pair.b.correct_RN)
+    first, second = (
+        [texts.get(example, "") for example in pair.a.example_N[places].tolist()] for places in sides)
+    blocks: list[Block] = []
+    if any(found := typical_ngrams(first, second, NGRAMS)):
+        blocks.append(_ngrams(pair, *found))
+    for name, right, wrong, places in (("first", pair.a, pair.b, sides[0]), ("second", pair.b, pair.a, sides[1])):
+        if places.size:
+            clear_F = right.correct_RN[:, places].mean(0) - wrong.correct_RN[:, places].mean(0)
+            shown = places[np.argsort(-clear_F, kind="stable")[:QUOTED]]
+            numbers = pair.numbers.of(f"only-{name}")
+            items = tuple(
+                (beginning(texts.get(str(right.example_N[place]), "")),
+                 _remark([right, wrong], int(place), numbers.of(str(rank))))
+                for rank, place in enumerate(shown, start=1))
+            blocks.append(Details(f"{right.label} right, {wrong.label} wrong", (Bullets(items, quoted=True),)))
+    return [Details(f"{pair.a.label} and {pair.b.label}", tuple(blocks))] if blocks else []
+
+
+def _ngrams(pair: Pair, of_first: Sequence[Ngram], of_second: Sequence[Ngram]) -> Table:
+    names = (pair.a.label, pair.b.label)
+
+    def cell(side: str, rank: int, one: Ngram | None) -> Sentence:
+        if one is None:
+            return ("",)
+        numbers = pair.numbers.of(f"ngram-{side}-{rank}")
+        return (f"{plain(one.text)}{'*' if one.beyond_chance else ''} (", numbers.add("here", one.here), " : ",
+                numbers.add("there", one.there), ")")
+
+    rows = tuple((cell("first", rank, a), cell("second", rank, b))
+                 for rank, (a, b) in enumerate(zip_longest(of_first, of_second), start=1))
+    return Table(
+        f"{pair.numbers.key}-ngrams", f"Typical n-grams: {names[0]} and {names[1]}",
+        ("Words and pairs of words typical of the texts that only one of the two gets right, with the number of texts "
+         "on its own side and on the other. An asterisk marks what random divisions of the same texts do not reach in "
+         "95 of 100 cases; the others may be chance.",),
+        tuple(Column(f"Only {name} right", align="left", width=6) for name in names), rows)
+
+
+def _never_right(members: Sequence[Group], texts: Texts, numbers: Numbers) -> list[Block]:
+    """Return how many test texts no run classifies correctly, and the most confident of these mistakes."""
+    right_MN = np.stack([group.correct_RN.mean(0) for group in members])
+    wrong_N = np.flatnonzero(right_MN.max(0) == 0)
+    if not wrong_N.size:
+        return []
+    # The more confident the mistake, the more it tells; ties in the order of the ids.
+    confidence_N = np.mean([np.mean([metrics.confidence(one_NC) for one_NC in group.probability_RNC], axis=0)
+                            for group in members], axis=0)
+    ordered_F = wrong_N[np.argsort(-confidence_N[wrong_N], kind="stable")]
+    shown = ordered_F[:QUOTED] if members[0].is_binary else _of_each_class(ordered_F, members[0].label_N)
+    ids, size = tuple(run_id for group in members for run_id in group.ids), members[0].example_N.size
+    runs = "the one run" if len(ids) == 1 else "every run of every model" if len(members) > 1 else "every run"
+    numbers = numbers.of("", ids, size)
+    items = tuple((beginning(texts.get(str(members[0].example_N[place]), "")),
+                   _remark(members, int(place), numbers.of(str(rank)))) for rank, place in enumerate(shown, start=1))
+    return [
+        Paragraph((numbers.add("count", wrong_N.size, "count", f"wrong in {runs}"), " of the ",
+                   numbers.add("all", size, "count", "test texts"),
+                   f" test texts {'is' if wrong_N.size == 1 else 'are'} misclassified by {runs}.")),
+        Details("The most confident of these mistakes", (Bullets(items, quoted=True),))]
+
+
+def _of_each_class(place_F: NDArray[np.intp], label_N: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the first places of each class, in the order of the classes."""
+    seen: Counter[int] = Counter()
+    ranked = []
+    for place in place_F.tolist():
+        label = int(label_N[place])
+        seen[label] += 1
+        ranked.append((seen[label], label, place))
+    first = sorted(one for one in ranked if one[0] <= OF_CLASS)[:OF_CLASSES]
+    return np.array([place for _, _, place in sorted(first, key=lambda one: one[1])], dtype=np.intp)
+
+
+def beginning(text: str) -> str:
+    """Return the beginning of a text."""
+    return textwrap.shorten(plain(re.sub(r"<br ?/?>", " ", text)), WIDTH, placeholder=" …") or "(no words)"
+
+
+def _remark(members: Sequence[Group], place: int, numbers: Numbers) -> Sentence:
+    """Return the label of a text, and the wrong class that most runs predict where there are more than two classes."""
+    first = members[0]
+    category = plain(str(first.category_N[place]))
+    wrong = Counter(int(found) for group in members for found in group.predicted_RN[:, place]
+                    if found != first.label_N[place])
+    taken = "" if first.is_binary or not wrong else f", predicted {first.classes[wrong.most_common(1)[0][0]]}"
+    return (f"Labeled {first.classes[first.label_N[place]]}{taken}, ",
+            numbers.add("tokens", int(first.tokens_N[place]), "count", "of this text"),
+            f"{NBSP}tokens read{f', {category}' if category else ''}.")
