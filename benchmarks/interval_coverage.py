@@ -3,6 +3,7 @@
     python benchmarks/interval_coverage.py                        300 repetitions of each size, a few seconds
     python benchmarks/interval_coverage.py --repetitions 10000    enough for the goal below, some minutes
     python benchmarks/interval_coverage.py --few --repetitions 4000    few test reviews, or few wrong answers
+    python benchmarks/interval_coverage.py --groups --repetitions 1000    test reviews in groups, such as films
 
 Two models of equal accuracy are drawn in each repetition, each with R seeds on N test examples. A run answers example i
 correctly where mu + w u_run + sqrt(rho_b) d_i + sqrt(rho_w - rho_b) e_model,i + sqrt(1 - rho_w) g_run,i > 0, all five
@@ -21,7 +22,11 @@ accuracy, and how often the interval of a difference holds the true one, 0 or 5 
 The deviation over seeds and the disagreements are those above, in proportion to the variance of an answer. Goal:
 at least 94 % in every cell; far more where less than one wrong answer is expected.
 
-Shapes: `R` runs, `N` examples.
+With --groups, for 20 to 200 groups of 1 to 30 reviews: how often intervals hold the truth that ignore the groups, and
+how often those that allow for them do. The difficulties d and e have a part that all reviews of a group share; the
+correlation of the d of two reviews of a group is 0.05 or 0.3, and so is that of their e. Goal: at least 94 %.
+
+Shapes: `R` runs, `N` examples, `K` groups.
 """
 
 from __future__ import annotations
@@ -42,6 +47,7 @@ from gru_bench.stats.verdict import holm
 ACCURACY, DEVIATION, WITHIN, BETWEEN = 0.865, 0.005, 0.07, 0.10
 SEEDS, EXAMPLES, MODELS = (3, 5, 10), (500, 2000, 5500), 3
 FEW_EXAMPLES, FEW_ACCURACIES, APART = (20, 50, 100, 200, 500), (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0), 0.05
+GROUPS, ALIKE, LARGEST = (20, 50, 200), (0.05, 0.3), 30
 CHUNK = 50
 
 
@@ -76,16 +82,26 @@ class Truth:
 
     def draw(
         self, models: int, seeds: int, examples: int, rng: np.random.Generator, shifts: Sequence[float] = (),
+        group_N: np.ndarray | None = None, alike: float = 0.0,
     ) -> list[np.ndarray]:
         """Return the correctness of each model's runs, (R, N), on the same examples.
 
-        `shifts` are added to the means of the models. With infinity, a model answers every example correctly.
+        `shifts` are added to the means of the models. With infinity, a model answers every example correctly. The
+        difficulties of two examples of a group correlate by `alike`.
         """
         normal = rng.standard_normal
-        shared_N = self.mean + np.sqrt(self.between) * normal(examples, np.float32)
+
+        def difficulty() -> np.ndarray:
+            own_N = normal(examples, np.float32)
+            if group_N is None:
+                return own_N
+            shared_K = normal(group_N.max() + 1, np.float32)
+            return np.float32(np.sqrt(alike)) * shared_K[group_N] + np.float32(np.sqrt(1 - alike)) * own_N
+
+        shared_N = self.mean + np.sqrt(self.between) * difficulty()
         drawn = []
         for place in range(models):
-            ease_N = shared_N + np.sqrt(self.within - self.between) * normal(examples, np.float32)
+            ease_N = shared_N + np.sqrt(self.within - self.between) * difficulty()
             if shifts:
                 ease_N = ease_N + np.float32(shifts[place])
             churn_RN = np.float32(np.sqrt(1 - self.within)) * normal((seeds, examples), np.float32)
@@ -126,6 +142,39 @@ def few_held(seeds: int, examples: int, accuracy: float, repetitions: int, rng: 
     return held
 
 
+def grouped_held(seeds: int, groups: int, alike: float, repetitions: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often hold, of so many repetitions: the interval of a difference and of one model that ignore the
+    groups, and those that allow for them."""
+    truth = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN)
+    held = np.zeros(4)
+    for _ in range(repetitions):
+        group_N = np.repeat(np.arange(groups), rng.integers(1, LARGEST + 1, groups))
+        a_RN, b_RN = truth.draw(2, seeds, len(group_N), rng, group_N=group_N, alike=alike)
+        found = [(estimate, true) for group in (None, group_N) for estimate, true in (
+            (accuracy_difference(a_RN, b_RN, group_N=group), 0.0), (accuracy_interval(a_RN, group_N=group), ACCURACY))]
+        held += [estimate.low <= true <= estimate.high for estimate, true in found]
+    return held
+
+
+def _grouped_chunk(job: tuple[int, int, float, int, np.random.SeedSequence]) -> np.ndarray:
+    *cell, sequence = job
+    return grouped_held(*cell, np.random.default_rng(sequence))
+
+
+def grouped_table(options: argparse.Namespace) -> None:
+    """Print how often intervals hold the truth where test reviews are in groups."""
+    print(f"{options.repetitions:,} repetitions; groups of 1 to {LARGEST} reviews; how often the interval holds, in %: "
+          "ignoring groups, then allowing for them")
+    print("seeds  groups  correlation   difference     one model")
+    with Pool(options.processes) as pool:
+        for place, cell in enumerate((r, k, alike) for alike in ALIKE for r in SEEDS for k in GROUPS):
+            sizes = [min(CHUNK, options.repetitions - start) for start in range(0, options.repetitions, CHUNK)]
+            sequences = np.random.SeedSequence([options.seed, place]).spawn(len(sizes))
+            jobs = [(*cell, size, s) for size, s in zip(sizes, sequences, strict=True)]
+            plain, alone, pair, one = 100 * sum(pool.imap_unordered(_grouped_chunk, jobs)) / options.repetitions
+            print(f"{cell[0]:5}{cell[1]:8}{cell[2]:13}{plain:8.1f}{pair:8.1f}{alone:8.1f}{one:8.1f}", flush=True)
+
+
 def _few_chunk(job: tuple[int, int, float, int, np.random.SeedSequence]) -> np.ndarray:
     *cell, sequence = job
     return few_held(*cell, np.random.default_rng(sequence))
@@ -159,7 +208,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="random seed of all draws (default 0)")
     parser.add_argument("--processes", type=int, default=2, help="parallel processes; results are the same (default 2)")
     parser.add_argument("--few", action="store_true", help="simulate few test reviews, or few wrong answers")
+    parser.add_argument("--groups", action="store_true", help="simulate test reviews in groups")
     options = parser.parse_args()
+    if options.groups:
+        grouped_table(options)
+        return
     if options.few:
         few_table(options)
         return

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from gru_bench.data.columns import Columns
     from gru_bench.inference.predictor import Predictor
     from gru_bench.inference.shown import Answers, Effects, Verdict
     from gru_bench.report.choice import Choice
@@ -64,7 +65,8 @@ def run_study(
     trials: int | None = None, confirm: int | None = None, looks: Sequence[int] | None = None,
     study: str | Path | None = None, name: str | None = None,
     settings: Mapping[str, Scalar] | None = None, epochs: int | None = None, limit: int | None = None,
-    seed: int | None = None, category: str | None = None, split: str | None = None, data_name: str | None = None,
+    seed: int | None = None, category: str | None = None, split: str | None = None, group: str | None = "auto",
+    id: str | None = None, data_name: str | None = None,
     folder: str | Path = ".", tracking_uri: str | None = None, storage: str | None = None, workers: int | None = None,
     timeout: str | float | None = None, no_texts: bool = False, progress: bool = True,
 ) -> Study:
@@ -93,6 +95,9 @@ def run_study(
         seed: Seed of the search. The confirm seeds follow from it.
         category: Column of a category. The report then shows accuracy by category.
         split: Column that says train, validation or test.
+        group: Column of groups, such as the product: reviews of one group are never split up, and intervals allow for
+            it. By default the one column of a usual name; None for no groups.
+        id: Column that names each row, for joining predictions to the frame. By default rows are counted from 1.
         data_name: Name of a frame, which is the one of its MLflow experiment. A report can show several studies of one
             experiment. By default the name of the study.
         folder: Folder of the stores mlflow.db and optuna.journal.
@@ -114,6 +119,7 @@ def run_study(
         if multiprocessing.current_process().daemon:
             raise UsageError("run_study starts worker processes, but this process is a worker itself, which may start "
                              "none: call it in the main process")
+        from gru_bench.data.columns import Columns
         from gru_bench.sweep.console.interrupt import Interrupt
         from gru_bench.sweep.spec import parsed_duration
         from gru_bench.sweep.start import completed
@@ -123,12 +129,15 @@ def run_study(
                              "machine")
         seconds = parsed_duration(None if timeout is None else str(timeout))
         own = {"data.text_column": text, "data.label_column": label, "data.category_column": category,
-               "data.split_column": split, "data.limit": limit, "training.epochs": epochs}
-        fixed = {key: value for key, value in own.items() if value is not None}
+               "data.split_column": split, "data.id_column": id, "data.limit": limit, "training.epochs": epochs}
+        fixed: dict[str, Scalar] = {key: value for key, value in own.items() if value is not None}
+        if group != "auto":
+            fixed["data.group_column"] = group
         changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed,
                    "looks": None if looks is None else list(looks)}
         spec = _spec(study, model, changes, fixed, settings or {})
-        kept = _kept(data, text, label, category, split, data_name or spec.name)
+        columns = Columns(text or "text", label or "label", category, split, id, "" if group == "auto" else group)
+        kept = _kept(data, columns, data_name or spec.name)
         spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
         uri, journal = _stores(folder, tracking_uri, storage)
         console = cli.out(quiet=not progress)
@@ -397,16 +406,13 @@ def _is_frame(data: object) -> bool:
     return not isinstance(data, str | Path) and is_frame(data)
 
 
-def _kept(
-    data: Data, text: str | None, label: str | None, category: str | None, split: str | None, name: str
-) -> dict[str, Scalar]:
+def _kept(data: Data, columns: Columns, name: str) -> dict[str, Scalar]:
     """Return the settings of the data. A frame is written to the cache first."""
-    from gru_bench.data.columns import Columns
     from gru_bench.data.recall import is_recall
     from gru_bench.inference.frames import keep
 
     if _is_frame(data):
-        kept = keep(data, Columns(text or "text", label or "label", category, split), name)
+        kept = keep(data, columns, name)
         return {"data.name": str(kept.path), "data.text_column": kept.columns.text,
                 "data.label_column": kept.columns.label}
     if not isinstance(data, str | Path):

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from gru_bench.sweep.spec import StudySpec
 
 PAGE = "docs/checks.md"
+NEARLY_SEEN = 0.005
+"""Fraction of the test or validation reviews from which on those with a near-duplicate in training are warned of."""
 END_SHARE = 0.05
 """Part of a range, on its own scale, that counts as its end."""
 OVERLAP = 0.01
@@ -305,7 +307,7 @@ def few_seeds(subject: Subject) -> Found:
         yield say("{who} has only {seeds} {seeds:seed|seeds}: {few}.", who=who, seeds=seeds, few=few) if few else None
 
 
-@check("GRU004", "Look where the test reviews come from, and for near copies of them.")
+@check("GRU004", "Look where the test reviews come from.")
 def same_reviews(subject: Subject) -> Found:
     """Test reviews in training."""
     for spec in subject.specs:
@@ -318,7 +320,7 @@ def same_reviews(subject: Subject) -> Found:
         rows, reviews = one.summary.test_repeats_removed, one.summary.test
         yield None if rows < max(1, OVERLAP * reviews) else say(
             "{data}: {rows} training rows had the text of a test review, for {reviews} test reviews. These rows were "
-            "removed, but near copies of test reviews are not recognized.", **one.names,
+            "removed.", **one.names,
             rows=one.numbers.add("overlap", rows), reviews=one.numbers.add("test", reviews))
 
 
@@ -523,3 +525,34 @@ def parallel_vectors(subject: Subject) -> Found:
                 "The word vectors {vectors} are nearly parallel: the mean cosine of two words is {cosine}, and that "
                 "of usual ones is about 0.1. A model can hardly tell such words apart.", **one.names,
                 cosine=one.numbers.add("cosine", cosine, "score", "mean over all pairs of words"))
+
+
+
+@check("GRU017", "Take test reviews of other groups, or leave the test data out, so that whole groups are kept for the "
+                 "test.")
+def seen_groups(subject: Subject) -> Found:
+    """Test reviews of groups that were trained on."""
+    for one in subject.data:
+        if one.summary.groups:
+            yield None if not one.summary.seen_groups else say(
+                "{data}: {reviews} of {all} test reviews belong to {groups} {groups:group|groups} that also have "
+                "training or validation reviews. Scores on them say little about other groups.", **one.names,
+                reviews=one.numbers.add("seen-group-reviews", one.summary.seen_group_reviews),
+                all=one.numbers.add("test", one.summary.test),
+                groups=one.numbers.add("seen-groups", one.summary.seen_groups))
+
+
+@check("GRU018", lambda: f"Remove them from training: {given_as('data.near_duplicates', 'remove')}.")
+def near_duplicates(subject: Subject) -> Found:
+    """Near-duplicates in training."""
+    for one in subject.data:
+        if (near := one.summary.near) is not None:
+            sizes = ((near.test, one.summary.test), (near.validation, one.summary.validation))
+            few = all(count < max(1, NEARLY_SEEN * size) for count, size in sizes)
+            yield None if near.removed or few else say(
+                "{data}: {test} of {tests} test reviews and {validation} of {validations} validation reviews have a "
+                "near-duplicate in training, which models may know by heart.", **one.names,
+                test=one.numbers.add("near-test", near.test),
+                tests=one.numbers.add("test", one.summary.test),
+                validation=one.numbers.add("near-validation", near.validation),
+                validations=one.numbers.add("validation", one.summary.validation))

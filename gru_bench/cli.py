@@ -15,7 +15,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -81,6 +81,12 @@ CategoryColumn = Annotated[str | None, typer.Option(
 SplitColumn = Annotated[str | None, typer.Option(
     "--split-column", help="Column that holds train, validation or test for each review.", show_default=False,
     rich_help_panel="Data")]
+GroupColumn = Annotated[str | None, typer.Option(
+    "--group-column", help="Column of groups, such as the product: reviews of one group are never split up, and "
+    "intervals allow for it.", show_default="the one of a usual name, if there is one", rich_help_panel="Data")]
+IdColumn = Annotated[str | None, typer.Option(
+    "--id-column", help="Column that names each row, so that predictions can be joined to the file.",
+    show_default="the row's number in its file", rich_help_panel="Data")]
 Embedding = Annotated[str | None, typer.Option(
     "--embedding", help="Word vectors: corpus (word2vec, 4 to 500 passes by size), random, glove-6b-50d, the name of "
     "a gensim-data set, or a .bin or .txt file (.gz too).", show_default="corpus; random for recall data",
@@ -107,7 +113,8 @@ NoTexts = Annotated[bool, typer.Option(
 DATA_OPTIONS = {
     "data.name": "--data", "data.test_name": "--test-data", "data.text_column": "--text-column",
     "data.label_column": "--label-column", "data.category_column": "--category-column",
-    "data.split_column": "--split-column", "data.positive": "--positive", "data.encoding": "--encoding",
+    "data.split_column": "--split-column", "data.group_column": "--group-column", "data.id_column": "--id-column",
+    "data.positive": "--positive", "data.encoding": "--encoding",
     "embedding.name": "--embedding",
 }
 """Setting that says which data are read -> the option that sets it."""
@@ -321,6 +328,21 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def reading_reviews(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Show that the reviews are read. The function that is yielded shows how many are compared with the others."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True,
+                  disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading the reviews", total=None)
+
+        def compared(done: int, total: int) -> None:
+            progress.update(task, description="looking for near-duplicates", completed=done, total=total)
+
+        yield compared
 
 
 # ---------------------------------------------------------------- the command as it was typed

@@ -41,6 +41,7 @@ Selection = Literal["best_validation", "lowest_train_window"]
 MetricName = Literal["accuracy", "macro_f1", "f1", "log_loss", "roc_auc"]
 ClassWeight = Literal["none", "balanced"]
 Unseen = Literal["refuse", "wrong"]
+NearDuplicates = Literal["keep", "remove"]
 Unknown = Literal["drop", "draw"]
 Protocol = Literal["tuning", "homework"]
 """Contents of a study's report: the usual sections, or the homework's sections as well. Any study may use either."""
@@ -81,7 +82,8 @@ LONGEST_NAME, LONGEST_PATH = 255, 4_000
 """Limits of common file systems: bytes of a file name, and of a whole path."""
 
 MOST_NAME = 250
-"""Largest number of characters in the name of a study, an experiment or a metric: the limit of MLflow."""
+"""Largest number of characters in the name of a study, an experiment or a metric (the limit of MLflow), and in that of
+a row or a group of the data."""
 
 
 MOST_CLASSES = 1_000
@@ -242,6 +244,11 @@ class DataConfig(Section):
     category_column: Name | None = None
     split_column: Name | None = None
     """A column that says train, validation or test for each row."""
+    group_column: Name | None = "auto"
+    """A column of groups: reviews that belong together, such as those of one product. Each split keeps whole groups.
+    auto: the one column of a usual name, if there is one. None: no groups."""
+    id_column: Name | None = None
+    """A column that names each row. None: a row is called by its number in its file."""
     max_length: Many | None = 400
     """Number of tokens kept from the start of a review, after unknown words are dropped. None keeps all."""
     limit: Annotated[int, Field(ge=10, le=1_000_000_000)] | None = None
@@ -257,6 +264,8 @@ class DataConfig(Section):
     """Encoding of text files, by its name in Python."""
     unseen: Unseen = "refuse"
     """What happens to a class without training reviews: the data are refused, or its reviews count as wrong."""
+    near_duplicates: NearDuplicates = "keep"
+    """What happens to training reviews that nearly repeat a validation or test review: they are counted, or removed."""
 
 
 class EmbeddingConfig(Section):

@@ -31,6 +31,7 @@ ARGUMENTS: Mapping[str, str] = {
     "--study-name": "name", "--study": "study", "--model": "model", "--trials": "trials", "--confirm": "confirm",
     "--looks": "looks", "--seed": "seed", "--epochs": "epochs", "--limit": "limit", "--data": "data",
     "--text-column": "text", "--label-column": "label", "--category-column": "category", "--split-column": "split",
+    "--group-column": "group", "--id-column": "id",
     "--workers": "workers", "--timeout": "timeout", "--storage": "storage", "--tracking-uri": "tracking_uri",
     "--no-texts": "no_texts", "--force": "force", "--single": "single", "--test-data": "data.test_name",
     "--positive": "data.positive", "--encoding": "data.encoding", "--embedding": "embedding.name",

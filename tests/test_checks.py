@@ -29,6 +29,7 @@ from gru_bench.report.document.sentences import Warning, say
 from gru_bench.report.evidence.groups import are_uneven
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import PLAN, LookPlan
+from gru_bench.results.runs import NearDuplicates
 from gru_bench.sweep.spec import known_studies, load_study
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
@@ -151,9 +152,14 @@ MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
     "GRU014": (lambda: changed(at_end), ("TF-IDF + logistic regression", "64")),
     "GRU015": (lambda: guessed(), ("Scratch GRU", "53.", "guessing")),
     "GRU016": (lambda: changed(lambda study: with_data(study, vector_cosine=0.87)), ("corpus", "0.870")),
+    "GRU017": (lambda: changed(lambda study: with_data(
+        study, groups={"train": 90, "validation": 12, "test": 40}, seen_groups=7, seen_group_reviews=31)),
+               ("movie-reviews", f"31 of {EXAMPLES} test reviews", "7 groups")),
+    "GRU018": (lambda: changed(lambda study: with_data(study, near=NearDuplicates(300, 5, 17, removed=False))),
+               ("movie-reviews", f"17 of {EXAMPLES} test reviews", "5 of 2,048 validation reviews")),
     "GRU013": (other_plan, ("sound", "look 2 was not planned")),
 }
-FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012", "GRU014", "GRU015", "GRU016"}
+FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012", "GRU014", "GRU015", "GRU016", "GRU017", "GRU018"}
 """Checks of which no section speaks."""
 
 
@@ -173,8 +179,8 @@ def test_a_sound_study_has_no_warnings() -> None:
     store, studies = sound()
     subject = of_logged(studies, store)
     assert warned(subject) == []
-    # Its vectors' cosine and the baselines' regularization were not logged, and it has no looks.
-    assert states(subject, State.NOT_APPLICABLE) == {"GRU013", "GRU014", "GRU016"}
+    # The cosine of vectors, the regularization and near-duplicates were not logged; there are no looks and no groups.
+    assert states(subject, State.NOT_APPLICABLE) == {"GRU013", "GRU014", "GRU016", "GRU017", "GRU018"}
     assert warned(of_logged([with_data(studies[0], vector_norm=2.0, vector_cosine=0.1)], store)) == []
 
 
@@ -222,6 +228,12 @@ def test_vectors_of_another_language_are_warned_of() -> None:
     found = warned(of_logged(studies, store))
     assert [one.code for one in found] == ["GRU005", "GRU012"]
     mentions(found[1].text, "another language", "movie-reviews", "10.0 %")
+
+
+def test_few_or_removed_near_duplicates_are_not_warned_of() -> None:
+    for near in (NearDuplicates(9, 4, 1, removed=False), NearDuplicates(900, 40, 50, removed=True)):
+        store, (study,) = sound()
+        assert "GRU018" in states(of_logged([with_data(study, near=near)], store), State.PASSED)
 
 
 def test_a_missing_margin_is_not_warned_of_if_nothing_is_compared() -> None:

@@ -24,7 +24,17 @@ from gru_bench.config import checked_name
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
 from gru_bench.models.saved import ABOUT, about_of
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
-from gru_bench.results.runs import BASELINES, DATA, SEARCH, StudySummary, baselines_of, data_of, search_of
+from gru_bench.results.runs import (
+    BASELINES,
+    DATA,
+    NEAR,
+    SEARCH,
+    StudySummary,
+    baselines_of,
+    data_of,
+    near_examples_of,
+    search_of,
+)
 from gru_bench.sweep import export as sweep_export
 from gru_bench.sweep.export import StudyCopy
 from gru_bench.sweep.followups import TIMINGS, timings_of
@@ -51,8 +61,9 @@ MOST_JSON_BYTES = 256 << 20
 """Most bytes of `runs.json` and of `searches.json`; a run takes about 3,500 bytes."""
 _READ: Mapping[str, Callable[[bytes], object]] = {
     "predictions/test.parquet": predictions_of, "predictions/validation.parquet": predictions_of,
-    "texts/test.parquet": texts_of, SUMMARY: StudySummary.from_json, DATA: data_of, BASELINES: baselines_of,
-    SEARCH: search_of, DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json, TIMINGS: timings_of,
+    "texts/test.parquet": texts_of, NEAR: near_examples_of, SUMMARY: StudySummary.from_json, DATA: data_of,
+    BASELINES: baselines_of, SEARCH: search_of, DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json,
+    TIMINGS: timings_of,
     f"model/{ABOUT}": lambda content: about_of(content, "a model of the study")}
 """Artifact -> its parser, which checks it."""
 _NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "ablation": "predictions/validation.parquet"}

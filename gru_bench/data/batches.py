@@ -49,6 +49,8 @@ class Encoded:
     label_N: LabelArray
     example_id_N: NDArray[np.str_]
     category_N: NDArray[np.str_]
+    name_N: NDArray[np.str_]
+    group_N: NDArray[np.str_] | None
     tokens_N: NDArray[np.int32]
     """Number of tokens that the model reads. 0 where no word is known."""
     dropped_N: NDArray[np.int32]
@@ -119,6 +121,8 @@ def encode(split: Split, vectors: Vectors, max_length: int | None) -> Encoded:
         label_N=split.label_N,
         example_id_N=split.example_id_N,
         category_N=split.category_N,
+        name_N=split.name_N,
+        group_N=split.group_N,
         tokens_N=tokens_N.astype(np.int32),
         dropped_N=(np.diff(split.offsets_N1) - known_N).astype(np.int32),
         cut_N=tokens_N < known_N,

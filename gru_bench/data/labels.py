@@ -26,7 +26,7 @@ MOST_SHOWN = 10
 """Most classes that a message lists."""
 NEGATIVE_POSITIVE = ("negative", "positive")
 _ZERO_ONE = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
-_MISSING = ("NaN", "nan", "None", "null", "NULL", "<NA>")
+MISSING = ("NaN", "nan", "None", "null", "NULL", "<NA>")
 """What programs write for a missing value into a column of texts."""
 _SMALL = 128
 """Most classes whose positions fit into 8 bits."""
@@ -87,7 +87,7 @@ def _ordered(values: Sequence[Any]) -> tuple[tuple[str, ...], list[int]]:
 def label_of(value: object) -> str:
     """Return a label as it is spelled; empty for a missing one, and for what is no word, number or truth value."""
     spelling = spelled(value)
-    return "" if spelling in _MISSING else spelling
+    return "" if spelling in MISSING else spelling
 
 
 def small(label_N: NDArray[Any], classes: int) -> LabelArray:

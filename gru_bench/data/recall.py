@@ -66,7 +66,8 @@ class RecallTask:
             made.setdefault(" ".join(tokens), (label, tokens))
         return Rows(
             text_N=list(made), label_N=np.array([label for label, _ in made.values()], np.int8), classes=DECIDING,
-            category_N=[""] * len(made), tokens_N=[tokens for _, tokens in made.values()])
+            category_N=[""] * len(made), name_N=[str(number) for number in range(1, len(made) + 1)],
+            tokens_N=[tokens for _, tokens in made.values()])
 
 
 def is_recall(name: str) -> bool:

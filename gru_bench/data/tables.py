@@ -13,13 +13,14 @@ import csv
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from gru_bench.config import MOST_CLASS_NAME
+from gru_bench.config import MOST_CLASS_NAME, MOST_NAME
 from gru_bench.data.columns import Columns, Note
 from gru_bench.data.files import (
     PARTS,
@@ -31,7 +32,7 @@ from gru_bench.data.files import (
     opened_text,
     reading,
 )
-from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, classes_of, label_of, listed, spelled
+from gru_bench.data.labels import MISSING, NEGATIVE_POSITIVE, LabelArray, classes_of, label_of, listed, spelled
 from gru_bench.data.pickles import reviews
 from gru_bench.errors import DataError, UsageError, given_as, shown
 
@@ -47,7 +48,8 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 
 Row = tuple[Any, ...]
-"""The values of a row as in the file: text, label, category, split and id. None for a column that is not read."""
+"""The values of a row as in the file: text, label, category, split, id and group. None for a column that is not read.
+"""
 
 
 def storable(text: str) -> str:
@@ -94,7 +96,7 @@ class Table:
             if self._kind == TEXT:
                 self.columns = self.columns.found_in([])
                 for line in text:
-                    yield line.rstrip("\r\n"), None, None, None, None
+                    yield line.rstrip("\r\n"), None, None, None, None, None
             elif self._kind in (".csv", ".tsv"):
                 yield from self._separated(text)
             else:
@@ -260,10 +262,15 @@ class Rows:
     """Names of the classes, in their order."""
     category_N: list[str]
     """Categories. Empty strings where the file has none."""
+    name_N: list[str]
+    """Name of each row: its value in the column of ids, or its number in its file, from 1 on. Where the splits have
+    several files each, the file's name stands before the number."""
     split_N: list[str] | None = None
     """train, validation or test for each row. None where the data have no splits."""
     tokens_N: list[list[str]] | None = None
     """Tokens of each review. None where the data hold texts."""
+    group_N: list[str] | None = None
+    """Name of each row's group; empty for a row that stands alone. None where the data have no groups."""
     plain: bool = True
     """Whether the data hold 0 and 1, in this order. Then the names are no part of the fingerprint."""
     notes: tuple[str | Note, ...] = ()
@@ -281,6 +288,8 @@ class _Read:
     texts: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     categories: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     tokens: list[list[str]] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
@@ -303,8 +312,9 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
             labels that look like anything but classes.
     """
     read = _Read()
+    of_split = Counter(file.split for file in files)
     for file in files:
-        kind = kind_of(file.path)
+        kind, rows = kind_of(file.path), len(read.texts)
         with reading(file.path, encoding):
             if kind == TEXT:
                 _add_text(file, encoding, read)
@@ -314,6 +324,7 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
                 _add_table(file.path, Table(file.path, columns, encoding), read)
         if file.names:
             _name_classes(file.names, file.path, read)
+        _name_rows(file, where, len(read.texts) - rows, of_split[file.split] > 1, read)
         if file.split is not None:
             read.parts += [file.split] * (len(read.texts) - len(read.parts))
     if files[0].label is not None:
@@ -324,8 +335,19 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
     found = classes_of(read.labels, read.class_names, what, remedy)
     return Rows(
         text_N=read.texts, label_N=found.label_N, classes=found.names, category_N=read.categories,
-        split_N=read.parts or None, tokens_N=read.tokens or None, plain=found.plain or bool(read.tokens),
+        name_N=read.names, split_N=read.parts or None, tokens_N=read.tokens or None,
+        group_N=read.groups if any(read.groups) else None, plain=found.plain or bool(read.tokens),
         notes=tuple(read.notes))
+
+
+def _name_rows(file: DataFile, where: Path, count: int, is_one_of_several: bool, read: _Read) -> None:
+    """Name the rows of a file that no column has named, and let those without a group stand alone."""
+    path = file.path.relative_to(where).as_posix() if file.path.is_relative_to(where) else file.path.name
+    if file.label is not None:
+        read.names.append(path)
+    elif len(read.names) < len(read.texts):
+        read.names += [f"{path}:{number}" if is_one_of_several else str(number) for number in range(1, count + 1)]
+    read.groups += [""] * (len(read.texts) - len(read.groups))
 
 
 def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
@@ -360,9 +382,9 @@ def _add_tokens(path: Path, read: _Read) -> None:
 
 def _add_table(path: Path, table: Table, read: _Read) -> None:
     """Add the rows of a table."""
-    wrong: dict[str, dict[int, object]] = {"text": {}, "label": {}, "split": {}}
+    wrong: dict[str, dict[int, object]] = {"text": {}, "label": {}, "split": {}, "id": {}, "group": {}}
     number = 0
-    for number, (text, label, category, part, _) in enumerate(table, start=1):
+    for number, (text, label, category, part, ident, group) in enumerate(table, start=1):
         if isinstance(text, str) and text and not text.isspace():
             read.texts.append(storable(text))
         else:
@@ -378,12 +400,24 @@ def _add_table(path: Path, table: Table, read: _Read) -> None:
                 wrong["split"][number] = part
             else:
                 read.parts.append(known)
+        if table.columns.id is not None:
+            read.names.append(_name(ident))
+            if not 0 < len(read.names[-1]) <= MOST_NAME:
+                wrong["id"][number] = ident
+        if table.columns.group:
+            read.groups.append(sys.intern(_name(group)))
+            if len(read.groups[-1]) > MOST_NAME:
+                wrong["group"][number] = group
     name_of = dict(table.columns.roles())
     for role, rule, remedy in (
             ("text", "a text in each row",
              f"remove such rows, or name the column of the texts by {given_as('--text-column')}"),
             ("label", "words, numbers, true or false", "fill them in, or remove such rows"),
-            ("split", "train, validation or test", "replace it by one of these")):
+            ("split", "train, validation or test", "replace it by one of these"),
+            ("id", f"a name of at most {MOST_NAME} characters in each row",
+             f"name another column by {given_as('--id-column')}"),
+            ("group", f"names of at most {MOST_NAME} characters",
+             f"name another column by {given_as('--group-column')}")):
         if wrong[role]:
             raise DataError(f"column {shown(name_of[role])} of {path} must hold {rule}, but {_listed(wrong[role])}: "
                             f"{remedy}")
@@ -412,6 +446,12 @@ def _name_classes(names: tuple[str, ...], path: Path, read: _Read) -> None:
         raise DataError(f"all files must have the same classes, but {path.name} has {listed(names)}, and another has "
                         f"{listed(read.class_names)}: read them one by one")
     read.class_names = names
+
+
+def _name(value: object) -> str:
+    """Return the name of a row or of a group; empty where it is missing."""
+    text = "" if value is None or value != value else storable(str(value).replace("\0", "").strip())
+    return "" if text in MISSING else text
 
 
 def _category(value: str) -> str:

@@ -568,9 +568,8 @@ def recall_answers(
         corpus = load_corpus(config.data)
         results.append(train(config, corpus, load_vectors(config.embedding, corpus), score_test=True))
     best = max(results, key=lambda result: best_epoch(list(result.epochs)).validation_accuracy or 0.0)
-    test = best.predictions["test"]
-    # In the order of the ids, which is the same for all seeds.
-    return correct(test.label_N, test.probability_NC)[np.argsort(test.example_id_N, kind="stable")]
+    test = best.predictions["test"].by_id()  # one order for all seeds
+    return correct(test.label_N, test.probability_NC)
 
 
 # ---------------------------------------------------------------- word vectors

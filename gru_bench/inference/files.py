@@ -90,7 +90,7 @@ class TextFile:
         texts: list[str] = []
         characters = number = 0
         with reading(self.path, encoding):
-            for number, (text, _, _, _, ident) in enumerate(table, start=1):
+            for number, (text, _, _, _, ident, _) in enumerate(table, start=1):
                 if not isinstance(text, str):
                     raise DataError(f"{self.path} must hold a text in each row, but row {number:,} has {shown(text)} "
                                     f"as its {shown(table.columns.text)}: correct the row, or leave it out")

@@ -163,7 +163,8 @@ def _encoded(rows: Sequence[Sequence[int]], table_size: int) -> Encoded:
     return Encoded(
         rows=np.fromiter(chain.from_iterable(padded), np.int32, int(lengths_N.sum())),
         offsets_N1=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths_N)]),
-        label_N=np.zeros(len(rows), np.uint8), example_id_N=names_N, category_N=names_N,
+        label_N=np.zeros(len(rows), np.uint8), example_id_N=names_N, category_N=names_N, name_N=names_N,
+        group_N=None,
         tokens_N=_lengths(rows).astype(np.int32), dropped_N=nothing_N,
         cut_N=np.zeros(len(rows), np.bool_), table_size=table_size)
 

@@ -27,6 +27,7 @@ from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.progress import study_baselines
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.results.logged_metrics import PARAMETERS, compared, score, score_name
+from gru_bench.results.runs import MAJORITY, compared_baseline
 from gru_bench.tracking import LoggedStudy, Store
 
 
@@ -121,13 +122,15 @@ def best_seed(winner: Winner) -> int:
 
 
 def better_baseline(store: ReportStore, winner: Winner) -> str:
-    """Return a sentence on the best baseline of the study where its test score is above the model's; otherwise an empty
-    text."""
+    """Return a sentence on the baseline with the better test score, of those that the study compares models with, where
+    this score is above the model's; otherwise an empty text."""
     metric = winner.study.plan().metric
     one = compared(metric, "test")
     sign = 1 if one.higher_is_better else -1
     own, best, name = winner.group.score.value, None, ""
-    for baseline in study_baselines(winner.study, store):
+    baselines = study_baselines(winner.study, store)
+    linear = compared_baseline(baselines, score_name(metric), bool(one.higher_is_better))
+    for baseline in (other for other in baselines if other.name == MAJORITY or other is linear):
         found = baseline.on_test(score_name(metric))
         if found is not None and (best is None or sign * found > sign * best):
             best, name = found, baseline.name

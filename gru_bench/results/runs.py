@@ -8,9 +8,10 @@ Shapes: `N` examples of a split, `C` classes.
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
 from typing import Any, TypeVar, cast
@@ -21,9 +22,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
 
-DATA, BASELINES, SEARCH = "data.json", "baselines.json", "search.json"
+DATA, BASELINES, SEARCH, NEAR = "data.json", "baselines.json", "search.json", "texts/near_duplicates.json"
 """Names of artifacts that a study logs on its own run before the study ends."""
 
+MAJORITY = "majority class"
+"""Name of the baseline that always answers the most frequent class."""
 TWO_CLASSES = ("negative", "positive")
 """Names of the classes where none were logged: studies of an earlier version had these two."""
 
@@ -136,6 +139,19 @@ class Predictions:
     whole: bool = True
     """Whether all probabilities are known. Otherwise those of the true class and of the likeliest ones are, and the
     others are 0."""
+    name_N: NDArray[np.str_] | None = None
+    """Names of the rows in the user's files: values of the column of ids, or numbers. None where none were logged."""
+    group_N: NDArray[np.str_] | None = None
+    """Name of each example's group. None where the data have no groups."""
+
+    def of(self, place_K: NDArray[np.integer[Any]]) -> Predictions:
+        """Return the predictions for the examples at these positions, in this order."""
+        return replace(self, **{one.name: values[place_K] for one in fields(self)
+                                if isinstance(values := getattr(self, one.name), np.ndarray)})
+
+    def by_id(self) -> Predictions:
+        """Return the predictions in the order of the examples' ids, which is the same for all runs on a split."""
+        return self.of(np.argsort(self.example_id_N, kind="stable"))
 
     def __len__(self) -> int:
         """Return N."""
@@ -176,6 +192,19 @@ class RunResult:
     """Property of the graphics card, its driver and its libraries -> value. Empty for a run without a card."""
     classes: tuple[str, ...] = TWO_CLASSES
     """Names of the classes, in the order of their positions."""
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """Numbers of reviews that nearly repeat one on the other side of a split."""
+
+    train: int
+    """Training reviews with a near-duplicate among the validation or test reviews."""
+    validation: int
+    test: int
+    """Validation or test reviews with a near-duplicate in training."""
+    removed: bool
+    """Whether these training reviews were removed."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +251,20 @@ class DataSummary:
     """Mean cosine of the word vectors of two distinct words. None where it was not logged."""
     vector_passes: int | None = None
     """How often word2vec read the training reviews. None for other vectors, and where it was not logged."""
+    groups: Mapping[str, int] = field(default_factory=dict)
+    """Split -> number of groups of reviews. Empty where the data has no groups."""
+    seen_groups: int = 0
+    """Number of groups of test that also have training or validation reviews."""
+    seen_group_reviews: int = 0
+    """Number of test reviews of these groups."""
+    near: NearDuplicates | None = None
+    """Near-duplicates across splits. None where they were not counted, as in made-up data."""
+
+    @property
+    def taken(self) -> int:
+        """Return the number of reviews in all splits, and of those that were removed as near-duplicates."""
+        removed = self.near.train if self.near is not None and self.near.removed else 0
+        return self.train + self.validation + self.test + removed
 
 
 @dataclass(frozen=True)
@@ -256,6 +299,25 @@ class Baseline:
         return self.test_accuracy if score == "accuracy" else self.scores.get("test", {}).get(score)
 
 
+def compared_baseline(
+    baselines: Sequence[Baseline], score: str = "accuracy", higher_is_better: bool = True
+) -> Baseline | None:
+    """Return the linear baseline that models are compared with: the better one on validation, else the first.
+
+    Args:
+        baselines: The baselines of a study.
+        score: Score that decides, by its name in `scores`.
+        higher_is_better: Whether higher scores are better.
+
+    Returns:
+        None where there is no linear baseline.
+    """
+    linear = [one for one in baselines if one.name != MAJORITY]
+    sign = 1 if higher_is_better else -1
+    found = [-math.inf if (value := one.on_validation(score)) is None else sign * value for one in linear]
+    return linear[found.index(max(found))] if linear else None
+
+
 def packed(right_N: NDArray[np.bool_]) -> str:
     """Return which test examples are classified correctly as text: a bit each, in the order of their ids, in Base64."""
     return b64encode(np.packbits(right_N).tobytes()).decode()
@@ -277,6 +339,15 @@ def data_of(text: str | bytes) -> DataSummary:
         ValueError: as `parsed`.
     """
     return parsed(DataSummary, text)
+
+
+def near_examples_of(text: str | bytes) -> tuple[tuple[str, str], ...]:
+    """Return pairs of a scored review and its near-duplicate in training from their artifact.
+
+    Raises:
+        ValueError: as `parsed`.
+    """
+    return parsed(tuple[tuple[str, str], ...], text)
 
 
 def baselines_of(text: str | bytes) -> tuple[Baseline, ...]:

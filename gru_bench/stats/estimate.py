@@ -113,6 +113,7 @@ class EvidenceLevel(Enum):
 
 METHOD_BOTH = "variance sum over seeds and test examples, Satterthwaite t"
 METHOD_EXAMPLES = "test examples only (one seed), t"
+METHOD_GROUPS = "; groups of examples vary together"
 METHOD_FEW = "; leaning on Wilson's interval, because few test examples decide it"
 METHOD_TAIL = "; too narrow at times, because few test examples decide it"
 
@@ -374,6 +375,7 @@ def estimate(
             floor=examples * max(0.0, v - sum(part.noise / part.seeds for part in parts)),
             deciding=deciding / examples, effective=effective / examples, degrees=v_df / (examples - 1),
             half_range=(bounds[1] - bounds[0]) / 2)
+    method += METHOD_GROUPS if grouped is not None else ""
     wilson, is_tailed = None, math.isinf(bounds[1]) or (a.is_continuous and b is not None)
     if is_tailed:  # one example may weigh anything: there is no end to lean on
         method += METHOD_TAIL if deciding < DECIDING_TAILED else ""

@@ -32,6 +32,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,8 @@ class Scored:
     label_N: NDArray[np.integer]
     probability_RNC: NDArray[np.floating]
     """Probability of each class."""
+    group_N: NDArray[Any] | None = None
+    """Name of each example's group. None: each example is a group of its own."""
 
     @property
     def classes(self) -> int:
@@ -73,7 +76,7 @@ class Scored:
     @cached_property
     def together(self) -> Scored:
         """Return what the runs predict together, as if they were one run: the mean of their probabilities."""
-        return Scored(self.label_N, metrics.mean_probability(self.probability_RNC)[None])
+        return replace(self, probability_RNC=metrics.mean_probability(self.probability_RNC)[None])
 
     def values(self, metric: MetricName) -> Values:
         """Return what each run scores on each example.
@@ -114,7 +117,7 @@ def interval(metric: MetricName, model: Scored, confidence: float = 0.95) -> Est
     Raises:
         ValueError: as `Scored.values`.
     """
-    return estimate(model.values(metric), confidence=confidence)
+    return estimate(model.values(metric), confidence=confidence, group_N=model.group_N)
 
 
 def interval_together(metric: MetricName, model: Scored, confidence: float = 0.95) -> Estimate:
@@ -141,12 +144,12 @@ def difference(metric: MetricName, a: Scored, b: Scored, confidence: float = 0.9
     Raises:
         ValueError: for different examples, and as `Scored.values`.
     """
-    return estimate(a.values(metric), b.values(metric), confidence)
+    return estimate(a.values(metric), b.values(metric), confidence, a.group_N)
 
 
 def deviation(metric: MetricName, model: Scored) -> float | None:
     """Return the standard deviation of a score between seeds, without the noise of the test set. None for one seed."""
-    return sums.deviation(model.values(metric))
+    return sums.deviation(model.values(metric), model.group_N)
 
 
 def f1_values(own_N: NDArray[np.bool_], predicted_RN: NDArray[np.bool_]) -> Values:

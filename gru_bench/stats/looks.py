@@ -242,7 +242,7 @@ def scored_at(look: Look, runs: Mapping[str, Mapping[int, Scored]]) -> dict[str,
     found = {}
     for model, seeds in look.seeds.items():
         own = [runs[model][seed] for seed in seeds if seed in runs[model]]
-        found[model] = Scored(own[0].label_N, np.concatenate([one.probability_RNC for one in own]))
+        found[model] = replace(own[0], probability_RNC=np.concatenate([one.probability_RNC for one in own]))
     return found
 
 

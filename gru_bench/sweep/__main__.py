@@ -90,6 +90,8 @@ def sweep(
     label_column: cli.LabelColumn = None,
     category_column: cli.CategoryColumn = None,
     split_column: cli.SplitColumn = None,
+    group_column: cli.GroupColumn = None,
+    id_column: cli.IdColumn = None,
     positive: cli.Positive = None,
     encoding: cli.Encoding = None,
     embedding: cli.Embedding = None,

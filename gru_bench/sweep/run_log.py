@@ -12,7 +12,7 @@ from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, given_as, named
 from gru_bench.results.logged_metrics import Split, compared
 from gru_bench.results.looks import PLAN
-from gru_bench.results.runs import BASELINES, DATA, SEARCH, Baseline, DataSummary, SearchPlan
+from gru_bench.results.runs import BASELINES, DATA, NEAR, SEARCH, Baseline, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import Role
@@ -130,6 +130,7 @@ class RunLog:
         spec, corpus = self.spec, self.corpus
         if self.texts:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
+            self.study.text(NEAR, json.dumps(corpus.near_examples))
         if (plan := spec.plan(corpus.fingerprint)) is not None:
             self.study.text(PLAN, plan.to_json())
             self.study.params({"looks": ",".join(map(str, plan.looks))})

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-import numpy as np
-
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
@@ -26,7 +24,7 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.results.logged_metrics import compared, score_name
 from gru_bench.results.looks import LOOKS, looks_json
 from gru_bench.results.pruners import PRUNERS
-from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss
+from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss, compared_baseline
 from gru_bench.stats.intervals import Scored
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import ActiveRun, Assignment
@@ -460,9 +458,8 @@ class Sweep:
         """Return confirm seed -> what its run predicts, for the complete runs, with the reviews in one order."""
         found = {}
         for seed, trial in self.state.confirmed(model).items():
-            predictions = self.store.predictions(trial.run_id, "test")
-            order_N = np.argsort(predictions.example_id_N, kind="stable")  # as in reports
-            found[seed] = Scored(predictions.label_N[order_N], predictions.probability_NC[order_N][None])
+            test = self.store.predictions(trial.run_id, "test").by_id()  # as in reports
+            found[seed] = Scored(test.label_N, test.probability_NC[None], test.group_N)
         return found
 
     def _supersede(self, model: str, plan: ModelPlan) -> None:
@@ -574,9 +571,9 @@ class Sweep:
         """Show the first complete trial of each search beside the linear baseline, once both are known."""
         if not self.baselines:
             return
-        linear, metric = self.baselines[-1], self.spec.metric
-        reached = linear.on_validation(score_name(metric))
-        score = compared(metric, "val")
+        score, name = compared(self.spec.metric, "val"), score_name(self.spec.metric)
+        linear = compared_baseline(self.baselines, name, bool(score.higher_is_better)) or self.baselines[-1]
+        reached = linear.on_validation(name)
         for model, value in self.first_trials.items():
             if reached is not None:
                 self.display.note(

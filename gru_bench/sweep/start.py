@@ -85,9 +85,9 @@ def prepare(
     from gru_bench.tracking import Store
 
     show_study(console, spec)
-    with console.status("reading the reviews"):
-        corpus = load_corpus(spec.base.data)
-    show_data(console, corpus)
+    with cli.reading_reviews(console) as progress:
+        corpus = load_corpus(spec.base.data, on_progress=progress)
+    show_data(console, corpus, texts=texts)
     need_windows(spec.fitted(len(corpus.train)), corpus)  # nothing is stored of a study that cannot run
     with console.status("opening the stores"):
         opened = open_storage(storage, say=lambda text: console.print(text, markup=False))

@@ -35,6 +35,7 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
     category_N = np.concatenate([split.category_N for split in splits])
     names, counts = np.unique(category_N, return_counts=True)
     encoded = [encode(split, vectors, spec.base.data.max_length) for split in splits]
+    seen_groups, seen_reviews = corpus.seen_groups
     dropped = sum(int(part.dropped_N.sum()) for part in encoded)
     return DataSummary(
         name=corpus.name, fingerprint=corpus.fingerprint, train=len(corpus.train), validation=len(corpus.validation),
@@ -49,7 +50,9 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
         wordless={name: int((part.tokens_N == 0).sum()) for name, part in zip(SPLITS, encoded, strict=True)},
         available=corpus.available, classes=corpus.classes,
         class_counts=tuple(np.bincount(label_N, minlength=len(corpus.classes)).tolist()),
-        vector_norm=vectors.mean_norm, vector_cosine=vectors.mean_cosine, vector_passes=vectors.passes)
+        vector_norm=vectors.mean_norm, vector_cosine=vectors.mean_cosine, vector_passes=vectors.passes,
+        groups=corpus.groups, seen_groups=seen_groups, seen_group_reviews=seen_reviews,
+        near=corpus.near)
 
 
 def study_summary(
@@ -126,6 +129,6 @@ class Confirmed:
 
 def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> Confirmed:
     """Return the score of one or more confirm runs on the same reviews."""
-    order_N = np.argsort(runs[0].example_id_N, kind="stable")  # as in reports: the order of a sum moves its last digit
-    scored = Scored(runs[0].label_N[order_N], np.stack([run.probability_NC[order_N] for run in runs]))
+    ordered = [run.by_id() for run in runs]  # as in reports: the order of a sum moves its last digit
+    scored = Scored(ordered[0].label_N, np.stack([run.probability_NC for run in ordered]), ordered[0].group_N)
     return Confirmed(interval(metric, scored), deviation(metric, scored), tuple(scored.scores(metric)))

@@ -82,7 +82,9 @@ def prediction_table(predictions: Predictions) -> pa.Table:
             "true_probability": probability_NC[np.arange(len(predictions)), predictions.label_N]}
         metadata = {"classes": str(probability_NC.shape[1])}
     columns |= {"category": [str(category) for category in predictions.category_N],
-                "tokens": predictions.tokens_N, "dropped": predictions.dropped_N}
+                "tokens": predictions.tokens_N, "dropped": predictions.dropped_N,
+                **{name: values.astype(object) for name, values in (
+                    ("row", predictions.name_N), ("group", predictions.group_N)) if values is not None}}
     return pa.table(columns, metadata=metadata)
 
 
@@ -111,10 +113,11 @@ def predictions_of(content: bytes) -> Predictions:
     Raises:
         ValueError: The table is damaged, has other columns, or takes too much memory.
     """
-    names, classes = _form(content)
+    names, classes, more = _form(content)
     kinds = {"probability": "number", "probabilities": "numbers", "likeliest": "wholes", "true_probability": "number"}
     column = _columns(content, {"example_id": "text", "label": "whole", **{name: kinds[name] for name in names},
-                                "category": "text", "tokens": "whole", "dropped": "whole"})
+                                "category": "text", "tokens": "whole", "dropped": "whole",
+                                **dict.fromkeys(more, "text")})
     label_N, probabilities = column["label"], column[names[0]]
     if names == ("probabilities",):
         classes = probabilities.shape[1]
@@ -143,11 +146,13 @@ def predictions_of(content: bytes) -> Predictions:
     return Predictions(
         example_id_N=column["example_id"], label_N=label_N.astype(np.int8 if classes <= 128 else np.int16),
         probability_NC=probability_NC, category_N=column["category"],
-        tokens_N=column["tokens"].astype(np.int32), dropped_N=column["dropped"].astype(np.int32), whole=whole)
+        tokens_N=column["tokens"].astype(np.int32), dropped_N=column["dropped"].astype(np.int32), whole=whole,
+        name_N=column.get("row"), group_N=column.get("group"))
 
 
-def _form(content: bytes) -> tuple[tuple[str, ...], int]:
-    """Return the names of the columns of probabilities, and the number of classes where a table says it, or else 2."""
+def _form(content: bytes) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
+    """Return the names of the columns of probabilities, the number of classes where a table says it, or else 2, and
+    which columns it has of those that not every table has."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -155,10 +160,12 @@ def _form(content: bytes) -> tuple[tuple[str, ...], int]:
         schema = pq.read_schema(io.BytesIO(content))
     except (pa.ArrowException, OSError) as error:
         raise ValueError(_first_line(error)) from error
+    more = tuple(name for name in ("row", "group") if name in schema.names)
     if "likeliest" in schema.names:
         said = (schema.metadata or {}).get(b"classes", b"")
-        return ("probabilities", "likeliest", "true_probability"), int(said) if said.isdigit() and len(said) < 9 else 0
-    return ("probabilities",) if "probabilities" in schema.names else ("probability",), 2
+        classes = int(said) if said.isdigit() and len(said) < 9 else 0
+        return ("probabilities", "likeliest", "true_probability"), classes, more
+    return ("probabilities",) if "probabilities" in schema.names else ("probability",), 2, more
 
 
 def texts_of(content: bytes) -> dict[str, str]:

@@ -70,6 +70,8 @@ def train(
     label_column: cli.LabelColumn = None,
     category_column: cli.CategoryColumn = None,
     split_column: cli.SplitColumn = None,
+    group_column: cli.GroupColumn = None,
+    id_column: cli.IdColumn = None,
     positive: cli.Positive = None,
     encoding: cli.Encoding = None,
     embedding: cli.Embedding = None,
@@ -96,10 +98,9 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
     from gru_bench.train.placement import place
 
     placement = place(config)  # an error about this machine comes before anything is read
-    with console.status("reading the reviews"):
-        corpus = load_corpus(config.data)
-    console.print(f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
-                  f"{len(corpus.test):,} test reviews", markup=False)
+    with cli.reading_reviews(console) as progress:
+        corpus = load_corpus(config.data, on_progress=progress)
+    console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
     for note in corpus.notes:
         console.print(f"note: {note}", markup=False)
     with console.status("preparing the word vectors"):

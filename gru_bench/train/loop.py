@@ -585,7 +585,7 @@ class _Run:
         return Predictions(
             example_id_N=encoded.example_id_N, label_N=encoded.label_N,
             probability_NC=self._probabilities(encoded), category_N=encoded.category_N,
-            tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N)
+            tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N, name_N=encoded.name_N, group_N=encoded.group_N)
 
 
 def untrained(config: RunConfig, table_VE: Tensor, classes: int = 2) -> Classifier:

@@ -28,7 +28,7 @@ def split_of(reviews: list[list[int]]) -> Split:
         offsets_N1=np.array([0, *itertools.accumulate(map(len, reviews))], np.int64),
         label_N=np.arange(count, dtype=np.int8) % 2,
         example_id_N=np.array([f"{n:016x}" for n in range(count)], np.str_),
-        category_N=np.array([""] * count, np.str_))
+        category_N=np.array([""] * count, np.str_), name_N=np.arange(count).astype(np.str_))
 
 
 def vectors_of(known: list[bool]) -> Vectors:

@@ -96,7 +96,8 @@ class TestComplete:
     def test_logs_baselines_and_data_before_the_study_ends(self, swept: Path) -> None:
         study = only_study(swept)
         summary = present(study.summary)
-        assert [baseline.name for baseline in summary.baselines] == ["majority class", "TF-IDF + logistic regression"]
+        assert [baseline.name for baseline in summary.baselines] == [
+            "majority class", "TF-IDF + logistic regression", "NB-weighted n-grams + logistic regression"]
         assert summary.baselines[1].test_accuracy > 0.7
         assert summary.data.categories == {"books": 80, "music": 40}
         assert summary.data.train + summary.data.validation + summary.data.test == summary.data.available == 120

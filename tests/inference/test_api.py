@@ -75,7 +75,8 @@ class TestStudy:
         found = record.read(tmp_path / "out")
         names = [name for name, _, _ in verdict.rows]
         assert names == ["Torch GRU", "Bidirectional GRU", "majority class (baseline)",
-                         "TF-IDF + logistic regression (baseline)"]
+                         "TF-IDF + logistic regression (baseline)",
+                         "NB-weighted n-grams + logistic regression (baseline)"]
         baselines = [(f"{one.name} (baseline)", f"{100 * present(one.score):.1f} %", "")
                      for one in verdict.findings.baselines]
         assert list(verdict.rows[2:]) == baselines

@@ -7,24 +7,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
 
 import gru_bench.stats.baseline as baseline_module
 from gru_bench.config import DataConfig
 from gru_bench.data.corpus import load_corpus
-from gru_bench.results.runs import baselines_of, unpacked
-from gru_bench.stats.baseline import baselines
+from gru_bench.results.runs import MAJORITY, Baseline, baselines_of, compared_baseline, unpacked
+from gru_bench.stats.baseline import WeightedRegression, baselines
 from tests.support.values import present
 
 
-def test_the_majority_class_and_a_linear_model_are_scored_on_test(easy_csv: Path) -> None:
+def test_the_majority_class_and_two_linear_models_are_scored_on_test(easy_csv: Path) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv)))
-    majority, linear = baselines(corpus)
+    majority, linear, weighted = baselines(corpus)
     commoner = int(corpus.train.label_N.mean() >= 0.5)
     assert majority.test_accuracy == np.mean(corpus.test.label_N == commoner)
     assert majority.validation_accuracy == np.mean(corpus.validation.label_N == commoner)
-    assert linear.test_accuracy > 0.9 > majority.test_accuracy
-    assert linear.test_size == len(corpus.test)
-    assert present(unpacked(linear.right, linear.test_size)).mean() == linear.test_accuracy
+    for one in (linear, weighted):
+        assert one.test_accuracy > 0.9 > majority.test_accuracy
+        assert one.test_size == len(corpus.test)
+        assert present(unpacked(one.right, one.test_size)).mean() == one.test_accuracy
+    assert majority.name == MAJORITY
 
 
 def test_answers_are_kept_in_the_order_of_ids(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +76,7 @@ def test_the_linear_model_knows_only_the_words_of_training_reviews(
 
     monkeypatch.setattr(baseline_module, "_models", lambda _: [(1.0, Guess())])
     for test in (corpus.test, corpus.test.select(np.arange(2))):
-        baseline_module._linear(replace(corpus, test=test))
+        baseline_module._tfidf(replace(corpus, test=test))
     assert shapes[:2] == shapes[2:]
     assert [rows for rows, _ in shapes[:2]] == [len(corpus.train), len(corpus.train) + len(corpus.validation)]
     assert shapes[0][1] < shapes[1][1]  # those of validation reviews are known to the second fit alone
@@ -105,7 +109,7 @@ def test_the_regularization_is_the_best_on_validation_and_its_place_in_the_grid_
     grid = baseline_module.INVERSE_REGULARIZATION
     monkeypatch.setattr(
         baseline_module, "_models", lambda _: [(c, Scored(score)) for c, score in zip(grid, right, strict=True)])
-    found = baseline_module._linear(corpus)
+    found = baseline_module._tfidf(corpus)
     assert (found.regularization, found.is_at_end) == (chosen, is_at_end)
 
 
@@ -118,7 +122,7 @@ def test_a_baseline_of_an_earlier_version_is_read() -> None:
 def test_is_measured_once_for_each_data_set(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv), split_seed=3))
     first = baselines(corpus)
-    monkeypatch.setattr(baseline_module, "_linear", lambda _: pytest.fail("measured again"))
+    monkeypatch.setattr(baseline_module, "_weighted", lambda _: pytest.fail("measured again"))
     assert baselines(corpus) == first
     with pytest.raises(pytest.fail.Exception, match="measured again"):
         baselines(load_corpus(DataConfig(name=str(easy_csv), split_seed=4)))
@@ -127,5 +131,52 @@ def test_is_measured_once_for_each_data_set(easy_csv: Path, monkeypatch: pytest.
 def test_has_no_validation_accuracy_without_a_validation_split(easy_csv: Path) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv), validation_share=0.0))
     found = baselines(corpus)
-    assert [one.validation_accuracy for one in found] == [None, None]
-    assert (found[1].regularization, found[1].is_at_end) == (4.0, False)
+    assert [one.validation_accuracy for one in found] == [None, None, None]
+    assert [(one.regularization, one.is_at_end) for one in found[1:]] == [(4.0, False), (0.25, False)]
+    assert compared_baseline(found) is found[1]
+
+
+def test_ngrams_are_weighted_by_the_ratios_of_their_counts() -> None:
+    """Wang and Manning 2012: r = log((1 + sum of f over class 1)/norm / ((1 + sum of f over the rest)/norm))."""
+    found_NF = sparse.csr_matrix(np.array([[1, 0, 1], [1, 0, 0], [0, 1, 1], [0, 1, 0]], np.float32))
+    label_N = np.array([1, 1, 0, 0])
+    model = WeightedRegression(1.0).fit(found_NF, label_N)
+    ratio_F = np.log(np.array([3, 1, 2]) / 6) - np.log(np.array([1, 3, 2]) / 6)
+    wanted = LogisticRegression(C=1.0, solver="liblinear", dual=True, random_state=0).fit(
+        found_NF.toarray() * ratio_F, label_N)
+    assert model.predict_proba(found_NF) == pytest.approx(wanted.predict_proba(found_NF.toarray() * ratio_F), abs=1e-6)
+    assert model.score(found_NF, label_N) == 1.0
+
+
+def test_of_several_classes_each_has_its_own_weights() -> None:
+    label_N = np.arange(60) % 3
+    found_NF = sparse.csr_matrix(np.hstack([np.eye(3)[label_N], np.ones((60, 1))]).astype(np.float32))
+    model = WeightedRegression(1.0).fit(found_NF, label_N + 4)
+    probability_NC = model.predict_proba(found_NF)
+    assert model.classes_.tolist() == [4, 5, 6]
+    assert probability_NC.sum(axis=1) == pytest.approx(1)
+    assert (probability_NC.argmax(axis=1) == label_N).all()
+
+
+def test_many_classes_get_naive_bayes_twice(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baseline_module, "MOST_REGRESSIONS", 1)
+    corpus = load_corpus(DataConfig(name=str(easy_csv)))
+    found = [baseline_module._tfidf(corpus), baseline_module._weighted(corpus)]
+    assert all("naive Bayes" in one.name and one.test_accuracy > 0.9 for one in found)
+    assert all(one.regularization in baseline_module.SMOOTHING for one in found)
+
+
+@pytest.mark.parametrize(("first", "second", "chosen"), [(0.8, 0.9, 2), (0.9, 0.8, 1), (0.9, 0.9, 1), (None, None, 1)])
+def test_models_are_compared_with_the_linear_baseline_that_is_better_on_validation(
+    first: float | None, second: float | None, chosen: int
+) -> None:
+    found = tuple(Baseline(name, value, test, 0.5, 100, 1.0) for name, value, test in (
+        (MAJORITY, 0.99, 0.5), ("a", first, 0.9), ("b", second, 0.95)))
+    assert compared_baseline(found) is found[chosen]
+    assert compared_baseline(found[:1]) is None
+
+
+def test_a_score_where_lower_is_better_chooses_the_lower_one() -> None:
+    found = tuple(Baseline(name, 0.9, 0.9, 0.9, 100, 1.0, scores={"validation": {"log_loss": loss}})
+                  for name, loss in (("a", 0.4), ("b", 0.3)))
+    assert compared_baseline(found, "log_loss", higher_is_better=False) is found[1]

@@ -71,3 +71,13 @@ def test_the_simulation_depends_on_its_seed(promises: ModuleType) -> None:
     first, again, other = (promises.repeated(truth, 3, 100, 20, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
+
+
+def test_intervals_of_grouped_reviews_contain_the_truth_and_those_that_ignore_groups_do_not(
+    promises: ModuleType
+) -> None:
+    plain, alone, pair, one = promises.grouped_held(5, 50, 0.3, 400, np.random.default_rng(0)) / 400
+    assert plain < 0.9
+    assert alone < 0.75
+    assert pair >= 0.93
+    assert one >= 0.92

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from scipy import stats
 from sklearn.metrics import f1_score, roc_auc_score
 
 from gru_bench.config import MetricName
+from gru_bench.stats import estimate as sums
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval, estimate
-from gru_bench.stats.intervals import Scored, deviation, difference, f1_values, interval
+from gru_bench.stats.intervals import Scored, deviation, difference, f1_values, interval, interval_together
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import can_be_equivalent
 from tests.support.values import present
@@ -201,3 +203,18 @@ def test_refuses_a_roc_area_where_a_class_is_absent() -> None:
     without = Scored(np.where(model.label_N == 2, 1, model.label_N), model.probability_RNC)
     with pytest.raises(ValueError, match=r"ROC.*every class"):
         interval("roc_auc", without)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "macro_f1", "roc_auc", "log_loss"])
+def test_every_estimate_of_grouped_examples_is_that_of_their_groups(metric: MetricName) -> None:
+    group_N = np.arange(300) // 6
+    a, b = (replace(drawn(2, start=start), group_N=group_N) for start in (0, 50))
+    for found, values, other in (
+        (interval(metric, a), a.values(metric), None),
+        (difference(metric, a, b), a.values(metric), b.values(metric)),
+        (interval_together(metric, a), a.together.values(metric), None),
+    ):
+        wanted = estimate(values, other, group_N=group_N)
+        assert (found.low, found.high, found.groups) == (wanted.low, wanted.high, 50)
+        assert found.low != estimate(values, other).low
+    assert deviation(metric, a) == sums.deviation(a.values(metric), group_N)

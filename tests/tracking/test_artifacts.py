@@ -18,6 +18,7 @@ from gru_bench.stats.metrics import scores
 from gru_bench.tracking.artifacts import class_table, factor, prediction_table, predictions_of, texts_of
 from gru_bench.tracking.writer import _parquet, _text_table
 from tests.support.fake_store import TestSet
+from tests.support.values import present
 
 
 def packed(columns: dict[str, object]) -> bytes:
@@ -158,3 +159,18 @@ def test_the_factor_of_the_limits_is_a_number_of_at_least_one(monkeypatch: pytes
         monkeypatch.setenv("GRU_BENCH_LIMITS", value)
         with pytest.raises(UsageError, match=rf"GRU_BENCH_LIMITS .*'{value}'"):
             factor()
+
+
+def test_names_of_rows_and_groups_are_read_as_they_were_written() -> None:
+    drawn = TestSet.draw(40).predictions(np.random.default_rng(1), np.zeros(40), 0.0)
+    names_N = np.array([f"é {n}" for n in range(40)])
+    named = replace(drawn, name_N=names_N, group_N=names_N[np.arange(40) // 4])
+    table = prediction_table(named)
+    found = predictions_of(_parquet(table))
+    for written, read in ((named.name_N, found.name_N), (named.group_N, found.group_N)):
+        assert np.array_equal(present(written), present(read))
+    assert "group" not in prediction_table(replace(named, group_N=None)).column_names
+    assert predictions_of(_parquet(table.drop_columns(["row"]))).name_N is None
+    ordered = named.of(np.arange(40)[::-1]).by_id()
+    assert np.array_equal(present(ordered.name_N), names_N)
+    assert ordered.whole

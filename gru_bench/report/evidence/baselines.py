@@ -17,7 +17,7 @@ from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.results.logged_metrics import score_name
-from gru_bench.results.runs import Baseline, unpacked
+from gru_bench.results.runs import Baseline, compared_baseline, unpacked
 from gru_bench.stats.estimate import Estimate, accuracy_difference
 from gru_bench.stats.verdict import PairTests, Verdict, holm
 
@@ -85,7 +85,7 @@ def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
 
 @dataclass(frozen=True)
 class AgainstBaseline:
-    """A model against the best baseline on the same data, which has one fit and thus no deviation over seeds."""
+    """A model against a baseline on the same data, which has one fit and thus no deviation over seeds."""
 
     group: Group
     baseline: ScoredBaseline
@@ -124,7 +124,7 @@ class AgainstBaseline:
 
 
 def against_baselines(evidence: Evidence) -> list[AgainstBaseline]:
-    """Return each model against the baseline with the best score on its data; nothing of models without one.
+    """Return each model against the linear baseline that `compared_baseline` names; nothing of models without one.
 
     A test takes the answers of the baseline, at least five seeds, and accuracy as the score.
     """
@@ -132,7 +132,7 @@ def against_baselines(evidence: Evidence) -> list[AgainstBaseline]:
     found: dict[str, AgainstBaseline] = {}
     for family in evidence.families:
         for baseline in scored:
-            own = [group for group in family.groups if _best(scored, group) is baseline]
+            own = [group for group in family.groups if _compared(scored, group) is baseline]
             differences = [_difference(group, baseline) for group in own]
             tested = holm([one.p if one is not None and one.evidence_level.has_verdict else None
                            for one in differences], family.size)
@@ -141,18 +141,18 @@ def against_baselines(evidence: Evidence) -> list[AgainstBaseline]:
     return [found[group.key] for group in evidence.groups if group.key in found]
 
 
-def _best(baselines: Sequence[ScoredBaseline], group: Group) -> ScoredBaseline | None:
-    """Return the baseline with the best score on the data of a group; None without one."""
-    sign = 1 if group.scale.higher_is_better else -1
-    return max((one for one in baselines if one.fingerprint == group.fingerprint),
-               key=lambda one: sign * (one.score.value or 0.0), default=None)
+def _compared(baselines: Sequence[ScoredBaseline], group: Group) -> ScoredBaseline | None:
+    """Return the baseline on the data of a group that models are compared with: a linear one if there is one."""
+    own = [one for one in baselines if one.fingerprint == group.fingerprint]
+    linear = compared_baseline([one.of for one in own], score_name(group.metric), group.scale.higher_is_better)
+    return next((one for one in own if one.of is linear), own[0] if own else None)
 
 
 def _difference(group: Group, baseline: ScoredBaseline) -> Estimate | None:
     """Return the difference in accuracy, example by example; None where the answers or the score do not allow it."""
     right_N = baseline.right_N(group) if group.metric == "accuracy" else None
     return None if right_N is None else accuracy_difference(
-        group.correct_RN, np.tile(right_N, (len(group.runs), 1)))
+        group.correct_RN, np.tile(right_N, (len(group.runs), 1)), group_N=group.group_N)
 
 
 def _against(

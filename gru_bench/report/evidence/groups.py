@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -75,6 +75,8 @@ class Group:
     """Whether all probabilities are known."""
     metric: MetricName = "accuracy"
     """Score that the report compares."""
+    group_N: NDArray[np.str_] | None = None
+    """Name of each example's group. None where the data have no groups."""
 
     @property
     def key(self) -> str:
@@ -187,7 +189,7 @@ class Group:
     @cached_property
     def scored(self) -> Scored:
         """Return what the runs predict, for the estimates of any score."""
-        return Scored(self.label_N, self.probability_RNC)
+        return Scored(self.label_N, self.probability_RNC, self.group_N)
 
     @property
     def predicted_RN(self) -> NDArray[np.int_]:
@@ -227,6 +229,10 @@ class Group:
         values = [run.metrics[metric.key] / scale for run in self.runs if metric.key in run.metrics]
         return self.numbers.over_runs(name, values, KINDS[metric.unit])
 
+    def groups_of(self, inside_N: NDArray[np.bool_]) -> NDArray[np.str_] | None:
+        """Return the groups of some of the examples; None where the data have none."""
+        return None if self.group_N is None else self.group_N[inside_N]
+
     def accuracy_on(self, numbers: Numbers, inside_N: NDArray[np.bool_]) -> Number:
         """Return the accuracy on some of the examples, with its interval where there are enough seeds for one.
 
@@ -236,8 +242,11 @@ class Group:
         """
         correct_RN = self.correct_RN[:, inside_N]
         size = correct_RN.shape[1]
-        if size > 1 and (found := accuracy_interval(correct_RN)).evidence_level.has_interval:
-            return numbers.estimate("", found)
+        group_N = self.groups_of(inside_N)
+        if len(np.unique(np.arange(size) if group_N is None else group_N)) > 1:
+            found = accuracy_interval(correct_RN, group_N=group_N)
+            if found.evidence_level.has_interval:
+                return numbers.estimate("", found)
         return numbers.add("", float(correct_RN.mean()), "percent", "mean over seeds", size)
 
 
@@ -380,15 +389,11 @@ def scored(
     read: list[Predictions] = []
     for run in runs:
         try:
-            predictions = store.predictions(run.run_id, split)
+            predictions = store.predictions(run.run_id, split).by_id()
         except RunError:
             said.append(say("{model}: the run {run} has no readable {split} predictions and is left out.", model=label,
                             run=run.run_id, split=split))
             continue
-        order_N = np.argsort(predictions.example_id_N, kind="stable")
-        predictions = replace(predictions, **{
-            field.name: getattr(predictions, field.name)[order_N] for field in fields(predictions)
-            if field.name != "whole"})
         if read and not _same_examples(read[0], predictions):
             said.append(say("{model}: the run {run} was scored on other {split} examples and is left out.", model=label,
                             run=run.run_id, split=split))
@@ -408,6 +413,7 @@ def scored(
         study_data(study, store), tuple(usable),
         first.example_id_N, first.label_N, first.category_N, first.tokens_N,
         np.stack([predictions.probability_NC for predictions in read]), all(predictions.whole for predictions in read),
+        group_N=first.group_N,
     ), said
 
 

@@ -59,7 +59,7 @@ def held_back(group: Group) -> Limit | None:
         return None
     data = group.data
     whole = None if data is None else data.available
-    taken = limit if data is None else data.train + data.validation + data.test
+    taken = limit if data is None else data.taken
     # A limit above the number of reviews takes them all.
     return None if taken < limit or (whole is not None and whole <= taken) else Limit(taken, whole)
 

@@ -15,6 +15,7 @@ from gru_bench.report.homework import published
 from gru_bench.report.homework.reproduction import Reproduction, departures, reproductions
 from gru_bench.report.homework.run_times import timings
 from gru_bench.results.logged_metrics import TRAIN_SECONDS
+from gru_bench.results.runs import compared_baseline
 from gru_bench.stats.verdict import Finding
 
 BECOMES: Mapping[Finding, tuple[str, str]] = {
@@ -81,8 +82,7 @@ def _published_table(one: Reproduction, evidence: Evidence) -> Table:
 def _learnt(one: Reproduction, evidence: Evidence) -> tuple[tuple[str, Sentence], ...]:
     """Return how the models compare with a linear one on the same reviews, and the loop with the compiled kernel."""
     points: list[tuple[str, Sentence]] = []
-    linear = max((baseline for baseline in study_baselines(one.study, evidence.store)
-                  if baseline.name != "majority class"), key=lambda baseline: baseline.test_accuracy, default=None)
+    linear = compared_baseline(study_baselines(one.study, evidence.store))
     if linear is not None:
         above = [group.label for group in one.groups.values() if group.correct_RN.mean() > linear.test_accuracy]
         beside = f"fewer than {listed(above)}" if above else "more than any of the GRUs"

@@ -91,7 +91,7 @@ def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[
     The probability is that of class 1; of more than two classes it is that of the predicted one.
     """
     yield ["study", "model", "seed", "run", "example", "label", "predicted", "probability", "correct", "category",
-           "tokens"]
+           "tokens", "row", "group"]
     for study in studies:
         data = study_data(study, store)
         for run in study.confirms:
@@ -104,11 +104,14 @@ def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[
             names = class_names(data, found.probability_NC)
             predicted_N = metrics.predicted(found.probability_NC)
             probability_N = found.probability_NC[:, 1] if len(names) == 2 else found.probability_NC.max(axis=1)
+            nothing = [""] * len(found)
             # As text, a probability has the digits of its 32 bits, and no more.
             for review in zip(found.example_id_N.tolist(), [names[label] for label in found.label_N.tolist()],
                               [names[place] for place in predicted_N.tolist()], probability_N.astype(str),
                               (predicted_N == found.label_N).tolist(), found.category_N.tolist(),
-                              found.tokens_N.tolist(), strict=True):
+                              found.tokens_N.tolist(),
+                              *(nothing if values is None else values.tolist()
+                                for values in (found.name_N, found.group_N)), strict=True):
                 yield [run.study, run.model, run.seed, run.run_id, *review]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED
 from gru_bench.report.evidence.progress import study_data, study_name
-from gru_bench.results.runs import DataSummary
+from gru_bench.report.evidence.store import Store
+from gru_bench.results.runs import NEAR, DataSummary, near_examples_of
 from gru_bench.tracking import LoggedStudy
 
 
@@ -24,6 +27,8 @@ def data(evidence: Evidence) -> list[Block]:
         blocks.append(Heading(name, key))
         title = f"{name} (studies: {', '.join(map(study_name, studies))})" if len(found) > 1 else name
         blocks.append(_facts(summary, numbers, title))
+        if examples := _near_examples(studies, evidence.store):
+            blocks.append(Details("Some near-duplicates", (_pairs(examples, key, title),)))
         if len(summary.classes) > 2 and summary.class_counts:
             blocks.append(Details("Reviews by class, over all splits", (_classes(summary, numbers, title),)))
         if summary.categories:
@@ -37,7 +42,7 @@ def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
         return numbers.add(name, value, "percent", "share, as the study logged it")
 
     count = numbers.add
-    held_back = 0 if found.available is None else found.available - found.train - found.validation - found.test
+    held_back = 0 if found.available is None else found.available - found.taken
     rows: tuple[tuple[Cell, ...], ...] = (
         ("training reviews", count("train", found.train)),
         ("validation reviews", count("validation", found.validation)),
@@ -47,6 +52,9 @@ def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
         if len(found.classes) == 2 else ("classes", count("classes", len(found.classes))),
         ("exact duplicates removed", count("repeats", found.repeats_removed)),
         ("training rows removed as also in the test file", count("test-repeats", found.test_repeats_removed)),
+        *_near(found, count),
+        *((f"groups of {'training' if split == 'train' else split} reviews", count(f"groups-{split}", groups))
+          for split, groups in found.groups.items()),
         ("distinct words", count("vocabulary", found.vocabulary)),
         ("word vectors", file_name(found.embedding)),
         ("dimension of a word vector", count("dimension", found.embedding_dimension)),
@@ -61,6 +69,31 @@ def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
     )
     return Table(numbers.key, f"Data: {title}", (f"Data: {title}.",),
                  (Column("Fact", align="left", width=7), Column("Value", align="left", width=6)), rows)
+
+
+def _near(found: DataSummary, count: Callable[[str, int], Number]) -> Iterator[tuple[Cell, ...]]:
+    """Yield what a study logged of near-duplicates across splits."""
+    if (near := found.near) is not None:
+        yield "test reviews with a near-duplicate in training", count("near-test", near.test)
+        yield "validation reviews with a near-duplicate in training", count("near-validation", near.validation)
+        yield (f"their near-duplicates in training{', removed' if near.removed else ''}",
+               count("near-train", near.train))
+
+
+def _near_examples(studies: Sequence[LoggedStudy], store: Store) -> tuple[tuple[str, str], ...]:
+    """Return some near-duplicates; none where the studies keep no texts."""
+    for study in studies:
+        if text := store.text(study.run.run_id, NEAR):
+            return near_examples_of(text)
+    return ()
+
+
+def _pairs(examples: Sequence[tuple[str, str]], key: str, title: str) -> Table:
+    """Return some near-duplicates."""
+    return Table(
+        f"{key}-near", f"Near-duplicates: {title}", (f"Beginnings of near-duplicates across splits: {title}.",),
+        (Column("Validation or test", align="left", width=6), Column("Training", align="left", width=6)),
+        tuple((plain(scored), plain(train)) for scored, train in examples))
 
 
 def _classes(found: DataSummary, numbers: Numbers, title: str) -> Table:

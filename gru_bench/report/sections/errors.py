@@ -175,7 +175,8 @@ def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScor
         scores_R: Scores of the class for each seed.
     """
     true_N, named_RN = group.label_N == place, group.predicted_RN == place
-    size, few = int(true_N.sum()), int(true_N.sum()) < LEAST
+    size, group_K = int(true_N.sum()), group.groups_of(true_N)
+    few = size < LEAST or (group_K is not None and len(np.unique(group_K)) < 2)
     numbers = group.numbers.of("class").named(group.classes[place], examples=size)
     method = f"mean over seeds; no interval for fewer than {LEAST} test reviews" if few else "mean over seeds"
 
@@ -190,7 +191,8 @@ def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScor
         recall = group.accuracy_on(numbers.of("recall"), true_N)
         # The other examples, which no seed takes for this class, do not enter F1.
         own_N = true_N | named_RN.any(axis=0)
-        f1 = numbers.estimate("f1", estimate(f1_values(true_N[own_N], named_RN[:, own_N])))
+        values = f1_values(true_N[own_N], named_RN[:, own_N])
+        f1 = numbers.estimate("f1", estimate(values, group_N=group.groups_of(own_N)))
     areas: list[Cell] = []
     if group.whole:
         for name, score in (("roc-area", metrics.roc_auc), ("pr-area", metrics.average_precision)):

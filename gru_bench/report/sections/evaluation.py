@@ -100,8 +100,12 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
 
 def _fits(baselines: Sequence[ScoredBaseline]) -> str:
     """Return how the baselines were fitted, as the rest of a sentence."""
-    if any(baseline.of.regularization is not None for baseline in baselines):
-        return ("; the linear model was fitted to training and validation reviews, once its regularization had been "
+    linear = [baseline.of for baseline in baselines if baseline.of.regularization is not None]
+    if any(baseline.validation_accuracy is None for baseline in linear):
+        return ("; without validation reviews, linear models have a middle regularization, and GRUs are compared with "
+                "the first of them")
+    if linear:
+        return ("; linear models were fitted to training and validation reviews, once their regularization had been "
                 "chosen on validation")
     return " and were fitted once"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gru_bench import cli
 from gru_bench.config import Scalar, assignment
-from gru_bench.errors import given_as
+from gru_bench.errors import given_as, shown
 from gru_bench.sweep.defaults import BY_SIZE
 
 if TYPE_CHECKING:
@@ -21,13 +21,14 @@ def show_study(console: Any, spec: StudySpec) -> None:
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
 
 
-def show_data(console: Any, corpus: Corpus) -> None:
-    """Print how many reviews there are, and the notes on them."""
-    console.print(
-        f"{corpus.name}: {len(corpus.train):,} training, {len(corpus.validation):,} validation and "
-        f"{len(corpus.test):,} test reviews; {corpus.repeats_removed:,} exact repeats removed", markup=False)
+def show_data(console: Any, corpus: Corpus, *, texts: bool) -> None:
+    """Print how many reviews there are, the notes on them, and some near-duplicates if texts may be shown."""
+    console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
     for note in corpus.notes:
         console.print(f"note: {note}", markup=False)
+    for scored, train in corpus.near_examples if texts else ():
+        console.print(f"near-duplicate: {shown(scored, most=100)} in test or validation, {shown(train, most=100)} in "
+                      "training", markup=False)
 
 
 def show_settings(console: Any, spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -> None:

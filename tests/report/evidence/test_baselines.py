@@ -1,4 +1,4 @@
-"""Each model against the best baseline on its data: the difference, its test, and the warning of a worse score."""
+"""Each model against a linear baseline on its data: which one, the difference, its test, and the warning."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import pytest
 from gru_bench.checks import of_logged, warnings_of
 from gru_bench.report.evidence.baselines import AgainstBaseline, against_baselines
 from gru_bench.report.evidence.collect import collect
+from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.results.runs import packed
 from gru_bench.stats.estimate import accuracy_difference
 from gru_bench.stats.verdict import holm
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, correct, summarized, with_params
-from tests.support.renderings import Built
+from tests.support.renderings import Built, table_of
+from tests.support.sections import build_only
 from tests.support.values import present
 
 LINEAR = "TF-IDF + logistic regression"
@@ -33,7 +35,7 @@ def with_answers(study: LoggedStudy, right_N: np.ndarray) -> LoggedStudy:
     return summarized(study, baselines=(linear,))
 
 
-def test_models_stand_against_the_best_baseline(built: Built) -> None:
+def test_models_stand_against_the_linear_baseline(built: Built) -> None:
     store, studies, _ = built
     found = compared(store, *studies)
     assert [one.group.label for one in found] == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
@@ -44,12 +46,33 @@ def test_models_stand_against_the_best_baseline(built: Built) -> None:
     assert [one.is_below for one in found] == [True, True, False]
 
 
+@pytest.mark.parametrize(("validation", "chosen"), [((0.8, 0.9), 1), ((0.9, 0.8), 0), ((None, None), 0)])
+def test_of_two_linear_baselines_validation_chooses_and_both_are_shown(
+    validation: tuple[float | None, float | None], chosen: int
+) -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))
+    right_N = correct(store, study.confirms)[0]
+    majority, linear = present(study.summary).baselines
+    two = [replace(linear, name=name, validation_accuracy=value, test_accuracy=float(right_N.mean()), test_size=1000,
+                   right=packed(right_N), regularization=1.0) for name, value in zip("ab", validation, strict=True)]
+    study = summarized(study, baselines=(majority, *two))
+    (found,) = compared(store, study)
+    assert found.baseline.of == two[chosen]
+    report = build_only([study], store, evaluation)
+    table = table_of(report, "together")
+    assert [row[0] for row in table.context][1:] == ["a (baseline)", "b (baseline)"]
+    assert ("without validation reviews" in repr(table)) == (validation[0] is None)
+
+
 @pytest.mark.parametrize("baseline", [0, 1])
-def test_the_best_baseline_has_the_lowest_loss(baseline: int) -> None:
+def test_the_linear_baseline_with_the_lower_validation_loss_is_compared(baseline: int) -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(100))
-    scores = [{"test": {"loss": 0.3 if place == baseline else 0.6}} for place in (0, 1)]
-    both = [replace(one, scores=own) for one, own in zip(present(study.summary).baselines, scores, strict=True)]
+    scores = [{split: {"loss": 0.3 if place == baseline else 0.6} for split in ("validation", "test")}
+              for place in (0, 1)]
+    linear = present(study.summary).baselines[1]
+    both = [replace(linear, name=name, scores=own) for name, own in zip("ab", scores, strict=True)]
     (found,) = compared(store, with_params(summarized(study, baselines=tuple(both)), metric="log_loss"))
     assert found.baseline.of == both[baseline]
     assert (found.favours, found.is_below) == (None, present(found.group.score.value) > 0.3)

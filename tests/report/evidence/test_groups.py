@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.evaluation import evaluation
+from gru_bench.stats.estimate import accuracy_difference, accuracy_interval
+from gru_bench.stats.verdict import Finding
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
@@ -158,3 +162,39 @@ def test_the_report_warns_of_a_confirmation_set_that_was_extended(scratch: tuple
     assert "extended" not in all_said(evaluated(store, study).warnings)
     grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
     mentions(all_said(evaluated(store, grown).warnings), "scratch was extended", "3 seeds", "now has 5")
+
+
+
+def grouped(groups: int, **options: Any) -> tuple[FakeStore, list[LoggedStudy]]:
+    """Return three studies whose test examples are in so many groups."""
+    store, studies = three_models(**options)
+    for key, found in store.predicted.items():
+        group_N = np.array([f"film {n}" for n in np.arange(len(found)) % groups])
+        store.predicted[key] = replace(found, group_N=group_N)
+    return store, studies
+
+
+def test_scores_and_differences_allow_for_the_groups_of_the_examples() -> None:
+    store, studies = grouped(60, test_set=TestSet.draw(600))
+    evidence = collect(studies, store)
+    order_N = np.argsort(evidence.groups[0].example_N)
+    assert order_N.tolist() == list(range(600))
+    group_N = np.array([f"film {n}" for n in np.arange(600) % 60])
+    for group in evidence.groups:
+        wanted = accuracy_interval(group.correct_RN, group_N=group_N)
+        assert (group.accuracy.low, group.accuracy.high) == (wanted.low, wanted.high)
+        assert "groups" in group.accuracy.method
+        part_N = group.category_N == "imdb"
+        wanted = accuracy_interval(group.correct_RN[:, part_N], group_N=group_N[part_N])
+        assert group.accuracy_on(group.numbers.of("part"), part_N).low == wanted.low
+        assert group.accuracy_on(group.numbers.of("one"), group_N == "film 3").low is None
+    for pair in evidence.compared:
+        wanted = accuracy_difference(pair.a.correct_RN, pair.b.correct_RN, group_N=group_N)
+        assert (pair.difference.variance, pair.difference.groups) == (wanted.variance, 60)
+    assert build(studies, store).sections
+
+
+def test_few_groups_give_no_verdict() -> None:
+    store, studies = grouped(12, test_set=TestSet.draw(600))
+    evidence = collect(studies, store)
+    assert {pair.verdict.finding for pair in evidence.compared} == {Finding.TOO_FEW_GROUPS}

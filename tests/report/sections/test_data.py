@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from gru_bench.report.document.blocks import Details, Heading
 from gru_bench.report.sections.runs import runs
+from gru_bench.results.runs import NEAR, NearDuplicates
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_data
 from tests.support.renderings import Built, section_of, table_of, words_of
 from tests.support.sections import build_only
@@ -55,3 +58,21 @@ def test_each_data_set_has_a_table_that_names_its_studies() -> None:
 
 
 
+
+
+def test_groups_and_near_duplicates_are_counted_and_some_are_shown() -> None:
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, [""]))
+    data = present(study.summary).data
+    study = with_data(study, available=data.train + data.validation + data.test + 30,
+                      groups={"train": 90, "validation": 12, "test": 34}, near=NearDuplicates(30, 5, 6, removed=True))
+    assert "near_duplicates" not in " ".join(path for _, path in store.artifacts)
+    facts = dict(table_of(build_only([study], store, runs), "data-1").rows)
+    assert [facts[f"groups of {split} reviews"].value for split in ("training", "validation", "test")] == [90, 12, 34]
+    assert facts["test reviews with a near-duplicate in training"].value == 6
+    assert facts["validation reviews with a near-duplicate in training"].value == 5
+    assert facts["their near-duplicates in training, removed"].value == 30
+    assert "reviews held back by data.limit" not in facts
+    store.artifacts[study.run.run_id, NEAR] = json.dumps([["a scored text", "a text of training"]])
+    assert table_of(build_only([study], store, runs), "data-1-near").rows == (
+        ("a scored text", "a text of training"),)
