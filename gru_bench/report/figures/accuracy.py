@@ -101,7 +101,7 @@ def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
     _texts_above(axes, means, "accuracy")
     for place, row in enumerate(frame[(frame["what"] == BASELINE) & frame["model"].isin(near)].to_dict("records")):
         x = row["accuracy"]
-        axes.axvline(x, linestyle="--", **GUIDE)
+        axes.axvline(x, linestyle="dashed", **GUIDE)
         left, right = axes.get_xlim()
         axes.annotate(
             f"{short(row['model'], 30)} {row['text']}", (x, 1), (0, 3 + 1.3 * SIZE * place),

@@ -145,7 +145,7 @@ def _thresholds(frame: DataFrame) -> Drawing:
         own = frame[frame["curve"] == curve]
         chance = own[own["model"] == CHANCE]
         curves(axes, own[own["model"] != CHANCE], "x", "mean", models)
-        axes.plot(chance["x"], chance["mean"], linestyle="--", **GUIDE)
+        axes.plot(chance["x"], chance["mean"], linestyle="dashed", **GUIDE)
         lowest = min(own["low"].min(), chance["mean"].iloc[0])
         axes.set(xlim=(0, 100), ylim=(max(0.0, lowest - 0.05 * (100 - lowest)), 100), xlabel=f"{x}, %",
                  ylabel=f"{y}, %")

@@ -227,5 +227,5 @@ def _recall(frame: DataFrame) -> Drawing:
     seeds = frame[frame["what"] != MEAN]
     figure = draw_along(frame[frame["what"] == MEAN], "steps", "steps to remember",
                         seeds.assign(accuracy=100 * seeds["accuracy"]))
-    figure.axes[0].axhline(50, linestyle="--", **GUIDE)
+    figure.axes[0].axhline(50, linestyle="dashed", **GUIDE)
     return figure

@@ -66,15 +66,15 @@ def _machine(evidence: Evidence) -> Sentence:
 
 
 def _data(evidence: Evidence) -> Sentence:
-    def one(place: int, found: DataSummary) -> Sentence:
-        numbers = evidence.numbers.of(f"checklist.data-{place}")
+    def one(place: int, found: DataSummary, runs: Sequence[str]) -> Sentence:
+        numbers = evidence.numbers.of(f"checklist.data-{place}", runs)
         sizes: list[Sentence] = [
             (numbers.add(name, size), f" {name}") for name, size in (
                 ("training", found.train), ("validation", found.validation), ("test", found.test))]
         return (f"{plain(found.name)}: ", *joined(sizes, ", "), " texts, ", numbers.add("classes", len(found.classes)),
                 f" classes, fingerprint {plain(found.fingerprint)[:12]}")
 
-    return joined([one(place, found) for place, found in enumerate(_data_sets(evidence), start=1)], "; ")
+    return joined([one(place, found, runs) for place, (found, runs) in enumerate(_data_sets(evidence), start=1)], "; ")
 
 
 def _splits(evidence: Evidence) -> Sentence:
@@ -93,12 +93,12 @@ def _splits(evidence: Evidence) -> Sentence:
 
 def _left_out(evidence: Evidence) -> Sentence:
     parts: list[Sentence] = []
-    for place, found in enumerate(_data_sets(evidence), start=1):
-        numbers = evidence.numbers.of(f"checklist.data-{place}")
+    for place, (found, runs) in enumerate(_data_sets(evidence), start=1):
+        numbers = evidence.numbers.of(f"checklist.data-{place}", runs)
         parts.append((
             numbers.add("repeats", found.repeats_removed), " repeated texts and ",
             numbers.add("test-repeats", found.test_repeats_removed), " training texts that are also test texts; ",
-            numbers.add("dropped", found.dropped_share, "percent"), f"{NBSP}% of the tokens, which have no vector"))
+            numbers.add("dropped", found.dropped_share, "percent", "share, as the study logged it"), f"{NBSP}% of the tokens, which have no vector"))
     return joined(parts, "; ")
 
 
@@ -163,9 +163,13 @@ def _tags(runs: Iterable[LoggedRun], tag: str) -> set[str]:
     return {run.tags[tag] for run in runs if run.tags.get(tag)}
 
 
-def _data_sets(evidence: Evidence) -> list[DataSummary]:
-    found = (study_data(study, evidence.store) for study in evidence.studies)
-    return list({one.fingerprint: one for one in found if one is not None}.values())
+def _data_sets(evidence: Evidence) -> list[tuple[DataSummary, list[str]]]:
+    """Return each data set with the ids of the studies' own runs that logged it."""
+    found: dict[str, tuple[DataSummary, list[str]]] = {}
+    for study in evidence.studies:
+        if (summary := study_data(study, evidence.store)) is not None:
+            found.setdefault(summary.fingerprint, (summary, []))[1].append(study.run.run_id)
+    return list(found.values())
 
 
 def _author(_: Evidence) -> Sentence:
