@@ -38,6 +38,7 @@ SUBCOMMANDS = {
     "lint": Subcommand("lint", MORE, "Say what may be wrong with a study, before, during or after its sweep."),
     "doctor": Subcommand("doctor", MORE, "Check this machine: what works, what is missing, and how to mend it."),
     "gru-check": Subcommand("gru_check.__main__", MORE, "Say whether a GRU that you wrote is one, and which."),
+    "grade": Subcommand("grade.__main__", MORE, "Judge the accuracies that students claim, with their noise."),
     "train": Subcommand("train.__main__", MORE, "Train one model with the settings that you choose."),
     "archive": Subcommand("archive.__main__", MORE, "Export a study to one file, or import it on another machine."),
     "sync": Subcommand(

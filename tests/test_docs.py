@@ -41,6 +41,7 @@ PROGRAMS = {
     "gru_bench.archive export": r"(?:python -m gru_bench\.archive|gru-bench archive) export",
     "gru_bench.archive import": r"(?:python -m gru_bench\.archive|gru-bench archive) import",
     "gru_bench.gru_check": r"(?:python -m gru_bench\.teach|gru-bench gru-check)",
+    "gru_bench.grade": r"gru-bench grade",
     "gru_bench.tracking": r"(?:python -m gru_bench\.tracking|gru-bench sync)",
     "gru_bench.inference.predict": r"(?:python -m gru_bench\.use\.predict|gru-bench predict)",
     "gru_bench.inference.save_model": r"(?:python -m gru_bench\.use\.save_model|gru-bench save-model)",

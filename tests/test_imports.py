@@ -16,7 +16,7 @@ from tests.support.sources import parsed
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "stats", "models",
          "tracking", "train", "report.document.numbers", "report.document.sentences",
          "report.evidence", "checks", "report", "diagnose", "sweep", "archive", "inference", "api", "gru_check",
-         "lint", "doctor", "__main__")
+         "grade", "lint", "doctor", "__main__")
 """Packages and the files beside them: each imports only those before it. Checks look at the evidence of a report, and
 the rest of report shows what they warn of."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
@@ -38,7 +38,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
               "archive.__main__", "tracking.__main__", "inference.predict", "inference.save_model",
-              "gru_check.__main__", "lint", "doctor"),
+              "gru_check.__main__", "grade.__main__", "lint", "doctor"),
 }
 """Library -> the modules that may import it, anywhere in their code."""
 HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "matplotlib", "seaborn", "pandas", "numba", "scipy",
@@ -162,7 +162,7 @@ def closure(module: str) -> set[str]:
 
 
 ALLOWED: Mapping[str, set[str]] = {
-    "stats.estimate": {"scipy"}, "stats.compare": {"scipy"}, "report.build": {"scipy"},
+    "stats.estimate": {"scipy"}, "stats.claims": {"scipy"}, "stats.compare": {"scipy"}, "report.build": {"scipy"},
     "report.sections.diagnostics": {"scipy"}, "inference.winner": {"scipy"}, "gru_check.check": {"torch"}}
 """Module -> heavy packages that it may load."""
 
@@ -173,7 +173,8 @@ ALLOWED: Mapping[str, set[str]] = {
     "data.recall", "sweep.spec", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
     "train.__main__", "sweep.__main__", "report.__main__", "archive.__main__", "archive.container",
     "diagnose.__main__", "inference.predict", "inference.save_model", "models.trained", "models.saved", "gru_check",
-    "gru_check.__main__", "gru_check.child", "gru_check.guard", "gru_check.claim", "doctor", "lint", *ALLOWED,
+    "gru_check.__main__", "gru_check.child", "gru_check.guard", "gru_check.claim", "gru_check.folder",
+    "grade.__main__", "doctor", "lint", *ALLOWED,
 ])
 def test_importing_a_module_loads_no_heavy_library(module: str) -> None:
     assert closure(module) & HEAVY <= ALLOWED.get(module, set())

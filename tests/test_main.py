@@ -14,7 +14,8 @@ from gru_bench.__main__ import SUBCOMMANDS, app
 from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, SLOW, command, completed, mentions
 
-MODULES = ("train", "sweep", "report", "diagnose", "archive", "gru_check", "tracking", "inference", "doctor", "lint")
+MODULES = ("train", "sweep", "report", "diagnose", "archive", "gru_check", "grade", "tracking", "inference", "doctor",
+           "lint")
 
 
 def test_help_teaches_and_loads_no_subcommand() -> None:
@@ -88,7 +89,8 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["report", "--margin", "-1"], ["--margin", "-1", "--margin 1"]),
     (["train", "--model", "lstm"], ["--model"]),
     (["diagnose", "--text", ""], ["--text"]),
-    (["gru-check", "mine.py"], ["FILE.py:NAME"]),
+    (["gru-check", "mine.py"], ["mine.py"]),
+    (["grade"], ["--study", "--accuracy"]),
     (["sync", "now"], ["extra argument"]),
     (["predict", "A text."], ["model"]),
     (["save-model", "folder"], ["--study"]),

@@ -34,6 +34,10 @@ FILES = {
     "removed-setting.toml": 'models = ["torch"]\n[training]\nlabel_smoothing = 0.1\n',
     "bounds.toml": 'models = ["torch"]\n[space]\ntraining.lr = { low = 1.0, high = 0.1 }\n',
     "cell.py": "import torch\n\nclass GRU(torch.nn.Module):\n    def forward(self, x, h):\n        return undefined\n",
+    "numpy_gru.py": "import numpy as np\n\nclass GRU:\n    def __init__(self, input_size, hidden_size):\n"
+                    "        self.W = np.ones((hidden_size, input_size))\n\n    def forward(self, x, h):\n"
+                    "        return np.tanh(self.W @ x)\n",
+    "claims.csv": "student,accuracy,predictions\nada,83.1,\nbob,79,\ncy,much,\ndee,84,gone.csv\n",
     "damaged.study": "no archive at all\n",
 }
 

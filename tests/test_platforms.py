@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -274,3 +275,50 @@ def test_processor_time_is_limited() -> None:
     done = subprocess.run([sys.executable, "-c", "from gru_bench import platforms\nplatforms.cores = lambda: 1\n"
                            "platforms.limit_processor_time(0.1)\nwhile True: pass"], cwd=ROOT)
     assert done.returncode < 0
+
+
+@pytest.mark.skipif(platforms.WINDOWS, reason="no such limit")
+def test_the_size_of_written_files_is_limited(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", "from gru_bench import platforms\nplatforms.limit_file_size(1000)\n"
+                           f"with open({str(tmp_path / 'x')!r}, 'wb') as file: file.write(bytes(2000))"],
+                          cwd=ROOT, capture_output=True)
+    assert done.returncode == 1
+    assert b"OSError" in done.stderr
+    assert (tmp_path / "x").stat().st_size <= 1000
+
+
+ISOLATED = """
+import socket, sys
+from pathlib import Path
+from gru_bench import platforms
+folder, other, port = sys.argv[1:]
+print(platforms.isolate(Path(folder)))
+for name in (".", other):
+    try:
+        Path(name, "written").write_text("x")
+        print("written")
+    except OSError as error:
+        print(type(error).__name__)
+try:
+    socket.create_connection(("127.0.0.1", int(port)), 5)
+    print("connected")
+except OSError as error:
+    print(type(error).__name__)
+print(len(Path(other, "old").read_text()))
+"""
+
+
+def test_a_process_may_be_cut_off_from_network_and_files(tmp_path: Path) -> None:
+    for name in ("own", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "other" / "old").write_text("abc", encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        done = subprocess.run([sys.executable, "-c", ISOLATED, tmp_path / "own", tmp_path / "other",
+                               str(server.getsockname()[1])], cwd=ROOT, capture_output=True, text=True, check=True)
+    left, own, other, network, read = done.stdout.splitlines()
+    assert own == "written"
+    assert read == "3"
+    assert ("files" in left) == (other == "written") == (tmp_path / "other" / "written").exists()
+    assert ("network" in left) == (network == "connected")
+    if not platforms.LINUX:
+        assert left == "['network', 'files']"

@@ -209,6 +209,29 @@ def layers() -> Figure:
     return figure
 
 
+def library() -> Figure:
+    """Draw a class around nn.GRU."""
+    figure, axes = _axes(124, 48)
+    _box(axes, 34, 30, "your class", INK, 32)
+    _box(axes, 90, 30, "nn.GRU", WRONG, 28)
+    _arrow(axes, (51, 30), (75, 30), WRONG)
+    _say(axes, 63, 35, "calls", WRONG)
+    _say(axes, 62, 12, "The equations are those of the library: nothing is written from scratch.", INK, 8)
+    return figure
+
+
+def two_states() -> Figure:
+    """Draw an LSTM's two states."""
+    figure, axes = _axes(124, 52)
+    for y, name, color in ((40, "h", INK), (24, "c", WRONG)):
+        for place, x in enumerate((20, 62, 104)):
+            _box(axes, x, y, f"{name}{place}", color, 16)
+            if place:
+                _arrow(axes, (x - 33, y), (x - 9, y), color)
+    _say(axes, 62, 8, "An LSTM carries two states from step to step, a GRU one.")
+    return figure
+
+
 def first_difference() -> Figure:
     """Draw two lines that part."""
     figure = Figure(figsize=(5, 2.4), facecolor="white")
@@ -238,6 +261,8 @@ PICTURES: Mapping[str, Callable[[], Figure]] = {
     "gate-order": order,
     "single-bias": partial(biases, 1),
     "no-bias": partial(biases, 0),
+    "library": library,
+    "padding": partial(sequence, "The state must not change on padding.", padded=True),
     "candidate-activation": partial(functions, "n must lie\nbetween -1 and 1", {
         "tanh": np.tanh, "no function": lambda a: a, "relu": lambda a: np.maximum(a, 0)}),
     "gate-activation": partial(functions, "a gate must lie\nbetween 0 and 1", {
@@ -256,9 +281,9 @@ PICTURES: Mapping[str, Callable[[], Figure]] = {
     "last-step": partial(sequence, "The last word is never read.", skipped=True),
     "read-backwards": partial(sequence, "The first word is read last.", backwards=True),
     "backward-end": directions,
-    "padding": partial(sequence, "The state must not change on padding.", padded=True),
     "dropout": partial(sequence, "Units are dropped at random, also in evaluation.", dropped=True),
     "shared-layers": layers,
+    "lstm": two_states,
     "unknown": first_difference,
 }
 """Code -> its drawing."""

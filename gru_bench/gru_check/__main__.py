@@ -2,72 +2,89 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gru_bench import cli
+from gru_bench import cli, platforms
 from gru_bench.errors import ExitCode, UsageError, shown
 
 if TYPE_CHECKING:
     from gru_bench.gru_check.codes import Verdict
+    from gru_bench.gru_check.folder import Options, Row
 
 app = cli.app()
 MOST = 1_000_000
 """Most seconds and most gigabytes that may be allowed."""
-HELP = """Say whether a GRU that you wrote is one, and which: FILE.py:NAME is a cell, forward(x, h), or a layer,
-forward(x) or forward(x, h0).
+SCATTER = 0.5
+"""Spread of the times of a review, over their median, from which on they say nothing."""
+HELP = """Say whether a GRU that you wrote is one, and which: a cell, forward(x, h), or a layer, forward(x) or
+forward(x, h0).
 
-  [bold]gru-bench gru-check homework.py:GRU[/bold]
+  [bold]gru-bench gru-check homework.py[/bold]
   [bold]gru-bench gru-check homework.py:GRU --make "GRU(E, H, 2)"[/bold]
-  [bold]gru-bench gru-check notebook.py:GRU --define batch_size=1[/bold]
+  [bold]gru-bench gru-check notebook.ipynb --define batch_size=1[/bold]
+  [bold]gru-bench gru-check submissions --csv checked.csv[/bold]
 
 No names and no layout of parameters are needed. The check compares states and gradients with reference cells in
-float64. It ends with 0 for a GRU in whatever convention, 4 for none, 3 for what was not identified.
+float64. Of a file it ends with 0 for a GRU in whatever convention, 4 for none, 3 for what was not identified; of a
+folder with 0 when each file has its row. With --csv, the same command continues where it was stopped.
 
-The file is executed, in a process of its own with limits of time and memory. Check only files that you trust."""
+Each file is executed: a copy in a process of its own with limits of time, memory, processes and output. Check only
+files that you trust."""
 
 
 @app.command(help=HELP)
 def gru_check(
     target: Annotated[str, typer.Argument(
-        metavar="FILE.py:NAME", help="The file, and the class or function in it.", show_default=False)],
+        metavar="FILE[:NAME]|FOLDER", help="A Python file or a notebook, and the class or function in it; or a folder "
+        "of them.", show_default=False)],
+    name: Annotated[str | None, typer.Option(
+        help="The class or function to check in each file.", show_default="found by trying")] = None,
     make: Annotated[str | None, typer.Option(
         help="Expression that builds it, for other constructors. E is the input width, H the hidden width, C the "
         "number of classes, V the number of words.", show_default="sizes by the names of its arguments")] = None,
     define: Annotated[list[str] | None, typer.Option(
         metavar="NAME=VALUE", help="A global that the file lacks, such as batch_size=1. May be repeated.",
         show_default=False)] = None,
-    timeout: Annotated[float, typer.Option(help="Most seconds that the check may take.", min=1)] = 120,
-    memory: Annotated[float, typer.Option(help="Most gigabytes that the file may take beside torch.", min=0.1)] = 4,
+    timeout: Annotated[float, typer.Option(help="Most seconds that the check of a file may take.", min=1)] = 120,
+    memory: Annotated[float, typer.Option(help="Most gigabytes that a file may take beside torch.", min=0.1)] = 4,
     speed: Annotated[bool, typer.Option(
-        "--speed/--no-speed", help="Measure its speed beside nn.GRU and the fused kernel.")] = True,
+        "--speed/--no-speed", help="Measure the speed of a single file beside nn.GRU and the fused kernel.")] = True,
+    csv: Annotated[Path | None, typer.Option(
+        help="File for the table of a folder. A row of it stays where file, options and version are the same.",
+        show_default=False, rich_help_panel="Folder")] = None,
+    jobs: Annotated[int | None, typer.Option(
+        help="Files that are checked at the same time.", min=1, show_default="one less than the cores",
+        rich_help_panel="Folder")] = None,
 ) -> None:
-    """Check one GRU."""
-    file, colon, name = target.rpartition(":")
-    if not colon or not file or not name.isidentifier():
-        raise UsageError(f"FILE.py:NAME must be a file and a name in it, such as homework.py:GRU, but got "
-                         f"{shown(target)}")
+    """Check one GRU, or a folder of them."""
+    file, colon, last = target.rpartition(":")
+    if colon and file and last.isidentifier():
+        if name is not None:
+            raise UsageError(f"the name must be given once, but it is {last} in {shown(target)} and {name} in --name: "
+                             "leave one out")
+        name = last
+    else:
+        file = target
     for option, value in (("--timeout", timeout), ("--memory", memory)):
         if not value <= MOST:
             raise UsageError(f"{option} must be at most {MOST:,}, but got {value:g}")
-    path = Path(file)
-    if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
-        raise UsageError(f"FILE.py must be a file, but there is no {shown(file)}: "
-                         + (f"that folder holds {', '.join(near)}" if near else "check the path"))
+    if name is not None and not name.isidentifier():
+        raise UsageError(f"--name must be a name of Python, such as GRU, but got {shown(name)}")
     defines = dict(_assignment(text) for text in define or ())
-    from gru_bench.gru_check.child import Request
-    from gru_bench.gru_check.guard import run
+    from gru_bench.gru_check.folder import Options
 
-    console = cli.out()
-    console.print(f"This executes {path.name} in a process of its own: at most {timeout:g} s and {memory:g} GB.",
-                  style="dim", markup=False)
-    with console.status(f"checking {name}"):
-        verdict = run(Request(str(path.resolve()), name, make, defines, memory, speed), timeout)
-    _show(console, path, name, verdict)
-    raise typer.Exit(verdict.exit_code)
+    path, options = Path(file), Options(name, make, defines, memory, timeout)
+    if path.is_dir():
+        _check_folder(path, options, csv, jobs or max(1, platforms.cores() - 1))
+    elif csv is not None or jobs is not None:
+        raise UsageError(f"--csv and --jobs are for a folder, but {shown(file)} is none: leave them out")
+    else:
+        _check_file(path, options, speed=speed)
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -77,26 +94,94 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _show(console: Any, path: Path, name: str, verdict: Verdict) -> None:
-    heading = {ExitCode.DONE: ("a GRU", "green"), ExitCode.NO: ("not a GRU", "red"),
-               ExitCode.INCOMPLETE: ("not identified", "yellow")}
-    words, color = heading[verdict.exit_code]
-    console.print(f"{name}: {words}", style=f"bold {color}", markup=False)
+# ---------------------------------------------------------------- one file
+
+
+def _check_file(path: Path, options: Options, *, speed: bool) -> None:
+    from dataclasses import replace
+
+    from gru_bench.gru_check.guard import run
+    from gru_bench.gru_check.submission import ENDINGS, read
+
+    if not path.is_file() or path.suffix.lower() not in ENDINGS:
+        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in ENDINGS)[:8] if path.parent.is_dir() else []
+        raise UsageError(f"FILE must be a Python file, a notebook or a folder, but {shown(str(path))} is none: "
+                         + (f"that folder holds {', '.join(near)}" if near else "check the path"))
+    console = cli.out()
+    console.print(f"This executes {path.name} in a process of its own: at most {options.timeout:g} s and "
+                  f"{options.memory:g} GB.", style="dim", markup=False)
+    with console.status(f"checking {options.name or path.name}"):
+        verdict = run(replace(options.request(path), speed=speed), options.timeout)
+    color = {ExitCode.DONE: "green", ExitCode.NO: "red"}.get(verdict.exit_code, "yellow")
+    console.print(f"{verdict.name}: {verdict.words}", style=f"bold {color}", markup=False)
     console.print(f"  {verdict.form}", style="dim", markup=False)
+    code = read(path)
     for finding in verdict.findings:
         console.print(f"\\[{finding.code}] {finding.kind.meaning}")
-        place = f"{path.name}, line {finding.line}" if finding.line else ""
-        for line in (finding.detail, finding.kind.remedy, place and f"at {place}", f"see {finding.page}"):
+        place = f"at {path.name}, {code.place(finding.line)}" if finding.line else ""
+        for line in (finding.detail, finding.kind.remedy, place, f"see {finding.page}"):
             if line:
                 console.print(f"  {line}", markup=False)
     for note in verdict.notes:
         console.print(note, style="dim", markup=False)
-    if verdict.speed:
-        from gru_bench.gru_check.codes import REVIEW
+    _show_speed(console, verdict)
+    raise typer.Exit(verdict.exit_code)
 
-        console.print(f"speed, {REVIEW}:", markup=False)
-        for implementation, milliseconds in verdict.speed:
-            console.print(f"  {implementation:<28} {milliseconds:8.2f} ms", markup=False)
+
+def _show_speed(console: Any, verdict: Verdict) -> None:
+    """Print the times of a review, but not those that scatter, as on a busy machine."""
+    if not verdict.speed:
+        return
+    from gru_bench.gru_check.codes import REVIEW
+
+    console.print(f"speed, {REVIEW}, the median and the range of 5 times:", markup=False)
+    for implementation, median, least, most in verdict.speed:
+        found = (f"{median:8.2f} ms ({least:.2f} to {most:.2f})" if most - least <= SCATTER * median else
+                 f"left out: the times scatter from {least:.2f} to {most:.2f} ms, as on a busy machine")
+        console.print(f"  {implementation:<28} {found}", markup=False)
+
+
+# ---------------------------------------------------------------- a folder
+
+
+def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from gru_bench.gru_check.child import NOT_CUT_OFF
+    from gru_bench.gru_check.folder import check_folder, files, read_rows, write_rows
+
+    names = files(folder)
+    before = {} if table is None else read_rows(table)
+    rows = {name: row for name in names if (row := before.get(name)) and row.digest == options.digest(folder / name)}
+    left = [name for name in names if name not in rows]
+    console = cli.out()
+    known = f" {len(rows)} of {len(names)} are in {table} already." if rows else ""
+    console.print(f"This executes {len(left)} files, each in a process of its own: at most {options.timeout:g} s and "
+                  f"{options.memory:g} GB, {jobs} at a time.{known}", style="dim", markup=False)
+    if table is not None:
+        write_rows(table, rows.values())  # what cannot be written is known before the first file
+    bar = Progress(TextColumn("checking"), BarColumn(bar_width=32), MofNCompleteColumn(), console=console,
+                   transient=True, disable=not console.is_terminal)
+    with nullcontext() if table is None else cli.continued(), bar:
+        task = bar.add_task("", total=len(left))
+
+        def done(row: Row) -> None:
+            rows[row.file] = row
+            if table is not None:
+                write_rows(table, (rows[name] for name in names if name in rows))
+            bar.advance(task)
+            said = "; ".join(filter(None, (row.codes, row.line, row.convention, row.note if not row.name else "")))
+            console.print(f"{row.file}: {row.verdict}{said and f' ({said})'}, {row.seconds} s", markup=False)
+
+        check_folder(folder, left, options, jobs, done)
+    counts = Counter(rows[name].verdict for name in names)
+    console.print(f"{len(names)} files: {', '.join(f'{count} {words}' for words, count in counts.most_common())}",
+                  style="bold", markup=False)
+    notes = [row.note for row in rows.values() if NOT_CUT_OFF in row.note]
+    for note in {note[note.index(NOT_CUT_OFF):] for note in notes}:
+        console.print(note, style="dim", markup=False)
+    if table is not None:
+        console.print(f"wrote {table}", markup=False)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +38,8 @@ class Caller:
         """What random masks hold: see `Recorder.masks`."""
         self.masked = False
         """Whether a call drew a random mask."""
+        self.library: dict[str, int] = {}
+        """Recurrences of torch that calls ran through: see `Recorder.library`."""
         self.calm = True
         """Whether random functions may be replaced by zeros: see `Recorder.calm`."""
         self.built = source.built
@@ -102,7 +102,7 @@ class Caller:
         if fresh:
             self.restore()
         positional, named = bound(self.arguments, form, x, h, lengths=lengths, mask=mask)
-        with settings_kept(), contextlib.redirect_stdout(io.StringIO()):
+        with settings_kept():
             if recorder is None:
                 result = self.built(*positional, **named)
             else:
@@ -113,6 +113,7 @@ class Caller:
                         result = self.built(*positional, **named)
                 finally:
                     self.masked = self.masked or bool(recorder.masked)
+                    self.library = recorder.library | self.library
         return flat(result)
 
 

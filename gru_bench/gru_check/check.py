@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import re
 import sys
 import warnings
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.errors import ExitCode, RunError
-from gru_bench.gru_check import calls, load
+from gru_bench.gru_check import calls, load, submission
 from gru_bench.gru_check.calls import Caller
 from gru_bench.gru_check.cell.blocks import examples, take_apart
 from gru_bench.gru_check.cell.examine import Cell, as_torch, claimed, examine
@@ -39,8 +40,8 @@ from gru_bench.gru_check.states import (
     step_of_track,
     tracks,
 )
-from gru_bench.gru_check.trace import Call, Recorder, Site
-from gru_bench.models.calls import Form, parameters_of, sample_input
+from gru_bench.gru_check.trace import LIBRARY, Call, Recorder, Site
+from gru_bench.models.calls import Form, flat, parameters_of, sample_input, widths
 
 ZEROS = {"zeros", "new_zeros", "zeros_like"}
 GATES = {"sigmoid", "gru_cell"}
@@ -66,13 +67,13 @@ class Checked:
 
 
 def check(
-    path: Path, name: str, make: str | None = None, defines: Mapping[str, str] | None = None
+    path: Path, name: str | None = None, make: str | None = None, defines: Mapping[str, str] | None = None
 ) -> Verdict:
     """Run a file and return what its GRU is.
 
     Args:
-        path: The file.
-        name: The class, function or object in it.
+        path: The file: Python, or a notebook.
+        name: The class, function or object in it. None: it is found by trying.
         make: An expression that builds it.
         defines: Values of names that the file lacks.
 
@@ -80,8 +81,53 @@ def check(
         GruBenchError: When the file cannot be run or the object not be called.
     """
     with prepared():
-        module = load.load(path, name, defines)
-        return check_loaded(module, path, name, make).verdict
+        return check_file(path, name, make, defines)[1].verdict
+
+
+def check_file(
+    path: Path, name: str | None, make: str | None, defines: Mapping[str, str] | None
+) -> tuple[ModuleType, Checked]:
+    """Run a file, and return its module and what its GRU is. The default type of torch must be float64."""
+    text = ""
+    if name is None:
+        with suppress(SyntaxError, ValueError, OSError, RecursionError, MemoryError):  # `load` says what is wrong
+            text = submission.read(path).text
+            names = submission.candidates(text)
+    else:
+        with suppress(SyntaxError, ValueError, OSError, RecursionError, MemoryError):
+            load.check_name(path, name)
+    module = load.load(path, defines)
+    if name is not None:
+        return module, check_loaded(module, path, name, make)
+    return module, _best_of(names, text, module, path, make)
+
+
+def _best_of(names: Sequence[str], text: str, module: ModuleType, path: Path, make: str | None) -> Checked:
+    """Return the verdict on the first name whose recurrence is one written from scratch, or else on the nearest."""
+    best: Checked | None = None
+    first: Exception | None = None
+    for name in names[:1] if make else names:
+        try:
+            checked = check_loaded(module, path, name, make)
+        except Exception as error:
+            first = first or error
+            continue
+        if best is None or _rank(checked.verdict) < _rank(best.verdict):
+            best = checked
+        if not _rank(best.verdict):
+            break
+    if best is None:
+        raise first or load.nothing_in(path)
+    others = [name for name in names if name != best.verdict.name
+              and name not in submission.uses(text, best.verdict.name)]
+    note = [f"Checked {best.verdict.name}. The file also has {', '.join(others)}."] if others else []
+    return replace(best, verdict=replace(best.verdict, notes=(*best.verdict.notes, *note)))
+
+
+def _rank(verdict: Verdict) -> int:
+    """Return 0 for a recurrence written from scratch, and more for what says less about the file."""
+    codes = [finding.code for finding in verdict.findings]
+    return 3 if verdict.code == "unknown" else 2 if "lstm" in codes else 1 if "library" in codes else 0
 
 
 def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) -> Checked:
@@ -91,12 +137,13 @@ def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) ->
         checked = examine_source(source)
     except RunError as error:
         try:  # some need inputs as wide as the state
-            return examine_source(load.build(module, path, name, make, sizes=_SQUARE))
+            checked = examine_source(load.build(module, path, name, make, sizes=_SQUARE))
         except RunError:
             raise error from None
-    if make is None and checked.verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
-        return replace(checked, verdict=_variants(checked.verdict, module, path, name))
-    return checked
+    else:
+        if make is None and checked.verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
+            checked = replace(checked, verdict=_variants(checked.verdict, module, path, name))
+    return replace(checked, verdict=replace(checked.verdict, name=name))
 
 
 def check_object(built: Any) -> Verdict:
@@ -166,11 +213,60 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
 
 
 def examine_source(source: load.Source) -> Checked:
-    """Return what an object is, and how it is called.
-
-    Where it draws random masks, as a dropout of its own does, it is also tried with masks that keep everything.
-    """
+    """Return what an object is, and how it is called."""
     caller = Caller(source, _scatter(source.built))
+    try:
+        checked = _unmasked(caller)
+    except RunError:
+        if (other := _other_recurrence(caller)) is None:
+            raise
+        return Checked(Verdict((other,), "not recognized"), Form("none", "BE", 1, 1))
+    findings = checked.verdict.findings
+    if not checked.cells and (other := _other_recurrence(caller)) is not None:
+        findings = (other,)
+    elif line := [caller.library[name] for name in ("gru", "gru_cell") if name in caller.library]:
+        findings = (*findings, Finding("library", "", line[0]))
+    return replace(checked, verdict=replace(checked.verdict, findings=findings))
+
+
+def _other_recurrence(caller: Caller) -> Finding | None:
+    """Return the finding for what is an LSTM, or a recurrence of torch that is no GRU."""
+    for name, line in caller.library.items():
+        if name.startswith("lstm"):
+            return Finding("lstm", f"It computes by torch.{LIBRARY[name]}.", line)
+        if name.startswith("rnn"):
+            return Finding("unknown", f"It computes by torch.{LIBRARY[name]}, which has no gates.", line)
+    for width, hidden in itertools.product(*widths(caller.built, caller.source.sizes)):
+        generator = torch.Generator().manual_seed(3)
+        x, h, c = (torch.rand(3, size, generator=generator) - 0.5 for size in (width, hidden, hidden))
+        with suppress(Exception), torch.no_grad(), load.settings_kept():
+            results = flat(caller.built(x, (h, c)))
+            if len(results) == 2 and _fits_lstm(*results):
+                return Finding("lstm", "Its state is a pair, whose parts fit h = o * tanh(c).")
+    return None
+
+
+def _is_lstm(runs: Runs, track: Track) -> bool:
+    """Return whether one state of a layer is the other one behind tanh and a gate that the layer computes."""
+    values = [value for call in runs.whole for value in call.values]
+    for one, other in itertools.permutations(track.after, 2):
+        h, c = (runs.whole[number].values[place] for number, place in (one, other))
+        if h.shape == c.shape and _fits_lstm(h, c) and any(
+                value.shape == h.shape and torch.allclose(value * torch.tanh(c), h, rtol=0, atol=1e-10)
+                for value in values):
+            return True
+    return False
+
+
+def _fits_lstm(h: Tensor, c: Tensor) -> bool:
+    """Return whether a hidden state is a cell state behind tanh and an output gate."""
+    gate = h / torch.tanh(c)
+    return h.shape == c.shape and bool(((gate > 0) & (gate < 1)).all()) and bool((gate != gate.flatten()[0]).any())
+
+
+def _unmasked(caller: Caller) -> Checked:
+    """Return what an object is. One that draws random masks is also tried with masks that keep everything."""
+    source = caller.source
     error: RunError | None = None
     try:
         first = _examined(caller)
@@ -411,7 +507,9 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
     cells = []
     for track in found:
         if track.coupled:
-            return Checked(Verdict((Finding("wrong-candidate", "More than the state is carried from step to step."),),
+            return Checked(Verdict((Finding("lstm", "Of its two states, one is the other behind tanh and a gate.")
+                                    if _is_lstm(runs, track) else
+                                    Finding("wrong-candidate", "More than the state is carried from step to step."),),
                                    form.words), form)
     found = [_without_sums(runs, track, leaves) for track in found]
     for track in found:
@@ -574,7 +672,9 @@ def _verdict(around: Sequence[Finding], cells: Sequence[Cell], words: str) -> Ve
         findings["detached"] = next((f for f in around if f.code == "detached" and f.line), findings["detached"])
     order = list(KINDS)
     wrong = [f for f in findings.values() if not f.kind.right]
-    right = sorted((f for f in findings.values() if f.kind.right), key=lambda f: order.index(f.code))
+    warnings = [f for f in findings.values() if f.kind.warning]
+    right = sorted((f for f in findings.values() if f.kind.right and not f.kind.warning),
+                   key=lambda f: order.index(f.code))
     notes = []
     error = max(cell.error for cell in cells)
     if not wrong:
@@ -584,7 +684,7 @@ def _verdict(around: Sequence[Finding], cells: Sequence[Cell], words: str) -> Ve
             right = [Finding("equal")]
     if not wrong and (reference := _against_torch(cells)) is not None:
         notes.append(f"Largest difference from torch.nn.GRUCell with its weights: {reference:.1e}.")
-    return Verdict((*wrong, *right), words, tuple(notes))
+    return Verdict((*wrong, *right, *warnings), words, tuple(notes))
 
 
 def _against_torch(cells: Sequence[Cell]) -> float | None:

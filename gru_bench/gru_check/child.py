@@ -1,7 +1,7 @@
 """The process that runs a student's file, within limits of time and memory. `guard` starts and ends it.
 
 It reads a request in JSON, and answers with one line of JSON for each stage: that it is ready, the verdict, new states
-for inputs that the guard draws, and the speed. What the student's file prints is thrown away.
+for inputs that the guard draws, and the speed. Its working folder is a temporary one, which holds a copy of the file.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from gru_bench.gru_check.claim import DRAWN, drawn
 GIGABYTE = 2 ** 30
 MOST_STARTED = 1000
 """Most processes and threads that the user may have more than at the start. Other programs need some of them."""
+NOT_CUT_OFF = "This system does not let the check cut a file off from"
+"""What a note begins with where a file may use the network, or write outside its folder."""
+MOST_WRITTEN = 100 * 2 ** 20
+"""Most bytes of a file that is written."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Request:
     """What is asked of the child."""
 
     path: str
-    name: str
+    name: str | None
+    """None: it is found by trying."""
     make: str | None
     defines: dict[str, str]
     memory: float
@@ -63,33 +68,38 @@ def main(guard: int, timeout: float) -> None:
         guard: Process id of the process that started this one.
         timeout: Seconds that the check may take.
     """
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    request = Request(**json.loads(requests.readline()))
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(2, 1)  # the guard counts what is printed
+    # The kernel that speed is measured of keeps its compiled code on disk.
+    left = platforms.isolate(None if request.speed else Path.cwd())
+    os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(Path.cwd())))
     platforms.end_with_parent(guard)
     platforms.limit_processor_time(timeout + 10)
     platforms.limit_processes(MOST_STARTED)
     platforms.give_way()  # the guard must have its turn, however many processes the file starts
-    requests = os.fdopen(os.dup(0), encoding="utf-8")
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)  # also what is printed below Python
+    platforms.limit_file_size(MOST_WRITTEN)
 
     def answer(value: dict[str, Any]) -> None:
         answers.write(json.dumps(value) + "\n")
         answers.flush()
 
-    request = Request(**json.loads(requests.readline()))
+    from gru_bench.gru_check import check, load, submission
 
-    from gru_bench.gru_check import check, load
-
+    load.output = sys.stdout
     reason = limit_memory(request.memory)
     answer({"ready": os.getpid()})
     path = Path(request.path)
     try:
         with check.prepared():
-            module = load.load(path, request.name, request.defines)
-            checked = check.check_loaded(module, path, request.name, request.make)
+            module, checked = check.check_file(path, request.name, request.make, request.defines)
             verdict = checked.verdict
-            notes = (*verdict.notes, f"Memory was not limited: {reason}.") if reason else verdict.notes
+            limits = [f"Memory was not limited: {reason}."] if reason else []
+            limits += [f"{NOT_CUT_OFF} {' and '.join(left)}."] if left else []
+            notes = (*verdict.notes, *([note] if (note := submission.read(path).note) else []), *limits)
             claims = checked.claims if verdict.exit_code == ExitCode.DONE else ()
             answer({**asdict(replace(verdict, notes=notes)), "claims": [asdict(claim) for claim in claims]})
             if claims:
@@ -98,7 +108,7 @@ def main(guard: int, timeout: float) -> None:
             from gru_bench.gru_check.speed import speed
 
             try:
-                answer({"speed": speed(module, path, request.name, request.make, checked.form)})
+                answer({"speed": speed(module, path, verdict.name, request.make, checked.form)})
             except Exception as error:
                 answer({"speed": [], "reason": (str(error) or type(error).__name__).splitlines()[0][:200]})
     except GruBenchError as error:

@@ -19,6 +19,8 @@ class Kind:
     """Whether what has it is a GRU."""
     meaning: str
     remedy: str
+    warning: bool = False
+    """Whether a right GRU that has it should be looked at, such as one that is not written from scratch."""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -37,6 +39,12 @@ KINDS: Mapping[str, Kind] = {
         "Nothing to mend. For r and z this changes nothing. For the candidate nn.GRU has a second bias inside the "
         "product with r."),
     "no-bias": Kind(True, "It has no bias: it is nn.GRU(bias=False).", "Nothing to mend."),
+    "library": Kind(
+        True, "It computes by torch.nn.GRU or torch.nn.GRUCell: it is a GRU, but not written from scratch.",
+        "Nothing to mend where this is allowed. Otherwise write the equations of one step yourself.", True),
+    "padding": Kind(
+        True, "Padding reaches the state: the result depends on what stands beyond the length of a sequence.",
+        "Keep the old state on padding: h = torch.where(inside, new, h). With nn.GRU, pack the sequences.", True),
     "candidate-activation": Kind(
         False, "The candidate must go through tanh.", "Write n = torch.tanh(...)."),
     "gate-activation": Kind(
@@ -75,20 +83,20 @@ KINDS: Mapping[str, Kind] = {
     "backward-end": Kind(
         False, "The backward half is read at the wrong end, or in the wrong order.",
         "Read the backward half where it has seen all steps, which is step 0, and turn its outputs round again."),
-    "padding": Kind(
-        False, "Padding reaches the state: the result depends on what stands beyond the length of a sequence.",
-        "Keep the old state on padding: h = torch.where(inside, new, h)."),
     "dropout": Kind(
         False, "Dropout is active in evaluation.",
         "Use nn.Dropout, or pass training=self.training to F.dropout."),
     "shared-layers": Kind(
         False, "Two layers or directions share their weights.",
         "Make new weights for each: nn.ModuleList([Cell(...) for layer in range(layers)])."),
+    "lstm": Kind(
+        False, "It is an LSTM: a cell state is carried beside the hidden state.",
+        "Write a GRU: one state, the gates r and z, and h' = z * h + (1 - z) * n."),
     "unknown": Kind(
         False, "It is no GRU that is known here, and no known mistake.",
         "Compare your equations with those of the documentation, beginning at the step that differs."),
 }
-"""Code -> what it means. Those of a right GRU come first."""
+"""Code -> what it means. Those of a right GRU come first, the warnings among them last."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +130,26 @@ class Verdict:
     """What the object is, in words: a cell, or a layer and how it is called."""
     notes: tuple[str, ...] = ()
     """What else the reader should know, as sentences."""
-    speed: tuple[tuple[str, float], ...] = ()
-    """Implementation and its milliseconds for a review."""
+    speed: tuple[tuple[str, float, float, float], ...] = ()
+    """Implementation, and its median, least and most milliseconds for a review."""
+    name: str = ""
+    """The object in the file. Empty: it does not come from a file."""
 
     @property
     def code(self) -> str:
         """Return the code of the first finding."""
         return self.findings[0].code
+
+    @property
+    def words(self) -> str:
+        """Return the verdict in a few words."""
+        if self.exit_code == ExitCode.DONE:
+            return "a GRU, not written from scratch" if self.has("library") else "a GRU"
+        return "not identified" if self.exit_code == ExitCode.INCOMPLETE else "not a GRU"
+
+    def has(self, code: str) -> bool:
+        """Return whether a code is among the findings."""
+        return any(finding.code == code for finding in self.findings)
 
     @property
     def exit_code(self) -> ExitCode:

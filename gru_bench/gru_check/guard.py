@@ -2,7 +2,8 @@
 
 The command, this guard and the file's process each run in a session of their own. The guard ends everything below it
 when the answer is there, when a limit is exceeded, and when the command ends in whatever way. It never runs anything
-of the student's folder, and its answer begins with a word that only the command knows.
+of the student's folder, and its answer begins with a word that only the command knows. Several files may be checked
+at once: each has a guard of its own.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from gru_bench import platforms
-from gru_bench.errors import ExitCode, RunError, UsageError, shown
+from gru_bench.errors import DataError, ExitCode, RunError, UsageError, shown
+from gru_bench.gru_check import submission
 from gru_bench.gru_check.child import GIGABYTE, Request
 from gru_bench.gru_check.claim import holds
 from gru_bench.gru_check.codes import Finding, Verdict
@@ -29,8 +34,12 @@ MOST_PROCESSES = 64
 """Most processes that a file may have at once."""
 KEPT_BYTES = 64 * 1024
 """Bytes of the end of its output that are kept."""
+MOST_OUTPUT = 100 * 2 ** 20
+"""Most bytes that it may print."""
 MOST_ANSWERED = 32 * 2 ** 20
 """Most bytes of the answers."""
+COPIES = "gru-check-"
+"""How the name of the folder begins that holds the copies."""
 PAUSE = 0.1
 """Seconds between two looks at time, memory and the number of processes."""
 GRACE = 20.0
@@ -68,9 +77,9 @@ class Outcome:
     code: int | None = None
     """Exit code of the file's process. None: the guard ended it."""
     limit: str = ""
-    """Limit that was exceeded: time, memory, processes or answers. Empty: none."""
+    """Limit that was exceeded: time, memory, processes, output or answers. Empty: none."""
     output: str = ""
-    """The end of what it wrote to its standard error."""
+    """The end of what it printed."""
     dropped: int = 0
     """Bytes of its output before this end."""
     confirmed: bool = True
@@ -100,14 +109,72 @@ def command(module: str, *words: str, away_from: Path | None = None) -> list[str
 # ---------------------------------------------------------------- in the command
 
 
-def run(request: Request, timeout: float) -> Verdict:
-    """Run a student's file in a process of its own, and return the verdict.
+class Guards:
+    """The guards that run below this process. At the end of the context, all that is left below it is ended."""
+
+    def __init__(self) -> None:
+        """Start none yet."""
+        self._below = platforms.Descendants()
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def __enter__(self) -> Guards:
+        """Take over what guards leave that are ended by force."""
+        platforms.adopt_orphans()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all that is left."""
+        self._below.end()
+        platforms.adopt_orphans(False)
+
+    def start(self, words: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
+        """Start a guard in a folder."""
+        with self._lock:
+            if self._stopped:
+                raise RunError("no further file is checked")
+            guard = subprocess.Popen(words, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     stderr=subprocess.DEVNULL, start_new_session=True)
+            self._running[guard.pid] = guard
+            self._below.leave(guard.pid)
+        return guard
+
+    def ended(self, guard: subprocess.Popen[bytes]) -> None:
+        """End what a guard has left that was itself ended by force."""
+        with self._lock:
+            self._below.take(guard.pid)
+            del self._running[guard.pid]
+            self._below.end()
+
+    def stop(self) -> None:
+        """Let all guards end what they watch, and start no others."""
+        with self._lock:
+            self._stopped = True
+            for guard in self._running.values():
+                assert guard.stdin is not None
+                with suppress(OSError):
+                    guard.stdin.close()
+
+
+def run(request: Request, timeout: float, guards: Guards | None = None) -> Verdict:
+    """Run a copy of a student's file in a process of its own, and return the verdict.
+
+    Args:
+        request: What is asked.
+        timeout: Seconds that the check may take.
+        guards: The guards among which this one is. None: it is the only one.
 
     Raises:
         GruBenchError: When the file cannot be checked, or takes too much time or memory.
     """
     path = Path(request.path)
-    outcome = _guarded(_Order(secrets.token_hex(), request, timeout), path)
+    with tempfile.TemporaryDirectory(prefix=COPIES, ignore_cleanup_errors=True) as name:
+        folder = Path(name).resolve()
+        _copy(path, folder)
+        order = _Order(secrets.token_hex(), replace(request, path=str(folder / path.name)), timeout)
+        with nullcontext(guards) if guards is not None else Guards() as all_guards:
+            outcome = _guarded(order, path, all_guards)
     if outcome.fault:
         raise RunError(f"{path.name} could not be run: {outcome.fault}")
     notes = []
@@ -135,18 +202,38 @@ def run(request: Request, timeout: float) -> Verdict:
             outcome.limit, "the file ended its process")}
     if request.speed and "reason" in speed:
         notes.append(f"Its speed could not be measured: {speed['reason']}.")
-    return replace(verdict, notes=(*verdict.notes, *notes),
-                   speed=tuple((str(name), float(value)) for name, value in speed["speed"]))
+    return replace(verdict, notes=(*verdict.notes, *notes), speed=tuple(
+        (str(name), float(median), float(least), float(most)) for name, median, least, most in speed["speed"]))
 
 
-def _guarded(order: _Order, path: Path) -> Outcome:
+def _copy(path: Path, folder: Path) -> None:
+    """Copy a file into a folder, and the modules beside it that it imports, with what these import."""
+    waiting, seen = [path], set()
+    while waiting:
+        source = waiting.pop()
+        if source in seen:
+            continue
+        seen.add(source)
+        target = folder / source.relative_to(path.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(source, target)
+        except OSError as error:
+            raise DataError(f"{source.name} must be readable, but: {shown(error.strerror or str(error), '')}"
+                            ) from error
+        names: set[str] = set()
+        with suppress(DataError, SyntaxError, ValueError, RecursionError, MemoryError):  # the check says what is wrong
+            names = submission.imports(submission.read(source).text)
+        for name in names:
+            module, package = path.parent / f"{name}.py", path.parent / name
+            waiting += [module] if module.is_file() else sorted(package.rglob("*.py")) if package.is_dir() else []
+
+
+def _guarded(order: _Order, path: Path, guards: Guards) -> Outcome:
     """Run a file below a guard. If the guard is ended by force, this process ends what it has left."""
-    below = platforms.Descendants()
-    platforms.adopt_orphans()
     text = b""
+    guard = guards.start(command(__name__, away_from=path.parent), Path(order.request.path).parent)
     try:
-        guard = subprocess.Popen(command(__name__, away_from=path.parent), stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
         assert guard.stdin is not None
         assert guard.stdout is not None
         reader = _Reader(guard.stdout, 2 * MOST_ANSWERED)
@@ -155,10 +242,11 @@ def _guarded(order: _Order, path: Path) -> Outcome:
             guard.stdin.flush()
             reader.join(order.timeout + GRACE)
             text = reader.take()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # it has ended, or was told to
             pass
         finally:
-            guard.stdin.close()  # which tells it to end
+            with suppress(BrokenPipeError):
+                guard.stdin.close()  # which tells it to end
             try:
                 reader.join(GRACE)
                 guard.wait(GRACE)
@@ -167,8 +255,7 @@ def _guarded(order: _Order, path: Path) -> Outcome:
                 guard.wait()
             guard.stdout.close()
     finally:
-        below.end()
-        platforms.adopt_orphans(False)
+        guards.ended(guard)
     word, _, answer = text.decode(errors="replace").partition("\n")
     if not secrets.compare_digest(word.encode(), order.word.encode()):
         raise RunError(f"{path.name} ended the process that watches over it, or kept it from its work: no verdict")
@@ -183,6 +270,9 @@ def _failure(path: Path, outcome: Outcome, request: Request, timeout: float) -> 
     if outcome.limit == "processes":
         return (f"{path.name} must have at most {MOST_PROCESSES} processes at once, but has more: move what starts "
                 "them under if __name__ == \"__main__\":.")
+    if outcome.limit == "output":
+        return (f"{path.name} must print at most {MOST_OUTPUT // 2 ** 20} MB, but printed more: remove what prints in "
+                "a loop.")
     if outcome.limit == "answers":
         return f"{path.name} must not write into the check's own files, but did: no verdict."
     if outcome.limit == "memory" or (outcome.code is not None and platforms.was_killed(outcome.code)) or (
@@ -195,7 +285,7 @@ def _failure(path: Path, outcome: Outcome, request: Request, timeout: float) -> 
 def _verdict(answer: Mapping[str, Any]) -> Verdict:
     try:
         return Verdict(tuple(Finding(**finding) for finding in answer["findings"]), answer["form"],
-                       tuple(answer["notes"]))
+                       tuple(map(str, answer["notes"])), name=str(answer["name"]))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"no verdict can be read in the answer: {error}") from error
 
@@ -256,6 +346,8 @@ def main() -> None:
     except Exception as error:
         outcome = Outcome([], fault=f"{type(error).__name__}: {error}")
     outcome.left = below.end()
+    if (copies := Path(order.request.path).parent).name.startswith(COPIES):  # the command may have ended
+        shutil.rmtree(copies, ignore_errors=True)
     sys.stdout.write(f"{order.word}\n{json.dumps(asdict(outcome))}")
     sys.stdout.flush()
     os._exit(0)
@@ -316,6 +408,8 @@ def _watched(order: _Order, below: platforms.Descendants) -> Outcome:
                 say({"seed": seed})
         if answers.size > MOST_ANSWERED:
             outcome.limit, done = "answers", True
+        if errors.size > MOST_OUTPUT:
+            outcome.limit, done = "output", True
         if not done and time.monotonic() > deadline:
             outcome.limit, done = "time", True
         if not done and time.monotonic() > looked + PAUSE:

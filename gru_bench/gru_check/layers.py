@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from gru_bench.gru_check import submission
 from gru_bench.gru_check.cell.examine import Cell
 from gru_bench.gru_check.codes import Finding
-from gru_bench.gru_check.load import text_of
 from gru_bench.gru_check.states import STEPS, Runs, Track, as_made, changed
 from gru_bench.gru_check.trace import Recorder, Site
 from gru_bench.models.calls import Form
@@ -468,7 +468,7 @@ def _padding(layer: Layer) -> list[Finding]:
 
 
 def _source(runs: Runs) -> list[str]:
-    return text_of(runs.caller.source.path).splitlines()
+    return submission.read(runs.caller.source.path).text.splitlines()
 
 
 def _span(runs: Runs) -> range:

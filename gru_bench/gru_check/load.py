@@ -9,19 +9,20 @@ import io
 import linecache
 import re
 import sys
-import tokenize
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from gru_bench.errors import DataError, RunError, UsageError, unknown
+from gru_bench.gru_check import submission
 
 SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 60, "L": 1, "B": 1, "T": 5}
 """Names for --make: input width, hidden width, classes, vocabulary, layers, batch, steps."""
@@ -39,9 +40,23 @@ _A_SIZE = re.compile(
     r"[a-z]\d?|\w*(size|sz|dim|dims|width|units|features|channels)|(n|nb|num|d|dim|size)_?\w{1,3}|\w+_(n|d)|d_\w+")
 _NOTEBOOK = {"get_ipython", "display"}
 """Names that only a notebook has."""
+_WEIGHTS = r"param|weights?$|theta"
+"""Names of the weights that a function takes, and of the function that makes them."""
 CHANGES_WEIGHTS = ("changes its weights in forward, so that each call computes another function: leave them to the "
                    "optimizer")
 _NO_CUDA = re.compile(r"cuda|nvidia|cudnn", re.IGNORECASE)
+
+
+class _Nowhere(io.TextIOBase):
+    """A stream that keeps nothing."""
+
+    def write(self, text: str) -> int:
+        """Take a text."""
+        return len(text)
+
+
+output: IO[str] | _Nowhere = _Nowhere()
+"""Where texts go that a student's code prints. The process that runs a file sets it to what its guard counts."""
 
 
 @dataclass(frozen=True)
@@ -57,34 +72,21 @@ class Source:
     """Sizes with which it was built, by the names of `SIZES`. Empty: it has its own."""
 
 
-def load(path: Path, name: str, defines: Mapping[str, str] | None = None) -> ModuleType:
+def load(path: Path, defines: Mapping[str, str] | None = None) -> ModuleType:
     """Run a file and return its module.
 
     Raises:
-        UsageError: For a missing file, and for a name that the file does not have.
         DataError: When the file is no Python.
         RunError: When the file fails.
     """
-    if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
-        raise UsageError(f"FILE.py must be a file, but there is no {str(path)!r}"
-                         + (f": that folder holds {', '.join(near)}" if near else ": check the path"))
     path = path.resolve()
     text = ""
     try:
-        text = text_of(path)
+        text = submission.read(path).text
         code = compile(text, str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
-        line = getattr(error, "lineno", None)
-        lines = text.splitlines()
-        of_a_notebook = line is not None and 0 < line <= len(lines) and lines[line - 1].lstrip()[:1] in ("%", "!")
-        raise DataError(f"{path.name} must be Python, but it cannot be read{f' at line {line}' if line else ''}: "
-                        f"{getattr(error, 'msg', None) or str(error) or type(error).__name__}"
-                        + (": remove this line, which only a notebook can run" if of_a_notebook else "")) from error
-    names = _names(text)
-    if name not in names:
-        raise unknown(f"name in {path.name}", name, names, "Write FILE.py:NAME.") if names else UsageError(
-            f"{path.name} must hold a class or a function, but it has none")
+        raise DataError(f"{path.name} must be Python, but "
+                        f"{submission.unreadable(error, text.splitlines())}") from error
     module = ModuleType(f"_student_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
@@ -94,7 +96,7 @@ def load(path: Path, name: str, defines: Mapping[str, str] | None = None) -> Mod
     neighbors = Neighbors(path.parent)
     sys.meta_path.insert(0, neighbors)
     try:
-        with settings_kept(), contextlib.redirect_stdout(io.StringIO()):
+        with settings_kept():
             exec(code, module.__dict__)
     except (Exception, SystemExit) as error:
         raise failure(error, path, "to run the file") from error
@@ -103,15 +105,21 @@ def load(path: Path, name: str, defines: Mapping[str, str] | None = None) -> Mod
     return module
 
 
-def text_of(path: Path) -> str:
-    """Return the text of a Python file, in the encoding that it names in its first lines.
+def check_name(path: Path, name: str) -> None:
+    """Check that a file defines a name.
 
     Raises:
-        SyntaxError: For an unknown encoding.
-        UnicodeDecodeError: When the text is in another encoding.
+        UsageError: It does not. The error lists those that it defines.
     """
-    with tokenize.open(path) as file:
-        return file.read()
+    names = submission.names(submission.read(path).text)
+    if name not in names:
+        raise unknown(f"name in {path.name}", name, names, "Write FILE:NAME.") if names else nothing_in(path)
+
+
+def nothing_in(path: Path) -> UsageError:
+    """Return the error for a file in which nothing can be checked."""
+    return UsageError(f"{path.name} must hold a class or a function, but it has none that may be a GRU: name it by "
+                      "FILE:NAME")
 
 
 class Neighbors:
@@ -140,23 +148,21 @@ class Neighbors:
 
 @contextlib.contextmanager
 def settings_kept() -> Iterator[None]:
-    """Undo what a student's code does to settings of torch and Python that the check depends on."""
+    """Undo what a student's code does to settings of torch and Python that the check depends on.
+
+    What it prints meanwhile goes to `output`.
+    """
     dtype, grad, device, depth = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_default_device(),
                                   sys.getrecursionlimit())
     try:
-        yield
+        with contextlib.redirect_stdout(output):
+            yield
     finally:
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
         sys.setrecursionlimit(depth)
         if torch.get_default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
-
-
-def _names(text: str) -> list[str]:
-    return sorted({node.name for node in ast.parse(text).body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
-                  | {target.id for node in ast.parse(text).body if isinstance(node, ast.Assign)
-                     for target in node.targets if isinstance(target, ast.Name)})
 
 
 def _literal(value: str) -> Any:
@@ -217,7 +223,7 @@ def build(
     path = path.resolve()
     target = getattr(module, name, None)
     torch.manual_seed(0)
-    with settings_kept(), contextlib.redirect_stdout(io.StringIO()):
+    with settings_kept():
         if make is not None:
             space = {**sizes, "torch": torch, "nn": nn, **module.__dict__}
             try:
@@ -235,12 +241,62 @@ def build(
             built, used = _call(target, path, name, chosen or {}, sizes)
         elif isinstance(target, nn.Module) or not callable(target) or (inspect.isfunction(target) and _is_step(target)):
             built, used = target, {}
+        elif (weights := _weights_of(target, module)) is not None:
+            built, used = _with_weights(target, *_call(weights, path, weights.__name__, {}, sizes))
         else:
             built, used = _call(target, path, name, chosen or {}, sizes)
+    if _computes_with_numpy(built):
+        raise RunError(f"{path.name}: {name} must compute with tensors of torch, because the check compares gradients, "
+                       "but its weights are arrays of NumPy: make each a tensor, and write torch.tanh for np.tanh")
     if not callable(built):
         raise UsageError(f"{name} must be a class or a function that builds a GRU, but it is a "
                          f"{type(built).__name__}: name another, or build it with --make")
     return Source(path, name, module, built, used)
+
+
+def _weights_of(function: Callable[..., Any], module: ModuleType) -> Callable[..., Any] | None:
+    """Return the function of a module that makes the weights which another one takes as its last argument.
+
+    Raises:
+        UsageError: There is no such function, or there are several.
+    """
+    parameters = constructor(function)
+    if len(parameters) != 3 or not re.search(_WEIGHTS, parameters[-1].name.lower()):
+        return None
+    makers = [value for key, value in vars(module).items()
+              if inspect.isfunction(value) and value is not function and re.search(_WEIGHTS, key.lower())]
+    if len(makers) != 1:
+        last = parameters[-1].name
+        raise UsageError(f"{function.__name__} takes its weights as {last}, so that the file must have one function "
+                         f"that makes them, named such as get_params, but it has {len(makers)}: write a class that "
+                         f"holds {last}, and whose forward(x, h) calls {function.__name__}")
+    return makers[0]
+
+
+def _with_weights(function: Callable[..., Any], weights: Any, used: Mapping[str, int]) -> tuple[Any, dict[str, int]]:
+    """Return a function of input and state with weights of its own, and the sizes, of which V is the input width.
+
+    The state may also be passed as a tuple of one tensor.
+    """
+    def layer(x: torch.Tensor, h: torch.Tensor) -> Any:
+        try:
+            return function(x, (h,), weights)
+        except (TypeError, AttributeError):
+            return function(x, h, weights)
+
+    return layer, {**used, "E": used.get("E", used.get("V", 0))}
+
+
+def _computes_with_numpy(built: Any) -> bool:
+    """Return whether the weights of an object, or those that a function finds in its module, are arrays of NumPy."""
+    if isinstance(built, nn.Module):
+        return False
+    held = (inspect.getclosurevars(built).globals if inspect.isfunction(built) else vars(built)
+            if hasattr(built, "__dict__") else {})
+    values = [inner for value in held.values() for inner in (
+        value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value])]
+    return any(isinstance(value, np.ndarray) for value in values) and not any(
+        isinstance(value, torch.Tensor) for value in values)
 
 
 def _is_step(function: Callable[..., Any]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +24,12 @@ WIDTH, HIDDEN, TOKENS = 300, 100, 60
 REPEATS = 5
 
 
-def speed(module: ModuleType, path: Path, name: str, make: str | None, form: Form) -> list[tuple[str, float]]:
-    """Return implementation and milliseconds for a review forward and backward, the student's own first.
+Times = tuple[str, float, float, float]
+"""Implementation, and its median, least and most milliseconds for a review."""
+
+
+def speed(module: ModuleType, path: Path, name: str, make: str | None, form: Form) -> list[Times]:
+    """Return the times of a review forward and backward, the student's own first.
 
     The student's is built again with the homework's size. One that has sizes of its own keeps them, and the others are
     measured with these too.
@@ -43,15 +46,15 @@ def speed(module: ModuleType, path: Path, name: str, make: str | None, form: For
         caller = Caller(source)
         built.float()
         rows = torch.randn(TOKENS, 1, width)
-        measured = [(f"{name} ({width} -> {hidden})", _milliseconds(_review(caller, form, rows, hidden)))]
+        measured = [(f"{name} ({width} -> {hidden})", *_milliseconds(_review(caller, form, rows, hidden)))]
         gru = nn.GRU(width, hidden)
-        measured.append(("torch.nn.GRU", _milliseconds(lambda: gru(rows)[0][-1].sum())))
+        measured.append(("torch.nn.GRU", *_milliseconds(lambda: gru(rows)[0][-1].sum())))
         reason = fused.unavailable()
         if reason is None:
             ours = GRU(width, hidden)
             flat_rows = rows[:, 0].clone().requires_grad_()
             index, length = torch.arange(TOKENS)[None], torch.tensor([TOKENS])
-            measured.append(("gru-bench, fused kernel", _milliseconds(lambda: run(
+            measured.append(("gru-bench, fused kernel", *_milliseconds(lambda: run(
                 ours, "fused", flat_rows, index, length)[:, -1].sum())))
         return measured
     finally:
@@ -78,7 +81,7 @@ def _review(caller: Caller, form: Form, rows: Tensor, hidden: int) -> Callable[[
 
 def _call_cell(caller: Caller, form: Form, x: Tensor, state: Tensor) -> list[Tensor]:
     given: list[Any] = [arranged(x, form), state.reshape(_arranged_state(state.reshape(1, -1), form).shape)]
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(load.output):
         return flat(caller.built(*(reversed(given) if form.swapped else given)))
 
 
@@ -87,7 +90,7 @@ def _arranged_state(h: Tensor, form: Form) -> Tensor:
     return h.reshape(shapes[form.state])
 
 
-def _milliseconds(review: Callable[[], Tensor]) -> float:
+def _milliseconds(review: Callable[[], Tensor]) -> tuple[float, float, float]:
     times = []
     for repeat in range(REPEATS + 1):
         begin = time.perf_counter()
@@ -95,5 +98,5 @@ def _milliseconds(review: Callable[[], Tensor]) -> float:
         if total.requires_grad:
             torch.autograd.backward(total)
         if repeat:  # the first one prepares
-            times.append(time.perf_counter() - begin)
-    return 1e3 * sorted(times)[REPEATS // 2]
+            times.append(1e3 * (time.perf_counter() - begin))
+    return sorted(times)[REPEATS // 2], min(times), max(times)

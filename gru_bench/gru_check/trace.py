@@ -17,6 +17,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+LIBRARY = {"gru": "nn.GRU", "gru_cell": "nn.GRUCell", "lstm": "nn.LSTM", "lstm_cell": "nn.LSTMCell",
+           "rnn_tanh": "nn.RNN", "rnn_relu": "nn.RNN", "rnn_tanh_cell": "nn.RNNCell", "rnn_relu_cell": "nn.RNNCell"}
+"""Functions of torch that compute a recurrence -> the class that calls them."""
 Site = tuple[int, int]
 """A result in a trace: number of the call, and place among its results."""
 STATE: Site = (-1, 0)
@@ -98,6 +101,8 @@ class Recorder(TorchFunctionMode):
         """Random functions that ran, with their lines."""
         self.dropout: list[int] = []
         """Lines whose dropout was active."""
+        self.library: dict[str, int] = {}
+        """Functions of `LIBRARY` that ran, with their lines."""
         self.cuts: list[int] = []
         """Lines that cut gradients."""
         self.masks: str | None = None
@@ -132,6 +137,8 @@ class Recorder(TorchFunctionMode):
             return func(*args, **kwargs) if self.keep_dropout else args[0]
         if name == "embedding" and self.rows is not None:
             return self._record(name, self.rows[args[0]], ())
+        if name in LIBRARY:
+            self.library.setdefault(name, self.line())
         if name in _RANDOM:
             self.random.append((name, self.line()))
         if (mask := self._mask(name, args, kwargs)) is not None:

@@ -18,7 +18,7 @@ from gru_bench.__main__ import app
 from gru_bench.errors import ExitCode
 from gru_bench.report.document.figure import Figure
 from gru_bench.tracking import Store
-from tests.gru_check.students import NOTEBOOK
+from tests.gru_check.students import NOTEBOOK, notebook
 from tests.support.commands import ROOT, completed
 from tests.support.pages import PAGES, blocks, commands, text
 from tests.support.sweeps import without_worker_processes
@@ -46,9 +46,14 @@ RUN: Mapping[str, str] = {
     "gru-bench save-model --study NAME --register": "best",
     "gru-bench predict --model my-model \"A wonderful film.\"": "A wonderful film.",
     "gru-bench archive export --study NAME FILE": "smoke.study",
-    "gru-bench gru-check homework.py:GRU": "a GRU",
-    "gru-bench gru-check homework.py:GRUClassifier": "[update-inverted]",
-    "gru-bench gru-check notebook.py:GRU --make \"GRU(E, H, 2)\" --define batch_size=1": "GRU: a GRU",
+    "gru-bench gru-check homework.py": "[update-inverted]",
+    "gru-bench sweep --study torch --study-name reference --trials 0 --confirm 5 --limit 6000 --epochs 2":
+        "the study reference is done",
+    "gru-bench grade --study reference --hand-out test.csv": "wrote ",
+    "python docs/teaching/made_up.py reference": "",
+    "gru-bench grade claims.csv --study reference": "pass mark: ",
+    "gru-bench grade claims.csv --study reference --csv graded.csv": "wrote graded.csv",
+    "gru-bench gru-check notebook.ipynb:GRU --make \"GRU(E, H, 2)\" --define batch_size=1": "GRU: a GRU",
     "gru-bench report": "wrote reports/movie-reviews/report.html",
     "gru-bench report --study NAME": "wrote reports/smoke/report.html",
     "gru-bench report --verify reports/NAME": " numbers are what ",
@@ -159,8 +164,12 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study compare --study-name compare-two --model torch --model bidirectional --looks 5,8,12
         gru-bench report --claim "bidirectional > torch"
         gru-bench diagnose --recall
+        gru-bench gru-check FOLDER --csv checked.csv
+        gru-bench gru-check submissions --csv checked.csv
+        gru-bench gru-check submissions --csv checked.csv --timeout 60
         python benchmarks/epoch.py
         python benchmarks/families.py --repetitions 1000 --models 3,5,10
+        python benchmarks/grade.py
         python benchmarks/gru_module.py
         python benchmarks/gru_module.py --quick
         python benchmarks/interval_coverage.py --few --repetitions 4000
@@ -198,13 +207,14 @@ NOT_RUN: Mapping[str, str] = {
 
 FILLED = {
     r"import FILE": "import reports/example/torch.study", r"reports/(?=example)": f"{(ROOT / 'reports').as_posix()}/",
-    r"FILE\.py:NAME": "homework.py:GRU",
+    r"gru-check FILE": "gru-check homework.py",
     r"\bNAME\b": "smoke", r"\bDIR\b": "my-model", r"\bFILE\b": "smoke.study", r"\bFOLDER\b": "tables",
 }
 """What stands for something of the reader's -> what it is here. ID and RUN are filled in when runs exist."""
 QUICK = ("--limit", "300", "--epochs", "1", "--set", "embedding.dimension=6", "--set", "training.threads=1")
 FEW = (*QUICK, "--trials", "1", "--confirm", "2")
 SHORT = {"gru-bench sweep --study compare": QUICK[:2], "gru-bench train": QUICK,
+         "gru-bench sweep --study torch --study-name reference": QUICK,
          "gru-bench sweep --study my.toml": (*FEW, "--set", "model.hidden_size=8"), "gru-bench sweep": FEW,
          "python benchmarks/interval_coverage.py": ("--repetitions", "20")}
 """How a command begins -> options that make it short."""
@@ -249,10 +259,10 @@ def directory(tmp_path: Path, few_reviews: Path, database: Path) -> Path:
     (tmp_path / "reviews.txt").write_text("A wonderful film.\nDull from start to end.\n", encoding="utf-8")
     (tmp_path / "reviews.csv").write_text("id,text\na,A wonderful film.\nb,Dull.\n", encoding="utf-8")
     (tmp_path / "homework.py").write_text(NOTEBOOK + NOTEBOOK.replace("GRUClassifier", "GRU"), encoding="utf-8")
-    (tmp_path / "notebook.py").write_text(
-        NOTEBOOK.replace("GRUClassifier", "GRU")
-        .replace("def __init__(self):", "def __init__(self, input_size, hidden_size, output_size):")
-        .replace("torch.zeros(1, hidden_size)", "torch.zeros(batch_size, self.linear.in_features)"), encoding="utf-8")
+    notebook(NOTEBOOK.replace("GRUClassifier", "GRU")
+             .replace("def __init__(self):", "def __init__(self, input_size, hidden_size, output_size):")
+             .replace("torch.zeros(1, hidden_size)", "torch.zeros(batch_size, self.linear.in_features)"),
+             name=str(tmp_path / "notebook.ipynb"))
     return tmp_path
 
 

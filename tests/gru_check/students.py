@@ -6,8 +6,10 @@ replace exactly once, which `written` asserts.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 SPLIT = '''
 import torch
@@ -332,6 +334,25 @@ class BothWays(nn.Module):
 '''
 
 
+WRAPPER = '''
+import torch
+from torch import nn
+
+
+class Wrapped(nn.Module):
+    """Nothing written from scratch."""
+
+    def __init__(self, input_size, hidden_size, num_classes):
+        super().__init__()
+        self.recurrence = nn.GRU(input_size, hidden_size, batch_first=True)
+        self.out = nn.Linear(hidden_size, num_classes)
+
+    def forward(self, x):
+        outputs, _ = self.recurrence(x)
+        return self.out(outputs[:, -1])
+'''
+
+
 @dataclass(frozen=True)
 class Style:
     """A style: its text, the name of the object, and how it is called."""
@@ -353,6 +374,7 @@ STYLES: Mapping[str, Style] = {
     "stack": Style(STACK, "StackedGRU", ("equal",)),
     "lecture": Style(LECTURE, "LectureGRU", ("no-bias",)),
     "both": Style(BOTH, "BothWays", ("reset-before", "single-bias")),
+    "wrapper": Style(WRAPPER, "Wrapped", ("equal", "library")),
     "columns": Style(COLUMNS, "gru_step", ("update-inverted", "reset-before", "single-bias")),
 }
 
@@ -433,6 +455,8 @@ RIGHT_CHANGES: Mapping[str, Mapping[str, tuple[tuple[str, ...], tuple[tuple[str,
     },
     "stack": {
         "one layer": (("equal",), (("num_layers=2", "num_layers=1"),)),
+        "padding": (("equal", "padding"), (
+            ("new = torch.where((t < lengths).unsqueeze(1), new, states[i])", "pass"),)),
     },
 }
 
@@ -590,7 +614,6 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "mixing": ("mixing", (("n + z * (h - n)", "n + z * h"),)),
     },
     "stack": {
-        "padding": ("padding", (("new = torch.where((t < lengths).unsqueeze(1), new, states[i])", "pass"),)),
         "layers share": ("shared-layers", (
             ("[Cell(input_size if i == 0 else hidden_size, hidden_size) for i in range(num_layers)])",
              "[Cell(input_size, hidden_size)] + [Cell(hidden_size, hidden_size)] * (num_layers - 1))"),
@@ -627,6 +650,10 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
             ("        return torch.stack(out, 1), h", "        self.states[x.shape[0]] = h.detach()\n"
              "        return torch.stack(out, 1), h"))),
     },
+    "wrapper": {
+        "LSTM": ("lstm", (("nn.GRU", "nn.LSTM"),)),
+        "last step": ("last-step", (("outputs[:, -1]", "outputs[:, -2]"),)),
+    },
     "columns": {
         "no sigmoid": ("gate-activation", (("z = torch.sigmoid(", "z = ("),)),
         "reset on input": ("reset-on-input", (("Wn @ x + Un @ (r * h)", "r * (Wn @ x) + Un @ h"),)),
@@ -650,3 +677,12 @@ def mutants() -> Iterator[Student]:
     for style, changes in MUTANTS.items():
         for title, (code, replaced) in changes.items():
             yield Student(style, title, (code,), replaced, STYLES[style].options)
+
+
+def notebook(*cells: str, name: str = "homework.ipynb") -> Path:
+    """Write a notebook of code cells."""
+    path = Path(name)
+    path.write_text(json.dumps({"nbformat": 4, "cells": [
+        {"cell_type": "markdown", "source": ["# Not code"]},
+        *({"cell_type": "code", "source": text.splitlines(keepends=True)} for text in cells)]}), encoding="utf-8")
+    return path

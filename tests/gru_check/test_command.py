@@ -15,7 +15,7 @@ from gru_bench.gru_check import load
 from gru_bench.gru_check.__main__ import app
 from gru_bench.gru_check.check import check
 from gru_bench.gru_check.child import Request
-from gru_bench.gru_check.codes import KINDS
+from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.guard import run as run_child
 from tests.gru_check.students import NOTEBOOK, SPLIT
 from tests.support.commands import ROOT, completed, mentions
@@ -55,6 +55,18 @@ def test_a_wrong_gru_ends_with_4(
     code, said = shown([f"{path}:GRUCell", "--no-speed"], monkeypatch, capsys)
     assert code == ExitCode.NO
     mentions(said, "GRUCell: not a GRU", "[reset-unused]")
+
+
+def test_times_are_shown_with_their_range_or_left_out_where_they_scatter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = Verdict((Finding("equal"),), "a cell", speed=(("steady", 10.0, 9.0, 12.5), ("busy", 10.0, 8.0, 14.0)))
+    monkeypatch.setattr("gru_bench.gru_check.guard.run", lambda *_: verdict)
+    _, said = shown([str(written(tmp_path, SPLIT))], monkeypatch, capsys)
+    steady, busy = said.splitlines()[-2:]
+    mentions(steady, "steady", "10.00 ms (9.00 to 12.50)")
+    mentions(busy, "busy", "left out", "8.00 to 14.00 ms")
+    assert "10.00" not in busy
 
 
 @pytest.mark.slow
@@ -138,8 +150,7 @@ def test_imports_of_the_file_alone_find_its_folder(tmp_path: Path, monkeypatch: 
     monkeypatch.delitem(sys.modules, "my_layers", raising=False)
     finder = load.Neighbors(tmp_path)
     assert finder.find_spec("my_layers") is None  # asked from here
-    module = load.load(written(tmp_path, "import my_layers, importlib\nimportlib.import_module('my_layers')\n"
-                               "class A: pass\n"), "A")
+    module = load.load(written(tmp_path, "import my_layers, importlib\nimportlib.import_module('my_layers')\n"))
     assert module.my_layers.WIDTH == 3
     assert finder not in sys.meta_path
 
@@ -155,14 +166,19 @@ def test_an_expression_may_build_the_object(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("words", "parts"), [
-    (["mine.py"], ["FILE.py:NAME", "'mine.py'"]),
+    (["mine.txt"], ["'mine.txt'", "mine.py"]),
     (["none.py:GRU"], ["'none.py'"]),
+    (["mine.py:GRU", "--name", "A"], ["GRU", "--name"]),
+    (["mine.py", "--name", "A.B"], ["--name", "'A.B'"]),
+    (["mine.py", "--csv", "table.csv"], ["--csv", "folder"]),
+    (["empty"], ["folder of submissions", ".ipynb"]),
     (["mine.py:GRU", "--define", "batch_size"], ["--define", "NAME=VALUE"]),
     (["mine.py:GRU", "--timeout", "inf"], ["--timeout", "at most 1,000,000", "inf"]),
     (["mine.py:GRU", "--memory", "inf"], ["--memory", "at most 1,000,000", "inf"]),
 ])
 def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], tmp_path: Path) -> None:
     written(tmp_path, SPLIT)
+    (tmp_path / "empty").mkdir()
     done = completed(app, *words)
     assert done.returncode == ExitCode.MISTYPED
     mentions(done.stderr, *parts)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,12 @@ if os.fork() == 0:
         path = tmp_path / "mine.py"
         path.write_text(f"import os, subprocess, sys\nsubprocess.Popen({sleeper(mark)}, start_new_session=True)\n"
                         "while True: pass\nclass A: pass\n", encoding="utf-8")
+        copies = tmp_path / "copies"
+        copies.mkdir()
         command = subprocess.Popen(
             [sys.executable, "-m", "gru_bench.gru_check", f"{path}:A", "--timeout", "200"], cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(copies)}, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # nohup hands on that it is ignored
         deadline = time.monotonic() + 60
         while not marked(mark):
@@ -122,9 +126,24 @@ if os.fork() == 0:
         begin = time.monotonic()
         command.send_signal(number)
         command.wait()
-        while marked(mark):
+        while marked(mark) or any(copies.iterdir()):
             assert time.monotonic() - begin < 20
             time.sleep(0.1)
+
+    @posix
+    @pytest.mark.slow
+    def test_a_file_that_kills_its_guard_does_not_end_the_others(self, tmp_path: Path, mark: str) -> None:
+        kills = f"import os, subprocess, sys\nsubprocess.Popen({sleeper(mark)}, start_new_session=True)\n"
+        texts = {"kills.py": f"{kills}os.kill(os.getppid(), 9)\n", "right.py": f"import time\ntime.sleep(8)\n{SPLIT}"}
+        requests = []
+        for name, text in texts.items():
+            (tmp_path / name).write_text(text, encoding="utf-8")
+            requests.append(Request(str(tmp_path / name), None, None, {}, 4, False))
+        with guard.Guards() as guards, ThreadPoolExecutor(2) as pool:
+            killing, right = [pool.submit(guard.run, request, 120, guards) for request in requests]
+            assert isinstance(killing.exception(), RunError)
+            assert not marked(mark)
+            assert right.result().code == "equal"
 
     @posix
     @pytest.mark.slow
@@ -156,7 +175,7 @@ class TestLimits:
         thread = threading.Thread(target=watch)
         thread.start()
         try:
-            with pytest.raises(RunError, match=r"code 3.*output was cut"):
+            with pytest.raises(RunError, match=r"at most 100 MB.*output was cut"):
                 checked(tmp_path, "import os\nfor _ in range(4096):\n    os.write(2, b'x' * 65536)\nos._exit(3)")
         finally:
             done.set()

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gru_bench.errors import ExitCode, RunError
+from gru_bench.errors import ExitCode, GruBenchError, RunError
 from gru_bench.gru_check import assert_is_gru
 from gru_bench.gru_check.check import check, check_object
 from gru_bench.gru_check.codes import KINDS
-from tests.gru_check.students import STYLES, Student, mutants, right_ones
+from tests.gru_check.students import STYLES, WRAPPER, Student, mutants, right_ones
 from tests.support.commands import mentions
 
 RIGHT, MUTANTS = tuple(right_ones()), tuple(mutants())
@@ -28,6 +28,7 @@ LINES = {
     "fused: last step left out": "range(steps - 1)",
     "notebook: mixing": "hidden = zt * hidden + zt * ht",
     "tokens: dropout": "F.dropout(features)",
+    "wrapper: LSTM": "self.recurrence(x)",
 }
 """Mutant -> words of the line that must be named."""
 
@@ -37,7 +38,8 @@ FAST = frozenset({
     "tokens: as it stands", "split: no tanh", "split: tanh for z", "split: reset unused", "split: reset on input",
     "split: z without state", "split: U shared by r and z", "split: z twice", "split: candidate alone",
     "fused: detached", "notebook: kept", "fused: ones at first", "fused: last step left out", "raw: backwards",
-    "tokens: backward end", "tokens: directions share", "tokens: dropout", "stack: padding"})
+    "tokens: backward end", "tokens: directions share", "tokens: dropout", "stack: padding",
+    "wrapper: as it stands", "wrapper: LSTM"})
 """One student for each code; all others are slow."""
 
 
@@ -197,8 +199,136 @@ class Net(nn.Module):
 """
 
 
-@pytest.mark.parametrize(("last", "code"), [("lengths - 1", "equal"), ("-1", "padding")])
-def test_padding_is_found_where_there_are_few_words(last: str, code: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("last", "padding"), [("lengths - 1", False), ("-1", True)])
+def test_padding_is_found_where_there_are_few_words(last: str, padding: bool, tmp_path: Path) -> None:
     path = tmp_path / "student.py"
     path.write_text(FEW_WORDS.replace("LAST", last), encoding="utf-8")
-    assert check(path, "Net").code == code
+    verdict = check(path, "Net")
+    assert verdict.code == "equal"
+    assert verdict.has("padding") == padding
+
+
+def test_an_index_of_padding_is_a_warning_beside_a_right_gru(tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(FEW_WORDS.replace("tokens, lengths", "tokens").replace("Embedding(6, 3", "Embedding(6, 3, "
+                    "padding_idx=0").replace("torch.arange(len(tokens)), LAST", ":, -1"), encoding="utf-8")
+    verdict = check(path, "Net")
+    assert [finding.code for finding in verdict.findings] == ["equal", "padding"]
+    assert verdict.exit_code == ExitCode.DONE
+
+
+OTHERS = """
+import numpy as np
+import torch
+from torch import nn
+
+
+class LSTMCell(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.x = nn.Linear(input_size, 4 * hidden_size)
+        self.h = nn.Linear(hidden_size, 4 * hidden_size)
+
+    def forward(self, x, state):
+        h, c = state
+        i, f, g, o = (self.x(x) + self.h(h)).chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+class LSTMLayer(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.cell = LSTMCell(input_size, hidden_size)
+        self.hidden_size = hidden_size
+
+    def forward(self, x):
+        h = c = x.new_zeros(len(x), self.hidden_size)
+        for t in range(x.shape[1]):
+            h, c = self.cell(x[:, t], (h, c))
+        return h
+
+
+class RNN(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.rnn = nn.RNN(input_size, hidden_size)
+
+    def forward(self, x):
+        return self.rnn(x)[0]
+
+
+class ArrayGRU:
+    def __init__(self, input_size, hidden_size):
+        self.W = np.ones((3, hidden_size, input_size))
+
+    def forward(self, x, h):
+        return np.tanh(self.W[0] @ x)
+"""
+
+
+@pytest.mark.parametrize(("name", "code", "said"), [
+    ("LSTMCell", "lstm", "pair"), ("LSTMLayer", "lstm", "two states"), ("RNN", "unknown", "torch.nn.RNN")])
+def test_another_recurrence_is_named(name: str, code: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(OTHERS, encoding="utf-8")
+    verdict = check(path, name)
+    assert verdict.code == code
+    mentions(verdict.findings[0].detail, said)
+
+
+def test_arrays_of_numpy_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(OTHERS, encoding="utf-8")
+    with pytest.raises(RunError, match=r"ArrayGRU.*NumPy"):
+        check(path, "ArrayGRU")
+
+
+FUNCTIONAL = """
+import torch
+
+
+def get_params(vocab_size, num_hiddens):
+    def three():
+        return [torch.randn(*shape, requires_grad=True) for shape in (
+            (vocab_size, num_hiddens), (num_hiddens, num_hiddens), (num_hiddens,))]
+    return [*three(), *three(), *three()]
+
+
+def gru(inputs, state, params):
+    W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h = params
+    H, = state
+    outputs = []
+    for X in inputs:
+        Z = torch.sigmoid(X @ W_xz + H @ W_hz + b_z)
+        R = torch.sigmoid(X @ W_xr + H @ W_hr + b_r)
+        H = Z * H + (1 - Z) * torch.tanh(X @ W_xh + (R * H) @ W_hh + b_h)
+        outputs.append(H)
+    return torch.stack(outputs), (H,)
+"""
+
+
+@pytest.mark.parametrize(("state", "code"), [("H, = state", "reset-before"), ("H = state", "reset-before"),
+                                             ("H, = state; H = H * 0", "initial-state")])
+def test_a_function_that_takes_its_weights_is_checked(state: str, code: str, tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(FUNCTIONAL.replace("H, = state", state), encoding="utf-8")
+    assert check(path).code == code
+
+
+def test_weights_that_no_function_makes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "student.py"
+    path.write_text(FUNCTIONAL.replace("def get_params", "def build"), encoding="utf-8")
+    with pytest.raises(GruBenchError, match="takes its weights as params"):
+        check(path, "gru")
+
+
+def test_the_class_is_found_by_trying(tmp_path: Path) -> None:
+    """The layer comes before its cell, and what is written from scratch before a wrapper."""
+    path = tmp_path / "student.py"
+    path.write_text(f"{WRAPPER}\n{OTHERS}\n{FEW_WORDS.replace('LAST', '-1')}", encoding="utf-8")
+    verdict = check(path)
+    assert verdict.name == "Net"
+    others = " ".join(verdict.notes).partition("also has")[2]
+    assert "Wrapped" in others
+    assert "GRUCell" not in others

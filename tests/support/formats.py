@@ -203,8 +203,9 @@ def paper_words(files: Mapping[str, str], report: Report) -> dict[str, Words]:
     """Return title -> words of each section of a document."""
     tables = {table.key: table for table in report.tables}
     found: dict[str, Words] = {}
-    body = files["report.tex"].partition("\n\\section{")[2].partition(r"\end{document}")[0]
-    body = re.sub(r"\\begin\{align\*\}.*?\\end\{align\*\}", "", rf"\section{{{body}", flags=re.DOTALL)
+    _, begin, rest = files["report.tex"].partition("\\section{")
+    body = begin + rest.partition(r"\end{document}")[0]
+    body = re.sub(r"\\begin\{align\*\}.*?\\end\{align\*\}", "", body, flags=re.DOTALL)
     said: Words = []
     for line in body.splitlines():
         if title := re.fullmatch(r"\\section\{(.*)\}", line):

@@ -88,13 +88,14 @@ def _verdicts(evidence: Evidence, against: Sequence[AgainstBaseline]) -> list[Bl
         (f"{one.group.label} against {one.baseline.name}", one.difference, one.p, _found_against(one))
         for one in against]
     scale = evidence.groups[0].scale
-    sure = any(one.number("difference").low is not None for one in evidence.compared)
+    tested = [*((one.number("difference"), one.number("p")) for one in evidence.compared),
+              *((one.difference, one.p) for one in against)]
+    sure = any(difference.low is not None for difference, _ in tested)
     looked = any(one.followed is not None for one in evidence.compared)
     interval = f", with its {'repeated ' if looked else ''}95 % interval" if sure else ""
-    tested = any(p.value is not None for p in (*(one.number("p") for one in evidence.compared),
-                                               *(one.p for one in against)))
-    corrected = "; p after Holm’s procedure" if tested else ""
-    caption = f"Difference in test {scale.score}, first less second{interval}{corrected}."
+    adjusted = any("Holm" in p.method for _, p in tested if p.value is not None)
+    caption = (f"Difference in test {scale.score}, first less second{interval}"
+               f"{'; p after Holm’s procedure' if adjusted else ''}.")
     columns = (Column("Pair", align="left", width=5.4), Column("Difference", unit=scale.differences), Column("p"),
                Column("Verdict", align="left", width=3.4))
     shown, more = (*pairs[:FEW], *baselines[:FEW]), (*pairs[FEW:], *baselines[FEW:])

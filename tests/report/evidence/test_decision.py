@@ -133,7 +133,7 @@ def evidence_of(
             scale=scale, metric=metric, backend=(backends or {}).get(name, "torch"), logged=lambda _, time=time: time)
     pairs = [SimpleNamespace(
         a=groups[one], b=groups[two], verdict=SimpleNamespace(finding=finding), favours=side,
-        margin=numbers.add("margin", 0.01, scale.kind)) for (one, two), (finding, side) in found.items()]
+        number=lambda slot: numbers.add(slot, 0.01, scale.kind)) for (one, two), (finding, side) in found.items()]
     return cast(Evidence, SimpleNamespace(
         groups=tuple(groups.values()), compared=pairs, numbers=numbers, families=(None,) * families))
 

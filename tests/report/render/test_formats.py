@@ -173,7 +173,7 @@ def lamps() -> Section:
 
 
 def test_a_section_is_added_by_one_function(every_kind: Report) -> None:
-    report = replace(every_kind, sections=(every_kind.sections[0], lamps(), *every_kind.sections[1:]))
+    report = replace(every_kind, sections=(*every_kind.sections, lamps()))
     page, files, text = html(report), tex(report), markdown(report)
     check(report, page, files, text)
     soup = soup_of(page)

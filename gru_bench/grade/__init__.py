@@ -1,0 +1,1 @@
+"""Claims of accuracies, judged with their noise: the command `gru-bench grade`."""

@@ -1,0 +1,213 @@
+"""The command `gru-bench grade`, which is also `python -m gru_bench.grade`: are claimed accuracies true, and right?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gru_bench import cli
+from gru_bench.errors import IncompleteError, RunError, UsageError, shown
+
+if TYPE_CHECKING:
+    from gru_bench.grade.claims import Truth
+    from gru_bench.grade.judge import Alike, Judged, Result
+    from gru_bench.stats.claims import Disagreement, Reference
+
+app = cli.app()
+COLUMNS = ("student", "claimed", "measured", "agrees", "difference", "p", "p_adjusted", "verdict", "passes", "alike",
+           "note")
+HELP = """Judge the accuracies that students claim, with the noise of seeds and test texts.
+
+  [bold]gru-bench grade claims.csv --study homework --csv graded.csv[/bold]
+  [bold]gru-bench grade claims.csv --accuracy 84.2 --seed-deviation 0.4 --texts 2664[/bold]
+  [bold]gru-bench grade --study homework --hand-out test.csv[/bold]
+
+CLAIMS.csv has a column student, and a column accuracy, a column predictions, or both: 84.2 or 0.842, and a file with a
+class (label) for each test text (id). For each student: whether the claim agrees with the predictions, whether it
+differs from the reference by more than noise, and whose predictions are the same. For the class: the pass mark that a
+right solution misses in fewer than 1 of 100 cases."""
+
+
+@app.command(help=HELP)
+def grade(
+    claims: Annotated[Path | None, typer.Argument(
+        metavar="CLAIMS.csv", help="A row for each student.", show_default=False)] = None,
+    study: Annotated[str | None, typer.Option(
+        help="Study whose confirmation runs are the reference. Its test texts are those of the predictions.",
+        show_default=False, rich_help_panel="Reference")] = None,
+    model: Annotated[str | None, typer.Option(
+        help="Model of the study.", show_default="the winner", rich_help_panel="Reference")] = None,
+    accuracy: Annotated[str | None, typer.Option(
+        help="In place of a study: the accuracy of the reference, such as 84.2.", show_default=False,
+        rich_help_panel="Reference")] = None,
+    seed_deviation: Annotated[float | None, typer.Option(
+        help="Its between-seed standard deviation, in points of accuracy.", min=0, max=50, show_default=False,
+        rich_help_panel="Reference")] = None,
+    runs: Annotated[int | None, typer.Option(
+        help="Number of its runs.", min=2, show_default="5", rich_help_panel="Reference")] = None,
+    texts: Annotated[int | None, typer.Option(
+        help="Number of its test texts.", min=10, show_default="those of --truth", rich_help_panel="Reference")] = None,
+    truth: Annotated[Path | None, typer.Option(
+        help="With --accuracy: file of the true classes (id, label) of the test texts.", show_default=False,
+        rich_help_panel="Reference")] = None,
+    csv: Annotated[Path | None, typer.Option(help="File for the table.", show_default=False)] = None,
+    hand_out: Annotated[Path | None, typer.Option(
+        help="Write the study's test texts with their ids, without classes, to this file.", show_default=False)] = None,
+    tracking_uri: cli.TrackingUri = None,
+) -> None:
+    """Judge claims."""
+    if (study is None) == (accuracy is None):
+        raise UsageError("the reference must be --study, or --accuracy with --seed-deviation, but "
+                         f"{'neither' if study is None else 'both'} is given: "
+                         f"{'add one' if study is None else 'leave one out'}")
+    if claims is None and hand_out is None:
+        raise UsageError("CLAIMS.csv is needed: name a table with a row for each student, or write the texts for them "
+                         "by --hand-out")
+    console = cli.out()
+    known: Truth | None
+    disagreement = None
+    if study is not None:
+        if any(value is not None for value in (truth, seed_deviation, texts, runs)):
+            raise UsageError("--truth, --seed-deviation, --texts and --runs belong to --accuracy, but --study is "
+                             "given, which knows them: leave them out")
+        reference, known, disagreement = _of_study(console, study, model, tracking_uri, hand_out)
+    else:
+        if hand_out is not None:
+            raise UsageError("--hand-out writes the texts of a study, but --accuracy is given: name it by --study")
+        assert accuracy is not None
+        reference, known = _of_numbers(console, accuracy, seed_deviation, runs or 5, texts, truth)
+    if claims is None:
+        return
+    from gru_bench.grade.claims import read_claims
+    from gru_bench.grade.judge import judge
+
+    if csv is not None and (not csv.parent.is_dir() or csv.is_dir()):
+        raise UsageError(f"--csv must be a file in a folder that exists, but got {shown(str(csv))}: name another")
+    result = judge(read_claims(claims), reference, known, disagreement)
+    _show(console, result, reference, disagreement)
+    if csv is not None:
+        _write(csv, result)
+        console.print(f"wrote {csv}", markup=False)
+
+
+# ---------------------------------------------------------------- the reference
+
+
+def _of_study(
+    console: Any, name: str, model: str | None, tracking_uri: str | None, hand_out: Path | None
+) -> tuple[Reference, Truth, Disagreement]:
+    from gru_bench.grade.claims import Truth, write_texts
+    from gru_bench.inference import winner
+    from gru_bench.stats.claims import FEWEST_RUNS, Disagreement, Reference
+    from gru_bench.tracking import Store
+
+    store = Store(tracking_uri, create=False)
+    group = winner.choose(store, winner.find_study(store, name), model).group
+    ids = tuple(map(str, group.example_N))
+    if len(group.runs) < FEWEST_RUNS:
+        raise IncompleteError(f"a reference must have at least {FEWEST_RUNS} confirmation runs, but {group.model} of "
+                              f"the study {shown(name)} has {len(group.runs)}: run its sweep with --confirm 5")
+    if hand_out is not None:
+        found = store.texts(group.study.run.run_id, "test")
+        if found is None or not set(ids) <= found.keys():
+            raise RunError(f"the study {shown(name)} must hold its test texts, but it was run with --no-texts: hand "
+                           "out your own file, whose rows are in the order of the study's predictions")
+        write_texts(hand_out, found, ids)
+        console.print(f"wrote {len(ids):,} texts to {hand_out}", markup=False)
+    reference = Reference.of_runs(group.correct_RN)
+    console.print(f"reference: {group.model} of the study {name}: {_percent(reference.accuracy)} on {len(ids):,} test "
+                  f"texts, {len(group.runs)} runs, standard deviation between these runs "
+                  f"{100 * reference.spread**0.5:.2f} points", markup=False)
+    return (reference, Truth(f"the study {name}", ids, group.label_N.astype(int), group.classes),
+            Disagreement.of_runs(group.predicted_RN))
+
+
+def _of_numbers(
+    console: Any, accuracy: str, deviation: float | None, runs: int, texts: int | None, path: Path | None
+) -> tuple[Reference, Truth | None]:
+    from gru_bench.grade.claims import parsed_accuracy, read_truth
+    from gru_bench.stats.claims import Reference
+
+    truth = None if path is None else read_truth(path)
+    size = texts or (len(truth.id_N) if truth else 0)
+    if deviation is None or not size:
+        raise UsageError(f"--accuracy needs {'--seed-deviation' if deviation is None else '--texts or --truth'}, but "
+                         "it is not given: add it")
+    reference = Reference.of_numbers(parsed_accuracy(accuracy).value, deviation / 100, runs, size)
+    console.print(f"reference: {_percent(reference.accuracy)} on {size:,} test texts, {runs} runs, between-seed "
+                  f"standard deviation {deviation:.2f} points", markup=False)
+    return reference, truth
+
+
+# ---------------------------------------------------------------- words and table
+
+
+def _show(console: Any, result: Result, reference: Reference, disagreement: Disagreement | None) -> None:
+    same = reference.pass_mark_on_same_texts()
+    console.print(f"pass mark: {_percent(reference.pass_mark())}. A right solution misses it in fewer than 1 of 100 "
+                  "cases." + (f" Of those scored on the very texts of the reference, 1 of 100 misses "
+                              f"{_percent(same)}." if same is not None else ""), markup=False, style="bold")
+    for one in result.judged:
+        console.print(f"{one.student}: {_sentence(one)}", markup=False)
+    for pair in result.alike:
+        console.print(_alike(pair, result.pairs, disagreement), markup=False)
+    passes = [one.passes for one in result.judged]
+    console.print(f"{len(passes)} students: {passes.count(True)} reach the pass mark, {passes.count(False)} do not, "
+                  f"{passes.count(None)} not judged; claims that disagree with the predictions: "
+                  f"{sum(one.agrees is False for one in result.judged)}", style="bold", markup=False)
+
+
+def _sentence(one: Judged) -> str:
+    """Return what is true of a student."""
+    from gru_bench.stats.text import p_text
+
+    parts = []
+    if one.claimed is not None and one.measured is not None:
+        parts.append(f"claims {_percent(one.claimed)}, and the predictions have {_percent(one.measured)}"
+                     + ("" if one.agrees else ": they disagree"))
+    elif one.accuracy is not None:
+        parts.append(f"{'claims' if one.measured is None else 'the predictions have'} {_percent(one.accuracy)}")
+    if one.difference is not None and one.p_adjusted is not None:
+        p = p_text(one.p_adjusted)
+        parts.append(f"{one.verdict} ({100 * one.difference:+.1f} points, p {p if p.startswith('<') else f'= {p}'})")
+        parts.append("reaches the pass mark" if one.passes else "does not reach the pass mark")
+    return "; ".join([*parts, *([one.note] if one.note else [])])
+
+
+def _alike(pair: Alike, pairs: int, disagreement: Disagreement | None) -> str:
+    """Return a fact about two students, with how likely it is where that is known."""
+    a, b = pair.students
+    fact = f"{a} and {b} " + (f"predict different classes for {pair.apart:,} texts" if pair.apart else
+                              "predict the same class for every text")
+    if disagreement is None or pair.probability is None:
+        return f"{fact}; how likely that is by chance is not known without --study"
+    return (f"{fact}; two runs of the reference differ on {disagreement.mean:,.0f} texts ({disagreement.least:,} to "
+            f"{disagreement.most:,}). Between independent runs, so few have a probability of about "
+            f"{pair.probability:.1g} for one pair, and {min(1.0, pair.probability * pairs):.1g} for any of {pairs:,}")
+
+
+def _write(path: Path, result: Result) -> None:
+    import csv
+
+    from gru_bench.report.document.figure import csv_cell
+
+    answer = {True: "yes", False: "no", None: ""}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for one in result.judged:
+            alike = [f"{other} ({pair.apart} texts differ)" for pair in result.alike
+                     for other in pair.students if one.student in pair.students and other != one.student]
+            table.writerow([csv_cell(value) for value in (
+                one.student, one.claimed, one.measured, answer[one.agrees], one.difference, one.p, one.p_adjusted,
+                one.verdict, answer[one.passes], "; ".join(alike), one.note)])
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
+
+
+if __name__ == "__main__":
+    cli.run(app)

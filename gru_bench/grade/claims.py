@@ -1,0 +1,227 @@
+"""The files of `gru-bench grade`: claims, predictions and true classes, and how predictions are joined to texts.
+
+Shapes: `R` runs of the reference, `N` test texts.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.config import as_number
+from gru_bench.data.columns import Columns
+from gru_bench.data.files import check_files, files_of, opened_text, reading
+from gru_bench.data.labels import listed, spelled
+from gru_bench.data.tables import Table
+from gru_bench.errors import DataError, UsageError, shown
+
+LABELS = ("label", "prediction", "predicted", "predicted_label", "pred", "class", "sentiment", "y_pred", "y")
+"""Usual names of the column of classes in a file of predictions or true classes."""
+_NAMES = ("student", "name", "team", "id")
+_ACCURACIES = ("accuracy", "claimed_accuracy", "claim", "acc")
+_FILES = ("predictions", "prediction", "file", "path")
+_NUMBER = re.compile(r"(\d+)(?:[.,](\d+))?\s*(%?)")
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """An accuracy as it was claimed."""
+
+    value: float
+    """As a fraction."""
+    last_digit: float
+    """What 1 of its last digit is worth, as a fraction."""
+
+    def fits(self, found: float) -> bool:
+        """Return whether a number, rounded or cut off to as many digits, is this accuracy."""
+        return abs(found - self.value) < self.last_digit * (1 + 1e-9)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of the claims."""
+
+    student: str
+    accuracy: Accuracy | None
+    predictions: Path | None
+    problem: str = ""
+    """Why the row says nothing. Empty: it does."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The test texts and their true classes."""
+
+    where: str
+    """What holds them, for messages."""
+    id_N: tuple[str, ...]
+    label_N: NDArray[np.int64]
+    """Positions of the classes."""
+    classes: tuple[str, ...]
+
+    def position(self, spelling: str) -> int | None:
+        """Return the position of a class by its name, or by its number where no class has such a name."""
+        lower = [name.lower() for name in self.classes]
+        if spelling.lower() in lower:
+            return lower.index(spelling.lower())
+        number = as_number(spelling)
+        if number is None or number != int(number):
+            return None
+        if str(int(number)) in lower:
+            return lower.index(str(int(number)))
+        named_by_numbers = all(as_number(name) is not None for name in self.classes)
+        return int(number) if not named_by_numbers and 0 <= number < len(self.classes) else None
+
+
+def read_claims(path: Path) -> list[Claim]:
+    """Return the rows of a table of claims: a column of students, and accuracies, files of predictions, or both.
+
+    Raises:
+        UsageError: There is no such file.
+        DataError: It lacks these columns, or has no rows.
+    """
+    if not path.is_file():
+        raise UsageError(f"CLAIMS.csv must be a file, but there is no {shown(str(path))}: check the path")
+    with reading(path), opened_text(path, "utf-8") as text:
+        first = text.readline()
+        separator = max(",;\t", key=first.count)
+        header = next(csv.reader([first], delimiter=separator), [])
+        places = [_place(header, usual) for usual in (_NAMES, _ACCURACIES, _FILES)]
+        if places[0] is None or places[1] is places[2] is None:
+            raise DataError(f"{path.name} must have a column {_NAMES[0]}, and a column {_ACCURACIES[0]}, a column "
+                            f"{_FILES[0]}, or both, but its first line is {shown(first.strip())}: rename its columns")
+        claims = [_claim(row, places, path.parent) for row in csv.reader(text, delimiter=separator) if any(row)]
+    if not claims:
+        raise DataError(f"{path.name} must have a row for each student, but it has none: add them")
+    student, count = Counter(claim.student for claim in claims).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{path.name} must have each student once, but {shown(student)} stands {count} times: give "
+                        "each row a name of its own")
+    return claims
+
+
+def _place(header: Sequence[str], usual: Sequence[str]) -> int | None:
+    plain = [name.strip().lower().replace(" ", "_") for name in header]
+    return next((plain.index(name) for name in usual if name in plain), None)
+
+
+def _claim(row: Sequence[str], places: Sequence[int | None], folder: Path) -> Claim:
+    student, accuracy, file = (row[place].strip() if place is not None and place < len(row) else ""
+                               for place in places)
+    path = folder / file if file else None
+    try:
+        found = parsed_accuracy(accuracy) if accuracy else None
+    except UsageError as error:
+        return Claim(student, None, path, str(error))
+    return Claim(student, found, path, "" if accuracy or file else "neither an accuracy nor predictions")
+
+
+def parsed_accuracy(text: str) -> Accuracy:
+    """Return an accuracy: a fraction such as 0.842, or a percentage such as 84.2, 84,2 or 84.2 %.
+
+    Raises:
+        UsageError: It is no such number, or outside 0 to 100 %.
+    """
+    match = _NUMBER.fullmatch(text.strip())
+    if match:
+        whole, decimals, percent = match.groups()
+        value = float(f"{whole}.{decimals or 0}")
+        scale = 0.01 if percent or value > 1 else 1.0
+        if value * scale <= 1:
+            return Accuracy(value * scale, min(0.01, scale) if not decimals else scale * 10.0 ** -len(decimals))
+    raise UsageError("an accuracy must be a fraction such as 0.842 or a percentage such as 84.2, but got "
+                     f"{shown(text)}: correct it")
+
+
+def read_truth(path: Path) -> Truth:
+    """Return the true classes of a file with a column of classes and, unless rows are counted, one of ids.
+
+    Raises:
+        GruBenchError: The file cannot be read, or names a text twice.
+    """
+    ids, labels = _read(path)
+    classes = tuple(sorted(set(labels), key=lambda name: (as_number(name) is None, as_number(name) or 0, name)))
+    ids = [str(number) for number in range(1, len(labels) + 1)] if ids is None else ids
+    _refuse_repeats(path, ids)
+    return Truth(path.name, tuple(ids), np.array([classes.index(label) for label in labels]), classes)
+
+
+def read_predictions(path: Path, truth: Truth) -> tuple[NDArray[np.int64], str]:
+    """Return the class that a file predicts for each test text, and a note on how they were joined.
+
+    Raises:
+        GruBenchError: The file cannot be read, or does not hold one class for each text.
+    """
+    ids, labels = _read(path)
+    size, note = len(truth.id_N), ""
+    if ids is None or not set(ids) & set(truth.id_N):
+        if len(labels) != size:
+            raise DataError(f"{path.name} must have the ids of {truth.where}, or one row for each of its {size:,} "
+                            f"texts, but it has {len(labels):,} rows{'' if ids is None else ' and other ids'}: correct "
+                            "it")
+        note = "joined by the order of the rows"
+    else:
+        _refuse_repeats(path, ids)
+        if missing := set(truth.id_N) - set(ids):
+            raise DataError(f"{path.name} must have each of the {size:,} texts of {truth.where}, but lacks "
+                            f"{len(missing):,}, such as {shown(min(missing))}: add them")
+        if len(ids) > size:
+            note = f"rows of other texts: {len(ids) - size:,}"
+        label_of = dict(zip(ids, labels, strict=True))
+        labels = [label_of[one] for one in truth.id_N]
+    position = {label: truth.position(label) for label in set(labels)}
+    if wrong := sorted(label for label, place in position.items() if place is None):
+        raise DataError(f"{path.name} must predict the classes {listed(truth.classes)}, or their numbers from 0, but "
+                        f"has {listed(wrong)}: correct it")
+    return np.array([position[label] for label in labels], dtype=np.int64), note
+
+
+def _read(path: Path) -> tuple[list[str] | None, list[str]]:
+    """Return the ids and the classes of a file. None: it has no ids."""
+    check_files(files_of(path).files, path)
+    for name in LABELS:
+        # The reader's first role is any column that must be there.
+        columns = Columns(text=name, label=None, id="")
+        place = [role for role, _ in columns.roles()].index("id")
+        table = Table(path, columns)
+        try:
+            with reading(path):
+                rows = [(row[0], row[place]) for row in table]
+        except UsageError:  # it has no such column
+            continue
+        labels = [spelled(label) for label, _ in rows]
+        if "" in labels:
+            raise DataError(f"{path.name} must have a class in each row, but row {labels.index('') + 1:,} has none: "
+                            "add it")
+        if not rows:
+            raise DataError(f"{path.name} must have a row for each text, but it has none: write it again")
+        return (None if table.columns.id is None else [spelled(ident) for _, ident in rows]), labels
+    raise UsageError(f"{path.name} must have a column of classes named {', '.join(LABELS)}, but it has none: rename it")
+
+
+def _refuse_repeats(path: Path, ids: Sequence[str]) -> None:
+    if len(set(ids)) < len(ids):
+        twice, _ = Counter(ids).most_common(1)[0]
+        raise DataError(f"{path.name} must have each id once, but has {shown(twice)} several times: remove the others")
+
+
+def write_texts(path: Path, texts: Mapping[str, str], ids: Sequence[str]) -> None:
+    """Write test texts with their ids, without classes, for those who are to classify them.
+
+    Raises:
+        UsageError: The file exists, or does not end in .csv.
+    """
+    if path.suffix.lower() != ".csv" or path.exists() or not path.parent.is_dir():
+        raise UsageError(f"--hand-out must be a new file that ends in .csv, in a folder that exists, but got "
+                         f"{shown(str(path))}: name another")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["id", "text"])
+        table.writerows([one, texts[one]] for one in ids)

@@ -1,0 +1,131 @@
+"""Claims -> what is true of each: whether it fits its predictions, and whether it differs from the reference by more
+than noise; and who predicts nearly the same as whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.errors import GruBenchError
+from gru_bench.grade.claims import Claim, Truth, read_predictions
+from gru_bench.stats.claims import Disagreement, Reference
+from gru_bench.stats.estimate import ALPHA
+from gru_bench.stats.verdict import holm
+
+WITHIN, ABOVE, BELOW, NOT_JUDGED = ("within noise of the reference", "above the reference", "below the reference",
+                                    "not judged")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is true of a claim. Accuracies are fractions."""
+
+    student: str
+    claimed: float | None
+    measured: float | None
+    """Accuracy of the predictions. None: there are none."""
+    agrees: bool | None
+    """Whether the claimed accuracy is that of the predictions, to its last digit. None: one of them is missing."""
+    difference: float | None
+    """The measured accuracy, or else the claimed one, less the reference's."""
+    p: float | None
+    """Two-sided p for the hypothesis that this difference is noise of seeds and texts."""
+    p_adjusted: float | None
+    """The same, adjusted for all students by Holm's procedure."""
+    verdict: str
+    passes: bool | None
+    """Whether the accuracy reaches the pass mark."""
+    note: str = ""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Return the accuracy that is judged: the measured one, or else the claimed one."""
+        return self.claimed if self.measured is None else self.measured
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Two students whose predictions are the same, or differ less than chance explains."""
+
+    students: tuple[str, str]
+    apart: int
+    """Number of texts for which they predict different classes."""
+    probability: float | None
+    """How likely so few are between two independent runs of the reference. None: its runs are not known."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is true of a class."""
+
+    judged: tuple[Judged, ...]
+    alike: tuple[Alike, ...]
+    pairs: int
+    """Number of pairs of students whose predictions were compared."""
+
+
+def judge(
+    claims: Sequence[Claim], reference: Reference, truth: Truth | None, disagreement: Disagreement | None = None
+) -> Result:
+    """Return what is true of all claims.
+
+    Args:
+        claims: The claims.
+        reference: What right solutions reach. If it has runs, `truth` holds its texts in the same order.
+        truth: The test texts. None: predictions cannot be read.
+        disagreement: How many predictions of two runs of the reference differ.
+    """
+    predicted: dict[str, NDArray[np.int64]] = {}
+    judged = [_judged(claim, reference, truth, predicted) for claim in claims]
+    adjusted = holm([one.p for one in judged])
+    mark = reference.pass_mark()
+    done = [replace(one, p_adjusted=p, verdict=_verdict(one.difference, p),
+                    passes=None if one.accuracy is None else one.accuracy >= mark)
+            for one, p in zip(judged, adjusted, strict=True)]
+    pairs = list(combinations(predicted, 2))
+    alike = (_alike(a, b, predicted, disagreement) for a, b in pairs)
+    return Result(tuple(done), tuple(one for one in alike if not one.apart or (
+        one.probability is not None and one.probability * len(pairs) < ALPHA)), len(pairs))
+
+
+def _judged(
+    claim: Claim, reference: Reference, truth: Truth | None, predicted: dict[str, NDArray[np.int64]]
+) -> Judged:
+    """Return what is true of one claim alone, and keep its predictions."""
+    claimed = claim.accuracy.value if claim.accuracy else None
+    measured, note, p = None, claim.problem, None
+    if claim.predictions is not None:
+        try:
+            if truth is None:
+                note = "predictions need --study or --truth"
+            else:
+                class_N, note = read_predictions(claim.predictions, truth)
+                correct_N = class_N == truth.label_N
+                measured, p = float(correct_N.mean()), reference.p_of_answers(correct_N)
+                predicted[claim.student] = class_N
+        except GruBenchError as error:
+            note = str(error)
+    accuracy = claimed if measured is None else measured
+    if accuracy is not None and p is None:
+        p = reference.p_of_claim(accuracy)
+    return Judged(claim.student, claimed, measured,
+                  claim.accuracy.fits(measured) if claim.accuracy and measured is not None else None,
+                  None if accuracy is None else accuracy - reference.accuracy, p, None, NOT_JUDGED, None, note)
+
+
+def _verdict(difference: float | None, p: float | None) -> str:
+    if difference is None or p is None:
+        return NOT_JUDGED
+    return WITHIN if p >= ALPHA else ABOVE if difference > 0 else BELOW
+
+
+def _alike(
+    a: str, b: str, predicted: dict[str, NDArray[Any]], disagreement: Disagreement | None
+) -> Alike:
+    apart = int((predicted[a] != predicted[b]).sum())
+    return Alike((a, b), apart, None if disagreement is None else disagreement.probability(apart))

@@ -1,0 +1,164 @@
+"""A folder of submissions: each file checked in a process of its own, several at once, and a table of the verdicts.
+
+The table is also the state: a row stays where its file, the options and the version are those of then.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from gru_bench import __version__, platforms
+from gru_bench.data.files import digest, reading
+from gru_bench.errors import GruBenchError, UsageError, shown
+from gru_bench.gru_check import submission
+from gru_bench.gru_check.child import Request
+from gru_bench.gru_check.codes import Verdict
+from gru_bench.gru_check.guard import Guards, run
+from gru_bench.report.document.figure import csv_cell
+
+NOT_CHECKED = "not checked"
+"""The verdict on a file for which there is none. Its note says why."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A file and its verdict."""
+
+    file: str
+    """Its path below the folder, with / between the parts."""
+    verdict: str
+    """`Verdict.words`, or `NOT_CHECKED`."""
+    codes: str = ""
+    """Mistakes and warnings, the most important one first."""
+    line: str = ""
+    """Where the first of them with a line is: `line 22`, or `cell 3, line 5` of a notebook."""
+    convention: str = ""
+    """Codes of a right GRU."""
+    seconds: str = ""
+    """How long the check took."""
+    name: str = ""
+    """The class or function that was checked."""
+    note: str = ""
+    """What was seen, as sentences."""
+    digest: str = ""
+    """Stands for the content of the file, the options and the version."""
+
+    @classmethod
+    def of(cls, file: str, verdict: Verdict, code: submission.Code) -> Row:
+        """Return the row of a verdict."""
+        shown_first = [one for one in verdict.findings if not one.kind.right or one.kind.warning]
+        line = next((one.line for one in shown_first if one.line), 0)
+        return cls(file, verdict.words, ", ".join(one.code for one in shown_first), code.place(line),
+                   ", ".join(one.code for one in verdict.findings if one.kind.right and not one.kind.warning),
+                   name=verdict.name, note=" ".join([*(one.detail for one in shown_first if one.detail),
+                                                     *verdict.notes]))
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+@dataclass(frozen=True)
+class Options:
+    """How all files are checked."""
+
+    name: str | None
+    make: str | None
+    defines: dict[str, str]
+    memory: float
+    timeout: float
+
+    def request(self, path: Path) -> Request:
+        """Return what is asked of the process that checks a file."""
+        return Request(str(path.resolve()), self.name, self.make, self.defines, self.memory, False)
+
+    def digest(self, path: Path) -> str:
+        """Return what stands for a file, these options and the version, as 16 hexadecimal digits."""
+        said = json.dumps([digest(path), asdict(self), __version__], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def files(folder: Path) -> list[str]:
+    """Return the submissions in a folder and the folders in it, without hidden ones, by name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")
+                   if path.suffix.lower() in submission.ENDINGS and path.is_file()
+                   and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts[:-1])
+                   and not path.name.startswith("."))
+    if not found:
+        raise UsageError(f"a folder of submissions must hold files that end in {' or '.join(submission.ENDINGS)}, but "
+                         f"{shown(str(folder))} holds none: name another")
+    return found
+
+
+def read_rows(path: Path) -> dict[str, Row]:
+    """Return file -> row of a table that this command has written; none where there is no such table yet.
+
+    Raises:
+        UsageError: The file is another one, or in no folder.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"--csv must be a file in a folder that exists, but got {shown(str(path))}: name another")
+    if not path.exists():
+        return {}
+    with reading(path), path.open(encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file)
+        if tuple(table.fieldnames or ()) != COLUMNS:
+            raise UsageError(f"--csv must name a new file, or one that gru-check has written, with the columns "
+                             f"{', '.join(COLUMNS)}, but {shown(path.name)} has others: name another")
+        return {row["file"]: Row(**{name: row[name] or "" for name in COLUMNS}) for row in table}
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write a table, all of it or nothing."""
+    begun = path.with_name(f"{path.name}.part")
+    with begun.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        table.writerows([csv_cell(value) for value in asdict(row).values()] for row in rows)
+    platforms.replace(begun, path)
+
+
+def check_folder(
+    folder: Path, names: Sequence[str], options: Options, jobs: int, done: Callable[[Row], None]
+) -> None:
+    """Check files of a folder.
+
+    Args:
+        folder: The folder.
+        names: The files in it, as `files` returns them.
+        options: How they are checked.
+        jobs: Number of files that are checked at the same time.
+        done: Takes each row, in this thread, as soon as it is there.
+    """
+    with Guards() as guards, ThreadPoolExecutor(jobs) as pool:
+        waiting = [pool.submit(_row, folder, name, options, guards) for name in names]
+        try:
+            while waiting:
+                finished = [one for one in waiting if one.done()]
+                for one in finished:
+                    done(one.result())
+                    waiting.remove(one)
+                time.sleep(0 if finished else 0.05)
+        finally:
+            guards.stop()
+            pool.shutdown(cancel_futures=True)
+
+
+def _row(folder: Path, name: str, options: Options, guards: Guards) -> Row:
+    path, begin, stands_for = folder / name, time.monotonic(), ""
+    try:
+        stands_for = options.digest(path)
+        row = Row.of(name, run(options.request(path), options.timeout, guards), submission.read(path))
+    except GruBenchError as error:
+        row = Row(name, NOT_CHECKED, note=str(error))
+    return replace(row, seconds=f"{time.monotonic() - begin:.1f}", digest=stands_for)

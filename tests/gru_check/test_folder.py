@@ -1,0 +1,224 @@
+"""A folder of submissions: every file gets its row, none stops the others, and nothing outlives the command."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gru_bench import platforms
+from gru_bench.errors import ExitCode, UsageError
+from gru_bench.gru_check import folder
+from gru_bench.gru_check.__main__ import app
+from gru_bench.gru_check.codes import Finding, Verdict
+from gru_bench.gru_check.folder import COLUMNS, NOT_CHECKED, Options, Row, files, read_rows, write_rows
+from gru_bench.gru_check.submission import Code
+from tests.gru_check.students import SPLIT, WRAPPER, mutants, notebook, right_ones
+from tests.support.commands import ROOT, completed, mentions
+
+OPTIONS = Options(None, None, {}, 4, 60)
+HOSTILE = {
+    "hangs": "while True: pass",
+    "sleeps": "import time\ntime.sleep(600)",
+    "forks": "import os, time\nfor _ in range(3): os.fork()\nos.setsid()\ntime.sleep(600)",
+    "starts": "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], "
+              "start_new_session=True)\nraise SystemExit",
+    "leaves": "import os\nos._exit(0)",
+    "crashes": "import ctypes\nctypes.string_at(0)",
+    "kills": "import os\nos.kill(os.getppid(), 9)",
+    "takes": "x = bytearray(10 * 2 ** 30)",
+    "prints": "while True: print('x' * 1000)",
+    "prints_much": "print('x' * 10_000_000)\n" + SPLIT,
+    "reads": "print(open('../claims.csv').read())",
+    "writes": "import pathlib\npathlib.Path(__file__).write_text('x')\npathlib.Path('CLAIMS').write_text('x')",
+    "calls": "import socket\nsocket.create_connection(('127.0.0.1', PORT), 5)",
+    "fills": "with open('large', 'wb') as file:\n    while True: file.write(bytes(10 ** 6))",
+    "recurs": "import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(): f()\nf()",
+    "broken": "def f(:",
+    "raises": "raise KeyboardInterrupt",
+}
+"""Name of a file -> what it does when it is executed."""
+
+
+def rows_of(path: Path) -> dict[str, Row]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["file"]: Row(**row) for row in csv.DictReader(file)}
+
+
+def state(root: Path) -> dict[str, tuple[str, int]]:
+    """Content and time of change of each file."""
+    return {str(path.relative_to(root)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+            for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Verdicts without processes; the names of the files that were checked."""
+    seen: list[str] = []
+
+    def run(request: object, timeout: float, guards: object) -> Verdict:
+        path = Path(request.path)  # type: ignore[attr-defined]
+        seen.append(path.name)
+        if "stop" in path.read_text(encoding="utf-8"):
+            raise KeyboardInterrupt
+        return Verdict((Finding("mixing", "It mixes.", 3), Finding("no-bias"), Finding("library", "", 5)), "a cell",
+                       name="GRU")
+
+    monkeypatch.setattr(folder, "run", run)
+    return seen
+
+
+def test_files_are_those_below_the_folder_that_are_not_hidden() -> None:
+    for name in ("b.py", "a/x.ipynb", "a/.ipynb_checkpoints/x.ipynb", "__pycache__/b.py", ".hidden.py", "a.txt",
+                 "C.PY"):
+        path = Path("all") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert files(Path("all")) == ["C.PY", "a/x.ipynb", "b.py"]
+
+
+def test_a_row_holds_mistakes_conventions_and_the_first_line() -> None:
+    verdict = Verdict((Finding("mixing", "It mixes."), Finding("no-bias"), Finding("padding", "", 12)), "a layer",
+                      name="GRU")
+    row = Row.of("x.py", verdict, Code(""))
+    assert (row.verdict, row.codes, row.line, row.convention, row.note) == (
+        "not a GRU", "mixing, padding", "line 12", "no-bias", "It mixes.")
+
+
+def test_a_table_is_written_and_read_again() -> None:
+    rows = [Row("=a.py", "a GRU", note='say "x", y'), Row("b.py", NOT_CHECKED, seconds="1.0", digest="12")]
+    write_rows(Path("t.csv"), rows)
+    read = read_rows(Path("t.csv"))
+    assert read["b.py"] == rows[1]
+    assert read["'=a.py"].note == rows[0].note
+    assert read_rows(Path("new.csv")) == {}
+    Path("t.csv").write_text("file,points\n", encoding="utf-8")
+    for name in ("t.csv", "no/t.csv", "."):
+        with pytest.raises(UsageError, match=r"--csv"):
+            read_rows(Path(name))
+
+
+def test_only_what_changed_is_checked_again(fast: list[str]) -> None:
+    Path("all").mkdir()
+    for name in ("a.py", "b.py", "c.py"):
+        Path("all", name).write_text(f"# {name}", encoding="utf-8")
+    done = completed(app, "all", "--csv", "t.csv", "--jobs", "2")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    mentions(done.stdout, "a.py: not a GRU (mixing, library; line 3; no-bias)", "3 files: 3 not a GRU")
+    assert sorted(fast) == ["a.py", "b.py", "c.py"]
+    Path("all/b.py").write_text("# new", encoding="utf-8")
+    done = completed(app, "all", "--csv", "t.csv")
+    assert sorted(fast)[-4:] == ["a.py", "b.py", "b.py", "c.py"]
+    mentions(done.stdout, "2 of 3 are in t.csv already")
+    completed(app, "all", "--csv", "t.csv", "--timeout", "30")
+    assert len(fast) == 7
+    assert list(rows_of(Path("t.csv"))) == ["a.py", "b.py", "c.py"]
+    assert tuple(Path("t.csv").read_text(encoding="utf-8").splitlines()[0].split(",")) == COLUMNS
+
+
+def test_an_interrupted_folder_continues(fast: list[str]) -> None:
+    Path("all").mkdir()
+    for name, text in (("a.py", "# a"), ("b.py", "# stop"), ("c.py", "# c")):
+        Path("all", name).write_text(text, encoding="utf-8")
+    done = completed(app, "all", "--csv", "t.csv", "--jobs", "1")
+    assert done.returncode == ExitCode.INTERRUPTED
+    mentions(done.stderr, "the same command continues")
+    assert "a.py" in rows_of(Path("t.csv"))
+    Path("all/b.py").write_text("# b", encoding="utf-8")
+    assert completed(app, "all", "--csv", "t.csv", "--jobs", "1").returncode == ExitCode.DONE
+    assert fast.count("a.py") == 1
+    assert list(rows_of(Path("t.csv"))) == ["a.py", "b.py", "c.py"]
+
+
+def test_a_digest_stands_for_file_options_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path("a.py")
+    path.write_text("x", encoding="utf-8")
+    digests = [OPTIONS.digest(path), Options("A", None, {}, 4, 60).digest(path)]
+    path.write_text("y", encoding="utf-8")
+    digests.append(OPTIONS.digest(path))
+    monkeypatch.setattr(folder, "__version__", "99")
+    digests.append(OPTIONS.digest(path))
+    assert len(set(digests)) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All files have a row, nothing is left running, and the teacher's files are as they were."""
+    root = Path("course").resolve()
+    submissions = root / "submissions"
+    submissions.mkdir(parents=True)
+    (root / "claims.csv").write_text("student,accuracy\n", encoding="utf-8")
+    server = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.chdir(submissions)
+    port = server.getsockname()[1]
+    for name, text in HOSTILE.items():
+        written = text.replace("PORT", str(port)).replace("'CLAIMS'", repr(str(root / "claims.csv")))
+        Path(f"{name}.py").write_text(f"{written}\nclass GRU: pass\n", encoding="utf-8")
+    for number, student in enumerate([*right_ones(), *mutants()][:120:3]):
+        Path(f"student{number:02}.py").write_text(student.written(), encoding="utf-8")
+    Path("wrapper.py").write_text(WRAPPER, encoding="utf-8")
+    notebook("import pandas as pd\npd.read_csv('x.csv')", SPLIT, "raise SystemExit", name="book.ipynb")
+    while len(list(Path().iterdir())) < 60:
+        Path(f"copy{len(list(Path().iterdir())):02}.py").write_text(SPLIT, encoding="utf-8")
+    before, mark = state(root), f"mark-{os.getpid()}-{time.monotonic_ns()}"
+    monkeypatch.chdir(root)
+    done = subprocess.run(
+        [sys.executable, "-m", "gru_bench.gru_check", "submissions", "--csv", "../checked.csv", "--timeout", "40",
+         "--memory", "2", "--jobs", "2"], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MARK": mark},
+        timeout=1700, check=False)
+    assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
+    rows = rows_of(root.parent / "checked.csv")
+    assert list(rows) == files(submissions)
+    assert len(rows) == 60
+    assert {name: rows[f"{name}.py"].verdict for name in HOSTILE if name not in ("prints_much", "calls")} == {
+        name: NOT_CHECKED for name in HOSTILE if name not in ("prints_much", "calls")}
+    assert rows["prints_much.py"].verdict == rows["book.ipynb"].verdict == "a GRU"
+    assert rows["wrapper.py"].verdict == "a GRU, not written from scratch"
+    assert not [row for name, row in rows.items() if name.startswith("student") and row.verdict not in (
+        "a GRU", "not a GRU", "a GRU, not written from scratch")]
+    assert sum(row.verdict == "not a GRU" for row in rows.values()) > 15
+    assert state(root) == before
+    assert not [process.pid for process in psutil.process_iter(["environ"])
+                if (process.info["environ"] or {}).get("MARK") == mark]
+    if platforms.LINUX and "cut a file off" not in done.stdout:
+        assert rows["calls.py"].verdict == NOT_CHECKED
+        mentions(rows["calls.py"].note, "unreachable")
+        mentions(rows["writes.py"].note, "Read-only")
+        mentions(rows["fills.py"].note, "File too large")
+    server.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platforms.WINDOWS, reason="SIGINT")
+def test_ctrl_c_ends_all_and_keeps_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("all").mkdir()
+    Path("all/a.py").write_text(SPLIT, encoding="utf-8")
+    for name in ("b.py", "c.py", "d.py"):
+        Path("all", name).write_text(HOSTILE["sleeps"], encoding="utf-8")
+    command = subprocess.Popen(
+        [sys.executable, "-m", "gru_bench.gru_check", "all", "--csv", "t.csv", "--jobs", "2"], text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 90
+    while not (Path("t.csv").exists() and "a.py" in rows_of(Path("t.csv"))):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    below = psutil.Process(command.pid).children(recursive=True)
+    begin = time.monotonic()
+    command.send_signal(signal.SIGINT)
+    _, errors = command.communicate(timeout=60)
+    assert time.monotonic() - begin < 15
+    assert command.returncode == ExitCode.INTERRUPTED
+    mentions(errors, "the same command continues")
+    assert not [one for one in below if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert list(rows_of(Path("t.csv"))) == ["a.py"]
