@@ -60,7 +60,7 @@ def test_of_two_linear_baselines_validation_chooses_and_both_are_shown(
     (found,) = compared(store, study)
     assert found.baseline.of == two[chosen]
     report = build_only([study], store, evaluation)
-    table = table_of(report, "together")
+    table = table_of(report, "results")
     assert [row[0] for row in table.context][1:] == ["a (baseline)", "b (baseline)"]
     assert ("without validation reviews" in repr(table)) == (validation[0] is None)
 
