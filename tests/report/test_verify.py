@@ -115,7 +115,7 @@ def test_changed_words_are_named_with_their_line(original: Written, folder: Path
     lines[place] = lines[place].replace(f"| {shown} [", "| 99.9 [")
     del lines[-1]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    drawing, on_page, number, in_markdown, last = differences(store, folder)
+    drawing, on_page, in_markdown, number, last = differences(store, folder)
     mentions(drawing, "report.html: line ", "'<svg/><section")
     for line, name in ((on_page, "report.html"), (in_markdown, "report.md")):
         mentions(line, f"{name}: line ", "more second", "less second")

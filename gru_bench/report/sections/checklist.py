@@ -98,7 +98,8 @@ def _left_out(evidence: Evidence) -> Sentence:
         parts.append((
             numbers.add("repeats", found.repeats_removed), " repeated texts and ",
             numbers.add("test-repeats", found.test_repeats_removed), " training texts that are also test texts; ",
-            numbers.add("dropped", found.dropped_share, "percent", "share, as the study logged it"), f"{NBSP}% of the tokens, which have no vector"))
+            numbers.add("dropped", found.dropped_share, "percent", "share, as the study logged it"),
+            f"{NBSP}% of the tokens, which have no vector"))
     return joined(parts, "; ")
 
 
