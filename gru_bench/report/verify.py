@@ -55,7 +55,8 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
     """
     try:
         here = store.studies(found["experiment"])
-        held = {run.run_id for run in store.runs(found["experiment"])}
+        # The diagnostics of an imported study name its runs as they were called in the first store.
+        held = {name for run in store.runs(found["experiment"]) for name in (run.run_id, *run.earlier_ids)}
     except UsageError as error:
         return [f"the experiment is gone: {error}"]
     chosen = {study["run"]: _reported_study(study["run"], study["name"], here) for study in found["studies"]}

@@ -61,6 +61,8 @@ def test_the_numbers_of_an_example_are_those_of_its_archives(
     chosen = [word for study in studies for word in ("--study", study)]
     with without_drawing():
         done = completed(report_app, "--no-attach", "--out", str(tmp_path / "again"), *chosen)
+        assert done.returncode == 0, done.stderr
+        done = completed(report_app, "--verify", str(tmp_path / "again"))
     assert done.returncode == 0, done.stderr
     committed, again = (
         json.loads((folder / "numbers.json").read_text(encoding="utf-8")) for folder in (
