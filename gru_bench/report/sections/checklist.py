@@ -145,15 +145,16 @@ def _run_time(evidence: Evidence) -> Sentence:
 
 
 def _compute(evidence: Evidence) -> Sentence:
-    runs = [run for run in _runs(evidence) if run.role != "study" and run.ended is not None]
-    if not runs:
+    runs = [run for run in _runs(evidence) if run.role != "study"]
+    seconds = [max(0.0, run.ended - run.started) for run in runs if run.ended is not None]
+    if not seconds:
         return ()
-    hours = sum(max(0.0, (run.ended or 0) - run.started) for run in runs) / HOUR
+    hours = sum(seconds) / HOUR
     complete = sum(run.complete for run in runs)
     numbers = evidence.numbers.of("checklist", [run.run_id for run in runs])
     return (numbers.add("hours", hours, "amount", "from the start to the end of each run, added"), " hours in ",
             numbers.add("runs", len(runs)), " runs, of which ", numbers.add("incomplete", len(runs) - complete),
-            " were pruned, failed or interrupted")
+            " were pruned, failed or interrupted, or have not ended")
 
 
 def _runs(evidence: Evidence) -> list[LoggedRun]:
