@@ -338,7 +338,7 @@ def test_a_study_about_macro_f1_shows_it_once() -> None:
     store, (study,) = of_classes(3, size=300)
     report = build([with_params(study, metric="macro_f1")], store)
     headings = [column.heading for column in table_of(report, "results").columns]
-    assert headings[:5] == ["Model", "Seeds", "Macro F1", "Accuracy", "Seed deviation"]
+    assert headings[:5] == ["Model", "Seeds", "Macro F1", "Accuracy", "Between-seed SD"]
     assert "F1" not in headings
     assert headings.count("Macro F1") == 1
     assert [row[2].text for row in table_of(report, "results").context] == ["1.9", "75.4"]

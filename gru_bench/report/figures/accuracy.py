@@ -72,7 +72,7 @@ def difference_figure(values: Values, margin: float, scale: Scale) -> Figure:
     return Figure(
         "differences",
         f"Difference in test {scale.score} for each pair{with_intervals(values.column('difference'), 'unadjusted ')}. "
-        "In the shaded band a difference has no practical weight.",
+        "The shaded band is the equivalence margin.",
         f"Difference in test {scale.score} of {len(values.rows)} pairs.", values,
         partial(_differences, margin=margin, scale=scale))
 

@@ -30,7 +30,7 @@ def looks_figure(values: Values, margin: float, scale: Scale, name: str) -> Figu
     return Figure(
         name,
         f"Difference in test {scale.score} at each look, with repeated 95 % intervals. A look finds a difference that "
-        "lies beyond its boundary (dashes). In the shaded band a difference has no practical weight. A filled mark is "
+        "lies beyond its boundary (dashes). The shaded band is the equivalence margin. A filled mark is "
         "a look at which the pair was open; a ring is one at which it was settled.",
         f"Difference in test {scale.score} at each look of {len(values.groups('pair'))} pairs.", values,
         partial(_looks, margin=scale.factor * margin, scale=scale))

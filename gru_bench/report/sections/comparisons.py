@@ -81,8 +81,8 @@ def _table(compared: Sequence[Pair]) -> Table:
         "comparisons",
         "Comparisons of models",
         ("Each pair on the same test reviews, with the better mean first.",
-         " Intervals have 95 % confidence and are unadjusted; a finding of equivalence is based on the "
-         f"{'interval' if looked else '90 % interval'} after it." if sure else "",
+         " Intervals have 95 % confidence and are unadjusted; models are equivalent if the "
+         f"{'interval' if looked else '90 % interval'} shown with the finding lies within the margin." if sure else "",
          " Those of a study with looks are the repeated ones, which hold at all looks together." if looked else ""),
         compared,
         (Column("Pair", align="left", width=4.2), _less),
@@ -90,7 +90,8 @@ def _table(compared: Sequence[Pair]) -> Table:
         *([(Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.number("p"))]
           if tested or not looked else []),
         (Column("Detectable", unit=scale.differences, short="MDD", note=(
-            "“{}” is the smallest true difference that runs like these detect with a chance of 80 % at the 5 % level."
+            "“{}” is the minimum detectable difference: the smallest true one that such runs detect with a chance of "
+            "80 % at the 5 % level."
             if sure else "")), lambda one: one.number("detectable")),
         (Column("Finding", align="left", width=2.8), _finding),
     )

@@ -31,8 +31,8 @@ from gru_bench.stats.estimate import EvidenceLevel
 from gru_bench.stats.intervals import interval
 
 TIERS = {
-    EvidenceLevel.EXAMPLES_ONLY: "no verdict", EvidenceLevel.ESTIMATE: "no verdict",
-    EvidenceLevel.FLAGGED: "no verdict", EvidenceLevel.VERDICT: "a verdict", EvidenceLevel.CLAIM: "a claim"}
+    EvidenceLevel.EXAMPLES_ONLY: "too few", EvidenceLevel.ESTIMATE: "too few", EvidenceLevel.FLAGGED: "too few",
+    EvidenceLevel.VERDICT: "for a verdict", EvidenceLevel.CLAIM: "for a claim"}
 """Sample-size tier -> what the seeds are enough for."""
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 """Settings that are shown of a model that was not tuned."""
@@ -59,7 +59,7 @@ def evaluation(evidence: Evidence) -> Section:
     return Section(
         "results", "Results",
         (_results(groups, baselines), *_same_settings(groups), *_uneven(evidence), *_cost_figure(groups),
-         Details("Further scores", (_further_scores(groups),)), *_together(evidence)))
+         Details("Further scores, speed and memory", (_further_scores(groups), _cost(groups))), *_together(evidence)))
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
@@ -75,26 +75,23 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
          f"context: they are not GRUs{_fits(baselines)}.",),
         groups,
         (Column("Model", align="left", width=2.85), lambda group: _named(group, groups)),
-        (Column("Seeds", note="Below is what so many are enough for."), _seeds),
+        (Column("Seeds", note="Below the number of seeds stands what it is enough for."), _seeds),
         *([] if scale is None else [
             (Column(compared, unit=scale.unit), lambda group: group.score)]),
         (Column("Accuracy", unit="%"), lambda group: group.accuracy),
-        (Column("Seed deviation", short="Dev.", note=(
-            f"{{}} is the part of the spread over seeds{', in points,' if groups[0].scale.unit == '%' else ''} that "
-            f"the noise of the test set does not explain{' (0: all of it is explained)' if still else ''}; the lowest "
-            "and the highest seed follow it.")),
+        (Column("Between-seed SD", short="SD", note=(
+            f"{{}} is the standard deviation over seeds{', in points,' if groups[0].scale.unit == '%' else ''} without "
+            f"the noise of the test set{' (0: they differ no more than this noise)' if still else ''}; below it stand "
+            "the lowest and the highest seed.")),
          _deviation),
         *f1s,
         # In a tuple a number stands without its lowest and highest.
         (Column("Parameters", short="Params"), lambda group: (group.logged(PARAMETERS),)),
         (Column("Training", unit="s", short="Train"), lambda group: (group.logged(TRAIN_SECONDS),)),
-        (Column("Tokens/s"), lambda group: (group.logged(TOKENS_PER_SECOND),)),
-        (Column("Memory", unit="MB", note="{} is the peak of the process."),
-         lambda group: (group.logged(PEAK_MEMORY),)),
         (Column("Backend", align="left", width=1.3), lambda group: group.backend),
         context=tuple(
             (f"{one.name} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "",
-             *(shown(one) for _, shown in f1s), "", (one.seconds,), "", "", "") for one in baselines),
+             *(shown(one) for _, shown in f1s), "", (one.seconds,), "") for one in baselines),
     )
 
 
@@ -201,6 +198,15 @@ def _further_scores(groups: Sequence[Group]) -> Table:
     return Table(
         "scores", "Further scores", (caption,),
         (Column("Model", align="left", width=3.6), *(SCORES[name] for name in shown)), tuple(rows))
+
+
+def _cost(groups: Sequence[Group]) -> Table:
+    return Table.of(
+        "cost", "Speed and memory", ("Speed and memory: means over seeds, lowest and highest in brackets.",),
+        groups,
+        (Column("Model", align="left", width=3.6), lambda group: group.label),
+        (Column("Tokens/s"), lambda group: group.logged(TOKENS_PER_SECOND)),
+        (Column("Memory", unit="MB", note="{} is the peak of the process."), lambda group: group.logged(PEAK_MEMORY)))
 
 
 def _together(evidence: Evidence) -> list[Block]:

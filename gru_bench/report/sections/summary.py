@@ -94,8 +94,8 @@ def _verdicts(evidence: Evidence, against: Sequence[AgainstBaseline]) -> list[Bl
     looked = any(one.followed is not None for one in evidence.compared)
     interval = f", with its {'repeated ' if looked else ''}95 % interval" if sure else ""
     adjusted = any("Holm" in p.method for _, p in tested if p.value is not None)
-    caption = (f"Difference in test {scale.score}, first less second{interval}"
-               f"{'; p after Holm’s procedure' if adjusted else ''}.")
+    caption = (f"Difference in test {scale.score}: the first model minus the second{interval}."
+               f"{' p is adjusted by Holm’s procedure.' if adjusted else ''}")
     columns = (Column("Pair", align="left", width=5.4), Column("Difference", unit=scale.differences), Column("p"),
                Column("Verdict", align="left", width=3.4))
     shown, more = (*pairs[:FEW], *baselines[:FEW]), (*pairs[FEW:], *baselines[FEW:])
@@ -133,8 +133,8 @@ def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
     if not alike:
         return ()
     fewest = min(alike, key=lambda one: min(one.difference.seeds))
-    return (say("Where models are equivalent, a failure of up to {unseen}{unit} of seeds could go unseen.",
-                unseen=fewest.number("unseen"), unit=" %"),)
+    return (say("Equivalence does not rule out rare failures: with no failed run among so few seeds, up to "
+                "{unseen}{unit} of runs could fail (95 % upper bound).", unseen=fewest.number("unseen"), unit=" %"),)
 
 
 def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:

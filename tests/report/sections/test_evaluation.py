@@ -54,9 +54,9 @@ def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
         assert accuracy.runs == tuple(run.run_id for run in runs)
         assert accuracy.examples == 2000
         seeds, tier = cell("results", "Seeds")
-        assert (seeds.value, said(tier.parts)) == (5, "a verdict")
+        assert (seeds.value, said(tier.parts)) == (5, "for a verdict")
         # Below the deviation stand the lowest and the highest seed.
-        deviation, below = cell("results", "Seed deviation")
+        deviation, below = cell("results", "Between-seed SD")
         assert deviation.value == without_noise(Values.of_correct(right_RN))
         lowest, _, highest = below.parts
         assert (lowest.value, highest.value) == (right_RN.mean(1).min(), right_RN.mean(1).max())
@@ -66,8 +66,8 @@ def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
             ("scores", "ROC AUC", "score/test_roc_auc", 1),
             ("scores", "Average precision", "score/test_average_precision", 1),
             ("scores", "Loss", "score/test_loss", 1), ("scores", "Calibration", "score/test_calibration_error", 1),
-            ("results", "Training", "time/train_seconds", 1), ("results", "Tokens/s", "time/tokens_per_second", 1),
-            ("results", "Memory", "size/peak_memory_bytes", 1e6), ("results", "Parameters", "size/parameters", 1),
+            ("results", "Training", "time/train_seconds", 1), ("cost", "Tokens/s", "time/tokens_per_second", 1),
+            ("cost", "Memory", "size/peak_memory_bytes", 1e6), ("results", "Parameters", "size/parameters", 1),
         ):
             values = [run.metrics[key] / scale for run in runs]
             shown = cell(table, heading)
@@ -82,7 +82,7 @@ def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
 def test_one_seed_has_no_lowest_and_highest() -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, seeds=1, test_set=TestSet.draw(50))
-    (deviation,) = column_of(build_only([study], store, evaluation), "results", "Seed deviation")
+    (deviation,) = column_of(build_only([study], store, evaluation), "results", "Between-seed SD")
     assert deviation.text == MISSING
 
 
@@ -97,9 +97,10 @@ def test_missing_metrics_are_dashes_and_never_zero() -> None:
     study = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
     bare = tuple(replace(run, metrics={}) for run in study.confirms)
     report = build_only([replace(study, confirms=bare)], store, evaluation)
-    for heading in ("Parameters", "Training", "Tokens/s", "Memory"):
+    for heading in ("Parameters", "Training"):
         ((cost,),) = column_of(report, "results", heading)
         assert cost.text == MISSING
+    assert [column_of(report, "cost", heading)[0].text for heading in ("Tokens/s", "Memory")] == [MISSING] * 2
     assert column_of(report, "results", "Accuracy")[0].value is not None
     # Without times there is nothing to set against accuracy.
     assert "cost" not in [figure.name for figure in report.figures]
