@@ -362,10 +362,11 @@ def _watched(order: _Order, below: platforms.Descendants) -> Outcome:
                     away_from=Path(order.request.path).parent)
     child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              start_new_session=True)
-    assert child.stdin is not None
-    assert child.stdout is not None
-    assert child.stderr is not None
-    answers, errors = _Reader(child.stdout, MOST_ANSWERED, wake), _Reader(child.stderr, KEPT_BYTES)
+    stdin, stdout, stderr = child.stdin, child.stdout, child.stderr
+    assert stdin is not None
+    assert stdout is not None
+    assert stderr is not None
+    answers, errors = _Reader(stdout, MOST_ANSWERED, wake), _Reader(stderr, KEPT_BYTES)
     outcome = Outcome([])
     seed: int | None = None
     most = None
@@ -375,8 +376,8 @@ def _watched(order: _Order, below: platforms.Descendants) -> Outcome:
 
     def say(value: Mapping[str, Any]) -> None:
         try:
-            child.stdin.write(json.dumps(value).encode() + b"\n")  # type: ignore[union-attr]
-            child.stdin.flush()  # type: ignore[union-attr]
+            stdin.write(json.dumps(value).encode() + b"\n")
+            stdin.flush()
         except OSError:  # it has ended
             pass
 
