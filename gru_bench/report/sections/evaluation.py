@@ -194,7 +194,8 @@ def _further_scores(groups: Sequence[Group]) -> Table:
             for name in shown)))
     caption = "Further scores on the test reviews, means over seeds, lowest and highest in brackets."
     if any(not group.is_binary for group in groups):
-        caption += " With more than two classes, areas are means over the classes, each against all others."
+        caption += (" With more than two classes, ROC AUC and average precision are means over the classes, each "
+                    "against all others.")
     return Table(
         "scores", "Further scores", (caption,),
         (Column("Model", align="left", width=3.6), *(SCORES[name] for name in shown)), tuple(rows))
