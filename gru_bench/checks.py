@@ -41,11 +41,11 @@ PAGE = "docs/checks.md"
 NEARLY_SEEN = 0.005
 """Fraction of the test or validation reviews from which on those with a near-duplicate in training are warned of."""
 END_SHARE = 0.05
-"""Part of a range, on its own scale, that counts as its end."""
+"""Fraction of a range, on its own scale, that counts as its end."""
 OVERLAP = 0.01
 """Fraction of the test reviews from which on training rows with the same texts are more than a coincidence."""
 PROMISE = 0.01
-"""Fall from the best trial to its confirm runs that is more than the luck of the best of some trials: one point of
+"""Fall from the best trial to its confirmation runs that is more than the luck of the best of some trials: one point of
 accuracy."""
 LEAST_COVERED = 0.6
 """Fraction of the words, counted as often as they occur, that should have a vector."""
@@ -77,7 +77,7 @@ class Subject:
 
     @property
     def groups(self) -> Sequence[Group]:
-        """Return the models whose confirm runs, or else trials, have ended."""
+        """Return the models whose confirmation runs, or else trials, have ended."""
         return () if self.evidence is None else self.evidence.groups
 
     @property
@@ -109,7 +109,7 @@ class LoggedData:
     def covered(self) -> Number:
         """Return the fraction of the words that have a vector."""
         return self.numbers.add("covered", 1 - self.summary.dropped_share, "percent",
-                                "share of the words with a vector, each counted as often as it occurs")
+                                "fraction of the words with a vector, each counted as often as it occurs")
 
 
 Found = Iterator[Sentence | None]
@@ -222,8 +222,8 @@ def best_value_at_an_end(subject: Subject) -> Found:
     for group in subject.groups:
         space = group.study.summary.space if group.study.summary is not None else {}
         ends: list[Sentence] = [
-            (f"the best value of {setting_name(name)} is ", setting(group, f"search.{slug(name)}.best", best),
-             f", at an end of its range, {range_text(range_)}")
+            (f"the best value of {setting_name(name)}, ", setting(group, f"search.{slug(name)}.best", best),
+             f", is at an end of its range ({range_text(range_)})")
             for name, range_ in space.items() if end_of_range(name, range_, best := group.tuned.get(name))]
         if group.tuned:
             yield say("{model}: {ends}.", model=group.label, ends=joined(ends, "; ")) if ends else None
@@ -307,7 +307,7 @@ def few_seeds(subject: Subject) -> Found:
         yield say("{who} has only {seeds} {seeds:seed|seeds}: {few}.", who=who, seeds=seeds, few=few) if few else None
 
 
-@check("GRU004", "Look where the test reviews come from.")
+@check("GRU004", "Check where the test reviews come from.")
 def same_reviews(subject: Subject) -> Found:
     """Test reviews in training."""
     for spec in subject.specs:
@@ -334,7 +334,7 @@ def words_without_vector(subject: Subject) -> Found:
             "occurs. The others are left out.", **one.names, covered=one.covered)
 
 
-@check("GRU006", "Set metric = \"macro_f1\", or look at the scores of each class, too.")
+@check("GRU006", "Set metric = \"macro_f1\", or report the scores of each class too.")
 def uneven_classes(subject: Subject) -> Found:
     """Uneven classes judged by accuracy."""
     for spec in subject.specs:
@@ -359,10 +359,10 @@ def _uneven(
     counts: Sequence[int], classes: Sequence[str], reviews: str, numbers: Numbers, of: str = ""
 ) -> Sentence | None:
     largest = max(counts)
-    share = numbers.add("", largest / sum(counts), "percent", "share of this class", sum(counts))
+    share = numbers.add("", largest / sum(counts), "percent", "of this class", sum(counts))
     return None if not are_uneven(counts) else say(
-        "The classes{of} are uneven: the largest one, {largest}, has {share} % of the {reviews}, so that a model "
-        "that always predicts it has this accuracy.", of=of, largest=classes[counts.index(largest)], share=share,
+        "The classes{of} are uneven: the largest one, {largest}, has {share} % of the {reviews}, so a model that "
+        "always predicts it has this accuracy.", of=of, largest=classes[counts.index(largest)], share=share,
         reviews=reviews)
 
 
@@ -385,28 +385,28 @@ def lost_trials(subject: Subject) -> Found:
                     pruned=numbers.add("pruned", pruned))
 
 
-@check("GRU008", "Trust the confirm runs; average each trial over several seeds (--seeds-per-trial 3).")
-def search_promised_more(subject: Subject) -> Found:
-    """The search promised more than it kept."""
+@check("GRU008", "Use the scores of the confirmation runs; in the next search, average each trial over several seeds "
+                 "(--seeds-per-trial 3).")
+def lucky_best_trial(subject: Subject) -> Found:
+    """A best trial above its confirmation runs."""
     for one in () if subject.evidence is None else searches_of(subject.scored, subject.evidence.histories):
         fall = one.fall.value
         if fall is not None:
             yield None if (-fall if one.scale.higher_is_better else fall) <= PROMISE else say(
-                "{model}: the search promised more than it kept. Its best trial reached {best}{unit} on validation, "
-                "and fresh seeds of the same settings reach {confirmed}{unit} there ({fall}{after}).",
+                "{model}: the best trial reached {best}{unit} on validation, but fresh seeds of the same settings "
+                "reach only {confirmed}{unit} ({fall}{after}).",
                 model=one.group.label, best=one.best, confirmed=one.confirmed, fall=one.fall, unit=one.scale.suffix,
                 after=one.scale.after)
 
 
-@check("GRU009", "Set the margin in the study files, the same in all, before the first run.")
+@check("GRU009", "Set the same margin in all study files before the first run.")
 def late_margin(subject: Subject) -> Found:
-    """Margin chosen afterwards."""
+    """Equivalence margin chosen afterwards."""
     evidence = subject.evidence
     if evidence is not None and (evidence.compared or any(study.ablations for study in evidence.studies)):
         margin = evidence.margin
         yield None if margin.beforehand else say(
-            "The margin of equivalence was not fixed before the runs: verdicts use a margin of {margin}",
-            margin=margin.said)
+            "The equivalence margin was not fixed before the runs: it is {margin}", margin=margin.said)
 
 
 @check("GRU010", "Tune the model further, or name the baseline as the better choice.")
@@ -440,12 +440,12 @@ def _window(
 ) -> Sentence | None:
     return None if fills_window(training, reviews) else say(
         "{model}: a window of the training loss has {window} iterations, but an epoch of {most}{reviews} reviews has "
-        "{epoch}, so that no window fills.", model=model, most=most,
+        "{epoch}, so no window is ever full.", model=model, most=most,
         window=numbers.add("iterations", training.log_every), reviews=numbers.add("reviews", reviews),
         epoch=numbers.add("epoch", iterations_of_epoch(reviews, training)))
 
 
-@check("GRU012", "Look at the language and the spelling of the vectors' words; set embedding.scale.")
+@check("GRU012", "Check the language and the spelling of the vectors' words, or set embedding.scale.")
 def foreign_vectors(subject: Subject) -> Found:
     """Word vectors of another language or scale."""
     for one in subject.data:
@@ -459,48 +459,49 @@ def foreign_vectors(subject: Subject) -> Found:
             norm=one.numbers.add("norm", norm, "score", "mean over the words of the data"))
 
 
-@check("GRU013", "State this with the verdict, or run a new study and keep to its plan.")
-def departures_from_plan(subject: Subject) -> Found:
-    """A plan of looks not followed."""
+@check("GRU013", "Report this with the verdict, or run a new study that follows its plan.")
+def plan_not_followed(subject: Subject) -> Found:
+    """A plan of interim analyses not followed."""
     for one in subject.evidence.looks if subject.evidence is not None else ():
         yield None
         study = study_name(one.study)
         if one.digest != one.plan.digest:
-            yield say("{study}: the plan that is logged is not the one that its digest belongs to, so it was changed.",
-                      study=study)
+            yield say("{study}: the logged plan does not have the logged digest, so it was changed.", study=study)
         if one.plan.data != one.study.run.fingerprint:
-            yield say("{study}: the plan is about other data than the study's.", study=study)
+            yield say("{study}: the plan is for other data than those of the study.", study=study)
         for place, look in enumerate(one.looks):
             number = one.numbers.add(f"look-{place + 1}", place + 1)
             if place >= len(one.plan.looks) or look.planned != one.plan.looks[place]:
-                yield say("{study}: look {look} was not planned so.", study=study, look=number)
+                yield say("{study}: interim analysis {look} does not follow the plan.", study=study, look=number)
             for model, seeds in look.seeds.items():
                 if (missing := look.planned - len(seeds)) > 0:
-                    yield say("{study}: look {look} rests on {missing} {missing:seed|seeds} fewer of {model} than "
-                              "planned, which failed.", study=study, look=number, model=model_name(model),
-                              missing=one.numbers.add(f"look-{place + 1}.{slug(model, 'model')}.missing", missing))
+                    yield say("{study}: interim analysis {look} has {missing} {missing:seed|seeds} of {model} fewer "
+                              "than planned, because {missing:it|they} failed.", study=study, look=number,
+                              model=model_name(model), missing=one.numbers.add(
+                                  f"look-{place + 1}.{slug(model, 'model')}.missing", missing))
         now = {settled_as(pair) for pair in one.pairs if pair.settled is not None}
         if one.lost:
-            yield say("{study}: runs that a look rests on are gone ({lost}).", study=study, lost=", ".join(one.lost))
+            yield say("{study}: runs used by an interim analysis are gone ({lost}).", study=study,
+                      lost=", ".join(one.lost))
         elif one.looks and now != set(one.looks[-1].settled):
-            yield say("{study}: the runs no longer give what the last look found ({found}).", study=study,
+            yield say("{study}: the runs no longer give what the last interim analysis found ({found}).", study=study,
                       found="; ".join(one.looks[-1].settled) or "nothing settled")
         for model, group in one.groups.items():
             known = set(one.looks[-1].seeds.get(model, ())) if one.ended else set(one.plan.seeds)
             if extra := sorted({run.seed for run in group.runs if run.seed is not None} - known):
-                yield say("{study}: {model} has {extra} confirm runs that no look planned (seeds {seeds}).",
+                yield say("{study}: {model} has {extra} confirmation runs that were not planned (seeds {seeds}).",
                           study=study, model=model_name(model), seeds=", ".join(map(str, extra)),
                           extra=one.numbers.add(f"{slug(model, 'model')}.extra", len(extra)))
 
 
-@check("GRU014", "Take its score for a lower limit of what a linear model reaches.")
+@check("GRU014", "Treat its score as a lower limit of what a linear model reaches.")
 def baseline_at_an_end(subject: Subject) -> Found:
     """The baseline's regularization lies at the end of its grid."""
     for baseline in baselines_of(subject.evidence) if subject.evidence is not None else ():
         if baseline.of.regularization is not None:
             yield None if not baseline.of.is_at_end else say(
-                "The regularization of the baseline {baseline} that validation chose, {value}, lies at the end of "
-                "those that were tried. Another value may do better.", baseline=baseline.name,
+                "The baseline {baseline} has its best regularization, {value}, at the end of the values that were "
+                "tried. Another value may be better.", baseline=baseline.name,
                 value=baseline.regularization)
 
 
@@ -523,7 +524,7 @@ def parallel_vectors(subject: Subject) -> Found:
         if cosine is not None:
             yield None if cosine <= PARALLEL else say(
                 "The word vectors {vectors} are nearly parallel: the mean cosine of two words is {cosine}, and that "
-                "of usual ones is about 0.1. A model can hardly tell such words apart.", **one.names,
+                "of usual ones is about 0.1. A model can hardly distinguish such words.", **one.names,
                 cosine=one.numbers.add("cosine", cosine, "score", "mean over all pairs of words"))
 
 
@@ -551,7 +552,7 @@ def near_duplicates(subject: Subject) -> Found:
             few = all(count < max(1, NEARLY_SEEN * size) for count, size in sizes)
             yield None if near.removed or few else say(
                 "{data}: {test} of {tests} test reviews and {validation} of {validations} validation reviews have a "
-                "near-duplicate in training, which models may know by heart.", **one.names,
+                "near-duplicate in training, which models may have memorized.", **one.names,
                 test=one.numbers.add("near-test", near.test),
                 tests=one.numbers.add("test", one.summary.test),
                 validation=one.numbers.add("near-validation", near.validation),

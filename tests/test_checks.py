@@ -72,7 +72,7 @@ def changed(change: Callable[[LoggedStudy], LoggedStudy], **options: object) -> 
 
 
 def with_settings(study: LoggedStudy, **settings: str) -> LoggedStudy:
-    """Return a study whose confirm runs logged other settings."""
+    """Return a study whose confirmation runs logged other settings."""
     given = {key.replace("__", "."): value for key, value in settings.items()}
     return replace(study, confirms=tuple(replace(run, params={**run.params, **given}) for run in study.confirms))
 
@@ -144,7 +144,7 @@ MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
     "GRU007": (lambda: changed(lost), ("of 16, 10 failed and 0 were pruned",)),
     "GRU008": (lambda: changed(lambda study: summarized(study, best_value={"scratch": 0.99, "torch": 0.872})),
                ("Scratch GRU", "99.0 %")),
-    "GRU009": (lambda: changed(no_margin), ("no study had logged one",)),
+    "GRU009": (lambda: changed(no_margin), ("no study logged one",)),
     "GRU010": (lambda: changed(good_baseline), ("TF-IDF + logistic regression", "99.0 %")),
     "GRU011": (lambda: changed(lambda study: with_settings(study, training__log_every="800")),
                ("Scratch GRU", "800 iterations", "256")),
@@ -157,7 +157,7 @@ MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
                ("movie-reviews", f"31 of {EXAMPLES} test reviews", "7 groups")),
     "GRU018": (lambda: changed(lambda study: with_data(study, near=NearDuplicates(300, 5, 17, removed=False))),
                ("movie-reviews", f"17 of {EXAMPLES} test reviews", "5 of 2,048 validation reviews")),
-    "GRU013": (other_plan, ("sound", "look 2 was not planned")),
+    "GRU013": (other_plan, ("sound", "interim analysis 2 does not follow the plan")),
 }
 FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012", "GRU014", "GRU015", "GRU016", "GRU017", "GRU018"}
 """Checks of which no section speaks."""
@@ -203,7 +203,8 @@ def test_each_check_fires_on_a_study_made_for_it_and_its_report_says_the_same(co
     page = words_of(report, "summary").replace("\N{NO-BREAK SPACE}", " ")
     for one in found:
         assert f"{one.text} ({code})" in told
-        assert f"{code} {one.text} {CHECKS[code].remedy()}" in page
+        assert f"{code} {one.text}" in page
+        assert f"{code} {CHECKS[code].remedy()}" in page
 
 
 def test_one_function_adds_a_check_to_lint_and_to_the_report(monkeypatch: pytest.MonkeyPatch) -> None:

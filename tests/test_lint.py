@@ -42,7 +42,7 @@ class TestLogged:
         done = completed(app)
         assert done.returncode == ExitCode.NO
         first, second, last = done.stdout.splitlines()
-        assert first.startswith("GRU001 Torch GRU: the best value of hidden size is 250, at an end of its range, 32 to")
+        assert first.startswith("GRU001 Torch GRU: the best value of hidden size, 250, is at an end of its range")
         assert first.endswith(f" {CHECKS['GRU001'].remedy()}")
         mentions(second, "GRU003 Torch GRU", "2 seeds", CHECKS["GRU003"].remedy())
         mentions(last, "2", "quick, sound", "docs/checks.md")

@@ -1,8 +1,8 @@
 """The script that draws pictures of docs/explanation.md: `python docs/explanation/draw.py`.
 With `--batches` it counts distinct words and padding instead.
 
-Their numbers are computed from the confirm runs in reports/example. Run it after you change a drawing. The pictures
-gates.svg and gradients.svg come from `gru-bench diagnose`; the page names the commands.
+Their numbers are computed from the confirmation runs in reports/example. Run it after you change a drawing. The
+pictures gates.svg and gradients.svg come from `gru-bench diagnose`; the page names the commands.
 
 Shapes: `R` seeds of a model, `N` test reviews.
 """

@@ -41,15 +41,15 @@ def report(
         help="The largest difference that does not matter in practice, in points of accuracy. The report says whether "
         "it was chosen before the study or afterwards.", show_default="the studies'")] = None,
     mcnemar: Annotated[tuple[str, str] | None, typer.Option(
-        help="Ids of two confirm runs. Adds McNemar's exact test of these two trained models.",
+        help="Ids of two confirmation runs. Adds McNemar's exact test of these two trained models.",
         metavar="RUN RUN", show_default=False)] = None,
     verify: Annotated[Path | None, typer.Option(
         help="Write nothing. Compute the report in this folder again and list what differs from the "
         "runs: exit code 0 if none does, 4 otherwise.", show_default=False)] = None,
     csv: Annotated[Path | None, typer.Option(
         help="Folder for runs.csv (every run with its settings and scores), trials.csv (every trial of each search), "
-        "predictions.csv (every test review of each confirm run) and disagreements.csv (every test review that only "
-        "one model of a pair gets right).", show_default=False)] = None,
+        "predictions.csv (every test review of each confirmation run) and disagreements.csv (every test review that "
+        "only one model of a pair gets right).", show_default=False)] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex to a PDF too. This needs TeX.")] = False,
     live: Annotated[bool, typer.Option(
         "--watch", help="Start this while a sweep runs and open the page, which loads itself again. All files but the "

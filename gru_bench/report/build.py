@@ -70,7 +70,7 @@ def build(
         title: Title of the report; by default it is made from the names of the studies.
         margin: Largest difference of no practical weight; 0.01 is one point of accuracy. The default is the margin
             that the studies logged at their start, where they agree.
-        mcnemar_runs: Ids of two confirm runs to compare by McNemar's test.
+        mcnemar_runs: Ids of two confirmation runs to compare by McNemar's test.
         warnings: Warnings that are known already.
         tracking_uri: Address of the store, for the record.
         known_studies: Names of other studies, which a new study must not have.
@@ -78,9 +78,10 @@ def build(
             counted now.
 
     Raises:
-        IncompleteError: If no study has a complete confirm run, unless there is one study and it has a complete trial.
-        UsageError: If a run named for McNemar's test is not a confirm run of this report, or the two runs were scored
-            on different test reviews.
+        IncompleteError: If no study has a complete confirmation run, unless there is one study and it has a complete
+            trial.
+        UsageError: If a run named for McNemar's test is not a confirmation run of this report, or the two runs were
+            scored on different test reviews.
     """
     evidence = collect(studies, store, margin, known_studies, mcnemar_runs, models_on_test)
     if evidence.trials:
@@ -98,7 +99,7 @@ def build(
         purposes=_purposes(studies),
         in_short=said,
         warnings=(*others, *(one.coded for found in checked for one in found.warnings)),
-        sections=(Section("summary", "Summary", (*first, check_results(others, checked))), *sections),
+        sections=(Section("summary", "Summary", (*first, *check_results(others, checked))), *sections),
         runs=tuple(known_run(run, store) for study in studies for run in study.runs),
         source=Source(
             plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,

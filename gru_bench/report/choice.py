@@ -1,4 +1,4 @@
-"""The studies that a report shows: named ones, or every one of an experiment that has a complete confirm run.
+"""The studies that a report shows: named ones, or every one of an experiment that has a complete confirmation run.
 
 Where none has one, it is the newest study with a complete trial, alone.
 """
@@ -42,7 +42,7 @@ class Choice:
     studies: tuple[LoggedStudy, ...]
     """Oldest first."""
     early: tuple[str, ...]
-    """Names of studies that are left out because they have no complete confirm run yet."""
+    """Names of studies that are left out because they have no complete confirmation run yet."""
     missing: tuple[Sentence, ...]
     """What the report says of the choice."""
     remarks: tuple[str, ...]
@@ -57,13 +57,13 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
     Args:
         shelf: The store of the studies.
         experiment: Name of an experiment. None means the one written last that has the named studies.
-        names: Names of studies. An empty sequence means every study with a complete confirm run.
+        names: Names of studies. An empty sequence means every study with a complete confirmation run.
 
     Returns:
-        The studies with a complete confirm run; where there is none, the newest study with a complete trial.
+        The studies with a complete confirmation run; where there is none, the newest study with a complete trial.
 
     Raises:
-        IncompleteError: When no study has a complete confirm run or a complete trial.
+        IncompleteError: When no study has a complete confirmation run or a complete trial.
         RunError: When the summary of a study cannot be read.
         UsageError: For an unknown experiment or study. The error lists the known ones.
     """
@@ -88,20 +88,20 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
         finished = [study for study in usable if study.summary is not None]
         best = (finished or usable or same)[0]
         if not usable:
-            early[name] = (f"trials so far: {len(best.trials)}, confirm runs: {len(best.confirms)}, none of these "
+            early[name] = (f"trials so far: {len(best.trials)}, confirmation runs: {len(best.confirms)}, none of these "
                            "complete")
             continue
         if len(same) > 1:
             remarks.append(f"study {name}: logged {len(same)} times, the newest complete one is taken")
         chosen.append(best)
-    why = "it has no complete confirm run yet"
+    why = "it has no complete confirmation run yet"
     if not chosen and (newest := next((s for s in found if s.name in early and is_searched(s)), None)) is not None:
         del early[newest.name]
         chosen = [newest]
-        why = "no study has a complete confirm run yet, so the report is on the newest search alone"
+        why = "no study has a complete confirmation run yet, so the report is on the newest search alone"
     for name, state in early.items():
         missing.append(say("The study {study} is left out: {reason}.", study=name, reason=why))
-        remarks.append(f"study {name}: left out, it has no complete confirm run ({state})")
+        remarks.append(f"study {name}: left out, it has no complete confirmation run ({state})")
     if not chosen:
         if damaged := [study.damaged for study in found if study.damaged]:
             raise RunError(damaged[0])
@@ -143,4 +143,5 @@ def _shelved(shelf: Shelf, places: Sequence[str], names: Sequence[str]) -> tuple
 
 def _nothing(state: str) -> IncompleteError:
     return IncompleteError(
-        f"a report needs a study with a complete confirm run, or one with a complete trial, but {state}: {RUN_ONE}")
+        "a report needs a study with a complete confirmation run, or one with a complete trial, but "
+        f"{state}: {RUN_ONE}")

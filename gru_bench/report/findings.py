@@ -8,7 +8,7 @@ from gru_bench.errors import ExitCode, UsageError, shown
 from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.document.report import Answer, BaselineScore, Findings, ModelScore
 from gru_bench.report.document.sentences import in_text
-from gru_bench.report.evidence.baselines import baselines_of
+from gru_bench.report.evidence.baselines import against_baselines, baselines_of
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.next_steps import (
@@ -34,7 +34,7 @@ def findings_of(evidence: Evidence) -> Findings:
         () if evidence.trials else tuple(
             BaselineScore(one.name, one.score.value) for one in baselines_of(evidence)),
         tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.compared),
-        tuple(commands), tuple(_plain(in_text(said)) for said in others_on_test(evidence)))
+        tuple(commands), tuple(_plain(in_text(said)) for said in others_on_test(evidence, against_baselines(evidence))))
 
 
 def _score(group: Group) -> ModelScore:

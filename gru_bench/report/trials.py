@@ -46,9 +46,9 @@ def so_far(evidence: Evidence) -> tuple[Sentence, ...]:
     scores += [(f"baseline {label}: ", value, unit) for label, value in _baselines(evidence) if value.value is not None]
     state, how = "is not finished", "Continue it by running its command again"
     if study.summary is not None and planned.confirm == 0:
-        state, how = "has no confirm stage", "To confirm the best settings, run its command again with --confirm 5"
+        state, how = "has no confirmation stage", "To confirm the best settings, run its command again with --confirm 5"
     elif study.summary is not None:
-        state = "has no complete confirm run"
+        state = "has no complete confirmation run"
     return (
         say("The study {study} {state}: its search has {ended} of {asked} {asked:trial|trials}. Nothing here was "
             "scored on the test reviews, so there is no verdict.", study=name, state=state,

@@ -47,7 +47,8 @@ def watch(
                 experiment, now = choice.experiment, _state(choice)
                 if now != before:
                     page, before = write(choice), now
-                    say(f"wrote {page}: {_confirmed(choice)} confirm runs so far, not finished: {', '.join(open_ones)}")
+                    say(f"wrote {page}: {_confirmed(choice)} confirmation runs so far, not finished: "
+                        f"{', '.join(open_ones)}")
             time.sleep(SECONDS)
     finally:
         if page is not None:

@@ -20,7 +20,7 @@ from gru_bench.stats.verdict import (
     unseen_failures,
 )
 
-DETECTED = "smallest true difference detected with a chance of 80 % at the 5 % level, for runs that vary as these do"
+DETECTED = "minimum detectable difference: the smallest true one found with 80 % power at the 5 % level by such runs"
 
 
 def verdict_template(pair: Pair) -> str:
@@ -28,7 +28,7 @@ def verdict_template(pair: Pair) -> str:
     found = difference_template(pair)
     # Of the first model, whose difference from the second is shown: its sign and the word agree.
     better = f"{{a}} is {'better' if pair.favours >= 0 else 'worse'} than {{b}}"
-    unseen = f"A failure of up to {{unseen}}{NBSP}% of seeds could go unseen in these runs."
+    unseen = f"With so few seeds, a failure rate of up to {{unseen}}{NBSP}% could go unnoticed."
     match pair.verdict.finding:
         case Finding.BETTER:
             return f"{better}: {found}."
@@ -39,23 +39,23 @@ def verdict_template(pair: Pair) -> str:
                     f"±{{margin}}{{unit}}{_test(pair, '{p_equivalent}')}. {unseen}")
         case Finding.EQUIVALENT:
             return (f"{{a}} and {{b}} are equivalent within {{margin}}{{unit}}: the {pair.narrow_name} of their "
-                    f"difference, {{narrow}}{{unit}}, lies within it{_test(pair, '{p_equivalent}')}. {unseen}")
+                    f"difference is {{narrow}}{{unit}}{_test(pair, '{p_equivalent}')}. {unseen}")
         case Finding.TOO_FEW_SEEDS:
-            return f"No verdict on {{a}} against {{b}} from {{seeds}}{_too_few_seeds(pair)}."
+            return f"No verdict on {{a}} and {{b}} from {{seeds}}{_too_few_seeds(pair)}."
         case Finding.TOO_FEW_GROUPS:
-            return (f"No verdict on {{a}} against {{b}} from {{groups}} groups of equal size (at least {LEAST_GROUPS} "
-                    f"are needed): {_size(pair)}.")
+            return (f"No verdict on {{a}} and {{b}} from {{groups}} groups of equal size (at least {LEAST_GROUPS} are "
+                    f"needed): {{a}} minus {{b}} is {_size(pair)}.")
         case Finding.GUESSING:
-            return (f"No verdict on {{a}} against {{b}}: neither is above guessing, which reaches {{guessing}}. The "
-                    f"difference is {_size(pair)}.")
+            return ("No verdict on {a} and {b}: neither is above guessing, which reaches {guessing}. {a} minus {b} is "
+                    f"{_size(pair)}.")
         case Finding.INCONCLUSIVE if pair.planned and not pair.look:
-            return "{a} against {b}: no planned look was taken yet, or its runs are gone, so there is no verdict."
+            return ("No verdict on {a} and {b}: no interim analysis has been done yet, or its runs are gone.")
         case Finding.INCONCLUSIVE:
-            return f"Inconclusive: {{a}} against {{b}}, {found}.{_doubts(pair)}"
+            return f"Inconclusive: {{a}} minus {{b}} is {found}.{_reasons(pair)}"
 
 
 def difference_template(pair: Pair) -> str:
-    """Return the difference of a pair with its interval and its test, or its look, as a part of a sentence."""
+    """Return the difference of a pair with its interval and its test, or interim analysis, as a part of a sentence."""
     return f"{_size(pair)}{_test(pair, '{p}')}"
 
 
@@ -90,7 +90,7 @@ def quantity(pair: Pair, slot: str) -> Quantity:
         case "narrow":
             return _difference(pair, "difference-90", pair.verdict.equivalence, pair.narrow_name)
         case "margin":
-            return Quantity("margin", margin, kind, "the largest difference of no practical weight",
+            return Quantity("margin", margin, kind, "equivalence margin: the largest difference of no practical weight",
                             decimals=decimals_for([margin], [0.0], kind), of_runs=False)
         case "detectable":
             value = found.detectable(max(1, pair.family))
@@ -110,9 +110,9 @@ def quantity(pair: Pair, slot: str) -> Quantity:
         case "family":
             return Quantity("family", pair.family, "count", "pairs tested together")
         case "look":
-            return Quantity("look", pair.look, "count", "from 1, of the looks planned")
+            return Quantity("look", pair.look, "count", "from 1, of the interim analyses planned")
         case "looks":
-            return Quantity("looks", pair.planned, "count", "looks planned")
+            return Quantity("looks", pair.planned, "count", "interim analyses planned")
         case "least":
             return Quantity("equivalence-examples", examples_for_equivalence(margin), "count",
                             "fewest test reviews that show equivalence where no answer differs", of_runs=False)
@@ -123,7 +123,7 @@ def quantity(pair: Pair, slot: str) -> Quantity:
 
 
 def detected(pair: Pair) -> str:
-    """Return what a detectable difference is."""
+    """Return what the minimum detectable difference is."""
     return DETECTED if pair.family == 1 else f"{DETECTED}; the level is divided by the {pair.family} pairs compared"
 
 
@@ -162,11 +162,12 @@ def _size(pair: Pair) -> str:
 
 
 def _test(pair: Pair, p: str) -> str:
-    """Return at which look a pair was settled, or that it is open after so many; without looks the p value."""
+    """Return at which interim analysis a pair was settled, or that it is open after so many; without any the p value.
+    """
     if pair.planned:
         if not pair.look:
             return ""
-        return f", {'settled at' if pair.is_settled else 'open after'} look {{look}} of {{looks}}"
+        return f", {'settled at' if pair.is_settled else 'open after'} interim analysis {{look}} of {{looks}}"
     return "" if pair.tests is None else f", {p}{' after Holm' if pair.family > 1 else ''}"
 
 
@@ -175,24 +176,24 @@ def _too_few_seeds(pair: Pair) -> str:
         case EvidenceLevel.EXAMPLES_ONLY:
             return f" seed: between these two runs the difference is {_size(pair)}, over test examples only"
         case EvidenceLevel.ESTIMATE:
-            return f" seeds: an estimate only, {_size(pair)}"
+            return f" seeds: {{a}} minus {{b}} is {_size(pair)}, an estimate only"
         case _:
-            return f" seeds (at least 5 are needed): {_size(pair)}"
+            return f" seeds (at least 5 are needed): {{a}} minus {{b}} is {_size(pair)}"
 
 
-def _doubts(pair: Pair) -> str:
+def _reasons(pair: Pair) -> str:
     """Return why a comparison may be inconclusive."""
     found, margin, inner = pair.difference, pair.verdict.margin, pair.verdict.equivalence
     able = can_be_equivalent(found, margin)
-    chance = ", but among {family} pairs one such finding may be chance."
-    said = "" if found.low <= 0 <= found.high else f" The interval alone excludes 0{chance}"
+    chance = ", but among {family} pairs one such result may be due to chance."
+    said = "" if found.low <= 0 <= found.high else f" The unadjusted interval excludes 0{chance}"
     if not pair.planned and able and -margin < inner.low and inner.high < margin:
-        said += f" The {pair.narrow_name} alone lies within the margin{chance}"
+        said += f" The unadjusted {pair.narrow_name} lies within the equivalence margin{chance}"
     if found.design is not None:
-        said += f" Runs like these detect a true difference of {{detectable}}{{unit}} with a chance of 80{NBSP}%."
+        said += f" The minimum detectable difference of such runs is {{detectable}}{{unit}} (80{NBSP}% power)."
     if not able and found.is_tailed:
-        said += " Equivalence could not be shown: too few test examples decide the difference."
+        said += " They cannot show equivalence: the difference rests on too few test examples."
     elif not able:
-        said += (" Equivalence within {margin}{unit} could not be shown: it takes at least {least} test examples, and "
-                 f"{'there are' if found.effective >= found.examples else 'these tell as much as'} {{effective}}.")
+        said += (" They cannot show equivalence within {margin}{unit}: that takes at least {least} test examples, and "
+                 f"{'there are' if found.effective >= found.examples else 'these are worth'} {{effective}}.")
     return said

@@ -187,7 +187,7 @@ class Pair:
     verdict: Verdict
     metric: MetricName = "accuracy"
     planned: int = 0
-    """Looks that were planned. 0: a confirm stage of one size."""
+    """Looks that were planned. 0: a confirmation stage of one size."""
     look: int | None = None
     """The look that settled the pair, or the last one taken, from 1. None without looks."""
     is_settled: bool = False

@@ -56,7 +56,7 @@ def test_by_default_all_complete_studies_of_the_experiment_written_last(store: F
     assert choice.early == ("early",)
     (missing,), (left_out, others) = choice.missing, choice.remarks
     mentions(in_text(missing), "early", "left out")
-    mentions(left_out, "early", "left out", "trials so far: 0", "confirm runs: 1")
+    mentions(left_out, "early", "left out", "trials so far: 0", "confirmation runs: 1")
     mentions(others, "movie-reviews", "--experiment", "reviews.csv")
 
 
@@ -95,7 +95,7 @@ def test_a_study_under_way_shows_what_there_is(store: FakeStore) -> None:
         ("reviews.csv", ["newest"], UsageError, "'newest'.*elsewhere"),
         ("movies", [], UsageError, "'movies'.*'movie-reviews'"),
         (None, ["newest", "elsewhere"], UsageError, "--study.*newest, elsewhere"),
-        (None, ["early"], IncompleteError, "early.*trials so far: 0, confirm runs: 1"),
+        (None, ["early"], IncompleteError, "early.*trials so far: 0, confirmation runs: 1"),
     ],
 )
 def test_refuses_studies_that_cannot_be_reported_on(
@@ -133,7 +133,7 @@ def test_a_search_is_shown_where_no_study_has_a_confirm_run() -> None:
         mentions(in_text(missing), name, "left out", "newest search")
     assert names(choose(store, None, ["oldest"])) == ["oldest"]
     assert names(choose(store, None, ["oldest", "newest"])) == ["oldest"]
-    with pytest.raises(IncompleteError, match=r"newest.*trials so far: 0, confirm runs: 0"):
+    with pytest.raises(IncompleteError, match=r"newest.*trials so far: 0, confirmation runs: 0"):
         choose(store, None, ["newest"])
     add_study(store, "done", {"torch": 0.0}, test_set=small)
     assert names(choose(store, None, [])) == ["done"]
@@ -196,12 +196,12 @@ def test_other_models_on_the_same_test_reviews_count_in_claims_and_json(
     add_study(store, "pair", {"rnn": 0.0, "torch": 0.13}, test_set=test_set, search=False, epochs=2)
     asked = ("--study", "pair", "--claim", "torch > rnn")
     assert command(store, *asked) == 0
-    assert "models in this store" not in capsys.readouterr().out
+    assert "This store holds" not in capsys.readouterr().out
     for place in range(6):
         add_study(store, f"other-{place}", {"torch": 0.0, "scratch": 0.0}, test_set=test_set, search=False, epochs=2,
                   experiment=f"elsewhere-{place}")
     assert command(store, *asked) == 3
-    mentions(capsys.readouterr().out, "not settled", "14 models in this store", "all 91 pairs")
+    mentions(capsys.readouterr().out, "not settled", "holds 14 models", "all 91 pairs")
     assert command(store, "--study", "pair", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [pair["family"] for pair in found["pairs"]] == [91]
@@ -488,7 +488,7 @@ class Sweep:
 
 @pytest.fixture
 def growing() -> tuple[FakeStore, Callable[[int, bool], Callable[[], None]]]:
-    """A store of one study, and a function that lets so many confirm runs of it be complete."""
+    """A store of one study, and a function that lets so many confirmation runs of it be complete."""
     store = FakeStore()
     whole = add_study(store, "torch", {"torch": 0.0}, test_set=TestSet.draw(40), search=False, epochs=2)
 
@@ -527,8 +527,8 @@ def test_it_writes_again_when_runs_have_ended_until_the_study_is_finished(
     waiting, first, second, last = (
         line for line in lines if line.startswith(("waiting", "wrote x/report.html: ")))
     mentions(waiting, "waiting: ", "movie-reviews")
-    mentions(first, "2 confirm runs", "not finished: torch")
-    mentions(second, "4 confirm runs", "not finished: torch")
+    mentions(first, "2 confirmation runs", "not finished: torch")
+    mentions(second, "4 confirmation runs", "not finished: torch")
     mentions(last, Path("x/report.html").resolve().as_uri())
     assert command(store, "--verify", "x") == 0
 
@@ -595,7 +595,7 @@ def test_it_waits_for_studies_that_have_only_begun(
     Sweep(monkeypatch, lambda: store.by_experiment.update({
         "movie-reviews": store.by_experiment.pop("movie-reviews")}), holds(late, done))
     assert command(store, "--watch", "--out", "x") == 0
-    mentions(capsys.readouterr().out, "wrote x/report.html: 5 confirm runs", "not finished: late")
+    mentions(capsys.readouterr().out, "wrote x/report.html: 5 confirmation runs", "not finished: late")
     numbers = json.loads(Path("x/numbers.json").read_text(encoding="utf-8"))
     assert numbers["experiment"] == "movie-reviews"
     assert {study["name"] for study in numbers["studies"]} == {"torch", "late"}
@@ -617,5 +617,5 @@ def test_it_shows_a_search_from_its_first_complete_trial_on(
     none, one = sweep.pages
     assert none is None
     assert "there is no verdict" in str(one)
-    mentions(capsys.readouterr().out, "waiting: ", "wrote x/report.html: 0 confirm runs", "not finished: torch")
+    mentions(capsys.readouterr().out, "waiting: ", "wrote x/report.html: 0 confirmation runs", "not finished: torch")
     assert "Test accuracy" in Path("x/report.html").read_text(encoding="utf-8")

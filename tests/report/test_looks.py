@@ -66,7 +66,8 @@ def undecided() -> Report:
 
 def test_the_repeated_interval_is_the_headline_and_the_usual_one_is_folded(different: Report) -> None:
     report = different
-    mentions(summary_of(report), "Torch GRU is better than Scratch GRU", "(repeated 95 % interval ", "look 1 of 2")
+    mentions(summary_of(report), "Torch GRU is better than Scratch GRU", "(repeated 95 % interval ",
+             "interim analysis 1 of 2")
     numbers = report.numbers
     theta = next(one for key, one in numbers.items() if key.endswith(".difference"))
     usual = next(one for key, one in numbers.items() if key.endswith(".usual"))
@@ -74,7 +75,7 @@ def test_the_repeated_interval_is_the_headline_and_the_usual_one_is_folded(diffe
     assert usual.low is not None
     assert theta.value == usual.value
     assert theta.low < usual.low
-    mentions(words_of(report, "comparisons"), "ended after look 1", "5, 8 seeds", "too narrow")
+    mentions(words_of(report, "comparisons"), "stopped after analysis 1", "5, 8 seeds", "too narrow")
     assert [figure.name for figure in report.figures if figure.name.startswith("looks")] == ["looks-grown"]
 
 
@@ -86,11 +87,11 @@ def test_the_figure_has_each_look_with_its_boundary() -> None:
     assert rows[0] == "pair,look,seeds,difference,low,high,boundary,finding"
     assert len(rows) == 4
     assert figure.svg.count("<svg") == 1
-    mentions(summary_of(report), "open after look 3 of 3")
+    mentions(summary_of(report), "open after interim analysis 3 of 3")
 
 
 def test_equal_models_are_equivalent_by_the_interval_of_their_look(equivalent: Report) -> None:
-    mentions(summary_of(equivalent), "are equivalent within 1.0 points", "settled at look 1 of 2")
+    mentions(summary_of(equivalent), "are equivalent within 1.0 points", "settled at interim analysis 1 of 2")
 
 
 def test_a_plan_that_was_followed_has_no_warning() -> None:
@@ -99,10 +100,10 @@ def test_a_plan_that_was_followed_has_no_warning() -> None:
 
 
 @pytest.mark.parametrize(("spoil", "words"), [
-    ("digest", "its digest"),
+    ("digest", "logged digest"),
     ("data", "other data"),
-    ("sizes", "look 1 was not planned"),
-    ("missing", "look 1 rests on 1 seed fewer of Torch GRU"),
+    ("sizes", "interim analysis 1 does not follow the plan"),
+    ("missing", "interim analysis 1 has 1 seed of Torch GRU fewer"),
     ("found", "nothing settled"),
     ("lost", "gone (torch 1099)"),
     ("extra", "(seeds 1004)"),
@@ -137,20 +138,20 @@ def test_models_of_other_studies_are_not_compared_with_those_of_a_study_with_loo
     assert [(pair.models, pair.look) for pair in report.findings.pairs] == [
         (("torch", "scratch"), 1), (report.findings.pairs[1].models, None)]
     assert set(report.findings.pairs[1].models) == {"bidirectional", "rnn"}
-    assert words_of(report, "comparisons").count("a study with looks") >= 4  # of one study and the other
+    assert words_of(report, "comparisons").count("a study with interim analyses") >= 4  # of one study and the other
 
 
 def test_before_the_first_look_there_is_no_verdict() -> None:
     store, study = studied(DIFFERENT)
     del store.artifacts[study.run.run_id, LOOKS]
     report = reported(store, under_way(store, study))
-    mentions(summary_of(report), "no planned look was taken yet", "there is no verdict")
+    mentions(summary_of(report), "No verdict", "no interim analysis has been done yet")
     assert report.findings.pairs[0].settled is False
 
 
 def test_the_interval_of_too_few_seeds_is_the_usual_one_and_is_called_so() -> None:
     report = reported(*studied(DIFFERENT, (2, 4), 2))
-    mentions(summary_of(report), "No verdict on Torch GRU against Scratch GRU from 4 seeds", "(95 % interval ")
+    mentions(summary_of(report), "No verdict on Torch GRU and Scratch GRU from 4 seeds", "(95 % interval ")
     assert report.findings.pairs[0].interval == "95 % interval"
 
 
@@ -177,7 +178,7 @@ def test_a_new_confirm_set_of_a_study_with_looks_is_one_look(undecided: Report) 
     assert "--confirm " not in commands
     (step,) = (pair.next_step for pair in undecided.findings.pairs)
     mentions(step, "new test examples", "2.5 %")
-    for absent in ("plan looks", "old and the new models"):
+    for absent in ("plan interim", "old and the new models"):
         assert absent not in step
 
 
@@ -217,7 +218,7 @@ def test_a_claim_that_is_not_settled_says_how_to_go_on(undecided: Report) -> Non
 def test_a_claim_that_no_seeds_would_settle_asks_for_more_test_examples() -> None:
     code, lines = judged("torch > scratch", reported(*studied(EQUAL, (5, 6), 2, examples=600)).findings)
     assert code is ExitCode.INCOMPLETE
-    assert "more test examples" in lines[0]
+    assert "new test examples" in lines[0]
 
 
 def test_a_claim_on_equivalent_models_is_refuted(equivalent: Report) -> None:

@@ -138,7 +138,7 @@ def test_baselines_have_the_score_that_the_study_is_about(store: FakeStore, stud
 
 
 @pytest.mark.parametrize(("confirm", "state", "how"), [
-    ("0", "no confirm stage", "--confirm 5"), ("5", "no complete confirm run", "again: ")])
+    ("0", "no confirmation stage", "--confirm 5"), ("5", "no complete confirmation run", "again: ")])
 def test_a_study_that_has_ended_without_a_confirm_run(store: FakeStore, confirm: str, state: str, how: str) -> None:
     whole = add_study(store, "tuning", {"torch": 0.1}, test_set=SMALL, trials=5)
     ended = replace(searching(store, whole), summary=whole.summary)
@@ -170,7 +170,7 @@ def test_a_trial_of_several_seeds_has_their_mean(store: FakeStore, study: Logged
 
 
 def test_no_report_on_trials_beside_confirm_runs(store: FakeStore, study: LoggedStudy) -> None:
-    with pytest.raises(UsageError, match=r"--mcnemar .*confirm runs"):
+    with pytest.raises(UsageError, match=r"--mcnemar .*confirmation runs"):
         build([study], store, mcnemar_runs=("a", "b"))
     other = add_study(store, "other", {"torch": 0.0}, test_set=SMALL)
     with pytest.raises(IncompleteError, match="complete trial"):

@@ -170,7 +170,7 @@ def test_few_clusters_show_no_equivalence() -> None:
     right = np.ones((5, 4000), bool)
     equal = compare(right, right)
     assert equal.finding is Finding.EQUIVALENT
-    mentions(equal.verdict, "up to 45 % of seeds")
+    mentions(equal.verdict, "failure rate of up to 45 %")
     found = compare(right, right, clusters=np.arange(4000) // 20)
     assert found.finding is Finding.INCONCLUSIVE
     mentions(found.verdict, "at least 269 test examples", "200")

@@ -110,7 +110,7 @@ def test_a_large_difference_settles_a_pair_at_the_first_look() -> None:
     assert pair.settled is pair.last
     assert pair.last.finding is Finding.BETTER_BY_MARGIN
     assert settled_as(pair) == "a, b: better by more than the margin"
-    mentions(pair_line(plan, pair), "a is worse than b by more than 1.0 points", "settled at look 1 of 4")
+    mentions(pair_line(plan, pair), "a is worse than b by more than 1.0 points", "settled at interim analysis 1 of 4")
     wide, usual = present(pair.last.repeated), pair.last.usual
     assert wide.low < usual.low < usual.high < wide.high < 0
     assert is_settled([pair])

@@ -45,7 +45,7 @@ DIAGNOSED = Diagnostics(
 
 
 def fill(directory: Path) -> None:
-    """Log a study as a sweep does: a trial of each state, three confirm runs, and what hangs on them."""
+    """Log a study as a sweep does: a trial of each state, three confirmation runs, and what hangs on them."""
     store = Store(f"sqlite:///{directory / 'mlflow.db'}")
     storage = open_storage(str(directory / "optuna.journal"))
     study, search = (optuna.create_study(study_name=name, storage=storage, direction="maximize")

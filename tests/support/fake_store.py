@@ -273,8 +273,8 @@ def add_study(
         store: The store that holds the study afterwards, with its histories and predictions.
         name: Name of the study.
         models: Model -> skill; 0.1 more is about two points of accuracy.
-        seeds: Complete confirm runs of each model.
-        failed: Failed confirm runs of each model, after the complete ones.
+        seeds: Complete confirmation runs of each model.
+        failed: Failed confirmation runs of each model, after the complete ones.
         epochs: Epochs of each run.
         test_set: Test examples that the runs predict; 2,000 by default.
         search: Whether the study searched for settings before.
@@ -362,7 +362,7 @@ def add_study(
 def with_looks(
     store: FakeStore, study: LoggedStudy, planned: Sequence[int], taken: int, *, margin: float = 0.01
 ) -> LoggedStudy:
-    """Return a study whose confirm seeds were added in so many looks, the last of which ended the stage."""
+    """Return a study whose confirmation seeds were added in so many looks, the last of which ended the stage."""
     models = tuple(dict.fromkeys(run.model for run in study.confirms))
     seeds = sorted({run.seed for run in study.confirms if run.seed is not None and run.complete})
     plan = LookPlan(study.run.study, models, "accuracy", margin, tuple(planned), tuple(range(1000, 1000 + planned[-1])),

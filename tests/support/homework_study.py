@@ -53,9 +53,9 @@ def add_homework(
         store: The store that holds the study afterwards.
         skills: Model -> skill, as `add_study` takes it.
         name: Name of the study.
-        seeds: Confirm runs of each model.
+        seeds: Confirmation runs of each model.
         ablation_seeds: Runs of each side of an ablation.
-        settings: Settings of the confirm runs that depart from the protocol.
+        settings: Settings of the confirmation runs that depart from the protocol.
         empty: Test reviews without a known word.
         timings: The timing benchmark of the study.
         ablations: The ablations of the study.

@@ -88,7 +88,7 @@ def test_a_stage_ends_at_the_first_look_that_settles_every_pair() -> None:
     stage = Stage(0.95, 0.80)
     trained = stage.start()
     assert seeds_of(trained, "torch") == seeds_of(trained, "scratch") == list(range(10_000, 10_005))
-    mentions(stage.said, "look 1 of 3", "5 seeds", "torch is better than scratch", "more than 1.0 points",
+    mentions(stage.said, "interim analysis 1 of 3", "5 seeds", "torch is better than scratch", "more than 1.0 points",
              "no seeds are added")
     (look,) = stage.looks
     assert (look.planned, look.stops, len(look.settled)) == (5, True, 1)
@@ -231,7 +231,7 @@ class TestLogged:
         swept(easy_csv, self.says(), trials=1, **options, console=Console(file=shown, width=200))
         assert events.count(PLAN) == 1
         assert events.index(PLAN) < events.index("a run") < events.index(LOOKS)
-        mentions(shown.getvalue(), "look 1 of 2", "look 2 of 2")
+        mentions(shown.getvalue(), "interim analysis 1 of 2", "interim analysis 2 of 2")
         study, (plan, digest), looks = self.logged()
         assert digest == plan.digest
         assert (plan.looks, plan.margin, plan.models) == ((1, 5), 0.01, ("torch",))

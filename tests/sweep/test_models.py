@@ -188,10 +188,10 @@ class TestLooks:
         assert (study.run.complete, study.run.reason) == (False, "scratch is still to be searched or confirmed")
         done, printed = self.trained(easy_csv, "scratch")
         assert done == [("scratch", 0), ("scratch", 1)]
-        mentions(printed, "look 1 of 3", "goes on to 2 seeds")
+        mentions(printed, "interim analysis 1 of 3", "continues to 2 seeds")
         done, printed = self.trained(easy_csv)
         assert sorted(done) == [("scratch", 2), ("scratch", 3), ("scratch", 4), *(("torch", n) for n in range(1, 5))]
-        mentions(printed, "look 2 of 3", "look 3 of 3")
+        mentions(printed, "interim analysis 2 of 3", "interim analysis 3 of 3")
         study = logged()
         assert study.run.complete
         assert len(study.confirms) == 10

@@ -46,7 +46,7 @@ class Section:
 
 @dataclass(frozen=True)
 class ModelScore:
-    """The score of a model over its confirm seeds. Accuracies are shares."""
+    """The score of a model over its confirmation seeds. Accuracies are shares."""
 
     label: str
     model: str
@@ -225,7 +225,7 @@ class Report:
 
 
 def _title(ids: frozenset[str], runs: tuple[KnownRun, ...], models: Mapping[frozenset[str], str]) -> str:
-    """Return the models whose confirm sets make up a set of runs, else what the runs have in common."""
+    """Return the models whose confirmation sets make up a set of runs, else what the runs have in common."""
     inside = [own for own in models if own <= ids]
     if sum(map(len, inside)) == len(ids):
         return ", ".join(models[own] for own in inside)

@@ -19,6 +19,7 @@ from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.results.logged_metrics import score_name
 from gru_bench.results.runs import Baseline, compared_baseline, unpacked
 from gru_bench.stats.estimate import Estimate, accuracy_difference
+from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import PairTests, Verdict, holm
 
 
@@ -90,11 +91,16 @@ class AgainstBaseline:
     group: Group
     baseline: ScoredBaseline
     difference: Number
-    """The model less the baseline, with its 95 % interval where the baseline's answers were kept."""
+    """The model minus the baseline, with its 95 % interval where the baseline's answers were kept."""
     p: Number
     """Two-sided, after Holm's procedure over all models on the same test reviews; without a value without a test."""
     favours: int | None
     """1: the model is better, -1: it is worse, 0: neither is shown; None without a test."""
+
+    @property
+    def label(self) -> str:
+        """Return the name of the difference: `A − B`."""
+        return f"{self.group.label} {MINUS} {self.baseline.name}"
 
     @property
     def is_below(self) -> bool:
@@ -112,7 +118,7 @@ class AgainstBaseline:
             told = (": ", self.difference, f"{self.group.scale.after} (95{NBSP}% interval ", Ends(self.difference),
                     "), ", *p_is(self.p))
         elif self.group.score.low is not None:
-            told = (f", which lies {'within' if self._is_within else 'outside'} its interval",)
+            told = (f", which lies {'within' if self._is_within else 'outside'} the model's 95{NBSP}% interval",)
         return say("{model} ({ours}{unit}) {how} the baseline {baseline} ({theirs}{unit}){told}.",
                    model=self.group.label, ours=self.group.score, unit=self.group.scale.suffix, how=how,
                    baseline=self.baseline.name, theirs=self.baseline.score, told=told)

@@ -30,8 +30,8 @@ class Evidence:
     numbers: Numbers
     """Makes all numbers of the report."""
     groups: Sequence[Group]
-    """The confirm runs of each model of each study, with their predictions of the test reviews. In a report on trials:
-    the best trial of each model, with its predictions of the validation reviews."""
+    """The confirmation runs of each model of each study, with their predictions of the test reviews. In a report on
+    trials: the best trial of each model, with its predictions of the validation reviews."""
     gaps: Sequence[Sentence]
     """What cannot be shown, and why."""
     store: Store
@@ -45,9 +45,10 @@ class Evidence:
     mcnemar_runs: tuple[str, str] | None
     """Two runs to compare by McNemar's test; None where none were named."""
     trials: Sequence[Trial] = ()
-    """The trials of a study that has no complete confirm run: the report is on these alone. Empty in other reports."""
+    """The trials of a study that has no complete confirmation run: the report is only on these. Empty in other reports.
+    """
     looks: Sequence[StudyLooks] = ()
-    """The looks of the studies whose confirm stage has some."""
+    """The interim analyses of the studies that have some."""
     families: Sequence[Family] = ()
     """For each test set the models that were scored on it, in the whole store. Empty in a report on trials."""
 
@@ -63,12 +64,13 @@ def collect(
         store: Source of their curves and predictions, and of the number of models on their test sets.
         margin: Largest difference of no practical weight; by default that of the studies.
         known_studies: Names that a new study must not have.
-        mcnemar_runs: Ids of two confirm runs to compare by McNemar's test.
+        mcnemar_runs: Ids of two confirmation runs to compare by McNemar's test.
         counted: As for `families_of`.
 
     Raises:
-        IncompleteError: If no study has a complete confirm run, unless there is one study and it has a complete trial.
-        UsageError: If runs are named for McNemar's test, but no confirm run is complete.
+        IncompleteError: If no study has a complete confirmation run, unless there is one study and it has a complete
+            trial.
+        UsageError: If runs are named for McNemar's test, but no confirmation run is complete.
     """
     numbers = Numbers()
     trials = trials_of(studies[0], store) if len(studies) == 1 and is_searched(studies[0]) else ()
@@ -76,17 +78,18 @@ def collect(
                     else confirm_groups(studies, store, numbers))
     if not groups:
         raise IncompleteError(
-            "a report needs a study with a complete confirm run, or one with a complete trial, but there is none: "
+            "a report needs a study with a complete confirmation run, or one with a complete trial, but there is none: "
             "run one to its end (gru-bench sweep --study smoke)"
         )
     if trials and mcnemar_runs:
-        raise UsageError("--mcnemar must name two confirm runs of the report, but the study has no complete one yet: "
-                         "leave it out")
+        raise UsageError("--mcnemar must name two confirmation runs of the report, but the study has no complete one "
+                         "yet: leave it out")
     looks = () if trials else study_looks(studies, groups, store, numbers)
     for one in looks:
         if margin is not None and not math.isclose(margin, one.plan.margin):
-            raise UsageError(f"--margin must be that of the plan where a study has looks, but {study_name(one.study)} "
-                             f"planned {100 * one.plan.margin:g} and got {100 * margin:g}: leave --margin out")
+            raise UsageError("--margin must be that of the plan if a study has interim analyses, but "
+                             f"{study_name(one.study)} planned {100 * one.plan.margin:g} and got {100 * margin:g}: "
+                             "leave --margin out")
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     families = () if trials else families_of(groups, store, numbers, counted)
     compared, apart = ([], []) if trials else compare(groups, chosen.value, looks, families, numbers)

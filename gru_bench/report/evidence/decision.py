@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import chain, combinations
 
+from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.baselines import AgainstBaseline
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.results.logged_metrics import TRAIN_SECONDS
+from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import LEAST_GROUPS, Finding
 
 BETTER = (Finding.BETTER, Finding.BETTER_BY_MARGIN)
@@ -42,6 +44,7 @@ class Reason(Enum):
     NOT_COMPARED = "models that are left are not compared"
     GUESSING = "models that are left are not above guessing"
     OPEN = "pairs that are left are not settled"
+    WITHIN_MARGIN = "one model is equivalent to every other that is left, but these are not settled among themselves"
     CONTRADICTION = "every model is worse than another"
 
 
@@ -68,7 +71,8 @@ def decide(
     """Return the decision.
 
     A model is left to choose from if neither another model nor the baseline is found better. Models with a real but
-    negligible difference are equivalent.
+    negligible difference are equivalent. A model that is equivalent to all others that are left can be taken although
+    these are not settled among themselves: none of them is better by more than the equivalence margin.
 
     Args:
         models: The keys of the models.
@@ -85,7 +89,9 @@ def decide(
     findings = {frozenset(pair): finding for pair, (finding, _) in found.items()}
     for reason, meant in UNDECIDED.items():
         if pairs := tuple(pair for pair in combinations(left, 2) if findings.get(frozenset(pair)) is meant):
-            return Decision(reason, left, pairs)
+            settled = tuple(model for model in left if model not in chain.from_iterable(pairs))
+            return Decision(Reason.WITHIN_MARGIN, settled, pairs) if reason is Reason.OPEN and settled else Decision(
+                reason, left, pairs)
     if len(left) > 1:
         return Decision(Reason.EQUIVALENT, left)
     if len(models) > 1:
@@ -122,6 +128,8 @@ def decision_sentence(evidence: Evidence, against: Sequence[AgainstBaseline]) ->
             return _one_model(models[0], linear, is_tested=any(one.favours is not None for one in against))
         case Reason.EQUIVALENT:
             said, models = _fastest(evidence, models)
+        case Reason.WITHIN_MARGIN:
+            said = _within_margin(evidence, decision, groups)
         case Reason.BEST:
             said = (f"Take {names}: it is better than every other model.",)
         case Reason.LEFT:
@@ -132,16 +140,32 @@ def decision_sentence(evidence: Evidence, against: Sequence[AgainstBaseline]) ->
     unproven = [one for one in against if one.group in models and one.favours != 1]
     if not unproven:
         return said
-    which = "It is not" if len(models) == 1 else f"{'None' if len(unproven) == len(models) else 'Not each'} of them is"
+    which = f"{models[0].label} is not" if len(models) == 1 else (
+        f"{'None' if len(unproven) == len(models) else 'Not each'} of them is")
     return (*said, f" {which} shown to be better than {linear}.")
+
+
+def _within_margin(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]) -> Sentence:
+    """Return which model to take, or which of several, where it is equivalent to models that are not settled."""
+    models, others = ([groups[key].label for key in keys] for keys in (
+        decision.models, dict.fromkeys(chain.from_iterable(decision.open))))
+    is_other = "each of them is" if len(models) > 1 else "it is"
+    return say(
+        "Take {models} if a difference of up to {margin}{unit} does not matter: {is_other} equivalent to {others} "
+        "within this margin. Which of {others} is best is not settled.", models=" or ".join(models),
+        margin=_margin(evidence, decision.models[0]), unit=groups[decision.models[0]].scale.after, is_other=is_other,
+        others=listed(others))
+
+
+def _margin(evidence: Evidence, key: str) -> Number:
+    """Return the equivalence margin of the comparisons of a model."""
+    return next(pair.number("margin") for pair in evidence.compared if key in (pair.a.key, pair.b.key))
 
 
 def _fastest(evidence: Evidence, models: Sequence[Group]) -> tuple[Sentence, list[Group]]:
     """Return which of some equivalent models to take, as a sentence and as models: those that train the fastest."""
-    keys = {group.key for group in models}
-    margin = next(pair.number("margin") for pair in evidence.compared if {pair.a.key, pair.b.key} <= keys)
     start = say("{names} are equivalent within {margin}{unit}", names=listed([group.label for group in models]),
-                margin=margin, unit=models[0].scale.after)
+                margin=_margin(evidence, models[0].key), unit=models[0].scale.after)
     any_of = "either" if len(models) == 2 else "any of them"
     seconds = {group.key: group.logged(TRAIN_SECONDS).value or 0.0 for group in models}
     if not all(0 < value < math.inf for value in seconds.values()):
@@ -192,10 +216,10 @@ def _undecided(evidence: Evidence, decision: Decision, groups: Mapping[str, Grou
             return (f"No decision: {listed([group.label for group in open_models])} are not above guessing.",)
         case Reason.NOT_COMPARED:
             pairs = (listed([f"{a} with {b}" for a, b in couples]),) if len(couples) <= NAMED else many
-            return ("No decision: ", *pairs, " cannot be compared; see Comparisons.")
+            return ("No decision: ", *pairs, " cannot be compared; Comparisons says why.")
         case Reason.OPEN:
-            pairs = (listed([f"{a} against {b}" for a, b in couples]),) if len(couples) <= NAMED else many
+            pairs = (listed([f"{a} {MINUS} {b}" for a, b in couples]),) if len(couples) <= NAMED else many
             are, it = ("is", "it") if len(couples) == 1 else ("are", "them")
-            return ("No decision yet: ", *pairs, f" {are} not settled; see Comparisons for what would settle {it}.")
+            return ("No decision yet: ", *pairs, f" {are} not settled; Comparisons says what would settle {it}.")
         case _:
             return ("No decision: the verdicts contradict one another.",)

@@ -1,4 +1,4 @@
-"""Groups of confirm runs that belong together, with what each run predicts for the same test examples.
+"""Groups of confirmation runs that belong together, with what each run predicts for the same test examples.
 
 Nothing is dropped silently: a warning is returned for whatever cannot be shown.
 
@@ -55,7 +55,7 @@ def model_name(model: str) -> str:
 
 @dataclass(frozen=True)
 class Group:
-    """The confirm runs of one model of one study that belong together, and what they predict."""
+    """The confirmation runs of one model of one study that belong together, and what they predict."""
 
     numbers: Numbers
     """Makes the numbers that are computed from all its runs, by default from all examples."""
@@ -146,7 +146,7 @@ class Group:
     def guessing(self) -> Number:
         """Return this score of guessing, for someone who knows how frequent each class is."""
         return self.numbers.add("guessing", guessing(self.metric, self.label_N, len(self.classes)), self.scale.kind,
-                           "of the frequencies of the classes, without a look at the text")
+                           "of the frequencies of the classes, without reading the text")
 
     @cached_property
     def may_be_guessing(self) -> bool:
@@ -271,7 +271,7 @@ def families(groups: Sequence[Group]) -> list[list[Group]]:
 def confirm_groups(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers
 ) -> tuple[list[Group], list[Sentence]]:
-    """Return the groups of confirm runs that can be shown, and warnings of what cannot."""
+    """Return the groups of confirmation runs that can be shown, and warnings of what cannot."""
     groups: list[Group] = []
     metric = metric_of(studies)
     gaps = _several_metrics(studies)
@@ -283,7 +283,7 @@ def confirm_groups(
         gaps += _extended(study, name, numbers.named("extended", name, same=own_run, runs=[own_run]))
         expected = _expected(study)
         if not expected:
-            gaps.append(say("The study {study} has no complete confirm run yet.", study=name))
+            gaps.append(say("The study {study} has no complete confirmation run yet.", study=name))
         for model in expected:
             label = f"{model_name(model)} ({name})" if several[model] > 1 else model_name(model)
             own = numbers.named(name, model, same=own_run)
@@ -293,7 +293,7 @@ def confirm_groups(
             group, missing = scored(store, runs, own, label, model, study)
             gaps += [*said, *missing]
             if group is None:
-                gaps.append(say("{model} has no complete confirm run and is left out.", model=label))
+                gaps.append(say("{model} has no complete confirmation run and is left out.", model=label))
             else:
                 groups.append(replace(group, metric=metric))
     return groups, gaps
@@ -320,16 +320,15 @@ def _expected(study: LoggedStudy) -> tuple[str, ...]:
 
 
 def _extended(study: LoggedStudy, name: str, numbers: Numbers) -> list[Sentence]:
-    """Disclose a confirm set that has grown since the study began: its size is part of the design."""
+    """Disclose confirmation seeds that were added after the study began: their number is part of the design."""
     planned = study.plan().confirm
     seeds = Counter(model for model, _ in {(run.model, run.seed) for run in study.confirms})
     now = max([len(study.summary.confirm_seeds) if study.summary else 0, *seeds.values()])
     if planned is None or now <= planned:
         return []
-    return [say("The confirm set of {study} was extended: the study began with {planned} seeds for each model and now "
-                "has {now}. If seeds are added after a look at the result, intervals become too narrow and verdicts "
-                "too confident. A new confirm set avoids both.", study=name, planned=numbers.add("planned", planned),
-                now=numbers.add("now", now))]
+    return [say("{study} began with {planned} confirmation seeds for each model and now has {now}. Seeds that are "
+                "added in response to results make intervals too narrow; new seeds without the old ones do not.",
+                study=name, planned=numbers.add("planned", planned), now=numbers.add("now", now))]
 
 
 def _chosen(
@@ -360,21 +359,21 @@ def _chosen(
         else:
             others.append(run)
     if others:
-        tell("{runs} {runs:confirm run is|confirm runs are} left out (earlier settings or other data).",
+        tell("{runs} {runs:confirmation run is|confirmation runs are} left out (earlier settings or other data).",
              runs=number("other-configuration", len(others), others))
     lost = [run for run in own if not run.complete and run.seed not in kept]
     seeds = sorted({run.seed for run in lost}, key=lambda seed: seed or 0)
     if lost:
         names = ", ".join("unknown" if seed is None else str(seed) for seed in seeds)
-        tell("{seeds} {seeds:confirm run is|confirm runs are} not complete ({seeds:seed|seeds} {names}); the numbers "
-             "use the other runs.", seeds=number("lost-seeds", len(seeds), lost), names=names)
+        tell("{seeds} {seeds:confirmation run is|confirmation runs are} not complete ({seeds:seed|seeds} {names}); the "
+             "numbers use the other runs.", seeds=number("lost-seeds", len(seeds), lost), names=names)
     absent = sorted(set(study.summary.confirm_seeds) - {*kept, *seeds}) if study.summary else []
     if absent and kept:
         tell("{seeds} planned seeds without a run: {names}.", seeds=number("absent-seeds", len(absent), [study.run]),
              names=", ".join(map(str, absent)))
     asked = None if study.plan().looks else study.plan().confirm  # how many seeds looks take is not known before
     if study.summary is None and asked is not None and (left := asked - len(kept)) > 0:
-        tell("{left} of the {planned} planned confirm seeds {left:has|have} no complete run yet.",
+        tell("{left} of the {planned} planned confirmation seeds {left:has|have} no complete run yet.",
              left=number("missing-seeds", left, [study.run]), planned=number("planned-seeds", asked, [study.run]))
     return sorted(kept.values(), key=lambda run: run.seed or 0), said
 

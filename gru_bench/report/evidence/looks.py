@@ -1,4 +1,4 @@
-"""Studies whose confirm stage has looks: the plan that was logged, and what each look found."""
+"""Studies whose confirmation stage has looks: the plan that was logged, and what each look found."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class StudyLooks:
     pairs: tuple[PairLooks, ...]
     """Computed again from the predictions of the runs that the looks rest on."""
     groups: Mapping[str, Group]
-    """Model -> its confirm runs."""
+    """Model -> its confirmation runs."""
     lost: tuple[str, ...]
     """Seeds that a look rests on and that have no run any more: `torch 10003`."""
 

@@ -1,4 +1,4 @@
-"""Commands that may settle open comparisons: studies on all reviews, or second confirm sets of one size.
+"""Commands that may settle open comparisons: studies on all reviews, or second confirmation sets of one size.
 
 Where a study is unfinished, its comparisons have no next step but to continue it.
 """
@@ -17,13 +17,13 @@ from gru_bench.report.evidence.progress import typed
 from gru_bench.report.evidence.verdicts import Limit
 
 REPLACED = ("--study-name", "--seed", "--confirm", "--looks", "--trials", "--timeout", "--sampler", "--model")
-"""Options of the first study that are replaced in the command of its new confirm set."""
+"""Options of the first study that are replaced in the command of its new confirmation set."""
 
 
 def fresh_for_all(evidence: Evidence) -> int | None:
     """Return the fresh seeds for each model that would settle every comparison that seeds can settle.
 
-    One size serves all, so that no confirm set is extended for the sake of another comparison; None where seeds
+    One size serves all, so that no confirmation set is extended for the sake of another comparison; None where seeds
     would settle nothing.
     """
     return max((pair.fresh_seeds for pair in evidence.compared if pair.done and pair.fresh_seeds is not None),
@@ -31,7 +31,7 @@ def fresh_for_all(evidence: Evidence) -> int | None:
 
 
 def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
-    """Return the commands that make the new confirm sets for the open comparisons, and a report on them.
+    """Return the commands that make the new confirmation sets for the open comparisons, and a report on them.
 
     A comparison is left out if the command of one of its models is not known.
     """
@@ -99,7 +99,7 @@ def _is_known(group: Group) -> bool:
 
 
 def _confirm_command(groups: Sequence[Group], fresh: int | None, taken: Collection[str]) -> tuple[str, str]:
-    """Return the name of a new confirm set of models of one study, and the command that makes it."""
+    """Return the name of a new confirmation set of models of one study, and the command that makes it."""
     summary, tuned = groups[0].study.summary, groups[0].tuned
     assert summary is not None
     models = [model for model in summary.models if any(group.model == model for group in groups)]
@@ -108,7 +108,7 @@ def _confirm_command(groups: Sequence[Group], fresh: int | None, taken: Collecti
     number = next(n for n in range(2, len(taken) + 3) if f"{base}-confirm-{n}" not in taken)
     name = f"{base}-confirm-{number}"
     chosen = [word for model in some for word in ("--model", model)]
-    # Each seed of a study has ten thousand confirm seeds of its own, so that the next one has fresh ones.
+    # Each seed of a study has ten thousand confirmation seeds of its own, so that the next one has fresh ones.
     new = ["--study-name", name, "--seed", str(summary.search_seed + number - 1), _seeds_option(groups[0]), str(fresh),
            "--trials", "0"]
     fixed = [word for key, value in tuned.items() for word in ("--set", f"{key}={_written(value)}")]
@@ -116,7 +116,7 @@ def _confirm_command(groups: Sequence[Group], fresh: int | None, taken: Collecti
 
 
 def _seeds_option(group: Group) -> str:
-    """Return the option that sets the number of confirm seeds: of a study with looks, a single look."""
+    """Return the option that sets the number of confirmation seeds: of a study with looks, a single look."""
     return "--looks" if group.study.plan().looks else "--confirm"
 
 

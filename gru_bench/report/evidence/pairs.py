@@ -25,12 +25,13 @@ from gru_bench.stats.estimate import Design
 from gru_bench.stats.intervals import difference
 from gru_bench.stats.looks import PairLooks, compared_at
 from gru_bench.stats.sentence import quantity
+from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests, pairs_of
 from gru_bench.stats.verdict import Pair as Compared
 from gru_bench.tracking import LoggedStudy
 
 SEEDS = (10, 20, 50)
-"""Sizes of a confirm set that are considered where more test examples are needed."""
+"""Numbers of confirmation seeds that are considered where more test examples are needed."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,13 @@ class Margin:
         if self.beforehand:
             when = f"fixed beforehand: {'the' if len(self.logged) == 1 else 'each'} study logged it at its start"
         elif not known:
-            when = "chosen when this report was made: no study had logged one at its start"
+            when = "chosen when this report was made, because no study logged one at its start"
         else:
-            when = ("chosen when this report was made: at their start the studies had logged {known}"
-                    f"{', and some had logged none' if None in self.logged else ''}")
+            when = ("chosen when this report was made; at their start the studies logged {known}"
+                    f"{', and some logged none' if None in self.logged else ''}")
         return say(f"{{margin}}{{unit}}, {when}.", unit=self.scale.after, known=joined(known, " and "),
                    margin=self.numbers.add("methods.margin", self.value, kind,
-                                           "the largest difference of no practical weight"))
+                                           "equivalence margin: the largest difference of no practical weight"))
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,13 @@ class Family:
     @property
     def models(self) -> Number:
         """Return the number of models."""
-        return self.numbers.add("models", self.size, "count", "models with a complete confirm run on these test "
+        return self.numbers.add("models", self.size, "count", "models with a complete confirmation run on these test "
                                 "reviews, in all studies of the store")
+
+    @property
+    def outside(self) -> Number:
+        """Return the number of models that the report does not show."""
+        return self.numbers.add("outside", self.size - len(self.groups), "count", "models not shown in this report")
 
     @property
     def pairs(self) -> Number:
@@ -106,16 +112,21 @@ class Pair(Compared):
     a: Group
     b: Group
     followed: PairLooks | None = None
-    """The pair through the looks of its study. None for a confirm stage of one size."""
+    """The pair through the looks of its study. None for a confirmation stage of one size."""
     pairs_again: int = 0
-    """Number of pairs that the tests of a second confirm set on the same test examples must allow for: the models of
-    both sets count."""
+    """Number of pairs that the tests of fresh confirmation seeds on the same test examples must allow for: the old
+    and the new models count."""
 
     @property
     def design(self) -> Design | None:
         """Return how its variance depends on seeds and examples; None where one of the groups has a single seed."""
         design = self.difference.design
         return None if design is None else replace(design, family=max(1, self.family))
+
+    @property
+    def label(self) -> str:
+        """Return the name of its difference: `A − B`."""
+        return f"{self.a.label} {MINUS} {self.b.label}"
 
     @property
     def done(self) -> bool:
@@ -151,7 +162,7 @@ class Pair(Compared):
 
     @property
     def design_again(self) -> Design | None:
-        """Return the design of a second confirm set on the same test examples, whose tests are stricter."""
+        """Return the design of a second confirmation set on the same test examples, whose tests are stricter."""
         return None if self.design is None else replace(self.design, family=max(self.pairs_again, 2 * self.family, 2))
 
     @property
@@ -245,7 +256,7 @@ def compare(
     """Return each pair of models that met the same test examples, and sentences about the others.
 
     Args:
-        groups: The groups of confirm runs. In a pair the one with the better mean comes first.
+        groups: The groups of confirmation runs. In a pair the one with the better mean comes first.
         margin: Largest difference of no practical weight; 0.01 is one point.
         looks: The looks of the studies that have planned some. Their pairs have the margin and the verdict of the plan.
         families: For each test set the models that were scored on it. All their pairs are tested together.
@@ -256,8 +267,8 @@ def compare(
     grown = {one.study.run.run_id for one in looks}
     for one, two in combinations(groups, 2):
         if one.study is not two.study and grown & {one.study.run.run_id, two.study.run.run_id}:
-            apart.append((f"{one.label} and {two.label} are not compared: a study with looks spends its error on its "
-                          "own pairs alone. Compare them in one study.",))
+            apart.append((f"{one.label} and {two.label} are not compared: the error rate of a study with interim "
+                          "analyses covers its own pairs only. Compare them in one study.",))
         elif one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
             a, b = (two, one) if _mean(two) > _mean(one) else (one, two)
             couples.append((numbers.of(f"pair.{a.key}.{b.key}"), a, b))

@@ -74,12 +74,12 @@ def _parsed(study: LoggedStudy, store: Store, path: str, parse: Callable[[str], 
 
 
 def is_confirmed(study: LoggedStudy) -> bool:
-    """Return whether a study has a complete confirm run."""
+    """Return whether a study has a complete confirmation run."""
     return any(run.complete for run in study.confirms)
 
 
 def is_searched(study: LoggedStudy) -> bool:
-    """Return whether a study has a complete trial and no complete confirm run, so that its search is all there is."""
+    """Return whether a study has a complete trial and no complete confirmation run, and thus only its search."""
     return any(run.complete for run in study.trials) and not is_confirmed(study) and not study.damaged
 
 

@@ -33,7 +33,7 @@ class Store(Protocol):
         ...
 
     def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
-        """Return how many models of all experiments were scored on a test set by a complete confirm run.
+        """Return how many models of all experiments were scored on a test set by a complete confirmation run.
 
         Runs that have not logged the digest of their test set count if they have one of the fingerprints.
         """

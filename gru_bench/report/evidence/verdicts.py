@@ -14,10 +14,10 @@ from gru_bench.stats.estimate import Design
 from gru_bench.stats.sentence import detected, slots_in, verdict_template, words
 from gru_bench.stats.verdict import Finding
 
-FRESH = ("fewest that detect the margin with a chance of 80 % where both confirm sets are counted, and at least twice "
-         "those at hand; one size for all pairs")
+FRESH = ("fewest that detect the equivalence margin with 80 % power in a second test on the same reviews, and at least "
+         "twice those at hand; one number for all pairs")
 LOOKS = "confirm = { looks = [5, 10, 20] }, or --looks 5,10,20"
-"""What is advised to new studies: looks that are planned."""
+"""What is advised to new studies: interim analyses that are planned."""
 MORE_EXAMPLES = (
     "collect more labeled reviews and start a study with them under another --study-name, either in a file of "
     "their own (--test-data FILE) or in a larger file (--data FILE), of which a tenth is used for the test."
@@ -58,100 +58,109 @@ def pair_sentence(template: str, pair: Pair) -> Sentence:
 
 
 def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
-    """Return what could settle an open comparison, as a sentence; empty for other verdicts.
-
-    New test examples come first. A second confirm set on the same ones is a second look at them: its tests, and those
-    of the first set, must be stricter.
+    """Return what could settle an open comparison, and how to get it, as a text; empty for other verdicts.
 
     Args:
         pair: Comparison.
-        together: Seeds of new confirm sets that serve all comparisons of a report, at least those needed here.
-        limit: Limit that held reviews back; None where there was none.
+        together: As for `needed_sentence`.
+        limit: As for `advice`.
+    """
+    return joined([needed_sentence(pair, together), advice(pair, limit)])
+
+
+def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
+    """Return how many test examples or fresh seeds could settle an open comparison; empty for other verdicts.
+
+    Args:
+        pair: Comparison.
+        together: Fresh seeds that serve all comparisons of a report, at least those needed here.
     """
     if pair.design is None or pair.verdict.finding is Finding.TOO_FEW_SEEDS:
         return ()  # of too few seeds it is said once for all pairs
     if pair.fresh_seeds is None:
-        return _more_examples(pair, pair.design, limit) if pair.wants_examples else ()
-    return joined([_new_examples(pair, limit), _second_set(pair, max(pair.fresh_seeds, together or 0))])
+        return _only_examples(pair, pair.design) if pair.wants_examples else ()
+    assert pair.design_again is not None
+    fresh = max(pair.fresh_seeds, together or 0)
+    least = pair.design_again.detectable((fresh, fresh), pair.difference.examples)
+    return joined([_enough_examples(pair), say(
+        "{fresh} fresh seeds for each model, on the same test reviews, detect a difference of {detected}{unit}.",
+        fresh=pair.numbers.add("fresh-seeds", fresh, "count", FRESH),
+        detected=pair.size("fresh-detectable", least, f"{detected(pair)}, and by two for the two tests"),
+        unit=pair.scale.after)])
 
 
-def _new_examples(pair: Pair, limit: Limit | None) -> Sentence:
-    """Return how many new test examples would do, and where they come from, for a pair that seeds could settle too."""
+def advice(pair: Pair, limit: Limit | None = None) -> Sentence:
+    """Return how to get what could settle an open comparison: first new test examples, then fresh seeds.
+
+    A second test on the same test examples must be stricter, and so must the first one.
+
+    Args:
+        pair: Comparison.
+        limit: Limit that excluded reviews; None where there was none.
+    """
+    if pair.design is None or not pair.is_open:
+        return ()
+    if pair.fresh_seeds is None:
+        return _source_of_examples(pair, limit)
+    counted: Sentence = () if not pair.pairs_again else say(
+        ", and p values are adjusted for all {pairs} pairs of the old and the new models", pairs=pair.numbers.add(
+            "pairs-again", pair.pairs_again, "count", "pairs of the old and the new models"))
+    planned = "" if pair.followed is not None else f" In a new study, plan interim analyses instead: {LOOKS}."
+    return joined([_source_of_examples(pair, limit), say(
+        "Fresh seeds on the same test reviews are a second test on the same data: each of the two tests is then done "
+        "at 2.5 %, to keep 5 % in all{counted}. The result may still be inconclusive. Do not count the old runs with "
+        "the new ones.{planned}", counted=counted, planned=planned)])
+
+
+def _enough_examples(pair: Pair) -> Sentence:
+    """Return how many new test examples detect the equivalence margin; empty where no number does."""
     if pair.needed is None:
         return ()
+    examples, seeds = pair.needed
     return say(
-        "To settle it, test both models on new test examples: {enough}, detect a difference of {margin}{unit} with a "
-        "chance of 80 %.{source}", enough=_enough_examples(pair, *pair.needed), margin=pair.number("margin"),
-        unit=pair.scale.after, source=_source_of_examples(pair, pair.needed[0], limit))
-
-
-def _second_set(pair: Pair, fresh: int) -> Sentence:
-    """Return what a second confirm set on the same test examples costs, and what it would detect."""
-    assert pair.design_again is not None
-    least = pair.design_again.detectable((fresh, fresh), pair.difference.examples)
-    counted: Sentence = () if not pair.pairs_again else say(
-        "; a report on it allows for all {pairs} pairs of the old and the new models", pairs=pair.numbers.add(
-            "pairs-again", pair.pairs_again, "count", "pairs of the models of both confirm sets"))
-    return say(
-        "A second confirm set on the same test reviews is a second look at them: both tests must be taken at "
-        "2.5 % to keep 5 % in all{counted}. With {fresh} fresh seeds for each model, without the old runs, it would "
-        "detect a true difference of {detected}{unit} with a chance of 80 %; it may still be inconclusive.{planned}",
-        counted=counted, fresh=pair.numbers.add("fresh-seeds", fresh, "count", FRESH),
-        detected=pair.size("fresh-detectable", least, f"{detected(pair)}, and by two for the two sets"),
-        unit=pair.scale.after,
-        planned="" if pair.followed is not None else f" In a new study, plan looks instead: {LOOKS}.")
-
-
-def _enough_examples(pair: Pair, examples: int, seeds: int) -> Sentence:
-    return say(
-        "about {examples}, with {seeds} seeds for each model",
+        "About {examples} new test examples, with {seeds} seeds for each model, detect a difference of {margin}{unit} "
+        "(80 % power).",
         examples=pair.numbers.add(
             "needed-examples", -(-examples // 100) * 100, "count",
-            "fewest test examples that detect the margin with a chance of 80 %, rounded up to hundreds"),
+            "fewest test examples that detect the equivalence margin with 80 % power, rounded up to hundreds"),
         seeds=pair.numbers.add(
             "needed-seeds", seeds, "count",
-            "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve the examples"))
+            "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve the examples"),
+        margin=pair.number("margin"), unit=pair.scale.after)
 
 
-def _more_examples(pair: Pair, design: Design, limit: Limit | None) -> Sentence:
-    """Return how many test examples would do, and where they come from."""
-    start = say("Detecting {margin}{unit} with a chance of 80 % takes more ", margin=pair.number("margin"),
-                unit=pair.scale.after)
+def _only_examples(pair: Pair, design: Design) -> Sentence:
+    """Return how many test examples could settle a comparison that no number of seeds can settle."""
     if pair.needed is None:
-        return say("{start}than 50 seeds for each model, whatever the number of test examples: these models vary too "
-                   "much from seed to seed.{remove}{end}", start=start, remove=_remove_limit_first(pair, limit),
-                   end="; with all reviews the models may vary less." if limit else "")
-    examples, seeds = pair.needed
+        return say(
+            "To detect a difference of {margin}{unit} takes more than 50 seeds for each model, whatever the number of "
+            "test examples: these models vary too much from seed to seed.", margin=pair.number("margin"),
+            unit=pair.scale.after)
     floor = pair.size(
         "floor", design.detectable_floor(pair.difference.examples), f"{detected(pair)}; of very many seeds")
-    present: Sentence = ("more than 50 seeds for each model",)
+    present: Sentence = ("it takes more than 50 seeds for each model.",)
     if floor.value is None or floor.value >= pair.verdict.margin:
-        present = ("no number of seeds is enough: even very many detect no less than ", floor, pair.scale.after)
-    return say("{start}test examples (with the present ones, {present}); {enough}, would do.{source}", start=start,
-               present=present, enough=_enough_examples(pair, examples, seeds),
-               source=_source_of_examples(pair, examples, limit))
+        present = ("even very many seeds detect no less than ", floor, f"{pair.scale.after}.")
+    return joined([_enough_examples(pair), say("With the present test examples, {present}", present=present)])
 
 
-def _source_of_examples(pair: Pair, examples: int, limit: Limit | None) -> Sentence:
+def _source_of_examples(pair: Pair, limit: Limit | None) -> Sentence:
+    """Return how to get more test examples; empty where no number of them is enough, and there was no limit."""
     if limit is None:
-        return (f" To get them, {MORE_EXAMPLES}",)
-    first = _remove_limit_first(pair, limit)
-    if limit.whole is None:
-        return (*first, f". Only where that is not enough, {MORE_EXAMPLES}")
-    then = pair.difference.examples * limit.whole // limit.taken
-    return say("{first}. About {then} will then be test reviews, which is {enough}", first=first,
-               then=pair.numbers.add(
-                   "unlimited-examples", then, "count", "test reviews to be expected without the limit: those at hand, "
-                   "times all reviews over those let in"),
-               enough="enough." if then >= examples else f"not enough: {MORE_EXAMPLES}")
-
-
-def _remove_limit_first(pair: Pair, limit: Limit | None) -> Sentence:
-    """Return how many reviews a limit let in, and how to remove it, as the start of a sentence; empty without one."""
-    if limit is None:
-        return ()
+        return () if pair.needed is None else (f"To get new test examples, {MORE_EXAMPLES}",)
     whole: Sentence = () if limit.whole is None else (
         " of the ", pair.numbers.add("unlimited", limit.whole, "count", "in the data, each text once"))
-    return say(" data.limit let {taken}{whole} reviews into the study: remove it first, with --set data.limit=none "
-               "under another --study-name", taken=pair.numbers.add("limited", limit.taken, "count", "over all splits"),
-               whole=whole)
+    first = say(
+        "data.limit let {taken}{whole} reviews into the study: remove it first, with --set data.limit=none under "
+        "another --study-name", taken=pair.numbers.add("limited", limit.taken, "count", "over all splits"), whole=whole)
+    if pair.needed is None:
+        return (*first, "; with all reviews the models may vary less.")
+    if limit.whole is None:
+        return (*first, f". Only if that is not enough, {MORE_EXAMPLES}")
+    then = pair.difference.examples * limit.whole // limit.taken
+    return say(
+        "{first}. About {then} will then be test reviews, which is {enough}", first=first,
+        then=pair.numbers.add(
+            "unlimited-examples", then, "count", "test reviews to be expected without the limit: those at hand, "
+            "times all reviews over those let in"),
+        enough="enough." if then >= pair.needed[0] else f"not enough: {MORE_EXAMPLES}")

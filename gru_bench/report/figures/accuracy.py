@@ -65,8 +65,8 @@ def difference_figure(values: Values, margin: float, scale: Scale) -> Figure:
     """Return the figure of the differences in test accuracy, or another score.
 
     Args:
-        values: `pair`, which is `A less B`, and `difference`.
-        margin: Largest difference of no practical weight; 0.01 is one point.
+        values: `pair`, which is `A − B`, and `difference`.
+        margin: Equivalence margin; 0.01 is one point.
         scale: The score that is shown.
     """
     return Figure(

@@ -1,4 +1,4 @@
-"""The figure of planned looks: each pair's difference with its repeated interval at each look, boundary and stop."""
+"""The figure of interim analyses: the difference of each pair with its repeated interval, boundary and stop."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 OPEN = "open"
-"""Finding of a look that settled nothing."""
+"""Finding of an interim analysis that settled nothing."""
 
 
 def looks_figure(values: Values, margin: float, scale: Scale, name: str) -> Figure:
-    """Return the figure of the looks of one study.
+    """Return the figure of the interim analyses of one study.
 
     Args:
-        values: `pair`, which is `A less B`, `look`, `seeds`, `difference` with its repeated interval, `boundary`, from
-            which on the look finds a difference, and `finding`.
-        margin: Largest difference of no practical weight; 0.01 is one point.
+        values: `pair`, which is `A − B`, `look`, `seeds`, `difference` with its repeated interval, `boundary`, from
+            which on the analysis finds a difference, and `finding`.
+        margin: Equivalence margin; 0.01 is one point.
         scale: The score that is shown.
         name: Name of the figure.
     """
     return Figure(
         name,
-        f"Difference in test {scale.score} at each look, with repeated 95 % intervals. A look finds a difference that "
-        "lies beyond its boundary (dashes). The shaded band is the equivalence margin. A filled mark is "
-        "a look at which the pair was open; a ring is one at which it was settled.",
-        f"Difference in test {scale.score} at each look of {len(values.groups('pair'))} pairs.", values,
+        f"Difference in test {scale.score} at each interim analysis, with repeated 95 % intervals. An analysis finds a "
+        "difference that lies beyond its boundary (dashes). The shaded band is the equivalence margin. A filled mark "
+        "is an analysis at which the pair was open; a ring is one at which it was settled.",
+        f"Difference in test {scale.score} at each interim analysis of {len(values.groups('pair'))} pairs.", values,
         partial(_looks, margin=scale.factor * margin, scale=scale))
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from gru_bench.report.document.numbers import written
+from gru_bench.stats.text import MINUS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,8 +113,8 @@ def folded(name: str, width: int) -> str:
 
 
 def in_two_lines(pair: str, width: int) -> str:
-    """Return `A less B` with each name on a line of its own."""
-    return "\nless ".join(short(name, width) for name in pair.split(" less ", 1))
+    """Return `A − B` with each name on a line of its own."""
+    return f"\n{MINUS} ".join(short(name, width) for name in pair.split(f" {MINUS} ", 1))
 
 
 def color_of(place: int) -> str:

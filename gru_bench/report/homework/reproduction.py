@@ -45,7 +45,7 @@ OTHER_VECTORS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Reproduction:
-    """One study that follows the homework's protocol, with its groups of confirm runs by model."""
+    """One study that follows the homework's protocol, with its groups of confirmation runs by model."""
 
     numbers: Numbers
     """Makes the numbers that the study's own run holds."""
@@ -77,7 +77,7 @@ class Reproduction:
 
 
 def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
-    """Return the studies of the homework's protocol that have confirm runs, unfinished ones included."""
+    """Return the studies of the homework's protocol that have confirmation runs, unfinished ones included."""
     found = []
     for study in evidence.studies:
         groups = {group.model: group for group in evidence.groups if group.study is study}

@@ -86,7 +86,7 @@ def trials_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
 
 
 def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
-    """Yield a row for every test review of every complete confirm run whose predictions can be read.
+    """Yield a row for every test review of every complete confirmation run whose predictions can be read.
 
     The probability is that of class 1; of more than two classes it is that of the predicted one.
     """

@@ -98,7 +98,7 @@ def _left_out(evidence: Evidence) -> Sentence:
         parts.append((
             numbers.add("repeats", found.repeats_removed), " repeated texts and ",
             numbers.add("test-repeats", found.test_repeats_removed), " training texts that are also test texts; ",
-            numbers.add("dropped", found.dropped_share, "percent", "share, as the study logged it"),
+            numbers.add("dropped", found.dropped_share, "percent", "as the study logged it"),
             f"{NBSP}% of the tokens, which have no vector"))
     return joined(parts, "; ")
 
@@ -187,7 +187,7 @@ QUESTIONS: Sequence[tuple[str, Callable[[Evidence], Sentence], str]] = (
     ("May the data be used and shared, and do they hold personal data?", _author, ""),
     ("Which settings were searched, within which bounds?", _bounds, "Search"),
     ("How were the final settings chosen?", _selection, "Search"),
-    ("How many runs with different seeds stand behind each test score?", _seeds, "Results"),
+    ("How many runs with different seeds is each test score based on?", _seeds, "Results"),
     ("Which validation score belongs to each test score?", _validation_beside_test, "Results"),
     ("How are intervals and tests computed, and what do they cover?", lambda _: ("see the section",), "How computed"),
     ("How long does one run take?", _run_time, "Results"),

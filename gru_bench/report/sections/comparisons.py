@@ -27,20 +27,20 @@ from gru_bench.report.document.blocks import (
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import NBSP, Number, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Ends, Sentence, joined, p_is, say
+from gru_bench.report.document.sentences import Aside, Ends, Sentence, in_text, joined, p_is, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.evidence.verdicts import next_step_sentence
+from gru_bench.report.evidence.verdicts import advice, needed_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.figures.looks import looks_figure
 from gru_bench.stats.verdict import Finding, mcnemar
 
 UNEQUAL = 5
-"""Ratio of two models' deviations over seeds from which on intervals of few seeds are too narrow."""
+"""Ratio of the between-seed standard deviations of two models from which on intervals of few seeds are too narrow."""
 
 
 def comparisons(evidence: Evidence) -> Section | None:
@@ -50,9 +50,9 @@ def comparisons(evidence: Evidence) -> Section | None:
     if compared:
         values = Values(
             ("pair", "difference"),
-            tuple((_less(one), one.number("difference")) for one in compared), intervals=("difference",))
+            tuple((one.label, one.number("difference")) for one in compared), intervals=("difference",))
         blocks += [difference_figure(values, evidence.margin.value, compared[0].scale), _table(compared)]
-    comments = [(f"{_less(one)}.", said) for one in compared if (said := comment_on(evidence, one))]
+    comments = [(f"{one.label}.", said) for one in compared if (said := comment_on(evidence, one))]
     if comments:
         blocks.append(Bullets(tuple(comments)))
     blocks += [*([Paragraph(tested)] if tested else []), *sentences(evidence.not_compared), *_looks(evidence),
@@ -63,14 +63,7 @@ def comparisons(evidence: Evidence) -> Section | None:
 def comment_on(evidence: Evidence, pair: Pair) -> Sentence:
     """Return warnings about the intervals of a pair, and what may settle it; empty for most pairs that are settled."""
     return joined([
-        _weak_spot(pair),
-        next_step_sentence(pair, fresh_for_all(evidence), held_back(pair.a)) if pair.done else (),
-        _mcnemar_of_pair(pair),
-    ])
-
-
-def _less(pair: Pair) -> str:
-    return f"{pair.a.label} less {pair.b.label}"
+        _too_narrow(pair), needed_sentence(pair, fresh_for_all(evidence)) if pair.done else (), _mcnemar_of_pair(pair)])
 
 
 def _table(compared: Sequence[Pair]) -> Table:
@@ -80,18 +73,20 @@ def _table(compared: Sequence[Pair]) -> Table:
     return Table.of(
         "comparisons",
         "Comparisons of models",
-        ("Each pair on the same test reviews, with the better mean first.",
+        ("Each pair on the same test reviews: the model with the better mean minus the other.",
          " Intervals have 95 % confidence and are unadjusted; models are equivalent if the "
-         f"{'interval' if looked else '90 % interval'} shown with the finding lies within the margin." if sure else "",
-         " Those of a study with looks are the repeated ones, which hold at all looks together." if looked else ""),
+         f"{'interval' if looked else '90 % interval'} shown with the finding lies within the equivalence margin."
+         if sure else "",
+         " Studies with interim analyses have repeated intervals, which hold at all analyses together."
+         if looked else ""),
         compared,
-        (Column("Pair", align="left", width=4.2), _less),
+        (Column("Pair", align="left", width=4.2), lambda one: one.label),
         (Column("Difference", unit=scale.differences), lambda one: one.number("difference")),
         *([(Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.number("p"))]
           if tested or not looked else []),
-        (Column("Detectable", unit=scale.differences, short="MDD", note=(
-            "“{}” is the minimum detectable difference: the smallest true one that such runs detect with a chance of "
-            "80 % at the 5 % level."
+        (Column("MDD", unit=scale.differences, note=(
+            "{} is the minimum detectable difference: the smallest true difference that such runs find with 80 % power "
+            "at the 5 % level."
             if sure else "")), lambda one: one.number("detectable")),
         (Column("Finding", align="left", width=2.8), _finding),
     )
@@ -107,11 +102,11 @@ def _finding(pair: Pair) -> Sentence:
 
 
 def _looks(evidence: Evidence) -> list[Block]:
-    """Return what was planned and what the looks found, of each study that has some."""
+    """Return what was planned and what the interim analyses (looks) found, of each study that has some."""
     blocks: list[Block] = []
     for one in evidence.looks:
-        departures = warnings_of(Subject(evidence=replace(evidence, looks=[one])), "GRU013")
-        blocks += [Paragraph(_planned(one)), *sentences([said.coded for said in departures])]
+        warnings = warnings_of(Subject(evidence=replace(evidence, looks=[one])), "GRU013")
+        blocks += [Paragraph(_planned(one)), *sentences([said.coded for said in warnings])]
         pairs = [pair for pair in evidence.compared if pair.followed is not None and pair.a.study is one.study]
         rows = [row for pair in pairs for row in _look_rows(pair)]
         if not rows:
@@ -119,32 +114,33 @@ def _looks(evidence: Evidence) -> list[Block]:
         values = Values(("pair", "look", "seeds", "difference", "boundary", "finding"), tuple(rows),
                         intervals=("difference",))
         blocks += [looks_figure(values, one.plan.margin, pairs[0].scale, one.numbers.key.replace(".", "-")),
-                   Details("The usual intervals, which are too narrow where a stage may end early", (
+                   Details("Ordinary 95 % intervals, which are too narrow if a study may stop early", (
                        _usual(pairs, one.numbers.key),))]
-    return [Heading("Looks", "looks"), *blocks] if blocks else []
+    return [Heading("Interim analyses", "looks"), *blocks] if blocks else []
 
 
 def _planned(one: StudyLooks) -> Sentence:
     """Return what was planned, and how it ended."""
-    end = " It ended after look {taken}, because every pair was settled."
+    end = " It stopped after analysis {taken}, because every pair was settled."
     if not one.ended:
-        end = " So far it has taken {taken} of them."
+        end = " {taken} {taken:of them has|of them have} been done so far."
     elif not one.is_early:
-        end = " It took all of them."
+        end = " All of them were done."
     error = "" if len(one.plan.models) < 2 else (
-        " All looks together spend an error of {alpha} % for differences, and as much on each side for equivalence.")
+        " Together they have an error rate of {alpha} % for differences, and as much on each side for equivalence.")
     return say(
-        "The confirm stage of {study} was planned, before its first run, with looks at {planned} seeds of each model "
-        f"(plan {{digest}}).{error}{end}",
+        "Interim analyses (looks) of {study} at {planned} seeds of each model were planned before its first "
+        f"confirmation run (plan {{digest}}).{error}{end}",
         study=study_name(one.study), digest=one.plan.digest, taken=one.numbers.add("taken", len(one.looks)),
         planned=joined([(one.numbers.add(f"planned-{place}", size),)
                         for place, size in enumerate(one.plan.looks, start=1)], ", "),
-        alpha=one.numbers.add("alpha", one.plan.alpha, "percent", "two-sided, over all pairs and looks", runs=(),
+        alpha=one.numbers.add("alpha", one.plan.alpha, "percent", "two-sided, over all pairs and analyses",
+                                    runs=(),
                               decimals=0))
 
 
 def _look_rows(pair: Pair) -> Iterator[tuple[str | Number, ...]]:
-    """Yield a row for each look at a pair: its difference with the repeated interval, and what it had to reach."""
+    """Yield a row for each interim analysis of a pair: its difference with the repeated interval, and its boundary."""
     assert pair.followed is not None
     for look in pair.followed.looks:
         key = f"look-{look.place + 1}"
@@ -157,10 +153,10 @@ def _look_rows(pair: Pair) -> Iterator[tuple[str | Number, ...]]:
         boundary = None if tested is None else (tested.high - tested.low) / 2
         settled = pair.followed.settled
         finding = "open" if settled is None or settled.place > look.place else settled.finding.value
-        yield (_less(pair), pair.numbers.add(f"{key}.place", look.place + 1, "count"),
+        yield (pair.label, pair.numbers.add(f"{key}.place", look.place + 1, "count"),
                pair.numbers.add(f"{key}.seeds", min(look.usual.seeds), "count", "of the model with fewer"), shown,
                pair.numbers.add(f"{key}.boundary", boundary, pair.scale.kind,
-                                "a larger difference, of either sign, is found by this look"), finding)
+                                "this analysis finds a larger difference, of either sign"), finding)
 
 
 def _usual(pairs: Sequence[Pair], key: str) -> Table:
@@ -168,43 +164,41 @@ def _usual(pairs: Sequence[Pair], key: str) -> Table:
         assert pair.followed is not None
         last = pair.followed.last.usual
         return pair.numbers.add("usual", last.estimate, pair.scale.difference,
-                                "95 % interval as if there were one look", low=last.low, high=last.high)
+                                "95 % interval as if there were one analysis", low=last.low, high=last.high)
 
     return Table.of(
-        f"{key}.usual", "Usual 95 % intervals", ("As if the last look taken had been the only one planned.",),
+        f"{key}.usual", "Ordinary 95 % intervals", ("As if the last analysis had been the only one planned.",),
         [pair for pair in pairs if pair.followed is not None and pair.followed.looks],
-        (Column("Pair", align="left", width=4.2), _less),
+        (Column("Pair", align="left", width=4.2), lambda one: one.label),
         (Column("Difference", unit=pairs[0].scale.differences), usual))
 
 
 def _next_steps(evidence: Evidence) -> list[Block]:
-    """Return the commands that may settle open comparisons."""
-    seeds = [pair for pair in evidence.compared if pair.done and pair.fresh_seeds is not None]
-    again = any(pair.verdict.finding is not Finding.TOO_FEW_SEEDS for pair in seeds)
+    """Return how to get what may settle open comparisons, with commands."""
+    texts = [text for pair in evidence.compared if pair.done and (text := advice(pair, held_back(pair.a)))]
+    blocks: list[Block] = [Paragraph(text) for text in {in_text(text): text for text in texts}.values()]
     steps = (
-        ("These commands repeat the studies with the reviews that data.limit held back, and write a report on them:",
+        ("These commands repeat the studies with the reviews that data.limit excluded, and write a report on them:",
          remove_limit_commands(evidence)),
-        (f"These commands train {'second' if again else 'larger'} confirm sets, on fresh seeds with the same settings, "
-         f"{'which is a second look at the same test reviews, ' if again else ''}and write a report on them:",
+        ("These commands train fresh seeds with the same settings, as new studies, and write a report on them:",
          next_step_commands(evidence)),
     )
-    blocks = [block for words, commands in steps if commands for block in (Paragraph((words,)), Commands(commands))]
+    blocks += [block for words, commands in steps if commands for block in (Paragraph((words,)), Commands(commands))]
     return [Heading("Next steps", "next-steps"), *blocks] if blocks else []
 
 
-def _weak_spot(pair: Pair) -> Sentence:
+def _too_narrow(pair: Pair) -> Sentence:
     """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
     if min(pair.difference.seeds) < 3:
         return ()  # there is no interval over seeds
     calm, noisy = sorted((pair.a, pair.b), key=lambda group: group.score_deviation.value or 0.0)
     small, large = calm.score_deviation.value or 0.0, noisy.score_deviation.value or 0.0
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:
-        return say("{model} varies more from seed to seed ({deviation}{unit}) and has fewer seeds. Such intervals are "
-                   "known to be somewhat too narrow.", model=noisy.label, deviation=noisy.score_deviation,
-                   unit=pair.scale.after)
+        return say("The interval is somewhat too narrow: {model} varies more from seed to seed ({deviation}{unit}) and "
+                   "has fewer seeds.", model=noisy.label, deviation=noisy.score_deviation, unit=pair.scale.after)
     if not pair.difference.evidence_level.has_verdict and large >= UNEQUAL * small and large > 0:
-        return say("{model} varies at least five times as much from seed to seed ({deviation}{unit}) as the other. "
-                   "With so few seeds such intervals are known to be somewhat too narrow.", model=noisy.label,
+        return say("The interval is somewhat too narrow: there are few seeds, and {model} varies at least five times "
+                   "as much from seed to seed ({deviation}{unit}) as the other model.", model=noisy.label,
                    deviation=noisy.score_deviation, unit=pair.scale.after)
     return ()
 
@@ -217,7 +211,7 @@ def _mcnemar_of_pair(pair: Pair) -> Sentence:
     p = pair.numbers.add(
         "mcnemar", mcnemar(*_only(a.correct_RN[0], b.correct_RN[0])), "p", "exact McNemar test, two-sided")
     names = " and ".join(plain(group.runs[0].name) or group.ids[0] for group in (a, b))
-    return say("For these two trained models alone ({names}), {p} by McNemar's exact test.", names=names, p=p_is(p))
+    return say("McNemar's exact test of these two trained models alone ({names}): {p}.", names=names, p=p_is(p))
 
 
 def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
@@ -230,10 +224,10 @@ def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
     for name in (one, two):
         if name not in found:
             raise unknown("run", name, [run_id for group in evidence.groups for run_id in group.ids],
-                          "These are the confirm runs of this report.")
+                          "These are the confirmation runs of this report.")
     (a, r), (b, s) = found[one], found[two]
     if a.runs[r] is b.runs[s]:
-        raise UsageError(f"--mcnemar must name two different runs, but got {one} twice: name another confirm run")
+        raise UsageError(f"--mcnemar must name two different runs, but got {one} twice: name another confirmation run")
     if a.fingerprint != b.fingerprint or not np.array_equal(a.example_N, b.example_N):
         raise UsageError(f"--mcnemar must name two runs scored on the same test reviews, but {one} and {two} were "
                          "scored on different ones: name runs of studies on the same data")

@@ -96,7 +96,7 @@ def _read(kind: type[Found], text: str | None, file: str, study: str) -> tuple[F
     try:
         return kind.from_json(text), []
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None, [(f"The study {study} holds a {file} that cannot be read; it is left out.",)]
+        return None, [(f"{file} of the study {study} cannot be read and is left out.",)]
 
 
 # ---------------------------------------------------------------- gradients
@@ -127,8 +127,8 @@ def _flow_sentences(names: _Names, flows: Sequence[GradientFlow]) -> list[Senten
     ranges = sorted({flow.fitted for flow in fitted})
     for place, (first, last) in enumerate(ranges, start=1):
         said.append(say(
-            "{these} factors are fitted to the norms {first} to {last} steps back; the steps nearer to the end are "
-            "left out.", these="Some of these" if len(ranges) > 1 else "These",
+            "{these} factors are fitted to the norms {first} to {last} steps back, without the steps nearer to the "
+            "end.", these="Some of these" if len(ranges) > 1 else "These",
             first=names.numbers.add(f"fitted-{place}.first", first),
             last=names.numbers.add(f"fitted-{place}.last", last)))
     if any(len(flow.norm) == 1 for flow in flows):
@@ -147,7 +147,7 @@ def _flow_sentences(names: _Names, flows: Sequence[GradientFlow]) -> list[Senten
 
 
 def _lessons(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
-    """Return for each model the share of the gradient left at the far end, before and after training, and why."""
+    """Return for each model how much of the gradient is left at the far end, before and after training, and why."""
     said: list[Sentence] = []
     left = {(flow.model, flow.state): flow for flow in flows if flow.direction == "forward" and flow.norm[0] > 0}
 
@@ -163,11 +163,11 @@ def _lessons(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
             continue
         why = ""
         if after.norm[-1] / after.norm[0] >= 10 * before.norm[-1] / before.norm[0]:
-            why = ": its weights grew until more of the gradient passes" if model == "rnn" else (
-                ": with initial weights the gates forget a state within a few words; training teaches them to keep "
-                "it, and the gradient follows the state")
+            why = ", because its weights have grown" if model == "rnn" else (
+                ". With initial weights the gates forget a state within a few words; trained gates keep it, and with "
+                "it the gradient")
         said.append(say(
-            "{model}: {steps} steps back {before} of the gradient is left before training and {after} in the trained "
+            "{model}: of the gradient, {before} is left {steps} steps back before training, and {after} in the trained "
             "model{why}.", model=model_name(model), before=share(before), after=share(after), why=why,
             steps=names.of_flow(after, "steps", after.steps_back[-1], "count")))
     return said
@@ -275,7 +275,7 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
         Heading("Recall task", f"{name}-heading"),
         figure,
         *sentences([
-            say("The models are furthest apart over {steps} steps: {there}.", steps=steps[furthest],
+            say("The models differ most at {steps} steps: {there}.", steps=steps[furthest],
                 there=joined(there, ", ")),
             say("Settings of all points: {common}; seeds per point: {seeds}.", common=common,
                 seeds=names.numbers.add("recall-seeds", len(curve.points[0].seeds))),

@@ -42,9 +42,9 @@ LENGTHS = (25, 50, 100, 200, 400, 800)
 OPENED = 6
 """Most categories whose table a page does not fold."""
 LEAST_MIXED = 10
-"""Reviews of a range of lengths below which the shares of its categories are ignored."""
+"""Reviews of a range of lengths below which the fractions of its categories are ignored."""
 MIXED = 0.5
-"""Difference in a category's share between two ranges of length from which on a caution is shown."""
+"""Difference in the fraction of a category between two ranges of length from which on a warning is shown."""
 
 
 def errors(evidence: Evidence) -> Section:
@@ -135,7 +135,7 @@ def _most_confused(group: Group) -> Table:
         (f"Most frequent confusions of {group.label}: mean count of test reviews over seeds ± standard deviation over "
          "seeds.",),
         (Column("Label → predicted class", align="left", width=9), Column("Reviews"),
-         Column("Share of the label", unit="%")), tuple(rows))
+         Column("Of the label", unit="%")), tuple(rows))
 
 
 def _by_class(group: Group) -> Details:
@@ -147,15 +147,15 @@ def _by_class(group: Group) -> Details:
     if len(listed_C) < len(size_C):
         caption += f" The {LISTED_CLASSES} largest classes are listed."
     if not group.whole:
-        caption += (" Areas below the curves of single classes are left out: they need the probabilities of all "
-                    "classes, and of so many classes only the true one's and the likeliest ones' are kept.")
+        caption += (" ROC AUC and average precision of single classes are left out: they need the probabilities of all "
+                    "classes, and of so many classes only those of the true and the likeliest ones are kept.")
     columns = (
         Column("Class", align="left", width=4.0),
         Column("Reviews", note=(
-            f"“Few” marks classes with fewer than {LEAST} test reviews: their values carry no interval, because so few "
-            "reviews say too little about the class." if (size_C[listed_C] < LEAST).any() else "")),
+            f"“Few” marks classes with fewer than {LEAST} test reviews: too few for an interval."
+            if (size_C[listed_C] < LEAST).any() else "")),
         Column("Precision", unit="%"), Column("Recall", unit="%"), Column("F1", unit="%"),
-        *((Column("ROC AUC", note="Areas are those of a class against all others."),
+        *((Column("ROC AUC", note="{} and average precision are those of a class against all others."),
            Column("Average precision", short="AP"))
           if group.whole else ()))
     scores_CR = list(zip(*map(metrics.class_scores, group.counts_RCC), strict=True))
@@ -254,10 +254,10 @@ def _by_length(evidence: Evidence) -> list[Block]:
         counted = f"the number of tokens read{f', counted as {first.label} reads them' if len(members) > 1 else ''}"
         table = _table(key, f"length{f', test set {test_set}' * (len(shown) > 1)}", counted,
                        Column("Tokens", align="left", width=2.6), members, values)
-        caution = _mixed(first, numbers, place_N, list(values.groups("tokens from", "tokens to")))
+        warning = _related(first, numbers, place_N, list(values.groups("tokens from", "tokens to")))
         blocks += [
             Heading("Accuracy by length", key), length_figure(key, values),
-            *([Paragraph(caution)] if caution else []), table,
+            *([Paragraph(warning)] if warning else []), table,
         ]
     return blocks
 
@@ -283,10 +283,10 @@ def _table(key: str, what: str, by: str, first: Column, members: Sequence[Group]
         (first, Column("Reviews"), *(Column(group.label, named=True) for group in members)), tuple(rows))
 
 
-def _mixed(
+def _related(
     first: Group, numbers: Numbers, place_N: NDArray[np.intp], ends: Sequence[tuple[Number, Number]]
 ) -> Sentence:
-    """Return a caution if length and category are related, with the category whose share differs most; else empty.
+    """Return a warning if length and category are related, with the category whose share differs most; else empty.
 
     Args:
         first: Group that gives the categories.
@@ -313,6 +313,6 @@ def _mixed(
         return say("{share} % of {whose} of {low} to {high} tokens", share=share, whose=whose, low=low, high=high)
 
     return say(
-        "Length and category are related: {category} makes up {most} and {least}. A difference between lengths may be "
-        "one between categories.", category=plain(str(names[category])) or UNCATEGORIZED,
+        "Length and category are related: {category} makes up {most} and {least}. A difference between lengths may "
+        "come from the categories.", category=plain(str(names[category])) or UNCATEGORIZED,
         most=part("most", int(share_B.argmax()), "the reviews"), least=part("least", int(share_B.argmin()), "those"))

@@ -71,17 +71,18 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
     return Table.of(
         "results",
         "Test results",
-        (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}. Baselines are shown for "
-         f"context: they are not GRUs{_fits(baselines)}.",),
+        (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}. Baselines are not "
+         f"GRUs{_fits(baselines)}.",),
         groups,
         (Column("Model", align="left", width=2.85), lambda group: _named(group, groups)),
-        (Column("Seeds", note="Below the number of seeds stands what it is enough for."), _seeds),
+        (Column("Seeds", note="Below the number of seeds is what it is enough for: a verdict (at least 5) or a "
+                              "published claim (at least 10)."), _seeds),
         *([] if scale is None else [
             (Column(compared, unit=scale.unit), lambda group: group.score)]),
         (Column("Accuracy", unit="%"), lambda group: group.accuracy),
         (Column("Between-seed SD", short="SD", note=(
             f"{{}} is the standard deviation over seeds{', in points,' if groups[0].scale.unit == '%' else ''} without "
-            f"the noise of the test set{' (0: they differ no more than this noise)' if still else ''}; below it stand "
+            f"the noise of the test set{' (0: they differ no more than this noise)' if still else ''}; below it are "
             "the lowest and the highest seed.")),
          _deviation),
         *f1s,
@@ -171,7 +172,7 @@ def _f1(one: Group | ScoredBaseline) -> Number:
 
 def _uneven(evidence: Evidence) -> list[Block]:
     """Return for each test set with uneven classes what its accuracy has to be read beside."""
-    beside = " Read accuracy beside the precision and recall of each class, which stand under Errors."
+    beside = " Read accuracy together with the precision and recall of each class, which are under Errors."
     warns = evidence.groups[0].metric == "accuracy"
     return [Paragraph((*(Warning("GRU006", one).coded if warns else one), beside))
             for one in uneven_on_test(evidence.groups, evidence.numbers) if one is not None]
@@ -211,7 +212,7 @@ def _cost(groups: Sequence[Group]) -> Table:
 
 
 def _together(evidence: Evidence) -> list[Block]:
-    """Return the table of the seeds together; nothing where each model has a single seed."""
+    """Return the table of the ensembles of the seeds; nothing where each model has a single seed."""
     groups = evidence.groups
     several = [group for group in groups if len(group.runs) > 1]
     shown, left_out = [group for group in several if group.has_together], [one for one in several if not one.whole]
@@ -221,15 +222,14 @@ def _together(evidence: Evidence) -> list[Block]:
     if shown:
         blocks.append(Table.of(
             "together", "Ensemble of the seeds",
-            ("All confirm seeds of a model together: the mean of their probabilities, scored as one prediction. "
-             f"Intervals (95{NBSP}%, in brackets) are over test reviews only: they are about these very seeds "
-             "together, not about fresh ones. Comparisons of models do not use this table.",),
+            ("Ensemble of the seeds of a model: the mean of their probabilities, scored as one prediction. Intervals "
+             f"(95{NBSP}%, in brackets) cover fresh test reviews, but not fresh seeds. No verdict uses this table.",),
             shown,
             (Column("Model", align="left", width=3.6), lambda group: group.label),
             (Column(score, unit=scale.unit), lambda group: group.score_together),
             # In a tuple a number stands without its interval, which is about fresh seeds.
             (Column("Single seeds", unit=scale.unit, short="Single", note=(
-                f"“{{}}” is the mean {scale.score} of the seeds one by one, as in the test results.")),
+                f"“{{}}” is the mean {scale.score} over seeds, as in the test results.")),
              lambda group: (group.score,)),
             *([] if groups[0].metric == "log_loss" else [(Column("Loss"), _loss_together)]),
             (Column("Calibration", note="{} is the calibration error of this one prediction."), _calibration_together),
@@ -241,10 +241,10 @@ def _together(evidence: Evidence) -> list[Block]:
         ))
     if left_out:
         blocks.append(Paragraph((
-            f"{listed([group.label for group in left_out])}: the seeds are not scored together. Of more than ",
+            f"{listed([group.label for group in left_out])}: there is no ensemble of the seeds. Of more than ",
             evidence.numbers.add("together.most-whole", MOST_WHOLE, "count",
                                  "classes up to which all probabilities are kept"),
-            " classes the runs kept the probabilities of the likeliest ones alone, so that means over seeds are not "
+            " classes the runs kept the probabilities of the likeliest ones only, so their means over seeds are not "
             "known.")))
     return [Details("Ensemble of the seeds", tuple(blocks))] if blocks else []
 

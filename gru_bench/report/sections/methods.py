@@ -27,26 +27,28 @@ def _intervals(groups: Sequence[Group], sure: bool) -> list[tuple[str, Sentence]
     if not sure:
         return []
     return [("Intervals", (
-        "have 95 % confidence and cover fresh seeds and fresh test reviews together: the two-way clustered variance of "
-        "seeds and reviews, with Satterthwaite’s degrees of freedom, and Wilson’s interval where few reviews decide. "
-        "The seed deviation is the spread over seeds that the noise of the test set does not explain.",))]
+        "have 95 % confidence for fresh seeds and fresh test reviews together. They use the two-way clustered variance "
+        "over seeds and reviews, with Satterthwaite’s degrees of freedom, and Wilson’s interval where few reviews "
+        "decide. The between-seed standard deviation does not include the noise of the test set.",))]
 
 
 def _verdicts(evidence: Evidence) -> list[tuple[str, Sentence]]:
     if not evidence.compared:
         return []
     return [("Verdicts", (
-        "compare two models on the same test reviews. They use a margin of ",
-        *evidence.margin.said, *_holm(evidence)))]
+        "compare two models on the same test reviews. The equivalence margin is ", *evidence.margin.said,
+        *_holm(evidence)))]
 
 
 def _covered(evidence: Evidence) -> tuple[str, Sentence]:
     searched = any(study.summary.trials if study.summary else study.plan().trials for study in evidence.studies)
     trials: Sentence = (
-        "Search trials used training and validation reviews only, and no seed of a confirm run.",) if searched else ()
+        "Trials of a search used training and validation reviews only, and no confirmation seed.",) if searched else ()
+    independent: Sentence = (
+        "Test reviews count as independent: if several are about one product or by one author, intervals are too "
+        "narrow.",) if any(group.group_N is None for group in evidence.groups) else ()
     return ("Not covered", joined([
-        ("are another training set and the luck of tuning. Test reviews are treated as independent: where several are "
-         "about one product or by one author, intervals are too narrow.",), *_looks(evidence), trials]))
+        ("are another training set and another search for settings.",), independent, *_test_sets(evidence), trials]))
 
 
 def _scores(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
@@ -57,15 +59,15 @@ def _scores(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     if several:
         said.append("Macro F1 is the mean of the F1 of all classes. Confidence is the probability of the predicted "
                     "class. There are no ROC curves of more than two classes, because there is no threshold to vary; "
-                    f"scores of classes with fewer than {LEAST} test reviews carry no interval.")
+                    f"scores of classes with fewer than {LEAST} test reviews have no interval.")
     if any(group.has_together for group in groups):
         said.append("An ensemble predicts with the mean of the probabilities of the seeds; its interval is over test "
                     "reviews only, and no verdict uses it.")
-    said.append("Times cover training alone: compare them only together with their backends.")
+    said.append("Times are those of training alone: compare only times of the same backend.")
     return [("Scores.", (" ".join(said),))]
 
 
-def _looks(evidence: Evidence) -> list[Sentence]:
+def _test_sets(evidence: Evidence) -> list[Sentence]:
     """Return how many studies of a report, and how many models of the store, were scored on the same test reviews."""
     said: list[Sentence] = []
     for place, members in enumerate(families(evidence.groups), start=1):
@@ -74,18 +76,18 @@ def _looks(evidence: Evidence) -> list[Sentence]:
             names = ", ".join(dict.fromkeys(study_name(group.study) for group in members))
             count = evidence.numbers.add(
                 f"methods.looks-{place}", len(studies), "count",
-                "studies whose confirm runs were scored on the same test reviews", members[0].example_N.size,
+                "studies whose confirmation runs were scored on the same test reviews", members[0].example_N.size,
                 runs=studies)
             said.append(say(
-                "The confirm runs of {count} studies ({names}) were scored on the same test reviews. If a study was "
-                "planned after a look at another’s result, these reviews influenced it, and its intervals do not show "
-                "that.", count=count, names=names))
+                "The confirmation runs of {count} studies ({names}) were scored on the same test reviews. If a study "
+                "was planned with knowledge of the results of another, these reviews influenced it, which its "
+                "intervals do not show.", count=count, names=names))
     for family in evidence.families:
         if family.is_larger:
             said.append(say(
-                "In the store, {count} models were scored on the test reviews of {models}, by confirm runs of any "
-                "study.", count=family.models, models=listed([group.label for group in family.groups])))
-    return said or [("In the store, only the confirm runs of one study were scored on the test reviews.",)]
+                "This store holds {count} models that were scored on the test reviews of {models}, by confirmation "
+                "runs of any study.", count=family.models, models=listed([group.label for group in family.groups])))
+    return said or [("Of this store, only the confirmation runs of one study were scored on the test reviews.",)]
 
 
 def _holm(evidence: Evidence) -> Sentence:
@@ -95,8 +97,9 @@ def _holm(evidence: Evidence) -> Sentence:
         return ()
     count: Sentence = () if len(sizes) > 1 else (evidence.numbers.add("methods.family", sizes.pop()), " ")
     return say(
-        " Holm's procedure over all {count}pairs of models on the same test reviews decides at the level {level}, for "
-        "each kind of finding by itself; intervals are shown unadjusted.", count=count, level=evidence.numbers.add(
+        " p values are adjusted by Holm’s procedure over all {count}pairs of models on the same test reviews, "
+        "separately for each kind of finding, and compared with {level}. Intervals are not adjusted.", count=count,
+        level=evidence.numbers.add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))
 
 
@@ -109,5 +112,5 @@ def _scratch_and_torch(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
         return [("Scratch and torch", ("compute different functions: scratch applies the reset gate before the hidden "
                                        "product.",))]
     return [("Scratch and torch", (
-        "compute the same function, apart from the ReLU before the linear layer where one has it. They differ in the "
-        "draw of their initial weights, and on different backends in rounding and speed.",))]
+        "compute the same function, except for the ReLU before the linear layer if only one has it. They differ in "
+        "their random initial weights and, on different backends, in rounding and speed.",))]

@@ -1,4 +1,4 @@
-"""The appendix on data and runs: what each data set holds, what became of every run, and the confirm runs."""
+"""The appendix on data and runs: what each data set holds, what became of every run, and the confirmation runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def runs(evidence: Evidence) -> Section:
         *data(evidence),
         *_states(evidence),
         *(() if evidence.trials else (
-            Heading("Confirm runs", "confirm-runs"), _confirm_runs(evidence.groups, evidence.store))),
+            Heading("Confirmation runs", "confirm-runs"), _confirm_runs(evidence.groups, evidence.store))),
         *(block for study in evidence.studies for block in (
             Paragraph((f"Study {study_name(study)}: ", known_run(study.run, evidence.store))),
             *sentences([(plain(note),) for note in (study.summary.notes if study.summary is not None else ())]))),
@@ -59,7 +59,7 @@ def _states(evidence: Evidence) -> list[Block]:
 
 
 def _confirm_runs(groups: Sequence[Group], store: Store) -> Table:
-    """Return the confirm runs of each model, at which numbers that rest on all of them, or on one, find their runs."""
+    """Return the confirmation runs of each model, to which the numbers computed from all of them or from one link."""
     rows: list[tuple[Cell, ...]] = []
     for group in groups:
         model: Cell = (Anchor(f"runs-of-{group.key}", group.ids, (group.label,)),)
@@ -68,7 +68,7 @@ def _confirm_runs(groups: Sequence[Group], store: Store) -> Table:
             rows.append((model, (own,), MISSING if run.seed is None else str(run.seed), accuracy))
             model = group.label
     return Table(
-        "confirm", "Confirm runs", ("The confirm runs behind the results.",),
+        "confirm", "Confirmation runs", ("The confirmation runs behind the results.",),
         (Column("Model", align="left", width=4.6), Column("Run", align="left", width=6.6), Column("Seed", width=1.4),
          Column("Accuracy", "%")),
         tuple(rows), grouped=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from gru_bench.checks import Subject, end_of_range, warnings_of
+from gru_bench.checks import end_of_range
 from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import Scale, plain, scale_of, slug
@@ -43,30 +42,28 @@ def search(evidence: Evidence) -> Section | None:
 
 
 def _in_words(one: Search, evidence: Evidence) -> Sentence:
-    """Return what became of the best trial on fresh seeds, and what may be wrong with the search."""
+    """Return what fresh seeds of the best trial reach, and whether its importance is unstable."""
     group, best, confirmed, scale = one.group, one.best, one.confirmed, one.scale
     gap: Sentence = ()
     if best.value is not None and confirmed.value is not None:
         test = " and {score}{unit} on test" if one.summary.metric == group.metric else ""
         gap = say(
             "{model}: the best trial reached {best}{unit} on validation; fresh seeds of the same configuration reach "
-            f"{{confirmed}}{{unit}} there ({{fall}}{{after}}){test}.", model=group.label, best=best,
+            f"{{confirmed}}{{unit}} ({{fall}}{{after}}){test}.", model=group.label, best=best,
             confirmed=confirmed, fall=one.fall, score=group.score, unit=scale.suffix, after=scale.after)
     teachers = group.config.training.teachers
     taught: Sentence = say(
         "The fresh seeds learned from {teachers} {teachers:teacher|teachers} each, which trials do not have.",
         teachers=group.numbers.add("search.teachers", teachers, "setting", "a setting")) if gap and teachers else ()
-    ends = [said.coded for said in warnings_of(Subject(evidence=replace(evidence, groups=[group])), "GRU001")]
     complete = sum(trial.state == "complete" for trial in one.trials)
     unstable: Sentence = ()
     if complete < STABLE_TRIALS and one.importance:
         unstable = say(
-            "{model}: importance compares the best tenth of {complete} completed trials, which is {tenth}, with all of "
-            "them; below about 20 completed trials such shares are unstable.", model=group.label,
-            complete=group.of_study.add("search.complete", complete),
+            "Importance is unstable below about 20 completed trials: it compares the best {tenth} of {complete} with "
+            "all of them.", complete=group.of_study.add("search.complete", complete),
             tenth=group.of_study.add("search.best-tenth", math.ceil(BEST_SHARE * complete), "count",
                                      "a tenth of the completed trials, rounded up"))
-    return joined((gap, taught, *ends, unstable))
+    return joined((gap, taught, unstable))
 
 
 def _table(searches: Sequence[Search]) -> Table:
@@ -105,7 +102,7 @@ def _settings_table(searches: Sequence[Search]) -> Table:
     methods = dict.fromkeys(plain(one.summary.importance_method) for one in searches if one.importance)
     named = ", ".join(filter(None, methods))
     measured = ("{} measures how much the best tenth of the completed trials differ from all completed trials in a "
-                f"setting, as a share of that over all settings ({named}).") if named else ""
+                f"setting, as a percentage of that over all settings ({named}).") if named else ""
     return Table(
         "settings", "Settings searched", ("The settings searched.",),
         (Column("Model", align="left", width=3.4), Column("Setting", align="left", width=2.4),

@@ -21,7 +21,6 @@ from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
 from gru_bench.stats.verdict import Finding
 
-FEW = 6
 FEW_REVIEWS = 200
 """Number of test reviews below which a warning is shown."""
 FEW = 6
@@ -32,8 +31,8 @@ ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
 def summary(evidence: Evidence) -> tuple[Block, ...]:
     """Return the first blocks of a report: accuracies, verdicts, and the decision that they allow."""
     against = against_baselines(evidence)
-    notes = joined([*_baseline_note(evidence, against), *others_on_test(evidence), *_unseen_failures(evidence),
-                    *_fresh_seeds(evidence)])
+    notes = joined([*_baseline_note(evidence, against), *others_on_test(evidence, against),
+                    *_unseen_failures(evidence), *_fresh_seeds(evidence)])
     return (_accuracies(evidence), *_verdicts(evidence, against), *([Paragraph(notes)] if notes else []),
             Paragraph(decision_sentence(evidence, against), lead="Decision."))
 
@@ -42,11 +41,11 @@ def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the same for a terminal: the decision, then a sentence on each pair of models."""
     against = against_baselines(evidence)
     return (decision_sentence(evidence, against), *map(verdict_sentence, evidence.compared),
-            *_baseline_note(evidence, against), *others_on_test(evidence), *_fresh_seeds(evidence))
+            *_baseline_note(evidence, against), *others_on_test(evidence, against), *_fresh_seeds(evidence))
 
 
-def check_results(others: Sequence[Sentence], checked: Sequence[Outcome]) -> Details:
-    """Return how many checks have passed, with each warning and its remedy.
+def check_results(others: Sequence[Sentence], checked: Sequence[Outcome]) -> tuple[Block, ...]:
+    """Return how many checks have passed and each warning; remedies and the other checks are folded.
 
     Args:
         others: Warnings that no check gives, such as what is missing.
@@ -55,16 +54,19 @@ def check_results(others: Sequence[Sentence], checked: Sequence[Outcome]) -> Det
     # A page that Python writes is verified on the command line.
     context = copy_context()
     context.run(IN_PYTHON.set, False)
-    items = [("", said) for said in others]
-    items += [(one.code, (*one.sentence, f" {context.run(found.check.remedy)}"))
-              for found in checked for one in found.warnings]
-    counts = {"1 warning" if len(items) == 1 else f"{len(items) or 'no'} warnings": True}
+    warnings = [("", said) for said in others]
+    warnings += [(one.code, one.sentence) for found in checked for one in found.warnings]
+    counts = ["1 warning" if len(warnings) == 1 else f"{len(warnings) or 'no'} warnings"]
+    items: list[tuple[str, Sentence]] = [
+        (found.check.code, (context.run(found.check.remedy),)) for found in checked if found.warnings]
     for state in (State.PASSED, State.NOT_APPLICABLE):
-        codes = [found.check.code for found in checked if found.state is state]
-        counts[f"{len(codes)} {state.value}"] = bool(codes)
-        items += [(f"{state.value.capitalize()}:", (", ".join(codes),))] if codes else []
-    return Details("Checks: " + ", ".join(words for words, is_shown in counts.items() if is_shown),
-                   (Bullets(tuple(items)),))
+        if codes := [found.check.code for found in checked if found.state is state]:
+            counts.append(f"{len(codes)} {state.value}")
+            items.append((f"{state.value.capitalize()}:", (", ".join(codes),)))
+    folded = Details(f"{'What to do about the warnings, and the' if len(items) > 2 else 'The'} other checks", (
+        Bullets(tuple(items)),))
+    return (Paragraph((f"{', '.join(counts)}.",), lead="Checks."), *([Bullets(tuple(warnings))] if warnings else []),
+            folded)
 
 
 def _accuracies(evidence: Evidence) -> Figure:
@@ -82,11 +84,9 @@ def _accuracies(evidence: Evidence) -> Figure:
 def _verdicts(evidence: Evidence, against: Sequence[AgainstBaseline]) -> list[Block]:
     """Return the table of verdicts, whose further rows are folded; nothing where nothing is compared."""
     pairs: list[tuple[Cell, ...]] = [
-        (f"{one.a.label} against {one.b.label}", one.number("difference"), one.number("p"), _found(one))
-        for one in evidence.compared]
+        (one.label, one.number("difference"), one.number("p"), _found(one)) for one in evidence.compared]
     baselines: list[tuple[Cell, ...]] = [] if _baseline_note(evidence, against) else [
-        (f"{one.group.label} against {one.baseline.name}", one.difference, one.p, _found_against(one))
-        for one in against]
+        (one.label, one.difference, one.p, _found_against(one)) for one in against]
     scale = evidence.groups[0].scale
     tested = [*((one.number("difference"), one.number("p")) for one in evidence.compared),
               *((one.difference, one.p) for one in against)]
@@ -94,7 +94,7 @@ def _verdicts(evidence: Evidence, against: Sequence[AgainstBaseline]) -> list[Bl
     looked = any(one.followed is not None for one in evidence.compared)
     interval = f", with its {'repeated ' if looked else ''}95 % interval" if sure else ""
     adjusted = any("Holm" in p.method for _, p in tested if p.value is not None)
-    caption = (f"Difference in test {scale.score}: the first model minus the second{interval}."
+    caption = (f"Difference in test {scale.score}{interval}."
                f"{' p is adjusted by Holm’s procedure.' if adjusted else ''}")
     columns = (Column("Pair", align="left", width=5.4), Column("Difference", unit=scale.differences), Column("p"),
                Column("Verdict", align="left", width=3.4))
@@ -105,8 +105,9 @@ def _verdicts(evidence: Evidence, against: Sequence[AgainstBaseline]) -> list[Bl
             Table("verdicts-more", "The other verdicts", (caption,), columns, more),)))
     return blocks
 
+
 def _found(pair: Pair) -> Sentence:
-    """Return the finding on a pair, of the first model, with the margin where it is about that."""
+    """Return the finding on a pair, of the first model, with the equivalence margin where it is about that."""
     words = pair.verdict.finding.value.replace("better", "worse" if pair.favours < 0 else "better")
     if "the margin" not in words:
         return (words,)
@@ -134,28 +135,33 @@ def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
         return ()
     fewest = min(alike, key=lambda one: min(one.difference.seeds))
     return (say("Equivalence does not rule out rare failures: with no failed run among so few seeds, up to "
-                "{unseen}{unit} of runs could fail (95 % upper bound).", unseen=fewest.number("unseen"), unit=" %"),)
+                "{unseen} % of runs could fail (95 % upper bound).", unseen=fewest.number("unseen")),)
 
 
-def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
-    """Return how many models of the store were scored on each test set of which a report shows only some."""
+def others_on_test(evidence: Evidence, against: Sequence[AgainstBaseline] = ()) -> tuple[Sentence, ...]:
+    """Return how many models outside a report were scored on its test sets, and what its p values are adjusted for."""
     said: list[Sentence] = []
     for family in evidence.families:
         keys = {group.key for group in family.groups}
         own = [pair for pair in evidence.compared if pair.a.key in keys]
-        if not family.is_larger or not own:
+        with_baseline = any(one.group.key in keys and one.favours is not None for one in against)
+        if not family.is_larger or not (own or with_baseline):
             continue
         whose = "these test reviews" if len(evidence.families) == 1 else (
             f"the test reviews of {listed([group.label for group in family.groups])}")
-        words = "{models} models in this store were scored on {whose}"
-        if any(pair.followed is None for pair in own):
-            words += "; the tests allow for all {pairs} pairs"
+        adjusted = ["all {pairs} pairs"] if any(pair.followed is None for pair in own) else []
+        adjusted += ["all {models} models in tests against the baseline"] if with_baseline else []
+        words = "This store holds {models} models that were scored on {whose}, {outside} of them in other studies"
+        if adjusted:
+            words += f". p is adjusted for {' and for '.join(adjusted)}"
         planned = {study_name(pair.a.study): pair for pair in own if pair.followed is not None}
         if planned:
-            words += "; planned looks allow for the pairs of their own plan alone ({planned})"
-        said.append(say(f"{words}.", models=family.models, whose=whose, pairs=family.pairs, planned=joined([
-            (pair.numbers.add("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
-            for name, pair in planned.items()], ", ")))
+            words += ". Interim analyses cover the pairs of their own plan only ({planned})"
+        said.append(say(
+            f"{words}.", models=family.models, whose=whose, outside=family.outside, pairs=family.pairs,
+            planned=joined([
+                (pair.numbers.add("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
+                for name, pair in planned.items()], ", ")))
     return tuple(said)
 
 
@@ -165,8 +171,8 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
     few = any(one.done and one.verdict.finding is Finding.TOO_FEW_SEEDS for one in evidence.compared)
     if not few or fresh is None:
         return ()
-    return (say("Where there are too few seeds for a verdict, train each model again on {fresh} fresh seeds. Do not "
-                "count the old runs with them.", fresh=evidence.numbers.add("summary.fresh", fresh)),)
+    return (say("For a verdict, train each model that has too few seeds again on {fresh} fresh seeds. Do not count the "
+                "old runs with them.", fresh=evidence.numbers.add("summary.fresh", fresh)),)
 
 
 def few_reviews(evidence: Evidence) -> list[Sentence]:
@@ -178,7 +184,7 @@ def few_reviews(evidence: Evidence) -> list[Sentence]:
         if size < FEW_REVIEWS:
             whose = "" if len(members) == len(evidence.groups) else f" of {', '.join(group.label for group in members)}"
             said.append(say(
-                "There are few test reviews{whose}: {reviews}, each worth {weight} points of accuracy. Intervals are "
-                "wide, and only large differences can be told from chance.", whose=whose, reviews=numbers.add("", size),
+                "There are few test reviews{whose}: {reviews}, each worth {weight} points of accuracy, so intervals "
+                "are wide and only large differences can be found.", whose=whose, reviews=numbers.add("", size),
                 weight=numbers.add("weight", 1 / size, "percent", "one review")))
     return said

@@ -57,7 +57,7 @@ def study_description(
         found: Model -> its confirmed score, as far as known.
         view: Page with the saved view of its experiment; empty where there is none, None while that is not known.
         trials: Number of trials that are done, of all models, where the study has stopped early.
-        confirmed: Number of its confirm runs that are complete, of all models.
+        confirmed: Number of its confirmation runs that are complete, of all models.
         baselines: The baselines on the same data, as far as known.
         verdicts: The sentence on each pair of models, once all runs of the study have ended.
     """
@@ -106,9 +106,10 @@ def next_commands(study: str, uri: str, *, report: bool, predict: bool, serve: b
 
 
 def _done(spec: StudySpec, trials: int, confirmed: int) -> str:
-    """Return how many runs of a study are done, of how many: `1 of 6 trials, 0 of 4 confirm runs`."""
-    models, most = len(spec.models), "up to " if spec.looks else ""  # looks may end the confirm stage early
-    parts = [(trials, "", models * spec.trials, "trials"), (confirmed, most, models * spec.confirm, "confirm runs")]
+    """Return how many runs of a study are done, of how many: `1 of 6 trials, 0 of 4 confirmation runs`."""
+    models, most = len(spec.models), "up to " if spec.looks else ""  # interim analyses may stop it early
+    parts = [(trials, "", models * spec.trials, "trials"),
+             (confirmed, most, models * spec.confirm, "confirmation runs")]
     return ", ".join(f"{done} of {up_to}{max(done, asked)} {what}" for done, up_to, asked, what in parts
                      if done or asked)
 

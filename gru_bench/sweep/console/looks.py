@@ -1,4 +1,4 @@
-"""What a look at the confirm runs found, line by line, for the console."""
+"""What an interim analysis (a look) of the confirmation runs found, line by line, for the console."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from gru_bench.stats.sentence import in_words, verdict_template
 
 
 def look_lines(plan: LookPlan, look: Look, place: int, pairs: Sequence[PairLooks]) -> Iterator[str]:
-    """Yield what a look found, line by line, for the console.
+    """Yield what an interim analysis found, line by line, for the console.
 
     Args:
         plan: The plan.
-        look: The look.
-        place: Its place in the plan, from 0.
-        pairs: The pairs, through this look.
+        look: The interim analysis.
+        place: Its index in the plan, from 0.
+        pairs: The pairs, up to this analysis.
     """
-    yield f"look {place + 1} of {len(plan.looks)}, {look.planned} seeds for each model:"
+    yield f"interim analysis {place + 1} of {len(plan.looks)}, {look.planned} seeds for each model:"
     for model, seeds in look.seeds.items():
         if len(seeds) < look.planned:
-            yield (f"  {model}: {look.planned - len(seeds)} of its seeds failed, so this look knows less than planned")
+            yield f"  {model}: {look.planned - len(seeds)} of its seeds failed, so there are fewer than planned"
     if not pairs:
-        yield "  one model alone has no pair to settle, so all looks are taken"
+        yield "  there is only one model and thus no pair to settle, so all planned seeds are trained"
     for pair in pairs:
         yield f"  {pair_line(plan, pair)}"
     if look.stops:
         yield ("  every pair is settled: no seeds are added" if is_settled(pairs) else
-               "  this was the last look planned: what is open stays open")
+               "  this was the last interim analysis planned: no seeds are added for the pairs that are not settled")
     else:
-        yield f"  goes on to {plan.looks[place + 1]} seeds"
+        yield f"  continues to {plan.looks[place + 1]} seeds"
 
 
 def pair_line(plan: LookPlan, pair: PairLooks) -> str:
-    """Return what the last look found on a pair, and whether it is settled."""
+    """Return what the last interim analysis found on a pair, and whether it is settled."""
     shown = compared_at(pair, plan, pair.pair)
     said = in_words(shown, verdict_template(shown))
     if pair.settled is None and pair.last.repeated is not None and pair.last.needs_examples(plan.margin):

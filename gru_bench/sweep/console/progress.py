@@ -87,9 +87,9 @@ class ProgressDisplay:
         elif any(to_begin.values()):
             # "up to": runs of an earlier search may be used again.
             most = "up to " if to_begin.get("trial") else ""
-            parts = [f"{prefix}{several(count, kind)}" for prefix, kind in (
-                ("", "trial"), (most, "confirm run"), (most, "ablation run"))
-                if (count := to_begin.get(kind.partition(" ")[0], 0))]
+            parts = [f"{prefix}{several(count, what)}" for prefix, kind, what in (
+                ("", "trial", "trial"), (most, "confirm", "confirmation run"), (most, "ablation", "ablation run"))
+                if (count := to_begin.get(kind, 0))]
             self.note(f"{', '.join(parts)} to do")
 
     def end(self) -> None:
@@ -185,9 +185,9 @@ class ProgressDisplay:
             self._say_status()
 
     def search_ended(self, model: str, found: tuple[Mapping[str, Scalar], float] | None, confirm: int) -> None:
-        """Print the best settings of a search and how many confirm runs follow."""
+        """Print the best settings of a search and how many confirmation runs follow."""
         if found is not None:
-            more = f"; now {several(confirm, 'confirm run')}" if confirm else ""
+            more = f"; now {several(confirm, 'confirmation run')}" if confirm else ""
             score = f"{self._validation.label} {self._validation.written(found[1])}"
             self.note(f"{model}: best of the search {described(found[0])}  {score}{more}")
 

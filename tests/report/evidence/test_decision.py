@@ -34,7 +34,7 @@ WINS, BY_MARGIN = (Finding.BETTER, 1), (Finding.BETTER_BY_MARGIN, 1)
 NEGLIGIBLE, SAME, OPEN = (Finding.NEGLIGIBLE, 1), (Finding.EQUIVALENT, 0), (Finding.INCONCLUSIVE, 0)
 FEW_SEEDS, FEW_GROUPS, GUESSING = ((one, 0) for one in (
     Finding.TOO_FEW_SEEDS, Finding.TOO_FEW_GROUPS, Finding.GUESSING))
-AB, AC, BC = ("a", "b"), ("a", "c"), ("b", "c")
+AB, AC, BC, AD, BD, CD = ("a", "b"), ("a", "c"), ("b", "c"), ("a", "d"), ("b", "d"), ("c", "d")
 
 
 @pytest.mark.parametrize(("models", "found", "baseline", "expected"), [
@@ -52,7 +52,16 @@ AB, AC, BC = ("a", "b"), ("a", "c"), ("b", "c")
     ("abc", {AB: SAME, AC: WINS, BC: OPEN}, {}, Decision(Reason.EQUIVALENT, ("a", "b"))),
     # Not settled: only pairs of models that are left count.
     ("ab", {AB: OPEN}, {}, Decision(Reason.OPEN, ("a", "b"), (AB,))),
-    ("abc", {AB: SAME, AC: SAME, BC: OPEN}, {}, Decision(Reason.OPEN, ("a", "b", "c"), (BC,))),
+    ("abc", {AB: SAME, AC: OPEN, BC: OPEN}, {}, Decision(Reason.OPEN, ("a", "b", "c"), (AC, BC))),
+    # A model that is equivalent to every other one can be taken although these are not settled among themselves.
+    ("abc", {AB: SAME, AC: SAME, BC: OPEN}, {}, Decision(Reason.WITHIN_MARGIN, ("a",), (BC,))),
+    ("abc", {AB: NEGLIGIBLE, AC: SAME, BC: OPEN}, {}, Decision(Reason.WITHIN_MARGIN, ("a",), (BC,))),
+    ("abc", {AB: SAME, AC: SAME, BC: FEW_SEEDS}, {}, Decision(Reason.TOO_FEW_SEEDS, ("a", "b", "c"), (BC,))),
+    ("abcd", {AB: SAME, AC: SAME, BC: OPEN, AD: WINS, BD: OPEN, CD: OPEN}, {},
+     Decision(Reason.WITHIN_MARGIN, ("a",), (BC,))),
+    ("abcd", {AB: SAME, AC: SAME, BC: SAME, AD: SAME, BD: SAME, CD: OPEN}, {},
+     Decision(Reason.WITHIN_MARGIN, ("a", "b"), (CD,))),
+    ("abc", {AB: SAME, AC: SAME, BC: OPEN}, {"a": -1, "b": 0, "c": 0}, Decision(Reason.OPEN, ("b", "c"), (BC,))),
     ("abc", {AB: OPEN, AC: WINS, BC: OPEN}, {}, Decision(Reason.OPEN, ("a", "b"), (AB,))),
     ("ab", {AB: FEW_SEEDS}, {}, Decision(Reason.TOO_FEW_SEEDS, ("a", "b"), (AB,))),
     ("abc", {AB: OPEN, AC: FEW_SEEDS, BC: FEW_SEEDS}, {}, Decision(Reason.TOO_FEW_SEEDS, ("a", "b", "c"), (AC, BC))),
@@ -108,6 +117,10 @@ def test_a_model_that_is_found_worse_is_never_taken(data: st.DataObject) -> None
             assert all((decision.models[0], other) in beats for other in models if other != decision.models[0])
         case Reason.EQUIVALENT:
             assert all(found[pair][0] in ALIKE for pair in found if set(pair) <= set(decision.models))
+        case Reason.WITHIN_MARGIN:
+            left = {*decision.models, *(model for pair in decision.open for model in pair)}
+            assert all(found[pair][0] in ALIKE for pair in found if set(pair) <= left and pair not in decision.open)
+            assert all(found[pair][0] is Finding.INCONCLUSIVE for pair in decision.open)
         case reason if reason in UNDECIDED:
             assert all(found[pair][0] is UNDECIDED[reason] for pair in decision.open)
 
@@ -162,8 +175,8 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
     (SOME, {"seconds": {"a": 10.0, "b": 11.0, "c": 30.0}}, ("A and B train the fastest", "take one of them.")),
     (SOME, {"seconds": {"b": None}}, ("A, B and C", "1.0 points: take any of them.")),
     ({AB: SAME}, {"metric": "log_loss"}, ("within 0.010 nats", "take either.")),
-    ({AB: OPEN}, {}, ("No decision yet: A against B is", "Comparisons")),
-    ({AB: SAME, AC: OPEN, BC: OPEN}, {}, ("No decision yet: A against C and B against C are",)),
+    ({AB: OPEN}, {}, ("No decision yet: A − B is", "Comparisons")),
+    ({AB: SAME, AC: OPEN, BC: OPEN}, {}, ("No decision yet: A − C and B − C are",)),
     ({AB: OPEN, AC: OPEN, BC: OPEN}, {}, ("No decision yet: 3 pairs",)),
     ({AB: FEW_SEEDS}, {"seeds": {"a": 2}}, ("No decision yet", "at least 5 seeds, and A has 2.")),
     ({AB: FEW_SEEDS}, {"seeds": {"a": 2, "b": 4}}, ("No decision yet", "at least 5 seeds, and A has 2, B has 4.")),
@@ -189,8 +202,8 @@ def test_the_decision_names_its_models_and_numbers(
 
 @pytest.mark.parametrize(("found", "values", "taken", "shown"), [
     ({AB: WINS}, {"baseline": {"a": 1, "b": 0}}, "Take A", ""),
-    ({AB: WINS}, {"baseline": {"a": 0, "b": -1}}, "Take A", "It is not shown"),
-    ({AB: OPEN}, {"baseline": {"a": 0, "b": -1}}, "Take A", "It is not shown"),
+    ({AB: WINS}, {"baseline": {"a": 0, "b": -1}}, "Take A", "A is not shown"),
+    ({AB: OPEN}, {"baseline": {"a": 0, "b": -1}}, "Take A", "A is not shown"),
     ({AB: SAME}, {"baseline": {"a": 0, "b": None}}, "take either", "None of them is shown"),
     ({AB: SAME}, {"baseline": {"a": 0, "b": 1}}, "take either", "Not each of them is shown"),
     ({AB: SAME}, {"baseline": {"a": 0, "b": 1}, "seconds": {"a": 20.0, "b": 10.0}}, "take B", ""),

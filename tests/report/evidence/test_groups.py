@@ -1,4 +1,4 @@
-"""Which confirm runs belong together, which are left out, and which models can be compared."""
+"""Which confirmation runs belong together, which are left out, and which models can be compared."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_run_that_did_not_complete_is_left_out_and_its_seed_is_named() -> None
     store.predicted[lost, "test"] = store.predicted[study.confirms[0].run_id, "test"]
     report = evaluated(store, study)
     assert seeds_of(report) == 3
-    mentions(all_said(report.warnings), "1 confirm run is not complete", "seed 1003")
+    mentions(all_said(report.warnings), "1 confirmation run is not complete", "seed 1003")
 
 
 def test_a_run_scored_on_other_examples_is_left_out_and_named(scratch: tuple[FakeStore, LoggedStudy]) -> None:
@@ -136,7 +136,7 @@ def test_runs_of_an_earlier_configuration_are_left_out_and_counted(scratch: tupl
     )
     report = evaluated(store, replace(study, confirms=(*old, *study.confirms[2:])))
     assert seeds_of(report) == 3
-    mentions(all_said(report.warnings), "2 confirm runs are left out", "earlier settings")
+    mentions(all_said(report.warnings), "2 confirmation runs are left out", "earlier settings")
 
 
 def test_the_newer_of_two_runs_of_one_seed_counts(scratch: tuple[FakeStore, LoggedStudy]) -> None:
@@ -161,7 +161,7 @@ def test_the_report_warns_of_a_confirmation_set_that_was_extended(scratch: tuple
     store, study = scratch
     assert "extended" not in all_said(evaluated(store, study).warnings)
     grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
-    mentions(all_said(evaluated(store, grown).warnings), "scratch was extended", "3 seeds", "now has 5")
+    mentions(all_said(evaluated(store, grown).warnings), "scratch began with 3 confirmation seeds", "now has 5")
 
 
 

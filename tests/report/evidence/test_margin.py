@@ -25,9 +25,9 @@ def with_margin(study: LoggedStudy, points: str | None) -> LoggedStudy:
     (("2.0", "2.0"), 0.02, 0.02, ("2.0 points", "fixed beforehand")),
     (("2.0", "2.0"), 0.01, 0.01, ("1.0 points", "chosen when this report was made", "logged 2.0")),
     (("1.0", "2.0"), None, 0.01, ("1.0 points", "chosen when this report was made", "logged 1.0 and 2.0")),
-    (("2.0", None), None, 0.01, ("chosen when this report was made", "logged 2.0", "some had logged none")),
-    ((None, None), None, 0.01, ("chosen when this report was made", "no study had logged one")),
-    (("nan", "-1"), None, 0.01, ("chosen when this report was made", "no study had logged one")),
+    (("2.0", None), None, 0.01, ("chosen when this report was made", "logged 2.0", "some logged none")),
+    ((None, None), None, 0.01, ("chosen when this report was made", "no study logged one")),
+    (("nan", "-1"), None, 0.01, ("chosen when this report was made", "no study logged one")),
 ])
 def test_a_margin_is_fixed_beforehand_only_if_all_studies_logged_it(
     logged: tuple[str | None, ...] | tuple[None, ...] | tuple[str, ...], asked: float | None, value: float,

@@ -45,14 +45,15 @@ def test_an_unfinished_study_is_to_be_continued_before_new_seeds_are_proposed() 
                       contents="search,ablations,timings,diagnostics,recall")
     report = build([replace(begun, confirms=kept)], store)
     text = all_said(report.warnings)
-    mentions(text, "Scratch GRU: 2 of the 5 planned confirm seeds", "Bidirectional GRU has no complete confirm run",
-             "Still missing from homework: the result of the search, the ablations, the timing benchmark, the "
-             "diagnostics, the recall task.", "First continue homework")
+    mentions(text, "Scratch GRU: 2 of the 5 planned confirmation seeds",
+             "Bidirectional GRU has no complete confirmation run", "Still missing from homework: the result of the "
+             "search, the ablations, the timing benchmark, the diagnostics, the recall task.",
+             "First continue homework")
     assert len(table_of(report, "results").context) == 2
     assert has_window_losses(report)
     assert report.numbers["data-1.train"].value == present(whole.summary).data.train
     assert "Next steps" not in words_of(report, "comparisons")
-    assert "new confirm set" not in all_said(report.in_short)
+    assert "new confirmation set" not in all_said(report.in_short)
 
 
 def test_a_study_that_ended_without_some_seeds_is_to_be_continued() -> None:

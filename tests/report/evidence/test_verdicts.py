@@ -50,7 +50,7 @@ def designed(pair: Pair, design: Design) -> Pair:
     (pair_of(0.03, 0.008), ("Alpha is better than Beta by more than 1.0 points", "+3.0 points")),
     (pair_of(0.005, 0.002), ("Alpha is better than Beta", "negligible", "+0.5 points")),
     (pair_of(0.001, 0.002), ("Alpha and Beta are equivalent within 1.0 points", "90 % interval")),
-    (pair_of(0.01, 0.008), ("Inconclusive: Alpha against Beta", "+1.0 points")),
+    (pair_of(0.01, 0.008), ("Inconclusive: Alpha minus Beta", "+1.0 points")),
 ])
 def test_a_verdict_names_the_models_the_finding_and_its_numbers(pair: Pair, parts: tuple[str, ...]) -> None:
     mentions(said(verdict_sentence(pair)), *parts)
@@ -61,19 +61,19 @@ TOO_NOISY = design_of(0.04, 0.07, 0.07)
 
 
 @pytest.mark.parametrize(("pair", "parts"), [
-    (pair_of(0.01, 0.008), ("more test examples", "no number of seeds is enough")),
+    (pair_of(0.01, 0.008), ("new test examples", "even very many seeds")),
     (designed(pair_of(0.01, 0.03, margin=0.012), design_of(0.016, 0.3, 0.31)),
-     ("more test examples", "more than 50 seeds for each model", "--test-data FILE")),
+     ("new test examples", "more than 50 seeds for each model", "--test-data FILE")),
     (designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY),
      ("1.2 points", "more than 50 seeds for each model", "whatever the number of test examples")),
-    (pair_of(0.01, 0.03, margin=0.02), ("new test examples", "second look", "20 fresh seeds", "chance of 80 %")),
+    (pair_of(0.01, 0.03, margin=0.02), ("new test examples", "second test", "20 fresh seeds", "80 % power")),
 ])
 def test_an_inconclusive_verdict_names_what_may_settle_it(pair: Pair, parts: tuple[str, ...]) -> None:
     mentions(said(next_step_sentence(pair)), *parts)
 
 
 def test_an_inconclusive_verdict_names_the_detectable_difference_and_another_verdict_no_next_step() -> None:
-    mentions(said(verdict_sentence(pair_of(0.01, 0.008))), "true difference of 1.6 points", "chance of 80 %")
+    mentions(said(verdict_sentence(pair_of(0.01, 0.008))), "minimum detectable difference", "1.6 points", "80 % power")
     assert next_step_sentence(pair_of(0.03, 0.008)) == ()
 
 
@@ -85,7 +85,7 @@ def test_no_test_examples_are_proposed_for_models_that_vary_too_much_but_the_lim
 
 
 def test_it_is_explained_that_holm_rejects_a_finding_whose_interval_excludes_zero() -> None:
-    mentions(said(verdict_sentence(pair_of(0.02, 0.009, factor=3))), "Inconclusive", "interval alone excludes 0",
+    mentions(said(verdict_sentence(pair_of(0.02, 0.009, factor=3))), "Inconclusive", "unadjusted interval excludes 0",
              "among 3 pairs")
 
 
@@ -125,8 +125,8 @@ def test_no_sentence_contradicts_its_numbers(
     if text.startswith("Inconclusive"):
         assert shown("p") >= 0.05
         inside = shown("difference.low") <= 0 <= shown("difference.high")
-        assert inside == ("The interval alone" not in text)
+        assert inside == ("The unadjusted interval" not in text)
         inner = pair.verdict.equivalence
-        assert (-margin < inner.low and inner.high < margin) == ("alone lies within the margin" in text)
+        assert (-margin < inner.low and inner.high < margin) == ("lies within the equivalence margin" in text)
     if seeds < 5:
         assert text.startswith("No verdict")

@@ -84,12 +84,12 @@ def test_seeds_are_marked_below_their_own_mean() -> None:
 
 
 def test_the_margin_is_shaded_and_both_models_are_named() -> None:
-    values = Values(("pair", "difference"), (("A (x) less B", share(0.004, 0.001, 0.007)),), ("difference",))
+    values = Values(("pair", "difference"), (("A (x) − B", share(0.004, 0.001, 0.007)),), ("difference",))
     figure = difference_figure(values, 0.02, scale_of("accuracy"))
     assert "unadjusted 95 % intervals" in figure.caption
     (axes,) = drawing_of(figure).axes
     (band,) = axes.patches
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["A (x)\nless B"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["A (x)\n− B"]
     low, high = band.get_extents().transformed(axes.transData.inverted()).intervalx
     assert (low, high) == pytest.approx((-2, 2))
     assert axes.get_xlim() == pytest.approx((-2.6, 2.6))

@@ -121,7 +121,7 @@ def test_nothing_is_compared_if_the_tuning_found_nothing_better() -> None:
     assert "complete run" not in words
 
 
-@pytest.mark.parametrize(("seeds", "words"), [(1, "from 1 seed"), (2, "from 2 seeds: an estimate only"),
+@pytest.mark.parametrize(("seeds", "words"), [(1, "from 1 seed"), (2, "from 2 seeds"),
                                               (3, "from 3 seeds (at least 5 are needed)")])
 def test_an_ablation_with_fewer_than_five_seeds_has_no_verdict(seeds: int, words: str) -> None:
     report = homework_report(ablations, ablation_seeds=seeds)

@@ -12,13 +12,13 @@ from markupsafe import Markup
 
 from gru_bench.checks import CHECKS
 from gru_bench.report.build import build
-from gru_bench.report.document.blocks import Details
+from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import Number, written
 from gru_bench.report.document.sentences import in_text
 from gru_bench.report.render.html import html, shown, without_reload
 from gru_bench.report.render.latex import tex
 from tests.support.fake_store import FakeStore, TestSet, add_study
-from tests.support.renderings import Built, Rendered, column_of, section_of, soup_of, visible_text
+from tests.support.renderings import Built, Rendered, column_of, said, section_of, soup_of, visible_text
 
 
 def test_no_number_of_the_page_is_outside_the_report(built: Built, three: Rendered) -> None:
@@ -27,7 +27,8 @@ def test_no_number_of_the_page_is_outside_the_report(built: Built, three: Render
     known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "more than 50", "80 %", "80\u00a0%", "90 %", "5 % level",
              "fewer than 30", "below about 20",
              "(at least 5)", "(at least 10)", "test: 10\u00a0%", "validation: 10\u00a0%", "seed 0", *CHECKS,
-             *(block.summary for block in section_of(report, "summary").blocks if isinstance(block, Details)),
+             *(said(block.text) for block in section_of(report, "summary").blocks
+               if isinstance(block, Paragraph) and block.lead == "Checks."),
              f"{len(report.numbers['checklist.runs'].runs)} runs",
              report.subtitle, studies[0].confirms[0].fingerprint, *column_of(report, "settings", "Range"),
              *(f"{run.name}: failed: {run.reason}" for study in studies for run in study.runs if run.state == "failed"),

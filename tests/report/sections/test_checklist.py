@@ -34,7 +34,7 @@ def answer(found: dict[str, str], words: str) -> str:
 
 
 def tagged(study: LoggedStudy, **changes: str) -> LoggedStudy:
-    """Return a study whose confirm runs logged where and with what they ran."""
+    """Return a study whose confirmation runs logged where and with what they ran."""
     tags = LOGGED | changes
     return replace(study, confirms=tuple(replace(run, tags={**run.tags, **tags}) for run in study.confirms))
 

@@ -183,7 +183,7 @@ def test_the_ensemble_of_the_seeds_is_scored_by_their_mean_probability(classes: 
     report = build_only(studies, store, evaluation, methods)
     table = table_of(report, "together")
     assert [row[0] for row in table.rows] == column_of(report, "scores", "Model")
-    mentions(said(table.captioned()), "test reviews only", "these very seeds", "Comparisons")
+    mentions(said(table.captioned()), "but not fresh seeds", "No verdict")
     for place, study in enumerate(studies):
         runs = [run for run in study.confirms if run.complete]
         expected = scored_slowly([store.predicted[run.run_id, "test"] for run in runs])
@@ -241,7 +241,7 @@ def test_models_of_many_classes_have_no_ensemble_and_the_report_says_why() -> No
     few = add_study(store, "few", {"scratch": 0.0}, test_set=TestSet.draw(100, seed=3), seeds=2)
     report = build_only([study], store, evaluation, methods)
     assert "together" not in [table.key for table in report.tables]
-    why = ("Torch GRU: the seeds are not scored together", "more than 50 classes")
+    why = ("Torch GRU: there is no ensemble of the seeds", "more than 50 classes")
     mentions(words_of(report, "results"), *why)
     assert "nsemble" not in words_of(report, "methods")
     report = build_only([study, few], store, evaluation)

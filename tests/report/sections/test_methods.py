@@ -28,12 +28,12 @@ def test_it_is_said_how_many_studies_were_scored_on_the_same_test_reviews() -> N
     two = add_study(store, "two", {"bidirectional": 0.0}, seeds=2, test_set=FEW)
     there = add_study(store, "there", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=1), fingerprint="other")
     alone = methods_of(store, one)
-    mentions(alone, "3 models were scored on the test reviews of Torch GRU and Scratch GRU")
-    assert "Search trials" not in alone
+    mentions(alone, "3 models that were scored on the test reviews of Torch GRU and Scratch GRU")
+    assert "Trials of a search" not in alone
     assert "one study" in methods_of(store, there)
     both = methods_of(store, one, two)
-    mentions(both, "2 studies (one, two)", "same test reviews", "Search trials used training and validation")
-    mentions(methods_of(store, one, there), "3 models were scored")
+    mentions(both, "2 studies (one, two)", "same test reviews", "Trials of a search used training and validation")
+    mentions(methods_of(store, one, there), "3 models that were scored")
 
 
 def test_intervals_verdicts_and_reset_gates_are_explained_only_where_they_apply() -> None:
@@ -45,8 +45,8 @@ def test_intervals_verdicts_and_reset_gates_are_explained_only_where_they_apply(
         assert absent not in said
     store = FakeStore()
     many = add_study(store, "many", {"scratch": 0.0, "torch": 0.0, "bidirectional": 0.0}, search=False, test_set=FEW)
-    mentions(methods_of(store, many), "95 % confidence", "margin of 1.0 points, fixed beforehand",
-             "Holm's procedure over all 3 pairs", "0.050", "compute the same function")
+    mentions(methods_of(store, many), "95 % confidence", "equivalence margin is 1.0 points, fixed beforehand",
+             "Holm’s procedure over all 3 pairs", "0.050", "compute the same function")
     before = replace(many, confirms=tuple(
         replace(run, params={**run.params, "model.reset": "before"}) for run in many.confirms))
     assert "compute different functions" in methods_of(store, before)
@@ -62,4 +62,4 @@ def test_intervals_verdicts_and_reset_gates_are_explained_only_where_they_apply(
 def test_an_unfinished_study_that_asked_for_trials_has_a_search(asked: str, searched: bool) -> None:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, finished=False, test_set=FEW)
-    assert ("Search trials" in methods_of(store, with_params(study, trials=asked))) == searched
+    assert ("Trials of a search" in methods_of(store, with_params(study, trials=asked))) == searched

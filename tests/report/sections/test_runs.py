@@ -1,4 +1,4 @@
-"""The appendix on runs: the states of all runs, and the confirm runs that numbers link to."""
+"""The appendix on runs: the states of all runs, and the confirmation runs that numbers link to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEW = TestSet.draw(50)
 
 def test_failed_seeds_are_named_and_counted(built: Built) -> None:
     report = built.report
-    mentions(all_said(report.warnings), "Torch GRU: 1 confirm run", "not complete", "seed 1005")
+    mentions(all_said(report.warnings), "Torch GRU: 1 confirmation run", "not complete", "seed 1005")
     table = table_of(report, "runs")
     assert [column.heading for column in table.columns[2:]] == ["Complete", "Pruned", "Failed", "Other"]
     counts = {row[:2]: [number.value for number in row[2:]] for row in table.rows}
@@ -64,6 +64,6 @@ def test_on_paper_the_heading_of_a_table_stays_with_it(three: Rendered) -> None:
     """Space is reserved before the heading, for the heading and the table."""
     document = three.files["report.tex"]
     room = r"\\Needspace\{(\d+)\\baselineskip\}"
-    (asked,) = re.findall(room + r"\n\\subsection\*\{Confirm runs\}\n\\input\{tables/confirm\}", document)
+    (asked,) = re.findall(room + r"\n\\subsection\*\{Confirmation runs\}\n\\input\{tables/confirm\}", document)
     (needed,) = re.findall(room, three.files["tables/confirm.tex"])
     assert int(asked) > int(needed) > 15

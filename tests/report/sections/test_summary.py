@@ -41,13 +41,19 @@ def decision_of(report: Report) -> str:
     return said(paragraph.text)
 
 
-def checks_of(report: Report) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Return the line of the checks, and what it unfolds to."""
-    details = section_of(report, "summary").blocks[-1]
+Items = tuple[tuple[str, str], ...]
+
+
+def checks_of(report: Report) -> tuple[str, Items, Items]:
+    """Return the line of the checks, the warnings, and what is folded below."""
+    line, warnings, details = section_of(report, "summary").blocks[-3:]
+    assert isinstance(line, Paragraph)
+    assert isinstance(warnings, Bullets)
     assert isinstance(details, Details)
-    (bullets,) = details.blocks
-    assert isinstance(bullets, Bullets)
-    return details.summary, tuple((lead, said(text)) for lead, text in bullets.items)
+    (folded,) = details.blocks
+    assert isinstance(folded, Bullets)
+    first, second = (tuple((lead, said(text)) for lead, text in one.items) for one in (warnings, folded))
+    return said(line.text), first, second
 
 
 def test_the_summary_has_the_figure_the_verdicts_the_decision_and_the_checks(built: Built) -> None:
@@ -57,7 +63,7 @@ def test_the_summary_has_the_figure_the_verdicts_the_decision_and_the_checks(bui
     assert first.name == "accuracy"
     kinds = [type(block) for block in others]
     assert kinds[0] is Table
-    assert kinds[-2:] == [Paragraph, Details]
+    assert kinds[-4:] == [Paragraph, Paragraph, Bullets, Details]
     assert decision_of(built.report) == said(built.report.in_short[0])
 
 
@@ -67,10 +73,10 @@ def test_each_pair_and_each_model_against_the_baseline_is_a_row_of_the_verdicts(
     table = table_of(report, "verdicts")
     pairs, baselines = table.rows[:3], table.rows[3:]
     for row, pair in zip(pairs, evidence.compared, strict=True):
-        assert row[0] == f"{pair.a.label} against {pair.b.label}"
+        assert row[0] == pair.label
         assert row[1:3] == (pair.number("difference"), pair.number("p"))
     assert said(pairs[1][3]).startswith("better by more than 1.0")
-    assert [row[0].partition(" against ")[0] for row in baselines] == [
+    assert [row[0].partition(" − ")[0] for row in baselines] == [
         group.label for group in evidence.groups]
     assert [row[3] for row in baselines] == ["not tested"] * 3
 
@@ -87,7 +93,7 @@ def test_models_that_do_not_differ_from_the_baseline_share_a_sentence(skill: flo
     sentence = f"the baseline {linear.name} ({100 * linear.test_accuracy:.1f}"
     words = " ".join(said(block.text) for block in section_of(report, "summary").blocks
                      if isinstance(block, Paragraph)).replace("\N{NO-BREAK SPACE}", " ")
-    assert rows.get(f"Torch GRU against {linear.name}") == verdict
+    assert rows.get(f"Torch GRU − {linear.name}") == verdict
     assert (len(rows), sentence in words.partition("Take")[0]) == ((1, True) if verdict is None else (3, False))
 
 
@@ -109,7 +115,7 @@ def test_of_many_pairs_the_first_six_are_shown_and_the_others_folded() -> None:
                  if isinstance(block, Details) and isinstance(block.blocks[0], Table))
     shown, more = table_of(report, "verdicts"), folded.blocks[0]
     assert isinstance(more, Table)
-    names = [f"{pair.a.label} against {pair.b.label}" for pair in evidence.compared]
+    names = [pair.label for pair in evidence.compared]
     assert [row[0] for row in shown.rows[:6]] == names[:6]
     assert [row[0] for row in more.rows] == names[6:]
     assert sum(": " in sentence for sentence in map(said, report.in_short)) >= 10
@@ -117,7 +123,7 @@ def test_of_many_pairs_the_first_six_are_shown_and_the_others_folded() -> None:
 
 @pytest.mark.parametrize(("seeds", "warning", "verdict"), [
     (1, "only 1 seed: its interval covers test examples only", "from 1 seed"),
-    (2, "only 2 seeds: an estimate without an interval", "from 2 seeds: an estimate only"),
+    (2, "only 2 seeds: an estimate without an interval", "from 2 seeds"),
     (3, "only 3 seeds: too few for a verdict", "from 3 seeds (at least 5 are needed)"),
 ])
 def test_fewer_than_five_seeds_give_no_verdict(seeds: int, warning: str, verdict: str) -> None:
@@ -142,27 +148,25 @@ def test_fewer_than_five_seeds_give_no_verdict(seeds: int, warning: str, verdict
 def test_fewer_than_two_hundred_test_reviews_cause_a_warning(size: int) -> None:
     store, studies = one_each({"torch": 0.0}, seeds=2, test_set=TestSet.draw(size))
     report = build_only(studies, store)
-    _, items = checks_of(report)
+    _, warnings, _ = checks_of(report)
     assert ("few test reviews: 199" in all_said(report.warnings)) == (size == 199)
-    assert ("few test reviews: 199" in items[0][1]) == (size == 199)
+    assert ("few test reviews: 199" in warnings[0][1]) == (size == 199)
 
 
-def test_checks_are_counted_and_unfold_to_each_warning_with_its_code_and_remedy() -> None:
+def test_checks_are_counted_with_each_warning_and_remedies_are_folded() -> None:
     store, studies = three_models(seeds=3, test_set=TestSet.draw(100))
     report = build(studies, store)
-    line, items = checks_of(report)
+    line, warnings, folded = checks_of(report)
     found = outcomes(of_logged(studies, store))
     coded = [one for outcome in found for one in outcome.warnings]
     passed, idle = ([one.check.code for one in found if one.state is state]
                     for state in (State.PASSED, State.NOT_APPLICABLE))
-    warnings = items[:-2]
-    assert [lead for lead, _ in warnings if lead] == [one.code for one in coded]
-    assert warnings[0][0] == ""  # what no check gives stands first
-    for one in coded:
-        assert any(lead == one.code and text.replace("\N{NO-BREAK SPACE}", " ") == (
-            f"{one.text} {CHECKS[one.code].remedy()}") for lead, text in warnings)
+    assert warnings[0][0] == ""  # what no check gives comes first
+    assert [(lead, text.replace("\N{NO-BREAK SPACE}", " ")) for lead, text in warnings if lead] == [
+        (one.code, one.text) for one in coded]
     mentions(line, f"{len(warnings)} warnings", f"{len(passed)} passed", f"{len(idle)} not applicable")
-    assert [text for _, text in items[-2:]] == [", ".join(passed), ", ".join(idle)]
+    assert folded[:-2] == tuple((code, CHECKS[code].remedy()) for code in dict.fromkeys(one.code for one in coded))
+    assert [text for _, text in folded[-2:]] == [", ".join(passed), ", ".join(idle)]
     assert len(report.warnings) == len(warnings)
 
 
@@ -174,7 +178,7 @@ def test_a_page_that_python_writes_has_the_remedies_of_the_command_line() -> Non
         assert checks_of(build_only(studies, store)) == typed
     finally:
         IN_PYTHON.reset(token)
-    assert any("--confirm 5" in text for _, text in typed[1])
+    assert any("--confirm 5" in text for _, text in typed[2])
 
 
 def test_equivalent_models_have_a_note_on_seeds_that_fail() -> None:

@@ -73,7 +73,7 @@ def test_a_study_that_has_stopped_early_shows_how_far_it_is(tmp_path: Path, stat
     spec = spec_of(tmp_path, "trials = 2\n[space]\ntraining.lr = { low = 0.001, high = 0.1 }", confirm=3)
     text = study_description(spec, state, command="", uri="", best={"torch": 0.5}, found={}, view=None, trials=1,
                              baselines=(BASELINE,))
-    mentions(status(text), said, "1 of 4 trials", "0 of 6 confirm runs", "The same command continues it")
+    mentions(status(text), said, "1 of 4 trials", "0 of 6 confirmation runs", "The same command continues it")
     # Nothing was scored on test, so that there are no columns for it.
     assert rows(text) == [["model", "best trial: validation accuracy"], ["torch", "50.0 %"], ["bidirectional", ""],
                           ["*linear (baseline)*", "79.6 %"]]
@@ -83,7 +83,7 @@ def test_a_study_without_a_search_shows_no_trials(tmp_path: Path) -> None:
     spec, found = spec_of(tmp_path, trials=0, confirm=3), {"torch": confirmed([answered(70), answered(80)])}
     text = study_description(spec, "incomplete", command="", uri="", best={}, found=found, view=None, confirmed=2,
                              baselines=(BASELINE,))
-    mentions(status(text), "not complete", "2 of 6 confirm runs")
+    mentions(status(text), "not complete", "2 of 6 confirmation runs")
     assert "trials" not in status(text)
     header, _, bidirectional, linear = rows(text)
     assert header == ["model", "test accuracy", "95 % interval", "seeds"]
@@ -93,7 +93,7 @@ def test_a_study_without_a_search_shows_no_trials(tmp_path: Path) -> None:
 def test_a_study_with_looks_has_at_most_the_confirmation_runs_of_the_last_look(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, "trials = 0\nconfirm = { looks = [5, 8] }")
     text = study_description(spec, "interrupted", command="", uri="", best={}, found={}, view=None, confirmed=3)
-    mentions(status(text), "3 of up to 16 confirm runs")
+    mentions(status(text), "3 of up to 16 confirmation runs")
 
 
 @pytest.mark.parametrize(("pairs", "lines"), [(MOST_PAIRS, MOST_PAIRS), (45, MOST_PAIRS + 1)])

@@ -38,7 +38,7 @@ def test_a_pipe_gets_a_line_for_each_epoch_and_each_ended_run() -> None:
     display.job_ended("torch trial 0", "complete", 0.75)
     display.end()
     begin, epoch, end, status = text.getvalue().splitlines()[:4]
-    mentions(begin, "2 trials", "3 confirm runs")
+    mentions(begin, "2 trials", "3 confirmation runs")
     mentions(epoch, "torch trial 0: epoch 1", "train loss 0.5000", "validation loss 0.4000", "75.0 %", "1.0 s")
     mentions(end, "torch trial 0", "lr 0.00123", "complete", "75.0 %")
     mentions(status, "1 complete", "4 to begin", "75.0 %", "left")
@@ -134,8 +134,8 @@ def test_the_runs_that_are_left_to_do_are_counted() -> None:
     display.begin({"trial": 0, "confirm": 1, "ablation": 20})
     display.search_ended("torch", ({"training.lr": 0.001}, 0.875), 1)
     begin, ended = text.getvalue().splitlines()
-    mentions(begin, "1 confirm run,", "20 ablation runs")
-    mentions(ended, "torch", "lr 0.001", "87.5 %", "1 confirm run")
+    mentions(begin, "1 confirmation run,", "20 ablation runs")
+    mentions(ended, "torch", "lr 0.001", "87.5 %", "1 confirmation run")
     assert "trial" not in begin
 
 
