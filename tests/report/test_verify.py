@@ -105,11 +105,11 @@ def test_a_margin_changed_afterwards_is_named(original: Written, folder: Path) -
 
 def test_changed_words_are_named_with_their_line(original: Written, folder: Path) -> None:
     store, _, report = original
-    words = "Each pair on the same test reviews"
-    change(folder / "report.html", words, words.replace("same", "other"))
+    words = " passed, "
+    change(folder / "report.html", words, words.replace("passed", "failed"))
     change(folder / "report.html", "<section", "<svg></svg><section")
     shown, path = report.numbers[ACCURACY].text, folder / "report.md"
-    change(path, words, words.replace("same", "other"))
+    change(path, words, words.replace("passed", "failed"))
     lines = path.read_text(encoding="utf-8").splitlines()
     place = next(place for place, line in enumerate(lines) if line.startswith("| ") and f"| {shown} [" in line)
     lines[place] = lines[place].replace(f"| {shown} [", "| 99.9 [")
@@ -118,7 +118,7 @@ def test_changed_words_are_named_with_their_line(original: Written, folder: Path
     drawing, on_page, in_markdown, number, last = differences(store, folder)
     mentions(drawing, "report.html: line ", "'<svg/><section")
     for line, name in ((on_page, "report.html"), (in_markdown, "report.md")):
-        mentions(line, f"{name}: line ", "the other test reviews", "the same test reviews")
+        mentions(line, f"{name}: line ", " failed, ", " passed, ")
     mentions(number, f"report.md: line {place + 1} ", "| 99.9 [", f"| {shown} [")
     mentions(last, f"report.md: line {len(lines) + 1} has nothing")
 

@@ -97,7 +97,7 @@ def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
     figure, (axes,) = new_figure(0.65 + (0.4 if len(names) < 9 else 0.26) * len(names))
     intervals(axes, means.assign(place=range(len(names))), "accuracy", "place", names)
     dots(axes, seeds.assign(place=seeds["model"].map(names.index) + 0.24), "accuracy", "place", names,
-         marker="|", linewidth=1, alpha=0.8)
+         marker="|", markeredgewidth=1, alpha=0.8)
     _texts_above(axes, means, "accuracy")
     for place, row in enumerate(frame[(frame["what"] == BASELINE) & frame["model"].isin(near)].to_dict("records")):
         x = row["accuracy"]

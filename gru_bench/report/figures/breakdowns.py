@@ -191,7 +191,7 @@ def draw_along(frame: DataFrame, along: str, label: str, seeds: DataFrame | None
     curves(axes, own.drop(columns=["low", "high"]), "place", "accuracy", models, linewidth=0.6)
     intervals(axes, own, "place", "accuracy", models, "y")
     if seeds is not None:
-        dots(axes, placed(seeds, 0.06), "place", "accuracy", models, marker="_", linewidth=1, alpha=0.8)
+        dots(axes, placed(seeds, 0.06), "place", "accuracy", models, marker="_", markeredgewidth=1, alpha=0.8)
     axes.set_xticks(range(len(places)), [str(place) for place in places])
     keep_within(axes, "y")
     axes.set(xlabel=label, ylabel="test accuracy, %")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Scale
-from gru_bench.report.figures.style import FAINT, GRID, GUIDE, PANELS, color_of, in_two_lines, intervals, new_figure
+from gru_bench.report.figures.style import FAINT, GRID, GUIDE, PANELS, in_two_lines, intervals, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -41,9 +41,9 @@ def _looks(frame: DataFrame, margin: float, scale: Scale) -> Drawing:
     figure, panels = new_figure(2.05, len(pairs), 3, sharey=True)
     for axes, (pair, own) in zip(panels, pairs, strict=True):
         looks = own.assign(place=range(len(own)))
-        marks = intervals(axes, looks, "place", "difference", [""], "y")
-        marks.set(edgecolor=color_of(0), linewidth=1.5, facecolor=[
-            color_of(0) if finding == OPEN else "none" for finding in looks["finding"]])
+        for is_open, fill in ((True, "full"), (False, "none")):
+            intervals(axes, looks[(looks["finding"] == OPEN) == is_open], "place", "difference", [""], "y",
+                      fillstyle=fill, markeredgewidth=1.5)
         for sign in (1, -1):
             axes.hlines(sign * looks["boundary"], looks["place"] - 0.3, looks["place"] + 0.3, FAINT,
                         linestyle=(0, (2, 1.4)))

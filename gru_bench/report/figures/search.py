@@ -115,8 +115,8 @@ def _settings(frame: DataFrame, floor: int, score: str) -> Drawing:
     for axes, (setting, own) in zip(axes_of, settings, strict=True):
         complete = own[(own["state"] == "complete") & own[SCORE].notna()]
         best = complete.loc[complete.astype({SCORE: float}).groupby("model")[SCORE].idxmax()]
-        dots(axes, best.assign(score=100 * best[SCORE].astype(float)), "value", "score", models, s=45,
-             edgecolor=INK, linewidth=0.6)
+        dots(axes, best.assign(score=100 * best[SCORE].astype(float)), "value", "score", models,
+             markersize=6.7, markeredgecolor=INK, markeredgewidth=0.6)
         logarithmic = (own["scale"] == "log").all()
         if logarithmic:
             log_axis(axes)
@@ -137,14 +137,9 @@ def _draw_trials(
     for axes, own in panels:
         scored = own.assign(score=(100 * own[SCORE].astype(float)).clip(lower=floor)).dropna(subset="score")
         for state in states:
-            trials = scored[scored["state"] == state]
-            if state == "failed":
-                dots(axes, trials, along, "score", models, s=11, marker="x", linewidth=0.8)
-            else:
-                marks = dots(axes, trials, along, "score", models, s=11, linewidth=0.8)
-                marks.set_edgecolor(marks.get_facecolor())
-                if state == "pruned":
-                    marks.set_facecolor("none")
+            look = {"pruned": {"fillstyle": "none"}, "failed": {"marker": "x"}}.get(state, {})
+            dots(axes, scored[scored["state"] == state], along, "score", models, markersize=3.3, markeredgewidth=0.8,
+                 **look)
         keep_within(axes, "y", floor)
         axes.grid(axis="y")
     if len(states) > 1:

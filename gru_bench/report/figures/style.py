@@ -43,8 +43,8 @@ NAMES = 22
 """Most letters of names of series of which three share a line above the axes; of longer ones two do."""
 MARKED = 24
 """Most points of a curve that get a mark each."""
-AREA = 26.0
-"""Area of a mark, in square points."""
+MARK = 5.1
+"""Width of a mark, in points."""
 GUIDE: dict[str, Any] = {"color": FAINT, "linewidth": 0.7, "zorder": 0}
 """Look of a line to read marks by, such as one at zero."""
 PAPER_LETTERS: dict[str, Any] = {"font.sans-serif": ["STIXGeneral", "DejaVu Sans"]}
@@ -159,27 +159,26 @@ def name_series(figure: Figure, names: Sequence[str], beside: bool = False) -> N
                       loc="outside right upper" if beside else "outside upper left")
 
 
-def dots(axes: Axes, frame: DataFrame, x: str, y: str, names: Sequence[str], **options: Any) -> Any:
-    """Draw a mark for each row, in the color and with the marker of its model, and return the marks."""
-    import seaborn
+def dots(axes: Axes, frame: DataFrame, x: str, y: str, names: Sequence[str], **options: Any) -> None:
+    """Draw a mark for each row, in the color and with the marker of its model.
 
-    look = {"s": AREA, "edgecolor": "none", "linewidth": 0, "hue": "model", "style": "model", **_series(names)}
-    if "marker" in options:
-        del look["style"], look["style_order"], look["markers"], look["edgecolor"]
-    axes.set(xlabel=" ", ylabel=" ")  # without labels seaborn looks at every tick, which takes long
-    seaborn.scatterplot(frame, x=x, y=y, ax=axes, clip_on=False, zorder=2.5, **{**look, **options})
-    axes.set(xlabel="", ylabel="")
-    return axes.collections[-1]
+    The marks of a model are one line without strokes: seaborn's scatter plot gives each mark a look of its own, which
+    takes long for a thousand trials.
+    """
+    look = {"linestyle": "none", "markersize": MARK, "markeredgewidth": 0, "clip_on": False, "zorder": 2.5}
+    for place, name in enumerate(names):
+        own = frame[frame["model"] == name]
+        axes.plot(own[x], own[y], **{**look, **mark_of(place), **options})
 
 
 def intervals(
-    axes: Axes, frame: DataFrame, x: str, y: str, names: Sequence[str], along: Literal["x", "y"] = "x"
-) -> Any:
-    """Draw the estimate and the interval, from `low` to `high` along an axis, of each row, and return the marks."""
+    axes: Axes, frame: DataFrame, x: str, y: str, names: Sequence[str], along: Literal["x", "y"] = "x", **options: Any
+) -> None:
+    """Draw the estimate and the interval, from `low` to `high` along an axis, of each row."""
     colors = [color_of(names.index(name)) for name in frame["model"]]
     lines, at = (axes.hlines, y) if along == "x" else (axes.vlines, x)
     lines(frame[at], frame["low"], frame["high"], colors, linewidth=1.7, capstyle="round", clip_on=False)
-    return dots(axes, frame, x, y, names)
+    dots(axes, frame, x, y, names, **options)
 
 
 def curves(axes: Axes, frame: DataFrame, x: str, y: str, names: Sequence[str], **options: Any) -> None:
@@ -192,7 +191,7 @@ def curves(axes: Axes, frame: DataFrame, x: str, y: str, names: Sequence[str], *
     points = int(frame["model"].value_counts().max())
     look = {"linewidth": 1.0, "markersize": 3.3, "markeredgecolor": "auto", "markeredgewidth": 0,
             "markevery": 1 if points <= MARKED else points // 8, **_series(names)}
-    axes.set(xlabel=" ", ylabel=" ")
+    axes.set(xlabel=" ", ylabel=" ")  # without labels seaborn examines every tick, which takes long
     seaborn.lineplot(frame, x=x, y=y, hue="model", style="model", dashes=False, estimator=None, errorbar=None, ax=axes,
                      **{**look, **options})
     axes.set(xlabel="", ylabel="")
