@@ -94,7 +94,12 @@ def drawing_of(figure: Figure) -> Any:
 
 def curves_in(axes: Any) -> list[list[tuple[float, float]]]:
     """Return the points of each curve of axes, in the order in which they were drawn."""
-    return [[(float(x), float(y)) for x, y in line.get_xydata()] for line in axes.lines]
+    return [[(float(x), float(y)) for x, y in line.get_xydata()] for line in axes.lines if line not in marks_in(axes)]
+
+
+def marks_in(axes: Any) -> list[Any]:
+    """Return the marks without a line of axes, those of a model together, in the order in which they were drawn."""
+    return [line for line in axes.lines if line.get_linestyle() == "None" and len(line.get_xydata())]
 
 
 def words_of(report: Report, name: str) -> str:

@@ -22,7 +22,7 @@ from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.learning import learning
 from tests.support.fake_store import TestSet, answered, one_each
-from tests.support.renderings import drawing_of, figure_of
+from tests.support.renderings import drawing_of, figure_of, marks_in
 from tests.support.sections import build_only
 
 
@@ -78,9 +78,8 @@ def test_seeds_are_marked_below_their_own_mean() -> None:
     values = accuracies()
     other = (("Two", MEAN, share(0.5)), ("Two", "seed 1", share(0.4)), ("Two", "seed 2", share(0.6)))
     (axes,) = drawing_of(accuracy_figure(replace(values, rows=values.rows + other))).axes
-    means, seeds = (marks.get_offsets().tolist() for marks in axes.collections[1:])
-    assert means == [[85, 0], [50, 1]]
-    assert seeds == [[84, 0.24], [86, 0.24], [40, 1.24], [60, 1.24]]
+    assert [marks.get_xydata().tolist() for marks in marks_in(axes)] == [
+        [[85, 0]], [[50, 1]], [[84, 0.24], [86, 0.24]], [[40, 1.24], [60, 1.24]]]
 
 
 def test_the_margin_is_shaded_and_both_models_are_named() -> None:
@@ -101,9 +100,7 @@ def test_a_model_without_a_time_is_left_out_and_the_others_keep_their_marks() ->
             (f"Model {place}", "fused", Number("seconds", value, "amount"), share(0.8 + 0.05 * place))
             for place, value in enumerate(seconds)), ("accuracy",))
         (axes,) = drawing_of(cost_figure(values)).axes
-        marks = axes.collections[-1]
-        return list(zip(marks.get_offsets().tolist(), marks.get_facecolor().tolist(),
-                        [path.vertices.tolist() for path in marks.get_paths()], strict=True))
+        return [(one.get_xydata().tolist(), one.get_color(), one.get_marker()) for one in marks_in(axes)]
 
     assert len(marks(None, 20.0, 300.0)) == 2
     assert marks(None, 20.0, 300.0) == marks(5.0, 20.0, 300.0)[1:]

@@ -9,7 +9,7 @@ import pytest
 
 from gru_bench.report.document.blocks import has_interval
 from gru_bench.report.figures.breakdowns import confusion_map
-from tests.support.renderings import Built, drawing_of, figure_of, table_of
+from tests.support.renderings import Built, drawing_of, figure_of, marks_in, table_of
 
 
 @pytest.mark.parametrize(("name", "what"), [("categories-1", "category"), ("lengths-1", "tokens from")])
@@ -42,8 +42,9 @@ def test_confusion_counts_are_those_of_the_table(built: Built) -> None:
 def test_the_marks_of_the_models_are_at_their_accuracies(built: Built, name: str, along: int) -> None:
     figure = figure_of(built.report, name)
     (axes,) = drawing_of(figure).axes
-    places = axes.collections[-1].get_offsets()
-    assert places[:, along].tolist() == [100 * number.value for number in figure.values.column("accuracy")]
+    places = np.concatenate([marks.get_xydata() for marks in marks_in(axes)])
+    assert places[:, along].tolist() == [
+        100 * number.value for own in figure.values.groups("model").values() for number in own.column("accuracy")]
     # Those of one line or place are next to one another.
     assert len({round(place, 6) for place in places[:, 1 - along].tolist()}) == len(places)
 

@@ -16,7 +16,7 @@ from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, r
 from gru_bench.results.diagnostics import GateMap
 from tests.support.commands import mentions
 from tests.support.diagnostics import TOKENS, attribution, gate_map, some_diagnostics, some_recall
-from tests.support.renderings import curves_in, drawing_of
+from tests.support.renderings import curves_in, drawing_of, marks_in
 
 
 def rows(figure: Figure) -> list[dict[str, str]]:
@@ -72,8 +72,9 @@ def test_the_figure_of_recall_has_a_row_for_each_mean_and_each_seed() -> None:
     recall = [[row[column] for column in ("steps", "what", "accuracy", "low")] for row in rows(FIGURES["recall"])]
     assert recall[4:6] == [["40", "mean over seeds", "0.55", "0.5"], ["40", "seed 0", "0.55", ""]]
     (axes,) = drawing_of(FIGURES["recall"]).axes
-    means, seeds = (marks.get_offsets()[:, 1].tolist() for marks in axes.collections[-2:])
-    for what, found in ((True, means), (False, seeds)):
+    drawn = [marks.get_ydata() for marks in marks_in(axes)]
+    models = len(drawn) // 2
+    for what, found in ((True, np.concatenate(drawn[:models])), (False, np.concatenate(drawn[models:]))):
         assert sorted(found) == sorted(100 * float(row["accuracy"]) for row in rows(FIGURES["recall"])
                                        if (row["what"] == "mean over seeds") == what)
 

@@ -14,7 +14,7 @@ from gru_bench.report.sections.search import search
 from gru_bench.results.runs import TrialSummary
 from tests.support.commands import mentions
 from tests.support.fake_store import SPACE, FakeStore, TestSet, add_study, many_studies, summarized
-from tests.support.renderings import Built, curves_in, drawing_of, figure_of, section_of
+from tests.support.renderings import Built, curves_in, drawing_of, figure_of, marks_in, section_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
@@ -55,15 +55,14 @@ def test_the_history_is_that_of_the_trials(built: Built) -> None:
 
 def test_each_state_of_a_trial_has_its_own_mark() -> None:
     (axes,) = drawing_of(figure_of(report_of(TRIALS), "search-history")).axes
-    complete, pruned, failed = axes.collections
-    assert complete.get_offsets().tolist() == [[0, 85], [3, 87], [5, 86]]
-    assert len(complete.get_facecolor()) > 0
-    assert pruned.get_offsets().tolist() == [[1, 88]]
-    assert len(pruned.get_facecolor()) == 0
-    assert failed.get_offsets().tolist() == [[4, 84]]
-    assert len(failed.get_paths()[0].vertices) == 4  # the ends of a cross
+    complete, pruned, failed = marks_in(axes)
+    assert complete.get_xydata().tolist() == [[0, 85], [3, 87], [5, 86]]
+    assert pruned.get_xydata().tolist() == [[1, 88]]
+    assert (complete.get_fillstyle(), pruned.get_fillstyle()) == ("full", "none")
+    assert failed.get_xydata().tolist() == [[4, 84]]
+    assert failed.get_marker() == "x"
     # The best so far is that of complete trials, even if a pruned one was better.
-    (line,) = axes.lines
+    (line,) = (one for one in axes.lines if one not in marks_in(axes))
     assert line.get_drawstyle() == "steps-post"
     assert list(line.get_ydata()) == [85, 85, 85, 87, 87, 87]
     assert {text.get_text() for legend in axes.figure.legends for text in legend.get_texts()} == {
@@ -87,16 +86,16 @@ def test_trials_are_drawn_against_their_settings() -> None:
     rate, size = drawing_of(figure).axes
     assert (rate.get_xscale(), size.get_xscale()) == ("log", "linear")
     assert (rate.get_xlabel(), size.get_xlabel()) == ("learning rate (log scale)", "hidden size")
-    assert rate.collections[0].get_offsets().tolist() == [[1e-3, 85], [3e-4, 87], [5e-3, 86]]
-    assert size.collections[2].get_offsets().tolist() == [[32, 84]]
+    assert marks_in(rate)[0].get_xydata().tolist() == [[1e-3, 85], [3e-4, 87], [5e-3, 86]]
+    assert marks_in(size)[2].get_xydata().tolist() == [[32, 84]]
     low, high = rate.get_xlim()
     assert [tick.get_text() for tick in rate.get_xticklabels() if low <= tick.get_position()[0] <= high] == [
         "0.0005", "0.001", "0.002", "0.005"]
     # The best complete trial has the largest mark.
     for axes, x in ((rate, 3e-4), (size, 96)):
-        *others, best = axes.collections
-        assert best.get_offsets().tolist() == [[x, 87]]
-        assert best.get_sizes()[0] > max(other.get_sizes()[0] for other in others)
+        *others, best = marks_in(axes)
+        assert best.get_xydata().tolist() == [[x, 87]]
+        assert best.get_markersize() > max(other.get_markersize() for other in others)
 
 
 @pytest.mark.parametrize(("space", "panels"), [
@@ -121,9 +120,9 @@ def test_a_few_bad_trials_do_not_squeeze_the_others() -> None:
     for figure in (history, settings):
         assert f"below {floor:.0f} %" in figure.caption
     (axes,) = drawing_of(history).axes
-    complete, pruned = axes.collections
-    assert complete.get_offsets()[0].tolist() == [0, floor]
-    assert pruned.get_offsets().tolist() == [[12, floor]]
+    complete, pruned = marks_in(axes)
+    assert complete.get_xydata()[0].tolist() == [0, floor]
+    assert pruned.get_xydata().tolist() == [[12, floor]]
     # The line begins where it enters the axes.
     (line,) = curves_in(axes)
     assert line[0] == pytest.approx((1, 85.2))
