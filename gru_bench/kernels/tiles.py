@@ -24,8 +24,9 @@ from gru_bench.kernels.compiler import callback
 from gru_bench.kernels.machine import REGISTERS
 from gru_bench.kernels.vectors import broadcast, data_pointer, intrinsic_name, llvm_vector, vector_pointer
 
-# Rows of the largest tile, which is the largest number of sequences that share one pass over the recurrent weights.
-TILE_ROWS = 8 if REGISTERS == 32 else 4
+# Rows of the largest tile, which is the largest number of sequences that share one pass over the recurrent weights. With
+# 16 registers 6 rows x 2 vectors: a panel as wide as 4 x 3 would not leave room for the rows in the first-level cache.
+TILE_ROWS = 8 if REGISTERS == 32 else 6
 # Width of the widest tile in vectors, by its rows: sums, a row of the second factor and a broadcast fit the registers.
 WIDEST = np.array([0] + [max(1, min(8, (REGISTERS - 1) // (m + 1))) for m in range(1, TILE_ROWS + 1)])
 # The same for pairs of bfloat16 values. In wider tiles the compiler runs out of registers, which also hold the rows.
