@@ -3,7 +3,7 @@
 `GRU` is `torch.nn.GRU` on this kernel. It is loaded on first use, because it loads torch.
 
 Read in the order of their imports: `machine` (its registers), `compiler` (how code is compiled and kept), `vectors`,
-`bfloat16`, `tiles` and `products` (arithmetic), `batch`, `forward`, `pooling` and `backward` (a layer), `adam` (the
+`tiles` and `products` (arithmetic), `batch`, `forward`, `pooling` and `backward` (a layer), `adam` (the
 optimizer of its rows), `fused`, the only module that other packages import, and `module`, which holds `GRU`.
 """
 

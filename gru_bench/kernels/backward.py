@@ -13,10 +13,9 @@ from __future__ import annotations
 from numba import njit
 
 from gru_bench.kernels.batch import length_of, position_of, share_of, task_of
-from gru_bench.kernels.bfloat16 import halve, pair_rows
 from gru_bench.kernels.compiler import FAST, INLINE, jit
-from gru_bench.kernels.products import CHUNK, multiply, multiply_by, pack, pack_pairs, vectors_for
-from gru_bench.kernels.tiles import TILE_ROWS, WIDEST, WIDEST_PAIRS
+from gru_bench.kernels.products import CHUNK, multiply, pack, vectors_for
+from gru_bench.kernels.tiles import TILE_ROWS, WIDEST
 from gru_bench.kernels.vectors import accumulate, clear, copy, lanes_of, load, prefetch, store
 
 
@@ -117,13 +116,13 @@ def _add_lines(a, at, row, rows, columns, sums, ct, crow, spare):
 
 
 @njit
-def _add_products(scratch, rows, hidden, before, a, states, resets, packed, sums, ct, tiles):
+def _add_products(scratch, rows, hidden, before, a, states, resets, packed, sums, ct):
     """Add to sums (3H, H + 1 rounded up to vectors) the products of `rows` lines of gradients with their states.
 
     Column H adds up the gradients alone: by a factor of 1 where a vector has room for it beside the states.
     """
     lanes = lanes_of(scratch)
-    widest = WIDEST_PAIRS if tiles else WIDEST[TILE_ROWS]
+    widest = WIDEST[TILE_ROWS]
     vectors = vectors_for(hidden, lanes)
     room = hidden % lanes != 0
     panels = (vectors + widest - 1) // widest
@@ -132,31 +131,22 @@ def _add_products(scratch, rows, hidden, before, a, states, resets, packed, sums
     if not room:
         _add_lines(scratch, a, 3 * hidden, rows, 3 * hidden, sums, ct + hidden, crow, packed)
     outputs = (2 if before else 3) * hidden
-    depth = (rows + 1) // 2 if tiles else rows
-    if tiles:
-        pair_rows(scratch, a, 3 * hidden, rows, 3 * hidden, scratch, a, 3 * hidden)
-        pack_pairs(scratch, states, narrow, rows, hidden, room, vectors, widest, scratch, packed, depth, 0)
-    else:
-        pack(scratch, states, narrow, 1, rows, hidden, room, vectors, widest, scratch, packed, rows, 0)
-    multiply_by(
-        scratch, a, 1, 3 * hidden, outputs, scratch, packed, depth, vectors, widest, 0, panels, sums, ct, crow, True,
-        tiles,
+    pack(scratch, states, narrow, 1, rows, hidden, room, vectors, widest, scratch, packed, rows, 0)
+    multiply(
+        scratch, a, 1, 3 * hidden, outputs, scratch, packed, rows, vectors, widest, 0, panels, sums, ct, crow, True,
     )
     if before:
-        if tiles:
-            pack_pairs(scratch, resets, narrow, rows, hidden, room, vectors, widest, scratch, packed, depth, 0)
-        else:
-            pack(scratch, resets, narrow, 1, rows, hidden, room, vectors, widest, scratch, packed, rows, 0)
-        multiply_by(
-            scratch, a + outputs, 1, 3 * hidden, hidden, scratch, packed, depth, vectors, widest, 0, panels,
-            sums, ct + outputs * crow, crow, True, tiles,
+        pack(scratch, resets, narrow, 1, rows, hidden, room, vectors, widest, scratch, packed, rows, 0)
+        multiply(
+            scratch, a + outputs, 1, 3 * hidden, hidden, scratch, packed, rows, vectors, widest, 0, panels,
+            sums, ct + outputs * crow, crow, True,
         )
 
 
 @njit(fastmath=FAST)
 def _backward_group(
     grad, order, starts, places, initial, first, count, direction, hidden, before, saved, out, width, widest,
-    scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, ct, initial_grad, tiles,
+    scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, ct, initial_grad,
 ):
     """Run the gradient of `_forward_group`, from the last step to the first.
 
@@ -176,7 +166,7 @@ def _backward_group(
         while active < count and length_of(starts, order[first + active]) > s:
             active += 1
         if held + active > CHUNK:
-            _add_products(scratch, held, hidden, before, a, states, resets, factors, sums, ct, tiles)
+            _add_products(scratch, held, hidden, before, a, states, resets, factors, sums, ct)
             held = 0
         earlier = out if s > 0 else initial
         inside = s > 0 or not from_zeros
@@ -216,7 +206,7 @@ def _backward_group(
     if not from_zeros:
         for k in range(count):
             copy(scratch, dh + k * h_row, initial_grad, (direction * order.size + order[first + k]) * hidden, hidden)
-    _add_products(scratch, held, hidden, before, a, states, resets, factors, sums, ct, tiles)
+    _add_products(scratch, held, hidden, before, a, states, resets, factors, sums, ct)
 
 
 def backward_scratch(hidden: int, lanes: int, group: int) -> int:
@@ -229,7 +219,7 @@ def backward_scratch(hidden: int, lanes: int, group: int) -> int:
 def recur_backward(
     worker, workers, directions,
     grad, order, starts, places, initial, weights, before, saved, out, width, group, scratch, size, sums,
-    initial_grad, tiles,
+    initial_grad,
 ):
     """Run the gradient of `recur`: the n, r and z in `saved` become the gradients of their sums.
 
@@ -273,7 +263,7 @@ def recur_backward(
             _backward_group(
                 grad, order, starts, places, initial, first, count, d, hidden, before, saved, out, width, widest,
                 scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, (worker * directions + d) * each,
-                initial_grad, tiles,
+                initial_grad,
             )
 
 
@@ -303,7 +293,7 @@ def input_scratch(hidden: int, inputs: int, lanes: int) -> int:
 def weight_gradients(
     worker, workers, directions,
     saved, total, rows, count, inputs, first, members, sums, keep, gathered, products, scratch,
-    size, tiles, input_weights, hidden_weights, input_biases, hidden_biases,
+    size, input_weights, hidden_weights, input_biases, hidden_biases,
 ):
     """Sum up the gradients of the four parameters of each direction, once `recur_backward` has run.
 
@@ -313,7 +303,7 @@ def weight_gradients(
     hidden = hidden_weights[0].shape[1]
     lanes = lanes_of(saved)
     vectors = vectors_for(inputs + 1, lanes)
-    widest = WIDEST_PAIRS if tiles else WIDEST[TILE_ROWS]
+    widest = WIDEST[TILE_ROWS]
     panels = (vectors + widest - 1) // widest
     crow = vectors * lanes
     hidden_row = vectors_for(hidden + 1, lanes) * lanes
@@ -325,13 +315,7 @@ def weight_gradients(
         if from_block < to_block:
             end = min(count, begin + CHUNK)
             depth = end - begin
-            pairs = (depth + 1) // 2
-            if tiles:
-                pack_pairs(
-                    rows, begin * inputs, inputs, depth, inputs, True, vectors, widest, scratch, packed, pairs, 0
-                )
-            else:
-                pack(rows, begin * inputs, inputs, 1, depth, inputs, True, vectors, widest, scratch, packed, depth, 0)
+            pack(rows, begin * inputs, inputs, 1, depth, inputs, True, vectors, widest, scratch, packed, depth, 0)
             for d in range(directions):
                 low = max(0, from_block - d * blocks) * TILE_ROWS
                 high = min(3 * hidden, (to_block - d * blocks) * TILE_ROWS)
@@ -341,25 +325,16 @@ def weight_gradients(
                         row = directions * 3 * hidden
                         start = begin * row + d * 3 * hidden + low
                         _gather(saved, at, 4 * hidden, first, members, begin, end, high - low, gathered, start, row)
-                        if tiles:
-                            pair_rows(gathered, start, row, depth, high - low, scratch, buffer, high - low)
-                            multiply_by(
-                                scratch, buffer, 1, high - low, high - low, scratch, packed, pairs, vectors, widest,
-                                0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0, tiles,
-                            )
-                        else:
-                            multiply(
-                                gathered, start, 1, row, high - low, scratch, packed, depth, vectors, widest,
-                                0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
-                            )
+                        multiply(
+                            gathered, start, 1, row, high - low, scratch, packed, depth, vectors, widest,
+                            0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
+                        )
                     else:
                         row = high - low
                         _gather(saved, at, 4 * hidden, first, members, begin, end, row, scratch, buffer, row)
-                        if tiles:
-                            pair_rows(scratch, buffer, row, depth, row, scratch, buffer, row)
-                        multiply_by(
-                            scratch, buffer, 1, row, row, scratch, packed, pairs if tiles else depth, vectors, widest,
-                            0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0, tiles,
+                        multiply(
+                            scratch, buffer, 1, row, row, scratch, packed, depth, vectors, widest,
+                            0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
                         )
     for d in range(directions):
         low = max(0, from_block - d * blocks) * TILE_ROWS
@@ -382,42 +357,26 @@ def weight_gradients(
 def row_scratch(hidden: int, inputs: int, lanes: int, directions: int) -> int:
     """Return the number of scratch values for each worker of `row_gradients`."""
     depth = directions * 3 * hidden
-    return (depth + CHUNK) * -(-inputs // lanes) * lanes + CHUNK * -(-depth // 2)
+    return (depth + CHUNK) * -(-inputs // lanes) * lanes
 
 
 @jit(nogil=True, fastmath=FAST)
-def row_gradients(worker, workers, directions, gathered, count, weights, scratch, size, out, tiles):
-    """out (U, E) = the gradient of the distinct rows: what `weight_gradients` gathered, times the weights.
-
-    Where H is odd, a pair of bfloat16 values would span two gates: the product is then computed in float32.
-    """
+def row_gradients(worker, workers, directions, gathered, count, weights, scratch, size, out):
+    """out (U, E) = the gradient of the distinct rows: what `weight_gradients` gathered, times the weights."""
     outputs, inputs = weights[0].shape
     hidden = outputs // 3
     lanes = lanes_of(gathered)
     vectors = vectors_for(inputs, lanes)
-    paired = tiles != 0 and hidden % 2 == 0
-    widest = WIDEST_PAIRS if paired else WIDEST[TILE_ROWS]
+    widest = WIDEST[TILE_ROWS]
     panels = (vectors + widest - 1) // widest
     crow = vectors * lanes
     depth = directions * outputs
     low, high = share_of(count, worker, workers)
     packed = worker * size
     buffer = packed + depth * crow
-    halves = buffer + CHUNK * crow
     if low < high:
         for d in range(directions):
             flat = weights[d].reshape(-1)
-            if paired:
-                half = outputs // 2
-                pack_pairs(
-                    flat, 2 * hidden * inputs, inputs, hidden, inputs, False, vectors, widest,
-                    scratch, packed, depth // 2, d * half,
-                )
-                pack_pairs(
-                    flat, 0, inputs, 2 * hidden, inputs, False, vectors, widest,
-                    scratch, packed, depth // 2, d * half + hidden // 2,
-                )
-                continue
             pack(
                 flat, 2 * hidden * inputs, inputs, 1, hidden, inputs, False, vectors, widest,
                 scratch, packed, depth, d * outputs,
@@ -428,17 +387,9 @@ def row_gradients(worker, workers, directions, gathered, count, weights, scratch
             )
         for begin in range(low, high, CHUNK):
             some = min(CHUNK, high - begin)
-            if paired:
-                for u in range(some):
-                    halve(gathered, (begin + u) * depth, scratch, halves + u * (depth // 2), depth)
-                multiply_by(
-                    scratch, halves, depth // 2, 1, some, scratch, packed, depth // 2, vectors, widest, 0, panels,
-                    scratch, buffer, crow, False, tiles,
-                )
-            else:
-                multiply(
-                    gathered, begin * depth, depth, 1, some, scratch, packed, depth, vectors, widest, 0, panels,
-                    scratch, buffer, crow, False,
-                )
+            multiply(
+                gathered, begin * depth, depth, 1, some, scratch, packed, depth, vectors, widest, 0, panels,
+                scratch, buffer, crow, False,
+            )
             for u in range(some):
                 copy(scratch, buffer + u * crow, out, (begin + u) * inputs, inputs)

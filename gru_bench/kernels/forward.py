@@ -13,35 +13,30 @@ from __future__ import annotations
 from numba import njit
 
 from gru_bench.kernels.batch import length_of, position_of, share_of, task_of
-from gru_bench.kernels.bfloat16 import halve
 from gru_bench.kernels.compiler import FAST, INLINE, jit
-from gru_bench.kernels.products import CHUNK, multiply, multiply_by, pack, panel, transpose, vectors_for
-from gru_bench.kernels.tiles import TILE_ROWS, WIDEST, WIDEST_PAIRS
-from gru_bench.kernels.vectors import clear, copy, lanes_of, load, prefetch, sigmoid, store, tanh
+from gru_bench.kernels.products import CHUNK, multiply, pack, panel, transpose, vectors_for
+from gru_bench.kernels.tiles import TILE_ROWS, WIDEST
+from gru_bench.kernels.vectors import clear, copy, lanes_of, load, sigmoid, store, tanh
 
 
 @jit(nogil=True, fastmath=FAST)
 def project(
     worker, workers, directions, rows, count, weights, input_bias, hidden_bias, before, packed, bias, out, stride,
-    tiles, halves,
 ):
     """out[u, .] = W x_u + b of every distinct row, for both directions: (U, G), rows `stride` apart.
 
     The hidden biases of r and z are added here, and with reset before also that of n.
-    weights is a pair of (3H, E), the second unused without a backward direction; packed, bias and halves are scratch.
-    With `tiles` other than 0 rows and weights are rounded to bfloat16, in pairs.
+    weights is a pair of (3H, E), the second unused without a backward direction; packed and bias are scratch.
     """
     outputs, width = weights[0].shape
     lanes = lanes_of(rows)
     total = directions * outputs
     vectors = vectors_for(total, lanes)
-    widest = WIDEST_PAIRS if tiles else WIDEST[TILE_ROWS]
+    widest = WIDEST[TILE_ROWS]
     panels = (vectors + widest - 1) // widest
     across = min(workers, panels)
     down = workers // across
     hidden = outputs // 3
-    depth = (width + 1) // 2 if tiles else width
-    mine_halved = worker * (CHUNK + total) * depth
     for d in range(directions):
         for j in range(outputs):
             both = j < 2 * hidden or before
@@ -53,23 +48,17 @@ def project(
         for p in range(first_panel, last_panel):
             first, wide = panel(p, vectors, widest)
             wide *= lanes
-            to = mine + first * lanes * depth
+            to = mine + first * lanes * width
             for d in range(directions):
                 # Of this direction's columns those within the panel.
                 begin, end = max(first * lanes, d * outputs), min(first * lanes + wide, (d + 1) * outputs)
-                if begin < end and not tiles:
+                if begin < end:
                     transpose(
                         weights[d].reshape(-1), (begin - d * outputs) * width, width, width, end - begin,
                         packed, to + begin - first * lanes, wide,
                     )
-                elif begin < end:
-                    half = mine_halved + CHUNK * depth
-                    for line in range(end - begin):
-                        at = (begin - d * outputs + line) * width
-                        halve(weights[d].reshape(-1), at, halves, half + line * depth, width)
-                    transpose(halves, half, depth, depth, end - begin, packed, to + begin - first * lanes, wide)
             for c in range(min(wide, total - first * lanes), wide):
-                for k in range(depth):
+                for k in range(width):
                     packed[to + k * wide + c] = 0.0
         from_column = panel(first_panel, vectors, widest)[0] * lanes
         last, wide = panel(last_panel - 1, vectors, widest)
@@ -78,20 +67,10 @@ def project(
             some = min(CHUNK, high - u)
             for v in range(u, u + some):
                 copy(bias, worker * total + from_column, out, v * stride + from_column, to_column - from_column)
-            if tiles:
-                for v in range(some):
-                    if u + v + 2 < high:
-                        prefetch(rows, (u + v + 2) * width, width)
-                    halve(rows, (u + v) * width, halves, mine_halved + v * depth, width)
-                multiply_by(
-                    halves, mine_halved, depth, 1, some, packed, mine, depth, vectors, widest,
-                    first_panel, last_panel, out, u * stride, stride, True, tiles,
-                )
-            else:
-                multiply(
-                    rows, u * width, width, 1, some, packed, mine, width, vectors, widest,
-                    first_panel, last_panel, out, u * stride, stride, True,
-                )
+            multiply(
+                rows, u * width, width, 1, some, packed, mine, width, vectors, widest, first_panel, last_panel,
+                out, u * stride, stride, True,
+            )
 
 
 @njit(**INLINE)

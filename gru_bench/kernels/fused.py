@@ -3,8 +3,8 @@
 `fused_gru` computes the same as `torch.nn.GRU` on each sequence of a batch of different lengths. It does no work on
 padding and projects each distinct token of the batch once. `fused_gru_states` also starts from given states and returns
 the last ones. `adam_rows` trains the vectors of those tokens. All loops
-are in the other modules of this folder, which numba compiles and which are imported on first use. `unavailable` and
-`no_bf16` say whether the kernel can run on this machine.
+are in the other modules of this folder, which numba compiles and which are imported on first use. `unavailable` says
+whether the kernel can run on this machine.
 
 Threads. The kernel computes all products itself, on its own threads, and no torch operation runs inside it.
 `set_threads` sets their number, which by default is that of torch. While a model trains on this kernel, torch has
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["adam_rows", "fused_gru", "fused_gru_states", "no_bf16", "release", "set_threads", "unavailable"]
+__all__ = ["adam_rows", "fused_gru", "fused_gru_states", "release", "set_threads", "unavailable"]
 
 _PARTS: tuple[tuple[Part, ...], ...] = (("last",), ("final",), ("mean",), ("max",), ("mean", "max"))
 """Parts of a pooling that the kernel computes together, forward and backward."""
@@ -67,16 +67,6 @@ def unavailable() -> str | None:
         first = (str(error) or type(error).__name__).strip().splitlines()[0]
         return f"the fused kernel cannot be compiled by numba on this machine: {first}."
     return None
-
-
-def no_bf16() -> str | None:
-    """Return None if the kernel can multiply in bfloat16 on this machine, or else the reason as a sentence."""
-    reason = unavailable()
-    if reason is not None:
-        return reason
-    from gru_bench.kernels.machine import BF16
-
-    return None if BF16 else "this processor has no instruction that multiplies bfloat16 values (AVX512_BF16)."
 
 
 def set_threads(n: int) -> None:
@@ -307,9 +297,9 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, rows_UE: Tensor, initial: Tensor | None, plan: _Plan, form: Form, before: bool, keep: bool,
-        tiles: int, *weights: Tensor,
+        *weights: Tensor,
     ) -> Tensor:
-        result, forward = _run_forward(rows_UE, initial, plan, form, before, keep, tiles, weights)
+        result, forward = _run_forward(rows_UE, initial, plan, form, before, keep, weights)
         if keep:
             # With the result: torch notices if it is overwritten.
             ctx.save_for_backward(rows_UE, initial, result, *weights)
@@ -326,11 +316,11 @@ class _Layer(torch.autograd.Function):
             return _differentiable_backward(grad, rows_UE, initial, forward, ctx.needs_input_grad, weights)
         if forward.block is None:  # a second backward pass: the first one wrote over the saved values
             _, forward = _run_forward(
-                rows_UE, initial, forward.plan, forward.form, forward.before, True, forward.tiles, weights)
+                rows_UE, initial, forward.plan, forward.form, forward.before, True, weights)
         row_grad, initial_grad, grads = _run_backward(
             grad.contiguous(), rows_UE, initial, forward, ctx.needs_input_grad[0], weights)
         forward.give_back()
-        return (row_grad, initial_grad, None, None, None, None, None, *grads)
+        return (row_grad, initial_grad, None, None, None, None, *grads)
 
 
 @dataclass
@@ -348,7 +338,6 @@ class _Saved:
     plan: _Plan
     form: Form
     before: bool
-    tiles: int
     inputs: tuple[Array, Array, tuple[Array, ...], tuple[Array, ...]]
     places: Array
     out: Array
@@ -369,14 +358,13 @@ def _group(plan: _Plan, directions: int, workers: int, most: int) -> int:
 
 
 def _run_forward(
-    rows_UE: Tensor, initial: Tensor | None, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int,
+    rows_UE: Tensor, initial: Tensor | None, plan: _Plan, form: Form, before: bool, keep: bool,
     weights: Sequence[Tensor],
 ) -> tuple[Tensor, _Saved]:
     """Return the result of a layer and, if `keep`, the values that its gradient needs."""
     from gru_bench.kernels.forward import forward_scratch, project, recur
     from gru_bench.kernels.machine import VECTOR_BYTES
     from gru_bench.kernels.pooling import pool
-    from gru_bench.kernels.products import CHUNK
     from gru_bench.kernels.tiles import TILE_ROWS, prepare
 
     input_weights, hidden_weights, input_biases, hidden_biases = _pairs(weights)
@@ -393,10 +381,8 @@ def _run_forward(
     width = directions * hidden
     size = forward_scratch(hidden, lanes, group)
     pooling = None if form in ("padded", "tokens") else _pooling_arguments(form, width, hidden)
-    half = (CHUNK + total) * -(-rows_UE.shape[1] // 2) if tiles else 1
-    block, (projected, packed, bias, scratch, halves) = _pool.take(
-        dtype, plan.rows * stride, workers * stride * rows_UE.shape[1], workers * total, workers * size,
-        workers * half)
+    block, (projected, packed, bias, scratch) = _pool.take(
+        dtype, plan.rows * stride, workers * stride * rows_UE.shape[1], workers * total, workers * size)
     saved_block, (saved, out) = _pool.take(
         dtype, directions * plan.count * 4 * hidden if keep else 1, plan.count * width if pooling else 1)
     places = plan.starts[:-1]
@@ -412,7 +398,7 @@ def _run_forward(
         out = flat
     _crew.run(
         workers, project, directions, rows, plan.rows, input_weights, input_biases, hidden_biases, before, packed,
-        bias, projected, stride, tiles, halves,
+        bias, projected, stride,
     )
     _crew.run(
         workers, recur, directions, projected, stride, plan.tokens, plan.order, plan.starts,
@@ -424,7 +410,7 @@ def _run_forward(
         _crew.run(workers, pool, out, plan.starts, width, *pooling, flat)
     arrays = rows, states, input_weights, hidden_weights
     features = None if pooling is None else flat
-    return result, _Saved(plan, form, before, tiles, arrays, places, out, saved, features, saved_block)
+    return result, _Saved(plan, form, before, arrays, places, out, saved, features, saved_block)
 
 
 def _pooling_arguments(pooling: str, width: int, hidden: int) -> tuple[int, bool, bool]:
@@ -483,17 +469,16 @@ def _run_backward(
     _crew.run(
         workers, backward.recur_backward, directions, output_grad, plan.order, plan.starts, forward.places, states,
         hidden_weights, forward.before, saved, forward.out, width, group, scratch, size, sums, state_grad,
-        forward.tiles,
     )
     _crew.run(
         workers, backward.weight_gradients, directions, saved, plan.count, rows, plan.rows, inputs, first, members,
-        sums, want_rows, gathered, products, input_scratch, input_size, forward.tiles, *_pairs(grads),
+        sums, want_rows, gathered, products, input_scratch, input_size, *_pairs(grads),
     )
     if want_rows:
         row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format)
         _crew.run(
             workers, backward.row_gradients, directions, gathered, plan.rows, input_weights, row_space, row_size,
-            row_grad.view(-1).numpy(), forward.tiles,
+            row_grad.view(-1).numpy(),
         )
     _pool.give(block)
     return row_grad, initial_grad, grads
@@ -509,7 +494,7 @@ def _differentiable_backward(
         RuntimeError: for a layer that torch does not have.
     """
     plan = forward.plan
-    if forward.form != "tokens" or forward.before or forward.tiles:
+    if forward.form != "tokens" or forward.before:
         raise RuntimeError(
             "create_graph must be False for a gradient of fused_gru: only fused_gru_states with reset 'after' has "
             "second derivatives"
@@ -522,7 +507,7 @@ def _differentiable_backward(
         packed.data, packed.batch_sizes, h0[:, packed.sorted_indices], list(weights), has_biases=True, num_layers=1,
         dropout=0.0, train=True, bidirectional=directions == 2)[0]
     output_ND = torch.cat(unpack_sequence(PackedSequence(output, *packed[1:])))
-    inputs = [rows_UE, initial, None, None, None, None, None, *weights]
+    inputs = [rows_UE, initial, None, None, None, None, *weights]
     wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if tensor is not None and need]
     grads = iter(torch.autograd.grad(output_ND, wanted, grad, create_graph=True))
     return tuple(next(grads) if need else None for need in needed)
@@ -578,7 +563,6 @@ def fused_gru(
     reset: Reset = "after",
     between: Callable[[Tensor], Tensor] | None = None,
     pooling: Pooling | None = None,
-    bf16: bool = False,
 ) -> Tensor:
     """Return the output of a GRU with any number of layers over sequences of different lengths.
 
@@ -597,8 +581,6 @@ def fused_gru(
             n = tanh(W_n x + b_in + U_n (r * h) + b_hn), as Cho et al. 2014 (arXiv:1406.1078, equation 8).
         between: Function for the output of every layer except the last, which is given as (N, D) without padding.
         pooling: Reduction of the output over time. Tokens that share the largest value of a column share its gradient.
-        bf16: Whether both factors of every product outside the recurrence are rounded to bfloat16 (8 bits of precision;
-            sums stay in float32). This needs `no_bf16()` to be None.
 
     Returns:
         output_BTD, with zeros beyond the end of each sequence, or with a pooling features_BF, where F is D times its
@@ -612,19 +594,11 @@ def fused_gru(
     reason = unavailable()
     if reason is not None:
         raise RuntimeError(reason)
-    reason = no_bf16() if bf16 else None
-    if reason is not None:
-        raise RuntimeError(reason)
-    if bf16 and rows_UE.dtype != torch.float32:
-        raise ValueError(f"rows_UE must be float32 where products are taken in bfloat16, but is {rows_UE.dtype}")
-    from gru_bench.kernels.tiles import pair_tiles
-
-    tiles = pair_tiles() if bf16 else 0
     directions = 2 if bidirectional else 1
     _check(rows_UE, index_BT, lengths_B, weights, directions, reset, pooling)
     plan = _Plan(index_BT, lengths_B, rows_UE.shape[0])
     for output in _layers(  # noqa: B007  # earlier ones are not kept
-        rows_UE, None, plan, weights, directions, pooling or "padded", reset == "before", between, tiles
+        rows_UE, None, plan, weights, directions, pooling or "padded", reset == "before", between
     ):
         pass
     return output
@@ -682,7 +656,7 @@ def fused_gru_states(
     starts = torch.from_numpy(plan.starts)
     states = []
     for output_ND in _layers(
-        rows_UE, initial_SBH, plan, weights, directions, "tokens", reset == "before", between, 0
+        rows_UE, initial_SBH, plan, weights, directions, "tokens", reset == "before", between
     ):
         states.append(output_ND[:, :hidden].index_select(0, starts[1:] - 1))
         if bidirectional:
@@ -692,7 +666,7 @@ def fused_gru_states(
 
 def _layers(
     rows_UE: Tensor, initial_SBH: Tensor | None, plan: _Plan, weights: Sequence[Tensor], directions: int, form: Form,
-    before: bool, between: Callable[[Tensor], Tensor] | None, tiles: int,
+    before: bool, between: Callable[[Tensor], Tensor] | None,
 ) -> Iterator[Tensor]:
     """Yield the output of each layer: of the last one in `form`, of the others as output_ND."""
     each = 4 * directions
@@ -708,7 +682,7 @@ def _layers(
         inputs = [output, *own] if initial is None else [output, initial, *own]
         keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
         output = _Layer.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            output, initial, plan, form if layer == layers - 1 else "tokens", before, keep, tiles, *own)
+            output, initial, plan, form if layer == layers - 1 else "tokens", before, keep, *own)
         yield output
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from gru_bench.kernels.bfloat16 import ONES, pair_rows
 from gru_bench.kernels.compiler import jit
 from gru_bench.kernels.machine import VECTOR_BYTES
 from gru_bench.kernels.tiles import TILE_ROWS, prepare, tile
@@ -85,43 +84,8 @@ def pack(a, at, row, col, depth, columns, ones, vectors, widest, b, bt, total, b
 
 
 @njit
-def pack_pairs(a, at, row, depth, columns, ones, vectors, widest, b, bt, total, before):
-    """Do the same as `pack` with pairs of rows. total and before count pairs."""
-    lanes = lanes_of(a)
-    panels = (vectors + widest - 1) // widest
-    for k in range(0, depth, 2):
-        for ahead in range(k + 2, min(k + 4, depth)):
-            prefetch(a, at + ahead * row, columns)
-        for p in range(panels):
-            first, width = panel(p, vectors, widest)
-            start, width = first * lanes, width * lanes
-            inside = min(width, columns - start)
-            if inside > 0:
-                to = bt + start * total + (before + k // 2) * width
-                pair_rows(a, at + k * row + start, row, min(2, depth - k), inside, b, to, width)
-    for p in range(panels):
-        first, width = panel(p, vectors, widest)
-        width *= lanes
-        start = first * lanes
-        to = bt + start * total + before * width
-        inside = max(0, min(width, columns - start))
-        for c in range(inside, width):
-            filler = ONES if ones and start + c == columns else 0.0
-            for k in range((depth + 1) // 2):
-                b[to + k * width + c] = filler
-
-
-@njit
 def multiply(a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel, last_panel, c, ct, crow, add):
     """c[rows, .] = (c +) a[rows, depth] b, for the panels [first_panel, last_panel) of a packed b."""
-    multiply_by(a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel, last_panel, c, ct, crow, add, 0)
-
-
-@njit
-def multiply_by(
-    a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel, last_panel, c, ct, crow, add, tiles
-):
-    """Do the same as `multiply` with the tiles at an address."""
     lanes = lanes_of(a)
     for p in range(first_panel, last_panel):
         first, width = panel(p, vectors, widest)
@@ -129,7 +93,7 @@ def multiply_by(
             m = min(TILE_ROWS, rows - i)
             tile(
                 a, at + i * row, row, col, b, bt + first * lanes * depth, c, ct + i * crow + first * lanes, crow,
-                m, width, depth, add, tiles,
+                m, width, depth, add,
             )
 
 

@@ -8,7 +8,6 @@ That reaches the peak speed of a core. Each size of tile has its own loop, emitt
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -19,52 +18,32 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from gru_bench.kernels.bfloat16 import PAIRS
 from gru_bench.kernels.compiler import callback
 from gru_bench.kernels.machine import REGISTERS
 from gru_bench.kernels.vectors import broadcast, data_pointer, intrinsic_name, llvm_vector, vector_pointer
 
-# Rows of the largest tile, which is the largest number of sequences that share one pass over the recurrent weights. With
-# 16 registers 6 rows x 2 vectors: a panel as wide as 4 x 3 would not leave room for the rows in the first-level cache.
+# Rows of the largest tile, which is the largest number of sequences that share one pass over the recurrent weights.
+# With 16 registers 6 x 2 vectors: the panels of 4 x 3 would push the rows out of the first-level cache.
 TILE_ROWS = 8 if REGISTERS == 32 else 6
 # Width of the widest tile in vectors, by its rows: sums, a row of the second factor and a broadcast fit the registers.
 WIDEST = np.array([0] + [max(1, min(8, (REGISTERS - 1) // (m + 1))) for m in range(1, TILE_ROWS + 1)])
-# The same for pairs of bfloat16 values. In wider tiles the compiler runs out of registers, which also hold the rows.
-WIDEST_PAIRS = 2
 
 
-def _multiply_add(builder: ir.IRBuilder, vector: ir.VectorType, pairs: bool) -> Callable[[Any, Any, Any], Any]:
-    """Return a function that emits total + a * b for each lane. For pairs, both products are added."""
-    if not pairs:
-        name = f"llvm.fmuladd.{intrinsic_name(vector)}"
-        single = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-        return lambda total, a, b: builder.call(single, [a, b, total])
-    kind = ir.FunctionType(vector, [vector, PAIRS, PAIRS])
-    double = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512bf16.dpbf16ps.512")
-    return lambda total, a, b: builder.call(double, [total, builder.bitcast(a, PAIRS), builder.bitcast(b, PAIRS)])
+@intrinsic
+def _every_tile(
+    typing: Any, a: Any, row: Any, col: Any, b: Any, c: Any, crow: Any, m: Any, n: Any, depth: Any, add: Any
+) -> Any:
+    """Do the same as `tile` for pointers. Each size of tile has its own loop, which a jump selects."""
+    return _tile_signature(a.dtype), _tile_generator(a.dtype)
 
 
-def _tiles_of(pairs: bool) -> Any:
-    """Return `tile` for pointers. Each size of tile has its own loop, which a jump selects."""
-
-    @intrinsic
-    def every_tile(
-        typing: Any, a: Any, row: Any, col: Any, b: Any, c: Any, crow: Any, m: Any, n: Any, depth: Any, add: Any
-    ) -> Any:
-        return _tile_signature(a.dtype), _tile_generator(a.dtype, pairs)
-
-    return every_tile
-
-
-_every_tile, _every_pair_tile = _tiles_of(False), _tiles_of(True)
-
-
-def _tile_generator(scalar: types.Float, pairs: bool) -> Any:
+def _tile_generator(scalar: types.Float) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         first, row, col, second, result, crow, m, n, depth, add = arguments
         vector = llvm_vector(scalar)
         lanes, index, align = vector.count, ir.IntType(64), scalar.bitwidth // 8
-        multiply_add = _multiply_add(builder, vector, pairs)
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.{intrinsic_name(vector)}")
 
         def number(value: int) -> ir.Constant:
             return ir.Constant(index, value)
@@ -73,7 +52,7 @@ def _tile_generator(scalar: types.Float, pairs: bool) -> Any:
         done = builder.append_basic_block("done")
         choice = builder.switch(builder.add(builder.mul(m, number(16)), n), done)
         for rows in range(1, TILE_ROWS + 1):
-            for width in range(1, (WIDEST_PAIRS if pairs else int(WIDEST[rows])) + 1):
+            for width in range(1, int(WIDEST[rows]) + 1):
                 start = builder.append_basic_block(f"tile{rows}x{width}")
                 loop, summed, fetch, write = (
                     builder.append_basic_block(name) for name in ("loop", "summed", "fetch", "write")
@@ -99,7 +78,7 @@ def _tile_generator(scalar: types.Float, pairs: bool) -> Any:
                     broadcast(builder, builder.load(builder.gep(first, [builder.add(a_at, a_rows[i])])), vector)
                     for i in range(rows)
                 ]
-                totals = {(i, j): multiply_add(sums[i, j], values[i], bs[j]) for i, j in places}
+                totals = {(i, j): builder.call(multiply_add, [values[i], bs[j], sums[i, j]]) for i, j in places}
                 following = builder.add(k, number(1))
                 for phi, next_value in [(k, following), *((sums[place], totals[place]) for place in places)]:
                     phi.add_incoming(ir.Constant(phi.type, 0 if phi is k else None), start)
@@ -148,55 +127,38 @@ def _tile_function(a, row, col, b, c, crow, m, n, depth, add):
     _every_tile(a, row, col, b, c, crow, m, n, depth, add)
 
 
-def _pair_tile_function(a, row, col, b, c, crow, m, n, depth, add):
-    _every_pair_tile(a, row, col, b, c, crow, m, n, depth, add)
-
-
-@lru_cache  # which also keeps the code that addresses point to from being freed
-def _compiled(scalar: types.Float, function: Callable[..., None]) -> Any:
-    return callback(_tile_signature(scalar), function)
-
-
-def pair_tiles() -> int:
-    """Return the address of the tiles that multiply pairs of bfloat16 values. `BF16` must be true."""
-    return int(_compiled(types.float32, _pair_tile_function).address)
-
-
-@lru_cache
-def prepare(dtype: np.dtype[Any]) -> None:
+@lru_cache  # which also keeps the code that the symbol points to from being freed
+def prepare(dtype: np.dtype[Any]) -> Any:
     """Compile the tiles for float32 or float64 once, as a symbol that all other compiled code calls.
 
     If they were linked into each function that multiplies, they would be compiled a dozen times.
     """
     scalar = types.float32 if dtype.itemsize == 4 else types.float64
-    llvm.add_symbol(_tile_symbol(scalar), _compiled(scalar, _tile_function).address)
+    compiled = callback(_tile_signature(scalar), _tile_function)
+    llvm.add_symbol(_tile_symbol(scalar), compiled.address)
+    return compiled
 
 
 @intrinsic
 def tile(
     typing: Any, a: Any, at: Any, row: Any, col: Any, b: Any, bt: Any, c: Any, ct: Any, crow: Any,
-    m: Any, n: Any, depth: Any, add: Any, tiles: Any,
+    m: Any, n: Any, depth: Any, add: Any,
 ) -> Any:
-    """c[m, n vectors] = (c +) a[m, depth] b[depth, n vectors]; a[i, k] lies at at + i * row + k * col.
-
-    tiles: 0, or the address of tiles other than those of the type of the array.
-    """
+    """c[m, n vectors] = (c +) a[m, depth] b[depth, n vectors]; a[i, k] lies at at + i * row + k * col."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, at, row, col, b, bt, c, ct, crow, m, n, depth, add, tiles = arguments
+        a, at, row, col, b, bt, c, ct, crow, m, n, depth, add = arguments
         first, second, result = (
             builder.gep(data_pointer(context, builder, kind, array), [offset])
             for kind, array, offset in ((first_kind, a, at), (second_kind, b, bt), (result_kind, c, ct))
         )
         values = [first, row, col, second, result, crow, m, n, depth, builder.zext(add, ir.IntType(64))]
-        own = cgutils.get_or_insert_function(
+        function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [v.type for v in values]), _tile_symbol(first_kind.dtype)
         )
-        others = builder.inttoptr(tiles, own.type)
-        given = builder.icmp_signed("!=", tiles, ir.Constant(tiles.type, 0))
-        builder.call(builder.select(given, others, own), values)
+        builder.call(function, values)
         return context.get_dummy_value()
 
     first_kind, second_kind, result_kind = a, b, c
     i = types.intp
-    return types.void(a, i, i, i, b, i, c, i, i, i, i, i, types.boolean, i), generate
+    return types.void(a, i, i, i, b, i, c, i, i, i, i, i, types.boolean), generate

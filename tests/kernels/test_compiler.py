@@ -77,7 +77,7 @@ class TestDigest:
             file.write("\n")
         assert compiler._digest() == compiler._DIGEST
 
-    @pytest.mark.parametrize(("register", "value"), [("VECTOR_BYTES", 8), ("REGISTERS", 8), ("BF16", None)])
+    @pytest.mark.parametrize(("register", "value"), [("VECTOR_BYTES", 8), ("REGISTERS", 8)])
     def test_changes_with_the_registers(self, monkeypatch: pytest.MonkeyPatch, register: str, value: object) -> None:
         monkeypatch.setattr(compiler, register, value)
         assert compiler._digest() != compiler._DIGEST

@@ -192,7 +192,6 @@ def test_without_numba_says_so_and_raises_when_it_is_called(monkeypatch: pytest.
         with pytest.raises(RuntimeError, match=re.escape(reason)):
             fused_gru(torch.zeros(1, 1), torch.zeros(1, 1, dtype=torch.int64), torch.ones(1, dtype=torch.int64),
                       list(torch.nn.GRU(1, 1).parameters()), bidirectional=False)
-        assert kernels.no_bf16() == reason
     finally:
         monkeypatch.undo()
         unavailable.cache_clear()
