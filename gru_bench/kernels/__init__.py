@@ -3,8 +3,9 @@
 `GRU` is `torch.nn.GRU` on this kernel. It is loaded on first use, because it loads torch.
 
 Read in the order of their imports: `machine` (its registers), `compiler` (how code is compiled and kept), `vectors`,
-`tiles` and `products` (arithmetic), `batch`, `forward`, `pooling` and `backward` (a layer), `adam` (the
-optimizer of its rows), `fused`, the only module that other packages import, and `module`, which holds `GRU`.
+`tiles` and `products` (arithmetic), `layer` (what its functions hand each other), `forward`, `pooling` and `backward`,
+`adam` (the optimizer of its rows), `threads`, `fused`, the only module that other packages import, and `module`, which
+holds `GRU`.
 """
 
 from __future__ import annotations
