@@ -213,6 +213,7 @@ class _Forward:
 
     task: _Task
     layer: Layer
+    workers: int
     rows: Array
     weights: Weights
     states: States
@@ -286,7 +287,7 @@ def _run_forward(
     _pool.give(block)
     if parts is not None:
         run_together(workers, pool, batch, parts, output, features)
-    return result, _Forward(task, layer, rows, weights, states, parts, features, gates_block)
+    return result, _Forward(task, layer, workers, rows, weights, states, parts, features, gates_block)
 
 
 def _parts(pooling: str, width: int, hidden: int) -> Parts:
@@ -321,8 +322,8 @@ def _run_backward(
     from gru_bench.kernels.pooling import pool_gradient
     from gru_bench.kernels.products import CHUNK
 
-    batch, states, rows = forward.task.batch, forward.states, forward.rows
-    layer, workers = _split(rows_UE, forward.task, tensors)
+    batch, states, rows, layer, workers = (
+        forward.task.batch, forward.states, forward.rows, forward.layer, forward.workers)
     directions, hidden, inputs = layer.directions, layer.hidden, layer.inputs
     lanes = VECTOR_BYTES // rows.dtype.itemsize
     state_row, sums_row, input_row, input_sums_row = (
