@@ -137,39 +137,6 @@ def store(typing: Any, values: Any, offset: Any, vector: Any, count: Any) -> Any
 
 
 @intrinsic
-def transpose_square(typing: Any, source: Any, source_row: Any, target: Any, target_row: Any) -> Any:
-    """target[k * target_row + c] = source[c * source_row + k], for as many c and k as a vector has lanes."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        read, read_row, write, write_row = arguments
-        vector = llvm_vector(source.dtype)
-        lanes, align = vector.count, source.dtype.bitwidth // 8
-
-        def line(start: ir.Value, row: ir.Value, i: int) -> ir.Value:
-            return vector_pointer(builder, start, builder.mul(row, ir.Constant(ir.IntType(64), i)), vector)
-
-        lines = [builder.load(line(read, read_row, i), align=align) for i in range(lanes)]
-        # Each round exchanges one bit of a value's line with the same bit of its lane.
-        bit = 1
-        while bit < lanes:
-            numbers = range(lanes)
-            low = [lane if not lane & bit else lanes + (lane ^ bit) for lane in numbers]
-            high = [lane | bit if not lane & bit else lanes + lane for lane in numbers]
-            low_mask, high_mask = (ir.Constant(ir.VectorType(ir.IntType(32), lanes), mask) for mask in (low, high))
-            for i in numbers:
-                if not i & bit:
-                    pair = lines[i], lines[i | bit]
-                    lines[i] = builder.shuffle_vector(*pair, low_mask)
-                    lines[i | bit] = builder.shuffle_vector(*pair, high_mask)
-            bit *= 2
-        for i, value in enumerate(lines):
-            builder.store(value, line(write, write_row, i), align=align)
-        return context.get_dummy_value()
-
-    return types.void(source, types.intp, target, types.intp), generate
-
-
-@intrinsic
 def _prefetch_line(typing: Any, values: Any, offset: Any) -> Any:
     """Prefetch the cache line of values[offset]."""
 
