@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -87,9 +88,13 @@ class _Pool:
         self._free: list[Array] = []
         self._lock = threading.Lock()
 
-    def take(self, dtype: np.dtype[Any], *shapes: tuple[int, int]) -> tuple[Array, list[Array]]:
-        """Return a block, and matrices in it of these shapes, uninitialized and aligned to 64 bytes."""
+    def take(self, dtype: np.dtype[Any], *groups: tuple[type, dict[str, tuple[int, int]]]) -> list[Any]:
+        """Return a block, and for each group an object of its type with matrices in the block.
+
+        Matrices have the names and shapes of the group, are uninitialized, and are aligned to 64 bytes.
+        """
         line = 64 // dtype.itemsize
+        shapes = [shape for _, named in groups for shape in named.values()]
         sizes = [rows * columns for rows, columns in shapes]
         ends = list(accumulate(-(-size // line) * line for size in sizes))
         need = max(ends[-1] * dtype.itemsize, 64)
@@ -105,8 +110,9 @@ class _Pool:
             start = -raw.ctypes.data % 64
             block = raw[start : start + (raw.nbytes - 64) // 64 * 64]
         values = block.view(dtype)
-        return block, [values[start : start + size].reshape(shape)
-                       for start, size, shape in zip([0, *ends], sizes, shapes, strict=False)]
+        matrices = (values[start : start + size].reshape(shape)
+                    for start, size, shape in zip([0, *ends], sizes, shapes, strict=False))
+        return [block, *(kind(**{name: next(matrices) for name in named}) for kind, named in groups)]
 
     def give(self, block: Array) -> None:
         """Put a block back into the pool."""
@@ -262,15 +268,24 @@ def _run_forward(
     directions, hidden = layer.directions, layer.hidden
     lanes = VECTOR_BYTES // rows.dtype.itemsize
     gates_row, state_row = -(-3 * hidden // lanes) * lanes, -(-hidden // lanes) * lanes
-    block, buffers = _pool.take(
-        rows.dtype, (directions * len(rows), gates_row), (workers, layer.inputs * gates_row), (workers, 3 * hidden),
-        (workers, hidden * gates_row), (workers, hidden * state_row), (workers, layer.group * state_row),
-        (workers, layer.group * gates_row), (workers, layer.group * state_row), (workers, layer.group * state_row))
-    projection, recurrence = ProjectionBuffers(*buffers[:3]), RecurrenceBuffers(*buffers[3:])
+    block, projection, recurrence = _pool.take(
+        rows.dtype,
+        (ProjectionBuffers, {
+            "projected": (directions * len(rows), gates_row),
+            "panels": (workers, layer.inputs * gates_row),
+            "bias": (workers, 3 * hidden)}),
+        (RecurrenceBuffers, {
+            "panels": (workers, hidden * gates_row),
+            "reset_panels": (workers, hidden * state_row),
+            "states": (workers, layer.group * state_row),
+            "sums": (workers, layer.group * gates_row),
+            "reset_states": (workers, layer.group * state_row),
+            "reset_sums": (workers, layer.group * state_row)}))
     width, sequences, tokens = directions * hidden, len(batch.order), len(batch.rows)
     parts = None if task.form in ("padded", "tokens") else _parts(task.form, width, hidden)
-    gates_block, (gates, output) = _pool.take(
-        rows.dtype, (directions * tokens if task.training else 0, 4 * hidden), (tokens if parts else 0, width))
+    gates_block, kept = _pool.take(rows.dtype, (SimpleNamespace, {
+        "gates": (directions * tokens if task.training else 0, 4 * hidden),
+        "output": (tokens if parts else 0, width)}))
     output_rows, padded_to = batch.starts[:-1], 0
     if task.form == "padded":
         output_rows, padded_to = np.arange(sequences) * task.steps, task.steps
@@ -281,12 +296,12 @@ def _run_forward(
         result = torch.empty(sequences, width * sum(map(bool, parts)), dtype=rows_UE.dtype)
     features = result.view(-1, result.shape[-1]).numpy()
     before = np.empty(0, rows.dtype) if initial is None else initial.detach().contiguous().view(-1).numpy()
-    states = States(before, output if parts else features, output_rows, padded_to, gates)
+    states = States(before, kept.output if parts else features, output_rows, padded_to, kept.gates)
     run_together(workers, project, layer, weights, rows, projection)
     run_together(workers, recur, layer, batch, weights, projection.projected, states, recurrence)
     _pool.give(block)
     if parts is not None:
-        run_together(workers, pool, batch, parts, output, features)
+        run_together(workers, pool, batch, parts, kept.output, features)
     return result, _Forward(task, layer, workers, rows, weights, states, parts, features, gates_block)
 
 
@@ -330,31 +345,45 @@ def _run_backward(
         -(-size // lanes) * lanes for size in (hidden, hidden + 1, inputs, inputs + 1))
     tokens, width, gates = len(batch.rows), directions * hidden, directions * 3 * hidden
     gathered_rows = len(rows) if want_rows else 0
-    block, (sums, shared, parts_buffer, panels, products, *buffers) = _pool.take(
-        rows.dtype, (workers * gates, sums_row),
-        (1, max(tokens * width if forward.parts else 0, gathered_rows * gates)), (workers, 2 * width),
-        (workers if want_rows else 0, gates * input_row), (workers if want_rows else 0, CHUNK * input_row),
-        (workers, 3 * hidden * state_row), (workers, hidden * state_row), (workers, CHUNK * 3 * hidden),
-        (workers, CHUNK * state_row), (workers, CHUNK * state_row), (workers, CHUNK * sums_row),
-        (workers, layer.group * state_row), (workers, layer.group * state_row), (workers, state_row),
-        (workers, CHUNK * input_sums_row), (workers, CHUNK * 3 * hidden), (gates, input_sums_row))
-    recurrence, weight_buffers = RecurrenceBuffers(*buffers[:9]), WeightBuffers(*buffers[9:])
+    block, recurrence, weight_buffers, own = _pool.take(
+        rows.dtype,
+        (RecurrenceBuffers, {
+            "panels": (workers, 3 * hidden * state_row),
+            "reset_panels": (workers, hidden * state_row),
+            "gradients": (workers, CHUNK * 3 * hidden),
+            "states": (workers, CHUNK * state_row),
+            "reset_states": (workers, CHUNK * state_row),
+            "factors": (workers, CHUNK * sums_row),
+            "state_gradients": (workers, layer.group * state_row),
+            "reset_gradients": (workers, layer.group * state_row),
+            "zeros": (workers, state_row)}),
+        (WeightBuffers, {
+            "panels": (workers, CHUNK * input_sums_row),
+            "gradients": (workers, CHUNK * 3 * hidden),
+            "sums": (gates, input_sums_row)}),
+        (SimpleNamespace, {
+            "hidden_sums": (workers * gates, sums_row),
+            "pooling": (workers, 2 * width),
+            "output_then_rows": (1, max(tokens * width if forward.parts else 0, gathered_rows * gates)),
+            "row_panels": (workers if want_rows else 0, gates * input_row),
+            "row_products": (workers if want_rows else 0, CHUNK * input_row)}))
     grads = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in tensors]
     initial_grad = None if initial is None else torch.empty_like(initial, memory_format=torch.contiguous_format)
     row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format) if want_rows else None
     output_gradient = grad.view(-1, grad.shape[-1]).numpy()
     if forward.parts is not None:
-        given, output_gradient = output_gradient, shared[0, : tokens * width].reshape(tokens, width)
-        run_together(workers, pool_gradient, batch, forward.parts, given, states.output, forward.features, parts_buffer,
+        given, output_gradient = output_gradient, own.output_then_rows[0, : tokens * width].reshape(tokens, width)
+        run_together(workers, pool_gradient, batch, forward.parts, given, states.output, forward.features, own.pooling,
                      output_gradient)
-    run_together(workers, recur_backward, layer, batch, forward.weights, output_gradient, states, recurrence, sums,
-                 states.initial if initial_grad is None else initial_grad.view(-1).numpy())
+    run_together(workers, recur_backward, layer, batch, forward.weights, output_gradient, states, recurrence,
+                 own.hidden_sums, states.initial if initial_grad is None else initial_grad.view(-1).numpy())
     # In the place of the output's gradient, which is no longer needed.
-    gathered = shared[0, : gathered_rows * gates].reshape(gathered_rows, gates)
-    run_together(workers, weight_gradients, layer, batch, rows, states.gates, sums, gathered, weight_buffers,
-                 _weights(grads))
+    gathered = own.output_then_rows[0, : gathered_rows * gates].reshape(gathered_rows, gates)
+    run_together(workers, weight_gradients, layer, batch, rows, states.gates, own.hidden_sums, gathered,
+                 weight_buffers, _weights(grads))
     if row_grad is not None:
-        run_together(workers, row_gradients, layer, forward.weights, gathered, panels, products, row_grad.numpy())
+        run_together(workers, row_gradients, layer, forward.weights, gathered, own.row_panels, own.row_products,
+                     row_grad.numpy())
     _pool.give(block)
     return row_grad, initial_grad, grads
 
