@@ -102,9 +102,9 @@ class Contender:
 
     def bucketed(self, encoded: Any, seed: int) -> Iterable[Any]:
         """Iterate over padded ids, lengths and labels: of one length, or of similar ones."""
-        from gru_bench.data.batches import make_batches, prefetched
+        from gru_bench.data.batches import make_batches
 
-        for batch in prefetched(make_batches(encoded, self.plan(encoded, seed)), 4):
+        for batch in make_batches(encoded, self.plan(encoded, seed)):
             yield batch.distinct_U[batch.index_BT], batch.length_B, batch.label_B, batch.example_B
 
     def check(self) -> dict[str, Any]:

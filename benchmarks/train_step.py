@@ -5,7 +5,7 @@
 
 A step is what a classifier of reviews does: look up frozen 300-d vectors, run one GRU layer, apply
 log-softmax(linear(output at the last token)), take the loss, go backward, update with fused Adam. Ours does so with
-the project's own parts, and finds the distinct tokens of the batch within the step, which the trainer does ahead.
+the project's own parts, and finds the distinct tokens of the batch within the step, which the trainer does before it.
 Contenders run in separate processes, which take turns: a round is the same batches once through each of them,
 a ratio is the median over rounds of baseline / ours. A round has 4 batches (32 batches at B = 1).
 Before anything is timed, all must report the same losses, to 1e-4, on all batches.

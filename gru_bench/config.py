@@ -375,8 +375,7 @@ class TrainingConfig(Section):
     drop_last: bool = False
     """Whether the last batch of an epoch is left out if it is not full."""
     bf16: bool = False
-    """Whether products are computed in bfloat16: all of them on an NVIDIA card, those outside the recurrence on a CPU
-    that has the instruction. Weights stay in float32."""
+    """Whether an NVIDIA card computes products in bfloat16. Weights stay in float32. A CPU refuses it."""
     device: Name = "auto"
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
     """Number of CPU threads. None: all cores of this machine."""

@@ -196,9 +196,9 @@ def kernel() -> Iterator[Finding]:
     """Yield whether the fused kernel is compiled, and whether it runs here. Nothing is compiled."""
     try:
         from gru_bench.kernels.compiler import compiled_folder
-        from gru_bench.kernels.machine import BF16, VECTOR_BYTES
+        from gru_bench.kernels.machine import VECTOR_BYTES
 
-        registers = f"{8 * VECTOR_BYTES}-bit registers, {'with' if BF16 else 'without'} products in bfloat16"
+        registers = f"{8 * VECTOR_BYTES}-bit registers"
         if compiled_folder() is None:
             yield Finding("note", f"not compiled yet for this processor ({registers}): the first training takes "
                                   f"{COMPILE_TIME} longer")

@@ -10,12 +10,9 @@ rows of the batch, `V` rows of the vector table.
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +31,6 @@ _POOL = 50
 """Number of batches whose shuffled examples are sorted by length together."""
 _NOISE = 0.05
 """Half the width of a random factor on each length before sorting, so that batches differ between epochs."""
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -267,46 +262,3 @@ class Distinct:
         self.seen_V[distinct_U] = False
         self.place_V[distinct_U] = np.arange(len(distinct_U))
         return distinct_U, self.place_V[row_BT]
-
-
-def prefetched(iterator: Iterator[Item], depth: int) -> Iterator[Item]:
-    """Yield the items of an iterator, while a thread prepares up to `depth` (at least 1) of them ahead.
-
-    An error of the iterator is raised here, at its place among the items. The thread ends after the last item, and at
-    the latest one item after this generator is closed or garbage-collected.
-    """
-    ready: queue.Queue[Item | _End] = queue.Queue(depth)
-    stopped = threading.Event()
-
-    def prepare() -> None:
-        error: BaseException | None = None
-        try:
-            for item in iterator:
-                ready.put(item)
-                if stopped.is_set():
-                    return
-        except BaseException as raised:
-            error = raised
-        ready.put(_End(error))
-
-    thread = threading.Thread(target=prepare, name="batches ahead", daemon=True)
-    thread.start()
-    try:
-        while not isinstance(item := ready.get(), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
-    finally:
-        stopped.set()
-        while thread.is_alive():
-            # The thread may be waiting for space in the queue: make space until it notices the stop.
-            with suppress(queue.Empty):
-                ready.get_nowait()
-            thread.join(0.001)
-
-
-@dataclass(frozen=True)
-class _End:
-    """The mark behind the last item, with the error of the iterator, if any."""
-
-    error: BaseException | None

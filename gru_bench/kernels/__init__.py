@@ -1,10 +1,32 @@
 """The fused GRU kernel: one torch operation over loops that numba compiles.
 
-`GRU` is `torch.nn.GRU` on this kernel. It is loaded on first use, because it loads torch.
+`GRU` is `torch.nn.GRU` on this kernel. It is loaded on first use, because it loads torch. docs/speed.md has a picture.
+To change the kernel, read its modules in this order. Each has one idea:
 
-Read in the order of their imports: `machine` (its registers), `compiler` (how code is compiled and kept), `vectors`,
-`bfloat16`, `tiles` and `products` (arithmetic), `batch`, `forward`, `pooling` and `backward` (a layer), `adam` (the
-optimizer of its rows), `fused`, the only module that other packages import, and `module`, which holds `GRU`.
+    machine    The code is written for the vector registers of this processor.
+    compiler   Code is compiled once for each processor and kept on disk, under a digest of the sources.
+    vectors    Compiled functions hand each other pointers, and compute with one register of numbers at a time. A
+               sequence of operators on vectors reads like the equations of the GRU.
+    tiles      Of a matrix product, a block of results stays in the registers until it is complete: 6 x 2 or 8 x 3
+               vectors. Any size of tile adds up the same numbers in the same order.
+    products   The second factor is packed into panels, which a tile reads from front to back.
+    layer      The sizes of a layer, its tokens, weights and states, as named tuples. Sequences are ragged: tokens are
+               numbered one after another, and nothing is padded.
+    forward    W x is computed once for each distinct token. At each step, a group of sequences shares one pass over
+               the hidden weights. A sequence that has ended leaves its group.
+    pooling    Features are pooled from the states inside the kernel, so that no padded output exists.
+    backward   The gradients of the gates take the place of the gates. Up to CHUNK tokens' gradients are multiplied
+               with their states while they are in the cache. Those of the same word are added up before they are
+               multiplied with its vector.
+    adam       Only the rows of a batch move.
+    threads    Threads sleep between calls. No two of them add to the same number.
+    fused      The operation for torch: it checks, provides memory, and calls the functions above. Only this module is
+               imported by other packages.
+    module     `GRU`.
+
+To change the equations of the candidate with the reset gate after the product, change `_step_after` in forward.py and
+`_step_after` in backward.py, and what `gates` in `layer.States` holds. tests/kernels/test_numbers.py compares both with
+torch in float64.
 """
 
 from __future__ import annotations

@@ -1,8 +1,13 @@
 """The gradients of a GRU layer: the recurrence backward, then those of the weights and of the rows.
 
-Shapes: N tokens of all sequences of the batch, U distinct rows of input, E input width, H hidden units,
-D = directions * H, G = directions * 3 * H. The gradients of n, r and z take the places of the values that the forward
-pass saved. Arrays are flat and addressed by offsets.
+With d the gradient of the state that a token ends with, and h the state before it:
+
+    dn = d (1 - z) (1 - n^2)          dz = d (h - n) z (1 - z)
+    dr = dn q r (1 - r)               dq = dn r                 reset after the product: q = U_n h + b_hn
+    dq = U_n^T dn                     dr = dq h r (1 - r)       reset before it: q = r * h
+
+The gradients of the sums of n, r and z take the places of the gates that the forward pass has kept. What h receives
+is d z, and the hidden weights times dr, dz and dq (after), or dr and dz, and dq r (before).
 """
 
 # numba derives the types of compiled functions from their arguments.
@@ -10,435 +15,349 @@ pass saved. Arrays are flat and addressed by offsets.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 from numba import njit
 
-from gru_bench.kernels.batch import length_of, position_of, share_of, task_of
-from gru_bench.kernels.bfloat16 import halve, pair_rows
 from gru_bench.kernels.compiler import FAST, INLINE, jit
-from gru_bench.kernels.products import CHUNK, multiply, multiply_by, pack, pack_pairs, vectors_for
-from gru_bench.kernels.tiles import TILE_ROWS, WIDEST, WIDEST_PAIRS
-from gru_bench.kernels.vectors import accumulate, clear, copy, lanes_of, load, prefetch, store
+from gru_bench.kernels.layer import groups_of, length_of, part_of, position_of, row_of, task_of
+from gru_bench.kernels.products import CHUNK, matrix, multiply, pack, panels_at, rounded_up
+from gru_bench.kernels.tiles import TILE_ROWS, WIDEST
+from gru_bench.kernels.vectors import accumulate, at, clear, copy, lanes_of, load, prefetch, store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class RecurrenceBuffers(NamedTuple):
+    """The working memory of `recur_backward`: a row for each worker."""
+
+    panels: Array
+    """(workers, 3H * H+): hidden weights; with reset before the product those of r and z."""
+    reset_panels: Array
+    """(workers, H * H+): with reset before the product the hidden weights of n."""
+    gradients: Array
+    """(workers, CHUNK * 3H): dr, dz, and dq (after) or dn (before)."""
+    states: Array
+    """(workers, CHUNK * H+): the state before each token."""
+    reset_states: Array
+    """(workers, CHUNK * H+): with reset before the product r * h."""
+    factors: Array
+    """(workers, CHUNK * (H + 1)+): packed states."""
+    state_gradients: Array
+    """(workers, group * H+): d of each sequence of the group."""
+    reset_gradients: Array
+    """(workers, group * H+): with reset before the product dq."""
+    zeros: Array
+    """(workers, H+): the state before the first token."""
+
+
+class WeightBuffers(NamedTuple):
+    """The working memory of `weight_gradients`."""
+
+    panels: Array
+    """(workers, CHUNK * (E + 1)+)."""
+    gradients: Array
+    """(workers, CHUNK * 3H)."""
+    sums: Array
+    """(directions * 3H, (E + 1)+): the gradients of the input weights, and in column E those of the biases."""
+
+
+# One vector of hidden units of one token. `gradient` is that of its output, `previous` the state before, d what h
+# receives from the next token and then what the previous one receives through z; j is the first unit.
 
 
 @njit(**INLINE)
-def _back_after(grad, gt, out, pt, inside, saved, st, a, at, states, rt, dh, ht, j, hidden, count):
-    """Turn one vector of one token's saved n, r and z into gradients, reset after the product.
-
-    `a` receives the gradients of r, z and q, in this order, `states` the state before, and dh what reaches it
-    through z.
-    """
-    n = load(saved, st + j, count)
-    r = load(saved, st + hidden + j, count)
-    z = load(saved, st + 2 * hidden + j, count)
-    q = load(saved, st + 3 * hidden + j, count)
-    previous = load(out, pt + j, count if inside else 0)
-    d = load(dh, ht + j, count) + load(grad, gt + j, count)
-    dn = d * (1.0 - z) * (1.0 - n * n)
-    dz = d * (previous - n) * z * (1.0 - z)
+def _step_after(gradient, previous, gates, gradients, state, d, hidden, j, count):
+    n = load(gates, j, count)
+    r = load(gates, hidden + j, count)
+    z = load(gates, 2 * hidden + j, count)
+    q = load(gates, 3 * hidden + j, count)
+    h = load(previous, j, count)
+    dh = load(d, j, count) + load(gradient, j, count)
+    dn = dh * (1.0 - z) * (1.0 - n * n)
+    dz = dh * (h - n) * z * (1.0 - z)
     dr = dn * q * r * (1.0 - r)
-    store(saved, st + j, dn, count)
-    store(saved, st + hidden + j, dr, count)
-    store(saved, st + 2 * hidden + j, dz, count)
-    store(a, at + j, dr, count)
-    store(a, at + hidden + j, dz, count)
-    store(a, at + 2 * hidden + j, dn * r, count)
-    store(states, rt + j, previous, count)
-    store(dh, ht + j, d * z, count)
+    store(gates, j, dn, count)
+    store(gates, hidden + j, dr, count)
+    store(gates, 2 * hidden + j, dz, count)
+    store(gradients, j, dr, count)
+    store(gradients, hidden + j, dz, count)
+    store(gradients, 2 * hidden + j, dn * r, count)
+    store(state, j, h, count)
+    store(d, j, dh * z, count)
 
 
 @njit(**INLINE)
-def _back_before(grad, gt, out, pt, inside, saved, st, a, at, states, rt, resets, qt, dh, ht, j, hidden, count):
-    """The gradients of n and z of one vector of one token, reset before the product; `resets` receives r * h."""
-    n = load(saved, st + j, count)
-    z = load(saved, st + 2 * hidden + j, count)
-    previous = load(out, pt + j, count if inside else 0)
-    d = load(dh, ht + j, count) + load(grad, gt + j, count)
-    dn = d * (1.0 - z) * (1.0 - n * n)
-    dz = d * (previous - n) * z * (1.0 - z)
-    store(saved, st + j, dn, count)
-    store(saved, st + 2 * hidden + j, dz, count)
-    store(a, at + hidden + j, dz, count)
-    store(a, at + 2 * hidden + j, dn, count)
-    store(states, rt + j, previous, count)
-    store(resets, qt + j, load(saved, st + 3 * hidden + j, count), count)
-    store(dh, ht + j, d * z, count)
+def _step_before(gradient, previous, gates, gradients, state, reset_state, d, hidden, j, count):
+    n = load(gates, j, count)
+    z = load(gates, 2 * hidden + j, count)
+    h = load(previous, j, count)
+    dh = load(d, j, count) + load(gradient, j, count)
+    dn = dh * (1.0 - z) * (1.0 - n * n)
+    dz = dh * (h - n) * z * (1.0 - z)
+    store(gates, j, dn, count)
+    store(gates, 2 * hidden + j, dz, count)
+    store(gradients, hidden + j, dz, count)
+    store(gradients, 2 * hidden + j, dn, count)
+    store(state, j, h, count)
+    store(reset_state, j, load(gates, 3 * hidden + j, count), count)
+    store(d, j, dh * z, count)
 
 
 @njit(**INLINE)
-def _back_reset(saved, st, a, at, states, rt, c, ct, dh, ht, j, hidden, count):
-    """The gradient of r of one vector of one token; `c` holds that of r * h."""
-    r = load(saved, st + hidden + j, count)
-    d = load(c, ct + j, count)
-    dr = d * load(states, rt + j, count) * r * (1.0 - r)
-    store(saved, st + hidden + j, dr, count)
-    store(a, at + j, dr, count)
-    store(dh, ht + j, load(dh, ht + j, count) + d * r, count)
+def _reset_before(gates, gradients, state, reset_gradient, d, hidden, j, count):
+    r = load(gates, hidden + j, count)
+    dq = load(reset_gradient, j, count)
+    dr = dq * load(state, j, count) * r * (1.0 - r)
+    store(gates, hidden + j, dr, count)
+    store(gradients, j, dr, count)
+    store(d, j, load(d, j, count) + dq * r, count)
+
+
+# The same for all units of a token: whole vectors without a mask, then the rest.
 
 
 @njit(fastmath=FAST)
-def _row_back_after(grad, gt, out, pt, inside, saved, st, scratch, at, rt, ht, hidden):
-    lanes = lanes_of(saved)
+def _token_after(gradient, previous, gates, gradients, state, d, hidden):
+    lanes = lanes_of(gates)
     whole = hidden - hidden % lanes
     for j in range(0, whole, lanes):
-        _back_after(grad, gt, out, pt, inside, saved, st, scratch, at, scratch, rt, scratch, ht, j, hidden, lanes)
+        _step_after(gradient, previous, gates, gradients, state, d, hidden, j, lanes)
     if whole < hidden:
-        rest = hidden - whole
-        _back_after(grad, gt, out, pt, inside, saved, st, scratch, at, scratch, rt, scratch, ht, whole, hidden, rest)
+        _step_after(gradient, previous, gates, gradients, state, d, hidden, whole, hidden - whole)
 
 
 @njit(fastmath=FAST)
-def _row_back_before(grad, gt, out, pt, inside, saved, st, scratch, at, rt, qt, ht, hidden):
-    lanes = lanes_of(saved)
+def _token_before(gradient, previous, gates, gradients, state, reset_state, d, hidden):
+    lanes = lanes_of(gates)
     for j in range(0, hidden, lanes):
-        n = min(lanes, hidden - j)
-        _back_before(
-            grad, gt, out, pt, inside, saved, st, scratch, at, scratch, rt, scratch, qt, scratch, ht, j, hidden, n
+        count = min(lanes, hidden - j)
+        _step_before(gradient, previous, gates, gradients, state, reset_state, d, hidden, j, count)
+
+
+@njit(fastmath=FAST)
+def _token_reset_before(gates, gradients, state, reset_gradient, d, hidden):
+    lanes = lanes_of(gates)
+    for j in range(0, hidden, lanes):
+        _reset_before(gates, gradients, state, reset_gradient, d, hidden, j, min(lanes, hidden - j))
+
+
+@jit(nogil=True, fastmath=FAST)
+def recur_backward(worker, workers, layer, batch, weights, gradient, states, buffers, sums, initial_gradient):
+    """Run the gradient of `recur`: the n, r and z in `states.gates` become the gradients of their sums.
+
+    gradient: of the output, with its rows. sums: (workers * directions * 3H, (H + 1)+), the gradient of the hidden
+    weights and, in column H, of their biases, from the worker's own sequences. initial_gradient: of `states.initial`.
+    """
+    hidden, lanes = layer.hidden, lanes_of(gradient)
+    widest = WIDEST[min(layer.group, TILE_ROWS)]
+    depth = (2 if layer.reset_before else 3) * hidden
+    panels = panels_at(row_of(buffers.panels, worker), depth, hidden, widest)
+    reset_panels = panels_at(row_of(buffers.reset_panels, worker), hidden, hidden, widest)
+    own_sums = row_of(sums, worker * layer.directions * 3 * hidden)
+    clear(own_sums, layer.directions * 3 * hidden * sums.shape[1])
+    clear(row_of(buffers.zeros, worker), buffers.zeros.shape[1])
+    groups = groups_of(layer, batch)
+    tasks = layer.directions * groups
+    packed = -1
+    for i in range((tasks + workers - 1) // workers):
+        task = task_of(i, worker, workers)
+        if task >= tasks:
+            continue
+        direction = task // groups
+        if direction != packed:
+            values = at(weights.hidden[direction], 0)
+            pack(matrix(values, hidden, 1), depth, hidden, False, panels, 0)
+            if layer.reset_before:
+                pack(matrix(at(values, depth * hidden), hidden, 1), hidden, hidden, False, reset_panels, 0)
+            packed = direction
+        group = batch.order[(task % groups) * layer.group : (task % groups + 1) * layer.group]
+        _run_group(
+            layer, batch, group, direction, gradient, states, panels, reset_panels,
+            row_of(buffers.gradients, worker), row_of(buffers.states, worker), row_of(buffers.reset_states, worker),
+            row_of(buffers.factors, worker), row_of(buffers.state_gradients, worker),
+            row_of(buffers.reset_gradients, worker), row_of(buffers.zeros, worker),
+            at(own_sums, direction * 3 * hidden * sums.shape[1]), initial_gradient, rounded_up(hidden, lanes),
         )
 
 
 @njit(fastmath=FAST)
-def _row_back_reset(saved, st, scratch, at, rt, ct, ht, hidden):
-    lanes = lanes_of(saved)
-    for j in range(0, hidden, lanes):
-        _back_reset(saved, st, scratch, at, scratch, rt, scratch, ct, scratch, ht, j, hidden, min(lanes, hidden - j))
+def _run_group(
+    layer, batch, group, direction, gradient, states, panels, reset_panels, gradients, before, reset_states,
+    factors, d, reset_gradients, zeros, sums, initial_gradient, h_row,
+):
+    """Run the sequences of a group from the last step to the first.
+
+    Gradients and the states before them gather, up to CHUNK tokens, until they are multiplied while still in the cache.
+    """
+    hidden, tokens = layer.hidden, batch.rows.size
+    from_zeros = states.initial.size == 0
+    clear(d, group.size * h_row)
+    active = 0
+    held = 0
+    for step in range(length_of(batch, group[0]) - 1, -1, -1):
+        while active < group.size and length_of(batch, group[active]) > step:
+            active += 1
+        if held + active > CHUNK:
+            _add_products(layer, held, gradients, before, reset_states, factors, sums)
+            held = 0
+        new_gradients, new_before = at(gradients, held * 3 * hidden), at(before, held * h_row)
+        new_reset_states = at(reset_states, held * h_row)
+        for half in range(2 if layer.reset_before else 1):
+            if half == 1:
+                multiply(
+                    matrix(at(new_gradients, 2 * hidden), 3 * hidden, 1), active, reset_panels, reset_gradients, h_row,
+                    False,
+                )
+            for k in range(active):
+                position = position_of(batch, group[k], step, direction)
+                token = batch.starts[group[k]] + position
+                row = states.output_rows[group[k]] + position
+                earlier = -1 if direction == 0 else 1
+                gates = at(states.gates, (direction * tokens + token) * 4 * hidden)
+                token_gradient = at(row_of(gradient, row), direction * hidden)
+                own_gradients, own_before = at(new_gradients, k * 3 * hidden), at(new_before, k * h_row)
+                own_d = at(d, k * h_row)
+                previous = zeros
+                if step > 0:
+                    previous = at(row_of(states.output, row + earlier), direction * hidden)
+                elif not from_zeros:
+                    previous = at(states.initial, (direction * batch.order.size + group[k]) * hidden)
+                if half == 0 and step > 0:
+                    # The step before this one, while the product keeps the core busy.
+                    prefetch(at(gates, earlier * 4 * hidden), 4 * hidden)
+                    prefetch(at(row_of(gradient, row + earlier), direction * hidden), hidden)
+                if not layer.reset_before:
+                    _token_after(token_gradient, previous, gates, own_gradients, own_before, own_d, hidden)
+                elif half == 0:
+                    _token_before(
+                        token_gradient, previous, gates, own_gradients, own_before, at(new_reset_states, k * h_row),
+                        own_d, hidden)
+                else:
+                    _token_reset_before(
+                        gates, own_gradients, own_before, at(reset_gradients, k * h_row), own_d, hidden)
+        if step > 0 or not from_zeros:
+            multiply(matrix(new_gradients, 3 * hidden, 1), active, panels, d, h_row, True)
+        held += active
+    if not from_zeros:
+        for k in range(group.size):
+            target = at(initial_gradient, (direction * batch.order.size + group[k]) * hidden)
+            copy(at(d, k * h_row), target, hidden)
+    _add_products(layer, held, gradients, before, reset_states, factors, sums)
 
 
 @njit
-def _add_lines(a, at, row, rows, columns, sums, ct, crow, spare):
-    """Add to sums[ct + c * crow] the sum of column c over `rows` lines of a; columns fill vectors, one fits `spare`."""
-    lanes = lanes_of(a)
-    for c in range(0, columns, lanes):
-        total = load(a, at + c, lanes)
-        for k in range(1, rows):
-            total = total + load(a, at + k * row + c, lanes)
-        store(a, spare, total, lanes)
-        for i in range(lanes):
-            sums[ct + (c + i) * crow] += a[spare + i]
-
-
-@njit
-def _add_products(scratch, rows, hidden, before, a, states, resets, packed, sums, ct, tiles):
-    """Add to sums (3H, H + 1 rounded up to vectors) the products of `rows` lines of gradients with their states.
+def _add_products(layer, count, gradients, before, reset_states, factors, sums):
+    """Add to sums (3H, (H + 1)+) the products of the gradients of `count` tokens with the states before them.
 
     Column H adds up the gradients alone: by a factor of 1 where a vector has room for it beside the states.
     """
-    lanes = lanes_of(scratch)
-    widest = WIDEST_PAIRS if tiles else WIDEST[TILE_ROWS]
-    vectors = vectors_for(hidden, lanes)
-    room = hidden % lanes != 0
-    panels = (vectors + widest - 1) // widest
-    narrow = vectors * lanes
-    crow = vectors_for(hidden + 1, lanes) * lanes
+    hidden, lanes = layer.hidden, lanes_of(gradients)
+    gates, outputs = 3 * hidden, (2 if layer.reset_before else 3) * hidden
+    h_row, sums_row = rounded_up(hidden, lanes), rounded_up(hidden + 1, lanes)
+    room = h_row == sums_row
     if not room:
-        _add_lines(scratch, a, 3 * hidden, rows, 3 * hidden, sums, ct + hidden, crow, packed)
-    outputs = (2 if before else 3) * hidden
-    depth = (rows + 1) // 2 if tiles else rows
-    if tiles:
-        pair_rows(scratch, a, 3 * hidden, rows, 3 * hidden, scratch, a, 3 * hidden)
-        pack_pairs(scratch, states, narrow, rows, hidden, room, vectors, widest, scratch, packed, depth, 0)
-    else:
-        pack(scratch, states, narrow, 1, rows, hidden, room, vectors, widest, scratch, packed, rows, 0)
-    multiply_by(
-        scratch, a, 1, 3 * hidden, outputs, scratch, packed, depth, vectors, widest, 0, panels, sums, ct, crow, True,
-        tiles,
-    )
-    if before:
-        if tiles:
-            pack_pairs(scratch, resets, narrow, rows, hidden, room, vectors, widest, scratch, packed, depth, 0)
-        else:
-            pack(scratch, resets, narrow, 1, rows, hidden, room, vectors, widest, scratch, packed, rows, 0)
-        multiply_by(
-            scratch, a + outputs, 1, 3 * hidden, hidden, scratch, packed, depth, vectors, widest, 0, panels,
-            sums, ct + outputs * crow, crow, True, tiles,
-        )
-
-
-@njit(fastmath=FAST)
-def _backward_group(
-    grad, order, starts, places, initial, first, count, direction, hidden, before, saved, out, width, widest,
-    scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, ct, initial_grad, tiles,
-):
-    """Run the gradient of `_forward_group`, from the last step to the first.
-
-    Gradients and the states before them gather in `a`, `states` and `resets`, up to CHUNK tokens, until they are
-    multiplied while still in the cache.
-    """
-    lanes = lanes_of(saved)
-    few = vectors_for(hidden, lanes)
-    panels = (few + widest - 1) // widest
-    a_row, h_row = 3 * hidden, few * lanes
-    depth = (2 if before else 3) * hidden
-    clear(scratch, dh, count * h_row)
-    from_zeros = initial.size == 0
-    active = 0
-    held = 0
-    for s in range(length_of(starts, order[first]) - 1, -1, -1):
-        while active < count and length_of(starts, order[first + active]) > s:
-            active += 1
-        if held + active > CHUNK:
-            _add_products(scratch, held, hidden, before, a, states, resets, factors, sums, ct, tiles)
-            held = 0
-        earlier = out if s > 0 else initial
-        inside = s > 0 or not from_zeros
-        for half in range(2 if before else 1):
-            if half == 1:
-                multiply(
-                    scratch, a + held * a_row + 2 * hidden, a_row, 1, active, scratch, packed_n, hidden, few, widest,
-                    0, panels, scratch, c, h_row, False,
-                )
-            for k in range(active):
-                b = order[first + k]
-                t = position_of(starts, b, s, direction)
-                st = (direction * starts[-1] + starts[b] + t) * 4 * hidden
-                gt = (places[b] + t) * width + direction * hidden
-                pt = gt - width if direction == 0 else gt + width
-                if s == 0:
-                    pt = (direction * order.size + b) * hidden
-                at, ht = a + (held + k) * a_row, dh + k * h_row
-                rt, qt = states + (held + k) * h_row, resets + (held + k) * h_row
-                if half == 0 and s > 0:
-                    # The step before this one, while the product keeps the core busy.
-                    following = -1 if direction == 0 else 1
-                    prefetch(saved, st + following * 4 * hidden, 4 * hidden)
-                    prefetch(grad, gt + following * width, hidden)
-                if not before:
-                    _row_back_after(grad, gt, earlier, pt, inside, saved, st, scratch, at, rt, ht, hidden)
-                elif half == 0:
-                    _row_back_before(grad, gt, earlier, pt, inside, saved, st, scratch, at, rt, qt, ht, hidden)
-                else:
-                    _row_back_reset(saved, st, scratch, at, rt, c + k * h_row, ht, hidden)
-        if inside:
-            multiply(
-                scratch, a + held * a_row, a_row, 1, active, scratch, packed, depth, few, widest, 0, panels,
-                scratch, dh, h_row, True,
-            )
-        held += active
-    if not from_zeros:
+        clear(factors, gates)
         for k in range(count):
-            copy(scratch, dh + k * h_row, initial_grad, (direction * order.size + order[first + k]) * hidden, hidden)
-    _add_products(scratch, held, hidden, before, a, states, resets, factors, sums, ct, tiles)
-
-
-def backward_scratch(hidden: int, lanes: int, group: int) -> int:
-    """Return the number of scratch values for each worker of `recur_backward`."""
-    narrow, summed = -(-hidden // lanes) * lanes, -(-(hidden + 1) // lanes) * lanes
-    return 3 * hidden * narrow + CHUNK * (3 * hidden + 2 * narrow + summed) + group * 2 * narrow
-
-
-@jit(nogil=True, fastmath=FAST)
-def recur_backward(
-    worker, workers, directions,
-    grad, order, starts, places, initial, weights, before, saved, out, width, group, scratch, size, sums,
-    initial_grad, tiles,
-):
-    """Run the gradient of `recur`: the n, r and z in `saved` become the gradients of their sums.
-
-    sums: for each worker and direction (3H, H + 1 rounded up to vectors), the gradient of the hidden weights
-    and, in column H, of their biases, from the worker's own sequences.
-    initial_grad: the gradient of `initial`, of the same size.
-    """
-    hidden = weights[0].shape[1]
-    lanes = lanes_of(saved)
-    sequences = order.size
-    groups = (sequences + group - 1) // group
-    tasks = directions * groups
-    few = vectors_for(hidden, lanes)
-    each = 3 * hidden * vectors_for(hidden + 1, lanes) * lanes
-    widest = WIDEST[min(group, TILE_ROWS)]
-    depth = (2 if before else 3) * hidden
-    packed = worker * size
-    packed_n = packed + depth * few * lanes
-    a = packed + 3 * hidden * few * lanes
-    states = a + CHUNK * 3 * hidden
-    resets = states + CHUNK * few * lanes
-    factors = resets + CHUNK * few * lanes
-    dh = factors + CHUNK * vectors_for(hidden + 1, lanes) * lanes
-    c = dh + group * few * lanes
-    ready = -1
-    clear(sums, worker * directions * each, directions * each)
-    for i in range((tasks + workers - 1) // workers):
-        task = task_of(i, worker, workers)
-        if task < tasks:
-            d, first = task // groups, (task % groups) * group
-            count = min(group, sequences - first)
-            if d != ready:
-                flat = weights[d].reshape(-1)
-                pack(flat, 0, hidden, 1, depth, hidden, False, few, widest, scratch, packed, depth, 0)
-                if before:
-                    pack(
-                        flat, depth * hidden, hidden, 1, hidden, hidden, False, few, widest,
-                        scratch, packed_n, hidden, 0,
-                    )
-                ready = d
-            _backward_group(
-                grad, order, starts, places, initial, first, count, d, hidden, before, saved, out, width, widest,
-                scratch, packed, packed_n, a, states, resets, dh, c, factors, sums, (worker * directions + d) * each,
-                initial_grad, tiles,
-            )
+            accumulate(at(gradients, k * gates), factors, gates)
+        for c in range(gates):
+            sums[c * sums_row + hidden] += factors[c]
+    panels = panels_at(factors, count, hidden, WIDEST[TILE_ROWS])
+    pack(matrix(before, h_row, 1), count, hidden, room, panels, 0)
+    multiply(matrix(gradients, 1, gates), outputs, panels, sums, sums_row, True)
+    if layer.reset_before:
+        pack(matrix(reset_states, h_row, 1), count, hidden, room, panels, 0)
+        multiply(matrix(at(gradients, outputs), 1, gates), hidden, panels, at(sums, outputs * sums_row), sums_row, True)
 
 
 @njit
-def _gather(saved, at, skip, first, members, low, high, columns, to, tt, row):
-    """to[u - low, :columns] = the sum of the saved gradients of the tokens of row u, from column `at`."""
+def _gather(batch, gates, row, low, high, columns, target, target_row):
+    """target[u - low, :columns] = the sum of gates[token * row], :columns, over the tokens of row u."""
     for u in range(low, high):
-        target = tt + (u - low) * row
-        for m in range(first[u], first[u + 1]):
-            if m + 4 < members.size:
-                prefetch(saved, at + members[m + 4] * skip, columns)
-            source = at + members[m] * skip
-            if m == first[u]:
-                copy(saved, source, to, target, columns)
+        for m in range(batch.first[u], batch.first[u + 1]):
+            if m + 4 < batch.members.size:
+                prefetch(at(gates, batch.members[m + 4] * row), columns)
+            source = at(gates, batch.members[m] * row)
+            if m == batch.first[u]:
+                copy(source, target, columns)
             else:
-                accumulate(saved, source, to, target, columns)
-        if first[u] == first[u + 1]:
-            clear(to, target, columns)
-
-
-def input_scratch(hidden: int, inputs: int, lanes: int) -> int:
-    """Return the number of scratch values for each worker of `weight_gradients`."""
-    return CHUNK * (3 * hidden + -(-(inputs + 1) // lanes) * lanes)
+                accumulate(source, target, columns)
+        if batch.first[u] == batch.first[u + 1]:
+            clear(target, columns)
+        target = at(target, target_row)
 
 
 @jit(nogil=True, fastmath=FAST)
-def weight_gradients(
-    worker, workers, directions,
-    saved, total, rows, count, inputs, first, members, sums, keep, gathered, products, scratch,
-    size, tiles, input_weights, hidden_weights, input_biases, hidden_biases,
-):
-    """Sum up the gradients of the four parameters of each direction, once `recur_backward` has run.
+def weight_gradients(worker, workers, layer, batch, rows, gates, hidden_sums, gathered, buffers, gradients):
+    """Sum up the gradients of the weights, once `recur_backward` has run.
 
-    The gradients of the tokens of a row are added up first, in float32, into `gathered` (U, directions * 3H in the
-    order n, r, z) if `keep`; products: scratch of (G, E + 1 rounded up to vectors). Writes the last four arguments.
+    The gradients of the tokens of a row are added up first. They stay in `gathered` (U, directions * 3H, in the order
+    n, r, z) for `row_gradients`, or, where that has no rows, in the cache.
     """
-    hidden = hidden_weights[0].shape[1]
-    lanes = lanes_of(saved)
-    vectors = vectors_for(inputs + 1, lanes)
-    widest = WIDEST_PAIRS if tiles else WIDEST[TILE_ROWS]
-    panels = (vectors + widest - 1) // widest
-    crow = vectors * lanes
-    hidden_row = vectors_for(hidden + 1, lanes) * lanes
-    blocks = (3 * hidden + TILE_ROWS - 1) // TILE_ROWS
-    from_block, to_block = share_of(directions * blocks, worker, workers)
-    packed = worker * size
-    buffer = packed + CHUNK * crow
-    for begin in range(0, count, CHUNK):
-        if from_block < to_block:
-            end = min(count, begin + CHUNK)
-            depth = end - begin
-            pairs = (depth + 1) // 2
-            if tiles:
-                pack_pairs(
-                    rows, begin * inputs, inputs, depth, inputs, True, vectors, widest, scratch, packed, pairs, 0
-                )
-            else:
-                pack(rows, begin * inputs, inputs, 1, depth, inputs, True, vectors, widest, scratch, packed, depth, 0)
-            for d in range(directions):
-                low = max(0, from_block - d * blocks) * TILE_ROWS
-                high = min(3 * hidden, (to_block - d * blocks) * TILE_ROWS)
-                if low < high:
-                    at = d * total * 4 * hidden + low
-                    if keep:
-                        row = directions * 3 * hidden
-                        start = begin * row + d * 3 * hidden + low
-                        _gather(saved, at, 4 * hidden, first, members, begin, end, high - low, gathered, start, row)
-                        if tiles:
-                            pair_rows(gathered, start, row, depth, high - low, scratch, buffer, high - low)
-                            multiply_by(
-                                scratch, buffer, 1, high - low, high - low, scratch, packed, pairs, vectors, widest,
-                                0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0, tiles,
-                            )
-                        else:
-                            multiply(
-                                gathered, start, 1, row, high - low, scratch, packed, depth, vectors, widest,
-                                0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0,
-                            )
-                    else:
-                        row = high - low
-                        _gather(saved, at, 4 * hidden, first, members, begin, end, row, scratch, buffer, row)
-                        if tiles:
-                            pair_rows(scratch, buffer, row, depth, row, scratch, buffer, row)
-                        multiply_by(
-                            scratch, buffer, 1, row, row, scratch, packed, pairs if tiles else depth, vectors, widest,
-                            0, panels, products, (d * 3 * hidden + low) * crow, crow, begin > 0, tiles,
-                        )
-    for d in range(directions):
-        low = max(0, from_block - d * blocks) * TILE_ROWS
-        high = min(3 * hidden, (to_block - d * blocks) * TILE_ROWS)
-        for column in range(low, high):
-            line = (column + 2 * hidden) % (3 * hidden)
-            source = (d * 3 * hidden + column) * crow
-            copy(products, source, input_weights[d].reshape(-1), line * inputs, inputs)
-            input_biases[d][line] = products[source + inputs]
-    low, high = share_of(directions * 3 * hidden, worker, workers)
-    for g in range(low, high):
-        d, line = g // (3 * hidden), g % (3 * hidden)
-        source = g * hidden_row
-        for other in range(1, workers):
-            accumulate(sums, (other * directions * 3 * hidden + g) * hidden_row, sums, source, hidden_row)
-        copy(sums, source, hidden_weights[d].reshape(-1), line * hidden, hidden)
-        hidden_biases[d][line] = sums[source + hidden]
-
-
-def row_scratch(hidden: int, inputs: int, lanes: int, directions: int) -> int:
-    """Return the number of scratch values for each worker of `row_gradients`."""
-    depth = directions * 3 * hidden
-    return (depth + CHUNK) * -(-inputs // lanes) * lanes + CHUNK * -(-depth // 2)
-
-
-@jit(nogil=True, fastmath=FAST)
-def row_gradients(worker, workers, directions, gathered, count, weights, scratch, size, out, tiles):
-    """out (U, E) = the gradient of the distinct rows: what `weight_gradients` gathered, times the weights.
-
-    Where H is odd, a pair of bfloat16 values would span two gates: the product is then computed in float32.
-    """
-    outputs, inputs = weights[0].shape
-    hidden = outputs // 3
-    lanes = lanes_of(gathered)
-    vectors = vectors_for(inputs, lanes)
-    paired = tiles != 0 and hidden % 2 == 0
-    widest = WIDEST_PAIRS if paired else WIDEST[TILE_ROWS]
-    panels = (vectors + widest - 1) // widest
-    crow = vectors * lanes
-    depth = directions * outputs
-    low, high = share_of(count, worker, workers)
-    packed = worker * size
-    buffer = packed + depth * crow
-    halves = buffer + CHUNK * crow
-    if low < high:
-        for d in range(directions):
-            flat = weights[d].reshape(-1)
-            if paired:
-                half = outputs // 2
-                pack_pairs(
-                    flat, 2 * hidden * inputs, inputs, hidden, inputs, False, vectors, widest,
-                    scratch, packed, depth // 2, d * half,
-                )
-                pack_pairs(
-                    flat, 0, inputs, 2 * hidden, inputs, False, vectors, widest,
-                    scratch, packed, depth // 2, d * half + hidden // 2,
-                )
+    hidden = layer.hidden
+    tokens, width = batch.rows.size, 3 * hidden
+    sums_row = buffers.sums.shape[1]
+    blocks = (width + TILE_ROWS - 1) // TILE_ROWS
+    from_block, to_block = part_of(layer.directions * blocks, worker, workers)
+    for begin in range(0, rows.shape[0], CHUNK):
+        if from_block == to_block:
+            break
+        end = min(rows.shape[0], begin + CHUNK)
+        panels = panels_at(row_of(buffers.panels, worker), end - begin, layer.inputs + 1, WIDEST[TILE_ROWS])
+        pack(matrix(row_of(rows, begin), layer.inputs, 1), end - begin, layer.inputs, True, panels, 0)
+        for direction in range(layer.directions):
+            low = max(0, from_block - direction * blocks) * TILE_ROWS
+            high = min(width, (to_block - direction * blocks) * TILE_ROWS)
+            if low >= high:
                 continue
-            pack(
-                flat, 2 * hidden * inputs, inputs, 1, hidden, inputs, False, vectors, widest,
-                scratch, packed, depth, d * outputs,
-            )
-            pack(
-                flat, 0, inputs, 1, 2 * hidden, inputs, False, vectors, widest,
-                scratch, packed, depth, d * outputs + hidden,
-            )
-        for begin in range(low, high, CHUNK):
-            some = min(CHUNK, high - begin)
-            if paired:
-                for u in range(some):
-                    halve(gathered, (begin + u) * depth, scratch, halves + u * (depth // 2), depth)
-                multiply_by(
-                    scratch, halves, depth // 2, 1, some, scratch, packed, depth // 2, vectors, widest, 0, panels,
-                    scratch, buffer, crow, False, tiles,
-                )
+            if gathered.size > 0:
+                target, target_row = at(row_of(gathered, begin), direction * width + low), gathered.shape[1]
             else:
-                multiply(
-                    gathered, begin * depth, depth, 1, some, scratch, packed, depth, vectors, widest, 0, panels,
-                    scratch, buffer, crow, False,
-                )
-            for u in range(some):
-                copy(scratch, buffer + u * crow, out, (begin + u) * inputs, inputs)
+                target, target_row = row_of(buffers.gradients, worker), high - low
+            source = at(gates, direction * tokens * 4 * hidden + low)
+            _gather(batch, source, 4 * hidden, begin, end, high - low, target, target_row)
+            multiply(
+                matrix(target, 1, target_row), high - low, panels, row_of(buffers.sums, direction * width + low),
+                sums_row, begin > 0,
+            )
+    for direction in range(layer.directions):
+        low = max(0, from_block - direction * blocks) * TILE_ROWS
+        high = min(width, (to_block - direction * blocks) * TILE_ROWS)
+        for c in range(low, high):
+            line = (c + 2 * hidden) % width
+            source = row_of(buffers.sums, direction * width + c)
+            copy(source, row_of(gradients.input[direction], line), layer.inputs)
+            gradients.input_bias[direction][line] = source[layer.inputs]
+    low, high = part_of(layer.directions * width, worker, workers)
+    for g in range(low, high):
+        direction, line = g // width, g % width
+        total = row_of(hidden_sums, g)
+        for other in range(1, workers):
+            accumulate(row_of(hidden_sums, other * layer.directions * width + g), total, hidden_sums.shape[1])
+        copy(total, row_of(gradients.hidden[direction], line), hidden)
+        gradients.hidden_bias[direction][line] = total[hidden]
+
+
+@jit(nogil=True, fastmath=FAST)
+def row_gradients(worker, workers, layer, weights, gathered, panels, products, gradient):
+    """gradient (U, E) = the gradient of the distinct rows: what `weight_gradients` gathered, times the input weights.
+
+    panels: (workers, directions * 3H * E+), and products: (workers, CHUNK * E+).
+    """
+    hidden, inputs = layer.hidden, layer.inputs
+    depth = layer.directions * 3 * hidden
+    low, high = part_of(gathered.shape[0], worker, workers)
+    own = panels_at(row_of(panels, worker), depth, inputs, WIDEST[TILE_ROWS])
+    product, product_row = row_of(products, worker), rounded_up(inputs, lanes_of(gathered))
+    for direction in range(layer.directions):
+        values, begin = weights.input[direction], direction * 3 * hidden
+        pack(matrix(row_of(values, 2 * hidden), inputs, 1), hidden, inputs, False, own, begin)
+        pack(matrix(row_of(values, 0), inputs, 1), 2 * hidden, inputs, False, own, begin + hidden)
+    for begin in range(low, high, CHUNK):
+        count = min(CHUNK, high - begin)
+        multiply(matrix(row_of(gathered, begin), depth, 1), count, own, product, product_row, False)
+        for u in range(count):
+            copy(at(product, u * product_row), row_of(gradient, begin + u), inputs)

@@ -1,8 +1,10 @@
 """The forward pass of a GRU layer: the input projection of distinct rows, then the recurrence.
 
-Shapes: N tokens of all sequences of the batch, U distinct rows of input, E input width, H hidden units,
-D = directions * H, G = directions * 3 * H. Gates come as r, z, n in weights. The saved values of a token are n, r, z,
-q, where q is U_n h + b_hn (reset after) or r * h (reset before). Arrays are flat and addressed by offsets.
+    r = sigmoid(W_r x + b_ir + U_r h + b_hr)
+    z = sigmoid(W_z x + b_iz + U_z h + b_hz)
+    n = tanh(W_n x + b_in + r * (U_n h + b_hn))      reset after the product, or
+    n = tanh(W_n x + b_in + U_n (r * h) + b_hn)      reset before it
+    h = n + z * (h - n)
 """
 
 # numba derives the types of compiled functions from their arguments.
@@ -10,262 +12,222 @@ q, where q is U_n h + b_hn (reset after) or r * h (reset before). Arrays are fla
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 from numba import njit
 
-from gru_bench.kernels.batch import length_of, position_of, share_of, task_of
-from gru_bench.kernels.bfloat16 import halve
 from gru_bench.kernels.compiler import FAST, INLINE, jit
-from gru_bench.kernels.products import CHUNK, multiply, multiply_by, pack, panel, transpose, vectors_for
-from gru_bench.kernels.tiles import TILE_ROWS, WIDEST, WIDEST_PAIRS
-from gru_bench.kernels.vectors import clear, copy, lanes_of, load, prefetch, sigmoid, store, tanh
+from gru_bench.kernels.layer import groups_of, length_of, part_of, position_of, row_of, task_of
+from gru_bench.kernels.products import CHUNK, matrix, multiply, pack, panels_at, rounded_up
+from gru_bench.kernels.tiles import TILE_ROWS, WIDEST
+from gru_bench.kernels.vectors import at, clear, copy, lanes_of, load, sigmoid, store, tanh
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class ProjectionBuffers(NamedTuple):
+    """The result of `project`, and its working memory: a row for each worker."""
+
+    projected: Array
+    """(directions * U, 3H+): W x + b of each distinct row."""
+    panels: Array
+    """(workers, E * 3H+)."""
+    bias: Array
+    """(workers, 3H)."""
+
+
+class RecurrenceBuffers(NamedTuple):
+    """The working memory of `recur`: a row for each worker."""
+
+    panels: Array
+    """(workers, H * 3H+): hidden weights; with reset before the product those of r and z."""
+    reset_panels: Array
+    """(workers, H * H+): with reset before the product the hidden weights of n."""
+    states: Array
+    """(workers, group * H+): h of each sequence of the group."""
+    sums: Array
+    """(workers, group * 3H+): U h."""
+    reset_states: Array
+    """(workers, group * H+): r * h."""
+    reset_sums: Array
+    """(workers, group * H+): U_n (r * h)."""
 
 
 @jit(nogil=True, fastmath=FAST)
-def project(
-    worker, workers, directions, rows, count, weights, input_bias, hidden_bias, before, packed, bias, out, stride,
-    tiles, halves,
-):
-    """out[u, .] = W x_u + b of every distinct row, for both directions: (U, G), rows `stride` apart.
+def project(worker, workers, layer, weights, rows, buffers):
+    """Project the distinct rows (U, E) for each direction.
 
-    The hidden biases of r and z are added here, and with reset before also that of n.
-    weights is a pair of (3H, E), the second unused without a backward direction; packed, bias and halves are scratch.
-    With `tiles` other than 0 rows and weights are rounded to bfloat16, in pairs.
+    The hidden biases of r and z are added here, and with reset before the product also that of n.
     """
-    outputs, width = weights[0].shape
-    lanes = lanes_of(rows)
-    total = directions * outputs
-    vectors = vectors_for(total, lanes)
-    widest = WIDEST_PAIRS if tiles else WIDEST[TILE_ROWS]
-    panels = (vectors + widest - 1) // widest
-    across = min(workers, panels)
-    down = workers // across
-    hidden = outputs // 3
-    depth = (width + 1) // 2 if tiles else width
-    mine_halved = worker * (CHUNK + total) * depth
-    for d in range(directions):
-        for j in range(outputs):
-            both = j < 2 * hidden or before
-            bias[worker * total + d * outputs + j] = input_bias[d][j] + (hidden_bias[d][j] if both else 0.0)
-    if worker < across * down:
-        first_panel, last_panel = share_of(panels, worker % across, across)
-        low, high = share_of(count, worker // across, down)
-        mine = worker * vectors * lanes * width
-        for p in range(first_panel, last_panel):
-            first, wide = panel(p, vectors, widest)
-            wide *= lanes
-            to = mine + first * lanes * depth
-            for d in range(directions):
-                # Of this direction's columns those within the panel.
-                begin, end = max(first * lanes, d * outputs), min(first * lanes + wide, (d + 1) * outputs)
-                if begin < end and not tiles:
-                    transpose(
-                        weights[d].reshape(-1), (begin - d * outputs) * width, width, width, end - begin,
-                        packed, to + begin - first * lanes, wide,
-                    )
-                elif begin < end:
-                    half = mine_halved + CHUNK * depth
-                    for line in range(end - begin):
-                        at = (begin - d * outputs + line) * width
-                        halve(weights[d].reshape(-1), at, halves, half + line * depth, width)
-                    transpose(halves, half, depth, depth, end - begin, packed, to + begin - first * lanes, wide)
-            for c in range(min(wide, total - first * lanes), wide):
-                for k in range(depth):
-                    packed[to + k * wide + c] = 0.0
-        from_column = panel(first_panel, vectors, widest)[0] * lanes
-        last, wide = panel(last_panel - 1, vectors, widest)
-        to_column = min(total, (last + wide) * lanes)
-        for u in range(low, high, CHUNK):
-            some = min(CHUNK, high - u)
-            for v in range(u, u + some):
-                copy(bias, worker * total + from_column, out, v * stride + from_column, to_column - from_column)
-            if tiles:
-                for v in range(some):
-                    if u + v + 2 < high:
-                        prefetch(rows, (u + v + 2) * width, width)
-                    halve(rows, (u + v) * width, halves, mine_halved + v * depth, width)
-                multiply_by(
-                    halves, mine_halved, depth, 1, some, packed, mine, depth, vectors, widest,
-                    first_panel, last_panel, out, u * stride, stride, True, tiles,
-                )
-            else:
-                multiply(
-                    rows, u * width, width, 1, some, packed, mine, width, vectors, widest,
-                    first_panel, last_panel, out, u * stride, stride, True,
-                )
+    gates = 3 * layer.hidden
+    low, high = part_of(rows.shape[0], worker, workers)
+    bias = row_of(buffers.bias, worker)
+    panels = panels_at(row_of(buffers.panels, worker), layer.inputs, gates, WIDEST[TILE_ROWS])
+    for direction in range(layer.directions):
+        input_bias, hidden_bias = weights.input_bias[direction], weights.hidden_bias[direction]
+        for c in range(gates):
+            outside = c < 2 * layer.hidden or layer.reset_before
+            bias[c] = input_bias[c] + (hidden_bias[c] if outside else 0.0)
+        pack(matrix(at(weights.input[direction], 0), 1, layer.inputs), layer.inputs, gates, False, panels, 0)
+        for begin in range(low, high, CHUNK):
+            count = min(CHUNK, high - begin)
+            for u in range(begin, begin + count):
+                copy(bias, row_of(buffers.projected, direction * rows.shape[0] + u), gates)
+            multiply(
+                matrix(row_of(rows, begin), layer.inputs, 1), count, panels,
+                row_of(buffers.projected, direction * rows.shape[0] + begin), buffers.projected.shape[1], True,
+            )
+
+
+# One vector of hidden units of one token. x points to the token's projected row, sums to U h, h to its state, gates to
+# what is kept for the backward pass; j is the first unit, and `count` the number of units.
 
 
 @njit(**INLINE)
-def _step_after(x, xt, a, at, bias, h, ht, saved, st, out, ot, j, hidden, keep, count):
-    """One vector of hidden units of one token, reset after the product; `a` holds U h."""
-    r = sigmoid(load(x, xt + j, count) + load(a, at + j, count))
-    z = sigmoid(load(x, xt + hidden + j, count) + load(a, at + hidden + j, count))
-    q = load(a, at + 2 * hidden + j, count) + load(bias, 2 * hidden + j, count)
-    n = tanh(load(x, xt + 2 * hidden + j, count) + r * q)
-    state = n + z * (load(h, ht + j, count) - n)
-    store(h, ht + j, state, count)
-    store(out, ot + j, state, count)
-    if keep:
-        store(saved, st + j, n, count)
-        store(saved, st + hidden + j, r, count)
-        store(saved, st + 2 * hidden + j, z, count)
-        store(saved, st + 3 * hidden + j, q, count)
+def _step_after(x, sums, bias, h, gates, output, hidden, training, j, count):
+    r = sigmoid(load(x, j, count) + load(sums, j, count))
+    z = sigmoid(load(x, hidden + j, count) + load(sums, hidden + j, count))
+    q = load(sums, 2 * hidden + j, count) + load(bias, 2 * hidden + j, count)
+    n = tanh(load(x, 2 * hidden + j, count) + r * q)
+    state = n + z * (load(h, j, count) - n)
+    store(h, j, state, count)
+    store(output, j, state, count)
+    if training:
+        store(gates, j, n, count)
+        store(gates, hidden + j, r, count)
+        store(gates, 2 * hidden + j, z, count)
+        store(gates, 3 * hidden + j, q, count)
 
 
 @njit(**INLINE)
-def _step_gates(x, xt, a, at, h, ht, reset, rt, saved, st, j, hidden, keep, count):
-    """r, z and r * h of one vector of one token, reset before the product; z replaces its sum in `a`."""
-    r = sigmoid(load(x, xt + j, count) + load(a, at + j, count))
-    z = sigmoid(load(x, xt + hidden + j, count) + load(a, at + hidden + j, count))
-    q = r * load(h, ht + j, count)
-    store(reset, rt + j, q, count)
-    store(a, at + hidden + j, z, count)
-    if keep:
-        store(saved, st + hidden + j, r, count)
-        store(saved, st + 2 * hidden + j, z, count)
-        store(saved, st + 3 * hidden + j, q, count)
+def _gates_before(x, sums, h, reset_state, gates, hidden, training, j, count):
+    """z takes the place of its sum."""
+    r = sigmoid(load(x, j, count) + load(sums, j, count))
+    z = sigmoid(load(x, hidden + j, count) + load(sums, hidden + j, count))
+    q = r * load(h, j, count)
+    store(reset_state, j, q, count)
+    store(sums, hidden + j, z, count)
+    if training:
+        store(gates, hidden + j, r, count)
+        store(gates, 2 * hidden + j, z, count)
+        store(gates, 3 * hidden + j, q, count)
 
 
 @njit(**INLINE)
-def _step_before(x, xt, a, at, c, ct, h, ht, saved, st, out, ot, j, hidden, keep, count):
-    """The new state of one vector of one token, reset before the product; `c` holds U_n (r * h)."""
-    n = tanh(load(x, xt + 2 * hidden + j, count) + load(c, ct + j, count))
-    state = n + load(a, at + hidden + j, count) * (load(h, ht + j, count) - n)
-    store(h, ht + j, state, count)
-    store(out, ot + j, state, count)
-    if keep:
-        store(saved, st + j, n, count)
+def _step_before(x, sums, reset_sums, h, gates, output, hidden, training, j, count):
+    n = tanh(load(x, 2 * hidden + j, count) + load(reset_sums, j, count))
+    state = n + load(sums, hidden + j, count) * (load(h, j, count) - n)
+    store(h, j, state, count)
+    store(output, j, state, count)
+    if training:
+        store(gates, j, n, count)
+
+
+# The same for all units of a token: whole vectors without a mask, then the rest.
 
 
 @njit(fastmath=FAST)
-def _row_after(x, xt, scratch, at, ht, bias, saved, st, out, ot, hidden, keep):
+def _token_after(x, sums, bias, h, gates, output, hidden, training):
     lanes = lanes_of(x)
     whole = hidden - hidden % lanes
     for j in range(0, whole, lanes):
-        _step_after(x, xt, scratch, at, bias, scratch, ht, saved, st, out, ot, j, hidden, keep, lanes)
+        _step_after(x, sums, bias, h, gates, output, hidden, training, j, lanes)
     if whole < hidden:
-        rest = hidden - whole
-        _step_after(x, xt, scratch, at, bias, scratch, ht, saved, st, out, ot, whole, hidden, keep, rest)
+        _step_after(x, sums, bias, h, gates, output, hidden, training, whole, hidden - whole)
 
 
 @njit(fastmath=FAST)
-def _row_gates(x, xt, scratch, at, ht, rt, saved, st, hidden, keep):
+def _token_gates_before(x, sums, h, reset_state, gates, hidden, training):
     lanes = lanes_of(x)
     for j in range(0, hidden, lanes):
-        n = min(lanes, hidden - j)
-        _step_gates(x, xt, scratch, at, scratch, ht, scratch, rt, saved, st, j, hidden, keep, n)
+        _gates_before(x, sums, h, reset_state, gates, hidden, training, j, min(lanes, hidden - j))
 
 
 @njit(fastmath=FAST)
-def _row_before(x, xt, scratch, at, ct, ht, saved, st, out, ot, hidden, keep):
+def _token_before(x, sums, reset_sums, h, gates, output, hidden, training):
     lanes = lanes_of(x)
     for j in range(0, hidden, lanes):
-        n = min(lanes, hidden - j)
-        _step_before(x, xt, scratch, at, scratch, ct, scratch, ht, saved, st, out, ot, j, hidden, keep, n)
-
-
-@njit(fastmath=FAST)
-def _forward_group(
-    x, stride, tokens, order, starts, places, initial, first, count, direction, hidden, bias, before, keep, saved, out,
-    width, widest, scratch, packed, packed_n, a, h, reset, c,
-):
-    """Run the sequences order[first : first + count] from the first step to the last."""
-    lanes = lanes_of(x)
-    vectors, few = vectors_for((2 if before else 3) * hidden, lanes), vectors_for(hidden, lanes)
-    panels, few_panels = (vectors + widest - 1) // widest, (few + widest - 1) // widest
-    a_row, h_row = vectors * lanes, few * lanes
-    clear(scratch, h, count * h_row)
-    from_zeros = initial.size == 0
-    if not from_zeros:
-        for k in range(count):
-            copy(initial, (direction * order.size + order[first + k]) * hidden, scratch, h + k * h_row, hidden)
-    active = count
-    for s in range(length_of(starts, order[first])):
-        while length_of(starts, order[first + active - 1]) <= s:
-            active -= 1
-        if s == 0 and from_zeros:
-            clear(scratch, a, active * a_row)
-            if before:
-                clear(scratch, c, active * h_row)
-        else:
-            multiply(
-                scratch, h, h_row, 1, active, scratch, packed, hidden, vectors, widest, 0, panels,
-                scratch, a, a_row, False,
-            )
-        for half in range(2 if before else 1):
-            if half == 1 and (s > 0 or not from_zeros):
-                multiply(
-                    scratch, reset, h_row, 1, active, scratch, packed_n, hidden, few, widest, 0, few_panels,
-                    scratch, c, h_row, False,
-                )
-            for k in range(active):
-                b = order[first + k]
-                t = position_of(starts, b, s, direction)
-                token = starts[b] + t
-                xt = tokens[token] * stride + direction * 3 * hidden
-                st = (direction * starts[-1] + token) * 4 * hidden
-                ot = (places[b] + t) * width + direction * hidden
-                at, ht = a + k * a_row, h + k * h_row
-                if not before:
-                    _row_after(x, xt, scratch, at, ht, bias, saved, st, out, ot, hidden, keep)
-                elif half == 0:
-                    _row_gates(x, xt, scratch, at, ht, reset + k * h_row, saved, st, hidden, keep)
-                else:
-                    _row_before(x, xt, scratch, at, c + k * h_row, ht, saved, st, out, ot, hidden, keep)
-
-
-def forward_scratch(hidden: int, lanes: int, group: int) -> int:
-    """Return the number of scratch values for each worker of `recur`."""
-    wide, narrow = -(-3 * hidden // lanes) * lanes, -(-hidden // lanes) * lanes
-    return hidden * (wide + narrow) + group * (wide + 3 * narrow)
+        _step_before(x, sums, reset_sums, h, gates, output, hidden, training, j, min(lanes, hidden - j))
 
 
 @jit(nogil=True, fastmath=FAST)
-def recur(
-    worker, workers, directions,
-    x, stride, tokens, order, starts, places, end, initial, weights, biases, before, keep, saved, out, width,
-    group, scratch, size,
-):
-    """Run the recurrence over every sequence. Direction 1 starts at the last token of each sequence.
+def recur(worker, workers, layer, batch, weights, projected, states, buffers):
+    """Run the recurrence over every sequence, a group of them at a time.
 
-    x: projected rows; tokens: row of each token; places (B,): the output row of each sequence's first token;
-    end: rows of output per sequence, to fill with zeros behind its last token, or 0; width = D;
-    initial: states before the first step, directions * B * H values, or none for zeros;
-    saved: directions * N * 4H values, written if `keep`; scratch: `size` values for each worker.
+    Writes `output` of the `States`, zeros for padding included, and `gates` if training.
     """
-    hidden = weights[0].shape[1]
-    lanes = lanes_of(x)
-    sequences = order.size
-    groups = (sequences + group - 1) // group
-    tasks = directions * groups
-    columns = (2 if before else 3) * hidden
-    vectors, few = vectors_for(columns, lanes), vectors_for(hidden, lanes)
-    widest = WIDEST[min(group, TILE_ROWS)]
-    packed = worker * size
-    packed_n = packed + hidden * vectors * lanes
-    a = packed_n + hidden * few * lanes
-    h = a + group * vectors * lanes
-    reset = h + group * few * lanes
-    c = reset + group * few * lanes
-    ready = -1
+    hidden, lanes = layer.hidden, lanes_of(projected)
+    widest = WIDEST[min(layer.group, TILE_ROWS)]
+    columns = (2 if layer.reset_before else 3) * hidden
+    panels = panels_at(row_of(buffers.panels, worker), hidden, columns, widest)
+    reset_panels = panels_at(row_of(buffers.reset_panels, worker), hidden, hidden, widest)
+    groups = groups_of(layer, batch)
+    tasks = layer.directions * groups
+    packed = -1
     for i in range((tasks + workers - 1) // workers):
         task = task_of(i, worker, workers)
-        if task < tasks:
-            d, first = task // groups, (task % groups) * group
-            count = min(group, sequences - first)
-            if d != ready:
-                flat = weights[d].reshape(-1)
-                pack(flat, 0, 1, hidden, hidden, columns, False, vectors, widest, scratch, packed, hidden, 0)
-                if before:
-                    pack(
-                        flat, 2 * hidden * hidden, 1, hidden, hidden, hidden, False, few, widest,
-                        scratch, packed_n, hidden, 0,
-                    )
-                ready = d
-            for k in range(count):
-                b = order[first + k]
-                for t in range(length_of(starts, b), end):
-                    clear(out, (places[b] + t) * width + d * hidden, hidden)
-            _forward_group(
-                x, stride, tokens, order, starts, places, initial, first, count, d, hidden, biases[d], before, keep,
-                saved, out, width, widest, scratch, packed, packed_n, a, h, reset, c,
-            )
+        if task >= tasks:
+            continue
+        direction = task // groups
+        if direction != packed:
+            values = at(weights.hidden[direction], 0)
+            pack(matrix(values, 1, hidden), hidden, columns, False, panels, 0)
+            if layer.reset_before:
+                pack(matrix(at(values, 2 * hidden * hidden), 1, hidden), hidden, hidden, False, reset_panels, 0)
+            packed = direction
+        group = batch.order[(task % groups) * layer.group : (task % groups + 1) * layer.group]
+        for sequence in group:
+            for position in range(length_of(batch, sequence), states.padded_to):
+                clear(at(row_of(states.output, states.output_rows[sequence] + position), direction * hidden), hidden)
+        _run_group(
+            layer, batch, group, direction, weights.hidden_bias[direction], projected, states, panels, reset_panels,
+            row_of(buffers.states, worker), row_of(buffers.sums, worker), row_of(buffers.reset_states, worker),
+            row_of(buffers.reset_sums, worker), panels.vectors * lanes, rounded_up(hidden, lanes),
+        )
+
+
+@njit(fastmath=FAST)
+def _run_group(
+    layer, batch, group, direction, hidden_bias, projected, states, panels, reset_panels,
+    h, sums, reset_states, reset_sums, sums_row, h_row,
+):
+    """Run the sequences of a group from the first step to the last."""
+    hidden = layer.hidden
+    rows = projected.shape[0] // layer.directions
+    tokens, bias = batch.rows.size, at(hidden_bias, 0)
+    from_zeros = states.initial.size == 0
+    clear(h, group.size * h_row)
+    if not from_zeros:
+        for k in range(group.size):
+            copy(at(states.initial, (direction * batch.order.size + group[k]) * hidden), at(h, k * h_row), hidden)
+    active = group.size
+    for step in range(length_of(batch, group[0])):
+        while length_of(batch, group[active - 1]) <= step:
+            active -= 1
+        zeros = step == 0 and from_zeros
+        if zeros:
+            clear(sums, active * sums_row)
+            clear(reset_sums, active * h_row)
+        else:
+            multiply(matrix(h, h_row, 1), active, panels, sums, sums_row, False)
+        for half in range(2 if layer.reset_before else 1):
+            if half == 1 and not zeros:
+                multiply(matrix(reset_states, h_row, 1), active, reset_panels, reset_sums, h_row, False)
+            for k in range(active):
+                position = position_of(batch, group[k], step, direction)
+                token = batch.starts[group[k]] + position
+                x = row_of(projected, direction * rows + batch.rows[token])
+                gates = at(states.gates, (direction * tokens + token) * 4 * hidden)
+                output = at(row_of(states.output, states.output_rows[group[k]] + position), direction * hidden)
+                own_h, own_sums = at(h, k * h_row), at(sums, k * sums_row)
+                if not layer.reset_before:
+                    _token_after(x, own_sums, bias, own_h, gates, output, hidden, layer.training)
+                elif half == 0:
+                    _token_gates_before(
+                        x, own_sums, own_h, at(reset_states, k * h_row), gates, hidden, layer.training)
+                else:
+                    _token_before(
+                        x, own_sums, at(reset_sums, k * h_row), own_h, gates, output, hidden, layer.training)

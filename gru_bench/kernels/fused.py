@@ -2,14 +2,8 @@
 
 `fused_gru` computes the same as `torch.nn.GRU` on each sequence of a batch of different lengths. It does no work on
 padding and projects each distinct token of the batch once. `fused_gru_states` also starts from given states and returns
-the last ones. `adam_rows` trains the vectors of those tokens. All loops
-are in the other modules of this folder, which numba compiles and which are imported on first use. `unavailable` and
-`no_bf16` say whether the kernel can run on this machine.
-
-Threads. The kernel computes all products itself, on its own threads, and no torch operation runs inside it.
-`set_threads` sets their number, which by default is that of torch. While a model trains on this kernel, torch has
-little to do: give it one thread (`torch.set_num_threads(1)`), because threads of torch that wait for work keep cores
-busy.
+the last ones. `adam_rows` trains the vectors of those tokens. All loops are in the other modules of this folder, which
+numba compiles and which are imported on first use. `unavailable` says whether the kernel can run on this machine.
 
 Shapes: U distinct rows, E input width, B sequences, T longest allowed length, N tokens of all sequences,
 H hidden units, D = H * directions, F features, S = layers * directions.
@@ -17,12 +11,12 @@ H hidden units, D = H * directions, F features, S = layers * directions.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,13 +25,17 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
 from gru_bench.config import POOLING_PARTS, Part, Pooling, Reset
+from gru_bench.kernels.threads import run_together, set_threads, threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gru_bench.kernels.layer import Batch, Layer, States, Weights
+    from gru_bench.kernels.pooling import Parts
+
     Array = NDArray[Any]
 
-__all__ = ["adam_rows", "fused_gru", "fused_gru_states", "no_bf16", "release", "set_threads", "unavailable"]
+__all__ = ["adam_rows", "fused_gru", "fused_gru_states", "release", "set_threads", "unavailable"]
 
 _PARTS: tuple[tuple[Part, ...], ...] = (("last",), ("final",), ("mean",), ("max",), ("mean", "max"))
 """Parts of a pooling that the kernel computes together, forward and backward."""
@@ -47,9 +45,6 @@ POOLINGS = tuple(_POOLINGS)
 """Poolings that the kernel computes."""
 Form = Literal["padded", "tokens"] | Pooling
 """What a layer returns: its output with padding (B, T, D), or without padding (N, D), or pooled features (B, F)."""
-
-_threads: int | None = None
-
 
 @lru_cache(maxsize=1)
 def unavailable() -> str | None:
@@ -69,130 +64,14 @@ def unavailable() -> str | None:
     return None
 
 
-def no_bf16() -> str | None:
-    """Return None if the kernel can multiply in bfloat16 on this machine, or else the reason as a sentence."""
-    reason = unavailable()
-    if reason is not None:
-        return reason
-    from gru_bench.kernels.machine import BF16
-
-    return None if BF16 else "this processor has no instruction that multiplies bfloat16 values (AVX512_BF16)."
-
-
-def set_threads(n: int) -> None:
-    """Set the number of threads of the kernel. It never uses more than the processors of this process.
-
-    Raises:
-        ValueError: for n below 1.
-    """
-    global _threads
-    if n < 1:
-        raise ValueError(f"the number of threads must be at least 1, but got {n}")
-    _threads = n
-
-
 LEAST_WORK = 50_000_000
 """Smallest number of multiplications per thread in the forward pass of a layer. Below it, starting the thread costs
 more than it gains."""
 
 
-def _workers(rows_UE: Tensor, plan: _Plan, weights: Sequence[Tensor]) -> int:
-    """Return the number of threads for a layer: all of them, or fewer if the layer has little work."""
-    hidden = weights[1].shape[1]
-    work: int = len(weights) // 4 * 3 * hidden * (rows_UE.shape[0] * rows_UE.shape[1] + plan.count * hidden)
-    return max(1, min(_threads_there(), work // LEAST_WORK))
-
-
-def _threads_there() -> int:
-    return min(torch.get_num_threads() if _threads is None else _threads, _processors())
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Crew:
-    """A pool of threads that run one compiled function together with the caller, and sleep in between.
-
-    Compiled functions release the interpreter's lock. Starting them takes some 15 microseconds, half of the time of
-    numba's own pools. No thread waits by spinning, as OpenMP threads do, which costs a busy machine more than it saves.
-    """
-
-    def __init__(self) -> None:
-        self._turn = threading.Lock()
-        self._members: list[_Member] = []
-
-    def run(self, workers: int, function: Callable[..., None], *arguments: Any) -> None:
-        """Call function(worker, workers, *arguments) in all workers at the same time. Worker 0 is the caller."""
-        if workers == 1:
-            function(0, 1, *arguments)
-            return
-        with self._turn:
-            while len(self._members) < workers - 1:
-                self._members.append(_Member())
-            others = self._members[: workers - 1]
-            for worker, member in enumerate(others, 1):
-                member.start(function, worker, workers, *arguments)
-            try:
-                function(0, workers, *arguments)
-            finally:
-                errors = [member.wait() for member in others]
-        for error in errors:
-            if error is not None:
-                raise error
-
-
-class _Member:
-    """One thread of a crew."""
-
-    def __init__(self) -> None:
-        self._called, self._done = threading.Lock(), threading.Lock()
-        self._called.acquire()
-        self._done.acquire()
-        self._call: tuple[Any, ...] = ()
-        self._error: BaseException | None = None
-        threading.Thread(target=self._serve, name="gru_bench kernel", daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            self._called.acquire()
-            function, *arguments = self._call
-            self._call = ()
-            try:
-                function(*arguments)
-            except BaseException as error:
-                self._error = error
-            del function, arguments
-            self._done.release()
-
-    def start(self, *call: Any) -> None:
-        """Start call[0](*call[1:]) in this thread."""
-        self._call = call
-        self._called.release()
-
-    def wait(self) -> BaseException | None:
-        """Wait for the end of the call, and return the error that it raised, or None."""
-        self._done.acquire()
-        error, self._error = self._error, None
-        return error
-
-
-_crew = _Crew()
-
-
 def release() -> None:
     """Free the memory that is reserved for the next training step."""
     _pool.clear()
-
-
-def _begin_again() -> None:
-    """Forget the threads, because a forked process does not inherit them."""
-    global _crew
-    _crew = _Crew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_again)
 
 
 class _Pool:
@@ -209,9 +88,14 @@ class _Pool:
         self._free: list[Array] = []
         self._lock = threading.Lock()
 
-    def take(self, dtype: np.dtype[Any], *sizes: int) -> tuple[Array, list[Array]]:
-        """Return a block, and flat arrays in it of these sizes, uninitialized and aligned to 64 bytes."""
+    def take(self, dtype: np.dtype[Any], *groups: tuple[type, dict[str, tuple[int, int]]]) -> list[Any]:
+        """Return a block, and for each group an object of its type with matrices in the block.
+
+        Matrices have the names and shapes of the group, are uninitialized, and are aligned to 64 bytes.
+        """
         line = 64 // dtype.itemsize
+        shapes = [shape for _, named in groups for shape in named.values()]
+        sizes = [rows * columns for rows, columns in shapes]
         ends = list(accumulate(-(-size // line) * line for size in sizes))
         need = max(ends[-1] * dtype.itemsize, 64)
         block = None
@@ -226,7 +110,9 @@ class _Pool:
             start = -raw.ctypes.data % 64
             block = raw[start : start + (raw.nbytes - 64) // 64 * 64]
         values = block.view(dtype)
-        return block, [values[start : start + size] for start, size in zip([0, *ends], sizes, strict=False)]
+        matrices = (values[start : start + size].reshape(shape)
+                    for start, size, shape in zip([0, *ends], sizes, shapes, strict=False))
+        return [block, *(kind(**{name: next(matrices) for name in named}) for kind, named in groups)]
 
     def give(self, block: Array) -> None:
         """Put a block back into the pool."""
@@ -244,73 +130,55 @@ class _Pool:
 _pool = _Pool()
 
 
-class _Plan:
-    """The tokens of one batch, numbered from sequence to sequence.
+def _number_tokens(index_BT: Tensor, lengths_B: Tensor, rows: int) -> Batch:
+    """Return the tokens of a batch.
 
-    order (B,): Sequences by falling length.
-    starts (B + 1,): Number of the first token of each sequence.
-    tokens (N,): Row of each token.
-    first (U + 1,), members (N,): Tokens of each row, computed on the first use.
+    Raises:
+        ValueError: for a length that the index does not have.
+        IndexError: for a token without a row.
     """
+    from gru_bench.kernels.layer import Batch, list_members
 
-    def __init__(self, index_BT: Tensor, lengths_B: Tensor, rows: int) -> None:
-        from gru_bench.kernels.batch import extent, plan
-
-        lengths = lengths_B.detach().to(torch.int64).contiguous().numpy()
-        self.sequences, self.steps = index_BT.shape
-        shortest, longest, self.count = extent(lengths)
-        if shortest < 1 or longest > self.steps:
-            raise ValueError(
-                f"every length must be from 1 to {self.steps}, the columns of index_BT, but they range from "
-                f"{shortest} to {longest}"
-            )
-        self.rows = rows
-        self.order = np.empty(self.sequences, np.int64)
-        self.starts = np.empty(self.sequences + 1, np.int64)
-        self.tokens = np.empty(self.count, np.int64)
-        index = index_BT.detach().contiguous().view(-1).numpy()
-        least, most = plan(index, lengths, self.steps, rows, self.order, self.starts, self.tokens)
-        if least < 0 or most >= rows:
-            raise IndexError(f"every token must name one of the {rows} rows, but they range from {least} to {most}")
-        self._members: tuple[Array, Array] | None = None
-
-    def next_layer(self) -> _Plan:
-        """Return the plan of the next layer, where each token has a row of its own."""
-        plan = _Plan.__new__(_Plan)
-        plan.__dict__.update(self.__dict__)
-        plan.rows = self.count
-        plan.tokens = np.arange(self.count)
-        plan._members = np.arange(self.count + 1), plan.tokens
-        return plan
-
-    def members(self) -> tuple[Array, Array]:
-        """Return `first` and `members`: row u has the tokens members[first[u]:first[u + 1]]."""
-        if self._members is None:
-            from gru_bench.kernels.batch import gather_plan
-
-            first, members = np.empty(self.rows + 1, np.int64), np.empty(self.count, np.int64)
-            gather_plan(self.tokens, self.rows, first, members)
-            self._members = first, members
-        return self._members
+    lengths = lengths_B.detach().numpy().astype(np.int64)
+    steps = index_BT.shape[1]
+    if lengths.min() < 1 or lengths.max() > steps:
+        raise ValueError(
+            f"every length must be from 1 to {steps}, the columns of index_BT, but they range from {lengths.min()} to "
+            f"{lengths.max()}")
+    starts = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=starts[1:])
+    row_of_token = index_BT.detach().numpy()[np.arange(steps) < lengths[:, None]].astype(np.int64)
+    if row_of_token.min() < 0 or row_of_token.max() >= rows:
+        raise IndexError(f"every token must name one of the {rows} rows, but they range from {row_of_token.min()} to "
+                         f"{row_of_token.max()}")
+    batch = Batch(np.argsort(-lengths, kind="stable"), starts, row_of_token, np.empty(rows + 1, np.int64),
+                  np.empty(len(row_of_token), np.int64))
+    list_members(batch.rows, batch.first, batch.members)
+    return batch
 
 
-def _pairs(tensors: Sequence[Tensor]) -> list[tuple[Array, ...]]:
-    """Return weight_ih, weight_hh, bias_ih and bias_hh, each as a pair: both directions, or twice the only one."""
+def _of_next_layer(batch: Batch) -> Batch:
+    """Return the batch as the next layer reads it: each token has a row of its own."""
+    token_N = np.arange(len(batch.rows))
+    return batch._replace(rows=token_N, first=np.arange(len(token_N) + 1), members=token_N)
+
+
+def _weights(tensors: Sequence[Tensor]) -> Weights:
+    """Return the weights of a layer: each as a pair of both directions, or twice the only one."""
+    from gru_bench.kernels.layer import Weights
+
     arrays = [t.detach().numpy() if t.is_contiguous() else t.detach().contiguous().numpy() for t in tensors]
-    return [(arrays[i], arrays[i - 4]) for i in range(4)]
+    return Weights(*((arrays[i], arrays[i - 4]) for i in range(4)))
 
 
 class _Layer(torch.autograd.Function):
-    """One layer with all its directions: from rows_UE, the parameters and, if given, the states before the first step
+    """One layer with all its directions: from rows_UE, the weights and, if given, the states before the first step
     (directions, B, H) to output_BTD, output_ND or features_BF."""
 
     @staticmethod
-    def forward(
-        ctx: Any, rows_UE: Tensor, initial: Tensor | None, plan: _Plan, form: Form, before: bool, keep: bool,
-        tiles: int, *weights: Tensor,
-    ) -> Tensor:
-        result, forward = _run_forward(rows_UE, initial, plan, form, before, keep, tiles, weights)
-        if keep:
+    def forward(ctx: Any, rows_UE: Tensor, initial: Tensor | None, task: _Task, *weights: Tensor) -> Tensor:
+        result, forward = _run_forward(rows_UE, initial, task, weights)
+        if task.training:
             # With the result: torch notices if it is overwritten.
             ctx.save_for_backward(rows_UE, initial, result, *weights)
             ctx.forward_pass = forward
@@ -321,40 +189,46 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows_UE, initial, _, *weights = ctx.saved_tensors
-        forward: _Saved = ctx.forward_pass
+        forward: _Forward = ctx.forward_pass
         if torch.is_grad_enabled():  # create_graph=True
-            return _differentiable_backward(grad, rows_UE, initial, forward, ctx.needs_input_grad, weights)
-        if forward.block is None:  # a second backward pass: the first one wrote over the saved values
-            _, forward = _run_forward(
-                rows_UE, initial, forward.plan, forward.form, forward.before, True, forward.tiles, weights)
-        row_grad, initial_grad, grads = _run_backward(
-            grad.contiguous(), rows_UE, initial, forward, ctx.needs_input_grad[0], weights)
+            return _differentiable_backward(grad, rows_UE, initial, forward.task, ctx.needs_input_grad, weights)
+        if forward.block is None:  # a second backward pass: the first one wrote over the gates
+            _, forward = _run_forward(rows_UE, initial, forward.task, weights)
+        row_grad, initial_grad, grads = _run_backward(grad.contiguous(), rows_UE, initial, forward,
+                                                      ctx.needs_input_grad[0], weights)
         forward.give_back()
-        return (row_grad, initial_grad, None, None, None, None, None, *grads)
+        return (row_grad, initial_grad, None, *grads)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a layer computes: of which batch, and how."""
+
+    batch: Batch
+    steps: int
+    """T, with padding."""
+    form: Form
+    reset_before: bool
+    training: bool = False
+    """Whether a backward pass may follow."""
 
 
 @dataclass
-class _Saved:
-    """Values of the forward pass of a layer that its gradient needs.
+class _Forward:
+    """What the gradient of a layer needs of its forward pass."""
 
-    inputs: Rows and states before the first step, flat, and the pairs of input and hidden weights.
-    places (B,): Output row of the first token of each sequence.
-    out: Output, flat.
-    saved: directions * N * 4H values of gates.
-    features: Pooled features, flat. None without a pooling.
-    block: Memory block of `saved` and, with a pooling, of `out`. None once it is given back.
-    """
-
-    plan: _Plan
-    form: Form
-    before: bool
-    tiles: int
-    inputs: tuple[Array, Array, tuple[Array, ...], tuple[Array, ...]]
-    places: Array
-    out: Array
-    saved: Array
-    features: Array | None
+    task: _Task
+    layer: Layer
+    workers: int
+    rows: Array
+    weights: Weights
+    states: States
+    parts: Parts | None
+    """What the features consist of. None: the output is not pooled."""
+    features: Array
+    """Pooled features, or the output."""
     block: Array | None
+    """Memory block of the gates and, with a pooling, of the output. None once it is given back."""
 
     def give_back(self) -> None:
         """Give the memory block back to the pool."""
@@ -363,144 +237,159 @@ class _Saved:
             self.block = None
 
 
-def _group(plan: _Plan, directions: int, workers: int, most: int) -> int:
-    """Return the number of sequences that run together: the rows of a tile, or fewer so that every worker has work."""
-    return max(1, min(most, -(-plan.sequences * directions // workers)))
+def _split(rows_UE: Tensor, task: _Task, weights: Sequence[Tensor]) -> tuple[Layer, int]:
+    """Return the sizes of a layer, and the number of its workers: all threads, or fewer if it has little work.
+
+    Sequences run in groups as large as a tile, or smaller so that every worker has one.
+    """
+    from gru_bench.kernels.layer import Layer
+    from gru_bench.kernels.tiles import TILE_ROWS
+
+    directions, hidden, (rows, inputs) = len(weights) // 4, weights[1].shape[1], rows_UE.shape
+    work = directions * 3 * hidden * (rows * inputs + len(task.batch.rows) * hidden)
+    workers = max(1, min(threads(), work // LEAST_WORK))
+    group = max(1, min(TILE_ROWS, -(-len(task.batch.order) * directions // workers)))
+    return Layer(directions, inputs, hidden, task.reset_before, group, task.training), workers
 
 
 def _run_forward(
-    rows_UE: Tensor, initial: Tensor | None, plan: _Plan, form: Form, before: bool, keep: bool, tiles: int,
-    weights: Sequence[Tensor],
-) -> tuple[Tensor, _Saved]:
-    """Return the result of a layer and, if `keep`, the values that its gradient needs."""
-    from gru_bench.kernels.forward import forward_scratch, project, recur
+    rows_UE: Tensor, initial: Tensor | None, task: _Task, tensors: Sequence[Tensor]
+) -> tuple[Tensor, _Forward]:
+    """Return the result of a layer, and what its gradient needs."""
+    from gru_bench.kernels.forward import ProjectionBuffers, RecurrenceBuffers, project, recur
+    from gru_bench.kernels.layer import States
     from gru_bench.kernels.machine import VECTOR_BYTES
     from gru_bench.kernels.pooling import pool
-    from gru_bench.kernels.products import CHUNK
-    from gru_bench.kernels.tiles import TILE_ROWS, prepare
+    from gru_bench.kernels.tiles import prepare
 
-    input_weights, hidden_weights, input_biases, hidden_biases = _pairs(weights)
-    directions, hidden = len(weights) // 4, weights[1].shape[1]
-    rows = rows_UE.detach().contiguous().view(-1).numpy()
-    dtype = rows.dtype
-    states = np.empty(0, dtype) if initial is None else initial.detach().contiguous().view(-1).numpy()
-    prepare(dtype)
-    lanes = VECTOR_BYTES // dtype.itemsize
-    workers = _workers(rows_UE, plan, weights)
-    group = _group(plan, directions, workers, TILE_ROWS)
-    total = directions * 3 * hidden
-    stride = -(-total // lanes) * lanes
-    width = directions * hidden
-    size = forward_scratch(hidden, lanes, group)
-    pooling = None if form in ("padded", "tokens") else _pooling_arguments(form, width, hidden)
-    half = (CHUNK + total) * -(-rows_UE.shape[1] // 2) if tiles else 1
-    block, (projected, packed, bias, scratch, halves) = _pool.take(
-        dtype, plan.rows * stride, workers * stride * rows_UE.shape[1], workers * total, workers * size,
-        workers * half)
-    saved_block, (saved, out) = _pool.take(
-        dtype, directions * plan.count * 4 * hidden if keep else 1, plan.count * width if pooling else 1)
-    places = plan.starts[:-1]
-    if form == "padded":
-        places = np.arange(plan.sequences) * plan.steps
-        result = torch.empty(plan.sequences, plan.steps, width, dtype=rows_UE.dtype)
-    elif pooling is None:
-        result = torch.empty(plan.count, width, dtype=rows_UE.dtype)
+    batch, weights, rows = task.batch, _weights(tensors), rows_UE.detach().contiguous().numpy()
+    prepare(rows.dtype)
+    layer, workers = _split(rows_UE, task, tensors)
+    directions, hidden = layer.directions, layer.hidden
+    lanes = VECTOR_BYTES // rows.dtype.itemsize
+    gates_row, state_row = -(-3 * hidden // lanes) * lanes, -(-hidden // lanes) * lanes
+    block, projection, recurrence = _pool.take(
+        rows.dtype,
+        (ProjectionBuffers, {
+            "projected": (directions * len(rows), gates_row),
+            "panels": (workers, layer.inputs * gates_row),
+            "bias": (workers, 3 * hidden)}),
+        (RecurrenceBuffers, {
+            "panels": (workers, hidden * gates_row),
+            "reset_panels": (workers, hidden * state_row),
+            "states": (workers, layer.group * state_row),
+            "sums": (workers, layer.group * gates_row),
+            "reset_states": (workers, layer.group * state_row),
+            "reset_sums": (workers, layer.group * state_row)}))
+    width, sequences, tokens = directions * hidden, len(batch.order), len(batch.rows)
+    parts = None if task.form in ("padded", "tokens") else _parts(task.form, width, hidden)
+    gates_block, kept = _pool.take(rows.dtype, (SimpleNamespace, {
+        "gates": (directions * tokens if task.training else 0, 4 * hidden),
+        "output": (tokens if parts else 0, width)}))
+    output_rows, padded_to = batch.starts[:-1], 0
+    if task.form == "padded":
+        output_rows, padded_to = np.arange(sequences) * task.steps, task.steps
+        result = torch.empty(sequences, task.steps, width, dtype=rows_UE.dtype)
+    elif parts is None:
+        result = torch.empty(tokens, width, dtype=rows_UE.dtype)
     else:
-        result = torch.empty(plan.sequences, width * sum(map(bool, pooling)), dtype=rows_UE.dtype)
-    flat = result.view(-1).numpy()
-    if pooling is None:
-        out = flat
-    _crew.run(
-        workers, project, directions, rows, plan.rows, input_weights, input_biases, hidden_biases, before, packed,
-        bias, projected, stride, tiles, halves,
-    )
-    _crew.run(
-        workers, recur, directions, projected, stride, plan.tokens, plan.order, plan.starts,
-        places, plan.steps if form == "padded" else 0, states, hidden_weights, hidden_biases, before, keep, saved,
-        out, width, group, scratch, size,
-    )
+        result = torch.empty(sequences, width * sum(map(bool, parts)), dtype=rows_UE.dtype)
+    features = result.view(-1, result.shape[-1]).numpy()
+    before = np.empty(0, rows.dtype) if initial is None else initial.detach().contiguous().view(-1).numpy()
+    states = States(before, kept.output if parts else features, output_rows, padded_to, kept.gates)
+    run_together(workers, project, layer, weights, rows, projection)
+    run_together(workers, recur, layer, batch, weights, projection.projected, states, recurrence)
     _pool.give(block)
-    if pooling is not None:
-        _crew.run(workers, pool, out, plan.starts, width, *pooling, flat)
-    arrays = rows, states, input_weights, hidden_weights
-    features = None if pooling is None else flat
-    return result, _Saved(plan, form, before, tiles, arrays, places, out, saved, features, saved_block)
+    if parts is not None:
+        run_together(workers, pool, batch, parts, kept.output, features)
+    return result, _Forward(task, layer, workers, rows, weights, states, parts, features, gates_block)
 
 
-def _pooling_arguments(pooling: str, width: int, hidden: int) -> tuple[int, bool, bool]:
-    """Return the arguments of a pooling for `pool` and `pool_gradient`, from D and H.
-
-    They are the number of columns of the last token (the other columns are those of the first token; 0: neither),
-    whether to take the mean over the tokens, and whether the maximum.
+def _parts(pooling: str, width: int, hidden: int) -> Parts:
+    """Return the parts of a pooling, from D and H.
 
     Raises:
         ValueError: for a pooling that the kernel does not have: it would leave the features unwritten.
     """
+    from gru_bench.kernels.pooling import Parts
+
     if pooling not in _POOLINGS:
         raise ValueError(f"pooling must be one of {', '.join(map(repr, POOLINGS))}, but got {pooling!r}")
     parts = _POOLINGS[pooling]
-    return width if "last" in parts else hidden if "final" in parts else 0, "mean" in parts, "max" in parts
+    return Parts(width if "last" in parts else hidden if "final" in parts else 0, "mean" in parts, "max" in parts)
 
 
 def _run_backward(
-    grad: Tensor, rows_UE: Tensor, initial: Tensor | None, forward: _Saved, want_rows: bool, weights: Sequence[Tensor]
+    grad: Tensor, rows_UE: Tensor, initial: Tensor | None, forward: _Forward, want_rows: bool, tensors: Sequence[Tensor]
 ) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
-    """Return the gradients of the rows, if wanted, of the states before the first step, if given, and of the
-    parameters. `forward.saved` is overwritten."""
-    from gru_bench.kernels import backward
+    """Return the gradients of the rows, if wanted, of the states before the first step, if given, and of the weights.
+
+    The gates are overwritten.
+    """
+    from gru_bench.kernels.backward import (
+        RecurrenceBuffers,
+        WeightBuffers,
+        recur_backward,
+        row_gradients,
+        weight_gradients,
+    )
     from gru_bench.kernels.machine import VECTOR_BYTES
     from gru_bench.kernels.pooling import pool_gradient
-    from gru_bench.kernels.tiles import TILE_ROWS
+    from gru_bench.kernels.products import CHUNK
 
-    plan, saved = forward.plan, forward.saved
-    rows, states, input_weights, hidden_weights = forward.inputs
-    directions, hidden = len(weights) // 4, weights[1].shape[1]
-    dtype, inputs = rows.dtype, rows_UE.shape[1]
-    lanes = VECTOR_BYTES // dtype.itemsize
-    workers = _workers(rows_UE, plan, weights)
-    group = _group(plan, directions, workers, TILE_ROWS)
-    total, width = directions * 3 * hidden, directions * hidden
-    size = backward.backward_scratch(hidden, lanes, group)
-    input_size = backward.input_scratch(hidden * directions, inputs, lanes)
-    row_size = backward.row_scratch(hidden, inputs, lanes, directions) if want_rows else 0
-    pools = forward.features is not None
-    block, (scratch, sums, products, input_scratch, row_space, parts, gathered) = _pool.take(
-        dtype, workers * size, workers * total * (-(-(hidden + 1) // lanes) * lanes),
-        total * (-(-(inputs + 1) // lanes) * lanes), workers * input_size, workers * row_size, workers * 2 * width,
-        max(plan.count * width if pools else 1, plan.rows * total if want_rows else 1))
-    grads = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in weights]
-    first, members = plan.members()
-    row_grad = None
+    batch, states, rows, layer, workers = (
+        forward.task.batch, forward.states, forward.rows, forward.layer, forward.workers)
+    directions, hidden, inputs = layer.directions, layer.hidden, layer.inputs
+    lanes = VECTOR_BYTES // rows.dtype.itemsize
+    state_row, sums_row, input_row, input_sums_row = (
+        -(-size // lanes) * lanes for size in (hidden, hidden + 1, inputs, inputs + 1))
+    tokens, width, gates = len(batch.rows), directions * hidden, directions * 3 * hidden
+    gathered_rows = len(rows) if want_rows else 0
+    block, recurrence, weight_buffers, own = _pool.take(
+        rows.dtype,
+        (RecurrenceBuffers, {
+            "panels": (workers, 3 * hidden * state_row),
+            "reset_panels": (workers, hidden * state_row),
+            "gradients": (workers, CHUNK * 3 * hidden),
+            "states": (workers, CHUNK * state_row),
+            "reset_states": (workers, CHUNK * state_row),
+            "factors": (workers, CHUNK * sums_row),
+            "state_gradients": (workers, layer.group * state_row),
+            "reset_gradients": (workers, layer.group * state_row),
+            "zeros": (workers, state_row)}),
+        (WeightBuffers, {
+            "panels": (workers, CHUNK * input_sums_row),
+            "gradients": (workers, CHUNK * 3 * hidden),
+            "sums": (gates, input_sums_row)}),
+        (SimpleNamespace, {
+            "hidden_sums": (workers * gates, sums_row),
+            "pooling": (workers, 2 * width),
+            "output_then_rows": (1, max(tokens * width if forward.parts else 0, gathered_rows * gates)),
+            "row_panels": (workers if want_rows else 0, gates * input_row),
+            "row_products": (workers if want_rows else 0, CHUNK * input_row)}))
+    grads = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in tensors]
     initial_grad = None if initial is None else torch.empty_like(initial, memory_format=torch.contiguous_format)
-    state_grad = states if initial_grad is None else initial_grad.view(-1).numpy()
-    output_grad = grad.view(-1).numpy()
-    if pools:
-        feature_grad, output_grad = output_grad, gathered  # `gathered` gets its own content only later
-        _crew.run(
-            workers, pool_gradient, feature_grad, forward.out, plan.starts, width,
-            *_pooling_arguments(forward.form, width, hidden), forward.features, parts, output_grad,
-        )
-    _crew.run(
-        workers, backward.recur_backward, directions, output_grad, plan.order, plan.starts, forward.places, states,
-        hidden_weights, forward.before, saved, forward.out, width, group, scratch, size, sums, state_grad,
-        forward.tiles,
-    )
-    _crew.run(
-        workers, backward.weight_gradients, directions, saved, plan.count, rows, plan.rows, inputs, first, members,
-        sums, want_rows, gathered, products, input_scratch, input_size, forward.tiles, *_pairs(grads),
-    )
-    if want_rows:
-        row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format)
-        _crew.run(
-            workers, backward.row_gradients, directions, gathered, plan.rows, input_weights, row_space, row_size,
-            row_grad.view(-1).numpy(), forward.tiles,
-        )
+    row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format) if want_rows else None
+    output_gradient = grad.view(-1, grad.shape[-1]).numpy()
+    if forward.parts is not None:
+        given, output_gradient = output_gradient, own.output_then_rows[0, : tokens * width].reshape(tokens, width)
+        run_together(workers, pool_gradient, batch, forward.parts, given, states.output, forward.features, own.pooling,
+                     output_gradient)
+    run_together(workers, recur_backward, layer, batch, forward.weights, output_gradient, states, recurrence,
+                 own.hidden_sums, states.initial if initial_grad is None else initial_grad.view(-1).numpy())
+    # In the place of the output's gradient, which is no longer needed.
+    gathered = own.output_then_rows[0, : gathered_rows * gates].reshape(gathered_rows, gates)
+    run_together(workers, weight_gradients, layer, batch, rows, states.gates, own.hidden_sums, gathered,
+                 weight_buffers, _weights(grads))
+    if row_grad is not None:
+        run_together(workers, row_gradients, layer, forward.weights, gathered, own.row_panels, own.row_products,
+                     row_grad.numpy())
     _pool.give(block)
     return row_grad, initial_grad, grads
 
 
 def _differentiable_backward(
-    grad: Tensor, rows_UE: Tensor, initial: Tensor | None, forward: _Saved, needed: Sequence[bool],
+    grad: Tensor, rows_UE: Tensor, initial: Tensor | None, task: _Task, needed: Sequence[bool],
     weights: Sequence[Tensor],
 ) -> tuple[Tensor | None, ...]:
     """Return what `_Layer.backward` does, computed by torch, so that it can be differentiated again.
@@ -508,21 +397,21 @@ def _differentiable_backward(
     Raises:
         RuntimeError: for a layer that torch does not have.
     """
-    plan = forward.plan
-    if forward.form != "tokens" or forward.before or forward.tiles:
+    batch = task.batch
+    if task.form != "tokens" or task.reset_before:
         raise RuntimeError(
             "create_graph must be False for a gradient of fused_gru: only fused_gru_states with reset 'after' has "
             "second derivatives"
         )
-    sequences = torch.split(rows_UE[torch.from_numpy(plan.tokens)], np.diff(plan.starts).tolist())
+    sequences = torch.split(rows_UE[torch.from_numpy(batch.rows)], np.diff(batch.starts).tolist())
     packed = pack_sequence(list(sequences), enforce_sorted=False)
     directions, hidden = len(weights) // 4, weights[1].shape[1]
-    h0 = rows_UE.new_zeros(directions, plan.sequences, hidden) if initial is None else initial
+    h0 = rows_UE.new_zeros(directions, len(batch.order), hidden) if initial is None else initial
     output = torch.gru(
         packed.data, packed.batch_sizes, h0[:, packed.sorted_indices], list(weights), has_biases=True, num_layers=1,
         dropout=0.0, train=True, bidirectional=directions == 2)[0]
     output_ND = torch.cat(unpack_sequence(PackedSequence(output, *packed[1:])))
-    inputs = [rows_UE, initial, None, None, None, None, None, *weights]
+    inputs = [rows_UE, initial, None, *weights]
     wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if tensor is not None and need]
     grads = iter(torch.autograd.grad(output_ND, wanted, grad, create_graph=True))
     return tuple(next(grads) if need else None for need in needed)
@@ -578,7 +467,6 @@ def fused_gru(
     reset: Reset = "after",
     between: Callable[[Tensor], Tensor] | None = None,
     pooling: Pooling | None = None,
-    bf16: bool = False,
 ) -> Tensor:
     """Return the output of a GRU with any number of layers over sequences of different lengths.
 
@@ -597,8 +485,6 @@ def fused_gru(
             n = tanh(W_n x + b_in + U_n (r * h) + b_hn), as Cho et al. 2014 (arXiv:1406.1078, equation 8).
         between: Function for the output of every layer except the last, which is given as (N, D) without padding.
         pooling: Reduction of the output over time. Tokens that share the largest value of a column share its gradient.
-        bf16: Whether both factors of every product outside the recurrence are rounded to bfloat16 (8 bits of precision;
-            sums stay in float32). This needs `no_bf16()` to be None.
 
     Returns:
         output_BTD, with zeros beyond the end of each sequence, or with a pooling features_BF, where F is D times its
@@ -612,20 +498,11 @@ def fused_gru(
     reason = unavailable()
     if reason is not None:
         raise RuntimeError(reason)
-    reason = no_bf16() if bf16 else None
-    if reason is not None:
-        raise RuntimeError(reason)
-    if bf16 and rows_UE.dtype != torch.float32:
-        raise ValueError(f"rows_UE must be float32 where products are taken in bfloat16, but is {rows_UE.dtype}")
-    from gru_bench.kernels.tiles import pair_tiles
-
-    tiles = pair_tiles() if bf16 else 0
     directions = 2 if bidirectional else 1
     _check(rows_UE, index_BT, lengths_B, weights, directions, reset, pooling)
-    plan = _Plan(index_BT, lengths_B, rows_UE.shape[0])
-    for output in _layers(  # noqa: B007  # earlier ones are not kept
-        rows_UE, None, plan, weights, directions, pooling or "padded", reset == "before", between, tiles
-    ):
+    task = _Task(_number_tokens(index_BT, lengths_B, len(rows_UE)), index_BT.shape[1], pooling or "padded",
+                 reset == "before")
+    for output in _layers(rows_UE, None, task, weights, directions, between):  # noqa: B007  # earlier ones are not kept
         pass
     return output
 
@@ -678,12 +555,10 @@ def fused_gru_states(
                 f"initial_SBH must be {rows_UE.dtype} of shape {shape} on the CPU, but is {initial_SBH.dtype} of shape "
                 f"{tuple(initial_SBH.shape)} on {initial_SBH.device}"
             )
-    plan = _Plan(index_BT, lengths_B, rows_UE.shape[0])
-    starts = torch.from_numpy(plan.starts)
+    task = _Task(_number_tokens(index_BT, lengths_B, len(rows_UE)), index_BT.shape[1], "tokens", reset == "before")
+    starts = torch.from_numpy(task.batch.starts)
     states = []
-    for output_ND in _layers(
-        rows_UE, initial_SBH, plan, weights, directions, "tokens", reset == "before", between, 0
-    ):
+    for output_ND in _layers(rows_UE, initial_SBH, task, weights, directions, between):
         states.append(output_ND[:, :hidden].index_select(0, starts[1:] - 1))
         if bidirectional:
             states.append(output_ND[:, hidden:].index_select(0, starts[:-1]))
@@ -691,24 +566,25 @@ def fused_gru_states(
 
 
 def _layers(
-    rows_UE: Tensor, initial_SBH: Tensor | None, plan: _Plan, weights: Sequence[Tensor], directions: int, form: Form,
-    before: bool, between: Callable[[Tensor], Tensor] | None, tiles: int,
+    rows_UE: Tensor, initial_SBH: Tensor | None, task: _Task, weights: Sequence[Tensor], directions: int,
+    between: Callable[[Tensor], Tensor] | None,
 ) -> Iterator[Tensor]:
-    """Yield the output of each layer: of the last one in `form`, of the others as output_ND."""
+    """Yield the output of each layer: of the last one in the form of the task, of the others as output_ND."""
     each = 4 * directions
     layers = len(weights) // each
-    output = rows_UE
+    batch, output = task.batch, rows_UE
     for layer in range(layers):
         if layer == 1:
-            plan = plan.next_layer()
+            batch = _of_next_layer(batch)
         if between is not None and layer > 0:
             output = between(output)
         own = weights[layer * each : (layer + 1) * each]
         initial = None if initial_SBH is None else initial_SBH[layer * directions : (layer + 1) * directions]
         inputs = [output, *own] if initial is None else [output, initial, *own]
-        keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
         output = _Layer.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            output, initial, plan, form if layer == layers - 1 else "tokens", before, keep, tiles, *own)
+            output, initial,
+            replace(task, batch=batch, form=task.form if layer == layers - 1 else "tokens",
+                    training=torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)), *own)
         yield output
 
 
@@ -741,7 +617,6 @@ def adam_rows(
     """
     from gru_bench.kernels import adam
 
-    workers = max(1, min(_threads_there(), gradient_UE.numel() // LEAST_VALUES))
-    flat = [tensor.view(-1).numpy() for tensor in (gradient_UE, table_VE, first_VE, second_VE, steps_V)]
-    _crew.run(
-        workers, adam.adam_rows, distinct_U.numpy(), *flat, table_VE.shape[1], lr, betas[0], betas[1], epsilon)
+    workers = max(1, min(threads(), gradient_UE.numel() // LEAST_VALUES))
+    arrays = [tensor.view(tensor.shape).numpy() for tensor in (gradient_UE, table_VE, first_VE, second_VE)]
+    run_together(workers, adam.adam_rows, distinct_U.numpy(), *arrays, steps_V.view(-1).numpy(), lr, *betas, epsilon)

@@ -7,16 +7,15 @@ import platform
 import llvmlite.binding as llvm
 
 
-def registers() -> tuple[int, int, bool]:
-    """Return the size of a vector register in bytes, their number, and whether they multiply bfloat16 values."""
+def registers() -> tuple[int, int]:
+    """Return the size of a vector register in bytes, and their number."""
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
-        return 64, 32, bool(features.get("avx512bf16"))
+        return 64, 32
     if features.get("avx2"):
-        return 32, 16, False
+        return 32, 16
     # By its name, because LLVM may list no features of such a processor.
-    return 16, 32 if platform.machine().lower() in ("arm64", "aarch64") else 16, False
+    return 16, 32 if platform.machine().lower() in ("arm64", "aarch64") else 16
 
 
-VECTOR_BYTES, REGISTERS, BF16 = registers()
-"""BF16: whether one instruction adds two products of bfloat16 values to a float32 sum."""
+VECTOR_BYTES, REGISTERS = registers()

@@ -1,6 +1,6 @@
 """The pooling of a layer's output over time, and its gradient.
 
-Shapes: B sequences, N tokens of all of them, D output width, F features. Arrays are flat and addressed by offsets.
+Shapes: B sequences, N tokens of all of them, D output width, F features.
 """
 
 # numba derives the types of compiled functions from their arguments.
@@ -8,119 +8,89 @@ Shapes: B sequences, N tokens of all of them, D output width, F features. Arrays
 
 from __future__ import annotations
 
-from numba import njit
+from typing import NamedTuple
 
-from gru_bench.kernels.batch import share_of
 from gru_bench.kernels.compiler import FAST, jit
-from gru_bench.kernels.vectors import accumulate, clear, copy, lanes_of, larger, load, store, where_equal
+from gru_bench.kernels.layer import part_of, row_of
+from gru_bench.kernels.vectors import accumulate, at, clear, copy
 
 
-@njit
-def _lift(a, at, b, bt, count):
-    """b = the larger of a and b for each value. NaN stays NaN."""
-    lanes = lanes_of(a)
-    whole = count - count % lanes
-    for c in range(0, whole, lanes):
-        store(b, bt + c, larger(load(a, at + c, lanes), load(b, bt + c, lanes)), lanes)
-    if whole < count:
-        rest = count - whole
-        store(b, bt + whole, larger(load(a, at + whole, rest), load(b, bt + whole, rest)), rest)
+class Parts(NamedTuple):
+    """What features consist of, in this order: D values for each part."""
 
-
-@njit
-def _count_equal(a, at, b, bt, c, ct, count):
-    """Add 1 to c where a and b are equal."""
-    lanes = lanes_of(a)
-    whole = count - count % lanes
-    for i in range(0, whole, lanes):
-        equal = where_equal(load(a, at + i, lanes), load(b, bt + i, lanes), 1.0)
-        store(c, ct + i, load(c, ct + i, lanes) + equal, lanes)
-    if whole < count:
-        rest = count - whole
-        equal = where_equal(load(a, at + whole, rest), load(b, bt + whole, rest), 1.0)
-        store(c, ct + whole, load(c, ct + whole, rest) + equal, rest)
-
-
-@njit
-def _add_where_equal(a, at, b, bt, c, ct, d, dt, result, rt, count):
-    """result = c, plus d where a and b are equal."""
-    lanes = lanes_of(a)
-    whole = count - count % lanes
-    for i in range(0, whole, lanes):
-        equal = where_equal(load(a, at + i, lanes), load(b, bt + i, lanes), load(d, dt + i, lanes))
-        store(result, rt + i, load(c, ct + i, lanes) + equal, lanes)
-    if whole < count:
-        rest = count - whole
-        equal = where_equal(load(a, at + whole, rest), load(b, bt + whole, rest), load(d, dt + whole, rest))
-        store(result, rt + whole, load(c, ct + whole, rest) + equal, rest)
+    last: int
+    """Number of columns that are taken from the last token; the others are from the first token. 0: neither."""
+    mean: bool
+    """Whether they hold the mean over the tokens."""
+    largest: bool
+    """Whether they hold the largest value of each column."""
 
 
 @jit(nogil=True, fastmath=FAST)
-def pool(worker, workers, out, starts, width, last, mean, largest, features):
-    """Pool the output (N, D) of each sequence to its features: F values, in the order of these arguments.
-
-    last: Number of columns that are taken from the last token; the others are from the first token. 0: neither.
-    mean: Whether to take the mean over the tokens.
-    largest: Whether to take the maximum over the tokens for each column.
-    """
-    size = (width if last > 0 else 0) + (width if mean else 0) + (width if largest else 0)
-    low, high = share_of(starts.size - 1, worker, workers)
-    for b in range(low, high):
-        begin, end = starts[b], starts[b + 1]
-        ft = b * size
-        if last > 0:
-            copy(out, (end - 1) * width, features, ft, last)
-            copy(out, begin * width + last, features, ft + last, width - last)
-            ft += width
-        if mean:
-            copy(out, begin * width, features, ft, width)
-            for t in range(begin + 1, end):
-                accumulate(out, t * width, features, ft, width)
+def pool(worker, workers, batch, parts, output, features):
+    """Pool the output (N, D) of each sequence to its features (B, F)."""
+    width = output.shape[1]
+    low, high = part_of(batch.order.size, worker, workers)
+    for sequence in range(low, high):
+        begin, end = batch.starts[sequence], batch.starts[sequence + 1]
+        feature = row_of(features, sequence)
+        if parts.last > 0:
+            copy(row_of(output, end - 1), feature, parts.last)
+            copy(at(row_of(output, begin), parts.last), at(feature, parts.last), width - parts.last)
+            feature = at(feature, width)
+        if parts.mean:
+            copy(row_of(output, begin), feature, width)
+            for token in range(begin + 1, end):
+                accumulate(row_of(output, token), feature, width)
             share = features.dtype.type(1.0) / features.dtype.type(end - begin)
             for c in range(width):
-                features[ft + c] *= share
-            ft += width
-        if largest:
-            copy(out, begin * width, features, ft, width)
-            for t in range(begin + 1, end):
-                _lift(out, t * width, features, ft, width)
+                feature[c] *= share
+            feature = at(feature, width)
+        if parts.largest:
+            copy(row_of(output, begin), feature, width)
+            for token in range(begin + 1, end):
+                state = row_of(output, token)
+                for c in range(width):
+                    if state[c] > feature[c] or state[c] != state[c]:  # NaN stays NaN
+                        feature[c] = state[c]
 
 
 @jit(nogil=True, fastmath=FAST)
-def pool_gradient(worker, workers, grad, out, starts, width, last, mean, largest, features, scratch, result):
-    """Turn the gradient (B, F) of `pool` into that of the output: result (N, D).
+def pool_gradient(worker, workers, batch, parts, features_gradient, output, features, buffer, gradient):
+    """Turn the gradient (B, F) of `pool` into that of the output: gradient (N, D).
 
-    Where several tokens share the largest value, each gets the same part of its gradient. scratch: 2 D values for
-    each worker.
+    Where several tokens share the largest value, each gets the same part of its gradient. buffer: (workers, 2 D).
     """
-    size = (width if last > 0 else 0) + (width if mean else 0) + (width if largest else 0)
-    low, high = share_of(starts.size - 1, worker, workers)
-    part = worker * 2 * width
-    count = part + width
-    for b in range(low, high):
-        begin, end = starts[b], starts[b + 1]
-        ft = b * size
-        if last > 0:
-            clear(result, begin * width, (end - begin) * width)
-            copy(grad, ft, result, (end - 1) * width, last)
-            copy(grad, ft + last, result, begin * width + last, width - last)
-            ft += width
-        clear(scratch, part, 2 * width)
-        if mean:
+    width = output.shape[1]
+    low, high = part_of(batch.order.size, worker, workers)
+    every, some = row_of(buffer, worker), at(row_of(buffer, worker), width)  # gradients of every token, and of some
+    for sequence in range(low, high):
+        begin, end = batch.starts[sequence], batch.starts[sequence + 1]
+        given, feature = row_of(features_gradient, sequence), row_of(features, sequence)
+        if parts.last > 0:
+            clear(row_of(gradient, begin), (end - begin) * width)
+            copy(given, row_of(gradient, end - 1), parts.last)
+            copy(at(given, parts.last), at(row_of(gradient, begin), parts.last), width - parts.last)
+            given, feature = at(given, width), at(feature, width)
+        clear(every, 2 * width)
+        if parts.mean:
             share = features.dtype.type(1.0) / features.dtype.type(end - begin)
             for c in range(width):
-                scratch[part + c] = grad[ft + c] * share
-            ft += width
-        if largest:
-            for t in range(begin, end):
-                _count_equal(out, t * width, features, ft, scratch, count, width)
+                every[c] = given[c] * share
+            given, feature = at(given, width), at(feature, width)
+        if parts.largest:
+            for token in range(begin, end):
+                state = row_of(output, token)
+                for c in range(width):
+                    if state[c] == feature[c]:
+                        some[c] += 1
             for c in range(width):
-                # A largest value that is nan equals none.
-                scratch[count + c] = grad[ft + c] / max(scratch[count + c], features.dtype.type(1.0))
-            for t in range(begin, end):
-                _add_where_equal(
-                    out, t * width, features, ft, scratch, part, scratch, count, result, t * width, width
-                )
-        elif mean:
-            for t in range(begin, end):
-                copy(scratch, part, result, t * width, width)
+                # A largest value that is NaN equals none.
+                some[c] = given[c] / max(some[c], features.dtype.type(1.0))
+            for token in range(begin, end):
+                state, target = row_of(output, token), row_of(gradient, token)
+                for c in range(width):
+                    target[c] = every[c] + (some[c] if state[c] == feature[c] else features.dtype.type(0.0))
+        elif parts.mean:
+            for token in range(begin, end):
+                copy(every, row_of(gradient, token), width)

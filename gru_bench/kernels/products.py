@@ -1,7 +1,7 @@
 """Matrix products: the second factor is packed into panels, which are then multiplied tile by tile.
 
 Every product of a layer is computed here, the input projection and the weight gradients included, so that no other
-library runs threads beside ours. Arrays are flat and addressed by offsets.
+library runs threads beside ours.
 """
 
 # numba derives the types of compiled functions from their arguments.
@@ -9,137 +9,120 @@ library runs threads beside ours. Arrays are flat and addressed by offsets.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit
 
-from gru_bench.kernels.bfloat16 import ONES, pair_rows
 from gru_bench.kernels.compiler import jit
-from gru_bench.kernels.machine import VECTOR_BYTES
 from gru_bench.kernels.tiles import TILE_ROWS, prepare, tile
-from gru_bench.kernels.vectors import copy, lanes_of, prefetch, transpose_square
+from gru_bench.kernels.vectors import at, copy, lanes_of, prefetch
 
 # Depth of a product that is computed at a time, so that both factors stay in the second-level cache of a core.
 CHUNK = 128
 
 
-@njit
-def vectors_for(columns, lanes):
-    """Return the number of vectors that hold `columns` values."""
-    return (columns + lanes - 1) // lanes
+class Matrix(NamedTuple):
+    """A matrix in memory: the value in row i and column k is values[i * row + k * column]."""
+
+    values: Any
+    row: int
+    column: int
 
 
-@njit
-def panel(p, vectors, widest):
-    """Return the first vector and the width of panel p: all panels are as wide as `widest`, or one less."""
-    panels = (vectors + widest - 1) // widest
-    base, extra = vectors // panels, vectors % panels
-    return p * base + min(p, extra), base + (1 if p < extra else 0)
+class Panels(NamedTuple):
+    """The second factor of a product, `depth` rows of `vectors` vectors, as the tiles read it.
 
-
-@njit
-def transpose(a, at, row, depth, columns, b, bt, width):
-    """b[bt + k * width + c] = a[at + c * row + k] for k < depth and c < columns."""
-    lanes = lanes_of(a)
-    for c in range(0, columns, lanes):
-        some = min(lanes, columns - c)
-        whole = depth - depth % lanes if some == lanes else 0
-        for k in range(0, whole, lanes):
-            transpose_square(a, at + c * row + k, row, b, bt + k * width + c, width)
-        for k in range(whole, depth):
-            for i in range(c, c + some):
-                b[bt + k * width + i] = a[at + i * row + k]
-
-
-@njit
-def pack(a, at, row, col, depth, columns, ones, vectors, widest, b, bt, total, before):
-    """Lay out the second factor of a product for tiles: panels of vectors, each [total depth, width].
-
-    Element (k, c) is a[at + k * row + c * col] for c < columns, where row or col is 1, and goes to depth
-    `before` + k. Column `columns` becomes 1 if `ones` (its product is then the sum over the depth), and
-    the columns behind it become 0.
+    It is cut into panels of up to `widest` vectors. In memory, a panel's rows follow each other without a gap.
     """
-    lanes = lanes_of(a)
-    panels = (vectors + widest - 1) // widest
-    if col == 1:
+
+    values: Any
+    depth: int
+    vectors: int
+    widest: int
+
+
+@njit
+def matrix(values, row, column):
+    """Return a `Matrix`. Its numbers then have one type, also where the caller's are constants."""
+    return Matrix(values, row, column)
+
+
+@njit
+def panels_at(values, depth, columns, widest):
+    """Return the `Panels` of `columns` columns at a pointer."""
+    return Panels(values, depth, rounded_up(columns, lanes_of(values)) // lanes_of(values), widest)
+
+
+@njit
+def rounded_up(count, step):
+    """Return the smallest multiple of `step` that is at least `count`."""
+    return (count + step - 1) // step * step
+
+
+@njit
+def _number_of_panels(panels):
+    return (panels.vectors + panels.widest - 1) // panels.widest
+
+
+@njit
+def _panel(panels, p):
+    """Return the first column of panel p, and its width in columns. All are equally wide, or one vector less."""
+    base, extra = divmod(panels.vectors, _number_of_panels(panels))
+    lanes = lanes_of(panels.values)
+    return (p * base + min(p, extra)) * lanes, (base + (1 if p < extra else 0)) * lanes
+
+
+@njit
+def pack(source, depth, columns, ones, panels, begin):
+    """Write the first `depth` rows and `columns` columns of a `Matrix` to the panels, as their rows from `begin` on.
+
+    Column `columns` becomes 1 if `ones`: its product is then the sum over the depth. Columns behind it become 0.
+    """
+    if source.column == 1:
         for k in range(depth):
             if k + 2 < depth:
-                prefetch(a, at + (k + 2) * row, columns)
-            for p in range(panels):
-                first, width = panel(p, vectors, widest)
-                start, width = first * lanes, width * lanes
-                inside = min(width, columns - start)
+                prefetch(at(source.values, (k + 2) * source.row), columns)
+            for p in range(_number_of_panels(panels)):
+                first, width = _panel(panels, p)
+                inside = min(width, columns - first)
                 if inside > 0:
-                    copy(a, at + k * row + start, b, bt + start * total + (before + k) * width, inside)
-    for p in range(panels):
-        first, width = panel(p, vectors, widest)
-        width *= lanes
-        start = first * lanes
-        to = bt + start * total + before * width
-        inside = max(0, min(width, columns - start))
-        if col != 1:
-            transpose(a, at + start * col, col, depth, inside, b, to, width)
-        for c in range(inside, width):
-            filler = 1.0 if ones and start + c == columns else 0.0
-            for k in range(depth):
-                b[to + k * width + c] = filler
+                    target = at(panels.values, first * panels.depth + (begin + k) * width)
+                    copy(at(source.values, k * source.row + first), target, inside)
+    for p in range(_number_of_panels(panels)):
+        first, width = _panel(panels, p)
+        target = at(panels.values, first * panels.depth + begin * width)
+        inside = max(0, min(width, columns - first))
+        for k in range(depth):
+            if source.column != 1:
+                for c in range(inside):
+                    target[k * width + c] = source.values[k * source.row + (first + c) * source.column]
+            for c in range(inside, width):
+                target[k * width + c] = 1.0 if ones and first + c == columns else 0.0
 
 
 @njit
-def pack_pairs(a, at, row, depth, columns, ones, vectors, widest, b, bt, total, before):
-    """Do the same as `pack` with pairs of rows. total and before count pairs."""
-    lanes = lanes_of(a)
-    panels = (vectors + widest - 1) // widest
-    for k in range(0, depth, 2):
-        for ahead in range(k + 2, min(k + 4, depth)):
-            prefetch(a, at + ahead * row, columns)
-        for p in range(panels):
-            first, width = panel(p, vectors, widest)
-            start, width = first * lanes, width * lanes
-            inside = min(width, columns - start)
-            if inside > 0:
-                to = bt + start * total + (before + k // 2) * width
-                pair_rows(a, at + k * row + start, row, min(2, depth - k), inside, b, to, width)
-    for p in range(panels):
-        first, width = panel(p, vectors, widest)
-        width *= lanes
-        start = first * lanes
-        to = bt + start * total + before * width
-        inside = max(0, min(width, columns - start))
-        for c in range(inside, width):
-            filler = ONES if ones and start + c == columns else 0.0
-            for k in range((depth + 1) // 2):
-                b[to + k * width + c] = filler
+def multiply(left, rows, panels, result, result_row, add):
+    """result = (result +) left panels, for `rows` rows of the `Matrix` left. Rows of the result are `result_row` apart.
 
-
-@njit
-def multiply(a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel, last_panel, c, ct, crow, add):
-    """c[rows, .] = (c +) a[rows, depth] b, for the panels [first_panel, last_panel) of a packed b."""
-    multiply_by(a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel, last_panel, c, ct, crow, add, 0)
-
-
-@njit
-def multiply_by(
-    a, at, row, col, rows, b, bt, depth, vectors, widest, first_panel, last_panel, c, ct, crow, add, tiles
-):
-    """Do the same as `multiply` with the tiles at an address."""
-    lanes = lanes_of(a)
-    for p in range(first_panel, last_panel):
-        first, width = panel(p, vectors, widest)
+    All vectors of a row of the result are written, also where the panels have fewer columns.
+    """
+    for p in range(_number_of_panels(panels)):
+        first, width = _panel(panels, p)
+        panel = at(panels.values, first * panels.depth)
         for i in range(0, rows, TILE_ROWS):
-            m = min(TILE_ROWS, rows - i)
             tile(
-                a, at + i * row, row, col, b, bt + first * lanes * depth, c, ct + i * crow + first * lanes, crow,
-                m, width, depth, add, tiles,
+                at(left.values, i * left.row), left.row, left.column, panel, at(result, i * result_row + first),
+                result_row, min(TILE_ROWS, rows - i), width // lanes_of(result), panels.depth, add,
             )
 
 
 @jit()
 def _smallest(values):
-    pack(values, 0, 1, 1, 1, 1, False, 1, 1, values, 0, 1, 0)
-    return values[0]
+    copy(at(values, 0), at(values, 1), 1)
 
 
 def check() -> None:
     """Compile or load the tiles and a small function. An error of numba is passed on."""
     prepare(np.dtype(np.float32))
-    _smallest(np.ones(VECTOR_BYTES // 4, np.float32))
+    _smallest(np.zeros(2, np.float32))

@@ -8,7 +8,6 @@ That reaches the peak speed of a core. Each size of tile has its own loop, emitt
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -17,185 +16,140 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
-from gru_bench.kernels.bfloat16 import PAIRS
 from gru_bench.kernels.compiler import callback
 from gru_bench.kernels.machine import REGISTERS
-from gru_bench.kernels.vectors import broadcast, data_pointer, intrinsic_name, llvm_vector, vector_pointer
+from gru_bench.kernels.vectors import broadcast, intrinsic_name, llvm_vector, vector_pointer
 
 # Rows of the largest tile, which is the largest number of sequences that share one pass over the recurrent weights.
-TILE_ROWS = 8 if REGISTERS == 32 else 4
+# With 16 registers 6 x 2 vectors: the panels of 4 x 3 would push the rows out of the first-level cache.
+TILE_ROWS = 8 if REGISTERS == 32 else 6
 # Width of the widest tile in vectors, by its rows: sums, a row of the second factor and a broadcast fit the registers.
 WIDEST = np.array([0] + [max(1, min(8, (REGISTERS - 1) // (m + 1))) for m in range(1, TILE_ROWS + 1)])
-# The same for pairs of bfloat16 values. In wider tiles the compiler runs out of registers, which also hold the rows.
-WIDEST_PAIRS = 2
 
 
-def _multiply_add(builder: ir.IRBuilder, vector: ir.VectorType, pairs: bool) -> Callable[[Any, Any, Any], Any]:
-    """Return a function that emits total + a * b for each lane. For pairs, both products are added."""
-    if not pairs:
-        name = f"llvm.fmuladd.{intrinsic_name(vector)}"
-        single = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-        return lambda total, a, b: builder.call(single, [a, b, total])
-    kind = ir.FunctionType(vector, [vector, PAIRS, PAIRS])
-    double = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512bf16.dpbf16ps.512")
-    return lambda total, a, b: builder.call(double, [total, builder.bitcast(a, PAIRS), builder.bitcast(b, PAIRS)])
+def tile(left, left_row, left_column, panel, result, result_row, rows, width, depth, add):
+    """result[rows, width vectors] = (result +) left[rows, depth] panel[depth, width vectors].
+
+    All are pointers. left[i, k] is left[i * left_row + k * left_column], rows of `result` are `result_row` apart, and
+    those of `panel` follow each other. rows: at most TILE_ROWS; width: at most WIDEST[rows].
+    """
+    raise NotImplementedError("called from compiled code only")
 
 
-def _tiles_of(pairs: bool) -> Any:
-    """Return `tile` for pointers. Each size of tile has its own loop, which a jump selects."""
-
-    @intrinsic
-    def every_tile(
-        typing: Any, a: Any, row: Any, col: Any, b: Any, c: Any, crow: Any, m: Any, n: Any, depth: Any, add: Any
-    ) -> Any:
-        return _tile_signature(a.dtype), _tile_generator(a.dtype, pairs)
-
-    return every_tile
+def _signature(scalar: types.Float) -> Any:
+    number, pointer = types.intp, types.CPointer(scalar)
+    return types.void(pointer, number, number, pointer, pointer, number, number, number, number, number)
 
 
-_every_tile, _every_pair_tile = _tiles_of(False), _tiles_of(True)
+_SYMBOLS = {scalar: types.ExternalFunction(f"gru_bench_tile_{scalar}", _signature(scalar))
+            for scalar in (types.float32, types.float64)}
+"""The tiles as symbols. Linked into each function that multiplies, they would be compiled a dozen times."""
 
 
-def _tile_generator(scalar: types.Float, pairs: bool) -> Any:
+@overload(tile)
+def _tile(left, left_row, left_column, panel, result, result_row, rows, width, depth, add):
+    symbol = _SYMBOLS[left.dtype]
+
+    def call(left, left_row, left_column, panel, result, result_row, rows, width, depth, add):
+        symbol(left, left_row, left_column, panel, result, result_row, rows, width, depth, add)
+
+    return call
+
+
+@lru_cache  # which also keeps the code that the symbol points to from being freed
+def prepare(dtype: np.dtype[Any]) -> Any:
+    """Compile the tiles for float32 or float64 once, and define their symbol. All other compiled code calls it."""
+    scalar = types.float32 if dtype.itemsize == 4 else types.float64
+    compiled = callback(_signature(scalar), _every_tile)
+    llvm.add_symbol(_SYMBOLS[scalar].symbol, compiled.address)
+    return compiled
+
+
+def _every_tile(left, left_row, left_column, panel, result, result_row, rows, width, depth, add):
+    _select_tile(left, left_row, left_column, panel, result, result_row, rows, width, depth, add)
+
+
+@intrinsic
+def _select_tile(
+    typing: Any, left: Any, left_row: Any, left_column: Any, panel: Any, result: Any, result_row: Any,
+    rows: Any, width: Any, depth: Any, add: Any,
+) -> Any:
+    """A switch over all sizes of tile, and the loop of each."""
+
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        first, row, col, second, result, crow, m, n, depth, add = arguments
-        vector = llvm_vector(scalar)
-        lanes, index, align = vector.count, ir.IntType(64), scalar.bitwidth // 8
-        multiply_add = _multiply_add(builder, vector, pairs)
-
-        def number(value: int) -> ir.Constant:
-            return ir.Constant(index, value)
-
-        adding = builder.icmp_signed("!=", add, number(0))
+        rows, width = arguments[6:8]
         done = builder.append_basic_block("done")
-        choice = builder.switch(builder.add(builder.mul(m, number(16)), n), done)
-        for rows in range(1, TILE_ROWS + 1):
-            for width in range(1, (WIDEST_PAIRS if pairs else int(WIDEST[rows])) + 1):
-                start = builder.append_basic_block(f"tile{rows}x{width}")
-                loop, summed, fetch, write = (
-                    builder.append_basic_block(name) for name in ("loop", "summed", "fetch", "write")
-                )
-                places = [(i, j) for i in range(rows) for j in range(width)]
-                choice.add_case(number(rows * 16 + width), start)
-
+        size = builder.add(builder.mul(rows, ir.Constant(rows.type, 16)), width)
+        choice = builder.switch(size, done)
+        for m in range(1, TILE_ROWS + 1):
+            for n in range(1, int(WIDEST[m]) + 1):
+                start = builder.append_basic_block(f"tile{m}x{n}")
+                choice.add_case(ir.Constant(size.type, 16 * m + n), start)
                 builder.position_at_end(start)
-                a_rows = [builder.mul(row, number(i)) for i in range(rows)]
-                builder.branch(loop)
-
-                builder.position_at_end(loop)
-                k = builder.phi(index)
-                sums = {place: builder.phi(vector) for place in places}
-                b_at, a_at = builder.mul(k, number(width * lanes)), builder.mul(k, col)
-                bs = [
-                    builder.load(
-                        vector_pointer(builder, second, builder.add(b_at, number(j * lanes)), vector), align=align
-                    )
-                    for j in range(width)
-                ]
-                values = [
-                    broadcast(builder, builder.load(builder.gep(first, [builder.add(a_at, a_rows[i])])), vector)
-                    for i in range(rows)
-                ]
-                totals = {(i, j): multiply_add(sums[i, j], values[i], bs[j]) for i, j in places}
-                following = builder.add(k, number(1))
-                for phi, next_value in [(k, following), *((sums[place], totals[place]) for place in places)]:
-                    phi.add_incoming(ir.Constant(phi.type, 0 if phi is k else None), start)
-                    phi.add_incoming(next_value, loop)
-                builder.cbranch(builder.icmp_signed("<", following, depth), loop, summed)
-
-                builder.position_at_end(summed)
-                targets = {
-                    (i, j): vector_pointer(
-                        builder, result, builder.add(builder.mul(crow, number(i)), number(j * lanes)), vector
-                    )
-                    for i, j in places
-                }
-                builder.cbranch(adding, fetch, write)
-
-                builder.position_at_end(fetch)
-                grown = {
-                    place: builder.fadd(totals[place], builder.load(targets[place], align=align)) for place in places
-                }
-                builder.branch(write)
-
-                builder.position_at_end(write)
-                finals = {place: builder.phi(vector) for place in places}
-                for place, phi in finals.items():
-                    phi.add_incoming(totals[place], summed)
-                    phi.add_incoming(grown[place], fetch)
-                for place, phi in finals.items():
-                    builder.store(phi, targets[place], align=align)
+                _emit_tile(builder, m, n, llvm_vector(left.dtype), left.dtype.bitwidth // 8, arguments)
                 builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return generate
+    return _signature(left.dtype), generate
 
 
-def _tile_signature(scalar: types.Float) -> Any:
-    i, pointer = types.intp, types.CPointer(scalar)
-    return types.void(pointer, i, i, pointer, pointer, i, i, i, i, i)
+def _emit_tile(
+    builder: ir.IRBuilder, rows: int, width: int, vector: ir.VectorType, align: int, arguments: list[ir.Value]
+) -> None:
+    """Emit the loop of one size of tile: for each k, sums[i, j] += left[i, k] * panel[k, j]."""
+    left, left_row, left_column, panel, result, result_row, _, _, depth, add = arguments
+    places = [(i, j) for i in range(rows) for j in range(width)]
+    start = builder.block
+    loop, summed, fetch, write = (builder.append_basic_block(name) for name in ("loop", "summed", "fetch", "write"))
+    multiply_add = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.{intrinsic_name(vector)}")
 
+    def number(value: int) -> ir.Constant:
+        return ir.Constant(depth.type, value)
 
-def _tile_symbol(scalar: types.Float) -> str:
-    return f"gru_bench_tile_{scalar}"
+    row_starts = [builder.mul(left_row, number(i)) for i in range(rows)]
+    builder.branch(loop)
 
+    builder.position_at_end(loop)
+    k = builder.phi(depth.type)
+    sums = {place: builder.phi(vector) for place in places}
+    panel_start, column_start = builder.mul(k, number(width * vector.count)), builder.mul(k, left_column)
+    factors = [
+        builder.load(vector_pointer(builder, panel, builder.add(panel_start, number(j * vector.count)), vector),
+                     align=align)
+        for j in range(width)
+    ]
+    values = [
+        broadcast(builder, builder.load(builder.gep(left, [builder.add(column_start, row_start)])), vector)
+        for row_start in row_starts
+    ]
+    totals = {(i, j): builder.call(multiply_add, [values[i], factors[j], sums[i, j]]) for i, j in places}
+    following = builder.add(k, number(1))
+    for phi, next_value in [(k, following), *((sums[place], totals[place]) for place in places)]:
+        phi.add_incoming(ir.Constant(phi.type, 0 if phi is k else None), start)
+        phi.add_incoming(next_value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, depth), loop, summed)
 
-def _tile_function(a, row, col, b, c, crow, m, n, depth, add):
-    _every_tile(a, row, col, b, c, crow, m, n, depth, add)
+    builder.position_at_end(summed)
+    targets = {
+        (i, j): vector_pointer(
+            builder, result, builder.add(builder.mul(result_row, number(i)), number(j * vector.count)), vector)
+        for i, j in places
+    }
+    builder.cbranch(builder.icmp_signed("!=", add, number(0)), fetch, write)
 
+    builder.position_at_end(fetch)
+    grown = {place: builder.fadd(totals[place], builder.load(targets[place], align=align)) for place in places}
+    builder.branch(write)
 
-def _pair_tile_function(a, row, col, b, c, crow, m, n, depth, add):
-    _every_pair_tile(a, row, col, b, c, crow, m, n, depth, add)
-
-
-@lru_cache  # which also keeps the code that addresses point to from being freed
-def _compiled(scalar: types.Float, function: Callable[..., None]) -> Any:
-    return callback(_tile_signature(scalar), function)
-
-
-def pair_tiles() -> int:
-    """Return the address of the tiles that multiply pairs of bfloat16 values. `BF16` must be true."""
-    return int(_compiled(types.float32, _pair_tile_function).address)
-
-
-@lru_cache
-def prepare(dtype: np.dtype[Any]) -> None:
-    """Compile the tiles for float32 or float64 once, as a symbol that all other compiled code calls.
-
-    If they were linked into each function that multiplies, they would be compiled a dozen times.
-    """
-    scalar = types.float32 if dtype.itemsize == 4 else types.float64
-    llvm.add_symbol(_tile_symbol(scalar), _compiled(scalar, _tile_function).address)
-
-
-@intrinsic
-def tile(
-    typing: Any, a: Any, at: Any, row: Any, col: Any, b: Any, bt: Any, c: Any, ct: Any, crow: Any,
-    m: Any, n: Any, depth: Any, add: Any, tiles: Any,
-) -> Any:
-    """c[m, n vectors] = (c +) a[m, depth] b[depth, n vectors]; a[i, k] lies at at + i * row + k * col.
-
-    tiles: 0, or the address of tiles other than those of the type of the array.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, at, row, col, b, bt, c, ct, crow, m, n, depth, add, tiles = arguments
-        first, second, result = (
-            builder.gep(data_pointer(context, builder, kind, array), [offset])
-            for kind, array, offset in ((first_kind, a, at), (second_kind, b, bt), (result_kind, c, ct))
-        )
-        values = [first, row, col, second, result, crow, m, n, depth, builder.zext(add, ir.IntType(64))]
-        own = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [v.type for v in values]), _tile_symbol(first_kind.dtype)
-        )
-        others = builder.inttoptr(tiles, own.type)
-        given = builder.icmp_signed("!=", tiles, ir.Constant(tiles.type, 0))
-        builder.call(builder.select(given, others, own), values)
-        return context.get_dummy_value()
-
-    first_kind, second_kind, result_kind = a, b, c
-    i = types.intp
-    return types.void(a, i, i, i, b, i, c, i, i, i, i, i, types.boolean, i), generate
+    builder.position_at_end(write)
+    for place in places:
+        final = builder.phi(vector)
+        final.add_incoming(totals[place], summed)
+        final.add_incoming(grown[place], fetch)
+        totals[place] = final
+    for place in places:
+        builder.store(totals[place], targets[place], align=align)

@@ -1,7 +1,8 @@
-"""Vectors: one register of numbers, with loads, stores, the operators of Python, tanh and sigmoid.
+"""Pointers to numbers, and vectors: one register of numbers, with the operators of Python, tanh and sigmoid.
 
 The recurrence is computed for a vector of hidden units at a time. Vectors are emitted as LLVM vectors of the width of
-this machine. Arrays are flat and addressed by offsets.
+this machine. Compiled functions hand each other pointers: `at(gates, i)` points to gates[i], as in C. A pointer is one
+number, where numba would take an array apart into seven, and compile a function again for each kind of array.
 """
 
 # numba derives the types of compiled functions from their arguments.
@@ -53,14 +54,9 @@ def broadcast(builder: ir.IRBuilder, value: ir.Value, vector: ir.VectorType) -> 
     return builder.shuffle_vector(first, nothing, zeros)
 
 
-def vector_pointer(builder: ir.IRBuilder, data: ir.Value, offset: ir.Value, vector: ir.VectorType) -> ir.Value:
-    """Emit a pointer to the vector at data[offset]."""
-    return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
-
-
-def data_pointer(context: Any, builder: ir.IRBuilder, kind: types.Array, value: ir.Value) -> ir.Value:
-    """Emit a pointer to the first value of an array."""
-    return context.make_array(kind)(context, builder, value).data
+def vector_pointer(builder: ir.IRBuilder, values: ir.Value, offset: ir.Value, vector: ir.VectorType) -> ir.Value:
+    """Emit a pointer to the vector that begins at values[offset]."""
+    return builder.bitcast(builder.gep(values, [offset]), vector.as_pointer())
 
 
 def _mask(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
@@ -75,26 +71,37 @@ def intrinsic_name(vector: ir.VectorType) -> str:
 
 
 @intrinsic
-def lanes_of(typing: Any, array: Any) -> Any:
-    """How many values of the array's type a vector holds."""
-    lanes = VECTOR_BYTES * 8 // array.dtype.bitwidth
+def at(typing: Any, values: Any, offset: Any) -> Any:
+    """A pointer to values[offset], where `values` is a pointer or an array without gaps."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        start, offset = arguments
+        if isinstance(values, types.Array):
+            start = context.make_array(values)(context, builder, start).data
+        return builder.gep(start, [offset])
+
+    return types.CPointer(values.dtype)(values, types.intp), generate
+
+
+@intrinsic
+def lanes_of(typing: Any, values: Any) -> Any:
+    """How many numbers of this type a vector holds. `values` is a pointer or an array."""
+    lanes = VECTOR_BYTES * 8 // values.dtype.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return context.get_constant(types.intp, lanes)
 
-    return types.intp(array), generate
+    return types.intp(values), generate
 
 
 @intrinsic
-def load(typing: Any, array: Any, offset: Any, count: Any) -> Any:
-    """Read a vector at array[offset], its first `count` lanes; the other lanes are 0."""
-    kind = Vector(array.dtype)
+def load(typing: Any, values: Any, offset: Any, count: Any) -> Any:
+    """The vector at values[offset], its first `count` lanes; the other lanes are 0."""
+    kind = Vector(values.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = llvm_vector(kind.scalar)
-        pointer = vector_pointer(
-            builder, data_pointer(context, builder, signature.args[0], arguments[0]), arguments[1], vector
-        )
+        start, offset, count = arguments
         flags = ir.VectorType(ir.IntType(1), vector.count)
         read = cgutils.get_or_insert_function(
             builder.module,
@@ -102,78 +109,39 @@ def load(typing: Any, array: Any, offset: Any, count: Any) -> Any:
             f"llvm.masked.load.{intrinsic_name(vector)}.p0",
         )
         align = ir.Constant(ir.IntType(32), kind.scalar.bitwidth // 8)
-        mask = _mask(builder, arguments[2], vector.count)
-        return builder.call(read, [pointer, align, mask, ir.Constant(vector, None)])
+        pointer = vector_pointer(builder, start, offset, vector)
+        return builder.call(read, [pointer, align, _mask(builder, count, vector.count), ir.Constant(vector, None)])
 
-    return kind(array, types.intp, types.intp), generate
+    return kind(values, types.intp, types.intp), generate
 
 
 @intrinsic
-def store(typing: Any, array: Any, offset: Any, value: Any, count: Any) -> Any:
-    """Write the first `count` lanes of a vector at array[offset]."""
+def store(typing: Any, values: Any, offset: Any, vector: Any, count: Any) -> Any:
+    """Write the first `count` lanes of a vector at values[offset]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = llvm_vector(value.scalar)
-        pointer = vector_pointer(
-            builder, data_pointer(context, builder, signature.args[0], arguments[0]), arguments[1], vector
-        )
-        flags = ir.VectorType(ir.IntType(1), vector.count)
+        kind = llvm_vector(vector.scalar)
+        start, offset, value, count = arguments
+        flags = ir.VectorType(ir.IntType(1), kind.count)
         write = cgutils.get_or_insert_function(
             builder.module,
-            ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), ir.IntType(32), flags]),
-            f"llvm.masked.store.{intrinsic_name(vector)}.p0",
+            ir.FunctionType(ir.VoidType(), [kind, kind.as_pointer(), ir.IntType(32), flags]),
+            f"llvm.masked.store.{intrinsic_name(kind)}.p0",
         )
-        align = ir.Constant(ir.IntType(32), value.scalar.bitwidth // 8)
-        builder.call(write, [arguments[2], pointer, align, _mask(builder, arguments[3], vector.count)])
+        align = ir.Constant(ir.IntType(32), vector.scalar.bitwidth // 8)
+        pointer = vector_pointer(builder, start, offset, kind)
+        builder.call(write, [value, pointer, align, _mask(builder, count, kind.count)])
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, value, types.intp), generate
+    return types.void(values, types.intp, vector, types.intp), generate
 
 
 @intrinsic
-def transpose_square(typing: Any, a: Any, at: Any, row: Any, b: Any, bt: Any, width: Any) -> Any:
-    """b[bt + k * width + c] = a[at + c * row + k], for as many c and k as a vector has lanes."""
+def _prefetch_line(typing: Any, values: Any, offset: Any) -> Any:
+    """Prefetch the cache line of values[offset]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind, _, _, target, *_ = signature.args
-        a, at, row, b, bt, width = arguments
-        vector = llvm_vector(kind.dtype)
-        lanes, align = vector.count, kind.dtype.bitwidth // 8
-        number = ir.IntType(64)
-        source, result = data_pointer(context, builder, kind, a), data_pointer(context, builder, target, b)
-
-        def pointer(data: ir.Value, start: ir.Value, line: ir.Value, i: int) -> ir.Value:
-            offset = builder.add(start, builder.mul(line, ir.Constant(number, i)))
-            return vector_pointer(builder, data, offset, vector)
-
-        lines = [builder.load(pointer(source, at, row, i), align=align) for i in range(lanes)]
-        # Each round exchanges one bit of a value's line with the same bit of its lane.
-        bit = 1
-        while bit < lanes:
-            numbers = range(lanes)
-            low = [lane if not lane & bit else lanes + (lane ^ bit) for lane in numbers]
-            high = [lane | bit if not lane & bit else lanes + lane for lane in numbers]
-            low_mask, high_mask = (ir.Constant(ir.VectorType(ir.IntType(32), lanes), mask) for mask in (low, high))
-            for i in numbers:
-                if not i & bit:
-                    pair = lines[i], lines[i | bit]
-                    lines[i] = builder.shuffle_vector(*pair, low_mask)
-                    lines[i | bit] = builder.shuffle_vector(*pair, high_mask)
-            bit *= 2
-        for i, line in enumerate(lines):
-            builder.store(line, pointer(result, bt, width, i), align=align)
-        return context.get_dummy_value()
-
-    i = types.intp
-    return types.void(a, i, i, b, i, i), generate
-
-
-@intrinsic
-def _prefetch_line(typing: Any, array: Any, offset: Any) -> Any:
-    """Prefetch the cache line of array[offset]."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = builder.gep(data_pointer(context, builder, signature.args[0], arguments[0]), [arguments[1]])
+        address = builder.gep(arguments[0], [arguments[1]])
         number = ir.IntType(32)
         fetch = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [address.type, *[number] * 3]), "llvm.prefetch.p0"
@@ -181,7 +149,7 @@ def _prefetch_line(typing: Any, array: Any, offset: Any) -> Any:
         builder.call(fetch, [address, *(ir.Constant(number, v) for v in (0, 3, 1))])
         return context.get_dummy_value()
 
-    return types.void(array, types.intp), generate
+    return types.void(values, types.intp), generate
 
 
 def _arithmetic(symbol: Callable[[Any, Any], Any], instruction: str) -> None:
@@ -230,33 +198,6 @@ def _clamp(typing: Any, value: Any, bound: Any) -> Any:
         return builder.select(builder.fcmp_ordered("<", below, low), low, below)
 
     return value(value, bound), generate
-
-
-@intrinsic
-def larger(typing: Any, left: Any, right: Any) -> Any:
-    """The larger value of every lane. A NaN on either side stays NaN."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        first, second = arguments
-        replaced = builder.or_(builder.fcmp_ordered(">", first, second), builder.fcmp_unordered("uno", first, first))
-        return builder.select(replaced, first, second)
-
-    return left(left, right), generate
-
-
-@intrinsic
-def where_equal(typing: Any, left: Any, right: Any, value: Any) -> Any:
-    """`value`, a vector or a number, in the lanes in which the first two are equal; 0 in the others."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = llvm_vector(left.scalar)
-        given = arguments[2]
-        if not isinstance(value, Vector):
-            given = broadcast(builder, context.cast(builder, given, value, left.scalar), vector)
-        equal = builder.fcmp_ordered("==", arguments[0], arguments[1])
-        return builder.select(equal, given, ir.Constant(vector, None))
-
-    return left(left, right, value), generate
 
 
 @intrinsic
@@ -332,12 +273,12 @@ def _sigmoid(value):
 
 
 @njit
-def prefetch(a, at, count):
-    """Prefetch a[at : at + count], which is needed later."""
-    line = 64 // a.itemsize
+def prefetch(values, count):
+    """Prefetch values[:count], which are needed later."""
+    line = lanes_of(values) * (64 // VECTOR_BYTES)
     for i in range(0, count, line):
-        _prefetch_line(a, at + i)
-    _prefetch_line(a, at + count - 1)
+        _prefetch_line(values, i)
+    _prefetch_line(values, count - 1)
 
 
 # Below, whole vectors are handled apart from the rest: a value stored without a mask is forwarded to the next load, and
@@ -345,30 +286,30 @@ def prefetch(a, at, count):
 
 
 @njit
-def clear(a, at, count):
-    """a[at : at + count] = 0."""
+def clear(values, count):
+    """values[:count] = 0."""
     for i in range(count):
-        a[at + i] = 0.0
+        values[i] = 0.0
 
 
 @njit
-def copy(a, at, b, bt, count):
-    """b[bt : bt + count] = a[at : at + count]."""
-    lanes = lanes_of(a)
+def copy(source, target, count):
+    """target[:count] = source[:count]."""
+    lanes = lanes_of(source)
     whole = count - count % lanes
     for c in range(0, whole, lanes):
-        store(b, bt + c, load(a, at + c, lanes), lanes)
+        store(target, c, load(source, c, lanes), lanes)
     if whole < count:
-        store(b, bt + whole, load(a, at + whole, count - whole), count - whole)
+        store(target, whole, load(source, whole, count - whole), count - whole)
 
 
 @njit
-def accumulate(a, at, b, bt, count):
-    """b[bt : bt + count] += a[at : at + count]."""
-    lanes = lanes_of(a)
+def accumulate(source, target, count):
+    """target[:count] += source[:count]."""
+    lanes = lanes_of(source)
     whole = count - count % lanes
     for c in range(0, whole, lanes):
-        store(b, bt + c, load(b, bt + c, lanes) + load(a, at + c, lanes), lanes)
+        store(target, c, load(target, c, lanes) + load(source, c, lanes), lanes)
     if whole < count:
         rest = count - whole
-        store(b, bt + whole, load(b, bt + whole, rest) + load(a, at + whole, rest), rest)
+        store(target, whole, load(target, whole, rest) + load(source, whole, rest), rest)

@@ -96,8 +96,8 @@ class Classifier(nn.Module):
             length_B: Number of tokens of each review, 1 to T.
             backend: Implementation of the recurrence that runs.
             generator: Source of the dropout masks. It is needed in training mode where dropout is above 0.
-            bf16: Whether the backends `fused` and `torch` compute products in bfloat16. The backend `reference` follows
-                `torch.autocast`.
+            bf16: Whether the backend `torch` computes products in bfloat16. The backend `reference` follows
+                `torch.autocast`, and the backend `fused` has none.
             equal_lengths: Whether all reviews are known to have T tokens. A graphics card cannot find out without
                 making the host wait.
         """

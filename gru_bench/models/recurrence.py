@@ -121,8 +121,8 @@ def run(
         length_B: Number of tokens of each sequence, 1 to T, in any order.
         between: Function for the output of every layer except the last.
         pooling: Reduction of the output over time (`pool`).
-        bf16: Whether the backends `fused` and `torch` compute products in bfloat16. The backend `reference` follows
-            `torch.autocast`.
+        bf16: Whether the backend `torch` computes products in bfloat16. The backend `reference` follows
+            `torch.autocast`, and the backend `fused` has none.
         equal_lengths: Whether all sequences are known to have T tokens. A graphics card cannot find out without making
             the host wait.
 
@@ -139,7 +139,7 @@ def run(
         in_kernel = pooling if pooling in kernels.POOLINGS else None
         output = kernels.fused_gru(
             rows_UE, index_BT, length_B, list(recurrence.parameters()), bidirectional=recurrence.bidirectional,
-            reset=recurrence.reset, between=between, pooling=in_kernel, bf16=bf16)
+            reset=recurrence.reset, between=between, pooling=in_kernel)
         if in_kernel is not None:
             return output
     elif backend == "torch":

@@ -34,7 +34,6 @@ from gru_bench.data.batches import (
     encode,
     iterations_of_epoch,
     make_batches,
-    prefetched,
     scoring_plan,
 )
 from gru_bench.data.cache import CHECKPOINTS, default_cache
@@ -77,7 +76,6 @@ memory than a micro-batch in training."""
 CHECKED_REVIEWS = 1_000
 """Largest number of validation reviews of a check. With 1,000, an accuracy of 85 % has a standard error of 1.1
 points."""
-PREPARED_AHEAD = 4
 
 
 def train(
@@ -312,7 +310,7 @@ def predict(
     ordered_NC = torch.empty((len(encoded), classes), device=device)
     start = 0
     with torch.inference_mode(), autocast(device, bf16):
-        for batch in prefetched(make_batches(encoded, plan), PREPARED_AHEAD):
+        for batch in make_batches(encoded, plan):
             there = batch.to(device)
             rows_UE = model.table_VE.index_select(0, there.distinct_U)
             log_BC = model(rows_UE, there.index_BT, there.length_B, backend=backend, bf16=bf16,
@@ -522,7 +520,7 @@ class _Run:
         plan = batch_plan(
             self.train_split, training.batch_size, np.random.default_rng(_seed(self.config, "batches", number)),
             bucket=training.bucket, drop_last=training.drop_last)
-        return prefetched(make_batches(self.train_split, plan[done:]), PREPARED_AHEAD)
+        return make_batches(self.train_split, plan[done:])
 
     def _close_window(self, number: int, mean: float) -> None:
         training, progress = self.config.training, self.progress

@@ -40,14 +40,9 @@ def place(config: RunConfig) -> Placement:
     device, note = _device(config)
     backend = choose_backend(config.model, device)
     if config.training.bf16:
-        if device.type == "cuda":
-            reason = card.no_bf16(device, backend)
-        elif backend == "fused":
-            reason = kernels.no_bf16()
-        else:
-            reason = f"the backend {backend!r} supports it on a card only."
+        reason = card.no_bf16(device, backend) if device.type == "cuda" else "only NVIDIA cards support it."
         if reason:
-            raise UsageError("training.bf16 must be false without an NVIDIA card or a processor for it, but got true "
+            raise UsageError("training.bf16 must be false without an NVIDIA card that supports it, but got true "
                              f"on {device.type}: {reason} Leave it out")
     return Placement(device, backend, note or fallback(config.model, device))
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gru_bench.data.batches import Encoded, batch_plan, encode, make_batches, prefetched, scoring_plan
+from gru_bench.data.batches import Encoded, batch_plan, encode, make_batches, scoring_plan
 from gru_bench.data.corpus import Split
 from gru_bench.data.vectors import Vectors
 
@@ -156,66 +153,3 @@ def test_buckets_pad_little_and_differ_between_epochs() -> None:
 def test_drop_last_keeps_the_only_batch() -> None:
     encoded = some_encoded(5)
     assert len(batch_plan(encoded, 64, np.random.default_rng(0), bucket=True, drop_last=True)) == 1
-
-
-# ---------------------------------------------------------------- preparing ahead
-
-
-def threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "batches ahead"]
-
-
-@pytest.mark.parametrize("depth", [1, 3, 100])
-def test_prefetching_changes_nothing(depth: int) -> None:
-    assert list(prefetched(iter(range(50)), depth)) == list(range(50))
-    assert list(prefetched(iter([None, None]), depth)) == [None, None]
-    assert list(prefetched(iter(()), depth)) == []
-    assert threads() == []
-
-
-def test_prefetching_prepares_at_most_so_many_items_ahead() -> None:
-    made = []
-
-    def items() -> Iterator[int]:
-        for n in range(100):
-            made.append(n)
-            yield n
-
-    ahead: Any = prefetched(items(), 4)  # a generator, which can be closed
-    assert next(ahead) == 0
-    deadline = time.monotonic() + 5
-    while len(made) < 6 and time.monotonic() < deadline:
-        time.sleep(0.001)
-    time.sleep(0.05)
-    # One taken, four waiting, one in the hand of the thread.
-    assert len(made) == 6
-    ahead.close()
-    assert threads() == []
-
-
-def test_an_error_of_the_iterator_is_raised_after_the_items_before_it() -> None:
-    def items() -> Iterator[int]:
-        yield 1
-        yield 2
-        raise ValueError("the third is missing")
-
-    ahead = prefetched(items(), 8)
-    assert [next(ahead), next(ahead)] == [1, 2]
-    with pytest.raises(ValueError, match="the third is missing"):
-        next(ahead)
-    assert threads() == []
-
-
-def test_no_thread_is_left_when_a_consumer_stops_early() -> None:
-    for _ in range(20):
-        ahead: Any = prefetched(itertools.count(), 3)
-        assert next(ahead) == 0
-        ahead.close()
-    for number in prefetched(itertools.count(), 3):
-        if number == 5:
-            break
-    assert threads() == []
-    with pytest.raises(KeyError):  # noqa: PT012
-        for _ in prefetched(itertools.count(), 1):
-            raise KeyError("the consumer fails")
-    assert threads() == []

@@ -15,7 +15,7 @@ from gru_bench.config import Pooling, Reset
 from gru_bench.kernels import fused as kernels
 from gru_bench.kernels.fused import fused_gru, fused_gru_states, set_threads
 from gru_bench.models.pooling import pool
-from tests.support.batches import BOUND_32, BOUNDS, PRECISIONS, Batch, by_kernel, by_loop, by_torch, error, make_batch
+from tests.support.batches import BOUNDS, PRECISIONS, Batch, by_kernel, by_loop, by_torch, error, make_batch
 
 
 @pytest.fixture(params=PRECISIONS, name="dtype")
@@ -186,10 +186,8 @@ POOLINGS: tuple[Pooling, ...] = ("last", "final", "mean", "max", "meanmax")
 
 def test_the_kernel_has_every_pooling_and_refuses_any_other() -> None:
     assert set(kernels.POOLINGS) == set(get_args(Pooling)) == set(POOLINGS)
-    batch = make_batch(2, 3, 1, 4, 5)
-    plan = kernels._Plan(batch.index_BT, batch.lengths_B, 1)
     with pytest.raises(ValueError, match=r"pooling.*'last'.*'first'"):
-        kernels._run_forward(batch.rows_UE, None, plan, "first", False, False, 0, batch.weights)  # type: ignore[arg-type]
+        kernels._parts("first", 5, 5)
 
 
 def check_pooling(batch: Batch, pooling: Pooling, dtype: torch.dtype) -> None:
@@ -251,80 +249,6 @@ class TestPooling:
         assert features[0].isnan().all()
         features.sum().backward()  # type: ignore[no-untyped-call]
         assert all(weight.grad is not None and weight.grad.isnan().any() for weight in weights)
-
-
-def rounded(values: Tensor) -> Tensor:
-    return values.bfloat16().double()
-
-
-class TestBFloat16:
-    """Products outside the recurrence with both factors rounded to bfloat16, that is to 8 bits: by up to 2^-9 each."""
-
-    CASES = (
-        make_batch(7, 25, 60, 21, 16),
-        make_batch(5, 31, 60, 33, 33, 1, True),
-        make_batch(9, 40, 300, 300, 100, 1, True),
-        make_batch(3, 7, 5, 1, 1),
-    )
-
-    @pytest.fixture(autouse=True)
-    def _where_there_is_one(self) -> None:
-        if (reason := kernels.no_bf16()) is not None:
-            pytest.skip(reason)
-
-    @pytest.mark.parametrize("batch", CASES)
-    def test_output_equals_that_of_rounded_vectors_and_weights(self, batch: Batch) -> None:
-        # With one layer nothing else is rounded on the way forward: the bound is that of float32.
-        weights = [rounded(w) if i % 4 == 0 else w for i, w in enumerate(batch.weights)]
-        expected = by_torch(Batch(**{**batch.__dict__, "rows_UE": rounded(batch.rows_UE), "weights": weights}))[0]
-        rows, weights, _ = batch.to(torch.float32)
-        got = fused_gru(
-            rows, batch.index_BT, batch.lengths_B, weights, bidirectional=batch.bidirectional, bf16=True)
-        assert (got.double() - expected).abs().max() < BOUND_32 * expected.abs().max()
-
-    @pytest.mark.parametrize("reset", ["after", pytest.param("before", marks=pytest.mark.slow)])
-    @pytest.mark.parametrize("layers", [1, pytest.param(2, marks=pytest.mark.slow)])
-    @pytest.mark.parametrize("batch", CASES)
-    def test_gradients_differ_by_the_rounding_alone(self, batch: Batch, layers: int, reset: Reset) -> None:
-        """Against exact gradients: sums of products that are each off by 2^-8 at most, beside an output as much off.
-
-        The worst observed is 0.013; 2^-5 = 0.031 allows for that and refuses a product that is wrong.
-        """
-        inputs, directions = batch.rows_UE.shape[1], 2 if batch.bidirectional else 1
-        sequences, steps = batch.index_BT.shape
-        batch = make_batch(sequences, steps, len(batch.rows_UE), inputs, batch.hidden, layers, directions == 2)
-        expected = (by_torch if reset == "after" else by_loop)(batch)
-        rows, weights, grad = batch.to(torch.float32)
-        output = fused_gru(
-            rows, batch.index_BT, batch.lengths_B, weights, bidirectional=batch.bidirectional, bf16=True,
-            reset=reset)
-        ours = output.detach(), list(torch.autograd.grad((output * grad).sum(), [rows, *weights]))
-        assert 1e-5 < error(ours, expected) < 2**-5
-
-    @pytest.mark.parametrize("threads", [1, 2])
-    def test_repeats_bit_for_bit(self, threads: int) -> None:
-        set_threads(threads)
-        batch = make_batch(33, 50, 300, 40, 100, 2, True)
-        rows, weights, grad = batch.to(torch.float32)
-        runs = []
-        for _ in range(2):
-            output = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, bf16=True)
-            runs.append([output, *torch.autograd.grad(output, [rows, *weights], grad)])
-        assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
-
-    def test_a_nan_stays_a_nan(self) -> None:
-        batch = make_batch(2, 5, 4, 3, 20, lengths=[5, 5])
-        rows, weights, _ = batch.to(torch.float32)
-        with torch.no_grad():
-            rows[batch.index_BT[0, 2]] = torch.tensor([0x7FFFFFFF]).int().view(torch.float32)  # all bits set
-            output = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False, bf16=True)
-        assert output[0, 2:].isnan().all()
-
-    def test_is_for_float32_alone(self) -> None:
-        batch = make_batch(2, 5, 4, 3, 20)
-        rows, weights, _ = batch.to(torch.float64)
-        with pytest.raises(ValueError, match=r"float32.*bfloat16.*float64"):
-            fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False, bf16=True)
 
 
 def test_what_the_index_holds_beyond_an_end_does_not_matter() -> None:

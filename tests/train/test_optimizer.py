@@ -119,7 +119,7 @@ class TestRows:
 @pytest.mark.parametrize(("width", "threads"), [(1, 1), (16, 2), (300, 2)])
 def test_the_kernel_moves_rows_as_torch_does(width: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "LEAST_VALUES", 1)
-    monkeypatch.setattr(kernels, "_threads", threads)
+    monkeypatch.setattr("gru_bench.kernels.threads._threads", threads)
     generator = torch.Generator().manual_seed(3)
     table = torch.randn(60, width, generator=generator)
     table[0] = 0
