@@ -430,7 +430,7 @@ def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progr
     words, ids_of = _tokenized(rows, positions)
     near, examples = (None, []) if is_recall(config.name) else _near_duplicates(
         rows, positions, ids_of, config, source.where, on_progress)
-    notes = [*rows.notes, *_class_notes(rows, positions, config, source.where)]
+    notes = [*rows.notes, *_name_notes(rows, positions), *_class_notes(rows, positions, config, source.where)]
     words, fingerprint = _write(folder, rows, digests, positions, words, ids_of)
     about = {"words": words, "fingerprint": fingerprint, "classes": rows.classes, "available": len(unique), **counts,
              "notes": notes, "near": None if near is None else asdict(near), "near_examples": examples}
@@ -460,6 +460,14 @@ def _in_order(rows: Rows, config: DataConfig, where: str) -> Rows:
         return rows
     place_K = np.array([order.index(name) for name in rows.classes])
     return replace(rows, classes=order, label_N=small(place_K[rows.label_N], len(order)), plain=False)
+
+
+def _name_notes(rows: Rows, positions: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    """Yield a sentence where several reviews of a split have the same name, which only a column of ids gives them."""
+    counts = [Counter(rows.name_N[row] for row in kept) for kept in positions.values()]
+    if count := sum(number for names in counts for number in names.values() if number > 1):
+        yield (f"{count:,} reviews have the same id as another one of their split, so that their predictions cannot be "
+               "told apart by id")
 
 
 def _class_notes(rows: Rows, positions: dict[str, list[int]], config: DataConfig, where: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Prediction: texts -> the probabilities of their classes, by all seeds of a trained model together.
 
 A text is read as in training: tokens without a vector are left out, then it is cut to `data.max_length`. The seeds'
-probabilities are averaged. The words behind a decision are found by leaving each of them out.
+probabilities are averaged, and calibrated by the temperature of the model where it has one. The words behind a decision
+are found by leaving each of them out.
 
 Shapes: `N` texts, `S` seeds, `V` rows of the vector table, `E` vector width, `C` classes, `T` tokens of a text.
 """
@@ -22,6 +23,7 @@ from gru_bench.data.tokenizer import tokenize
 from gru_bench.diagnose.occlusion import occlusion
 from gru_bench.models.recurrence import choose_backend
 from gru_bench.models.trained import TrainedModel
+from gru_bench.stats.calibration import calibrated
 from gru_bench.stats.metrics import mean_probability, predicted
 from gru_bench.train.loop import predict, restored
 from gru_bench.train.placement import use_threads
@@ -43,7 +45,7 @@ class Prediction:
 
     classes: tuple[str, ...]
     probability_NC: NDArray[np.float64]
-    """Probability of each class, in the order of `classes`: the mean over the seeds."""
+    """Probability of each class, in the order of `classes`: the mean over the seeds, calibrated."""
     tokens_N: NDArray[np.int64]
     """Number of tokens of the whole text."""
     known_N: NDArray[np.int64]
@@ -144,14 +146,15 @@ class Predictor:
         return torch.from_numpy(np.log(np.maximum(self._probabilities(rows), SMALLEST)))
 
     def _probabilities(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """Return the mean of the seeds' probabilities, N x C."""
+        """Return the mean of the seeds' probabilities, calibrated, N x C."""
         if not rows:
             return np.zeros((0, len(self.model.classes)))
         use_threads(self._threads, self.backend)
         encoded = _encoded(rows, len(self.model.words_V))
-        return np.asarray(mean_probability([
+        mean_NC = mean_probability([
             predict(network, encoded, backend=self.backend, tokens=TOKENS).astype(np.float64)
-            for network in self._networks]), np.float64)
+            for network in self._networks])
+        return calibrated(mean_NC, self.model.temperature)
 
 
 def _encoded(rows: Sequence[Sequence[int]], table_size: int) -> Encoded:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from gru_bench import cli
@@ -26,6 +26,7 @@ from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.progress import study_baselines
 from gru_bench.report.evidence.store import Store as ReportStore
+from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.logged_metrics import PARAMETERS, compared, score, score_name
 from gru_bench.results.runs import MAJORITY, compared_baseline
 from gru_bench.tracking import LoggedStudy, Store
@@ -141,7 +142,7 @@ def better_baseline(store: ReportStore, winner: Winner) -> str:
 
 
 def load(store: Store, winner: Winner, *, single: bool = False) -> TrainedModel:
-    """Return the model that the confirmation runs of the winner have logged, of all their seeds.
+    """Return the model that the confirmation runs of the winner have logged, of all their seeds, with its temperatures.
 
     Args:
         store: Store of the study.
@@ -159,7 +160,10 @@ def load(store: Store, winner: Winner, *, single: bool = False) -> TrainedModel:
         models = store.models(ids, winner.study.run.run_id)
     except RunError as error:
         raise _without_model(winner, error) from error
-    return TrainedModel.of_seeds(models, study=winner.study.run.study, run_ids=ids, best=0 if single else place)
+    found = temperatures(store, ids)
+    return replace(
+        TrainedModel.of_seeds(models, study=winner.study.run.study, run_ids=ids, best=0 if single else place),
+        temperature=found.together, temperature_S=found.run_R)
 
 
 def _without_model(winner: Winner, error: RunError) -> RunError:

@@ -1,6 +1,7 @@
 """A trained model as files: weights, words, vectors, classes and settings, without the data and without a pickle.
 
-    model.json              what it is: settings, classes, seeds, tokenizer, scores, and the SHA-256 of the other files
+    model.json              what it is: settings, classes, seeds, tokenizer, temperatures, scores, and the SHA-256 of
+                            the other files
     seed-N.safetensors      the weights of one seed, with its word vectors if it has its own
     vectors.safetensors     word vectors that all seeds share, because training leaves them unchanged
     README.md               the model card, for people; it may be edited
@@ -25,11 +26,11 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gru_bench import __version__, platforms
 from gru_bench.config import RunConfig, stored_config
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from gru_bench.data.vectors import Vectors
 
 KIND = "gru-bench model"
-FORMAT = 2
+FORMAT = 3
 """Version of the files. Raise it when they change."""
 ABOUT, VECTORS, CARD = "model.json", "vectors.safetensors", "README.md"
 SUFFIX = ".safetensors"
@@ -55,6 +56,7 @@ _WORDS = "words"
 _DIGEST = "digest"
 """Key of model.json with the SHA-256 of the rest of it."""
 _MOST_JSON_BYTES = 256 << 20
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class About(BaseModel):
@@ -72,6 +74,9 @@ class About(BaseModel):
     seeds: list[int]
     run_ids: list[str]
     best: int
+    temperature: Temperature | None
+    temperatures: list[Temperature | None]
+    """Of each seed alone; empty where none was fitted."""
     config: dict[str, Any]
     scores: dict[str, Any]
     files: dict[str, str]
@@ -99,7 +104,8 @@ def contents(model: TrainedModel, scores: Mapping[str, Any] | None = None) -> It
         yield name, content
     about = About(
         study=model.study, model=model.name, classes=list(model.classes), seeds=list(model.seeds),
-        run_ids=list(model.run_ids), best=model.best, config=json.loads(model.config.model_dump_json()),
+        run_ids=list(model.run_ids), best=model.best, temperature=model.temperature,
+        temperatures=list(model.temperature_S), config=json.loads(model.config.model_dump_json()),
         scores=dict(scores or {}), files=digests)
     values = json.loads(about.model_dump_json())
     yield ABOUT, json.dumps(values | {_DIGEST: _digest_of(values)}, indent=1).encode()
@@ -300,7 +306,8 @@ def read(
     return TrainedModel(
         study=about.study, name=about.model, config=stored_config(json.dumps(about.config), origin.name),
         seeds=tuple(about.seeds), classes=tuple(about.classes), words_V=words[0], table_VE=table_VE,
-        weights_S=tuple(weights_S), run_ids=tuple(about.run_ids), best=about.best), about.scores
+        weights_S=tuple(weights_S), run_ids=tuple(about.run_ids), best=about.best, temperature=about.temperature,
+        temperature_S=tuple(about.temperatures)), about.scores
 
 
 def _about(origin: Origin) -> About:
@@ -350,6 +357,8 @@ def about_of(content: bytes, name: str) -> About:
         raise ValueError(f"is damaged ({error})") from error
     if not 0 <= about.best < len(about.seeds) or len(about.classes) < 2:
         raise ValueError("names no seeds or no classes")
+    if len(about.temperatures) not in (0, len(about.seeds)):
+        raise ValueError("must have a temperature for each seed")
     return about
 
 

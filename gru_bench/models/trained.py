@@ -45,6 +45,10 @@ class TrainedModel:
     """The run of each seed."""
     best: int = 0
     """Position of the seed with the best validation score."""
+    temperature: float | None = None
+    """Temperature of the probabilities of all seeds together (`stats.calibration`). None: they are not calibrated."""
+    temperature_S: tuple[float | None, ...] = ()
+    """Temperature of each seed alone. Empty where none was fitted."""
 
     @classmethod
     def of(cls, result: RunResult, vectors: Vectors) -> TrainedModel:
@@ -88,7 +92,9 @@ class TrainedModel:
         """Return the model of one seed alone, the one at this position."""
         config = self.config.model_copy(update={"seed": self.seeds[place]})
         return replace(self, config=config, seeds=(self.seeds[place],), weights_S=(self.weights_S[place],),
-                       run_ids=self.run_ids[place:place + 1], best=0)
+                       run_ids=self.run_ids[place:place + 1], best=0,
+                       temperature=self.temperature_S[place] if self.temperature_S else None,
+                       temperature_S=self.temperature_S[place:place + 1])
 
     def rows(self, tokens: Iterable[str]) -> list[int]:
         """Return the rows of the vector table of those tokens that have a vector. The model reads the first of them, up

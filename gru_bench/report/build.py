@@ -59,7 +59,7 @@ def build(
     warnings: Sequence[Sentence] = (),
     tracking_uri: str = "",
     known_studies: Collection[str] = (),
-    models_on_test: Mapping[str, int] | None = None,
+    on_test: Mapping[str, tuple[int, int]] | None = None,
 ) -> Report:
     """Compute a report of `studies`.
 
@@ -74,8 +74,8 @@ def build(
         warnings: Warnings that are known already.
         tracking_uri: Address of the store, for the record.
         known_studies: Names of other studies, which a new study must not have.
-        models_on_test: Digest of a test set -> number of models in the store that were scored on it. None: they are
-            counted now.
+        on_test: Digest of a test set -> number of models in the store that were scored on it, and of their studies.
+            None: they are counted now.
 
     Raises:
         IncompleteError: If no study has a complete confirmation run, unless there is one study and it has a complete
@@ -83,7 +83,7 @@ def build(
         UsageError: If a run named for McNemar's test is not a confirmation run of this report, or the two runs were
             scored on different test reviews.
     """
-    evidence = collect(studies, store, margin, known_studies, mcnemar_runs, models_on_test)
+    evidence = collect(studies, store, margin, known_studies, mcnemar_runs, on_test)
     if evidence.trials:
         contents, said, missing = CONTENTS_OF_TRIALS, so_far(evidence), list(evidence.gaps)
         first: tuple[Block, ...] = (Bullets(tuple(("", one) for one in said)),)
@@ -104,7 +104,7 @@ def build(
         source=Source(
             plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,
             _address(tracking_uri), tuple(map(in_text, warnings)), tuple(sorted(known_studies)), mcnemar_runs,
-            tuple((family.digest, family.size) for family in evidence.families)),
+            {family.digest: (family.size, family.studies) for family in evidence.families}),
         findings=findings_of(evidence),
     )
 

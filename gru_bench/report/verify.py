@@ -74,7 +74,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
             title=found["title"], margin=found["margin"], warnings=[(text,) for text in found["warnings_before"]],
             tracking_uri=found["tracking_uri"], known_studies=found["known_studies"],
             mcnemar_runs=(found["mcnemar_runs"][0], found["mcnemar_runs"][1]) if found["mcnemar_runs"] else None,
-            models_on_test=found["models_on_test"],
+            on_test={digest: (models, studies) for digest, (models, studies) in found["on_test"].items()},
         )
     except (RunError, UsageError) as error:
         return [*told, f"it cannot be computed again: {error}"]
@@ -155,6 +155,9 @@ class _StoreWithReportIds:
 
     def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
         return self._store.confirmed_models(test_set, fingerprints)
+
+    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
+        return self._store.studies_on_test(test_set, fingerprints, until)
 
     def run_url(self, run: LoggedRun) -> str | None:
         if run.run_id in self._ids:  # the report links to its page on the first server

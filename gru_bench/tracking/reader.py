@@ -421,34 +421,50 @@ class Reader:
             test_set: Digest of the test examples.
             fingerprints: Fingerprints of data and their splits that have these test examples.
         """
-        found = {run_id: tags for run_id, tags in self._tags_of_test_set(test_set, fingerprints)
+        return len(self._confirmed(test_set, fingerprints, math.inf))
+
+    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
+        """Return how many studies of all experiments had scored a test set by a complete confirmation run.
+
+        Args:
+            test_set: As for `confirmed_models`, as are `fingerprints`.
+            fingerprints: Fingerprints of data and their splits that have these test examples.
+            until: Runs that began later do not count. In seconds since the epoch.
+        """
+        return len({study for study, _ in self._confirmed(test_set, fingerprints, until)})
+
+    def _confirmed(self, test_set: str, fingerprints: Collection[str], until: float) -> list[tuple[str, str]]:
+        """Return the study and the name of each model that `confirmed_models` counts, of runs that began by a time."""
+        found = {run_id: tags for run_id, started, tags in self._runs_on_test_set(test_set, fingerprints)
                  if tags.get("gru_bench.role") == "confirm" and tags.get("gru_bench.complete") == "true"
-                 and tags.get(TEST_SET, test_set) == test_set}
+                 and tags.get(TEST_SET, test_set) == test_set and started <= until}
         origins: dict[tuple[str, str], set[str]] = {}
         for run_id, tags in found.items():
             first = (tags.get(EARLIER_IDS, "").split() or [run_id])[0]
             origins.setdefault((tags.get("mlflow.parentRunId", ""), tags.get("gru_bench.model", "")), set()).add(first)
-        models, seen = 0, set[str]()
-        for own in origins.values():
-            models += not own & seen
+        models, seen = [], set[str]()
+        for model, own in origins.items():
+            if not own & seen:
+                models.append(model)
             seen |= own
         return models
 
-    def _tags_of_test_set(
+    def _runs_on_test_set(
         self, test_set: str, fingerprints: Collection[str]
-    ) -> Iterable[tuple[str, Mapping[str, str]]]:
-        """Return run id -> tags of the runs that have a digest of a test set, or one of the fingerprints."""
+    ) -> Iterable[tuple[str, float, Mapping[str, str]]]:
+        """Return the id, the start (seconds since the epoch) and the tags of the runs that have a digest of a test set
+        or one of the fingerprints."""
         wanted = [(TEST_SET, test_set), *(("gru_bench.data_fingerprint", one) for one in fingerprints if one)]
         if self.database is not None:
             one_of = " OR ".join(["(key = ? AND value = ?)"] * len(wanted))
-            by_run: dict[str, dict[str, str]] = {}
-            for run_id, key, value in self._rows(
-                "SELECT run_uuid, key, value FROM tags JOIN runs USING (run_uuid) JOIN experiments USING "
+            by_run: dict[tuple[str, float], dict[str, str]] = {}
+            for run_id, start_ms, key, value in self._rows(
+                "SELECT run_uuid, start_time, key, value FROM tags JOIN runs USING (run_uuid) JOIN experiments USING "
                 "(experiment_id) WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' AND "
                 f"run_uuid IN (SELECT run_uuid FROM tags WHERE {one_of})",
                 *(word for pair in wanted for word in pair)):
-                by_run.setdefault(run_id, {})[key] = value
-            yield from by_run.items()
+                by_run.setdefault((run_id, (start_ms or 0) / 1000), {})[key] = value
+            yield from ((*run, tags) for run, tags in by_run.items())
             return
         places = [experiment.experiment_id for experiment in self._client.search_experiments()]
         for key, value in wanted:
@@ -459,7 +475,7 @@ class Reader:
                 page = self._client.search_runs(
                     places, max_results=PAGE, page_token=token, filter_string=f"tags.`gru_bench.role` = 'confirm' and "
                     f"tags.`{key}` = '{value}'")
-                yield from ((run.info.run_id, run.data.tags) for run in page)
+                yield from ((run.info.run_id, (run.info.start_time or 0) / 1000, run.data.tags) for run in page)
                 token = page.token
                 if not token:
                     break

@@ -364,6 +364,11 @@ class Store(Reader):
         self.catch_up()
         return super().confirmed_models(test_set, fingerprints)
 
+    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
+        """Return how many studies had scored a test set by a time; see `Reader.studies_on_test`."""
+        self.catch_up()
+        return super().studies_on_test(test_set, fingerprints, until)
+
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
     ) -> dict[str, dict[str, list[tuple[int, float]]]]:

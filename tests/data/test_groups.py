@@ -208,6 +208,20 @@ def test_a_column_names_the_rows_and_changes_nothing_else(tmp_path: Path) -> Non
     assert [of_file[name] for name in corpus.test.name_N.tolist()] == corpus.texts("test")
 
 
+def test_reviews_of_a_split_with_the_same_id_are_counted(tmp_path: Path) -> None:
+    rows = [(text, label, f"r{n // 2:03}") for n, (text, label) in enumerate(reviews(100))]
+    corpus = load(write(tmp_path / "a.csv", rows, ("text", "label", "key")), tmp_path / "cache", id_column="key")
+    expected = sum(corpus.split(split).name_N.tolist().count(name) > 1
+                   for split in SPLITS for name in corpus.split(split).name_N.tolist())
+    (note,) = corpus.notes
+    assert note.startswith(f"{expected} reviews have the same id")
+    of_each = [(text, label, f"r{n:03}") for n, (text, label) in enumerate(reviews(100))]
+    test = write(tmp_path / "test.csv", [(f"other {text}", *rest) for text, *rest in of_each[:20]],
+                 ("text", "label", "key"))
+    path = write(tmp_path / "b.csv", [*of_each, of_each[0]], ("text", "label", "key"))
+    assert load(path, tmp_path / "cache", id_column="key", test_name=test).notes == ()  # each split has its own
+
+
 def test_what_is_in_no_split_is_counted_where_the_sizes_are_printed(tmp_path: Path) -> None:
     rows = [*reviews(100), ("Review 0 is word0 word0", 1), (reviews(1)[0][0], 1)]
     corpus = load(write(tmp_path / "a.csv", rows), tmp_path / "cache", limit=60)

@@ -96,6 +96,17 @@ def test_a_study_is_not_continued_with_other_groups(swept: Path, films: Path, tm
     mentions(done.stderr, "data.group_column was film", "--study-name")
 
 
+def test_a_study_that_began_without_groups_is_not_continued_with_them(
+    films: Path, tmp_path: Path, empty_database: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    begun = sweep(tmp_path, films, *FILM[2:], "--set", "data.group_column=none", "--limit", "200")
+    assert begun.returncode == 0, begun.stderr
+    done = sweep(tmp_path, films, *FILM, "--limit", "200")
+    assert done.returncode == ExitCode.MISTYPED
+    mentions(done.stderr, "data.group_column was none and is now film", "--study-name")
+
+
 def test_a_frame_keeps_the_names_of_its_rows(films: Path, tmp_path: Path) -> None:
     settings = {"embedding.dimension": 8, "model.hidden_size": 4, "training.log_every": 5, "training.batch_size": 32}
     frame = pd.read_csv(films)

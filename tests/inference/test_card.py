@@ -98,6 +98,12 @@ def test_an_interval_is_shown_with_its_method(loaded: Loaded) -> None:
     assert "95 % interval: bootstrap" in card
 
 
+def test_a_card_gives_the_temperature(loaded: Loaded) -> None:
+    card = card_of(replace(loaded, model=replace(loaded.model, temperature=1.2345)))
+    mentions(card, "calibrated on the validation reviews (temperature 1.234)", "of a seed before calibration is")
+    assert "not calibrated" not in card
+
+
 def test_one_seed_is_one_model(loaded: Loaded) -> None:
     card = card_of(replace(loaded, model=loaded.model.single(1)))
     mentions(card, "one seed (10001)", "those of one seed")

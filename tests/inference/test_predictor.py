@@ -86,6 +86,25 @@ def test_three_classes_are_predicted_as_in_training(tmp_path: Path) -> None:
     assert found.label_N == [kinds[place] for place in found.probability_NC.argmax(axis=1)]
 
 
+def test_the_probabilities_of_all_seeds_and_of_one_are_calibrated_by_their_own_temperatures() -> None:
+    raw = made_up(classes=("a", "b", "c"))
+    model = replace(raw, temperature=2.0, temperature_S=(0.5, None))
+    texts = ["word1 word2", "word3", ""]
+
+    def expected(model: TrainedModel, temperature: float) -> NDArray[np.float64]:
+        power_NC = Predictor(model).predict(texts).probability_NC ** (1 / temperature)
+        return np.asarray(power_NC / power_NC.sum(axis=1, keepdims=True))
+
+    for calibrated, uncalibrated, temperature in (
+        (model, raw, 2.0), (model.single(0), raw.single(0), 0.5), (model.single(1), raw.single(1), 1.0)):
+        found = Predictor(calibrated).predict(texts)
+        np.testing.assert_allclose(found.probability_NC, expected(uncalibrated, temperature), rtol=1e-6)  # 32 bits
+        assert found.label_N == Predictor(uncalibrated).predict(texts).label_N
+    two = made_up(seeds=(1,))
+    odds_T, more_T = (Predictor(one).explain("word1 word2").weight_T for one in (two, replace(two, temperature=0.5)))
+    np.testing.assert_allclose(more_T, 2 * odds_T, rtol=1e-4)  # log-odds grow by 1/T
+
+
 def test_a_text_is_predicted_as_by_the_gru_of_torch_alone() -> None:
     """The probabilities of one text by nn.GRU and a linear layer, without our reading, batches and backends."""
     model = made_up(seeds=(1,), settings={"model.pooling": "final"})

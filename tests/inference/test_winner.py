@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,16 @@ from gru_bench.inference.winner import best_seed, better_baseline, choose, find_
 from gru_bench.models.saved import load as load_saved
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
+from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.runs import Baseline
+from gru_bench.stats.calibration import temperature
 from gru_bench.tracking import LoggedStudy, Store
 from tests.inference.conftest import Studied
 from tests.support.archives import stores
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, one_each, with_params
+from tests.support.reviews import write
+from tests.support.trained_study import log_study
 from tests.support.values import present
 
 VAL = ("score/val_accuracy", "score/val_loss", "size/parameters")
@@ -217,6 +222,35 @@ def test_single_reads_the_best_seed(studied: Studied) -> None:
     assert one.config.seed == one.seeds[0]
     assert (both.best, one.best) == (best, 0)
     assert both.single(both.best).seeds == one.seeds
+
+
+def test_the_winner_has_the_temperatures_of_its_validation_predictions(
+    empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # this study is trained
+    shutil.copy(empty_database, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    rows = [(f"word{n % 7} {('bad', 'good')[n % 2]} id{n}", str(int(n % 2 != (rng.random() < 0.2))))
+            for n in range(300)]
+    results = log_study(tmp_path, Path(write(tmp_path / "noisy.csv", rows)))["torch"]
+    store = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False)
+    winner = choose(store, find_study(store, "quick"))
+    read = [result.predictions["validation"].by_id() for result in results]
+    mean_NC = np.mean([one.probability_NC for one in read], axis=0)
+    own_R = [temperature(one.label_N, one.probability_NC) for one in read]
+    both, best = load(store, winner), load(store, winner, single=True)
+    assert both.temperature == pytest.approx(temperature(read[0].label_N, mean_NC))
+    assert both.temperature_S == pytest.approx(own_R)
+    assert both.single(both.best).temperature == best.temperature == pytest.approx(own_R[both.best])
+    assert load_folder(saved_to(both, tmp_path / "model")).temperature_S == both.temperature_S
+
+
+def test_a_winner_without_validation_reviews_has_no_temperature() -> None:
+    store, study = study_of({"torch": (None, None, None)})
+    found = temperatures(store, [run.run_id for run in study.confirms])
+    assert (found.run_R, found.together) == ((None, None), None)
+    assert "validation" in found.missing
 
 
 def refused(store: Store, kind: type[GruBenchError]) -> str:

@@ -41,7 +41,8 @@ BOTH = pytest.mark.parametrize("model", [False, True], ids=["frozen", "trained"]
 @pytest.fixture
 def model(request: pytest.FixtureRequest) -> TrainedModel:
     trainable = getattr(request, "param", False)
-    return replace(made_up(settings={"embedding.trainable": trainable}), best=1)
+    return replace(made_up(settings={"embedding.trainable": trainable}), best=1, temperature=1.5,
+                   temperature_S=(None, 2.25))
 
 
 @pytest.fixture
@@ -81,7 +82,8 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 def test_a_saved_model_comes_back(model: TrainedModel, folder: Path) -> None:
     found, scores = load(folder)
     assert scores == SCORES
-    for name in ("study", "name", "config", "seeds", "classes", "run_ids", "best"):
+    for name in ("study", "name", "config", "seeds", "classes", "run_ids", "best", "temperature",
+                 "temperature_S"):
         assert getattr(found, name) == getattr(model, name), name
     assert list(found.words_V) == list(model.words_V)
     for place in range(2):
@@ -295,11 +297,11 @@ def test_a_file_of_another_model_is_refused(folder: Path, model: TrainedModel, t
 
 
 @pytest.mark.parametrize(("format_", "said"), [
-    (1, "save it again"), (None, "save it again"), ("x", "save it again"), (3, "pip install --upgrade gru-bench"),
+    (2, "save it again"), (None, "save it again"), ("x", "save it again"), (4, "pip install --upgrade gru-bench"),
     (10**30, "pip install --upgrade gru-bench")])
 def test_another_format_is_refused_by_its_number(folder: Path, format_: object, said: str) -> None:
     rewritten(folder, lambda content: content.update(format=format_))
-    mentions(refused(folder), f"format 2, but has {format_!r}:", said)
+    mentions(refused(folder), f"format 3, but has {format_!r}:", said)
 
 
 def test_a_model_of_another_tokenizer_is_refused(folder: Path) -> None:
@@ -311,7 +313,9 @@ def test_a_model_of_another_tokenizer_is_refused(folder: Path) -> None:
     {"classes": ["one"]}, {"classes": "ab"}, {"seeds": []}, {"seeds": [1, "2"]}, {"best": 2}, {"best": -1},
     {"seeds": [1, 3]}, {"files": {}}, {"files": {"../secret": "0"}}, {"files": {"": "0"}}, {"config": {}},
     {"config": {"seed": "x"}}, {"config": {"model": {"hidden_size": -1}}}, {"kind": "something"}, {"format": True},
-    {"format": 2.0}, {"scores": []}, {"study": None}])
+    {"format": 3.0}, {"scores": []}, {"study": None},
+    {"temperature": 0.0}, {"temperature": -1.0}, {"temperature": "2"}, {"temperatures": [1.5]},
+    {"temperatures": [1.5, 0.0]}, {"temperatures": None}])
 def test_a_model_json_with_impossible_values_is_refused(folder: Path, change: dict[str, Any]) -> None:
     rewritten(folder, lambda content: content.update(change))
     try:
@@ -344,8 +348,8 @@ def test_a_model_json_that_was_edited_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("content", [
     b"[]", b"null", b"7", b'"text"', b"{}", b"{", b"\xff\xfe", b"", b"[" * 200_000, b'{"kind": "gru-bench archive"}',
-    b'{"format": ' + b"1" * 6000 + b"}", b'{"kind": "gru-bench model", "format": 2}',
-    b'{"kind": "gru-bench model", "format": 2, "digest": "\\ud800"}', b"NaN"])
+    b'{"format": ' + b"1" * 6000 + b"}", b'{"kind": "gru-bench model", "format": 3}',
+    b'{"kind": "gru-bench model", "format": 3, "digest": "\\ud800"}', b"NaN"])
 def test_a_model_json_of_another_form_is_refused(folder: Path, content: bytes) -> None:
     (folder / ABOUT).write_bytes(content)
     assert ABOUT in refused(folder)

@@ -132,6 +132,13 @@ class FakeStore:
             for run in study.confirms if run.complete and run.role == "confirm" and (
                 run.test_set == test_set or (not run.test_set and run.fingerprint in fingerprints))})
 
+    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
+        """Return how many studies had scored a test set by a time."""
+        return len({
+            study.run.run_id for studies in self.by_experiment.values() for study in studies
+            for run in study.confirms if run.complete and run.role == "confirm" and run.started <= until and (
+                run.test_set == test_set or (not run.test_set and run.fingerprint in fingerprints))})
+
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run; None where the store is a file."""
         return f"{self.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if self.url else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
@@ -108,6 +109,9 @@ def test_models_on_a_test_set_are_counted_over_all_experiments_and_copies_once(s
         assert store.confirmed_models(digest, ["abc"]) == 3
         assert store.confirmed_models(digest, ["abc", "ghi", "it's"]) == 4
         assert store.confirmed_models("f" * 16, []) == 0
+        assert [store.studies_on_test(digest, names, math.inf) for names in ([], ["abc"])] == [2, 3]
+        began = next(run.started for run in store.runs("reviews") if run.run_id == first.run_id)
+        assert [store.studies_on_test(digest, [], until) for until in (began - 0.001, began)] == [0, 1]
 
 
 def test_a_file_is_opened_and_read_without_mlflow_and_left_as_it_is(store: Store) -> None:

@@ -5,6 +5,7 @@ The same studies are held by both: those that `add_study` makes, and the same ru
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -206,6 +207,7 @@ def test_models_are_counted_by_test_set_or_else_by_data(held: Held, fake: FakeSt
     digest = digest_of_examples(fake.predicted[whole.confirms[0].run_id, "test"].example_id_N)
     assert whole.confirms[0].test_set == begun.confirms[0].test_set == digest
     assert held.store.confirmed_models(digest, []) == 3
+    assert [held.store.studies_on_test(digest, [], until) for until in (0.0, math.inf)] == [0, 2]
     assert held.store.confirmed_models(digest, [whole.run.fingerprint]) == 3
     assert held.store.confirmed_models("0" * 16, [whole.run.fingerprint]) == 0  # all have logged another digest
 

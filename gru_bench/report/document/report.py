@@ -146,8 +146,8 @@ class Source:
     """Names of the experiment's studies, which a new study must not have."""
     mcnemar_runs: tuple[str, str] | None
     """Two runs to compare by McNemar's test; None where none were named."""
-    models_on_test: tuple[tuple[str, int], ...]
-    """Digest of each test set, and the number of models in the store that had been scored on it."""
+    on_test: Mapping[str, tuple[int, int]]
+    """Digest of each test set -> the number of models in the store that had been scored on it, and of their studies."""
 
 
 @dataclass(frozen=True)

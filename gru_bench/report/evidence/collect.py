@@ -55,7 +55,7 @@ class Evidence:
 
 def collect(
     studies: Sequence[LoggedStudy], store: Store, margin: float | None = None, known_studies: Collection[str] = (),
-    mcnemar_runs: tuple[str, str] | None = None, counted: Mapping[str, int] | None = None,
+    mcnemar_runs: tuple[str, str] | None = None, counted: Mapping[str, tuple[int, int]] | None = None,
 ) -> Evidence:
     """Return the evidence of some studies, or of one study whose search is all there is.
 

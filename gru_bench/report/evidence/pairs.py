@@ -80,6 +80,8 @@ class Family:
     size: int
     """Number of models in the store, those that the report shows included."""
     numbers: Numbers
+    studies: int = 1
+    """Number of studies in the store that had scored the test set when the newest run of the report began."""
 
     @property
     def is_larger(self) -> bool:
@@ -208,7 +210,7 @@ def margin_of(
 
 
 def families_of(
-    groups: Sequence[Group], store: Store, numbers: Numbers, counted: Mapping[str, int] | None = None
+    groups: Sequence[Group], store: Store, numbers: Numbers, counted: Mapping[str, tuple[int, int]] | None = None
 ) -> tuple[Family, ...]:
     """Return the families of the models that a report shows, one for each test set.
 
@@ -216,8 +218,8 @@ def families_of(
         groups: The models.
         store: The store, whose other models are counted too.
         numbers: Makes the numbers of the report.
-        counted: Digest of a test set -> number of models, where they were counted before: a report that is computed
-            again does not count the studies that were run since. None: they are counted now.
+        counted: Digest of a test set -> number of models and of their studies, where they were counted before: a report
+            that is computed again does not count the studies that were run since. None: they are counted now.
     """
     by_digest: dict[str, list[Group]] = {}
     for group in groups:
@@ -225,9 +227,13 @@ def families_of(
     found = []
     for place, (digest, own) in enumerate(by_digest.items(), start=1):
         fingerprints = sorted({group.fingerprint for group in own})
-        size = store.confirmed_models(digest, fingerprints) if counted is None else counted.get(digest, 0)
-        found.append(Family(digest, tuple(own), max(size, len(own)), numbers.of(
-            f"test-set-{place}", [run_id for group in own for run_id in group.ids], own[0].example_N.size)))
+        until = max(run.started for group in own for run in group.runs)
+        models, studies = counted.get(digest, (0, 0)) if counted is not None else (
+            store.confirmed_models(digest, fingerprints), store.studies_on_test(digest, fingerprints, until))
+        shown = len({group.study.run.run_id for group in own})
+        found.append(Family(digest, tuple(own), max(models, len(own)), numbers.of(
+            f"test-set-{place}", [run_id for group in own for run_id in group.ids], own[0].example_N.size),
+            max(studies, shown)))
     return tuple(found)
 
 

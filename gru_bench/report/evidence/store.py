@@ -39,6 +39,11 @@ class Store(Protocol):
         """
         ...
 
+    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
+        """Return how many studies had scored a test set by a time, in seconds since the epoch, as `confirmed_models`
+        counts them."""
+        ...
+
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run, where there is one."""
         ...

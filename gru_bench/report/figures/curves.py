@@ -24,6 +24,8 @@ ROC = "ROC"
 PRECISION_RECALL = "precision-recall"
 AXES = {ROC: ("false positive rate", "true positive rate"), PRECISION_RECALL: ("recall", "precision")}
 """Curve -> the names of its axes."""
+AS_TRAINED, CALIBRATED = "as trained", "calibrated"
+"""Probabilities before and after calibration."""
 CHANCE = "chance"
 """Stands for a model in the rows of the curves that chance would give."""
 
@@ -84,34 +86,40 @@ def few(share: Number) -> bool:
 
 
 def reliability_figure(values: Values, least: float) -> Figure:
-    """Return the figure of accuracy by confidence.
+    """Return the figure of accuracy by confidence, with a panel for the probabilities as trained and one for calibrated
+    ones.
 
     Args:
-        values: The ranges of confidence of each model.
+        values: The ranges of confidence of each model, which have all those as trained before the calibrated ones.
         least: Lowest confidence that a prediction can have: one over the number of classes.
     """
-    parts = values.groups("model")
+    models = values.groups("model")
     # Of each model the ranges that are drawn: those with enough predictions, or all where none has.
-    drawn = {model: [not few(share) for share in part.column("share of predictions")] for model, part in parts.items()}
-    left_out = any(any(enough) and not all(enough) for enough in drawn.values())
+    drawn = [[not few(share) for share in part.column("share of predictions")]
+             for part in values.groups("model", "probabilities").values()]
+    left_out = any(any(enough) and not all(enough) for enough in drawn)
     rest = f" Ranges with fewer than {LEAST} predictions of a seed are left out."
     return Figure(
         "reliability",
         "How often predictions of a given confidence are correct: means over seeds, with a band from the lowest to the "
         "highest seed. On the dotted line confidence equals accuracy; below it a model is overconfident."
-        f"{rest if left_out else ''}{not_drawn(parts)}",
-        f"Accuracy of {listed(list(parts)[:OVERLAID])} by confidence.", values,
-        partial(_reliability, start=100 * least,
-                shown=[enough or not any(own) for own in drawn.values() for enough in own]))
+        f"{rest if left_out else ''}{not_drawn(models)}",
+        f"Accuracy of {listed(list(models)[:OVERLAID])} by confidence.", values,
+        partial(_reliability, start=100 * least, shown=[enough or not any(own) for own in drawn for enough in own]))
 
 
 def _reliability(frame: DataFrame, start: float, shown: list[bool]) -> Drawing:
     frame, models = of_drawn(frame[shown])
-    figure, (axes,) = new_figure(2.4)
-    curves(axes, frame, "confidence", "accuracy", models)
-    axes.plot([start, 100], [start, 100], linestyle=":", **GUIDE)
-    axes.set(xlim=(start - 0.5, 100.5), ylim=(max(0, min(start - 0.5, frame["low"].min() - 1)), 100.5),
-             xlabel="confidence: probability of the predicted class, %", ylabel="accuracy, %")
+    panels = frame.groupby("probabilities", sort=False)
+    figure, axes_of = new_figure(2.4, panels.ngroups, panels.ngroups)
+    for axes, (which, panel) in zip(axes_of, panels, strict=True):
+        curves(axes, panel, "confidence", "accuracy", models)
+        axes.plot([start, 100], [start, 100], linestyle=":", **GUIDE)
+        axes.set(xlim=(start - 0.5, 100.5), ylim=(max(0, min(start - 0.5, frame["low"].min() - 1)), 100.5))
+        if panels.ngroups > 1:
+            axes.set_title(str(which))
+    axes_of[0].set_ylabel("accuracy, %")
+    figure.supxlabel("confidence: probability of the predicted class, %")
     name_series(figure, models)
     return figure
 

@@ -20,7 +20,7 @@ from gru_bench.report.document.report import Report
 from gru_bench.results.runs import parsed
 
 NAME = "numbers.json"
-FORMAT = 5
+FORMAT = 6
 MOST_MODELS = 1_000_000
 """Most models on one test set that a record may name."""
 
@@ -44,7 +44,7 @@ def record(report: Report) -> dict[str, Any]:
         "warnings_before": list(source.warnings_before),
         "known_studies": list(source.known_studies),
         "mcnemar_runs": list(source.mcnemar_runs or ()),
-        "models_on_test": dict(source.models_on_test),
+        "on_test": dict(source.on_test),
         "studies": [{"name": name, "run": run} for name, run in source.studies],
         "runs": sorted({run for number in numbers.values() for run in number.runs}),
         "numbers": {key: entry(number) for key, number in numbers.items()},
@@ -85,7 +85,7 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         found = parsed(dict[str, Any], path.read_bytes())
         kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "warnings_before": list,
-                 "known_studies": list, "mcnemar_runs": list, "models_on_test": dict, "studies": list, "runs": list,
+                 "known_studies": list, "mcnemar_runs": list, "on_test": dict, "studies": list, "runs": list,
                  "numbers": dict, "drawings": dict}
         broken = next((key for key, kind in kinds.items() if not isinstance(found[key], kind)), None)
         if broken is not None or found["format"] != FORMAT:
@@ -95,8 +95,10 @@ def read(folder: Path) -> dict[str, Any]:
         named = found["mcnemar_runs"]
         if not (len(named) in (0, 2) and all(isinstance(run, str) for run in named)):
             raise ValueError(f"mcnemar_runs is {named!r}")
-        if not all(type(count) is int and 0 <= count <= MOST_MODELS for count in found["models_on_test"].values()):
-            raise ValueError(f"models_on_test is {found['models_on_test']!r}")
+        if not all(isinstance(counts, list) and len(counts) == 2
+                   and all(type(count) is int and 0 <= count <= MOST_MODELS for count in counts)
+                   for counts in found["on_test"].values()):
+            raise ValueError(f"on_test is {found['on_test']!r}")
         if not 0 < found["margin"] <= 0.5:
             raise ValueError(f"margin is {found['margin']!r}")
     except (ValueError, KeyError, TypeError) as error:

@@ -1,22 +1,30 @@
-"""The section on confidence: how often predictions of each confidence are correct, and what other thresholds reach.
+"""The section on confidence: how often predictions of each confidence are correct, as they are and calibrated, and what
+other thresholds reach.
 
-Shapes: `R` runs (seeds) of a model, `N` test examples, `G` places at which a curve is read off.
+Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes, `G` places at which a curve is read off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gru_bench.report.document.blocks import Block, Paragraph
+from gru_bench.report.document.blocks import Block, Column, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Value, Values
-from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.numbers import Kind, Number, Numbers
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
+from gru_bench.report.evidence.temperatures import Temperatures, temperatures
 from gru_bench.report.figures.curves import (
+    AS_TRAINED,
+    CALIBRATED,
     CHANCE,
     OVERLAID,
     PRECISION_RECALL,
@@ -25,6 +33,7 @@ from gru_bench.report.figures.curves import (
     thresholds_figure,
 )
 from gru_bench.stats import metrics
+from gru_bench.stats.calibration import calibrated
 
 BINS = 5
 """Ranges of confidence: enough to see a bend, and few enough that each holds many predictions."""
@@ -33,37 +42,119 @@ RECALLS_G = np.r_[5:80:5, 80:101] / 100
 """Where curves are read off: at each percent where they are steep, at each fifth where they are flat."""
 
 
+@dataclass(frozen=True)
+class _Predicted:
+    """What the runs of a model predict for the test reviews, or all of them together as if they were one run."""
+
+    label: str
+    numbers: Numbers
+    label_N: NDArray[np.integer[Any]]
+    probability_RNC: NDArray[np.floating[Any]]
+    temperature_R: Sequence[float | None]
+    is_ensemble: bool = False
+
+    @cached_property
+    def calibrated_RNC(self) -> NDArray[np.float64]:
+        """Return the probabilities at the temperature of each run. A run without one keeps its probabilities."""
+        return np.stack(list(map(calibrated, self.probability_RNC, self.temperature_R)))
+
+    def number(self, name: str, values: Sequence[float], kind: Kind) -> Number:
+        """Return the mean of a value over runs; of the ensemble, its one value."""
+        if self.is_ensemble and values:
+            return self.numbers.add(name, values[0], kind, "of the mean probability of all seeds")
+        return self.numbers.over_runs(name, values, kind)
+
+    @property
+    def temperature(self) -> Number:
+        """Return the temperature."""
+        return self.number("temperature", [value for value in self.temperature_R if value is not None], "score")
+
+    def loss(self, name: str, probability_RNC: NDArray[np.floating[Any]]) -> Number:
+        """Return the log loss of some probabilities."""
+        return self.number(name, [metrics.log_loss(self.label_N, each) for each in probability_RNC], "score")
+
+    def error(self, name: str, probability_RNC: NDArray[np.floating[Any]]) -> Number:
+        """Return the calibration error of some probabilities."""
+        return self.number(
+            name, [metrics.expected_calibration_error(self.label_N, each) for each in probability_RNC], "percent")
+
+
 def confidence(evidence: Evidence) -> Section:
     """Return the section."""
+    found = {group.key: temperatures(evidence.store, group.ids) for group in evidence.groups}
+    singles = [_Predicted(group.label, group.numbers, group.label_N, group.probability_RNC, found[group.key].run_R)
+               for group in evidence.groups]
     values = Values(
-        ("model", "probability from", "probability to", "share of predictions", "confidence", "accuracy"),
-        tuple((group.label, *found) for group in evidence.groups for found in _ranges(group)),
+        ("model", "probabilities", "probability from", "probability to", "share of predictions", "confidence",
+         "accuracy"),
+        tuple((one.label, which, *row) for one in singles
+              for which, probability_RNC, key in (
+                  (AS_TRAINED, one.probability_RNC, "reliability"),
+                  *([(CALIBRATED, one.calibrated_RNC, "calibrated")] if any(one.temperature_R) else []))
+              for row in _ranges(one, probability_RNC, key)),
         intervals=("accuracy",))
     least = min(1 / len(group.classes) for group in evidence.groups)
     weighed = listed([group.label for group in evidence.groups if group.config.training.class_weight != "none"])
     balanced = [Paragraph((f"{weighed}: trained with weights of the classes, which make rare ones likelier than they "
                            "are. These probabilities are not meant to be calibrated.",))] if weighed else []
     return Section("confidence", "Confidence", (
-        *balanced, reliability_figure(values, least), *_thresholds(evidence.groups)))
+        *balanced, reliability_figure(values, least), *_calibration(evidence.groups, singles, found),
+        *_thresholds(evidence.groups)))
 
 
-def _ranges(group: Group) -> Iterator[tuple[Number, Number, Number, Number, Number]]:
+def _ranges(
+    one: _Predicted, probability_RNC: NDArray[np.floating[Any]], key: str
+) -> Iterator[tuple[Number, Number, Number, Number, Number]]:
     """Yield the ends, share of predictions, confidence and accuracy of each range that some seed has predictions in.
 
     Confidence and accuracy are means over the seeds that have some.
     """
-    by_run = [metrics.reliability(group.label_N, probability_NC, BINS) for probability_NC in group.probability_RNC]
+    by_run = [metrics.reliability(one.label_N, probability_NC, BINS) for probability_NC in probability_RNC]
     for place, ranges in enumerate(zip(*by_run, strict=True), start=1):
-        numbers = group.numbers.of(f"reliability.bin-{place}")
+        numbers = one.numbers.of(f"{key}.bin-{place}")
         some = [found for found in ranges if found.examples]
         if some:
             yield (
                 numbers.add("from", ranges[0].low, "percent", "an end of the range", decimals=0),
                 numbers.add("to", ranges[0].high, "percent", "an end of the range", decimals=0),
-                numbers.over_runs("share", [r.examples / group.example_N.size for r in ranges], "percent"),
+                numbers.over_runs("share", [r.examples / one.label_N.size for r in ranges], "percent"),
                 numbers.over_runs("confidence", [found.confidence for found in some], "percent"),
                 numbers.over_runs("accuracy", [found.accuracy for found in some], "percent"),
             )
+
+
+def _calibration(
+    groups: Sequence[Group], singles: Sequence[_Predicted], found: Mapping[str, Temperatures]
+) -> list[Block]:
+    """Return the table of log loss and calibration error before and after, and which models have no temperature."""
+    rows = []
+    for group, single in zip(groups, singles, strict=True):
+        if not found[group.key].missing:
+            rows.append(single)
+            if group.has_together:
+                rows.append(_Predicted(
+                    f"{group.label}, ensemble", group.numbers.of("together"), group.label_N,
+                    group.scored.together.probability_RNC, (found[group.key].together,), is_ensemble=True))
+    missing = [(f"{group.label}: not calibrated, because {found[group.key].missing}.",) for group in groups
+               if found[group.key].missing]
+    if not rows:
+        return sentences(missing)
+    return [Table.of(
+        "calibration", "Calibration",
+        ("Probabilities on the test reviews before and after calibration by a temperature T: p becomes softmax(log p / "
+         "T). Each run, and the ensemble, has the T with the least log loss on validation reviews; above 1, it was "
+         "overconfident. Means over seeds, lowest and highest in brackets. Answers, accuracies and verdicts do not "
+         "change, and logged predictions stay as they are. Saved models predict with the T of the ensemble.",),
+        rows,
+        (Column("Model", align="left", width=3.6), lambda one: one.label),
+        (Column("Temperature", short="T"), lambda one: one.temperature),
+        (Column("Loss before"), lambda one: one.loss("loss", one.probability_RNC)),
+        (Column("Loss after"), lambda one: one.loss("calibrated.loss", one.calibrated_RNC)),
+        (Column("Calibration error before", unit="%", short="Error before"),
+         lambda one: one.error("calibration", one.probability_RNC)),
+        (Column("Calibration error after", unit="%", short="Error after"),
+         lambda one: one.error("calibrated.calibration", one.calibrated_RNC)),
+    ), *sentences(missing)]
 
 
 def _thresholds(groups: Sequence[Group]) -> list[Block]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table
+from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain
+from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED
+from gru_bench.report.evidence.pairs import Family
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import NEAR, DataSummary, near_examples_of
@@ -27,6 +29,8 @@ def data(evidence: Evidence) -> list[Block]:
         blocks.append(Heading(name, key))
         title = f"{name} (studies: {', '.join(map(study_name, studies))})" if len(found) > 1 else name
         blocks.append(_facts(summary, numbers, title))
+        blocks += [Paragraph(_scored_before(family)) for family in evidence.families
+                   if any(group.fingerprint == summary.fingerprint for group in family.groups)]
         if examples := _near_examples(studies, evidence.store):
             blocks.append(Details("Some near-duplicates", (_pairs(examples, key, title),)))
         if len(summary.classes) > 2 and summary.class_counts:
@@ -34,6 +38,18 @@ def data(evidence: Evidence) -> list[Block]:
         if summary.categories:
             blocks.append(Details("Reviews by category, over all splits", (_categories(summary, numbers, title),)))
     return blocks
+
+
+def _scored_before(family: Family) -> Sentence:
+    """Return how many studies have scored a test set, and what that means."""
+    means = ("none was planned with knowledge of the test scores of another" if family.studies == 1 else
+             "if one was planned with knowledge of the test scores of another, these reviews influenced it, which no "
+             "interval shows")
+    return say(
+        "Until the newest run of this report, {studies} {studies:study|studies} of this store {studies:has|have} "
+        f"scored these test reviews: {means}.",
+        studies=family.numbers.add("studies", family.studies, "count", "studies of the store with a complete "
+                                   "confirmation run on these test reviews"))
 
 
 def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:

@@ -76,5 +76,5 @@ def test_studies_that_are_run_later_leave_a_report_true(store: FakeStore, tmp_pa
     files.write(report, tmp_path)
     add_study(store, "later", {"torch": 0.0}, test_set=REVIEWS, search=False, experiment="later")
     written = record.read(tmp_path)
-    assert written["models_on_test"] == {digest_of_examples(REVIEWS.id_N): 4}
+    assert written["on_test"] == {digest_of_examples(REVIEWS.id_N): [4, 3]}
     assert verify.differences(tmp_path, written, store) == []

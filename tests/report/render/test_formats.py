@@ -106,7 +106,7 @@ def every_kind(tmp_path: Path) -> Report:
     return Report(
         "A title of 5 % & <more>", "Below it.", (Paragraph(("Why?",), lead="one."),), (("First ", ROUND, "."),),
         (("Careful of ", COUNT), (ENDING,)), (some(tmp_path),), (RUN,),
-        Source("e", (("one", RUN.run_id),), 0.01, "", (), (), None, ()))
+        Source("e", (("one", RUN.run_id),), 0.01, "", (), (), None, {}))
 
 
 def check(report: Report, page: str, files: dict[str, str], text: str) -> None:

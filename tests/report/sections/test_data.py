@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from gru_bench.report.document.blocks import Details, Heading
 from gru_bench.report.sections.runs import runs
-from gru_bench.results.runs import NEAR, NearDuplicates
+from gru_bench.results.runs import NEAR, NearDuplicates, digest_of_examples
+from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_data
 from tests.support.renderings import Built, section_of, table_of, words_of
 from tests.support.sections import build_only
@@ -26,7 +28,7 @@ def test_data_that_studies_share_is_shown_once(built: Built) -> None:
     assert facts["fingerprint"] == data.fingerprint
     assert "reviews held back by data.limit" not in facts
     assert PASSES not in facts
-    heading, _, folded, *_ = section_of(report, "runs").blocks
+    heading, _, _, folded, *_ = section_of(report, "runs").blocks
     assert heading == Heading("movie-reviews", "data-1")
     assert isinstance(folded, Details)
     assert {name: number.value for name, number in table_of(report, "data-1-categories").rows} == data.categories
@@ -58,6 +60,24 @@ def test_each_data_set_has_a_table_that_names_its_studies() -> None:
 
 
 
+
+
+def test_the_studies_that_scored_the_test_reviews_until_the_newest_run_are_counted() -> None:
+    store = FakeStore()
+    here = TestSet.draw(50)
+    one = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=here)
+    other = add_study(store, "apart", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=1), fingerprint="other")
+    mentions(words_of(build_only([one], store, runs), "runs"), "1 study of this store has scored", "none was planned")
+    add_study(store, "elsewhere", {"torch": 0.0}, seeds=2, test_set=here, experiment="elsewhere")
+    later = add_study(store, "later", {"torch": 0.0}, seeds=2, test_set=here)
+    place = store.by_experiment["movie-reviews"].index(later)
+    store.by_experiment["movie-reviews"][place] = replace(later, confirms=tuple(
+        replace(run, started=run.started + 1e6) for run in later.confirms))
+    report = build_only([one], store, runs)
+    mentions(words_of(report, "runs"), "2 studies of this store have scored", "if one was planned")
+    assert report.source.on_test == {digest_of_examples(here.id_N): (3, 2)}
+    both = words_of(build_only([one, other], store, runs), "runs")
+    mentions(both, "2 studies of this store have scored", "1 study of this store has scored")
 
 
 def test_groups_and_near_duplicates_are_counted_and_some_are_shown() -> None:
