@@ -198,7 +198,7 @@ class ProgressDisplay:
     def status(self) -> str:
         """Return the status of the sweep in one line."""
         now = time.monotonic()
-        running = [RunningTime(row.kind, now - row.began, row.done) for row in self._rows.values() if row.kind]
+        running = [RunningTime(row.kind, now - row.began) for row in self._rows.values() if row.kind]
         seconds = self._eta.seconds_left(self._to_begin, running, self._workers)
         parts = [
             *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
