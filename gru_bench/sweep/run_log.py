@@ -167,8 +167,8 @@ class RunLog:
                   NOTE: run_description(role, settings), **tags})
 
     def _run_name(self, model: str, label: str) -> str:
-        """Return a run's name in MLflow, where it stands below its study: its label begins with its model if needed."""
-        return label.removeprefix(f"{model} ") if len(self.spec.models) == 1 else label
+        """Return a run's name in MLflow: its study, its model where the study has several, and its trial or seed."""
+        return f"{self.spec.name} {label.removeprefix(f'{model} ') if len(self.spec.models) == 1 else label}"
 
     def _runs(self) -> list[LoggedRun]:
         return [run for run in self.store.runs(self.experiment)
