@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tomllib
@@ -363,6 +364,9 @@ def _parts(values: dict[str, Any], where: str) -> Parts:
     for key in values:
         if key not in KEYS:
             raise unknown_setting(key, KEYS, where)
+    if isinstance(values.get("model"), str):
+        raise UsageError(f"{where}: model must be a table of settings, but got {shown(values['model'])}: a study names "
+                         f"its models by a list, models = [{json.dumps(values['model'])}]")
     sections = {key: _with_none(values.pop(key)) for key in list(values) if key in SECTIONS}
     if "metric" in values:
         if "metric" in sections.get("training", {}):
@@ -472,6 +476,9 @@ def _space(nested: Any, where: str) -> dict[str, Range]:
             raise UsageError(f"{where}: a search space must hold {form}, but {section} is {shown(entries)}")
     known = flat(RunConfig())
     for setting, entry in ranges.items():
+        if setting.rpartition(".")[2] == "seed":
+            raise UsageError(f"{where}: a seed must not be searched, but [space] has {shown(setting, '')}: remove it; "
+                             "seeds_per_trial = 3 averages each trial over three seeds")
         if setting not in known:
             raise unknown_setting(setting, known, where)
         if isinstance(entry, list):

@@ -9,6 +9,7 @@ import pytest
 from gru_bench.config import Scalar
 from gru_bench.errors import DataError, UsageError
 from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration, parsed_looks
+from tests.support.commands import mentions
 from tests.support.studies import HOMEWORK, study_file
 from tests.support.values import present
 
@@ -203,6 +204,17 @@ def test_names_the_mistake_in_a_study_file(tmp_path: Path, change: tuple[str, st
     assert change[0] in GOOD
     with pytest.raises(UsageError, match=parts):
         load_study(study_file(tmp_path, GOOD.replace(*change)))
+
+
+@pytest.mark.parametrize(("lines", "parts"), [
+    ("[space]\ntraining.seed = { choices = [1, 2] }", ("training.seed", "seeds_per_trial")),
+    ('model = "scratch"', ("model", "'scratch'", 'models = ["scratch"]'))])
+def test_common_mistakes_are_answered_in_one_short_sentence(tmp_path: Path, lines: str, parts: tuple[str, ...]) -> None:
+    (tmp_path / "a.toml").write_text(f"{lines}\n", encoding="utf-8")
+    with pytest.raises(UsageError) as refused:
+        load_study(str(tmp_path / "a.toml"))
+    mentions(str(refused.value), "a.toml", *parts)
+    assert len(str(refused.value)) < 160
 
 
 @pytest.mark.parametrize(("first", "parts"), [
