@@ -35,7 +35,7 @@ ARGUMENTS: Mapping[str, str] = {
     "--workers": "workers", "--timeout": "timeout", "--storage": "storage", "--tracking-uri": "tracking_uri",
     "--no-texts": "no_texts", "--force": "force", "--single": "single", "--test-data": "data.test_name",
     "--positive": "data.positive", "--encoding": "data.encoding", "--embedding": "embedding.name",
-    "--device": "training.device",
+    "--device": "training.device", "--metric": "training.metric",
 }
 """Option of a command -> the argument of the Python API that means the same, or the setting where there is none."""
 _FLAGS = ("--no-texts", "--force", "--single")

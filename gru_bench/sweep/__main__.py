@@ -84,6 +84,7 @@ def sweep(
         show_default="1 where the cluster has any", rich_help_panel="Training")] = None,
     epochs: cli.Epochs = None,
     device: cli.Device = None,
+    metric: cli.Metric = None,
     data: cli.Data = None,
     test_data: cli.TestData = None,
     text_column: cli.TextColumn = None,

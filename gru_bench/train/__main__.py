@@ -64,6 +64,7 @@ def train(
     score_test: Annotated[bool, typer.Option("--score-test", help="Score the test reviews too. Do so once, when all "
                                              "choices are made.", rich_help_panel="Training")] = False,
     device: cli.Device = None,
+    metric: cli.Metric = None,
     data: cli.Data = None,
     test_data: cli.TestData = None,
     text_column: cli.TextColumn = None,
