@@ -114,6 +114,9 @@ TrackingUri = Annotated[str | None, typer.Option(
 Storage = Annotated[str | None, typer.Option(
     "--storage", help="Optuna storage that holds the search: a .journal file or a PostgreSQL URL.",
     show_default="optuna.journal in this directory", rich_help_panel="Stores")]
+RunCode = Annotated[bool, typer.Option(
+    "--run-code", help="Run the Python code of a model that is a class of somebody's own, and remember on this machine "
+    "that it may run. Read the code first: it can do all that you can.", rich_help_panel="Stores")]
 NoTexts = Annotated[bool, typer.Option(
     "--no-texts", help="Store no text of any review.", rich_help_panel="Stores")]
 

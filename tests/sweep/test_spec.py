@@ -110,7 +110,7 @@ def test_refuses_two_metrics_in_one_file(tmp_path: Path) -> None:
 def test_a_start_can_work_on_some_models_of_a_study() -> None:
     some = load_study("smoke", models=["bidirectional"])
     assert (some.models, some.active_models) == (["scratch", "bidirectional"], ["bidirectional"])
-    assert some.with_stored().models == some.with_stored(["bidirectional"]).models == some.models
+    assert some.with_stored().models == some.with_stored({"bidirectional": None}).models == some.models
     assert load_study("smoke", models=["bidirectional", "scratch"]).active_models == ["scratch", "bidirectional"]
     whole = load_study("homework", models=["torch"]).with_stored()
     assert whole.ablations is not None
@@ -123,7 +123,7 @@ def test_a_start_with_a_name_and_models_of_its_own_is_a_study_of_these_models() 
     torch = load_study("homework", models=["torch"], name="mine").with_stored()
     assert (torch.models, torch.active_models, torch.ablations, list(present(torch.timings).backends)) == (
         ["torch"], ["torch"], None, ["torch"])
-    both = torch.with_stored(["scratch", "rnn"])
+    both = torch.with_stored({"scratch": None, "rnn": None})
     assert (both.models, both.active_models) == (["scratch", "torch", "rnn"], ["torch"])
     assert list(present(both.timings).backends) == ["scratch", "torch"]
     assert load_study("homework", models=["torch"], name="homework").with_stored().models != ["torch"]
@@ -154,7 +154,7 @@ def test_confirmation_seeds_are_outside_every_search(tmp_path: Path, seed: int) 
 @pytest.mark.parametrize(("change", "parts"), [
     (("trials = 4", "trials = -1"), r"mine\.toml.*trials.*-1"),
     (("trials = 4", "trails = 4"), r"mine\.toml.*'trails'.*'trials'\?"),
-    (('["torch"]', '["lstm"]'), r"models\.0.*'bidirectional'.*'lstm'"),
+    (('["torch"]', '["lstm"]'), r"models\.0.*bidirectional.*FILE\.py:CLASS.*'lstm'"),
     (("epochs = 2", "epochs = 0"), r"training\.epochs.*\b0\b"),
     (("epochs = 2", "epoch = 2"), r"mine\.toml.*'training\.epoch'.*'training\.epochs'\?"),
     (("low = 8, high", "low = 0, high"), r"model\.hidden_size.*\b0\b"),
