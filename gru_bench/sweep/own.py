@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_SECONDS = 3600.0
 """Longest training of the user's own classes that begins without being allowed."""
-CHECK_SECONDS, CHECK_GIGABYTES = 120.0, 4.0
+CHECK_SECONDS, CHECK_GIGABYTES = 600.0, 4.0
 """Most seconds and gigabytes that gru-check may take."""
 
 

@@ -300,7 +300,7 @@ def markdown_words(text: str) -> dict[str, Words]:
         if line.startswith("## "):
             said = found[plain_markdown(line[3:])] = []
         elif line.startswith("    "):
-            said.append(line.strip())
+            said += [line.strip()] if line.strip() else []
         elif line.strip() and not line.startswith("$$"):
             said.append(plain_markdown(re.sub("^### |^- ", "", line)))
     return found
