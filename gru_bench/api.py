@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from gru_bench import cli
-from gru_bench.config import PRESETS, Scalar
+from gru_bench.config import Scalar, preset_of
 from gru_bench.errors import (
     ARGUMENTS,
     IN_PYTHON,
@@ -68,7 +68,7 @@ def run_study(
     seed: int | None = None, category: str | None = None, split: str | None = None, group: str | None = "auto",
     id: str | None = None, data_name: str | None = None,
     folder: str | Path = ".", tracking_uri: str | None = None, storage: str | None = None, workers: int | None = None,
-    timeout: str | float | None = None, no_texts: bool = False, progress: bool = True,
+    timeout: str | float | None = None, no_texts: bool = False, allow_slow: bool = False, progress: bool = True,
 ) -> Study:
     """Run a study on some data, or what is left of it, and return it.
 
@@ -80,7 +80,8 @@ def run_study(
             command takes it. The columns of a frame that are read are kept in the cache.
         text: Column of the texts. By default `text`, or the one of a usual name.
         label: Column of the classes. By default `label`, or the one of a usual name.
-        model: Model or models to tune: scratch, torch, bidirectional, rnn. By default those of the study. With `study`,
+        model: Model or models to tune: scratch, torch, bidirectional, rnn, or a class of your own as
+            `homework.py:MyGRU`. By default those of the study. With `study`,
             this call works on these models of it, and the study stays one of all of them, unless `name` is given.
         trials: Trials of the search for each model, in total over all calls. By default the study's: 18.
         confirm: Fresh seeds on which each best model is trained again. By default the study's: 5.
@@ -106,6 +107,7 @@ def run_study(
         workers: Processes that train at the same time. By default as many as suit this machine.
         timeout: Time after which no new trial begins: seconds, or a text such as "10m".
         no_texts: Whether no text is stored beside the runs.
+        allow_slow: Whether models of your own may train for more than an hour.
         progress: Whether to print what happens.
 
     Raises:
@@ -143,20 +145,24 @@ def run_study(
         console = cli.out(quiet=not progress)
         with _frame_words(kept["data.name"] if _is_frame(data) else None), completed(
                 spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
-                texts=not no_texts, interrupt=Interrupt(ends_process=False)) as (done, _):
+                texts=not no_texts, allow_slow=allow_slow, interrupt=Interrupt(ends_process=False)) as (done, _):
             if left := "; ".join(done.unfinished()):
                 again = "a call without model" if done.state.unfinished else "the same call"
                 console.print(f"the study {spec.name} is not done yet ({left}): {again} continues it", markup=False)
         return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
 
 
-def open_study(name: str, *, folder: str | Path = ".", tracking_uri: str | None = None) -> Study:
+def open_study(
+    name: str, *, folder: str | Path = ".", tracking_uri: str | None = None, run_code: bool = False
+) -> Study:
     """Return a study that was run before, by a call or by the command.
 
     Args:
         name: Name of the study.
         folder: Folder of the store mlflow.db.
         tracking_uri: Another MLflow store.
+        run_code: Whether a model that is a class of somebody's own may run its Python code here, from now on. One that
+            this machine has trained may.
 
     Raises:
         UsageError: for an unknown study. The error lists the known ones.
@@ -169,11 +175,16 @@ def open_study(name: str, *, folder: str | Path = ".", tracking_uri: str | None 
 
         store = Store(_stores(folder, tracking_uri, None)[0], create=False)
         find_study(store, name)
-        return Study(name, store)
+        return Study(name, store, run_code=run_code)
 
 
-def load_model(folder: str | Path) -> SavedModel:
+def load_model(folder: str | Path, *, run_code: bool = False) -> SavedModel:
     """Return the model of a folder that `Study.save_model` or `gru-bench save-model` has written.
+
+    Args:
+        folder: The folder.
+        run_code: Whether a model that is a class of somebody's own may run its Python code here, from now on. One that
+            this machine has trained may.
 
     Raises:
         GruBenchError: for a folder that holds no saved model, or one that was changed.
@@ -181,7 +192,7 @@ def load_model(folder: str | Path) -> SavedModel:
     given = locals()
     with _python_words():
         _check_types(load_model, given)
-        return SavedModel(Path(folder))
+        return SavedModel(Path(folder), run_code=run_code)
 
 
 # ---------------------------------------------------------------- what they return
@@ -190,8 +201,9 @@ def load_model(folder: str | Path) -> SavedModel:
 class Study:
     """A study in its stores: what it found, its models in use, its runs as tables."""
 
-    def __init__(self, name: str, store: Store) -> None:
+    def __init__(self, name: str, store: Store, *, run_code: bool = False) -> None:
         """Take a study by its name; `run_study` and `open_study` do so."""
+        self._run_code = run_code
         self.name = name
         self._store = store
         self._asked: dict[tuple[Any, ...], Predictor] = {}
@@ -331,7 +343,10 @@ class Study:
         chosen = winner.choose(self._store, self._logged, model)
         key = (single, *chosen.group.ids)
         if key not in self._asked:
-            self._asked[key] = Predictor(winner.load(self._store, chosen, single=single))
+            found = winner.load(self._store, chosen, single=single)
+            if self._run_code:
+                found.allow_code()
+            self._asked[key] = Predictor(found)
         return self._asked[key]
 
 
@@ -347,12 +362,14 @@ class _State(str):
 class SavedModel:
     """A saved model, which needs neither its data nor its stores."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, run_code: bool = False) -> None:
         """Read the model of a folder; `load_model` does so."""
         from gru_bench.inference.predictor import Predictor
         from gru_bench.models import saved
 
         model, self.scores = saved.load(folder)
+        if run_code:
+            model.allow_code()
         self.folder = folder
         self._predictor = Predictor(model)
 
@@ -443,12 +460,13 @@ def _spec(
     if models is None or models == [USUAL_STUDY]:
         return load_study(USUAL_STUDY, **values)
     for one in models:
-        if one not in MODELS:
-            raise unknown("model", str(one), MODELS)
-    labels = " or the ".join(PRESETS[one].label for one in models)
+        if one not in MODELS and ".py" not in str(one):
+            raise unknown("model", str(one), MODELS, "Or give a class of your own as FILE.py:CLASS.")
+    names = [Path(one).name for one in models]
+    labels = " or the ".join(preset_of(one).label for one in names)
     purpose = (f"How well does the {labels} classify texts, once tuned?" if len(models) == 1 else
                f"Which classifies texts better, once tuned: the {labels}?")
-    values["name"] = changes["name"] or "-".join(models)
+    values["name"] = changes["name"] or "-".join(names).replace(".py:", "-")
     return load_study(USUAL_STUDY, all_models=models, purpose=purpose, **values)
 
 

@@ -334,7 +334,8 @@ def words_without_vector(subject: Subject) -> Found:
             "occurs. The others are left out.", **one.names, covered=one.covered)
 
 
-@check("GRU006", "Set metric = \"macro_f1\", or report the scores of each class too.")
+@check("GRU006", lambda: f"Judge by macro F1 in a new study ({given_as('--metric', 'macro_f1')} "
+                          f"{given_as('--study-name', 'NAME')}), or report the scores of each class too.")
 def uneven_classes(subject: Subject) -> Found:
     """Uneven classes judged by accuracy."""
     for spec in subject.specs:

@@ -32,6 +32,7 @@ from gru_bench.errors import (
     UsageError,
     named,
     same_command,
+    shown,
     visible,
     without_passwords,
 )
@@ -51,6 +52,8 @@ _QUOTED = re.compile(r'[^"$`!%\\\0-\x1f]+(?:\\[^"$`!%\\\0-\x1f]+)*')
 _UNTYPABLE = str.maketrans({"−": "-", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "±": "+/-", "→": "->", "·": ".",
                             "‘": "'", "’": "'", "“": '"', "”": '"', "…": "...", "\u202f": " ", "\u00a0": " "})
 """Characters that have a likeness in ASCII, for streams whose encoding lacks them."""
+_NUMBERS = {"valid integer": "a whole number", "valid number": "a number", "valid float": "a number"}
+"""Part of typer's message about a word that is no number -> what an option must be."""
 INTERRUPTED = "interrupted; the same command continues from here"
 
 # ---------------------------------------------------------------- shared options
@@ -98,6 +101,10 @@ Device = Annotated[str | None, typer.Option(
     rich_help_panel="Training")]
 Epochs = Annotated[int | None, typer.Option(
     "--epochs", help="Passes over the training reviews.", show_default="3, or the study's", rich_help_panel="Training")]
+Metric = Annotated[str | None, typer.Option(
+    "--metric", help="Score that decides which epoch is kept, what a search optimizes and what reports compare: "
+    "accuracy, macro_f1, f1, log_loss or roc_auc.", show_default="accuracy, or the study's",
+    rich_help_panel="Training")]
 Settings = Annotated[list[str] | None, typer.Option(
     "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, such as training.clip_norm=5. May be repeated.",
     show_default=False, rich_help_panel="Training")]
@@ -107,6 +114,9 @@ TrackingUri = Annotated[str | None, typer.Option(
 Storage = Annotated[str | None, typer.Option(
     "--storage", help="Optuna storage that holds the search: a .journal file or a PostgreSQL URL.",
     show_default="optuna.journal in this directory", rich_help_panel="Stores")]
+RunCode = Annotated[bool, typer.Option(
+    "--run-code", help="Run the Python code of a model that is a class of somebody's own, and remember on this machine "
+    "that it may run. Read the code first: it can do all that you can.", rich_help_panel="Stores")]
 NoTexts = Annotated[bool, typer.Option(
     "--no-texts", help="Store no text of any review.", rich_help_panel="Stores")]
 
@@ -120,6 +130,7 @@ DATA_OPTIONS = {
 """Setting that says which data are read -> the option that sets it."""
 SETTING_OPTIONS = {
     **DATA_OPTIONS, "data.limit": "--limit", "training.epochs": "--epochs", "training.device": "--device",
+    "training.metric": "--metric",
 }
 """Setting -> the option that sets it, for all commands that train."""
 
@@ -283,6 +294,9 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
         show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
         if show is None or exit_code is None:
             raise
+        if (sentence := _not_a_number(error)) is not None:
+            _complain(sentence)
+            return int(exit_code)
         if "unexpected extra argument" in getattr(error, "message", ""):
             extra: Any = error
             extra.message += ": a value must follow an option that takes one, and a flag takes none"
@@ -409,6 +423,18 @@ def _failing_folder(error: OSError) -> str | None:
                     "run it in a folder of your own, or copy all stores to one (mlflow.db, mlartifacts, "
                     "optuna.journal and .gru-bench)")
     return None
+
+
+def _not_a_number(error: Exception) -> str | None:
+    """Return a sentence for an option that takes a number and was given something else; None for another error."""
+    message, option = getattr(error, "message", ""), getattr(error, "param", None)
+    kind = next((words for part, words in _NUMBERS.items() if part in message), None)
+    if kind is None or option is None:
+        return None
+    name = option.opts[0]
+    given = next((after if word == name else word.partition("=")[2] for word, after in zip(
+        sys.argv, [*sys.argv[1:], ""], strict=True) if word.partition("=")[0] == name), "")
+    return f"{name} must be {kind}, but got {shown(given)}"
 
 
 def _reader_has_left() -> bool:

@@ -30,7 +30,6 @@ from pydantic import (
 
 from gru_bench.errors import FormatError, UsageError, given_as, shown, unknown
 
-ModelName = Literal["scratch", "torch", "bidirectional", "rnn"]
 Pooling = Literal["last", "final", "mean", "max", "meanmax"]
 Part = Literal["last", "final", "mean", "max"]
 Reset = Literal["after", "before"]
@@ -54,8 +53,8 @@ class Preset:
 
     label: str
     """How a report calls the model."""
-    cell: Literal["gru", "rnn"]
-    """The recurrence, and the module of `gru_bench.models` that holds its equations."""
+    cell: Literal["gru", "rnn", "own"]
+    """The recurrence, and the module of `gru_bench.models` that holds it."""
     bidirectional: bool
     from_torch: bool
     """Whether the model is the equivalent of `torch.nn.GRU`: the reset gate acts after the product, the weights are the
@@ -68,6 +67,8 @@ PRESETS: Mapping[str, Preset] = {
     "bidirectional": Preset("Bidirectional GRU", "gru", bidirectional=True, from_torch=True),
     "rnn": Preset("Vanilla RNN", "rnn", bidirectional=False, from_torch=False),
 }
+_OWN_MODEL = re.compile(r"[^/\\:]+\.py:[^\W\d]\w*")
+"""A class in a file of the user's own, such as `homework.py:MyGRU`."""
 POOLING_PARTS: Mapping[Pooling, tuple[Part, ...]] = {
     "last": ("last",),
     "final": ("final",),
@@ -95,6 +96,28 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORE
 _LONGEST_NUMBER = 40
 _NO_ENCODINGS = ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape")
 """Codecs of Python that turn bytes into text, but are no encodings of files."""
+
+
+def is_own(name: str) -> bool:
+    """Return whether the name of a model is that of a class in a file, `FILE.py:CLASS`, without the file's folder."""
+    return _OWN_MODEL.fullmatch(name) is not None
+
+
+def preset_of(name: str) -> Preset:
+    """Return what the name of a model stands for."""
+    file, _, own = name.partition(":")
+    return PRESETS.get(name) or Preset(f"{own} ({file})", "own", bidirectional=False, from_torch=False)
+
+
+def _model_name(text: str) -> str:
+    """Return the name of a model.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if text not in PRESETS and not is_own(text):
+        raise ValueError(f"must be one of {', '.join(PRESETS)}, or a class of your own as FILE.py:CLASS")
+    return text
 
 
 def checked_name(text: str) -> str:
@@ -213,6 +236,7 @@ Width = Annotated[int, Field(ge=1, le=16_384)]
 Many = Annotated[int, Field(ge=1, le=1_000_000)]
 Magnitude = Annotated[float, Field(gt=0.0, le=1e38)]
 """A number above 0 that a 32-bit float can hold."""
+ModelName = Annotated[str, AfterValidator(_model_name)]
 Name = Annotated[str, AfterValidator(_file_name)]
 File = Annotated[str, AfterValidator(path_name)]
 """A file, or the name of a data set or of word vectors."""
@@ -294,6 +318,9 @@ class ModelConfig(Section):
     """The classifier of a run: recurrence, pooling and head."""
 
     name: ModelName = "bidirectional"
+    """A preset, or a class of one's own as `FILE.py:CLASS`."""
+    source: Annotated[str, Field(pattern="[0-9a-f]{64}")] | None = None
+    """SHA-256 of the file of a class of one's own, which commands set. None: the model is a preset."""
     bidirectional: bool | None = None
     """Whether the model reads in both directions. None: as its name says."""
     hidden_size: Width = 100
@@ -310,7 +337,7 @@ class ModelConfig(Section):
     @property
     def preset(self) -> Preset:
         """Return what the name of the model stands for."""
-        return PRESETS[self.name]
+        return preset_of(self.name)
 
     @property
     def is_bidirectional(self) -> bool:
@@ -391,6 +418,8 @@ class RunConfig(Section):
     seed: Seed = 0
 
 
+SOURCE = "model.source"
+"""The setting that only models of one's own have."""
 SECTIONS = tuple(name for name in RunConfig.model_fields if name != "seed")
 
 
@@ -459,7 +488,7 @@ def with_settings(
         UsageError: for an unknown setting or a value out of range.
     """
     values = config.model_dump()
-    known = flat(config)
+    known = [*flat(config), SOURCE]
     for key, value in settings.items():
         section, _, name = key.rpartition(".")
         if key not in known:
@@ -549,7 +578,7 @@ def assignment(name: str, value: Scalar) -> str:
 def flat(config: BaseModel) -> dict[str, Scalar]:
     """Return the settings as one dictionary with dotted names: `{"model.hidden_size": 100, ...}`.
 
-    A list is given as JSON text, which is accepted as its value.
+    A list is given as JSON text, which is accepted as its value. `model.source` is left out where it is None.
     """
     values: dict[str, Scalar] = {}
     for key, value in config.model_dump().items():
@@ -557,6 +586,8 @@ def flat(config: BaseModel) -> dict[str, Scalar]:
             values.update({f"{key}.{name}": _listed(inner) for name, inner in value.items()})
         else:
             values[key] = value
+    if values.get(SOURCE, "") is None:
+        del values[SOURCE]
     return values
 
 

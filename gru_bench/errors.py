@@ -35,10 +35,11 @@ ARGUMENTS: Mapping[str, str] = {
     "--workers": "workers", "--timeout": "timeout", "--storage": "storage", "--tracking-uri": "tracking_uri",
     "--no-texts": "no_texts", "--force": "force", "--single": "single", "--test-data": "data.test_name",
     "--positive": "data.positive", "--encoding": "data.encoding", "--embedding": "embedding.name",
-    "--device": "training.device",
+    "--device": "training.device", "--metric": "training.metric",
+    "--allow-slow": "allow_slow", "--run-code": "run_code",
 }
 """Option of a command -> the argument of the Python API that means the same, or the setting where there is none."""
-_FLAGS = ("--no-texts", "--force", "--single")
+_FLAGS = ("--no-texts", "--force", "--single", "--allow-slow", "--run-code")
 """Options that take no value."""
 IN_PYTHON: ContextVar[bool] = ContextVar("in_python", default=False)
 """Whether a call of the Python API is at work, not a command. `named` and `given_as` follow it."""

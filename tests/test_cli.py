@@ -13,16 +13,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from gru_bench import __main__ as main_command
 from gru_bench import cli, platforms
+from gru_bench.config import MetricName
 from gru_bench.errors import DataError, DifferenceError, ExitCode, GruBenchError, IncompleteError, UsageError
 from gru_bench.sweep import __main__ as sweep_command
+from gru_bench.sweep.spec import known_studies
 from gru_bench.train import __main__ as train_command
 from tests.support.commands import completed, mentions
 from tests.support.reviews import reviews, write
@@ -201,6 +204,21 @@ def test_a_command_can_be_typed_again(
     inner = " ".join([program, *argv[1:]])
     assert cli.command_with("--seed", "a b") == f"{inner} --trials 2 --storage postgresql://me@x/y --seed \"a b\""
     assert cli.command_with("--trials", "4").endswith(" --seed=3 --storage postgresql://me@x/y --trials 4")
+
+
+def test_the_help_lists_all_metrics_and_all_studies() -> None:
+    pages = {option.opts[0]: option.help for option in cli.command_of(sweep_command.app).params}
+    mentions(pages["--metric"], *get_args(MetricName))
+    mentions(pages["--study"], *known_studies())
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["train", "--limit", "3k"], "--limit must be a whole number, but got '3k'"),
+    (["train", "--limit=3k"], "--limit must be a whole number, but got '3k'"),
+    (["train", "--lr", "fast"], "--lr must be a number, but got 'fast'")])
+def test_a_word_in_the_place_of_a_number_is_said_in_one_sentence(words: list[str], said: str) -> None:
+    done = completed(main_command.app, *words)
+    assert (done.returncode, done.stderr) == (2, f"error: {said}\n")
 
 
 class TestQuoted:

@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 
 from gru_bench.config import (
     POOLING_PARTS,
-    PRESETS,
     REMOVED,
-    ModelName,
     Part,
     Pooling,
     RunConfig,
@@ -143,7 +141,6 @@ def _search_to_its_end(spec: StudySpec, tmp_path: Path) -> None:
 
 
 def test_each_name_has_an_entry_in_its_table() -> None:
-    assert set(PRESETS) == set(get_args(ModelName))
     assert set(POOLING_PARTS) == set(get_args(Pooling))
     assert {part for parts in POOLING_PARTS.values() for part in parts} == set(get_args(Part))
 

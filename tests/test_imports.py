@@ -14,9 +14,9 @@ from tests.support.commands import ROOT, command
 from tests.support.sources import parsed
 
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "stats", "models",
-         "tracking", "train", "report.document.numbers", "report.document.sentences",
-         "report.evidence", "checks", "report", "diagnose", "sweep", "archive", "inference", "api", "gru_check",
-         "grade", "lint", "doctor", "__main__")
+         "gru_check", "tracking", "train", "report.document.numbers", "report.document.sentences",
+         "report.evidence", "checks", "report", "diagnose", "sweep", "archive", "inference", "api",
+         "gru_check.folder", "gru_check.__main__", "grade", "lint", "doctor", "__main__")
 """Packages and the files beside them: each imports only those before it. Checks look at the evidence of a report, and
 the rest of report shows what they warn of."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {

@@ -64,7 +64,7 @@ from gru_bench.data.files import (
     packaged,
 )
 from gru_bench.data.files import digest as file_digest
-from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, listed, small
+from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, alike, listed, small
 from gru_bench.data.near import near_duplicates
 from gru_bench.data.recall import KIND, is_recall, parsed_task
 from gru_bench.data.tables import Rows, read_files
@@ -186,7 +186,10 @@ class Corpus:
 
     @property
     def sizes(self) -> str:
-        """Return the sizes of the splits and the numbers of rows that are in none, as commands print them."""
+        """Return the sizes of the splits, the numbers of rows that are in none, and the classes with their numbers of
+        reviews over all splits, as commands print them."""
+        labels = np.concatenate([self.split(name).label_N for name in SPLITS])
+        counts = np.bincount(labels, minlength=len(self.classes)).tolist()
         known, away = self.groups, [f"{self.repeats_removed:,} exact repeats removed"]
         if known:
             away.insert(0, f"in {known['train']:,}, {known['validation']:,} and {known['test']:,} groups")
@@ -196,7 +199,7 @@ class Corpus:
             (self.near_removed, "near-duplicates removed from training"),
             (self.held_back, "left out by data.limit")) if count]
         return (f"{len(self.train):,} training, {len(self.validation):,} validation and {len(self.test):,} test "
-                f"reviews; {'; '.join(away)}")
+                f"reviews; {'; '.join(away)}\n{len(self.classes):,} classes: {listed(self.classes, counts)}")
 
     def texts(self, split: str) -> list[str]:
         """Return the N texts of a split, in the order of its examples, read from the cache.
@@ -257,6 +260,8 @@ def load_corpus(
                                  arrays.get(f"{name}.group"))
             ids = ids[offsets_N1[-1]:]
     notes = tuple(note if isinstance(note, str) else str(Note(*note)) for note in about.pop("notes"))
+    notes += tuple(f"warning: the classes {listed(names)} differ only in case or spaces: spell them alike in the data "
+                   "if they are one class" for names in alike(about["classes"]))
     near, examples = about.pop("near"), tuple(map(tuple, about.pop("near_examples")))
     return Corpus(
         name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=notes, near_examples=examples,

@@ -108,11 +108,21 @@ def spelled(value: object) -> str:
     return str(value) if isinstance(value, int | float | Decimal) else ""
 
 
-def listed(names: Iterable[str]) -> str:
-    """Return the names of classes as a message shows them: `'a', 'b' and 3 more`."""
+def listed(names: Iterable[str], counts: Iterable[int] | None = None) -> str:
+    """Return the names of classes as a message shows them, with counts if given: `'a' (20), 'b' (9) and 3 more`."""
     words = [shown(name, most=40) for name in names]
+    if counts is not None:
+        words = [f"{word} ({count:,})" for word, count in zip(words, counts, strict=True)]
     more = len(words) - MOST_SHOWN
     return ", ".join(words[:MOST_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Return the groups of names that differ only in case or spaces."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault("".join(name.split()).casefold(), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _called(spellings: Sequence[str], names: Sequence[str], what: str) -> tuple[tuple[str, ...], list[int]]:

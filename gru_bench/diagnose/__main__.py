@@ -70,6 +70,7 @@ def diagnose(
     out: Annotated[Path | None, typer.Option(
         help="Folder for the figures.", show_default="diagnostics/ and the run's id, or diagnostics/recall",
         rich_help_panel="Stores")] = None,
+    run_code: cli.RunCode = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Look inside a model."""
@@ -90,12 +91,12 @@ def diagnose(
                          "out")
     if text is not None and not text.strip():
         raise UsageError(f"--text must hold words, but got {text!r}: write a sentence, or leave --text out")
-    _run(cli.out(), run, text, review, neighbours, label, out, tracking_uri)
+    _run(cli.out(), run, text, review, neighbours, label, out, run_code, tracking_uri)
 
 
 def _run(
     console: Any, run_id: str | None, text: str | None, review: int | None, words: Sequence[str] | None,
-    label: str | None, out: Path | None, tracking_uri: str | None,
+    label: str | None, out: Path | None, run_code: bool, tracking_uri: str | None,
 ) -> None:
     from gru_bench.tracking import Store
 
@@ -111,6 +112,8 @@ def _run(
         from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, word_figure
 
         (trained,) = store.models([found.run_id], found.parent_id)
+        if run_code:
+            trained.allow_code()
         corpus = load_corpus(trained.config.data)
         _same_data(found, corpus)
         explained = None if label is None else _place(label, corpus.classes)

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gru_bench.config import ModelConfig, RunConfig, Scalar, with_settings
+from gru_bench.config import SOURCE, ModelConfig, RunConfig, Scalar, with_settings
 from gru_bench.data.batches import Encoded, encode
 from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.recall import RecallTask
@@ -106,8 +106,8 @@ def study_diagnostics(
     flows: list[GradientFlow] = []
     if "rnn" not in models and models:
         config = with_settings(next(iter(models.values())).config, {
-            "model.name": "rnn", "model.bidirectional": None, "model.backend": "auto", "model.reset": "after",
-            **COMPARISON,
+            "model.name": "rnn", SOURCE: None, "model.bidirectional": None, "model.backend": "auto",
+            "model.reset": "after", **COMPARISON,
             "training.log_every": max(1, min(20, len(corpus.train) // 32))})
         result = train(config, corpus, vectors)
         how = COMPARISON_WORDS.format(len(result.epochs), result.epochs[-1].train_loss)
@@ -175,7 +175,9 @@ class Subject:
 
     def run(self, x_BTE: Tensor, length_B: Tensor, step: Step | None = None) -> Tensor:
         """Return the log-probabilities, B x C. `step` replaces the step function of the model."""
-        return self.model.decide(self.model.recurrence(x_BTE, length_B, step=step), length_B)
+        own = self.model.own
+        output_BTD = self.model.recurrence(x_BTE, length_B, step=step) if own is None else own(x_BTE, length_B)
+        return self.model.decide(output_BTD, length_B)
 
     def by_direction(self, seen: Sequence[Tensor]) -> dict[Direction, list[Tensor]]:
         """Return the last layer's part of a list with one entry per step.
@@ -203,6 +205,8 @@ def gradient_flows(
 ) -> list[GradientFlow]:
     """Return the gradient of the loss by the states of the last layer, by steps back in time, for each direction.
 
+    Empty for a class of the user's own, whose states are not known.
+
     Args:
         subject: The model.
         corpus: Corpus whose validation reviews are read, or training reviews if there are no others.
@@ -213,6 +217,8 @@ def gradient_flows(
     Raises:
         DataError: where no review is long enough to follow a gradient back.
     """
+    if subject.model.own is not None:
+        return []
     split = _inspected_split(corpus)[1]
     encoded = encode(split, vectors, subject.config.data.max_length)
     chosen_B, steps = long_reviews(encoded, steps, reviews)
@@ -422,12 +428,15 @@ def explained_class(subject: Subject, sentence: Sentence) -> int:
 
 
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
-    """Return the gates of the last layer over a sentence, one map for each direction. Empty for an RNN, which has none.
+    """Return the gates of the last layer over a sentence, one map for each direction. Empty for an RNN, which has none,
+    and for a class of the user's own.
 
     Raises:
         UsageError: where no token has a vector.
     """
     sentence.need_words()
+    if subject.model.own is not None:
+        return []
     recurrence = subject.model.recurrence
     if isinstance(recurrence, RNN):
         return []

@@ -41,7 +41,7 @@ from gru_bench.gru_check.states import (
     tracks,
 )
 from gru_bench.gru_check.trace import LIBRARY, Call, Recorder, Site
-from gru_bench.models.calls import Form, flat, parameters_of, sample_input, widths
+from gru_bench.models.calls import Form, constructor, flat, parameters_of, sample_input, size_of, widths
 
 ZEROS = {"zeros", "new_zeros", "zeros_like"}
 GATES = {"sigmoid", "gru_cell"}
@@ -187,11 +187,11 @@ def _built(module: Any, path: Path, name: str, make: str | None) -> load.Source:
 def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
     """Check what a constructor's other options give: more layers, both directions, dropout."""
     found: list[Finding] = []
-    for parameter in load.constructor(getattr(module, name)):
+    for parameter in constructor(getattr(module, name)):
         lower, default = parameter.name.lower(), parameter.default
         if re.search(r"bidir|^bi$|both", lower) and default is False:
             chosen: dict[str, Any] = {parameter.name: True}
-        elif load.size_of(parameter.name) == "L" and (default == 1 or default is parameter.empty):
+        elif size_of(parameter.name) == "L" and (default == 1 or default is parameter.empty):
             chosen = {parameter.name: 3}
         elif re.search(r"drop|^p$", lower) and (default in (0, 0.0) or default is parameter.empty):
             chosen = {parameter.name: 0.5}

@@ -23,21 +23,11 @@ from torch import nn
 
 from gru_bench.errors import DataError, RunError, UsageError, unknown
 from gru_bench.gru_check import submission
+from gru_bench.models.calls import arguments_of, constructor, size_of
 
 SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 60, "L": 1, "B": 1, "T": 5}
 """Names for --make: input width, hidden width, classes, vocabulary, layers, batch, steps."""
 
-_BY_NAME = (
-    ("L", r"^(num_|n_)?layers?(_num)?$|^n_?layers?$|^depth$|^num_?l$"),
-    ("V", r"vocab|n_?words|num_?emb|n_?tokens|dict"),
-    ("C", r"out|class|label|target|tag|categor|^c$|^k$|^o$|_y$|^y_?"),
-    ("H", r"hid|^h$|^nh$|_h$|units|state|^h_?dim|^n_?h$|rnn_?size|^d_?h$"),
-    ("E", r"inp|emb|^e$|^in$|^in_|feat|^n_?in|^x_?|_x$|_in$|^d_?x$|^d_?in|^i$|^d$|word|vec|d_?model"),
-    ("B", r"batch_?size|^bs$|^b$"),
-    ("T", r"len|steps|^t$"),
-)
-_A_SIZE = re.compile(
-    r"[a-z]\d?|\w*(size|sz|dim|dims|width|units|features|channels)|(n|nb|num|d|dim|size)_?\w{1,3}|\w+_(n|d)|d_\w+")
 _NOTEBOOK = {"get_ipython", "display"}
 """Names that only a notebook has."""
 _WEIGHTS = r"param|weights?$|theta"
@@ -309,66 +299,10 @@ def _is_step(function: Callable[..., Any]) -> bool:
         p.name) for p in required)
 
 
-def constructor(target: Any) -> list[inspect.Parameter]:
-    """Return the parameters of a constructor or function."""
-    try:
-        return [p for p in inspect.signature(target).parameters.values()
-                if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    except (TypeError, ValueError):
-        return []
-
-
-def size_of(name: str) -> str | None:
-    """Return the letter of the size that a parameter of this name takes, or None."""
-    return next((letter for letter, pattern in _BY_NAME if re.search(pattern, name.lower())), None)
-
-
-def _letters(parameters: Sequence[inspect.Parameter]) -> dict[str, str]:
-    """Return parameter -> the letter of its size. Where names say nothing the order does: input, hidden, classes."""
-    letters = {p.name: letter for p in parameters if (letter := size_of(p.name)) is not None}
-    for p in parameters:
-        left = [letter for letter in "EHC" if letter not in letters.values()]
-        if p.default is p.empty and p.name not in letters and left and _A_SIZE.fullmatch(p.name.lower()):
-            letters[p.name] = left[0]
-    return letters
-
-
 def _call(
     target: Any, path: Path, name: str, chosen: Mapping[str, Any], sizes: Mapping[str, int]
 ) -> tuple[Any, dict[str, int]]:
-    arguments: dict[str, Any] = {}
-    positional: list[Any] = []
-    used: dict[str, int] = {}
-    guessed: list[str] = []
-    letters = _letters(constructor(target))
-    for parameter in constructor(target):
-        required = parameter.default is parameter.empty
-        lower = parameter.name.lower()
-        letter = letters.get(parameter.name)
-        default = parameter.default
-        if parameter.name in chosen:
-            value: Any = chosen[parameter.name]
-        elif required and re.search(r"bidir|batch_first|^bi$", lower):
-            value = False
-        elif required and lower == "bias":
-            value = True
-        elif required and re.search(r"drop|^p$", lower):
-            value = 0.0
-        elif required and "device" in lower:
-            value = "cpu"
-        elif required and re.search(r"weight|vectors|matrix|embeddings$", lower) and "size" not in lower:
-            value, used["E"] = torch.randn(sizes["V"], sizes["E"]), sizes["E"]
-        elif (letter in ("E", "H") and (required or type(default) is int)) or (letter is not None and required):
-            value = used[letter] = sizes[letter]
-        elif required:
-            guessed.append(parameter.name)
-            continue
-        else:
-            continue
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            positional.append(value)
-        else:
-            arguments[parameter.name] = value
+    positional, arguments, used, guessed = arguments_of(target, sizes, chosen)
     if guessed:
         names = [str(p).partition(":")[0].partition("=")[0].strip() for p in constructor(target)]
         call = ", ".join(_hint(p) for p in constructor(target))

@@ -69,6 +69,7 @@ def predict(
         rich_help_panel="Answer")] = False,
     threads: Annotated[int | None, typer.Option(
         help="CPU threads.", min=1, show_default="one for each core", rich_help_panel="Answer")] = None,
+    run_code: cli.RunCode = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Ask a trained model."""
@@ -92,7 +93,7 @@ def predict(
             raise UsageError(f"the predictions must not replace the file of the texts, but --file and --out both name "
                              f"{str(out)!r}: name another file by --out")
     console = cli.out()
-    asked = _predictor(study, model, single=single, threads=threads, tracking_uri=tracking_uri)
+    asked = _predictor(study, model, single=single, threads=threads, run_code=run_code, tracking_uri=tracking_uri)
     if source is not None and out is not None:
         _file(console, asked, source, out, force=force)
     elif texts:
@@ -102,7 +103,8 @@ def predict(
 
 
 def _predictor(
-    study: str | None, model: str | None, *, single: bool, threads: int | None, tracking_uri: str | None
+    study: str | None, model: str | None, *, single: bool, threads: int | None, run_code: bool,
+    tracking_uri: str | None,
 ) -> Predictor:
     """Return the model that was asked for, and say which it is."""
     from gru_bench.inference.predictor import Predictor
@@ -130,6 +132,8 @@ def _predictor(
     said.print(f"{where}: {trained.name}, {seeds}", markup=False)
     if better:
         said.print(f"note: {better}", markup=False)
+    if run_code:
+        trained.allow_code()
     return Predictor(trained, threads=threads)
 
 

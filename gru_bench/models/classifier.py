@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from gru_bench.config import POOLING_PARTS, ModelConfig
 from gru_bench.models.gru import GRU
+from gru_bench.models.own import Own
 from gru_bench.models.pooling import pool
 from gru_bench.models.recurrence import Backend, check_model, run
 from gru_bench.models.rnn import RNN
@@ -58,16 +59,19 @@ class Classifier(nn.Module):
         check_model(config)
         self.config = config
         kind = RNN if config.preset.cell == "rnn" else GRU
-        self.add_module(config.preset.cell, kind(
-            table_VE.shape[1], config.hidden_size, config.layers, bidirectional=config.is_bidirectional,
-            reset=config.reset, generator=generator))
+        self.own = Own(config, table_VE.shape[1], generator=generator) if config.preset.cell == "own" else None
+        """The recurrence of a class of the user's own."""
+        if self.own is None:
+            self.add_module(config.preset.cell, kind(
+                table_VE.shape[1], config.hidden_size, config.layers, bidirectional=config.is_bidirectional,
+                reset=config.reset, generator=generator))
         features = config.hidden_size * config.directions * len(POOLING_PARTS[config.pooling])
         self.linear = _linear(features, classes, 1 / math.sqrt(config.hidden_size), generator)
         self.embedding = Embedding(table_VE, trainable=trainable)
 
     @property
     def recurrence(self) -> GRU:
-        """Return the recurrence. The names of its saved weights begin with `gru` or `rnn`."""
+        """Return the recurrence of a preset. The names of its saved weights begin with `gru` or `rnn`."""
         found = self.get_submodule(self.config.preset.cell)
         assert isinstance(found, GRU)
         return found
@@ -107,7 +111,7 @@ class Classifier(nn.Module):
             return dropped_out(values, share, generator)
 
         features_BF = run(
-            self.recurrence, backend, rows_UE, index_BT, length_B, between=drop if share else None,
+            self.own or self.recurrence, backend, rows_UE, index_BT, length_B, between=drop if share else None,
             pooling=self.config.pooling, bf16=bf16, equal_lengths=equal_lengths)
         return self._head(drop(features_BF))
 

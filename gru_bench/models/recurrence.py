@@ -3,8 +3,9 @@
     reference  the equations as `gru.py` and `rnn.py` write them, in a plain torch loop
     torch      the kernels of torch.nn.GRU and torch.nn.RNN (cuDNN on an NVIDIA card)
     fused      our kernel (kernels/), for a GRU on a CPU
+    own        the user's own class (`own.py`), the only one of such a model
 
-All compute the same function of the same weights, and differ by rounding.
+The first three compute the same function of the same weights, and differ by rounding.
 
 Shapes: `U` distinct tokens of a batch, `B` sequences, `T` steps, `E` input width, `H` hidden width, `D` = H times
 directions.
@@ -22,12 +23,14 @@ from torch.nn.functional import embedding
 from gru_bench.config import ModelConfig, Pooling, Reset
 from gru_bench.errors import UsageError, given_as
 from gru_bench.kernels import fused as kernels
+from gru_bench.models import own
 from gru_bench.models.gru import GRU
+from gru_bench.models.own import Own
 from gru_bench.models.pooling import pool
 from gru_bench.models.rnn import RNN
 
-Backend = Literal["fused", "torch", "reference"]
-"""The backends, the fastest one first."""
+Backend = Literal["fused", "torch", "reference", "own"]
+"""The backends, the fastest one first. `own` is chosen for a class of the user's own alone."""
 Between = Callable[[Tensor], Tensor]
 """Function for the output of every layer except the last, such as dropout."""
 
@@ -54,6 +57,13 @@ def check_model(config: ModelConfig) -> None:
         UsageError: where it does not, such as `reset` 'before' in nn.GRU.
     """
     preset = config.preset
+    if preset.cell == "own":
+        for setting, usual in (("reset", "after"), ("backend", "auto")):
+            if (value := getattr(config, setting)) != usual:
+                raise UsageError(f"model.{setting} must be left at {usual!r} for the model {config.name!r}, which is a "
+                                 f"class of your own, but got {value!r}: leave it out")
+        own.check(config)
+        return
     if preset.bidirectional and not config.is_bidirectional:
         raise UsageError(f"model.bidirectional must be true or left out for the model {config.name!r}, but got false: "
                          "choose a model that reads in one direction, such as 'torch'")
@@ -73,6 +83,8 @@ def choose_backend(config: ModelConfig, device: torch.device) -> Backend:
             model on this device. The message says why.
     """
     check_model(config)
+    if config.preset.cell == "own":
+        return "own"
     if config.backend == "auto":
         return next(backend for backend in get_args(Backend) if _cannot_run(backend, config, device) is None)
     if (reason := _cannot_run(config.backend, config, device)) is not None:
@@ -100,7 +112,7 @@ def _cannot_run(backend: Backend, config: ModelConfig, device: torch.device) -> 
 
 
 def run(
-    recurrence: GRU,
+    recurrence: GRU | Own,
     backend: Backend,
     rows_UE: Tensor,
     index_BT: Tensor,
@@ -132,6 +144,9 @@ def run(
     Raises:
         ValueError: for a backend that cannot compute the recurrence.
     """
+    if isinstance(recurrence, Own):
+        output: Tensor = recurrence(embedding(index_BT, rows_UE), length_B, between=between)
+        return output if pooling is None else pool(output, length_B, pooling, bidirectional=recurrence.bidirectional)
     reason = unsupported(backend, gated=not isinstance(recurrence, RNN), reset=recurrence.reset)
     if reason is not None:
         raise ValueError(f"the backend must be able to compute this recurrence, but got {backend!r}: {reason}")

@@ -3,6 +3,7 @@
     model.json              what it is: settings, classes, seeds, tokenizer, temperatures, scores, and the SHA-256 of
                             the other files
     seed-N.safetensors      the weights of one seed, with its word vectors if it has its own
+    code.py                 of a class of the user's own: the file of the class
     vectors.safetensors     word vectors that all seeds share, because training leaves them unchanged
     README.md               the model card, for people; it may be edited
 
@@ -34,6 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gru_bench import __version__, platforms
 from gru_bench.config import RunConfig, stored_config
+from gru_bench.data.code import digest_of
 from gru_bench.data.tokenizer import SETTINGS
 from gru_bench.errors import DataError, UsageError, given_as, shown
 from gru_bench.models.trained import TABLE, TrainedModel, Weights
@@ -45,11 +47,11 @@ if TYPE_CHECKING:
 KIND = "gru-bench model"
 FORMAT = 3
 """Version of the files. Raise it when they change."""
-ABOUT, VECTORS, CARD = "model.json", "vectors.safetensors", "README.md"
+ABOUT, VECTORS, CARD, CODE = "model.json", "vectors.safetensors", "README.md", "code.py"
 SUFFIX = ".safetensors"
 SHARED = "vectors/"
 """Folder among the artifacts of a run with the vectors that its children share."""
-_OURS = re.compile(r"model\.json|vectors\.safetensors|README\.md|seed-\d+\.safetensors")
+_OURS = re.compile(r"model\.json|code\.py|vectors\.safetensors|README\.md|seed-\d+\.safetensors")
 """Files of a saved model. A folder that holds others is not replaced."""
 _WORDS = "words"
 """Key of the metadata that hold the words, as JSON."""
@@ -99,7 +101,8 @@ def contents(model: TrainedModel, scores: Mapping[str, Any] | None = None) -> It
         scores: Values about the model that belong with it, as JSON can hold them.
     """
     digests = {}
-    for name, content in _arrays(model):
+    code = [] if model.code is None else [(CODE, model.code.encode())]
+    for name, content in (*code, *_arrays(model)):
         digests[name] = hashlib.sha256(content).hexdigest()
         yield name, content
     about = About(
@@ -288,6 +291,10 @@ def read(
     """
     about = _about(origin)
     shared = {} if shared is None else shared
+    code = None if CODE not in about.files else _content(origin, about, CODE).decode(errors="replace")
+    config = stored_config(json.dumps(about.config), origin.name)
+    if config.model.source != (None if code is None else digest_of(code)):
+        raise origin.refused(f"its {CODE} is not the file that its settings name")
     table_VE: NDArray[Any] | None = None
     words: list[list[str]] = []
     if (digest := about.files.get(VECTORS)) is not None:
@@ -304,9 +311,9 @@ def read(
     if any(one != words[0] for one in words):
         raise origin.refused("its files have vectors of different words")
     return TrainedModel(
-        study=about.study, name=about.model, config=stored_config(json.dumps(about.config), origin.name),
-        seeds=tuple(about.seeds), classes=tuple(about.classes), words_V=words[0], table_VE=table_VE,
-        weights_S=tuple(weights_S), run_ids=tuple(about.run_ids), best=about.best, temperature=about.temperature,
+        study=about.study, name=about.model, config=config, code=code, seeds=tuple(about.seeds),
+        classes=tuple(about.classes), words_V=words[0], table_VE=table_VE, weights_S=tuple(weights_S),
+        run_ids=tuple(about.run_ids), best=about.best, temperature=about.temperature,
         temperature_S=tuple(about.temperatures)), about.scores
 
 
@@ -378,16 +385,7 @@ def _file(origin: Origin, about: About, name: str) -> tuple[dict[str, NDArray[An
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
-    if name not in about.files:
-        raise origin.refused(f"it lists no {name}")
-    try:
-        content = origin.read(name, about.files[name])
-    except FileNotFoundError as error:
-        raise origin.refused(f"its file {shown(name)} is missing") from error
-    except OSError as error:
-        raise origin.refused(f"its file {shown(name)} cannot be read ({error.strerror or error})") from error
-    if hashlib.sha256(content).hexdigest() != about.files[name]:
-        raise origin.refused(f"its file {shown(name)} was changed or cut short")
+    content = _content(origin, about, name)
     try:
         arrays: dict[str, NDArray[Any]] = dict(from_bytes(content))
         header = json.loads(content[8:8 + int.from_bytes(content[:8], "little")])
@@ -402,6 +400,20 @@ def _file(origin: Origin, about: About, name: str) -> tuple[dict[str, NDArray[An
     if (name == VECTORS or VECTORS not in about.files) and (TABLE not in arrays or arrays[TABLE].ndim != 2):
         raise origin.refused(f"its file {name} holds no vectors")
     return arrays, words
+
+
+def _content(origin: Origin, about: About, name: str) -> bytes:
+    if name not in about.files:
+        raise origin.refused(f"it lists no {name}")
+    try:
+        content = origin.read(name, about.files[name])
+    except FileNotFoundError as error:
+        raise origin.refused(f"its file {shown(name)} is missing") from error
+    except OSError as error:
+        raise origin.refused(f"its file {shown(name)} cannot be read ({error.strerror or error})") from error
+    if hashlib.sha256(content).hexdigest() != about.files[name]:
+        raise origin.refused(f"its file {shown(name)} was changed or cut short")
+    return content
 
 
 def _digest_of(content: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig
+from gru_bench.data.code import keep, kept
 from gru_bench.errors import DataError, given_as
 from gru_bench.results.runs import RunResult
 
@@ -49,6 +50,8 @@ class TrainedModel:
     """Temperature of the probabilities of all seeds together (`stats.calibration`). None: they are not calibrated."""
     temperature_S: tuple[float | None, ...] = ()
     """Temperature of each seed alone. Empty where none was fitted."""
+    code: str | None = None
+    """The file of a class of the user's own. None for a preset."""
 
     @classmethod
     def of(cls, result: RunResult, vectors: Vectors) -> TrainedModel:
@@ -56,7 +59,8 @@ class TrainedModel:
         config = result.config
         return cls(study="", name=config.model.name, config=config, seeds=(config.seed,), classes=result.classes,
                    words_V=vectors.words_V, table_VE=None if config.embedding.trainable else vectors.table_VE,
-                   weights_S=(result.weights,))
+                   weights_S=(result.weights,),
+                   code=None if config.model.source is None else kept(config.model.name, config.model.source))
 
     @classmethod
     def of_seeds(cls, models: Sequence[TrainedModel], *, study: str, run_ids: Sequence[str], best: int) -> TrainedModel:
@@ -87,6 +91,11 @@ class TrainedModel:
     def table(self, place: int) -> NDArray[Any]:
         """Return the word vectors of the seed at this position, V x E."""
         return self.weights_S[place][TABLE] if self.table_VE is None else self.table_VE
+
+    def allow_code(self) -> None:
+        """Let this machine run the code of the model, if it has any, from now on."""
+        if self.code is not None:
+            keep(self.code)
 
     def single(self, place: int) -> TrainedModel:
         """Return the model of one seed alone, the one at this position."""

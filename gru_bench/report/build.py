@@ -33,6 +33,7 @@ from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.learning import learning
 from gru_bench.report.sections.methods import methods
+from gru_bench.report.sections.own import own
 from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
 from gru_bench.report.sections.summary import check_results, few_reviews, in_sentences, summary
@@ -42,7 +43,7 @@ from gru_bench.tracking import Store as TrackingStore
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
     evaluation, comparisons, protocol, ablations, discussion, learning, errors, disagreements, confidence, search,
-    diagnostics, runs, methods, checklist)
+    diagnostics, runs, own, methods, checklist)
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
 CONTENTS_OF_TRIALS: tuple[Callable[[Evidence], Section | None], ...] = (trials, learning, runs)
 """The sections of a report on trials: nothing is scored on test yet."""

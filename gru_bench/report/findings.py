@@ -6,9 +6,9 @@ import re
 
 from gru_bench.errors import ExitCode, UsageError, shown
 from gru_bench.report.document.numbers import NBSP
-from gru_bench.report.document.report import Answer, BaselineScore, Findings, ModelScore
+from gru_bench.report.document.report import Answer, BaselineAnswer, BaselineScore, Findings, ModelScore
 from gru_bench.report.document.sentences import in_text
-from gru_bench.report.evidence.baselines import against_baselines, baselines_of
+from gru_bench.report.evidence.baselines import AgainstBaseline, against_baselines, baselines_of
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.next_steps import (
@@ -23,6 +23,9 @@ from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sente
 from gru_bench.report.sections.summary import others_on_test
 from gru_bench.stats.verdict import DIFFERENT, Finding
 
+BASELINE = "baseline"
+"""How a claim names the linear baseline on the same data."""
+
 
 def findings_of(evidence: Evidence) -> Findings:
     """Return what a report finds; without pairs where it is on trials alone."""
@@ -33,6 +36,7 @@ def findings_of(evidence: Evidence) -> Findings:
         () if evidence.trials else tuple(map(_score, evidence.groups)),
         () if evidence.trials else tuple(
             BaselineScore(one.name, one.score.value) for one in baselines_of(evidence)),
+        () if evidence.trials else tuple(map(_against, against_baselines(evidence))),
         tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.compared),
         tuple(commands), tuple(_plain(in_text(said)) for said in others_on_test(evidence, against_baselines(evidence))))
 
@@ -41,6 +45,13 @@ def _score(group: Group) -> ModelScore:
     score = group.score
     return ModelScore(group.label, group.model, study_name(group.study), score.value, score.low, score.high,
                       len(group.runs))
+
+
+def _against(one: AgainstBaseline) -> BaselineAnswer:
+    return BaselineAnswer(
+        one.group.label, one.group.model, one.baseline.name,
+        {1: one.group.label, -1: one.baseline.name}.get(one.favours or 0), one.difference.value, one.difference.low,
+        one.difference.high, one.p.value, _plain(in_text(one.warning)))
 
 
 def _answer(pair: Pair, together: int | None) -> Answer:
@@ -77,7 +88,8 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
     what could settle it, and the commands that go on.
 
     Args:
-        claim: Such as `bidirectional > torch`: the first is the better one. `<` says the contrary.
+        claim: Such as `bidirectional > torch`: the first is the better one. `<` says the contrary. One of the two may
+            be `baseline`.
         found: What a report finds.
 
     Raises:
@@ -88,6 +100,8 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
         raise UsageError(f"--claim must name two models with > between them, such as 'bidirectional > torch', but got "
                          f"{shown(claim)}")
     first, second = (parts[1], parts[3]) if parts[2] == ">" else (parts[3], parts[1])
+    if BASELINE in (first.casefold(), second.casefold()):
+        return _judged_against_baseline(first, second, found)
     matching = [pair for pair in found.pairs
                 if _names(pair, first, second) or _names(pair, second, first)]
     if len(matching) != 1:
@@ -106,6 +120,21 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
     commands = ["to go on:", *(f"  {command}" for command in found.next_commands)] if found.next_commands else []
     said = " ".join(filter(None, (f"not settled: {pair.sentence}", pair.next_step)))
     return ExitCode.INCOMPLETE, [said, *found.notes, *commands]
+
+
+def _judged_against_baseline(first: str, second: str, found: Findings) -> tuple[ExitCode, list[str]]:
+    """Return what `judged` does, for a claim that names the baseline as one of the two."""
+    model = second if first.casefold() == BASELINE else first
+    matching = [one for one in found.against_baselines if _is(model, one.model, one.model_name)]
+    if len(matching) != 1:
+        known = ", ".join(one.model_name for one in found.against_baselines) or "none"
+        raise UsageError(f"--claim must name one model that is compared with a baseline, but {len(matching)} are "
+                         f"called {shown(model)}; compared are: {known}")
+    (one,) = matching
+    if one.better is None:
+        return ExitCode.INCOMPLETE, [f"not settled: {one.sentence}"]
+    holds = (one.better == one.model) == (model == first)
+    return ExitCode.DONE if holds else ExitCode.NO, [f"{'proven' if holds else 'refuted'}: {one.sentence}"]
 
 
 def _names(pair: Answer, first: str, second: str) -> bool:

@@ -168,9 +168,9 @@ def _correct(name: str, given: ArrayLike) -> NDArray[np.bool_]:
     if found.ndim != 2:
         remedy = f"a single seed goes into a list, as [{name}]" if found.ndim == 1 else "stack the seeds of one model"
         raise ValueError(f"{rule}, but has the shape {found.shape}: {remedy}")
-    if found.shape[1] < 2:
-        raise ValueError(f"{rule}, and at least 2 examples, but has {found.shape[0]:,} rows and 1 column: turn it by "
-                         ".T if its rows are examples")
+    if found.shape[1] < max(2, found.shape[0]):
+        raise ValueError(f"{rule}, and at least 2 examples and as many as seeds, but has {found.shape[0]:,} rows and "
+                         f"{found.shape[1]:,} columns: turn it by .T if its rows are examples")
     if found.dtype.kind in "biuf":
         known_SN = np.isin(found, (0, 1))
     else:

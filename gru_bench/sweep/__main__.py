@@ -53,7 +53,8 @@ def sweep(
                                                    show_default="the study's own", rich_help_panel="Study")] = None,
     model: Annotated[list[str] | None, typer.Option(
         help="Train only this model of the study in this start. May be repeated. With another --study-name than the "
-        "study's own, the study consists of these models.", show_default="all of them",
+        "study's own, the study consists of these models. A class of your own, as FILE.py:CLASS, is added to the "
+        "study.", show_default="all of them",
         rich_help_panel="Study")] = None,
     trials: Annotated[int | None, typer.Option(help="Trials of the search for each model, in total over all starts.",
                                                show_default="the study's", rich_help_panel="Study")] = None,
@@ -82,8 +83,12 @@ def sweep(
     gpus_per_trial: Annotated[float | None, typer.Option(
         help="Graphics cards of the cluster for each trial. With 0.25, four trials share one.",
         show_default="1 where the cluster has any", rich_help_panel="Training")] = None,
+    allow_slow: Annotated[bool, typer.Option(
+        "--allow-slow", help="Let models of your own train for more than an hour.",
+        rich_help_panel="Training")] = False,
     epochs: cli.Epochs = None,
     device: cli.Device = None,
+    metric: cli.Metric = None,
     data: cli.Data = None,
     test_data: cli.TestData = None,
     text_column: cli.TextColumn = None,
@@ -139,7 +144,8 @@ def sweep(
     try:
         with completed(
                 spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
-                cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts) as (done, summary):
+                cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts,
+                allow_slow=allow_slow) as (done, summary):
             _show(console, done, summary)
             for one in end_warnings(done):
                 one.show(console)

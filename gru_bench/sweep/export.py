@@ -149,7 +149,7 @@ def read_study_copy(storage: optuna.storages.BaseStorage, study: str) -> StudyCo
         return StudyCopy(
             user=dict(record.user_attrs), work=tuple(map(_copied, record.get_trials())),
             searches=tuple(
-                SearchCopy(model=model, trials=tuple(map(_copied, found.get_trials())))  # type: ignore[arg-type]  # a text to mypy; pydantic checks it
+                SearchCopy(model=model, trials=tuple(map(_copied, found.get_trials())))
                 for model, found in _searches(storage, study).items()))
     except ValidationError as error:
         raise RunError(f"an export must hold only what an import accepts, but the search of {study!r} does not: "

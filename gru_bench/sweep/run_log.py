@@ -38,7 +38,7 @@ class RunLog:
 
     def __init__(
         self, record: StudyRecord, corpus: Corpus, store: Store, *, experiment: str, command: str, texts: bool,
-        data: DataSummary, say: Callable[[str], None] = lambda _: None,
+        data: DataSummary, own: Mapping[str, str] | None = None, say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Find the study's parent run, which an earlier start or another process may have begun, or begin it.
 
@@ -51,6 +51,7 @@ class RunLog:
             texts: Whether reviews may be stored: the test split, and the review used in the diagnostics.
                 A study that was begun without texts never stores any.
             data: Summary of the data, which is logged.
+            own: Artifact of the parent run -> its text, of models of the user's own. It is logged.
             say: Called with a sentence for the user when another process is about to begin the parent run.
 
         Raises:
@@ -73,6 +74,8 @@ class RunLog:
         """Whether the study was begun here."""
         if known is None or "study" not in known.params:  # the process that began it died before it described it
             self._describe()
+        for path, text in (own or {}).items():
+            self.study.text(path, text)
 
     @property
     def spec(self) -> StudySpec:
@@ -167,8 +170,8 @@ class RunLog:
                   NOTE: run_description(role, settings), **tags})
 
     def _run_name(self, model: str, label: str) -> str:
-        """Return a run's name in MLflow, where it stands below its study: its label begins with its model if needed."""
-        return label.removeprefix(f"{model} ") if len(self.spec.models) == 1 else label
+        """Return a run's name in MLflow: its study, its model where the study has several, and its trial or seed."""
+        return f"{self.spec.name} {label.removeprefix(f'{model} ') if len(self.spec.models) == 1 else label}"
 
     def _runs(self) -> list[LoggedRun]:
         return [run for run in self.store.runs(self.experiment)

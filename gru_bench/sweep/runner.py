@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from gru_bench.config import RunConfig, Scalar
+from gru_bench.config import SOURCE, RunConfig, Scalar
+from gru_bench.data.code import kept
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import RunError, UsageError, given_as, named, same_command
@@ -84,7 +85,7 @@ class Sweep:
     def __init__(
         self, record: StudyRecord, corpus: Corpus, vectors: Vectors, store: Store, pool: Workers, *, experiment: str,
         command: str, threads: int, timeout: float | None, texts: bool,
-        display: ProgressDisplay, interrupt: Interrupt | None = None,
+        display: ProgressDisplay, interrupt: Interrupt | None = None, own: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare the sweep; nothing is written yet.
 
@@ -101,10 +102,12 @@ class Sweep:
             texts: Whether reviews may be stored.
             display: Shows the progress.
             interrupt: Handles Ctrl-C; None for what suits a command.
+            own: What to log of models of the user's own: artifact of the study's parent run -> its text.
         """
         self.record, self.corpus, self.vectors, self.store = record, corpus, vectors, store
         self.pool, self.experiment, self.command = pool, experiment, command
         self.threads, self.timeout, self.texts, self.display = threads, timeout, texts, display
+        self.own = own or {}
         self.log: RunLog
         """Set when the first thing is logged."""
         self.begun = False
@@ -197,7 +200,7 @@ class Sweep:
         """Begin the study in MLflow, or continue it, and show what is to do."""
         self.log = log = RunLog(
             self.record, self.corpus, self.store, experiment=self.experiment, command=self.command,
-            texts=self.texts, data=self.data, say=self.display.note)
+            texts=self.texts, data=self.data, own=self.own, say=self.display.note)
         self.begun, self.experiment = True, log.experiment  # a user may have renamed it
         for note in log.resume():
             self.notes.append(note)
@@ -361,7 +364,9 @@ class Sweep:
     def _job(self, key: str, task: Task) -> Job:
         """Return a job whose worker refuses data that were changed since this process has read them."""
         data = dict.fromkeys(data for data, _ in task.materials)
-        return Job(key, task, tuple((one, fingerprint_of(one, self.spec, self.corpus)) for one in data))
+        code = tuple(kept(model, source) for model in self.spec.active_models
+                     if isinstance(source := self.spec.own.get(model, {}).get(SOURCE), str))
+        return Job(key, task, tuple((one, fingerprint_of(one, self.spec, self.corpus)) for one in data), code)
 
     def _receive(self) -> None:
         """Take the workers' messages, then do the periodic work: check the store, renew the lease, take over runs."""

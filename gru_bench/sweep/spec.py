@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from gru_bench.config import (
+    PRESETS,
     SECTIONS,
+    SOURCE,
     Backend,
     MetricName,
     ModelName,
@@ -24,10 +27,12 @@ from gru_bench.config import (
     checked_name,
     flat,
     flattened,
+    is_own,
     unknown_setting,
     validated,
     with_settings,
 )
+from gru_bench.data.code import own_model
 from gru_bench.data.recall import RecallTask, parsed_task
 from gru_bench.errors import DataError, UsageError, named, shown, unknown
 from gru_bench.resources import resource
@@ -43,7 +48,7 @@ LEAST_AT_LAST_LOOK = 5
 """Fewest seeds of the last look: those that are enough for a verdict."""
 LEAST_APART = 1e-9
 """Smallest step of a range, relative to its ends. Points are compared by 12 digits, so steps must not be smaller."""
-MODELS: tuple[str, ...] = get_args(ModelName)
+MODELS: tuple[str, ...] = tuple(PRESETS)
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
                 "training.selection", "training.metric", "training.teachers", "model.name", "model.bidirectional",
                 "model.backend")
@@ -226,19 +231,23 @@ class StudySpec(Section):
         return {key: value for key, value in flat(self.base).items()
                 if key in self.usual and not all(key in self.own.get(model, {}) for model in self.models)}
 
-    def with_stored(self, stored: Collection[str] = ()) -> StudySpec:
+    def with_stored(self, stored: Mapping[str, str | None] = {}) -> StudySpec:
         """Return the study with all of its models: its own, and those that earlier starts have begun.
 
         A plan of looks is of the models that it was made of: a study file with other models is another plan.
 
         Args:
-            stored: The models that have a search in the storage.
+            stored: The models that have a search in the storage, and the SHA-256 of the file of each that is a class
+                of the user's own.
         """
         file = self._file or self
+        sources = {model: {SOURCE: source} for model, source in stored.items()
+                   if source is not None and model not in file.own}
+        file = file.model_copy(update={"own": {**file.own, **sources}}) if sources else file
         wanted = {*(self.only if self.is_of_these else file.models),
                   *(stored if self.is_of_these or not self.looks else ())}
-        models = [*(model for model in file.models if model in wanted),
-                  *sorted(model for model in wanted if model in MODELS and model not in file.models)]
+        others = {*MODELS, *file.own} - set(file.models)
+        models = [*(model for model in file.models if model in wanted), *sorted(wanted & others)]
         ablations = file.ablations if file.ablations and file.ablations.model in models else None
         timings = file.timings and file.timings.model_copy(update={
             "backends": {model: backends for model, backends in file.timings.backends.items() if model in models}})
@@ -328,14 +337,23 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     name = file.keys.pop("base", None)
     usual = inherit(file, _base(name, path.name), settings, whole=name is not None)
     values = file.keys
+    sources: dict[str, str] = {}
+    if isinstance(values.get("models"), list):
+        values["models"] = _named(values["models"], sources)
+    all_models = changes.pop("all_models", None)
+    if all_models is not None:
+        values["models"] = _named(all_models, sources)
+    if models is not None:
+        models = _named(models, sources)
+        values["models"] = [*values.get("models", []), *(
+            model for model in models if is_own(model) and model not in values.get("models", []))]
     own = {model: left for model, given in file.own.items()
            if (left := {key: value for key, value in given.items() if key not in settings})}
+    own |= {model: {**own.get(model, {}), SOURCE: source} for model, source in sources.items()}
     base = with_settings(validated(RunConfig, file.sections, path.name), settings, typed)
     if "ablations" in values:
         values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
-    if (all_models := changes.pop("all_models", None)) is not None:
-        values["models"] = list(all_models)
     changes = {key: value for key, value in changes.items() if value is not None}
     is_named = changes.get("name", values["name"]) != values["name"]
     _plan_looks(values, changes, path.name)
@@ -359,10 +377,29 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     return spec
 
 
+def _named(models: Sequence[Any], sources: dict[str, str]) -> list[Any]:
+    """Return the names of models as they were typed, and add the SHA-256 of the file of each of the user's own to
+    `sources`."""
+    named: list[Any] = []
+    for typed in models:
+        found = own_model(typed) if isinstance(typed, str) else None
+        if found is None:
+            named.append(typed)
+            continue
+        model, source = found
+        if sources.setdefault(model, source) != source:
+            raise UsageError(f"two files of models of one study must differ in name, but two are {model}: rename one")
+        named.append(model)
+    return named
+
+
 def _parts(values: dict[str, Any], where: str) -> Parts:
     for key in values:
         if key not in KEYS:
             raise unknown_setting(key, KEYS, where)
+    if isinstance(values.get("model"), str):
+        raise UsageError(f"{where}: model must be a table of settings, but got {shown(values['model'])}: a study names "
+                         f"its models by a list, models = [{json.dumps(values['model'])}]")
     sections = {key: _with_none(values.pop(key)) for key in list(values) if key in SECTIONS}
     if "metric" in values:
         if "metric" in sections.get("training", {}):
@@ -472,6 +509,9 @@ def _space(nested: Any, where: str) -> dict[str, Range]:
             raise UsageError(f"{where}: a search space must hold {form}, but {section} is {shown(entries)}")
     known = flat(RunConfig())
     for setting, entry in ranges.items():
+        if setting.rpartition(".")[2] == "seed":
+            raise UsageError(f"{where}: a seed must not be searched, but [space] has {shown(setting, '')}: remove it; "
+                             "seeds_per_trial = 3 averages each trial over three seeds")
         if setting not in known:
             raise unknown_setting(setting, known, where)
         if isinstance(entry, list):
@@ -497,7 +537,7 @@ def _own(sections: dict[str, Any], where: str) -> dict[str, dict[str, Scalar]]:
         values = sections.get(section)
         if not isinstance(values, dict):
             continue
-        for model in [key for key in values if key in MODELS and isinstance(values[key], dict)]:
+        for model in [key for key in values if (key in MODELS or is_own(key)) and isinstance(values[key], dict)]:
             for key, value in values.pop(model).items():
                 if not isinstance(value, Scalar):
                     raise UsageError(f"{where}: {section}.{model}.{key} must be text, a number, true or false, but got "

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def completed(
     spec: StudySpec, console: Any, *, command: str, storage: str | None = None, tracking_uri: str | None = None,
     workers: int | None = None, cluster: str | None = None, gpus_per_trial: float | None = None,
-    timeout: float | None = None, texts: bool = True, interrupt: Interrupt | None = None,
+    timeout: float | None = None, texts: bool = True, allow_slow: bool = False, interrupt: Interrupt | None = None,
 ) -> Iterator[tuple[Sweep, StudySummary]]:
     """Run what is left of a study, and yield it with its summary while its stores are open.
 
@@ -48,6 +48,7 @@ def completed(
         gpus_per_trial: Graphics cards of the cluster for each trial.
         timeout: Seconds after which no new trial begins, or None.
         texts: Whether reviews may be stored.
+        allow_slow: Whether models of the user's own may train for more than an hour.
         interrupt: What handles Ctrl-C, or None for what suits a command.
 
     Raises:
@@ -64,7 +65,7 @@ def completed(
 
         prepared = prepare(
             spec, console, storage, tracking_uri, pool, threads, ProgressDisplay(console, count, spec.metric), timeout,
-            texts, command, interrupt)
+            texts, command, interrupt, allow_slow=allow_slow)
         with prepared.store:
             with wrapped_errors(storage):
                 summary = prepared.run()
@@ -74,14 +75,16 @@ def completed(
 def prepare(
     spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None, pool: Workers, threads: int,
     display: ProgressDisplay, timeout: float | None, texts: bool, command: str, interrupt: Interrupt | None = None,
+    *, allow_slow: bool = False,
 ) -> Sweep:
     """Return a start of a study that has read its data and opened its stores."""
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.vectors import load_vectors
     from gru_bench.sweep.console.opening import show_data, show_record, show_settings, show_study
+    from gru_bench.sweep.own import checked_models
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-    from gru_bench.sweep.study import begun_with
+    from gru_bench.sweep.study import begun_with, stored_models
     from gru_bench.tracking import Store
 
     show_study(console, spec)
@@ -93,8 +96,11 @@ def prepare(
         opened = open_storage(storage, say=lambda text: console.print(text, markup=False))
         with wrapped_errors(storage):
             begun = begun_with(spec, opened, corpus.fingerprint)
+            known = stored_models(spec.name, opened)
     spec = spec.fitted(len(corpus.train), begun).with_stored()
     show_settings(console, spec, begun, len(corpus.train))
+    code = checked_models(spec, corpus, console, known=known, workers=display.workers, threads=threads,
+                          allow_slow=allow_slow)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     with console.status("opening the stores"):
@@ -106,7 +112,7 @@ def prepare(
         store.require()  # to read what earlier starts have done
     sweep = Sweep(
         record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
-        timeout=timeout, texts=texts, display=display, interrupt=interrupt)
+        timeout=timeout, texts=texts, display=display, interrupt=interrupt, own=code)
     for one in start_warnings(record.spec, sweep.data):
         one.show(console)
     return sweep

@@ -15,7 +15,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from gru_bench.config import Scalar
+from gru_bench.config import SOURCE, Scalar
 from gru_bench.errors import RunError, given_as, named
 from gru_bench.results.looks import Look
 from gru_bench.sweep.identity import EXPERIMENT, direction, identity_of, require_same
@@ -66,7 +66,7 @@ class StudyRecord:
             if self.study.user_attrs.get(IMPORTING):
                 raise RunError(f"the study {spec.name!r} must be imported whole before it goes on, but its import was "
                                "broken off: import it again (gru-bench archive import FILE)")
-            self.spec = spec.with_stored(self.models)
+            self.spec = spec.with_stored(_sources(self.study.user_attrs))
             for model in self.models:
                 self._require_same(model)
             if FORMAT_KEY not in self.study.user_attrs:
@@ -99,7 +99,7 @@ class StudyRecord:
         """Return the identity of a search: that which it began with, and settings that were added since."""
         return {**self._require_same(model), **self.notes(model).get(IDENTITY, {})}
 
-    def _join(self, models: Sequence[str]) -> None:
+    def _join(self, models: Mapping[str, str | None]) -> None:
         spec = self.spec.with_stored(models) if set(models) - self.searches.keys() else self.spec
         if spec.models != self.spec.models:
             self.spec = spec
@@ -115,7 +115,7 @@ class StudyRecord:
         """
         # The leases are read first: a process asks for its last trial before its lease says that it asks for no more.
         attributes = self.study.user_attrs
-        self._join(_models(attributes))
+        self._join(_sources(attributes))
         others = list(self.lease.others(attributes).values())
         return State(
             self.spec, {model: self._search_state(model, attributes, others) for model in self.spec.models},
@@ -221,9 +221,10 @@ def _stored_search(spec: StudySpec, model: str, notes: Mapping[str, Any], storag
         asked=int(notes.get(ASKED, 0)))
 
 
-def stored_models(name: str, storage: BaseStorage) -> list[str]:
-    """Return the models of the study of that name that have a search in a storage."""
-    return _models(_attributes(name, storage))
+def stored_models(name: str, storage: BaseStorage) -> dict[str, str | None]:
+    """Return the models of the study of that name that have a search in a storage, and the SHA-256 of the file of each
+    that is a class of the user's own."""
+    return _sources(_attributes(name, storage))
 
 
 def begun_with(spec: StudySpec, storage: BaseStorage, fingerprint: str) -> dict[str, Scalar]:
@@ -289,3 +290,7 @@ def _attributes(name: str, storage: BaseStorage) -> Mapping[str, Any]:
 
 def _models(attributes: Mapping[str, Any]) -> list[str]:
     return sorted(key.removeprefix(SEARCH) for key in attributes if key.startswith(SEARCH))
+
+
+def _sources(attributes: Mapping[str, Any]) -> dict[str, str | None]:
+    return {model: attributes[f"{SEARCH}{model}"].get(IDENTITY, {}).get(SOURCE) for model in _models(attributes)}

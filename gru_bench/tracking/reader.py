@@ -21,6 +21,7 @@ from urllib.request import url2pathname
 from numpy.typing import NDArray
 
 from gru_bench.config import (
+    SOURCE,
     MetricName,
     RunConfig,
     flat,
@@ -150,7 +151,7 @@ class LoggedRun:
         params = without_removed(self.params, f"the run {self.run_id}")
         settings = {  # "None" stays text where a setting is always text
             key: None if text == "None" and is_valid_setting(key, None) else text
-            for key in flat(RunConfig()) if (text := params.get(key)) is not None}
+            for key in (*flat(RunConfig()), SOURCE) if (text := params.get(key)) is not None}
         try:
             return with_settings(RunConfig(), settings)
         except UsageError as error:

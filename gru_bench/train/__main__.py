@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gru_bench import cli
-from gru_bench.config import MetricName, RunConfig, flat, parsed_settings, with_removed, with_settings
+from gru_bench.config import SOURCE, MetricName, RunConfig, flat, parsed_settings, with_removed, with_settings
+from gru_bench.data.code import own_model
 from gru_bench.errors import FormatError, RunError, without_passwords
 from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, curve
 from gru_bench.stats.text import percent
@@ -42,10 +43,10 @@ app = cli.app()
 def train(
     context: typer.Context,
     model: Annotated[str | None, typer.Option(
-        help="scratch, torch, bidirectional or rnn (without gates). scratch and torch are the same GRU and run on the "
-        "same kernel, unless --set model.backend=reference (the equations as written) or --set model.backend=torch "
-        "(the kernel of torch.nn.GRU) says otherwise.", show_default="bidirectional",
-        rich_help_panel="Model")] = None,
+        help="scratch, torch, bidirectional, rnn (without gates), or a class of your own as FILE.py:CLASS. scratch and "
+        "torch are the same GRU and run on the same kernel, unless --set model.backend=reference (the equations as "
+        "written) or --set model.backend=torch (the kernel of torch.nn.GRU) says otherwise.",
+        show_default="bidirectional", rich_help_panel="Model")] = None,
     hidden_size: Annotated[int | None, typer.Option(help="Size of the hidden state.", show_default="100",
                                                     rich_help_panel="Model")] = None,
     layers: Annotated[int | None, typer.Option(help="Number of recurrent layers.", show_default="1",
@@ -64,6 +65,7 @@ def train(
     score_test: Annotated[bool, typer.Option("--score-test", help="Score the test reviews too. Do so once, when all "
                                              "choices are made.", rich_help_panel="Training")] = False,
     device: cli.Device = None,
+    metric: cli.Metric = None,
     data: cli.Data = None,
     test_data: cli.TestData = None,
     text_column: cli.TextColumn = None,
@@ -87,6 +89,8 @@ def train(
     """
     named = cli.given_settings(context, OPTIONS)
     assigned = parsed_settings(settings or [])
+    if model is not None and (own := own_model(model)) is not None:
+        named |= {"model.name": own[0], SOURCE: own[1]}
     config = with_settings(RunConfig(), {**named, **assigned}, cli.typed(OPTIONS, named, assigned))
     _run(config, cli.out(), score_test, tracking_uri, not no_texts)
 

@@ -336,7 +336,7 @@ class _Run:
         self.weight_C = balanced(corpus).to(device) if config.training.class_weight == "balanced" else None
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
         self.model = untrained(config, table_VE, len(corpus.classes)).to(device)
-        if device.type == "cuda":
+        if device.type == "cuda" and placement.backend != "own":
             in_chunks(list(self.model.recurrence.parameters()))
         self.optimizer = Optimizer(
             self.model, self.model.table_VE if config.embedding.trainable else None, config.training,

@@ -62,6 +62,15 @@ def test_a_corpus_holds_every_review_once_with_its_tokens_and_label(tmp_path: Pa
     assert sorted(seen) == sorted(label_of)
 
 
+def test_the_classes_are_said_with_their_reviews_and_spellings_that_look_alike_are_warned_of(tmp_path: Path) -> None:
+    rows = [(text, ("bad", "Good", "good")[n % 3]) for n, (text, _) in enumerate(reviews(90))]
+    corpus = load(write(tmp_path / "a.csv", rows), tmp_path)
+    assert corpus.sizes.endswith("\n3 classes: 'Good' (30), 'bad' (30), 'good' (30)")
+    (note,) = (note for note in corpus.notes if note.startswith("warning"))
+    mentions(note, "'Good', 'good'", "spell")
+    assert not any("warning" in note for note in load(write(tmp_path / "b.csv", reviews(90)), tmp_path).notes)
+
+
 def test_words_are_ordered_by_how_often_they_occur(tmp_path: Path) -> None:
     corpus = load(write(tmp_path / "a.csv", reviews(100)), tmp_path)
     counts = np.bincount(np.concatenate([corpus.split(name).ids for name in SPLITS]), minlength=len(corpus.words))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gru_bench.config import DataConfig
 from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
-from gru_bench.data.labels import Classes, classes_of, label_of, listed, spelled
+from gru_bench.data.labels import Classes, alike, classes_of, label_of, listed, spelled
 from gru_bench.errors import DataError
 from tests.support.commands import mentions
 from tests.support.files import read_rows
@@ -169,3 +169,8 @@ def test_a_folder_called_after_no_class_is_refused(tmp_path: Path) -> None:
         (tmp_path / name / "1.txt").write_text(name, encoding="utf-8")
     with pytest.raises(DataError, match=r"'None': rename"):
         load_corpus(DataConfig(name=str(tmp_path)))
+
+
+def test_names_that_differ_only_in_case_or_spaces_are_found() -> None:
+    assert alike(["Good", "bad", "good", "GO OD", "neutral"]) == [["Good", "good", "GO OD"]]
+    assert alike(["0", "1"]) == []

@@ -21,8 +21,9 @@ from gru_bench.platforms import replace as replace_path
 from gru_bench.report.__main__ import app
 from gru_bench.report.build import build
 from gru_bench.report.choice import Choice, choose
-from gru_bench.report.document.report import Report
+from gru_bench.report.document.report import BaselineAnswer, Findings, Report
 from gru_bench.report.document.sentences import in_text
+from gru_bench.report.findings import judged
 from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedStudy
@@ -222,6 +223,29 @@ def test_a_claim_ends_with_the_exit_code_of_its_verdict(
     assert not list(tmp_path.iterdir())
 
 
+def test_json_has_the_baselines_and_what_they_are_compared_with(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FakeStore()
+    add_study(store, "pair", {"rnn": 0.0, "torch": 1.0}, test_set=TestSet.draw(150), search=False, epochs=2)
+    assert command(store, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["baselines"]
+    assert {one["model_name"] for one in found["against_baselines"]} == {"rnn", "torch"}
+    assert command(store, "--claim", "torch > baseline") in (0, 3, 4)
+
+
+@pytest.mark.parametrize(("claim", "better", "code", "word"), [
+    ("torch > baseline", "Torch GRU", 0, "proven"), ("baseline < torch", "Torch GRU", 0, "proven"),
+    ("Torch GRU > Baseline", "TF-IDF", 4, "refuted"), ("baseline > torch", "TF-IDF", 0, "proven"),
+    ("torch > baseline", None, 3, "not settled")])
+def test_a_claim_may_name_the_baseline(claim: str, better: str | None, code: int, word: str) -> None:
+    known = BaselineAnswer("Torch GRU", "torch", "TF-IDF", better, 0.02, 0.01, 0.03, 0.01, "It is so.")
+    assert judged(claim, Findings(against_baselines=(known,))) == (code, [f"{word}: It is so."])
+    with pytest.raises(UsageError, match=r"called 'rnn'; compared are: torch"):
+        judged("rnn > baseline", Findings(against_baselines=(known,)))
+
+
 def test_it_writes_and_says_where(
     store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -268,7 +292,7 @@ def test_without_a_tex_all_else_is_written(
     store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gru_bench.report.render.pdf.shutil.which", lambda name: None)
-    assert command(store, "--study", "newest", "--out", "there/it is", "--pdf") == 1
+    assert command(store, "--study", "newest", "--out", "there/it is", "--pdf") == 3
     assert {"report.html", "report.tex", "report.md", "numbers.json"} <= {
         path.name for path in Path("there/it is").iterdir()}
     mentions(capsys.readouterr().err, "error: ", "--pdf", "apt install latexmk")

@@ -19,6 +19,7 @@ from gru_bench.report.document.blocks import (
     Block,
     Bullets,
     Cell,
+    Code,
     Column,
     Commands,
     Details,
@@ -73,8 +74,8 @@ def _said(blocks: Sequence[Block], form: Form) -> Iterator[str | Grid]:
             case Bullets(items, quoted):
                 yield from (one_line(f"{form.quoted.format(lead) if quoted else lead} {words(text, form)}")
                             for lead, text in items)
-            case Commands(lines):
-                yield from map(one_line, lines)
+            case Commands(lines) | Code(lines):
+                yield from filter(None, map(one_line, lines))
             case Table():
                 yield words(block.captioned(form.on_paper), form)
                 yield [[one_line(column.shown(form.on_paper)) for column in block.columns], *(
@@ -183,8 +184,9 @@ def page_words(page: str, report: Report) -> dict[str, Words]:
                 else:
                     said.append(one_line(element.caption.get_text()))
                 said.append(whole)
-            elif element.name not in ("caption", "code") or element.parent.get("class") == ["commands"]:
-                said.append(one_line(element.get_text()))
+            elif element.name not in ("caption", "code") or element.parent.get("class") in (
+                    ["commands"], ["code"]):
+                said += [line] if (line := one_line(element.get_text())) else []
         found[one_line(section.h2.get_text())] = said
     return found
 
@@ -215,7 +217,8 @@ def paper_words(files: Mapping[str, str], report: Report) -> dict[str, Words]:
         elif caption := re.fullmatch(r"\\(?:drawn|diagram)\{[a-z0-9.-]+\}\{(.*)\}", line):
             said.append(plain_tex(caption[1]))
         elif line.strip() and not re.fullmatch(_LAYOUT, line):
-            said.append(plain_tex(re.sub(r"^\\item |^\\paragraph|^\\subsection\*|\\par$", "", line)))
+            text = plain_tex(re.sub(r"^\\item(?:\[\])? |^\\paragraph|^\\subsection\*|\\par$", "", line))
+            said += [text] if text else []
     return found
 
 
@@ -297,7 +300,7 @@ def markdown_words(text: str) -> dict[str, Words]:
         if line.startswith("## "):
             said = found[plain_markdown(line[3:])] = []
         elif line.startswith("    "):
-            said.append(line.strip())
+            said += [line.strip()] if line.strip() else []
         elif line.strip() and not line.startswith("$$"):
             said.append(plain_markdown(re.sub("^### |^- ", "", line)))
     return found

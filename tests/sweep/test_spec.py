@@ -9,6 +9,7 @@ import pytest
 from gru_bench.config import Scalar
 from gru_bench.errors import DataError, UsageError
 from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration, parsed_looks
+from tests.support.commands import mentions
 from tests.support.studies import HOMEWORK, study_file
 from tests.support.values import present
 
@@ -109,7 +110,7 @@ def test_refuses_two_metrics_in_one_file(tmp_path: Path) -> None:
 def test_a_start_can_work_on_some_models_of_a_study() -> None:
     some = load_study("smoke", models=["bidirectional"])
     assert (some.models, some.active_models) == (["scratch", "bidirectional"], ["bidirectional"])
-    assert some.with_stored().models == some.with_stored(["bidirectional"]).models == some.models
+    assert some.with_stored().models == some.with_stored({"bidirectional": None}).models == some.models
     assert load_study("smoke", models=["bidirectional", "scratch"]).active_models == ["scratch", "bidirectional"]
     whole = load_study("homework", models=["torch"]).with_stored()
     assert whole.ablations is not None
@@ -122,7 +123,7 @@ def test_a_start_with_a_name_and_models_of_its_own_is_a_study_of_these_models() 
     torch = load_study("homework", models=["torch"], name="mine").with_stored()
     assert (torch.models, torch.active_models, torch.ablations, list(present(torch.timings).backends)) == (
         ["torch"], ["torch"], None, ["torch"])
-    both = torch.with_stored(["scratch", "rnn"])
+    both = torch.with_stored({"scratch": None, "rnn": None})
     assert (both.models, both.active_models) == (["scratch", "torch", "rnn"], ["torch"])
     assert list(present(both.timings).backends) == ["scratch", "torch"]
     assert load_study("homework", models=["torch"], name="homework").with_stored().models != ["torch"]
@@ -153,7 +154,7 @@ def test_confirmation_seeds_are_outside_every_search(tmp_path: Path, seed: int) 
 @pytest.mark.parametrize(("change", "parts"), [
     (("trials = 4", "trials = -1"), r"mine\.toml.*trials.*-1"),
     (("trials = 4", "trails = 4"), r"mine\.toml.*'trails'.*'trials'\?"),
-    (('["torch"]', '["lstm"]'), r"models\.0.*'bidirectional'.*'lstm'"),
+    (('["torch"]', '["lstm"]'), r"models\.0.*bidirectional.*FILE\.py:CLASS.*'lstm'"),
     (("epochs = 2", "epochs = 0"), r"training\.epochs.*\b0\b"),
     (("epochs = 2", "epoch = 2"), r"mine\.toml.*'training\.epoch'.*'training\.epochs'\?"),
     (("low = 8, high", "low = 0, high"), r"model\.hidden_size.*\b0\b"),
@@ -203,6 +204,17 @@ def test_names_the_mistake_in_a_study_file(tmp_path: Path, change: tuple[str, st
     assert change[0] in GOOD
     with pytest.raises(UsageError, match=parts):
         load_study(study_file(tmp_path, GOOD.replace(*change)))
+
+
+@pytest.mark.parametrize(("lines", "parts"), [
+    ("[space]\ntraining.seed = { choices = [1, 2] }", ("training.seed", "seeds_per_trial")),
+    ('model = "scratch"', ("model", "'scratch'", 'models = ["scratch"]'))])
+def test_common_mistakes_are_answered_in_one_short_sentence(tmp_path: Path, lines: str, parts: tuple[str, ...]) -> None:
+    (tmp_path / "a.toml").write_text(f"{lines}\n", encoding="utf-8")
+    with pytest.raises(UsageError) as refused:
+        load_study(str(tmp_path / "a.toml"))
+    mentions(str(refused.value), "a.toml", *parts)
+    assert len(str(refused.value)) < 160
 
 
 @pytest.mark.parametrize(("first", "parts"), [

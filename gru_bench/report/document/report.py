@@ -107,6 +107,25 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class BaselineAnswer:
+    """What a report finds of a model and the linear baseline on the same data."""
+
+    model: str
+    """As the report labels it."""
+    model_name: str
+    """As a study names it."""
+    baseline: str
+    better: str | None
+    """The better of the two, or None where neither is shown to be."""
+    difference: float | None
+    """The model less the baseline, with `low` and `high` as its 95 % interval; None without a test."""
+    low: float | None
+    high: float | None
+    p: float | None
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Findings:
     """All that a report finds."""
 
@@ -118,6 +137,8 @@ class Findings:
     models: tuple[ModelScore, ...] = ()
     """Empty where the report is on trials alone."""
     baselines: tuple[BaselineScore, ...] = ()
+    against_baselines: tuple[BaselineAnswer, ...] = ()
+    """Each model with the linear baseline that it is compared with."""
     pairs: tuple[Answer, ...] = ()
     next_commands: tuple[str, ...] = ()
     """What to type where a pair is open."""

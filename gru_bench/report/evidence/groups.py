@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat
+from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat, is_own, preset_of
 from gru_bench.errors import RunError
 from gru_bench.report.document.numbers import (
     KINDS,
@@ -50,7 +50,7 @@ UNEVEN = 2
 
 def model_name(model: str) -> str:
     """Return what a report calls a model."""
-    return PRESETS[model].label if model in PRESETS else plain(model)
+    return plain(preset_of(model).label if model in PRESETS or is_own(model) else model)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from gru_bench.errors import RunError
+from gru_bench.errors import IncompleteError, RunError
 from gru_bench.platforms import remove
 from gru_bench.resources import resource
 
@@ -34,11 +34,13 @@ def pdf(folder: Path) -> Path:
         folder: Folder with `report.tex`, its tables and its figures.
 
     Raises:
-        RunError: if no TeX is found, or if TeX fails; the message holds its first error.
+        IncompleteError: if no TeX is found.
+        RunError: if TeX fails; the message holds its first error.
     """
     latex, latexmk = shutil.which("pdflatex"), shutil.which("latexmk")
     if latex is None:
-        raise RunError(f"--pdf takes a TeX (pdflatex), but none was found; all other files are written: {INSTALL}")
+        raise IncompleteError(f"--pdf takes a TeX (pdflatex), but none was found; all other files of {folder} are "
+                              f"written: {INSTALL}")
     log = folder / "report.log"
     remove(log)
     if latexmk is not None:

@@ -14,8 +14,6 @@ class RunningTime:
     """trial, confirm or ablation; runs of the same kind take about the same time."""
     seconds: float
     """Seconds since the run began."""
-    done: float
-    """Share of the training that is done, from 0 to 1."""
 
 
 @dataclass
@@ -37,7 +35,7 @@ class EtaEstimator:
             running: Runs that this process is training.
             workers: Number of runs that are trained side by side.
         """
-        expected = {kind: self._expected(kind, running) for kind in {*to_begin, *(run.kind for run in running)}}
+        expected = {kind: self._expected(kind) for kind in {*to_begin, *(run.kind for run in running)}}
         work = 0.0
         for kind, seconds in expected.items():
             if seconds is None:
@@ -46,9 +44,10 @@ class EtaEstimator:
             work += sum(max(0.0, seconds - run.seconds) for run in running if run.kind == kind)
         return work / max(1, workers)
 
-    def _expected(self, kind: str, running: Sequence[RunningTime]) -> float | None:
-        """Return the expected seconds of a run: from ended runs of its kind, else of any kind, else from running ones.
+    def _expected(self, kind: str) -> float | None:
+        """Return the expected seconds of a run: from ended runs of its kind, else of any kind.
+
+        A run under way tells nothing: the first one also loads the data and compiles the kernel.
         """
         known = self.ended.get(kind) or [seconds for times in self.ended.values() for seconds in times]
-        known = known or [run.seconds / run.done for run in running if run.done > 0]
         return sum(known) / len(known) if known else None

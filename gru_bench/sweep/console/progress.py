@@ -59,7 +59,7 @@ class ProgressDisplay:
             workers: Number of runs that are trained side by side.
             metric: Score that the study is about.
         """
-        self.console, self._workers, self._metric = console, workers, metric
+        self.console, self.workers, self._metric = console, workers, metric
         self._validation, self._test = compared(metric, "val"), compared(metric, "test")
         self._rows: dict[str, _Row] = {}
         self._eta = EtaEstimator()
@@ -198,8 +198,8 @@ class ProgressDisplay:
     def status(self) -> str:
         """Return the status of the sweep in one line."""
         now = time.monotonic()
-        running = [RunningTime(row.kind, now - row.began, row.done) for row in self._rows.values() if row.kind]
-        seconds = self._eta.seconds_left(self._to_begin, running, self._workers)
+        running = [RunningTime(row.kind, now - row.began) for row in self._rows.values() if row.kind]
+        seconds = self._eta.seconds_left(self._to_begin, running, self.workers)
         parts = [
             *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
             f"{sum(self._to_begin.values())} to begin",

@@ -22,6 +22,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol
 
 from gru_bench.config import DataConfig
+from gru_bench.data.code import keep
 from gru_bench.errors import IN_PYTHON, GruBenchError, MachineError, RunError
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
 from gru_bench.results.runs import Check, EpochRecord, StepReport, WindowLoss
@@ -45,6 +46,8 @@ class Job:
     task: Task
     fingerprints: tuple[tuple[DataConfig, str], ...] = ()
     """Data that the task reads, and the fingerprint that the sweep has of them."""
+    code: tuple[str, ...] = ()
+    """Files of classes of the user's own, which the worker keeps."""
 
 
 @dataclass(frozen=True)
@@ -333,6 +336,8 @@ def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
         restarted=lambda reason: channel.send(Restarted(reason)),
         note=lambda text: channel.send(Note(text)), resumed=lambda epoch: channel.send(Resumed(epoch)))
     try:
+        for text in job.code:
+            keep(text)
         with requiring(dict(job.fingerprints)):
             return Finished(job.task(listener))
     except Pruned:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gru_bench import platforms
-from gru_bench.errors import RunError
+from gru_bench.errors import IncompleteError, RunError
 from gru_bench.report.render.pdf import first_error, pdf
 
 FAILED = r"""This is pdfTeX, Version 3.14
@@ -54,9 +54,9 @@ def calls(folder: Path) -> list[str]:
 
 
 def test_without_a_tex_it_says_how_to_get_one(bin_folder: Path, report: Path) -> None:
-    with pytest.raises(RunError, match=r"none was found; all other files are written: install one .*texlive") as hit:
+    with pytest.raises(IncompleteError, match=r"none was found; all other files of .* are written: .*texlive") as hit:
         pdf(report)
-    assert hit.value.exit_code == 1
+    assert hit.value.exit_code == 3
 
 
 def test_latexmk_is_preferred_and_may_run_no_other_program(bin_folder: Path, report: Path) -> None:

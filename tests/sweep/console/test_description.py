@@ -166,7 +166,7 @@ class TestInTheStore:
         assert "    python sweeps/run.py\n" in text
         assert rows(text)[1][:3] == ["torch", "50.0 %", "50.0 %"]
         assert "    gru-bench predict --study study" in text
-        assert sorted(run.name for run in study.runs) == ["seed 10000", "study", "trial 0"]
+        assert sorted(run.name for run in study.runs) == ["study", "study seed 10000", "study trial 0"]
         assert "trial of the search" in study.trials[0].tags[NOTE]
 
     def test_an_interrupted_study_is_described_as_interrupted(self, easy_csv: Path, told: list[str]) -> None:

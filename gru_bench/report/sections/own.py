@@ -1,0 +1,54 @@
+"""The appendix on models that are classes of the user's own: gru-check's verdict, their speed and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gru_bench.config import is_own
+from gru_bench.report.document.blocks import Block, Cell, Code, Column, Details, Paragraph, Table
+from gru_bench.report.document.numbers import Numbers, plain, slug
+from gru_bench.report.document.report import Section
+from gru_bench.report.document.sentences import say
+from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import model_name
+from gru_bench.results.own import OwnModel, own_artifact, own_model_of
+
+
+def own(evidence: Evidence) -> Section | None:
+    """Return the section on classes of the user's own. None without any."""
+    found = dict(_models(evidence))
+    if not found:
+        return None
+    blocks: list[Block] = []
+    for one in found.values():
+        blocks.append(Paragraph(say(
+            "is called as {use}. gru-check says: {verdict}. {findings}", use=plain(one.use), verdict=plain(one.verdict),
+            findings=plain(" ".join(one.findings))), lead=model_name(one.model)))
+    timed = [one for one in found.values() if one.speed]
+    if timed:
+        blocks.append(Table(
+            "own-speed", "Speed of own classes",
+            ("Milliseconds for one text of 60 words, forward and backward, on the CPU that began the study. The median "
+             "of five times, and the range.",),
+            (Column("Model", align="left"), Column("Implementation", align="left"), Column("Median", "ms"),
+             Column("Least", "ms"), Column("Most", "ms")),
+            tuple(_row(evidence.numbers.named("own-speed", one.model, same=one.source, runs=[run_id]), one, *times)
+                  for (run_id, _), one in found.items() for times in one.speed), grouped=True))
+    for one in found.values():
+        blocks.append(Details(f"{plain(one.model)}, SHA-256 {one.source}", (Code(tuple(one.code.splitlines())),)))
+    return Section("own", "Models of one's own", tuple(blocks), appendix=True)
+
+
+def _models(evidence: Evidence) -> Iterator[tuple[tuple[str, str], OwnModel]]:
+    """Yield the id of a study's run and the name of a class, and what is logged of the class there."""
+    for study in evidence.studies:
+        for model in sorted({run.model for run in (*study.trials, *study.confirms)}):
+            text = evidence.store.text(study.run.run_id, own_artifact(model)) if is_own(model) else None
+            if text is not None:
+                yield (study.run.run_id, model), own_model_of(text)
+
+
+def _row(numbers: Numbers, one: OwnModel, name: str, median: float, least: float, most: float) -> tuple[Cell, ...]:
+    own_numbers = [numbers.add(f"{slug(name)}.{what}", value, "amount", "timed when the study began", decimals=2)
+                   for what, value in (("median", median), ("least", least), ("most", most))]
+    return (model_name(one.model), plain(name), *own_numbers)

@@ -1,0 +1,49 @@
+"""What a study logs of each class of the user's own: its file, how it is called, and what gru-check says of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from gru_bench.results.runs import parsed
+
+Times = tuple[str, float, float, float]
+"""Implementation, and its median, least and most milliseconds for a text forward and backward."""
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """A class of the user's own in a study."""
+
+    model: str
+    """Name of the model, `FILE.py:CLASS`."""
+    source: str
+    """SHA-256 of its file."""
+    code: str
+    """Its file."""
+    use: str
+    """How it is called, in words."""
+    verdict: str
+    """What gru-check says of it, in a few words."""
+    findings: tuple[str, ...]
+    """A sentence for each finding of gru-check."""
+    speed: tuple[Times, ...] = ()
+    """The times of its class and of other implementations, the class first. Empty: not measured."""
+
+    def to_json(self) -> str:
+        """Return it as JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def own_artifact(model: str) -> str:
+    """Return the artifact of the study's parent run that holds what is known of a model."""
+    return f"own/{model.replace(':', '-')}.json"
+
+
+def own_model_of(text: str | bytes) -> OwnModel:
+    """Return what an artifact holds.
+
+    Raises:
+        ValueError: for a text that is none.
+    """
+    return parsed(OwnModel, text)

@@ -1,0 +1,102 @@
+"""What a start of a study finds out about models that are classes of the user's own, before anything is stored."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gru_bench.config import RunConfig, is_own
+from gru_bench.data.batches import iterations_of_epoch
+from gru_bench.data.code import kept
+from gru_bench.errors import UsageError, given_as
+from gru_bench.results.own import OwnModel, own_artifact
+from gru_bench.sweep.console.progress import duration, several
+
+if TYPE_CHECKING:
+    from gru_bench.data.corpus import Corpus
+    from gru_bench.sweep.spec import StudySpec
+
+MOST_SECONDS = 3600.0
+"""Longest training of the user's own classes that begins without being allowed."""
+CHECK_SECONDS, CHECK_GIGABYTES = 600.0, 4.0
+"""Most seconds and gigabytes that gru-check may take."""
+
+
+def checked_models(
+    spec: StudySpec, corpus: Corpus, console: Any, *, known: Collection[str], workers: int, threads: int,
+    allow_slow: bool,
+) -> dict[str, str]:
+    """Try the classes of the user's own that this start works on, and print how each is called and how long it takes.
+
+    Args:
+        spec: The study.
+        corpus: Its texts.
+        console: Where to print.
+        known: Models of which an earlier start has logged what is returned.
+        workers: Number of runs at the same time.
+        threads: CPU threads of each.
+        allow_slow: Whether training may take more than an hour.
+
+    Returns:
+        Artifact of the study's parent run -> its text, for the models that are not known.
+
+    Raises:
+        UsageError: for a class that cannot be used, and for training that takes too long.
+        RunError: where gru-check cannot run the file.
+    """
+    models = [model for model in spec.active_models if is_own(model)]
+    found = {own_artifact(model): _described(spec.config(model, {}, 0), console).to_json()
+             for model in models if model not in known}
+    seconds = {model: _seconds(spec, model, corpus, threads) / workers for model in models}
+    for model, expected in seconds.items():
+        console.print(f"{model}: about {duration(expected)} for {several(_runs(spec), 'run')}, from the time of one "
+                      "batch", markup=False)
+    if sum(seconds.values()) > MOST_SECONDS and not allow_slow:
+        raise UsageError(f"models of your own must train within {duration(MOST_SECONDS)}, but "
+                         f"{' and '.join(seconds)} would take about {duration(sum(seconds.values()))}: add "
+                         f"{given_as('--allow-slow')}, or take fewer reviews ({given_as('--limit', 3000)}), epochs or "
+                         "seeds")
+    return found
+
+
+def _described(config: RunConfig, console: Any) -> OwnModel:
+    """Return what is known of the class of a config: how it is called, what gru-check says of it, and its speed."""
+    from gru_bench.gru_check.child import Request
+    from gru_bench.gru_check.guard import run
+    from gru_bench.models.own import check
+
+    model, source = config.model.name, config.model.source or ""
+    file, _, name = model.partition(":")
+    code = kept(model, source)
+    with console.status(f"checking {model}"), tempfile.TemporaryDirectory(prefix="gru-bench-own-") as folder:
+        path = Path(folder) / file
+        path.write_text(code, encoding="utf-8")
+        verdict = run(Request(str(path), name, None, {}, CHECK_GIGABYTES, speed=True), CHECK_SECONDS)
+        use = check(config.model)
+    findings = tuple(_sentences(verdict.findings))
+    console.print(f"{model}: {use.words}. gru-check: {verdict.words}. {' '.join(findings)}", markup=False)
+    return OwnModel(model, source, code, use.words, verdict.words, findings, verdict.speed)
+
+
+def _sentences(findings: Collection[Any]) -> Iterator[str]:
+    for finding in findings:
+        yield " ".join(filter(None, (f"[{finding.code}] {finding.kind.meaning}", finding.detail)))
+
+
+def _runs(spec: StudySpec) -> int:
+    return spec.trials * spec.seeds_per_trial + spec.confirm
+
+
+def _seconds(spec: StudySpec, model: str, corpus: Corpus, threads: int) -> float:
+    """Return the seconds that all runs of a model take, from the time of one batch of texts of mean length."""
+    from gru_bench.models.own import seconds_of_batch
+
+    config = spec.config(model, {}, 0)
+    reviews = len(corpus.train)
+    tokens = max(1, int(corpus.train.offsets_N1[-1]) // reviews)
+    tokens = min(tokens, config.data.max_length or tokens)
+    batches = iterations_of_epoch(reviews, config.training) * config.training.epochs
+    return _runs(spec) * batches * seconds_of_batch(
+        config.model, config.embedding.dimension, config.training.batch_size, tokens, threads=threads)

@@ -1,0 +1,115 @@
+"""A file with GRUs of a user's own, right ones and wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+OWN = '''import torch
+from torch import nn
+
+
+class BatchFirst(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.x = nn.Linear(input_size, 3 * hidden_size)
+        self.h = nn.Linear(hidden_size, 3 * hidden_size)
+
+    def forward(self, x):
+        h = torch.zeros(x.shape[0], self.hidden_size)
+        outputs = []
+        for t in range(x.shape[1]):
+            rx, zx, nx = self.x(x[:, t]).chunk(3, dim=1)
+            rh, zh, nh = self.h(h).chunk(3, dim=1)
+            r, z = torch.sigmoid(rx + rh), torch.sigmoid(zx + zh)
+            h = (1 - z) * torch.tanh(nx + r * nh) + z * h
+            outputs.append(h)
+        return torch.stack(outputs, dim=1), h
+
+
+class TimeFirst(BatchFirst):
+    def forward(self, x):
+        return super().forward(x.transpose(0, 1))[0].transpose(0, 1)
+
+
+class LastState(BatchFirst):
+    def forward(self, x):
+        return super().forward(x)[1]
+
+
+class Cell(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.gru = nn.GRUCell(input_size, hidden_size)
+
+    def forward(self, x, h):
+        return self.gru(x, h)
+
+
+class Narrow(BatchFirst):
+    def forward(self, x):
+        return super().forward(x)[0][..., :2]
+
+
+class NotFinite(BatchFirst):
+    def forward(self, x):
+        return super().forward(x)[0] / 0
+
+
+class Keeps(BatchFirst):
+    kept = 0.0
+
+    def forward(self, x):
+        self.kept = self.kept + 1.0
+        return super().forward(x)[0] + self.kept
+
+
+class Looks(BatchFirst):
+    def forward(self, x):
+        return super().forward(x + x.flip(1))[0]
+
+
+class Forgets(BatchFirst):
+    def forward(self, x):
+        return torch.tanh(self.x(x))[..., :self.hidden_size]
+
+
+class Detached(BatchFirst):
+    def forward(self, x):
+        return super().forward(x)[0].detach().requires_grad_()
+
+
+class FixedBatch(BatchFirst):
+    def forward(self, x):
+        return super().forward(x)[0] + torch.zeros(64, 1, 1)
+
+
+class NoParameters(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.w = torch.ones(input_size, hidden_size)
+
+    def forward(self, x):
+        return torch.tanh((x @ self.w).cumsum(1))
+
+
+class NoSizes(nn.Module):
+    def forward(self, x):
+        return x
+
+
+class Fails(BatchFirst):
+    def forward(self, x):
+        raise ValueError("no such gate")
+
+
+def function(input_size, hidden_size):
+    return lambda x: x
+'''
+
+
+def written(folder: Path) -> Path:
+    """Return the file `homework.py` in a folder."""
+    path = folder / "homework.py"
+    path.write_text(OWN, encoding="utf-8")
+    return path
