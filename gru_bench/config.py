@@ -242,6 +242,7 @@ class DataConfig(Section):
     label_column: Name = "label"
     """The column of the classes. The one column of a usual name stands in where the data lacks `label`."""
     category_column: Name | None = None
+    """A column of categories. Reports show the scores of each."""
     split_column: Name | None = None
     """A column that says train, validation or test for each row."""
     group_column: Name | None = "auto"
@@ -254,8 +255,11 @@ class DataConfig(Section):
     limit: Annotated[int, Field(ge=10, le=1_000_000_000)] | None = None
     """Number of reviews to use, chosen by a hash of their texts. None uses all."""
     validation_share: Share = 0.1
+    """Fraction of the reviews that validate."""
     test_share: Share = 0.1
+    """Fraction of the reviews that test."""
     split_seed: Seed = 0
+    """Seed of the split."""
     classes: ClassNames = None
     """All classes in the order wanted. None: by number if all are numbers, else by name."""
     positive: ClassName | None = None
@@ -284,21 +288,28 @@ class EmbeddingConfig(Section):
     scale: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
     """Factor that multiplies every vector."""
     trainable: bool = False
+    """Whether training changes the vectors."""
     word_dropout: Share = 0.0
     """Share of the distinct words of a batch whose vectors are zero for that batch (Merity et al. 2018). The vectors of
     the others are scaled up to keep the mean."""
     seed: Seed = 0
+    """Seed of vectors that are trained on the corpus or drawn at random."""
 
 
 class ModelConfig(Section):
     """The classifier of a run: recurrence, pooling and head."""
 
     name: ModelName = "bidirectional"
+    """The model. A study takes it from its `models`."""
     bidirectional: bool | None = None
     """Whether the model reads in both directions. None: as its name says."""
     hidden_size: Width = 100
+    """Width of the state."""
     layers: Annotated[int, Field(ge=1, le=100)] = 1
+    """Number of recurrent layers."""
     pooling: Pooling = "final"
+    """What the linear layer reads: the output at the last word, the final state of each direction, the mean or the
+    maximum over all words, or both of these (meanmax)."""
     dropout: Share = 0.0
     """Share of the pooled features, and of the values between layers, that is set to zero in training."""
     reset: Reset = "after"
@@ -306,6 +317,8 @@ class ModelConfig(Section):
     relu: bool = False
     """Whether a ReLU stands between the pooling and the linear layer."""
     backend: Backend = "auto"
+    """What computes the recurrence: the equations as written (reference), the kernel of `nn.GRU` (torch), our compiled
+    kernel (fused), or the fastest of them that can run (auto)."""
 
     @property
     def preset(self) -> Preset:
@@ -334,8 +347,11 @@ class TrainingConfig(Section):
     """How the model of a run is trained, and which weights are its best checkpoint."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 3
+    """Passes over the training reviews."""
     batch_size: Many = 64
+    """Reviews in a step."""
     lr: Magnitude = 1e-3
+    """Step size of the optimizer."""
     micro_batches: Many = 1
     """Smallest number of micro-batches that a batch is cut into (gradient accumulation): their gradients are added
     before the optimizer's step. More micro-batches need less memory. Without dropout, a step is the same up to
@@ -343,8 +359,11 @@ class TrainingConfig(Section):
     schedule: Schedule = "constant"
     """Learning rate over time: constant, or falling linearly to 0 at the end of the last epoch."""
     optimizer: OptimizerName = "adam"
+    """Adam, or Adam with decoupled weight decay (adamw)."""
     beta1: Share = 0.9
+    """Decay rate of the mean of the gradients."""
     beta2: Share = 0.999
+    """Decay rate of the mean of the squared gradients."""
     weight_decay: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.0
     """Decay of the model's weights: decoupled for `adamw` (Loshchilov and Hutter 2019), and a gradient of an L2 penalty
     for `adam`. Word vectors do not decay."""
@@ -378,6 +397,7 @@ class TrainingConfig(Section):
     """Whether products are computed in bfloat16: all of them on an NVIDIA card, those outside the recurrence on a CPU
     that has the instruction. Weights stay in float32."""
     device: Name = "auto"
+    """`auto` (an NVIDIA GPU if there is one, otherwise the CPU), `cpu`, `cuda`, `cuda:N` or `mps`."""
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
     """Number of CPU threads. None: all cores of this machine."""
 
@@ -390,6 +410,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     seed: Seed = 0
+    """Decides weights, batches and dropout."""
 
 
 SECTIONS = tuple(name for name in RunConfig.model_fields if name != "seed")
