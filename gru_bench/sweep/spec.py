@@ -132,7 +132,7 @@ class Ablations(Section):
     seeds: Annotated[int, Field(ge=1, le=LARGEST_SEED - MOST_CONFIRM_SEEDS)] = 2
     """Seeds of each side. A verdict needs 5."""
     settings: Mapping[str, Scalar] = {}
-    """Settings of all ablation runs, on both sides, such as the share of reviews used for validation."""
+    """Settings of all ablation runs, on both sides, such as the fraction of reviews that validate."""
     other: Annotated[Mapping[str, Other], Field(min_length=1)]
     """Name of the ablation -> its other side. The usual side has the study's own settings."""
 
@@ -179,9 +179,9 @@ class StudySpec(Section):
     trials: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Trials of the search of each model, in total over all starts. 0: no search."""
     confirm: Annotated[int, Field(ge=0, le=MOST_CONFIRM_SEEDS)] = 5
-    """Seeds of the confirm stage. Of a stage with looks: those of the last look."""
+    """Number of confirmation seeds of each model. With interim analyses: the largest number, at the last of them."""
     looks: list[Annotated[int, Field(ge=1, le=MOST_CONFIRM_SEEDS)]] = Field([], max_length=MOST_LOOKS)
-    """Seeds at each look of the confirm stage, after which it may end; empty for a stage of one size."""
+    """Number of confirmation seeds at each interim analysis ("look"), after which the study may end; empty for none."""
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     """Seed of the search. All other seeds follow from it."""
     sampler: Literal["tpe", "random"] = "tpe"
@@ -191,7 +191,7 @@ class StudySpec(Section):
     seeds_per_trial: Annotated[int, Field(ge=1, le=100)] = 1
     """Number of seeds over which a trial's validation accuracy is averaged."""
     console_log: bool = False
-    """Whether the console shows each confirm run line by line: its losses by window, its sizes and its test results."""
+    """Whether the console shows each confirmation run line by line: losses by window, sizes and test results."""
     protocol: Protocol = "tuning"
     """Contents of the study's report: the usual sections, or the homework's sections as well."""
     base: RunConfig = RunConfig()
@@ -208,7 +208,7 @@ class StudySpec(Section):
     """Largest difference without practical importance, in the unit of `metric`: percentage points of accuracy or F1,
     nats of log loss, or ROC AUC. Reports use it. The last two have no default."""
     diagnostics: bool = False
-    """Whether to diagnose one confirm run of each model: gradients through time, gates, words that decide."""
+    """Whether to diagnose one confirmation run of each model: gradients through time, gates, words that decide."""
     recall: Recall | None = None
     """Task that asks over how many steps a model remembers a token."""
 
