@@ -58,7 +58,8 @@ class ExitCode(IntEnum):
     """The command was typed wrongly: an unknown name, or a value outside its range."""
     INCOMPLETE = 3
     """Nothing failed, but something is not done or not decided: a study has trials left, nothing is complete that a
-    report or a prediction needs, MLflow lacks runs, a `--claim` is open, or `gru-check` could not identify what it saw."""
+    report or a prediction needs, MLflow lacks runs, a `--claim` is open, or `gru-check` could not identify what it
+    saw."""
     NO = 4
     """The answer to a check is no: stores disagree, a report differs from its runs, a `--claim` is refuted, a study has
     warnings, or `gru-check` found no GRU."""
