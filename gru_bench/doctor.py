@@ -1,4 +1,4 @@
-"""The command `gru-bench doctor`, which is also `python -m gru_bench.doctor`: what works here, how to mend the rest.
+"""The command `gru-bench doctor`, which is also `python -m gru_bench.doctor`: what works here, how to fix the rest.
 
 Each section is a function that looks at one thing and yields findings. None of them downloads anything or writes to
 disk (but SQLite puts two files of its own beside a database that it reads). Only `--clean-cache` removes files.
@@ -37,7 +37,7 @@ FULL_DISK = 10_000_000
 """Free bytes below which the first run of a study may already fail."""
 
 app = cli.app()
-HELP = """Check this machine: what works, what is missing, and how to mend it.
+HELP = """Check this machine: what works, what is missing, and how to fix it.
 
   [bold]gru-bench doctor[/bold]
   [bold]gru-bench doctor --clean-cache[/bold]
@@ -47,9 +47,9 @@ The first takes a few seconds and changes nothing. Each line is marked:
 [green]ok[/green]: it works
 [cyan]note[/cyan]: it works, but there is something to know
 [yellow]missing[/yellow]: something optional is not there
-[red]problem[/red]: training or reports do not work before it is mended
+[red]problem[/red]: training or reports do not work before it is fixed
 
-How to mend it stands below. The exit code is 1 with a problem, and otherwise 0."""
+The remedy is printed below. The exit code is 1 with a problem, and otherwise 0."""
 
 Mark = Literal["ok", "note", "missing", "problem"]
 COLORS: Mapping[Mark, str] = {"ok": "green", "note": "cyan", "missing": "yellow", "problem": "red"}
@@ -62,7 +62,7 @@ class Finding(NamedTuple):
     """What it means for the user, as the help page says."""
     text: str
     remedy: str = ""
-    """A command, or a sentence, that mends it."""
+    """A command, or a sentence, that fixes it."""
 
 
 @app.command(help=HELP)
@@ -90,7 +90,7 @@ def doctor(
         show(console, title, findings)
         problems += sum(finding.mark == "problem" for finding in findings)
     if problems:
-        console.print(f"\n{problems} problem{'s' * (problems > 1)}: see above for how to mend "
+        console.print(f"\n{problems} problem{'s' * (problems > 1)}: see above for how to fix "
                       f"{'them' if problems > 1 else 'it'}", markup=False)
         raise typer.Exit(ExitCode.FAILED)
     console.print("\nall that training and reports need is here", markup=False)

@@ -58,9 +58,12 @@ class ExitCode(IntEnum):
     MISTYPED = 2
     """The command was typed wrongly: an unknown name, or a value outside its range."""
     INCOMPLETE = 3
-    """Nothing failed, but something is still to be done: a study has trials left, or MLflow lacks some runs."""
+    """Nothing failed, but something is not done or not decided: a study has trials left, nothing is complete that a
+    report or a prediction needs, MLflow lacks runs, a `--claim` is open, or `gru-check` could not identify what it
+    saw."""
     NO = 4
-    """The answer to a check is no: stores disagree, a report differs from the runs, or a study has warnings."""
+    """The answer to a check is no: stores disagree, a report differs from its runs, a `--claim` is refuted, a study has
+    warnings, or `gru-check` found no GRU."""
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM ended the command in order."""
 

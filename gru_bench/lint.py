@@ -30,8 +30,7 @@ def lint(
     """Say what may be wrong with a study, and what to do about it.
 
     Of a study file the settings alone are checked: no data are read. Of a logged study also its data, its search and
-    its confirm runs are checked, as far as they have run. Exit code 0: no warnings; 4: some. docs/checks.md says what
-    each code means.
+    its finished confirmation runs are checked. Exit code 0: no warnings; 4: some. docs/checks.md explains each code.
     """
     from gru_bench.checks import PAGE, State, Subject, codes_of, of_logged, outcomes
     from gru_bench.sweep.spec import is_file_name, known_studies, load_study

@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from gru_bench import __version__, checks
-from gru_bench.config import RunConfig, flat
+from gru_bench.config import SECTIONS, RunConfig, flat
 from gru_bench.errors import ExitCode
 from gru_bench.report import build
 from gru_bench.report.render.html import html
@@ -200,11 +200,6 @@ def test_the_explanation_says_what_its_figures_are_drawn_from() -> None:
 # ---------------------------------------------------------------- commands, options, settings
 
 
-def test_the_exit_codes_are_those_of_the_commands() -> None:
-    table = text(ROOT / "docs" / "index.md").partition("## Exit codes")[2].partition("## ")[0]
-    assert [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == [code.value for code in ExitCode]
-
-
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_option_in_the_pages_exists(program: str) -> None:
     found = 0
@@ -240,33 +235,23 @@ def test_every_benchmark_in_the_pages_exists() -> None:
             assert (ROOT / "benchmarks" / script).is_file(), f"{page.name}: {script}"
 
 
-def test_every_setting_is_described_with_its_default() -> None:
-    rows: dict[str, list[str]] = {}
-    for page in ("studies.md", "your-data.md"):
-        for line in text(ROOT / "docs" / page).splitlines():
-            cells = [cell.strip().strip("`") for cell in line.strip("|").split(" | ")]
-            for place, cell in enumerate(cells[:2]):
-                rows |= dict.fromkeys(cell.split("`, `"), cells[place + 1:])
-    for setting, default in flat(RunConfig()).items():
-        said = rows[setting][0].split(", ")
-        assert written(default) in said or (setting == "data.limit" and said == ["all"]), setting
-
-
-def written(default: object) -> str:
-    if default is None or isinstance(default, bool):
-        return {None: "none", True: "true", False: "false"}[default]
-    return f"{default:g}" if isinstance(default, float) else str(default)
-
-
-def test_every_key_of_a_study_file_is_described() -> None:
-    page = text(ROOT / "docs" / "studies.md")
-    for key in KEYS:
-        assert re.search(rf"`\[?{key}\]?[`.]", page), key
+def test_the_tables_of_the_site_have_every_setting_key_and_exit_code() -> None:
+    tables = runpy.run_path(str(ROOT / "docs" / "site" / "tables.py"))
+    rows = {name: [[cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+                   for line in tables[name]().splitlines()[2:]]
+            for name in ("settings", "keys", "exit_codes", "metrics")}
+    defaults = flat(RunConfig())
+    assert [name for name, _, _ in rows["settings"]] == list(defaults)
+    assert dict(row[:2] for row in rows["settings"])["training.lr"] == "0.001"
+    assert {name for name, _, _ in rows["keys"]} >= set(KEYS) - {"base", "metric", *SECTIONS}
+    assert [int(code) for code, _ in rows["exit_codes"]] == [code.value for code in ExitCode]
+    assert {"accuracy/val", "score/test_macro_f1"} < {row[0] for row in rows["metrics"]}
+    assert all(row[-1] for name in ("settings", "keys", "exit_codes") for row in rows[name]), "each has a docstring"
 
 
 def test_the_studies_in_the_pages_can_be_read(tmp_path: Path) -> None:
     found = blocks(text(ROOT / "docs" / "studies.md"), "toml")
-    assert len(found) == 5
+    assert len(found) == 4
     whole = tmp_path / "mine.toml"
     for block in found:
         is_whole = re.search("^(models|base) = ", block, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Settings of the documentation site. Sphinx reads the pages where they stand, and runs those that are notebooks:
+"""Settings of the documentation site. Sphinx reads all pages in place, and runs those that are notebooks:
 
     sphinx-build -W -b html -c docs/site . build/site
 """
@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -20,7 +23,7 @@ from gru_bench import __version__  # noqa: E402 - found by the path above
 project, author, release = "gru-bench", "The gru-bench authors", __version__
 copyright = f"2026, {author}"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-root_doc = "docs/site/index"
+root_doc = "docs/index"
 include_patterns = [
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "reports/README.md", "benchmarks/*.md", "docs/*.md", "docs/*/*.md",
     "docs/notebook.ipynb"]
@@ -39,3 +42,19 @@ nb_execution_raise_on_error = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False
+
+
+def add_navigation(_: Sphinx, page: str, source: list[str]) -> None:
+    """Put the pages that docs/index.md lists below a heading into the navigation, and those that only the site has."""
+    if page == root_doc:
+        parts = [(part.partition("\n")[0], re.findall(r"\]\(([^)#]+)\.(?:md|ipynb)\)", part))
+                 for part in source[0].split("\n## ")[1:]]
+        parts.append(("Reference", ["site/commands", "site/reference", "site/api", "site/findings"]))
+        for heading, pages in parts:
+            if pages:
+                source[0] += "\n".join(("\n```{toctree}", ":hidden:", f":caption: {heading}", "", *pages, "```", ""))
+
+
+def setup(app: Sphinx) -> None:
+    """Let Sphinx call `add_navigation` for each page that it reads."""
+    app.connect("source-read", add_navigation)

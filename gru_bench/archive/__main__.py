@@ -14,9 +14,9 @@ from gru_bench.errors import UsageError, without_passwords
 
 app = cli.app(help="""Carry a study from one machine to another in one file.
 
-The file holds the search (trials with states, settings and values) and all runs (params, metrics with histories, tags,
-artifacts). It is a zip without pickles, and its checksums reveal any change. After the import, the report gives the
-same numbers, and the sweep command continues the study.""")
+The file contains the search (trials with states, settings and values) and all runs (params, metrics with histories,
+tags, artifacts). It is a zip without pickles, and its checksums reveal any change. After the import, the report gives
+the same numbers, and the sweep command continues the study.""")
 
 
 @app.command(name="export")

@@ -34,7 +34,7 @@ app = cli.app()
 HELP = """Look inside the model of a run: how far a gradient reaches back through its states, what its gates do over a
 sentence, which words move its decision, and which words are close to each other.
 
-Without --run, it takes the newest run that has weights: a confirm run of a sweep, or a run of gru-bench train.
+Without --run, it takes the newest run that has weights: a confirmation run of a sweep, or a run of gru-bench train.
 The figures are .png and .svg files, and their values are .csv files. --recall needs no run: it trains a vanilla RNN and
 a GRU on made-up sequences and shows over how many steps each remembers a token."""
 

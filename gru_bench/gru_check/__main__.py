@@ -51,9 +51,10 @@ def gru_check(
         metavar="NAME=VALUE", help="A global that the file lacks, such as batch_size=1. May be repeated.",
         show_default=False)] = None,
     timeout: Annotated[float, typer.Option(help="Most seconds that the check of a file may take.", min=1)] = 120,
-    memory: Annotated[float, typer.Option(help="Most gigabytes that a file may take beside torch.", min=0.1)] = 4,
+    memory: Annotated[float, typer.Option(
+        help="Most gigabytes that a file may take in addition to torch.", min=0.1)] = 4,
     speed: Annotated[bool, typer.Option(
-        "--speed/--no-speed", help="Measure the speed of a single file beside nn.GRU and the fused kernel.")] = True,
+        "--speed/--no-speed", help="Measure the speed of a single file next to nn.GRU and the fused kernel.")] = True,
     csv: Annotated[Path | None, typer.Option(
         help="File for the table of a folder. A row of it stays where file, options and version are the same.",
         show_default=False, rich_help_panel="Folder")] = None,

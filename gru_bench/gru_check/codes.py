@@ -27,21 +27,21 @@ KINDS: Mapping[str, Kind] = {
     "equal": Kind(True, "It equals torch.nn.GRU as it stands.", ""),
     "update-inverted": Kind(
         True, "Its z means 1 - z: h' = (1 - z) * h + z * n. PyTorch has h' = z * h + (1 - z) * n.",
-        "Nothing to mend. To load its weights into nn.GRU, negate those of the update gate."),
+        "Nothing to fix. To load its weights into nn.GRU, negate those of the update gate."),
     "reset-before": Kind(
         True, "The reset gate acts on the state before the product, U_n (r * h), as in Cho et al. 2014. PyTorch has "
-        "r * (U_n h + b_hn).", "Nothing to mend. No weights of nn.GRU give the same function."),
+        "r * (U_n h + b_hn).", "Nothing to fix. No weights of nn.GRU give the same function."),
     "gate-order": Kind(
         True, "Its gates are not stacked in the order of nn.GRU, which is r, z, n.",
-        "Nothing to mend. To load its weights into nn.GRU, put their rows into the order r, z, n."),
+        "Nothing to fix. To load its weights into nn.GRU, put their rows into the order r, z, n."),
     "single-bias": Kind(
         True, "It has one bias for each gate, and nn.GRU has two.",
-        "Nothing to mend. For r and z this changes nothing. For the candidate nn.GRU has a second bias inside the "
+        "Nothing to fix. For r and z this changes nothing. For the candidate nn.GRU has a second bias inside the "
         "product with r."),
-    "no-bias": Kind(True, "It has no bias: it is nn.GRU(bias=False).", "Nothing to mend."),
+    "no-bias": Kind(True, "It has no bias: it is nn.GRU(bias=False).", "Nothing to fix."),
     "library": Kind(
         True, "It computes by torch.nn.GRU or torch.nn.GRUCell: it is a GRU, but not written from scratch.",
-        "Nothing to mend where this is allowed. Otherwise write the equations of one step yourself.", True),
+        "Nothing to fix where this is allowed. Otherwise write the equations of one step yourself.", True),
     "padding": Kind(
         True, "Padding reaches the state: the result depends on what stands beyond the length of a sequence.",
         "Keep the old state on padding: h = torch.where(inside, new, h). With nn.GRU, pack the sequences.", True),

@@ -33,9 +33,9 @@ Three ways to give texts:
   [bold]gru-bench predict --study smoke --file reviews.csv --out predictions.csv[/bold]
   [bold]cat lines.txt | gru-bench predict --study smoke[/bold]
 
-The winner is the model with the best validation score. All of its confirm seeds answer together: their probabilities
-are averaged. A file may be CSV, TSV, JSON Lines, Parquet, or a text on each line (.txt). It may be larger than the
-memory."""
+The winner is the model with the best validation score. Its confirmation seeds answer as an ensemble: their
+probabilities are averaged. A file may be CSV, TSV, JSON Lines, Parquet, or a text on each line (.txt). It may be larger
+than the memory."""
 
 
 @app.command(help=HELP)
@@ -55,10 +55,10 @@ def predict(
         help="File for the predictions: .csv, .tsv, .jsonl or .parquet.", show_default=False,
         rich_help_panel="Files")] = None,
     text_column: Annotated[str | None, typer.Option(
-        help="Column that holds the text.", show_default="text, or the one of a usual name",
+        help="Column of the texts.", show_default="text, or the one of a usual name",
         rich_help_panel="Files")] = None,
     id_column: Annotated[str | None, typer.Option(
-        help="Column whose values are kept beside the predictions.", show_default="id; without one, the row's number",
+        help="Column whose values are kept next to the predictions.", show_default="id; without one, the row's number",
         rich_help_panel="Files")] = None,
     encoding: Annotated[str, typer.Option(
         help="Encoding of a text file, such as cp1252.", rich_help_panel="Files")] = "utf-8",

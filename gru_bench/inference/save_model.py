@@ -36,8 +36,8 @@ def save_model(
 ) -> None:
     """Save the winner of a study to a folder that predicts without the data.
 
-    The folder holds the weights of all confirm seeds, the words and their vectors, and a model card. It has no pickle
-    and no text of the data. gru-bench predict --model DIR asks it.
+    The folder contains the weights of all confirmation seeds, the words and their vectors, and a model card. It has no
+    pickle and no text of the data. gru-bench predict --model DIR asks it.
     """
     if folder is None and not register:
         raise UsageError("a folder is needed to save a model to: name one, or add --register")

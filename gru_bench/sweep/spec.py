@@ -110,7 +110,9 @@ class Other(Section):
     """The other side of an ablation: settings that are compared with the study's own."""
 
     question: Annotated[str, Field(min_length=1)]
+    """The question in words."""
     settings: Mapping[str, Scalar] = {}
+    """The settings of the other side."""
     tune: Mapping[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
     """Setting -> values to try, instead of `settings`. The best of them and the study's own is the other side."""
 
@@ -131,9 +133,11 @@ class Ablations(Section):
     """Ablations: the effect of single choices of the study on accuracy, measured on validation reviews."""
 
     model: ModelName
+    """The model whose choices are compared."""
     seeds: Annotated[int, Field(ge=1, le=LARGEST_SEED - MOST_CONFIRM_SEEDS)] = 2
+    """Seeds of each side. A verdict needs 5."""
     settings: Mapping[str, Scalar] = {}
-    """Settings of all ablation runs, on both sides, such as the share of reviews used for validation."""
+    """Settings of all ablation runs, on both sides, such as the fraction of reviews that validate."""
     other: Annotated[Mapping[str, Other], Field(min_length=1)]
     """Name of the ablation -> its other side. The usual side has the study's own settings."""
 
@@ -142,6 +146,7 @@ class Timings(Section):
     """Timing benchmark: each model is trained for a short time while nothing else runs."""
 
     iterations: Annotated[int, Field(ge=1, le=1_000_000)] = 400
+    """Training steps of each model."""
     backends: Mapping[ModelName, Annotated[list[Backend], Field(min_length=1), Once]]
     """Model -> backends on which it is timed."""
 
@@ -150,7 +155,9 @@ class Recall(Section):
     """Recall task: the model must remember the token some steps before the end of a sequence, which is the label."""
 
     steps: Annotated[list[int], Field(min_length=1, max_length=100), Once]
+    """Numbers of steps between the token and the end."""
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    """Seeds of each model."""
     sequences: int = 3000
     """Sequences for each number of steps, over all splits."""
 
@@ -159,7 +166,9 @@ class StudySpec(Section):
     """A study: one or several models, a search (optional), and a confirm stage."""
 
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_name)]
+    """The name that the study is stored under. Without it: the name of its file."""
     purpose: str = ""
+    """The question in words, for the report."""
     models: Annotated[list[ModelName], Field(min_length=1), Once]
     """All models of the study, whichever of them a start works on."""
     only: list[ModelName] = Field([])
@@ -169,21 +178,25 @@ class StudySpec(Section):
     is_of_these: bool = False
     """Whether the study is of the models in `only` alone, because this start gives it a name of its own."""
     space: Mapping[str, Range] = {}
+    """The settings that are searched, and their ranges."""
     first: Mapping[str, Scalar] = {}
     """Settings of the first trial of each search, one for each searched setting. Empty: the sampler proposes it too."""
     trials: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Trials of the search of each model, in total over all starts. 0: no search."""
     confirm: Annotated[int, Field(ge=0, le=MOST_CONFIRM_SEEDS)] = 5
-    """Seeds of the confirm stage. Of a stage with looks: those of the last look."""
+    """Number of confirmation seeds of each model. With interim analyses: the largest number, at the last of them."""
     looks: list[Annotated[int, Field(ge=1, le=MOST_CONFIRM_SEEDS)]] = Field([], max_length=MOST_LOOKS)
-    """Seeds at each look of the confirm stage, after which it may end; empty for a stage of one size."""
+    """Number of confirmation seeds at each interim analysis ("look"), after which the study may end; empty for none."""
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
+    """Seed of the search. All other seeds follow from it."""
     sampler: Literal["tpe", "random"] = "tpe"
+    """What proposes the settings of the next trial."""
     pruner: PrunerName = "median"
     """`halving` prunes at checks within an epoch, `median` between epochs. A trial of several seeds is not pruned."""
     seeds_per_trial: Annotated[int, Field(ge=1, le=100)] = 1
     """Number of seeds over which a trial's validation accuracy is averaged."""
     console_log: bool = False
-    """Whether the console shows each confirm run line by line: its losses by window, its sizes and its test results."""
+    """Whether the console shows each confirmation run line by line: losses by window, sizes and test results."""
     protocol: Protocol = "tuning"
     """Contents of the study's report: the usual sections, or the homework's sections as well."""
     base: RunConfig = RunConfig()
@@ -193,13 +206,16 @@ class StudySpec(Section):
     usual: frozenset[str] = frozenset()
     """Names of the settings that nobody gave: those of the recipe, and those that follow the data."""
     ablations: Ablations | None = None
+    """Comparisons of single choices with others, on validation reviews."""
     timings: Timings | None = None
+    """Timing of each model, one after the other."""
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0
     """Largest difference without practical importance, in the unit of `metric`: percentage points of accuracy or F1,
     nats of log loss, or ROC AUC. Reports use it. The last two have no default."""
     diagnostics: bool = False
-    """Whether to diagnose one confirm run of each model: gradients through time, gates, words that decide."""
+    """Whether to diagnose one confirmation run of each model: gradients through time, gates, words that decide."""
     recall: Recall | None = None
+    """Task that asks over how many steps a model remembers a token."""
 
     def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
         """Return the config of one run of the study."""

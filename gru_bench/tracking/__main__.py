@@ -13,7 +13,7 @@ app = cli.app()
 @app.command()
 @cli.continued()
 def sync() -> None:
-    """Send to MLflow what earlier commands in this directory have logged, as far as it is missing there.
+    """Send to MLflow what earlier commands in this directory have logged and what is missing there.
 
     Writes wait in the directory's queue after an outage of the tracking server, or after a command was killed. Every
     sweep and every training run also sends them when it starts. A command that is still running sends its own writes.

@@ -26,8 +26,13 @@ from tests.support.sweeps import without_worker_processes
 RUN: Mapping[str, str] = {
     "gru-bench sweep --study smoke": "the study smoke is done",
     "gru-bench sweep --study NAME --check": "agree",
+    "gru-bench sweep --study bidirectional --study-name both-ways --limit 4000 --epochs 2 --trials 4":
+        "the study both-ways is done",
+    "gru-bench sweep --study torch --study-name one-way --limit 4000 --epochs 2 --trials 4":
+        "the study one-way is done",
+    "gru-bench predict --study both-ways \"A wonderful film, with a cast to match.\" \"Two hours of nothing.\"":
+        "Two hours of nothing.",
     "gru-bench doctor": "fused kernel",
-    "gru-bench --version": "gru-bench ",
     "gru-bench lint": "warnings on ",
     "gru-bench lint --study my.toml": "my.toml",
     "gru-bench lint --study NAME": "warnings on smoke",
@@ -37,7 +42,6 @@ RUN: Mapping[str, str] = {
     "gru-bench predict --study NAME \"A text.\"": "A text.",
     "gru-bench predict --study NAME \"A text.\" \"Another one.\"": "Another one.",
     "gru-bench predict --study NAME --why \"A text.\"": "A text.",
-    "gru-bench predict --study NAME --why \"Dull at first, but I loved it!\"": "loved",
     "gru-bench predict --study NAME --file reviews.csv --out predictions.csv": "predictions.csv",
     "gru-bench predict --study NAME --file reviews.csv --out predictions.parquet": "predictions.parquet",
     "gru-bench predict --study smoke \"A wonderful film.\" \"Dull from start to end.\"": "Dull from start",
@@ -154,11 +158,6 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench report --verify $E/tuned
         gru-bench report --verify $E/amazon
         gru-bench report --verify $E/homework""",
-    "it is run when the site is built": r"""
-        gru-bench sweep --study bidirectional --study-name both-ways --limit 4000 --epochs 2 --trials 4
-        gru-bench sweep --study torch --study-name one-way --limit 4000 --epochs 2 --trials 4
-        gru-bench predict --study both-ways "A wonderful film, with a cast to match." "Two hours of nothing."
-        gru-bench report --out out""",
     "it takes minutes, or reads what does": r"""
         gru-bench sweep --study homework
         gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz
@@ -201,6 +200,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench doctor --clean-cache
         gru-bench report --watch""",
     "it is a part of a command": r"""
+        .ci/python
         gru-bench predict --file
         gru-bench report --csv
         mlflow models serve
@@ -255,7 +255,7 @@ def directory(tmp_path: Path, few_reviews: Path, database: Path) -> Path:
     looks = "confirm = { looks = [5, 10, 20] }"
     assert looks in study
     (tmp_path / "my.toml").write_text(study.replace(looks, "confirm = 2"), encoding="utf-8")
-    (thesis,) = blocks(text(ROOT / "docs" / "howto.md"), "latex")
+    (thesis,) = blocks(text(ROOT / "reports" / "README.md"), "latex")
     (tmp_path / "thesis.tex").write_text(thesis, encoding="utf-8")
     (vectors,) = (block for block in blocks(text(ROOT / "docs" / "your-data.md")) if block.startswith("good "))
     (tmp_path / "vectors.txt").write_text(vectors, encoding="utf-8")

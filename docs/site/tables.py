@@ -1,0 +1,88 @@
+"""Tables of settings, keys of a study file, exit codes and metrics, made from the code and its docstrings."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator, Sequence
+from functools import cache
+from types import ModuleType
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from gru_bench import config, errors
+from gru_bench.config import RunConfig, flat
+from gru_bench.results import logged_metrics
+from gru_bench.sweep import spec
+
+
+@cache
+def meanings(module: ModuleType) -> dict[str, str]:
+    """Return `Class.field` -> the docstring below the field, on one line."""
+    return {f"{owner.name}.{ast.unparse(target)}": " ".join(below.value.value.split())
+            for owner in ast.parse(inspect.getsource(module)).body if isinstance(owner, ast.ClassDef)
+            for field, below in zip(owner.body, owner.body[1:], strict=False)
+            if isinstance(field, ast.AnnAssign | ast.Assign)
+            for target in ([field.target] if isinstance(field, ast.AnnAssign) else field.targets)
+            if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            and isinstance(below.value.value, str)}
+
+
+def settings() -> str:
+    """Return a Markdown table of all settings with their defaults."""
+    return table(("setting", "default", "meaning"), (
+        (f"`{name}`", f"`{written(default)}`", _meaning(name)) for name, default in flat(RunConfig()).items()))
+
+
+def keys() -> str:
+    """Return a Markdown table of the keys of a study file that are not settings."""
+    return table(("key", "default", "meaning"), (
+        *_fields("", spec.StudySpec, only=set(spec.KEYS) - {"base"}), *_fields("ablations.", spec.Ablations),
+        *_fields("ablations.other.NAME.", spec.Other), *_fields("timings.", spec.Timings),
+        *_fields("recall.", spec.Recall)))
+
+
+def exit_codes() -> str:
+    """Return a Markdown table of the exit codes of all commands."""
+    said = meanings(errors)
+    return table(("code", "meaning"), ((str(code.value), said[f"ExitCode.{code.name}"]) for code in errors.ExitCode))
+
+
+def metrics() -> str:
+    """Return a Markdown table of the metrics that are logged to MLflow."""
+    several = (logged_metrics.score(name, split) for name in logged_metrics.SCORE_NAMES for split in ("val", "test"))
+    single = (one for one in vars(logged_metrics).values() if isinstance(one, logged_metrics.Metric))
+    better = {True: "higher", False: "lower", None: ""}
+    return table(("key", "meaning", "unit", "better"), (
+        (f"`{one.key}`", one.label, "fraction" if one.unit == "share" else one.unit, better[one.higher_is_better])
+        for one in sorted((*several, *single), key=lambda one: one.key)))
+
+
+def table(heads: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = (heads, ["---"] * len(heads), *([cell.replace("|", r"\|") for cell in row] for row in rows))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def written(default: object) -> str:
+    """Return a default as a user types it."""
+    if default is None or isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _meaning(setting: str) -> str:
+    section, _, name = setting.rpartition(".")
+    owner = RunConfig.model_fields[section].annotation if section else RunConfig
+    assert isinstance(owner, type)
+    return meanings(config)[f"{owner.__name__}.{name}"]
+
+
+def _fields(prefix: str, owner: type[BaseModel], only: set[str] | None = None) -> Iterator[tuple[str, str, str]]:
+    for name, field in owner.model_fields.items():
+        if only is None or name in only:
+            default = field.get_default(call_default_factory=True)
+            empty = default is PydanticUndefined or default in (None, {}, [], "")
+            yield (f"`{prefix}{name}`", "" if empty else f"`{written(default)}`",
+                   meanings(spec)[f"{owner.__name__}.{name}"])
