@@ -102,9 +102,17 @@ def _second_set(pair: Pair, fresh: int) -> Sentence:
         planned="" if pair.followed is not None else f" In a new study, plan looks instead: {LOOKS}.")
 
 
+def examples_sentence(pair: Pair) -> Sentence:
+    """Return how many test examples would settle an open comparison of files, as a sentence; empty for other pairs."""
+    if not pair.is_open or pair.needed is None:
+        return ()
+    return say("Detecting a difference of {margin}{unit} with a chance of 80 % takes {enough}.",
+               margin=pair.number("margin"), unit=pair.scale.after, enough=_enough_examples(pair, *pair.needed))
+
+
 def _enough_examples(pair: Pair, examples: int, seeds: int) -> Sentence:
     return say(
-        "about {examples}, with {seeds} seeds for each model",
+        "about {examples} of these runs" if pair.is_of_runs else "about {examples}, with {seeds} seeds for each model",
         examples=pair.numbers.add(
             "needed-examples", -(-examples // 100) * 100, "count",
             "fewest test examples that detect the margin with a chance of 80 %, rounded up to hundreds"),

@@ -33,18 +33,22 @@ RECALLS_G = np.r_[5:80:5, 80:101] / 100
 """Where curves are read off: at each percent where they are steep, at each fifth where they are flat."""
 
 
-def confidence(evidence: Evidence) -> Section:
-    """Return the section."""
+def confidence(evidence: Evidence) -> Section | None:
+    """Return the section; None where no probabilities are known."""
+    groups = [group for group in evidence.groups if group.has_probabilities]
+    if not groups:
+        return None
     values = Values(
         ("model", "probability from", "probability to", "share of predictions", "confidence", "accuracy"),
-        tuple((group.label, *found) for group in evidence.groups for found in _ranges(group)),
+        tuple((group.label, *found) for group in groups for found in _ranges(group)),
         intervals=("accuracy",))
-    least = min(1 / len(group.classes) for group in evidence.groups)
-    weighed = listed([group.label for group in evidence.groups if group.config.training.class_weight != "none"])
+    least = min(1 / len(group.classes) for group in groups)
+    weighed = listed([group.label for group in groups
+                     if group.is_logged and group.config.training.class_weight != "none"])
     balanced = [Paragraph((f"{weighed}: trained with weights of the classes, which make rare ones likelier than they "
                            "are. These probabilities are not meant to be calibrated.",))] if weighed else []
     return Section("confidence", "Confidence", (
-        *balanced, reliability_figure(values, least), *_thresholds(evidence.groups)))
+        *balanced, reliability_figure(values, least), *_thresholds(groups)))
 
 
 def _ranges(group: Group) -> Iterator[tuple[Number, Number, Number, Number, Number]]:

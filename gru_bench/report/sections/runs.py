@@ -51,7 +51,7 @@ def _states(evidence: Evidence) -> list[Block]:
                 for state in ("failed", "other") for run in by_state[state]]
             if reasons:
                 incomplete.append(Details(f"Runs of {name}, {stage}, that did not complete", tuple(sentences(reasons))))
-    return [Table(
+    return [] if not rows else [Table(
         "runs", "Runs by state", ("The state of every run. Only complete runs are counted above.",),
         (Column("Study", align="left", width=5), Column("Stage", align="left"), Column("Complete"), Column("Pruned"),
          Column("Failed"), Column("Other", note="“{}” are runs that were interrupted or have not ended.")),
