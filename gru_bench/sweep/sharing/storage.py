@@ -101,7 +101,7 @@ def _opening(url: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise UsageError(f"{given_as('--storage', without_passwords(url))} needs a driver that is not installed here "
-                         f"({error}): pip install \"gru-bench[postgresql]\"") from error
+                         f"({error}): pip install \"psycopg[binary]\"") from error
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(f"the search's storage must answer, but {without_passwords(url)!r} does not: {lines[0]}. Start "

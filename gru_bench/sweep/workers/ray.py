@@ -348,7 +348,7 @@ def _ray() -> Any:
         import ray.util.scheduling_strategies
     except ImportError as error:
         raise UsageError(
-            "--cluster needs ray, which is not installed here: pip install \"gru-bench[cluster]\"") from error
+            "--cluster needs ray, which is not installed here: pip install \"ray[client]\"") from error
     return ray
 
 

@@ -66,7 +66,7 @@ def test_names_a_cluster_that_does_not_answer(address: str) -> None:
 
 def test_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r'pip install "gru-bench\[cluster\]"'):
+    with pytest.raises(UsageError, match=r'pip install "ray\[client\]"'):
         Cluster("local")
 
 
