@@ -8,6 +8,7 @@ Shapes: `R` runs of a model, `N` examples, `C` classes, `K` columns of probabili
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,11 +97,11 @@ def aligned(
     by_model: dict[tuple[str, str], list[FileRun]] = {}
     for run in runs:
         by_model.setdefault((run.study, run.model), []).append(run)
-    several = len({study for study, _ in by_model}) > 1
+    named = Counter(model for _, model in by_model)
     models = []
     for (study, model), own in by_model.items():
         _refuse_same_seeds(model, own)
-        name = f"{model} ({study})" if several and study else model
+        name = f"{model} ({study})" if named[model] > 1 else model
         sorted_runs = sorted(own, key=lambda run: run.seed or 0)
         models.append(FileModel(name, tuple(sorted_runs), _scored(sorted_runs, rows, examples, read, metric)))
     return examples, models

@@ -67,5 +67,7 @@ def compared(
     return composed(
         evidence, f"Comparison: {listed([group.label for group in evidence.groups])}",
         f"Files of predictions: {', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}.",
-        warnings, Source("", (), evidence.margin.value, "", (), (), None, ()))
+        warnings, Source(
+            "", (), evidence.margin.value, "", (), (), None, (),
+            tuple((path.name, digest) for path, digest in read.digests.items())))
 

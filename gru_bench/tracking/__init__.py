@@ -7,4 +7,5 @@ from gru_bench.tracking.queue import DIED, waiting
 from gru_bench.tracking.reader import FILE, LoggedRun, LoggedStudy, Parent, Reader, StudyPlan
 from gru_bench.tracking.writer import NOTE, RunWriter, Store
 
-__all__ = ["DIED", "FILE", "NOTE", "LoggedRun", "LoggedStudy", "Parent", "Reader", "RunWriter", "Store", "StudyPlan", "waiting"]
+__all__ = ["DIED", "FILE", "NOTE", "LoggedRun", "LoggedStudy", "Parent", "Reader", "RunWriter", "Store", "StudyPlan",
+           "waiting"]

@@ -148,6 +148,8 @@ class Source:
     """Two runs to compare by McNemar's test; None where none were named."""
     models_on_test: tuple[tuple[str, int], ...]
     """Digest of each test set, and the number of models in the store that had been scored on it."""
+    files: tuple[tuple[str, str], ...] = ()
+    """The name of each file of predictions, and the SHA-256 of its content. Empty for a report on studies alone."""
 
 
 @dataclass(frozen=True)
