@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gru_bench import cli
+
+if TYPE_CHECKING:
+    from gru_bench.predictions.evidence import StudyRuns
 
 app = cli.app()
 
@@ -47,12 +50,16 @@ def compare(
     group_column: Annotated[str | None, typer.Option(
         help="Column of groups: examples that belong together, such as those of one document or author.",
         show_default="found by its name", rich_help_panel="Columns")] = None,
+    study: Annotated[str | None, typer.Option(
+        help="A study whose confirm runs are compared with the files, on its own test reviews: gru-bench data writes "
+        "these.", show_default=False)] = None,
     claim: Annotated[str | None, typer.Option(
         help="Write nothing. Say whether a claim on two models is proven, such as 'bert > tfidf': exit code 0 if so, 4 "
         "if it is refuted or the models are equivalent, 3 if it is not settled.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option(
         "--json", help="Write nothing. Print scores and verdicts as JSON.")] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex to a PDF too. This needs TeX.")] = False,
+    tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Compare any classifiers by files of their predictions.
 
@@ -73,7 +80,7 @@ def compare(
         console.print(line, markup=False, soft_wrap=True)
 
     report = compared(files, truth=truth, metric=metric, margin=margin, columns=asked, common=common,
-                      by_order=by_order, say=say)
+                      by_order=by_order, beside=None if study is None else _beside(study, tracking_uri), say=say)
     if as_json:
         print(json.dumps(report.findings.to_dict(), indent=1))
         return
@@ -92,6 +99,16 @@ def compare(
         from gru_bench.report.render import pdf as typeset
 
         say(f"wrote {typeset.pdf(folder)}")
+
+
+def _beside(study: str, tracking_uri: str | None) -> StudyRuns:
+    """Return the confirmation runs of a study."""
+    from gru_bench.predictions.evidence import StudyRuns
+    from gru_bench.report.choice import choose
+    from gru_bench.tracking import Store
+
+    store = Store(tracking_uri, create=False)
+    return StudyRuns.of(choose(store, None, [study]).studies, store)
 
 
 def main() -> None:

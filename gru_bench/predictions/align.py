@@ -43,12 +43,14 @@ class Examples:
     """Positions in `classes`. 0 where no labels are known."""
     classes: tuple[str, ...]
     """Empty where no labels are known."""
-    about: Mapping[str, Sequence[str]]
+    about: dict[str, Sequence[str]]
     """Text, category and tokens of each example, as far as they are known."""
     group_N: NDArray[np.str_] | None = None
     """Group of each example, which is its id where it stands alone. None where no groups are known."""
     left_out: int = 0
     """Number of examples that only some files have."""
+    fingerprint: str = ""
+    """Fingerprint of the data of a study whose test examples they are."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class FileModel:
 
 def aligned(
     read: Read, runs: Sequence[FileRun], truth: FileRun | None, metric: ComparedName, *, common: bool = False,
-    groups_are_asked: bool = False,
+    groups_are_asked: bool = False, classes: Sequence[str] = (),
 ) -> tuple[Examples, list[FileModel]]:
     """Return the examples and what each model answers on them.
 
@@ -72,6 +74,7 @@ def aligned(
         truth: The file of true labels; None where each file has its own.
         metric: The score that the models are compared by.
         common: Whether only the examples that all files have are compared.
+        classes: Names of the classes in their order, where a study tells them.
         groups_are_asked: Whether the column of groups was named. One that was found by its name needs 20 groups.
 
     Raises:
@@ -88,8 +91,9 @@ def aligned(
     rank = np.full(len(read.ids.names), -1)
     rank[place_N] = np.arange(len(place_N))
     rows = {id(run): _rows(run, rank) for run in sources}
-    label_N, classes = _labels(sources, rows, names_N, read)
-    about = {role: [told.get(place, "") for place in place_N.tolist()] for role, told in read.about.items()}
+    label_N, classes = _labels(sources, rows, names_N, read, classes)
+    about: dict[str, Sequence[str]] = {
+        role: [told.get(place, "") for place in place_N.tolist()] for role, told in read.about.items()}
     group_N = _groups(about.get("group"), names_N)
     if group_N is not None and not groups_are_asked and len(np.unique(group_N)) < LEAST_GROUPS:
         group_N = None
@@ -166,7 +170,8 @@ def _refuse_same_seeds(model: str, runs: Sequence[FileRun]) -> None:
 
 
 def _labels(
-    sources: Sequence[FileRun], rows: Mapping[int, NDArray[np.int_]], id_N: NDArray[np.str_], read: Read
+    sources: Sequence[FileRun], rows: Mapping[int, NDArray[np.int_]], id_N: NDArray[np.str_], read: Read,
+    classes: Sequence[str],
 ) -> tuple[NDArray[np.int_], tuple[str, ...]]:
     """Return the true label of each example, and the classes; no classes where no file has labels."""
     labeled = [(run, np.asarray(run.label_N)[rows[id(run)]]) for run in sources if len(run.label_N)]
@@ -186,6 +191,9 @@ def _labels(
                              f"{len(odd):,} of {len(id_N):,}, such as {differing}: check which column holds them "
                              "(--label-column)")
     spelled = [read.spellings.names[place] for place in spelling_N.tolist()]
+    if classes:
+        place_of = {name: place for place, name in enumerate(classes)}
+        return np.array([place_of[name] for name in spelled]), tuple(classes)
     named = list(dict.fromkeys(read.spellings.names[read.spellings.place(class_of(name))]
                                for run in sources for name in run.classes))
     known = set(spelled)

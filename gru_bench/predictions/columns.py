@@ -96,19 +96,17 @@ class PredictionColumns:
 
     def _predictions(self, known: Sequence[str], found: Mapping[str, str | None]) -> dict[str, str | None]:
         """Return what holds the predictions: a score where it is asked for or nothing else is there."""
-        changed: dict[str, str | None] = {}
-        if self.truth_is_given:
-            changed["label"] = None
-            if found["prediction"] is None and "label" not in self.asked:
-                changed["prediction"] = found["label"]
         taken = [name for name in found.values() if name is not None]
         by_class: dict[str, str | None] = {
             f"p:{match[1].strip()}": name for name in known
             if name not in taken and (match := OF_CLASS.fullmatch(name.strip()))}
-        predicted = {**found, **changed}["prediction"] is not None or found["probability"] is not None or by_class
         if "score" in self.asked:
             return {"label": None, "prediction": None, "probability": None}
-        return {**changed, **by_class, "score": None} if predicted else changed
+        if found["prediction"] is not None or found["probability"] is not None or by_class:
+            return {**by_class, "score": None}
+        if self.truth_is_given and found["label"] is not None and "label" not in self.asked:
+            return {"prediction": found["label"], "label": None, "score": None}
+        return {}
 
     def places(self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]) -> list[int]:
         """Return the positions of the columns among the `known` ones.

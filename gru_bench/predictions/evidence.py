@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 
 from gru_bench.config import ComparedName
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import IncompleteError, RunError, UsageError
 from gru_bench.predictions.align import Examples, FileModel
-from gru_bench.predictions.read import FileRun
-from gru_bench.report.document.numbers import Numbers, plain, scale_of
+from gru_bench.predictions.read import FileRun, Read, class_of
+from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group
-from gru_bench.report.evidence.pairs import Margin, compare, families_of
+from gru_bench.report.evidence.collect import Evidence, assembled
+from gru_bench.report.evidence.groups import Group, confirm_groups
+from gru_bench.report.evidence.looks import study_looks
+from gru_bench.report.evidence.pairs import margin_of
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import Predictions
-from gru_bench.stats.verdict import MARGIN
 from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
 
 FILES = "files of predictions"
+MOST_ASKED = 1000
+"""Ids of a file by which it is found out how it names the examples of a study."""
 
 
 @dataclass
@@ -34,8 +37,7 @@ class FileStore:
     models: int
     """Number of models that come from files."""
     others: Store | None = None
-    """The store of the studies that the files are compared with."""
-    study_ids: Collection[str] = field(default_factory=tuple)
+    """The store of the study that the files are compared with."""
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
@@ -69,7 +71,7 @@ class FileStore:
 
 def evidence_of(
     examples: Examples, models: Sequence[FileModel], digests: Mapping[str, str], metric: ComparedName,
-    margin: float | None,
+    margin: float | None, beside: StudyRuns | None = None,
 ) -> Evidence:
     """Return the evidence of models from files.
 
@@ -78,7 +80,9 @@ def evidence_of(
         models: The models.
         digests: Path of a file -> the SHA-256 of its content.
         metric: The score that they are compared by.
-        margin: Largest difference of no practical weight, in the unit of the score. None: one point.
+        margin: Largest difference of no practical weight, in the unit of the score. None: that of the study, or one
+            point.
+        beside: The runs of a study that they are compared with.
 
     Raises:
         UsageError: for a score without a margin.
@@ -86,16 +90,90 @@ def evidence_of(
     if margin is None and metric == "score":
         raise UsageError("--margin must be given with --metric score, because only you know which difference of such "
                          "scores does not matter: try --margin and that difference")
-    numbers = Numbers()
+    numbers = Numbers() if beside is None else beside.numbers
     texts = examples.about.get("text")
-    store = FileStore(None if texts is None else dict(zip(examples.id_N.tolist(), texts, strict=True)), len(models))
-    study = LoggedStudy(_logged(FILES, "", "", None), None, (), ())
+    known = None if texts is None else dict(zip(examples.id_N.tolist(), texts, strict=True))
+    store = FileStore(known, len(models), None if beside is None else beside.store)
+    study = LoggedStudy(_logged(FILES, "", "", None, examples.fingerprint), None, (), ())
     groups = [_group(one, examples, study, digests, numbers, metric) for one in models]
-    chosen = Margin(MARGIN if margin is None else margin, (), numbers, scale_of(metric))
-    families = families_of(groups, store, numbers)
-    compared, apart = compare(groups, chosen.value, (), families, numbers)
-    return Evidence((), numbers, groups, _gaps(examples, numbers), store, {}, chosen, compared, apart, (), None,
-                    families=families)
+    gaps = _gaps(examples, numbers)
+    if beside is None:
+        return assembled((), store, numbers, groups, gaps, margin_of((), margin, numbers, metric))
+    store.texts_of_files = known or beside.store.texts(beside.studies[0].run.run_id, "test")
+    own = [beside.cut(group, examples, metric) for group in beside.groups]
+    planned = () if examples.left_out else tuple(
+        one for one in study_looks(beside.studies, own, store, numbers) if one.plan.metric == metric)
+    return assembled(beside.studies, store, numbers, [*own, *groups], [*beside.gaps, *gaps],
+                     margin_of(beside.studies, margin, numbers, metric), planned)
+
+
+@dataclass(frozen=True)
+class StudyRuns:
+    """The confirmation runs of a study that files are compared with."""
+
+    studies: Sequence[LoggedStudy]
+    store: Store
+    numbers: Numbers
+    groups: Sequence[Group]
+    gaps: Sequence[Sentence]
+
+    @classmethod
+    def of(cls, studies: Sequence[LoggedStudy], store: Store) -> StudyRuns:
+        """Read the predictions of the confirmation runs.
+
+        Raises:
+            IncompleteError: None of them is complete.
+        """
+        numbers = Numbers()
+        groups, gaps = confirm_groups(studies, store, numbers)
+        if not groups:
+            raise IncompleteError("a study must have a complete confirm run to be compared with, but it has none: run "
+                                  "its command to its end")
+        return cls(studies, store, numbers, groups, gaps)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of the classes, spelled as those of files."""
+        return tuple(map(class_of, self.groups[0].classes))
+
+    def truth(self, read: Read, runs: Sequence[FileRun]) -> FileRun:
+        """Return the test examples as a file of true labels would hold them.
+
+        Files name the examples by their ids, as `gru-bench data` writes them, or by the names of the rows in the data.
+        """
+        first = self.groups[0]
+        ids, names = first.example_N.tolist(), self._names()
+        asked = {read.ids.names[place] for place in runs[0].place_N[:MOST_ASKED]}
+        by_name = bool(names) and len(asked & set(names)) > len(asked & set(ids))
+        truth = FileRun(Path(f"the study {first.study.name}"), "", None, (), frozenset({"id", "label"}))
+        for own, name, label in zip(ids, names if by_name else ids, first.label_N.tolist(), strict=True):
+            place = read.ids.place(name)
+            read.ids.names[place] = own
+            truth.place_N.append(place)
+            truth.label_N.append(read.spellings.place(self.classes[label]))
+        return truth
+
+    def _names(self) -> list[str]:
+        """Return the names of the rows of the examples in the data; nothing where none were logged."""
+        found = self.store.predictions(self.groups[0].ids[0], "test").by_id().name_N
+        return [] if found is None else found.tolist()
+
+    def described(self, examples: Examples) -> Examples:
+        """Return the examples with what the study knows of them."""
+        first = self.groups[0]
+        kept_N = np.isin(first.example_N, examples.id_N)
+        about = examples.about | {"category": first.category_N[kept_N].tolist(),
+                                  "tokens": list(map(str, first.tokens_N[kept_N].tolist()))}
+        return replace(examples, about=about, group_N=first.groups_of(kept_N), fingerprint=first.fingerprint)
+
+    def cut(self, group: Group, examples: Examples, metric: ComparedName) -> Group:
+        """Return a group with the examples that are compared alone."""
+        kept_N = np.isin(group.example_N, examples.id_N)
+        return replace(
+            group, metric=metric, numbers=replace(group.numbers, examples=int(kept_N.sum())),
+            example_N=group.example_N[kept_N], label_N=group.label_N[kept_N], category_N=group.category_N[kept_N],
+            tokens_N=group.tokens_N[kept_N], probability_RNC=group.probability_RNC[:, kept_N],
+            group_N=group.groups_of(kept_N))
 
 
 def _group(
@@ -103,7 +181,8 @@ def _group(
     metric: ComparedName,
 ) -> Group:
     name, size = plain(model.name), len(examples.id_N)
-    runs = tuple(_logged(_id(run, digests), run.name, run.model, run.seed) for run in model.runs)
+    runs = tuple(_logged(_id(run, digests), run.name, run.model, run.seed, examples.fingerprint)
+                 for run in model.runs)
     about, scored = examples.about, model.scored
     tokens = about.get("tokens", ())
     known = bool(tokens) and all(one.isdigit() for one in tokens)
@@ -115,11 +194,11 @@ def _group(
         named_RN=scored.named_RN, score_RN=scored.score_RN)
 
 
-def _logged(run_id: str, name: str, model: str, seed: int | None) -> LoggedRun:
+def _logged(run_id: str, name: str, model: str, seed: int | None, fingerprint: str = "") -> LoggedRun:
     """Return a run of which nothing but its predictions is known."""
     return LoggedRun(
         run_id, "", plain(name), FILE, "", model, "", seed, "FINISHED", complete=True, reason="", params={},
-        metrics={}, tags={}, started=0.0)
+        metrics={}, tags={"gru_bench.data_fingerprint": fingerprint}, started=0.0)
 
 
 def _id(run: FileRun, digests: Mapping[str, str]) -> str:

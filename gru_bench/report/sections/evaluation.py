@@ -257,7 +257,8 @@ def _together(evidence: Evidence) -> list[Block]:
              lambda group: (group.score,)),
             *([] if groups[0].metric == "log_loss" else [(Column("Loss"), _loss_together)]),
             (Column("Calibration", note="{} is the calibration error of this one prediction."), _calibration_together),
-            (Column("Parameters", short="Params"), _parameters_together),
+            *([(Column("Parameters", short="Params"), _parameters_together)]
+              if any(group.is_logged for group in shown) else []),
             (Column("Inference", note="“{}” is the cost of a prediction, for which every seed reads the review."),
              lambda group: (
                  group.numbers.add("together.inference", len(group.runs), "count", "models that read a review"),
