@@ -38,7 +38,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
               "archive.__main__", "tracking.__main__", "inference.predict", "inference.save_model",
-              "predictions.__main__", "gru_check.__main__", "grade.__main__", "lint", "doctor"),
+              "predictions.__main__", "predictions.parts", "gru_check.__main__", "grade.__main__", "lint", "doctor"),
 }
 """Library -> the modules that may import it, anywhere in their code."""
 HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "matplotlib", "seaborn", "pandas", "numba", "scipy",
