@@ -58,6 +58,8 @@ class Margin:
                  for place, value in enumerate(sorted({one for one in self.logged if one is not None}), start=1)]
         if self.beforehand:
             when = f"fixed beforehand: {'the' if len(self.logged) == 1 else 'each'} study logged it at its start"
+        elif not self.logged:
+            when = "chosen when this report was made"
         elif not known:
             when = "chosen when this report was made: no study had logged one at its start"
         else:
