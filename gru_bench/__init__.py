@@ -9,15 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gru_bench.api import SavedModel, Study, load_model, open_study, run_study
-    from gru_bench.stats.compare import compare
+    from gru_bench.api import SavedModel, Study, compare, load_model, open_study, run_study
 
 __version__ = "0.1.0"
 
 _PLACES = {
-    **dict.fromkeys(("run_study", "open_study", "load_model", "Study", "SavedModel"), "gru_bench.api"),
-    "compare": "gru_bench.stats.compare",
-}
+    **dict.fromkeys(("run_study", "open_study", "load_model", "compare", "Study", "SavedModel"), "gru_bench.api")}
 """Public name -> the module that holds it. No name is that of a package of gru_bench."""
 __all__ = ["SavedModel", "Study", "__version__", "compare", "load_model", "open_study", "run_study"]
 

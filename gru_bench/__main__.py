@@ -37,6 +37,10 @@ SUBCOMMANDS = {
     "save-model": Subcommand("inference.save_model", MORE, "Save the winner of a study to a folder, or register it."),
     "lint": Subcommand("lint", MORE, "Say what may be wrong with a study, before, during or after its sweep."),
     "doctor": Subcommand("doctor", MORE, "Check this machine: what works, what is missing, and how to fix it."),
+    "compare": Subcommand(
+        "predictions.__main__", MORE, "Compare any classifiers by files of their predictions."),
+    "data": Subcommand(
+        "predictions.parts", MORE, "Write the exact training, validation and test reviews, to train other models on."),
     "gru-check": Subcommand("gru_check.__main__", MORE, "Say whether a GRU that you wrote is one, and which."),
     "grade": Subcommand("grade.__main__", MORE, "Judge the accuracies that students claim, with their noise."),
     "train": Subcommand("train.__main__", MORE, "Train one model with the settings that you choose."),

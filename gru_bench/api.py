@@ -14,7 +14,8 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, get_type_hints, overload
 
 from gru_bench import cli
 from gru_bench.config import Scalar, preset_of
@@ -33,12 +34,13 @@ from gru_bench.errors import (
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from gru_bench.data.columns import Columns
     from gru_bench.inference.predictor import Predictor
     from gru_bench.inference.shown import Answers, Effects, Verdict
     from gru_bench.report.choice import Choice
+    from gru_bench.stats.compare import Comparison
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.tracking import LoggedStudy, Store
 
@@ -193,6 +195,80 @@ def load_model(folder: str | Path, *, run_code: bool = False) -> SavedModel:
     with _python_words():
         _check_types(load_model, given)
         return SavedModel(Path(folder), run_code=run_code)
+
+
+@overload
+def compare(
+    a: ArrayLike, b: ArrayLike, *, names: tuple[str, str] = ..., margin: float | None = ...,
+    clusters: ArrayLike | None = ...,
+) -> Comparison: ...
+
+
+@overload
+def compare(
+    a: Data | Mapping[str, Data] | Sequence[str | Path], *, margin: float | None = ..., metric: str | None = ...,
+    columns: Mapping[str, str] | None = ..., common: bool = ...,
+) -> Verdict: ...
+
+
+def compare(
+    a: Any, b: Any = None, *, names: tuple[str, str] = ("A", "B"), margin: float | None = None, clusters: Any = None,
+    metric: str | None = None, columns: Mapping[str, str] | None = None, common: bool = False,
+) -> Comparison | Verdict:
+    """Compare any classifiers by their predictions or by their right and wrong answers.
+
+    Args:
+        a: Predictions: a data frame of each model by its name, one frame with a column `model`, or files as
+            `gru-bench compare` reads them. Or, with `b`, whether each seed of a model answers each example correctly: a
+            row of 0 and 1 for each seed, a column for each example.
+        b: The same answers of another model, for the same examples in the same order.
+        names: What the two models of such answers are called.
+        margin: Largest difference without practical weight, in percentage points, fixed before the runs; of `score` in
+            its unit. By default 1.
+        clusters: For each example of such answers the name of its cluster: examples that belong together. Frames have a
+            column of groups.
+        metric: What is compared of predictions: accuracy, macro_f1, log_loss, roc_auc or score. By default accuracy.
+        columns: Role of a column (id, label, prediction, score, group) -> its name, where it is not found by its name.
+        common: Whether only the examples that all models have are compared.
+
+    Returns:
+        Of answers a `Comparison`; of predictions the verdict of a report: scores, and a verdict on each pair.
+
+    Raises:
+        GruBenchError: What the predictions lack, in one sentence with the remedy.
+        ValueError: What the answers lack.
+    """
+    from gru_bench.stats import compare as answers
+
+    if b is not None:
+        if metric is not None or columns is not None or common:
+            raise UsageError("metric, columns and common are about predictions, but a and b hold right and wrong "
+                             "answers: leave them out")
+        return answers.compare(a, b, names=names, margin=answers.USUAL_MARGIN if margin is None else margin,
+                               clusters=clusters)
+    from gru_bench.inference.frames import written
+    from gru_bench.inference.shown import Verdict
+    from gru_bench.predictions.columns import OPTIONS
+    from gru_bench.predictions.compare import compared
+
+    if clusters is not None or names != ("A", "B"):
+        raise UsageError("clusters and names are about right and wrong answers, but a holds predictions: add columns "
+                         "of groups and of models")
+    for role in columns or {}:
+        if role not in OPTIONS:
+            raise unknown("role of a column", role, OPTIONS)
+    with _python_words(), TemporaryDirectory() as folder:
+        if isinstance(a, Sequence) and not isinstance(a, str) and all(isinstance(one, str | Path) for one in a):
+            files = list(map(str, a))
+        else:
+            frames = a if isinstance(a, Mapping) and a and all(map(_is_frame, a.values())) else {"": a}
+            for frame in frames.values():
+                if not _is_frame(frame):
+                    raise UsageError("predictions must be data frames (pandas, polars, pyarrow, a dictionary of "
+                                     f"columns) or files, but got {shown(frame)} of type {type(frame).__name__}")
+            files = [str(written(frame, str(name), Path(folder) / f"frame-{place}.parquet"))
+                     for place, (name, frame) in enumerate(frames.items(), start=1)]
+        return Verdict.of(compared(files, metric=metric, margin=margin, columns=columns or {}, common=common))
 
 
 # ---------------------------------------------------------------- what they return

@@ -293,7 +293,8 @@ def _budget(
                          "a claim.")
 def few_seeds(subject: Subject) -> Found:
     """Too few seeds for a verdict."""
-    confirmed = [(group.label, group.seeds) for group in subject.scored]
+    # The report says of each single run of a file that it is compared as this very run.
+    confirmed = [(group.label, group.seeds) for group in subject.scored if group.is_logged or len(group.runs) > 1]
     for spec in subject.specs:
         ablations = spec.ablations.seeds if spec.ablations is not None else 0
         confirmed += [(f"Each {what} of {spec.name}", Numbers().add("seeds", seeds))
@@ -348,7 +349,7 @@ def uneven_classes(subject: Subject) -> Found:
 
 def uneven_on_test(groups: Sequence[Group], numbers: Numbers) -> Found:
     """Yield for each test set what its uneven classes mean for the accuracy."""
-    for place, members in enumerate(families(groups), start=1):
+    for place, members in enumerate(families([group for group in groups if group.has_classes]), start=1):
         first = members[0]
         yield _uneven(
             np.bincount(first.label_N, minlength=len(first.classes)).tolist(), first.classes, "test reviews",
@@ -404,7 +405,8 @@ def lucky_best_trial(subject: Subject) -> Found:
 def late_margin(subject: Subject) -> Found:
     """Equivalence margin chosen afterwards."""
     evidence = subject.evidence
-    if evidence is not None and (evidence.compared or any(study.ablations for study in evidence.studies)):
+    if evidence is not None and evidence.studies and (
+            evidence.compared or any(study.ablations for study in evidence.studies)):
         margin = evidence.margin
         yield None if margin.beforehand else say(
             "The equivalence margin was not fixed before the runs: it is {margin}", margin=margin.said)

@@ -38,6 +38,8 @@ OptimizerName = Literal["adam", "adamw"]
 Schedule = Literal["constant", "linear"]
 Selection = Literal["best_validation", "lowest_train_window"]
 MetricName = Literal["accuracy", "macro_f1", "f1", "log_loss", "roc_auc"]
+ComparedName = MetricName | Literal["score"]
+"""Score that models are compared by. `score` stands in files of predictions: no run is trained for it."""
 ClassWeight = Literal["none", "balanced"]
 Unseen = Literal["refuse", "wrong"]
 NearDuplicates = Literal["keep", "remove"]

@@ -42,6 +42,8 @@ PROGRAMS = {
     "gru_bench.archive import": r"(?:python -m gru_bench\.archive|gru-bench archive) import",
     "gru_bench.gru_check": r"(?:python -m gru_bench\.teach|gru-bench gru-check)",
     "gru_bench.grade": r"gru-bench grade",
+    "gru_bench.predictions": r"gru-bench compare",
+    "gru_bench.predictions.parts": r"gru-bench data",
     "gru_bench.tracking": r"(?:python -m gru_bench\.tracking|gru-bench sync)",
     "gru_bench.inference.predict": r"(?:python -m gru_bench\.use\.predict|gru-bench predict)",
     "gru_bench.inference.save_model": r"(?:python -m gru_bench\.use\.save_model|gru-bench save-model)",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self
 
 from gru_bench.config import as_number
 from gru_bench.errors import DataError, UsageError, given_as, named, shown, unknown
@@ -54,6 +54,37 @@ class Note(NamedTuple):
     def __str__(self) -> str:
         """Return the whole sentence."""
         return f"{self.said}; {' and '.join(map(named, self.options))} can name others"
+
+
+class Choice(Protocol):
+    """Which columns of a table are read."""
+
+    @property
+    def label(self) -> str | None:
+        """Return the column of the labels."""
+        ...
+
+    def roles(self) -> Sequence[tuple[str, str | None]]:
+        """Return the role and the name of each column, in the order of a row."""
+        ...
+
+    def found_in(self, known: Sequence[str]) -> Self:
+        """Return the columns to read of a file with these columns."""
+        ...
+
+    def note(self, found: Self) -> Note | None:
+        """Return a sentence on the columns that were found by their names."""
+        ...
+
+    def places(
+        self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
+    ) -> Sequence[int | None]:
+        """Return the positions of the columns among the `known` ones, a role each."""
+        ...
+
+    def require_header(self, first: Sequence[str], path: Path, separator: str) -> None:
+        """Check that the first line of a file holds the names of columns."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -155,8 +186,8 @@ class Columns:
     def _candidates(self, role: str, names: str, known: Sequence[str]) -> list[str]:
         """Return the columns whose name is usual for a role, without those that have another role."""
         taken = [name for other, name in self.roles() if other != role]
-        usual = {_plain(name) for name in names.split()}
-        return [name for name in known if _plain(name) in usual and name not in taken]
+        usual = {plain_name(name) for name in names.split()}
+        return [name for name in known if plain_name(name) in usual and name not in taken]
 
     def _unclear(
         self, role: str, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
@@ -175,5 +206,6 @@ class Columns:
             f"{f' and {more:,} more' if more > 0 else ''}")
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return the name of a column without what its spellings differ in: case, `_`, `-`, spaces and a plural s."""
     return re.sub(r"[ _-]", "", name[:_LONG]).lower().removesuffix("s")

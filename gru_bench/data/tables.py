@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Generic, TextIO, TypeVar
 
 from gru_bench.config import MOST_CLASS_NAME, MOST_NAME
-from gru_bench.data.columns import Columns, Note
+from gru_bench.data.columns import Choice, Columns, Note
 from gru_bench.data.files import (
     PARTS,
     PICKLE,
@@ -48,8 +48,9 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 
 Row = tuple[Any, ...]
-"""The values of a row as in the file: text, label, category, split, id and group. None for a column that is not read.
-"""
+"""The values of a row as in the file, in the order of the roles: of `Columns` text, label, category, split, id and
+group. None for a column that is not read."""
+C = TypeVar("C", bound=Choice)
 
 
 def storable(text: str) -> str:
@@ -57,10 +58,10 @@ def storable(text: str) -> str:
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
-class Table:
+class Table(Generic[C]):
     """The rows of a CSV, TSV, JSON Lines, Parquet or text file, one after another. A text file has one on each line."""
 
-    def __init__(self, path: Path, columns: Columns, encoding: str = "utf-8") -> None:
+    def __init__(self, path: Path, columns: C, encoding: str = "utf-8") -> None:
         """Read nothing yet.
 
         Args:
@@ -107,7 +108,7 @@ class Table:
         """Return a sentence on the columns that are read in place of the default ones; None if there are none."""
         return self._wanted.note(self.columns)
 
-    def _places(self, known: list[str], examples: Callable[[], Iterable[object]]) -> list[int | None]:
+    def _places(self, known: list[str], examples: Callable[[], Iterable[object]]) -> Sequence[int | None]:
         """Find the columns among the `known` ones, and return their positions in the order of a row."""
         self.columns = self.columns.found_in(known)
         return self.columns.places(known, self._path, examples)
@@ -380,7 +381,7 @@ def _add_tokens(path: Path, read: _Read) -> None:
     _name_classes(NEGATIVE_POSITIVE, path, read)
 
 
-def _add_table(path: Path, table: Table, read: _Read) -> None:
+def _add_table(path: Path, table: Table[Columns], read: _Read) -> None:
     """Add the rows of a table."""
     wrong: dict[str, dict[int, object]] = {"text": {}, "label": {}, "split": {}, "id": {}, "group": {}}
     number = 0

@@ -71,6 +71,23 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     return KeptFrame(folder / file, found)
 
 
+def written(frame: Any, model: str, path: Path) -> Path:
+    """Write a frame of predictions to a Parquet file, with a column `model` where it has none, and return its path.
+
+    Raises:
+        DataError: for a column that holds something else than values.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    known = _column_names(frame)
+    table = _table(frame, [known.index(name) for name in dict.fromkeys(known)], known)
+    if model and "model" not in known:
+        table = table.append_column("model", pa.array([model] * table.num_rows, pa.string()))
+    pq.write_table(table, path)
+    return path
+
+
 def _column_names(frame: Any) -> list[str]:
     """Return the names of the columns as text: pandas may have numbers."""
     if isinstance(frame, Mapping):

@@ -85,6 +85,28 @@ def build(
             scored on different test reviews.
     """
     evidence = collect(studies, store, margin, known_studies, mcnemar_runs, on_test)
+    return composed(
+        evidence, plain(title) or _title([study_name(group.study) for group in evidence.groups]),
+        _subtitle(studies, plain(experiment)), warnings,
+        Source(
+            plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,
+            _address(tracking_uri), tuple(map(in_text, warnings)), tuple(sorted(known_studies)), mcnemar_runs,
+            {family.digest: (family.size, family.studies) for family in evidence.families}))
+
+
+def composed(
+    evidence: Evidence, title: str, subtitle: str, warnings: Sequence[Sentence], source: Source
+) -> Report:
+    """Return the report of some evidence.
+
+    Args:
+        evidence: The evidence, of studies or of files of predictions.
+        title: Title of the report.
+        subtitle: What stands below it.
+        warnings: Warnings that are known already.
+        source: What the report is made from.
+    """
+    studies, store = evidence.studies, evidence.store
     if evidence.trials:
         contents, said, missing = CONTENTS_OF_TRIALS, so_far(evidence), list(evidence.gaps)
         first: tuple[Block, ...] = (Bullets(tuple(("", one) for one in said)),)
@@ -94,18 +116,17 @@ def build(
     others = (*warnings, *missing)
     checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence))
     sections = tuple(made for section in contents if (made := section(evidence)) is not None)
+    runs_of_files = [run for group in evidence.groups if not group.is_logged for run in group.runs]
     return Report(
-        title=plain(title) or _title([study_name(group.study) for group in evidence.groups]),
-        subtitle=_subtitle(studies, plain(experiment)),
+        title=title,
+        subtitle=subtitle,
         purposes=_purposes(studies),
         in_short=said,
         warnings=(*others, *(one.coded for found in checked for one in found.warnings)),
         sections=(Section("summary", "Summary", (*first, *check_results(others, checked))), *sections),
-        runs=tuple(known_run(run, store) for study in studies for run in study.runs),
-        source=Source(
-            plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,
-            _address(tracking_uri), tuple(map(in_text, warnings)), tuple(sorted(known_studies)), mcnemar_runs,
-            {family.digest: (family.size, family.studies) for family in evidence.families}),
+        runs=tuple(known_run(run, store)
+                   for run in (*(run for study in studies for run in study.runs), *runs_of_files)),
+        source=source,
         findings=findings_of(evidence),
     )
 

@@ -62,7 +62,7 @@ def so_far(evidence: Evidence) -> tuple[Sentence, ...]:
 def _tops(evidence: Evidence) -> list[tuple[Group, Trial]]:
     """Return the best trial of each model, as a group of runs and as a trial."""
     return [(group, top) for group in evidence.groups
-            if (top := best_trial(evidence.trials, group.model, group.metric)) is not None]
+            if (top := best_trial(evidence.trials, group.model, group.study.plan().metric)) is not None]
 
 
 def _value(group: Group, trial: Trial) -> Number:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gru_bench.config import MetricName
+from gru_bench.config import ComparedName, MetricName
 
 Unit = Literal["share", "nats per review", "count", "bytes", "seconds", "tokens per second", "epoch", ""]
 Split = Literal["val", "test"]
@@ -87,8 +87,8 @@ def score(name: str, split: Split) -> Metric:
     return Metric(f"score/{split}_{name}", f"{_SPLITS[split]} {one.label}", one.unit, one.digits, one.higher_is_better)
 
 
-def score_name(metric: MetricName) -> str:
-    """Return the name among `SCORE_NAMES` of the score that a study is about."""
+def score_name(metric: ComparedName) -> str:
+    """Return the name among `SCORE_NAMES` of the score that models are compared by."""
     return "loss" if metric == "log_loss" else metric
 
 

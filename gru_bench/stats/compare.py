@@ -21,8 +21,9 @@ from gru_bench.stats.sentence import in_words, verdict_template
 from gru_bench.stats.text import p_text
 from gru_bench.stats.verdict import MARGIN, Finding, Pair, Verdict, adjusted_tests
 
+USUAL_MARGIN = 100 * MARGIN
 MOST_MARGIN = 50.0
-"""Largest margin in percentage points."""
+"""Usual and largest margin in percentage points."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,7 +102,7 @@ def compare(
     b: ArrayLike,
     *,
     names: tuple[str, str] = ("A", "B"),
-    margin: float = 100 * MARGIN,
+    margin: float = USUAL_MARGIN,
     clusters: ArrayLike | None = None,
 ) -> Comparison:
     """Return whether model A is better than model B: difference, interval, p value and verdict.

@@ -68,7 +68,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from gru_bench.config import MetricName
+from gru_bench.config import ComparedName
 
 Floats = NDArray[np.float64]
 
@@ -223,6 +223,13 @@ class Estimate:
         if self.design is None:
             return None
         return replace(self.design, family=family).detectable(self.seeds, self.examples)
+
+    @property
+    def design_of_runs(self) -> Design:
+        """Return how the variance of single runs depends on the number of examples alone."""
+        return Design((), (), self.examples * self.variance, self.deciding / self.examples,
+                      self.effective / self.examples, self.df / (self.examples - 1),
+                      (self.bounds[1] - self.bounds[0]) / 2)
 
     def flipped(self) -> Estimate:
         """Return the difference of the second model minus the first."""
@@ -419,7 +426,7 @@ def accuracy_difference(
     return estimate(Values.of_correct(correct_A_RN), Values.of_correct(correct_B_RN), confidence, group_N)
 
 
-def may_be_guessing(metric: MetricName, found: Estimate, guess: float) -> bool:
+def may_be_guessing(metric: ComparedName, found: Estimate, guess: float) -> bool:
     """Return whether the interval of a score does not lie on the better side of the score of guessing."""
     return found.high >= guess if metric == "log_loss" else found.low <= guess
 
@@ -455,7 +462,7 @@ class Design:
     """
 
     seed: tuple[float, ...]
-    """sigma_u^2 of each model: variance of its score between seeds."""
+    """sigma_u^2 of each model: variance of its score between seeds. Empty where single runs are compared as such."""
     noise: tuple[float, ...]
     """N B_m: variance of what a run of each model scores on an example, around what the model scores there."""
     floor: float
@@ -479,7 +486,7 @@ class Design:
     def variance(self, seeds: Sequence[int], examples: int) -> float:
         """Return the variance with so many seeds of each model, and so many examples."""
         return self.floor / examples + sum(
-            (u + e / examples) / r for u, e, r in zip(self.seed, self.noise, seeds, strict=True))
+            (u + e / examples) / r for u, e, r in zip(self.seed, self.noise, seeds, strict=bool(self.seed)))
 
     def detectable(self, seeds: Sequence[int], examples: int) -> float:
         """Return the smallest true difference that is detected with a power of 80 % at the level a = 0.05/family.
@@ -488,16 +495,18 @@ class Design:
         of the interval too.
 
         Args:
-            seeds: Number of seeds of each model, at least 2.
+            seeds: Number of seeds of each model, at least 2 unless single runs are compared as such.
             examples: Number of examples, at least 2.
         """
-        _at_least("seeds", min(seeds), 2)
+        _at_least("seeds", min(seeds), 2 if self.seed else 1)
+        seeds = seeds if self.seed else ()
         _at_least("examples", examples, 2)
         pseudo = self._pseudo(examples)
         variance = self.variance(seeds, examples) + pseudo
         v = variance - sum(u / r for u, r in zip(self.seed, seeds, strict=True))
         raw = [u + e / examples for u, e in zip(self.seed, self.noise, strict=True)]
-        nu = _degrees(variance, _below(raw, seeds), min(seeds) - 1, v, self.degrees * (examples - 1))
+        least = min(seeds, default=1) - 1
+        nu = _degrees(variance, _below(raw, seeds), least, v, self.degrees * (examples - 1))
         return float((special.stdtrit(nu, 1 - self.level / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
 
     def detectable_floor(self, examples: int) -> float:

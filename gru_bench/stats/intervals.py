@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import MetricName
+from gru_bench.config import ComparedName
 from gru_bench.stats import estimate as sums
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import Estimate, Floats, Values, estimate
@@ -45,13 +45,18 @@ from gru_bench.stats.estimate import Estimate, Floats, Values, estimate
 
 @dataclass(frozen=True)
 class Scored:
-    """What the runs of one model predict for the same examples."""
+    """What the runs of one model predict for the same examples, or how each of their answers is scored."""
 
     label_N: NDArray[np.integer]
     probability_RNC: NDArray[np.floating]
-    """Probability of each class."""
+    """Probability of each class. NaN where the predicted classes alone are known, and of no class where the scores
+    alone are."""
     group_N: NDArray[Any] | None = None
     """Name of each example's group. None: each example is a group of its own."""
+    named_RN: NDArray[np.int_] | None = None
+    """Predicted classes, as positions, where they are known by themselves. None: they follow from the probabilities."""
+    score_RN: Floats | None = None
+    """Score of each answer, where neither labels nor predictions are known."""
 
     @property
     def classes(self) -> int:
@@ -61,12 +66,21 @@ class Scored:
     @cached_property
     def predicted_RN(self) -> NDArray[np.int_]:
         """Return the predicted classes, as positions."""
+        if self.named_RN is not None:
+            return self.named_RN
         return np.stack([metrics.predicted(one) for one in self.probability_RNC])
 
     @cached_property
     def correct_RN(self) -> NDArray[np.bool_]:
-        """Return whether seed r answers example i correctly."""
+        """Return whether seed r answers example i correctly. Of scores: whether it has a score of 1."""
+        if self.score_RN is not None:
+            return np.asarray(self.score_RN == 1)
         return np.asarray(self.predicted_RN == self.label_N)
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Return whether the probabilities are known."""
+        return self.probability_RNC.size > 0 and not np.isnan(self.probability_RNC.flat[0])
 
     @cached_property
     def loss_RN(self) -> Floats:
@@ -76,9 +90,9 @@ class Scored:
     @cached_property
     def together(self) -> Scored:
         """Return what the runs predict together, as if they were one run: the mean of their probabilities."""
-        return replace(self, probability_RNC=metrics.mean_probability(self.probability_RNC)[None])
+        return replace(self, probability_RNC=metrics.mean_probability(self.probability_RNC)[None], named_RN=None)
 
-    def values(self, metric: MetricName) -> Values:
+    def values(self, metric: ComparedName) -> Values:
         """Return what each run scores on each example.
 
         Raises:
@@ -87,6 +101,9 @@ class Scored:
         match metric:
             case "accuracy":
                 return Values.of_correct(self.correct_RN)
+            case "score":
+                assert self.score_RN is not None, "these runs have no scores"
+                return Values(self.score_RN, (-math.inf, math.inf))
             case "log_loss":
                 return Values(self.loss_RN, (0.0, math.inf))
             case "roc_auc":
@@ -98,12 +115,18 @@ class Scored:
                 return _mean([f1_values(self.label_N == place, self.predicted_RN == place)
                               for place in range(self.classes)])
 
-    def scores(self, metric: MetricName) -> list[float]:
+    def scores(self, metric: ComparedName) -> list[float]:
         """Return the score of each run.
 
         Raises:
             ValueError: for a ROC AUC where a class is absent.
         """
+        if metric == "score":
+            return [float(one) for one in self.values(metric).value_RN.mean(axis=1)]
+        if metric == "accuracy":
+            return [float(one) for one in self.correct_RN.mean(axis=1)]
+        if metric in ("f1", "macro_f1"):
+            return [metrics.f1_of(metric, metrics.counts(self.label_N, one, self.classes)) for one in self.predicted_RN]
         found = [metrics.value_of(metric, self.label_N, one) for one in self.probability_RNC]
         known = [value for value in found if value is not None]
         if len(known) < len(found):
@@ -111,7 +134,7 @@ class Scored:
         return known
 
 
-def interval(metric: MetricName, model: Scored, confidence: float = 0.95) -> Estimate:
+def interval(metric: ComparedName, model: Scored, confidence: float = 0.95) -> Estimate:
     """Return the mean score of a model over seeds with its interval over new seeds and new examples.
 
     Raises:
@@ -120,7 +143,7 @@ def interval(metric: MetricName, model: Scored, confidence: float = 0.95) -> Est
     return estimate(model.values(metric), confidence=confidence, group_N=model.group_N)
 
 
-def interval_together(metric: MetricName, model: Scored, confidence: float = 0.95) -> Estimate:
+def interval_together(metric: ComparedName, model: Scored, confidence: float = 0.95) -> Estimate:
     """Return the score of all runs together with its interval over new examples only.
 
     It is about these very runs together. Fresh seeds together may have another score, and no interval here covers that.
@@ -132,7 +155,7 @@ def interval_together(metric: MetricName, model: Scored, confidence: float = 0.9
     return replace(found, method=found.method.replace("one seed", f"these {len(model.probability_RNC)} seeds together"))
 
 
-def difference(metric: MetricName, a: Scored, b: Scored, confidence: float = 0.95) -> Estimate:
+def difference(metric: ComparedName, a: Scored, b: Scored, confidence: float = 0.95) -> Estimate:
     """Return the score of A minus the score of B, with interval and p, over new seeds and new examples.
 
     Args:
@@ -147,7 +170,7 @@ def difference(metric: MetricName, a: Scored, b: Scored, confidence: float = 0.9
     return estimate(a.values(metric), b.values(metric), confidence, a.group_N)
 
 
-def deviation(metric: MetricName, model: Scored) -> float | None:
+def deviation(metric: ComparedName, model: Scored) -> float | None:
     """Return the standard deviation of a score between seeds, without the noise of the test set. None for one seed."""
     return sums.deviation(model.values(metric), model.group_N)
 

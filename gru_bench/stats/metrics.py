@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -319,13 +319,12 @@ def value_of(metric: MetricName, label_N: Labels, probability_NC: Floats) -> flo
     if metric == "roc_auc":
         return macro(roc_auc, label_N, probability_NC)
     count_CC = counts(label_N, predicted(probability_NC), probability_NC.shape[1])
-    match metric:
-        case "accuracy":
-            return _accuracy(count_CC)
-        case "macro_f1":
-            return macro_f1(count_CC)
-        case "f1":
-            return class_scores(count_CC)[1].f1
+    return _accuracy(count_CC) if metric == "accuracy" else f1_of(metric, count_CC)
+
+
+def f1_of(metric: Literal["f1", "macro_f1"], count_CC: NDArray[np.int_]) -> float:
+    """Return the F1 of class 1, or the mean of all classes, from the confusion matrix of `counts`."""
+    return class_scores(count_CC)[1].f1 if metric == "f1" else macro_f1(count_CC)
 
 
 def guessing(metric: MetricName, label_N: NDArray[np.integer[Any]], classes: int) -> float:

@@ -26,9 +26,10 @@ DETECTED = "minimum detectable difference: the smallest true one found with 80 %
 def verdict_template(pair: Pair) -> str:
     """Return the verdict on a pair of models, as a sentence with slots."""
     found = difference_template(pair)
+    of_runs = "In these runs alone, " if pair.is_of_runs else ""
     # Of the first model, whose difference from the second is shown: its sign and the word agree.
-    better = f"{{a}} is {'better' if pair.favours >= 0 else 'worse'} than {{b}}"
-    unseen = f"With so few seeds, a failure rate of up to {{unseen}}{NBSP}% could go unnoticed."
+    better = f"{of_runs}{{a}} is {'better' if pair.favours >= 0 else 'worse'} than {{b}}"
+    unseen = "" if of_runs else f" With so few seeds, a failure rate of up to {{unseen}}{NBSP}% could go unnoticed."
     match pair.verdict.finding:
         case Finding.BETTER:
             return f"{better}: {found}."
@@ -36,10 +37,10 @@ def verdict_template(pair: Pair) -> str:
             return f"{better} by more than {{margin}}{{unit}}: {found}."
         case Finding.NEGLIGIBLE:
             return (f"{better}, but by a negligible amount: {found}; the {pair.narrow_name}, {{narrow}}, lies within "
-                    f"±{{margin}}{{unit}}{_test(pair, '{p_equivalent}')}. {unseen}")
+                    f"±{{margin}}{{unit}}{_test(pair, '{p_equivalent}')}.{unseen}")
         case Finding.EQUIVALENT:
-            return (f"{{a}} and {{b}} are equivalent within {{margin}}{{unit}}: the {pair.narrow_name} of their "
-                    f"difference is {{narrow}}{{unit}}{_test(pair, '{p_equivalent}')}. {unseen}")
+            return (f"{of_runs}{{a}} and {{b}} are equivalent within {{margin}}{{unit}}: the {pair.narrow_name} of "
+                    f"their difference is {{narrow}}{{unit}}{_test(pair, '{p_equivalent}')}.{unseen}")
         case Finding.TOO_FEW_SEEDS:
             return f"No verdict on {{a}} and {{b}} from {{seeds}}{_too_few_seeds(pair)}."
         case Finding.TOO_FEW_GROUPS:
@@ -51,7 +52,8 @@ def verdict_template(pair: Pair) -> str:
         case Finding.INCONCLUSIVE if pair.planned and not pair.look:
             return ("No verdict on {a} and {b}: no interim analysis has been done yet, or its runs are gone.")
         case Finding.INCONCLUSIVE:
-            return f"Inconclusive: {{a}} minus {{b}} is {found}.{_reasons(pair)}"
+            state = "Inconclusive in these runs" if of_runs else "Inconclusive"
+            return f"{state}: {{a}} minus {{b}} is {found}.{_reasons(pair)}"
 
 
 def difference_template(pair: Pair) -> str:

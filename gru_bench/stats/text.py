@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gru_bench.config import MetricName
+from gru_bench.config import ComparedName
 from gru_bench.results.logged_metrics import compared
 
 if TYPE_CHECKING:
@@ -101,8 +101,10 @@ class Scale:
         return f" {self.differences}" if self.differences else ""
 
 
-def scale_of(metric: MetricName) -> Scale:
-    """Return how the score that a study is about is shown."""
+def scale_of(metric: ComparedName) -> Scale:
+    """Return how the score that models are compared by is shown."""
+    if metric == "score":
+        return Scale("score", "score", "change", "", "", higher_is_better=True)
     one = compared(metric, "test")
     if one.unit == "share":
         return Scale(one.label.removeprefix("test "), "percent", "points", "%", "points", higher_is_better=True)

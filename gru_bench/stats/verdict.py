@@ -10,8 +10,8 @@ from enum import Enum
 import numpy as np
 from scipy import special
 
-from gru_bench.config import MetricName
-from gru_bench.stats.estimate import ALPHA, DECIDING_TAILED, Estimate
+from gru_bench.config import ComparedName
+from gru_bench.stats.estimate import ALPHA, DECIDING_TAILED, Estimate, EvidenceLevel
 from gru_bench.stats.text import NBSP
 
 MARGIN = 0.01
@@ -98,7 +98,7 @@ def pairs_of(models: int) -> int:
 
 
 def adjusted_tests(
-    differences: Sequence[Estimate], margin: float = MARGIN, family: int = 0
+    differences: Sequence[Estimate], margin: float = MARGIN, family: int = 0, *, single_runs: bool = False
 ) -> list[PairTests | None]:
     """Return the adjusted p values of pairs that are compared together, in the same order.
 
@@ -110,14 +110,15 @@ def adjusted_tests(
         family: Number of all pairs of which these are some, such as those of all models that were scored on the same
             examples. The others count as if they had the largest p. Fewer than the pairs that can have a verdict:
             these are all.
+        single_runs: Whether a model may have a single run. The verdict is then about these very runs, over examples.
 
     Raises:
         ValueError: for a margin that is not above 0.
     """
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, but got {margin}")
-    able = [place for place, one in enumerate(differences)
-            if one.evidence_level.has_verdict and one.groups >= LEAST_GROUPS]
+    able = [place for place, one in enumerate(differences) if one.groups >= LEAST_GROUPS and (
+        one.evidence_level.has_verdict or (single_runs and one.evidence_level is EvidenceLevel.EXAMPLES_ONLY))]
     found: list[PairTests | None] = [None] * len(differences)
     chosen = [differences[place] for place in able]
     kinds: tuple[list[float | None], ...] = (
@@ -185,7 +186,7 @@ class Pair:
     """Number of pairs that the tests allow for: all pairs of models in the store that were scored on the same test
     examples, or those of the plan of looks."""
     verdict: Verdict
-    metric: MetricName = "accuracy"
+    metric: ComparedName = "accuracy"
     planned: int = 0
     """Looks that were planned. 0: a confirmation stage of one size."""
     look: int | None = None
@@ -197,6 +198,11 @@ class Pair:
     def favours(self) -> int:
         """Return which model the verdict favors: 1 the first, -1 the second, 0 neither."""
         return -self.verdict.favours if self.metric == "log_loss" else self.verdict.favours
+
+    @property
+    def is_of_runs(self) -> bool:
+        """Return whether its verdict is about these very runs, because a model has a single one."""
+        return self.tests is not None and self.difference.evidence_level is EvidenceLevel.EXAMPLES_ONLY
 
     @property
     def interval_name(self) -> str:

@@ -56,6 +56,8 @@ TEST_SET = "gru_bench.test_set"
 """Tag that holds the digest of the test examples that a run was scored on (`results.runs.digest_of_examples`)."""
 FORMAT_TAG, FORMAT = "gru_bench.format", "2"
 """Tag and version of a run's format: the names and meaning of its keys. Runs of another format are refused."""
+FILE = "file"
+"""Role of a run that no store holds: a file has its predictions."""
 EARLIER_IDS = "gru_bench.earlier_ids"
 """Tag that holds the ids that an imported run had in earlier stores, the first one first."""
 LATEST = 253_402_300_799_999
@@ -74,7 +76,7 @@ class LoggedRun:
     experiment_id: str
     name: str
     role: str
-    """study, trial, confirm, ablation or single."""
+    """study, trial, confirm, ablation or single; or file, of which a file of predictions is all that is known."""
     study: str
     model: str
     backend: str

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from gru_bench.config import MetricName
+from gru_bench.config import ComparedName
 from gru_bench.report.document.blocks import Block, Paragraph, Table, blocks_in, numbers_in, parts_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import Number
@@ -132,7 +132,7 @@ class Findings:
     studies: tuple[str, ...] = ()
     score: str = ""
     """Name of the score, such as `accuracy`."""
-    metric: MetricName = "accuracy"
+    metric: ComparedName = "accuracy"
     """The score, as `training.metric` names it."""
     models: tuple[ModelScore, ...] = ()
     """Empty where the report is on trials alone."""
@@ -169,6 +169,8 @@ class Source:
     """Two runs to compare by McNemar's test; None where none were named."""
     on_test: Mapping[str, tuple[int, int]]
     """Digest of each test set -> the number of models in the store that had been scored on it, and of their studies."""
+    files: tuple[tuple[str, str], ...] = ()
+    """The name of each file of predictions, and the SHA-256 of its content. Empty for a report on studies alone."""
 
 
 @dataclass(frozen=True)

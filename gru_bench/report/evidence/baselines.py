@@ -42,6 +42,8 @@ class ScoredBaseline:
     """As it was logged."""
     regularization: Number
     """The value that validation chose; without a value where none was logged."""
+    has_classes: bool = True
+    """Whether its predictions are known as classes."""
 
     def right_N(self, group: Group) -> NDArray[np.bool_] | None:
         """Return which test reviews of a group it classifies correctly; None for other data, or where it was not kept.

@@ -91,11 +91,23 @@ def collect(
                              f"{study_name(one.study)} planned {100 * one.plan.margin:g} and got {100 * margin:g}: "
                              "leave --margin out")
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
+    return assembled(
+        studies, store, numbers, groups, gaps, chosen, looks, trials,
+        known_studies={*known_studies, *(study_name(group.study) for group in groups)}, mcnemar_runs=mcnemar_runs,
+        counted=counted)
+
+
+def assembled(
+    studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[Group], gaps: Sequence[Sentence],
+    margin: Margin, looks: Sequence[StudyLooks] = (), trials: Sequence[Trial] = (), *,
+    known_studies: Collection[str] = (), mcnemar_runs: tuple[str, str] | None = None,
+    counted: Mapping[str, int] | None = None,
+) -> Evidence:
+    """Return the evidence of some models: they are compared, and the curves of their runs are read."""
     families = () if trials else families_of(groups, store, numbers, counted)
-    compared, apart = ([], []) if trials else compare(groups, chosen.value, looks, families, numbers)
+    compared, apart = ([], []) if trials else compare(groups, margin.value, looks, families, numbers)
     histories = store.histories(
-        [run.run_id for group in groups for run in group.runs],
+        [run.run_id for group in groups if group.is_logged for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
-    return Evidence(studies, numbers, groups, gaps, store, histories, chosen, compared, apart,
-                    {*known_studies, *(study_name(group.study) for group in groups)}, mcnemar_runs, trials, looks,
-                    families)
+    return Evidence(studies, numbers, groups, gaps, store, histories, margin, compared, apart, known_studies,
+                    mcnemar_runs, trials, looks, families)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat, is_own, preset_of
+from gru_bench.config import PRESETS, ComparedName, MetricName, RunConfig, Scalar, flat, is_own, preset_of
 from gru_bench.errors import RunError
 from gru_bench.report.document.numbers import (
     KINDS,
@@ -38,7 +38,7 @@ from gru_bench.stats import metrics
 from gru_bench.stats.estimate import accuracy_interval, may_be_guessing
 from gru_bench.stats.intervals import Scored, deviation, interval, interval_together
 from gru_bench.stats.metrics import guessing
-from gru_bench.tracking import LoggedRun, LoggedStudy
+from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
 
 UNCATEGORIZED = "(none)"
 """The name of the category of reviews that have none."""
@@ -73,10 +73,16 @@ class Group:
     """Probability of each class."""
     whole: bool = True
     """Whether all probabilities are known."""
-    metric: MetricName = "accuracy"
+    metric: ComparedName = "accuracy"
     """Score that the report compares."""
     group_N: NDArray[np.str_] | None = None
     """Name of each example's group. None where the data have no groups."""
+    given_classes: tuple[str, ...] = ()
+    """Names of the classes of files of predictions. Empty where the data of a study tell them."""
+    named_RN: NDArray[np.int_] | None = None
+    """Predicted classes, where files tell them. None: they follow from the probabilities."""
+    score_RN: NDArray[np.float64] | None = None
+    """Score of each answer, where files tell nothing else."""
 
     @property
     def key(self) -> str:
@@ -92,6 +98,21 @@ class Group:
     def of_study(self) -> Numbers:
         """Return what makes those of its numbers that the study's own run holds."""
         return self.numbers.of("", (self.study.run.run_id,))
+
+    @property
+    def is_logged(self) -> bool:
+        """Return whether the settings of its runs are known: those of files of predictions are not."""
+        return self.runs[0].role != FILE
+
+    @property
+    def has_classes(self) -> bool:
+        """Return whether the true and the predicted classes are known, and not a score of each answer alone."""
+        return self.score_RN is None
+
+    @property
+    def has_accuracy(self) -> bool:
+        """Return whether each answer is right or wrong."""
+        return self.metric != "score"
 
     @property
     def fingerprint(self) -> str:
@@ -123,7 +144,7 @@ class Group:
         """Return the number of seeds."""
         return self.numbers.add("seeds", len(self.runs), "count")
 
-    def score_by(self, metric: MetricName) -> Number:
+    def score_by(self, metric: ComparedName) -> Number:
         """Return a score: the mean over seeds, with its interval where there are enough seeds for one."""
         return self.numbers.estimate(_named(metric), interval(metric, self.scored), scale_of(metric).kind)
 
@@ -144,9 +165,13 @@ class Group:
 
     @cached_property
     def guessing(self) -> Number:
-        """Return this score of guessing, for someone who knows how frequent each class is."""
-        return self.numbers.add("guessing", guessing(self.metric, self.label_N, len(self.classes)), self.scale.kind,
-                           "of the frequencies of the classes, without reading the text")
+        """Return this score of guessing, for someone who knows how frequent each class is; without a value where no
+        class is known."""
+        value = None
+        if self.metric != "score" and self.has_classes:
+            value = guessing(self.metric, self.label_N, len(self.classes))
+        return self.numbers.add("guessing", value, self.scale.kind,
+                                "of the frequencies of the classes, without reading the text")
 
     @cached_property
     def may_be_guessing(self) -> bool:
@@ -168,7 +193,12 @@ class Group:
     @property
     def has_together(self) -> bool:
         """Return whether the seeds can be scored together: there are several, and all their probabilities are known."""
-        return len(self.runs) > 1 and self.whole
+        return len(self.runs) > 1 and self.whole and self.has_probabilities
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Return whether the runs' probabilities are known."""
+        return self.scored.has_probabilities
 
     @cached_property
     def score_together(self) -> Number:
@@ -179,7 +209,7 @@ class Group:
         return self.numbers.estimate(f"together.{slug(self.metric)}", interval_together(self.metric, self.scored),
                              self.scale.kind)
 
-    def scores_by_run(self, metric: MetricName) -> tuple[Number, ...]:
+    def scores_by_run(self, metric: ComparedName) -> tuple[Number, ...]:
         """Return a score of each run, in the order of `runs`."""
         return tuple(
             self.numbers.add(f"run-{place}.{_named(metric)}", value, scale_of(metric).kind, "one run",
@@ -189,7 +219,7 @@ class Group:
     @cached_property
     def scored(self) -> Scored:
         """Return what the runs predict, for the estimates of any score."""
-        return Scored(self.label_N, self.probability_RNC, self.group_N)
+        return Scored(self.label_N, self.probability_RNC, self.group_N, self.named_RN, self.score_RN)
 
     @property
     def predicted_RN(self) -> NDArray[np.int_]:
@@ -199,7 +229,7 @@ class Group:
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the names of the classes, as a report shows them."""
-        return class_names(self.data, self.probability_RNC[0])
+        return self.given_classes or class_names(self.data, self.probability_RNC[0])
 
     @property
     def is_binary(self) -> bool:
@@ -256,7 +286,7 @@ def are_uneven(counts: Iterable[int]) -> bool:
     return bool(count_C.max() >= UNEVEN * count_C.min())
 
 
-def _named(metric: MetricName) -> str:
+def _named(metric: ComparedName) -> str:
     return "accuracy" if metric == "accuracy" else f"score-{slug(metric)}"
 
 

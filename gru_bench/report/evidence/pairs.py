@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
-from gru_bench.config import MetricName
+from gru_bench.config import ComparedName
 from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_for, scale_of
 from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.groups import Group
@@ -59,6 +59,8 @@ class Margin:
                  for place, value in enumerate(sorted({one for one in self.logged if one is not None}), start=1)]
         if self.beforehand:
             when = f"fixed beforehand: {'the' if len(self.logged) == 1 else 'each'} study logged it at its start"
+        elif not self.logged:
+            when = "chosen when this report was made"
         elif not known:
             when = "chosen when this report was made, because no study logged one at its start"
         else:
@@ -193,7 +195,7 @@ class Pair(Compared):
 
 
 def margin_of(
-    studies: Sequence[LoggedStudy], asked: float | None, numbers: Numbers, metric: MetricName = "accuracy"
+    studies: Sequence[LoggedStudy], asked: float | None, numbers: Numbers, metric: ComparedName = "accuracy"
 ) -> Margin:
     """Return the margin of a report.
 
@@ -245,8 +247,12 @@ def tested(couples: Sequence[tuple[Numbers, Group, Group]], margin: float, famil
         margin: Largest difference of no practical weight; 0.01 is one point.
         family: Number of all pairs of which these are some; fewer than these: these are all.
     """
+    # A model of a file may have one run for ever, such as an LLM: it is then compared as this very run.
+    single_runs = any(not (a.is_logged and b.is_logged) for _, a, b in couples)
     differences = [difference(a.metric, a.scored, b.scored) for _, a, b in couples]
-    adjusted = adjusted_tests(differences, margin, family)
+    if single_runs:
+        differences = [replace(one, design=one.design_of_runs) if min(one.seeds) == 1 else one for one in differences]
+    adjusted = adjusted_tests(differences, margin, family, single_runs=single_runs)
     family = max(family, sum(one is not None for one in adjusted))
     return [
         _shown(Compared((a.label, b.label), found, own, family, Verdict.of(found, own, margin), a.metric), numbers, a,
@@ -272,7 +278,8 @@ def compare(
     couples: list[tuple[Numbers, Group, Group]] = []
     grown = {one.study.run.run_id for one in looks}
     for one, two in combinations(groups, 2):
-        if one.study is not two.study and grown & {one.study.run.run_id, two.study.run.run_id}:
+        ids = {group.study.run.run_id for group in (one, two) if group.is_logged}
+        if len(ids) > 1 and grown & ids:
             apart.append((f"{one.label} and {two.label} are not compared: the error rate of a study with interim "
                           "analyses covers its own pairs only. Compare them in one study.",))
         elif one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
@@ -282,12 +289,16 @@ def compare(
             what = "test examples" if one.fingerprint == two.fingerprint else "data or their splits"
             apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
     planned = {one.study.run.run_id: one for one in looks}
+
+    def is_followed(a: Group, b: Group) -> bool:
+        return a.study is b.study and a.study.run.run_id in planned
+
     found: dict[str, Pair] = {}
     for family in families:
         own = {group.key for group in family.groups}
         again = pairs_of(family.size + len(own))
         found |= {pair.numbers.key: replace(pair, pairs_again=again) for pair in tested(
-            [couple for couple in couples if couple[1].study.run.run_id not in planned and couple[1].key in own],
+            [couple for couple in couples if not is_followed(*couple[1:]) and couple[1].key in own],
             margin, pairs_of(family.size))}
     return [found[one.key] if one.key in found else _followed(one, a, b, planned[a.study.run.run_id])
             for one, a, b in couples], apart

@@ -112,20 +112,24 @@ def advice(pair: Pair, limit: Limit | None = None) -> Sentence:
         "the new ones.{planned}", counted=counted, planned=planned)])
 
 
+def examples_sentence(pair: Pair) -> Sentence:
+    """Return how many test examples would settle an open comparison of files, as a sentence; empty for other pairs."""
+    return _enough_examples(pair) if pair.is_open else ()
+
+
 def _enough_examples(pair: Pair) -> Sentence:
     """Return how many new test examples detect the equivalence margin; empty where no number does."""
     if pair.needed is None:
         return ()
     examples, seeds = pair.needed
     return say(
-        "About {examples} new test examples, with {seeds} seeds for each model, detect a difference of {margin}{unit} "
-        "(80 % power).",
+        "About {examples} new test examples{each} detect a difference of {margin}{unit} (80 % power).",
+        each="" if pair.is_of_runs else say(", with {seeds} seeds for each model,", seeds=pair.numbers.add(
+            "needed-seeds", seeds, "count",
+            "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve the examples")),
         examples=pair.numbers.add(
             "needed-examples", -(-examples // 100) * 100, "count",
             "fewest test examples that detect the equivalence margin with 80 % power, rounded up to hundreds"),
-        seeds=pair.numbers.add(
-            "needed-seeds", seeds, "count",
-            "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve the examples"),
         margin=pair.number("margin"), unit=pair.scale.after)
 
 

@@ -46,6 +46,7 @@ def record(report: Report) -> dict[str, Any]:
         "mcnemar_runs": list(source.mcnemar_runs or ()),
         "on_test": dict(source.on_test),
         "studies": [{"name": name, "run": run} for name, run in source.studies],
+        **({"files": [{"name": name, "sha256": digest} for name, digest in source.files]} if source.files else {}),
         "runs": sorted({run for number in numbers.values() for run in number.runs}),
         "numbers": {key: entry(number) for key, number in numbers.items()},
     }
@@ -75,7 +76,7 @@ def read(folder: Path) -> dict[str, Any]:
     """Return a report's record.
 
     Raises:
-        UsageError: if the folder holds no report.
+        UsageError: if the folder holds no report, or one on files of predictions.
         DataError: if the record is damaged or of another format.
     """
     path = folder / NAME
@@ -84,6 +85,10 @@ def read(folder: Path) -> dict[str, Any]:
                          f"(gru-bench report --out {quoted(str(folder))})")
     try:
         found = parsed(dict[str, Any], path.read_bytes())
+        if found.get("files"):
+            raise UsageError(f"--verify must name the folder of a report on studies, but {folder} is on files of "
+                             f"predictions: repeat its gru-bench compare into another folder, and compare {NAME} of "
+                             "both")
         kinds = {"experiment": str, "tracking_uri": str, "title": str, "margin": float, "warnings_before": list,
                  "known_studies": list, "mcnemar_runs": list, "on_test": dict, "studies": list, "runs": list,
                  "numbers": dict, "drawings": dict}

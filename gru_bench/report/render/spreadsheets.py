@@ -14,11 +14,13 @@ from pathlib import Path
 from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.report.document.figure import csv_cell
+from gru_bench.report.document.numbers import plain
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.evidence.groups import class_names
 from gru_bench.report.evidence.progress import study_data
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.render.files import replacing
+from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
 from gru_bench.stats.disagreement import one_sided
 from gru_bench.tracking import LoggedRun, LoggedStudy
@@ -88,12 +90,15 @@ def trials_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
 def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
     """Yield a row for every test review of every complete confirmation run whose predictions can be read.
 
-    The probability is that of class 1; of more than two classes it is that of the predicted one.
+    The probability is that of class 1; of more than two classes it is that of the predicted one, and each class has a
+    column of its own, which is empty where not all of them were kept.
     """
+    named = {study.run.run_id: _many_classes(study, store) for study in studies}
+    several = list(dict.fromkeys(name for names in named.values() for name in names))
     yield ["study", "model", "seed", "run", "example", "label", "predicted", "probability", "correct", "category",
-           "tokens", "row", "group"]
+           "tokens", "row", "group", *(f"probability_{name}" for name in several)]
     for study in studies:
-        data = study_data(study, store)
+        data, own = study_data(study, store), named[study.run.run_id]
         for run in study.confirms:
             if not run.complete:
                 continue
@@ -105,14 +110,23 @@ def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[
             predicted_N = metrics.predicted(found.probability_NC)
             probability_N = found.probability_NC[:, 1] if len(names) == 2 else found.probability_NC.max(axis=1)
             nothing = [""] * len(found)
+            by_class = [found.probability_NC[:, own.index(name)].astype(str).tolist() if name in own and found.whole
+                        else nothing for name in several]
             # As text, a probability has the digits of its 32 bits, and no more.
             for review in zip(found.example_id_N.tolist(), [names[label] for label in found.label_N.tolist()],
                               [names[place] for place in predicted_N.tolist()], probability_N.astype(str),
                               (predicted_N == found.label_N).tolist(), found.category_N.tolist(),
                               found.tokens_N.tolist(),
                               *(nothing if values is None else values.tolist()
-                                for values in (found.name_N, found.group_N)), strict=True):
+                                for values in (found.name_N, found.group_N)), *by_class, strict=True):
                 yield [run.study, run.model, run.seed, run.run_id, *review]
+
+
+def _many_classes(study: LoggedStudy, store: Store) -> tuple[str, ...]:
+    """Return the names of the classes of a study that has more than two, and keeps the probabilities of all."""
+    data = study_data(study, store)
+    found = () if data is None else tuple(map(plain, data.classes))
+    return found if 2 < len(found) <= MOST_WHOLE else ()
 
 
 def disagreements_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:

@@ -30,7 +30,8 @@ HOUR = 3600
 
 def checklist(evidence: Evidence) -> Section:
     """Return the section."""
-    rows = tuple((question, answer(evidence) or NOT_LOGGED, where) for question, answer, where in QUESTIONS)
+    unknown = NOT_LOGGED if evidence.studies else AUTHOR
+    rows = tuple((question, answer(evidence) or unknown, where) for question, answer, where in QUESTIONS)
     return Section("checklist", "Checklist", (Table(
         "checklist", "Reproducibility checklist",
         ("What a reviewer asks of an experiment, answered from what was logged; [author] marks what only the author "
@@ -40,7 +41,8 @@ def checklist(evidence: Evidence) -> Section:
 
 
 def _models(evidence: Evidence) -> Sentence:
-    return joined([(f"{group.label}: ", group.logged(PARAMETERS), " parameters") for group in evidence.groups], "; ")
+    return joined([(f"{group.label}: ", group.logged(PARAMETERS), " parameters") for group in evidence.groups
+                   if group.is_logged], "; ")
 
 
 def _versions(evidence: Evidence) -> Sentence:
@@ -79,7 +81,8 @@ def _data(evidence: Evidence) -> Sentence:
 
 def _splits(evidence: Evidence) -> Sentence:
     parts = []
-    for config in {study_name(group.study): group.config.data for group in evidence.groups}.values():
+    for config in {study_name(group.study): group.config.data
+                   for group in evidence.groups if group.is_logged}.values():
         if config.split_column:
             test = f"the column {plain(config.split_column)} of the file"
         elif config.test_name:
@@ -88,7 +91,7 @@ def _splits(evidence: Evidence) -> Sentence:
             test = f"{100 * config.test_share:g}{NBSP}% of the texts by the hash of each text"
         parts.append(f"test: {test}; validation: {100 * config.validation_share:g}{NBSP}% of the other texts; seed "
                      f"{config.split_seed}")
-    return ("; ".join(dict.fromkeys(parts)),)
+    return ("; ".join(dict.fromkeys(parts)),) if parts else ()
 
 
 def _left_out(evidence: Evidence) -> Sentence:
@@ -108,13 +111,15 @@ def _bounds(evidence: Evidence) -> Sentence:
     for one in searches_of(evidence.groups, evidence.histories):
         ranges = ", ".join(f"{setting_name(name)} {range_text(found)}" for name, found in one.summary.space.items())
         parts.append(f"{one.group.label}: {ranges}")
+    if not parts and not evidence.studies:
+        return ()
     return ("; ".join(parts),) if parts else ("no setting was searched",)
 
 
 def _selection(evidence: Evidence) -> Sentence:
     searches = searches_of(evidence.groups, evidence.histories)
     if not searches:
-        return ("settings were fixed in advance",)
+        return ("settings were fixed in advance",) if evidence.studies else ()
     parts: list[Sentence] = []
     for one in searches:
         pruner = known.label if (known := PRUNERS.get(one.summary.pruner)) else plain(one.summary.pruner)
@@ -131,17 +136,19 @@ def _seeds(evidence: Evidence) -> Sentence:
 def _validation_beside_test(evidence: Evidence) -> Sentence:
     parts: list[Sentence] = []
     for group in evidence.groups:
+        if group.metric == "score":
+            continue
         key = compared(group.metric, "val").key
         values = [run.metrics[key] for run in group.runs if key in run.metrics]
         if values:
             mean = group.numbers.over_runs("checklist.validation", values, group.scale.kind)
             parts.append((f"{group.label}: ", mean, f"{group.scale.suffix} and ", group.score, group.scale.suffix))
-    return joined(parts, "; ") or ("there are no validation texts",)
+    return joined(parts, "; ") or (("there are no validation texts",) if evidence.studies else ())
 
 
 def _run_time(evidence: Evidence) -> Sentence:
     return joined([(f"{group.label}: ", group.logged(TRAIN_SECONDS), f"{NBSP}s on {group.backend}")
-                   for group in evidence.groups], "; ")
+                   for group in evidence.groups if group.is_logged], "; ")
 
 
 def _compute(evidence: Evidence) -> Sentence:

@@ -34,7 +34,7 @@ from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.evidence.verdicts import advice, needed_sentence
+from gru_bench.report.evidence.verdicts import advice, examples_sentence, needed_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.figures.looks import looks_figure
 from gru_bench.stats.verdict import Finding, mcnemar
@@ -63,7 +63,11 @@ def comparisons(evidence: Evidence) -> Section | None:
 def comment_on(evidence: Evidence, pair: Pair) -> Sentence:
     """Return warnings about the intervals of a pair, and what may settle it; empty for most pairs that are settled."""
     return joined([
-        _too_narrow(pair), needed_sentence(pair, fresh_for_all(evidence)) if pair.done else (), _mcnemar_of_pair(pair)])
+        _too_narrow(pair),
+        needed_sentence(pair, fresh_for_all(evidence)) if pair.done else (),
+        () if pair.a.is_logged and pair.b.is_logged else examples_sentence(pair),
+        _mcnemar_of_pair(pair),
+    ])
 
 
 def _table(compared: Sequence[Pair]) -> Table:
@@ -205,7 +209,7 @@ def _too_narrow(pair: Pair) -> Sentence:
 
 def _mcnemar_of_pair(pair: Pair) -> Sentence:
     """Return McNemar's test of a pair with one run each: it describes these two trained models alone."""
-    if max(pair.difference.seeds) > 1:
+    if max(pair.difference.seeds) > 1 or pair.is_of_runs or not pair.a.has_accuracy:
         return ()
     a, b = pair.a, pair.b
     p = pair.numbers.add(

@@ -79,11 +79,14 @@ class _Predicted:
             name, [metrics.expected_calibration_error(self.label_N, each) for each in probability_RNC], "percent")
 
 
-def confidence(evidence: Evidence) -> Section:
-    """Return the section."""
-    found = {group.key: temperatures(evidence.store, group.ids) for group in evidence.groups}
+def confidence(evidence: Evidence) -> Section | None:
+    """Return the section; None where no probabilities are known."""
+    groups = [group for group in evidence.groups if group.has_probabilities]
+    if not groups:
+        return None
+    found = {group.key: temperatures(evidence.store, group.ids) for group in groups}
     singles = [_Predicted(group.label, group.numbers, group.label_N, group.probability_RNC, found[group.key].run_R)
-               for group in evidence.groups]
+               for group in groups]
     values = Values(
         ("model", "probabilities", "probability from", "probability to", "share of predictions", "confidence",
          "accuracy"),
@@ -93,13 +96,13 @@ def confidence(evidence: Evidence) -> Section:
                   *([(CALIBRATED, one.calibrated_RNC, "calibrated")] if any(one.temperature_R) else []))
               for row in _ranges(one, probability_RNC, key)),
         intervals=("accuracy",))
-    least = min(1 / len(group.classes) for group in evidence.groups)
-    weighed = listed([group.label for group in evidence.groups if group.config.training.class_weight != "none"])
+    least = min(1 / len(group.classes) for group in groups)
+    weighed = listed([group.label for group in groups
+                     if group.is_logged and group.config.training.class_weight != "none"])
     balanced = [Paragraph((f"{weighed}: trained with weights of the classes, which make rare ones likelier than they "
                            "are. These probabilities are not meant to be calibrated.",))] if weighed else []
     return Section("confidence", "Confidence", (
-        *balanced, reliability_figure(values, least), *_calibration(evidence.groups, singles, found),
-        *_thresholds(evidence.groups)))
+        *balanced, reliability_figure(values, least), *_calibration(groups, singles, found), *_thresholds(groups)))
 
 
 def _ranges(

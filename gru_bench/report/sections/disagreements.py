@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gru_bench.report.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
 from gru_bench.report.document.numbers import NBSP, Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.pairs import Pair
@@ -45,6 +45,8 @@ Texts = Mapping[str, str]
 def disagreements(evidence: Evidence) -> Section | None:
     """Return the section; None if no two models share test texts, and no texts were logged."""
     blocks: list[Block] = []
+    if not all(group.has_accuracy for group in evidence.groups):
+        return None
     if evidence.compared:
         blocks.append(_table(evidence.compared))
     for pair in evidence.compared[:MOST_PAIRS]:
@@ -126,7 +128,7 @@ def _never_right(members: Sequence[Group], texts: Texts, numbers: Numbers) -> li
         return []
     # The more confident the mistake, the more it tells; ties in the order of the ids.
     confidence_N = np.mean([np.mean([metrics.confidence(one_NC) for one_NC in group.probability_RNC], axis=0)
-                            for group in members], axis=0)
+                            for group in members if group.has_probabilities] or [np.zeros(right_MN.shape[1])], axis=0)
     ordered_F = wrong_N[np.argsort(-confidence_N[wrong_N], kind="stable")]
     shown = ordered_F[:QUOTED] if members[0].is_binary else _of_each_class(ordered_F, members[0].label_N)
     ids, size = tuple(run_id for group in members for run_id in group.ids), members[0].example_N.size
@@ -161,10 +163,14 @@ def beginning(text: str) -> str:
 def _remark(members: Sequence[Group], place: int, numbers: Numbers) -> Sentence:
     """Return the label of a text, and the wrong class that most runs predict where there are more than two classes."""
     first = members[0]
-    category = plain(str(first.category_N[place]))
-    wrong = Counter(int(found) for group in members for found in group.predicted_RN[:, place]
-                    if found != first.label_N[place])
-    taken = "" if first.is_binary or not wrong else f", predicted {first.classes[wrong.most_common(1)[0][0]]}"
-    return (f"Labeled {first.classes[first.label_N[place]]}{taken}, ",
-            numbers.add("tokens", int(first.tokens_N[place]), "count", "of this text"),
-            f"{NBSP}tokens read{f', {category}' if category else ''}.")
+    parts: list[Sentence] = []
+    if classified := [group for group in members if group.has_classes]:
+        label, classes = classified[0].label_N[place], classified[0].classes
+        wrong = Counter(int(found) for group in classified for found in group.predicted_RN[:, place] if found != label)
+        taken = "" if len(classes) == 2 or not wrong else f", predicted {classes[wrong.most_common(1)[0][0]]}"
+        parts.append((f"Labeled {classes[label]}{taken}",))
+    if first.tokens_N.any():
+        parts.append((numbers.add("tokens", int(first.tokens_N[place]), "count", "of this text"), f"{NBSP}tokens read"))
+    if category := plain(str(first.category_N[place])):
+        parts.append((category,))
+    return (*joined(parts, ", "), ".") if parts else ()

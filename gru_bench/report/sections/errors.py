@@ -47,15 +47,16 @@ MIXED = 0.5
 """Difference in the fraction of a category between two ranges of length from which on a warning is shown."""
 
 
-def errors(evidence: Evidence) -> Section:
-    """Return the section."""
-    groups = evidence.groups
-    return Section("errors", "Errors", (
+def errors(evidence: Evidence) -> Section | None:
+    """Return the section; None where nothing tells the wrong predictions apart."""
+    groups = [group for group in evidence.groups if group.has_classes]
+    blocks = (
         *_confusion([group for group in groups if group.is_binary]),
         *_confusions([group for group in groups if not group.is_binary]),
         *(_by_class(group) for group in groups if group.is_binary and group.is_uneven),
         *_by_category(evidence), *_by_length(evidence),
-    ))
+    )
+    return Section("errors", "Errors", blocks) if blocks else None
 
 
 def _confusion(groups: Sequence[Group]) -> list[Block]:
@@ -157,7 +158,7 @@ def _by_class(group: Group) -> Details:
         Column("Precision", unit="%"), Column("Recall", unit="%"), Column("F1", unit="%"),
         *((Column("ROC AUC", note="{} and average precision are those of a class against all others."),
            Column("Average precision", short="AP"))
-          if group.whole else ()))
+          if group.whole and group.has_probabilities else ()))
     scores_CR = list(zip(*map(metrics.class_scores, group.counts_RCC), strict=True))
     table = Table(
         f"classes-{group.key}", f"Scores by class of {group.label}", (caption,), columns,
@@ -194,7 +195,7 @@ def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScor
         values = f1_values(true_N[own_N], named_RN[:, own_N])
         f1 = numbers.estimate("f1", estimate(values, group_N=group.groups_of(own_N)))
     areas: list[Cell] = []
-    if group.whole:
+    if group.whole and group.has_probabilities:
         for name, score in (("roc-area", metrics.roc_auc), ("pr-area", metrics.average_precision)):
             found = [score(true_N.astype(np.int8), one_N) for one_N in group.probability_RNC[:, :, place]]
             areas.append(mean(name, found, kind="score"))
@@ -206,7 +207,8 @@ def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScor
 def _by_category(evidence: Evidence) -> list[Block]:
     """Return accuracy by category for each test set that has at least two."""
     blocks: list[Block] = []
-    shown = [members for members in families(evidence.groups) if np.unique(members[0].category_N).size > 1]
+    shown = [members for members in families([group for group in evidence.groups if group.has_accuracy])
+             if np.unique(members[0].category_N).size > 1]
     for test_set, members in enumerate(shown, start=1):
         key, first = f"categories-{test_set}", members[0]
         rows: list[tuple[Value, ...]] = []
@@ -229,7 +231,7 @@ def _by_category(evidence: Evidence) -> list[Block]:
 def _by_length(evidence: Evidence) -> list[Block]:
     """Return accuracy by length for each test set whose reviews fall into at least two ranges."""
     blocks: list[Block] = []
-    shown = [members for members in families(evidence.groups)
+    shown = [members for members in families([group for group in evidence.groups if group.has_accuracy])
              if np.unique(np.searchsorted(LENGTHS, members[0].tokens_N)).size > 1]
     for test_set, members in enumerate(shown, start=1):
         key, first = f"lengths-{test_set}", members[0]

@@ -59,37 +59,48 @@ def evaluation(evidence: Evidence) -> Section:
     return Section(
         "results", "Results",
         (_results(groups, baselines), *_same_settings(groups), *_uneven(evidence), *_cost_figure(groups),
-         Details("Further scores, speed and memory", (_further_scores(groups), _cost(groups))), *_together(evidence)))
+         *_further(groups), *_together(evidence)))
+
+
+def _further(groups: Sequence[Group]) -> list[Block]:
+    """Return the further scores, and the cost where it was logged."""
+    classified, logged = (
+        [group for group in groups if group.has_classes], [group for group in groups if group.is_logged])
+    tables = [*([_further_scores(classified)] if any(
+        group.has_probabilities or group.is_binary for group in classified) else []),
+        *([_cost(logged)] if logged else [])]
+    return [Details(f"Further scores{', speed and memory' if logged else ''}", tuple(tables))] if tables else []
 
 
 def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
-    sure = any(group.accuracy.low is not None for group in groups)
+    sure = any(group.score.low is not None for group in groups)
     still = any(is_zero(group.score_deviation.text) for group in groups)
+    logged, varied = any(group.is_logged for group in groups), any(len(group.runs) > 1 for group in groups)
     scale = None if groups[0].metric == "accuracy" else groups[0].scale
     compared = "" if scale is None else scale.score[0].upper() + scale.score[1:]
     f1s = [(column, shown) for column, shown in _f1_columns(groups) if column.heading != compared]
+    beside = f" Baselines are not GRUs{_fits(baselines)}." if baselines else ""
     return Table.of(
         "results",
         "Test results",
-        (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}. Baselines are not "
-         f"GRUs{_fits(baselines)}.",),
+        (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}.{beside}",),
         groups,
         (Column("Model", align="left", width=2.85), lambda group: _named(group, groups)),
         (Column("Seeds", note="Below the number of seeds is what it is enough for: a verdict (at least 5) or a "
                               "published claim (at least 10)."), _seeds),
         *([] if scale is None else [
             (Column(compared, unit=scale.unit), lambda group: group.score)]),
-        (Column("Accuracy", unit="%"), lambda group: group.accuracy),
-        (Column("Between-seed SD", short="SD", note=(
+        *([(Column("Accuracy", unit="%"), lambda group: group.accuracy)] if groups[0].has_accuracy else []),
+        *([(Column("Between-seed SD", short="SD", note=(
             f"{{}} is the standard deviation over seeds{', in points,' if groups[0].scale.unit == '%' else ''} without "
             f"the noise of the test set{' (0: they differ no more than this noise)' if still else ''}; below it are "
             "the lowest and the highest seed.")),
-         _deviation),
+            _deviation)] if logged or varied else []),
         *f1s,
         # In a tuple a number stands without its lowest and highest.
-        (Column("Parameters", short="Params"), lambda group: (group.logged(PARAMETERS),)),
-        (Column("Training", unit="s", short="Train"), lambda group: (group.logged(TRAIN_SECONDS),)),
-        (Column("Backend", align="left", width=1.3), lambda group: group.backend),
+        *([(Column("Parameters", short="Params"), lambda group: (group.logged(PARAMETERS),)),
+           (Column("Training", unit="s", short="Train"), lambda group: (group.logged(TRAIN_SECONDS),)),
+           (Column("Backend", align="left", width=1.3), lambda group: group.backend)] if logged else []),
         context=tuple(
             (f"{one.name} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "",
              *(shown(one) for _, shown in f1s), "", (one.seconds,), "") for one in baselines),
@@ -110,12 +121,14 @@ def _fits(baselines: Sequence[ScoredBaseline]) -> str:
 
 def _named(group: Group, groups: Sequence[Group]) -> Cell:
     """Return the label of a model, and below it the tuned or main settings that differ between the models."""
-    settings = [_written_setting(group, name) for name in _headline(groups) if not _is_same(name, groups)]
+    settings = [_written_setting(group, name) for name in _headline(groups)
+                if group.is_logged and not _is_same(name, groups)]
     return (group.label, Aside(joined(settings, " · "), below=True)) if settings else group.label
 
 
 def _same_settings(groups: Sequence[Group]) -> list[Block]:
     """Return the tuned or main settings that all models have, once for all."""
+    groups = [group for group in groups if group.is_logged]
     settings = [_written_setting(groups[0], name) for name in _headline(groups) if _is_same(name, groups)]
     if not settings:
         return []
@@ -124,11 +137,12 @@ def _same_settings(groups: Sequence[Group]) -> list[Block]:
 
 def _headline(groups: Sequence[Group]) -> list[str]:
     """Return the settings that are shown: those that were tuned, or the main ones."""
-    return list(dict.fromkeys(name for group in groups for name in group.tuned or HEADLINE_SETTINGS))
+    return list(dict.fromkeys(name for group in groups if group.is_logged
+                              for name in group.tuned or HEADLINE_SETTINGS))
 
 
 def _is_same(name: str, groups: Sequence[Group]) -> bool:
-    return len({group.settings.get(name, group.tuned.get(name)) for group in groups}) == 1
+    return len({group.settings.get(name, group.tuned.get(name)) for group in groups if group.is_logged}) == 1
 
 
 def _written_setting(group: Group, name: str) -> Sentence:
@@ -138,7 +152,8 @@ def _written_setting(group: Group, name: str) -> Sentence:
 
 def _seeds(group: Group) -> Cell:
     """Return the number of seeds, and below it what so many are enough for."""
-    return (group.seeds, Aside((TIERS[EvidenceLevel.of(len(group.runs))],), below=True))
+    is_run = len(group.runs) == 1 and not group.is_logged
+    return (group.seeds, Aside(("this run" if is_run else TIERS[EvidenceLevel.of(len(group.runs))],), below=True))
 
 
 def _deviation(group: Group) -> Cell:
@@ -155,11 +170,16 @@ def _deviation(group: Group) -> Cell:
 
 def _f1_columns(groups: Sequence[Group]) -> list[tuple[Column, Callable[[Group | ScoredBaseline], Cell]]]:
     """Return the columns of F1 of two classes and of macro F1 of more, as far as there are such models."""
-    two, several = any(group.is_binary for group in groups), any(not group.is_binary for group in groups)
+    two, several = (any(group.has_classes and group.is_binary == binary for group in groups)
+                    for binary in (True, False))
+
+    def shown(binary: bool) -> Callable[[Group | ScoredBaseline], Cell]:
+        return lambda one: _f1(one) if one.has_classes and one.is_binary == binary else ""
+
     return [
-        *([(Column("F1", unit="%"), lambda one: _f1(one) if one.is_binary else "")] if two else []),
-        *([(Column("Macro F1", unit="%", note="{} is the mean of the F1 of all classes."),
-            lambda one: "" if one.is_binary else _f1(one))] if several else [])]
+        *([(Column("F1", unit="%"), shown(True))] if two else []),
+        *([(Column("Macro F1", unit="%", note="{} is the mean of the F1 of all classes."), shown(False))]
+          if several else [])]
 
 
 def _f1(one: Group | ScoredBaseline) -> Number:
@@ -181,9 +201,13 @@ def _uneven(evidence: Evidence) -> list[Block]:
 def _further_scores(groups: Sequence[Group]) -> Table:
     shown = [name for name in SCORES if name not in OF_TWO or any(group.is_binary for group in groups)]
     rows: list[tuple[Cell, ...]] = []
+    if not any(group.has_probabilities for group in groups):
+        shown = [name for name in shown if name in OF_TWO]
     for group in groups:
         scores_R = [metrics.scores(group.label_N, probability_NC, whole=group.whole)
-                    for probability_NC in group.probability_RNC]
+                    for probability_NC in group.probability_RNC] if group.has_probabilities else [
+            {name: getattr(metrics.class_scores(count_CC)[1], name) for name in OF_TWO}
+            for count_CC in group.counts_RCC if group.is_binary]
         if not group.whole:  # what needs all probabilities, the runs logged
             for scores, run in zip(scores_R, group.runs, strict=True):
                 logged = {name: run.metrics.get(score(name, "test").key) for name in AREAS}
@@ -214,7 +238,7 @@ def _cost(groups: Sequence[Group]) -> Table:
 def _together(evidence: Evidence) -> list[Block]:
     """Return the table of the ensembles of the seeds; nothing where each model has a single seed."""
     groups = evidence.groups
-    several = [group for group in groups if len(group.runs) > 1]
+    several = [group for group in groups if len(group.runs) > 1 and group.has_probabilities]
     shown, left_out = [group for group in several if group.has_together], [one for one in several if not one.whole]
     scale = groups[0].scale
     score = scale.score[0].upper() + scale.score[1:]
@@ -233,7 +257,8 @@ def _together(evidence: Evidence) -> list[Block]:
              lambda group: (group.score,)),
             *([] if groups[0].metric == "log_loss" else [(Column("Loss"), _loss_together)]),
             (Column("Calibration", note="{} is the calibration error of this one prediction."), _calibration_together),
-            (Column("Parameters", short="Params"), _parameters_together),
+            *([(Column("Parameters", short="Params"), _parameters_together)]
+              if any(group.is_logged for group in shown) else []),
             (Column("Inference", note="“{}” is the cost of a prediction, for which every seed reads the review."),
              lambda group: (
                  group.numbers.add("together.inference", len(group.runs), "count", "models that read a review"),
@@ -270,7 +295,8 @@ def _parameters_together(group: Group) -> Number:
 
 def _cost_figure(groups: Sequence[Group]) -> list[Figure]:
     """Return the figure of accuracy against cost, where the time of several models is known."""
-    rows = tuple((group.label, group.backend, group.logged(TRAIN_SECONDS), group.accuracy) for group in groups)
+    rows = tuple((group.label, group.backend, group.logged(TRAIN_SECONDS), group.accuracy)
+                 for group in groups if group.is_logged)
     if sum(bool(seconds.value) for _, _, seconds, _ in rows) < 2:
         return []
     return [cost_figure(Values(("model", "backend", "training seconds", "accuracy"), rows, intervals=("accuracy",)))]

@@ -23,11 +23,14 @@ PANELS: tuple[tuple[str, Metric, float], ...] = (
 """Panel of the figure, its metric, and the factor from the metric to what is shown."""
 
 
-def learning(evidence: Evidence) -> Section:
-    """Return the learning curves, whose values are in the figure's CSV file, and the best epochs."""
+def learning(evidence: Evidence) -> Section | None:
+    """Return the learning curves, whose values are in the figure's CSV file, and the best epochs; None of files."""
+    groups = [group for group in evidence.groups if group.is_logged]
+    if not groups:
+        return None
     rows: list[tuple[Value, ...]] = []
     for panel, metric, scale in PANELS:
-        for group in evidence.groups:
+        for group in groups:
             points = _by_window(group, evidence.histories) if metric is LOSS_TRAIN else []
             points = points or _by_epoch(group, evidence.histories, metric, scale)
             rows += ((panel, group.label, *point) for point in points)
@@ -35,7 +38,7 @@ def learning(evidence: Evidence) -> Section:
     if rows:
         figures = [curves_figure(Values(("panel", "series", "epoch", "mean", "low", "high"), tuple(rows)))]
     best: list[Sentence] = []
-    for group in evidence.groups:
+    for group in groups:
         places = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
         mean = float(np.mean(places)) if places else None
         best.append((group.numbers.add("best-epoch", mean, "tenth", "mean over seeds"), f" for {group.label}"))

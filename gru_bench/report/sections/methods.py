@@ -16,17 +16,22 @@ from gru_bench.stats.estimate import ALPHA, EvidenceLevel
 
 def methods(evidence: Evidence) -> Section:
     """Return the section: how intervals and verdicts are computed, and what they cover."""
-    sure = any(EvidenceLevel.of(len(group.runs)).has_interval for group in evidence.groups)
-    lines = [*_intervals(evidence.groups, sure), *_verdicts(evidence), _covered(evidence), *_scores(evidence.groups),
+    lines = [*_intervals(evidence.groups), *_verdicts(evidence), _covered(evidence), *_scores(evidence.groups),
              *_scratch_and_torch(evidence.groups)]
     return Section("methods", "How computed", (Bullets(tuple(lines)), Paragraph((
         "docs/statistics.md explains each step with its sources; docs/checks.md explains the codes of warnings.",))))
 
 
-def _intervals(groups: Sequence[Group], sure: bool) -> list[tuple[str, Sentence]]:
-    if not sure:
-        return []
-    return [("Intervals", (
+def _intervals(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
+    single = [group for group in groups if len(group.runs) == 1 and not group.is_logged]
+    of_runs: list[tuple[str, Sentence]] = [("One run", (
+        f"of a model ({listed([group.label for group in single])}): its intervals and verdicts have 95 % confidence "
+        "over test examples alone. They are about this very run, not about the way it was trained: another run may "
+        "differ.",
+    ))] if single else []
+    if not any(EvidenceLevel.of(len(group.runs)).has_interval for group in groups if group not in single):
+        return of_runs
+    return [*of_runs, ("Intervals", (
         "have 95 % confidence for fresh seeds and fresh test reviews together. They use the two-way clustered variance "
         "over seeds and reviews, with Satterthwaite’s degrees of freedom, and Wilson’s interval where few reviews "
         "decide. The between-seed standard deviation does not include the noise of the test set.",))]
@@ -53,8 +58,8 @@ def _covered(evidence: Evidence) -> tuple[str, Sentence]:
 
 def _scores(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     """Return what F1, the ensemble and times are, as far as they are shown."""
-    positive = dict.fromkeys(group.classes[1] for group in groups if group.is_binary)
-    several = any(not group.is_binary for group in groups)
+    positive = dict.fromkeys(group.classes[1] for group in groups if group.has_classes and group.is_binary)
+    several = any(group.has_classes and not group.is_binary for group in groups)
     said = [f"F1 is of the class {' or '.join(positive)}."] if positive else []
     if several:
         said.append("Macro F1 is the mean of the F1 of all classes. Confidence is the probability of the predicted "
@@ -63,8 +68,9 @@ def _scores(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     if any(group.has_together for group in groups):
         said.append("An ensemble predicts with the mean of the probabilities of the seeds; its interval is over test "
                     "reviews only, and no verdict uses it.")
-    said.append("Times are those of training alone: compare only times of the same backend.")
-    return [("Scores.", (" ".join(said),))]
+    if any(group.is_logged for group in groups):
+        said.append("Times are those of training alone: compare only times of the same backend.")
+    return [("Scores.", (" ".join(said),))] if said else []
 
 
 def _test_sets(evidence: Evidence) -> list[Sentence]:
@@ -87,6 +93,8 @@ def _test_sets(evidence: Evidence) -> list[Sentence]:
             said.append(say(
                 "This store holds {count} models that were scored on the test reviews of {models}, by confirmation "
                 "runs of any study.", count=family.models, models=listed([group.label for group in family.groups])))
+    if not evidence.studies:
+        return said
     return said or [("Of this store, only the confirmation runs of one study were scored on the test reviews.",)]
 
 
@@ -105,7 +113,7 @@ def _holm(evidence: Evidence) -> Sentence:
 
 def _scratch_and_torch(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     """Return whether the scratch GRU and the torch GRU, where both read in as many directions, compute the same."""
-    models = {group.model: group.config.model for group in groups}
+    models = {group.model: group.config.model for group in groups if group.is_logged}
     if not {"scratch", "torch"} <= models.keys() or models["scratch"].directions != models["torch"].directions:
         return []
     if models["scratch"].reset == "before":

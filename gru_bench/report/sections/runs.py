@@ -25,7 +25,7 @@ def runs(evidence: Evidence) -> Section:
         *data(evidence),
         *_states(evidence),
         *(() if evidence.trials else (
-            Heading("Confirmation runs", "confirm-runs"), _confirm_runs(evidence.groups, evidence.store))),
+            Heading(_title(evidence.groups), "confirm-runs"), _confirm_runs(evidence.groups, evidence.store))),
         *(block for study in evidence.studies for block in (
             Paragraph((f"Study {study_name(study)}: ", known_run(study.run, evidence.store))),
             *sentences([(plain(note),) for note in (study.summary.notes if study.summary is not None else ())]))),
@@ -51,24 +51,31 @@ def _states(evidence: Evidence) -> list[Block]:
                 for state in ("failed", "other") for run in by_state[state]]
             if reasons:
                 incomplete.append(Details(f"Runs of {name}, {stage}, that did not complete", tuple(sentences(reasons))))
-    return [Table(
+    return [] if not rows else [Table(
         "runs", "Runs by state", ("The state of every run. Only complete runs are counted above.",),
         (Column("Study", align="left", width=5), Column("Stage", align="left"), Column("Complete"), Column("Pruned"),
          Column("Failed"), Column("Other", note="“{}” are runs that were interrupted or have not ended.")),
         tuple(rows), grouped=True), *incomplete]
 
 
+def _title(groups: Sequence[Group]) -> str:
+    return "Confirmation runs" if all(group.is_logged for group in groups) else "Runs and files"
+
+
 def _confirm_runs(groups: Sequence[Group], store: Store) -> Table:
     """Return the confirmation runs of each model, to which the numbers computed from all of them or from one link."""
     rows: list[tuple[Cell, ...]] = []
+    title = _title(groups)
     for group in groups:
         model: Cell = (Anchor(f"runs-of-{group.key}", group.ids, (group.label,)),)
-        for run, accuracy in zip(group.runs, group.scores_by_run("accuracy"), strict=True):
-            own = Anchor(f"run-{slug(run.run_id)}", (run.run_id,), (known_run(run, store),))
+        scored = group.scores_by_run("accuracy" if group.has_accuracy else group.metric)
+        for run, accuracy in zip(group.runs, scored, strict=True):
+            shown = known_run(run, store) if group.is_logged else plain(run.name)
+            own = Anchor(f"run-{slug(run.run_id)}", (run.run_id,), (shown,))
             rows.append((model, (own,), MISSING if run.seed is None else str(run.seed), accuracy))
             model = group.label
     return Table(
-        "confirm", "Confirmation runs", ("The confirmation runs behind the results.",),
+        "confirm", title, (f"The {title[0].lower()}{title[1:]} behind the results.",),
         (Column("Model", align="left", width=4.6), Column("Run", align="left", width=6.6), Column("Seed", width=1.4),
-         Column("Accuracy", "%")),
+         Column("Accuracy", "%") if groups[0].has_accuracy else Column("Score")),
         tuple(rows), grouped=True)

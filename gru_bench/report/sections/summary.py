@@ -130,7 +130,7 @@ def _baseline_note(evidence: Evidence, against: Sequence[AgainstBaseline]) -> tu
 
 def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return how many seeds may fail unseen, where models are found equivalent."""
-    alike = [one for one in evidence.compared if one.verdict.finding in ALIKE]
+    alike = [one for one in evidence.compared if one.verdict.finding in ALIKE and not one.is_of_runs]
     if not alike:
         return ()
     fewest = min(alike, key=lambda one: min(one.difference.seeds))

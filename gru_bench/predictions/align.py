@@ -1,0 +1,339 @@
+"""Runs of files -> models on the same examples, in the order of their ids.
+
+Rows are aligned by id, never by order. Ids or true labels that differ are refused, and so is what cannot be a
+probability, a class or a score.
+
+Shapes: `R` runs of a model, `N` examples, `C` classes, `K` columns of probabilities.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_bench.config import ComparedName
+from gru_bench.data.labels import classes_of
+from gru_bench.errors import UsageError, shown
+from gru_bench.predictions.read import FileRun, Names, Read, class_of
+from gru_bench.report.document.sentences import listed
+from gru_bench.stats.intervals import Scored
+from gru_bench.stats.metrics import of_two
+
+SHOWN = 3
+"""Most examples that an error names."""
+SUM = 1e-3
+"""Largest difference of the sum of the probabilities of an example from 1."""
+TIE = 1e-6
+"""Largest amount by which the probability of a predicted class may be below the largest one."""
+LEAST_GROUPS = 20
+"""Fewest groups in a column that is found by its name, as in data sets."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What is known of the examples that all models answer."""
+
+    id_N: NDArray[np.str_]
+    """In order."""
+    label_N: NDArray[np.int_]
+    """Positions in `classes`. 0 where no labels are known."""
+    classes: tuple[str, ...]
+    """Empty where no labels are known."""
+    about: dict[str, Sequence[str]]
+    """Text, category and tokens of each example, as far as they are known."""
+    group_N: NDArray[np.str_] | None = None
+    """Group of each example, which is its id where it stands alone. None where no groups are known."""
+    left_out: int = 0
+    """Number of examples that only some files have."""
+    fingerprint: str = ""
+    """Fingerprint of the data of a study whose test examples they are."""
+
+
+@dataclass(frozen=True)
+class FileModel:
+    """The runs of one model on the examples."""
+
+    name: str
+    runs: tuple[FileRun, ...]
+    scored: Scored
+
+
+def aligned(
+    read: Read, runs: Sequence[FileRun], truth: FileRun | None, metric: ComparedName, *, common: bool = False,
+    groups_are_asked: bool = False, classes: Sequence[str] = (),
+) -> tuple[Examples, list[FileModel]]:
+    """Return the examples and what each model answers on them.
+
+    Args:
+        read: What was read.
+        runs: The runs of the models.
+        truth: The file of true labels; None where each file has its own.
+        metric: The score that the models are compared by.
+        common: Whether only the examples that all files have are compared.
+        classes: Names of the classes in their order, where a study tells them.
+        groups_are_asked: Whether the column of groups was named. One that was found by its name needs 20 groups.
+
+    Raises:
+        UsageError: for other examples or labels, and for what the metric needs and a run lacks.
+    """
+    sources = [*([truth] if truth is not None else []), *runs]
+    for run in sources:
+        _refuse_repeats(run, read.ids)
+    kept = _kept(sources, read.ids, common)
+    names_N = np.array([read.ids.names[place] for place in kept])
+    order = np.argsort(names_N, kind="stable")
+    place_N, names_N = kept[order], names_N[order]
+    left_out = len(np.unique(np.concatenate([run.place_N for run in sources]))) - len(place_N)
+    rank = np.full(len(read.ids.names), -1)
+    rank[place_N] = np.arange(len(place_N))
+    rows = {id(run): _rows(run, rank) for run in sources}
+    label_N, classes = _labels(sources, rows, names_N, read, classes)
+    about: dict[str, Sequence[str]] = {
+        role: [told.get(place, "") for place in place_N.tolist()] for role, told in read.about.items()}
+    group_N = _groups(about.get("group"), names_N)
+    if group_N is not None and not groups_are_asked and len(np.unique(group_N)) < LEAST_GROUPS:
+        group_N = None
+    examples = Examples(names_N, label_N, classes, about, group_N, left_out)
+    by_model: dict[tuple[str, str], list[FileRun]] = {}
+    for run in runs:
+        by_model.setdefault((run.study, run.model), []).append(run)
+    named = Counter(model for _, model in by_model)
+    models = []
+    for (study, model), own in by_model.items():
+        _refuse_same_seeds(model, own)
+        name = f"{model} ({study})" if named[model] > 1 else model
+        sorted_runs = sorted(own, key=lambda run: run.seed or 0)
+        models.append(FileModel(name, tuple(sorted_runs), _scored(sorted_runs, rows, examples, read, metric)))
+    return examples, models
+
+
+def _groups(name_N: Sequence[str] | None, id_N: NDArray[np.str_]) -> NDArray[np.str_] | None:
+    if name_N is None or not any(name_N):
+        return None
+    return np.array([name or own for name, own in zip(name_N, id_N.tolist(), strict=True)])
+
+
+def _refuse_repeats(run: FileRun, ids: Names) -> None:
+    places, counts = np.unique(np.asarray(run.place_N), return_counts=True)
+    if (repeated := places[counts > 1]).size:
+        raise UsageError(f"{run.name} must have one row for each id, but has several for "
+                         f"{_named(repeated, ids)}: remove the repeats, or name the columns of models and seeds "
+                         "'model' and 'seed'")
+
+
+def _kept(sources: Sequence[FileRun], ids: Names, common: bool) -> NDArray[np.int_]:
+    """Return the positions of the ids of the examples that are compared."""
+    first = np.unique(np.asarray(sources[0].place_N))
+    kept = first
+    for run in sources[1:]:
+        own = np.unique(np.asarray(run.place_N))
+        kept = np.intersect1d(kept, own)
+        if not common and not np.array_equal(first, own):
+            differing = np.setxor1d(first, own)
+            counts = f"{len(np.setdiff1d(first, own)):,} are in {sources[0].name} alone, " \
+                     f"{len(np.setdiff1d(own, first)):,} in {run.name} alone"
+            raise UsageError(f"all files must have the same ids, but {counts}, such as {_named(differing, ids)}: give "
+                             "--common to compare the common ones")
+    if len(kept) < 2:
+        raise UsageError(f"there must be at least 2 examples to compare, but the files have {len(kept)} in common: "
+                         "check the columns of ids (--id-column)")
+    return kept
+
+
+def _named(places: NDArray[np.int_], ids: Names) -> str:
+    names = [shown(ids.names[place], most=40) for place in sorted(places.tolist())[:SHOWN]]
+    return listed(names)
+
+
+def _rows(run: FileRun, rank: NDArray[np.int_]) -> NDArray[np.int_]:
+    """Return the row of each example in a run."""
+    rank_N = rank[np.asarray(run.place_N)]
+    inside = np.flatnonzero(rank_N >= 0)
+    return np.asarray(inside[np.argsort(rank_N[inside], kind="stable")])
+
+
+def _refuse_same_seeds(model: str, runs: Sequence[FileRun]) -> None:
+    if len(runs) == 1:
+        return
+    known: dict[int | None, FileRun] = {}
+    for run in runs:
+        if run.seed is None or run.seed in known:
+            other = known.get(run.seed, runs[0] if run is not runs[0] else runs[1])
+            raise UsageError(f"the runs of a model must have different seeds, but {model} has two with "
+                             f"{'none' if run.seed is None else f'seed {run.seed}'} ({other.path.name} and "
+                             f"{run.path.name}): add a column 'seed', or name the files like {model}-seed1.csv")
+        known[run.seed] = run
+
+
+def _labels(
+    sources: Sequence[FileRun], rows: Mapping[int, NDArray[np.int_]], id_N: NDArray[np.str_], read: Read,
+    classes: Sequence[str],
+) -> tuple[NDArray[np.int_], tuple[str, ...]]:
+    """Return the true label of each example, and the classes; no classes where no file has labels."""
+    labeled = [(run, np.asarray(run.label_N)[rows[id(run)]]) for run in sources if len(run.label_N)]
+    if not labeled:
+        lacking = next((run for run in sources if "score" not in run.has), None)
+        if lacking is not None:
+            raise UsageError(f"{lacking.name} must have true labels, but it has no column with a usual name for them: "
+                             "name it by --label-column, or a file that has them by --truth")
+        return np.zeros(len(id_N), np.int_), ()
+    first, spelling_N = labeled[0]
+    for run, own_N in labeled[1:]:
+        if (odd := np.flatnonzero(own_N != spelling_N)).size:
+            names = read.spellings.names
+            differing = ", ".join(f"{shown(str(id_N[place]), most=40)} ({names[spelling_N[place]]} and "
+                                  f"{names[own_N[place]]})" for place in odd[:SHOWN])
+            raise UsageError(f"all files must have the same true labels, but {first.name} and {run.name} differ in "
+                             f"{len(odd):,} of {len(id_N):,}, such as {differing}: check which column holds them "
+                             "(--label-column)")
+    spelled = [read.spellings.names[place] for place in spelling_N.tolist()]
+    if classes:
+        place_of = {name: place for place, name in enumerate(classes)}
+        return np.array([place_of[name] for name in spelled]), tuple(classes)
+    named = list(dict.fromkeys(read.spellings.names[read.spellings.place(class_of(name))]
+                               for run in sources for name in run.classes))
+    known = set(spelled)
+    # Of columns of probabilities whose names are classes, one may be absent from the labels.
+    extra = [name for name in named if name not in known] if known <= set(named) else []
+    found = classes_of([*spelled, *extra], (), f"the true labels of {first.name}",
+                       "name their column by --label-column")
+    label_N = found.label_N[:len(spelled)].astype(np.int_)
+    if len(np.unique(label_N)) < 2:
+        raise UsageError(f"the true labels must be of at least two classes, but {first.name} has {shown(spelled[0])} "
+                         "alone: check which column holds them (--label-column)")
+    return label_N, found.names
+
+
+def _scored(
+    runs: Sequence[FileRun], rows: Mapping[int, NDArray[np.int_]], examples: Examples, read: Read,
+    metric: ComparedName,
+) -> Scored:
+    """Return what the runs of one model answer."""
+    first, size, group_N = runs[0], len(examples.id_N), examples.group_N
+    for run in runs[1:]:
+        if run.has != first.has or run.classes != first.classes:
+            raise UsageError(f"all runs of {first.model} must have the same columns, but those of {first.name} and "
+                             f"{run.name} differ: write them alike, or leave one out")
+    if "score" in first.has:
+        score_RN = np.stack([np.asarray(run.score_N)[rows[id(run)]] for run in runs])
+        if metric == "accuracy" and not np.isin(score_RN, (0, 1)).all():
+            odd = score_RN[~np.isin(score_RN, (0, 1))][0]
+            raise UsageError(f"scores must be 0 or 1 for an accuracy, but {first.name} holds {odd:g}: give --metric "
+                             "score, with a --margin in their unit")
+        if metric not in ("accuracy", "score"):
+            raise UsageError(f"--metric {metric} needs predictions, but {first.name} has scores alone: give --metric "
+                             "accuracy or score")
+        nothing = np.empty((len(runs), size, 0), np.float32)
+        return Scored(examples.label_N, nothing, group_N, score_RN=score_RN)
+    if metric == "score":
+        raise UsageError(f"--metric score needs a column of scores, but {first.name} has none: name it by "
+                         "--score-column")
+    count = len(examples.classes)
+    named_RN = None
+    if len(first.prediction_N):
+        named_RN = np.stack([_predicted(run, rows[id(run)], examples, read) for run in runs])
+    probability_RNC = _probabilities(runs, rows, examples, named_RN)
+    if probability_RNC is None:
+        if metric in ("log_loss", "roc_auc"):
+            raise UsageError(f"--metric {metric} needs the probability of each class, but {first.name} has none: add "
+                             f"a column such as probability_{examples.classes[-1]}")
+        if named_RN is None:
+            raise UsageError(f"{first.name} must have predictions, but it has a column of probabilities alone, whose "
+                             f"class is not known: name it probability_{examples.classes[-1]}")
+        return Scored(examples.label_N, np.broadcast_to(np.float32(np.nan), (len(runs), size, count)), group_N,
+                      named_RN)
+    return Scored(examples.label_N, probability_RNC, group_N, named_RN)
+
+
+def _predicted(run: FileRun, row_N: NDArray[np.int_], examples: Examples, read: Read) -> NDArray[np.int_]:
+    """Return the predicted classes as positions.
+
+    Raises:
+        UsageError: for a class that no true label has.
+    """
+    place_of = {name: place for place, name in enumerate(examples.classes)}
+    class_of = np.array([place_of.get(name, -1) for name in read.spellings.names])
+    found_N = class_of[np.asarray(run.prediction_N)[row_N]]
+    if (odd := np.flatnonzero(found_N < 0)).size:
+        name = read.spellings.names[run.prediction_N[row_N[odd[0]]]]
+        raise UsageError(f"predictions must be among the classes of the true labels ({listed(examples.classes[:10])}), "
+                         f"but {run.name} predicts {shown(name)} for {len(odd):,} examples, such as "
+                         f"{shown(str(examples.id_N[odd[0]]), most=40)}: spell both alike")
+    return np.asarray(found_N)
+
+
+def _probabilities(
+    runs: Sequence[FileRun], rows: Mapping[int, NDArray[np.int_]], examples: Examples,
+    named_RN: NDArray[np.int_] | None,
+) -> NDArray[np.float32] | None:
+    """Return the probability of each class; None where they are not known.
+
+    Raises:
+        UsageError: for probabilities that are missing, do not sum to 1, or do not agree with the predictions.
+    """
+    first, count = runs[0], len(examples.classes)
+    if not first.has & {"p:", "probability"}:
+        return None
+    value_RNK = np.stack([run.probabilities()[rows[id(run)]] for run in runs])
+    by_class = [class_of(name) for name in first.classes]
+    missing_K = np.asarray(np.isnan(value_RNK).all(axis=(0, 1)))
+    if missing_K.all():
+        return None
+    if by_class:
+        value_RNK = value_RNK[:, :, ~missing_K]
+        by_class = [name for name, gone in zip(by_class, missing_K.tolist(), strict=True) if not gone]
+        unknown = [name for name in by_class if name not in examples.classes]
+        if unknown:
+            raise UsageError(f"columns of probabilities must be named after the classes "
+                             f"({listed(examples.classes[:10])}), but {first.path.name} has one of "
+                             f"{shown(unknown[0])}: rename it")
+    elif count > 2:
+        return None  # the probability of the predicted class says nothing of the others
+    if (odd := np.argwhere(np.isnan(value_RNK))).size:
+        raise UsageError(f"probabilities must be given for each example, but {runs[odd[0][0]].name} has none for "
+                         f"{shown(str(examples.id_N[odd[0][1]]), most=40)}: fill them in")
+    if by_class and len(by_class) not in (1 if count == 2 else count, count):
+        absent = next(name for name in examples.classes if name not in by_class)
+        raise UsageError(f"there must be a probability of each class, but {first.path.name} has none of "
+                         f"{shown(absent)}: add the column probability_{absent}")
+    if value_RNK.shape[2] == 1:
+        one_RN = value_RNK[:, :, 0]
+        is_second = by_class == [examples.classes[1]] if by_class else _is_of_second(one_RN, named_RN)
+        found = of_two(one_RN) if is_second else of_two(one_RN)[:, :, ::-1]
+    else:
+        found = value_RNK[:, :, [by_class.index(name) for name in examples.classes]]
+        sums_RN = found.sum(axis=2, dtype=np.float64)
+        if (odd := np.argwhere(np.abs(sums_RN - 1) > SUM)).size:
+            run, place = odd[0]
+            raise UsageError(f"the probabilities of each example must sum to 1, but in {runs[run].name} those of "
+                             f"{shown(str(examples.id_N[place]), most=40)} sum to {sums_RN[run, place]:.4g}: check "
+                             "the columns")
+    if named_RN is not None:
+        _refuse_other_predictions(runs, found, named_RN, examples)
+    return np.ascontiguousarray(found, np.float32)
+
+
+def _is_of_second(one_RN: NDArray[np.float32], named_RN: NDArray[np.int_] | None) -> bool:
+    """Return whether one column of probabilities is of the second class: it is high where that is predicted."""
+    if named_RN is None:
+        return True
+    above_RN = one_RN > 0.5
+    return bool((above_RN == (named_RN == 1)).mean() >= 0.5)
+
+
+def _refuse_other_predictions(
+    runs: Sequence[FileRun], probability_RNC: NDArray[np.float32], named_RN: NDArray[np.int_], examples: Examples
+) -> None:
+    own_RN = np.take_along_axis(probability_RNC, named_RN[:, :, None], axis=2)[:, :, 0]
+    odd = np.argwhere(own_RN < probability_RNC.max(axis=2) - TIE)
+    if odd.size:
+        run, place = odd[0]
+        raise UsageError(
+            f"the predicted class must be the likeliest one, but in {runs[run].name} it is not for "
+            f"{int((odd[:, 0] == run).sum()):,} of {named_RN.shape[1]:,} examples, such as "
+            f"{shown(str(examples.id_N[place]), most=40)}: leave out the predictions or the probabilities, whichever "
+            "are not meant; one column 'probability' must be of one class throughout")

@@ -1,0 +1,141 @@
+"""Which columns of a file of predictions hold the ids, the labels, the predictions and all else, found by their names.
+
+A file that lm-eval writes (`samples_*.jsonl`) is known by its keys: `doc_id` is its id, and its score is in `acc`,
+`exact_match` or the first metric that it names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gru_bench.data.columns import GROUPS, USUAL, Note, plain_name
+from gru_bench.errors import UsageError, shown, unknown
+
+NAMES: Mapping[str, str] = {
+    "id": "id exampleid example docid sampleid textid reviewid questionid uid guid idx index",
+    "label": "label truth gold target true goldlabel truelabel labeltrue ytrue actual expected reference class "
+             "sentiment",
+    "prediction": "prediction predicted pred predictedlabel predlabel labelpredicted labelpred predictedclass ypred "
+                  "yhat output answer",
+    "score": "score correct acc exactmatch accnorm f1 bleu rougel rating grade judgment",
+    "probability": "probability prob proba ppositive probabilitypositive",
+    "seed": "seed randomseed randomstate",
+    "model": "model modelname system classifier method",
+    "study": "study",
+    "text": USUAL["text"],
+    "category": "category source domain",
+    "group": GROUPS,
+    "tokens": "tokens",
+    "filter": "filter",
+}
+"""Role -> usual names of its column, the likeliest first, as `plain_name` spells them."""
+OPTIONS = {"id": "--id-column", "label": "--label-column", "prediction": "--prediction-column",
+           "score": "--score-column", "group": "--group-column"}
+"""Role -> the option that names its column."""
+OF_CLASS = re.compile(r"(?:probability|proba|prob|p)(?:_|-| of | )(.+)", re.IGNORECASE | re.DOTALL)
+"""The name of a column with the probability of one class."""
+LM_EVAL = {"doc_id", "target", "resps", "filtered_resps"}
+"""Keys of each line of a file that lm-eval writes."""
+LM_EVAL_SCORES = ("acc", "exact_match")
+DOC = "doc"
+"""Key of the dictionary that holds the text of an example of lm-eval."""
+
+
+@dataclass(frozen=True)
+class PredictionColumns:
+    """The columns of a file of predictions, or of a file of true labels."""
+
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """Role -> the column that an option names."""
+    is_truth: bool = False
+    """Whether the file holds true labels, and no predictions are looked for."""
+    truth_is_given: bool = False
+    """Whether another file holds the true labels, so that a column of labels alone holds predictions."""
+    found: Mapping[str, str] = field(default_factory=dict)
+    """Role -> column of the file. The role of the probability of a class is `p:` and the name of the class."""
+
+    @property
+    def label(self) -> str | None:
+        """Return the column of the labels."""
+        return self.found.get("label")
+
+    @property
+    def is_lm_eval(self) -> bool:
+        """Return whether lm-eval wrote the file."""
+        return self.found.get("id") == "doc_id" and self.found.get("text") == DOC
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the classes that have a column of probabilities each."""
+        return tuple(role.removeprefix("p:") for role in self.found if role.startswith("p:"))
+
+    def roles(self) -> list[tuple[str, str | None]]:
+        """Return the role and the name of each column, in the order of a row."""
+        return list(self.found.items())
+
+    def found_in(self, known: Sequence[str]) -> PredictionColumns:
+        """Return the columns to read of a file with these columns."""
+        if set(known) >= LM_EVAL:
+            score = next((name for name in (*LM_EVAL_SCORES, *known) if name in known and _may_be_score(name)), None)
+            keys = {"id": "doc_id", "score": self.asked.get("score", score), "filter": "filter", "text": DOC}
+            read = {role: name for role, name in keys.items() if name is not None and name in known}
+            return replace(self, found=read)
+        roles = ("id", "label", "text", "category", "group", "tokens") if self.is_truth else tuple(NAMES)
+        found: dict[str, str | None] = {}
+        for role in roles:
+            taken = [*self.asked.values(), *filter(None, found.values())]
+            found[role] = self.asked.get(role) or next(
+                (name for usual in NAMES[role].split() for name in known
+                 if plain_name(name) == plain_name(usual) and name not in taken), None)
+        if not self.is_truth:
+            found |= self._predictions(known, found)
+        return replace(self, found={role: name for role, name in found.items() if name is not None})
+
+    def _predictions(self, known: Sequence[str], found: Mapping[str, str | None]) -> dict[str, str | None]:
+        """Return what holds the predictions: a score where it is asked for or nothing else is there."""
+        taken = [name for name in found.values() if name is not None]
+        by_class: dict[str, str | None] = {
+            f"p:{match[1].strip()}": name for name in known
+            if name not in taken and (match := OF_CLASS.fullmatch(name.strip()))}
+        if "score" in self.asked:
+            return {"label": None, "prediction": None, "probability": None}
+        if found["prediction"] is not None or found["probability"] is not None or by_class:
+            return {**by_class, "score": None}
+        if self.truth_is_given and found["label"] is not None and "label" not in self.asked:
+            return {"prediction": found["label"], "label": None, "score": None}
+        return {}
+
+    def places(self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]) -> list[int]:
+        """Return the positions of the columns among the `known` ones.
+
+        Raises:
+            UsageError: for a column that the file lacks, or two of one name.
+        """
+        for role, name in self.asked.items():
+            if name not in known and not (self.is_truth and role in ("prediction", "score")):
+                raise unknown(f"column in {path.name}", name, known, f"It is named by {OPTIONS[role]}.")
+        for name in self.found.values():
+            if known.count(name) > 1:
+                raise UsageError(f"{path} must have one column {shown(name)}, but it has {known.count(name)}: rename "
+                                 "the others")
+        return [known.index(name) for name in self.found.values()]
+
+    def require_header(self, first: Sequence[str], path: Path, separator: str) -> None:
+        """Do nothing: what a file lacks is said when all files are read."""
+
+    def note(self, found: PredictionColumns) -> Note | None:
+        """Return which columns are read, where their names are not the roles themselves."""
+        others = [f"{role} in {shown(name)}" for role, name in found.found.items()
+                  if role in OPTIONS and role != name and role not in self.asked]
+        options = tuple(OPTIONS[role] for role, name in found.found.items()
+                        if role in OPTIONS and role != name and role not in self.asked)
+        return Note(f"columns were found by their names: {', '.join(others)}", options) if others else None
+
+
+def _may_be_score(name: str) -> bool:
+    """Return whether a key of lm-eval may hold a metric."""
+    return name not in ("doc_id", DOC, "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
+                        "doc_hash", "prompt_hash", "target_hash")

@@ -1,0 +1,213 @@
+"""Models of files -> the evidence of a report: the same as that of studies, without what only a sweep logs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from gru_bench.config import ComparedName
+from gru_bench.errors import IncompleteError, RunError, UsageError
+from gru_bench.predictions.align import Examples, FileModel
+from gru_bench.predictions.read import FileRun, Read, class_of
+from gru_bench.report.document.numbers import Numbers, plain
+from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.collect import Evidence, assembled
+from gru_bench.report.evidence.groups import Group, confirm_groups
+from gru_bench.report.evidence.looks import study_looks
+from gru_bench.report.evidence.pairs import margin_of
+from gru_bench.report.evidence.store import Store
+from gru_bench.results.runs import Predictions
+from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
+
+FILES = "files of predictions"
+MOST_ASKED = 1000
+"""Ids of a file by which it is found out how it names the examples of a study."""
+
+
+@dataclass
+class FileStore:
+    """A store of files of predictions: it holds their texts and their number, and for all else asks a real store."""
+
+    texts_of_files: dict[str, str] | None
+    """Example id -> text; None where no file has texts."""
+    models: int
+    """Number of models that come from files."""
+    others: Store | None = None
+    """The store of the study that the files are compared with."""
+
+    def histories(
+        self, run_ids: Sequence[str], metrics: Sequence[str]
+    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
+        """Return the histories of the runs of studies."""
+        return {} if self.others is None or not run_ids else self.others.histories(run_ids, metrics)
+
+    def predictions(self, run_id: str, split: str) -> Predictions:
+        """Return a run's predictions; RunError for a run of a file, which is read already."""
+        if self.others is None:
+            raise RunError(f"the run {run_id} is one of a file")
+        return self.others.predictions(run_id, split)
+
+    def texts(self, run_id: str, split: str) -> dict[str, str] | None:
+        """Return the texts of a study, or those of the files."""
+        return self.others.texts(run_id, split) if self.others is not None and run_id != FILES else self.texts_of_files
+
+    def text(self, run_id: str, path: str) -> str | None:
+        """Return a text that a run of a study holds."""
+        return None if self.others is None or run_id == FILES else self.others.text(run_id, path)
+
+    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
+        """Return the number of models of the files and of the store that were scored on a test set."""
+        known = 0 if self.others is None else self.others.confirmed_models(test_set, fingerprints)
+        return self.models + known
+
+    def run_url(self, run: LoggedRun) -> str | None:
+        """Return the page of a run of a study."""
+        return None if self.others is None or not run.experiment_id else self.others.run_url(run)
+
+
+def evidence_of(
+    examples: Examples, models: Sequence[FileModel], digests: Mapping[str, str], metric: ComparedName,
+    margin: float | None, beside: StudyRuns | None = None,
+) -> Evidence:
+    """Return the evidence of models from files.
+
+    Args:
+        examples: The examples that all of them answer.
+        models: The models.
+        digests: Path of a file -> the SHA-256 of its content.
+        metric: The score that they are compared by.
+        margin: Largest difference of no practical weight, in the unit of the score. None: that of the study, or one
+            point.
+        beside: The runs of a study that they are compared with.
+
+    Raises:
+        UsageError: for a score without a margin.
+    """
+    if margin is None and metric == "score":
+        raise UsageError("--margin must be given with --metric score, because only you know which difference of such "
+                         "scores does not matter: try --margin and that difference")
+    numbers = Numbers() if beside is None else beside.numbers
+    texts = examples.about.get("text")
+    known = None if texts is None else dict(zip(examples.id_N.tolist(), texts, strict=True))
+    store = FileStore(known, len(models), None if beside is None else beside.store)
+    study = LoggedStudy(_logged(FILES, "", "", None, examples.fingerprint), None, (), ())
+    groups = [_group(one, examples, study, digests, numbers, metric) for one in models]
+    gaps = _gaps(examples, numbers)
+    if beside is None:
+        return assembled((), store, numbers, groups, gaps, margin_of((), margin, numbers, metric))
+    store.texts_of_files = known or beside.store.texts(beside.studies[0].run.run_id, "test")
+    own = [beside.cut(group, examples, metric) for group in beside.groups]
+    planned = () if examples.left_out else tuple(
+        one for one in study_looks(beside.studies, own, store, numbers) if one.plan.metric == metric)
+    return assembled(beside.studies, store, numbers, [*own, *groups], [*beside.gaps, *gaps],
+                     margin_of(beside.studies, margin, numbers, metric), planned)
+
+
+@dataclass(frozen=True)
+class StudyRuns:
+    """The confirmation runs of a study that files are compared with."""
+
+    studies: Sequence[LoggedStudy]
+    store: Store
+    numbers: Numbers
+    groups: Sequence[Group]
+    gaps: Sequence[Sentence]
+
+    @classmethod
+    def of(cls, studies: Sequence[LoggedStudy], store: Store) -> StudyRuns:
+        """Read the predictions of the confirmation runs.
+
+        Raises:
+            IncompleteError: None of them is complete.
+        """
+        numbers = Numbers()
+        groups, gaps = confirm_groups(studies, store, numbers)
+        if not groups:
+            raise IncompleteError("a study must have a complete confirm run to be compared with, but it has none: run "
+                                  "its command to its end")
+        return cls(studies, store, numbers, groups, gaps)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of the classes, spelled as those of files."""
+        return tuple(map(class_of, self.groups[0].classes))
+
+    def truth(self, read: Read, runs: Sequence[FileRun]) -> FileRun:
+        """Return the test examples as a file of true labels would hold them.
+
+        Files name the examples by their ids, as `gru-bench data` writes them, or by the names of the rows in the data.
+        """
+        first = self.groups[0]
+        ids, names = first.example_N.tolist(), self._names()
+        asked = {read.ids.names[place] for place in runs[0].place_N[:MOST_ASKED]}
+        by_name = bool(names) and len(asked & set(names)) > len(asked & set(ids))
+        truth = FileRun(Path(f"the study {first.study.name}"), "", None, (), frozenset({"id", "label"}))
+        for own, name, label in zip(ids, names if by_name else ids, first.label_N.tolist(), strict=True):
+            place = read.ids.place(name)
+            read.ids.names[place] = own
+            truth.place_N.append(place)
+            truth.label_N.append(read.spellings.place(self.classes[label]))
+        return truth
+
+    def _names(self) -> list[str]:
+        """Return the names of the rows of the examples in the data; nothing where none were logged."""
+        found = self.store.predictions(self.groups[0].ids[0], "test").by_id().name_N
+        return [] if found is None else found.tolist()
+
+    def described(self, examples: Examples) -> Examples:
+        """Return the examples with what the study knows of them."""
+        first = self.groups[0]
+        kept_N = np.isin(first.example_N, examples.id_N)
+        about = examples.about | {"category": first.category_N[kept_N].tolist(),
+                                  "tokens": list(map(str, first.tokens_N[kept_N].tolist()))}
+        return replace(examples, about=about, group_N=first.groups_of(kept_N), fingerprint=first.fingerprint)
+
+    def cut(self, group: Group, examples: Examples, metric: ComparedName) -> Group:
+        """Return a group with the examples that are compared alone."""
+        kept_N = np.isin(group.example_N, examples.id_N)
+        return replace(
+            group, metric=metric, numbers=replace(group.numbers, examples=int(kept_N.sum())),
+            example_N=group.example_N[kept_N], label_N=group.label_N[kept_N], category_N=group.category_N[kept_N],
+            tokens_N=group.tokens_N[kept_N], probability_RNC=group.probability_RNC[:, kept_N],
+            group_N=group.groups_of(kept_N))
+
+
+def _group(
+    model: FileModel, examples: Examples, study: LoggedStudy, digests: Mapping[str, str], numbers: Numbers,
+    metric: ComparedName,
+) -> Group:
+    name, size = plain(model.name), len(examples.id_N)
+    runs = tuple(_logged(_id(run, digests), run.name, run.model, run.seed, examples.fingerprint)
+                 for run in model.runs)
+    about, scored = examples.about, model.scored
+    tokens = about.get("tokens", ())
+    known = bool(tokens) and all(one.isdigit() for one in tokens)
+    return Group(
+        numbers.named(name, runs=[run.run_id for run in runs], examples=size), name, model.name, study, None, runs,
+        examples.id_N, scored.label_N, np.array(about.get("category", [""] * size), dtype=np.str_),
+        np.array([int(one) for one in tokens] if known else np.zeros(size), dtype=np.int32), scored.probability_RNC,
+        metric=metric, group_N=examples.group_N, given_classes=tuple(map(plain, examples.classes)),
+        named_RN=scored.named_RN, score_RN=scored.score_RN)
+
+
+def _logged(run_id: str, name: str, model: str, seed: int | None, fingerprint: str = "") -> LoggedRun:
+    """Return a run of which nothing but its predictions is known."""
+    return LoggedRun(
+        run_id, "", plain(name), FILE, "", model, "", seed, "FINISHED", complete=True, reason="", params={},
+        metrics={}, tags={"gru_bench.data_fingerprint": fingerprint}, started=0.0)
+
+
+def _id(run: FileRun, digests: Mapping[str, str]) -> str:
+    """Return the id of a run: it changes with the content of its file."""
+    own = [digests[str(run.path)], run.study, run.model, str(run.seed)]
+    return sha256("\0".join(own).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _gaps(examples: Examples, numbers: Numbers) -> list[Sentence]:
+    if not examples.left_out:
+        return []
+    return [(numbers.add("left-out", examples.left_out), " examples are left out, because not all files have them.")]

@@ -1,0 +1,111 @@
+"""The command `gru-bench data`: write the exact training, validation and test reviews, for other tools to train on."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gru_bench import cli
+from gru_bench.config import RunConfig, parsed_settings, with_settings
+from gru_bench.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from gru_bench.config import DataConfig
+    from gru_bench.data.corpus import Corpus
+
+OPTIONS = {setting: option for setting, option in cli.SETTING_OPTIONS.items() if setting.startswith("data.")}
+"""Setting -> the option that sets it."""
+
+app = cli.app()
+
+
+@app.command()
+def data(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder to write train.csv, validation.csv and test.csv to.")],
+    study: Annotated[str | None, typer.Option(
+        help="A study whose data are written as its runs read them. Otherwise those of --data.",
+        show_default=False)] = None,
+    data: cli.Data = None,
+    test_data: cli.TestData = None,
+    text_column: cli.TextColumn = None,
+    label_column: cli.LabelColumn = None,
+    category_column: cli.CategoryColumn = None,
+    split_column: cli.SplitColumn = None,
+    group_column: cli.GroupColumn = None,
+    id_column: cli.IdColumn = None,
+    positive: cli.Positive = None,
+    encoding: cli.Encoding = None,
+    limit: cli.Limit = None,
+    settings: cli.Settings = None,
+    tracking_uri: cli.TrackingUri = None,
+) -> None:
+    """Write the exact training, validation and test reviews of a study, or of some data, as CSV files.
+
+    Train any model on train.csv, add its predictions to test.csv as a column, and gru-bench compare compares it.
+    """
+    named, assigned = cli.given(context, OPTIONS), parsed_settings(settings or [])
+    if study is not None and (named or assigned):
+        typed = next(iter([*(OPTIONS[setting] for setting in named), *(f"--set {setting}" for setting in assigned)]))
+        raise UsageError(f"--study says which data are written, but {typed} is given, too: leave one of both out")
+    console = cli.out()
+    config = with_settings(RunConfig(), {**named, **assigned}, cli.typed(OPTIONS, named, assigned)).data
+    fingerprint = ""
+    if study is not None:
+        config, fingerprint = _of_study(study, tracking_uri)
+    from gru_bench.data.corpus import SPLITS, load_corpus
+
+    with cli.reading_reviews(console) as progress:
+        corpus = load_corpus(config, on_progress=progress)
+    if fingerprint and corpus.fingerprint != fingerprint:
+        raise RunError(f"the data of the study {study} must be as its runs read them, but {corpus.name} has changed: "
+                       "restore the files")
+    console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
+    for split in SPLITS:
+        path = _write(corpus, split, out)
+        console.print(f"wrote {path} ({len(corpus.split(split)):,} rows)", markup=False, soft_wrap=True)
+
+
+def _of_study(study: str, tracking_uri: str | None) -> tuple[DataConfig, str]:
+    """Return the settings of a study's data, and their fingerprint."""
+    from gru_bench.report.choice import choose
+    from gru_bench.tracking import Store
+
+    store = Store(tracking_uri, create=False)
+    chosen = choose(store, None, [study]).studies[0]
+    run = next(run for run in (*chosen.confirms, *chosen.trials) if run.complete)
+    return run.config().data, run.fingerprint
+
+
+def _write(corpus: Corpus, name: str, folder: Path) -> Path:
+    """Write one split and return its path. Texts are as in the data, and not changed for spreadsheets."""
+    split = corpus.split(name)
+    columns = {"id": split.example_id_N.tolist(), "text": corpus.texts(name),
+               "label": [corpus.classes[label] for label in split.label_N.tolist()],
+               "category": split.category_N.tolist(),
+               "group": [] if split.group_N is None else split.group_N.tolist(), "row": split.name_N.tolist()}
+    columns = {heading: values for heading, values in columns.items() if any(values)}
+    path = folder / f"{name}.csv"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(zip(*columns.values(), strict=True))
+    except OSError as error:
+        if error.errno not in cli.UNWRITABLE:
+            raise
+        raise RunError(f"{folder} must be writable, but is not ({error.strerror}): name another with --out") from error
+    return path
+
+
+def main() -> None:
+    """Run the command and exit."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()

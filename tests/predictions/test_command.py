@@ -1,0 +1,340 @@
+"""The command compare: files of predictions of any spelling, aligned by id, with the statistics of a study's report."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import gru_bench as gb
+import gru_bench.tracking
+from gru_bench.errors import ExitCode, UsageError
+from gru_bench.predictions.__main__ import app
+from gru_bench.report.__main__ import app as report_app
+from gru_bench.report.build import build
+from gru_bench.report.render.spreadsheets import predictions_table
+from gru_bench.stats import intervals
+from gru_bench.stats.compare import compare
+from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval, estimate
+from gru_bench.stats.intervals import Scored
+from gru_bench.stats.metrics import of_two
+from tests.support.commands import completed, mentions
+from tests.support.fake_store import FakeStore, of_classes, three_models
+
+N = 400
+CLASSES = ("ham", "spam")
+TIGHT: Any = {"rel": 0, "abs": 1e-9}
+RNG = np.random.default_rng(3)
+LABEL_N = RNG.integers(0, 2, N)
+EASE_N = RNG.normal(1.2, 1, N)
+
+
+def right(skill: float, stream: int) -> np.ndarray:
+    """Return which answers of one run are right."""
+    return np.random.default_rng([7, stream]).normal(EASE_N + skill, 0.5) > 0
+
+
+GOOD, POOR = right(0.3, 1), right(-0.4, 2)
+
+
+def words(right_N: np.ndarray) -> list[str]:
+    """Return the predicted classes of one run."""
+    return [CLASSES[label if one else 1 - label] for label, one in zip(LABEL_N, right_N, strict=True)]
+
+
+def write(name: str, columns: Mapping[str, Sequence[Any]], *, shuffled: int | None = None) -> str:
+    """Write a CSV file in the working directory, with its rows in some order."""
+    rows = list(zip(*columns.values(), strict=True))
+    if shuffled is not None:
+        np.random.default_rng(shuffled).shuffle(rows)
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([list(columns), *rows])
+    return name
+
+
+def of(right_N: np.ndarray, **more: Sequence[Any]) -> dict[str, Sequence[Any]]:
+    return {"id": [f"d{place}" for place in range(N)], "label": [CLASSES[one] for one in LABEL_N],
+            "prediction": words(right_N), **more}
+
+
+def found(*words: str) -> dict[str, Any]:
+    """Return what the command prints as JSON."""
+    done = completed(app, *words, "--json")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(*words: str, code: ExitCode = ExitCode.MISTYPED) -> str:
+    done = completed(app, *words, "--json")
+    assert done.returncode == code, done.stderr + done.stdout
+    assert done.stderr.count("error:") == 1
+    assert done.stdout == ""
+    return done.stderr
+
+
+def pair(*words: str) -> dict[str, Any]:
+    one, = found(*words)["pairs"]
+    return one
+
+
+def test_rows_are_aligned_by_id_and_the_interval_of_single_runs_is_over_examples() -> None:
+    one = pair(write("good.csv", of(GOOD), shuffled=1), write("poor.csv", of(POOR), shuffled=2))
+    wanted = accuracy_difference(GOOD[None], POOR[None])
+    assert (one["a"], one["b"], one["better"], one["seeds"]) == ("good", "poor", "good", [1, 1])
+    assert one["difference"] == pytest.approx(wanted.estimate, **TIGHT)
+    assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
+    assert one["p"] == pytest.approx(wanted.p, **TIGHT)
+    mentions(one["sentence"], "In these runs alone, good is better than poor")
+
+
+def test_several_seeds_are_compared_over_seeds_and_examples_in_files_or_in_one() -> None:
+    runs = {model: np.stack([right(skill, 10 * place + seed) for seed in range(5)])
+            for place, (model, skill) in enumerate({"good": 0.3, "poor": -0.4}.items())}
+    apart = [write(f"{model}-seed{seed}.csv", of(runs[model][seed]), shuffled=seed)
+             for model in runs for seed in range(5)]
+    stacked = {name: [value for model in runs for seed in range(5) for value in of(
+        runs[model][seed], model=[model] * N, seed=[seed] * N)[name]]
+        for name in ("id", "label", "prediction", "model", "seed")}
+    together = write("all.csv", stacked, shuffled=0)
+    wanted = compare(runs["good"], runs["poor"], names=("good", "poor"))
+    assert wanted.interval is not None
+    for one in (pair(*apart), pair(together)):
+        assert (100 * one["low"], 100 * one["high"]) == pytest.approx(wanted.interval, **TIGHT)
+        assert one["p"] == pytest.approx(wanted.p, **TIGHT)
+        assert one["sentence"].replace("−", "-") == wanted.verdict
+
+
+def test_five_files_of_other_spellings_and_kinds_are_compared() -> None:
+    ids, labels = [f"d{place}" for place in range(N)], [CLASSES[one] for one in LABEL_N]
+    rows = pd.DataFrame({"Example ID": ids, "Gold Label": labels, "y_pred": words(GOOD)})
+    write("bert.csv", of(POOR), shuffled=4)
+    rows.to_csv("tfidf.tsv", sep="\t", index=False)
+    rows.rename(columns={"Example ID": "uid", "Gold Label": "truth", "y_pred": "pred"}).sample(
+        frac=1, random_state=0).to_parquet("svm.parquet")
+    with Path("llm.jsonl").open("w", encoding="utf-8") as file:
+        for one, label, answer in zip(ids, labels, words(right(0, 9)), strict=True):
+            file.write(json.dumps({"doc_id_": 1, "id": one, "target": label, "output": answer}) + "\n")
+    write("forest.csv", {"docid": ids, "target": labels, "prob_ham": [0.2 if one == "spam" else 0.9
+                                                                     for one in words(right(0.1, 5))]})
+    done = completed(app, "bert.csv", "tfidf.tsv", "svm.parquet", "llm.jsonl", "forest.csv", "--json")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    scores = {one["label"]: one["score"] for one in json.loads(done.stdout)["models"]}
+    assert scores == {"bert": POOR.mean(), "tfidf": GOOD.mean(), "svm": GOOD.mean(), "llm": right(0, 9).mean(),
+                      "forest": right(0.1, 5).mean()}
+    mentions(done.stderr, "'Gold Label'", "'uid'", "--label-column")
+
+
+def samples(folder: str, right_N: np.ndarray, **more: Any) -> str:
+    path = Path(folder) / "samples_sst2_2026-11-01T10-00-00.jsonl"
+    path.parent.mkdir()
+    with path.open("w", encoding="utf-8") as file:
+        for place, one in enumerate(right_N.tolist()):
+            for name, score in (("none", float(one)), *((name, 0.0) for name in more.get("filters", ()))):
+                file.write(json.dumps({
+                    "doc_id": place, "doc": {"sentence": f"text {place}", "label": 1}, "target": "1",
+                    "arguments": {}, "resps": [[["-1.2", "False"]]], "filtered_resps": [["-1.2", "False"]],
+                    "filter": name, "metrics": ["acc"], "doc_hash": "h", "acc": score}) + "\n")
+    return str(path)
+
+
+def test_files_that_lm_eval_writes_are_read_as_they_are() -> None:
+    files = samples("meta__llama", GOOD), samples("tiny", POOR, filters=["other"])
+    done = completed(app, *files, "--json")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    one, = json.loads(done.stdout)["pairs"]
+    wanted = accuracy_difference(GOOD[None], POOR[None])
+    assert (one["a"], one["b"], one["better"]) == ("meta__llama", "tiny", "meta__llama")
+    assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
+    mentions(done.stderr, "of several filters, none is read")
+
+
+@pytest.mark.parametrize(("metric", "margin"), [("log_loss", "1"), ("roc_auc", "1"), ("macro_f1", "1")])
+def test_other_scores_are_those_of_a_study(metric: Any, margin: str) -> None:
+    chance = {name: np.clip(np.where(one, 0.8, 0.3) + np.random.default_rng(len(name)).normal(0, 0.05, N), 0, 1)
+              for name, one in (("good", GOOD), ("poor", POOR))}
+    second = {name: np.where(LABEL_N == 1, one, 1 - one).astype(np.float32) for name, one in chance.items()}
+    files = [write(f"{name}.csv", {**of(GOOD), "prediction": [CLASSES[int(value >= 0.5)] for value in one],
+                                   "probability": one.astype(str)}) for name, one in second.items()]
+    one = pair(*files, "--metric", metric, "--margin", margin)
+    a, b = (Scored(LABEL_N, of_two(second[name])[None]) for name in (one["a"], one["b"]))
+    wanted = intervals.difference(metric, a, b)
+    assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
+
+
+def test_one_column_of_probabilities_is_of_the_class_that_it_predicts() -> None:
+    ham = np.where([one == "ham" for one in words(GOOD)], 0.9, 0.2)
+    files = [write("a.csv", of(GOOD, probability=ham)), write("b.csv", of(GOOD, probability_spam=1 - ham))]
+    models = found(*files, "--metric", "log_loss")["models"]
+    assert models[0]["score"] == pytest.approx(models[1]["score"], rel=1e-6)
+
+
+def test_grades_are_compared_in_their_own_unit_and_need_a_margin() -> None:
+    grade = {name: 3 + one * np.random.default_rng(5).normal(1, 0.3, N) for name, one in (("a", GOOD), ("b", POOR))}
+    files = [write(f"{name}.csv", {"id": range(N), "judge": one}, shuffled=8) for name, one in grade.items()]
+    asked = ("--score-column", "judge", "--metric", "score")
+    mentions(refused(*files, *asked), "--margin must be given with --metric score")
+    one = pair(*files, *asked, "--margin", "2")
+    wanted = estimate(*(Values(grade[name][None], (-np.inf, np.inf)) for name in ("a", "b")))
+    assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
+    assert (one["margin"], one["finding"]) == (2, "real but negligible")
+    mentions(refused(*files, "--score-column", "judge"), "scores must be 0 or 1 for an accuracy")
+
+
+def test_groups_widen_the_interval_as_in_a_study() -> None:
+    group_N = [f"g{place // 10}" for place in range(N)]
+    files = [write(f"{name}.csv", of(one, film=group_N)) for name, one in (("a", GOOD), ("b", POOR))]
+    one = pair(*files, "--group-column", "film")
+    wanted = accuracy_difference(GOOD[None], POOR[None], group_N=np.array(group_N))
+    assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
+    assert pair(*files)["low"] != one["low"]
+
+
+def test_the_truth_may_stand_in_a_file_of_its_own() -> None:
+    columns = of(GOOD)
+    truth = write("truth.csv", {name: columns[name] for name in ("id", "label")}, shuffled=3)
+    files = [write(f"{name}.csv", {"id": columns["id"], "label": words(one)}) for name, one in (
+        ("a", GOOD), ("b", POOR))]
+    assert [one["score"] for one in found(*files, "--truth", truth)["models"]] == [GOOD.mean(), POOR.mean()]
+
+
+def test_common_ids_are_compared_alone_where_that_is_asked_for() -> None:
+    first = {name: values[:-3] for name, values in of(GOOD).items()}
+    files = write("a.csv", first), write("b.csv", {name: values[2:] for name, values in of(POOR).items()})
+    mentions(refused(*files), "2 are in a.csv alone, 3 in b.csv alone", "'d0', 'd1' and 'd397'", "--common")
+    assert pair(*files, "--common")["examples"] == N - 5
+    done = completed(app, *files, "--common", "--out", "out")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    mentions(Path("out/report.md").read_text("utf-8"), "5 examples are left out")
+
+
+def test_files_without_ids_are_aligned_by_order_only_where_that_is_asked_for() -> None:
+    files = [write(f"{name}.csv", {key: value for key, value in of(one).items() if key != "id"})
+             for name, one in (("a", GOOD), ("b", POOR))]
+    mentions(refused(*files), "a.csv must have a column of ids", "--by-order")
+    done = completed(app, *files, "--by-order", "--out", "out")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    mentions(Path("out/report.md").read_text("utf-8"), "aligned by their order")
+
+
+@pytest.mark.parametrize(("changed", "words"), [
+    ({"probability_spam": [1.5, *[0.5] * (N - 1)]}, ["probability between 0 and 1", "row 1 holds '1.5'"]),
+    ({"p_ham": [0.6] * N, "p_spam": [0.5] * N}, ["must sum to 1", "sum to 1.1"]),
+    ({"p_ham": [0.6] * N, "p_eggs": [0.4] * N}, ["named after the classes", "'eggs'"]),
+    ({"prediction": ["eggs"] * N}, ["among the classes of the true labels (ham and spam)", "'eggs'"]),
+    ({"label": ["ham"] * N}, ["at least two classes", "'ham' alone"]),
+    ({"label": [CLASSES[1 - one] for one in LABEL_N]}, ["the same true labels", f"differ in {N} of {N}"]),
+    ({"id": ["d1", *[f"d{place}" for place in range(1, N)]]}, ["one row for each id", "'d1'"]),
+    ({"prediction": ["", *words(POOR)[1:]]}, ["'prediction'", "row 1 holds ''"]),
+])
+def test_what_cannot_be_is_refused_in_one_sentence(changed: dict[str, Any], words: list[str]) -> None:
+    other = {**of(POOR), **changed}
+    if any(name.startswith("p") and name != "prediction" for name in changed):
+        del other["prediction"]
+    first = write("a.csv", of(GOOD)) if "alone" not in words[-1] else write("a.csv", {**of(GOOD), **changed})
+    mentions(refused(first, write("b.csv", other)), *words)
+
+
+def test_scores_that_are_missing_files_alike_and_equal_seeds_are_refused() -> None:
+    scored = write("s.csv", {"id": range(N), "score": ["nan", *[1] * (N - 1)]})
+    mentions(refused(scored), "a finite number", "row 1")
+    Path("copy.csv").write_bytes(Path(write("a.csv", of(GOOD))).read_bytes())
+    mentions(refused("a.csv", "copy.csv"), "the same content as a.csv")
+    twice = write("b.csv", of(POOR, model=["a"] * N, seed=[1] * N)), write("c.csv", of(GOOD, model=["a"] * N,
+                                                                                   seed=[1] * N))
+    mentions(refused(*twice), "different seeds", "seed 1", "b.csv and c.csv")
+    mentions(refused("a.csv", "gone.csv"), "'gone.csv' does not exist")
+    mentions(refused("a.csv", "--metric", "log_loss"), "needs the probability of each class")
+    mentions(refused("a.csv", "--metric", "loss"), "--metric must be one of", "log_loss")
+    mentions(refused("a.csv", "--margin", "0"), "--margin must be above 0")
+    mentions(refused("a.csv", "--id-column", "idd"), "unknown column", "'id'")
+
+
+@pytest.mark.parametrize(("claim", "code"), [
+    ("good > poor", ExitCode.DONE), ("poor > good", ExitCode.NO), ("good > other", ExitCode.INCOMPLETE)])
+def test_a_claim_ends_with_the_code_of_its_answer(claim: str, code: ExitCode) -> None:
+    files = [write(f"{name}.csv", of(one)) for name, one in (
+        ("good", GOOD), ("poor", POOR), ("other", right(0.28, 12)))]
+    assert completed(app, *files, "--claim", claim).returncode == code
+
+
+def test_a_report_says_what_it_is_about_and_leaves_out_what_no_file_tells() -> None:
+    files = [write(f"{name}.csv", of(one, text=[f"text {place}" for place in range(N)])) for name, one in (
+        ("good", GOOD), ("poor", POOR))]
+    done = completed(app, *files)
+    assert done.returncode == ExitCode.DONE, done.stderr
+    text = Path("reports/good-poor/report.md").read_text("utf-8")
+    mentions(text, "Comparison: good and poor", "about this very run", "## Where they disagree", "author", "good.csv")
+    for absent in ("## Learning", "## Search", "Backend", "## Confidence", "MLflow"):
+        assert absent not in text
+    record = json.loads(Path("reports/good-poor/numbers.json").read_text("utf-8"))
+    assert [one["name"] for one in record["files"]] == ["good.csv", "poor.csv"]
+    verified = completed(report_app, "--verify", "reports/good-poor")
+    assert verified.returncode == ExitCode.MISTYPED
+    mentions(verified.stderr, "files of predictions", "gru-bench compare")
+
+
+@pytest.mark.parametrize("studies", [three_models, lambda: of_classes(4)])
+def test_the_predictions_of_a_study_give_its_numbers(studies: Any) -> None:
+    store, logged = studies()
+    wanted = build(logged, store).findings
+    table = predictions_table(logged, store)
+    with Path("predictions.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(table)
+    read = found("predictions.csv")
+    assert {one["model"]: (one["score"], one["low"], one["high"]) for one in read["models"]} == {
+        one.model: pytest.approx((one.score, one.low, one.high), **TIGHT) for one in wanted.models}
+    by_models = {frozenset(one["models"]): one for one in read["pairs"]}
+    for one in wanted.pairs:
+        other = by_models[frozenset(one.models)]
+        assert (one.finding, one.family) == (other["finding"], other["family"])
+        assert (one.low, one.high, one.p) == pytest.approx((other["low"], other["high"], other["p"]), **TIGHT)
+    loss = found("predictions.csv", "--metric", "log_loss")
+    scores = {one["model"]: one["score"] for one in loss["models"]}
+    assert all(0 < score < 2 for score in scores.values())
+
+
+def test_files_are_compared_with_the_runs_of_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, logged = three_models()
+    monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: store)
+    torch = next(study for study in logged if study.name == "torch")
+    first = store.predictions(next(run for run in torch.confirms if run.complete).run_id, "test")
+    names = ("negative", "positive")
+    answers = [names[int(one)] for one in first.probability_NC[:, 1] >= 0.5]
+    file = write("mine.csv", {"id": first.example_id_N, "prediction": answers}, shuffled=1)
+    read = found(file, "--study", "torch")
+    assert [one["label"] for one in read["models"]] == ["Torch GRU", "mine"]
+    one, = (one for one in read["pairs"] if "mine" in (one["a"], one["b"]))
+    assert one["examples"] == len(first)
+    assert sorted(one["seeds"])[0] == 1
+    assert one["family"] >= 3
+    mentions(refused(file, "--study", "torch", "--by-order"), "leave out --truth and --by-order")
+
+
+def test_python_compares_frames_files_and_answers() -> None:
+    frames = {"good": pd.DataFrame(of(GOOD)).sample(frac=1, random_state=1), "poor": of(POOR)}
+    files = [write(f"{name}.csv", of(one)) for name, one in (("good", GOOD), ("poor", POOR))]
+    wanted = accuracy_interval(GOOD[None])
+    for verdict in (gb.compare(frames), gb.compare(files)):
+        first = verdict.findings.models[0]
+        assert (first.label, first.low, first.high) == ("good", pytest.approx(wanted.low, **TIGHT),
+                                                        pytest.approx(wanted.high, **TIGHT))
+    assert gb.compare(GOOD[None], POOR[None]).p is None
+    with pytest.raises(UsageError, match="columns of groups"):
+        gb.compare(frames, clusters=[1])  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="data frames"):
+        gb.compare(3)
+
+
+def test_a_store_of_files_has_no_runs() -> None:
+    from gru_bench.predictions.evidence import FileStore
+
+    assert FileStore(None, 2).confirmed_models("", ()) == 2
+    assert FileStore(None, 2, FakeStore()).histories([], []) == {}
