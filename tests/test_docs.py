@@ -191,7 +191,7 @@ def test_the_explanation_says_what_its_figures_are_drawn_from() -> None:
         assert f"| {name} | {best} |" in page
     tuned_RN = drawn["right_answers"]("torch")["torch"]
     for interval in (drawn["over_seeds"], drawn["over_both"]):
-        low, high = (100 * end for end in interval(tuned_RN))
+        low, high = (100 * end for end in interval(tuned_RN, drawn["groups"]("torch")))
         assert f"{low:.1f} to {high:.1f} %" in " ".join(page.split())
     assert drawn["svg"]("kernel") == drawn["svg"]("kernel")
     pictures = {path.stem: path.stat().st_size for path in (ROOT / "docs" / "explanation").glob("*.svg")}

@@ -11,25 +11,24 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import combinations, product
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from numpy.typing import NDArray
-from scipy import stats
 
 from gru_bench.report.figures.style import COLORS
-from gru_bench.stats.estimate import accuracy_interval
+from gru_bench.stats.estimate import Values, accuracy_interval, estimate
 
 FOLDER = Path(__file__).resolve().parent
 EXAMPLES = FOLDER.parents[1] / "reports" / "example"
@@ -37,6 +36,7 @@ INK, FAINT, PALE = "#24292f", "#6e7781", "#d0d7de"
 MODELS = {"scratch": "Scratch GRU", "torch": "Torch GRU", "bidirectional": "Bidirectional GRU"}
 
 Interval = tuple[float, float]
+Groups = NDArray[np.str_] | None
 
 
 # ---------------------------------------------------------------- numbers
@@ -46,16 +46,29 @@ Interval = tuple[float, float]
 def right_answers(study: str) -> dict[str, NDArray[np.bool_]]:
     """Return for each model of an example study whether each seed is right on each test review, R x N."""
     found: dict[str, dict[int, NDArray[np.bool_]]] = {}
+    for model, seed, table in _predictions(study):
+        right_N = (table["probability"].to_numpy() > 0.5) == table["label"].to_numpy()
+        found.setdefault(model, {})[seed] = right_N
+    return {model: np.stack([by_seed[seed] for seed in sorted(by_seed)]) for model, by_seed in found.items()}
+
+
+@cache
+def groups(study: str) -> NDArray[np.str_] | None:
+    """Return the group of each test review of an example study; None where its data have none."""
+    _, _, table = next(_predictions(study))
+    return table["group"].to_numpy().astype(np.str_) if "group" in table.column_names else None
+
+
+def _predictions(study: str) -> Iterator[tuple[str, int, pa.Table]]:
+    """Yield the model, the seed and the test predictions of each confirm run of an example study."""
     with zipfile.ZipFile(EXAMPLES / f"{study}.study") as archive:
         for run in json.loads(archive.read("runs.json"))["runs"]:
             tags = run["tags"]
             if tags.get("gru_bench.role") != "confirm" or tags.get("gru_bench.complete") != "true":
                 continue
             path = f"artifacts/{run['run_id']}/predictions/test.parquet"
-            table = pq.read_table(io.BytesIO(archive.read(path)), columns=["label", "probability"])
-            right_N = (table["probability"].to_numpy() > 0.5) == table["label"].to_numpy()
-            found.setdefault(tags["gru_bench.model"], {})[int(tags["gru_bench.seed"])] = right_N
-    return {model: np.stack([by_seed[seed] for seed in sorted(by_seed)]) for model, by_seed in found.items()}
+            yield (tags["gru_bench.model"], int(tags["gru_bench.seed"]),
+                   pq.read_table(io.BytesIO(archive.read(path))))
 
 
 def best_of(score_R: NDArray[np.float64], k: int) -> float:
@@ -63,27 +76,26 @@ def best_of(score_R: NDArray[np.float64], k: int) -> float:
     return float(np.mean([max(chosen) for chosen in combinations(score_R, k)]))
 
 
-def over_seeds(right_RN: NDArray[np.bool_]) -> Interval:
+def over_seeds(right_RN: NDArray[np.bool_], _: Groups) -> Interval:
     """Return the 95 % percentile interval of a bootstrap over seeds only, from all R^R draws, as shares."""
     score_R = right_RN.mean(axis=1)
     low, high = np.quantile([np.mean(drawn) for drawn in product(score_R, repeat=len(score_R))], [0.025, 0.975])
     return float(low), float(high)
 
 
-def over_reviews(right_RN: NDArray[np.bool_]) -> Interval:
+def over_reviews(right_RN: NDArray[np.bool_], group_N: Groups) -> Interval:
     """Return the 95 % interval over reviews only, for these very seeds, as shares."""
-    share_N = right_RN.mean(axis=0)
-    half = float(stats.t.ppf(0.975, len(share_N) - 1)) * float(share_N.std(ddof=1)) / math.sqrt(len(share_N))
-    return float(share_N.mean()) - half, float(share_N.mean()) + half
-
-
-def over_both(right_RN: NDArray[np.bool_]) -> Interval:
-    """Return the 95 % interval of a report, as shares."""
-    found = accuracy_interval(right_RN)
+    found = estimate(Values(right_RN.mean(axis=0, keepdims=True)), group_N=group_N)
     return found.low, found.high
 
 
-INTERVALS: Mapping[str, Callable[[NDArray[np.bool_]], Interval]] = {
+def over_both(right_RN: NDArray[np.bool_], group_N: Groups) -> Interval:
+    """Return the 95 % interval of a report, as shares."""
+    found = accuracy_interval(right_RN, group_N=group_N)
+    return found.low, found.high
+
+
+INTERVALS: Mapping[str, Callable[[NDArray[np.bool_], Groups], Interval]] = {
     "seeds only": over_seeds, "reviews only": over_reviews, "both (the report's)": over_both}
 SHOWN = {"bidirectional": ("bidirectional", "Bidirectional GRU, tuned"), "torch": ("torch", "Torch GRU, tuned"),
          "homework": ("torch", "Torch GRU, homework")}
@@ -125,14 +137,14 @@ def intervals() -> Figure:
     figure, axes = _plot(3.4)
     for group, (study, (model, name)) in enumerate(SHOWN.items()):
         right_RN = right_answers(study)[model]
-        axes.text(85.2, 4.2 * group, f"{name}: {100 * right_RN.mean():.1f} %", color=INK, size=9.5, va="center")
+        axes.text(83.8, 4.2 * group, f"{name}: {100 * right_RN.mean():.1f} %", color=INK, size=9.5, va="center")
         for line, (words, interval) in enumerate(INTERVALS.items()):
             place = 4.2 * group + 0.95 * (line + 1)
-            low, high = (100 * end for end in interval(right_RN))
+            low, high = (100 * end for end in interval(right_RN, groups(study)))
             axes.plot([low, high], [place, place], color=COLORS[(1, 0, 2)[line]], linewidth=4, solid_capstyle="butt")
             axes.plot(100 * right_RN.mean(), place, "o", color="white", markeredgecolor=INK, markersize=4.5)
             axes.text(high + 0.08, place, words, va="center", color=FAINT, size=8.5)
-    axes.set(ylim=(12.1, -0.7), xlim=(85.2, 90.6), yticks=[])
+    axes.set(ylim=(12.1, -0.7), xlim=(83.8, 90.6), yticks=[])
     return figure
 
 
@@ -225,7 +237,7 @@ def main() -> None:
         print(f"homework, {name}, mean of the best of k seeds: {best}")
     for study, (model, name) in SHOWN.items():
         for words, interval in INTERVALS.items():
-            low, high = (100 * end for end in interval(right_answers(study)[model]))
+            low, high = (100 * end for end in interval(right_answers(study)[model], groups(study)))
             print(f"{name}, {words}: {low:.2f} to {high:.2f}")
     print(f"wrote {len(PICTURES)} pictures to {FOLDER}", file=sys.stderr)
 
