@@ -230,7 +230,6 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
         import os, sys, torch
         from gru_bench.kernels import fused as kernels
         from gru_bench.kernels.fused import fused_gru, set_threads, unavailable
-from gru_bench.kernels.threads import run_together
         kernels.LEAST_WORK = 1
         torch.set_num_threads(1)
         set_threads(2)
