@@ -152,7 +152,7 @@ def recur_backward(worker, workers, layer, batch, weights, gradient, states, buf
     gradient: of the output, with its rows. sums: (workers * directions * 3H, (H + 1)+), the gradient of the hidden
     weights and, in column H, of their biases, from the worker's own sequences. initial_gradient: of `states.initial`.
     """
-    hidden, lanes = layer.hidden, lanes_of(gradient)
+    hidden = layer.hidden
     widest = WIDEST[min(layer.group, TILE_ROWS)]
     depth = (2 if layer.reset_before else 3) * hidden
     panels = panels_at(row_of(buffers.panels, worker), depth, hidden, widest)
@@ -176,24 +176,24 @@ def recur_backward(worker, workers, layer, batch, weights, gradient, states, buf
             packed = direction
         group = batch.order[(task % groups) * layer.group : (task % groups + 1) * layer.group]
         _run_group(
-            layer, batch, group, direction, gradient, states, panels, reset_panels,
-            row_of(buffers.gradients, worker), row_of(buffers.states, worker), row_of(buffers.reset_states, worker),
-            row_of(buffers.factors, worker), row_of(buffers.state_gradients, worker),
-            row_of(buffers.reset_gradients, worker), row_of(buffers.zeros, worker),
-            at(own_sums, direction * 3 * hidden * sums.shape[1]), initial_gradient, rounded_up(hidden, lanes),
+            worker, layer, batch, group, direction, gradient, states, panels, reset_panels, buffers,
+            at(own_sums, direction * 3 * hidden * sums.shape[1]), initial_gradient,
         )
 
 
 @njit(fastmath=FAST)
 def _run_group(
-    layer, batch, group, direction, gradient, states, panels, reset_panels, gradients, before, reset_states,
-    factors, d, reset_gradients, zeros, sums, initial_gradient, h_row,
+    worker, layer, batch, group, direction, gradient, states, panels, reset_panels, buffers, sums, initial_gradient
 ):
     """Run the sequences of a group from the last step to the first.
 
     Gradients and the states before them gather, up to CHUNK tokens, until they are multiplied while still in the cache.
     """
     hidden, tokens = layer.hidden, batch.rows.size
+    gradients, before = row_of(buffers.gradients, worker), row_of(buffers.states, worker)
+    reset_states, factors = row_of(buffers.reset_states, worker), row_of(buffers.factors, worker)
+    d, reset_gradients = row_of(buffers.state_gradients, worker), row_of(buffers.reset_gradients, worker)
+    zeros, h_row = row_of(buffers.zeros, worker), rounded_up(hidden, lanes_of(gradient))
     from_zeros = states.initial.size == 0
     clear(d, group.size * h_row)
     active = 0

@@ -159,7 +159,7 @@ def recur(worker, workers, layer, batch, weights, projected, states, buffers):
 
     Writes `output` of the `States`, zeros for padding included, and `gates` if training.
     """
-    hidden, lanes = layer.hidden, lanes_of(projected)
+    hidden = layer.hidden
     widest = WIDEST[min(layer.group, TILE_ROWS)]
     columns = (2 if layer.reset_before else 3) * hidden
     panels = panels_at(row_of(buffers.panels, worker), hidden, columns, widest)
@@ -183,21 +183,20 @@ def recur(worker, workers, layer, batch, weights, projected, states, buffers):
             for position in range(length_of(batch, sequence), states.padded_to):
                 clear(at(row_of(states.output, states.output_rows[sequence] + position), direction * hidden), hidden)
         _run_group(
-            layer, batch, group, direction, weights.hidden_bias[direction], projected, states, panels, reset_panels,
-            row_of(buffers.states, worker), row_of(buffers.sums, worker), row_of(buffers.reset_states, worker),
-            row_of(buffers.reset_sums, worker), panels.vectors * lanes, rounded_up(hidden, lanes),
-        )
+            worker, layer, batch, group, direction, weights, projected, states, panels, reset_panels, buffers)
 
 
 @njit(fastmath=FAST)
 def _run_group(
-    layer, batch, group, direction, hidden_bias, projected, states, panels, reset_panels,
-    h, sums, reset_states, reset_sums, sums_row, h_row,
+    worker, layer, batch, group, direction, weights, projected, states, panels, reset_panels, buffers
 ):
     """Run the sequences of a group from the first step to the last."""
-    hidden = layer.hidden
-    rows = projected.shape[0] // layer.directions
-    tokens, bias = batch.rows.size, at(hidden_bias, 0)
+    hidden, lanes = layer.hidden, lanes_of(projected)
+    h, sums = row_of(buffers.states, worker), row_of(buffers.sums, worker)
+    reset_states, reset_sums = row_of(buffers.reset_states, worker), row_of(buffers.reset_sums, worker)
+    h_row, sums_row = rounded_up(hidden, lanes), panels.vectors * lanes
+    bias = at(weights.hidden_bias[direction], 0)
+    tokens, rows = batch.rows.size, projected.shape[0] // layer.directions
     from_zeros = states.initial.size == 0
     clear(h, group.size * h_row)
     if not from_zeros:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gru_bench.kernels import fused as kernels
 from gru_bench.kernels.fused import fused_gru, set_threads, unavailable
+from gru_bench.kernels.threads import run_together
 from tests.support.batches import BOUND_32, Batch, by_kernel, by_torch, error, make_batch
 from tests.support.commands import mentions, printed
 from tests.support.values import present
@@ -29,11 +30,10 @@ def test_a_batch_of_little_work_gets_fewer_threads(
     batch = make_batch(sequences, 40, 40 * sequences, 30, 20)
     rows, weights, _ = batch.to(torch.float32)
     taken = []
-    run = kernels.run_together
 
     def noted(workers: int, *rest: Any) -> None:
         taken.append(workers)
-        run(workers, *rest)
+        run_together(workers, *rest)
 
     monkeypatch.setattr(kernels, "run_together", noted)
     torch.autograd.grad(fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False).sum(), weights)
