@@ -80,6 +80,6 @@ def compared(
         f"{'' if beside is None else 'Confirmation runs of a study, and '}files of predictions: "
         f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}.",
         warnings, Source(
-            "", (), evidence.margin.value, "", (), (), None, (),
+            "", (), evidence.margin.value, "", (), (), None, {},
             tuple((path.name, digest) for path, digest in read.digests.items())))
 

@@ -64,6 +64,10 @@ class FileStore:
         known = 0 if self.others is None else self.others.confirmed_models(test_set, fingerprints)
         return self.models + known
 
+    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
+        """Return the number of studies of the store that were scored on a test set."""
+        return 0 if self.others is None else self.others.studies_on_test(test_set, fingerprints, until)
+
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run of a study."""
         return None if self.others is None or not run.experiment_id else self.others.run_url(run)
@@ -127,7 +131,7 @@ class StudyRuns:
         numbers = Numbers()
         groups, gaps = confirm_groups(studies, store, numbers)
         if not groups:
-            raise IncompleteError("a study must have a complete confirm run to be compared with, but it has none: run "
+            raise IncompleteError("a study must have a complete confirmation run to be compared with, but it has none: run "
                                   "its command to its end")
         return cls(studies, store, numbers, groups, gaps)
 

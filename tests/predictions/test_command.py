@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def words(right_N: np.ndarray) -> list[str]:
     return [CLASSES[label if one else 1 - label] for label, one in zip(LABEL_N, right_N, strict=True)]
 
 
-def write(name: str, columns: Mapping[str, Sequence[Any]], *, shuffled: int | None = None) -> str:
+def write(name: str, columns: Mapping[str, Iterable[Any]], *, shuffled: int | None = None) -> str:
     """Write a CSV file in the working directory, with its rows in some order."""
     rows = list(zip(*columns.values(), strict=True))
     if shuffled is not None:
@@ -60,7 +60,7 @@ def write(name: str, columns: Mapping[str, Sequence[Any]], *, shuffled: int | No
     return name
 
 
-def of(right_N: np.ndarray, **more: Sequence[Any]) -> dict[str, Sequence[Any]]:
+def of(right_N: np.ndarray, **more: Iterable[Any]) -> dict[str, Iterable[Any]]:
     return {"id": [f"d{place}" for place in range(N)], "label": [CLASSES[one] for one in LABEL_N],
             "prediction": words(right_N), **more}
 
@@ -69,7 +69,8 @@ def found(*words: str) -> dict[str, Any]:
     """Return what the command prints as JSON."""
     done = completed(app, *words, "--json")
     assert done.returncode == ExitCode.DONE, done.stderr
-    return json.loads(done.stdout)
+    read: dict[str, Any] = json.loads(done.stdout)
+    return read
 
 
 def refused(*words: str, code: ExitCode = ExitCode.MISTYPED) -> str:
@@ -81,7 +82,8 @@ def refused(*words: str, code: ExitCode = ExitCode.MISTYPED) -> str:
 
 
 def pair(*words: str) -> dict[str, Any]:
-    one, = found(*words)["pairs"]
+    pairs: list[dict[str, Any]] = found(*words)["pairs"]
+    one, = pairs
     return one
 
 
@@ -182,7 +184,8 @@ def test_grades_are_compared_in_their_own_unit_and_need_a_margin() -> None:
     asked = ("--score-column", "judge", "--metric", "score")
     mentions(refused(*files, *asked), "--margin must be given with --metric score")
     one = pair(*files, *asked, "--margin", "2")
-    wanted = estimate(*(Values(grade[name][None], (-np.inf, np.inf)) for name in ("a", "b")))
+    a, b = (Values(grade[name][None], (-np.inf, np.inf)) for name in ("a", "b"))
+    wanted = estimate(a, b)
     assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
     assert (one["margin"], one["finding"]) == (2, "real but negligible")
     mentions(refused(*files, "--score-column", "judge"), "scores must be 0 or 1 for an accuracy")
@@ -324,8 +327,8 @@ def test_python_compares_frames_files_and_answers() -> None:
     wanted = accuracy_interval(GOOD[None])
     for verdict in (gb.compare(frames), gb.compare(files)):
         first = verdict.findings.models[0]
-        assert (first.label, first.low, first.high) == ("good", pytest.approx(wanted.low, **TIGHT),
-                                                        pytest.approx(wanted.high, **TIGHT))
+        assert first.label == "good"
+        assert (first.low, first.high) == pytest.approx((wanted.low, wanted.high), **TIGHT)
     assert gb.compare(GOOD[None], POOR[None]).p is None
     with pytest.raises(UsageError, match="columns of groups"):
         gb.compare(frames, clusters=[1])  # type: ignore[call-overload]

@@ -101,7 +101,7 @@ def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[Group], gaps: Sequence[Sentence],
     margin: Margin, looks: Sequence[StudyLooks] = (), trials: Sequence[Trial] = (), *,
     known_studies: Collection[str] = (), mcnemar_runs: tuple[str, str] | None = None,
-    counted: Mapping[str, int] | None = None,
+    counted: Mapping[str, tuple[int, int]] | None = None,
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""
     families = () if trials else families_of(groups, store, numbers, counted)

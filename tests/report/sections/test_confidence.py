@@ -154,7 +154,7 @@ def test_bands_range_from_the_lowest_to_the_highest_seed(built: Built) -> None:
 
 def test_test_reviews_with_one_label_only_have_no_curves() -> None:
     store, studies = three_models(seeds=2, test_set=replace(TestSet.draw(100), label_N=np.ones(100, np.int8)))
-    assert [figure.name for figure in confidence(collect(studies, store)).figures] == ["reliability"]
+    assert [figure.name for figure in present(confidence(collect(studies, store))).figures] == ["reliability"]
 
 
 def test_each_test_set_has_a_figure() -> None:
