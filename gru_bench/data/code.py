@@ -15,6 +15,7 @@ from pathlib import Path
 from gru_bench.config import PRESETS, is_own
 from gru_bench.data.cache import default_cache
 from gru_bench.errors import DataError, UsageError, given_as, shown, unknown
+from gru_bench.platforms import replace
 
 FOLDER = "code"
 """Folder below the root of the caches that holds the files."""
@@ -77,7 +78,7 @@ def keep(text: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         begun = path.with_suffix(f".{id(text)}")
         begun.write_text(text, encoding="utf-8", newline="\n")
-        begun.replace(path)
+        replace(begun, path)
     return digest
 
 

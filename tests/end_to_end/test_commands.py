@@ -168,7 +168,7 @@ class TestTrain:
         mentions(done.stderr, server, "has not answered")
 
     @pytest.mark.parametrize(("options", "parts"), [
-        (["--model", "lstm"], ["--model", "'scratch'", "'bidirectional'", "'lstm'"]),
+        (["--model", "lstm"], ["--model", "scratch", "bidirectional", "FILE.py:CLASS", "'lstm'"]),
         (["--hidden-size", "0"], ["--hidden-size", "at least 1", "got 0"]),
         (["--lr", "-1"], ["--lr", "greater than 0", "got -1"]),
         (["--lr", "nan"], ["--lr", "finite", "got nan"]),
