@@ -131,8 +131,8 @@ class StudyRuns:
         numbers = Numbers()
         groups, gaps = confirm_groups(studies, store, numbers)
         if not groups:
-            raise IncompleteError("a study must have a complete confirmation run to be compared with, but it has none: run "
-                                  "its command to its end")
+            raise IncompleteError("a study must have a complete confirmation run to be compared with, but it has none: "
+                                  "run its command to its end")
         return cls(studies, store, numbers, groups, gaps)
 
     @property
