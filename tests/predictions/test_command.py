@@ -182,7 +182,7 @@ def test_grades_are_compared_in_their_own_unit_and_need_a_margin() -> None:
     grade = {name: 3 + one * np.random.default_rng(5).normal(1, 0.3, N) for name, one in (("a", GOOD), ("b", POOR))}
     files = [write(f"{name}.csv", {"id": range(N), "judge": one}, shuffled=8) for name, one in grade.items()]
     asked = ("--score-column", "judge", "--metric", "score")
-    mentions(refused(*files, *asked), "--margin must be given with --metric score")
+    mentions(refused(*files, *asked), "margin must be given with --metric score", "--margin")
     one = pair(*files, *asked, "--margin", "2")
     a, b = (Values(grade[name][None], (-np.inf, np.inf)) for name in ("a", "b"))
     wanted = estimate(a, b)
@@ -228,14 +228,14 @@ def test_files_without_ids_are_aligned_by_order_only_where_that_is_asked_for() -
 
 
 @pytest.mark.parametrize(("changed", "words"), [
-    ({"probability_spam": [1.5, *[0.5] * (N - 1)]}, ["probability between 0 and 1", "row 1 holds '1.5'"]),
+    ({"probability_spam": [1.5, *[0.5] * (N - 1)]}, ["probability between 0 and 1", "row 1 has '1.5'"]),
     ({"p_ham": [0.6] * N, "p_spam": [0.5] * N}, ["must sum to 1", "sum to 1.1"]),
     ({"p_ham": [0.6] * N, "p_eggs": [0.4] * N}, ["named after the classes", "'eggs'"]),
     ({"prediction": ["eggs"] * N}, ["among the classes of the true labels (ham and spam)", "'eggs'"]),
     ({"label": ["ham"] * N}, ["at least two classes", "'ham' alone"]),
     ({"label": [CLASSES[1 - one] for one in LABEL_N]}, ["the same true labels", f"differ in {N} of {N}"]),
     ({"id": ["d1", *[f"d{place}" for place in range(1, N)]]}, ["one row for each id", "'d1'"]),
-    ({"prediction": ["", *words(POOR)[1:]]}, ["'prediction'", "row 1 holds ''"]),
+    ({"prediction": ["", *words(POOR)[1:]]}, ["'prediction'", "row 1 has ''"]),
 ])
 def test_what_cannot_be_is_refused_in_one_sentence(changed: dict[str, Any], words: list[str]) -> None:
     other = {**of(POOR), **changed}
@@ -255,8 +255,8 @@ def test_scores_that_are_missing_files_alike_and_equal_seeds_are_refused() -> No
     mentions(refused(*twice), "different seeds", "seed 1", "b.csv and c.csv")
     mentions(refused("a.csv", "gone.csv"), "'gone.csv' does not exist")
     mentions(refused("a.csv", "--metric", "log_loss"), "needs the probability of each class")
-    mentions(refused("a.csv", "--metric", "loss"), "--metric must be one of", "log_loss")
-    mentions(refused("a.csv", "--margin", "0"), "--margin must be above 0")
+    mentions(refused("a.csv", "--metric", "loss"), "metric must be one of", "log_loss")
+    mentions(refused("a.csv", "--margin", "0"), "margin must be above 0", "--margin 1")
     mentions(refused("a.csv", "--id-column", "idd"), "unknown column", "'id'")
 
 
