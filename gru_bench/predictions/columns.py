@@ -96,10 +96,15 @@ class PredictionColumns:
 
     def _predictions(self, known: Sequence[str], found: Mapping[str, str | None]) -> dict[str, str | None]:
         """Return the columns of the predictions: a score where it is asked for or nothing else is there."""
-        taken = [name for name in found.values() if name is not None]
+        single = found["probability"]
+        taken = [name for name in found.values() if name not in (None, single)]
         by_class: dict[str, str | None] = {
             f"p:{match[1].strip()}": name for name in known
             if name not in taken and (match := OF_CLASS.fullmatch(name.strip()))}
+        if list(by_class.values()) == [single]:
+            by_class = {}
+        elif single in by_class.values():  # `p_positive` is one of several classes
+            by_class["probability"] = None
         if "score" in self.asked:
             return {"label": None, "prediction": None, "probability": None}
         if found["prediction"] is not None or found["probability"] is not None or by_class:
