@@ -77,7 +77,7 @@ def compared(
     names = [path.name for path in read.digests]
     return composed(
         evidence, f"Comparison: {listed([group.label for group in evidence.groups])}",
-        f"{'' if own_study is None else 'Confirmation runs of a study, and '}files of predictions: "
+        f"{'Files' if own_study is None else 'Confirmation runs of a study, and files'} of predictions: "
         f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}.",
         warnings, Source(
             "", (), evidence.margin.value, "", (), (), None, {},

@@ -210,8 +210,8 @@ def test_the_truth_may_stand_in_a_file_of_its_own() -> None:
 
 
 def test_common_ids_are_compared_alone_where_that_is_asked_for() -> None:
-    first = {name: values[:-3] for name, values in of(GOOD).items()}
-    files = write("a.csv", first), write("b.csv", {name: values[2:] for name, values in of(POOR).items()})
+    first = {name: list(values)[:-3] for name, values in of(GOOD).items()}
+    files = write("a.csv", first), write("b.csv", {name: list(values)[2:] for name, values in of(POOR).items()})
     mentions(refused(*files), "2 are in a.csv alone, 3 in b.csv alone", "'d0', 'd1' and 'd397'", "--common")
     assert pair(*files, "--common")["examples"] == N - 5
     done = completed(app, *files, "--common", "--out", "out")
@@ -356,7 +356,8 @@ def test_a_class_called_positive_is_one_of_several_or_the_second_of_two() -> Non
 
 def test_a_study_with_interim_analyses_keeps_the_verdict_of_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     store = FakeStore()
-    study = with_looks(store, add_study(store, "planned", {"scratch": 0.0, "bidirectional": 0.16}, seeds=10), (5, 10), 2)
+    study = add_study(store, "planned", {"scratch": 0.0, "bidirectional": 0.16}, seeds=10)
+    study = with_looks(store, study, (5, 10), 2)
     store.by_experiment["movie-reviews"] = [study]
     monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: store)
     wanted, = build([study], store).findings.pairs

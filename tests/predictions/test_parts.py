@@ -70,6 +70,11 @@ def test_the_parts_of_a_study_are_those_of_its_runs_and_can_be_compared_with_the
     right_RN = np.stack([run.probability_NC.argmax(axis=1) == run.label_N for run in runs])
     assert pair["examples"] == len(test)
     assert sorted(pair["seeds"]) == [1, len(SEEDS)]
+    test["probability_1"] = runs[0].probability_NC[:, 1]
+    test.to_csv("mine.csv", index=False)
+    reported = completed(compare_app, "mine.csv", "--study", "quick", "--out", "out")
+    assert reported.returncode == ExitCode.DONE, reported.stderr
+    mentions(Path("out/report.md").read_text("utf-8"), "Confirmation runs of a study, and files of predictions: mine")
     assert abs(pair["difference"]) == pytest.approx(abs(right_RN[0].mean() - right_RN.mean()), abs=1e-12)
 
 
