@@ -43,6 +43,8 @@ def unsupported(backend: Backend, *, gated: bool, reset: Reset) -> str | None:
         gated: Whether the recurrence is a GRU. Otherwise it is a vanilla RNN.
         reset: Whether the reset gate acts after or before the hidden product.
     """
+    if backend == "own":
+        return "it is the backend of classes of your own"
     if backend == "torch" and reset == "before":
         return "torch has no GRU whose reset gate acts before the product"
     if backend == "fused" and not gated:

@@ -78,6 +78,10 @@ RUN: Mapping[str, str] = {
     "gru-bench sweep --study compare --plan-only": "compare.plan.json",
     "gru-bench sweep --study my.toml": "the study my is done",
     "gru-bench sweep --study bidirectional --study-name mine --data mine.csv": "the study mine is done",
+    "gru-bench report --study mine": "wrote reports/mine/report.html",
+    "gru-bench data --out parts": "parts",
+    "gru-bench data --study NAME --out parts": "parts",
+    "gru-bench compare logistic.csv bayes.csv": "wrote reports/logistic-bayes/report.html",
     "gru-bench sweep --study bidirectional --study-name my-vectors --embedding vectors.txt --set embedding.scale=1":
         "the study my-vectors is done",
     "gru-bench train --model scratch --hidden-size 64 --lr 0.002": "logged as run",
@@ -149,6 +153,14 @@ NOT_RUN: Mapping[str, str] = {
     "tests/sweep/test_models.py starts a study with one model after the other": r"""
         gru-bench sweep --study smoke --model scratch
         gru-bench sweep --study smoke --model bidirectional""",
+    "tests/predictions/test_command.py compares such files": r"""
+        gru-bench compare bert.csv tfidf.csv
+        gru-bench compare bert.csv gru.csv
+        gru-bench compare bert.csv --study bidirectional""",
+    "tests/end_to_end/test_own.py trains such a class": r"""
+        gru-bench gru-check homework.py:MyGRU
+        gru-bench sweep --study compare --study-name mine --model torch --model homework.py:MyGRU
+        gru-bench sweep --study compare --study-name mine --model scratch --model torch --model homework.py:MyGRU --limit 3000 --epochs 2 --trials 2 --confirm 5""",  # noqa: E501
     "tests/archive/test_examples.py runs it": r"""
         gru-bench archive import $E/bidirectional.study
         gru-bench archive import $E/torch.study
@@ -168,6 +180,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench gru-check FOLDER --csv checked.csv
         gru-bench gru-check submissions --csv checked.csv
         gru-bench gru-check submissions --csv checked.csv --timeout 60
+        python benchmarks/compare.py
         python benchmarks/epoch.py
         python benchmarks/families.py --repetitions 1000 --models 3,5,10
         python benchmarks/grade.py
@@ -203,6 +216,7 @@ NOT_RUN: Mapping[str, str] = {
         .ci/python
         gru-bench predict --file
         gru-bench report --csv
+        gru-bench report --verify
         mlflow models serve
         python -m tests.support.windows gru-bench ...""",
 }
@@ -259,6 +273,9 @@ def directory(tmp_path: Path, few_reviews: Path, database: Path) -> Path:
     (tmp_path / "thesis.tex").write_text(thesis, encoding="utf-8")
     (vectors,) = (block for block in blocks(text(ROOT / "docs" / "your-data.md")) if block.startswith("good "))
     (tmp_path / "vectors.txt").write_text(vectors, encoding="utf-8")
+    for name, answers in (("logistic", "abab"), ("bayes", "abba")):
+        rows = (f"{place},{'ab'[place % 2]},{answers[place % 4]}\n" for place in range(400))
+        (tmp_path / f"{name}.csv").write_text(f"id,label,prediction\n{''.join(rows)}", encoding="utf-8")
     (tmp_path / "reviews.txt").write_text("A wonderful film.\nDull from start to end.\n", encoding="utf-8")
     (tmp_path / "reviews.csv").write_text("id,text\na,A wonderful film.\nb,Dull.\n", encoding="utf-8")
     (tmp_path / "homework.py").write_text(NOTEBOOK + NOTEBOOK.replace("GRUClassifier", "GRU"), encoding="utf-8")

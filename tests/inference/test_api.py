@@ -84,7 +84,7 @@ class TestStudy:
         for (_, score, seeds), model in zip(verdict.rows, MODELS, strict=False):
             assert (score, seeds) == (f"{100 * logged[model]:.1f} %", "2")
             assert score.removesuffix(" %") in {one["text"] for one in found["numbers"].values()}
-        assert any("against" in one for one in verdict.sentences)
+        assert any("No verdict on" in one for one in verdict.sentences)
         assert repr(study) == f"study mine\n{verdict!r}"
         assert study._repr_html_() == verdict._repr_html_()
 

@@ -99,7 +99,7 @@ def test_a_stage_ends_at_the_first_look_that_settles_every_pair() -> None:
 def test_a_stage_goes_on_while_a_pair_is_open_and_ends_at_the_last_look() -> None:
     stage = Stage(0.802, 0.80)
     assert seeds_of(stage.start(), "torch") == list(range(10_000, 10_009))
-    mentions(stage.said, "goes on to 7 seeds", "last look planned", "open")
+    mentions(stage.said, "continues to 7 seeds", "last interim analysis planned", "open")
     assert [(look.planned, look.stops) for look in stage.looks] == [(5, False), (7, False), (9, True)]
 
 
@@ -124,13 +124,13 @@ def test_a_failed_seed_is_named_and_a_later_start_does_not_change_the_look() -> 
 def test_a_look_below_five_seeds_settles_nothing() -> None:
     stage = Stage(0.99, 0.60, looks=[2, 5])
     assert len(seeds_of(stage.start(), "torch")) == 5
-    mentions(stage.said, "2 seeds: an estimate only")
+    mentions(stage.said, "from 2 seeds", "an estimate only")
 
 
 def test_one_model_alone_takes_all_looks() -> None:
     stage = Stage(0.9, 0.9, all_models=["torch"])
     assert len(stage.start()) == 9
-    mentions(stage.said, "one model alone")
+    mentions(stage.said, "only one model")
 
 
 def test_a_search_does_not_go_on_once_a_look_was_taken() -> None:

@@ -71,7 +71,7 @@ def spec_of(command: str, monkeypatch: pytest.MonkeyPatch) -> StudySpec:
     assert program == "sweeps/run.py"
     seen = []
 
-    def prepared(spec: StudySpec, *_: object) -> None:
+    def prepared(spec: StudySpec, *_: object, **__: object) -> None:
         seen.append(spec.with_stored())
         raise KeyboardInterrupt
 
