@@ -422,7 +422,7 @@ class TrainingConfig(Section):
     drop_last: bool = False
     """Whether the last batch of an epoch is left out if it is not full."""
     bf16: bool = False
-    """Whether an NVIDIA card computes products in bfloat16. Weights stay in float32. A CPU refuses it."""
+    """Whether an NVIDIA GPU computes products in bfloat16. Weights stay in float32. A CPU refuses it."""
     device: Name = "auto"
     """`auto` (an NVIDIA GPU if there is one, otherwise the CPU), `cpu`, `cuda`, `cuda:N` or `mps`."""
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None

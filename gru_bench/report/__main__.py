@@ -53,7 +53,7 @@ def report(
     pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex to a PDF too. This needs TeX.")] = False,
     live: Annotated[bool, typer.Option(
         "--watch", help="Start this while a sweep runs and open the page, which loads itself again. All files but the "
-        "PDF are written anew whenever a run has begun or ended, until the studies are finished or Ctrl-C.")] = False,
+        "PDF are written again whenever a run has begun or ended, until the studies are finished or Ctrl-C.")] = False,
     no_attach: Annotated[bool, typer.Option(
         "--no-attach", help="Do not attach the report to its studies in MLflow. Otherwise the page, its Markdown, its "
         "numbers and its figures become artifacts of the run of each study, in place of an earlier report.")] = False,
@@ -62,7 +62,7 @@ def report(
     claim: Annotated[str | None, typer.Option(
         help="Write nothing. Say whether a claim on two models is proven, such as 'bidirectional > torch' or "
         "'torch > baseline': exit code 0 if so, 4 if it is refuted or the models are equivalent, 3 if it is not "
-        "settled, with commands to go on.", show_default=False)] = None,
+        "settled, with commands to continue.", show_default=False)] = None,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Write a report on what sweeps have logged.

@@ -58,15 +58,15 @@ def sweep(
         rich_help_panel="Study")] = None,
     trials: Annotated[int | None, typer.Option(help="Trials of the search for each model, in total over all starts.",
                                                show_default="the study's", rich_help_panel="Study")] = None,
-    confirm: Annotated[int | None, typer.Option(help="Number of fresh seeds of the confirm stage.",
+    confirm: Annotated[int | None, typer.Option(help="Number of fresh seeds of the confirmation runs.",
                                                 show_default="the study's", rich_help_panel="Study")] = None,
     looks: Annotated[str | None, typer.Option(
-        help="Fresh seeds of the confirm stage at each of several looks, such as 5,8,12,20: it ends at the first look "
+        help="Fresh seeds of the confirmation runs at each interim analysis, such as 5,8,12,20: they end at the first "
         "that settles every pair of models. Fixed before the first run; instead of --confirm.",
         show_default="the study's", rich_help_panel="Study")] = None,
     timeout: Annotated[str | None, typer.Option(help="Begin no new trial after this time: 90s, 10m, 1.5h.",
                                                 show_default="none", rich_help_panel="Study")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed of the search. The confirm seeds follow from it.",
+    seed: Annotated[int | None, typer.Option(help="Random seed of the search. The confirmation seeds follow from it.",
                                              show_default="the study's", rich_help_panel="Study")] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe or random.", show_default="the study's",
                                                 rich_help_panel="Study")] = None,
@@ -81,7 +81,7 @@ def sweep(
         help="Train on a Ray cluster: auto (the one that runs here), local, HOST:PORT or ray://HOST:PORT.",
         show_default="this machine", rich_help_panel="Training")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(
-        help="Graphics cards of the cluster for each trial. With 0.25, four trials share one.",
+        help="GPUs of the cluster for each trial. With 0.25, four trials share one.",
         show_default="1 where the cluster has any", rich_help_panel="Training")] = None,
     allow_slow: Annotated[bool, typer.Option(
         "--allow-slow", help="Let models of your own train for more than an hour.",
@@ -109,7 +109,7 @@ def sweep(
         "--report", help="Write the report on the study at the end, as gru-bench report does.",
         rich_help_panel="Stores")] = False,
     plan_only: Annotated[bool, typer.Option(
-        "--plan-only", help="Run nothing. Write the plan of the looks, with a digest of all that it fixes, to "
+        "--plan-only", help="Run nothing. Write the plan of the interim analyses, with a digest of all that it fixes, to "
         "STUDY.plan.json, for example to register it before the study begins.", rich_help_panel="Stores")] = False,
     check: Annotated[bool, typer.Option(
         "--check", help="Run nothing. Check that the study is complete and that Optuna and MLflow agree: exit code 0 "
