@@ -339,6 +339,17 @@ def test_on_a_phone_a_figure_scrolls_in_its_box_and_can_be_read(case: str, brows
     assert max(over, default=0) <= 0
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_on_a_phone_no_number_is_broken_over_two_lines(case: str, browser: Chromium, pages: Path) -> None:
+    browser.look(320)
+    browser.open(pages / f"{case}.html")
+    assert browser.run("""(() => {
+      document.querySelectorAll("details").forEach(fold => { fold.open = true; });
+      return [...document.querySelectorAll("data")].filter(number => number.getClientRects().length > 1)
+        .map(number => number.textContent);
+    })()""") == []
+
+
 @pytest.mark.parametrize("width", [1024, 1280])
 @pytest.mark.parametrize("case", ["three", "hostile", "homework"])
 def test_no_table_scrolls_on_a_desk(case: str, width: int, browser: Chromium, pages: Path) -> None:
