@@ -138,8 +138,8 @@ def test_options_have_arguments_or_settings_that_exist() -> None:
 
 
 PLAIN = ("*__main__.py", "errors.py", "cli.py", "doctor.py", "lint.py", "archive/*", "diagnose/*", "gru_check/*",
-         "grade/*", "inference/predict.py", "inference/files.py", "inference/save_model.py", "sweep/workers/ray.py",
-         "sweep/console/description.py", "report/findings.py", "report/evidence/verdicts.py",
+         "grade/*", "inference/predict.py", "inference/files.py", "inference/save_model.py", "predictions/parts.py",
+         "sweep/workers/ray.py", "sweep/console/description.py", "report/findings.py", "report/evidence/verdicts.py",
          "report/evidence/next_steps.py", "report/trials.py", "report/sections/*")
 """Files whose texts are of commands alone, or are parts of a report, which is the same for everybody."""
 BY_HAND = re.compile(rf"(?<![\w-])(?:{'|'.join(ARGUMENTS)}|--set [\w.]+=)(?![\w-])|(?:^|\s)--$|the same command")

@@ -15,7 +15,7 @@ from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, SLOW, command, completed, mentions
 
 MODULES = ("train", "sweep", "report", "diagnose", "archive", "gru_check", "grade", "tracking", "inference", "doctor",
-           "lint")
+           "lint", "predictions")
 
 
 def test_help_teaches_and_loads_no_subcommand() -> None:

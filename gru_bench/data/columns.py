@@ -53,7 +53,8 @@ class Note(NamedTuple):
 
     def __str__(self) -> str:
         """Return the whole sentence."""
-        return f"{self.said}; {' and '.join(map(named, self.options))} can name others"
+        options = " and ".join(", ".join(map(named, self.options)).rsplit(", ", 1))
+        return f"{self.said}; {options} can name others"
 
 
 class Choice(Protocol):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gru_bench import cli
+from gru_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from gru_bench.predictions.evidence import StudyRuns
@@ -30,7 +31,8 @@ def compare(
         help="What is compared: accuracy, macro_f1, log_loss, roc_auc, or score for any other number per example, of "
         "which higher is better.", show_default="accuracy")] = None,
     margin: Annotated[float | None, typer.Option(
-        help="The largest difference that does not matter in practice: in points, with --metric score in its unit.",
+        help="The equivalence margin, the largest difference that does not matter in practice: in points, with "
+        "--metric score in its unit.",
         show_default="1")] = None,
     common: Annotated[bool, typer.Option(
         "--common", help="Compare the examples that all files have. Otherwise all must have the same.")] = False,
@@ -51,8 +53,8 @@ def compare(
         help="Column of groups: examples that belong together, such as those of one document or author.",
         show_default="found by its name", rich_help_panel="Columns")] = None,
     study: Annotated[str | None, typer.Option(
-        help="A study whose confirm runs are compared with the files, on its own test reviews: gru-bench data writes "
-        "these.", show_default=False)] = None,
+        help="A study whose confirmation runs are compared with the files, on its own test examples: gru-bench data "
+        "writes these.", show_default=False)] = None,
     claim: Annotated[str | None, typer.Option(
         help="Write nothing. Say whether a claim on two models is proven, such as 'bert > tfidf': exit code 0 if so, 4 "
         "if it is refuted or the models are equivalent, 3 if it is not settled.", show_default=False)] = None,
@@ -74,13 +76,16 @@ def compare(
     asked = {role: name for role, name in (
         ("id", id_column), ("label", label_column), ("prediction", prediction_column), ("score", score_column),
         ("group", group_column)) if name is not None}
+    if study is not None and (truth is not None or by_order):
+        raise UsageError("--study gives the true labels and the ids of its test examples: leave out --truth and "
+                         "--by-order")
     console = cli.out(stderr=as_json or claim is not None)
 
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
     report = compared(files, truth=truth, metric=metric, margin=margin, columns=asked, common=common,
-                      by_order=by_order, beside=None if study is None else _beside(study, tracking_uri), say=say)
+                      by_order=by_order, own_study=None if study is None else _runs_of(study, tracking_uri), say=say)
     if as_json:
         print(json.dumps(report.findings.to_dict(), indent=1))
         return
@@ -101,7 +106,7 @@ def compare(
         say(f"wrote {typeset.pdf(folder)}")
 
 
-def _beside(study: str, tracking_uri: str | None) -> StudyRuns:
+def _runs_of(study: str, tracking_uri: str | None) -> StudyRuns:
     """Return the confirmation runs of a study."""
     from gru_bench.predictions.evidence import StudyRuns
     from gru_bench.report.choice import choose

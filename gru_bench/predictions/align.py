@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from gru_bench.config import ComparedName
 from gru_bench.data.labels import classes_of
-from gru_bench.errors import UsageError, shown
+from gru_bench.errors import IN_PYTHON, UsageError, shown
+from gru_bench.predictions.columns import asked_as
 from gru_bench.predictions.read import FileRun, Names, Read, class_of
 from gru_bench.report.document.sentences import listed
 from gru_bench.stats.intervals import Scored
@@ -46,7 +47,7 @@ class Examples:
     about: dict[str, Sequence[str]]
     """Text, category and tokens of each example, as far as they are known."""
     group_N: NDArray[np.str_] | None = None
-    """Group of each example, which is its id where it stands alone. None where no groups are known."""
+    """Group of each example, which is its id where it has none. None where no groups are known."""
     left_out: int = 0
     """Number of examples that only some files have."""
     fingerprint: str = ""
@@ -93,7 +94,7 @@ def aligned(
     rows = {id(run): _rows(run, rank) for run in sources}
     label_N, classes = _labels(sources, rows, names_N, read, classes)
     about: dict[str, Sequence[str]] = {
-        role: [told.get(place, "") for place in place_N.tolist()] for role, told in read.about.items()}
+        role: [known.get(place, "") for place in place_N.tolist()] for role, known in read.about.items()}
     group_N = _groups(about.get("group"), names_N)
     if group_N is not None and not groups_are_asked and len(np.unique(group_N)) < LEAST_GROUPS:
         group_N = None
@@ -137,10 +138,10 @@ def _kept(sources: Sequence[FileRun], ids: Names, common: bool) -> NDArray[np.in
             counts = f"{len(np.setdiff1d(first, own)):,} are in {sources[0].name} alone, " \
                      f"{len(np.setdiff1d(own, first)):,} in {run.name} alone"
             raise UsageError(f"all files must have the same ids, but {counts}, such as {_named(differing, ids)}: give "
-                             "--common to compare the common ones")
+                             f"{asked_as('--common')} to compare the common ones")
     if len(kept) < 2:
         raise UsageError(f"there must be at least 2 examples to compare, but the files have {len(kept)} in common: "
-                         "check the columns of ids (--id-column)")
+                         f"check the columns of ids ({asked_as('--id-column')})")
     return kept
 
 
@@ -178,8 +179,9 @@ def _labels(
     if not labeled:
         lacking = next((run for run in sources if "score" not in run.has), None)
         if lacking is not None:
+            other = "" if IN_PYTHON.get() else ", or a file that has them by --truth"
             raise UsageError(f"{lacking.name} must have true labels, but it has no column with a usual name for them: "
-                             "name it by --label-column, or a file that has them by --truth")
+                             f"name it by {asked_as('--label-column')}{other}")
         return np.zeros(len(id_N), np.int_), ()
     first, spelling_N = labeled[0]
     for run, own_N in labeled[1:]:
@@ -188,8 +190,8 @@ def _labels(
             differing = ", ".join(f"{shown(str(id_N[place]), most=40)} ({names[spelling_N[place]]} and "
                                   f"{names[own_N[place]]})" for place in odd[:SHOWN])
             raise UsageError(f"all files must have the same true labels, but {first.name} and {run.name} differ in "
-                             f"{len(odd):,} of {len(id_N):,}, such as {differing}: check which column holds them "
-                             "(--label-column)")
+                             f"{len(odd):,} of {len(id_N):,}, such as {differing}: check which column has them "
+                             f"({asked_as('--label-column')})")
     spelled = [read.spellings.names[place] for place in spelling_N.tolist()]
     if classes:
         place_of = {name: place for place, name in enumerate(classes)}
@@ -200,11 +202,11 @@ def _labels(
     # Of columns of probabilities whose names are classes, one may be absent from the labels.
     extra = [name for name in named if name not in known] if known <= set(named) else []
     found = classes_of([*spelled, *extra], (), f"the true labels of {first.name}",
-                       "name their column by --label-column")
+                       f"name their column by {asked_as('--label-column')}")
     label_N = found.label_N[:len(spelled)].astype(np.int_)
     if len(np.unique(label_N)) < 2:
         raise UsageError(f"the true labels must be of at least two classes, but {first.name} has {shown(spelled[0])} "
-                         "alone: check which column holds them (--label-column)")
+                         f"alone: check which column has them ({asked_as('--label-column')})")
     return label_N, found.names
 
 
@@ -222,16 +224,16 @@ def _scored(
         score_RN = np.stack([np.asarray(run.score_N)[rows[id(run)]] for run in runs])
         if metric == "accuracy" and not np.isin(score_RN, (0, 1)).all():
             odd = score_RN[~np.isin(score_RN, (0, 1))][0]
-            raise UsageError(f"scores must be 0 or 1 for an accuracy, but {first.name} holds {odd:g}: give --metric "
-                             "score, with a --margin in their unit")
+            raise UsageError(f"scores must be 0 or 1 for an accuracy, but {first.name} has {odd:g}: give "
+                             f"{asked_as('--metric', 'score')}, with {asked_as('--margin')} in their unit")
         if metric not in ("accuracy", "score"):
-            raise UsageError(f"--metric {metric} needs predictions, but {first.name} has scores alone: give --metric "
-                             "accuracy or score")
+            raise UsageError(f"{asked_as('--metric', metric)} needs predictions, but {first.name} has scores alone: "
+                             f"give {asked_as('--metric', 'accuracy')} or {asked_as('--metric', 'score')}")
         nothing = np.empty((len(runs), size, 0), np.float32)
         return Scored(examples.label_N, nothing, group_N, score_RN=score_RN)
     if metric == "score":
-        raise UsageError(f"--metric score needs a column of scores, but {first.name} has none: name it by "
-                         "--score-column")
+        raise UsageError(f"{asked_as('--metric', 'score')} needs a column of scores, but {first.name} has none: name "
+                         f"it by {asked_as('--score-column')}")
     count = len(examples.classes)
     named_RN = None
     if len(first.prediction_N):
@@ -239,8 +241,8 @@ def _scored(
     probability_RNC = _probabilities(runs, rows, examples, named_RN)
     if probability_RNC is None:
         if metric in ("log_loss", "roc_auc"):
-            raise UsageError(f"--metric {metric} needs the probability of each class, but {first.name} has none: add "
-                             f"a column such as probability_{examples.classes[-1]}")
+            raise UsageError(f"{asked_as('--metric', metric)} needs the probability of each class, but {first.name} "
+                             f"has none: add a column such as probability_{examples.classes[-1]}")
         if named_RN is None:
             raise UsageError(f"{first.name} must have predictions, but it has a column of probabilities alone, whose "
                              f"class is not known: name it probability_{examples.classes[-1]}")

@@ -1,4 +1,4 @@
-"""Which columns of a file of predictions hold the ids, the labels, the predictions and all else, found by their names.
+"""Which columns of a file of predictions have the ids, the labels, the predictions and all else, found by their names.
 
 A file that lm-eval writes (`samples_*.jsonl`) is known by its keys: `doc_id` is its id, and its score is in `acc`,
 `exact_match` or the first metric that it names.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gru_bench.data.columns import GROUPS, USUAL, Note, plain_name
-from gru_bench.errors import UsageError, shown, unknown
+from gru_bench.errors import IN_PYTHON, UsageError, shown, unknown
 
 NAMES: Mapping[str, str] = {
     "id": "id exampleid example docid sampleid textid reviewid questionid uid guid idx index",
@@ -41,7 +41,7 @@ LM_EVAL = {"doc_id", "target", "resps", "filtered_resps"}
 """Keys of each line of a file that lm-eval writes."""
 LM_EVAL_SCORES = ("acc", "exact_match")
 DOC = "doc"
-"""Key of the dictionary that holds the text of an example of lm-eval."""
+"""Key of the dictionary with the text of an example of lm-eval."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class PredictionColumns:
     asked: Mapping[str, str] = field(default_factory=dict)
     """Role -> the column that an option names."""
     is_truth: bool = False
-    """Whether the file holds true labels, and no predictions are looked for."""
+    """Whether the file has true labels, and no predictions are looked for."""
     truth_is_given: bool = False
-    """Whether another file holds the true labels, so that a column of labels alone holds predictions."""
+    """Whether another file has the true labels, so that a column of labels alone is of predictions."""
     found: Mapping[str, str] = field(default_factory=dict)
     """Role -> column of the file. The role of the probability of a class is `p:` and the name of the class."""
 
@@ -95,11 +95,16 @@ class PredictionColumns:
         return replace(self, found={role: name for role, name in found.items() if name is not None})
 
     def _predictions(self, known: Sequence[str], found: Mapping[str, str | None]) -> dict[str, str | None]:
-        """Return what holds the predictions: a score where it is asked for or nothing else is there."""
-        taken = [name for name in found.values() if name is not None]
+        """Return the columns of the predictions: a score where it is asked for or nothing else is there."""
+        single = found["probability"]
+        taken = [name for name in found.values() if name not in (None, single)]
         by_class: dict[str, str | None] = {
             f"p:{match[1].strip()}": name for name in known
             if name not in taken and (match := OF_CLASS.fullmatch(name.strip()))}
+        if list(by_class.values()) == [single]:
+            by_class = {}
+        elif single in by_class.values():  # `p_positive` is one of several classes
+            by_class["probability"] = None
         if "score" in self.asked:
             return {"label": None, "prediction": None, "probability": None}
         if found["prediction"] is not None or found["probability"] is not None or by_class:
@@ -116,7 +121,7 @@ class PredictionColumns:
         """
         for role, name in self.asked.items():
             if name not in known and not (self.is_truth and role in ("prediction", "score")):
-                raise unknown(f"column in {path.name}", name, known, f"It is named by {OPTIONS[role]}.")
+                raise unknown(f"column in {path.name}", name, known, f"It is named by {asked_as(OPTIONS[role])}.")
         for name in self.found.values():
             if known.count(name) > 1:
                 raise UsageError(f"{path} must have one column {shown(name)}, but it has {known.count(name)}: rename "
@@ -135,7 +140,24 @@ class PredictionColumns:
         return Note(f"columns were found by their names: {', '.join(others)}", options) if others else None
 
 
+def asked_as(option: str, value: object = None) -> str:
+    """Return an option of `gru-bench compare` as the one who asks gives it, in Python an argument of `compare`.
+
+    Args:
+        option: An option that has such an argument.
+        value: The value to give. None: the user chooses it, or the option takes none.
+    """
+    if not IN_PYTHON.get():
+        return option if value is None else f"{option} {value}"
+    if option == "--common":
+        return "common=True"
+    role = next((role for role, own in OPTIONS.items() if own == option), None)
+    if role is not None:
+        return f"columns={{{role!r}: ...}}"
+    return f"{option[2:]}={'...' if value is None else repr(value)}"
+
+
 def _may_be_score(name: str) -> bool:
-    """Return whether a key of lm-eval may hold a metric."""
+    """Return whether a key of lm-eval may be a metric."""
     return name not in ("doc_id", DOC, "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
                         "doc_hash", "prompt_hash", "target_hash")

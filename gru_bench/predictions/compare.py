@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gru_bench.config import ComparedName
 from gru_bench.errors import UsageError
 from gru_bench.predictions.align import aligned
-from gru_bench.predictions.columns import PredictionColumns
+from gru_bench.predictions.columns import PredictionColumns, asked_as
 from gru_bench.predictions.evidence import StudyRuns, evidence_of
 from gru_bench.predictions.read import Read, read_files
 from gru_bench.report.build import composed
@@ -18,12 +18,12 @@ from gru_bench.report.evidence.groups import metric_of
 METRICS: tuple[ComparedName, ...] = ("accuracy", "macro_f1", "log_loss", "roc_auc", "score")
 """Scores that can be compared."""
 MOST_MARGIN = 50.0
-"""Largest margin in percentage points."""
+"""Largest equivalence margin in percentage points."""
 
 
 def compared(
     files: Sequence[str], *, truth: str | None = None, metric: str | None = None, margin: float | None = None,
-    columns: Mapping[str, str], common: bool = False, by_order: bool = False, beside: StudyRuns | None = None,
+    columns: Mapping[str, str], common: bool = False, by_order: bool = False, own_study: StudyRuns | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Return the report on the models of some files.
@@ -32,44 +32,44 @@ def compared(
         files: The files of predictions.
         truth: A file of true labels.
         metric: The score that is compared. None: that of the study, or accuracy.
-        margin: Largest difference without practical weight: in points, or of `score` in its unit. None: one point.
+        margin: The equivalence margin, the largest difference without practical weight: in points, or of `score` in
+            its unit. None: one point.
         columns: Role (id, label, prediction, score, group) -> name of its column, where it was named.
         common: Whether only the examples that all files have are compared.
         by_order: Whether rows are aligned by their order.
-        beside: The runs of a study on the same examples, with which the models are compared.
-        say: Is told what was found by its name.
+        own_study: The runs of a study on the same examples, with which the models are compared.
+        say: Called with a sentence on what was found by its name.
 
     Raises:
         UsageError: for files that cannot be compared.
         DataError: for a damaged file.
     """
-    usual: ComparedName = "accuracy" if beside is None else metric_of(beside.studies)
+    usual: ComparedName = "accuracy" if own_study is None else metric_of(own_study.studies)
     chosen = usual if metric is None else next((name for name in METRICS if name == metric), None)
-    if beside is not None and (truth is not None or by_order):
-        raise UsageError("--study gives the true labels and the ids of its test examples: leave out --truth and "
-                         "--by-order")
     if chosen is None:
-        raise UsageError(f"--metric must be one of {', '.join(METRICS)}, but got {metric!r}")
+        raise UsageError(f"the metric must be one of {', '.join(METRICS)}, but got {metric!r}")
     if margin is not None and not 0 < margin <= (MOST_MARGIN if chosen != "score" else float("inf")):
-        raise UsageError(f"--margin must be above 0 and at most {MOST_MARGIN:g} points, but got {margin:g}: try "
-                         "--margin 1")
+        most = "" if chosen == "score" else f" and at most {MOST_MARGIN:g} points"
+        raise UsageError(f"the equivalence margin must be above 0{most}, but got {margin:g}: try "
+                         f"{asked_as('--margin', 1)}")
     read = Read()
     truths = [] if truth is None else read_files(
         [truth], PredictionColumns({role: name for role, name in columns.items() if role in ("id", "label", "group")},
                                    is_truth=True), read, by_order=by_order)
-    own = PredictionColumns(columns, truth_is_given=truth is not None or beside is not None)
+    own = PredictionColumns(columns, truth_is_given=truth is not None or own_study is not None)
     runs = read_files(files, own, read, by_order=by_order)
     for note in read.notes:
         say(note)
-    if beside is not None:
-        truths = [beside.truth(read, runs)]
-    examples, models = aligned(read, runs, truths[0] if truths else None, chosen, common=common,
-                               groups_are_asked="group" in columns, classes=() if beside is None else beside.classes)
-    if beside is not None:
-        examples = beside.described(examples)
+    if own_study is not None:
+        truths = [own_study.truth(read, runs)]
+    examples, models = aligned(
+        read, runs, truths[0] if truths else None, chosen, common=common, groups_are_asked="group" in columns,
+        classes=() if own_study is None else own_study.classes)
+    if own_study is not None:
+        examples = own_study.described(examples)
     factor = 1 if chosen == "score" else 100
     evidence = evidence_of(examples, models, {str(path): digest for path, digest in read.digests.items()}, chosen,
-                           None if margin is None else margin / factor, beside)
+                           None if margin is None else margin / factor, own_study)
     warnings: list[Sentence] = []
     if by_order:
         warnings.append(("The rows of the files are aligned by their order, because they have no ids: nothing shows "
@@ -77,7 +77,7 @@ def compared(
     names = [path.name for path in read.digests]
     return composed(
         evidence, f"Comparison: {listed([group.label for group in evidence.groups])}",
-        f"{'' if beside is None else 'Confirmation runs of a study, and '}files of predictions: "
+        f"{'Files' if own_study is None else 'Confirmation runs of a study, and files'} of predictions: "
         f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}.",
         warnings, Source(
             "", (), evidence.margin.value, "", (), (), None, {},

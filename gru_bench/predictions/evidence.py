@@ -12,6 +12,7 @@ import numpy as np
 from gru_bench.config import ComparedName
 from gru_bench.errors import IncompleteError, RunError, UsageError
 from gru_bench.predictions.align import Examples, FileModel
+from gru_bench.predictions.columns import asked_as
 from gru_bench.predictions.read import FileRun, Read, class_of
 from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.sentences import Sentence
@@ -30,7 +31,7 @@ MOST_ASKED = 1000
 
 @dataclass
 class FileStore:
-    """A store of files of predictions: it holds their texts and their number, and for all else asks a real store."""
+    """A store of files of predictions: it has their texts and their number, and asks a real store for all else."""
 
     texts_of_files: dict[str, str] | None
     """Example id -> text; None where no file has texts."""
@@ -56,7 +57,7 @@ class FileStore:
         return self.others.texts(run_id, split) if self.others is not None and run_id != FILES else self.texts_of_files
 
     def text(self, run_id: str, path: str) -> str | None:
-        """Return a text that a run of a study holds."""
+        """Return a text that a run of a study logged."""
         return None if self.others is None or run_id == FILES else self.others.text(run_id, path)
 
     def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
@@ -75,7 +76,7 @@ class FileStore:
 
 def evidence_of(
     examples: Examples, models: Sequence[FileModel], digests: Mapping[str, str], metric: ComparedName,
-    margin: float | None, beside: StudyRuns | None = None,
+    margin: float | None, own_study: StudyRuns | None = None,
 ) -> Evidence:
     """Return the evidence of models from files.
 
@@ -84,31 +85,31 @@ def evidence_of(
         models: The models.
         digests: Path of a file -> the SHA-256 of its content.
         metric: The score that they are compared by.
-        margin: Largest difference of no practical weight, in the unit of the score. None: that of the study, or one
-            point.
-        beside: The runs of a study that they are compared with.
+        margin: The equivalence margin, the largest difference of no practical weight, in the unit of the score. None:
+            that of the study, or one point.
+        own_study: The runs of a study that they are compared with.
 
     Raises:
-        UsageError: for a score without a margin.
+        UsageError: for a score without an equivalence margin.
     """
     if margin is None and metric == "score":
-        raise UsageError("--margin must be given with --metric score, because only you know which difference of such "
-                         "scores does not matter: try --margin and that difference")
-    numbers = Numbers() if beside is None else beside.numbers
+        raise UsageError(f"the equivalence margin must be given with {asked_as('--metric', 'score')}, because only you "
+                         f"know which difference of such scores does not matter: give it by {asked_as('--margin')}")
+    numbers = Numbers() if own_study is None else own_study.numbers
     texts = examples.about.get("text")
     known = None if texts is None else dict(zip(examples.id_N.tolist(), texts, strict=True))
-    store = FileStore(known, len(models), None if beside is None else beside.store)
+    store = FileStore(known, len(models), None if own_study is None else own_study.store)
     study = LoggedStudy(_logged(FILES, "", "", None, examples.fingerprint), None, (), ())
     groups = [_group(one, examples, study, digests, numbers, metric) for one in models]
     gaps = _gaps(examples, numbers)
-    if beside is None:
+    if own_study is None:
         return assembled((), store, numbers, groups, gaps, margin_of((), margin, numbers, metric))
-    store.texts_of_files = known or beside.store.texts(beside.studies[0].run.run_id, "test")
-    own = [beside.cut(group, examples, metric) for group in beside.groups]
+    store.texts_of_files = known or own_study.store.texts(own_study.studies[0].run.run_id, "test")
+    own = [own_study.cut(group, examples, metric) for group in own_study.groups]
     planned = () if examples.left_out else tuple(
-        one for one in study_looks(beside.studies, own, store, numbers) if one.plan.metric == metric)
-    return assembled(beside.studies, store, numbers, [*own, *groups], [*beside.gaps, *gaps],
-                     margin_of(beside.studies, margin, numbers, metric), planned)
+        one for one in study_looks(own_study.studies, own, store, numbers) if one.plan.metric == metric)
+    return assembled(own_study.studies, store, numbers, [*own, *groups], [*own_study.gaps, *gaps],
+                     margin_of(own_study.studies, margin, numbers, metric), planned)
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class StudyRuns:
         return tuple(map(class_of, self.groups[0].classes))
 
     def truth(self, read: Read, runs: Sequence[FileRun]) -> FileRun:
-        """Return the test examples as a file of true labels would hold them.
+        """Return the test examples as a file of true labels would have them.
 
         Files name the examples by their ids, as `gru-bench data` writes them, or by the names of the rows in the data.
         """

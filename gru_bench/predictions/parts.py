@@ -10,7 +10,7 @@ import typer
 
 from gru_bench import cli
 from gru_bench.config import RunConfig, parsed_settings, with_settings
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import IncompleteError, RunError, UsageError
 
 if TYPE_CHECKING:
     from gru_bench.config import DataConfig
@@ -61,8 +61,10 @@ def data(
     with cli.reading_reviews(console) as progress:
         corpus = load_corpus(config, on_progress=progress)
     if fingerprint and corpus.fingerprint != fingerprint:
-        raise RunError(f"the data of the study {study} must be as its runs read them, but {corpus.name} has changed: "
-                       "restore the files")
+        raise RunError(f"the data must be as the runs of the study {study} read them, but {corpus.name} is now read as "
+                       f"other data (fingerprint {corpus.fingerprint}, then {fingerprint}), because its files have "
+                       "changed or another version of gru-bench wrote the study: restore the files, or install that "
+                       "version")
     console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
     for split in SPLITS:
         path = _write(corpus, split, out)
@@ -76,7 +78,10 @@ def _of_study(study: str, tracking_uri: str | None) -> tuple[DataConfig, str]:
 
     store = Store(tracking_uri, create=False)
     chosen = choose(store, None, [study]).studies[0]
-    run = next(run for run in (*chosen.confirms, *chosen.trials) if run.complete)
+    run = next((run for run in (*chosen.confirms, *chosen.trials) if run.complete), None)
+    if run is None:
+        raise IncompleteError(f"the study {study} must have a complete run, whose data are written, but it has none: "
+                              "run its command to its end")
     return run.config().data, run.fingerprint
 
 

@@ -1,6 +1,6 @@
 """Files of predictions -> runs: what each run answers on the examples of its file, in the order of the file.
 
-A file holds one run or, with columns of models and seeds, several. Millions of rows fit into memory: ids and class
+A file has one run or, with columns of models and seeds, several. Millions of rows fit into memory: ids and class
 names are kept once, and rows as numbers.
 
 Shapes: `N` rows of a run, `K` columns of probabilities.
@@ -25,8 +25,8 @@ from gru_bench.config import MOST_NAME, as_number
 from gru_bench.data.files import TABLES, kind_of, named_path, reading
 from gru_bench.data.labels import label_of
 from gru_bench.data.tables import Table, storable
-from gru_bench.errors import UsageError, shown
-from gru_bench.predictions.columns import PredictionColumns
+from gru_bench.errors import IN_PYTHON, UsageError, shown
+from gru_bench.predictions.columns import PredictionColumns, asked_as
 
 BLOCK = 8192
 """Rows that are read at once."""
@@ -48,7 +48,7 @@ class FileRun:
     has: frozenset[str]
     """The roles that the file has columns for; `p:` stands for the probabilities of several classes."""
     study: str = ""
-    """What its column of studies holds."""
+    """What its column of studies says."""
     place_N: array[int] = field(default_factory=lambda: array("q"))
     """Position of each row's id in `Read.ids`."""
     label_N: array[int] = field(default_factory=lambda: array("q"))
@@ -123,7 +123,7 @@ def read_files(
     Args:
         paths: The files.
         columns: The columns that are asked for.
-        read: Takes the ids, class names and what is told of the examples.
+        read: Takes the ids, class names and what the files say of the examples.
         by_order: Whether rows are examples by their order, because the files have no ids.
 
     Raises:
@@ -142,8 +142,8 @@ def read_files(
             digest = file_digest(file, "sha256").hexdigest()
         same = next((other for other, known in read.digests.items() if known == digest), None)
         if same is not None:
-            raise UsageError(f"each file must hold a run of its own, but {path} has the same content as {same}: leave "
-                             "one out")
+            raise UsageError(f"each file must have a run that no other has, but {path} has the same content as {same}: "
+                             "leave one out")
         read.digests[path] = digest
         with reading(path):
             runs += _runs(path, columns, read, by_order)
@@ -179,9 +179,9 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
                 read.notes.append(said)
         place_N = rows.ids(read.ids, keep)
         for role in about:
-            told = read.about[role]
+            texts = read.about[role]
             for place, row in zip(place_N, keep, strict=True):
-                told.setdefault(place, _text(values[role][row]))
+                texts.setdefault(place, _text(values[role][row]))
         for key, some in _by_run(values, keep).items():
             if key not in runs:
                 runs[key] = rows.begun(key)
@@ -190,7 +190,7 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
             run.place_N.extend(place_N[place] for place, _ in some)
             rows.extend(run, chosen, read.spellings)
     if not start:
-        raise UsageError(f"{path} must hold predictions, but it has no rows: write or copy it again")
+        raise UsageError(f"{path} must contain predictions, but it has no rows: write or copy it again")
     return list(runs.values())
 
 
@@ -201,35 +201,36 @@ def _blocks(table: Table[PredictionColumns]) -> Iterator[list[tuple[Any, ...]]]:
 
 
 def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
-    """Check that a file has ids, and predictions unless it holds true labels.
+    """Check that a file has ids, and predictions unless it has true labels.
 
     Raises:
         UsageError: it has not.
     """
     found = columns.found
     if "id" not in found and not by_order:
+        other = "" if IN_PYTHON.get() else ", or give --by-order if all files have the same examples in the same order"
         raise UsageError(f"{path} must have a column of ids, by which rows are aligned, but none has a usual name for "
-                         "it: name it by --id-column, or give --by-order if all files have the same examples in the "
-                         "same order")
+                         f"it: name it by {asked_as('--id-column')}{other}")
     if columns.is_truth:
         if "label" not in found:
             raise UsageError(f"{path} must have a column of true labels, but none has a usual name for it: name it by "
-                             "--label-column")
+                             f"{asked_as('--label-column')}")
     elif not ({"prediction", "probability", "score"} & found.keys() or columns.classes):
         raise UsageError(f"{path} must have a column of predictions, of probabilities or of scores, but none has a "
-                         "usual name for it: name it by --prediction-column or --score-column")
+                         f"usual name for it: name it by {asked_as('--prediction-column')} or "
+                         f"{asked_as('--score-column')}")
 
 
 def _by_run(
     values: Mapping[str, Sequence[Any]], keep: Sequence[int]
 ) -> dict[tuple[str, str, str], list[tuple[int, int]]]:
     """Return study, model and seed -> the rows of the run, each as its position among those kept and in the block."""
-    told = [values.get(role) for role in ("study", "model", "seed")]
-    if not any(told):
+    named = [values.get(role) for role in ("study", "model", "seed")]
+    if not any(named):
         return {("", "", ""): list(enumerate(keep))}
     found: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
     for place, row in enumerate(keep):
-        study, model, seed = ("" if one is None else _text(one[row]) for one in told)
+        study, model, seed = ("" if one is None else _text(one[row]) for one in named)
         found.setdefault((study, model, seed), []).append((place, row))
     return found
 
@@ -266,7 +267,7 @@ class _Rows:
         return FileRun(self.path, named, number if isinstance(number, int) else None, self.columns.classes, has, study)
 
     def extend(self, run: FileRun, chosen: Sequence[int], spellings: Names) -> None:
-        """Add what rows hold to a run."""
+        """Add rows to a run."""
         for role, into in (("label", run.label_N), ("prediction", run.prediction_N)):
             if role in self.values:
                 found = spellings.places([self.values[role][row] for row in chosen], class_of)
@@ -308,8 +309,8 @@ class _Rows:
 
     def _wrong(self, role: str, rule: str, row: int) -> UsageError:
         column = self.columns.found.get(role, role)
-        return UsageError(f"column {shown(column)} of {self.path} must hold {rule} in each row, but row "
-                          f"{self.start + row + 1:,} holds {shown(self.values[role][row])}: correct it, or name "
+        return UsageError(f"column {shown(column)} of {self.path} must have {rule} in each row, but row "
+                          f"{self.start + row + 1:,} has {shown(self.values[role][row])}: correct it, or name "
                           "another column")
 
 

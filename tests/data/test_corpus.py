@@ -364,9 +364,8 @@ def test_the_default_data_may_be_tested_on_another_file(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_data_of_a_study_in_the_repository_still_have_its_fingerprint(tmp_path: Path) -> None:
     with zipfile.ZipFile(ROOT / "reports" / "example" / "bidirectional.study") as archive:
-        config = next(name for name in archive.namelist() if name.endswith("model/config.json"))
-        logged = json.loads(archive.read(config))["data"]
-        data = DataConfig(**{"group_column": None} | logged)  # it is older than the groups of these data
+        model = next(name for name in archive.namelist() if name.endswith("model/model.json"))
+        data = DataConfig(**json.loads(archive.read(model))["config"]["data"])
         (study, *_) = json.loads(archive.read("runs.json"))["runs"]
     assert load_corpus(data, tmp_path).fingerprint == study["tags"]["gru_bench.data_fingerprint"]
 

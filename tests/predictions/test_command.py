@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import stdtrit
 
 import gru_bench as gb
 import gru_bench.tracking
@@ -25,7 +26,7 @@ from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_inter
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
 from tests.support.commands import completed, mentions
-from tests.support.fake_store import FakeStore, of_classes, three_models
+from tests.support.fake_store import FakeStore, add_study, of_classes, three_models, with_looks
 
 N = 400
 CLASSES = ("ham", "spam")
@@ -182,7 +183,7 @@ def test_grades_are_compared_in_their_own_unit_and_need_a_margin() -> None:
     grade = {name: 3 + one * np.random.default_rng(5).normal(1, 0.3, N) for name, one in (("a", GOOD), ("b", POOR))}
     files = [write(f"{name}.csv", {"id": range(N), "judge": one}, shuffled=8) for name, one in grade.items()]
     asked = ("--score-column", "judge", "--metric", "score")
-    mentions(refused(*files, *asked), "--margin must be given with --metric score")
+    mentions(refused(*files, *asked), "margin must be given with --metric score", "--margin")
     one = pair(*files, *asked, "--margin", "2")
     a, b = (Values(grade[name][None], (-np.inf, np.inf)) for name in ("a", "b"))
     wanted = estimate(a, b)
@@ -209,8 +210,8 @@ def test_the_truth_may_stand_in_a_file_of_its_own() -> None:
 
 
 def test_common_ids_are_compared_alone_where_that_is_asked_for() -> None:
-    first = {name: values[:-3] for name, values in of(GOOD).items()}
-    files = write("a.csv", first), write("b.csv", {name: values[2:] for name, values in of(POOR).items()})
+    first = {name: list(values)[:-3] for name, values in of(GOOD).items()}
+    files = write("a.csv", first), write("b.csv", {name: list(values)[2:] for name, values in of(POOR).items()})
     mentions(refused(*files), "2 are in a.csv alone, 3 in b.csv alone", "'d0', 'd1' and 'd397'", "--common")
     assert pair(*files, "--common")["examples"] == N - 5
     done = completed(app, *files, "--common", "--out", "out")
@@ -228,14 +229,14 @@ def test_files_without_ids_are_aligned_by_order_only_where_that_is_asked_for() -
 
 
 @pytest.mark.parametrize(("changed", "words"), [
-    ({"probability_spam": [1.5, *[0.5] * (N - 1)]}, ["probability between 0 and 1", "row 1 holds '1.5'"]),
+    ({"probability_spam": [1.5, *[0.5] * (N - 1)]}, ["probability between 0 and 1", "row 1 has '1.5'"]),
     ({"p_ham": [0.6] * N, "p_spam": [0.5] * N}, ["must sum to 1", "sum to 1.1"]),
     ({"p_ham": [0.6] * N, "p_eggs": [0.4] * N}, ["named after the classes", "'eggs'"]),
     ({"prediction": ["eggs"] * N}, ["among the classes of the true labels (ham and spam)", "'eggs'"]),
     ({"label": ["ham"] * N}, ["at least two classes", "'ham' alone"]),
     ({"label": [CLASSES[1 - one] for one in LABEL_N]}, ["the same true labels", f"differ in {N} of {N}"]),
     ({"id": ["d1", *[f"d{place}" for place in range(1, N)]]}, ["one row for each id", "'d1'"]),
-    ({"prediction": ["", *words(POOR)[1:]]}, ["'prediction'", "row 1 holds ''"]),
+    ({"prediction": ["", *words(POOR)[1:]]}, ["'prediction'", "row 1 has ''"]),
 ])
 def test_what_cannot_be_is_refused_in_one_sentence(changed: dict[str, Any], words: list[str]) -> None:
     other = {**of(POOR), **changed}
@@ -255,8 +256,8 @@ def test_scores_that_are_missing_files_alike_and_equal_seeds_are_refused() -> No
     mentions(refused(*twice), "different seeds", "seed 1", "b.csv and c.csv")
     mentions(refused("a.csv", "gone.csv"), "'gone.csv' does not exist")
     mentions(refused("a.csv", "--metric", "log_loss"), "needs the probability of each class")
-    mentions(refused("a.csv", "--metric", "loss"), "--metric must be one of", "log_loss")
-    mentions(refused("a.csv", "--margin", "0"), "--margin must be above 0")
+    mentions(refused("a.csv", "--metric", "loss"), "metric must be one of", "log_loss")
+    mentions(refused("a.csv", "--margin", "0"), "margin must be above 0", "--margin 1")
     mentions(refused("a.csv", "--id-column", "idd"), "unknown column", "'id'")
 
 
@@ -341,3 +342,49 @@ def test_a_store_of_files_has_no_runs() -> None:
 
     assert FileStore(None, 2).confirmed_models("", ()) == 2
     assert FileStore(None, 2, FakeStore()).histories([], []) == {}
+
+
+def test_a_class_called_positive_is_one_of_several_or_the_second_of_two() -> None:
+    names, label_N = ("negative", "neutral", "positive"), np.arange(N) % 3
+    chance_NC = np.random.default_rng(0).dirichlet([1, 1, 1], N)
+    several = write("several.csv", {"id": range(N), "label": [names[one] for one in label_N], **{
+        f"p_{name}": chance_NC[:, place] for place, name in enumerate(names)}})
+    assert found(several)["models"][0]["score"] == (chance_NC.argmax(axis=1) == label_N).mean()
+    two = write("two.csv", {"id": range(N), "label": LABEL_N, "p_positive": chance_NC[:, 0]})
+    assert found(two)["models"][0]["score"] == ((chance_NC[:, 0] > 0.5) == LABEL_N).mean()
+
+
+def test_a_study_with_interim_analyses_keeps_the_verdict_of_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FakeStore()
+    study = add_study(store, "planned", {"scratch": 0.0, "bidirectional": 0.16}, seeds=10)
+    study = with_looks(store, study, (5, 10), 2)
+    store.by_experiment["movie-reviews"] = [study]
+    monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: store)
+    wanted, = build([study], store).findings.pairs
+    first = store.predictions(study.confirms[0].run_id, "test")
+    rng = np.random.default_rng(0)
+    answer_N = np.where(rng.random(len(first)) < 0.9, first.label_N, 1 - first.label_N)
+    names = ("negative", "positive")
+    file = write("mine.csv", {"id": first.example_id_N, "prediction": [names[int(one)] for one in answer_N]})
+    pairs = found(file, "--study", "planned")["pairs"]
+    planned, = (one for one in pairs if "mine" not in (one["a"], one["b"]))
+    assert (planned["finding"], planned["seeds"]) == (wanted.finding, list(wanted.seeds))
+    assert (planned["low"], planned["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
+    usual = compare(*(np.stack([
+        scored.probability_NC.argmax(axis=1) == scored.label_N for run in study.confirms if run.model == model
+        for scored in [store.predictions(run.run_id, "test")]]) for model in ("bidirectional", "scratch")))
+    assert usual.interval is not None
+    assert 100 * (planned["high"] - planned["low"]) > usual.interval[1] - usual.interval[0]
+    others = [one for one in pairs if "mine" in (one["a"], one["b"])]
+    assert [sorted(one["seeds"]) for one in others] == [[1, 10], [1, 10]]
+
+
+def test_the_minimum_detectable_difference_of_single_runs_is_that_of_a_paired_test_over_examples() -> None:
+    files = [write(f"{name}.csv", of(one)) for name, one in (("good", GOOD), ("poor", POOR))]
+    done = completed(app, *files, "--out", "out")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    numbers = json.loads(Path("out/numbers.json").read_text("utf-8"))["numbers"]
+    shown, = (one["value"] for name, one in numbers.items() if name.endswith("detectable"))
+    error = np.std(GOOD.astype(float) - POOR, ddof=1) / np.sqrt(N)
+    quantiles = stdtrit(N - 1, 0.975) + stdtrit(N - 1, 0.8)
+    assert shown == pytest.approx(quantiles * error, rel=1e-9)

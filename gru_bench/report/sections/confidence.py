@@ -138,8 +138,9 @@ def _calibration(
                 rows.append(_Predicted(
                     f"{group.label}, ensemble", group.numbers.of("together"), group.label_N,
                     group.scored.together.probability_RNC, (found[group.key].together,), is_ensemble=True))
+    # Files of predictions have no validation reviews.
     missing = [(f"{group.label}: not calibrated, because {found[group.key].missing}.",) for group in groups
-               if found[group.key].missing]
+               if found[group.key].missing and group.is_logged]
     if not rows:
         return sentences(missing)
     return [Table.of(

@@ -117,24 +117,25 @@ def _most_confused(group: Group) -> Table:
     mean_CC, count_RCC = group.counts_RCC.mean(axis=0), group.counts_RCC
     wrong_CC = np.where(np.eye(len(mean_CC), dtype=bool), 0, mean_CC)
     order = np.argsort(-wrong_CC, axis=None, kind="stable")[:CONFUSED]
+    several = len(group.runs) > 1
     rows: list[tuple[Cell, ...]] = []
     for rank, flat in enumerate(order.tolist(), start=1):
         label, other = divmod(flat, len(mean_CC))
         if not wrong_CC[label, other]:
             break
         count_R, size = count_RCC[:, label, other], int((group.label_N == label).sum())
-        spread = float(count_R.std(ddof=1)) if count_R.size > 1 else None
         numbers = group.numbers.of(f"confused.{rank}")
         rows.append((
             f"{group.classes[label]} → {group.classes[other]}",
             (numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"), " ", Aside((
-                "± ", numbers.add("spread", spread, "tenth", "standard deviation over seeds")))),
+                "± ", numbers.add("spread", float(count_R.std(ddof=1)), "tenth", "standard deviation over seeds"))))
+            if several else numbers.add("", int(count_R[0]), "count", "one run"),
             numbers.add("share", float(count_R.mean()) / size, "percent", "mean count over the reviews of the label",
                         size)))
     return Table(
         f"confused-{group.key}", f"Most frequent confusions of {group.label}",
-        (f"Most frequent confusions of {group.label}: mean count of test reviews over seeds ± standard deviation over "
-         "seeds.",),
+        (f"Most frequent confusions of {group.label}: {'mean ' if several else ''}count of test reviews"
+         f"{' over seeds ± standard deviation over seeds' if several else ''}.",),
         (Column("Label → predicted class", align="left", width=9), Column("Reviews"),
          Column("Of the label", unit="%")), tuple(rows))
 

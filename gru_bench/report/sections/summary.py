@@ -92,10 +92,12 @@ def _verdicts(evidence: Evidence, against: Sequence[AgainstBaseline]) -> list[Bl
               *((one.difference, one.p) for one in against)]
     sure = any(difference.low is not None for difference, _ in tested)
     looked = any(one.followed is not None for one in evidence.compared)
+    of_runs = any(one.is_of_runs for one in evidence.compared)
     interval = f", with its {'repeated ' if looked else ''}95 % interval" if sure else ""
     adjusted = any("Holm" in p.method for _, p in tested if p.value is not None)
+    of_run = " Verdicts on a single run are about this run, not about the way it was trained." if of_runs else ""
     caption = (f"Difference in test {scale.score}{interval}."
-               f"{' p is adjusted by Holm’s procedure.' if adjusted else ''}")
+               f"{' p is adjusted by Holm’s procedure.' if adjusted else ''}{of_run}")
     columns = (Column("Pair", align="left", width=5.4), Column("Difference", unit=scale.differences), Column("p"),
                Column("Verdict", align="left", width=3.4))
     shown, more = (*pairs[:FEW], *baselines[:FEW]), (*pairs[FEW:], *baselines[FEW:])
