@@ -24,6 +24,7 @@ from gru_bench.config import checked_name
 from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
 from gru_bench.models.saved import ABOUT, about_of
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
+from gru_bench.results.own import OWN, own_model_of
 from gru_bench.results.runs import (
     BASELINES,
     DATA,
@@ -252,7 +253,8 @@ def _parent(
 def _incomplete(runs: Iterable[RunCopy], folder: Path) -> Iterator[tuple[RunCopy, str, ValueError | None]]:
     """Yield (run, artifact, error) for each artifact that cannot be read; the error is None if it is missing."""
     for run in runs:
-        for path, read in _READ.items():
+        own = sorted(tracking_export.inside(folder, f"{run.run_id}/{OWN}").glob("*.json"))
+        for path, read in {**_READ, **{f"{OWN}/{file.name}": own_model_of for file in own}}.items():
             file = tracking_export.inside(folder, f"{run.run_id}/{path}")
             try:
                 if file.is_file():

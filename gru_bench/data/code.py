@@ -15,6 +15,7 @@ from pathlib import Path
 from gru_bench.config import PRESETS, is_own
 from gru_bench.data.cache import default_cache
 from gru_bench.errors import DataError, UsageError, given_as, shown, unknown
+from gru_bench.platforms import replace
 
 FOLDER = "code"
 """Folder below the root of the caches that holds the files."""
@@ -77,7 +78,7 @@ def keep(text: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         begun = path.with_suffix(f".{id(text)}")
         begun.write_text(text, encoding="utf-8", newline="\n")
-        begun.replace(path)
+        replace(begun, path)
     return digest
 
 
@@ -91,15 +92,18 @@ def kept(model: str, digest: str | None) -> str:
 
     Args:
         model: The model, for error messages.
-        digest: SHA-256 of the file.
+        digest: SHA-256 of the file. None: no command has read it.
 
     Raises:
         UsageError: where this machine does not keep it: it comes from elsewhere.
     """
+    if digest is None:
+        raise UsageError(f"a model of your own must be named by {given_as('--model')} or in a study file's models, but "
+                         f"{model} was set as model.name, which reads no file: name it there")
     path = default_cache() / FOLDER / f"{digest}.py"
-    text = path.read_text(encoding="utf-8") if digest is not None and path.is_file() else ""
-    if digest is None or digest_of(text) != digest:
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if digest_of(text) != digest:
         raise UsageError(f"the model {model} is Python code, which runs only on a machine where a command has named "
-                         f"its file, but this machine does not know it (SHA-256 {digest or 'not given'}): read it "
+                         f"its file, but this machine does not know it (SHA-256 {digest}): read it "
                          f"(code.py beside the model's weights), then add {given_as('--run-code')}")
     return text

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 
 from gru_bench.results.runs import parsed
 
+OWN = "own"
+"""Folder of the artifacts."""
 Times = tuple[str, float, float, float]
 """Implementation, and its median, least and most milliseconds for a text forward and backward."""
 
@@ -37,13 +40,16 @@ class OwnModel:
 
 def own_artifact(model: str) -> str:
     """Return the artifact of the study's parent run that holds what is known of a model."""
-    return f"own/{model.replace(':', '-')}.json"
+    return f"{OWN}/{model.replace(':', '-')}.json"
 
 
 def own_model_of(text: str | bytes) -> OwnModel:
     """Return what an artifact holds.
 
     Raises:
-        ValueError: for a text that is none.
+        ValueError: for a text that is none, and for a file with another SHA-256.
     """
-    return parsed(OwnModel, text)
+    found = parsed(OwnModel, text)
+    if sha256(found.code.encode()).hexdigest() != found.source:
+        raise ValueError("source: the file must have this SHA-256")
+    return found

@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 
 from gru_bench.archive.container import pack
 from gru_bench.archive.study import _read, export_study
+from gru_bench.data.code import digest_of
 from gru_bench.errors import DataError, RunError
 from gru_bench.report.build import build
 from gru_bench.report.choice import choose
+from gru_bench.results.own import OwnModel, own_artifact
 from gru_bench.tracking import Store
 from gru_bench.tracking import export as tracking
 from tests.support.archives import changed, exported, imported, only, stores
@@ -322,6 +324,28 @@ def test_a_study_whose_summary_is_damaged_is_neither_reported_nor_exported(own: 
                   lambda: exported(own, own / "damaged.zip")):
         with pytest.raises(RunError, match=rf"{study} .*study\.json"):
             doing()
+
+
+@pytest.mark.parametrize(("change", "text"), [
+    ({"code": "class B: ...\n"}, "SHA-256"), ({"use": 1}, "use"), ({"speed": [["A", 1.0]]}, "speed")])
+def test_an_own_class_must_arrive_as_it_was_logged(
+    own: Path, empty_database: Path, change: dict[str, Any], text: str
+) -> None:
+    study, path, code = only(own).run.run_id, own_artifact("a.py:A"), "class A: ...\n"
+    file = artifact(own, study, path)
+    file.parent.mkdir()
+    file.write_text(OwnModel("a.py:A", digest_of(code), code, "a layer", "a GRU", ()).to_json(), encoding="utf-8")
+    shutil.rmtree(own / "quick.files")
+    exported(own, own / "quick.zip")
+    there = own / "there"
+    there.mkdir()
+    shutil.copy(empty_database, there)
+    with pytest.raises(DataError, match=rf"{path} .*{study} .*{text}"):
+        imported(changed(own, there, lambda found: found.update(change), f"artifacts/{study}/{path}"), there)
+    assert nothing_came_in(there)
+    imported(own / "quick.zip", there)
+    store, _ = stores(there)
+    assert store.text(only(there).run.run_id, path) == file.read_text(encoding="utf-8")
 
 
 def test_runs_with_odd_values_are_named_and_the_others_are_read(own: Path) -> None:

@@ -25,6 +25,7 @@ from gru_bench.train import loop
 from gru_bench.train.__main__ import _Progress
 from gru_bench.train.__main__ import app as train_app
 from tests.support.commands import completed, mentions, printed
+from tests.support.own import written
 from tests.support.sweeps import without_worker_processes
 
 QUICK = ["--epochs", "1", "--hidden-size", "4", "--set", "embedding.dimension=6", "--set", "training.threads=1",
@@ -167,8 +168,22 @@ class TestTrain:
         assert at_the_start < done.stdout.index("validation accuracy") < at_the_end
         mentions(done.stderr, server, "has not answered")
 
+    def test_a_class_of_ones_own_is_trained(self, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "cache"))
+        file = written(tmp_path)
+        own = [*QUICK[:-2], "--data", data]
+        done = completed(train_app, "--model", f"{file}:BatchFirst", *own)
+        assert done.returncode == 0, done.stderr
+        mentions(done.stdout, "homework.py:BatchFirst", "backend own")
+        for options, part in ((["--model", f"{file}:Narrow"], "(3, 7, 2)"),
+                              (["--set", "model.name=homework.py:BatchFirst"], "--model")):
+            done = completed(train_app, *options, *own)
+            assert done.returncode == ExitCode.MISTYPED
+            mentions(done.stderr, "homework.py", part)
+        assert statuses() == {"FINISHED"}
+
     @pytest.mark.parametrize(("options", "parts"), [
-        (["--model", "lstm"], ["--model", "'scratch'", "'bidirectional'", "'lstm'"]),
+        (["--model", "lstm"], ["--model", "scratch", "bidirectional", "FILE.py:CLASS", "'lstm'"]),
         (["--hidden-size", "0"], ["--hidden-size", "at least 1", "got 0"]),
         (["--lr", "-1"], ["--lr", "greater than 0", "got -1"]),
         (["--lr", "nan"], ["--lr", "finite", "got nan"]),

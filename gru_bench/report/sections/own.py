@@ -11,19 +11,27 @@ from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
+from gru_bench.report.evidence.progress import study_name
 from gru_bench.results.own import OwnModel, own_artifact, own_model_of
+from gru_bench.tracking import LoggedStudy
 
 
 def own(evidence: Evidence) -> Section | None:
     """Return the section on classes of the user's own. None without any."""
-    found = dict(_models(evidence))
-    if not found:
-        return None
     blocks: list[Block] = []
-    for one in found.values():
+    found: dict[tuple[str, str], OwnModel] = {}
+    for study, model, text in _logged(evidence):
+        try:
+            one = found[study.run.run_id, model] = own_model_of(text)
+        except ValueError:
+            lost = f"{own_artifact(model)} of the study {study_name(study)} cannot be read and is left out."
+            blocks.append(Paragraph((lost,)))
+            continue
         blocks.append(Paragraph(say(
             "is called as {use}. gru-check says: {verdict}. {findings}", use=plain(one.use), verdict=plain(one.verdict),
             findings=plain(" ".join(one.findings))), lead=model_name(one.model)))
+    if not blocks:
+        return None
     timed = [one for one in found.values() if one.speed]
     if timed:
         blocks.append(Table(
@@ -39,13 +47,13 @@ def own(evidence: Evidence) -> Section | None:
     return Section("own", "Models of one's own", tuple(blocks), appendix=True)
 
 
-def _models(evidence: Evidence) -> Iterator[tuple[tuple[str, str], OwnModel]]:
-    """Yield the id of a study's run and the name of a class, and what is logged of the class there."""
+def _logged(evidence: Evidence) -> Iterator[tuple[LoggedStudy, str, str]]:
+    """Yield a study, the name of a class, and what the study has logged of the class."""
     for study in evidence.studies:
         for model in sorted({run.model for run in (*study.trials, *study.confirms)}):
             text = evidence.store.text(study.run.run_id, own_artifact(model)) if is_own(model) else None
             if text is not None:
-                yield (study.run.run_id, model), own_model_of(text)
+                yield study, model, text
 
 
 def _row(numbers: Numbers, one: OwnModel, name: str, median: float, least: float, most: float) -> tuple[Cell, ...]:
