@@ -388,3 +388,19 @@ def test_the_minimum_detectable_difference_of_single_runs_is_that_of_a_paired_te
     error = np.std(GOOD.astype(float) - POOR, ddof=1) / np.sqrt(N)
     quantiles = stdtrit(N - 1, 0.975) + stdtrit(N - 1, 0.8)
     assert shown == pytest.approx(quantiles * error, rel=1e-9)
+
+
+def test_messages_of_python_name_its_arguments() -> None:
+    good, poor = pd.DataFrame(of(GOOD)), pd.DataFrame(of(POOR))
+    calls: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+        ({"good": good.rename(columns={"id": "name"})}, {}, "columns={'id': ...}"),
+        ({"good": good.drop(columns="label")}, {}, "columns={'label': ...}"),
+        ({"good": good.drop(columns="prediction")}, {}, "columns={'score': ...}"),
+        ({"good": good, "poor": poor[1:]}, {}, "common=True"),
+        ({"good": good}, {"metric": "log_loss"}, "metric='log_loss'"),
+        ({"good": good}, {"margin": -1}, "margin=1")]
+    for frames, named, remedy in calls:
+        with pytest.raises(UsageError) as raised:
+            gb.compare(frames, **named)
+        mentions(str(raised.value), remedy)
+        assert "--" not in str(raised.value)
