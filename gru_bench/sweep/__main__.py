@@ -109,8 +109,8 @@ def sweep(
         "--report", help="Write the report on the study at the end, as gru-bench report does.",
         rich_help_panel="Stores")] = False,
     plan_only: Annotated[bool, typer.Option(
-        "--plan-only", help="Run nothing. Write the plan of the interim analyses, with a digest of all that it fixes, to "
-        "STUDY.plan.json, for example to register it before the study begins.", rich_help_panel="Stores")] = False,
+        "--plan-only", help="Run nothing. Write the plan of the interim analyses, with a digest of all that it fixes, "
+        "to STUDY.plan.json, for example to register it before the study begins.", rich_help_panel="Stores")] = False,
     check: Annotated[bool, typer.Option(
         "--check", help="Run nothing. Check that the study is complete and that Optuna and MLflow agree: exit code 0 "
         "if so, 3 if the same command has something left to do, 4 if the stores disagree for good.",
