@@ -167,7 +167,9 @@ def check(config: ModelConfig) -> Use:
     return use
 
 
-def seconds_of_batch(config: ModelConfig, input_size: int, batch: int, steps: int, *, threads: int) -> float:
+def seconds_of_batch(
+    config: ModelConfig, input_size: int, batch: int, steps: int, *, threads: int, trainable: bool
+) -> float:
     """Return the seconds that the recurrence of a model takes for a batch, forward and backward, on the CPU.
 
     Args:
@@ -176,12 +178,13 @@ def seconds_of_batch(config: ModelConfig, input_size: int, batch: int, steps: in
         batch: Number of sequences.
         steps: Number of steps of each.
         threads: CPU threads.
+        trainable: Whether the input has gradients too, which a loop over its steps may compute slowly.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         recurrence = Own(config, input_size, generator=torch.Generator().manual_seed(0))
-        x_BTE, length_B = torch.randn(batch, steps, input_size), torch.full((batch,), steps)
+        x_BTE, length_B = torch.randn(batch, steps, input_size, requires_grad=trainable), torch.full((batch,), steps)
         times = []
         for _ in range(2):  # the first one prepares
             began = time.perf_counter()

@@ -99,4 +99,5 @@ def _seconds(spec: StudySpec, model: str, corpus: Corpus, threads: int) -> float
     tokens = min(tokens, config.data.max_length or tokens)
     batches = iterations_of_epoch(reviews, config.training) * config.training.epochs
     return _runs(spec) * batches * seconds_of_batch(
-        config.model, config.embedding.dimension, config.training.batch_size, tokens, threads=threads)
+        config.model, config.embedding.dimension, config.training.batch_size, tokens, threads=threads,
+        trainable=config.embedding.trainable)
