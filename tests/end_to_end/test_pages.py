@@ -160,7 +160,8 @@ NOT_RUN: Mapping[str, str] = {
     "tests/end_to_end/test_own.py trains such a class": r"""
         gru-bench gru-check homework.py:MyGRU
         gru-bench sweep --study compare --study-name mine --model torch --model homework.py:MyGRU
-        gru-bench sweep --study compare --study-name mine --model scratch --model torch --model homework.py:MyGRU --limit 3000 --epochs 2 --trials 2 --confirm 5""",  # noqa: E501
+        gru-bench sweep --study mine.toml
+        gru-bench sweep --study mine.toml --study-name mine-2""",
     "tests/archive/test_examples.py runs it": r"""
         gru-bench archive import $E/bidirectional.study
         gru-bench archive import $E/torch.study
