@@ -193,7 +193,7 @@ def test_two_uneven_classes_have_scores_by_class(positive: float) -> None:
     report = build([study], store)
     assert ("classes-torch-torch" in [table.key for table in report.tables]) == (positive < 0.1)
     assert "Positive is the class spam." in said(table_of(report, "confusion").caption)
-    assert "F1 is of the class spam." in words_of(report, "methods")
+    assert "F1 is for the class spam." in words_of(report, "methods")
     assert "the class spam" in figure_of(report, "thresholds").caption
     assert any("the class spam" in fact for fact in column_of(report, "data-1", "Fact"))
     if positive < 0.1:

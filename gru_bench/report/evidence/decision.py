@@ -131,7 +131,7 @@ def decision_sentence(evidence: Evidence, against: Sequence[AgainstBaseline]) ->
         case Reason.WITHIN_MARGIN:
             said = _within_margin(evidence, decision, groups)
         case Reason.BEST:
-            said = (f"Take {names}: it is better than every other model.",)
+            said = (f"Take {names}: it is better than each of the other models.",)
         case Reason.LEFT:
             said = (f"Take {names}: no model is better, and every other model is worse than another one"
                     f"{f' or than {linear}' if linear else ''}.",)
@@ -220,6 +220,6 @@ def _undecided(evidence: Evidence, decision: Decision, groups: Mapping[str, Grou
         case Reason.OPEN:
             pairs = (listed([f"{a} {MINUS} {b}" for a, b in couples]),) if len(couples) <= NAMED else many
             are, it = ("is", "it") if len(couples) == 1 else ("are", "them")
-            return ("No decision yet: ", *pairs, f" {are} not settled; Comparisons says what would settle {it}.")
+            return ("No decision yet: ", *pairs, f" {are} not settled; Comparisons says what could settle {it}.")
         case _:
             return ("No decision: the verdicts contradict one another.",)

@@ -357,7 +357,7 @@ def _extended(study: LoggedStudy, name: str, numbers: Numbers) -> list[Sentence]
     if planned is None or now <= planned:
         return []
     return [say("{study} began with {planned} confirmation seeds for each model and now has {now}. Seeds that are "
-                "added in response to results make intervals too narrow; new seeds without the old ones do not.",
+                "added because of results make intervals too narrow; fresh seeds alone, without these, do not.",
                 study=name, planned=numbers.add("planned", planned), now=numbers.add("now", now))]
 
 

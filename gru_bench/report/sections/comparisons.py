@@ -78,9 +78,12 @@ def _table(compared: Sequence[Pair]) -> Table:
         "comparisons",
         "Comparisons of models",
         ("Each pair on the same test reviews: the model with the better mean minus the other.",
-         " Intervals have 95 % confidence and are unadjusted; models are equivalent if the "
-         f"{'interval' if looked else '90 % interval'} shown with the finding lies within the equivalence margin."
-         if sure else "",
+         "" if not sure else (
+             " Intervals have 95 % confidence. Models are equivalent if the interval shown with the finding lies "
+             "within the equivalence margin." if looked else
+             " Intervals have 95 % confidence and are not adjusted for the number of pairs. Models are equivalent if "
+             f"two one-sided tests{', with p adjusted by Holm’s procedure,' if tested else ''} find the difference "
+             "within the equivalence margin; the finding then shows its 90 % interval."),
          " Studies with interim analyses have repeated intervals, which hold at all analyses together."
          if looked else ""),
         compared,
@@ -90,7 +93,7 @@ def _table(compared: Sequence[Pair]) -> Table:
           if tested or not looked else []),
         (Column("MDD", unit=scale.differences, note=(
             "{} is the minimum detectable difference: the smallest true difference that such runs find with 80 % power "
-            "at the 5 % level."
+            f"at the 5 % level{', divided by the number of pairs' if any(one.family > 1 for one in compared) else ''}."
             if sure else "")), lambda one: one.number("detectable")),
         (Column("Finding", align="left", width=2.8), _finding),
     )

@@ -86,15 +86,16 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
         (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}.{beside}",),
         groups,
         (Column("Model", align="left", width=2.85), lambda group: _named(group, groups)),
-        (Column("Seeds", note="Below the number of seeds is what it is enough for: a verdict (at least 5) or a "
-                              "published claim (at least 10)."), _seeds),
+        (Column("Seeds", note="Below each number of seeds is what so many are enough for: a verdict (5 or "
+                              "more) or a published claim (10 or more)."), _seeds),
         *([] if scale is None else [
             (Column(compared, unit=scale.unit), lambda group: group.score)]),
         *([(Column("Accuracy", unit="%"), lambda group: group.accuracy)] if groups[0].has_accuracy else []),
         *([(Column("Between-seed SD", short="SD", note=(
-            f"{{}} is the standard deviation over seeds{', in points,' if groups[0].scale.unit == '%' else ''} without "
-            f"the noise of the test set{' (0: they differ no more than this noise)' if still else ''}; below it are "
-            "the lowest and the highest seed.")),
+            f"{{}} is the standard deviation over seeds{', in points,' if groups[0].scale.unit == '%' else ''} after "
+            "removing the part that comes from the limited test set"
+            f"{' (0: the seeds differ no more than this part)' if still else ''}; below it are the lowest and the "
+            "highest seed.")),
             _deviation)] if logged or varied else []),
         *f1s,
         # In a tuple a number stands without its lowest and highest.

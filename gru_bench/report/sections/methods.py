@@ -32,9 +32,10 @@ def _intervals(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     if not any(EvidenceLevel.of(len(group.runs)).has_interval for group in groups if group not in single):
         return of_runs
     return [*of_runs, ("Intervals", (
-        "have 95 % confidence for fresh seeds and fresh test reviews together. They use the two-way clustered variance "
-        "over seeds and reviews, with Satterthwaite’s degrees of freedom, and Wilson’s interval where few reviews "
-        "decide. The between-seed standard deviation does not include the noise of the test set.",))]
+        "have 95 % confidence and include two kinds of chance: which seeds and which test reviews were drawn. They "
+        "use the two-way clustered variance over seeds and reviews, with Satterthwaite’s degrees of freedom, and "
+        "Wilson’s interval if only a few reviews decide. The between-seed standard deviation does not include the "
+        "noise of the test set.",))]
 
 
 def _verdicts(evidence: Evidence) -> list[tuple[str, Sentence]]:
@@ -60,7 +61,7 @@ def _scores(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     """Return what F1, the ensemble and times are, as far as they are shown."""
     positive = dict.fromkeys(group.classes[1] for group in groups if group.has_classes and group.is_binary)
     several = any(group.has_classes and not group.is_binary for group in groups)
-    said = [f"F1 is of the class {' or '.join(positive)}."] if positive else []
+    said = [f"F1 is for the class {' or '.join(positive)}."] if positive else []
     if several:
         said.append("Macro F1 is the mean of the F1 of all classes. Confidence is the probability of the predicted "
                     "class. There are no ROC curves of more than two classes, because there is no threshold to vary; "

@@ -53,7 +53,8 @@ def _in_words(one: Search, evidence: Evidence) -> Sentence:
             confirmed=confirmed, fall=one.fall, score=group.score, unit=scale.suffix, after=scale.after)
     teachers = group.config.training.teachers
     taught: Sentence = say(
-        "The fresh seeds learned from {teachers} {teachers:teacher|teachers} each, which trials do not have.",
+        "The confirmation runs were also trained on the answers of {teachers} teacher {teachers:model|models} each; "
+        "trials have none.",
         teachers=group.numbers.add("search.teachers", teachers, "setting", "a setting")) if gap and teachers else ()
     complete = sum(trial.state == "complete" for trial in one.trials)
     unstable: Sentence = ()
@@ -101,8 +102,8 @@ def _settings_table(searches: Sequence[Search]) -> Table:
 
     methods = dict.fromkeys(plain(one.summary.importance_method) for one in searches if one.importance)
     named = ", ".join(filter(None, methods))
-    measured = ("{} measures how much the best tenth of the completed trials differ from all completed trials in a "
-                f"setting, as a percentage of that over all settings ({named}).") if named else ""
+    measured = ("{} shows how much a setting matters: how far the best tenth of the completed trials differ in it from "
+                f"all completed trials, as a percentage of the sum over all settings ({named}).") if named else ""
     return Table(
         "settings", "Settings searched", ("The settings searched.",),
         (Column("Model", align="left", width=3.4), Column("Setting", align="left", width=2.4),

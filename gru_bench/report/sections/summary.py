@@ -97,7 +97,7 @@ def _verdicts(evidence: Evidence, against: Sequence[AgainstBaseline]) -> list[Bl
     adjusted = any("Holm" in p.method for _, p in tested if p.value is not None)
     of_run = " Verdicts on a single run are about this run, not about the way it was trained." if of_runs else ""
     caption = (f"Difference in test {scale.score}{interval}."
-               f"{' p is adjusted by Holm’s procedure.' if adjusted else ''}{of_run}")
+               f"{' p is adjusted for the number of tests (Holm); intervals are not.' if adjusted else ''}{of_run}")
     columns = (Column("Pair", align="left", width=5.4), Column("Difference", unit=scale.differences), Column("p"),
                Column("Verdict", align="left", width=3.4))
     shown, more = (*pairs[:FEW], *baselines[:FEW]), (*pairs[FEW:], *baselines[FEW:])
@@ -136,8 +136,8 @@ def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
     if not alike:
         return ()
     fewest = min(alike, key=lambda one: min(one.difference.seeds))
-    return (say("Equivalence does not rule out rare failures: with no failed run among so few seeds, up to "
-                "{unseen} % of runs could fail (95 % upper bound).", unseen=fewest.number("unseen")),)
+    return (say("Equivalent mean scores do not rule out that single runs fail: none of these failed, but with so few "
+                "seeds up to {unseen} % of runs could (95 % upper bound).", unseen=fewest.number("unseen")),)
 
 
 def others_on_test(evidence: Evidence, against: Sequence[AgainstBaseline] = ()) -> tuple[Sentence, ...]:

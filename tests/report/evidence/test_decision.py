@@ -165,7 +165,7 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
 
 
 @pytest.mark.parametrize(("found", "values", "parts"), [
-    ({AB: WINS, AC: WINS, BC: OPEN}, {}, ("Take A", "better than every other")),
+    ({AB: WINS, AC: WINS, BC: OPEN}, {}, ("Take A", "better than each of the other")),
     ({AB: WINS, AC: OPEN, BC: WINS}, {}, ("Take A", "no model is better")),
     (SOME, {"seconds": {"a": 22.0, "b": 2.0, "c": 44.0}},
      ("A, B and C", "1.0 points", "B trains 11.0 times", "as A", "take B.")),
@@ -219,7 +219,7 @@ def test_a_model_that_is_taken_is_not_called_better_than_the_baseline_without_pr
 def test_a_report_of_two_models_takes_the_better_one() -> None:
     store = FakeStore()
     study = add_study(store, "two", {"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(1000))
-    assert said(decision_sentence(collect([study], store), ())).startswith("Take Torch GRU: it is better than every")
+    assert said(decision_sentence(collect([study], store), ())).startswith("Take Torch GRU: it is better than each")
 
 
 def test_models_of_different_test_reviews_have_no_decision_across_them() -> None:

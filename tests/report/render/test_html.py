@@ -26,7 +26,7 @@ def test_no_number_of_the_page_is_outside_the_report(built: Built, three: Render
     text = visible_text(three.page)
     known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "more than 50", "80 %", "80\u00a0%", "90 %", "5 % level",
              "fewer than 30", "below about 20",
-             "(at least 5)", "(at least 10)", "test: 10\u00a0%", "validation: 10\u00a0%", "seed 0", *CHECKS,
+             "(5 or more)", "(10 or more)", "test: 10\u00a0%", "validation: 10\u00a0%", "seed 0", *CHECKS,
              *(said(block.text) for block in section_of(report, "summary").blocks
                if isinstance(block, Paragraph) and block.lead == "Checks."),
              *sorted({f"{len(number.runs)} runs" for number in report.numbers.values()}, key=len, reverse=True),

@@ -40,7 +40,7 @@ def test_intervals_verdicts_and_reset_gates_are_explained_only_where_they_apply(
     store = FakeStore()
     few = add_study(store, "few", {"torch": 0.0}, seeds=2, search=False, test_set=FEW)
     said = methods_of(store, few)
-    assert "F1 is of the class positive." in said
+    assert "F1 is for the class positive." in said
     for absent in ("95 % confidence", "Verdicts", "compute the same function"):
         assert absent not in said
     store = FakeStore()

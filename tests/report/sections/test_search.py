@@ -128,7 +128,8 @@ def test_the_words_say_that_fresh_seeds_had_teachers_and_trials_had_none(torch: 
     assert "teacher" not in words_of(build_only([study], store, search), "search")
     taught = replace(study, confirms=tuple(
         replace(run, params={**run.params, "training.teachers": "2"}) for run in study.confirms))
-    mentions(words_of(build_only([taught], store, search), "search"), "from 2 teachers each", "trials do not have")
+    mentions(words_of(build_only([taught], store, search), "search"),
+             "answers of 2 teacher models each", "trials have none")
 
 
 def test_the_validation_accuracy_of_the_best_epoch_is_read_from_the_history_if_it_was_not_logged(
