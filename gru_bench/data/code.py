@@ -8,7 +8,6 @@ archive or a saved model brings is code from elsewhere: it runs only if this mac
 from __future__ import annotations
 
 import ast
-import hashlib
 import re
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from gru_bench.config import PRESETS, is_own
 from gru_bench.data.cache import default_cache
 from gru_bench.errors import DataError, UsageError, given_as, shown, unknown
 from gru_bench.platforms import replace
+from gru_bench.results.own import digest_of
 
 FOLDER = "code"
 """Folder below the root of the caches that holds the files."""
@@ -80,11 +80,6 @@ def keep(text: str) -> str:
         begun.write_text(text, encoding="utf-8", newline="\n")
         replace(begun, path)
     return digest
-
-
-def digest_of(text: str) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def kept(model: str, digest: str | None) -> str:

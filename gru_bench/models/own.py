@@ -88,9 +88,7 @@ class Own(nn.Module):
         """
         super().__init__()
         self.hidden_size, self.layers, self.bidirectional = config.hidden_size, config.layers, config.is_bidirectional
-        self.use = use_of(config.name, config.source)
-        if self.use.gives == "BH" and self.use.form.kind == "layer":
-            _check_final_state(config)
+        self.use = check(config)
         seed = int(torch.randint(2**62, (), generator=generator))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -35,10 +35,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gru_bench import __version__, platforms
 from gru_bench.config import RunConfig, stored_config
-from gru_bench.data.code import digest_of
 from gru_bench.data.tokenizer import SETTINGS
 from gru_bench.errors import DataError, UsageError, given_as, shown
 from gru_bench.models.trained import TABLE, TrainedModel, Weights
+from gru_bench.results.own import digest_of
 from gru_bench.results.runs import RunResult, parsed
 
 if TYPE_CHECKING:

@@ -38,6 +38,11 @@ class OwnModel:
         return json.dumps(asdict(self), indent=1)
 
 
+def digest_of(code: str) -> str:
+    """Return the SHA-256 of a file, by which it is known everywhere."""
+    return sha256(code.encode()).hexdigest()
+
+
 def own_artifact(model: str) -> str:
     """Return the artifact of the study's parent run that holds what is known of a model."""
     return f"{OWN}/{model.replace(':', '-')}.json"
@@ -50,6 +55,6 @@ def own_model_of(text: str | bytes) -> OwnModel:
         ValueError: for a text that is none, and for a file with another SHA-256.
     """
     found = parsed(OwnModel, text)
-    if sha256(found.code.encode()).hexdigest() != found.source:
+    if digest_of(found.code) != found.source:
         raise ValueError("source: the file must have this SHA-256")
     return found

@@ -11,11 +11,12 @@ from torch import nn
 
 from gru_bench.config import ModelConfig, RunConfig, flat, with_settings
 from gru_bench.data.cache import default_cache
-from gru_bench.data.code import FOLDER, digest_of, kept, own_model
+from gru_bench.data.code import FOLDER, kept, own_model
 from gru_bench.errors import DataError, UsageError
 from gru_bench.models.own import Own, use_of
 from gru_bench.models.pooling import pool
 from gru_bench.models.recurrence import check_model, choose_backend, run
+from gru_bench.results.own import digest_of
 from tests.support.commands import mentions
 from tests.support.own import OWN, written
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gru_bench.data.code import digest_of
 from gru_bench.report.sections.own import own
-from gru_bench.results.own import OwnModel, own_artifact, own_model_of
+from gru_bench.results.own import OwnModel, digest_of, own_artifact, own_model_of
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study
 from tests.support.renderings import column_of, words_of
