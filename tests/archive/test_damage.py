@@ -20,11 +20,10 @@ from hypothesis import strategies as st
 
 from gru_bench.archive.container import pack
 from gru_bench.archive.study import _read, export_study
-from gru_bench.data.code import digest_of
 from gru_bench.errors import DataError, RunError
 from gru_bench.report.build import build
 from gru_bench.report.choice import choose
-from gru_bench.results.own import OwnModel, own_artifact
+from gru_bench.results.own import OwnModel, digest_of, own_artifact
 from gru_bench.tracking import Store
 from gru_bench.tracking import export as tracking
 from tests.support.archives import changed, exported, imported, only, stores
