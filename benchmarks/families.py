@@ -1,7 +1,7 @@
 """How often a report on several models has some false finding, with and without the adjustment over all pairs.
 
     python benchmarks/families.py                                     100 repetitions of each size, about a minute
-    python benchmarks/families.py --repetitions 1000 --models 3,5,10    the table of docs/statistics.md, some minutes
+    python benchmarks/families.py --repetitions 1000 --models 3,5,10    the numbers of docs/statistics.md, some minutes
 
 The runs are drawn as `interval_coverage.py` draws them: a probit model with a between-seed standard deviation of 0.5
 points, where two runs disagree on 7 % of the examples within a model and on 10 % between models. Each model has 5 seeds

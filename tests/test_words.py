@@ -44,17 +44,9 @@ NOT_OURS = re.compile(
     r"|stands? for|Card et al|[\w.-]+\.(?:md|py|svg|png)", re.MULTILINE | re.DOTALL)
 """Code, names of files, targets of links, tags, and statements of a template."""
 UNFINISHED: frozenset[str] = frozenset({
-    "CHANGELOG.md",
-    "benchmarks/README.md",
-    "benchmarks/NOTES.md",
-    "docs/architecture.md",
-    "docs/checks.md",
     "docs/fault-tolerance.md",
     "docs/many-machines.md",
     "docs/mlflow.md",
-    "docs/recipe.md",
-    "docs/speed.md",
-    "docs/statistics.md",
     "docs/your-data.md",
     "tests/messages.txt",
 })
@@ -88,7 +80,7 @@ def texts() -> Mapping[str, Callable[[], str]]:
     files = [*PAGES, *sorted((ROOT / "templates").glob("*.j2")), ROOT / "tests" / "messages.txt"]
     return {
         **{str(path.relative_to(ROOT).as_posix()): (lambda path=path: text(path)) for path in files},
-        **{f"table of {name}": tables[name] for name in ("settings", "keys", "exit_codes", "metrics")},
+        **{f"table of {name}": tables[name] for name in ("settings", "keys", "exit_codes", "warnings", "metrics")},
         **{" ".join(("gru-bench", *each, "--help")): (lambda each=each: help_page(*each)) for each in commands()}}
 
 

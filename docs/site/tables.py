@@ -1,4 +1,4 @@
-"""Tables of settings, keys of a study file, exit codes and metrics, made from the code and its docstrings."""
+"""Tables of settings, keys of a study file, exit codes, warnings and metrics, made from the code and its docstrings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from gru_bench import config, errors
+from gru_bench.checks import CHECKS
 from gru_bench.config import RunConfig, flat
 from gru_bench.results import logged_metrics
 from gru_bench.sweep import spec
@@ -47,6 +48,13 @@ def exit_codes() -> str:
     """Return a Markdown table of the exit codes of all commands."""
     said = meanings(errors)
     return table(("code", "meaning"), ((str(code.value), said[f"ExitCode.{code.name}"]) for code in errors.ExitCode))
+
+
+def warnings() -> str:
+    """Return a Markdown table of the codes of warnings, each a link to its section in docs/checks.md."""
+    return table(("code", "warns of", "remedy"), (
+        (f"[{code}](../checks.md#{code.lower()})", str(check.find.__doc__), check.remedy())
+        for code, check in CHECKS.items()))
 
 
 def metrics() -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
@@ -17,7 +15,7 @@ from gru_bench.report.build import build
 from gru_bench.stats.compare import Comparison, compare
 from gru_bench.stats.estimate import EvidenceLevel, accuracy_difference
 from gru_bench.stats.verdict import DIFFERENT, Finding
-from tests.support.commands import ROOT, mentions
+from tests.support.commands import mentions
 from tests.support.fake_store import TestSet, add_study, correct, three_models
 from tests.support.renderings import all_said
 from tests.support.values import present
@@ -259,18 +257,6 @@ def test_a_comparison_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         found.difference = 1.0  # type: ignore[misc]
     assert isinstance(found, Comparison)
-
-
-def test_the_example_in_the_docs_prints_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
-    page = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
-    code, printed = present(re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", page, re.DOTALL)).groups()
-    exec(code, {})
-    assert unwrapped(capsys.readouterr().out.splitlines()) == unwrapped(printed.splitlines())
-
-
-def unwrapped(lines: Sequence[str]) -> str:
-    """Return lines as one: the page wraps the longest."""
-    return " ".join(" ".join(lines).split())
 
 
 def test_the_detectable_difference_allows_for_few_deciding_examples() -> None:

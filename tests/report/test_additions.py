@@ -1,0 +1,107 @@
+"""Additions to a report: a figure, a section, a column and a check, each in one place, appear in every format.
+
+docs/architecture.md refers to this file as the example.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gru_bench import checks
+from gru_bench.checks import Found, Subject
+from gru_bench.report import build
+from gru_bench.report.document.blocks import Column, Paragraph, Table
+from gru_bench.report.document.figure import Figure, Values
+from gru_bench.report.document.numbers import plain
+from gru_bench.report.document.report import Section
+from gru_bench.report.document.sentences import say
+from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.figures.style import dots, name_lines, new_figure
+from gru_bench.report.render.html import html
+from gru_bench.report.render.latex import tex
+from gru_bench.report.render.markdown import markdown
+from gru_bench.report.sections import evaluation
+from gru_bench.results.logged_metrics import TOKENS_PER_SECOND
+from tests.support.fake_store import three_models
+from tests.support.renderings import html_numbers, tex_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+    from pandas import DataFrame
+
+KEY = TOKENS_PER_SECOND.key
+
+# ---------------------------------------------------------------- a figure: report/figures/speed.py
+
+
+def speed_figure(values: Values) -> Figure:
+    """Return the figure of the training speed of each model.
+
+    Args:
+        values: `model` and `tokens per second`.
+    """
+    return Figure("speed", "Tokens per second in training.", "Tokens per second of each model.", values, _speed)
+
+
+def _speed(frame: DataFrame) -> Drawing:
+    names = frame["model"].tolist()
+    figure, (axes,) = new_figure(0.65 + 0.3 * len(names))
+    dots(axes, frame.assign(place=range(len(names))), "tokens per second", "place", names)
+    name_lines(axes, names)
+    axes.set_xlabel("tokens per second")
+    return figure
+
+
+# ---------------------------------------------------------------- a section: report/sections/speed.py
+
+
+def speed(evidence: Evidence) -> Section | None:
+    """Return the section; None where a run did not log its speed."""
+    if not all(KEY in run.metrics for group in evidence.groups for run in group.runs):
+        return None
+    rows = tuple((group.label, group.numbers.over_runs("speed", [run.metrics[KEY] for run in group.runs], "amount"))
+                 for group in evidence.groups)
+    return Section("speed", "Speed", (
+        Paragraph(("The number of tokens on which each model trains in a second.",)),
+        speed_figure(Values(("model", "tokens per second"), rows)),
+        Table("speed", "Training speed", ("Means over seeds, lowest and highest in brackets.",),
+              (Column("Model", align="left", width=4), Column("Tokens/s")), rows),
+    ))
+
+
+# ---------------------------------------------------------------- a column: report/sections/evaluation.py, SCORES
+
+MACRO_F1 = {"macro_f1": Column("Macro F1", unit="%", note="{} is the mean of the F1 of both labels.")}
+
+# ---------------------------------------------------------------- a check: checks.py, below @check("GRU099", "...")
+
+
+def more_words_than_reviews(subject: Subject) -> Found:
+    """More distinct words than training reviews."""
+    for one in subject.data:
+        words, reviews = one.summary.vocabulary, one.summary.train
+        yield None if words <= reviews else say(
+            "{data} has {words} distinct words in {reviews} training {reviews:review|reviews}.",
+            data=plain(one.summary.name), words=one.numbers.add("words", words),
+            reviews=one.numbers.add("train", reviews))
+
+
+@pytest.mark.slow
+def test_additions_appear_in_every_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "CONTENTS", (speed, *build.CONTENTS))
+    monkeypatch.setattr(evaluation, "SCORES", evaluation.SCORES | MACRO_F1)
+    monkeypatch.setattr(checks, "CHECKS", dict(checks.CHECKS))
+    checks.check("GRU099", "Train on more reviews.")(more_words_than_reviews)
+    store, studies = three_models()
+    report = build.build(studies, store)
+    page, paper, text = html(report), tex(report), markdown(report)
+    for key in ("torch-torch.speed", "torch-torch.macro-f1", "checked-1.words"):
+        shown = report.numbers[key].text
+        assert html_numbers(page)[key][0] == tex_numbers(paper)[key] == shown
+        assert shown in text
+    assert "Macro F1" in text
+    assert "GRU099" in text
+    (drawn,) = (figure for figure in report.figures if figure.name == "speed")
+    assert drawn.pdf.startswith(b"%PDF")
