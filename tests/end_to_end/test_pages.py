@@ -84,7 +84,6 @@ RUN: Mapping[str, str] = {
     "gru-bench train --model scratch --hidden-size 64 --lr 0.002": "logged as run",
     "gru-bench train --data recall:k=50 --model scratch --lr 0.01 --batch-size 32 --epochs 10": "logged as run",
     "gru-bench archive import reports/example/torch.study": "torch",
-    "gru-bench lint --study bidirectional --study torch": "warning",
     "python benchmarks/interval_coverage.py": "",
 }
 """Command, as a page shows it -> words that it prints. They run in this order, in one directory. `--help` needs no
