@@ -22,7 +22,6 @@ from gru_bench.errors import RunError, UsageError
 from gru_bench.report.build import build
 from gru_bench.report.evidence import store as evidence
 from gru_bench.report.render.files import texts
-from gru_bench.report.render.html import without_reload
 from gru_bench.report.render.record import NAME, digest, entry, record
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
@@ -191,11 +190,10 @@ def _read(path: Path) -> str | None:
 def _lines(name: str, text: str) -> list[str]:
     """Return the lines of a file as they are compared.
 
-    A page has no drawings there, which have digests, and each number stands next to its key. A page that was
-    written while its studies ran may reload itself, which is no difference.
+    The drawings of a page are left out, because they have digests, and each number is next to its key.
     """
     if name.endswith(".html"):
-        text = re.sub(r"<svg\b.*?</svg>", "<svg/>", without_reload(text), flags=re.DOTALL)
+        text = re.sub(r"<svg\b.*?</svg>", "<svg/>", text, flags=re.DOTALL)
         text = re.sub(r'<data (value="[^"]*") (data-key="[^"]*")([^>]*)>([^<]*)', r"<data \2 \1>\4<\3>", text)
         text = text.replace("%0D%0A", " ")  # between the lines of a CSV file in a link
     return comparable(text).splitlines()
