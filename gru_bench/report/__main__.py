@@ -187,8 +187,10 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
             f"a report must say what MLflow holds, but {folder} differs in {len(differences)} "
             f"place{'s' * (len(differences) > 1)}: write it again (gru-bench report --out {cli.quoted(str(folder))}), "
             "or look for what has changed")
+    names = sorted(path.name for path in folder.glob("*.*") if path.name in ("report.tex", *PARTS))
     console.print(f"{folder}: all {len(found['numbers']):,} numbers are what {len(found['runs']):,} runs in "
-                  f"{store.uri} give", markup=False, soft_wrap=True)
+                  f"{store.uri} give; compared: {', '.join(names)}, and the tables and figures in this folder",
+                  markup=False, soft_wrap=True)
 
 
 def _check_folder(option: str, folder: Path | None) -> None:
