@@ -183,7 +183,8 @@ def test_the_tables_of_the_site_have_every_setting_key_exit_code_and_warning() -
     assert dict(row[:2] for row in rows["settings"])["training.lr"] == "0.001"
     assert {name for name, _, _ in rows["keys"]} >= set(KEYS) - {"base", "metric", *SECTIONS}
     assert [int(code) for code, _ in rows["exit_codes"]] == [code.value for code in ExitCode]
-    assert [row[0] for row in rows["warnings"]] == [f"[{code}](../checks.md#{code.lower()})" for code in checks.CHECKS]
+    assert [code for code, _, _ in rows["warnings"]] == [
+        f"[{code}](../checks.html#{code.lower()})" for code in checks.CHECKS]
     assert {"accuracy/val", "score/test_macro_f1"} < {row[0] for row in rows["metrics"]}
     assert all(row[-1] for name in rows if name != "metrics" for row in rows[name]), "each has a docstring"
 
