@@ -191,7 +191,7 @@ def test_the_tables_of_the_site_have_every_setting_key_exit_code_and_warning() -
 
 def test_the_studies_in_the_pages_can_be_read(tmp_path: Path) -> None:
     found = blocks(text(ROOT / "docs" / "studies.md"), "toml")
-    assert len(found) == 4
+    assert len(found) == 2
     whole = tmp_path / "mine.toml"
     for block in found:
         is_whole = re.search("^(models|base) = ", block, re.MULTILINE)
