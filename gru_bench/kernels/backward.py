@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numba import njit
 
-from gru_bench.kernels.compiler import FAST, INLINE, jit
+from gru_bench.kernels.compiler import FAST, jit
 from gru_bench.kernels.layer import groups_of, length_of, part_of, position_of, row_of, task_of
 from gru_bench.kernels.products import CHUNK, matrix, multiply, pack, panels_at, rounded_up
 from gru_bench.kernels.tiles import TILE_ROWS, WIDEST
-from gru_bench.kernels.vectors import accumulate, at, clear, copy, lanes_of, load, prefetch, store
+from gru_bench.kernels.vectors import accumulate, at, clear, copy, for_vectors, lanes_of, load, prefetch, store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,12 +65,13 @@ class WeightBuffers(NamedTuple):
     """(directions * 3H, (E + 1)+): the gradients of the input weights, and in column E those of the biases."""
 
 
-# One vector of hidden units of one token. `gradient` is that of its output, `previous` the state before, d what h
-# receives from the next token and then what the previous one receives through z; j is the first unit.
+# The equations, for the hidden units j to j + count of one token. Callers leave out j and count: `for_vectors` computes
+# all units. `gradient` is that of the token's output, `previous` the state before, and d what h receives from the next
+# token and then what the previous one receives through z.
 
 
-@njit(**INLINE)
-def _step_after(gradient, previous, gates, gradients, state, d, hidden, j, count):
+@for_vectors
+def _step_after(j, count, hidden, gradient, previous, gates, gradients, state, d):
     n = load(gates, j, count)
     r = load(gates, hidden + j, count)
     z = load(gates, 2 * hidden + j, count)
@@ -90,8 +91,8 @@ def _step_after(gradient, previous, gates, gradients, state, d, hidden, j, count
     store(d, j, dh * z, count)
 
 
-@njit(**INLINE)
-def _step_before(gradient, previous, gates, gradients, state, reset_state, d, hidden, j, count):
+@for_vectors
+def _step_before(j, count, hidden, gradient, previous, gates, gradients, state, reset_state, d):
     n = load(gates, j, count)
     z = load(gates, 2 * hidden + j, count)
     h = load(previous, j, count)
@@ -107,42 +108,14 @@ def _step_before(gradient, previous, gates, gradients, state, reset_state, d, hi
     store(d, j, dh * z, count)
 
 
-@njit(**INLINE)
-def _reset_before(gates, gradients, state, reset_gradient, d, hidden, j, count):
+@for_vectors
+def _reset_before(j, count, hidden, gates, gradients, state, reset_gradient, d):
     r = load(gates, hidden + j, count)
     dq = load(reset_gradient, j, count)
     dr = dq * load(state, j, count) * r * (1.0 - r)
     store(gates, hidden + j, dr, count)
     store(gradients, j, dr, count)
     store(d, j, load(d, j, count) + dq * r, count)
-
-
-# The same for all units of a token: whole vectors without a mask, then the rest.
-
-
-@njit(fastmath=FAST)
-def _token_after(gradient, previous, gates, gradients, state, d, hidden):
-    lanes = lanes_of(gates)
-    whole = hidden - hidden % lanes
-    for j in range(0, whole, lanes):
-        _step_after(gradient, previous, gates, gradients, state, d, hidden, j, lanes)
-    if whole < hidden:
-        _step_after(gradient, previous, gates, gradients, state, d, hidden, whole, hidden - whole)
-
-
-@njit(fastmath=FAST)
-def _token_before(gradient, previous, gates, gradients, state, reset_state, d, hidden):
-    lanes = lanes_of(gates)
-    for j in range(0, hidden, lanes):
-        count = min(lanes, hidden - j)
-        _step_before(gradient, previous, gates, gradients, state, reset_state, d, hidden, j, count)
-
-
-@njit(fastmath=FAST)
-def _token_reset_before(gates, gradients, state, reset_gradient, d, hidden):
-    lanes = lanes_of(gates)
-    for j in range(0, hidden, lanes):
-        _reset_before(gates, gradients, state, reset_gradient, d, hidden, j, min(lanes, hidden - j))
 
 
 @jit(nogil=True, fastmath=FAST)
@@ -231,14 +204,13 @@ def _run_group(
                     prefetch(at(gates, earlier * 4 * hidden), 4 * hidden)
                     prefetch(at(row_of(gradient, row + earlier), direction * hidden), hidden)
                 if not layer.reset_before:
-                    _token_after(token_gradient, previous, gates, own_gradients, own_before, own_d, hidden)
+                    _step_after(hidden, token_gradient, previous, gates, own_gradients, own_before, own_d)
                 elif half == 0:
-                    _token_before(
-                        token_gradient, previous, gates, own_gradients, own_before, at(new_reset_states, k * h_row),
-                        own_d, hidden)
+                    _step_before(
+                        hidden, token_gradient, previous, gates, own_gradients, own_before,
+                        at(new_reset_states, k * h_row), own_d)
                 else:
-                    _token_reset_before(
-                        gates, own_gradients, own_before, at(reset_gradients, k * h_row), own_d, hidden)
+                    _reset_before(hidden, gates, own_gradients, own_before, at(reset_gradients, k * h_row), own_d)
         if step > 0 or not from_zeros:
             multiply(matrix(new_gradients, 3 * hidden, 1), active, panels, d, h_row, True)
         held += active

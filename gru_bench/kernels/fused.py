@@ -109,9 +109,8 @@ class _Pool:
             raw = np.empty(need + need // 8 + 128, np.uint8)
             start = -raw.ctypes.data % 64
             block = raw[start : start + (raw.nbytes - 64) // 64 * 64]
-        values = block.view(dtype)
-        matrices = (values[start : start + size].reshape(shape)
-                    for start, size, shape in zip([0, *ends], sizes, shapes, strict=False))
+        matrices = (np.ndarray(shape, dtype, block, start * dtype.itemsize)
+                    for start, shape in zip([0, *ends], shapes, strict=False))
         return [block, *(kind(**{name: next(matrices) for name in named}) for kind, named in groups)]
 
     def give(self, block: Array) -> None:
