@@ -52,6 +52,9 @@ class RecurrenceBuffers(NamedTuple):
     """(workers, group * H+): with reset before the product dq."""
     zeros: Array
     """(workers, H+): the state before the first token."""
+    sums: Array
+    """(workers * directions * 3H, (H + 1)+): the gradient of the hidden weights and, in column H, of their biases, from
+    the worker's own sequences."""
 
 
 class WeightBuffers(NamedTuple):
@@ -63,6 +66,15 @@ class WeightBuffers(NamedTuple):
     """(workers, CHUNK * 3H)."""
     sums: Array
     """(directions * 3H, (E + 1)+): the gradients of the input weights, and in column E those of the biases."""
+
+
+class RowBuffers(NamedTuple):
+    """The working memory of `row_gradients`."""
+
+    panels: Array
+    """(workers, directions * 3H * E+)."""
+    products: Array
+    """(workers, CHUNK * E+)."""
 
 
 # The equations, for the hidden units j to j + count of one token. Callers leave out j and count: `for_vectors` computes
@@ -119,19 +131,18 @@ def _reset_before(j, count, hidden, gates, gradients, state, reset_gradient, d):
 
 
 @jit(nogil=True, fastmath=FAST)
-def recur_backward(worker, workers, layer, batch, weights, gradient, states, buffers, sums, initial_gradient):
+def recur_backward(worker, workers, layer, batch, weights, gradient, states, buffers, initial_gradient):
     """Run the gradient of `recur`: the n, r and z in `states.gates` become the gradients of their sums.
 
-    gradient: of the output, with its rows. sums: (workers * directions * 3H, (H + 1)+), the gradient of the hidden
-    weights and, in column H, of their biases, from the worker's own sequences. initial_gradient: of `states.initial`.
+    gradient: of the output. initial_gradient: of `states.initial`. `buffers.sums` gets those of the hidden weights.
     """
     hidden = layer.hidden
     widest = WIDEST[min(layer.group, TILE_ROWS)]
     depth = (2 if layer.reset_before else 3) * hidden
     panels = panels_at(row_of(buffers.panels, worker), depth, hidden, widest)
     reset_panels = panels_at(row_of(buffers.reset_panels, worker), hidden, hidden, widest)
-    own_sums = row_of(sums, worker * layer.directions * 3 * hidden)
-    clear(own_sums, layer.directions * 3 * hidden * sums.shape[1])
+    own_sums = row_of(buffers.sums, worker * layer.directions * 3 * hidden)
+    clear(own_sums, layer.directions * 3 * hidden * buffers.sums.shape[1])
     clear(row_of(buffers.zeros, worker), buffers.zeros.shape[1])
     groups = groups_of(layer, batch)
     tasks = layer.directions * groups
@@ -150,7 +161,7 @@ def recur_backward(worker, workers, layer, batch, weights, gradient, states, buf
         group = batch.order[(task % groups) * layer.group : (task % groups + 1) * layer.group]
         _run_group(
             worker, layer, batch, group, direction, gradient, states, panels, reset_panels, buffers,
-            at(own_sums, direction * 3 * hidden * sums.shape[1]), initial_gradient,
+            at(own_sums, direction * 3 * hidden * buffers.sums.shape[1]), initial_gradient,
         )
 
 
@@ -314,16 +325,13 @@ def weight_gradients(worker, workers, layer, batch, rows, gates, hidden_sums, ga
 
 
 @jit(nogil=True, fastmath=FAST)
-def row_gradients(worker, workers, layer, weights, gathered, panels, products, gradient):
-    """gradient (U, E) = the gradient of the distinct rows: what `weight_gradients` gathered, times the input weights.
-
-    panels: (workers, directions * 3H * E+), and products: (workers, CHUNK * E+).
-    """
+def row_gradients(worker, workers, layer, weights, gathered, buffers, gradient):
+    """gradient (U, E) = the gradient of the distinct rows: what was gathered, times the input weights."""
     hidden, inputs = layer.hidden, layer.inputs
     depth = layer.directions * 3 * hidden
     low, high = part_of(gathered.shape[0], worker, workers)
-    own = panels_at(row_of(panels, worker), depth, inputs, WIDEST[TILE_ROWS])
-    product, product_row = row_of(products, worker), rounded_up(inputs, lanes_of(gathered))
+    own = panels_at(row_of(buffers.panels, worker), depth, inputs, WIDEST[TILE_ROWS])
+    product, product_row = row_of(buffers.products, worker), rounded_up(inputs, lanes_of(gathered))
     for direction in range(layer.directions):
         values, begin = weights.input[direction], direction * 3 * hidden
         pack(matrix(row_of(values, 2 * hidden), inputs, 1), hidden, inputs, False, own, begin)

@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
 
 class ProjectionBuffers(NamedTuple):
-    """The result of `project`, and its working memory: a row for each worker."""
+    """The working memory of `project`: a row for each worker."""
 
-    projected: Array
-    """(directions * U, 3H+): W x + b of each distinct row."""
     panels: Array
     """(workers, E * 3H+)."""
     bias: Array
@@ -57,8 +55,8 @@ class RecurrenceBuffers(NamedTuple):
 
 
 @jit(nogil=True, fastmath=FAST)
-def project(worker, workers, layer, weights, rows, buffers):
-    """Project the distinct rows (U, E) for each direction.
+def project(worker, workers, layer, weights, rows, buffers, projected):
+    """Write W x + b of the distinct rows (U, E) to `projected` (directions * U, 3H+).
 
     The hidden biases of r and z are added here, and with reset before the product also that of n.
     """
@@ -75,10 +73,10 @@ def project(worker, workers, layer, weights, rows, buffers):
         for begin in range(low, high, CHUNK):
             count = min(CHUNK, high - begin)
             for u in range(begin, begin + count):
-                copy(bias, row_of(buffers.projected, direction * rows.shape[0] + u), gates)
+                copy(bias, row_of(projected, direction * rows.shape[0] + u), gates)
             multiply(
                 matrix(row_of(rows, begin), layer.inputs, 1), count, panels,
-                row_of(buffers.projected, direction * rows.shape[0] + begin), buffers.projected.shape[1], True,
+                row_of(projected, direction * rows.shape[0] + begin), projected.shape[1], True,
             )
 
 
