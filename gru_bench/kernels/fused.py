@@ -4,6 +4,8 @@
 padding and projects each distinct token of the batch once. `fused_gru_states` also starts from given states and returns
 the last ones. `adam_rows` trains the vectors of those tokens. All loops are in the other modules of this folder, which
 numba compiles and which are imported on first use. `unavailable` says whether the kernel can run on this machine.
+The equations of the GRU are in forward.py and backward.py. `gru_bench.kernels` says in which order to read the modules,
+and what to change for another activation.
 
 Shapes: U distinct rows, E input width, B sequences, T longest allowed length, N tokens of all sequences,
 H hidden units, D = H * directions, F features, S = layers * directions.
