@@ -24,9 +24,11 @@ To change the kernel, read its modules in this order. Each has one idea:
                imported by other packages.
     module     `GRU`.
 
-To change the equations of the candidate with the reset gate after the product, change `_step_after` in forward.py and
-`_step_after` in backward.py, and what `gates` in `layer.States` holds. tests/kernels/test_numbers.py compares both with
-torch in float64.
+To change the candidate's activation, change `n = tanh(...)` in forward.py, its derivative `1 - n * n` in backward.py,
+and the equations at the top of both. Each has `_step_after` and `_step_before`: for the reset gate after and before the
+product. The backward pass knows only what the forward pass keeps (`gates` in `layer.States`). Write a new function of a
+vector as `tanh` is written in vectors.py. torch's GRU stays what it is: the backend `torch`, second derivatives
+(`_differentiable_backward` in fused.py), and the references of tests/kernels/test_numbers.py, in float64.
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numba import njit
 
-from gru_bench.kernels.compiler import FAST, INLINE, jit
+from gru_bench.kernels.compiler import FAST, jit
 from gru_bench.kernels.layer import groups_of, length_of, part_of, position_of, row_of, task_of
 from gru_bench.kernels.products import CHUNK, matrix, multiply, pack, panels_at, rounded_up
 from gru_bench.kernels.tiles import TILE_ROWS, WIDEST
-from gru_bench.kernels.vectors import accumulate, at, clear, copy, lanes_of, load, prefetch, store
+from gru_bench.kernels.vectors import accumulate, at, clear, copy, for_vectors, lanes_of, load, prefetch, store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +52,9 @@ class RecurrenceBuffers(NamedTuple):
     """(workers, group * H+): with reset before the product dq."""
     zeros: Array
     """(workers, H+): the state before the first token."""
+    sums: Array
+    """(workers * directions * 3H, (H + 1)+): the gradient of the hidden weights and, in column H, of their biases, from
+    the worker's own sequences."""
 
 
 class WeightBuffers(NamedTuple):
@@ -65,12 +68,22 @@ class WeightBuffers(NamedTuple):
     """(directions * 3H, (E + 1)+): the gradients of the input weights, and in column E those of the biases."""
 
 
-# One vector of hidden units of one token. `gradient` is that of its output, `previous` the state before, d what h
-# receives from the next token and then what the previous one receives through z; j is the first unit.
+class RowBuffers(NamedTuple):
+    """The working memory of `row_gradients`."""
+
+    panels: Array
+    """(workers, directions * 3H * E+)."""
+    products: Array
+    """(workers, CHUNK * E+)."""
 
 
-@njit(**INLINE)
-def _step_after(gradient, previous, gates, gradients, state, d, hidden, j, count):
+# The equations, for the hidden units j to j + count of one token. Callers leave out j and count: `for_vectors` computes
+# all units. `gradient` is that of the token's output, `previous` the state before, and d what h receives from the next
+# token and then what the previous one receives through z.
+
+
+@for_vectors
+def _step_after(j, count, hidden, gradient, previous, gates, gradients, state, d):
     n = load(gates, j, count)
     r = load(gates, hidden + j, count)
     z = load(gates, 2 * hidden + j, count)
@@ -90,8 +103,8 @@ def _step_after(gradient, previous, gates, gradients, state, d, hidden, j, count
     store(d, j, dh * z, count)
 
 
-@njit(**INLINE)
-def _step_before(gradient, previous, gates, gradients, state, reset_state, d, hidden, j, count):
+@for_vectors
+def _step_before(j, count, hidden, gradient, previous, gates, gradients, state, reset_state, d):
     n = load(gates, j, count)
     z = load(gates, 2 * hidden + j, count)
     h = load(previous, j, count)
@@ -107,8 +120,8 @@ def _step_before(gradient, previous, gates, gradients, state, reset_state, d, hi
     store(d, j, dh * z, count)
 
 
-@njit(**INLINE)
-def _reset_before(gates, gradients, state, reset_gradient, d, hidden, j, count):
+@for_vectors
+def _reset_before(j, count, hidden, gates, gradients, state, reset_gradient, d):
     r = load(gates, hidden + j, count)
     dq = load(reset_gradient, j, count)
     dr = dq * load(state, j, count) * r * (1.0 - r)
@@ -117,48 +130,19 @@ def _reset_before(gates, gradients, state, reset_gradient, d, hidden, j, count):
     store(d, j, load(d, j, count) + dq * r, count)
 
 
-# The same for all units of a token: whole vectors without a mask, then the rest.
-
-
-@njit(fastmath=FAST)
-def _token_after(gradient, previous, gates, gradients, state, d, hidden):
-    lanes = lanes_of(gates)
-    whole = hidden - hidden % lanes
-    for j in range(0, whole, lanes):
-        _step_after(gradient, previous, gates, gradients, state, d, hidden, j, lanes)
-    if whole < hidden:
-        _step_after(gradient, previous, gates, gradients, state, d, hidden, whole, hidden - whole)
-
-
-@njit(fastmath=FAST)
-def _token_before(gradient, previous, gates, gradients, state, reset_state, d, hidden):
-    lanes = lanes_of(gates)
-    for j in range(0, hidden, lanes):
-        count = min(lanes, hidden - j)
-        _step_before(gradient, previous, gates, gradients, state, reset_state, d, hidden, j, count)
-
-
-@njit(fastmath=FAST)
-def _token_reset_before(gates, gradients, state, reset_gradient, d, hidden):
-    lanes = lanes_of(gates)
-    for j in range(0, hidden, lanes):
-        _reset_before(gates, gradients, state, reset_gradient, d, hidden, j, min(lanes, hidden - j))
-
-
 @jit(nogil=True, fastmath=FAST)
-def recur_backward(worker, workers, layer, batch, weights, gradient, states, buffers, sums, initial_gradient):
+def recur_backward(worker, workers, layer, batch, weights, gradient, states, buffers, initial_gradient):
     """Run the gradient of `recur`: the n, r and z in `states.gates` become the gradients of their sums.
 
-    gradient: of the output, with its rows. sums: (workers * directions * 3H, (H + 1)+), the gradient of the hidden
-    weights and, in column H, of their biases, from the worker's own sequences. initial_gradient: of `states.initial`.
+    gradient: of the output. initial_gradient: of `states.initial`. `buffers.sums` gets those of the hidden weights.
     """
     hidden = layer.hidden
     widest = WIDEST[min(layer.group, TILE_ROWS)]
     depth = (2 if layer.reset_before else 3) * hidden
     panels = panels_at(row_of(buffers.panels, worker), depth, hidden, widest)
     reset_panels = panels_at(row_of(buffers.reset_panels, worker), hidden, hidden, widest)
-    own_sums = row_of(sums, worker * layer.directions * 3 * hidden)
-    clear(own_sums, layer.directions * 3 * hidden * sums.shape[1])
+    own_sums = row_of(buffers.sums, worker * layer.directions * 3 * hidden)
+    clear(own_sums, layer.directions * 3 * hidden * buffers.sums.shape[1])
     clear(row_of(buffers.zeros, worker), buffers.zeros.shape[1])
     groups = groups_of(layer, batch)
     tasks = layer.directions * groups
@@ -177,7 +161,7 @@ def recur_backward(worker, workers, layer, batch, weights, gradient, states, buf
         group = batch.order[(task % groups) * layer.group : (task % groups + 1) * layer.group]
         _run_group(
             worker, layer, batch, group, direction, gradient, states, panels, reset_panels, buffers,
-            at(own_sums, direction * 3 * hidden * sums.shape[1]), initial_gradient,
+            at(own_sums, direction * 3 * hidden * buffers.sums.shape[1]), initial_gradient,
         )
 
 
@@ -231,14 +215,13 @@ def _run_group(
                     prefetch(at(gates, earlier * 4 * hidden), 4 * hidden)
                     prefetch(at(row_of(gradient, row + earlier), direction * hidden), hidden)
                 if not layer.reset_before:
-                    _token_after(token_gradient, previous, gates, own_gradients, own_before, own_d, hidden)
+                    _step_after(hidden, token_gradient, previous, gates, own_gradients, own_before, own_d)
                 elif half == 0:
-                    _token_before(
-                        token_gradient, previous, gates, own_gradients, own_before, at(new_reset_states, k * h_row),
-                        own_d, hidden)
+                    _step_before(
+                        hidden, token_gradient, previous, gates, own_gradients, own_before,
+                        at(new_reset_states, k * h_row), own_d)
                 else:
-                    _token_reset_before(
-                        gates, own_gradients, own_before, at(reset_gradients, k * h_row), own_d, hidden)
+                    _reset_before(hidden, gates, own_gradients, own_before, at(reset_gradients, k * h_row), own_d)
         if step > 0 or not from_zeros:
             multiply(matrix(new_gradients, 3 * hidden, 1), active, panels, d, h_row, True)
         held += active
@@ -342,16 +325,13 @@ def weight_gradients(worker, workers, layer, batch, rows, gates, hidden_sums, ga
 
 
 @jit(nogil=True, fastmath=FAST)
-def row_gradients(worker, workers, layer, weights, gathered, panels, products, gradient):
-    """gradient (U, E) = the gradient of the distinct rows: what `weight_gradients` gathered, times the input weights.
-
-    panels: (workers, directions * 3H * E+), and products: (workers, CHUNK * E+).
-    """
+def row_gradients(worker, workers, layer, weights, gathered, buffers, gradient):
+    """gradient (U, E) = the gradient of the distinct rows: what was gathered, times the input weights."""
     hidden, inputs = layer.hidden, layer.inputs
     depth = layer.directions * 3 * hidden
     low, high = part_of(gathered.shape[0], worker, workers)
-    own = panels_at(row_of(panels, worker), depth, inputs, WIDEST[TILE_ROWS])
-    product, product_row = row_of(products, worker), rounded_up(inputs, lanes_of(gathered))
+    own = panels_at(row_of(buffers.panels, worker), depth, inputs, WIDEST[TILE_ROWS])
+    product, product_row = row_of(buffers.products, worker), rounded_up(inputs, lanes_of(gathered))
     for direction in range(layer.directions):
         values, begin = weights.input[direction], direction * 3 * hidden
         pack(matrix(row_of(values, 2 * hidden), inputs, 1), hidden, inputs, False, own, begin)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numba import njit
 
-from gru_bench.kernels.compiler import FAST, INLINE, jit
+from gru_bench.kernels.compiler import FAST, jit
 from gru_bench.kernels.layer import groups_of, length_of, part_of, position_of, row_of, task_of
 from gru_bench.kernels.products import CHUNK, matrix, multiply, pack, panels_at, rounded_up
 from gru_bench.kernels.tiles import TILE_ROWS, WIDEST
-from gru_bench.kernels.vectors import at, clear, copy, lanes_of, load, sigmoid, store, tanh
+from gru_bench.kernels.vectors import at, clear, copy, for_vectors, lanes_of, load, sigmoid, store, tanh
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
 
 class ProjectionBuffers(NamedTuple):
-    """The result of `project`, and its working memory: a row for each worker."""
+    """The working memory of `project`: a row for each worker."""
 
-    projected: Array
-    """(directions * U, 3H+): W x + b of each distinct row."""
     panels: Array
     """(workers, E * 3H+)."""
     bias: Array
@@ -57,8 +55,8 @@ class RecurrenceBuffers(NamedTuple):
 
 
 @jit(nogil=True, fastmath=FAST)
-def project(worker, workers, layer, weights, rows, buffers):
-    """Project the distinct rows (U, E) for each direction.
+def project(worker, workers, layer, weights, rows, buffers, projected):
+    """Write W x + b of the distinct rows (U, E) to `projected` (directions * U, 3H+).
 
     The hidden biases of r and z are added here, and with reset before the product also that of n.
     """
@@ -75,19 +73,20 @@ def project(worker, workers, layer, weights, rows, buffers):
         for begin in range(low, high, CHUNK):
             count = min(CHUNK, high - begin)
             for u in range(begin, begin + count):
-                copy(bias, row_of(buffers.projected, direction * rows.shape[0] + u), gates)
+                copy(bias, row_of(projected, direction * rows.shape[0] + u), gates)
             multiply(
                 matrix(row_of(rows, begin), layer.inputs, 1), count, panels,
-                row_of(buffers.projected, direction * rows.shape[0] + begin), buffers.projected.shape[1], True,
+                row_of(projected, direction * rows.shape[0] + begin), projected.shape[1], True,
             )
 
 
-# One vector of hidden units of one token. x points to the token's projected row, sums to U h, h to its state, gates to
-# what is kept for the backward pass; j is the first unit, and `count` the number of units.
+# The equations, for the hidden units j to j + count of one token. Callers leave out j and count: `for_vectors` computes
+# all units. x points to the token's projected row, sums to U h, h to its state, and gates to what is kept for the
+# backward pass.
 
 
-@njit(**INLINE)
-def _step_after(x, sums, bias, h, gates, output, hidden, training, j, count):
+@for_vectors
+def _step_after(j, count, hidden, x, sums, bias, h, gates, output, training):
     r = sigmoid(load(x, j, count) + load(sums, j, count))
     z = sigmoid(load(x, hidden + j, count) + load(sums, hidden + j, count))
     q = load(sums, 2 * hidden + j, count) + load(bias, 2 * hidden + j, count)
@@ -102,8 +101,8 @@ def _step_after(x, sums, bias, h, gates, output, hidden, training, j, count):
         store(gates, 3 * hidden + j, q, count)
 
 
-@njit(**INLINE)
-def _gates_before(x, sums, h, reset_state, gates, hidden, training, j, count):
+@for_vectors
+def _gates_before(j, count, hidden, x, sums, h, reset_state, gates, training):
     """z takes the place of its sum."""
     r = sigmoid(load(x, j, count) + load(sums, j, count))
     z = sigmoid(load(x, hidden + j, count) + load(sums, hidden + j, count))
@@ -116,41 +115,14 @@ def _gates_before(x, sums, h, reset_state, gates, hidden, training, j, count):
         store(gates, 3 * hidden + j, q, count)
 
 
-@njit(**INLINE)
-def _step_before(x, sums, reset_sums, h, gates, output, hidden, training, j, count):
+@for_vectors
+def _step_before(j, count, hidden, x, sums, reset_sums, h, gates, output, training):
     n = tanh(load(x, 2 * hidden + j, count) + load(reset_sums, j, count))
     state = n + load(sums, hidden + j, count) * (load(h, j, count) - n)
     store(h, j, state, count)
     store(output, j, state, count)
     if training:
         store(gates, j, n, count)
-
-
-# The same for all units of a token: whole vectors without a mask, then the rest.
-
-
-@njit(fastmath=FAST)
-def _token_after(x, sums, bias, h, gates, output, hidden, training):
-    lanes = lanes_of(x)
-    whole = hidden - hidden % lanes
-    for j in range(0, whole, lanes):
-        _step_after(x, sums, bias, h, gates, output, hidden, training, j, lanes)
-    if whole < hidden:
-        _step_after(x, sums, bias, h, gates, output, hidden, training, whole, hidden - whole)
-
-
-@njit(fastmath=FAST)
-def _token_gates_before(x, sums, h, reset_state, gates, hidden, training):
-    lanes = lanes_of(x)
-    for j in range(0, hidden, lanes):
-        _gates_before(x, sums, h, reset_state, gates, hidden, training, j, min(lanes, hidden - j))
-
-
-@njit(fastmath=FAST)
-def _token_before(x, sums, reset_sums, h, gates, output, hidden, training):
-    lanes = lanes_of(x)
-    for j in range(0, hidden, lanes):
-        _step_before(x, sums, reset_sums, h, gates, output, hidden, training, j, min(lanes, hidden - j))
 
 
 @jit(nogil=True, fastmath=FAST)
@@ -223,10 +195,9 @@ def _run_group(
                 output = at(row_of(states.output, states.output_rows[group[k]] + position), direction * hidden)
                 own_h, own_sums = at(h, k * h_row), at(sums, k * sums_row)
                 if not layer.reset_before:
-                    _token_after(x, own_sums, bias, own_h, gates, output, hidden, layer.training)
+                    _step_after(hidden, x, own_sums, bias, own_h, gates, output, layer.training)
                 elif half == 0:
-                    _token_gates_before(
-                        x, own_sums, own_h, at(reset_states, k * h_row), gates, hidden, layer.training)
+                    _gates_before(hidden, x, own_sums, own_h, at(reset_states, k * h_row), gates, layer.training)
                 else:
-                    _token_before(
-                        x, own_sums, at(reset_sums, k * h_row), own_h, gates, output, hidden, layer.training)
+                    _step_before(
+                        hidden, x, own_sums, at(reset_sums, k * h_row), own_h, gates, output, layer.training)

@@ -4,6 +4,8 @@
 padding and projects each distinct token of the batch once. `fused_gru_states` also starts from given states and returns
 the last ones. `adam_rows` trains the vectors of those tokens. All loops are in the other modules of this folder, which
 numba compiles and which are imported on first use. `unavailable` says whether the kernel can run on this machine.
+The equations of the GRU are in forward.py and backward.py. `gru_bench.kernels` says in which order to read the modules,
+and what to change for another activation.
 
 Shapes: U distinct rows, E input width, B sequences, T longest allowed length, N tokens of all sequences,
 H hidden units, D = H * directions, F features, S = layers * directions.
@@ -16,8 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -30,10 +31,13 @@ from gru_bench.kernels.threads import run_together, set_threads, threads
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gru_bench.kernels import backward, forward
     from gru_bench.kernels.layer import Batch, Layer, States, Weights
     from gru_bench.kernels.pooling import Parts
 
     Array = NDArray[Any]
+
+Buffers = TypeVar("Buffers")
 
 __all__ = ["adam_rows", "fused_gru", "fused_gru_states", "release", "set_threads", "unavailable"]
 
@@ -45,6 +49,7 @@ POOLINGS = tuple(_POOLINGS)
 """Poolings that the kernel computes."""
 Form = Literal["padded", "tokens"] | Pooling
 """What a layer returns: its output with padding (B, T, D), or without padding (N, D), or pooled features (B, F)."""
+
 
 @lru_cache(maxsize=1)
 def unavailable() -> str | None:
@@ -72,6 +77,7 @@ more than it gains."""
 def release() -> None:
     """Free the memory that is reserved for the next training step."""
     _pool.clear()
+    _buffers.cache_clear()
 
 
 class _Pool:
@@ -88,15 +94,10 @@ class _Pool:
         self._free: list[Array] = []
         self._lock = threading.Lock()
 
-    def take(self, dtype: np.dtype[Any], *groups: tuple[type, dict[str, tuple[int, int]]]) -> list[Any]:
-        """Return a block, and for each group an object of its type with matrices in the block.
-
-        Matrices have the names and shapes of the group, are uninitialized, and are aligned to 64 bytes.
-        """
+    def take(self, dtype: np.dtype[Any], *shapes: tuple[int, int]) -> list[Array]:
+        """Return a block, and matrices of these shapes in it, uninitialized and aligned to 64 bytes."""
         line = 64 // dtype.itemsize
-        shapes = [shape for _, named in groups for shape in named.values()]
-        sizes = [rows * columns for rows, columns in shapes]
-        ends = list(accumulate(-(-size // line) * line for size in sizes))
+        ends = list(accumulate(-(-rows * columns // line) * line for rows, columns in shapes))
         need = max(ends[-1] * dtype.itemsize, 64)
         block = None
         with self._lock:
@@ -109,10 +110,8 @@ class _Pool:
             raw = np.empty(need + need // 8 + 128, np.uint8)
             start = -raw.ctypes.data % 64
             block = raw[start : start + (raw.nbytes - 64) // 64 * 64]
-        values = block.view(dtype)
-        matrices = (values[start : start + size].reshape(shape)
-                    for start, size, shape in zip([0, *ends], sizes, shapes, strict=False))
-        return [block, *(kind(**{name: next(matrices) for name in named}) for kind, named in groups)]
+        return [block, *(np.ndarray(shape, dtype, block, start * dtype.itemsize)
+                         for start, shape in zip([0, *ends], shapes, strict=False))]
 
     def give(self, block: Array) -> None:
         """Put a block back into the pool."""
@@ -148,12 +147,11 @@ def _number_tokens(index_BT: Tensor, lengths_B: Tensor, rows: int) -> Batch:
     starts = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=starts[1:])
     row_of_token = index_BT.detach().numpy()[np.arange(steps) < lengths[:, None]].astype(np.int64)
-    if row_of_token.min() < 0 or row_of_token.max() >= rows:
-        raise IndexError(f"every token must name one of the {rows} rows, but they range from {row_of_token.min()} to "
-                         f"{row_of_token.max()}")
     batch = Batch(np.argsort(-lengths, kind="stable"), starts, row_of_token, np.empty(rows + 1, np.int64),
                   np.empty(len(row_of_token), np.int64))
-    list_members(batch.rows, batch.first, batch.members)
+    if not list_members(batch.rows, batch.first, batch.members):
+        raise IndexError(f"every token must name one of the {rows} rows, but they range from {row_of_token.min()} to "
+                         f"{row_of_token.max()}")
     return batch
 
 
@@ -252,40 +250,87 @@ def _split(rows_UE: Tensor, task: _Task, weights: Sequence[Tensor]) -> tuple[Lay
     return Layer(directions, inputs, hidden, task.reset_before, group, task.training), workers
 
 
+def _rounded_up(size: int, dtype: np.dtype[Any]) -> int:
+    """Return a number of values rounded up to whole vectors."""
+    from gru_bench.kernels.machine import VECTOR_BYTES
+
+    lanes = VECTOR_BYTES // dtype.itemsize
+    return -(-size // lanes) * lanes
+
+
+def _named(kind: Callable[..., Buffers], dtype: np.dtype[Any], **shapes: tuple[int, int]) -> Buffers:
+    """Return a named tuple of matrices in memory of their own."""
+    return kind(**dict(zip(shapes, _pool.take(dtype, *shapes.values())[1:], strict=True)))
+
+
+@lru_cache(maxsize=8)
+def _buffers(thread: int, dtype: np.dtype[Any], workers: int, directions: int, inputs: int, hidden: int) -> tuple[
+    forward.ProjectionBuffers, forward.RecurrenceBuffers, backward.RecurrenceBuffers, backward.WeightBuffers,
+    backward.RowBuffers, Array,
+]:
+    """Return the working memory whose size does not depend on the batch; the array is for the gradient of the pooling.
+
+    Each thread keeps its own for its next call. To take it from the pool would cost 3 % of a step with one review.
+    """
+    from gru_bench.kernels import backward, forward
+    from gru_bench.kernels.products import CHUNK
+    from gru_bench.kernels.tiles import TILE_ROWS
+
+    gates = 3 * hidden
+    gates_row, state_row, sums_row, input_row, input_sums_row = (
+        _rounded_up(size, dtype) for size in (gates, hidden, hidden + 1, inputs, inputs + 1))
+    return (
+        _named(
+            forward.ProjectionBuffers, dtype,
+            panels=(workers, inputs * gates_row),
+            bias=(workers, gates)),
+        _named(
+            forward.RecurrenceBuffers, dtype,
+            panels=(workers, hidden * gates_row),
+            reset_panels=(workers, hidden * state_row),
+            states=(workers, TILE_ROWS * state_row),
+            sums=(workers, TILE_ROWS * gates_row),
+            reset_states=(workers, TILE_ROWS * state_row),
+            reset_sums=(workers, TILE_ROWS * state_row)),
+        _named(
+            backward.RecurrenceBuffers, dtype,
+            panels=(workers, gates * state_row),
+            reset_panels=(workers, hidden * state_row),
+            gradients=(workers, CHUNK * gates),
+            states=(workers, CHUNK * state_row),
+            reset_states=(workers, CHUNK * state_row),
+            factors=(workers, CHUNK * sums_row),
+            state_gradients=(workers, TILE_ROWS * state_row),
+            reset_gradients=(workers, TILE_ROWS * state_row),
+            zeros=(workers, state_row),
+            sums=(workers * directions * gates, sums_row)),
+        _named(
+            backward.WeightBuffers, dtype,
+            panels=(workers, CHUNK * input_sums_row),
+            gradients=(workers, CHUNK * gates),
+            sums=(directions * gates, input_sums_row)),
+        _named(
+            backward.RowBuffers, dtype,
+            panels=(workers, directions * gates * input_row),
+            products=(workers, CHUNK * input_row)),
+        _pool.take(dtype, (workers, 2 * directions * hidden))[1])
+
+
 def _run_forward(
     rows_UE: Tensor, initial: Tensor | None, task: _Task, tensors: Sequence[Tensor]
 ) -> tuple[Tensor, _Forward]:
     """Return the result of a layer, and what its gradient needs."""
-    from gru_bench.kernels.forward import ProjectionBuffers, RecurrenceBuffers, project, recur
+    from gru_bench.kernels import forward
     from gru_bench.kernels.layer import States
-    from gru_bench.kernels.machine import VECTOR_BYTES
-    from gru_bench.kernels.pooling import pool
     from gru_bench.kernels.tiles import prepare
 
     batch, weights, rows = task.batch, _weights(tensors), rows_UE.detach().contiguous().numpy()
     prepare(rows.dtype)
     layer, workers = _split(rows_UE, task, tensors)
-    directions, hidden = layer.directions, layer.hidden
-    lanes = VECTOR_BYTES // rows.dtype.itemsize
-    gates_row, state_row = -(-3 * hidden // lanes) * lanes, -(-hidden // lanes) * lanes
-    block, projection, recurrence = _pool.take(
-        rows.dtype,
-        (ProjectionBuffers, {
-            "projected": (directions * len(rows), gates_row),
-            "panels": (workers, layer.inputs * gates_row),
-            "bias": (workers, 3 * hidden)}),
-        (RecurrenceBuffers, {
-            "panels": (workers, hidden * gates_row),
-            "reset_panels": (workers, hidden * state_row),
-            "states": (workers, layer.group * state_row),
-            "sums": (workers, layer.group * gates_row),
-            "reset_states": (workers, layer.group * state_row),
-            "reset_sums": (workers, layer.group * state_row)}))
+    directions, hidden, dtype = layer.directions, layer.hidden, rows.dtype
+    projection, recurrence, *_ = _buffers(threading.get_ident(), dtype, workers, directions, layer.inputs, hidden)
     width, sequences, tokens = directions * hidden, len(batch.order), len(batch.rows)
     parts = None if task.form in ("padded", "tokens") else _parts(task.form, width, hidden)
-    gates_block, kept = _pool.take(rows.dtype, (SimpleNamespace, {
-        "gates": (directions * tokens if task.training else 0, 4 * hidden),
-        "output": (tokens if parts else 0, width)}))
     output_rows, padded_to = batch.starts[:-1], 0
     if task.form == "padded":
         output_rows, padded_to = np.arange(sequences) * task.steps, task.steps
@@ -295,16 +340,22 @@ def _run_forward(
     else:
         result = torch.empty(sequences, width * sum(map(bool, parts)), dtype=rows_UE.dtype)
     features = result.view(-1, result.shape[-1]).numpy()
-    before = np.empty(0, rows.dtype) if initial is None else initial.detach().contiguous().view(-1).numpy()
-    states = States(before, kept.output if parts else features, output_rows, padded_to, kept.gates)
-    run_together(workers, project, layer, weights, rows, projection)
-    run_together(workers, recur, layer, batch, weights, projection.projected, states, recurrence)
+    kept, gates, output = _pool.take(
+        dtype, (directions * tokens if task.training else 0, 4 * hidden), (tokens if parts else 0, width))
+    block, projected = _pool.take(dtype, (directions * len(rows), _rounded_up(3 * hidden, dtype)))
+    before = np.empty(0, dtype) if initial is None else initial.detach().contiguous().view(-1).numpy()
+    states = States(before, features if parts is None else output, output_rows, padded_to, gates)
+    run_together(workers, forward.project, layer, weights, rows, projection, projected)
+    run_together(workers, forward.recur, layer, batch, weights, projected, states, recurrence)
     _pool.give(block)
     if parts is not None:
-        run_together(workers, pool, batch, parts, kept.output, features)
-    return result, _Forward(task, layer, workers, rows, weights, states, parts, features, gates_block)
+        from gru_bench.kernels.pooling import pool
+
+        run_together(workers, pool, batch, parts, output, features)
+    return result, _Forward(task, layer, workers, rows, weights, states, parts, features, kept)
 
 
+@lru_cache
 def _parts(pooling: str, width: int, hidden: int) -> Parts:
     """Return the parts of a pooling, from D and H.
 
@@ -326,64 +377,33 @@ def _run_backward(
 
     The gates are overwritten.
     """
-    from gru_bench.kernels.backward import (
-        RecurrenceBuffers,
-        WeightBuffers,
-        recur_backward,
-        row_gradients,
-        weight_gradients,
-    )
-    from gru_bench.kernels.machine import VECTOR_BYTES
-    from gru_bench.kernels.pooling import pool_gradient
-    from gru_bench.kernels.products import CHUNK
+    from gru_bench.kernels import backward
 
     batch, states, rows, layer, workers = (
         forward.task.batch, forward.states, forward.rows, forward.layer, forward.workers)
-    directions, hidden, inputs = layer.directions, layer.hidden, layer.inputs
-    lanes = VECTOR_BYTES // rows.dtype.itemsize
-    state_row, sums_row, input_row, input_sums_row = (
-        -(-size // lanes) * lanes for size in (hidden, hidden + 1, inputs, inputs + 1))
-    tokens, width, gates = len(batch.rows), directions * hidden, directions * 3 * hidden
-    gathered_rows = len(rows) if want_rows else 0
-    block, recurrence, weight_buffers, own = _pool.take(
-        rows.dtype,
-        (RecurrenceBuffers, {
-            "panels": (workers, 3 * hidden * state_row),
-            "reset_panels": (workers, hidden * state_row),
-            "gradients": (workers, CHUNK * 3 * hidden),
-            "states": (workers, CHUNK * state_row),
-            "reset_states": (workers, CHUNK * state_row),
-            "factors": (workers, CHUNK * sums_row),
-            "state_gradients": (workers, layer.group * state_row),
-            "reset_gradients": (workers, layer.group * state_row),
-            "zeros": (workers, state_row)}),
-        (WeightBuffers, {
-            "panels": (workers, CHUNK * input_sums_row),
-            "gradients": (workers, CHUNK * 3 * hidden),
-            "sums": (gates, input_sums_row)}),
-        (SimpleNamespace, {
-            "hidden_sums": (workers * gates, sums_row),
-            "pooling": (workers, 2 * width),
-            "output_then_rows": (1, max(tokens * width if forward.parts else 0, gathered_rows * gates)),
-            "row_panels": (workers if want_rows else 0, gates * input_row),
-            "row_products": (workers if want_rows else 0, CHUNK * input_row)}))
+    width, gates = layer.directions * layer.hidden, layer.directions * 3 * layer.hidden
+    tokens, gathered_rows = len(batch.rows), len(rows) if want_rows else 0
+    _, _, recurrence, weight_buffers, row_buffers, pooling = _buffers(
+        threading.get_ident(), rows.dtype, workers, layer.directions, layer.inputs, layer.hidden)
+    block, memory = _pool.take(rows.dtype, (1, max(tokens * width if forward.parts else 0, gathered_rows * gates)))
     grads = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in tensors]
     initial_grad = None if initial is None else torch.empty_like(initial, memory_format=torch.contiguous_format)
     row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format) if want_rows else None
     output_gradient = grad.view(-1, grad.shape[-1]).numpy()
     if forward.parts is not None:
-        given, output_gradient = output_gradient, own.output_then_rows[0, : tokens * width].reshape(tokens, width)
-        run_together(workers, pool_gradient, batch, forward.parts, given, states.output, forward.features, own.pooling,
+        from gru_bench.kernels.pooling import pool_gradient
+
+        given, output_gradient = output_gradient, memory[0, : tokens * width].reshape(tokens, width)
+        run_together(workers, pool_gradient, batch, forward.parts, given, states.output, forward.features, pooling,
                      output_gradient)
-    run_together(workers, recur_backward, layer, batch, forward.weights, output_gradient, states, recurrence,
-                 own.hidden_sums, states.initial if initial_grad is None else initial_grad.view(-1).numpy())
+    run_together(workers, backward.recur_backward, layer, batch, forward.weights, output_gradient, states, recurrence,
+                 states.initial if initial_grad is None else initial_grad.view(-1).numpy())
     # In the place of the output's gradient, which is no longer needed.
-    gathered = own.output_then_rows[0, : gathered_rows * gates].reshape(gathered_rows, gates)
-    run_together(workers, weight_gradients, layer, batch, rows, states.gates, own.hidden_sums, gathered,
+    gathered = memory[0, : gathered_rows * gates].reshape(gathered_rows, gates)
+    run_together(workers, backward.weight_gradients, layer, batch, rows, states.gates, recurrence.sums, gathered,
                  weight_buffers, _weights(grads))
     if row_grad is not None:
-        run_together(workers, row_gradients, layer, forward.weights, gathered, own.row_panels, own.row_products,
-                     row_grad.numpy())
+        run_together(workers, backward.row_gradients, layer, forward.weights, gathered, row_buffers, row_grad.numpy())
     _pool.give(block)
     return row_grad, initial_grad, grads
 

@@ -92,9 +92,14 @@ class States(NamedTuple):
 
 @jit(nogil=True)
 def list_members(rows, first, members):
-    """Fill `first` and `members` of a `Batch`. numpy's stable sort takes thirty times as long."""
+    """Fill `first` and `members` of a `Batch`, and return whether every token has a row.
+
+    numpy's stable sort takes thirty times as long.
+    """
     first[:] = 0
     for token in range(rows.size):
+        if rows[token] < 0 or rows[token] >= first.size - 1:
+            return False
         first[rows[token] + 1] += 1
     for u in range(first.size - 1):
         first[u + 1] += first[u]
@@ -105,6 +110,7 @@ def list_members(rows, first, members):
     for u in range(first.size - 1, 0, -1):
         first[u] = first[u - 1]
     first[0] = 0
+    return True
 
 
 @njit

@@ -20,7 +20,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-from gru_bench.kernels.compiler import INLINE
+from gru_bench.kernels.compiler import FAST, INLINE
 from gru_bench.kernels.machine import VECTOR_BYTES
 
 
@@ -283,6 +283,25 @@ def prefetch(values, count):
 
 # Below, whole vectors are handled apart from the rest: a value stored without a mask is forwarded to the next load, and
 # a masked load of a value that is in no cache takes several times as long.
+
+
+def for_vectors(step):
+    """Return a function of (size, *arguments) that calls step(j, count, size, *arguments) for each vector.
+
+    A vector begins at number j of `size`, and has `count` numbers. arguments[0] is a pointer to numbers of its type.
+    """
+    step = njit(**INLINE)(step)
+
+    @njit(fastmath=FAST)
+    def for_all(size, *arguments):
+        lanes = lanes_of(arguments[0])
+        whole = size - size % lanes
+        for j in range(0, whole, lanes):
+            step(j, lanes, size, *arguments)
+        if whole < size:
+            step(whole, size - whole, size, *arguments)
+
+    return for_all
 
 
 @njit
