@@ -283,7 +283,7 @@ def tex() -> Iterator[Finding]:
 
 
 def stores(tracking_uri: str | None, storage: str | None) -> Iterator[Finding]:
-    """Yield what the tracking store and the search's storage hold, and which writes wait.
+    """Yield what the tracking store and the search's storage hold, and which runs wait.
 
     Raises:
         UsageError: where the address of one of them is not valid.
@@ -300,8 +300,8 @@ def _runs(tracking_uri: str | None) -> Iterator[Finding]:
     from gru_bench.tracking.client import require_answer, require_folder
 
     reader = Reader(tracking_uri)
-    for writes in waiting(reader.home):
-        yield Finding("note", f"{writes}; if no command is running here, send them", cli.line(["gru-bench", "sync"]))
+    for left in waiting(reader.home):
+        yield Finding("note", f"{left}; if no command is running here, upload them", cli.line(["gru-bench", "sync"]))
     if reader.database is None:
         require_answer(reader.uri)
         yield Finding("ok", f"MLflow: {without_passwords(reader.uri)} answers")

@@ -25,10 +25,11 @@ from gru_bench.doctor import Finding, Mark
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.report.render import pdf
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.tracking.queue import FOLDER, Operation, WriteQueue
+from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.train import card
 from tests.support.commands import completed, mentions
 from tests.support.servers import MlflowServer, free_port
+from tests.support.writes import records
 
 KEY = "0123456789abcdef" * 2
 PIP_CHECK = doctor.pip_check
@@ -468,13 +469,13 @@ def test_an_address_that_is_wrongly_typed(options: list[str], message: str) -> N
     assert (code, message in said) == (ExitCode.MISTYPED, True), said
 
 
-def test_waiting_writes_are_noted(tmp_path: Path) -> None:
-    queue = WriteQueue.begin(tmp_path / FOLDER, f"sqlite:///{tmp_path}/mlflow.db")
-    queue.append(Operation("local-1", 1, tags={"a": "b"}))
+def test_waiting_runs_are_noted(tmp_path: Path) -> None:
+    own = Outbox.begin(tmp_path / FOLDER, f"sqlite:///{tmp_path}/mlflow.db")
+    own.put(records()[0])
     note = only(doctor.stores(None, None), "note")
-    assert note.text.startswith(f"1 write of 1 run waits in {FOLDER}")
+    assert note.text.startswith(f"1 run waits in {FOLDER}")
     assert note.remedy == "gru-bench sync"
-    queue.close()
+    own.close()
 
 
 @pytest.mark.service

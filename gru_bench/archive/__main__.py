@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gru_bench import cli
-from gru_bench.archive.work_folder import work_folder
 from gru_bench.errors import UsageError, without_passwords
 
 app = cli.app(help="""Carry a study from one machine to another in one file.
@@ -35,8 +34,7 @@ def export_study(
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write a study to one file."""
-    from gru_bench.archive.container import pack
-    from gru_bench.archive.study import WEIGHTS, export_study
+    from gru_bench.archive.study import export_study
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store
 
@@ -47,18 +45,16 @@ def export_study(
                          "add --force")
     store = Store(tracking_uri, create=False)
     console = cli.out()
-    with work_folder(file.parent, ".gru-bench-export-") as folder, console.status("reading the runs"):
-        with wrapped_errors(storage):
-            transfer = export_study(store, open_storage(storage), study, folder, experiment=experiment,
-                                   texts=not no_texts, weights=not no_weights)
-        sizes = pack(file, folder, transfer.about()).sizes
+    with console.status("reading the runs"), wrapped_errors(storage):
+        transfer = export_study(store, open_storage(storage), study, file, experiment=experiment,
+                                texts=not no_texts, weights=not no_weights)
     for remark in (*transfer.remarks, *store.odd.values()):
         console.print(f"note: {remark}", markup=False)
     console.print(f"{file}: study {transfer.study} of {transfer.experiment}, {transfer.trials:,} trials, "
                   f"{transfer.runs:,} runs, {transfer.values:,} values of metrics, {file.stat().st_size:,} bytes",
                   markup=False)
-    if weights := sum(size for name, size in sizes.items() if name.endswith(WEIGHTS)):
-        console.print(f"  {weights:,} bytes of these are the models' weights: --no-weights leaves them out",
+    if transfer.weights:
+        console.print(f"  {transfer.weights:,} bytes of these are the models' weights: --no-weights leaves them out",
                       markup=False)
 
 
@@ -72,21 +68,17 @@ def import_study(
 ) -> None:
     """Import a study from a file: all of it, or nothing.
 
-    The runs get new ids and keep a record of their old ones, so that a report from the other machine can be verified:
-    gru-bench report --verify FOLDER.
+    The runs keep their ids, so that a report from the other machine can be verified: gru-bench report --verify FOLDER.
+    Under another name they get new ids and remember the old ones.
     """
-    from gru_bench.archive.container import unpack
     from gru_bench.archive.study import import_study
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store
 
     console = cli.out()
-    with work_folder(Path(tempfile.gettempdir()), "gru-bench-import-") as folder:
-        with console.status("checking the file"):
-            manifest = unpack(file, folder)
-        with console.status("writing the runs"), wrapped_errors(storage):
-            transfer = import_study(folder, manifest.sizes, manifest.content, Store(tracking_uri),
-                                   open_storage(storage), study_name)
+    with console.status("checking the file and writing the runs"), wrapped_errors(storage), Store(
+            tracking_uri, say=lambda text: console.print(text, markup=False)) as store:
+        transfer = import_study(file, store, partial(open_storage, storage), study_name)
     what = f"study {transfer.study} of {transfer.experiment}"
     for remark in transfer.remarks:
         console.print(f"note: {remark}", markup=False)

@@ -1,227 +1,169 @@
-"""The archive's container: one zip file of named members. It is refused if any bit of it has changed.
+"""The archive's container: a zip file of named members, compressed as a whole. It is refused if any bit has changed.
 
-The members are stored uncompressed: any zip tool opens the file, and no member can grow when it is unpacked.
-`manifest.json` holds the size and SHA-256 of each member. The comment at the end of the file holds the SHA-256 of all
-bytes before it. So every changed bit is noticed. If the bit is in a member, the error names that member.
-
-Everything in the file is checked before it is used: names stay below the folder that the file is unpacked to, and the
-sizes add up to no more than the size of the file.
+`xz -dc STUDY.study > STUDY.zip` gives the zip file, whose members are stored uncompressed. Compressed together, runs
+take a sixth: the ids and lengths of the same examples are in all of them. xz's own SHA-256 notices each changed bit.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import re
 import shutil
-import uuid
+import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import IO, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.platforms import is_reserved, remove, replace
 from gru_bench.tracking.artifacts import MORE, factor
 
 KIND = "gru-bench archive"
-VERSION = 4
+VERSION = 5
 MANIFEST = "manifest.json"
-MOST_MANIFEST_BYTES = 256 << 20
+MOST_MANIFEST_BYTES = 1 << 20
 MOST_NAME = 1_000
 BLOCK = 1 << 20
-SEAL = b"sha256:"
-_HEX = 64
+MOST_GROWTH = 200
+"""Most times as many bytes as an archive that its zip file may have; those of real studies have up to 20."""
+_MEMORY = 256 << 20
+_COMPRESSION = [{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": 8 << 20}]
+"""Fast, and with a window of many runs."""
 _PART = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|]{1,255}')
-_BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
-           NotImplementedError, RuntimeError, OverflowError, MemoryError)
-"""Exceptions that Python's zip reader and pydantic raise for damaged bytes."""
+_BROKEN = (lzma.LZMAError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, KeyError,
+           IndexError, TypeError, NotImplementedError, RuntimeError, OverflowError, MemoryError)
+"""Exceptions that Python's readers and pydantic raise for damaged bytes."""
 
 
-class _Member(BaseModel):
-    model_config = ConfigDict(strict=True)
-    bytes: Annotated[int, Field(ge=0)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(strict=True)
+class _Manifest(BaseModel):
     kind: str
-    version: Annotated[int, Field(ge=1)]
-    about: dict[str, Any]
-    members: dict[str, _Member]
+    version: Annotated[int, Field(ge=1, strict=True)]
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """The manifest of an archive."""
+@contextmanager
+def packed(path: Path, about: Mapping[str, Any]) -> Iterator[Callable[[str, bytes], None]]:
+    """Write an archive: the context gets a function that adds a member.
 
-    about: Mapping[str, Any]
-    """Description of the archive, from its writer."""
-    sizes: Mapping[str, int]
-    """Member -> bytes."""
-    digests: Mapping[str, str]
-    """Member -> SHA-256."""
+    The archive is written next to `path`, and moved there when the context ends without an error.
 
-    @property
-    def content(self) -> str:
-        """SHA-256 over all members, which identifies the content of the archive."""
-        lines = "".join(f"{name} {self.digests[name]}\n" for name in sorted(self.digests))
-        return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def pack(path: Path, folder: Path, about: Mapping[str, Any]) -> Manifest:
-    """Write an archive of all files below `folder` and return its manifest.
-
-    The archive is written beside `folder`, which must be on the disk of `path`, and moved to `path` when it is
-    complete.
+    Args:
+        path: The file.
+        about: Description of the archive, for people who look into it.
 
     Raises:
-        DataError: A file has a name that some systems cannot unpack.
+        DataError: A member has a name that some systems cannot unpack.
         OSError: The file cannot be written.
     """
-    files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
-    wrong = _wrong_names(files)
-    if wrong:
-        raise DataError(f"an archive must open on every system, but {wrong}: log it under another name")
-    sizes: dict[str, int] = {}
-    digests: dict[str, str] = {}
-    begun = folder.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    begun = path.with_name(f".{path.name}.part")
     try:
-        with zipfile.ZipFile(begun, "x", zipfile.ZIP_STORED) as archive:
-            for name, file in files.items():
-                digest = hashlib.sha256()
-                with file.open("rb") as source, archive.open(_entry(name), "w", force_zip64=True) as target:
-                    for block in _blocks(source):
-                        digest.update(block)
-                        target.write(block)
-                sizes[name], digests[name] = file.stat().st_size, digest.hexdigest()
-            text = json.dumps({
-                "kind": KIND, "version": VERSION, "about": dict(about),
-                "members": {name: {"bytes": sizes[name], "sha256": digests[name]} for name in files}}, indent=1)
-            archive.writestr(_entry(MANIFEST), text)
-            archive.comment = SEAL + b"0" * _HEX
-        with begun.open("r+b") as whole:
-            seal = _digest_before_seal(whole, begun.stat().st_size)
-            whole.seek(-_HEX, 2)
-            whole.write(seal.encode())
+        with (lzma.open(begun, "wb", check=lzma.CHECK_SHA256, filters=_COMPRESSION) as file,
+              zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive):
+            def add(name: str, content: bytes) -> None:
+                entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+                entry.external_attr = 0o600 << 16
+                archive.writestr(entry, content)
+
+            add(MANIFEST, json.dumps({"kind": KIND, "version": VERSION, "about": dict(about)}, indent=1).encode())
+            yield add
+            if wrong := _wrong_names(archive.namelist()):
+                raise DataError(f"an archive must open on every system, but {wrong}: log it under another name")
         replace(begun, path)
     finally:
         remove(begun)
-    return Manifest(about, sizes, digests)
 
 
-def unpack(path: Path, folder: Path) -> Manifest:
-    """Check an archive, write its members below `folder`, and return its manifest.
+def unpack(path: Path, folder: Path, names: re.Pattern[str]) -> str:
+    """Check an archive, write its members below `folder`, and return the digest that identifies it.
 
-    Nothing is written if the manifest is wrong.
+    Nothing is written if a bit of it has changed, or a member has a wrong name or size.
+
+    Args:
+        path: The archive.
+        folder: The folder.
+        names: What the names of its members must match.
 
     Raises:
         UsageError: The file does not exist.
-        DataError: The file is damaged, incomplete or not an archive. The message names a damaged member.
+        DataError: The file is damaged, incomplete or not an archive.
         OSError: A member cannot be written.
     """
     if not path.is_file():
         raise UsageError(f"an archive must be a file, but there is none at {path}: check the path")
-    unreadable = "its list of members cannot be read, perhaps because the end of the file is missing"
-    with _wrapped_errors(path, unreadable), zipfile.ZipFile(path) as archive:
-        entries = _entries(path, archive)
-        manifest = _manifest(path, archive, entries)
-        free, need = shutil.disk_usage(folder).free, sum(manifest.sizes.values())
-        if need > free:
-            raise DataError(f"there must be room to unpack {path}, but it takes {need:,} bytes and {folder} has "
-                            f"{free:,}: free some, or set TMPDIR (on Windows TEMP) to a folder on another disk")
-        for name, size in manifest.sizes.items():
-            _extract(path, archive, entries[name], folder / name, size, manifest.digests[name])
+    with tempfile.TemporaryFile(dir=folder) as whole:
+        with _wrapped_errors(path, "it cannot be decompressed, perhaps because its end is missing"):
+            digest = _decompress(path, whole, shutil.disk_usage(folder).free // 2)
+        with _wrapped_errors(path, "its list of members cannot be read"), zipfile.ZipFile(whole) as archive:
+            entries = _entries(path, archive, whole.seek(0, 2))
+            _check_manifest(path, archive)
+            entries = [entry for entry in entries if entry.filename != MANIFEST]
+            if strange := next((entry.filename for entry in entries if not names.fullmatch(entry.filename)), ""):
+                raise _damaged(path, f"its member {shown(strange)} is none that an export writes")
+            archive.extractall(folder, entries)
+    return digest
+
+
+def _decompress(path: Path, whole: IO[bytes], room: int) -> str:
+    """Write the zip file of an archive of at most `room` bytes to `whole`, and return the SHA-256 of the archive."""
+    stream, digest = lzma.LZMADecompressor(lzma.FORMAT_XZ, _MEMORY), hashlib.sha256()
+    most = int(path.stat().st_size * MOST_GROWTH * factor())
     with path.open("rb") as file:
-        size = path.stat().st_size
-        right = SEAL + _digest_before_seal(file, size).encode()
-        file.seek(size - len(right))
-        if file.read() != right:
-            raise _damaged(path, "bytes between its members have changed")
-    return manifest
+        if file.read(2) == b"PK":
+            raise _earlier(path, VERSION - 1)
+        file.seek(0)
+        while not stream.eof:
+            block = file.read(BLOCK) if stream.needs_input else b""
+            if stream.needs_input and not block:
+                raise EOFError
+            digest.update(block)
+            if whole.tell() + len(part := stream.decompress(block, BLOCK)) > most:
+                raise _damaged(path, f"its content is more than {MOST_GROWTH} times as large; {MORE}")
+            if whole.tell() + len(part) > room:
+                raise DataError(f"there must be room to unpack {path}, but {room:,} bytes are not enough: free some")
+            whole.write(part)
+        if stream.unused_data or file.read(1):
+            raise _damaged(path, "bytes follow its end")
+    return digest.hexdigest()
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    entry.external_attr = 0o600 << 16
-    return entry
-
-
-def _entries(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by name, after checking that they can be read safely.
+def _entries(path: Path, archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
+    """Return the members, after checking that they can be read safely.
 
     Raises:
         DataError: A member is compressed or has a wrong name, or the sizes add up to more than the file has.
     """
-    entries: dict[str, zipfile.ZipInfo] = {}
-    for entry in archive.infolist():
-        if entry.filename in entries:
-            raise _damaged(path, f"it holds {shown(entry.filename)} twice")
+    entries = archive.infolist()
+    for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
             raise _damaged(path, f"its member {shown(entry.filename)} is compressed or encrypted, which an export "
                                  "never is")
-        entries[entry.filename] = entry
-    wrong = _wrong_names(entries)
-    if wrong:
+    if wrong := _wrong_names(entry.filename for entry in entries):
         raise _damaged(path, wrong)
-    size = path.stat().st_size
-    total = sum(entry.file_size for entry in entries.values())
+    total = sum(entry.file_size for entry in entries)
     if total > size:
-        raise _damaged(path, f"its members claim {total:,} bytes and the whole file has {size:,}")
+        raise _damaged(path, f"its members claim {total:,} bytes and its zip file has {size:,}")
     return entries
 
 
-def _manifest(path: Path, archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> Manifest:
-    if MANIFEST not in entries:
+def _check_manifest(path: Path, archive: zipfile.ZipFile) -> None:
+    if MANIFEST not in archive.namelist():
         raise _damaged(path, f"its member {MANIFEST} is missing")
-    if entries[MANIFEST].file_size > (most := int(MOST_MANIFEST_BYTES * factor())):
-        raise _damaged(path, f"its {MANIFEST} claims {entries[MANIFEST].file_size:,} bytes, more than {most:,}; {MORE}")
+    if (size := archive.getinfo(MANIFEST).file_size) > (most := int(MOST_MANIFEST_BYTES * factor())):
+        raise _damaged(path, f"its {MANIFEST} claims {size:,} bytes, more than {most:,}; {MORE}")
     with _wrapped_errors(path, f"its member {MANIFEST} is damaged"):
-        text = archive.read(entries[MANIFEST])
-        found = _File.model_validate_json(text)
-    sizes = {name: member.bytes for name, member in found.members.items()}
-    digests = {name: member.sha256 for name, member in found.members.items()}
+        found = _Manifest.model_validate_json(archive.read(MANIFEST))
     if found.kind != KIND:
         raise _damaged(path, f"it is not a {KIND}")
     if found.version < VERSION:
-        raise DataError(f"{path} must be of version {VERSION}, but is of version {found.version}, from an earlier "
-                        "gru-bench that stored studies in another form: import it with the gru-bench that "
-                        "exported it, or train the study again with this one")
+        raise _earlier(path, found.version)
     if found.version > VERSION:
         raise DataError(f"{path} must be of version {VERSION}, but is of version "
                         f"{found.version}: pip install --upgrade gru-bench")
-    if missing := sorted(sizes.keys() - entries.keys()):
-        raise _damaged(path, f"its member {shown(missing[0])} is missing" + _more(missing))
-    if added := sorted(entries.keys() - sizes.keys() - {MANIFEST}):
-        raise _damaged(path, f"its member {shown(added[0])} was not exported with it" + _more(added))
-    for name, size in sizes.items():
-        if entries[name].file_size != size:
-            raise _damaged(path, f"its member {shown(name)} has {entries[name].file_size:,} bytes instead of {size:,}")
-    return Manifest(found.about, sizes, digests)
-
-
-def _extract(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, size: int, right: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    digest, left = hashlib.sha256(), size
-    what = f"its member {shown(entry.filename)} is damaged"
-    with _wrapped_errors(path, what):
-        source = archive.open(entry)
-    with source, target.open("xb") as file:
-        while left > 0:
-            with _wrapped_errors(path, what):
-                block = source.read(min(BLOCK, left))
-            if not block:
-                break
-            left -= len(block)
-            digest.update(block)
-            file.write(block)
-    if left or digest.hexdigest() != right:
-        raise _damaged(path, what)
 
 
 @contextmanager
@@ -235,7 +177,7 @@ def _wrapped_errors(path: Path, what: str) -> Iterator[None]:
         raise _damaged(path, what) from error
 
 
-def _wrong_names(names: Mapping[str, object]) -> str:
+def _wrong_names(names: Iterable[str]) -> str:
     """Return a sentence on the first name that cannot be unpacked safely on every system; empty if there is none."""
     seen: set[str] = set()
     for name in names:
@@ -245,7 +187,7 @@ def _wrong_names(names: Mapping[str, object]) -> str:
         if any(is_reserved(part) or part != part.rstrip(". ") for part in parts):
             return f"its member {shown(name)} has a name that some systems do not accept"
         if name.casefold() in seen:
-            return f"its member {shown(name)} differs from another only in upper and lower case"
+            return f"its member {shown(name)} is there twice, or differs from another only in upper and lower case"
         seen.add(name.casefold())
     for name in seen:
         above, slash, _ = name.rpartition("/")
@@ -256,24 +198,12 @@ def _wrong_names(names: Mapping[str, object]) -> str:
     return ""
 
 
+def _earlier(path: Path, version: int) -> DataError:
+    return DataError(f"{path} must be of version {VERSION}, but is of version {version}, from an earlier gru-bench "
+                     "that stored studies in another form: import it with the gru-bench that exported it, or train the "
+                     "study again with this one")
+
+
 def _damaged(path: Path, what: str) -> DataError:
     return DataError(f"an archive must be whole, but {path} is not: {what}. Copy it again from where it was exported, "
                      "or export the study again")
-
-
-def _digest_before_seal(file: BinaryIO, size: int) -> str:
-    digest, left = hashlib.sha256(), size - len(SEAL) - _HEX
-    file.seek(0)
-    while left > 0 and (block := file.read(min(BLOCK, left))):
-        digest.update(block)
-        left -= len(block)
-    return digest.hexdigest()
-
-
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    while block := file.read(BLOCK):
-        yield block
-
-
-def _more(names: list[str]) -> str:
-    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""

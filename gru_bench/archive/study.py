@@ -1,27 +1,24 @@
-"""Export of a study from its stores to a folder of files, and import of such a folder.
+"""Export of a study from its stores to an archive, and its import into other stores.
 
-    searches.json     the searches: trials with states, settings, values and attributes
-    runs.json         the runs, the study's parent run first: params, tags, times, data sets
-    metrics.parquet   every point of every metric; run and key are indices into runs.json
-    artifacts/RUN/    the artifacts of each run
+    optuna.journal      the record of the study and its searches
+    NUMBER-RUN/         each run as an outbox has it (`gru_bench.tracking.outbox`), the study's own run last
 
-No file is a pickle. An import checks the form of all files before it writes anything.
+No file is a pickle. An import unpacks the runs into an outbox, checks the form of all files, writes the searches, and
+only then lets the runs be uploaded. So it happens or leaves nothing, and what an outage interrupts is uploaded later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+import re
+import tempfile
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from gru_bench.archive.container import packed, unpack
 from gru_bench.config import checked_name
-from gru_bench.errors import DataError, GruBenchError, RunError, UsageError, unknown
+from gru_bench.errors import DataError, RunError, UsageError, unknown
 from gru_bench.models.saved import ABOUT, about_of
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
 from gru_bench.results.own import OWN, own_model_of
@@ -37,53 +34,39 @@ from gru_bench.results.runs import (
     search_of,
 )
 from gru_bench.sweep import export as sweep_export
-from gru_bench.sweep.export import StudyCopy
 from gru_bench.sweep.followups import TIMINGS, timings_of
+from gru_bench.sweep.sharing.storage import lock_for
+from gru_bench.sweep.study import IMPORTING, attributes_of, need_format
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking import export as tracking_export
 from gru_bench.tracking.artifacts import MORE, factor, predictions_of, texts_of
 from gru_bench.tracking.client import first_line
-from gru_bench.tracking.export import Key, Name, Point, RunCopy
-from gru_bench.tracking.reader import LATEST, RESTORE, damaged
+from gru_bench.tracking.outbox import FILES, RUN, Outbox
+from gru_bench.tracking.reader import RESTORE, Reader, damaged
+from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.writer import ATTACHED
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-SEARCHES, RUNS, METRICS, ARTIFACTS = "searches.json", "runs.json", "metrics.parquet", "artifacts"
+JOURNAL = "optuna.journal"
 TEXTS = "texts/"
 """Prefix of the artifacts that hold reviews."""
 WEIGHTS = ".safetensors"
 """Suffix of the artifacts that hold weights and word vectors."""
 SUMMARY = "study.json"
-MOST_VALUES = 2_000_000
-"""Most points of metrics in an archive. MLflow needs minutes to write that many; a run has hundreds."""
-MOST_JSON_BYTES = 256 << 20
-"""Most bytes of `runs.json` and of `searches.json`; a run takes about 3,500 bytes."""
-_READ: Mapping[str, Callable[[bytes], object]] = {
+MOST_BYTES = 256 << 20
+"""Most bytes of the journal and the records of an archive; a run takes about 10,000 bytes."""
+AGAIN = ": export the study again"
+_MEMBERS = re.compile(rf"{re.escape(JOURNAL)}|\d{{6,9}}-[0-9a-f]{{32}}/({RUN}|{FILES}/.+)")
+"""Names of the members of an archive."""
+_NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "ablation": "predictions/validation.parquet"}
+"""Role -> artifact that every complete run of this role must have."""
+_PARSERS: Mapping[str, Callable[[bytes], object]] = {
     "predictions/test.parquet": predictions_of, "predictions/validation.parquet": predictions_of,
     "texts/test.parquet": texts_of, NEAR: near_examples_of, SUMMARY: StudySummary.from_json, DATA: data_of,
     BASELINES: baselines_of, SEARCH: search_of, DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json,
-    TIMINGS: timings_of,
-    f"model/{ABOUT}": lambda content: about_of(content, "a model of the study")}
-"""Artifact -> its parser, which checks it."""
-_NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "ablation": "predictions/validation.parquet"}
-"""Role -> artifact that every complete run of this role must have."""
-AGAIN = ": export the study again"
-_COLUMNS = {"run": "int32", "key": "int32", "value": "double", "step": "int64", "timestamp": "int64"}
-
-T = TypeVar("T", bound=BaseModel)
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants")
-
-
-class _Runs(_Record):
-    study: Name
-    experiment: Name
-    metrics: tuple[Key, ...]
-    runs: tuple[RunCopy, ...]
+    TIMINGS: timings_of, f"model/{ABOUT}": lambda content: about_of(content, "a model of the study")}
 
 
 @dataclass(frozen=True)
@@ -100,24 +83,21 @@ class Transfer:
     """Sentences for the user."""
     already: bool = False
     """Whether the archive was imported before, so that nothing is written now."""
-
-    def about(self) -> dict[str, Any]:
-        """Return the description for the manifest."""
-        return {"study": self.study, "experiment": self.experiment, "runs": self.runs, "trials": self.trials,
-                "metric values": self.values}
+    weights: int = 0
+    """Bytes of the weights of the models."""
 
 
 def export_study(
-    store: Store, storage: BaseStorage, study: str, folder: Path, *, experiment: str | None, texts: bool,
+    store: Reader, storage: BaseStorage, study: str, file: Path, *, experiment: str | None, texts: bool,
     weights: bool = True,
 ) -> Transfer:
-    """Write a study to `folder`.
+    """Write a study to an archive.
 
     Args:
         store: Tracking store that holds its runs.
         storage: Optuna storage that holds its searches.
         study: Name of the study.
-        folder: An empty folder.
+        file: The archive.
         experiment: MLflow experiment of the study; None searches all experiments.
         texts: Whether to include logged reviews, and results that show words of them.
         weights: Whether to include the weights of the models, which reports do not need.
@@ -126,105 +106,96 @@ def export_study(
         UsageError: One of the stores does not have the study.
         RunError: Something of the study is missing or damaged.
     """
-    copy = sweep_export.read_study_copy(storage, study)
-    parent, place, remarks = _parent(store, study, experiment, copy)
-    assert copy is not None
-    runs = tracking_export.read_runs(store, parent.experiment_id, parent.run_id)
+    parent, place, remarks = _parent(store, storage, study, experiment)
+    runs = [*sorted((run for run in store.runs(place) if run.parent_id == parent.run_id),
+                    key=lambda run: (run.started, run.run_id)), parent]
     if any(run.status == "RUNNING" for run in runs):
         remarks.append("the study is still running: what it has logged so far is exported")
-    (folder / ARTIFACTS).mkdir()
-    for run in runs:
-        tracking_export.read_artifacts(
-            store, run.run_id, folder / ARTIFACTS / run.run_id,
-            lambda path: (texts or not path.startswith(TEXTS)) and (weights or not path.endswith(WEIGHTS))
-            and not path.startswith(f"{ATTACHED}/"))
-    for run, path, wrong in _incomplete(runs, folder / ARTIFACTS):
-        if wrong is not None:
-            raise damaged(run.run_id, path, wrong)
-        raise RunError(f"an export must be complete, but the run {run.run_id} has no {path}{RESTORE}")
-    if not texts:
-        remarks += _without_review_words(folder / ARTIFACTS / parent.run_id / DIAGNOSTICS)
-        # A study that is continued from the archive must not store reviews either.
-        runs[0] = runs[0].model_copy(update={"params": {**runs[0].params, "texts": "False"}})
-    keys, values = _write_metrics(store, runs, folder / METRICS)
-    (folder / SEARCHES).write_text(copy.model_dump_json(indent=1), encoding="utf-8")
-    record = _Runs.model_construct(study=study, experiment=place, metrics=tuple(keys), runs=tuple(runs))
-    (folder / RUNS).write_text(record.model_dump_json(indent=1), encoding="utf-8")
-    members = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    try:
-        _read(folder, members, most=values)
-    except DataError as error:
-        raise RunError("an export must hold only values that an import accepts, but this one has others: "
-                       f"{str(error).removesuffix(AGAIN)}. Correct it in the stores first") from error
-    if values > MOST_VALUES:
-        remarks.append(f"an import accepts up to {MOST_VALUES:,} values of metrics; {MORE}")
-    trials = sum(len(search.trials) for search in copy.searches)
-    return Transfer(study, place, len(runs), trials, values, tuple(remarks))
+    records = list(tracking_export.records_of(store, runs, place, weights=weights))
+    weight = 0
+    if not texts:  # nor must a study that is continued from the archive store reviews
+        records[-1] = replace(records[-1], params={**records[-1].params, "texts": "False"})
+        remarks.append("review texts, and the diagnostics of a single review, are left out")
+    with tempfile.TemporaryDirectory() as temporary:
+        journal = Path(temporary) / JOURNAL
+        sweep_export.export_searches(storage, study, journal, texts=texts)
+        try:
+            searches = sweep_export.read_searches(journal, study)
+            for record in records:
+                tracking_export.checked(record.to_json().encode())
+        except ValueError as error:
+            raise RunError("an export must hold only values that an import accepts, but this one has others: "
+                           f"{sweep_export.reason(error)}. Correct it in the stores first") from error
+        trials, lines = sweep_export.count_trials(searches, study), journal.read_bytes()
+    transfer = Transfer(study, place, len(runs), trials, sum(len(record.points) for record in records))
+    with packed(file, {"study": study, "experiment": place, "runs": transfer.runs, "trials": trials,
+                       "metric values": transfer.values}) as add:
+        add(JOURNAL, lines)
+        for number, (run, record) in enumerate(zip(runs, records, strict=True), 2):  # an import adds the first one
+            files = _artifacts(store, run, texts=texts, weights=weights)
+            if path := _missing(record, files):
+                raise RunError(f"an export must be complete, but the run {run.run_id} has no {path}{RESTORE}")
+            for path, content in files.items():
+                add(f"{number:06d}-{run.run_id}/{FILES}/{path}", content)
+            add(f"{number:06d}-{run.run_id}/{RUN}", record.to_json().encode())
+            weight += sum(len(content) for path, content in files.items() if path.endswith(WEIGHTS))
+    return replace(transfer, remarks=tuple(remarks), weights=weight)
 
 
-def import_study(
-    folder: Path, members: Iterable[str], archive: str, store: Store, storage: BaseStorage, study: str | None,
-) -> Transfer:
-    """Read the study that `export_study` has written to `folder`, and write all of it, or nothing, to other stores.
+def import_study(file: Path, store: Store, opened: Callable[[], BaseStorage], study: str | None) -> Transfer:
+    """Import the study that an archive holds: all of it, or nothing.
+
+    When this returns, the searches are written, and the runs wait in an outbox of `store`, which uploads them.
 
     Args:
-        folder: Folder of the files.
-        members: Names of the files, from the archive's manifest.
-        archive: Digest of the archive's content, by which a second import is recognized.
+        file: The archive.
         store: Tracking store for its runs.
-        storage: Optuna storage for its searches.
+        opened: Opens the Optuna storage for its searches; called once the archive is known to be whole.
         study: New name of the study; None keeps its name.
 
     Raises:
-        DataError: A file has another form.
+        DataError: The archive is damaged, or a file in it has another form.
         UsageError: Another study has the name already, or the name is not valid.
+        RunError: One of the stores does not answer.
     """
     try:
         name = None if study is None else checked_name(study)
     except ValueError as error:
         raise UsageError(f"--study-name {error}, but got {study!r}: choose another") from None
-    found, copy, values = _read(folder, set(members))
-    name = name or found.study
-    remarks = []
-    for run, path, wrong in _incomplete(found.runs, folder / ARTIFACTS):
-        if wrong is not None:
-            raise DataError(f"an archive must hold what was logged, but {path} of the run {run.run_id} cannot be read "
-                            f"({first_line(wrong)}){AGAIN}")
-        remarks.append(f"the archive has no {path} of the run {run.run_id}: reports cannot use that run")
-    trials = sum(len(search.trials) for search in copy.searches)
-    transfer = Transfer(name, found.experiment, len(found.runs), trials, values, tuple(remarks))
-    edited = _renamed_summary(folder / ARTIFACTS / found.runs[0].run_id / SUMMARY, name) if name != found.study else {}
-    here = tracking_export.imported_as(store, found.experiment, name)
-    if archive in here.values():
-        sweep_export.finish_import(storage, name)
-        return replace(transfer, already=True)
-    broken_off = sweep_export.unfinished_import(storage, name)
-    if here or (broken_off is None and name in sweep_export.study_names(storage)):
-        raise UsageError(f"an imported study needs a name that is free, but there is another study {name!r} already: "
-                         "give the imported one another name (--study-name NAME)")
-    for begun in {archive, broken_off} - {None}:
-        tracking_export.remove_import(store, found.experiment, name, str(begun))
-    if broken_off is not None:
-        sweep_export.remove_study(storage, name)
-    try:
-        renamed = tracking_export.write_runs(
-            store, found.experiment, found.runs, _points_of(found, folder / METRICS), folder / ARTIFACTS,
-            archive=archive, study=name, edited=edited)
-        sweep_export.write_study(storage, name, copy, archive=archive, renamed=renamed)
-        tracking_export.reveal(store, found.runs, renamed)
-    except BaseException:
-        with suppress(GruBenchError, OSError):  # the next import removes what cannot be removed now
-            sweep_export.remove_study(storage, name)
-            tracking_export.remove_import(store, found.experiment, name, archive)
-        raise
-    sweep_export.finish_import(storage, name)
+    with store.receive() as outbox:
+        journal = outbox.folder / JOURNAL
+        archive = unpack(file, outbox.folder, _MEMBERS)
+        records, remarks = read(outbox)
+        parent = records[-1]
+        searches = _searches(journal, parent)
+        name = name or parent.study
+        if name != parent.study:
+            records = _rename(outbox, journal, name)
+            searches = _searches(journal, parent)
+        trials = sweep_export.count_trials(searches, parent.study)
+        transfer = Transfer(name, parent.experiment, len(records), trials,
+                            sum(len(record.points) for record in records), tuple(remarks))
+        store.require()
+        storage = opened()
+        with lock_for(storage, name):
+            known = attributes_of(name, storage)
+            if known.get(sweep_export.ARCHIVE) == archive:
+                sweep_export.finish_import(storage, name, archive)
+                return replace(transfer, already=True)
+            _require_free(store, records[-1], known)
+            sweep_export.begin_import(searches, parent.study, storage, name, archive)
+        sweep_export.import_searches(searches, parent.study, storage, name)
+        # The study is not complete in MLflow before all of its runs are there.
+        outbox.put(replace(records[-1], tags={}, points=(), model="", status="", ended=None))
+        outbox.reveal()
+        sweep_export.finish_import(storage, name, archive)
     return transfer
 
 
 def _parent(
-    store: Store, study: str, experiment: str | None, copy: StudyCopy | None
+    store: Reader, storage: BaseStorage, study: str, experiment: str | None
 ) -> tuple[LoggedRun, str, list[str]]:
-    """Return the parent run that belongs to the searches, its experiment, and remarks for the user.
+    """Return the study's own run that belongs to the searches, its experiment, and remarks for the user.
 
     Raises:
         UsageError: A store does not have the study, or runs and searches have different data.
@@ -235,10 +206,11 @@ def _parent(
     if not named:
         raise unknown("study", study, {run.study for run, _ in found}) if found else UsageError(
             f"--study must name a study that was run, but {store.uri} holds none: name the right --tracking-uri")
-    if copy is None or not copy.searches:
+    need_format(study, storage)
+    data = sweep_export.data_of(storage, study)
+    if not data:
         raise UsageError(f"an export needs the searches of the study, but the storage has none of {study!r}: name the "
                          "right --storage, or run this in the directory of optuna.journal")
-    data = {identity.get("data") for identity in copy.identities}
     matching = [(run, place) for run, place in named if run.fingerprint in data]
     if not matching:
         raise UsageError(f"runs and searches must be of the same study, but those of {study!r} used different data: "
@@ -250,170 +222,123 @@ def _parent(
     return run, place, remarks
 
 
-def _incomplete(runs: Iterable[RunCopy], folder: Path) -> Iterator[tuple[RunCopy, str, ValueError | None]]:
-    """Yield (run, artifact, error) for each artifact that cannot be read; the error is None if it is missing."""
-    for run in runs:
-        own = sorted(tracking_export.inside(folder, f"{run.run_id}/{OWN}").glob("*.json"))
-        for path, read in {**_READ, **{f"{OWN}/{file.name}": own_model_of for file in own}}.items():
-            file = tracking_export.inside(folder, f"{run.run_id}/{path}")
-            try:
-                if file.is_file():
-                    read(file.read_bytes())
-                elif run.complete and _NEEDED.get(run.tags[tracking_export.ROLE]) == path:
-                    yield run, path, None
-            except ValueError as error:
-                yield run, path, error
+def _artifacts(store: Reader, run: LoggedRun, *, texts: bool, weights: bool) -> dict[str, bytes]:
+    """Return path -> content of the artifacts of a run that go into an archive.
+
+    Raises:
+        RunError: One of them cannot be read.
+    """
+    found = {}
+    for path in tracking_export.paths(store, run):
+        if path.startswith((f"{ATTACHED}/", *(() if texts else (TEXTS,)))) or (path.endswith(WEIGHTS) and not weights):
+            continue
+        content = store._artifact(run.run_id, path)
+        try:
+            _parse(path, content)
+        except ValueError as error:
+            raise damaged(run.run_id, path, error) from error
+        if path == DIAGNOSTICS and not texts:
+            content = Diagnostics.from_json(content.decode()).without_review().to_json().encode()
+        found[path] = content
+    return found
 
 
-def _without_review_words(path: Path) -> list[str]:
-    """Remove the words of a review from the diagnostics of a study; return remarks for the user."""
-    if not path.is_file() or not (whole := Diagnostics.from_json(path.read_text(encoding="utf-8"))).review:
-        return []
-    path.write_text(whole.without_review().to_json(), encoding="utf-8")
-    return ["the diagnostics of a single review, which show its words, are left out"]
+def _parse(path: str, content: bytes) -> None:
+    parse = own_model_of if path.startswith(f"{OWN}/") and path.endswith(".json") else _PARSERS.get(path)
+    if parse is not None:
+        parse(content)
 
 
-def _write_metrics(store: Store, runs: Sequence[RunCopy], path: Path) -> tuple[list[str], int]:
-    """Write the points of all metrics; return the names of the metrics and the number of points."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    places: dict[str, int] = {}
-    schema = pa.schema(list(_COLUMNS.items()))
-    total = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for number, run in enumerate(runs):
-            points = list(tracking_export.read_points(store, run.run_id))
-            total += len(points)
-            writer.write_table(pa.table([
-                [number] * len(points), [places.setdefault(point.key, len(places)) for point in points],
-                [point.value for point in points], [point.step for point in points],
-                [point.timestamp for point in points]], schema=schema))
-    return list(places), total
+def _missing(record: RunRecord, files: Collection[str]) -> str:
+    """Return the artifact that a complete run must have, but does not have; empty if nothing is missing."""
+    needed = _NEEDED.get(record.first_tags["gru_bench.role"], "")
+    return needed if record.tags.get("gru_bench.complete") == "true" and needed not in files else ""
 
 
-def _read(
-    folder: Path, members: set[str], most: int | None = None
-) -> tuple[_Runs, StudyCopy, int]:
-    """Return the runs, the study in Optuna and the number of points, after checking the form of all files.
-
-    Args:
-        folder: Folder of the files.
-        members: Names of the files.
-        most: Most points that are accepted; None means `MOST_VALUES`.
+def read(outbox: Outbox) -> tuple[list[RunRecord], list[str]]:
+    """Return the records in an outbox that an archive was unpacked to, and remarks, after checking all of their files.
 
     Raises:
         DataError: A file has another form.
     """
-    if missing := sorted({SEARCHES, RUNS, METRICS} - members):
-        raise DataError(f"an archive must hold a study, but this one has no {missing[0]}{AGAIN}")
-    found, copy = _parsed(_Runs, folder / RUNS), _parsed(StudyCopy, folder / SEARCHES)
-    ids = [run.run_id for run in found.runs]
-    wrong = ""
+    entries, records, remarks = outbox.entries(), [], []
+    files = [outbox.folder / JOURNAL, *(entry.folder / RUN for entry in entries)]
+    if missing := next((file for file in files if not file.is_file()), None):
+        raise DataError(f"an archive must hold a study, but this one has no "
+                        f"{missing.relative_to(outbox.folder).as_posix()}{AGAIN}")
+    if (size := sum(file.stat().st_size for file in files)) > (most := int(MOST_BYTES * factor())):
+        raise DataError(f"{JOURNAL} and the records of an archive must have at most {most:,} bytes, but have {size:,}: "
+                        f"if you trust the file, {MORE}")
+    for entry in entries:
+        try:
+            record = tracking_export.checked((entry.folder / RUN).read_bytes())
+            if record.run_id != entry.run_id:
+                raise ValueError("it must be of the run that its folder names")
+        except ValueError as error:
+            raise DataError(f"{entry.folder.name}/{RUN} of an archive must have the form that an export gives it, but "
+                            f"does not ({sweep_export.reason(error)}){AGAIN}") from error
+        for path, file in entry.files().items():
+            try:
+                _parse(path, file.read_bytes())
+            except ValueError as error:
+                raise DataError(f"an archive must hold what was logged, but {path} of the run {entry.run_id} cannot be "
+                                f"read ({first_line(error)}){AGAIN}") from error
+        if path := _missing(record, entry.files()):
+            remarks.append(f"the archive has no {path} of the run {entry.run_id}: reports cannot use that run")
+        records.append(record)
+    ids = [record.run_id for record in records]
     if not ids or len(set(ids)) < len(ids):
-        wrong = "no run, or the same run twice"
-    elif found.runs[0].tags.get(tracking_export.ROLE) != "study" or any(
-        run.tags.get(tracking_export.ROLE, "study") == "study" or run.tags.get("mlflow.parentRunId") != ids[0]
-        for run in found.runs[1:]):
-        wrong = "runs that do not belong to one study"
-    elif not copy.searches or len({search.model for search in copy.searches}) < len(copy.searches):
-        wrong = "no search, or the same search twice"
-    elif strange := sorted(name for name in members - {SEARCHES, RUNS, METRICS}
-                           if not name.startswith(tuple(f"{ARTIFACTS}/{run_id}/" for run_id in ids))):
-        wrong = f"{strange[0]!r}, which belongs to none of its runs"
-    elif (refused := sweep_export.wrong_trial(copy)):
-        wrong = refused
-    elif {identity.get("data", "") for identity in copy.identities} != {
-            found.runs[0].tags.get("gru_bench.data_fingerprint", "")}:
-        wrong = "runs and searches of different data"
-    if wrong:
-        raise DataError(f"an archive must hold one complete study, but this one has {wrong}{AGAIN}")
-    return found, copy, _count_metrics(
-        folder / METRICS, len(ids), len(found.metrics), int(MOST_VALUES * factor()) if most is None else most)
+        raise DataError(f"an archive must hold each run of a study once, but does not{AGAIN}")
+    roles = [(record.first_tags["gru_bench.role"] == "study", record.parent) for record in records]
+    if roles != [*[(False, ids[-1])] * (len(ids) - 1), (True, None)]:
+        raise DataError(f"an archive must hold the runs of one study, its own run last, but has others{AGAIN}")
+    return records, remarks
 
 
-def _parsed(kind: type[T], path: Path) -> T:
-    if path.stat().st_size > (most := int(MOST_JSON_BYTES * factor())):
-        raise DataError(f"{path.name} of an archive must have at most {most:,} bytes, but has "
-                        f"{path.stat().st_size:,}: {MORE}")
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"][:6])[:200]
-        raise DataError(f"{path.name} of an archive must have the form that this gru-bench writes, but {where or 'it'} "
-                        f"does not ({first['msg']}){AGAIN}, with this version") from None
-
-
-def _batches(path: Path) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield the points of metrics in batches of limited size, because a short file may claim any number of them."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            kinds = {field.name: str(field.type) for field in file.schema_arrow}
-            if kinds != _COLUMNS:
-                raise ValueError(f"its columns are {kinds}")
-            for batch in file.iter_batches(batch_size=1 << 16, use_threads=False):
-                yield {name: batch.column(name).to_numpy(zero_copy_only=True) for name in _COLUMNS}
-    except (pa.ArrowException, ValueError, OSError, MemoryError) as error:
-        raise DataError(f"{path.name} of an archive must be a table as an export writes it, but is not "
-                        f"({(str(error).splitlines() or [type(error).__name__])[0][:200]}){AGAIN}") from error
-
-
-def _count_metrics(path: Path, runs: int, keys: int, most: int) -> int:
-    """Return the number of points, after checking all of them.
+def _searches(journal: Path, parent: RunRecord) -> BaseStorage:
+    """Return the searches of a study, checked.
 
     Raises:
-        DataError: A point is invalid, or there are too many.
+        DataError: Something in the journal has another form, or is of other data.
     """
-    total = last = 0
-    for batch in _batches(path):
-        if not (rows := len(batch["run"])):
-            continue
-        total += rows
-        if total > most:
-            raise DataError(f"{path.name} of an archive must hold at most {most:,} values, but holds more: "
-                            f"if you trust the file, {MORE}")
-        limits = {"run": (last, runs - 1), "key": (0, keys - 1), "step": (-2**53, 2**53), "timestamp": (0, LATEST)}
-        for name, (low, high) in limits.items():
-            if not (batch[name].min() >= low and batch[name].max() <= high):
-                what = {"run": "refer to its runs, in their order", "key": "refer to its metrics"}.get(
-                    name, f"have a {name} from {low} to {high}")
-                raise DataError(f"{path.name} of an archive must {what}, but does not{AGAIN}")
-        if (np.diff(batch["run"]) < 0).any():
-            raise DataError(f"{path.name} of an archive must list points in the order of the runs, but does not{AGAIN}")
-        last = int(batch["run"][-1])
-    return total
+    try:
+        checked_name(parent.study)
+        found = sweep_export.read_searches(journal, parent.study)
+        if sweep_export.data_of(found, parent.study) != {parent.first_tags.get("gru_bench.data_fingerprint", "")}:
+            raise ValueError("it must be of the same data as the runs")
+    except ValueError as error:
+        raise DataError(f"{JOURNAL} of an archive must have the form that an export gives it, but does not "
+                        f"({sweep_export.reason(error)}){AGAIN}") from error
+    return found
 
 
-def _points_of(found: _Runs, path: Path) -> Callable[[str], Iterator[Point]]:
-    """Return a function that yields the points of a run; it must be called in the order of the runs."""
-    places = {run.run_id: place for place, run in enumerate(found.runs)}
-    batches = _batches(path)
-    ahead: dict[str, NDArray[Any]] = {}
-
-    def points(run_id: str) -> Iterator[Point]:
-        nonlocal ahead
-        place = places[run_id]
-        while True:
-            if not ahead or not len(ahead["run"]):
-                ahead = next(batches, {})
-                if not ahead:
-                    return
-            ours = int(np.searchsorted(ahead["run"], place, side="right"))
-            yield from (Point(found.metrics[key], value, step, timestamp) for key, value, step, timestamp in zip(
-                *(ahead[name][:ours].tolist() for name in ("key", "value", "step", "timestamp")), strict=True))
-            ahead = {name: values[ours:] for name, values in ahead.items()}
-            if len(ahead["run"]):
-                return
-
-    return points
+def _rename(outbox: Outbox, journal: Path, study: str) -> list[RunRecord]:
+    """Give the runs in an outbox other ids, as those of a study with another name; return their records."""
+    records, ids = [], {}
+    for entry in outbox.entries():
+        record = tracking_export.renamed(entry.record(), study)
+        (entry.folder / RUN).write_text(record.to_json(), encoding="utf-8")
+        summary = entry.folder / FILES / SUMMARY
+        if summary.is_file():
+            summary.write_text(replace(StudySummary.from_json(summary.read_bytes()), name=study).to_json(),
+                               encoding="utf-8")
+        entry.folder.rename(entry.folder.with_name(f"{entry.number:06d}-{record.run_id}"))
+        ids[entry.run_id.encode()] = record.run_id.encode()
+        records.append(record)
+    journal.write_bytes(re.sub(rb"\b[0-9a-f]{32}\b", lambda found: ids.get(found[0], found[0]), journal.read_bytes()))
+    return records
 
 
-def _renamed_summary(path: Path, name: str) -> dict[str, bytes]:
-    """Return the summary artifact with another study name in it; empty if the study has not ended."""
-    if not path.is_file():
-        return {}
-    return {SUMMARY: replace(StudySummary.from_json(path.read_bytes()), name=name).to_json().encode()}
+def _require_free(store: Store, parent: RunRecord, known: Mapping[str, Any]) -> None:
+    """Check that no other study has the name of an imported one.
+
+    Raises:
+        UsageError: Another study has it, or the study's own run was deleted.
+    """
+    unfinished = known.get(IMPORTING)
+    named = [run for run in store.runs(parent.experiment) if run.role == "study" and run.study == parent.study] if (
+        parent.experiment in store.experiments()) else []
+    if store.is_deleted(parent.run_id) or (not unfinished and (known or named)) or any(
+            run.run_id != parent.run_id for run in named):
+        raise UsageError("an imported study needs a name that is free, but there is or was another study "
+                         f"{parent.study!r}: give the imported one another name (--study-name NAME)")

@@ -204,7 +204,7 @@ def choose(store: Reader, run_id: str | None) -> LoggedRun:
                        "one (gru-bench train), or let a sweep come to its confirm stage")
     if run_id is None:
         return usable[0]
-    found = [run for run in runs if run.run_id.startswith(run_id)]
+    found = [run for run in runs if run.is_called(run_id)]
     if not found:
         raise UsageError(f"--run must name a run that is in {store.uri}, but got {run_id!r}; these are the newest with "
                          f"weights:\n{listed}")

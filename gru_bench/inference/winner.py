@@ -30,6 +30,7 @@ from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.logged_metrics import PARAMETERS, compared, score, score_name
 from gru_bench.results.runs import MAJORITY, compared_baseline
 from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking.export import NO_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def load(store: Store, winner: Winner, *, single: bool = False) -> TrainedModel:
 def _without_model(winner: Winner, error: RunError) -> RunError:
     study = winner.study.run.study
     again = f"delete the runs in MLflow and run the sweep again, which trains them anew ({winner.study.run.command})"
-    if winner.group.runs[0].earlier_ids:
+    if NO_WEIGHTS in winner.group.runs[0].tags:
         again = (f"import an archive that was exported without --no-weights under another name "
                  f"({cli.line(['gru-bench', 'archive', 'import', 'FILE', '--study-name', f'{study}-2'])}), or {again}")
     return RunError(f"the runs of the study {study!r} must hold their models in the form of this version, but one "

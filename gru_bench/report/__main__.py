@@ -95,7 +95,7 @@ def report(
     if as_json or claim is not None:
         raise typer.Exit(_answered(choice, store, margin, claim))
     for found in waiting(store.home, store.uri):
-        say(f"{found}: not in this report; gru-bench sync sends what waits")
+        say(f"{found}: not in this report; gru-bench sync uploads what waits")
     whole = chosen_report(choice, store, margin=None if margin is None else margin / 100, mcnemar_runs=mcnemar)
     folder = out or Path("reports") / folder_name("-".join(study) if study else choice.experiment, "report")
     with _writable("--out", folder):

@@ -8,7 +8,6 @@ record has. So a drawing that was changed later is found, but not one that was m
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -66,7 +65,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
     told += [f"the run {run} is gone" for run in found["runs"] if run not in held and run not in chosen]
     told += [study.damaged for study in studies if study.damaged]
     ids = {written: own for one in chosen.values() if one is not None for written, own in one.ids.items()}
-    view = _StoreWithReportIds(store, ids, _links(folder, found["tracking_uri"]))
+    view = _StoreWithReportIds(store, ids, found.get("pages", {}))
     try:
         report = build(
             studies, view, experiment=found["experiment"],
@@ -135,8 +134,8 @@ def _reported_study(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _Rep
 class _StoreWithReportIds:
     """A store whose runs have the ids and the pages that a report uses."""
 
-    def __init__(self, store: evidence.Store, ids: Mapping[str, str], links: Mapping[str, str]) -> None:
-        self._store, self._ids, self._links = store, ids, links
+    def __init__(self, store: evidence.Store, ids: Mapping[str, str], pages: Mapping[str, str]) -> None:
+        self._store, self._ids, self._pages = store, ids, pages
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
@@ -160,22 +159,11 @@ class _StoreWithReportIds:
         return self._store.studies_on_test(test_set, fingerprints, until)
 
     def run_url(self, run: LoggedRun) -> str | None:
-        if run.run_id in self._ids:  # the report links to its page on the first server
-            return self._links.get(run.run_id)
-        return self._store.run_url(run)
+        # The report links to the page of a run on the server that it was made from.
+        return self._pages.get(run.run_id) or self._store.run_url(run)
 
     def _here(self, run_id: str) -> str:
         return self._ids.get(run_id, run_id)
-
-
-def _links(folder: Path, uri: str) -> dict[str, str]:
-    """Return run -> its page on the MLflow server that the report was made from, from the links of the report."""
-    page = folder / "report.html"
-    if not uri.startswith(("http://", "https://")) or not page.is_file():
-        return {}
-    found = re.finditer(re.escape(html.escape(uri.rstrip("/"))) + r"/#/experiments/\w{1,40}/runs/([0-9a-f]{32})\b",
-                        page.read_text(encoding="utf-8", errors="replace"))
-    return {match[1]: html.unescape(match[0]) for match in found}
 
 
 def comparable(text: str) -> str:

@@ -177,7 +177,7 @@ def _write_plan(spec: StudySpec, console: Any) -> None:
 def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:
     """Print what both stores hold of a study, and return the exit code that answers `--check`."""
     from gru_bench.sweep.consistency import compare_stores
-    from gru_bench.sweep.run_log import deleted, parent_of_study
+    from gru_bench.sweep.run_log import deleted
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.sweep.study import read_study, require_same_settings, stored_models
     from gru_bench.tracking import Store, waiting
@@ -194,13 +194,12 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     studies = [run for run in runs if run.role == "study" and run.fingerprint in prints]
     planned = list(stored.work.values())
     if not studies:
-        searched = [trial for search in stored.searches.values() for trial in search.trials]
-        parent = parent_of_study(store, [*searched, *planned])
-        if parent is not None and parent.is_deleted:
-            raise DifferenceError(deleted(spec.name, parent))
+        found_run = store.find(stored.run_id)
+        if found_run is not None and found_run.is_deleted:
+            raise DifferenceError(deleted(spec.name, found_run.run_id))
     ids = {study.run_id for study in studies}
-    runs = [run for run in runs if run.tags.get("mlflow.parentRunId") in ids]
-    there = {name for run in runs for name in run.ids}
+    runs = [run for run in runs if run.parent_id in ids]
+    there = {run.run_id for run in runs}
     found = compare_stores(spec, stored, studies, runs, [
         trial.run_id for trial in planned if trial.run_id not in there and store.is_deleted(trial.run_id)])
     for count in found.counts:

@@ -12,7 +12,6 @@ from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult
 from gru_bench.stats.metrics import value_of
 from gru_bench.sweep.plan import Role
-from gru_bench.sweep.run_log import close
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.trials import Trials
 from gru_bench.sweep.spec import StudySpec
@@ -80,20 +79,12 @@ class ActiveRun:
         """What was decided at each check so far."""
         self._reassigned = False
         """Whether the run was given to another process."""
-        self._noted = ""
-        """Run id that its trial has noted."""
-        self.note_run()
+        run.trials.note_run(run.number, writer.run_id)
 
     @property
     def _search(self) -> Search:
         assert isinstance(self.run.trials, Search), "only trials report to a search"
         return self.run.trials
-
-    def note_run(self) -> None:
-        """Note the run's id in its trial. It is a local id until MLflow has made the run."""
-        if self.writer.run_id != self._noted:
-            self._noted = self.writer.run_id
-            self.run.trials.note_run(self.run.number, self._noted)
 
     def restart(self, reason: str) -> None:
         """Log that the run begins again, and why."""
@@ -148,8 +139,9 @@ class ActiveRun:
         self.run.trials.give_up(self.run.number, reason, fault=False)
 
     def _finished(self, result: RunResult) -> Outcome:
-        # The run is logged before its trial ends. If this process dies in between, the trial is done again.
-        self.writer.finish(result)
+        # The record is on the disk before the trial ends. If this process dies in between, the trial is done again,
+        # and the record is uploaded as that of an interrupted run.
+        self.writer.finish(result, held=True)
         match self.run.role:
             case "confirm":
                 return self._complete("tested", self._score(result.predictions["test"]))
@@ -164,6 +156,7 @@ class ActiveRun:
         done = (*self.run.seeds_done, value)
         verdict = self._search.report(self.run.number, len(done) - 1, value)
         if verdict == "go on" and len(done) < self.spec.seeds_per_trial:
+            self.writer.release()
             return Outcome("seed done", value, seeds_done=done)
         return self._complete("complete", sum(done) / len(done))
 
@@ -177,17 +170,21 @@ class ActiveRun:
         return value
 
     def _complete(self, state: Literal["complete", "tested", "validated"], value: float) -> Outcome:
-        return Outcome(state, value) if self.run.trials.complete(self.run.number, value) else self._left()
+        if not self.run.trials.complete(self.run.number, value):
+            return self._left()
+        self.writer.release()
+        return Outcome(state, value)
 
     def _pruned(self) -> Outcome:
         if not self._reassigned:
             pruner = PRUNERS[self.spec.pruner]
             when = f"at check {len(self.checks)}" if pruner.checks else f"after epoch {len(self.scores)}"
-            self.writer.prune(f"pruned {when} by the {pruner.label}: {pruner.reason}")
+            self.writer.prune(f"pruned {when} by the {pruner.label}: {pruner.reason}", held=True)
             if self._search.prune(self.run.number):
+                self.writer.release()
                 return Outcome("pruned", self._best if self.scores else None, pruner.reason)
         return self._left()
 
     def _left(self) -> Outcome:
-        close(self.writer, REASSIGNED)
+        self.writer.kill(REASSIGNED)
         return Outcome("left", None, REASSIGNED)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 
 from gru_bench.config import DataConfig, MetricName, RunConfig, Scalar, assignment
@@ -17,18 +16,15 @@ from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import Role
 from gru_bench.sweep.sharing.leases import this_process
-from gru_bench.sweep.sharing.storage import QUIET_SECONDS
-from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
+from gru_bench.sweep.sharing.storage import lock_for
+from gru_bench.sweep.sharing.trials import digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.tasks import corpus_of
-from gru_bench.tracking import DIED, NOTE, LoggedRun, Parent, RunWriter, Store
+from gru_bench.tracking import DIED, NOTE, LoggedRun, RunWriter, Store, new_id
 
 SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val"}
 """Role -> split whose score is the objective value of such a run."""
-POLL_SECONDS = 0.5
-MOST_LOOKED_UP = 10
-"""Most runs of trials that are looked up in MLflow where it has no run of the study."""
 SUPERSEDED = {"gru_bench.role": "superseded"}
 """Tag of a run that is no longer part of its study; reports leave it out."""
 
@@ -38,9 +34,9 @@ class RunLog:
 
     def __init__(
         self, record: StudyRecord, corpus: Corpus, store: Store, *, experiment: str, command: str, texts: bool,
-        data: DataSummary, own: Mapping[str, str] | None = None, say: Callable[[str], None] = lambda _: None,
+        data: DataSummary, own: Mapping[str, str] | None = None,
     ) -> None:
-        """Find the study's parent run, which an earlier start or another process may have begun, or begin it.
+        """Begin the study's own run, or continue it.
 
         Args:
             record: The record of the study.
@@ -52,27 +48,32 @@ class RunLog:
                 A study that was begun without texts never stores any.
             data: Summary of the data, which is logged.
             own: Artifact of the parent run -> its text, of models of the user's own. It is logged.
-            say: Called with a sentence for the user when another process is about to begin the parent run.
 
         Raises:
             UsageError: `texts` is false, but the study has stored reviews already.
-            RunError: The parent run was deleted in MLflow.
+            RunError: The study's own run was deleted in MLflow.
         """
         self.record, self.corpus, self.store = record, corpus, store
         self.experiment, self.command, self.data = experiment, command, data
-        known = self._known_study(say)
-        self.study = self._start_study() if known is None else store.writer(known.run_id)
-        self.texts = texts if known is None else self._keeps_texts(known, texts)
+        store.begin_study_under(lock_for(record.storage, record.spec.name))
+        store.adopt(self.spec.name)
+        known = self._known_study()
+        begins = record.begin_run(new_id() if known is None else known.run_id, texts=(
+            texts if known is None or "texts" not in known.params else known.params["texts"] == "True"))
+        self.texts = record.keeps_texts
         """Whether reviews are stored."""
         if self.texts and not texts:
             raise UsageError(f"{named('--no-texts')} must be given from the first start of a study on, but "
                              f"{self.spec.name!r} was begun without it and holds reviews: leave "
                              f"{named('--no-texts')} out, or give another {named('--study-name')}")
-        if known is None or "texts" not in known.params:
-            self.study.params({"texts": self.texts})  # must be logged before any review
-        self.is_new = known is None
-        """Whether the study was begun here."""
-        if known is None or "study" not in known.params:  # the process that began it died before it described it
+        self.is_new = known is None and (begins or self._is_elsewhere())
+        """Whether this start begins the study in this tracking store."""
+        self.study = store.writer(record.run_id) if known is not None else store.start(
+            self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
+            command=self.command, fingerprint=self.corpus.fingerprint, run_id=record.run_id)
+        if self.is_new:
+            self.record.work.forget()  # its runs were logged to another store
+        if self.is_new or (known is not None and "study" not in known.params):  # the start that began it died
             self._describe()
         for path, text in (own or {}).items():
             self.study.text(path, text)
@@ -82,24 +83,23 @@ class RunLog:
         """The study, with the models that other starts have added."""
         return self.record.spec
 
-    def _known_study(self, say: Callable[[str], None]) -> LoggedRun | None:
-        """Return the study's parent run; None if this start is to begin it.
+    def _known_study(self) -> LoggedRun | None:
+        """Return the study's own run; None if the tracking store does not have it, or not yet.
 
-        A start that finds neither the run nor that it may begin it waits: another process has begun the run, but it
-        may take a while until MLflow has it.
+        Raises:
+            RunError: The run was deleted in MLflow.
         """
-        since, said = time.monotonic(), False
-        while True:
-            ours = self.record.may_begin_parent()  # before MLflow is read, so that what another has begun is found
-            self.store.adopt_study(self.spec.name)  # a process that began it may have been killed
-            known = next(self._logged_studies(), None) or self._study_elsewhere()
-            if known is not None or ours:
-                return known
-            if not said and time.monotonic() - since > QUIET_SECONDS:
-                said = True
-                say("waiting for another process, which begins the study in MLflow: if that process is stopped "
-                    "(Ctrl-Z), continue it with fg, or end it")
-            time.sleep(POLL_SECONDS)
+        if not self.record.run_id:
+            return next(self._logged_studies(), None)
+        if not self.store.catch_up():  # it answers later
+            return None
+        found = self.store.find(self.record.run_id)
+        if found is None:
+            return None
+        if found.is_deleted:
+            raise RunError(deleted(self.spec.name, found.run_id))
+        self.experiment = self.store.experiment_of(self.record.run_id) or self.experiment  # a user may have renamed it
+        return next(run for run in self.store.runs(self.experiment) if run.run_id == self.record.run_id)
 
     def _logged_studies(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():
@@ -107,30 +107,14 @@ class RunLog:
                         if run.role == "study" and run.study == self.spec.name
                         and run.fingerprint == self.corpus.fingerprint)
 
-    def _study_elsewhere(self) -> LoggedRun | None:
-        """Return the study's parent run from an experiment that was renamed; None if the store never held the study."""
-        parent = parent_of_study(self.store, [
-            trial for trials in (*self.record.searches.values(), self.record.work) for trial in trials.stored])
-        if parent is None:
-            return None
-        if parent.is_deleted:
-            raise RunError(deleted(self.spec.name, parent))
-        self.experiment = parent.experiment
-        return next(self._logged_studies(), None)
-
-    def _keeps_texts(self, known: LoggedRun, texts: bool) -> bool:
-        if "texts" in known.params:
-            return known.params["texts"] == "True"
-        return texts
-
-    def _start_study(self) -> RunWriter:
-        self.record.work.forget()  # its runs were logged to another store
-        return self.store.start(
-            self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
-            command=self.command, fingerprint=self.corpus.fingerprint)
+    def _is_elsewhere(self) -> bool:
+        """Return whether the study was logged to another tracking store. Other starts may still upload its run."""
+        return not self.store.away and min(self.record.lease.others(), default=self.record.lease.start) >= (
+            self.record.lease.start)
 
     def _describe(self) -> None:
         spec, corpus = self.spec, self.corpus
+        self.study.params({"texts": self.texts})
         if self.texts:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
             self.study.text(NEAR, json.dumps(corpus.near_examples))
@@ -175,7 +159,7 @@ class RunLog:
 
     def _runs(self) -> list[LoggedRun]:
         return [run for run in self.store.runs(self.experiment)
-                if run.tags.get("mlflow.parentRunId") == self.study.run_id]
+                if run.parent_id == self.study.run_id]
 
     def resume(self) -> list[str]:
         """Clean up what earlier starts have left, then mark the study as running again.
@@ -218,7 +202,7 @@ class RunLog:
 
     def _retrain_deleted(self) -> list[str]:
         """Queue the runs again that a user has deleted in MLflow, for example because they were damaged."""
-        there = {name for run in self._runs() for name in run.ids}
+        there = {run.run_id for run in self._runs()}
         work = self.record.work
         deleted = [(key, trial.run_id) for key, trial in work.latest().items()
                    if trial.state == "complete" and trial.run_id and trial.run_id not in there
@@ -237,24 +221,36 @@ class RunLog:
         orphans = [(trials, number) for trials in (*record.searches.values(), record.work)
                    for number in trials.orphans()]
         if orphans:
-            self.store.adopt()  # their last writes may not have reached MLflow
+            self.store.adopt(self.spec.name)  # their last runs may not have reached MLflow
             with record.lock:
                 for trials, number in orphans:
                     if number in trials.orphans():  # otherwise another process was faster
                         trials.give_up(number, DIED)
+        self.store.settle(self._has_ended, DIED)
         if orphans or first:
             self._close_runs()
 
+    def _has_ended(self, run_id: str) -> bool | None:
+        """Return whether a trial has ended with a run; None while that is open."""
+        states = {trial.state for trials in (*self.record.searches.values(), self.record.work)
+                  for trial in trials.stored if trial.run_id == run_id}
+        if "running" in states:
+            return None
+        return bool(states & {"complete", "pruned", "failed"})
+
     def _close_runs(self) -> None:
-        """Close the runs of dead processes: those that are open, and those that ended although their trials did not."""
-        record = self.record
-        repeated = {trial.run_id for trials in (*record.searches.values(), record.work)
-                    for trial in trials.stored if trial.state == "broken off" and trial.run_id}
+        """Close the runs of dead processes in MLflow: those that are open, and those whose trials are done again."""
+        states = {trial.run_id: trial.state for trials in (*self.record.searches.values(), self.record.work)
+                  for trial in trials.stored}
         for run in self._runs():
-            ended = run.state in ("complete", "pruned") and not (self.spec.seeds_per_trial > 1 and run.role == "trial")
-            if (run.status == "RUNNING" or (ended and not repeated.isdisjoint(run.ids))) and record.lease.is_dead(
-                    run.tags.get("gru_bench.owner", "")):
-                close(self.store.writer(run.run_id), DIED)
+            state = states.get(run.run_id)
+            if run.status == "RUNNING":  # if its trial has ended, its record waits on the machine where it was trained
+                wrong = state not in ("complete", "pruned", "failed")
+            else:
+                wrong = state == "broken off" and run.state in ("complete", "pruned") and not (
+                    self.spec.seeds_per_trial > 1 and run.role == "trial")
+            if wrong and self.record.lease.is_dead(run.tags.get("gru_bench.owner", "")):
+                self.store.writer(run.run_id).kill(DIED)
 
     def supersede(
         self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, PlannedRun], waiting: Set[str]
@@ -290,22 +286,10 @@ class RunLog:
         return notes
 
 
-def close(writer: RunWriter, reason: str) -> None:
-    """Close a run that is trained again. It may have been logged as complete."""
-    writer.kill(reason)
-    writer.tags({"gru_bench.complete": "false"})
-
-
-def parent_of_study(store: Store, trials: Sequence[StoredTrial]) -> Parent | None:
-    """Return the parent of the newest trial whose run MLflow knows; None if there is none, as in another store."""
-    noted = [trial.run_id for trial in trials if trial.run_id]
-    return next(filter(None, map(store.parent, noted[:-1 - MOST_LOOKED_UP:-1])), None)
-
-
-def deleted(study: str, parent: Parent) -> str:
-    """Return that the parent run of a study was deleted, and what to do."""
-    return (f"the study {study!r} must have its own run in MLflow, but the run {parent.run_id} was deleted: restore it "
-            f"(mlflow runs restore --run-id {parent.run_id}) and the runs below it that were deleted with it, or begin "
+def deleted(study: str, run_id: str) -> str:
+    """Return that the own run of a study was deleted, and what to do; `run_id` is MLflow's."""
+    return (f"the study {study!r} must have its own run in MLflow, but the run {run_id} was deleted: restore it "
+            f"(mlflow runs restore --run-id {run_id}) and the runs below it that were deleted with it, or begin "
             f"a new study under another name ({given_as('--study-name', 'NAME')})")
 
 

@@ -200,7 +200,7 @@ class Sweep:
         """Begin the study in MLflow, or continue it, and show what is to do."""
         self.log = log = RunLog(
             self.record, self.corpus, self.store, experiment=self.experiment, command=self.command,
-            texts=self.texts, data=self.data, own=self.own, say=self.display.note)
+            texts=self.texts, data=self.data, own=self.own)
         self.begun, self.experiment = True, log.experiment  # a user may have renamed it
         for note in log.resume():
             self.notes.append(note)
@@ -293,7 +293,7 @@ class Sweep:
         if (number := self.record.work.take(follow_up.key)) is None:
             return
         try:
-            # The runs of this process are read from its queue, even when the tracking server is away.
+            # The runs of this process are read from its outbox, even when the tracking server is away.
             self._await_others()
             tasks = follow_up.tasks(self._with_threads, self._read_models)
         except BaseException:
@@ -495,9 +495,6 @@ class Sweep:
     def _receive_run(self, job: Job, message: Message) -> None:
         active = self.active[job.key]
         label = active.run.label
-        if isinstance(message, Finished | WasPruned | Failed) and not active.writer.is_made:
-            self.store.catch_up()  # MLflow's id is waited for: a trial that has ended takes no note
-        active.note_run()
         match message:
             case StepReport():
                 self.display.job_step(job.key, message)

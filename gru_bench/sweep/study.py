@@ -35,8 +35,8 @@ SEARCH = "search "
 """What the key of the notes on a model's search begins with."""
 IDENTITY = "identity"
 """Noted of a search: the settings that it began with."""
-PARENT = "begins the parent run"
-"""Number of the start that begins the study's run in MLflow, or has begun it."""
+RUN, TEXTS = "run_id", "texts"
+"""Set when the study's own run begins: its id, and whether reviews are stored."""
 
 
 class StudyRecord:
@@ -140,17 +140,29 @@ class StudyRecord:
             searched_elsewhere=any(model in lease["searching"] for lease in others),
             worked_on_elsewhere=any(model in lease["models"] for lease in others))
 
-    def may_begin_parent(self) -> bool:
-        """Return whether this start begins the study's run in MLflow, if MLflow does not have it yet.
+    @property
+    def run_id(self) -> str:
+        """Id of the study's own run; empty before it begins."""
+        return str(self.study.user_attrs.get(RUN, ""))
 
-        Only one start at a time does. Another one may once that start has ended or died.
+    def begin_run(self, run_id: str, *, texts: bool) -> bool:
+        """Note the id of the study's own run, and whether reviews are stored; return False if both are known already.
+
+        Args:
+            run_id: The id.
+            texts: Whether reviews are stored.
         """
         with self.lock:
-            holder = self.study.user_attrs.get(PARENT)
-            if holder in self.lease.others():
+            if RUN in self.study.user_attrs:
                 return False
-            self.study.set_user_attr(PARENT, self.lease.start)
+            self.study.set_user_attr(TEXTS, texts)
+            self.study.set_user_attr(RUN, run_id)
             return True
+
+    @property
+    def keeps_texts(self) -> bool:
+        """Whether the study stores reviews."""
+        return bool(self.study.user_attrs.get(TEXTS))
 
     def _require_same(self, model: str) -> Mapping[str, Any]:
         """Return the identity of a search as this start sees it; refuse it if the search began with another."""
@@ -188,6 +200,8 @@ class StoredStudy:
     """Key -> the latest trial of a planned run or follow-up, of all models."""
     looks: tuple[Look, ...] = ()
     """The interim analyses so far."""
+    run_id: str = ""
+    """Id of the study's own run; empty before it begins."""
 
 
 def read_study(spec: StudySpec, storage: BaseStorage) -> StoredStudy:
@@ -208,7 +222,7 @@ def read_study(spec: StudySpec, storage: BaseStorage) -> StoredStudy:
     return StoredStudy(
         {model: _stored_search(spec, model, attributes[f"{SEARCH}{model}"], storage)
          for model in _models(attributes) if model in spec.models},
-        latest_trials(record), tuple(taken_looks(attributes)))
+        latest_trials(record), tuple(taken_looks(attributes)), str(attributes.get(RUN, "")))
 
 
 def _stored_search(spec: StudySpec, model: str, notes: Mapping[str, Any], storage: BaseStorage) -> StoredSearch:
@@ -224,7 +238,7 @@ def _stored_search(spec: StudySpec, model: str, notes: Mapping[str, Any], storag
 def stored_models(name: str, storage: BaseStorage) -> dict[str, str | None]:
     """Return the models of the study of that name that have a search in a storage, and the SHA-256 of the file of each
     that is a class of the user's own."""
-    return _sources(_attributes(name, storage))
+    return _sources(attributes_of(name, storage))
 
 
 def begun_with(spec: StudySpec, storage: BaseStorage, fingerprint: str) -> dict[str, Scalar]:
@@ -235,7 +249,7 @@ def begun_with(spec: StudySpec, storage: BaseStorage, fingerprint: str) -> dict[
         storage: The Optuna storage.
         fingerprint: Fingerprint of the data. With other data, the settings follow these.
     """
-    attributes = _attributes(spec.name, storage)
+    attributes = attributes_of(spec.name, storage)
     found: dict[str, Scalar] = {}
     for model in _models(attributes):
         identity = attributes[f"{SEARCH}{model}"].get(IDENTITY, {})
@@ -269,7 +283,7 @@ def need_format(name: str, storage: BaseStorage) -> None:
     Raises:
         RunError: Another version has stored it.
     """
-    attributes = _attributes(name, storage)
+    attributes = attributes_of(name, storage)
     found = attributes.get(FORMAT_KEY)
     begun = any(stored.startswith(f"{name}/") for stored in optuna.get_all_study_names(storage))
     if begun and found != FORMAT and not attributes.get(IMPORTING):
@@ -281,7 +295,7 @@ def need_format(name: str, storage: BaseStorage) -> None:
             f"({given_as('--study-name', 'NAME')})")
 
 
-def _attributes(name: str, storage: BaseStorage) -> Mapping[str, Any]:
+def attributes_of(name: str, storage: BaseStorage) -> Mapping[str, Any]:
     """Return the attributes of a study's record; empty if the storage has none."""
     if name not in optuna.get_all_study_names(storage):
         return {}

@@ -1,11 +1,13 @@
-"""Tracking of runs with MLflow: write runs as they happen, and read them back. Only this package imports mlflow.
+"""Tracking of runs with MLflow: write runs, and read them back. Only this package imports mlflow.
 
-Writes go to a queue on disk first. A thread then syncs them to MLflow.
+A record goes to an outbox on disk first. A thread then uploads it to MLflow.
 """
 
-from gru_bench.tracking.queue import DIED, waiting
-from gru_bench.tracking.reader import FILE, LoggedRun, LoggedStudy, Parent, Reader, StudyPlan
-from gru_bench.tracking.writer import NOTE, RunWriter, Store
+from gru_bench.tracking.outbox import waiting
+from gru_bench.tracking.reader import FILE, LoggedRun, LoggedStudy, Reader, StudyPlan
+from gru_bench.tracking.record import DIED, new_id
+from gru_bench.tracking.view import NOTE
+from gru_bench.tracking.writer import RunWriter, Store
 
-__all__ = ["DIED", "FILE", "NOTE", "LoggedRun", "LoggedStudy", "Parent", "Reader", "RunWriter", "Store", "StudyPlan",
+__all__ = ["DIED", "FILE", "NOTE", "LoggedRun", "LoggedStudy", "Reader", "RunWriter", "Store", "StudyPlan", "new_id",
            "waiting"]

@@ -1,4 +1,4 @@
-"""The command `gru-bench sync`, which is also `python -m gru_bench.tracking`: send the waiting writes to MLflow."""
+"""The command `gru-bench sync`, which is also `python -m gru_bench.tracking`: upload the waiting runs to MLflow."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ app = cli.app()
 @app.command()
 @cli.continued()
 def sync() -> None:
-    """Send to MLflow what earlier commands in this directory have logged and what is missing there.
+    """Upload to MLflow what earlier commands in this directory have logged and what is missing there.
 
-    Writes wait in the directory's queue after an outage of the tracking server, or after a command was killed. Every
-    sweep and every training run also sends them when it starts. A command that is still running sends its own writes.
+    Runs wait in the directory's outbox after an outage of the tracking server, or after a command was killed. Every
+    sweep and every training run also uploads them when it starts. A command that is still running uploads its own runs.
     """
-    from gru_bench.tracking.queue import waiting
-    from gru_bench.tracking.sync import sync_all
+    from gru_bench.tracking.outbox import waiting
+    from gru_bench.tracking.upload import upload_all
 
     console = cli.out()
-    with console.status("sending the waiting writes"):
-        for line in sync_all(Path.cwd()):
+    with console.status("uploading the waiting runs"):
+        for line in upload_all(Path.cwd()):
             console.print(line, markup=False)
     left = waiting(Path.cwd())
     if left:
+        if all(found.held == found.runs for found in left):
+            raise IncompleteError("; ".join(map(str, left)) + ": only the next start of their sweep can tell whether "
+                                  "their trials have ended, so start it again")
         files = all(found.uri.startswith("sqlite:") for found in left)
         remedy = "free some space on their disk, or make the file writable," if files else "start the server"
         raise IncompleteError("; ".join(map(str, left)) + f": {remedy} and run this again; if a command is still "
-                              "running here, it sends its own writes")
-    console.print("no writes wait in this directory", markup=False)
+                              "running here, it uploads its own runs")
+    console.print("no runs wait in this directory", markup=False)
 
 
 def main() -> None:

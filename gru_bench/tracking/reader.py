@@ -1,22 +1,15 @@
-"""Reading runs from the tracking store: runs, studies, metric histories and artifacts.
-
-A local database file is read without mlflow, by a few queries on MLflow's tables for any number of runs.
-"""
+"""Reading runs from the tracking store: runs, studies, metric histories and artifacts."""
 
 from __future__ import annotations
 
 import math
 import re
-import sqlite3
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, get_args
 
 from numpy.typing import NDArray
 
@@ -35,36 +28,31 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.tracking.artifacts import predictions_of, texts_of
 from gru_bench.tracking.client import (
-    BULK_POINTS,
-    BULK_RUNS,
     DEFAULT_DATABASE,
-    bulk_history,
+    ID_TAG,
+    PARENT_TAG,
+    Found,
     first_line,
     open_client,
-    reading,
     require_uri,
     sqlite_path,
 )
+from gru_bench.tracking.file import FileSource
+from gru_bench.tracking.record import LATEST
+from gru_bench.tracking.server import ServerSource
 from gru_bench.tracking.view import view_page, view_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-RUN_TAG = "gru_bench.run"
-"""Tag that holds the local id of a run."""
 TEST_SET = "gru_bench.test_set"
 """Tag that holds the digest of the test examples that a run was scored on (`results.runs.digest_of_examples`)."""
-FORMAT_TAG, FORMAT = "gru_bench.format", "2"
+FORMAT_TAG, FORMAT = "gru_bench.format", "3"
 """Tag and version of a run's format: the names and meaning of its keys. Runs of another format are refused."""
 FILE = "file"
 """Role of a run that no store holds: a file has its predictions."""
 EARLIER_IDS = "gru_bench.earlier_ids"
-"""Tag that holds the ids that an imported run had in earlier stores, the first one first."""
-LATEST = 253_402_300_799_999
-"""The end of the year 9999 in milliseconds since 1970. No later time can be shown."""
-PAGE = 1000
-"""Most runs in one answer of MLflow."""
-
+"""Tag that holds the ids that a run had before it was imported under other names, the first one first."""
 T = TypeVar("T")
 
 
@@ -73,6 +61,7 @@ class LoggedRun:
     """A run as it is read from the tracking store."""
 
     run_id: str
+    """Our id of the run, for life."""
     experiment_id: str
     name: str
     role: str
@@ -95,21 +84,21 @@ class LoggedRun:
     """Seconds since the epoch."""
     ended: float | None = None
     """Seconds since the epoch; None if the run has not ended."""
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """MLflow's id of the run, and its local id, which other records use if they were made while MLflow was away."""
-        local = self.tags.get(RUN_TAG)
-        return (self.run_id, local) if local else (self.run_id,)
+    mlflow_id: str = ""
+    """MLflow's id of the run in this store."""
 
     @property
     def parent_id(self) -> str | None:
-        """MLflow's id of its parent run; None if it has none."""
-        return self.tags.get("mlflow.parentRunId")
+        """Our id of its parent run; None if it has none."""
+        return self.tags.get(PARENT_TAG)
+
+    def is_called(self, name: str) -> bool:
+        """Return whether a text is our id of the run, MLflow's, or the beginning of one."""
+        return self.run_id.startswith(name) or self.mlflow_id.startswith(name)
 
     @property
     def earlier_ids(self) -> tuple[str, ...]:
-        """The ids that an imported run had in earlier stores, the first one first."""
+        """The ids that the run had before it was imported under other names, the first one first."""
         return tuple(self.tags.get(EARLIER_IDS, "").split())
 
     @property
@@ -158,16 +147,6 @@ class LoggedRun:
             return with_settings(RunConfig(), settings)
         except UsageError as error:
             raise damaged(self.run_id, "its config", error) from error
-
-
-@dataclass(frozen=True)
-class Parent:
-    """Where the parent of a run is in MLflow."""
-
-    run_id: str
-    experiment: str
-    """Name of its experiment."""
-    is_deleted: bool
 
 
 @dataclass(frozen=True)
@@ -265,6 +244,42 @@ def damaged(run_id: str, path: str, error: Exception) -> RunError:
                     f"{RESTORE}")
 
 
+RawRun = tuple[str, str, str | None, str, int | None, int | None, Mapping[str, str], Mapping[str, str], Mapping[
+    str, float]]
+"""A run as MLflow has it: its id, its experiment's id, name, status, begin and end in milliseconds since 1970, tags,
+params and metrics."""
+RawPoint = tuple[str, str, int, float, int]
+"""MLflow's id of a run, metric, step, value and time in milliseconds since 1970."""
+
+
+class Source(Protocol):
+    """What a reader asks of a tracking store. Runs are named by MLflow's ids, except in `find`."""
+
+    def experiments(self) -> list[str]:
+        """Return the names of the experiments with runs of gru-bench, the most recent first."""
+
+    def runs(self, experiment: str) -> Iterable[RawRun] | None:
+        """Return the runs of an experiment, newest first; None if it does not exist."""
+
+    def tags(self, wanted: Sequence[tuple[str, str]]) -> Iterable[tuple[str, int | None, Mapping[str, str]]]:
+        """Return run, begin and tags of the confirmation runs with one of the wanted tags; a run may come twice."""
+
+    def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterable[RawPoint]:
+        """Return the points of some metrics of runs."""
+
+    def find(self, run_id: str) -> Found | None:
+        """Return where the run with one of our ids is, even if it was deleted; None if the store does not have it."""
+
+    def experiment_name(self, experiment_id: str) -> str:
+        """Return the name of an experiment."""
+
+    def tagged(self, experiment: str, key: str) -> str | None:
+        """Return the id of the experiment of that name if it has a tag."""
+
+    def artifact(self, run_id: str, path: str) -> bytes:
+        """Return the content of an artifact."""
+
+
 class Reader:
     """Reads the runs of an MLflow tracking store: a database file, a database server, or an MLflow server.
 
@@ -285,12 +300,14 @@ class Reader:
         self.database = sqlite_path(self.uri)
         if self.database is not None:
             self.uri = f"sqlite:///{self.database}"
+        self._mlflow_ids: dict[str, str] = {}
+        """Our id -> MLflow's, of the runs that were read."""
         self.odd: dict[str, str] = {}
         """Run id -> reason, for runs that are left out because their values are invalid."""
 
     @property
     def home(self) -> Path:
-        """Directory of the write queue: that of the database file, or the working directory for a server."""
+        """Directory of the outboxes: that of the database file, or the working directory for a server."""
         return self.database.parent if self.database is not None else Path.cwd()
 
     @property
@@ -308,30 +325,20 @@ class Reader:
     def _client(self) -> MlflowClient:
         return open_client(self.uri, self.database)
 
-    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Open the database file for reading, with its errors turned into RunError."""
-        return reading(cast("Path", self.database))
+    def _open(self) -> MlflowClient:
+        return self._client
+
+    @property
+    def _source(self) -> Source:
+        return FileSource(self.database, self._open) if self.database is not None else ServerSource(
+            self.uri, self._client)
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._reading() as connection:
-            return connection.execute(query, values).fetchall()
+        return FileSource(cast("Path", self.database), self._open).rows(query, *values)
 
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first."""
-        if self.database is not None:
-            return [name for name, _ in self._rows(
-                "SELECT experiments.name, MAX(runs.start_time) AS latest FROM experiments JOIN runs USING "
-                "(experiment_id) JOIN tags USING (run_uuid) WHERE tags.key = 'gru_bench.complete' "
-                "AND runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' "
-                "GROUP BY experiments.experiment_id ORDER BY latest DESC")]
-        latest: dict[str, int] = {}
-        for experiment in self._client.search_experiments():
-            runs = self._client.search_runs(
-                [experiment.experiment_id], filter_string="tags.`gru_bench.complete` LIKE '%'", max_results=1,
-                order_by=["attributes.start_time DESC"])
-            if runs:
-                latest[experiment.name] = runs[0].info.start_time
-        return sorted(latest, key=lambda name: latest[name], reverse=True)
+        return self._source.experiments()
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
         """Return the studies of an experiment with their children, newest first.
@@ -342,7 +349,7 @@ class Reader:
         runs = self.runs(experiment)
         children: dict[str, list[LoggedRun]] = {}
         for run in runs:
-            children.setdefault(run.tags.get("mlflow.parentRunId", ""), []).append(run)
+            children.setdefault(run.parent_id or "", []).append(run)
         studies = []
         for run in runs:
             if run.role == "study":
@@ -364,53 +371,18 @@ class Reader:
         Raises:
             UsageError: The experiment does not exist; the message lists those that do.
         """
-        if self.database is not None:
-            return self._runs_of_file(experiment)
-        found = self._client.get_experiment_by_name(experiment)
+        found = self._source.runs(experiment)
         if found is None:
             raise unknown("experiment", experiment, self.experiments())
-        runs: list[LoggedRun] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [found.experiment_id], max_results=PAGE, page_token=token, order_by=["attributes.start_time DESC"])
-            runs.extend(self._sound(
-                (run.info.run_id, run.info.experiment_id, run.info.run_name, run.info.status, run.info.start_time,
-                 run.info.end_time, run.data.tags, run.data.params, run.data.metrics)
-                for run in page if "gru_bench.role" in run.data.tags))
-            token = page.token
-            if not token:
-                return runs
-
-    def _runs_of_file(self, experiment: str) -> list[LoggedRun]:
-        """Return the runs of an experiment by four queries; MLflow's own search takes a second for a thousand runs."""
-        with self._reading() as connection:
-            found = connection.execute("SELECT experiment_id FROM experiments WHERE name = ?", (experiment,)).fetchone()
-            if found is None:
-                raise unknown("experiment", experiment, self.experiments())
-            rows = connection.execute(
-                "SELECT run_uuid, name, status, start_time, end_time FROM runs WHERE experiment_id = ? "
-                "AND lifecycle_stage = 'active' ORDER BY start_time DESC, run_uuid", found).fetchall()
-            kinds: list[dict[str, dict[str, Any]]] = []
-            for values in ("tags.key, tags.value FROM tags", "params.key, params.value FROM params",
-                           "m.key, CASE WHEN m.is_nan THEN NULL ELSE m.value END FROM latest_metrics m"):
-                by_run: dict[str, dict[str, Any]] = {run_id: {} for run_id, *_ in rows}
-                for run_id, key, value in connection.execute(
-                    f"SELECT run_uuid, {values} JOIN runs USING (run_uuid) WHERE experiment_id = ? "
-                    "AND lifecycle_stage = 'active'", found):
-                    by_run[run_id][key] = value
-                kinds.append(by_run)
-        tags, params, metrics = kinds
-        return list(self._sound(
-            (run_id, str(found[0]), name, status, start, end, tags[run_id], params[run_id], {
-                key: float("nan") if value is None else float(value) for key, value in metrics[run_id].items()})
-            for run_id, name, status, start, end in rows if "gru_bench.role" in tags[run_id]))
+        return list(self._sound(run for run in found if "gru_bench.role" in run[6]))
 
     def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
         """Yield the valid runs, and store the reason for each other run in `odd`."""
         for run_id, *values in runs:
             try:
-                yield _logged(run_id, *values)
+                run = _logged(run_id, *values)
+                self._mlflow_ids[run.run_id] = run_id
+                yield run
             except ValueError as error:
                 self.odd[run_id] = f"the run {run_id} is left out: {error}"
 
@@ -438,12 +410,13 @@ class Reader:
 
     def _confirmed(self, test_set: str, fingerprints: Collection[str], until: float) -> list[tuple[str, str]]:
         """Return the study and the name of each model that `confirmed_models` counts, of runs that began by a time."""
-        found = {run_id: tags for run_id, started, tags in self._runs_on_test_set(test_set, fingerprints)
+        wanted = [(TEST_SET, test_set), *(("gru_bench.data_fingerprint", one) for one in fingerprints if one)]
+        found = {run_id: tags for run_id, start_ms, tags in self._source.tags(wanted)
                  if tags.get("gru_bench.role") == "confirm" and tags.get("gru_bench.complete") == "true"
-                 and tags.get(TEST_SET, test_set) == test_set and started <= until}
+                 and tags.get(TEST_SET, test_set) == test_set and (start_ms or 0) / 1000 <= until}
         origins: dict[tuple[str, str], set[str]] = {}
         for run_id, tags in found.items():
-            first = (tags.get(EARLIER_IDS, "").split() or [run_id])[0]
+            first = (tags.get(EARLIER_IDS, "").split() or [tags.get(ID_TAG, run_id)])[0]
             origins.setdefault((tags.get("mlflow.parentRunId", ""), tags.get("gru_bench.model", "")), set()).add(first)
         models, seen = [], set[str]()
         for model, own in origins.items():
@@ -452,44 +425,14 @@ class Reader:
             seen |= own
         return models
 
-    def _runs_on_test_set(
-        self, test_set: str, fingerprints: Collection[str]
-    ) -> Iterable[tuple[str, float, Mapping[str, str]]]:
-        """Return the id, the start (seconds since the epoch) and the tags of the runs that have a digest of a test set
-        or one of the fingerprints."""
-        wanted = [(TEST_SET, test_set), *(("gru_bench.data_fingerprint", one) for one in fingerprints if one)]
-        if self.database is not None:
-            one_of = " OR ".join(["(key = ? AND value = ?)"] * len(wanted))
-            by_run: dict[tuple[str, float], dict[str, str]] = {}
-            for run_id, start_ms, key, value in self._rows(
-                "SELECT run_uuid, start_time, key, value FROM tags JOIN runs USING (run_uuid) JOIN experiments USING "
-                "(experiment_id) WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' AND "
-                f"run_uuid IN (SELECT run_uuid FROM tags WHERE {one_of})",
-                *(word for pair in wanted for word in pair)):
-                by_run.setdefault((run_id, (start_ms or 0) / 1000), {})[key] = value
-            yield from ((*run, tags) for run, tags in by_run.items())
-            return
-        places = [experiment.experiment_id for experiment in self._client.search_experiments()]
-        for key, value in wanted:
-            if not re.fullmatch(r"[\w-]+", value):  # it could not be quoted
-                continue
-            token = None
-            while True:
-                page = self._client.search_runs(
-                    places, max_results=PAGE, page_token=token, filter_string=f"tags.`gru_bench.role` = 'confirm' and "
-                    f"tags.`{key}` = '{value}'")
-                yield from ((run.info.run_id, (run.info.start_time or 0) / 1000, run.data.tags) for run in page)
-                token = page.token
-                if not token:
-                    break
-
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]
     ) -> dict[str, dict[str, list[tuple[int, float]]]]:
         """Return run id -> metric -> (step, value) by step. If a step was logged twice, the later value counts."""
+        ours = {self.mlflow_id(run_id): run_id for run_id in run_ids}
         points: dict[str, dict[str, dict[int, tuple[int, float]]]] = {run_id: {} for run_id in run_ids}
-        for run_id, metric, step, value, timestamp in self._points(run_ids, metrics):
-            steps = points[run_id].setdefault(metric, {})
+        for mlflow_id, metric, step, value, timestamp in self._source.points(list(ours), metrics):
+            steps = points[ours[mlflow_id]].setdefault(metric, {})
             if step not in steps or timestamp >= steps[step][0]:
                 steps[step] = (timestamp, value)
         return {
@@ -499,51 +442,6 @@ class Reader:
             for run_id, by_metric in points.items()
         }
 
-    def _points(
-        self, run_ids: Sequence[str], metrics: Sequence[str]
-    ) -> Iterable[tuple[str, str, int, float, int]]:
-        if self.database is None:
-            yield from self._served_points(run_ids, metrics)
-            return
-        # A few queries for all runs: one call per run and metric takes minutes for a thousand runs.
-        marks = ",".join("?" * len(metrics))
-        with self._reading() as connection:
-            for start in range(0, len(run_ids), 500):
-                some = run_ids[start:start + 500]
-                for run_id, key, step, value, timestamp in connection.execute(
-                        "SELECT run_uuid, key, step, CASE WHEN is_nan THEN NULL ELSE value END, timestamp FROM metrics "
-                        f"WHERE key IN ({marks}) AND run_uuid IN ({','.join('?' * len(some))})", [*metrics, *some]):
-                    yield run_id, key, step, float("nan") if value is None else value, timestamp
-
-    def _served_points(
-        self, run_ids: Sequence[str], metrics: Sequence[str]
-    ) -> Iterator[tuple[str, str, int, float, int]]:
-        """Yield points from a server: for many runs at once if it can, otherwise for each metric of each run."""
-        in_bulk = self.uri.startswith(("http://", "https://"))
-        for metric in metrics:
-            left = sorted(set(run_ids))
-            while left:
-                some = left[:BULK_RUNS]
-                points = bulk_history(self.uri, some, metric) if in_bulk else None
-                if points is None:
-                    in_bulk = False
-                    yield from self._slow_points(left, metric)
-                    break
-                left = left[BULK_RUNS:]
-                if len(points) >= BULK_POINTS:
-                    # An answer is ordered by run id and ends at this many points: the last run may be incomplete.
-                    last = points[-1]["run_id"]
-                    points = [point for point in points if point["run_id"] != last]
-                    yield from self._slow_points([last], metric)
-                    left = [run_id for run_id in some if run_id > last] + left
-                for point in points:
-                    yield point["run_id"], metric, point["step"], point["value"], point["timestamp"]
-
-    def _slow_points(self, run_ids: Sequence[str], metric: str) -> Iterator[tuple[str, str, int, float, int]]:
-        for run_id in run_ids:
-            for point in self._client.get_metric_history(run_id, metric):
-                yield run_id, metric, point.step, point.value, point.timestamp
-
     def predictions(self, run_id: str, split: str) -> Predictions:
         """Return the predictions of a run for a split.
 
@@ -552,21 +450,43 @@ class Reader:
         """
         return self._parsed(run_id, f"predictions/{split}.parquet", predictions_of)
 
+    def mlflow_id(self, run_id: str) -> str:
+        """Return MLflow's id of a run; the same id where MLflow has no run with that id of ours.
+
+        Raises:
+            RunError: The store does not answer.
+        """
+        if run_id not in self._mlflow_ids:
+            found = self.find(run_id)
+            if found is None:
+                return run_id
+            self._mlflow_ids[run_id] = found.run_id
+        return self._mlflow_ids[run_id]
+
+    def note_id(self, run_id: str, mlflow_id: str) -> None:
+        """Note MLflow's id of a run that was just created."""
+        self._mlflow_ids[run_id] = mlflow_id
+
+    def find(self, run_id: str) -> Found | None:
+        """Return where a run is in MLflow, even if it was deleted; None if MLflow does not have it.
+
+        Raises:
+            RunError: The store does not answer.
+        """
+        return self._source.find(run_id)
+
     def is_deleted(self, run_id: str) -> bool:
         """Return whether a run was deleted in MLflow; False for a run that MLflow does not know."""
         try:
-            return bool(self._client.get_run(run_id).info.lifecycle_stage == "deleted")
+            found = self.find(run_id)
         except RunError:
             return False
+        return found is not None and found.is_deleted
 
-    def parent(self, run_id: str) -> Parent | None:
-        """Return the parent of a run, also of a deleted one; None if MLflow does not know the two."""
-        try:
-            found = self._client.get_run(self._client.get_run(run_id).data.tags["mlflow.parentRunId"]).info
-            experiment = self._client.get_experiment(found.experiment_id)
-        except (RunError, KeyError):
-            return None
-        return Parent(found.run_id, experiment.name, found.lifecycle_stage == "deleted")
+    def experiment_of(self, run_id: str) -> str | None:
+        """Return the name of the experiment of a run; None if MLflow does not have the run."""
+        found = self.find(run_id)
+        return None if found is None else self._source.experiment_name(found.experiment_id)
 
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
         """Return example id -> review of a split from a study's parent run; None if no texts were logged.
@@ -625,7 +545,7 @@ class Reader:
             run: The run.
             served: Address of a server that may be started for a store that is none. None: such a store has no URL.
         """
-        return self.page_url(f"#/experiments/{run.experiment_id}/runs/{run.run_id}", served)
+        return self.page_url(f"#/experiments/{run.experiment_id}/runs/{run.mlflow_id}", served)
 
     def page_url(self, page: str, served: str | None = None) -> str | None:
         """Return the URL of a page of MLflow, as `run_url` does, from what follows the server's address in it."""
@@ -643,15 +563,8 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        key = view_tag(metric)
-        if self.database is not None:
-            found = [str(number) for number, in self._rows(
-                "SELECT experiment_id FROM experiments JOIN experiment_tags USING (experiment_id) WHERE name = ? AND "
-                "key = ?", experiment, key)]
-        else:
-            one = self._client.get_experiment_by_name(experiment)
-            found = [one.experiment_id] if one is not None and key in one.tags else []
-        return view_page(found[0], metric) if found else ""
+        found = self._source.tagged(experiment, view_tag(metric))
+        return "" if found is None else view_page(found, metric)
 
     def _summary(self, run: LoggedRun) -> StudySummary | None:
         if not run.complete:
@@ -659,24 +572,15 @@ class Reader:
         return self._parsed(run.run_id, "study.json", StudySummary.from_json)
 
     def _artifact(self, run_id: str, path: str) -> bytes:
-        import tempfile
-
         try:
-            local = self._local_artifacts(run_id)
-            if local is not None:
-                return (local / path).read_bytes()
-            with tempfile.TemporaryDirectory() as folder:
-                return Path(self._client.download_artifacts(run_id, path, folder)).read_bytes()
+            return self._source.artifact(self.mlflow_id(run_id), path)
         except (RunError, OSError) as error:
             raise RunError(f"the run {run_id} must hold the artifact {path}, but it cannot be read "
                            f"({first_line(error)}){RESTORE}") from error
 
-    def _local_artifacts(self, run_id: str) -> Path | None:
+    def _local_artifacts(self, mlflow_id: str) -> Path | None:
         """Return the folder of a run's artifacts if the store is a database file and the folder is a local path."""
-        if self.database is None:
-            return None
-        found = self._rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
-        return _local_path(found[0][0] or "") if found else None
+        return None if self.database is None else FileSource(self.database, self._open).artifacts(mlflow_id)
 
 
 def _logged(
@@ -689,10 +593,11 @@ def _logged(
         FormatError: Another version has logged the run, in another format.
         ValueError: A value of the run is invalid.
     """
-    if tags.get(FORMAT_TAG) != FORMAT:
+    if (logged_format := tags.get(FORMAT_TAG, "")) != FORMAT:
+        earlier = logged_format in ("", *map(str, range(int(FORMAT))))
         raise FormatError(
             f"the tracking store must hold runs of this version of gru-bench, but the run {run_id} "
-            f"({(name or '')[:60]!r}) was logged by {'a later' if FORMAT_TAG in tags else 'an earlier'} one, which "
+            f"({(name or '')[:60]!r}) was logged by {'an earlier' if earlier else 'a later'} one, which "
             "has other names for metrics and settings: read it with the version that wrote it; with this version, "
             f"begin anew in an empty folder, or with another {named('--tracking-uri')} and {named('--storage')}")
     seed = tags.get("gru_bench.seed", "")
@@ -702,7 +607,8 @@ def _logged(
         raise ValueError("its start must lie between the years 1970 and 9999, but is "
                          f"{start_ms} milliseconds from 1970")
     return LoggedRun(
-        run_id=run_id, experiment_id=experiment_id, name=name or "", role=tags["gru_bench.role"],
+        run_id=tags.get(ID_TAG, run_id), mlflow_id=run_id, experiment_id=experiment_id, name=name or "",
+        role=tags["gru_bench.role"],
         study=tags.get("gru_bench.study", ""), model=tags.get("gru_bench.model", ""),
         backend=tags.get("gru_bench.backend", ""), seed=int(seed) if seed else None, status=status,
         complete=tags.get("gru_bench.complete") == "true", reason=tags.get("gru_bench.reason", ""),
@@ -710,11 +616,3 @@ def _logged(
             key: math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value  # as it was logged
             for key, value in metrics.items()}, tags=dict(tags), started=(start_ms or 0) / 1000,
         ended=None if end_ms is None else end_ms / 1000)
-
-
-def _local_path(uri: str) -> Path | None:
-    """Return the folder that a `file:` URI or an absolute path names; None otherwise."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return Path(url2pathname(parts.path))
-    return Path(uri) if Path(uri).is_absolute() else None

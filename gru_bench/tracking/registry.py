@@ -90,14 +90,16 @@ def register(
         written = Path(temporary) / "model"
         _write_pyfunc(written, folder, code, classes, example)
         made = client.create_logged_model(study.experiment_id, name=_NOT_IN_NAMES.sub("-", name),
-                                          source_run_id=study.run_id, model_type="gru-bench", tags={CONTENT: content})
+                                          source_run_id=study.mlflow_id, model_type="gru-bench",
+                                          tags={CONTENT: content})
         client.log_model_artifacts(made.model_id, str(written))
         client.finalize_logged_model(made.model_id, "READY")
     if known is None and not _exists(client, name):
         client.create_registered_model(name, description=f"The winner of the study {study.study}, by gru-bench.")
     # MLflow's client of a database looks an address models:/ID up in another store, and a server takes nothing else.
     source = f"models:/{made.model_id}" if store.uri.startswith(("http://", "https://")) else made.artifact_location
-    version = client.create_model_version(name, source, study.run_id, tags={CONTENT: content}, model_id=made.model_id)
+    version = client.create_model_version(
+        name, source, study.mlflow_id, tags={CONTENT: content}, model_id=made.model_id)
     client.set_registered_model_alias(name, ALIAS, version.version)
     return Registered(name, str(version.version), new=True)
 

@@ -1,4 +1,4 @@
-"""Writing runs to the tracking store as they happen: `Store` begins runs, a `RunWriter` writes one run.
+"""Writing runs to the tracking store: `Store` begins runs, a `RunWriter` writes one run.
 
 An experiment is a data set. A study is a parent run whose children are its trials and confirm runs. A run is tagged
 `gru_bench.complete` last, so that readers can tell complete runs from interrupted ones.
@@ -10,9 +10,9 @@ import atexit
 import io
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -44,11 +44,13 @@ from gru_bench.results.logged_metrics import (
 from gru_bench.results.runs import Check, EpochRecord, RunResult, digest_of_examples
 from gru_bench.stats.metrics import scores
 from gru_bench.tracking.artifacts import class_table, prediction_table
-from gru_bench.tracking.client import brief, first_line, is_away, replace_artifacts, require_folder
+from gru_bench.tracking.client import Found, brief, first_line, is_away, replace_artifacts, require_folder
+from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, State, abandoned, waiting
 from gru_bench.tracking.provenance import provenance
-from gru_bench.tracking.queue import FOLDER, LOCAL, Beginning, Operation, WriteQueue, abandoned_queues, new_run, waiting
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, TEST_SET, LoggedRun, Reader
-from gru_bench.tracking.sync import STOP_SECONDS, Sync, experiment, find, require_active, start_syncs
+from gru_bench.tracking.record import OPEN, Point, RunRecord, new_id, now
+from gru_bench.tracking.upload import STOP_SECONDS, Uploader, experiment, require_active
+from gru_bench.tracking.view import NOTE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,28 +59,24 @@ Item = TypeVar("Item")
 
 ATTACHED = "report"
 """Folder among a run's artifacts that holds a report. It was computed from the runs, so archives leave it out."""
-NOTE = "mlflow.note.content"
-"""Tag that MLflow shows as the description of a run, as Markdown."""
 COMPLETE = {"gru_bench.state": "complete", "gru_bench.complete": "true"}
-ANSWER_SECONDS = 10.0
-"""Seconds to wait until a server has created a run. After that, the run goes on under its local id."""
 LAST_SECONDS = 2.0
-"""Seconds to go on syncing when a command ends by an error or Ctrl-C."""
+"""Seconds to go on uploading when a command ends by an error or Ctrl-C."""
 MOST_SECONDS = 600.0
 """Seconds to wait for a server whose answer a command needs to go on or to end."""
 OTHERS_SECONDS = 60.0
-"""Seconds to wait for writes of other processes: dead ones (other stores) and running ones (this store)."""
+"""Seconds to wait for runs that other processes still upload."""
 POLL_SECONDS = 0.5
 _TABLES = "SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metrics LIMIT 0"
 
 
 class Store(Reader):
-    """A tracking store for reading and writing. Writes go to a queue on disk, from which a thread syncs them to MLflow.
+    """A tracking store for reading and writing. Records go to an outbox on disk, from which a thread uploads them.
 
-    It overrides the reading methods of `Reader`: they wait for the sync first, so that this process reads what it has
+    It overrides the reading methods of `Reader`: they wait for the upload first, so that this process reads what it has
     written. While the store is away, they return what was read last.
 
-    Use it as a context. A normal end waits until MLflow has all writes; an end by an error waits only for a moment and
+    Use it as a context. A normal end waits until MLflow has all records; an end by an error waits only for a moment and
     leaves the rest to the next start.
     """
 
@@ -88,8 +86,8 @@ class Store(Reader):
     ) -> None:
         """Open the store; a new database file is created at the first write.
 
-        From now on, the queues of dead processes in its directory are synced too. A server that does not answer is not
-        an error: `away` gives the reason, and writes wait in the queue.
+        From now on, what dead processes have left in its directory is uploaded too. A server that does not answer is
+        not an error: `away` gives the reason, and records wait in the outbox.
 
         Args:
             uri: MLflow's tracking URI; None means the file `mlflow.db` in the working directory.
@@ -108,9 +106,8 @@ class Store(Reader):
         self._say = say or (lambda _: None)
         self._patience = MOST_SECONDS if patience is None else patience
         self._root = self.home / FOLDER
-        self._own: WriteQueue | None = None
-        self._sync: Sync | None = None
-        self._others: list[Sync] = []
+        self._own: Outbox | None = None
+        self._uploader: Uploader | None = None
         self._known: dict[str, list[Any]] = {}
         self._shared: set[tuple[str, str]] = set()
         """Run id and path of each artifact that was logged for the children of a run."""
@@ -118,14 +115,14 @@ class Store(Reader):
         """Whether the database file did not exist when the store was opened."""
         self._required = False
         if create:
-            self._begin_sync()
+            self._begin_upload()
             return
         if self.database is None:
             assert self._client is not None  # opened now, so that errors of the store are raised now
             return
         if not self.database.exists():
-            if unsynced := waiting(self.home, self.uri):
-                raise RunError(f"{unsynced[0]}, which does not exist yet: run gru-bench sync to write them, or the "
+            if left := waiting(self.home, self.uri):
+                raise RunError(f"{left[0]}, which does not exist yet: run gru-bench sync to upload them, or the "
                                "same sweep or training command again")
             raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
                            "directory first (gru-bench sweep --study smoke), or name another file with "
@@ -147,7 +144,7 @@ class Store(Reader):
     @property
     def away(self) -> str:
         """Why the store does not answer at present; empty if it answers."""
-        return self._sync.away if self._sync is not None else ""
+        return self._uploader.away if self._uploader is not None else ""
 
     def require(self) -> None:
         """Wait until the store answers, now and at each later read, because the command needs its runs.
@@ -159,87 +156,93 @@ class Store(Reader):
         self._required = True
         self._wait_while_away()
 
-    def adopt(self) -> None:
-        """Take over the queues of processes that have died since the last call, and sync them."""
-        elsewhere = []
-        for queue in abandoned_queues(self._root):
-            unsynced = queue.waiting()
-            if unsynced.operations:
-                self._say(f"{unsynced}, left by an earlier start: they are synced now")
-            if self._sync is not None and queue.uri == self._shown:
-                self._sync.add(queue, inherited=True)
-            else:
-                elsewhere.append(queue)
-        self._others += start_syncs(elsewhere)
+    def adopt(self, study: str | None = None) -> None:
+        """Take over the outboxes for this store of processes that have died since the last call, and upload them.
 
-    def adopt_study(self, name: str) -> None:
-        """Wait until MLflow has the parent run of a study that a dead process has begun, unless MLflow is away."""
-        self.adopt()
-        # Another process may have taken over the queue of the dead one.
-        deadline = time.monotonic() + OTHERS_SECONDS
-        while (not self.away and any(name in one.studies for one in waiting(self.home, self.uri))
-               and time.monotonic() < deadline):
-            time.sleep(0.1)
+        Args:
+            study: Study whose held records may be taken over too, because `settle` is called for it. Other outboxes
+                with held records are left to the next start of their study.
+        """
+        def wanted(outbox: Outbox) -> bool:
+            return outbox.uri == self._shown and all(
+                study is not None and entry.record().study == study for entry in outbox.entries("held"))
+
+        assert self._uploader is not None
+        for outbox in abandoned(self._root, wanted):
+            if (left := outbox.waiting()).runs:
+                self._say(f"{left}, left by an earlier start: uploading")
+            self._uploader.add(outbox, inherited=True)
+
+    def settle(self, is_ended: Callable[[str], bool | None], reason: str) -> None:
+        """Upload the held records of dead processes, once it is known whether their trials have ended.
+
+        Args:
+            is_ended: Returns whether the trial of a run has ended with this run. If not, the run is uploaded as one
+                that was interrupted. None: not known yet.
+            reason: Why such a run was interrupted.
+        """
+        for outbox in self._uploader.outboxes if self._uploader is not None else ():
+            for entry in outbox.entries("held") if outbox is not self._own else ():
+                match is_ended(entry.run_id):
+                    case True:
+                        outbox.release(entry)
+                    case False:
+                        outbox.supersede(entry, reason)
 
     def check(self) -> None:
-        """Raise the error of a write that could not be synced, if there is one.
+        """Raise the error of a record that could not be uploaded, if there is one.
 
         Raises:
-            RunError: A write could not be synced.
+            RunError: A record could not be uploaded.
         """
-        if self._sync is not None:
-            self._sync.check()
+        if self._uploader is not None:
+            self._uploader.check()
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether `catch_up` would return at once: MLflow has all writes, or is away."""
-        return self._sync is None or self._sync.is_synced or bool(self._sync.away)
+        """Whether `catch_up` would return at once: MLflow has all records, or is away."""
+        return self._uploader is None or self._uploader.is_done or bool(self._uploader.away)
 
     def catch_up(self) -> bool:
-        """Wait until MLflow has all writes; return False if it is away.
+        """Wait until MLflow has all records; return False if it is away.
 
         Raises:
-            RunError: A write could not be synced.
+            RunError: A record could not be uploaded.
         """
-        return self._sync is None or self._sync.catch_up()
+        return self._uploader is None or self._uploader.catch_up()
 
     def close(self, seconds: float | None = None) -> None:
-        """Wait until MLflow has all writes, then stop the sync.
+        """Wait until MLflow has all records, then stop the upload.
 
         Args:
             seconds: Most seconds to wait. None waits as long as the store answers. If it is away, the wait ends after
                 the store's patience.
 
         Raises:
-            RunError: A write could not be synced, or the store has not answered for so long.
-            KeyboardInterrupt: The user has interrupted the wait; the next start syncs the rest.
+            RunError: A record could not be uploaded, or the store has not answered for so long.
+            KeyboardInterrupt: The user has interrupted the wait; the next start uploads the rest.
         """
-        sync, self._sync = self._sync, None
-        if sync is None:
+        uploader, self._uploader = self._uploader, None
+        if uploader is None:
             return
         atexit.unregister(self._at_exit)
         try:
-            if not sync.catch_up(seconds) and seconds is None:
-                self._say(f"waiting for {self._shown}, which does not answer ({sync.away}): {sync.waiting()}. "
+            if not uploader.catch_up(seconds) and seconds is None:
+                self._say(f"waiting for {self._shown}, which does not answer ({uploader.away}): {uploader.waiting()}. "
                           "Ctrl-C leaves them there for the next start in this directory")
-                while not sync.catch_up():
-                    if not sync.wait_for_answer(self._patience):
+                while not uploader.catch_up():
+                    if not uploader.wait_for_answer(self._patience):
                         raise RunError(f"the tracking store must take what was logged, but {self._shown} has not "
                                        f"answered for {self._patience:.0f} seconds: start its server, then run "
-                                       "gru-bench sync, which sends the waiting writes")
-            for other in self._others:
-                with suppress(GruBenchError):  # the writes stay in the queue, which is reported below
-                    other.catch_up(OTHERS_SECONDS if seconds is None else 0.0)
+                                       "gru-bench sync, which uploads the waiting runs")
         finally:
-            unsynced = [one.waiting() for one in (sync, *self._others) if not one.is_synced]
-            for one in (sync, *self._others):
-                one.stop(STOP_SECONDS)
-                for remark in one.remarks:
-                    self._say(remark)
-            for one_waiting in unsynced:
-                self._say(f"{one_waiting}: the next start in this directory syncs them, and so does "
-                          "gru-bench sync")
-            self._own, self._others = None, []
+            left = uploader.waiting()
+            uploader.stop(STOP_SECONDS)
+            for remark in uploader.remarks:
+                self._say(remark)
+            if left.runs:
+                self._say(f"{left}: the next start in this directory uploads them, and so does gru-bench sync")
+            self._own = None
 
     def experiment(self, name: str) -> str:
         """Return the id of the experiment called `name`, which is created if it does not exist."""
@@ -248,12 +251,9 @@ class Store(Reader):
     def start(
         self, experiment: str, name: str, *, role: str, study: str = "", model: str = "", command: str = "",
         config: RunConfig | None = None, fingerprint: str = "", parent: str | None = None,
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None, run_id: str | None = None,
     ) -> RunWriter:
         """Begin a run, log its config and provenance, and return its writer.
-
-        While the store is away or not open yet, the run has a local id. `LoggedRun.ids` holds both ids once MLflow has
-        created the run.
 
         Args:
             experiment: Name of the experiment.
@@ -266,9 +266,10 @@ class Store(Reader):
             fingerprint: Fingerprint of the data, which MLflow shows as a data set with the experiment's name.
             parent: Id of the parent run.
             tags: Further tags.
+            run_id: Id of the run of a study, which another process may begin too. None: a new id.
 
         Raises:
-            RunError: The run cannot be created, or the disk is full.
+            RunError: The experiment was deleted, or the disk is full.
         """
         all_tags = {
             "mlflow.runName": name,
@@ -291,30 +292,58 @@ class Store(Reader):
         if self.database is not None and not self._begins:  # checked here, because MLflow may not be loaded yet
             for row in self._rows("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?", experiment):
                 require_active(experiment, *row)
-        run = new_run()
-        dataset = (experiment, fingerprint) if fingerprint else None
-        self._write(Operation(run, _now(), Beginning(experiment, parent), dataset, params=params, tags=all_tags))
-        assert self._sync is not None
-        assert self._own is not None
-        # A file answers or fails at once, but a server may hang. Do not wait for the import of MLflow.
-        patience = ANSWER_SECONDS if self.database is None else None
-        self._sync.identify(self._own, run, patience if self._sync.is_open else 0.0)
-        return RunWriter(self._write, run, self._own.ids, partial(self._share, parent or run))
+        record = RunRecord(
+            run_id or new_id(), now(), experiment, parent, first_tags=all_tags, params=params,
+            dataset=(experiment, fingerprint) if fingerprint else None)
+        if role == "study":
+            self.put(record)
+            return self.writer(record.run_id)
+        writer = RunWriter(self, record, self.put(record, state="open"))
+        writer.show()
+        return writer
 
     def writer(self, run_id: str) -> RunWriter:
         """Return a writer for a run that exists."""
-        return RunWriter(self._write, run_id, self._own.ids if self._own is not None else {},
-                         partial(self._share, run_id))
+        return RunWriter(self, RunRecord(run_id, now()))
 
-    def _share(self, run_id: str, files: Mapping[str, bytes]) -> None:
+    def put(self, record: RunRecord, files: Mapping[str, bytes] | None = None, state: State = "waiting") -> Entry:
+        """Put a record into the outbox of this process; it is on the disk when this returns.
+
+        Raises:
+            RunError: The disk is full, or an earlier record could not be uploaded.
+        """
+        outbox, uploader = self._writing()
+        entry = outbox.put(record, files, state)
+        uploader.notify()
+        return entry
+
+    @contextmanager
+    def receive(self) -> Iterator[Outbox]:
+        """Return an outbox for records that were made elsewhere. They are uploaded from the end of the context on, if
+        `reveal` was called; otherwise they are removed."""
+        assert self._uploader is not None
+        outbox = Outbox.begin(self._root, self.uri, secret=True)
+        try:
+            yield outbox
+        finally:
+            if outbox.is_secret:
+                outbox.close()
+            else:
+                self._uploader.add(outbox)
+
+    def share(self, run_id: str, files: Mapping[str, bytes]) -> None:
         """Log artifacts of a run whose names say what is in them, unless this process has logged them already."""
         new = {path: content for path, content in files.items() if (run_id, path) not in self._shared}
         if new:
-            self._write(Operation(run_id, _now()), new)
+            self.put(RunRecord(run_id, now()), new)
             self._shared |= {(run_id, path) for path in new}
 
+    def begin_study_under(self, lock: AbstractContextManager[object]) -> None:
+        """Set the lock under which the run of a study is created in MLflow, which several processes may begin."""
+        self._writing()[1].begin_study = lock
+
     def attach(self, run_id: str, folder: Path) -> str:
-        """Attach the files of a folder to a run, in place of what was attached before: now, and not by the queue.
+        """Attach the files of a folder to a run, in place of what was attached before: now, and not by the outbox.
 
         They become artifacts below `ATTACHED`, which no reader uses.
 
@@ -322,7 +351,8 @@ class Store(Reader):
             Why they could not be attached; empty if they are.
         """
         try:
-            replace_artifacts(self.uri, self._client.get_run(run_id).info.artifact_uri, folder, ATTACHED)
+            replace_artifacts(self.uri, self._client.get_run(self.mlflow_id(run_id)).info.artifact_uri, folder,
+                              ATTACHED)
         except Exception as error:  # of MLflow, of its database, of the file system, of a cloud
             return first_line(error)
         return ""
@@ -346,14 +376,23 @@ class Store(Reader):
 
         return self._read(experiment, read)
 
+    def find(self, run_id: str) -> Found | None:
+        """Return where a run is in MLflow, even if it was deleted; see `Reader.find`."""
+        while not self._is_new():
+            try:
+                return super().find(run_id)
+            except RunError as error:
+                self._wait_out(error)
+        return None
+
     def await_whole(self, experiment: str, run_ids: Sequence[str], seconds: float = OTHERS_SECONDS) -> bool:
-        """Wait until MLflow has all of the runs `run_ids`, which other processes may still be syncing.
+        """Wait until MLflow has all of the runs `run_ids`, which other processes may still be uploading.
 
         Returns:
             False if MLflow does not have them after `seconds`; reading them then raises an error.
         """
         deadline = time.monotonic() + seconds
-        while not set(run_ids) <= {name for run in self.runs(experiment) if run.complete for name in run.ids}:
+        while not set(run_ids) <= {run.run_id for run in self.runs(experiment) if run.complete}:
             if time.monotonic() > deadline:
                 return False
             time.sleep(POLL_SECONDS)
@@ -402,17 +441,17 @@ class Store(Reader):
 
     def _wait_out(self, error: RunError) -> None:
         """Wait for the server if the error means that it is away; raise any other error."""
-        if self._sync is None or self.database is not None or not is_away(error):
+        if self._uploader is None or self.database is not None or not is_away(error):
             raise error
-        self._sync.mark_offline(brief(error))
+        self._uploader.mark_offline(brief(error))
         self._wait_while_away()
 
     def _wait_while_away(self) -> None:
-        if self._sync is None or not self._sync.away:
+        if self._uploader is None or not self._uploader.away:
             return
         self._say(f"waiting for {self._shown}, whose runs are needed to go on, but which does not answer "
-                  f"({self._sync.away}). Ctrl-C ends the command; run it again later to go on")
-        if not self._sync.wait_for_answer(MOST_SECONDS):
+                  f"({self._uploader.away}). Ctrl-C ends the command; run it again later to go on")
+        if not self._uploader.wait_for_answer(MOST_SECONDS):
             raise RunError(f"the tracking store must answer, because its runs are needed to go on, but {self._shown} "
                            f"has not answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then run "
                            f"{same_command()} again")
@@ -425,31 +464,19 @@ class Store(Reader):
                     return file.read_bytes()
         while True:
             try:
-                return super()._artifact(self._mlflow_id(run_id), path)
+                return super()._artifact(run_id, path)
             except RunError as error:
                 self._wait_out(error)
 
-    def _mlflow_id(self, run_id: str) -> str:
-        """Return MLflow's id of a run, which may be named by a local one."""
-        if not run_id.startswith(LOCAL):
-            return run_id
-        self.catch_up()
-        found = self._own.ids.get(run_id) if self._own is not None else None
-        found = found or find(self._client, run_id)
-        if found is None:
-            raise RunError(f"MLflow must have the run {run_id} to read it, but it does not: its writes still wait "
-                           f"in {FOLDER} of the directory where it began; run gru-bench sync there")
-        return found
-
-    def _begin_sync(self) -> None:
-        # No retries by MLflow: the sync retries by itself, and first checks whether the run was created after all.
+    def _begin_upload(self) -> None:
+        # No retries by MLflow: the upload retries by itself, and first checks whether the run was created after all.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         away, client = "", None
         if self.database is not None:
             require_folder(self.database)
         found = self._found()
         self._was_new = found == "new"
-        if found == "unknown":  # otherwise the sync's thread imports MLflow, which takes as long as importing torch
+        if found == "unknown":  # otherwise the upload's thread imports MLflow, which takes as long as importing torch
             try:
                 client = self._client
             except RunError as error:
@@ -457,15 +484,14 @@ class Store(Reader):
                     raise
                 away = brief(error)
                 self._say(f"{self._shown} does not answer ({away}): runs are stored in {FOLDER} until it does")
-        self._sync = Sync(self.uri, client, away)
-        self._others = []
+        self._uploader = Uploader(self.uri, client, away)
         self.adopt()
         atexit.register(self._at_exit)
 
     @property
     def _begins(self) -> bool:
-        """Whether the store is a database file that the sync has not created yet."""
-        return self._was_new and self._sync is not None and not self._sync.is_open
+        """Whether the store is a database file that the upload has not created yet."""
+        return self._was_new and self._uploader is not None and not self._uploader.is_open
 
     def _is_new(self) -> bool:
         """Whether the store is a file that does not exist yet, so that it has no runs."""
@@ -486,15 +512,15 @@ class Store(Reader):
                 return "unknown"
             return "prepared"
 
-    def _write(self, operation: Operation, files: Mapping[str, bytes] | None = None) -> None:
-        if self._sync is None:
-            self._begin_sync()
-            assert self._sync is not None
+    def _writing(self) -> tuple[Outbox, Uploader]:
+        """Return the outbox of this process and its upload, which are begun if needed."""
+        if self._uploader is None:
+            self._begin_upload()
+            assert self._uploader is not None
         if self._own is None:
-            self._own = WriteQueue.begin(self._root, self.uri, keep_files=self.database is None)
-            self._sync.add(self._own)
-        self._own.append(operation, files)
-        self._sync.notify()
+            self._own = Outbox.begin(self._root, self.uri, keep=self.database is None)
+            self._uploader.add(self._own)
+        return self._own, self._uploader
 
     def _at_exit(self) -> None:
         with suppress(GruBenchError):
@@ -504,32 +530,32 @@ class Store(Reader):
 class RunWriter:
     """Writes one run: its epochs, then exactly one of `finish`, `prune`, `fail` or `kill`.
 
-    Each method raises RunError if the disk is full or an earlier write could not be synced.
+    What a run logs while it is under way is uploaded as far as the store answers; its record is on the disk once it has
+    ended. What is added to a run that exists already, such as that of a study, is on the disk at once.
+
+    Each method raises RunError if the disk is full or an earlier record could not be uploaded.
     """
 
-    def __init__(
-        self, write: Callable[[Operation, Mapping[str, bytes]], None], run: str, ids: Mapping[str, str],
-        share: Callable[[Mapping[str, bytes]], None],
-    ) -> None:
+    def __init__(self, store: Store, record: RunRecord, opened: Entry | None = None) -> None:
         """Write to a run.
 
         Args:
-            write: Adds an operation and its artifacts to the queue.
-            run: Id of the run, MLflow's or a local one.
-            ids: Local id -> MLflow's id, filled as MLflow creates the runs.
-            share: Adds artifacts to the run's parent or, if it has none, to the run.
+            store: The store.
+            record: The record of the run so far.
+            opened: The beginning of the run in the outbox; None for a run that exists already.
         """
-        self._write_operation, self._run, self._ids, self._share = write, run, ids, share
+        self._store, self._record, self._opened = store, record, opened
+        self._files: dict[str, bytes] = {}
+        self._held: Entry | None = None
 
     @property
     def run_id(self) -> str:
-        """MLflow's id of the run; a local id until MLflow has created the run."""
-        return self._ids.get(self._run, self._run)
+        """Id of the run."""
+        return self._record.run_id
 
-    @property
-    def is_made(self) -> bool:
-        """Whether MLflow has created the run."""
-        return not self.run_id.startswith(LOCAL)
+    def show(self) -> None:
+        """Upload what the run has logged so far, if the store answers."""
+        self._store._writing()[1].show(self.run_id, lambda: self._record)
 
     def epoch(self, record: EpochRecord, metric: MetricName = "accuracy") -> None:
         """Log the metrics of one epoch, with the epoch's number as their step; `metric` is the score that decides."""
@@ -546,13 +572,16 @@ class RunWriter:
         """Log the score of a check, with its number as the step."""
         self._write(metrics=[(CHECK.key, check.score, check.number)])
 
-    def finish(self, result: RunResult, *, texts: Mapping[str, Sequence[str]] | None = None) -> None:
+    def finish(
+        self, result: RunResult, *, texts: Mapping[str, Sequence[str]] | None = None, held: bool = False
+    ) -> None:
         """Log the result of a run, tag it complete and end it.
 
         Args:
             result: The result: scores and predictions of the best checkpoint, times and sizes, and the model if it has
                 files.
             texts: Split -> reviews to log beside the predictions.
+            held: Whether the end is not uploaded before `release`, because the trial of the run has not ended yet.
         """
         seconds = sum(record.seconds for record in result.epochs)
         tokens = sum(record.seconds * record.tokens_per_second for record in result.epochs)
@@ -576,18 +605,26 @@ class RunWriter:
         for split, split_texts in (texts or {}).items():
             files[f"texts/{split}.parquet"] = _parquet(
                 _text_table(result.predictions[split].example_id_N, split_texts))
-        own = {path: content for path, content in result.model_files.items() if not path.startswith(SHARED)}
-        # Before the run is complete: readers of complete runs need them.
-        self._share({path: content for path, content in result.model_files.items() if path not in own})
-        files |= own
-        model = result.config.model.name if own else ""
+        shared = {path for path in result.model_files if path.startswith(SHARED)} if self._record.parent else set()
+        if self._record.parent:  # uploaded before the run is complete: readers of complete runs need them
+            self._store.share(self._record.parent, {path: result.model_files[path] for path in sorted(shared)})
+        files |= {path: content for path, content in result.model_files.items() if path not in shared}
+        model = result.config.model.name if result.model_files else ""
         self._write(files, metrics=points, status="FINISHED", model=model, tags={
             "gru_bench.backend": result.backend, "gru_bench.device": result.device,
             "gru_bench.stopped_early": str(result.stopped_early).lower(),
             **{f"gru_bench.{name}": value for name, value in result.card.items()},
             **({"gru_bench.backend_note": result.backend_note} if result.backend_note else {}),
             **({TEST_SET: digest_of_examples(test.example_id_N)} if (test := result.predictions.get("test")) else {}),
-            **COMPLETE})
+            **COMPLETE}, held=held)
+
+    def release(self) -> None:
+        """Let the end of a run be uploaded whose trial has ended with it."""
+        held, self._held = self._held, None
+        if held is not None:
+            outbox, uploader = self._store._writing()
+            outbox.release(held)
+            uploader.notify()
 
     def texts(self, split: str, example_id_N: Sequence[str] | np.ndarray[Any, Any], texts: Sequence[str]) -> None:
         """Log the reviews of a split as an artifact."""
@@ -606,17 +643,23 @@ class RunWriter:
         """Tag the run complete and end it."""
         self._write(tags=COMPLETE, status="FINISHED")
 
-    def prune(self, reason: str) -> None:
-        """End a trial that the pruner has stopped."""
-        self._end("pruned", "FINISHED", reason)
+    def prune(self, reason: str, *, held: bool = False) -> None:
+        """End a trial that the pruner has stopped; `held` is that of `finish`."""
+        self._end("pruned", "FINISHED", reason, held=held)
 
     def fail(self, reason: str) -> None:
         """End a run that has failed."""
         self._end("failed", "FAILED", reason)
 
     def kill(self, reason: str) -> None:
-        """End a run that was interrupted."""
-        self._end("killed", "KILLED", reason)
+        """End a run that was interrupted, or whose end is held because its trial has not ended with it."""
+        held, self._held = self._held, None
+        if held is None:
+            self._end("killed", "KILLED", reason)
+            return
+        outbox, uploader = self._store._writing()
+        outbox.supersede(held, reason)
+        uploader.notify()
 
     def tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, in one call."""
@@ -634,19 +677,36 @@ class RunWriter:
         """Log a text as an artifact."""
         self._write({path: text.encode()})
 
-    def _end(self, state: str, status: str, reason: str) -> None:
-        self._write(tags={"gru_bench.state": state, "gru_bench.reason": reason[:4000]}, status=status)
+    def _end(self, state: str, status: str, reason: str, *, held: bool = False) -> None:
+        self._write(tags={"gru_bench.state": state, "gru_bench.complete": "false", "gru_bench.reason": reason[:4000]},
+                    status=status, held=held)
 
     def _write(
-        self, files: Mapping[str, bytes] | None = None, *, metrics: Sequence[tuple[str, float, int]] = (), **parts: Any
+        self, files: Mapping[str, bytes] | None = None, *, metrics: Sequence[tuple[str, float, int]] = (),
+        params: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None, status: str = "",
+        model: str = "", view: MetricName | None = None, held: bool = False,
     ) -> None:
-        points = tuple((key, float(value), step) for key, value, step in metrics)
-        self._write_operation(Operation(self._run, _now(), metrics=points, **parts), files or {})
-
-
-def _now() -> int:
-    """Return the current time in milliseconds since 1970."""
-    return int(time.time() * 1000)
+        # Each point gets a later time than the one before: of two points at one step, MLflow uses the later one.
+        time = max([now(), *(point.time + 1 for point in self._record.points[-1:])])
+        points = tuple(Point(key, float(value), step, time) for key, value, step in metrics)
+        record = self._record
+        record = replace(record, points=record.points + points, params={**record.params, **(params or {})},
+                         tags={**record.tags, **(tags or {})}, model=model or record.model, view=view)
+        if self._opened is None:
+            ended = now() if status not in OPEN else None
+            self._store.put(replace(record, time=now(), status=status, ended=ended), files)
+            return
+        self._files |= files or {}
+        if not status:
+            self._record = record
+            self.show()
+            return
+        outbox, uploader = self._store._writing()
+        uploader.hide(self.run_id)
+        entry = self._store.put(
+            replace(record, status=status, ended=now()), self._files, "held" if held else "waiting")
+        outbox.drop(self._opened)
+        self._record, self._opened, self._held = RunRecord(self.run_id, now()), None, entry if held else None
 
 
 def _parquet(table: pa.Table) -> bytes:

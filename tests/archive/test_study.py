@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+import multiprocessing
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 import optuna
 import pyarrow.parquet as pq
 import pytest
+from optuna.storages import JournalStorage
 
-from gru_bench.archive.container import Manifest, unpack
-from gru_bench.archive.study import export_study, import_study
+from gru_bench.archive import study as archive
+from gru_bench.archive.study import export_study
 from gru_bench.errors import RunError, UsageError
+from gru_bench.platforms import WINDOWS
 from gru_bench.report import verify
 from gru_bench.report.build import build
 from gru_bench.report.render import record
@@ -24,6 +27,8 @@ from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.tracking import NOTE, LoggedStudy, Store
 from gru_bench.tracking import export as tracking
+from gru_bench.tracking.outbox import FOLDER, Outbox
+from gru_bench.tracking.upload import upload_all
 from gru_bench.tracking.writer import ATTACHED
 from tests.support.archives import (
     DIAGNOSED,
@@ -34,6 +39,7 @@ from tests.support.archives import (
     imported,
     numbers,
     only,
+    runs_in,
     searched,
     stores,
 )
@@ -92,28 +98,28 @@ def test_runs_are_imported_unchanged(far: Path, arrived: Path) -> None:
     for one, two in zip(sorted(there.runs("easy"), key=lambda run: run.name),
                         sorted(here.runs("easy"), key=lambda run: run.name), strict=True):
         ids[one.run_id] = two.run_id
-        assert one.run_id != two.run_id
+        assert (one.run_id, one.earlier_ids) == (two.run_id, two.earlier_ids)
+        assert one.mlflow_id != two.mlflow_id
         assert (one.name, one.role, one.params, one.started) == (two.name, two.role, two.params, two.started)
         assert repr(sorted(one.metrics.items())) == repr(sorted(two.metrics.items()))
         if one.status != "RUNNING":
-            old, new = there._client.get_run(one.run_id), here._client.get_run(two.run_id)
+            old, new = there._client.get_run(one.mlflow_id), here._client.get_run(two.mlflow_id)
             assert (old.info.status, old.info.end_time) == (new.info.status, new.info.end_time)
         for key in one.metrics:
             points = [[(point.step, point.timestamp, repr(point.value)) for point in store._client.get_metric_history(
-                run.run_id, key)] for store, run in ((there, one), (here, two))]
+                run.mlflow_id, key)] for store, run in ((there, one), (here, two))]
             assert points[0] == points[1]
         files = [{path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*")
                   if path.is_file() and path.parent.name != ATTACHED}
                  for store, run in ((there, one), (here, two))
-                 for root in [present(store._local_artifacts(run.run_id))]]
+                 for root in [present(store._local_artifacts(run.mlflow_id))]]
         assert files[0] == files[1]
-        changed = {"gru_bench.archive", "gru_bench.earlier_ids", "gru_bench.run", "mlflow.parentRunId",
-                   "gru_bench.state", "gru_bench.reason", NOTE}
+        changed = {"mlflow.parentRunId", "gru_bench.state", "gru_bench.reason", NOTE}
         assert {key: value for key, value in one.tags.items() if key not in changed} == {
             key: value for key, value in two.tags.items() if key not in changed}
     parents = {two.tags.get("mlflow.parentRunId") for two in here.runs("easy")}
-    assert parents == {None, only(arrived).run.run_id}
-    (entry,) = present(here._client.get_run(only(arrived).run.run_id).inputs).dataset_inputs
+    assert parents == {None, only(arrived).run.mlflow_id}
+    (entry,) = present(here._client.get_run(only(arrived).run.mlflow_id).inputs).dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest, entry.tags[0].value) == ("easy", "abc", "training")
     attributes = searched(arrived, "quick").user_attrs
     for run in only(far).confirms:
@@ -142,8 +148,9 @@ def test_a_study_that_was_imported_before_is_recognized_and_another_needs_anothe
     assert len(searched(near, "other/torch").trials) == 6
     # A report finds its runs in the import and in the import of an import, and the study itself before its copies.
     first, second = only_named(far, "quick"), only_named(near, "quick")
-    assert studies["other"].run.earlier_ids == (first.run.run_id, second.run.run_id)
-    assert second.run.earlier_ids == (first.run.run_id,)
+    assert first.run.run_id == second.run.run_id
+    assert studies["other"].run.earlier_ids == (first.run.run_id,)
+    assert studies["other"].run.run_id != first.run.run_id
     here = stores(near)[0].studies("easy")
     found = present(verify._reported_study(first.run.run_id, "quick", here))
     assert recorded(near, ids=found.ids, study=found.study) == recorded(far, study=first)
@@ -153,68 +160,60 @@ def test_a_study_that_was_imported_before_is_recognized_and_another_needs_anothe
 
 def test_an_export_without_texts_holds_no_words_of_reviews(far: Path, tmp_path: Path) -> None:
     carried = exported(far, tmp_path / "bare.zip", texts=False)
-    mentions(carried.remarks[-1], "diagnostics", "words")
-    run_id, files = only(far).run.run_id, tmp_path / "bare.files"
-    artifacts = files / "artifacts" / run_id
-    assert not (artifacts / "texts").exists()
-    assert (artifacts / DIAGNOSTICS).read_text(encoding="utf-8") == DIAGNOSED.without_review().to_json()
-    parent = json.loads((files / "runs.json").read_text(encoding="utf-8"))["runs"][0]
-    assert (parent["run_id"], parent["params"]["texts"]) == (run_id, "False")  # nor does a study that is continued
-    whole = far / "quick.files" / "artifacts" / run_id
+    mentions(carried.remarks[-1], "diagnostics", "texts")
+    own = runs_in(tmp_path / "bare.files")[-1]
+    assert not (own / "files" / "texts").exists()
+    assert (own / "files" / DIAGNOSTICS).read_text(encoding="utf-8") == DIAGNOSED.without_review().to_json()
+    parent = json.loads((own / "run.json").read_text(encoding="utf-8"))
+    assert (parent["run_id"], parent["params"]["texts"]) == (only(far).run.run_id, "False")
+    whole = runs_in(far / "quick.files")[-1] / "files"
     assert (whole / DIAGNOSTICS).read_text(encoding="utf-8") == DIAGNOSED.to_json()
     assert (whole / "texts" / "test.parquet").is_file()
 
 
-@pytest.mark.parametrize(("fails", "how"), [
-    ("reveal", "is killed"), ("create_new_trial", "fails"),
-    pytest.param("create_run", "fails", marks=pytest.mark.slow),
-    pytest.param("log_artifacts", "is killed", marks=pytest.mark.slow),
-    pytest.param("reveal", "fails", marks=pytest.mark.slow),
-    pytest.param("create_new_trial", "is killed", marks=pytest.mark.slow),
-])
-def test_an_interrupted_import_leaves_nothing_and_can_be_repeated(
-    far: Path, near: Path, monkeypatch: pytest.MonkeyPatch, fails: str, how: str
-) -> None:
-    error = OSError if how == "fails" else KeyboardInterrupt
-    with monkeypatch.context() as patch:
-        store, storage = stores(near)
-        calls = 0
+ENDED = 77
+"""Exit code of a process that ends as if it was killed."""
 
-        def broken(original: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*arguments: Any, **named: Any) -> Any:
-                nonlocal calls
-                calls += 1
-                if calls == 3:
-                    raise error("no more")
-                return original(*arguments, **named)
-            return call
 
-        if fails == "reveal":
-            patch.setattr(tracking, "reveal", _half_revealed(error))
-        elif fails == "create_new_trial":
-            patch.setattr(type(storage), fails, broken(type(storage).create_new_trial))
-        else:
-            client: Any = store._client
-            inner = type(client._client)
-            patch.setattr(inner, fails, broken(getattr(inner, fails)))
-        if how == "is killed":  # nobody cleans up
-            patch.setattr("gru_bench.archive.study.sweep_export.remove_study", lambda *_: None)
-            patch.setattr("gru_bench.archive.study.tracking_export.remove_import", lambda *_: None)
-        folder = near / "files"
-        folder.mkdir()
-        manifest = unpack(far / "quick.zip", folder)
-        with pytest.raises(error, match="no more"):
-            import_study(folder, manifest.sizes, manifest.content, store, storage, None)
-    assert not stores(near)[0].studies("easy")
-    if fails == "reveal" and how == "is killed":
+def _import_and_end(file: Path, directory: Path, at: str) -> None:
+    """Import an archive in a process that ends at a step, without cleaning up."""
+    owner: Any = {"unpack": archive, "reveal": Outbox}.get(at, JournalStorage)
+    original, calls = getattr(owner, at), 0
+
+    def ending(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if at == "unpack" or (at != "reveal" and calls == 2):
+            os._exit(ENDED)
+        result = original(*arguments, **named)
+        if at == "reveal":  # its runs can be uploaded, but the search is not marked as complete
+            os._exit(ENDED)
+        return result
+
+    setattr(owner, at, ending)
+    imported(file, directory)
+
+
+@pytest.mark.skipif(WINDOWS, reason="the process is forked")
+@pytest.mark.parametrize("at", ["unpack", "create_new_study", "create_new_trial", "set_study_user_attr", "reveal"])
+def test_an_import_that_is_killed_leaves_nothing_or_is_continued(far: Path, near: Path, at: str) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.support.archives"])
+    process = context.Process(target=_import_and_end, args=(far / "quick.zip", near, at))
+    process.start()
+    process.join()
+    assert process.exitcode == ENDED
+    if at == "reveal":
+        assert len(list(upload_all(near))) == 2
+        assert len(only(near).confirms) == 3
+    else:
+        assert not stores(near)[0].experiments()
+        assert not list((near / FOLDER).glob("*-*"))
+    if "quick/torch" in optuna.get_all_study_names(stores(near)[1]):
         (near / "quick.toml").write_text("models = ['torch']\ntrials = 1\n[space]\ntraining.lr = {low = 0.1, high = 1}")
         with pytest.raises(RunError, match=r"'quick'.*import it again"):
             StudyRecord(load_study(str(near / "quick.toml")), stores(near)[1], "abc")
-    if how == "fails":
-        assert not list(near.glob("mlartifacts/*"))
-        assert not optuna.get_all_study_names(stores(near)[1])
-        assert not stores(near)[0].runs("easy")
-    imported(far / "quick.zip", near)
+    assert not imported(far / "quick.zip", near).already
     assert len(stores(near)[0].runs("easy")) == 8
     assert len(only(near).confirms) == 3
     assert len(searched(near).trials) == 6
@@ -233,44 +232,27 @@ def only_named(directory: Path, name: str) -> LoggedStudy:
     return study
 
 
-def _half_revealed(error: type[BaseException]) -> Callable[..., None]:
-    original = tracking.reveal
-
-    def reveal(store: Store, runs: Any, renamed: Any) -> None:
-        with pytest.raises(KeyError):
-            original(store, [*runs[:1], *runs[1:3], runs[0].model_copy(update={"run_id": "none"})], renamed)
-        raise error("no more")
-
-    return reveal
-
-
 @pytest.mark.parametrize(("study", "text"), [("quack", "'quack'.*'quick'"), ("quick", "'quick'.*--storage")])
 def test_refuses_to_export_an_unknown_study_and_one_without_its_search(
     far: Path, near: Path, study: str, text: str
 ) -> None:
     with pytest.raises(UsageError, match=text):
-        export_study(stores(far)[0], stores(near)[1], study, near, experiment=None, texts=True)
+        export_study(stores(far)[0], stores(near)[1], study, near / "out.zip", experiment=None, texts=True)
 
 
-def files(far: Path) -> tuple[Path, set[str]]:
-    folder = far / "quick.files"
-    return folder, {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
-
-def test_no_file_of_an_archive_is_a_pickle(far: Path, tmp_path: Path) -> None:
-    manifest: Manifest = unpack(far / "quick.zip", tmp_path)
-    endings = {Path(name).suffix for name in manifest.sizes}
-    assert endings == {".json", ".parquet", ".safetensors"}
-    for name in manifest.sizes:
-        assert b"\x80\x04" not in (tmp_path / name).read_bytes()[:2]
-        if name.endswith(".parquet"):
-            pq.read_table(io.BytesIO((tmp_path / name).read_bytes()))
+def test_no_file_of_an_archive_is_a_pickle(far: Path) -> None:
+    files = [path for path in (far / "quick.files").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".journal", ".parquet", ".safetensors"}
+    for path in files:
+        assert b"\x80\x04" not in path.read_bytes()[:2]
+        if path.suffix == ".parquet":
+            pq.read_table(io.BytesIO(path.read_bytes()))
 
 
 def test_an_infinite_value_is_read_as_it_was_logged(own: Path) -> None:
     store, _ = stores(own)
     run = only(own).confirms[0]
     for value in (float("inf"), float("-inf")):
-        store._client.log_metric(run.run_id, "time/train_seconds", value, step=int(value > 0))
+        store._client.log_metric(run.mlflow_id, "time/train_seconds", value, step=int(value > 0))
         assert only(own).confirms[0].metrics["time/train_seconds"] == float("inf")
     assert "—" in {number.text for number in build([only(own)], store, experiment="easy").numbers.values()}

@@ -366,8 +366,9 @@ def test_the_data_of_a_study_in_the_repository_still_have_its_fingerprint(tmp_pa
     with zipfile.ZipFile(ROOT / "reports" / "example" / "bidirectional.study") as archive:
         model = next(name for name in archive.namelist() if name.endswith("model/model.json"))
         data = DataConfig(**json.loads(archive.read(model))["config"]["data"])
-        (study, *_) = json.loads(archive.read("runs.json"))["runs"]
-    assert load_corpus(data, tmp_path).fingerprint == study["tags"]["gru_bench.data_fingerprint"]
+        *_, study = (name for name in archive.namelist() if name.endswith("/run.json"))
+        tags = json.loads(archive.read(study))["first_tags"]
+    assert load_corpus(data, tmp_path).fingerprint == tags["gru_bench.data_fingerprint"]
 
 
 def test_names_and_order_of_classes_belong_to_the_fingerprint_of_all_other_data(tmp_path: Path) -> None:

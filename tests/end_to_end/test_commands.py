@@ -90,7 +90,7 @@ class TestTrain:
         assert "already" not in first.stdout
         assert (run.role, run.model, run.backend, run.complete) == ("single", "scratch", "torch", True)
         mentions(first.stdout, f"{run.tags['gru_bench.vector_passes']} passes")
-        artifacts = Path("mlartifacts", run.run_id, "artifacts")
+        artifacts = Path("mlartifacts", run.mlflow_id, "artifacts")
         assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions", "texts", "vectors"]
 
         # The same again, as if the first run were of a version without this setting.
@@ -102,7 +102,7 @@ class TestTrain:
         mentions(again.stdout, f"run {run.run_id} has these settings", "--score-test")
         (newest, _) = Store().runs("mine")
         assert "score/test_accuracy" not in newest.metrics
-        artifacts = Path("mlartifacts", newest.run_id, "artifacts")
+        artifacts = Path("mlartifacts", newest.mlflow_id, "artifacts")
         assert sorted(path.name for path in artifacts.iterdir()) == ["model", "predictions", "vectors"]
 
     def test_resumes_an_interrupted_run_and_shows_its_earlier_epochs(
@@ -164,7 +164,7 @@ class TestTrain:
         server = "http://127.0.0.1:9"
         done = completed(train_app, "--data", data, "--tracking-uri", server, *QUICK)
         assert done.returncode == ExitCode.FAILED
-        at_the_start, at_the_end = done.stdout.index(f"{server} does not answer"), done.stdout.index("of 1 run wait in")
+        at_the_start, at_the_end = done.stdout.index(f"{server} does not answer"), done.stdout.index("1 run waits in")
         assert at_the_start < done.stdout.index("validation accuracy") < at_the_end
         mentions(done.stderr, server, "has not answered")
 

@@ -137,8 +137,8 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study bidirectional --trials 40 --storage postgresql://gru@head/gru --tracking-uri http://head:5000
         exec python sweeps/run.py --study bidirectional --trials 200 --workers "$SLURM_CPUS_PER_TASK" --storage postgresql://gru@head/gru --tracking-uri http://head:5000
         gru-bench sweep --study bidirectional --cluster auto
-        gru-bench archive export --study bidirectional study.zip --storage postgresql://gru@head/gru --tracking-uri http://head:5000
-        gru-bench archive import study.zip
+        gru-bench archive export --study bidirectional mine.study --storage postgresql://gru@head/gru --tracking-uri http://head:5000
+        gru-bench archive import mine.study
         type reviews.txt | gru-bench predict --study NAME
         python benchmarks/gpu.py --strict""",  # noqa: E501
     "tests/train/test_gpu_benchmark.py runs it": r"""

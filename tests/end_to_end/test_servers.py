@@ -75,8 +75,7 @@ def logged(server: MlflowServer) -> LoggedStudy:
     noted = {trial.user_attrs["run_id"]: trial for trial in search.trials}
     assert len(noted) == len(study.trials) == 3
     for run in study.trials:
-        (trial,) = (noted[name] for name in run.ids if name in noted)
-        assert run.tags["gru_bench.state"] == trial.state.name.lower()
+        assert run.tags["gru_bench.state"] == noted[run.run_id].state.name.lower()
     epochs = Store(server.uri, create=False).histories([run.run_id for run in runs], ["loss/train"])
     assert all([step for step, _ in epochs[run.run_id]["loss/train"]] == [1, 2] for run in study.confirms)
     assert waiting(Path.cwd()) == []
@@ -168,11 +167,12 @@ def test_a_report_through_a_server_is_that_of_its_file(tmp_path: Path, few_revie
     with mlflow_server(tmp_path, database) as server:
         through = reported(server.uri, "through")
         (study,) = Store(server.uri, create=False).studies("easy")
-        attached = MlflowClient(server.uri).list_artifacts(study.run.run_id, ATTACHED)
+        attached = MlflowClient(server.uri).list_artifacts(study.run.mlflow_id, ATTACHED)
         assert {"report/report.html", "report/numbers.json", "report/figures"} <= {found.path for found in attached}
         if PROGRAM is not None:
             with chromium(tmp_path / "profile") as browser:
                 assert_shown(browser, server.uri, study)
     direct = reported(f"sqlite:///{database}", "direct")
     assert through.pop("tracking_uri") != direct.pop("tracking_uri")
+    assert through.pop("pages")  # a file has none
     assert through == direct

@@ -28,7 +28,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.tracking import Store
-from gru_bench.tracking.sync import sync_all
+from gru_bench.tracking.upload import upload_all
 from tests.support.commands import ROOT, command, completed, mentions
 from tests.support.sweeps import SCRIPT, STUDY, only_study, started, sweep, without_worker_processes
 from tests.support.values import present
@@ -143,7 +143,7 @@ class TestResumes:
 
     def test_a_run_that_was_deleted_in_mlflow_is_trained_again(self, copy: Path, few_reviews: Path) -> None:
         before = sorted(only_study(copy).confirms, key=lambda run: run.seed or 0)
-        Store(f"sqlite:///{copy / 'mlflow.db'}")._client.delete_run(before[0].run_id)
+        Store(f"sqlite:///{copy / 'mlflow.db'}")._client.delete_run(before[0].mlflow_id)
         checked = sweep(copy, few_reviews, *CATEGORIES, "--check")
         assert checked.returncode == ExitCode.INCOMPLETE
         mentions(checked.stdout, f"seed {before[0].seed} was deleted", before[0].run_id, "the same command")
@@ -157,13 +157,13 @@ class TestResumes:
         assert after[0].metrics["score/test_accuracy"] == before[0].metrics["score/test_accuracy"]
 
     def test_a_check_names_runs_whose_predictions_are_missing(self, copy: Path, few_reviews: Path) -> None:
-        run_id = only_study(copy).confirms[0].run_id
+        run = only_study(copy).confirms[0]
         with closing(sqlite3.connect(copy / "mlflow.db")) as connection:
-            connection.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (str(copy / "no"), run_id))
+            connection.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (str(copy / "no"), run.mlflow_id))
             connection.commit()
         done = sweep(copy, few_reviews, *CATEGORIES, "--check")
         assert done.returncode == ExitCode.NO, done.stderr
-        mentions(done.stdout, run_id, "predictions/test.parquet", "delete the runs in MLflow")
+        mentions(done.stdout, run.run_id, "predictions/test.parquet", "delete the runs in MLflow")
         assert "all is done" not in done.stdout
 
     def test_a_check_answers_by_its_exit_code(self, copy: Path, few_reviews: Path) -> None:
@@ -177,7 +177,7 @@ class TestResumes:
             assert refused.returncode == ExitCode.MISTYPED
             mentions(refused.stderr, "training.epochs was 2 and is now 3" if changed else "space of training.lr was",
                      "--study-name")
-        Store(f"sqlite:///{copy / 'mlflow.db'}")._client.delete_run(only_study(copy).trials[0].run_id)
+        Store(f"sqlite:///{copy / 'mlflow.db'}")._client.delete_run(only_study(copy).trials[0].mlflow_id)
         disagreeing = sweep(copy, few_reviews, *CATEGORIES, "--check")
         assert disagreeing.returncode == ExitCode.NO
         mentions(disagreeing.stdout, "do not belong together")
@@ -387,7 +387,7 @@ class TestProcesses:
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == ExitCode.INTERRUPTED
         mentions(complaint, "interrupted", "the same command continues")
-        list(sync_all(tmp_path))  # a busy machine may have left writes behind
+        list(upload_all(tmp_path))  # a busy machine may have left runs behind
         study = only_study(tmp_path)
         assert {run.status for run in (study.run, *study.trials)} == {"KILLED"}
         search = optuna.load_study(study_name="quick/torch", storage=open_storage(str(tmp_path / "optuna.journal")))

@@ -83,12 +83,13 @@ def test_a_run_with_weights_has_one_logged_model(store: Store) -> None:
     with_model.finish(modeled(result()))
     without.finish(result())
     store.catch_up()
+    mlflow_id = store.mlflow_id(with_model.run_id)
     (model,) = logged_models(store)
-    assert (model.name, str(model.status), model.source_run_id) == ("bidirectional", "READY", with_model.run_id)
-    assert model.tags[WEIGHTS] == f"runs:/{with_model.run_id}/model"
-    log_model(store._client, with_model.run_id, "bidirectional")  # as after a kill between the write and its record
+    assert (model.name, str(model.status), model.source_run_id) == ("bidirectional", "READY", mlflow_id)
+    assert model.tags[WEIGHTS] == f"runs:/{mlflow_id}/model"
+    log_model(store._client, mlflow_id, "bidirectional")  # as after a kill between the write and its record
     assert len(logged_models(store)) == 1
-    outputs = store._client.get_run(with_model.run_id).outputs
+    outputs = store._client.get_run(mlflow_id).outputs
     assert outputs is not None
     assert [output.model_id for output in outputs.model_outputs] == [model.model_id]
 
@@ -101,7 +102,7 @@ def test_the_same_model_gets_no_second_version(store: Store, tmp_path: Path) -> 
     assert (found.version, found.new, found.uri) == ("2", True, "models:/mine@best")
     model = store._client.get_registered_model("mine")
     assert {alias: str(version) for alias, version in model.aliases.items()} == {"best": "2"}
-    assert store._client.get_model_version("mine", "2").run_id == run.run_id
+    assert store._client.get_model_version("mine", "2").run_id == run.mlflow_id
 
 
 @pytest.mark.filterwarnings("ignore:Operation with range:DeprecationWarning")  # how MLflow calls pandas

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gru_bench.archive.container import pack, unpack
-from gru_bench.archive.study import export_study, import_study
+from gru_bench.archive.study import export_study
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.winner import best_seed, better_baseline, choose, find_study, load
@@ -24,7 +23,7 @@ from gru_bench.results.runs import Baseline
 from gru_bench.stats.calibration import temperature
 from gru_bench.tracking import LoggedStudy, Store
 from tests.inference.conftest import Studied
-from tests.support.archives import stores
+from tests.support.archives import imported, stores
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, one_each, with_params
 from tests.support.reviews import write
@@ -262,18 +261,14 @@ def refused(store: Store, kind: type[GruBenchError]) -> str:
 def test_weights_that_were_not_logged_are_named(studied: Studied, tmp_path: Path) -> None:
     store = studied.copied(tmp_path)
     (run, *_) = find_study(store, "quick").confirms
-    present(store._local_artifacts(run.run_id)).joinpath("model/seed-10000.safetensors").unlink()
+    present(store._local_artifacts(run.mlflow_id)).joinpath("model/seed-10000.safetensors").unlink()
     mentions(refused(store, RunError), run.run_id, "weights", "delete the runs in MLflow", "gru-bench sweep")
 
 
 def test_weights_that_an_archive_left_out_are_named(studied: Studied, database: Path, tmp_path: Path) -> None:
-    files, unpacked = tmp_path / "files", tmp_path / "unpacked"
-    files.mkdir()
-    unpacked.mkdir()
-    transfer = export_study(*stores(studied.directory), "quick", files, experiment=None, texts=True, weights=False)
-    pack(tmp_path / "quick.zip", files, transfer.about())
-    manifest = unpack(tmp_path / "quick.zip", unpacked)
-    import_study(unpacked, manifest.sizes, manifest.content, *stores(tmp_path), None)
+    export_study(
+        *stores(studied.directory), "quick", tmp_path / "quick.zip", experiment=None, texts=True, weights=False)
+    imported(tmp_path / "quick.zip", tmp_path, None)
     said = refused(Store(f"sqlite:///{database}", create=False), RunError)
     mentions(said, "--no-weights", "gru-bench archive import FILE --study-name quick-2")
 
@@ -281,7 +276,7 @@ def test_weights_that_an_archive_left_out_are_named(studied: Studied, database: 
 def test_a_model_in_the_form_of_an_earlier_version_is_refused_with_the_remedy(studied: Studied, tmp_path: Path) -> None:
     store = studied.copied(tmp_path)
     (run, *_) = find_study(store, "quick").confirms
-    folder = present(store._local_artifacts(run.run_id)) / "model"
+    folder = present(store._local_artifacts(run.mlflow_id)) / "model"
     (folder / "model.json").rename(folder / "config.json")
     mentions(refused(store, RunError), run.run_id, "form of this version", "gru-bench sweep")
 
@@ -291,7 +286,7 @@ def test_a_logged_model_that_was_changed_is_refused(studied: Studied, tmp_path: 
     store = studied.copied(tmp_path)
     study = find_study(store, "quick")
     (run,) = (one for one in study.confirms if one.seed == 10_001)
-    artifacts = present(store._local_artifacts((study.run if changed == "vectors" else run).run_id))
+    artifacts = present(store._local_artifacts((study.run if changed == "vectors" else run).mlflow_id))
     path = next((artifacts / "vectors").iterdir()) if changed == "vectors" else artifacts / changed
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -303,10 +298,10 @@ def test_vectors_that_training_leaves_unchanged_are_stored_once(studied: Studied
     store = studied.store()
     study = find_study(store, "quick")
     assert len(study.confirms) == 2
-    (shared,) = present(store._local_artifacts(study.run.run_id)).joinpath("vectors").iterdir()
+    (shared,) = present(store._local_artifacts(study.run.mlflow_id)).joinpath("vectors").iterdir()
     assert shared.name == f"{hashlib.sha256(shared.read_bytes()).hexdigest()}.safetensors"
     for run in study.confirms:
-        artifacts = present(store._local_artifacts(run.run_id))
+        artifacts = present(store._local_artifacts(run.mlflow_id))
         assert not (artifacts / "vectors").exists()
         assert sorted(path.name for path in (artifacts / "model").iterdir()) == [
             "model.json", f"seed-{run.seed}.safetensors"]
@@ -317,13 +312,8 @@ def test_vectors_that_training_leaves_unchanged_are_stored_once(studied: Studied
 def test_an_imported_study_of_another_name_predicts_the_same(
     studied: Studied, database: Path, tmp_path: Path
 ) -> None:
-    files, unpacked = tmp_path / "files", tmp_path / "unpacked"
-    files.mkdir()
-    unpacked.mkdir()
-    transfer = export_study(*stores(studied.directory), "quick", files, experiment=None, texts=True)
-    pack(tmp_path / "quick.zip", files, transfer.about())
-    manifest = unpack(tmp_path / "quick.zip", unpacked)
-    import_study(unpacked, manifest.sizes, manifest.content, *stores(tmp_path), "other")
+    export_study(*stores(studied.directory), "quick", tmp_path / "quick.zip", experiment=None, texts=True)
+    imported(tmp_path / "quick.zip", tmp_path, "other")
     before, store = studied.store(), Store(f"sqlite:///{database}", create=False)
     one, two = (load(where, choose(where, find_study(where, name)))
                 for where, name in ((before, "quick"), (store, "other")))

@@ -323,7 +323,7 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path: Path, empty_database: Path) ->
     report = build(store.studies("reviews"), store, experiment="reviews", tracking_uri=store.uri)
     files.write(report, folder)
     assert differences(store, folder) == []
-    writer._client.delete_run(runs[1].run_id)
+    writer._client.delete_run(writer.mlflow_id(runs[1].run_id))
     lines = differences(store, folder)
     assert lines[0] == f"the run {runs[1].run_id} is gone"
     (seeds,) = [line for line in lines if line.startswith("numbers.json: torch-torch.seeds has ")]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
+import pytest
 
 from gru_bench.results import logged_metrics
 from gru_bench.results.logged_metrics import (
@@ -17,8 +16,7 @@ from gru_bench.results.logged_metrics import (
     trials_in,
 )
 from gru_bench.stats.metrics import scores
-from gru_bench.tracking.queue import Operation
-from gru_bench.tracking.writer import RunWriter
+from gru_bench.tracking import Store
 from tests.support.runs import modeled, result
 
 KEYS = [
@@ -46,17 +44,15 @@ def test_the_table_holds_the_scores_that_are_computed() -> None:
     assert sorted(found) == sorted(SCORE_NAMES)
 
 
+@pytest.mark.usefixtures("database")
 def test_every_key_that_a_run_logs_is_in_the_table() -> None:
-    logged: list[str] = []
-
-    def write(operation: Operation, files: Mapping[str, bytes]) -> None:
-        del files
-        logged.extend(key for key, _, _ in operation.metrics)
-
-    writer, whole = RunWriter(write, "local-1", {}, lambda files: None), result()
-    for record in whole.epochs:
-        writer.epoch(record)
-    writer.finish(modeled(whole))
+    with Store() as store:
+        writer, whole = store.start("reviews", "r", role="single"), result()
+        for record in whole.epochs:
+            writer.epoch(record)
+        writer.finish(modeled(whole))
+        (run,) = store.runs("reviews")
+    logged = set(run.metrics)
     assert set(logged) <= set(KEYS)
     # The seconds are of a study, and a trial of a search may have checks.
     assert set(KEYS) - set(logged) == {"time/study_seconds", "time/search_seconds", "search/check"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import lzma
 import shutil
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -14,8 +16,8 @@ from typing import Any
 import numpy as np
 import optuna
 
-from gru_bench.archive.container import pack, unpack
-from gru_bench.archive.study import Transfer, export_study, import_study
+from gru_bench.archive.container import MANIFEST, packed
+from gru_bench.archive.study import JOURNAL, Transfer, export_study, import_study
 from gru_bench.config import RunConfig
 from gru_bench.report.build import build
 from gru_bench.report.render import record
@@ -97,6 +99,7 @@ def fill(directory: Path) -> None:
     parent.text("report/report.md", "attached")
     parent.complete()
     store.close()
+    shutil.rmtree(directory / ".gru-bench")  # otherwise the next start would close the run under way
 
 
 def copied(directory: Path, to: Path) -> Path:
@@ -114,18 +117,29 @@ def stores(directory: Path) -> tuple[Store, optuna.storages.BaseStorage]:
 
 
 def exported(directory: Path, file: Path, study: str = "quick", *, texts: bool = True) -> Transfer:
-    folder = file.with_suffix(".files")
-    folder.mkdir()
-    carried = export_study(*stores(directory), study, folder, experiment=None, texts=texts)
-    pack(file, folder, carried.about())
+    carried = export_study(*stores(directory), study, file, experiment=None, texts=texts)
+    with lzma.open(file) as whole, zipfile.ZipFile(whole) as archive:
+        archive.extractall(file.with_suffix(".files"))
     return carried
 
 
 def imported(file: Path, directory: Path, study: str | None = None) -> Transfer:
-    folder = directory / f"files {len(list(directory.iterdir()))}"
-    folder.mkdir()
-    manifest = unpack(file, folder)
-    return import_study(folder, manifest.sizes, manifest.content, *stores(directory), study)
+    with Store(f"sqlite:///{directory / 'mlflow.db'}") as store:
+        return import_study(file, store, lambda: open_storage(str(directory / "optuna.journal")), study)
+
+
+def packed_again(folder: Path, file: Path) -> Path:
+    """Pack the files of an archive that were changed."""
+    with packed(file, {}) as add:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.name != MANIFEST:
+                add(path.relative_to(folder).as_posix(), path.read_bytes())
+    return file
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Return the folders of the runs of an archive, that of the study's own run last."""
+    return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
 def only(directory: Path) -> LoggedStudy:
@@ -153,12 +167,18 @@ def numbers(directory: Path) -> dict[str, Any]:
     return told
 
 
-def changed(far: Path, directory: Path, change: Callable[[dict[str, Any]], object], name: str = "runs.json") -> Path:
-    """Return an archive, sealed, whose JSON is another."""
+def changed(far: Path, directory: Path, change: Callable[[Any], object], run: int | None = None) -> Path:
+    """Return an archive in which the record of a run, or the list of entries of the journal, is another."""
     folder = directory / "changed"
     shutil.copytree(far / "quick.files", folder)
-    content = json.loads((folder / name).read_text(encoding="utf-8"))
-    change(content)
-    (folder / name).write_text(json.dumps(content), encoding="utf-8")
-    pack(directory / "changed.zip", folder, {})
-    return directory / "changed.zip"
+    if run is None:
+        path = folder / JOURNAL
+        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        change(entries)
+        path.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries), encoding="utf-8")
+    else:
+        path = runs_in(folder)[run] / "run.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        change(content)
+        path.write_text(json.dumps(content), encoding="utf-8")
+    return packed_again(folder, directory / "changed.zip")

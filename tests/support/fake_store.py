@@ -230,7 +230,7 @@ class TestSet:
 
 
 def run_hash(*parts: object) -> str:
-    """Return an id of the form that MLflow gives."""
+    """Return an id of the form that runs have."""
     return md5(repr(parts).encode(), usedforsecurity=False).hexdigest()
 
 
@@ -239,6 +239,7 @@ def logged(run_id: str, **values: Any) -> LoggedRun:
     plain = LoggedRun(
         run_id=run_id, experiment_id="1", name=run_id, role="confirm", study="", model="", backend="fused",
         seed=None, status="FINISHED", complete=True, reason="", params={}, metrics={}, tags={}, started=START,
+        mlflow_id=run_id,
     )
     found = replace(plain, **values)
     return found if found.status == "RUNNING" or found.ended is not None else replace(found, ended=found.started + 60)

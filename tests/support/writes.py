@@ -1,4 +1,4 @@
-"""Writes that wait in a queue, and where they wait."""
+"""Records that wait in an outbox, and where they wait."""
 
 from __future__ import annotations
 
@@ -6,28 +6,46 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from gru_bench.tracking import Store, queue
-from gru_bench.tracking.queue import Beginning, Operation
+from gru_bench.tracking import Store, outbox
+from gru_bench.tracking.outbox import Outbox
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG
+from gru_bench.tracking.record import Point, RunRecord
 
 NOBODY = "http://127.0.0.1:9"
+STUDY, TRIAL = "1" * 32, "2" * 32
+"""Ids of the runs of `records`."""
 
 
 def root() -> Path:
-    return Path.cwd() / queue.FOLDER
+    return Path.cwd() / outbox.FOLDER
 
 
-def operations() -> list[Operation]:
+def records() -> list[RunRecord]:
+    """Return a study's own run, a trial that has ended, and a part of the first."""
     return [
-        Operation("local-1", 1, Beginning("reviews", None), params={"a": "1"},
-                  tags={"gru_bench.role": "study", FORMAT_TAG: FORMAT, "mlflow.runName": "s"}),
-        Operation("local-2", 2, Beginning("reviews", "local-1"), tags={"gru_bench.role": "trial", FORMAT_TAG: FORMAT}),
-        Operation("local-2", 3, metrics=(("loss/train", 0.5, 1), ("loss/train", float("nan"), 2))),
-        Operation("local-1", 4, dataset=("reviews", "f" * 64)),
-        Operation("local-2", 5, metrics=(("loss/val", 0.25, 1),), tags={"gru_bench.complete": "true"},
-                  status="FINISHED"),
-        Operation("local-1", 6, status="KILLED"),
+        RunRecord(STUDY, 1, "reviews", params={"a": "1"}, dataset=("reviews", "f" * 64), first_tags={
+            "gru_bench.role": "study", "gru_bench.study": "s", FORMAT_TAG: FORMAT, "mlflow.runName": "s"}),
+        RunRecord(TRIAL, 2, "reviews", STUDY, first_tags={
+            "gru_bench.role": "trial", "gru_bench.study": "s", FORMAT_TAG: FORMAT}, tags={
+            "gru_bench.complete": "true"}, status="FINISHED", ended=5, points=(
+            Point("loss/train", 0.5, 1, 3), Point("loss/train", float("nan"), 2, 3), Point("loss/val", 0.25, 1, 5))),
+        RunRecord(STUDY, 6, status="KILLED", ended=6),
     ]
+
+
+def left(uri: str, *parts: RunRecord) -> Outbox:
+    """Return the outbox of a process that has died, with some records, or with `records`."""
+    own = Outbox.begin(root(), uri)
+    for record in parts or records():
+        own.put(record)
+    release(own)
+    return own
+
+
+def release(own: Outbox) -> None:
+    """Release the lock of an outbox, as the system does when its process dies."""
+    assert own._lock is not None
+    own._lock.release()
 
 
 def change_format(database: Path, store: Store, tag: str | None) -> None:

@@ -287,7 +287,8 @@ class TestLogged:
         for key, trial in done.items():
             again.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs={
                 "key": key, "owner": dead, "run_id": trial.run_id}))
-            Store()._client.set_tag(trial.run_id, "gru_bench.owner", dead)
+            store = Store()
+            store._client.set_tag(store.mlflow_id(trial.run_id), "gru_bench.owner", dead)
         assert study().ablations == present(before.summary).ablations
         assert len(study.trained) == len(done)
         runs = {run.run_id: run for run in study.logged.runs}

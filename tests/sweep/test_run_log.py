@@ -136,7 +136,7 @@ class TestALostStore:
         swept(easy_csv, Script(WELL, WELL), trials=1, confirm=2, storage=open_storage("optuna.journal"))
         store = Store(create=False)
         (before,) = store.studies("easy")
-        deleted = before.run.run_id
+        deleted = before.run.mlflow_id
         store._client.delete_run(deleted)
         with pytest.raises(RunError, match=rf"'study'.*mlflow runs restore --run-id {deleted}.*--study-name"):
             swept(easy_csv, Script(), trials=1, confirm=2, storage=open_storage("optuna.journal"))

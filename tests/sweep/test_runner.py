@@ -26,7 +26,7 @@ from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import CheckDone, Failed, Finished, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
-from gru_bench.tracking import LoggedStudy, Store, sync
+from gru_bench.tracking import LoggedStudy, Store, upload
 from gru_bench.tracking import writer as writing
 from gru_bench.tracking.client import open_client
 from tests.support.commands import mentions
@@ -144,7 +144,7 @@ def test_the_console_shows_the_log_of_confirmation_runs_if_asked(easy_csv: Path,
 
 
 class TestANewStore:
-    """MLflow takes seconds to load and to prepare a file. Meanwhile runs begin, but no other process may."""
+    """MLflow takes seconds to load and to prepare a file. Meanwhile runs begin, here and in other processes."""
 
     @pytest.fixture(autouse=True)
     def opens(self, database: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
@@ -157,35 +157,33 @@ class TestANewStore:
             shutil.copy(empty_database, present(database))
             return open_client(uri, database)
 
-        monkeypatch.setattr(sync, "open_client", open_later)
+        monkeypatch.setattr(upload, "open_client", open_later)
         return event
 
     @staticmethod
-    def others_may_begin(csv: Path) -> bool:
-        """Whether another start would begin the study's run in MLflow."""
+    def known_run(csv: Path) -> str:
+        """Id of the study's own run, as another start finds it."""
         spec = load_study("study.toml", settings={"data.name": str(csv)})
         record = StudyRecord(spec, open_storage(None), load_corpus(spec.base.data).fingerprint)
-        found = record.may_begin_parent()
         record.lease.end(0.0)
-        return found
+        return record.run_id
 
     def test_runs_begin_before_mlflow_is_there(self, easy_csv: Path, opens: threading.Event) -> None:
-        begun: list[bool] = []
+        known: list[str] = []
 
         def says(config: RunConfig) -> Sequence[Message]:
             del config
-            begun.append(self.others_may_begin(easy_csv))
+            known.append(self.known_run(easy_csv))
             opens.set()
             return WELL
 
         swept(easy_csv, says, trials=2)
-        assert begun[0] is False
-        assert self.others_may_begin(easy_csv)
         (study,) = Store(create=False).studies("easy")
+        assert set(known) == {study.run.run_id}
         searched = optuna.load_study(study_name="study/torch", storage=open_storage(None)).trials
         assert {run.run_id for run in study.trials} == {trial.user_attrs["run_id"] for trial in searched}
 
-    def test_others_may_begin_once_a_start_has_failed(
+    def test_another_start_continues_the_run_of_one_that_has_failed(
         self, easy_csv: Path, opens: threading.Event, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def says(config: RunConfig) -> Sequence[Message]:
@@ -194,5 +192,9 @@ class TestANewStore:
         monkeypatch.setattr(writing, "LAST_SECONDS", 0.1)
         with pytest.raises(RunError, match="no torch today"):
             swept(easy_csv, says)
-        assert self.others_may_begin(easy_csv)
+        known = self.known_run(easy_csv)
         opens.set()
+        swept(easy_csv, lambda _: WELL, trials=1)
+        (study,) = Store(create=False).studies("easy")
+        assert (study.run.run_id, study.run.complete) == (known, True)
+        assert sum(run.complete for run in study.trials) == 1

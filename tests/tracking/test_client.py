@@ -18,7 +18,7 @@ import requests
 
 from gru_bench.errors import RunError, UsageError
 from gru_bench.tracking import Reader, Store, client
-from gru_bench.tracking import reader as reading
+from gru_bench.tracking import server as reading
 from gru_bench.tracking.client import is_away, open_client, sqlite_path
 from tests.support.runs import result
 from tests.support.servers import MlflowServer
@@ -59,7 +59,6 @@ def test_a_database_is_made_only_when_something_is_written(tmp_path: Path) -> No
         writer = store.start("reviews", "r", role="single")
         writer.kill("done")
         assert store.experiments() == ["reviews"]
-        assert writer.is_made
         assert [run.run_id for run in store.runs("reviews")] == [writer.run_id]
 
 
@@ -198,6 +197,8 @@ class TestHistoriesFromAServer:
 
         reader = Reader("http://127.0.0.1:9")
         vars(reader)["_client"] = SimpleNamespace(get_metric_history=alone)
+        for run in self.POINTS:
+            reader.note_id(run, run)
         return reader
 
     def histories(self, reader: Reader) -> None:

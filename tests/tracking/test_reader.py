@@ -18,13 +18,14 @@ from gru_bench.config import DataConfig, EmbeddingConfig, ModelConfig, RunConfig
 from gru_bench.errors import FormatError, RunError, UsageError
 from gru_bench.results.runs import digest_of_examples
 from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan
-from gru_bench.tracking.queue import FOLDER, Beginning, Operation, WriteQueue, new_run
-from gru_bench.tracking.reader import RESTORE, TEST_SET, _local_path
+from gru_bench.tracking.file import local_path
+from gru_bench.tracking.outbox import FOLDER, Outbox
+from gru_bench.tracking.reader import RESTORE, TEST_SET
 from tests.support.commands import mentions
 from tests.support.fake_store import logged
 from tests.support.runs import result, summary
 from tests.support.values import present
-from tests.support.writes import change_format
+from tests.support.writes import change_format, records
 
 
 def test_histories_agree_with_mlflow_itself(store: Store) -> None:
@@ -52,7 +53,7 @@ def test_a_file_is_read_as_mlflow_reads_it(store: Store) -> None:
     broken.fail("the loss is not finite")
     gone = store.start("reviews", "gone", role="single")
     assert store.catch_up()
-    store._client.delete_run(gone.run_id)
+    store._client.delete_run(store.mlflow_id(gone.run_id))
     store._client.create_run(store.experiment("reviews"))  # not one of ours
     store.start("other", "r", role="single").prune("why not")
     parent.text("study.json", summary().to_json())
@@ -101,8 +102,8 @@ def test_models_on_a_test_set_are_counted_over_all_experiments_and_copies_once(s
     gone = confirm("others", "rnn")
     assert store.catch_up()
     for writer in (old, older):
-        store._client.delete_tag(writer.run_id, TEST_SET)
-    store._client.delete_run(gone.run_id)
+        store._client.delete_tag(store.mlflow_id(writer.run_id), TEST_SET)
+    store._client.delete_run(store.mlflow_id(gone.run_id))
     for database in (store.database, None):
         store.database = database
         assert store.confirmed_models(digest, []) == 2
@@ -130,7 +131,7 @@ def test_a_file_is_opened_and_read_without_mlflow_and_left_as_it_is(store: Store
     ("file:///some/with%20space/artifacts", "/some/with space/artifacts"), ("/plain/path", "/plain/path"),
     ("file://elsewhere/some", None), ("mlflow-artifacts:/1/2", None), ("s3://bucket/key", None), ("", None)])
 def test_only_local_artifacts_are_opened_directly(uri: str, folder: str | None) -> None:
-    assert _local_path(uri) == (None if folder is None else Path(folder))
+    assert local_path(uri) == (None if folder is None else Path(folder))
 
 
 def test_a_study_that_is_not_complete_has_no_summary(store: Store) -> None:
@@ -153,7 +154,7 @@ def test_refuses_to_read_before_anything_was_run() -> None:
     assert not Path("mlflow.db").exists()
 
 
-@pytest.mark.parametrize(("tag", "by"), [(None, "an earlier"), ("3", "a later")])
+@pytest.mark.parametrize(("tag", "by"), [(None, "an earlier"), ("2", "an earlier"), ("4", "a later")])
 def test_refuses_runs_of_another_format(store: Store, tag: str | None, by: str) -> None:
     change_format(present(store.database), store, tag)
     with pytest.raises(FormatError) as refused:
@@ -169,11 +170,11 @@ def test_a_database_that_is_removed_while_it_is_read_is_named(tmp_path: Path, em
         store.runs("reviews")
 
 
-def test_writes_that_wait_for_a_database_that_does_not_exist_are_counted(tmp_path: Path) -> None:
-    queue = WriteQueue.begin(tmp_path / FOLDER, f"sqlite:///{tmp_path / 'mlflow.db'}")
-    queue.append(Operation(new_run(), 1, Beginning("reviews", None)))
-    queue.close()
-    with pytest.raises(RunError, match=r"1 write of 1 run .*mlflow\.db.*gru-bench sync"):
+def test_runs_that_wait_for_a_database_that_does_not_exist_are_counted(tmp_path: Path) -> None:
+    own = Outbox.begin(tmp_path / FOLDER, f"sqlite:///{tmp_path / 'mlflow.db'}")
+    own.put(records()[0])
+    own.close()
+    with pytest.raises(RunError, match=r"1 run waits .*mlflow\.db.*gru-bench sync"):
         Store(create=False)
 
 

@@ -160,7 +160,6 @@ def test_a_run_has_the_same_fields(held: Held, fake: FakeStore) -> None:
             assert type(getattr(one, field.name)) is type(getattr(run, field.name)), (run.name, field.name)
         assert {key: one.tags.get(key) for key in run.tags} == run.tags, run.name
         assert {key: one.metrics.get(key) for key in run.metrics} == pytest.approx(run.metrics, rel=1e-12), run.name
-        assert one.ids[0] == one.run_id
         assert one.earlier_ids == ()
         assert len(one.run_id) == len(ABSENT)
         assert one.started > 0

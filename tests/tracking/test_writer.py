@@ -62,8 +62,8 @@ def test_artifacts_are_written_beside_the_database(
     monkeypatch.chdir(tmp_path / "elsewhere")
     writer.finish(modeled(result()), texts={"test": ["a", "b", "c", "d"]})
     store.catch_up()
-    files = {str(path.relative_to(tmp_path / "mlartifacts" / writer.run_id / "artifacts"))
-             for path in (tmp_path / "mlartifacts" / writer.run_id).rglob("*") if path.is_file()}
+    folder = tmp_path / "mlartifacts" / store.mlflow_id(writer.run_id)
+    files = {str(path.relative_to(folder / "artifacts")) for path in folder.rglob("*") if path.is_file()}
     assert files == {"predictions/test.parquet", "predictions/validation.parquet", "texts/test.parquet",
                      "model/seed-3.safetensors", "model/model.json",
                      *(path for path in modeled(result()).model_files if path.startswith("vectors/"))}
@@ -80,7 +80,7 @@ def test_the_vectors_of_a_study_are_stored_once_whichever_processes_log_them(sto
         return writer.run_id
 
     first = logged(store)
-    folder = tmp_path / "mlartifacts" / parent.run_id / "artifacts" / "vectors"
+    folder = tmp_path / "mlartifacts" / store.mlflow_id(parent.run_id) / "artifacts" / "vectors"
     (shared,) = folder.iterdir()
     content, written = shared.read_bytes(), shared.stat().st_mtime_ns
     with Store(store.uri) as other:

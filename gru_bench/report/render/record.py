@@ -34,6 +34,7 @@ def recorded(report: Report) -> str:
 def record(report: Report) -> dict[str, Any]:
     """Return every number, and what is needed to compute them again, as JSON values."""
     numbers, source = report.numbers, report.source
+    pages = {run.run_id: run.url for run in report.runs if run.url is not None}
     return {
         "format": FORMAT,
         "gru_bench": __version__,
@@ -48,6 +49,7 @@ def record(report: Report) -> dict[str, Any]:
         "studies": [{"name": name, "run": run} for name, run in source.studies],
         **({"files": [{"name": name, "sha256": digest} for name, digest in source.files]} if source.files else {}),
         "runs": sorted({run for number in numbers.values() for run in number.runs}),
+        **({"pages": pages} if pages else {}),
         "numbers": {key: entry(number) for key, number in numbers.items()},
     }
 
@@ -104,6 +106,8 @@ def read(folder: Path) -> dict[str, Any]:
                    and all(type(count) is int and 0 <= count <= MOST_MODELS for count in counts)
                    for counts in found["on_test"].values()):
             raise ValueError(f"on_test is {found['on_test']!r}")
+        if not all(isinstance(page, str) for page in dict(found.get("pages", {})).values()):
+            raise ValueError(f"pages is {found['pages']!r}")
         if not 0 < found["margin"] <= 0.5:
             raise ValueError(f"margin is {found['margin']!r}")
     except (ValueError, KeyError, TypeError) as error:

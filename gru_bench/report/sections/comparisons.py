@@ -226,13 +226,15 @@ def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
     if evidence.mcnemar_runs is None:
         return ()
     one, two = evidence.mcnemar_runs
-    found = {name: (group, place) for group in evidence.groups for place, run in enumerate(group.runs)
-             for name in run.ids}
+    places = []
     for name in (one, two):
-        if name not in found:
+        found = [(group, place) for group in evidence.groups for place, run in enumerate(group.runs)
+                 if run.is_called(name)]
+        if len(found) != 1:
             raise unknown("run", name, [run_id for group in evidence.groups for run_id in group.ids],
-                          "These are the confirmation runs of this report.")
-    (a, r), (b, s) = found[one], found[two]
+                           "These are the confirmation runs of this report.")
+        places += found
+    (a, r), (b, s) = places
     if a.runs[r] is b.runs[s]:
         raise UsageError(f"--mcnemar must name two different runs, but got {one} twice: name another confirmation run")
     if a.fingerprint != b.fingerprint or not np.array_equal(a.example_N, b.example_N):

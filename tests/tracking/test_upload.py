@@ -1,4 +1,4 @@
-"""Queued writes reach MLflow exactly once, whatever is killed or unreachable meanwhile."""
+"""Records reach MLflow exactly once, whatever is killed or unreachable meanwhile."""
 
 from __future__ import annotations
 
@@ -9,196 +9,187 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from gru_bench.errors import IN_PYTHON, ExitCode, RunError
 from gru_bench.report.__main__ import app as report_app
-from gru_bench.tracking import LoggedRun, Store, sync, waiting
+from gru_bench.tracking import DIED, LoggedRun, Store, upload, waiting
 from gru_bench.tracking.__main__ import app as sync_app
-from gru_bench.tracking.queue import DIED, FOLDER, Operation, WriteQueue, abandoned_queues
-from gru_bench.tracking.sync import Sync, sync_all
+from gru_bench.tracking.outbox import FOLDER, Outbox, abandoned
+from gru_bench.tracking.record import Point, RunRecord
+from gru_bench.tracking.upload import Uploader, upload_all
 from tests.support.commands import completed, mentions
 from tests.support.runs import modeled, predictions, result, summary
 from tests.support.undrawn import draw_nothing
-from tests.support.values import present
-from tests.support.writes import NOBODY, operations, root
+from tests.support.writes import NOBODY, STUDY, TRIAL, left, records, release, root
 
 
 @pytest.fixture(autouse=True)
 def _no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(sync, "BACK_OFF_SECONDS", (0.01,))
+    monkeypatch.setattr(upload, "BACK_OFF_SECONDS", (0.01,))
 
 
 def points(database: Path, run: LoggedRun) -> int:
     """How many points of a run the database holds, repeats included."""
     with closing(sqlite3.connect(database)) as connection:
-        return int(connection.execute("SELECT COUNT(*) FROM metrics WHERE run_uuid = ?", (run.run_id,)).fetchone()[0])
+        ((count,),) = connection.execute("SELECT COUNT(*) FROM metrics WHERE run_uuid = ?", (run.mlflow_id,))
+        return int(count)
 
 
-class TestSyncedOnce:
-    @pytest.mark.parametrize("step", range(7))
-    def test_a_kill_between_a_write_and_its_record_repeats_nothing(
-        self, database: Path, monkeypatch: pytest.MonkeyPatch, step: int
+class TestUploadedOnce:
+    @pytest.mark.parametrize("call", range(1, 9))
+    def test_a_kill_after_a_call_repeats_nothing(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch, call: int
     ) -> None:
-        """The sync is cut off at each of its notes in turn, having done in MLflow what it was to note."""
+        """The upload is cut off after each of its calls that change something in turn."""
         uri = f"sqlite:///{database}"
-        own = WriteQueue.begin(root(), uri)
-        for operation in operations():
-            own.append(operation)
+        own = Outbox.begin(root(), uri)
+        for record in records():
+            own.put(record)
         seen = 0
 
-        def cut_off(self: WriteQueue, **note: Any) -> None:
-            nonlocal seen
-            if "attempt" not in note:
+        def cut_off(called: Callable[..., Any]) -> Callable[..., Any]:
+            def then(*arguments: Any, **named: Any) -> Any:
+                nonlocal seen
+                found = called(*arguments, **named)
                 seen += 1
-            if seen > step:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            noted(self, **note)
+                if seen >= call:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                return found
 
-        noted = WriteQueue._note
+            return then
+
         with monkeypatch.context() as patch:
-            patch.setattr(WriteQueue, "_note", cut_off)
+            for name in ("create_run", "log_batch", "log_inputs", "set_terminated"):
+                patch.setattr(MlflowClient, name, cut_off(getattr(MlflowClient, name)))
             in_python = copy_context()
             in_python.run(IN_PYTHON.set, True)
-            sync = in_python.run(Sync, uri)  # its thread speaks as the one who starts it
-            sync.add(own)
-            with pytest.raises(RunError, match=f"free space on the disk for the tracking store '{uri}'.*the same call"):
-                sync.catch_up()
-            sync._queues.clear()
-            sync.stop(5)
-        present(own._lock).release()
+            uploader = in_python.run(Uploader, uri)  # its thread speaks as the one who starts it
+            uploader.add(own)
+            if call <= 7:
+                with pytest.raises(RunError, match=f"free space on the disk for the tracking store '{uri}'.*same call"):
+                    uploader.catch_up()
+            else:
+                assert uploader.catch_up()
+            uploader.outboxes.clear()
+            uploader.stop(5)
+        release(own)
 
         store = Store(uri)
         assert store.catch_up()
         child, parent = store.runs("reviews")
-        assert (parent.status, child.status) == ("KILLED", "FINISHED")
-        assert child.tags["mlflow.parentRunId"] == parent.run_id
-        assert (parent.params, child.complete) == ({"a": "1"}, True)
+        assert (parent.run_id, parent.status, child.run_id, child.status) == (STUDY, "KILLED", TRIAL, "FINISHED")
+        assert child.tags["mlflow.parentRunId"] == parent.mlflow_id
+        assert (parent.params, child.complete, child.parent_id) == ({"a": "1"}, True, STUDY)
         assert points(database, child) == 3
-        assert repr(store.histories([child.run_id], ["loss/train"])[child.run_id]["loss/train"]) == (
-            "[(1, 0.5), (2, nan)]")
+        assert repr(store.histories([TRIAL], ["loss/train"])[TRIAL]["loss/train"]) == "[(1, 0.5), (2, nan)]"
         assert store._rows("SELECT COUNT(*) FROM runs, inputs WHERE run_uuid = destination_id") == [(1,)]
         store.close()
         assert waiting(Path.cwd()) == []
-        assert abandoned_queues(root()) == []
+        assert abandoned(root()) == []
 
-    def test_the_next_start_sends_the_queue_of_a_killed_process(self, database: Path) -> None:
-        code = ("import os\nfrom gru_bench.tracking import Store, sync\n"
-                "sync.Sync._apply = lambda *_: (_ for _ in ()).throw(ConnectionError('not now'))\n"
+    def test_the_next_start_uploads_what_a_killed_process_has_left(self, database: Path) -> None:
+        code = ("import os\nfrom gru_bench.tracking import Store, upload\n"
+                "upload.Uploader._send = lambda *_: (_ for _ in ()).throw(ConnectionError('not now'))\n"
                 "store = Store()\nwriter = store.start('reviews', 'r', role='single')\n"
                 "writer.metrics({'loss/train': 0.5}, step=1)\nwriter.text('notes.txt', 'a text')\n"
-                "writer.kill('for a reason')\nprint(writer.run_id, flush=True)\nos.kill(os.getpid(), 9)\n")
+                "writer.kill('for a reason')\nstore.start('reviews', 'open', role='single')\n"
+                "print(writer.run_id, flush=True)\nos.kill(os.getpid(), 9)\n")
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
         assert abs(done.returncode) == 9, done.stderr
         said: list[str] = []
         with Store(say=said.append) as store:
-            (run,) = store.runs("reviews")
+            runs = {run.name: run for run in store.runs("reviews")}
         (line,) = said
-        mentions(line, "4 writes of 1 run", str(FOLDER), f"sqlite:///{database}")
+        mentions(line, "2 runs wait", str(FOLDER), f"sqlite:///{database}")
+        run = runs["r"]
         assert (run.status, run.reason, run.metrics) == ("KILLED", "for a reason", {"loss/train": 0.5})
-        assert run.ids == (run.run_id, done.stdout.strip())
-        assert store._artifact(done.stdout.strip(), "notes.txt") == b"a text"
+        assert (run.run_id, runs["open"].status, runs["open"].reason) == (done.stdout.strip(), "KILLED", DIED)
+        assert store._artifact(run.run_id, "notes.txt") == b"a text"
         assert list(root().glob("2*")) == []
 
-    def test_a_run_of_a_dead_process_is_closed_unless_another_process_ended_it(self, database: Path) -> None:
-        own = WriteQueue.begin(root(), f"sqlite:///{database}")
-        for operation in operations()[:3]:
-            own.append(operation)
-        last = operations()[1]
-        own.append(Operation("local-3", 4, last.beginning, tags={**last.tags, "mlflow.runName": "ended elsewhere"}))
-        sync = Sync(own.uri)
-        sync.add(own)
-        assert sync.catch_up()
-        own.append(Operation("local-3", 5, tags={"gru_bench.reason": "all is well"}, status="FINISHED"))
-        present(own._lock).release()
-        store = Store()
-        assert store.catch_up()
-        runs = {run.name: run for run in store.runs("reviews")}
-        assert runs.pop("ended elsewhere").reason == "all is well"
-        parent = runs.pop("s")
-        assert parent.status == "RUNNING"  # it is the study's, which others may go on with
-        (run,) = runs.values()
-        assert (run.status, run.tags["gru_bench.state"], run.reason) == ("KILLED", "killed", DIED)
+    def test_the_held_record_of_a_dead_process_waits_for_its_study(self, database: Path) -> None:
+        own = Outbox.begin(root(), f"sqlite:///{database}")
+        own.put(records()[0])
+        own.put(records()[1], state="held")
+        release(own)
+        said: list[str] = []
+        with Store(say=said.append) as other:
+            other.adopt("another study")
+            assert other.experiments() == []
+        done = completed(sync_app)
+        assert done.returncode == ExitCode.INCOMPLETE
+        mentions(done.stderr, "1 run waits", "next start of their sweep")
+        for answer, status in (({}, None), ({TRIAL: False}, "KILLED")):
+            with Store() as store:
+                store.adopt("s")
+                store.settle(answer.get, "why")
+                found = {run.run_id: run for run in store.runs("reviews")}
+            assert (found[TRIAL].status if TRIAL in found else None) == status
+        assert (found[TRIAL].complete, found[TRIAL].reason) == (False, "why")
+        assert waiting(Path.cwd()) == []
 
-        late = WriteQueue.begin(root(), own.uri)
-        late.append(Operation(parent.run_id, 6, tags={"gru_bench.complete": "false"}, status="RUNNING"))
-        late.append(Operation(run.run_id, 7, metrics=(("loss/val", 0.5, 1),), tags={"gru_bench.reason": "none"},
-                              status="FINISHED"))
-        store.writer(parent.run_id).complete()
-        assert store.catch_up()
-        present(late._lock).release()
-        store.adopt()
-        assert store.catch_up()
-        child, study = (found for found in store.runs("reviews") if found.name in (run.name, "s"))
-        assert (study.status, study.complete) == ("FINISHED", True)
-        assert (child.status, child.reason, child.metrics["loss/val"]) == (
-            "FINISHED", "none", 0.5)
-        store.close()
-
-    def test_writes_for_another_store_are_sent_there(self, database: Path, empty_database: Path) -> None:
+    def test_records_for_another_store_are_uploaded_there(self, database: Path, empty_database: Path) -> None:
         other = Path(shutil.copy(empty_database, Path.cwd() / "other.db"))
-        own = WriteQueue.begin(root(), f"sqlite:///{other}")
-        own.append(operations()[0])
-        present(own._lock).release()
+        left(f"sqlite:///{other}", records()[0])
         with Store() as store:
             assert store.experiments() == []
+        assert [one.uri for one in waiting(Path.cwd())] == [f"sqlite:///{other}"]
+        assert completed(sync_app).returncode == 0
         assert [run.role for run in Store(f"sqlite:///{other}", create=False).runs("reviews")] == ["study"]
 
     def test_the_command_exits_incomplete_while_a_server_is_away(
         self, database: Path
     ) -> None:
-        own = WriteQueue.begin(root(), "http://127.0.0.1:9")
-        own.append(operations()[0])
-        present(own._lock).release()
+        left("http://127.0.0.1:9")
         done = completed(sync_app)
         assert done.returncode == ExitCode.INCOMPLETE
         mentions(done.stderr, "start the server")
         assert waiting(Path.cwd()) != []
 
-    def test_the_command_sends_what_waits(self, database: Path) -> None:
-        own = WriteQueue.begin(root(), f"sqlite:///{database}")
-        for operation in operations():
-            own.append(operation)
-        present(own._lock).release()
+    def test_the_command_uploads_what_waits(self, database: Path) -> None:
+        left(f"sqlite:///{database}")
         done = completed(sync_app)
         assert done.returncode == 0, done.stderr
-        mentions(done.stdout, "6 writes of 2 runs", f"sqlite:///{database} has all writes", "no writes wait")
+        mentions(done.stdout, "2 runs wait", f"sqlite:///{database} has all runs", "no runs wait")
         assert len(Store(create=False).runs("reviews")) == 2
 
 
 class TestRefused:
-    def test_the_owner_of_a_refused_write_is_told_and_the_rest_is_sent(self, database: Path) -> None:
+    def test_the_owner_of_a_refused_record_is_told_and_the_rest_is_uploaded(self, database: Path) -> None:
         store = Store()
         writer = store.start("reviews", "r", role="single")
         writer.params({"a": 1})
-        present(store._own).append(Operation(writer._run, 1, params={"a": "2"}))
-        present(store._own).append(Operation(writer._run, 2, metrics=(("loss/train", 0.5, 1),)))
+        writer.kill("done")
+        store.put(RunRecord(writer.run_id, 1, params={"a": "2"}))
         with pytest.raises(RunError, match=r"log_batch: .*Changing param values"):
             store.catch_up()
+        store.put(RunRecord(writer.run_id, 2, points=(Point("loss/train", 0.5, 1, 2),)))
         store.close()
         (run,) = Store(create=False).runs("reviews")
         assert (run.params, run.metrics["loss/train"]) == ({"a": "1"}, 0.5)
         (aside,) = root().glob("*.refused")
-        assert '\\"params\\": {\\"a\\": \\"2\\"}' in (aside / "refused.jsonl").read_text(encoding="utf-8")
-        assert abandoned_queues(root()) == []
+        (refused,) = aside.glob("*.refused")
+        assert "Changing param values" in (refused / "refused.txt").read_text(encoding="utf-8")
+        assert abandoned(root()) == []
         assert waiting(Path.cwd()) == []
 
-    def test_a_later_start_is_told_of_a_refused_write_and_sends_the_rest(self, database: Path) -> None:
-        own = WriteQueue.begin(root(), f"sqlite:///{database}")
-        own.append(Operation("f" * 32, 1, metrics=(("a", 1.0, 1),)))
-        own.append(operations()[0])
-        present(own._lock).release()
-        lines = list(sync_all(Path.cwd()))
-        for line, *parts in zip(lines, ("2 writes of 2 runs", "has all writes", "refuses a write"), strict=True):
+    def test_a_later_start_is_told_of_a_refused_record_and_uploads_the_rest(self, database: Path) -> None:
+        left(f"sqlite:///{database}", RunRecord("f" * 32, 1, points=(Point("a", 1.0, 1, 1),)), records()[0])
+        lines = list(upload_all(Path.cwd()))
+        for line, *parts in zip(lines, ("2 runs wait", "has all runs", "refuses a record"), strict=True):
             mentions(line, f"sqlite:///{database}", *parts)
-        assert "not found" in lines[2]
+        assert "f" * 32 in lines[2]
         assert len(Store(create=False).runs("reviews")) == 1
 
     def test_a_deleted_experiment_is_refused_at_the_start_of_a_run(self, database: Path) -> None:
@@ -208,20 +199,48 @@ class TestRefused:
             store.start("reviews", "r", role="single")
         store.close()
 
+    def test_a_data_set_that_two_processes_log_at_the_same_moment_is_logged_again(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log_inputs, failures = MlflowClient.log_inputs, [1]
+
+        def racing(*arguments: Any, **named: Any) -> None:
+            if failures and failures.pop():
+                raise MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name", BAD_REQUEST)
+            log_inputs(*arguments, **named)
+
+        monkeypatch.setattr(MlflowClient, "log_inputs", racing)
+        left(f"sqlite:///{database}")
+        with Store() as store:
+            assert len(store.runs("reviews")) == 2
+        assert store._rows("SELECT COUNT(*) FROM inputs") == [(1,)]
+        assert list(root().glob("*.refused")) == []
+
+    def test_a_run_that_was_deleted_in_mlflow_is_not_created_again(self, database: Path) -> None:
+        with Store() as store:
+            store.start("reviews", "r", role="single").kill("done")
+            (run,) = store.runs("reviews")
+            store._client.delete_run(run.mlflow_id)
+            assert store.is_deleted(run.run_id)
+        with Store() as store:
+            store.writer(run.run_id).tags({"a": "b"})
+            with pytest.raises(RunError, match="was deleted in MLflow"):
+                store.catch_up()
+
 
 def test_a_database_of_another_version_of_mlflow_is_refused_while_a_run_is_logged(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = 'older'")
     store = Store()
     store.start("reviews", "r", role="single")
-    assert store._sync is not None
-    store._sync._thread.join(60)
+    assert store._uploader is not None
+    store._uploader._thread.join(60)
     for call in (store.check, store.close):
         with pytest.raises(RunError, match="tracking store must answer"):
             call()
 
 
-def test_waits_for_a_run_that_another_process_still_sends(database: Path) -> None:
+def test_waits_for_a_run_that_another_process_still_uploads(database: Path) -> None:
     theirs, ours = Store(), Store()
     writer = theirs.start("reviews", "r", role="confirm", study="s")
     writer.metrics({"loss/train": 0.5}, step=1)
@@ -232,6 +251,21 @@ def test_waits_for_a_run_that_another_process_still_sends(database: Path) -> Non
     assert len(ours.predictions(writer.run_id, "test")) == 4
     theirs.close()
     ours.close()
+
+
+def test_a_run_is_shown_while_it_is_under_way_and_its_end_only_once_it_is_released(database: Path) -> None:
+    with Store() as store:
+        writer = store.start("reviews", "r", role="trial", study="s")
+        writer.epoch(result().epochs[0])
+        (run,) = store.runs("reviews")
+        assert (run.status, run.metrics["loss/train"]) == ("RUNNING", 0.7)
+        writer.finish(result(), held=True)
+        (run,) = store.runs("reviews")
+        assert (run.status, run.complete) == ("RUNNING", False)
+        assert len(store.predictions(run.run_id, "test")) == 4
+        writer.release()
+        (run,) = store.runs("reviews")
+        assert (run.status, run.complete) == ("FINISHED", True)
 
 
 class Gate:
@@ -263,7 +297,7 @@ class TestOutage:
         """A store over that wire, which takes itself for a server's."""
         monkeypatch.setattr("gru_bench.tracking.reader.open_client", lambda *_: gate)
         monkeypatch.setattr("gru_bench.tracking.reader.sqlite_path", lambda _: None)
-        monkeypatch.setattr("gru_bench.tracking.sync.sqlite_path", lambda _: None)
+        monkeypatch.setattr("gru_bench.tracking.upload.sqlite_path", lambda _: None)
         store = Store(f"sqlite:///{database}", say=said.append)
         yield store
         gate.cut = False
@@ -283,8 +317,6 @@ class TestOutage:
         second.finish(result())
         assert not store.catch_up()
         assert "the wire is cut" in store.away
-        local = second.run_id
-        assert local.startswith("local-")
         # What was known is read, and what was logged here.
         assert [run.name for run in store.runs("reviews")] == ["c0", "s"]
         for writer in (first, second):
@@ -296,10 +328,9 @@ class TestOutage:
         assert store.away == ""
         runs = {run.name: run for run in store.runs("reviews")}
         assert [runs[name].complete for name in ("c0", "c1")] == [True, True]
-        assert runs["c1"].ids == (second.run_id, local)
-        assert {runs[name].tags["mlflow.parentRunId"] for name in ("c0", "c1")} == {parent.run_id}
-        for name in runs["c1"].ids:
-            assert store.predictions(name, "test").example_id_N.size == 4
+        assert runs["c1"].run_id == second.run_id
+        assert {runs[name].parent_id for name in ("c0", "c1")} == {parent.run_id}
+        assert store.predictions(second.run_id, "test").example_id_N.size == 4
         assert points(database, runs["c0"]) == 5 * 2 + points(database, runs["c1"])
 
     def test_the_next_start_sends_what_a_closed_store_left(self, store: Store, gate: Gate, said: list[str]) -> None:
@@ -307,7 +338,7 @@ class TestOutage:
         gate.cut = True
         writer.kill("interrupted")
         store.close(0.2)
-        mentions(said[-1], "1 write of 1 run", ".gru-bench/queue", "next start")
+        mentions(said[-1], "1 run waits", ".gru-bench/outbox", "next start")
         gate.cut = False
         with Store(store.uri) as again:
             (run,) = again.runs("reviews")
@@ -328,7 +359,7 @@ class TestOutage:
         store.start("reviews", "r", role="single").kill("why not")
         with pytest.raises(RunError, match="0 seconds: start its server"):
             store.close()
-        mentions(said[-1], "2 writes of 1 run")
+        mentions(said[-1], "1 run waits")
 
     def test_closing_waits_and_says_that_ctrl_c_ends_the_wait(self, store: Store, gate: Gate, said: list[str]) -> None:
         gate.cut = True
@@ -344,16 +375,15 @@ class TestOutage:
         assert [run.status for run in store.runs("reviews")] == ["KILLED"]
 
 
-def test_a_server_that_is_away_at_the_start_is_named_and_runs_are_queued() -> None:
+def test_a_server_that_is_away_at_the_start_is_named_and_runs_wait() -> None:
     said: list[str] = []
     store = Store(NOBODY, say=said.append)
     writer = store.start("reviews", "r", role="single")
-    assert writer.run_id.startswith("local-")
     assert store.experiments() == []
     writer.kill("nobody there")
     store.close(0.1)
-    mentions(said[0], NOBODY, "Connection refused", ".gru-bench/queue")
-    mentions(said[1], NOBODY, "2 writes of 1 run")
+    mentions(said[0], NOBODY, "Connection refused", ".gru-bench/outbox")
+    mentions(said[1], NOBODY, "1 run waits")
 
 
 def test_a_database_server_that_is_away_is_named_without_its_password() -> None:
@@ -365,7 +395,7 @@ def test_a_database_server_that_is_away_is_named_without_its_password() -> None:
         Store("postgresql://me:secret@127.0.0.1:9/runs", create=False)
 
 
-def test_a_report_counts_the_writes_that_wait_and_names_a_run_that_it_leaves_out(
+def test_a_report_counts_the_runs_that_wait_and_names_a_run_that_it_leaves_out(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw_nothing(monkeypatch)
@@ -377,21 +407,19 @@ def test_a_report_counts_the_writes_that_wait_and_names_a_run_that_it_leaves_out
         parent.complete()
         odd = store.start("reviews", "odd", role="single")
         assert store.catch_up()
-        store._client.set_tag(odd.run_id, "gru_bench.seed", "zzz")
-    own = WriteQueue.begin(root(), f"sqlite:///{database}")
-    own.append(operations()[0])
+        store._client.set_tag(store.mlflow_id(odd.run_id), "gru_bench.seed", "zzz")
+        odd_id = store.mlflow_id(odd.run_id)
+    left(f"sqlite:///{database}", records()[0])
     done = completed(report_app)
-    mentions(done.stdout, f"1 write of 1 run waits in .gru-bench/queue for sqlite:///{database}",
-             f"{odd.run_id} is left out")
-    own.close()
+    mentions(done.stdout, f"1 run waits in .gru-bench/outbox for sqlite:///{database}", f"{odd_id} is left out")
 
 
-def test_a_queue_that_is_removed_during_a_command_is_named(database: Path) -> None:
+def test_an_outbox_that_is_removed_during_a_command_is_named(database: Path) -> None:
     store = Store(f"sqlite:///{database}")
     store.start("reviews", "s", role="single")
     assert store.catch_up()
     shutil.rmtree(root().parent)
-    with pytest.raises(RunError, match=r"write queue .*removed"):
+    with pytest.raises(RunError, match=r"outbox .*removed"):
         store.start("reviews", "s", role="single")
     store.close(0.0)
     assert waiting(Path.cwd()) == []

@@ -1,0 +1,381 @@
+"""The outbox: records of runs on disk that MLflow does not have yet.
+
+Each process that logs runs has a folder of its own below `.gru-bench/outbox`, beside the database file or, for a
+server, in the working directory. The next start looks there, whatever its study. (A cache folder would be wrong: it may
+be emptied, and each machine of a cluster may have its own.)
+
+    owner.json         the tracking URI (without a password)
+    lock               held by the process that writes or uploads the folder; the system releases it when that dies
+    NUMBER-ID          a record that waits to be uploaded, in the order of the numbers
+    NUMBER-ID.held     a record whose trial may not have ended yet: it waits until that is known
+    NUMBER-ID.open     the beginning of a run that has not ended
+    NUMBER-ID.sent     a record that was uploaded, kept for this process to read
+    NUMBER-ID.refused  a record that MLflow has refused, with the reason in refused.txt
+    NUMBER-ID.new      a record that is being written
+
+A record is written under its last name, flushed to the disk and then renamed, so it is there whole or not at all. A
+folder without owner.json is nobody's: it is removed once its process has died.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from gru_bench import platforms
+from gru_bench.errors import RunError, same_command, without_passwords
+from gru_bench.tracking.client import sqlite_path
+from gru_bench.tracking.record import DIED, RunRecord
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+FOLDER = Path(".gru-bench") / "outbox"
+State = Literal["waiting", "held", "open", "sent", "refused", "new"]
+RUN, FILES = "run.json", "files"
+_OWNER, _LOCK, _REASON = "owner.json", "lock", "refused.txt"
+_NAME = re.compile(rf"(\d+)-([0-9a-f]+)(?:\.({'|'.join(get_args(State)[1:])}))?")
+_SET_ASIDE = ".refused"
+"""Suffix of a folder that holds only what MLflow refused."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record at rest in an outbox."""
+
+    folder: Path
+    number: int
+    run_id: str
+    state: State
+
+    def record(self) -> RunRecord:
+        """Read the record.
+
+        Raises:
+            OSError, ValueError, TypeError, KeyError: It is damaged.
+        """
+        return RunRecord.from_json((self.folder / RUN).read_bytes())
+
+    def files(self) -> dict[str, Path]:
+        """Return path among the run's artifacts -> file."""
+        root = self.folder / FILES
+        return {file.relative_to(root).as_posix(): file for file in sorted(root.rglob("*")) if file.is_file()}
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The runs that wait in an outbox for its tracking store."""
+
+    uri: str
+    runs: int
+    held: int
+    """How many of them wait for the next start of their sweep."""
+
+    def __str__(self) -> str:
+        """Return the numbers as a clause for messages."""
+        text = f"{self.runs} run{'s' * (self.runs != 1)} wait{'s' * (self.runs == 1)} in {FOLDER} for {self.uri}"
+        return f"{text} ({self.held} of them until the sweep is started again)" if self.held else text
+
+
+class Outbox:
+    """The outbox of one process. One thread puts records into it, another one uploads them."""
+
+    def __init__(self, folder: Path, uri: str, lock: BaseFileLock | None = None, *, keep: bool = False) -> None:
+        """Open an outbox.
+
+        Args:
+            folder: Its folder.
+            uri: MLflow's tracking URI.
+            lock: The folder's lock, held by this process; None opens the outbox for reading only.
+            keep: Whether records are kept until the outbox is closed, so that they can be read while the store is away.
+        """
+        self.folder, self.uri, self._lock, self._keep = folder, uri, lock, keep
+        self._next = 1 + max((entry.number for entry in self.entries()), default=0)
+
+    @classmethod
+    def begin(cls, root: Path, uri: str, *, keep: bool = False, secret: bool = False) -> Outbox:
+        """Create the outbox of this process in `root`, for the tracking store `uri`.
+
+        Args:
+            root: Folder of the outboxes.
+            uri: MLflow's tracking URI.
+            keep: As for the class.
+            secret: Whether no other process knows the outbox before `reveal`.
+
+        Raises:
+            RunError: The folder cannot be written.
+        """
+        folder = root / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            ignore = root.parent / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+            with _root_lock(root):
+                folder.mkdir()
+                lock = _folder_lock(folder)
+                lock.acquire()
+                outbox = cls(folder, without_passwords(uri), lock, keep=keep)
+                if not secret:
+                    outbox.reveal()
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        return outbox
+
+    @classmethod
+    def open(cls, folder: Path, lock: BaseFileLock | None = None) -> Outbox:
+        """Open the outbox that a process has left; its lock, if any, is held by this process.
+
+        Raises:
+            OSError, ValueError, KeyError: The process was killed before it had begun the outbox.
+        """
+        owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
+        return cls(folder, _resolved(owner["uri"], folder.parent), lock)
+
+    def reveal(self) -> None:
+        """Let other processes upload the records if this one dies."""
+        _write(self.folder / _OWNER, json.dumps({"uri": _portable(self.uri, self.folder.parent)}).encode())
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether `reveal` was not called yet."""
+        return not (self.folder / _OWNER).exists()
+
+    def entries(self, *states: State) -> list[Entry]:
+        """Return the records in some states, or in any, in their order."""
+        found = []
+        for folder in self.folder.iterdir() if self.folder.is_dir() else ():  # a user may have removed it
+            if match := _NAME.fullmatch(folder.name):
+                entry = Entry(folder, int(match[1]), match[2], match[3] or "waiting")  # type: ignore[arg-type]  # a text to mypy
+                if not states or entry.state in states:
+                    found.append(entry)
+        return sorted(found, key=lambda entry: entry.number)
+
+    def put(self, record: RunRecord, files: Mapping[str, bytes] | None = None, state: State = "waiting") -> Entry:
+        """Add a record and its artifacts; they are on the disk when this returns.
+
+        Args:
+            record: The record.
+            files: Path of an artifact in the run -> its content.
+            state: State of the record.
+
+        Raises:
+            RunError: The disk is full or fails; nothing was added.
+        """
+        number, self._next = self._next, self._next + 1
+        name = f"{number:06d}-{record.run_id}"
+        folder = self.folder / f"{name}.new"
+        try:
+            folder.mkdir()
+            for artifact, content in (files or {}).items():
+                (folder / FILES / artifact).parent.mkdir(parents=True, exist_ok=True)
+                _write(folder / FILES / artifact, content)
+            _write(folder / RUN, record.to_json().encode())
+            return self._renamed(Entry(folder, number, record.run_id, "new"), state)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _unwritable(self.folder, error) from error
+
+    def release(self, entry: Entry) -> None:
+        """Let a held record be uploaded."""
+        self._renamed(entry, "waiting")
+
+    def supersede(self, entry: Entry, reason: str) -> None:
+        """Let a held record be uploaded as a run that was interrupted."""
+        self.put(entry.record().killed(reason), {path: file.read_bytes() for path, file in entry.files().items()})
+        self.drop(entry)
+
+    def drop(self, entry: Entry) -> None:
+        """Remove a record."""
+        with suppress(FileNotFoundError):
+            self._renamed(entry, "new")
+        shutil.rmtree(entry.folder.with_name(f"{entry.folder.name.partition('.')[0]}.new"), ignore_errors=True)
+
+    def mark_sent(self, entry: Entry) -> None:
+        """Note that MLflow has a record, and remove it unless it is kept."""
+        if self._keep:
+            self._renamed(entry, "sent")
+        else:
+            self.drop(entry)
+
+    def refuse(self, entry: Entry, reason: str) -> None:
+        """Set aside a record that MLflow refuses."""
+        _write(entry.folder / _REASON, reason.encode())
+        self._renamed(entry, "refused")
+
+    def file(self, run_id: str, artifact: str) -> Path | None:
+        """Return the file of an artifact; None if it is not in the outbox, or no longer."""
+        found = [entry.folder / FILES / artifact for entry in self.entries("waiting", "held", "sent")
+                 if entry.run_id == run_id]
+        return next((file for file in reversed(found) if file.is_file()), None)
+
+    def close_runs(self) -> None:
+        """Let the runs that a dead process left open be uploaded as interrupted.
+
+        Raises:
+            RunError: A record cannot be written.
+        """
+        ended = {entry.run_id for entry in self.entries() if entry.state not in ("open", "new")}
+        for entry in self.entries("open", "new"):
+            if entry.state == "open" and entry.run_id not in ended:
+                self.put(entry.record().killed(DIED))
+            self.drop(entry)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no record waits to be uploaded."""
+        return not self.entries("waiting")
+
+    def waiting(self) -> Waiting:
+        """Return how many runs have records that MLflow does not have yet."""
+        held = {entry.run_id for entry in self.entries("held")}
+        return Waiting(self.uri, len(held | {entry.run_id for entry in self.entries("waiting")}), len(held))
+
+    def close(self) -> None:
+        """Release the folder; it is removed if nothing in it waits."""
+        with _root_lock(self.folder.parent):
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+            if not self.is_secret and self.entries("waiting", "held", "open"):
+                return
+            for entry in self.entries("sent", "new"):
+                shutil.rmtree(entry.folder, ignore_errors=True)
+            if self.entries("refused"):
+                with suppress(PermissionError):  # held open by another program: a later start sets it aside
+                    platforms.replace(self.folder, self.folder.with_name(self.folder.name + _SET_ASIDE))
+            else:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _renamed(self, entry: Entry, state: State) -> Entry:
+        name = entry.folder.name.partition(".")[0]
+        folder = entry.folder.with_name(name if state == "waiting" else f"{name}.{state}")
+        platforms.patiently(lambda: entry.folder.rename(folder))
+        _flush(self.folder)
+        return Entry(folder, entry.number, entry.run_id, state)
+
+
+def abandoned(root: Path, wanted: Callable[[Outbox], bool] = lambda _: True) -> list[Outbox]:
+    """Return the outboxes in `root` that dead processes have left with records, oldest first.
+
+    Each of them is locked for this process.
+
+    Args:
+        root: Folder of the outboxes.
+        wanted: Whether to take an outbox. The others are left as they are.
+    """
+    from filelock import Timeout
+
+    found: list[Outbox] = []
+    if not root.is_dir():
+        return found
+    with _root_lock(root):
+        for folder in _folders(root):
+            lock = _folder_lock(folder)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            try:
+                outbox = Outbox.open(folder, lock)
+            except (OSError, ValueError, KeyError):  # its process was killed before it wrote anything
+                lock.release()
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            try:
+                if wanted(outbox):
+                    outbox.close_runs()
+                    found.append(outbox)
+                    continue
+            except (RunError, OSError, ValueError, KeyError, TypeError):  # the disk is full, or a record is damaged
+                pass
+            lock.release()
+    for outbox in [outbox for outbox in found if not outbox.entries("waiting", "held")]:
+        found.remove(outbox)
+        outbox.close()
+    return found
+
+
+def waiting(directory: Path, uri: str | None = None) -> list[Waiting]:
+    """Return what waits in each outbox in a directory, for one tracking URI or all; nothing is changed."""
+    root, found = directory / FOLDER, []
+    uri = None if uri is None else without_passwords(uri)
+    for folder in _folders(root) if root.is_dir() else ():
+        try:
+            one = Outbox.open(folder).waiting()
+        except (OSError, ValueError, KeyError):  # the folder is being created or removed
+            continue
+        if one.runs and uri in (None, one.uri):
+            found.append(one)
+    return found
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    return iter(sorted(path for path in root.iterdir() if path.is_dir() and not path.name.endswith(_SET_ASIDE)))
+
+
+def _root_lock(root: Path) -> BaseFileLock:
+    """Return the lock under which folders are created, removed or taken over."""
+    from filelock import FileLock
+
+    return FileLock(root / ".lock")
+
+
+def _folder_lock(folder: Path) -> BaseFileLock:
+    from filelock import FileLock
+
+    return FileLock(folder / _LOCK, thread_local=False)
+
+
+def _portable(uri: str, root: Path) -> str:
+    """Return a URI without its password; that of a database in the working directory is made relative to it."""
+    database = sqlite_path(uri)
+    directory = root.parent.parent
+    if database is None or not database.is_relative_to(directory):
+        return without_passwords(uri)
+    return f"sqlite:///{database.relative_to(directory).as_posix()}"
+
+
+def _resolved(uri: str, root: Path) -> str:
+    path = uri.removeprefix("sqlite:///")
+    return uri if path == uri else f"sqlite:///{(root.parent.parent / path).resolve()}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file and flush it to the disk."""
+    with platforms.patiently(lambda: path.open("wb", buffering=0)) as file:
+        left = memoryview(content)
+        while left:
+            left = left[file.write(left):]
+        os.fsync(file.fileno())
+
+
+def _flush(folder: Path) -> None:
+    """Flush the names in a folder to the disk, on systems that can."""
+    if not platforms.WINDOWS:
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def _unwritable(folder: Path, error: OSError) -> RunError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(f"there must be free space on the disk for what runs log, but none is left in {folder}: free "
+                        f"some and run {same_command()} again; what was logged so far is safe")
+    if error.errno == errno.ENOENT:
+        return RunError(f"the outbox {folder} must stay in place while a command works, but it was removed: "
+                        f"run {same_command()} again, which continues from what MLflow has")
+    return RunError(f"the outbox {folder} must be writable, but is not ({error.strerror}): run this in a "
+                    "directory that you may write to")

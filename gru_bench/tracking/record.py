@@ -1,0 +1,123 @@
+"""A run as it is written: what one process logs of it, in memory, and at rest as a folder.
+
+    run.json     the `RunRecord`
+    files/       its artifacts, at their paths
+
+A record holds all of a run, or a part that is added to a run that MLflow has already. To apply it twice is harmless: a
+run is found by its id, a point is one row for its key, step, time and value, and all else is overwritten by the same
+values.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, ClassVar, NamedTuple
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from gru_bench.config import MOST_NAME, MetricName, checked_name
+
+DIED = "its process ended without a word"
+OPEN = ("RUNNING", "")
+"""Statuses of a record whose run has not ended."""
+LATEST = 253_402_300_799_999
+"""The end of the year 9999 in milliseconds since 1970. No later time can be shown."""
+
+
+def _key(text: str) -> str:
+    if not re.fullmatch(r"[\w.\-: /]+", text) or posixpath.normpath(text) != text or text.startswith(("/", "..")):
+        raise ValueError("MLflow does not accept this name")
+    return text
+
+
+# The forms that a record from another machine must have. They are not checked where a record is made.
+Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Moment = Annotated[int, Field(ge=0, le=LATEST)]
+"""Milliseconds since 1970."""
+Key = Annotated[str, Field(max_length=MOST_NAME), AfterValidator(_key)]
+Text = Annotated[str, Field(max_length=8000, pattern=r"^[^\x00]*$")]
+Param = Annotated[Text, Field(max_length=6000)]
+
+
+class Point(NamedTuple):
+    """One value of a metric."""
+
+    key: Key
+    value: float
+    step: Annotated[int, Field(ge=-2**53, le=2**53)]
+    time: Moment
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run, or a part of one."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
+
+    run_id: Id
+    """Our id of the run, for life. MLflow's run has it as a tag."""
+    time: Moment
+    """When the run began, or when this part was written, in milliseconds since 1970."""
+    experiment: Annotated[str, AfterValidator(checked_name)] = ""
+    """Name of the experiment, for a run without a parent."""
+    parent: Id | None = None
+    """Id of the parent run."""
+    first_tags: Mapping[Key, Text] = field(default_factory=dict)
+    """Tags of a run that begins. Empty: the record is a part of a run that MLflow has."""
+    tags: Mapping[Key, Text] = field(default_factory=dict)
+    """Tags that are set last, because `gru_bench.complete` is one of them."""
+    params: Mapping[Key, Param] = field(default_factory=dict)
+    points: tuple[Point, ...] = ()
+    dataset: tuple[Annotated[Text, Field(max_length=500)], Text] | None = None
+    """Name and fingerprint of the data that the run trains on."""
+    model: Text = ""
+    """Name of the model whose weights are among the artifacts; empty if there are none."""
+    status: Text = ""
+    """New MLflow status of the run; empty changes nothing."""
+    ended: Moment | None = None
+    """When the run ended, in milliseconds since 1970."""
+    view: MetricName | None = None
+    """Score of the studies that the run's experiment gets a saved view for; None changes nothing."""
+
+    @property
+    def study(self) -> str:
+        """Name of the study of a run that begins; otherwise empty."""
+        return self.first_tags.get("gru_bench.study", "")
+
+    def to_json(self) -> str:
+        """Return the record as JSON."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RunRecord:
+        """Parse a record from the text of `to_json`.
+
+        Raises:
+            ValueError, TypeError, KeyError: The text is not a record.
+        """
+        values = json.loads(text)
+        if "dataset" in values:
+            values["dataset"] = tuple(values["dataset"])
+        values["points"] = tuple(Point(*point) for point in values.get("points", ()))
+        return cls(**values)
+
+    def killed(self, reason: str) -> RunRecord:
+        """Return the record of the same run as one that was interrupted, even if it was complete."""
+        return replace(self, status="KILLED", ended=self.ended or now(), tags={
+            **self.tags, "gru_bench.state": "killed", "gru_bench.complete": "false", "gru_bench.reason": reason[:4000]})
+
+
+def new_id() -> str:
+    """Return the id of a new run."""
+    return uuid.uuid4().hex
+
+
+def now() -> int:
+    """Return the current time in milliseconds since 1970."""
+    return int(time.time() * 1000)

@@ -1,0 +1,111 @@
+"""A tracking store that is a server, read through MLflow's client, with the histories of many runs at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from gru_bench.tracking.client import BULK_POINTS, BULK_RUNS, Found, bulk_history, find
+from gru_bench.tracking.file import downloaded
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+    from gru_bench.tracking.reader import RawPoint, RawRun
+
+PAGE = 1000
+"""Most runs in one answer of MLflow."""
+
+
+class ServerSource:
+    """The `Source` of a reader for an MLflow server or a database server."""
+
+    def __init__(self, uri: str, client: MlflowClient) -> None:
+        """Read from the store at `uri`, through its client."""
+        self._uri, self._client = uri, client
+
+    def experiments(self) -> list[str]:
+        """Return the names of the experiments with runs of gru-bench, the most recent first."""
+        latest: dict[str, int] = {}
+        for experiment in self._client.search_experiments():
+            runs = self._client.search_runs(
+                [experiment.experiment_id], filter_string="tags.`gru_bench.complete` LIKE '%'", max_results=1,
+                order_by=["attributes.start_time DESC"])
+            if runs:
+                latest[experiment.name] = runs[0].info.start_time
+        return sorted(latest, key=lambda name: latest[name], reverse=True)
+
+    def runs(self, experiment: str) -> list[RawRun] | None:
+        """Return the runs of an experiment, newest first; None if it does not exist."""
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            return None
+        return [(run.info.run_id, run.info.experiment_id, run.info.run_name, run.info.status, run.info.start_time,
+                 run.info.end_time, run.data.tags, run.data.params, run.data.metrics)
+                for run in self._search([found.experiment_id], "")]
+
+    def tags(self, wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[str, int | None, Mapping[str, str]]]:
+        """Yield run, begin and tags of the confirmation runs with one of the wanted tags; a run may come twice."""
+        places = [experiment.experiment_id for experiment in self._client.search_experiments()]
+        for key, value in wanted:
+            if re.fullmatch(r"[\w-]+", value):  # otherwise it could not be quoted
+                query = f"tags.`gru_bench.role` = 'confirm' and tags.`{key}` = '{value}'"
+                for run in self._search(places, query):
+                    yield run.info.run_id, run.info.start_time, run.data.tags
+
+    def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterator[RawPoint]:
+        """Yield the points of some metrics: for many runs at once if it can, otherwise for each metric of each run."""
+        in_bulk = self._uri.startswith(("http://", "https://"))
+        for metric in metrics:
+            left = sorted(set(run_ids))
+            while left:
+                some = left[:BULK_RUNS]
+                points = bulk_history(self._uri, some, metric) if in_bulk else None
+                if points is None:
+                    in_bulk = False
+                    yield from self._slow_points(left, metric)
+                    break
+                left = left[BULK_RUNS:]
+                if len(points) >= BULK_POINTS:
+                    # An answer is ordered by run id and ends at this many points: the last run may be incomplete.
+                    last = points[-1]["run_id"]
+                    points = [point for point in points if point["run_id"] != last]
+                    yield from self._slow_points([last], metric)
+                    left = [run_id for run_id in some if run_id > last] + left
+                for point in points:
+                    yield point["run_id"], metric, point["step"], point["value"], point["timestamp"]
+
+    def find(self, run_id: str) -> Found | None:
+        """Return where the run with one of our ids is, even if it was deleted."""
+        return find(self._client, run_id)
+
+    def experiment_name(self, experiment_id: str) -> str:
+        """Return the name of an experiment."""
+        return str(self._client.get_experiment(experiment_id).name)
+
+    def tagged(self, experiment: str, key: str) -> str | None:
+        """Return the id of the experiment of that name if it has a tag."""
+        found = self._client.get_experiment_by_name(experiment)
+        return None if found is None or key not in found.tags else str(found.experiment_id)
+
+    def artifact(self, run_id: str, path: str) -> bytes:
+        """Return the content of an artifact."""
+        return downloaded(self._client, run_id, path)
+
+    def _slow_points(self, run_ids: Sequence[str], metric: str) -> Iterator[RawPoint]:
+        for run_id in run_ids:
+            for point in self._client.get_metric_history(run_id, metric):
+                yield run_id, metric, point.step, point.value, point.timestamp
+
+    def _search(self, places: Sequence[str], query: str) -> Iterator[Run]:
+        """Yield the runs that a query finds in some experiments, newest first, page by page."""
+        token = None
+        while True:
+            page = self._client.search_runs(list(places), query, max_results=PAGE, page_token=token,
+                                            order_by=["attributes.start_time DESC"])
+            yield from page
+            token = page.token
+            if not token:
+                return

@@ -1,0 +1,201 @@
+"""A process that ends at any of its calls into MLflow, the file system or the search's storage loses no run.
+
+After each such end, the same command completes the study: each trial once, each run in MLflow once, with each of its
+points once, and nothing is left running.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import chdir, closing
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+from mlflow.store.db import utils
+from optuna.storages.journal import JournalFileBackend
+
+from gru_bench.platforms import WINDOWS
+from gru_bench.sweep.consistency import compare_stores
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.sharing.trials import Trials
+from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.study import read_study
+from gru_bench.tracking import Reader, waiting
+from tests.support.runs import modeled, result
+from tests.support.servers import MlflowServer
+from tests.support.workers import swept, well
+
+Kind = Literal["mlflow", "files", "search", "ends"]
+"""What is counted: calls of MLflow's client, changes of files below `.gru-bench`, writes to the search's storage, or
+trials that are about to end, whose records are on the disk."""
+TRIALS, CONFIRM = 1, 1
+ENDED = 77
+"""Exit code of a process that ends as if it was killed."""
+LIBRARIES = ["tests.support.workers", "mlflow.store.tracking.sqlalchemy_store", "scipy.stats", "safetensors.numpy"]
+"""What the processes would otherwise import one after the other, which takes longer than the study."""
+PATHS = {"os.rename": (0, 1), "os.mkdir": (0,), "os.remove": (0,), "os.rmdir": (0,), "shutil.rmtree": (0,),
+         "os.truncate": (0,)}
+"""Event of Python that changes files -> which of its arguments are paths."""
+
+pytestmark = pytest.mark.skipif(WINDOWS, reason="the processes are forked")
+
+
+def end_before(kind: Kind, number: int) -> None:
+    """Let this process end before its n-th call of a kind, from 1."""
+    seen = 0
+
+    def count() -> None:
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            os._exit(ENDED)
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def ending(*arguments: Any, **named: Any) -> Any:
+            count()
+            return call(*arguments, **named)
+
+        return ending
+
+    def changes_files(event: str, arguments: tuple[Any, ...]) -> None:
+        paths = [arguments[0]] if event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR) else [
+            arguments[place] for place in PATHS.get(event, ())]
+        if any(".gru-bench" in os.fsdecode(path) for path in paths if isinstance(path, str | bytes | os.PathLike)):
+            count()
+
+    match kind:
+        case "mlflow":
+            for name, call in list(vars(MlflowClient).items()):
+                if callable(call) and not name.startswith("_"):
+                    setattr(MlflowClient, name, counted(call))
+        case "files":
+            sys.addaudithook(changes_files)
+        case "search":
+            setattr(JournalFileBackend, "append_logs", counted(JournalFileBackend.append_logs))  # noqa: B010
+        case "ends":
+            setattr(Trials, "complete", counted(Trials.complete))  # noqa: B010
+
+
+def start(folder: Path, csv: Path, uri: str | None, revision: str, end: tuple[Kind, int] | None) -> None:
+    """Start the study in a folder, in a process that may end at its n-th call of a kind."""
+    utils._get_latest_schema_revision = lambda: revision  # takes longer to read than the study to run
+    if end is not None:
+        end_before(*end)
+    with chdir(folder):
+        swept(csv, lambda _: well(modeled(result())), uri=uri, trials=TRIALS, confirm=CONFIRM)
+
+
+def faults(folder: Path, csv: Path, uri: str | None, database: Path) -> Iterator[str]:
+    """Yield what is wrong with the study in a folder, which must be complete."""
+    with chdir(folder):
+        spec = load_study("study.toml", settings={"data.name": str(csv)}, trials=TRIALS, confirm=CONFIRM)
+        storage, reader = open_storage(None), Reader(uri)
+        studies = reader.studies(csv.stem)
+        runs = [run for study in studies for run in study.runs[1:]]
+        yield from compare_stores(spec, read_study(spec, storage), [study.run for study in studies], runs).faults
+        yield from map(str, waiting(folder))
+        for name in optuna.get_all_study_names(storage):
+            states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
+            if states["COMPLETE"] != (TRIALS if "/" in name else CONFIRM) or states["RUNNING"] or states["WAITING"]:
+                yield f"{name}: {dict(states)}"
+        complete = [run for run in runs if run.complete]
+        if [run.role for run in complete] != ["trial", "confirm"]:
+            yield f"complete are {[run.role for run in complete]}"
+        for run in complete:
+            if reader.predictions(run.run_id, "test").example_id_N.size != 4:
+                yield f"{run.name} has other predictions"
+            if run.role == "confirm":
+                reader.models([run.run_id], studies[0].run.run_id)
+    with closing(sqlite3.connect(database)) as connection:
+        # The study's own run gets its summary anew at the end of each start, so only the others are counted.
+        points = Counter(connection.execute(
+            "SELECT runs.run_uuid, metrics.key, step FROM metrics JOIN runs USING (run_uuid) JOIN experiments USING "
+            "(experiment_id) JOIN tags USING (run_uuid) WHERE experiments.name = ? AND tags.key = 'gru_bench.role' "
+            "AND tags.value != 'study'", [csv.stem]))
+        yield from (f"the point {point} is there {count} times" for point, count in points.items() if count > 1)
+        counts = Counter(run_id for run_id, key, _ in points if key.startswith(("loss/", "accuracy/", "time/")))
+        ended = connection.execute(
+            "SELECT run_uuid FROM runs JOIN tags USING (run_uuid) JOIN experiments USING (experiment_id) WHERE "
+            "experiments.name = ? AND key = 'gru_bench.complete' AND tags.value = 'true' AND run_uuid IN (SELECT "
+            "run_uuid FROM tags WHERE key = 'gru_bench.role' AND value IN ('trial', 'confirm'))", [csv.stem]).fetchall()
+        if len({counts[run_id] for run_id, in ended}) != 1 or not ended:
+            yield f"the runs have {[counts[run_id] for run_id, in ended]} points"
+
+
+class Injection:
+    """Studies that are started, ended at a call, and started again, each in a folder and an experiment of its own."""
+
+    def __init__(self, csv: Path, empty_database: Path, server: MlflowServer | None) -> None:
+        """Log to a new file for each study, or to a server."""
+        self._csv, self._empty, self._server = csv, empty_database, server
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload(LIBRARIES)
+        self._revision = utils._get_latest_schema_revision()
+
+    def run(self, kind: Kind, number: int) -> tuple[bool, list[str]]:
+        """Return whether a process ended at its n-th call of a kind, and what is wrong after the next start."""
+        folder = Path(f"{kind}-{number}").absolute()
+        folder.mkdir()
+        csv = Path(shutil.copy(self._csv, folder / f"{folder.parent.name}-{kind}-{number}.csv"))
+        database = Path(shutil.copy(self._empty, folder)) if self._server is None else self._server.database
+        uri = None if self._server is None else self._server.uri
+
+        def code(end: tuple[Kind, int] | None) -> int | None:
+            process = self._processes.Process(target=start, args=(folder, csv, uri, self._revision, end))
+            process.start()
+            process.join()
+            return process.exitcode
+
+        first = code((kind, number))
+        assert first in (0, ENDED)
+        assert code(None) == 0, f"the start after an end before call {number} ({kind}) failed"
+        return first == ENDED, list(faults(folder, csv, uri, database))
+
+    def run_all(self, kind: Kind) -> dict[int, list[str]]:
+        """Return call -> what is wrong, for all calls of a kind; empty if nothing is."""
+        number, wrong = 0, dict[int, list[str]]()
+        ended = True
+        while ended:
+            number += 1
+            ended, found = self.run(kind, number)
+            if found:
+                wrong[number] = found
+        assert number > 10
+        return wrong
+
+
+@pytest.mark.parametrize(("kind", "number"), [
+    ("mlflow", 4), ("mlflow", 9), ("files", 9), ("search", 14), ("ends", 1), ("ends", 2)])
+def test_a_start_completes_the_study_of_one_that_ended_at_a_call(
+    kind: Kind, number: int, easy_csv: Path, empty_database: Path
+) -> None:
+    assert Injection(easy_csv, empty_database, None).run(kind, number) == (True, [])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kind", ["mlflow", "files", "search"])
+def test_a_start_completes_the_study_of_one_that_ended_at_any_call(
+    kind: Kind, easy_csv: Path, empty_database: Path
+) -> None:
+    assert Injection(easy_csv, empty_database, None).run_all(kind) == {}
+
+
+@pytest.mark.service
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kind", ["mlflow", "files", "search"])
+def test_a_start_completes_the_study_of_one_that_ended_at_any_call_over_http(
+    kind: Kind, easy_csv: Path, empty_database: Path, tracking_server: MlflowServer
+) -> None:
+    assert Injection(easy_csv, empty_database, tracking_server).run_all(kind) == {}
