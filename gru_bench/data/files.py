@@ -12,6 +12,7 @@ Reviews without a class, in a folder or file called `unsup` or `unsupervised`, a
 
 from __future__ import annotations
 
+import codecs
 import glob
 import gzip
 import hashlib
@@ -20,7 +21,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,8 +46,6 @@ _REMEDIES = {
 """Endings of other kinds of files -> what to do with such a file."""
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WILD = re.compile(r"[*?\[]")
-_BEFORE = 20
-"""Bytes before a wrong one that an error shows."""
 _UNLABELED = ("unsup", "unsupervised")
 """First words of the names of what holds reviews without a class."""
 
@@ -313,11 +312,18 @@ def reading(path: Path, encoding: str = "utf-8") -> Iterator[None]:
         raise DataError(f"{path} must be whole gzip data, but it is cut off or damaged ({error}): "
                         "fetch or copy it again") from error
     except UnicodeError as error:
-        wrong = shown(str(error), "")
-        if isinstance(error, UnicodeDecodeError):
-            before = error.object[max(0, error.start - _BEFORE):error.start].decode(_codec(encoding), "replace")
-            wrong = f"byte {error.object[error.start]:#04x} after {shown(before)} is not"
+        wrong = (f"line {_line_of_wrong_byte(path, encoding):,} is not (byte {error.object[error.start]:#04x})"
+                 if isinstance(error, UnicodeDecodeError) else f"it is not ({shown(str(error), '')})")
         raise DataError(f"{path} must be {encoding.upper()} text, but {wrong}: save it as UTF-8, or name its encoding, "
                         f"such as {given_as('--encoding', 'cp1252')}") from error
     except OSError as error:
         raise DataError(f"{path} must be readable, but: {shown(error.strerror or str(error), '', 200)}") from error
+
+
+def _line_of_wrong_byte(path: Path, encoding: str) -> int:
+    """Return the number of the first line that cannot be decoded. The file is read again, up to this line."""
+    line = 1
+    with suppress(UnicodeDecodeError, EOFError, zlib.error, OSError), opened(path) as binary:
+        for text in codecs.iterdecode(binary, _codec(encoding)):
+            line += text.count("\n")
+    return line
