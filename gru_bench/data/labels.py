@@ -144,9 +144,9 @@ def _refuse_others(values: Sequence[str | int | float], rows: int, what: str, re
     long = [value for value in different if isinstance(value, str) and len(value) > MOST_CLASS_NAME]
     most = MOST_DECIMALS if decimals else MOST_CLASSES
     if long or len(different) > most or len(different) > max(MOST_DECIMALS, rows / 2):
+        rule = (f"names of at most {MOST_CLASS_NAME} characters" if long else
+                f"at most {most:,}{' numbers with decimals' if decimals else ''}, and far fewer than rows")
         raise DataError(
-            f"labels in {what} must be classes, far fewer than rows: at most {most:,}"
-            f"{' numbers with decimals' if decimals else ''}, of {MOST_CLASS_NAME} characters each, but there are "
-            f"{len(different):,} different ones in {rows:,} rows, such as "
-            f"{shown((long or decimals or different)[0], most=40)}. They look like numbers to predict, ids or texts: "
-            f"{remedy}{', or round the numbers' if decimals else ''}")
+            f"labels in {what} must be classes, {rule}, but there are {len(different):,} different ones in {rows:,} "
+            f"rows, such as {shown((long or decimals or different)[0], most=40)}. They look like numbers to predict, "
+            f"ids or texts: {remedy}{', or round the numbers' if decimals else ''}")
