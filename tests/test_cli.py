@@ -22,7 +22,7 @@ from rich.text import Text
 
 from gru_bench import __main__ as main_command
 from gru_bench import cli, platforms
-from gru_bench.config import MetricName
+from gru_bench.config import MetricName, RunConfig, with_settings
 from gru_bench.errors import DataError, DifferenceError, ExitCode, GruBenchError, IncompleteError, UsageError
 from gru_bench.sweep import __main__ as sweep_command
 from gru_bench.sweep.spec import known_studies
@@ -110,6 +110,18 @@ def test_a_failing_folder_is_told(code: int, message: str) -> None:
     assert said.startswith(f"error: {message}")
 
 
+def test_data_that_do_not_fit_into_memory_end_a_command_with_a_message() -> None:
+    application = cli.app()
+
+    @application.command()
+    def fail() -> None:
+        raise MemoryError
+
+    done = completed(application)
+    assert done.returncode == ExitCode.FAILED
+    mentions(done.stderr, "error:", "memory of this machine", "close other programs")
+
+
 def test_another_failure_of_the_system_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     application = cli.app()
 
@@ -175,7 +187,7 @@ def test_settings_are_those_whose_options_were_typed() -> None:
     assert cli.given_settings(context(data="recall:k=3")) == {"data.name": "recall:k=3", "embedding.name": "random"}
     assert cli.given_settings(context(data="recall:k=3", embedding="corpus"))["embedding.name"] == "corpus"
     with pytest.raises(UsageError, match=r"--device must be auto, cpu, cuda .*, but got 'tpu'"):
-        cli.given_settings(context(device="tpu"))
+        with_settings(RunConfig(), {"training.device": "tpu"}, cli.SETTING_OPTIONS)
 
 
 def test_an_error_names_a_setting_as_it_was_typed() -> None:

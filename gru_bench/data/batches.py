@@ -42,10 +42,6 @@ class Encoded:
     offsets_N1: NDArray[np.int64]
     """Example n has the rows `rows[offsets_N1[n]:offsets_N1[n + 1]]`, at least one."""
     label_N: LabelArray
-    example_id_N: NDArray[np.str_]
-    category_N: NDArray[np.str_]
-    name_N: NDArray[np.str_]
-    group_N: NDArray[np.str_] | None
     tokens_N: NDArray[np.int32]
     """Number of tokens that the model reads. 0 where no word is known."""
     dropped_N: NDArray[np.int32]
@@ -111,16 +107,8 @@ def encode(split: Split, vectors: Vectors, max_length: int | None) -> Encoded:
     rows = np.zeros(offsets_N1[-1], np.int32)
     rows[(np.repeat(offsets_N1[:-1], known_N) + place)[kept]] = row[known][kept]
     return Encoded(
-        rows=rows,
-        offsets_N1=offsets_N1,
-        label_N=split.label_N,
-        example_id_N=split.example_id_N,
-        category_N=split.category_N,
-        name_N=split.name_N,
-        group_N=split.group_N,
-        tokens_N=tokens_N.astype(np.int32),
-        dropped_N=(np.diff(split.offsets_N1) - known_N).astype(np.int32),
-        cut_N=tokens_N < known_N,
+        rows, offsets_N1, split.label_N, tokens_N=tokens_N.astype(np.int32),
+        dropped_N=(np.diff(split.offsets_N1) - known_N).astype(np.int32), cut_N=tokens_N < known_N,
         table_size=len(vectors.table_VE))
 
 

@@ -63,29 +63,23 @@ class Choice(Protocol):
     @property
     def label(self) -> str | None:
         """Return the column of the labels."""
-        ...
 
     def roles(self) -> Sequence[tuple[str, str | None]]:
         """Return the role and the name of each column, in the order of a row."""
-        ...
 
     def found_in(self, known: Sequence[str]) -> Self:
         """Return the columns to read of a file with these columns."""
-        ...
 
     def note(self, found: Self) -> Note | None:
         """Return a sentence on the columns that were found by their names."""
-        ...
 
     def places(
         self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
     ) -> Sequence[int | None]:
         """Return the positions of the columns among the `known` ones, a role each."""
-        ...
 
     def require_header(self, first: Sequence[str], path: Path, separator: str) -> None:
         """Check that the first line of a file holds the names of columns."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,6 @@ from gru_bench.data.files import (
     Found,
     check_files,
     files_of,
-    in_memory,
     is_pattern,
     kind_of,
     named_path,
@@ -247,8 +246,7 @@ def load_corpus(
         config.classes, config.positive, config.encoding, config.unseen, config.group_column == "auto",
         config.near_duplicates))]
     key = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:32]
-    with in_memory(source.where):
-        folder = cached_folder(cache, "corpus", key, lambda begun: _build(begun, source, config, on_progress))
+    folder = cached_folder(cache, "corpus", key, lambda begun: _build(begun, source, config, on_progress))
     with _arrays(folder) as arrays:
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         ids = np.load(folder / _IDS, mmap_mode="r")
@@ -350,7 +348,6 @@ def _imdb_blocks(rows: Rows) -> list[str]:
 
 
 def _refuse_columns(config: DataConfig, what: str) -> None:
-    """Check that the settings name no columns of data that have none."""
     for setting in ("category_column", "split_column", "group_column", "id_column"):
         if (value := getattr(config, setting)) not in (None, "auto"):
             raise UsageError(f"data.{setting} must be left out for {what}, which has no columns, but got {value!r}: "
@@ -358,11 +355,7 @@ def _refuse_columns(config: DataConfig, what: str) -> None:
 
 
 def _with_test(path: Path, found: Found, test_path: Path, test: Found) -> tuple[DataFile, ...]:
-    """Return the files of the training data, followed by those of the test data.
-
-    Raises:
-        UsageError: where either of them has a test split of its own.
-    """
+    """Return the files of the training data, followed by those of the test data."""
     if any(file.split == "test" for file in found.files):
         raise UsageError(f"the test split must be given once, but {path} holds one, and "
                          f"{named('--test-data')} names {test_path.name}: leave it out")
@@ -443,11 +436,7 @@ def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progr
 
 
 def _in_order(rows: Rows, config: DataConfig, where: str) -> Rows:
-    """Return the rows with their classes in the order that the settings ask for.
-
-    Raises:
-        UsageError: where the settings name other classes than there are.
-    """
+    """Return the rows with their classes in the order that the settings ask for."""
     order = rows.classes
     if config.classes is not None:
         if set(config.classes) != set(order):
@@ -476,11 +465,7 @@ def _name_notes(rows: Rows, positions: Mapping[str, Sequence[int]]) -> Iterator[
 
 
 def _class_notes(rows: Rows, positions: dict[str, list[int]], config: DataConfig, where: str) -> Iterator[str]:
-    """Yield a sentence for each split that lacks a class.
-
-    Raises:
-        DataError: where training lacks a class that the settings do not let count as wrong.
-    """
+    """Yield a sentence for each split that lacks a class."""
     lacking = {split: [name for name, count in zip(
         rows.classes, np.bincount(rows.label_N[kept], minlength=len(rows.classes)), strict=True) if not count]
         for split, kept in positions.items() if kept}
@@ -507,34 +492,21 @@ def _without_repeats(rows: Rows, digests: Sequence[bytes]) -> tuple[list[int], d
     Returns the numbers of the rows that are kept, in the order of the file, and counts of the others by the names that
     they have in `Corpus`.
     """
-    split_N = rows.split_N
+    part_N = rows.split_N or [""] * len(rows)
+    first: dict[bytes, int] = {}
+    for row in sorted(range(len(rows)), key=lambda row: part_N[row] != "test"):
+        first.setdefault(digests[row], row)
+    tests, others = ({digest for digest, part in zip(digests, part_N, strict=True) if (part == "test") == is_test}
+                     for is_test in (True, False))
+    in_both = len(tests & others)
     labels = rows.label_N.tolist()
-    tests = [] if split_N is None else [row for row, part in enumerate(split_N) if part == "test"]
-    first = {digests[row]: row for row in reversed(tests)}
-    others = set(range(len(rows))) - set(tests)
-    repeated_tests: set[bytes] = set()
-    repeats = test_repeats = contradictions = 0
-    for row, digest in enumerate(digests):
-        kept = first.setdefault(digest, row)
-        if kept == row:
-            continue
-        contradictions += labels[row] != labels[kept]
-        if row in others and kept not in others and digest not in repeated_tests:
-            # The first row of a text outside the test split. Further ones are plain repeats.
-            repeated_tests.add(digest)
-            test_repeats += 1
-        else:
-            repeats += 1
-    return sorted(first.values()), {
-        "repeats_removed": repeats, "test_repeats_removed": test_repeats, "contradictions": contradictions}
+    contradictions = sum(label != labels[first[digest]] for label, digest in zip(labels, digests, strict=True))
+    return sorted(first.values()), {"repeats_removed": len(rows) - len(first) - in_both,
+                                    "test_repeats_removed": in_both, "contradictions": contradictions}
 
 
 def _grouped(rows: Rows, unique: Sequence[int], digests: Sequence[bytes], config: DataConfig, where: str) -> Rows:
-    """Return the rows with a group for each. They have none where no two texts belong together.
-
-    Raises:
-        DataError: where all rows are in one group.
-    """
+    """Return the rows with a group for each. They have none where no two texts belong together."""
     if rows.group_N is None:
         return rows
     names = [group or f"({digest.hex()[:16]})" for group, digest in zip(rows.group_N, digests, strict=True)]
@@ -552,11 +524,7 @@ def _grouped(rows: Rows, unique: Sequence[int], digests: Sequence[bytes], config
 
 
 def _require_groups(rows: Rows, positions: Mapping[str, Sequence[int]], where: str) -> None:
-    """Check that no split to score is a single group, of which nothing could be said beyond itself.
-
-    Raises:
-        DataError: where one is.
-    """
+    """Check that no split to score is a single group, of which nothing could be said beyond itself."""
     if (group_N := rows.group_N) is None:
         return
     for split in ("validation", "test"):
@@ -594,9 +562,8 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
     """Return the rows of each split in the order of the file."""
     positions: dict[str, list[int]] = {name: [] for name in SPLITS}
     given = rows.split_N
-    carve = given is None or "validation" not in given
     shares = {"test": config.test_share if given is None else 0.0,
-              "validation": config.validation_share if carve else 0.0}
+              "validation": config.validation_share if given is None or "validation" not in given else 0.0}
     group_N = rows.group_N
     split_of = {} if group_N is None else _split_by_group(
         [row for row in kept if given is None or given[row] == "train"], rows, group_N, shares, config.split_seed)
@@ -606,10 +573,7 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
             part = split_of[group_N[row]]
         elif part == "train":
             share = _share(digests[row], "split", config.split_seed)
-            if given is None and share < config.test_share:
-                part = "test"
-            elif carve and share >= 1 - config.validation_share:
-                part = "validation"
+            part = "test" if share < shares["test"] else "validation" if share >= 1 - shares["validation"] else "train"
         positions[part].append(row)
     for name in SPLITS:
         if positions[name] or (name == "validation" and config.validation_share == 0):
@@ -676,11 +640,7 @@ def _near_duplicates(
     rows: Rows, positions: dict[str, list[int]], ids_of: Mapping[int, NDArray[np.int32]], config: DataConfig,
     where: str, on_progress: Progress,
 ) -> tuple[NearDuplicates, list[tuple[str, str]]]:
-    """Count the near-duplicates across splits, and remove them from training if the settings say so.
-
-    Raises:
-        DataError: where none is left to train on.
-    """
+    """Count the near-duplicates across splits, and remove them from training if the settings say so."""
     train, scored = positions["train"], [*positions["test"], *positions["validation"]]
     of_scored, of_train = near_duplicates(
         [ids_of[row] for row in scored], [ids_of[row] for row in train], on_progress)

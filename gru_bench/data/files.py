@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gru_bench import platforms
-from gru_bench.config import path_name
 from gru_bench.errors import DataError, UsageError, given_as, shown
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -110,17 +109,11 @@ def named_path(name: str, what: str) -> Path:
                          "and name the file")
     try:
         name.encode()
-        path = Path(path_name(name)).expanduser()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"{what} must be a path that can be written as UTF-8, but got {shown(name)}: rename the "
-                         "file") from error
-    except ValueError as error:
-        raise UsageError(f"{what} {error}, but got {shown(name)}: check the path") from error
-    try:
+        path = Path(name).expanduser()
         path.exists()
-    except OSError as error:  # such as a folder that may not be entered
+    except (UnicodeEncodeError, RuntimeError, OSError) as error:  # such as a folder that may not be entered
         raise UsageError(f"{what} must be a path that can be read, but {shown(name)} is not "
-                         f"({shown(error.strerror or str(error), '')}): check the path") from error
+                         f"({shown(getattr(error, 'strerror', None) or str(error), '')}): check the path") from error
     return path
 
 
@@ -304,18 +297,17 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def reading(path: Path, encoding: str = "utf-8") -> Iterator[None]:
-    """Replace errors of the standard library about a damaged or huge file by one message.
+    """Replace errors of the standard library about a damaged file by one message.
 
     Args:
         path: The file.
         encoding: Encoding in which the file is read, for the message.
 
     Raises:
-        DataError: instead of an error within the context about gzip, the encoding, memory or reading.
+        DataError: instead of an error within the context about gzip, the encoding or reading.
     """
     try:
-        with in_memory(path):
-            yield
+        yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} must be whole gzip data, but it is cut off or damaged ({error}): "
                         "fetch or copy it again") from error
@@ -328,28 +320,10 @@ def reading(path: Path, encoding: str = "utf-8") -> Iterator[None]:
         raise DataError(f"{path} must be readable, but: {shown(error.strerror or str(error), '', 200)}") from error
 
 
-@contextmanager
-def in_memory(what: object) -> Iterator[None]:
-    """Replace a MemoryError within the context by a message about `what`.
-
-    Raises:
-        DataError: instead of a MemoryError.
-    """
-    try:
-        yield
-    except MemoryError as error:
-        raise DataError(f"{what} must fit into the memory of this machine, but it does not: close other programs, or "
-                        "use fewer reviews or words") from error
-
-
 def _line_of_wrong_byte(path: Path, encoding: str) -> int:
     """Return the number of the first line that cannot be decoded. The file is read again, up to this line."""
-    decoder = codecs.getincrementaldecoder(_codec(encoding))()
     line = 1
-    with suppress(EOFError, zlib.error, OSError), opened(path) as binary:  # of damaged gzip data, some lines later
-        while block := binary.read(1 << 16):
-            try:
-                line += decoder.decode(block).count("\n")
-            except UnicodeDecodeError as error:
-                return line + error.object[:error.start].decode(_codec(encoding), "replace").count("\n")
+    with suppress(UnicodeDecodeError, EOFError, zlib.error, OSError), opened(path) as binary:
+        for text in codecs.iterdecode(binary, _codec(encoding)):
+            line += text.count("\n")
     return line

@@ -66,12 +66,10 @@ def classes_of(spelling_N: Sequence[str], names: Sequence[str], what: str, remed
     elif plain:
         words = {spelling.lower() for spelling in spellings} <= {"false", "true"}
         ordered, class_D = ("false", "true") if words else ("0", "1"), [_ZERO_ONE[one.lower()] for one in spellings]
-    elif len(numbers) == len(spellings):
-        _refuse_measured(numbers, rows, what, remedy)
-        ordered, class_D = _ordered(numbers)
     else:
-        _refuse_texts(spellings, rows, what, remedy)
-        ordered, class_D = _ordered(spellings)
+        values: Sequence[str | int | float] = numbers if len(numbers) == len(spellings) else spellings
+        _refuse_others(values, rows, what, remedy)
+        ordered, class_D = _ordered(values)
     class_of = dict(zip(spellings, class_D, strict=True))
     label_N = np.fromiter(map(class_of.__getitem__, spelling_N), np.int64, rows)
     return Classes(ordered, small(label_N, len(ordered)), plain)
@@ -139,30 +137,16 @@ def _called(spellings: Sequence[str], names: Sequence[str], what: str) -> tuple[
     return occurring, [occurring.index(name) for name in found]
 
 
-def _refuse_measured(numbers: Sequence[int | float], rows: int, what: str, remedy: str) -> None:
-    """Raise DataError for numbers that look like measurements or ids."""
-    different = sorted(set(numbers))
-    with_decimals = [number for number in different if isinstance(number, float)]
-    if with_decimals and len(different) > MOST_DECIMALS:
-        raise DataError(f"labels in {what} must be classes, at most {MOST_DECIMALS} numbers with decimals, but there "
-                        f"are {len(different):,} different ones, such as {with_decimals[0]}: this looks like a number "
-                        f"to predict: {remedy}, or round the numbers")
-    if _too_many(len(different), rows):
-        raise DataError(f"labels in {what} must be at most {MOST_CLASSES:,} classes, far fewer than rows, but there "
-                        f"are {len(different):,} different numbers in {rows:,} rows, such as {different[0]}: this "
-                        f"looks like a number to predict, or like an id: {remedy}")
-
-
-def _refuse_texts(spellings: Sequence[str], rows: int, what: str, remedy: str) -> None:
-    """Raise DataError for labels that look like texts."""
-    if (longest := max(spellings, key=len, default="")) and len(longest) > MOST_CLASS_NAME:
-        raise DataError(f"labels in {what} must have at most {MOST_CLASS_NAME} characters, but one is "
-                        f"{shown(longest, most=40)}: this looks like a text: {remedy}")
-    if _too_many(len(spellings), rows):
-        raise DataError(f"labels in {what} must be at most {MOST_CLASSES:,} classes, far fewer than rows, but there "
-                        f"are {len(spellings):,} different ones in {rows:,} rows, such as "
-                        f"{shown(spellings[0], most=40)}: this looks like a text: {remedy}")
-
-
-def _too_many(different: int, rows: int) -> bool:
-    return different > MOST_CLASSES or (different > MOST_DECIMALS and different > rows / 2)
+def _refuse_others(values: Sequence[str | int | float], rows: int, what: str, remedy: str) -> None:
+    """Raise DataError for labels that look like numbers to predict, ids or texts."""
+    different = list(dict.fromkeys(values))
+    decimals = [value for value in different if isinstance(value, float)]
+    long = [value for value in different if isinstance(value, str) and len(value) > MOST_CLASS_NAME]
+    most = MOST_DECIMALS if decimals else MOST_CLASSES
+    if long or len(different) > most or len(different) > max(MOST_DECIMALS, rows / 2):
+        rule = (f"names of at most {MOST_CLASS_NAME} characters" if long else
+                f"at most {most:,}{' numbers with decimals' if decimals else ''}, and far fewer than rows")
+        raise DataError(
+            f"labels in {what} must be classes, {rule}, but there are {len(different):,} different ones in {rows:,} "
+            f"rows, such as {shown((long or decimals or different)[0], most=40)}. They look like numbers to predict, "
+            f"ids or texts: {remedy}{', or round the numbers' if decimals else ''}")

@@ -9,43 +9,53 @@ The name of the data set holds all options: `recall:k=50`, or `recall:k=50,n=200
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import math
+from typing import Annotated, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
-from gru_bench.config import LARGEST_SEED
+from gru_bench.config import Section, Seed, validated
 from gru_bench.data.tables import Rows
-from gru_bench.errors import UsageError, shown
 
 KIND = "recall"
-LIMITS = {"k": (1, 100_000), "n": (100, 10_000_000), "vocabulary": (2, 1_000_000), "extra": (0, 100_000),
-          "seed": (0, LARGEST_SEED)}
-"""Smallest and largest value of each option."""
 MOST_TOKENS = 100_000_000
 """Largest number of tokens in all sequences together. They take a few gigabytes of memory."""
 DECIDING = ("no", "yes")
 """The deciding token of each label, which is the name of its class."""
 
 
-@dataclass(frozen=True)
-class RecallTask:
+class RecallTask(Section):
     """The options of a recall task."""
 
-    k: int = 50
+    k: Annotated[int, Field(ge=1, le=100_000)] = 50
     """Number of steps between the deciding token and the end."""
-    n: int = 5000
+    n: Annotated[int, Field(ge=100, le=10_000_000)] = 5000
     """Number of sequences over all splits. No two are equal."""
-    vocabulary: int = 10
+    vocabulary: Annotated[int, Field(ge=2, le=1_000_000)] = 10
     """Number of distinct distractors."""
-    extra: int = 10
+    extra: Annotated[int, Field(ge=0, le=100_000)] = 10
     """Largest number of distractors before the deciding token. The number is drawn for each sequence."""
-    seed: int = 0
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.n * self.longest > MOST_TOKENS:
+            raise ValueError(f"must have at most {MOST_TOKENS:,} tokens, but {self.n:,} sequences of up to "
+                             f"{self.longest:,} may have {self.n * self.longest:,}: lower n, k or extra")
+        # As a logarithm, because 200 distractors over 400 steps give a number that is too large for a float.
+        possible = math.log10(2) + (self.k + self.extra) * math.log10(self.vocabulary)
+        if possible < math.log10(2 * self.n):
+            raise ValueError(f"must have twice as many possible sequences as are wanted, but k={self.k}, "
+                             f"extra={self.extra} and vocabulary={self.vocabulary} give about {10 ** possible:,.0f} "
+                             f"for n={self.n}: raise vocabulary or extra, or lower n")
+        return self
 
     @property
     def name(self) -> str:
         """Return the name of the data set: k, and the options that differ from their defaults."""
-        standard = asdict(RecallTask())
-        own = [f"{key}={value}" for key, value in asdict(self).items() if key == "k" or value != standard[key]]
+        standard = RecallTask()
+        own = [f"{key}={value}" for key, value in self if key == "k" or value != getattr(standard, key)]
         return f"{KIND}:{','.join(own)}"
 
     @property
@@ -81,31 +91,5 @@ def parsed_task(name: str) -> RecallTask:
     Raises:
         UsageError: for an unknown option, a value out of range, or fewer than twice as many possible sequences as n.
     """
-    standard = asdict(RecallTask())
-    found: dict[str, int] = {}
-    for option in filter(None, name.partition(":")[2].split(",")):
-        key, equals, text = (part.strip() for part in option.partition("="))
-        if key not in standard or not equals:
-            known = ", ".join(f"{field.name} ({standard[field.name]})" for field in fields(RecallTask))
-            raise UsageError(f"the options of {KIND} data must look like {KIND}:k=50,n=2000 and be among {known}, but "
-                             f"got {shown(option)}")
-        if key in found:
-            raise UsageError(f"each option of {KIND} data must be given once, but {key} is given twice in "
-                             f"{shown(name)}")
-        low, high = LIMITS[key]
-        if not text.isdecimal() or len(text) > len(str(high)) or not low <= int(text) <= high:
-            raise UsageError(f"{key} of {KIND} data must be a whole number of at least {low:,} and at most "
-                             f"{high:,}, but got {shown(text)} in {shown(name)}")
-        found[key] = int(text)
-    task = RecallTask(**found)
-    if task.n * task.longest > MOST_TOKENS:
-        raise UsageError(f"{KIND} data must have at most {MOST_TOKENS:,} tokens, but {task.n:,} sequences of up to "
-                         f"{task.longest:,} may have {task.n * task.longest:,}: lower n, k or extra")
-    # As logarithms to base 10, because 200 distractors over 400 steps give a number that is too large for a float.
-    possible = np.log10(2) + (task.k + task.extra) * np.log10(task.vocabulary)
-    if possible < np.log10(2 * task.n):
-        raise UsageError(
-            f"{KIND} data must have twice as many possible sequences as are wanted, but k={task.k}, extra={task.extra} "
-            f"and vocabulary={task.vocabulary} give about {10 ** possible:,.0f} for n={task.n}: raise vocabulary or "
-            "extra, or lower n")
-    return task
+    options = (option.partition("=") for option in filter(None, name.partition(":")[2].split(",")))
+    return validated(RecallTask, {key.strip(): value.strip() for key, _, value in options}, under=KIND)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Generic, TextIO, TypeVar
+from typing import Any, Generic, TextIO, TypeVar, cast
 
 from gru_bench.config import MOST_CLASS_NAME, MOST_NAME
 from gru_bench.data.columns import Choice, Columns, Note
@@ -159,11 +159,12 @@ class Table(Generic[C]):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = self._path
+        path, read = self._path, 0
         try:
             with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
                 schema, count = file.schema_arrow, file.metadata.num_rows
-                places = self._places(schema.names, lambda: _first_values(path, file))
+                places = self._places(schema.names, lambda: next(
+                    ([column[0].as_py() for column in batch.columns] for batch in file.iter_batches(1)), []))
                 self.class_names = _class_names(schema.metadata, self.columns.label)
                 names = [None if place is None else schema.names[place] for place in places]
                 wanted = list(dict.fromkeys(name for name in names if name is not None))
@@ -172,22 +173,19 @@ class Table(Generic[C]):
                     if pa.types.is_nested(kind):
                         raise DataError(f"column {shown(name)} of {path} must hold single values, but it holds "
                                         f"{shown(str(kind), '')}: name another column")
-                read = 0
                 self.fraction = lambda: read / count
                 for batch in file.iter_batches(_BATCH, columns=wanted):
-                    rows = f"rows {read + 1} to {read + len(batch)}"
+                    values: dict[str | None, list[Any]] = {name: batch.column(name).to_pylist() for name in wanted}
                     read += len(batch)
-                    values: dict[str | None, list[Any]] = {
-                        name: _values(path, batch.column(name), rows) for name in wanted}
                     nothing = [None] * len(batch)
                     yield from zip(*(values.get(name, nothing) for name in names), strict=True)
         except (DataError, UsageError, MemoryError):
             raise
         except Exception as error:
-            # A damaged file makes Arrow raise errors of nearly any kind, from OSError to KeyError.
+            # A damaged file, and a value that Python cannot express, raise errors of nearly any kind.
             words = shown((str(error).splitlines() or [""])[0], "", 200)
-            raise DataError(f"{path} must be a Parquet file, but it is cut off or damaged ({words}): "
-                            "write or copy it again") from error
+            raise DataError(f"{path} must be a complete Parquet file of values that Python can express, but row "
+                            f"{read + 1:,} or a later one cannot be read ({words}): write or copy it again") from error
 
 
 def _separator(header: str, usual: str) -> str:
@@ -212,12 +210,6 @@ def _objects(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _first_values(path: Path, file: Any) -> list[Any]:
-    """Return the first value of each column of a Parquet file."""
-    batch = next(file.iter_batches(1), None)
-    return [] if batch is None else [_values(path, column, "row 1")[0] for column in batch.columns]
-
-
 def _class_names(metadata: Any, column: str | None) -> tuple[str, ...]:
     """Return the names of the classes that Hugging Face `datasets` writes into a Parquet file; none where it has none.
 
@@ -233,19 +225,6 @@ def _class_names(metadata: Any, column: str | None) -> tuple[str, ...]:
     clean = [spelled(name) if isinstance(name, str) else "" for name in names]
     usual = len(names) > 1 and all(clean) and len(set(clean)) == len(clean) and max(map(len, clean)) <= MOST_CLASS_NAME
     return tuple(map(storable, clean)) if usual else ()
-
-
-def _values(path: Path, column: Any, rows: str) -> list[Any]:
-    """Return the values of an Arrow array as Python objects. `rows` says which rows they are, for error messages."""
-    try:
-        values: list[Any] = column.to_pylist()
-        return values
-    except MemoryError:
-        raise
-    except Exception as error:
-        # Texts in another encoding, and dates out of the range of Python, raise errors of many kinds.
-        raise DataError(f"{path} must hold values that Python can express, but one of {rows} holds a {column.type} "
-                        f"value that it cannot ({shown(str(error), '')}): remove or replace it") from error
 
 
 # ---------------------------------------------------------------- all rows of a data set
@@ -352,7 +331,6 @@ def _name_rows(file: DataFile, where: Path, count: int, is_one_of_several: bool,
 
 
 def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
-    """Add a file that holds one review."""
     with opened_text(file.path, encoding) as text:
         content = text.read()
     if not content.strip():
@@ -367,7 +345,6 @@ def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
 
 
 def _add_tokens(path: Path, read: _Read) -> None:
-    """Add the reviews of a pickle."""
     before = len(read.texts)
     for tokens, label, category in reviews(path):
         text = " ".join(tokens)
@@ -382,53 +359,50 @@ def _add_tokens(path: Path, read: _Read) -> None:
 
 
 def _add_table(path: Path, table: Table[Columns], read: _Read) -> None:
-    """Add the rows of a table."""
-    wrong: dict[str, dict[int, object]] = {"text": {}, "label": {}, "split": {}, "id": {}, "group": {}}
-    number = 0
-    for number, (text, label, category, part, ident, group) in enumerate(table, start=1):
-        if isinstance(text, str) and text and not text.isspace():
-            read.texts.append(storable(text))
-        else:
-            wrong["text"][number] = text
-        if spelling := label_of(storable(label) if isinstance(label, str) else label):
-            read.labels.append(sys.intern(spelling))
-        else:
-            wrong["label"][number] = label
-        read.categories.append("" if category is None else _category(str(category)))
-        if table.columns.split is not None:
-            known = PARTS.get(part.strip().lower()) if isinstance(part, str) else None
-            if known is None:
-                wrong["split"][number] = part
-            else:
-                read.parts.append(known)
-        if table.columns.id is not None:
-            read.names.append(_name(ident))
-            if not 0 < len(read.names[-1]) <= MOST_NAME:
-                wrong["id"][number] = ident
-        if table.columns.group:
-            read.groups.append(sys.intern(_name(group)))
-            if len(read.groups[-1]) > MOST_NAME:
-                wrong["group"][number] = group
-    name_of = dict(table.columns.roles())
-    for role, rule, remedy in (
-            ("text", "a text in each row",
-             f"remove such rows, or name the column of the texts by {given_as('--text-column')}"),
-            ("label", "words, numbers, true or false", "fill them in, or remove such rows"),
-            ("split", "train, validation or test", "replace it by one of these"),
-            ("id", f"a name of at most {MOST_NAME} characters in each row",
-             f"name another column by {given_as('--id-column')}"),
-            ("group", f"names of at most {MOST_NAME} characters",
-             f"name another column by {given_as('--group-column')}")):
-        if wrong[role]:
-            raise DataError(f"column {shown(name_of[role])} of {path} must hold {rule}, but {_listed(wrong[role])}: "
-                            f"{remedy}")
-    if not number:
+    columns: list[tuple[Any, ...]] = list(zip(*table, strict=True))
+    if not columns:
         raise DataError(f"{path} must hold reviews, but it has no rows: write or copy it again")
+    name_of = dict(table.columns.roles())
+    values_of = dict(zip(name_of, columns, strict=True))
+
+    def checked(role: str, clean: Callable[[Any], str | None], rule: str, remedy: str) -> list[str]:
+        """Return the values of a column; `clean` returns None for one that breaks the rule."""
+        values = values_of[role] if name_of[role] else ()
+        found = [clean(value) for value in values]
+        wrong = {row: value for row, (value, one) in enumerate(zip(values, found, strict=True), 1) if one is None}
+        if wrong:
+            raise DataError(f"column {shown(name_of[role])} of {path} must hold {rule}, but {_listed(wrong)}: {remedy}")
+        return cast(list[str], found)
+
+    read.texts += checked("text", _text, "a text in each row",
+                          f"remove such rows, or name the column of the texts by {given_as('--text-column')}")
+    read.labels += checked("label", _label, "words, numbers, true or false", "fill them in, or remove such rows")
+    read.parts += checked("split", lambda value: PARTS.get(str(value).strip().lower()), "train, validation or test",
+                          "replace it by one of these")
+    read.names += checked("id", lambda value: _name(value) or None, f"a name of at most {MOST_NAME} characters in each "
+                          "row", f"name another column by {given_as('--id-column')}")
+    read.groups += checked("group", _name, f"names of at most {MOST_NAME} characters",
+                           f"name another column by {given_as('--group-column')}")
+    read.categories += ["" if value is None else _category(str(value)) for value in values_of["category"]]
     read.label_column = table.columns.label
     if (note := table.note) is not None:
         read.notes[note] = None
     if table.class_names:
         _name_classes(table.class_names, path, read)
+
+
+def _text(value: object) -> str | None:
+    return storable(value) if isinstance(value, str) and value and not value.isspace() else None
+
+
+def _label(value: object) -> str | None:
+    return sys.intern(label_of(storable(value) if isinstance(value, str) else value)) or None
+
+
+def _name(value: object) -> str | None:
+    """Return the name of a row or of a group; empty where it is missing, and None where it is too long."""
+    text = "" if value is None or value != value else storable(str(value).replace("\0", "").strip())
+    return None if len(text) > MOST_NAME else "" if text in MISSING else sys.intern(text)
 
 
 def _listed(wrong: Mapping[int, object]) -> str:
@@ -447,12 +421,6 @@ def _name_classes(names: tuple[str, ...], path: Path, read: _Read) -> None:
         raise DataError(f"all files must have the same classes, but {path.name} has {listed(names)}, and another has "
                         f"{listed(read.class_names)}: read them one by one")
     read.class_names = names
-
-
-def _name(value: object) -> str:
-    """Return the name of a row or of a group; empty where it is missing."""
-    text = "" if value is None or value != value else storable(str(value).replace("\0", "").strip())
-    return "" if text in MISSING else text
 
 
 def _category(value: str) -> str:

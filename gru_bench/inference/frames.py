@@ -101,55 +101,37 @@ def _column_names(frame: Any) -> list[str]:
 
 
 def _table(frame: Any, places: Sequence[int], known: Sequence[str]) -> Any:
-    """Return some columns of a frame as an Arrow table of plain values.
-
-    Raises:
-        DataError: for columns that Arrow cannot hold, such as texts mixed with numbers.
-    """
+    """Return some columns of a frame as an Arrow table of plain values."""
     import pyarrow as pa
 
-    columns: dict[str, Any] = {}
-    for place in places:
-        name = known[place]
-        try:
-            column = _column(frame, place)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"column {shown(name)} of the frame must hold values of one kind, texts or numbers, but it "
-                            f"cannot be read as such ({shown(str(error).splitlines()[0], '', 200)}): convert it, for "
-                            f"example by frame[{name!r}].astype(str)") from error
+    names = [known[place] for place in places]
+    try:
+        if isinstance(frame, Mapping):
+            values = list(frame.values())
+            table = pa.table([pa.array(list(values[place]), from_pandas=True) for place in places], names)
+        elif hasattr(frame, "iloc"):
+            table = pa.Table.from_pandas(frame.iloc[:, list(places)], preserve_index=False)
+        else:
+            table = pa.table(frame).select(list(places))
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"the columns {', '.join(map(shown, names))} of the frame must be equally long, and each must "
+                        "hold values of one kind, texts or numbers, but they cannot be read as such "
+                        f"({shown(str(error).splitlines()[0], '', 200)}): convert them, for example by "
+                        f"frame[{names[0]!r}].astype(str)") from error
+    for name, column in zip(names, table.columns, strict=True):
         if pa.types.is_nested(column.type):
             raise DataError(f"column {shown(name)} of the frame must hold single values, but it holds "
                             f"{shown(str(column.type), '')}: name another column")
-        columns[name] = column
-    if len({len(column) for column in columns.values()}) > 1:
-        lengths = ", ".join(f"{shown(name)} {len(column):,}" for name, column in columns.items())
-        raise DataError(f"the columns of the frame must be equally long, but have so many rows: {lengths}")
-    return pa.table(columns)
+    return pa.table([_plain(column) for column in table.columns], names)
 
 
-def _column(frame: Any, place: int) -> Any:
-    """Return a column as an Arrow array: of values, not of positions in a list of categories."""
+def _plain(column: Any) -> Any:
+    """Return an Arrow array of values, not of positions in a list of categories, and of no views of texts."""
     import pyarrow as pa
 
-    if isinstance(frame, Mapping):
-        column = pa.chunked_array([pa.array(list(frame.values())[place], from_pandas=True)])
-    elif hasattr(frame, "iloc"):
-        column = pa.chunked_array([pa.array(frame.iloc[:, place].tolist(), from_pandas=True)])
-    else:
-        column = _arrow(frame).column(place)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_string_view(column.type):
-        column = column.cast(pa.large_string())
-    return column
-
-
-def _arrow(frame: Any) -> Any:
-    import pyarrow as pa
-
-    if isinstance(frame, pa.Table):
-        return frame
-    return frame.to_arrow() if hasattr(frame, "to_arrow") else pa.table(frame)
+    return column.cast(pa.large_string()) if pa.types.is_string_view(column.type) else column
 
 
 def _first_row(frame: Any) -> list[object]:
@@ -158,7 +140,9 @@ def _first_row(frame: Any) -> list[object]:
         return [next(iter(column), None) for column in frame.values()]
     if hasattr(frame, "iloc"):
         return [frame.iloc[:1, place].tolist()[0] for place in range(frame.shape[1])] if len(frame) else []
-    return [column[0].as_py() for column in _arrow(frame).columns if len(column)]
+    import pyarrow as pa
+
+    return [column[0].as_py() for column in pa.table(frame).columns if len(column)]
 
 
 def _file_name(name: str) -> str:

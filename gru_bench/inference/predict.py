@@ -182,11 +182,7 @@ def _standard_input(asked: Predictor) -> None:
 
 
 def _lines_of(binary: IO[bytes]) -> Iterator[str]:
-    """Yield the lines of a stream in UTF-8.
-
-    Raises:
-        DataError: for a line in another encoding.
-    """
+    """Yield the lines of a stream in UTF-8."""
     for number, line in enumerate(binary, start=1):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -198,7 +194,6 @@ def _lines_of(binary: IO[bytes]) -> Iterator[str]:
 
 
 def _file(console: Any, asked: Predictor, source: TextFile, out: Path, *, force: bool) -> None:
-    """Predict a file part by part."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from gru_bench.inference.files import writing

@@ -162,14 +162,11 @@ def _encoded(rows: Sequence[Sequence[int]], table_size: int) -> Encoded:
     padded = [row or [0] for row in rows]
     lengths_N = _lengths(padded)
     nothing_N = np.zeros(len(rows), np.int32)
-    names_N = np.zeros(len(rows), np.str_)
     return Encoded(
         rows=np.fromiter(chain.from_iterable(padded), np.int32, int(lengths_N.sum())),
         offsets_N1=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths_N)]),
-        label_N=np.zeros(len(rows), np.uint8), example_id_N=names_N, category_N=names_N, name_N=names_N,
-        group_N=None,
-        tokens_N=_lengths(rows).astype(np.int32), dropped_N=nothing_N,
-        cut_N=np.zeros(len(rows), np.bool_), table_size=table_size)
+        label_N=nothing_N, tokens_N=_lengths(rows).astype(np.int32), dropped_N=nothing_N, cut_N=nothing_N > 0,
+        table_size=table_size)
 
 
 def _lengths(lists: Sequence[Sequence[object]]) -> NDArray[np.int64]:

@@ -33,7 +33,7 @@ from gru_bench.config import (
     with_settings,
 )
 from gru_bench.data.code import own_model
-from gru_bench.data.recall import RecallTask, parsed_task
+from gru_bench.data.recall import RecallTask
 from gru_bench.errors import DataError, UsageError, named, shown, unknown
 from gru_bench.resources import resource
 from gru_bench.results.logged_metrics import compared
@@ -601,7 +601,7 @@ def _check(spec: StudySpec, where: str) -> None:
     _check_own(spec, where)
     if spec.recall is not None:
         for steps in spec.recall.steps:
-            parsed_task(RecallTask(k=steps, n=spec.recall.sequences).name)
+            validated(RecallTask, {"k": steps, "n": spec.recall.sequences}, where, under="recall")
     for setting, span in spec.space.items():
         if setting.startswith(NOT_SEARCHED):
             raise UsageError(f"{where}: {setting} must not be searched, because it belongs to the question or to the "

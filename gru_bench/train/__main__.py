@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gru_bench import cli
-from gru_bench.config import SOURCE, MetricName, RunConfig, flat, parsed_settings, with_removed, with_settings
+from gru_bench.config import SOURCE, MetricName, RunConfig, flat, parsed_settings, with_settings
 from gru_bench.data.code import own_model
 from gru_bench.errors import FormatError, RunError, without_passwords
 from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, curve
@@ -124,22 +124,16 @@ def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | 
 
 
 def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRun | None:
-    """Return the newest run with these settings and reviews, or None. Only a store that is a file is searched.
-
-    Raises:
-        FormatError: The store holds runs of another version of gru-bench.
-    """
+    """Return the newest run with these settings and reviews, or None. Only a store that is a file is searched."""
     from gru_bench.tracking import Reader
 
     if store.database is None or not store.database.exists():
         return None
     reader = Reader(store.uri)
-    usual, wanted = (
-        {key: str(value) for key, value in with_removed(flat(one)).items()} for one in (RunConfig(), config))
     try:
         for run in reader.runs(corpus.name) if corpus.name in reader.experiments() else ():
-            if (run.role == "single" and run.complete and {**usual, **run.params}.items() >= wanted.items()
-                    and run.fingerprint == corpus.fingerprint):
+            if (run.role == "single" and run.complete and run.fingerprint == corpus.fingerprint
+                    and run.config() == config):
                 return run
     except FormatError:  # a new run must not be logged among such runs
         raise

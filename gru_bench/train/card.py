@@ -123,7 +123,6 @@ def properties(device: torch.device) -> dict[str, str]:
 
 
 def _driver() -> str:
-    """Return the version of the driver."""
     try:
         done = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
                               capture_output=True, text=True, check=True, timeout=20)

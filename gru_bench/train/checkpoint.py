@@ -14,7 +14,7 @@ import hashlib
 import io
 import os
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from gru_bench.platforms import remove, replace, replace_if_free
 from gru_bench.results.runs import Check, EpochRecord, WindowLoss
 from gru_bench.train.optimizer import Optimizer
 
-FORMAT = 4
+FORMAT = 5
 """Version of the content of a checkpoint. Raise it with each change: a run does not resume from another version."""
 
 
@@ -88,19 +88,8 @@ def save_checkpoint(
     Raises:
         MachineError: where the file cannot be written, such as on a full disk. The last checkpoint stays.
     """
-    state = {
-        "identity": identity,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "epochs": [asdict(record) for record in progress.epochs],
-        "window_losses": [asdict(point) for point in progress.window_losses],
-        "checks": [asdict(check) for check in progress.checks],
-        "iteration": progress.iteration,
-        "seconds": progress.seconds,
-        "best": progress.best,
-        "best_epoch": progress.best_epoch,
-        "begun": None if progress.begun is None else vars(progress.begun),
-    }
+    state = {"identity": identity, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
+             "progress": progress}
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,12 +128,8 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Opti
                            "other settings or data: delete it, or name another file")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        return Progress(
-            epochs=[EpochRecord(**values) for values in state["epochs"]],
-            window_losses=[WindowLoss(**values) for values in state["window_losses"]],
-            checks=[Check(**values) for values in state["checks"]],
-            iteration=state["iteration"], seconds=state["seconds"], best=state["best"],
-            best_epoch=state["best_epoch"], begun=None if state["begun"] is None else PartialEpoch(**state["begun"]))
+        progress: Progress = state["progress"]
+        return progress
     except (RunError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
@@ -158,7 +143,8 @@ def _intact(content: bytes) -> dict[str, Any]:
         if (member := archive.testzip()) is not None:
             raise zipfile.BadZipFile(f"the CRC of {member} differs")
     # On a CPU first: the card that wrote it may not be here, and two copies may not fit on a card.
-    state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    with torch.serialization.safe_globals([Progress, PartialEpoch, EpochRecord, WindowLoss, Check]):
+        state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
     return state
 
 

@@ -37,7 +37,7 @@ from gru_bench.data.batches import (
     scoring_plan,
 )
 from gru_bench.data.cache import CHECKPOINTS, default_cache
-from gru_bench.data.corpus import Corpus
+from gru_bench.data.corpus import Corpus, Split
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError, given_as
 from gru_bench.kernels import fused as kernels
@@ -178,7 +178,6 @@ def _removed_if_failed(checkpoints: Sequence[Path | None]) -> Iterator[None]:
 
 
 def _complete(run: _Run, identity: str, checkpoint: Path | None) -> None:
-    """Train what is left of a run. Its checkpoint stays."""
     def save() -> None:
         if checkpoint is not None:
             save_checkpoint(checkpoint, identity, run.model, run.optimizer, run.progress)
@@ -332,7 +331,6 @@ class _Run:
     ) -> None:
         device = placement.device
         self.config, self.placement, self.listener = config, placement, listener
-        self.classes = corpus.classes
         self.weight_C = balanced(corpus).to(device) if config.training.class_weight == "balanced" else None
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
         self.model = untrained(config, table_VE, len(corpus.classes)).to(device)
@@ -344,7 +342,8 @@ class _Run:
         length = config.data.max_length
         self.train_split = encode(corpus.train, vectors, length)
         self.validation_split = encode(corpus.validation, vectors, length)
-        self.test_split_source = (corpus.test, vectors, length)
+        self.encoded_test = partial(encode, corpus.test, vectors, length)
+        self.corpus = corpus
         iterations = iterations_of_epoch(len(self.train_split), config.training)
         self.checked_after = {math.ceil(iterations * number / checks) for number in range(1, checks + 1)}
         """Iterations of an epoch after which the run is checked."""
@@ -388,9 +387,9 @@ class _Run:
         self.model.load_state_dict(progress.best)
         predictions = {}
         if len(self.validation_split):
-            predictions["validation"] = self._predictions(self.validation_split)
+            predictions["validation"] = self._predictions(self.corpus.validation, self.validation_split)
         if score_test:
-            predictions["test"] = self._predictions(encode(*self.test_split_source))
+            predictions["test"] = self._predictions(self.corpus.test, self.encoded_test())
         parameters = [p.numel() for p in self.model.parameters()]
         return RunResult(
             config=self.config, backend=self.placement.backend, device=str(self.placement.device),
@@ -400,7 +399,7 @@ class _Run:
             peak_memory_bytes=_peak_memory(self.placement.device), predictions=predictions,
             weights={name: value.cpu().numpy() for name, value in progress.best.items()},
             stopped_early=len(progress.epochs) < self.config.training.epochs,
-            backend_note=self.placement.note, classes=self.classes,
+            backend_note=self.placement.note, classes=self.corpus.classes,
             card=card.properties(self.placement.device) if self.placement.device.type == "cuda" else {})
 
     def probabilities_of_training(self) -> NDArray[np.float32]:
@@ -435,7 +434,8 @@ class _Run:
             if kept_U1 is not None:
                 rows_UE *= kept_U1
             rows_UE.requires_grad_(self.config.embedding.trainable)
-            loss = self._gradients(parts, rows_UE, dropout)
+            loss, *others = [self._backward(part, rows_UE, dropout, len(part) / len(batch)) for part in parts]
+            loss = sum(others, start=loss)
             if kept_U1 is not None and rows_UE.grad is not None:
                 rows_UE.grad *= kept_U1
             self._set_rate()
@@ -481,12 +481,6 @@ class _Run:
         share = self.config.embedding.word_dropout
         return dropped_out(torch.ones_like(rows_UE[:, :1]), share, dropout) if share else None
 
-    def _gradients(self, parts: Sequence[Batch], rows_UE: Tensor, dropout: torch.Generator) -> Tensor:
-        """Add the gradients of the micro-batches of a batch, and return its loss."""
-        reviews = sum(map(len, parts))
-        first, *others = [self._backward(part, rows_UE, dropout, len(part) / reviews) for part in parts]
-        return sum(others, start=first)
-
     def _micro_batches(self, batch: Batch) -> int:
         """Return the number of micro-batches of a batch. On a graphics card it is the setting, on a CPU it may be
         more."""
@@ -512,10 +506,9 @@ class _Run:
         training = self.config.training
         if training.schedule == "linear":
             steps = training.epochs * iterations_of_epoch(len(self.train_split), training)
-            self.optimizer.set_rate(training.lr * (1 - self.progress.iteration / steps))
+            self.optimizer.lr = training.lr * (1 - self.progress.iteration / steps)
 
     def _train_batches(self, number: int, done: int) -> Iterator[Batch]:
-        """Return an iterator over the batches of an epoch without the first `done` ones."""
         training = self.config.training
         plan = batch_plan(
             self.train_split, training.batch_size, np.random.default_rng(_seed(self.config, "batches", number)),
@@ -579,11 +572,11 @@ class _Run:
             return False
         return len(epochs) - best_epoch(epochs, self.config.training.metric).epoch >= patience
 
-    def _predictions(self, encoded: Encoded) -> Predictions:
+    def _predictions(self, split: Split, encoded: Encoded) -> Predictions:
         return Predictions(
-            example_id_N=encoded.example_id_N, label_N=encoded.label_N,
-            probability_NC=self._probabilities(encoded), category_N=encoded.category_N,
-            tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N, name_N=encoded.name_N, group_N=encoded.group_N)
+            example_id_N=split.example_id_N, label_N=split.label_N, probability_NC=self._probabilities(encoded),
+            category_N=split.category_N, tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N, name_N=split.name_N,
+            group_N=split.group_N)
 
 
 def untrained(config: RunConfig, table_VE: Tensor, classes: int = 2) -> Classifier:

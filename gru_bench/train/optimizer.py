@@ -18,8 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +26,8 @@ from torch import Tensor, nn
 from gru_bench.config import OptimizerName, TrainingConfig
 from gru_bench.kernels import fused as kernels
 
+RULES: Mapping[OptimizerName, Callable[..., object]] = {"adam": torch._fused_adam_, "adamw": torch._fused_adamw_}
+"""Name of an optimizer -> the function of torch that moves the weights."""
 EPSILON = 1e-8
 AVERAGED_EVERY = 10
 """Iterations between two updates of the average of the weights. An update moves all rows of the table."""
@@ -65,10 +65,6 @@ class Optimizer:
         self.average = [torch.zeros_like(values) for values in self.trained] if training.average else []
         """Moving average of everything that is trained, without a bias towards 0: the first update is a copy."""
 
-    def set_rate(self, lr: float) -> None:
-        """Set the learning rate of the next steps."""
-        self.lr = lr
-
     @torch.no_grad()
     def step(self, distinct_U: Tensor, rows_UE: Tensor) -> None:
         """Do one step with the gradients of the parameters and of `rows_UE`, and clear the gradients.
@@ -77,29 +73,31 @@ class Optimizer:
             distinct_U: Rows of the vector table in the batch, each once.
             rows_UE: Vectors of these rows, with their gradient.
         """
-        training, rule = self.training, RULES[self.training.optimizer]
-        betas = training.beta1, training.beta2
+        training = self.training
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if training.clip_norm is not None:
             clipped = gradients if rows_UE.grad is None else [*gradients, rows_UE.grad]
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(clipped)))
             torch._foreach_mul_(clipped, (training.clip_norm / (norm + 1e-6)).clamp(max=1.0))
         self.steps += 1
-        rule.weights(self.parameters, gradients, self.first, self.second, self.steps, lr=self.lr, betas=betas,
-                     weight_decay=training.weight_decay)
+        # torch.optim.Adam(fused=True) calls the same, but doubles its time on a small model, and its first step loads
+        # torch's compiler for half a second.
+        RULES[training.optimizer](
+            self.parameters, gradients, self.first, self.second, [], [self.steps] * len(gradients), lr=self.lr,
+            beta1=training.beta1, beta2=training.beta2, weight_decay=training.weight_decay, eps=EPSILON, amsgrad=False,
+            maximize=False)
         for parameter in self.parameters:
             parameter.grad = None
         if self.table_VE is not None and rows_UE.grad is not None:
-            move = rule.fused_rows if self.fused else rule.rows
-            move(distinct_U, rows_UE.grad.contiguous(), self.table_VE, *self.rows.values(), lr=self.lr, betas=betas,
-                 epsilon=EPSILON)
+            move = kernels.adam_rows if self.fused else adam_rows
+            move(distinct_U, rows_UE.grad.contiguous(), self.table_VE, *self.rows.values(), lr=self.lr,
+                 betas=(training.beta1, training.beta2), epsilon=EPSILON)
         if self.average and int(self.steps) % AVERAGED_EVERY == 0:
             torch._foreach_lerp_(self.average, self.trained,
                                  _gained(training.average, 1) / _gained(training.average, self._updates))
 
     @property
     def _updates(self) -> int:
-        """Return the number of updates of the average so far."""
         return int(self.steps) // AVERAGED_EVERY if self.average else 0
 
     @contextmanager
@@ -162,31 +160,3 @@ def adam_rows(
     root_UE = (second_UE / (1 - beta2 ** steps_U)).sqrt_().add_(epsilon)
     rows_UE = table_VE[distinct_U] - lr * (first_UE / (1 - beta1 ** steps_U)) / root_UE
     table_VE[distinct_U] = torch.where(distinct_U[:, None] == 0, 0.0, rows_UE)
-
-
-def _adam(
-    move: Callable[..., object], parameters: list[Tensor], gradients: list[Tensor], first: list[Tensor],
-    second: list[Tensor], steps: Tensor, *, lr: float, betas: tuple[float, float], weight_decay: float,
-) -> None:
-    # torch.optim.Adam(fused=True) calls the same function, but doubles its time on a small model, and its first step
-    # loads torch's compiler for half a second.
-    move(parameters, gradients, first, second, [], [steps] * len(gradients), lr=lr, beta1=betas[0], beta2=betas[1],
-         weight_decay=weight_decay, eps=EPSILON, amsgrad=False, maximize=False)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How an optimizer moves weights, and rows of a table of which row 0 stays zero."""
-
-    weights: Callable[..., None]
-    """The arguments are those of `_adam` after the first one."""
-    rows: Callable[..., None]
-    """The arguments are those of `adam_rows`."""
-    fused_rows: Callable[..., None]
-    """The same in our kernel, where it has one."""
-
-
-RULES: Mapping[OptimizerName, Rule] = {
-    "adam": Rule(partial(_adam, torch._fused_adam_), adam_rows, kernels.adam_rows),
-    "adamw": Rule(partial(_adam, torch._fused_adamw_), adam_rows, kernels.adam_rows),
-}

@@ -118,12 +118,12 @@ def test_files_with_different_class_names_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("values", "message"), [
-    ([n / 100 for n in range(1, 22)], r"20 .*decimals.* 21 .*0\.01: .*number"),
-    (list(range(1001)) * 5, r"1,000 classes.* 1,001 .*numbers.* 5,005 rows.* 0: .*id"),
+    ([n / 100 for n in range(1, 22)], r" 20 .*decimals.* 21 .*0\.01"),
+    (list(range(1001)) * 5, r" 1,000.* 1,001 .* 5,005 rows.* 0"),
     (list(range(30)), r" 30 .* 30 rows"),
-    ([f"word {n}" for n in range(1001)] * 4, r"1,000 classes.* 1,001 .* 4,004 rows.*'word 0': .*text"),
-    ([f"word {n}" for n in range(40)], r" 40 .* 40 rows.*text"),
-    (["short", "x" * 251], r"250 characters.*'x{39}\.\.\. \(251 characters\): .*text"),
+    ([f"word {n}" for n in range(1001)] * 4, r" 1,000.* 1,001 .* 4,004 rows.*'word 0'"),
+    ([f"word {n}" for n in range(40)], r" 40 .* 40 rows"),
+    (["short", "x" * 251], r" 250 characters.*'x{39}\.\.\. \(251 characters\)"),
 ])
 def test_numbers_to_predict_ids_and_texts_are_refused_as_labels(values: list[Any], message: str) -> None:
     with pytest.raises(DataError, match=f"column 'label' of a\\.csv .*{message}.*name another"):

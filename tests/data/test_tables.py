@@ -166,7 +166,7 @@ def test_damaged_json_lines_are_refused(tmp_path: Path, content: str, message: s
 def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet")
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"a\.parquet .*Parquet.*damaged"):
+    with pytest.raises(DataError, match=r"a\.parquet .*Parquet.*cannot be read"):
         read_rows(path, Columns())
 
 
@@ -178,18 +178,6 @@ def test_a_column_of_lists_is_refused(tmp_path: Path) -> None:
             read()
 
 
-def test_data_that_do_not_fit_into_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise MemoryError
-
-    path = write(tmp_path / "a.jsonl", b'{"text": "a", "label": 1}\n{"text": "b", "label": 0}\n')
-    for target in ("gru_bench.data.tables.json.loads", "gru_bench.data.corpus._split"):
-        with monkeypatch.context() as patch:
-            patch.setattr(target, full)
-            with pytest.raises(DataError, match=r"a\.jsonl .*memory of"):
-                load_corpus(DataConfig(name=str(path)))
-
-
 def test_parquet_with_damaged_statistics_is_refused(tmp_path: Path) -> None:
     """Arrow ends the process where the metadata of such a column are asked for."""
     content = write_parquet(tmp_path / "a.parquet").read_bytes()
@@ -197,7 +185,7 @@ def test_parquet_with_damaged_statistics_is_refused(tmp_path: Path) -> None:
     assert optional in content
     path = write(tmp_path / "b.parquet", content.replace(optional, required))
     for read in (lambda: read_rows(path, Columns()), lambda: list(TextFile(path).parts())):
-        with pytest.raises(DataError, match=r"b\.parquet .*Parquet.*damaged"):
+        with pytest.raises(DataError, match=r"b\.parquet .*Parquet.*cannot be read"):
             read()
 
 
@@ -326,7 +314,7 @@ def test_dates_and_times_beyond_those_of_python_are_refused(tmp_path: Path, kind
     path = tmp_path / "a.parquet"
     written = pa.array(np.array([value], f"int{kind.bit_width}")).view(kind)
     pq.write_table(pa.table({"text": ["a"], "label": [1], "kind": written, "part": ["test"]}), path)
-    with pytest.raises(DataError, match=r"Python.*rows 1 to 1 "):
+    with pytest.raises(DataError, match=r"Python.*row 1 "):
         read_rows(path, ALL)
 
 
@@ -377,7 +365,7 @@ def test_a_spreadsheet_that_was_renamed_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "message"), [
     ("https://example.org/a.csv", r"'https://example\.org/a\.csv'.*address: download"),
     ("s3://bucket/a.parquet", r"'s3://bucket/a\.parquet'.*address: download"),
-    ("caf\udce9.csv", r"UTF-8.*'caf\\udce9\.csv': rename"),
+    ("caf\udce9.csv", r"can be read.*'caf\\udce9\.csv'.*check the path"),
 ], ids=range(3))
 def test_a_name_that_is_no_path_is_a_usage_error(easy_csv: Path, name: str, message: str) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv)))
@@ -390,8 +378,8 @@ def test_a_name_that_is_no_path_is_a_usage_error(easy_csv: Path, name: str, mess
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("~no-such-user/a.csv", r"the data .*home folder.*'~no-such-user/a\.csv'"),
-    ("x" * 5000 + ".csv", r"the data .*255 bytes.*'x{99}\.\.\. \(5,004 characters\)"),
+    ("~no-such-user/a.csv", r"the data .*'~no-such-user/a\.csv'.*home directory"),
+    ("x" * 5000 + ".csv", r"the data .*can be read.*'x{99}\.\.\. \(5,004 characters\)"),
 ], ids=range(2))
 def test_a_name_that_no_file_can_have_is_a_usage_error(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -206,7 +206,6 @@ def test_the_scale_multiplies_every_vector(tmp_path: Path, corpus: Corpus, cache
     ("the 1 2\nfilm 1 x\n", r" 2 numbers.* line 2 .*'x'"),
     ("3 2\nthe 1 2\nfilm 1 2\n", r" 3 words.* 2: .*cut off"),
     ("1 2\nthe 1 2\nfilm 1 2\n", r" 1 words.* 2: "),
-    ("0 3\n", r"1 to 100,000 numbers.*'0 3'"),
     ("the 1 nan\n", r"finite.*'the'.*1 of 1"),
     ("is 1 2\nfilm inf 1\nthe -inf 2\n", r"finite.*'(the|film)'.*2 of 3"),
     ("zebra 1 2\n", r"none of its \d+ words \('.*, \.\.\.\)"),
@@ -227,10 +226,9 @@ def test_a_damaged_text_file_is_refused(
     (binary(count=2), r" 2 words.* more bytes"),
     (binary(dimension=2), r" 5 words of 2 numbers.*cut off or damaged"),
     (binary(dimension=4), r" 5 words of 4 numbers.*cut off or damaged"),
-    (b"2 3\n" + b"\xff" * 100_000, r" 2 words.* 0 "),
-    (b"2 3\n" + b"\xff" * 5000 + b" " + bytes(12) + b"a " + bytes(12), r"word 1 has 5000 bytes"),
+    (b"2 3\n" + bytes(100_000), r" 2 words.* 0 "),
     (binary({"the": [1, 2, float("nan")]}), r"finite.*'the'"),
-], ids=range(8))
+], ids=range(7))
 def test_a_damaged_binary_file_is_refused(
     tmp_path: Path, corpus: Corpus, cache: Path, content: bytes, message: str
 ) -> None:
@@ -311,16 +309,6 @@ def test_vectors_of_a_small_corpus_are_not_parallel(
     assert (few.passes, enough.passes) == (40, 450)
     assert present(enough.mean_cosine) < 0.4
     assert present(few.mean_cosine) > 0.9
-
-
-def test_four_passes_have_the_key_from_before_passes_varied(
-    corpus: Corpus, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vectors_module, "MOST_PASSES", 4)
-    load("corpus", corpus, cache, **SMALL)
-    (folder,) = (cache / "vectors").iterdir()
-    parts = ("2", "corpus", corpus.fingerprint, "8", "2", "0")
-    assert folder.name == hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def test_the_mean_cosine_is_that_of_all_pairs_of_words_with_a_direction() -> None:
@@ -589,19 +577,11 @@ def test_reading_from_a_file_holds_no_more_than_is_needed(tmp_path: Path, corpus
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (b"1 99999999999999999999\na 1\n", r"1 to 100,000 numbers.*'1 999999"),
-    (b"1 999999999999\na \0\0\0\0", r"1 to 100,000 numbers.*'1 999999"),
-    (b"1 " + b"9" * 5000 + b"\na 1\n", r"1 to 100,000 numbers.*'1 9999"),
-    (b"9" * 5000 + b" 1\na 1\n", "1 to 100,000 numbers"),
-    (b"a " + b"1 " * 100_000 + b"1\n", r"1 to 100,000 numbers.*line 1.*100,001"),
-    (b"a 1\0 2\n", r"line 1 .*NUL"),
-    (b"a 1 " + b"2" * 1000 + b"\n", r"line 1 .*1,000 characters"),
-    (b"a x 2\nb 1 2\n", r"line 1 .*'x'"),
-], ids=range(8))
-def test_vectors_that_lie_about_their_size_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
-    with pytest.raises(DataError, match=message) as refusal:
+    (b"a 1\0 2\n", r"line 1 .*x00"), (b"a x 2\nb 1 2\n", r"line 1 .*'x'"),
+    (b"1 999999\na \0\0\0\0", " 1 words of 999999 numbers.* 0 ")])
+def test_what_is_no_vector_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         _from_file(write(tmp_path / "v.txt", content), ["a"], lambda _: None)
-    assert len(str(refusal.value)) < 400
 
 
 def test_a_number_beyond_float32_is_an_infinity_without_a_warning(tmp_path: Path) -> None:

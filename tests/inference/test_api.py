@@ -229,7 +229,7 @@ FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})
     ({"data": {"text": ["a", "b"], "label": [10**30, 1]}}, DataError, ["'label'", "too large"]),
     ({"data": FRAME.assign(review=pd.Series([["a"]] * 40))}, DataError, ["single values"]),
     ({"data": FRAME.assign(sentiment=[math.nan] * 40)}, DataError, ["'sentiment' of the frame"]),
-    ({"data": {"text": ["a"], "label": [1, 2]}}, DataError, ["'text' 1", "'label' 2"]),
+    ({"data": {"text": ["a"], "label": [1, 2]}}, DataError, ["'text', 'label'", "equally long"]),
     ({"data": "nowhere.csv"}, UsageError, ["'nowhere.csv'"]),
     ({"model": "lstm"}, UsageError, ["'lstm'", "bidirectional, rnn, scratch, torch"]),
     ({"model": []}, UsageError, ["model", "empty"]),

@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gru_bench.errors import DataError, GruBenchError, UsageError
-from gru_bench.inference import files
 from gru_bench.inference.files import TextFile, check_output, column_names, writing
-from gru_bench.inference.predictor import Prediction, Predictor
+from gru_bench.inference.predictor import CHUNK, Prediction, Predictor
 from tests.support.commands import mentions
 from tests.support.files import write
 from tests.support.trained_study import made_up
@@ -340,7 +339,7 @@ def generated(count: int) -> Iterator[tuple[str, str]]:
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
     predictor = Predictor(made_up(seeds=(1,), settings={"model.name": "rnn"}), threads=1)
     found = []
-    for count in (2 * files.CHUNK, 12_000):
+    for count in (2 * CHUNK, 12_000):
         source = tmp_path / f"{count}.{kind}"
         rows = list(generated(count))
         if kind == "csv":
@@ -349,7 +348,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
             as_lines(source, [{"id": ident, "text": text} for ident, text in rows])
         else:
             pq.write_table(pa.table({"id": [row[0] for row in rows], "text": [row[1] for row in rows]}), source,
-                           row_group_size=files.CHUNK)
+                           row_group_size=CHUNK)
         del rows
         found.append(peak(predictor, source, tmp_path / f"out.{kind}"))
     assert found[1] - found[0] < 2_000_000

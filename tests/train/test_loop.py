@@ -260,7 +260,13 @@ def test_a_linear_schedule_falls_to_nothing(
     config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates: list[float] = []
-    monkeypatch.setattr(Optimizer, "set_rate", lambda _, lr: rates.append(lr))
+    step = Optimizer.step
+
+    def observed(optimizer: Optimizer, *gradients: torch.Tensor) -> None:
+        rates.append(optimizer.lr)
+        step(optimizer, *gradients)
+
+    monkeypatch.setattr(Optimizer, "step", observed)
     train(with_settings(config, {"training.schedule": "linear", "training.epochs": 2}), corpus, vectors)
     steps = 2 * math.ceil(len(corpus.train) / 16)
     assert rates == pytest.approx([0.02 * (1 - step / steps) for step in range(steps)])

@@ -71,7 +71,7 @@ class TestWeights:
         model = nn.Linear(1, 1, bias=False)
         optimizer = Optimizer(model, None, TrainingConfig(lr=0.01, clip_norm=None))
         before = model.weight.item()
-        optimizer.set_rate(0.5)
+        optimizer.lr = 0.5
         model.weight.grad = torch.ones(1, 1)
         optimizer.step(torch.tensor([0]), torch.zeros(1, 1))
         assert before - model.weight.item() == pytest.approx(0.5, rel=1e-5)

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from gru_bench.config import RunConfig, with_settings
-from gru_bench.data.batches import make_batches
+from gru_bench.data.batches import encode, make_batches
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.results.runs import Check, EpochRecord, RunResult, StepReport
@@ -282,8 +282,10 @@ class TestChecks:
     ) -> None:
         monkeypatch.setattr(loop, "CHECKED_REVIEWS", 7)
         run = loop._Run(config, corpus, vectors, Placement(torch.device("cpu"), "torch"), checks=3)
+        chosen = np.sort(np.argsort(corpus.validation.example_id_N)[:7])
+        expected = encode(corpus.validation.select(chosen), vectors, config.data.max_length)
         assert len(run.checked_split) == 7
-        assert set(run.checked_split.example_id_N) == set(sorted(corpus.validation.example_id_N)[:7])
+        np.testing.assert_array_equal(run.checked_split.rows, expected.rows)
 
     def test_a_check_may_end_a_run_and_its_checkpoint(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
