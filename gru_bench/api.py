@@ -242,7 +242,7 @@ def compare(
 
     if b is not None:
         if metric is not None or columns is not None or common:
-            raise UsageError("metric, columns and common are about predictions, but a and b hold right and wrong "
+            raise UsageError("metric, columns and common are about predictions, but a and b contain right and wrong "
                              "answers: leave them out")
         return answers.compare(a, b, names=names, margin=answers.USUAL_MARGIN if margin is None else margin,
                                clusters=clusters)
@@ -252,8 +252,8 @@ def compare(
     from gru_bench.predictions.compare import compared
 
     if clusters is not None or names != ("A", "B"):
-        raise UsageError("clusters and names are about right and wrong answers, but a holds predictions: add columns "
-                         "of groups and of models")
+        raise UsageError("clusters and names are about right and wrong answers, but a contains predictions: add "
+                         "columns of groups and of models")
     for role in columns or {}:
         if role not in OPTIONS:
             raise unknown("role of a column", role, OPTIONS)

@@ -353,7 +353,7 @@ def test_before_the_runs_the_data_are_checked_with_the_file(tmp_path: Path) -> N
     odd = LoggedData(replace(data, class_counts=(900, 100), dropped_share=0.45))
     found = warned(Subject([spec], 6_300, [odd]))
     assert [one.code for one in found] == ["GRU005", "GRU006", "GRU011", "GRU011"]
-    mentions(found[1].text, "negative", "90.0 % of the reviews")
+    mentions(found[1].text, "negative", "90.0 % of the texts")
     other = load_study(study_file(tmp_path, f'metric = "macro_f1"\n{SOUND}'))
     assert "GRU006" not in codes(Subject([other], 6_400, [odd]))
 
@@ -362,7 +362,7 @@ def test_counts_the_iterations_of_an_epoch_where_the_reviews_are_known(tmp_path:
     spec = load_study(study_file(tmp_path, SOUND))
     assert warned(Subject([spec], 6_400)) == []
     scratch, torch = warned(Subject([spec], 6_300))
-    mentions(scratch.text, "Scratch GRU (mine)", "100", "6,300 reviews", "99")
+    mentions(scratch.text, "Scratch GRU (mine)", "100", "6,300 texts", "99")
     mentions(torch.text, "Torch GRU (mine)", "100")
 
 

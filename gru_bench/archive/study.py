@@ -270,7 +270,7 @@ def _without_review_words(path: Path) -> list[str]:
     if not path.is_file() or not (whole := Diagnostics.from_json(path.read_text(encoding="utf-8"))).review:
         return []
     path.write_text(whole.without_review().to_json(), encoding="utf-8")
-    return ["the diagnostics of a single review, which show its words, are left out"]
+    return ["the diagnostics of a single text, which show its words, are left out"]
 
 
 def _write_metrics(store: Store, runs: Sequence[RunCopy], path: Path) -> tuple[list[str], int]:

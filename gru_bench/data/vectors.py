@@ -224,8 +224,8 @@ def _build(folder: Path, source: _Source, corpus: Corpus, config: EmbeddingConfi
     finite_V = np.isfinite(table_VE).all(axis=1)
     if not finite_V.all():
         wrong = corpus.words[places[int(np.argmin(finite_V)) - 1]]
-        raise DataError(f"word vectors must be finite numbers, but that of {shown(wrong)} holds a NaN or an infinity "
-                        f"({int((~finite_V).sum())} of {len(places)} vectors do): repair or replace the file")
+        raise DataError(f"word vectors must be finite numbers, but that of {shown(wrong)} contains a NaN or an "
+                        f"infinity ({int((~finite_V).sum())} of {len(places)} vectors do): repair or replace the file")
     if config.unknown == "draw":
         table_VE, row_of_word = _with_drawn(table_VE, row_of_word, corpus, config)
     np.save(folder / "table.npy", table_VE)
@@ -300,7 +300,7 @@ def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
         raise DataError(f"embedding.min_count must leave some words, but none is seen {config.min_count} times in "
                         "the training split: lower it")
     passes = _passes(corpus)
-    tell(f"training {config.dimension}-d word vectors on {len(corpus.train):,} reviews in {passes:,} passes")
+    tell(f"training {config.dimension}-d word vectors on {len(corpus.train):,} texts in {passes:,} passes")
     # With more than one worker the order of the updates, and so the vectors, would differ between runs.
     model = Word2Vec(vector_size=config.dimension, min_count=config.min_count, seed=config.seed, workers=1,
                      epochs=passes, **_TRAINING)
@@ -412,7 +412,7 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
     with reading(path), opened(path) as file:
         first = file.readline()
         if not first.strip():
-            raise DataError(f"{path} must hold word vectors, but its first line is empty: "
+            raise DataError(f"{path} must contain word vectors, but its first line is empty: "
                             "fetch or write the file again")
         fields = first.split()
         if len(fields) != 2 or not (fields[0].isdigit() and fields[1].isdigit()):
@@ -421,7 +421,7 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
         # No file has a count of more than 20 digits, and int() refuses thousands of digits.
         count, dimension = (int(field) if len(field) <= 20 else 0 for field in fields)
         if count < 1 or not 1 <= dimension <= _MOST_NUMBERS:
-            raise DataError(f"{path} must hold vectors of 1 to {_MOST_NUMBERS:,} numbers, but its first line is "
+            raise DataError(f"{path} must contain vectors of 1 to {_MOST_NUMBERS:,} numbers, but its first line is "
                             f"{shown(first.decode().strip())}: fetch or write the file again")
         is_text = _is_text(file.read(1 << 16))
         file.seek(len(first))
@@ -448,9 +448,9 @@ def _is_number(field: bytes) -> bool:
 def _text(path: Path, lines: Iterable[bytes], wanted: Mapping[bytes, int], dimension: int, count: int | None) -> Found:
     """Read lines of a word and its numbers. A GloVe file has no first line with a count, so `count` is None."""
     if dimension < 1:
-        raise DataError(f"{path} must hold a word and its numbers on each line, but line 1 has no numbers")
+        raise DataError(f"{path} must contain a word and its numbers on each line, but line 1 has no numbers")
     if dimension > _MOST_NUMBERS:
-        raise DataError(f"{path} must hold vectors of 1 to {_MOST_NUMBERS:,} numbers, but line 1 has {dimension:,}: "
+        raise DataError(f"{path} must contain vectors of 1 to {_MOST_NUMBERS:,} numbers, but line 1 has {dimension:,}: "
                         "fetch or write the file again")
     first_line = 1 if count is None else 2
     rows: Found = {}
@@ -464,18 +464,18 @@ def _text(path: Path, lines: Iterable[bytes], wanted: Mapping[bytes, int], dimen
         width = numbers.count(b" ") + 1 if numbers else 0
         # A few words of the large GloVe files contain spaces. Then the text after the first space is not a number.
         if width != dimension and (width < dimension or _is_number(numbers.split(b" ", 1)[0])):
-            raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} holds "
-                            f"{width}: fetch or write the file again")
+            raise DataError(f"each line of {path} must contain a word and {dimension} numbers, but line {number} "
+                            f"contains {width}: fetch or write the file again")
         place = wanted.get(word)
         if place is None or place in rows or width != dimension:
             continue
         try:
             rows[place] = _numbers(numbers)
         except ValueError as error:
-            raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} holds "
-                            f"something else ({shown(str(error), '')})") from error
+            raise DataError(f"each line of {path} must contain a word and {dimension} numbers, but line {number} "
+                            f"contains something else ({shown(str(error), '')})") from error
     if count is not None and found != count:
-        raise DataError(f"{path} must hold {count} words, as its first line says, but it holds {found}: "
+        raise DataError(f"{path} must contain {count} words, as its first line says, but it contains {found}: "
                         f"{'it is cut off; ' if found < count else ''}fetch or write it again")
     return rows
 
@@ -521,5 +521,5 @@ def _binary(path: Path, file: BinaryIO, wanted: Mapping[bytes, int], dimension: 
 
 
 def _other_size(path: Path, count: int, dimension: int, found: str) -> DataError:
-    return DataError(f"{path} must hold {count} words of {dimension} numbers, as its first line says, but {found}: "
+    return DataError(f"{path} must contain {count} words of {dimension} numbers, as its first line says, but {found}: "
                      "it is cut off or damaged; fetch or write it again")

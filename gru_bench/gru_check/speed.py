@@ -18,14 +18,11 @@ from gru_bench.kernels import fused
 from gru_bench.models.calls import Form, arranged, flat
 from gru_bench.models.gru import GRU
 from gru_bench.models.recurrence import run
+from gru_bench.results.own import Times
 
 WIDTH, HIDDEN, TOKENS = 300, 100, 60
 """The homework's size, and the length of a review."""
 REPEATS = 5
-
-
-Times = tuple[str, float, float, float]
-"""Implementation, and its median, least and most milliseconds for a review."""
 
 
 def speed(module: ModuleType, path: Path, name: str, make: str | None, form: Form) -> list[Times]:

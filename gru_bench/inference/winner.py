@@ -84,13 +84,13 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> 
     groups, _ = confirm_groups([study], store, Numbers())
     name = study.run.study
     if not groups:
-        raise IncompleteError(f"the study {name!r} must have a complete confirm run, because only these have weights, "
-                              f"but it has none yet: {same_command()} continues it ({study.run.command})")
+        raise IncompleteError(f"the study {name!r} must have a complete confirmation run, because only these have "
+                              f"weights, but it has none yet: {same_command()} continues it ({study.run.command})")
     by_model = {group.model: group for group in groups}
     if model is None:
         model = _best(study, groups)
     if model not in by_model:
-        raise unknown("model", model, by_model, f"These are the models of the study {name!r} with confirm runs.")
+        raise unknown("model", model, by_model, f"These are the models of the study {name!r} with confirmation runs.")
     return Winner(study, by_model[model], tuple(other for other in by_model if other != model))
 
 
@@ -168,9 +168,9 @@ def load(store: Store, winner: Winner, *, single: bool = False) -> TrainedModel:
 
 def _without_model(winner: Winner, error: RunError) -> RunError:
     study = winner.study.run.study
-    again = f"delete the runs in MLflow and run the sweep again, which trains them anew ({winner.study.run.command})"
+    again = f"delete the runs in MLflow and run the sweep again, which trains them again ({winner.study.run.command})"
     if winner.group.runs[0].earlier_ids:
         again = (f"import an archive that was exported without --no-weights under another name "
                  f"({cli.line(['gru-bench', 'archive', 'import', 'FILE', '--study-name', f'{study}-2'])}), or {again}")
-    return RunError(f"the runs of the study {study!r} must hold their models in the form of this version, but one "
+    return RunError(f"the runs of the study {study!r} must contain their models in the form of this version, but one "
                     f"cannot be read ({error}): {again}")

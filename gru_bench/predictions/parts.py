@@ -58,7 +58,7 @@ def data(
         config, fingerprint = _of_study(study, tracking_uri)
     from gru_bench.data.corpus import SPLITS, load_corpus
 
-    with cli.reading_reviews(console) as progress:
+    with cli.reading_texts(console) as progress:
         corpus = load_corpus(config, on_progress=progress)
     if fingerprint and corpus.fingerprint != fingerprint:
         raise RunError(f"the data must be as the runs of the study {study} read them, but {corpus.name} is now read as "

@@ -43,7 +43,7 @@ def require_same(
     began, compared = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
                        for entries in (known, identity))
     if changed := _changes(began, compared):
-        raise ChangedStudyError(f"the study {name!r} must go on as it began, but {'; '.join(changed)}. "
+        raise ChangedStudyError(f"the study {name!r} must continue as it began, but {'; '.join(changed)}. "
                                 f"Give the new question a name of its own ({given_as('--study-name', 'NAME')}), or go "
                                 "back to the old settings")
     return compared

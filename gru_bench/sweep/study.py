@@ -64,8 +64,8 @@ class StudyRecord:
             self.study = optuna.create_study(
                 study_name=spec.name, storage=storage, direction=direction(spec.metric), load_if_exists=True)
             if self.study.user_attrs.get(IMPORTING):
-                raise RunError(f"the study {spec.name!r} must be imported whole before it goes on, but its import was "
-                               "broken off: import it again (gru-bench archive import FILE)")
+                raise RunError(f"the study {spec.name!r} must be imported completely before it continues, but its "
+                               "import was interrupted: import it again (gru-bench archive import FILE)")
             self.spec = spec.with_stored(_sources(self.study.user_attrs))
             for model in self.models:
                 self._require_same(model)
@@ -274,9 +274,9 @@ def need_format(name: str, storage: BaseStorage) -> None:
     begun = any(stored.startswith(f"{name}/") for stored in optuna.get_all_study_names(storage))
     if begun and found != FORMAT and not attributes.get(IMPORTING):
         raise RunError(
-            f"the search's storage must hold studies of this version of gru-bench, but {name!r} was stored by "
-            f"{'an earlier' if found is None or found < FORMAT else 'another'} one, in another form: go on with it in "
-            "the version that began it, or begin anew with this one: in an empty folder, with another "
+            f"the search's storage must contain studies of this version of gru-bench, but {name!r} was stored by "
+            f"{'an earlier' if found is None or found < FORMAT else 'another'} one, in another form: continue it in "
+            "the version that began it, or begin again with this one: in an empty folder, with another "
             f"{named('--storage')} and {named('--tracking-uri')}, or under another name "
             f"({given_as('--study-name', 'NAME')})")
 

@@ -566,7 +566,7 @@ def _structure(case: _Case, roles: Roles) -> Iterator[tuple[str, str]]:
     if rest and not any(case.affines[k].h is not None for k in rest):
         yield "gate-without-state", "The candidate does not see the state."
     if case.sharing:
-        yield "shared-matrices", "A matrix stands in the sums of two gates."
+        yield "shared-matrices", "A matrix is in the sums of two gates."
     elif same and case.parts.spare:
         yield "reset-unused", "One gate takes the place of the other, which has no effect."
     elif same:
@@ -620,12 +620,12 @@ def _acting(
             return [("reset-unused", "The reset gate acts on a bias alone.")]
         return []
     if act == "z":
-        return [("reset-unused", "The update gate stands where the reset gate belongs.")]
+        return [("reset-unused", "The update gate is where the reset gate belongs.")]
     if act == "1 - z":
-        return [("reset-unused", "1 - z stands where the reset gate belongs.")]
+        return [("reset-unused", "1 - z is where the reset gate belongs.")]
     if "," in act:
         return [("wrong-candidate", f"The candidate takes {act[3:]} times the state in place of the state.")]
-    return [("wrong-candidate", f"{act} stands where r belongs.")]
+    return [("wrong-candidate", f"{act} is where r belongs.")]
 
 
 

@@ -69,7 +69,7 @@ def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -
     followed, others = (
         ", ".join(assignment(key, value) for key, value in spec.defaults.items() if (key in BY_SIZE) == follows)
         for follows in (True, False))
-    why = "as it began" if begun else f"for {examples:,} training reviews"
+    why = "as it began" if begun else f"for {examples:,} training texts"
     return "settings by default: " + "; ".join(filter(None, (followed and f"{followed} ({why})", others)))
 
 
