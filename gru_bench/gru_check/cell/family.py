@@ -41,17 +41,7 @@ SIGMOIDS: Mapping[str, Pointwise] = {
     "sigmoid of tanh": lambda a: torch.sigmoid(torch.tanh(a)),
     "tanh of sigmoid": lambda a: torch.tanh(torch.sigmoid(a)),
     "leaky_relu": functional.leaky_relu,
-    "logsigmoid": functional.logsigmoid,
-    "log_softmax": lambda a: torch.log_softmax(a, -1),
-    "elu": functional.elu,
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-    "softsign": functional.softsign,
-    "hardtanh": functional.hardtanh,
     "(tanh + 1) / 2": lambda a: (torch.tanh(a) + 1) / 2,
-    "sin": torch.sin,
-    "relu6": functional.relu6,
-    "round of sigmoid": lambda a: torch.round(torch.sigmoid(a)),
 }
 """Functions of a gate. The first is right."""
 TANHS: Mapping[str, Pointwise] = {
@@ -65,32 +55,20 @@ TANHS: Mapping[str, Pointwise] = {
     "elu": functional.elu,
     "selu": functional.selu,
     "gelu": functional.gelu,
-    "gelu (tanh)": lambda a: functional.gelu(a, approximate="tanh"),
     "silu": functional.silu,
-    "mish": functional.mish,
     "softplus": functional.softplus,
     "softsign": functional.softsign,
     "hardtanh": functional.hardtanh,
     "hardsigmoid": functional.hardsigmoid,
-    "hardswish": functional.hardswish,
     "relu6": functional.relu6,
-    "tanhshrink": functional.tanhshrink,
     "sin": torch.sin,
-    "cos": torch.cos,
     "atan": torch.atan,
     "softmax": lambda a: torch.softmax(a, -1),
-    "log_softmax": lambda a: torch.log_softmax(a, -1),
-    "logsigmoid": functional.logsigmoid,
     "tanh twice": lambda a: torch.tanh(torch.tanh(a)),
     "sigmoid of tanh": lambda a: torch.sigmoid(torch.tanh(a)),
     "tanh of sigmoid": lambda a: torch.tanh(torch.sigmoid(a)),
-    "tanh of relu": lambda a: torch.tanh(torch.relu(a)),
-    "relu of tanh": lambda a: torch.relu(torch.tanh(a)),
     "2 sigmoid - 1": lambda a: 2 * torch.sigmoid(a) - 1,
     "clamp(0, 1)": lambda a: a.clamp(0, 1),
-    "exp": torch.exp,
-    "square": lambda a: a * a,
-    "abs": torch.abs,
 }
 """Functions of the candidate. The first is right."""
 
@@ -362,11 +340,11 @@ def _as_a_whole(case: _Case) -> Iterator[tuple[int, Member]]:
             yield rank, member
     if found:
         return
+    # A unit of a softmax depends on all units.
+    pairs = [("softmax", "sigmoid"), ("sigmoid", "softmax"), ("softmax", "softmax")]
     for roles in _roles(case):
-        for name in ("softmax", "log_softmax"):  # of these a unit depends on all units
-            pairs = [(name, "sigmoid"), ("sigmoid", name), (name, name)] if roles[0] != roles[1] else [(name, name)]
-            for z_name, r_name in pairs:
-                yield from _with_gates(case, roles, z_name, r_name, 1)
+        for z_name, r_name in pairs if roles[0] != roles[1] else pairs[2:]:
+            yield from _with_gates(case, roles, z_name, r_name, 1)
 
 
 def _by_parts(case: _Case, first: bool, most: int = 1) -> Iterator[tuple[int, Member]]:
