@@ -95,7 +95,7 @@ def run_study(
         settings: Any settings by their dotted names, such as `{"training.clip_norm": 5}`.
         epochs: Passes over the training reviews.
         limit: Number of reviews to use, for a quick look.
-        seed: Seed of the search. The confirm seeds follow from it.
+        seed: Seed of the search. The confirmation seeds follow from it.
         category: Column of a category. The report then shows accuracy by category.
         split: Column that says train, validation or test.
         group: Column of groups, such as the product: reviews of one group are never split up, and intervals allow for
@@ -288,7 +288,7 @@ class Study:
         """Return what the study says: scores beside the baselines, a verdict on each pair of models, warnings.
 
         Raises:
-            IncompleteError: No confirm run is complete yet.
+            IncompleteError: No confirmation run is complete yet.
         """
         with _python_words():
             from gru_bench.inference.shown import Verdict
@@ -323,7 +323,7 @@ class Study:
             single: Whether only the seed with the best validation score is asked.
 
         Raises:
-            GruBenchError: The study has no complete confirm run, or its model cannot be read.
+            GruBenchError: The study has no complete confirmation run, or its model cannot be read.
         """
         with _python_words():
             return _answers(self._predictor(model, single=single), texts)

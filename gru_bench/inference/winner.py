@@ -69,7 +69,7 @@ def find_study(store: Store, name: str) -> LoggedStudy:
 def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> Winner:
     """Return the winner of a study, or the model that is named.
 
-    Of several models, the one with the best mean validation score over its confirm seeds wins, by the score that the
+    Of several models, the one with the best mean validation score over its confirmation seeds wins, by the score that the
     study is about. Ties go to the lower validation log loss, then to fewer parameters.
 
     Args:
@@ -78,7 +78,7 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> 
         model: Name of a model of the study. None: the winner.
 
     Raises:
-        IncompleteError: where the study has no complete confirm run.
+        IncompleteError: where the study has no complete confirmation run.
         UsageError: for an unknown model, and where the runs have no validation scores and the study has several models.
     """
     groups, _ = confirm_groups([study], store, Numbers())

@@ -715,7 +715,7 @@ class Sweep:
             yield f"{named('--timeout')} ended the search before all trials were begun"
         failed = sum(len(self.state.failed(model)) for model in self.state.active)
         if failed:
-            yield f"{several(failed, 'confirm or ablation run')} failed"
+            yield f"{several(failed, 'confirmation or ablation run')} failed"
         if models := self.state.unfinished:
             yield f"{' and '.join(models)} {'is' if len(models) == 1 else 'are'} still to be searched or confirmed"
 
