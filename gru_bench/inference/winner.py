@@ -69,8 +69,8 @@ def find_study(store: Store, name: str) -> LoggedStudy:
 def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> Winner:
     """Return the winner of a study, or the model that is named.
 
-    Of several models, the one with the best mean validation score over its confirmation seeds wins, by the score that the
-    study is about. Ties go to the lower validation log loss, then to fewer parameters.
+    Of several models, the one with the best mean validation score over its confirmation seeds wins, by the score that
+    the study is about. Ties go to the lower validation log loss, then to fewer parameters.
 
     Args:
         store: Store of the study.

@@ -68,7 +68,7 @@ class TestClosing:
 
         assert left(3) == left(4) == []
         mentions(*left(1), "--timeout")
-        mentions(*left(3, key), "1 confirm or ablation run failed")
+        mentions(*left(3, key), "1 confirmation or ablation run failed")
 
     def test_shows_an_interval_from_three_seeds_on(self) -> None:
         assert self.summary is not None
