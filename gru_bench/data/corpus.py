@@ -204,6 +204,12 @@ class Corpus:
         return (f"{len(self.train):,} training, {len(self.validation):,} validation and {len(self.test):,} test "
                 f"{self.noun}; {'; '.join(away)}\n{len(self.classes):,} classes: {listed(self.classes, counts)}")
 
+    @property
+    def lines(self) -> list[str]:
+        """Return what commands print of the data: a line of sizes, a line of classes, and a line for each note."""
+        return [f"{self.name}: {self.sizes}",
+                *(note if note.startswith("warning: ") else f"note: {note}" for note in self.notes)]
+
     def texts(self, split: str) -> list[str]:
         """Return the N texts of a split, in the order of its examples, read from the cache.
 

@@ -116,9 +116,8 @@ def _run(
     placement = place(config)  # an error about this machine comes before anything is read
     with cli.reading_texts(console) as progress:
         corpus = load_corpus(config.data, on_progress=progress)
-    console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
-    for note in corpus.notes:
-        console.print(f"note: {note}", markup=False)
+    for line in corpus.lines:
+        console.print(line, markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(config.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     with console.status("opening the tracking store"):

@@ -23,9 +23,8 @@ def show_study(console: Any, spec: StudySpec) -> None:
 
 def show_data(console: Any, corpus: Corpus, *, texts: bool) -> None:
     """Print how many reviews there are, the notes on them, and some near-duplicates if texts may be shown."""
-    console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
-    for note in corpus.notes:
-        console.print(f"note: {note}", markup=False)
+    for line in corpus.lines:
+        console.print(line, markup=False)
     for scored, train in corpus.near_examples if texts else ():
         console.print(f"near-duplicate: {shown(scored, most=100)} in test or validation, {shown(train, most=100)} in "
                       "training", markup=False)
