@@ -160,7 +160,7 @@ def test_an_unknown_column_and_a_name_too_long_are_refused(tmp_path: Path) -> No
         by_film(tmp_path, group_column="fim")
     with pytest.raises(DataError, match=r"1,200 rows .*--group-column"):
         by_film(tmp_path, [(text, label, "x" * 251) for text, label, _ in films()])
-    with pytest.raises(DataError, match=r"row 2 holds.*--id-column"):
+    with pytest.raises(DataError, match=r"row 2 contains.*--id-column"):
         by_film(tmp_path, [(text, label, f"x{n}" if n != 1 else "") for n, (text, label, _) in enumerate(films())],
                 group_column=None, id_column="film")
 
