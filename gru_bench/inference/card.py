@@ -62,7 +62,7 @@ def model_card(winner: Winner, model: TrainedModel, scores: Mapping[str, Any]) -
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False)  # Markdown: each name is escaped by `shown`
-    environment.filters["shown"] = lambda value: str(escaped(shown(str(value), "")))
+    environment.filters["shown"] = lambda value: str(escaped(shown(str(value), "", 300)))
     return environment.get_template("model_card.md.j2").render(
         front=yaml.safe_dump(front, sort_keys=False), model=model, scores=scores, name=name, data=data,
         fingerprint=winner.group.fingerprint, label=metric.label, settings=settings, longest=longest, example=EXAMPLE,

@@ -53,7 +53,7 @@ def checked_models(
     left = {model: runs for model in models if (runs := _runs_left(spec, model, stored))}
     seconds = {model: runs * _seconds(spec, model, corpus, threads) / workers for model, runs in left.items()}
     for model, expected in seconds.items():
-        again = " that are left" if model in stored.searches else ""
+        again = " still to train" if model in stored.searches else ""
         console.print(f"{model}: about {duration(expected)} for {several(left[model], 'run')}{again}, from the time of "
                       "one batch", markup=False)
     if sum(seconds.values()) > MOST_SECONDS and not allow_slow:
