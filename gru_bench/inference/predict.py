@@ -67,8 +67,6 @@ def predict(
     why: Annotated[bool, typer.Option(
         "--why", help="Show the words that moved the answer: each is left out, and the text is predicted again.",
         rich_help_panel="Answer")] = False,
-    threads: Annotated[int | None, typer.Option(
-        help="CPU threads.", min=1, show_default="one for each core", rich_help_panel="Answer")] = None,
     run_code: cli.RunCode = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
@@ -93,7 +91,7 @@ def predict(
             raise UsageError(f"the predictions must not replace the file of the texts, but --file and --out both name "
                              f"{str(out)!r}: name another file by --out")
     console = cli.out()
-    asked = _predictor(study, model, single=single, threads=threads, run_code=run_code, tracking_uri=tracking_uri)
+    asked = _predictor(study, model, single=single, run_code=run_code, tracking_uri=tracking_uri)
     if source is not None and out is not None:
         _file(console, asked, source, out, force=force)
     elif texts:
@@ -103,8 +101,7 @@ def predict(
 
 
 def _predictor(
-    study: str | None, model: str | None, *, single: bool, threads: int | None, run_code: bool,
-    tracking_uri: str | None,
+    study: str | None, model: str | None, *, single: bool, run_code: bool, tracking_uri: str | None,
 ) -> Predictor:
     """Return the model that was asked for, and say which it is."""
     from gru_bench.inference.predictor import Predictor
@@ -134,7 +131,7 @@ def _predictor(
         said.print(f"note: {better}", markup=False)
     if run_code:
         trained.allow_code()
-    return Predictor(trained, threads=threads)
+    return Predictor(trained)
 
 
 def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -> None:

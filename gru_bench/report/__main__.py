@@ -51,9 +51,6 @@ def report(
         "predictions.csv (every test review of each confirmation run) and disagreements.csv (every test review that "
         "only one model of a pair gets right).", show_default=False)] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex to a PDF too. This needs TeX.")] = False,
-    live: Annotated[bool, typer.Option(
-        "--watch", help="Start this while a sweep runs and open the page, which loads itself again. All files but the "
-        "PDF are written again whenever a run has begun or ended, until the studies are finished or Ctrl-C.")] = False,
     no_attach: Annotated[bool, typer.Option(
         "--no-attach", help="Do not attach the report to its studies in MLflow. Otherwise the page, its Markdown, its "
         "numbers and its figures become artifacts of the run of each study, in place of an earlier report.")] = False,
@@ -80,7 +77,6 @@ def report(
     from gru_bench.report.choice import choose
     from gru_bench.report.document.numbers import folder_name
     from gru_bench.report.render import files, spreadsheets
-    from gru_bench.report.watch import SECONDS, watch
     from gru_bench.tracking import Store, waiting
 
     store = Store(tracking_uri, create=False)
@@ -89,22 +85,6 @@ def report(
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
-    def write(choice: Choice, reload_seconds: int | None = None) -> tuple[Report, list[Path], dict[Path, int]]:
-        """Write all files and return the report, the files of its folder, and the tables with their rows."""
-        whole = chosen_report(
-            choice, store, margin=None if margin is None else margin / 100, mcnemar_runs=mcnemar)
-        folder = out or Path("reports") / folder_name("-".join(study) if study else choice.experiment, "report")
-        with _writable("--out", folder):
-            written = files.write(whole, folder, reload_seconds)
-        if csv is None:
-            return whole, written, {}
-        with _writable("--csv", csv):
-            return whole, written, spreadsheets.write(choice.studies, store, csv)
-
-    if live:
-        say(f"looking for new and ended runs every {SECONDS} s until the studies are finished; Ctrl-C ends it before")
-        experiment = watch(lambda place: choose(store, place, study or []),
-                           lambda choice: write(choice, SECONDS)[1][0], say, experiment)
     try:
         choice = choose(store, experiment, study or [])
     finally:
@@ -116,14 +96,20 @@ def report(
         raise typer.Exit(_answered(choice, store, margin, claim))
     for found in waiting(store.home, store.uri):
         say(f"{found}: not in this report; gru-bench sync sends what waits")
-    whole, (page, *others), tables = write(choice)
+    whole = chosen_report(choice, store, margin=None if margin is None else margin / 100, mcnemar_runs=mcnemar)
+    folder = out or Path("reports") / folder_name("-".join(study) if study else choice.experiment, "report")
+    with _writable("--out", folder):
+        page, *others = files.write(whole, folder)
+    if csv is not None:
+        with _writable("--csv", csv):
+            tables = spreadsheets.write(choice.studies, store, csv)
     for line in in_short(whole):
         say(line)
     say(f"wrote {page}: {page.resolve().as_uri()}")
     say(f"and beside it {', '.join(path.name for path in others if path.parent == page.parent)}, tables and figures")
     if not no_attach:
         say(_attached(store, choice, whole, page.parent))
-    if tables:
+    if csv is not None:
         say(f"wrote {', '.join(f'{path} ({rows:,} rows)' for path, rows in tables.items())}")
     if pdf:
         from gru_bench.report.render import pdf as typeset
@@ -201,8 +187,10 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
             f"a report must say what MLflow holds, but {folder} differs in {len(differences)} "
             f"place{'s' * (len(differences) > 1)}: write it again (gru-bench report --out {cli.quoted(str(folder))}), "
             "or look for what has changed")
+    names = sorted(path.name for path in folder.glob("*.*") if path.name in ("report.tex", *PARTS))
     console.print(f"{folder}: all {len(found['numbers']):,} numbers are what {len(found['runs']):,} runs in "
-                  f"{store.uri} give", markup=False, soft_wrap=True)
+                  f"{store.uri} give; compared: {', '.join(names)}, and the tables and figures in this folder",
+                  markup=False, soft_wrap=True)
 
 
 def _check_folder(option: str, folder: Path | None) -> None:

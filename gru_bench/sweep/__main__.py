@@ -34,7 +34,7 @@ SHOWN_TRIALS = 3
 """Number of trials of each model in the table of the best."""
 OPTIONS = {
     "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "looks": "--looks", "seed": "--seed",
-    "sampler": "--sampler", "seeds_per_trial": "--seeds-per-trial",
+    "seeds_per_trial": "--seeds-per-trial",
 }
 """Key of a study file -> the option that sets it."""
 
@@ -68,8 +68,6 @@ def sweep(
                                                 show_default="none", rich_help_panel="Study")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed of the search. The confirmation seeds follow from it.",
                                              show_default="the study's", rich_help_panel="Study")] = None,
-    sampler: Annotated[str | None, typer.Option(help="tpe or random.", show_default="the study's",
-                                                rich_help_panel="Study")] = None,
     seeds_per_trial: Annotated[int | None, typer.Option(
         help="Seeds that the accuracy of a trial is averaged over. With more than one, no trial ends early.",
         show_default="the study's", rich_help_panel="Study")] = None,

@@ -270,7 +270,6 @@ class TestSweep:
         (["--study", "smoke", "--timeout", "soon"], ["--timeout", "10m", "'soon'"]),
         (["--study", "smoke", "--workers", "0"], ["workers"]),
         (["--study", "smoke", "--storage", "somewhere"], ["--storage", "postgresql://"]),
-        (["--study", "smoke", "--sampler", "grid"], ["--sampler", "'random'", "'grid'"]),
         (["--study", "smoke", "--device", "gpu"], ["--device", "cuda:N", "'gpu'"]),
         (["--study", "smoke", "--device", "cuda:9"], ["device", "this machine has", "'cuda:9'"]),
         (["--study", "homework"], ["training.log_every", "got 800", "--set training.log_every="]),

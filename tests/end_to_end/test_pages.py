@@ -209,10 +209,9 @@ NOT_RUN: Mapping[str, str] = {
     "it draws or counts for a page of docs, from all reviews": r"""
         python docs/explanation/draw.py
         python docs/explanation/draw.py --batches""",
-    "it changes what is outside of its directory, or waits": r"""
+    "it changes what is outside of its directory": r"""
         gru-bench --install-completion
-        gru-bench doctor --clean-cache
-        gru-bench report --watch""",
+        gru-bench doctor --clean-cache""",
     "it is a part of a command": r"""
         .ci/python
         gru-bench predict --file

@@ -1,4 +1,4 @@
-"""The wheel alone, in an environment where the checkout is not to be found, does a whole sweep and its report."""
+"""The wheel alone, in an environment without the checkout, sweeps, reports, predicts, compares and checks."""
 
 from __future__ import annotations
 
@@ -66,17 +66,38 @@ def test_the_wheel_has_one_top_level_name_and_the_templates_and_studies(wheel: P
             assert f"gru_bench/{inside}/{path.relative_to(ROOT / folder)}" in names
 
 
-def test_an_installed_wheel_does_a_sweep_and_its_report(scripts: Path, tmp_path: Path, database: Path) -> None:
+def test_an_installed_wheel_sweeps_reports_predicts_compares_and_checks(
+    scripts: Path, tmp_path: Path, database: Path
+) -> None:
     where = subprocess.run([scripts / "python", "-c", "import gru_bench; print(gru_bench.__file__)"], cwd=tmp_path,
                            capture_output=True, text=True, check=True).stdout
     assert str(scripts.parent) in where
     small = ["--study-name", "small", "--model", "scratch", "--limit", "120", "--trials", "1", "--confirm", "1",
              "--epochs", "1", "--set", "model.backend=torch", "--set", "training.threads=1", "--workers", "1"]
-    for words in (["gru-bench", "sweep", "--study", "smoke", *small], ["python", "-m", "gru_bench.report"]):
+    for name, wrong in (("first", 5), ("second", 7)):
+        (tmp_path / f"{name}.csv").write_text("id,label,prediction\n" + "".join(
+            f"{row},{row % 2},{(row + (row % wrong == 0)) % 2}\n" for row in range(60)), encoding="utf-8")
+    (tmp_path / "mine.py").write_text(
+        "import torch\n\n\nclass GRU(torch.nn.Module):\n    def __init__(self, input_size, hidden_size):\n"
+        "        super().__init__()\n        self.gru = torch.nn.GRU(input_size, hidden_size, batch_first=True)\n\n"
+        "    def forward(self, x):\n        return self.gru(x)[0]\n", encoding="utf-8")
+    for words, printed in (
+        (["gru-bench", "sweep", "--study", "smoke", *small], "the study small is done"),
+        (["python", "-m", "gru_bench.report"], "report.html"),
+        (["gru-bench", "predict", "--study", "small", "A good film."], "good"),
+        (["gru-bench", "save-model", "--study", "small", "model"], "model"),
+        (["gru-bench", "predict", "--model", "model", "A good film."], "good"),
+        (["gru-bench", "compare", "first.csv", "second.csv", "--out", "compared"], "compared"),
+        (["gru-bench", "gru-check", "mine.py"], "GRU"),
+        (["gru-bench", "archive", "export", "--study", "small", "small.study"], "small.study"),
+        (["gru-bench", "doctor"], "gru-bench"),
+    ):
         done = subprocess.run([scripts / words[0], *words[1:]], cwd=tmp_path, capture_output=True, text=True,
                               check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert printed in done.stdout
     assert len(list(tmp_path.glob("reports/*/report.html"))) == len(list(tmp_path.glob("reports/*/report.tex"))) == 1
+    assert (tmp_path / "compared" / "report.html").exists()
     assert [path.name for path in scripts.glob("gru-bench*")] == ["gru-bench"]
     version = subprocess.run([scripts / "gru-bench", "--version"], capture_output=True, text=True, check=True)
     assert version.stdout.strip() == f"gru-bench {__version__}"

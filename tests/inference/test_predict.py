@@ -315,7 +315,6 @@ def test_a_reader_that_ends_early_ends_the_command(folder: str, monkeypatch: pyt
     (("--model", "m", "--file", "in.txt", "--out", "o.xlsx"), ["--out", ".csv"]),
     (("--model", "m", "--file", "in.txt", "--out", "none/o.csv"), ["--out", "folder"]),
     (("--model", "m", "--file", "in.txt", "--out", "o.csv", "--encoding", "x"), ["--encoding", "'x'"]),
-    (("x", "--model", "m", "--threads", "0"), ["'--threads'"]),
 ])
 def test_refuses_what_is_typed_wrongly(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], parts: list[str]

@@ -139,17 +139,15 @@ def test_a_digit_changed_in_the_values_behind_any_figure_is_named(original: Writ
     assert all(" line 2 has " in line for line in found)
 
 
-def test_missing_files_and_lines_are_named(original: Written, folder: Path) -> None:
+def test_missing_lines_are_named_and_files_that_are_not_there_are_not_compared(original: Written, folder: Path) -> None:
     store, _, _ = original
     path = folder / "figures" / "accuracy.csv"
     lines = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(lines[:-1]), encoding="utf-8")
     for name in ("report.tex", "figures/cost.csv", "figures/curves.pdf"):
         (folder / name).unlink()
-    drawing, cut, *others = differences(store, folder)
+    (cut,) = differences(store, folder)
     mentions(cut, f"figures/accuracy.csv: line {len(lines)} has nothing, but the runs give '{lines[-1][:20]}")
-    assert [drawing, *others] == [f"{name} is missing" for name in (
-        "figures/curves.pdf", "figures/cost.csv", "report.tex")]
 
 
 def test_a_drawing_that_was_changed_is_named(original: Written, folder: Path) -> None:

@@ -16,15 +16,14 @@ from gru_bench.report.render.markdown import markdown
 from gru_bench.report.render.record import NAME, recorded
 
 
-def write(report: Report, folder: Path, reload_seconds: int | None = None) -> list[Path]:
+def write(report: Report, folder: Path) -> list[Path]:
     """Write all files of a report and return their paths, each replaced as a whole.
 
     Args:
         report: The report.
         folder: The folder, which is made where it does not exist.
-        reload_seconds: Seconds after which the page loads itself again; None for never.
     """
-    files = {name: text.encode() for name, text in texts(report, reload_seconds).items()}
+    files = {name: text.encode() for name, text in texts(report).items()}
     files[NAME] = recorded(report).encode()
     for figure in report.figures:
         files[f"figures/{figure.name}.pdf"] = figure.pdf
@@ -32,9 +31,9 @@ def write(report: Report, folder: Path, reload_seconds: int | None = None) -> li
     return [replace_file(folder / name, content) for name, content in files.items()]
 
 
-def texts(report: Report, reload_seconds: int | None = None, drawings: bool = True) -> dict[str, str]:
+def texts(report: Report, drawings: bool = True) -> dict[str, str]:
     """Return page, document, tables and Markdown of a report by name; without `drawings` the page has none."""
-    return {"report.html": html(report, reload_seconds, drawings), **tex(report), "report.md": markdown(report)}
+    return {"report.html": html(report, drawings), **tex(report), "report.md": markdown(report)}
 
 
 def replace_file(path: Path, content: bytes) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -27,12 +26,11 @@ MOST_NAMED = 5
 """Most columns of models in a table: no wider than a sheet of paper."""
 
 
-def html(report: Report, reload_seconds: int | None = None, drawings: bool = True) -> str:
+def html(report: Report, drawings: bool = True) -> str:
     """Return the page.
 
     Args:
         report: The report.
-        reload_seconds: Seconds after which the page loads itself again; None for never.
         drawings: Whether figures are drawn; otherwise their places are empty.
     """
     sets = report.run_sets
@@ -47,17 +45,11 @@ def html(report: Report, reload_seconds: int | None = None, drawings: bool = Tru
         report=report,
         sources=[some for some in sets.values() if not some.anchored],
         most_named=MOST_NAMED,
-        reload_seconds=reload_seconds,
         drawings=drawings,
         script=Markup(script),
         # Names come from users, so the page allows this script only.
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-
-
-def without_reload(page: str) -> str:
-    """Return a page that does not load itself again."""
-    return re.sub(r'<meta http-equiv="refresh" content="\d+">\n', "", page)
 
 
 def shown(value: Any, sets: Mapping[frozenset[str], RunSet]) -> Any:

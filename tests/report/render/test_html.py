@@ -15,7 +15,7 @@ from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import Number, written
 from gru_bench.report.document.sentences import in_text
-from gru_bench.report.render.html import html, shown, without_reload
+from gru_bench.report.render.html import html, shown
 from gru_bench.report.render.latex import tex
 from tests.support.fake_store import FakeStore, TestSet, add_study
 from tests.support.renderings import Built, Rendered, column_of, said, section_of, soup_of, visible_text
@@ -119,12 +119,3 @@ def test_html_marks_are_escaped_in_attributes() -> None:
     assert isinstance(found, Markup)
     assert soup_of(found).data["title"] == 'a "quoted" <method>'
     assert written(0.5, "percent") in found
-
-
-def test_a_page_reloads_itself_only_where_that_is_asked(three: Rendered) -> None:
-    report, page, _ = three
-    assert "http-equiv=\"refresh\"" not in page
-    live = html(report, reload_seconds=30)
-    assert soup_of(live).find("meta", {"http-equiv": "refresh"})["content"] == "30"
-    assert without_reload(live) == page
-    assert without_reload(page) == page
