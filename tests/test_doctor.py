@@ -181,7 +181,7 @@ def test_a_cache_that_cannot_be_made_is_a_problem(caches: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(("found", "reason", "mark", "words"), [
     ([], None, "ok", "models train on the CPU"),
-    (["NVIDIA H100"], None, "ok", "graphics cards: NVIDIA H100"),
+    (["NVIDIA H100"], None, "ok", "GPUs: NVIDIA H100"),
     ([], "there is an NVIDIA driver, but torch 2.9 is built for CPUs only", "note", "only: models train on the CPU"),
 ])
 def test_graphics_cards(
@@ -404,7 +404,7 @@ def test_stores_are_counted_and_stay_as_they_are(tmp_path: Path) -> None:
     before = tree(tmp_path)
     texts = [finding.text for finding in doctor.stores(None, None)]
     assert texts == [f"MLflow: {tmp_path / 'mlflow.db'} contains 0 runs and 0 studies",
-                     f"Optuna: {tmp_path / 'optuna.journal'} holds the searches of 2 studies"]
+                     f"Optuna: {tmp_path / 'optuna.journal'} contains the searches of 2 studies"]
     assert {place: when for place, when in tree(tmp_path).items()
             if not place.endswith(("-wal", "-shm"))} == before  # two files of SQLite's own
 
