@@ -113,7 +113,8 @@ def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed
 
 def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
     if key == SOURCE:
-        return f"the file of its class was changed (SHA-256 {_short(began.get(key))}, now {_short(identity.get(key))})"
+        return (f"the file of {identity['model.name']} was changed (SHA-256 {_short(began.get(key))}, now "
+                f"{_short(identity.get(key))})")
     name = "data" if key == "data.name" else "Optuna's version" if key == "optuna" else key
     was = "not recorded" if key in PROPOSALS and key not in began else _short(began.get(key))
     return f"{name} was {was} and is now {'removed' if key in REMOVED else _short(identity.get(key))}"

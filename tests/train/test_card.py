@@ -81,7 +81,7 @@ class TestVisible:
 class TestPlace:
     @pytest.mark.parametrize(("settings", "device", "said"), [
         ({}, "cuda", None),
-        ({"training.batch_size": 1}, "cpu", "one review in a batch"),
+        ({"training.batch_size": 1}, "cpu", "one text in a batch"),
         ({"model.reset": "before"}, "cpu", "reset gate"),
         ({"model.backend": "fused"}, "cpu", None),
         ({"training.batch_size": 1, "model.backend": "torch"}, "cuda", None),
