@@ -30,12 +30,13 @@ def direction(metric: MetricName) -> Literal["maximize", "minimize"]:
 
 
 def require_same(
-    name: str, known: Mapping[str, Any], identity: Mapping[str, Any], *, ended: bool
+    name: str, model: str, known: Mapping[str, Any], identity: Mapping[str, Any], *, ended: bool
 ) -> Mapping[str, Any]:
     """Return what of an identity is to be compared, after a comparison with that of the study when it began.
 
     Args:
         name: Name of the study.
+        model: The model whose search has the identity.
         known: Its identity when it began.
         identity: Its identity now.
         ended: Whether no new trial is to begin.
@@ -43,7 +44,8 @@ def require_same(
     began, compared = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
                        for entries in (known, identity))
     if changed := _changes(began, compared):
-        raise ChangedStudyError(f"the study {name!r} must continue as it began, but {'; '.join(changed)}. "
+        of_class = f"for {model} " if SOURCE in compared else ""
+        raise ChangedStudyError(f"the study {name!r} must continue as it began, but {of_class}{'; '.join(changed)}. "
                                 f"Give the new question a name of its own ({given_as('--study-name', 'NAME')}), or go "
                                 "back to the old settings")
     return compared
@@ -113,8 +115,7 @@ def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed
 
 def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
     if key == SOURCE:
-        return (f"the file of {identity['model.name']} was changed (SHA-256 {_short(began.get(key))}, now "
-                f"{_short(identity.get(key))})")
+        return f"the file of its class was changed (SHA-256 {_short(began.get(key))}, now {_short(identity.get(key))})"
     name = "data" if key == "data.name" else "Optuna's version" if key == "optuna" else key
     was = "not recorded" if key in PROPOSALS and key not in began else _short(began.get(key))
     return f"{name} was {was} and is now {'removed' if key in REMOVED else _short(identity.get(key))}"

@@ -160,7 +160,7 @@ class StudyRecord:
             return identity
         study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
         ended = sum(map(counts, study.get_trials(deepcopy=False))) >= self.spec.trials
-        return require_same(self.spec.name, known, identity, ended=ended)
+        return require_same(self.spec.name, model, known, identity, ended=ended)
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def require_same_settings(spec: StudySpec, model: str, search: StoredSearch) -> 
     """
     known = search.identity
     counted = sum(trial.state in ("complete", "pruned", "failed", "running") for trial in search.trials)
-    require_same(spec.name, known, identity_of(spec, model, known.get("data", ""), known.get(EXPERIMENT)),
+    require_same(spec.name, model, known, identity_of(spec, model, known.get("data", ""), known.get(EXPERIMENT)),
                  ended=counted >= spec.trials)
 
 
