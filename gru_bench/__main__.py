@@ -40,7 +40,7 @@ SUBCOMMANDS = {
     "compare": Subcommand(
         "predictions.__main__", MORE, "Compare any classifiers by files of their predictions."),
     "data": Subcommand(
-        "predictions.parts", MORE, "Write the exact training, validation and test reviews, to train other models on."),
+        "predictions.parts", MORE, "Write the exact training, validation and test texts, to train other models on."),
     "gru-check": Subcommand("gru_check.__main__", MORE, "Say whether a GRU that you wrote is one, and which."),
     "grade": Subcommand("grade.__main__", MORE, "Judge the accuracies that students claim, with their noise."),
     "train": Subcommand("train.__main__", MORE, "Train one model with the settings that you choose."),

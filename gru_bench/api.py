@@ -93,12 +93,12 @@ def run_study(
             for any model.
         name: Name to store the study under. By default the study's, or those of the models.
         settings: Any settings by their dotted names, such as `{"training.clip_norm": 5}`.
-        epochs: Passes over the training reviews.
-        limit: Number of reviews to use, for a quick look.
-        seed: Seed of the search. The confirm seeds follow from it.
+        epochs: Passes over the training texts.
+        limit: Number of texts to use, for a quick look.
+        seed: Seed of the search. The confirmation seeds follow from it.
         category: Column of a category. The report then shows accuracy by category.
         split: Column that says train, validation or test.
-        group: Column of groups, such as the product: reviews of one group are never split up, and intervals allow for
+        group: Column of groups, such as the product: texts of one group are never split up, and intervals allow for
             it. By default the one column of a usual name; None for no groups.
         id: Column that names each row, for joining predictions to the frame. By default rows are counted from 1.
         data_name: Name of a frame, which is the one of its MLflow experiment. A report can show several studies of one
@@ -242,7 +242,7 @@ def compare(
 
     if b is not None:
         if metric is not None or columns is not None or common:
-            raise UsageError("metric, columns and common are about predictions, but a and b hold right and wrong "
+            raise UsageError("metric, columns and common are about predictions, but a and b contain right and wrong "
                              "answers: leave them out")
         return answers.compare(a, b, names=names, margin=answers.USUAL_MARGIN if margin is None else margin,
                                clusters=clusters)
@@ -252,8 +252,8 @@ def compare(
     from gru_bench.predictions.compare import compared
 
     if clusters is not None or names != ("A", "B"):
-        raise UsageError("clusters and names are about right and wrong answers, but a holds predictions: add columns "
-                         "of groups and of models")
+        raise UsageError("clusters and names are about right and wrong answers, but a contains predictions: add "
+                         "columns of groups and of models")
     for role in columns or {}:
         if role not in OPTIONS:
             raise unknown("role of a column", role, OPTIONS)
@@ -288,7 +288,7 @@ class Study:
         """Return what the study says: scores beside the baselines, a verdict on each pair of models, warnings.
 
         Raises:
-            IncompleteError: No confirm run is complete yet.
+            IncompleteError: No confirmation run is complete yet.
         """
         with _python_words():
             from gru_bench.inference.shown import Verdict
@@ -305,9 +305,9 @@ class Study:
             return choose(self._store, self._logged).name
 
     def correct(self, model: str | None = None) -> NDArray[np.bool_]:
-        """Return whether each seed of the winner, or of another model, is right on each test review: seeds x reviews.
+        """Return whether each seed of the winner, or of another model, is right on each test text: seeds x texts.
 
-        `gru_bench.compare` takes two of these. Studies of the same data have their test reviews in the same order.
+        `gru_bench.compare` takes two of these. Studies of the same data have their test texts in the same order.
         """
         with _python_words():
             from gru_bench.inference.winner import choose
@@ -323,7 +323,7 @@ class Study:
             single: Whether only the seed with the best validation score is asked.
 
         Raises:
-            GruBenchError: The study has no complete confirm run, or its model cannot be read.
+            GruBenchError: The study has no complete confirmation run, or its model cannot be read.
         """
         with _python_words():
             return _answers(self._predictor(model, single=single), texts)
@@ -380,7 +380,7 @@ class Study:
             return _frame(trials_table([self._logged]))
 
     def predictions(self) -> pd.DataFrame:
-        """Return a pandas data frame with a row for each test review of each confirm run."""
+        """Return a pandas data frame with a row for each test text of each confirmation run."""
         with _python_words():
             from gru_bench.report.render.spreadsheets import predictions_table
 

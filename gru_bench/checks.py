@@ -308,7 +308,7 @@ def few_seeds(subject: Subject) -> Found:
         yield say("{who} has only {seeds} {seeds:seed|seeds}: {few}.", who=who, seeds=seeds, few=few) if few else None
 
 
-@check("GRU004", "Check where the test reviews come from.")
+@check("GRU004", "Check where the test texts come from.")
 def same_reviews(subject: Subject) -> Found:
     """Test reviews in training."""
     for spec in subject.specs:
@@ -320,8 +320,8 @@ def same_reviews(subject: Subject) -> Found:
     for one in subject.data:
         rows, reviews = one.summary.test_repeats_removed, one.summary.test
         yield None if rows < max(1, OVERLAP * reviews) else say(
-            "{data}: {rows} training rows had the text of a test review, for {reviews} test reviews. These rows were "
-            "removed.", **one.names,
+            "{data}: {rows} training rows had the same text as a test row, for {reviews} test texts. These rows "
+            "were removed.", **one.names,
             rows=one.numbers.add("overlap", rows), reviews=one.numbers.add("test", reviews))
 
 
@@ -342,7 +342,7 @@ def uneven_classes(subject: Subject) -> Found:
     for spec in subject.specs:
         for one in subject.data:
             if spec.metric == "accuracy" and (counts := one.summary.class_counts):
-                yield _uneven(counts, one.summary.classes, "reviews", one.numbers)
+                yield _uneven(counts, one.summary.classes, "texts", one.numbers)
     if subject.scored and subject.scored[0].metric == "accuracy":
         yield from uneven_on_test(subject.scored, subject.numbers)
 
@@ -352,7 +352,7 @@ def uneven_on_test(groups: Sequence[Group], numbers: Numbers) -> Found:
     for place, members in enumerate(families([group for group in groups if group.has_classes]), start=1):
         first = members[0]
         yield _uneven(
-            np.bincount(first.label_N, minlength=len(first.classes)).tolist(), first.classes, "test reviews",
+            np.bincount(first.label_N, minlength=len(first.classes)).tolist(), first.classes, "test texts",
             numbers.of(f"uneven-{place}", [run_id for group in members for run_id in group.ids]),
             of="" if len(members) == len(groups) else f" of {listed([group.label for group in members])}")
 
@@ -442,7 +442,7 @@ def _window(
     model: str, training: TrainingConfig, reviews: int, numbers: Numbers, most: str = ""
 ) -> Sentence | None:
     return None if fills_window(training, reviews) else say(
-        "{model}: a window of the training loss has {window} iterations, but an epoch of {most}{reviews} reviews has "
+        "{model}: a window of the training loss has {window} iterations, but an epoch of {most}{reviews} texts has "
         "{epoch}, so no window is ever full.", model=model, most=most,
         window=numbers.add("iterations", training.log_every), reviews=numbers.add("reviews", reviews),
         epoch=numbers.add("epoch", iterations_of_epoch(reviews, training)))
@@ -508,7 +508,7 @@ def baseline_at_an_end(subject: Subject) -> Found:
                 value=baseline.regularization)
 
 
-@check("GRU015", "Train on more reviews, or for more epochs; until then its scores mean nothing.")
+@check("GRU015", "Train on more texts, or for more epochs; until then its scores mean nothing.")
 def guessing_models(subject: Subject) -> Found:
     """A model that may be guessing."""
     for group in subject.scored:
@@ -532,15 +532,15 @@ def parallel_vectors(subject: Subject) -> Found:
 
 
 
-@check("GRU017", "Take test reviews of other groups, or leave the test data out, so that whole groups are kept for the "
+@check("GRU017", "Take test texts of other groups, or leave the test data out, so that whole groups are kept for the "
                  "test.")
 def seen_groups(subject: Subject) -> Found:
     """Test reviews of groups that were trained on."""
     for one in subject.data:
         if one.summary.groups:
             yield None if not one.summary.seen_groups else say(
-                "{data}: {reviews} of {all} test reviews belong to {groups} {groups:group|groups} that also have "
-                "training or validation reviews. Scores on them say little about other groups.", **one.names,
+                "{data}: {reviews} of {all} test texts belong to {groups} {groups:group|groups} that also have "
+                "training or validation texts. Scores on them say little about other groups.", **one.names,
                 reviews=one.numbers.add("seen-group-reviews", one.summary.seen_group_reviews),
                 all=one.numbers.add("test", one.summary.test),
                 groups=one.numbers.add("seen-groups", one.summary.seen_groups))
@@ -554,7 +554,7 @@ def near_duplicates(subject: Subject) -> Found:
             sizes = ((near.test, one.summary.test), (near.validation, one.summary.validation))
             few = all(count < max(1, NEARLY_SEEN * size) for count, size in sizes)
             yield None if near.removed or few else say(
-                "{data}: {test} of {tests} test reviews and {validation} of {validations} validation reviews have a "
+                "{data}: {test} of {tests} test texts and {validation} of {validations} validation texts have a "
                 "near-duplicate in training, which models may have memorized.", **one.names,
                 test=one.numbers.add("near-test", near.test),
                 tests=one.numbers.add("test", one.summary.test),

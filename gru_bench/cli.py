@@ -63,7 +63,7 @@ Data = Annotated[str | None, typer.Option(
     "recall:k=50 makes up sequences whose label is one token, 50 steps before the end.",
     show_default="movie-reviews", rich_help_panel="Data")]
 TestData = Annotated[str | None, typer.Option(
-    "--test-data", help="Test data in the same format. Without them, 10 % of the data are the test reviews.",
+    "--test-data", help="Test data in the same format. Without them, 10 % of the data are the test texts.",
     show_default=False, rich_help_panel="Data")]
 TextColumn = Annotated[str | None, typer.Option(
     "--text-column", help="Column of the texts.", show_default="text, or the one of a usual name",
@@ -84,7 +84,7 @@ SplitColumn = Annotated[str | None, typer.Option(
     "--split-column", help="Column that says train, validation or test for each row.", show_default=False,
     rich_help_panel="Data")]
 GroupColumn = Annotated[str | None, typer.Option(
-    "--group-column", help="Column of groups, such as the product: reviews of one group are never split up, and "
+    "--group-column", help="Column of groups, such as the product: texts of one group are never split up, and "
     "intervals allow for it.", show_default="the one of a usual name, if there is one", rich_help_panel="Data")]
 IdColumn = Annotated[str | None, typer.Option(
     "--id-column", help="Column that names each row, so that predictions can be joined to the file.",
@@ -94,12 +94,12 @@ Embedding = Annotated[str | None, typer.Option(
     "a gensim-data set, or a .bin or .txt file (.gz too).", show_default="corpus; random for recall data",
     rich_help_panel="Data")]
 Limit = Annotated[int | None, typer.Option(
-    "--limit", help="Use only this many reviews, for a quick test.", show_default="all", rich_help_panel="Data")]
+    "--limit", help="Use only this many texts, for a quick test.", show_default="all", rich_help_panel="Data")]
 Device = Annotated[str | None, typer.Option(
     "--device", help="auto (an NVIDIA GPU, otherwise the CPU), cpu, cuda, cuda:N or mps.", show_default="auto",
     rich_help_panel="Training")]
 Epochs = Annotated[int | None, typer.Option(
-    "--epochs", help="Passes over the training reviews.", show_default="3, or the study's", rich_help_panel="Training")]
+    "--epochs", help="Passes over the training texts.", show_default="3, or the study's", rich_help_panel="Training")]
 Metric = Annotated[str | None, typer.Option(
     "--metric", help="Score that decides which epoch is kept, what a search optimizes and what reports compare: "
     "accuracy, macro_f1, f1, log_loss or roc_auc.", show_default="accuracy, or the study's",
@@ -117,7 +117,7 @@ RunCode = Annotated[bool, typer.Option(
     "--run-code", help="Run the Python code of a model that is a class of somebody's own, and remember on this machine "
     "that it may run. Read the code first: it can do all that you can.", rich_help_panel="Stores")]
 NoTexts = Annotated[bool, typer.Option(
-    "--no-texts", help="Store no text of any review.", rich_help_panel="Stores")]
+    "--no-texts", help="Store none of the texts.", rich_help_panel="Stores")]
 
 DATA_OPTIONS = {
     "data.name": "--data", "data.test_name": "--test-data", "data.text_column": "--text-column",
@@ -340,13 +340,13 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def reading_reviews(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Show that the reviews are read. The function that is yielded shows how many are compared with the others."""
+def reading_texts(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Show that the texts are read. The function that is yielded shows how many are compared with the others."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True,
                   disable=not console.is_terminal) as progress:
-        task = progress.add_task("reading the reviews", total=None)
+        task = progress.add_task("reading the texts", total=None)
 
         def compared(done: int, total: int) -> None:
             progress.update(task, description="looking for near-duplicates", completed=done, total=total)

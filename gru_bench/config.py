@@ -176,9 +176,9 @@ def _class_names(value: object) -> object:
         raise ValueError(f"must have 2 to {MOST_CLASSES:,} names")
     names = [class_name(name) for name in value]
     if not all(isinstance(name, str) and 0 < len(name) <= MOST_CLASS_NAME for name in names):
-        raise ValueError(f"must hold names of 1 to {MOST_CLASS_NAME} characters")
+        raise ValueError(f"must contain names of 1 to {MOST_CLASS_NAME} characters")
     if len(set(names)) < len(names):
-        raise ValueError("must hold each name once")
+        raise ValueError("must contain each name once")
     if len(json.dumps(names, ensure_ascii=False)) > MOST_CLASSES_TEXT:
         raise ValueError(f"must have at most {MOST_CLASSES_TEXT:,} characters together")
     return tuple(names)
@@ -218,7 +218,7 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    """The reviews of a run, and how they are cut and split."""
+    """The texts of a run, and how they are cut and split."""
 
     name: str = "movie-reviews"
     """The name of a data set (`movie-reviews`, `recall:k=50`); a file: CSV, TSV, JSON Lines, Parquet, or the homework's
@@ -234,18 +234,18 @@ class DataConfig(Section):
     split_column: str | None = None
     """A column that says train, validation or test for each row."""
     group_column: str | None = "auto"
-    """A column of groups: reviews that belong together, such as those of one product. Each split keeps whole groups.
+    """A column of groups: texts that belong together, such as those of one product. Each split keeps whole groups.
     auto: the one column of a usual name, if there is one. None: no groups."""
     id_column: str | None = None
     """A column that names each row. None: a row is called by its number in its file."""
     max_length: Many | None = 400
-    """Number of tokens kept from the start of a review, after unknown words are dropped. None keeps all."""
+    """Number of tokens kept from the start of a text, after unknown words are dropped. None keeps all."""
     limit: Annotated[int, Field(ge=10, le=1_000_000_000)] | None = None
-    """Number of reviews to use, chosen by a hash of their texts. None uses all."""
+    """Number of texts to use, chosen by a hash of each. None uses all."""
     validation_share: Share = 0.1
-    """Fraction of the reviews that validate."""
+    """Fraction of the texts that validate."""
     test_share: Share = 0.1
-    """Fraction of the reviews that test."""
+    """Fraction of the texts that test."""
     split_seed: Seed = 0
     """Seed of the split."""
     classes: ClassNames = None
@@ -255,9 +255,9 @@ class DataConfig(Section):
     encoding: Encoding = "utf-8"
     """Encoding of text files, by its name in Python."""
     unseen: Unseen = "refuse"
-    """What happens to a class without training reviews: the data are refused, or its reviews count as wrong."""
+    """What happens to a class without training texts: the data are refused, or its texts count as wrong."""
     near_duplicates: NearDuplicates = "keep"
-    """What happens to training reviews that nearly repeat a validation or test review: they are counted, or removed."""
+    """What happens to training texts that nearly repeat a validation or test text: they are counted, or removed."""
 
 
 class EmbeddingConfig(Section):
@@ -337,9 +337,9 @@ class TrainingConfig(Section):
     """How the model of a run is trained, and which weights are its best checkpoint."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 3
-    """Passes over the training reviews."""
+    """Passes over the training texts."""
     batch_size: Many = 64
-    """Reviews in a step."""
+    """Texts in a step."""
     lr: Magnitude = 1e-3
     """Step size of the optimizer."""
     micro_batches: Many = 1
@@ -363,7 +363,7 @@ class TrainingConfig(Section):
     """Decay, per iteration, of the moving average of all weights that is validated and kept (Polyak and Juditsky 1992),
     such as 0.998. 0: the last weights."""
     teachers: Annotated[int, Field(ge=0, le=100)] = 0
-    """Number of models, with seeds of their own, that are trained first. Their mean prediction of the training reviews
+    """Number of models, with seeds of their own, that are trained first. Their mean prediction of the training texts
     is a second target in the training loss (Hinton et al. 2015). A run with three of them takes four times as
     long. Trials of a search have none."""
     patience: Annotated[int, Field(ge=1, le=100_000)] | None = None
@@ -372,7 +372,7 @@ class TrainingConfig(Section):
     """Score that decides which epoch is kept, what a search optimizes, and what reports compare. A study file may give
     it as `metric`."""
     class_weight: ClassWeight = "none"
-    """Weight of a review in the training loss: 1, or for `balanced` n / (K n_k) with n training reviews, of which n_k
+    """Weight of a text in the training loss: 1, or for `balanced` n / (K n_k) with n training texts, of which n_k
     are of its class, one of K. Logged losses are not weighted."""
     selection: Selection = "best_validation"
     """How the best checkpoint is chosen: after the epoch of the best validation score (among equal ones, of lowest
@@ -380,7 +380,7 @@ class TrainingConfig(Section):
     log_every: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
     """Number of iterations in a window of the training loss."""
     bucket: bool = True
-    """Whether batches contain reviews of similar length. Otherwise they are drawn at random."""
+    """Whether batches contain texts of similar length. Otherwise they are drawn at random."""
     drop_last: bool = False
     """Whether the last batch of an epoch is left out if it is not full."""
     bf16: bool = False

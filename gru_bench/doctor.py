@@ -122,7 +122,7 @@ def versions() -> Iterator[Finding]:
     title = f"gru-bench {__version__}, Python {platform.python_version()}"
     if not _is_installed(DISTRIBUTION):
         yield Finding("problem", f"{title}: gru-bench is not installed, so that its packages cannot be checked",
-                      "in the folder that holds pyproject.toml: pip install -e .")
+                      "in the folder that contains pyproject.toml: pip install -e .")
         return
     yield Finding("ok", title)
     for fault in pip_check():
@@ -187,9 +187,9 @@ def _cards() -> Finding:
         return Finding("problem", f"torch cannot be loaded: {_first(error)}", "pip install --force-reinstall torch")
     if reason:
         return Finding("note", f"{reason}: models train on the CPU",
-                       "https://pytorch.org/get-started/locally shows the command that installs torch for your card")
-    return Finding("ok", f"graphics cards: {', '.join(cards)}" if cards
-                   else "no NVIDIA or AMD card that torch can use: models train on the CPU")
+                       "https://pytorch.org/get-started/locally shows the command that installs torch for your GPU")
+    return Finding("ok", f"GPUs: {', '.join(cards)}" if cards
+                   else "no NVIDIA or AMD GPU that torch can use: models train on the CPU")
 
 
 def kernel() -> Iterator[Finding]:
@@ -225,11 +225,11 @@ def caches() -> Iterator[Finding]:
     yield _folder("the cache", cache, "set GRU_BENCH_CACHE to a folder on another disk")
     held = {**sizes(cache), "compiled code": sum(map(size_of, _compiled_code()))}
     if any(held.values()):
-        yield Finding("ok", f"holds {', '.join(f'{kind} {decimal(count)}' for kind, count in held.items() if count)}; "
+        yield Finding("ok", f"has {', '.join(f'{kind} {decimal(count)}' for kind, count in held.items() if count)}; "
                             "to free it: gru-bench doctor --clean-cache")
     if checkpoints := size_of(cache / CHECKPOINTS):
         yield Finding("ok", f"checkpoints {decimal(checkpoints)}, of runs that are under way or were interrupted; they "
-                            f"go on from them. If you do not need them, delete {cache / CHECKPOINTS}")
+                            f"continue from them. If you do not need them, delete {cache / CHECKPOINTS}")
 
 
 def cleaned() -> Iterator[str]:
@@ -312,7 +312,7 @@ def _runs(tracking_uri: str | None) -> Iterator[Finding]:
         return
     store = Store(reader.uri, create=False)
     runs = [run for name in store.experiments() for run in store.runs(name)]
-    yield Finding("ok", f"MLflow: {reader.database} holds {_count(len(runs), 'run')} and "
+    yield Finding("ok", f"MLflow: {reader.database} contains {_count(len(runs), 'run')} and "
                         f"{_count(sum(run.role == 'study' for run in runs), 'study')}")
 
 
@@ -324,7 +324,7 @@ def _searches(storage: str | None) -> Iterator[Finding]:
         yield Finding("ok", f"Optuna: {shown} has no searches yet; the first sweep makes it")
     else:
         studies = {name.rpartition("/")[0] for name in names} - {""}
-        yield Finding("ok", f"Optuna: {shown} holds the searches of {_count(len(studies), 'study')}")
+        yield Finding("ok", f"Optuna: {shown} contains the searches of {_count(len(studies), 'study')}")
 
 
 def _count(number: int, word: str) -> str:

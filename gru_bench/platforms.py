@@ -353,6 +353,8 @@ class Descendants:
         self._others = {pid for pid, (parent, _) in _processes().items() if parent == os.getpid()}
         self._seen: dict[int, str] = {}
         self._groups: set[int] = set()
+        self._uncollected: list[int] = []
+        """Children that have ended, but for a last thread of theirs."""
 
     def leave(self, pid: int) -> None:
         """Leave out a child, and what is below it."""
@@ -382,18 +384,18 @@ class Descendants:
             self._seen.update((pid, process_start(pid)) for pid in found if pid not in self._seen)
             found = list(self._seen)
         ended = {pid for pid in found if process_start(pid) in (ENDED, UNKNOWN)}
-        for pid in ended - {child}:
-            _collect(pid)
+        self._uncollected = [pid for pid in ended - {child} if not _collect(pid)]
         own = processes.get(os.getpid(), (0, 0))[1]
         self._groups = {processes[pid][1] for pid in found if pid in processes} - {0, own}
         return [pid for pid in found if pid not in ended]
 
     def end(self) -> int:
-        """End all descendants by force, until none is left. Return how many are left after `END_SECONDS`."""
+        """End all descendants by force, until none is left, and collect those that are children of this process. Return
+        how many are left after `END_SECONDS`."""
         deadline = time.monotonic() + END_SECONDS
         if not WINDOWS:
             self._signal((), signal.SIGKILL)  # those groups that were seen already, before there are more
-        while (left := self.running()) and time.monotonic() < deadline:
+        while ((left := self.running()) or self._uncollected) and time.monotonic() < deadline:
             stopped: set[int] = set()
             while not WINDOWS and not set(left) <= stopped and time.monotonic() < deadline:
                 self._signal(left, signal.SIGSTOP)  # what is stopped starts no others
@@ -453,11 +455,15 @@ def _proportional(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss:", "SwapPss:")))
 
 
-def _collect(pid: int) -> None:
-    """Collect a child that has ended, so that its process id is free again."""
-    if not WINDOWS:
-        with suppress(OSError):
-            os.waitpid(pid, os.WNOHANG)
+def _collect(pid: int) -> bool:
+    """Collect a child that has ended, so that its process id is free again. Return False where the system says to wait:
+    a process may look ended before its last thread has."""
+    if WINDOWS:
+        return True
+    try:
+        return os.waitpid(pid, os.WNOHANG) != (0, 0)
+    except OSError:  # it is no child of this process, or was collected
+        return True
 
 
 # ---------------------------------------------------------------- files

@@ -349,7 +349,7 @@ def test_a_file_as_it_was_downloaded_needs_no_other_option(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     said = done.stdout
     assert f" --data imdb.csv --set {cli.quoted(order)}  (" in said
-    assert "has these settings and these reviews already" not in said
+    assert "has these settings and these data already" not in said
 
 
 @pytest.mark.parametrize(("words", "parts"), [

@@ -182,7 +182,7 @@ def test_a_cache_that_cannot_be_made_is_a_problem(caches: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(("found", "reason", "mark", "words"), [
     ([], None, "ok", "models train on the CPU"),
-    (["NVIDIA H100"], None, "ok", "graphics cards: NVIDIA H100"),
+    (["NVIDIA H100"], None, "ok", "GPUs: NVIDIA H100"),
     ([], "there is an NVIDIA driver, but torch 2.9 is built for CPUs only", "note", "only: models train on the CPU"),
 ])
 def test_graphics_cards(
@@ -206,7 +206,7 @@ def test_a_driver_without_a_torch_for_it(monkeypatch: pytest.MonkeyPatch) -> Non
     mentions(str(card.unused()), "NVIDIA driver", f"torch {torch.__version__}", "CPUs only")
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(card, "_driver", lambda: "470.1")
-    assert str(card.unused()).endswith("finds no card that it can use")
+    assert str(card.unused()).endswith("finds no GPU that it can use")
 
 
 def test_a_torch_that_cannot_be_loaded_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,8 +404,8 @@ def test_stores_are_counted_and_stay_as_they_are(tmp_path: Path) -> None:
         file.write(b'{"op_code": 0, "wor')  # as after a kill
     before = tree(tmp_path)
     texts = [finding.text for finding in doctor.stores(None, None)]
-    assert texts == [f"MLflow: {tmp_path / 'mlflow.db'} holds 0 runs and 0 studies",
-                     f"Optuna: {tmp_path / 'optuna.journal'} holds the searches of 2 studies"]
+    assert texts == [f"MLflow: {tmp_path / 'mlflow.db'} contains 0 runs and 0 studies",
+                     f"Optuna: {tmp_path / 'optuna.journal'} contains the searches of 2 studies"]
     assert {place: when for place, when in tree(tmp_path).items()
             if not place.endswith(("-wal", "-shm"))} == before  # two files of SQLite's own
 
@@ -418,7 +418,7 @@ def test_a_database_of_searches_is_only_read(postgres_url: str) -> None:
     storage = open_storage(postgres_url)
     optuna.create_study(storage=storage, study_name="smoke/torch")
     (finding,) = doctor._searches(postgres_url)
-    assert finding.text.endswith("holds the searches of 1 study")
+    assert finding.text.endswith("contains the searches of 1 study")
 
 
 @pytest.mark.parametrize(("name", "words"), [

@@ -189,6 +189,12 @@ def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+HEADLESS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+"""A program whose first thread ends, and another one does not."""
 DETACHED = f"""
 import os, signal, subprocess, sys
 if os.fork() == 0:
@@ -236,6 +242,18 @@ class TestDescendants:
             assert not Path(f"/proc/{found[0]}").exists()
         finally:
             platforms.adopt_orphans(False)
+
+    @pytest.mark.skipif(not platforms.LINUX, reason="a process looks ended when its first thread has")
+    def test_a_child_that_looks_ended_before_its_last_thread_has_is_collected(self) -> None:
+        below = platforms.Descendants()
+        child = subprocess.Popen([sys.executable, "-c", HEADLESS], start_new_session=True)
+        while platforms.process_start(child.pid) != platforms.ENDED:
+            time.sleep(0.01)
+        assert os.waitpid(child.pid, os.WNOHANG) == (0, 0)
+        assert below.end() == 0
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child.pid, os.WNOHANG)
+        child.wait()
 
     def test_their_memory_is_counted(self) -> None:
         own = [os.getpid()]

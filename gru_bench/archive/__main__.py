@@ -27,7 +27,7 @@ def export_study(
     storage: cli.Storage = None,
     tracking_uri: cli.TrackingUri = None,
     no_texts: Annotated[bool, typer.Option(
-        "--no-texts", help="Leave out all review texts that the study logged.")] = False,
+        "--no-texts", help="Leave out all texts that the study logged.")] = False,
     no_weights: Annotated[bool, typer.Option(
         "--no-weights", help="Leave out the models' weights, which are most of the file. The report does not need "
         "them, but gru-bench predict and diagnose do.")] = False,

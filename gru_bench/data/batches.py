@@ -81,8 +81,8 @@ def check_window(training: TrainingConfig, examples: int) -> None:
         iterations = iterations_of_epoch(examples, training)
         raise UsageError(
             f"training.log_every must be at most {iterations:,}, the iterations of an epoch of {examples:,} training "
-            f"reviews, when training.selection is lowest_train_window, but got {training.log_every}: "
-            f"{given_as('training.log_every', max(1, iterations // 10))}, or train on more reviews")
+            f"texts, when training.selection is lowest_train_window, but got {training.log_every}: "
+            f"{given_as('training.log_every', max(1, iterations // 10))}, or train on more texts")
 
 
 def encode(split: Split, vectors: Vectors, max_length: int | None) -> Encoded:

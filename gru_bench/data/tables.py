@@ -133,8 +133,8 @@ class Table(Generic[C]):
                     yield tuple(None if place is None else row[place] for place in places)
                 elif row:
                     raise DataError(f"{self._path} must have {len(header)} values in each row, as in its first line, "
-                                    f"but the row that begins at line {begins:,} has {len(row)}: quote texts that hold "
-                                    f"{_SEPARATORS[separator]} or line breaks")
+                                    f"but the row that begins at line {begins:,} has {len(row)}: quote texts that "
+                                    f"contain {_SEPARATORS[separator]} or line breaks")
                 begins = reader.line_num + 1
         except csv.Error as error:
             raise DataError(f"{self._path} must be well-formed, but the row that begins at line {begins:,} is not "
@@ -171,7 +171,7 @@ class Table(Generic[C]):
                 for name in wanted:
                     kind = schema.field(name).type
                     if pa.types.is_nested(kind):
-                        raise DataError(f"column {shown(name)} of {path} must hold single values, but it holds "
+                        raise DataError(f"column {shown(name)} of {path} must contain single values, but it contains "
                                         f"{shown(str(kind), '')}: name another column")
                 self.fraction = lambda: read / count
                 for batch in file.iter_batches(_BATCH, columns=wanted):
@@ -205,8 +205,8 @@ def _objects(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
         except (ValueError, RecursionError) as error:
             found = f"not JSON ({shown(str(error), '')})"
         if found:
-            raise DataError(f"{path} must hold one JSON object on each line, but line {number:,} is {found}: correct "
-                            "the line, or leave it out")
+            raise DataError(f"{path} must contain one JSON object on each line, but line {number:,} is {found}: "
+                            "correct the line, or leave it out")
         yield row
 
 
@@ -334,7 +334,7 @@ def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
     with opened_text(file.path, encoding) as text:
         content = text.read()
     if not content.strip():
-        raise DataError(f"each text file must hold a review, but {file.path} holds white space only: remove it")
+        raise DataError(f"each text file must contain words, but {file.path} contains white space only: remove it")
     label = label_of(storable(file.label or ""))
     if not label:
         raise DataError(f"each folder of texts must have the name of a class, but {file.path.parent} has "
@@ -354,14 +354,14 @@ def _add_tokens(path: Path, read: _Read) -> None:
         read.labels.append(label)
         read.categories.append(_category(category))
     if len(read.texts) == before:
-        raise DataError(f"{path} must hold reviews, but both of its halves are empty")
+        raise DataError(f"{path} must contain texts, but both of its halves are empty")
     _name_classes(NEGATIVE_POSITIVE, path, read)
 
 
 def _add_table(path: Path, table: Table[Columns], read: _Read) -> None:
     columns: list[tuple[Any, ...]] = list(zip(*table, strict=True))
     if not columns:
-        raise DataError(f"{path} must hold reviews, but it has no rows: write or copy it again")
+        raise DataError(f"{path} must contain texts, but it has no rows: write or copy it again")
     name_of = dict(table.columns.roles())
     values_of = dict(zip(name_of, columns, strict=True))
 
@@ -371,7 +371,8 @@ def _add_table(path: Path, table: Table[Columns], read: _Read) -> None:
         found = [clean(value) for value in values]
         wrong = {row: value for row, (value, one) in enumerate(zip(values, found, strict=True), 1) if one is None}
         if wrong:
-            raise DataError(f"column {shown(name_of[role])} of {path} must hold {rule}, but {_listed(wrong)}: {remedy}")
+            raise DataError(f"column {shown(name_of[role])} of {path} must contain {rule}, but {_listed(wrong)}: "
+                            f"{remedy}")
         return cast(list[str], found)
 
     read.texts += checked("text", _text, "a text in each row",
@@ -410,9 +411,9 @@ def _listed(wrong: Mapping[int, object]) -> str:
     rows = list(islice(wrong, _SHOWN))
     values = ", ".join(dict.fromkeys(shown(wrong[row]) for row in rows))
     if len(wrong) == 1:
-        return f"row {rows[0]} holds {values}"
+        return f"row {rows[0]} contains {values}"
     more = ", ..." if len(wrong) > _SHOWN else ""
-    return f"{len(wrong):,} rows ({', '.join(map(str, rows))}{more}) hold {values}{more}"
+    return f"{len(wrong):,} rows ({', '.join(map(str, rows))}{more}) contain {values}{more}"
 
 
 def _name_classes(names: tuple[str, ...], path: Path, read: _Read) -> None:

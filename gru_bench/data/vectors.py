@@ -217,8 +217,8 @@ def _build(folder: Path, source: _Source, corpus: Corpus, config: EmbeddingConfi
     finite_V = np.isfinite(table_VE).all(axis=1)
     if not finite_V.all():
         wrong = corpus.words[places[int(np.argmin(finite_V)) - 1]]
-        raise DataError(f"word vectors must be finite numbers, but that of {shown(wrong)} holds a NaN or an infinity "
-                        f"({int((~finite_V).sum())} of {len(places)} vectors do): repair or replace the file")
+        raise DataError(f"word vectors must be finite numbers, but that of {shown(wrong)} contains a NaN or an "
+                        f"infinity ({int((~finite_V).sum())} of {len(places)} vectors do): repair or replace the file")
     if config.unknown == "draw":
         table_VE, row_of_word = _with_drawn(table_VE, row_of_word, corpus, config)
     np.save(folder / "table.npy", table_VE)
@@ -293,7 +293,7 @@ def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
         raise DataError(f"embedding.min_count must leave some words, but none is seen {config.min_count} times in "
                         "the training split: lower it")
     passes = _passes(corpus)
-    tell(f"training {config.dimension}-d word vectors on {len(corpus.train):,} reviews in {passes:,} passes")
+    tell(f"training {config.dimension}-d word vectors on {len(corpus.train):,} {corpus.noun} in {passes:,} passes")
     # With more than one worker the order of the updates, and so the vectors, would differ between runs.
     model = Word2Vec(vector_size=config.dimension, min_count=config.min_count, seed=config.seed, workers=1,
                      epochs=passes, **_TRAINING)
@@ -394,7 +394,7 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
     with reading(path), opened(path) as file:
         first = file.readline()
         if not first.strip():
-            raise DataError(f"{path} must hold word vectors, but its first line is empty: "
+            raise DataError(f"{path} must contain word vectors, but its first line is empty: "
                             "fetch or write the file again")
         header = _HEADER.fullmatch(first)
         if header is None:
@@ -463,5 +463,5 @@ def _binary(path: Path, file: BinaryIO, wanted: Mapping[bytes, int], dimension: 
 
 
 def _other_size(path: Path, count: int, dimension: int, found: str) -> DataError:
-    return DataError(f"{path} must hold {count} words of {dimension} numbers, as its first line says, but {found}: "
+    return DataError(f"{path} must contain {count} words of {dimension} numbers, as its first line says, but {found}: "
                      "it is cut off or damaged; fetch or write it again")

@@ -48,7 +48,7 @@ def diagnose(
         help="A text of your own: the effect of each of its words and the gates over it are shown.",
         show_default="a sentence that turns from bad to good", rich_help_panel="What to look at")] = None,
     review: Annotated[int | None, typer.Option(
-        help=f"Number of a test review to use instead. Figures show its first {REVIEW_WORDS} known words.", min=1,
+        help=f"Number of a test text to use instead. Figures show its first {REVIEW_WORDS} known words.", min=1,
         show_default=False, rich_help_panel="What to look at")] = None,
     neighbours: Annotated[list[str] | None, typer.Option(
         help="A word whose nearest words are shown. May be repeated.", show_default="good, bad, not, ...",
@@ -90,7 +90,7 @@ def diagnose(
         raise UsageError(f"--text and --review must not be given together, but got {text!r} and {review}: leave one "
                          "out")
     if text is not None and not text.strip():
-        raise UsageError(f"--text must hold words, but got {text!r}: write a sentence, or leave --text out")
+        raise UsageError(f"--text must contain words, but got {text!r}: write a sentence, or leave --text out")
     _run(cli.out(), run, text, review, neighbours, label, out, run_code, tracking_uri)
 
 
@@ -103,7 +103,7 @@ def _run(
     store = Store(tracking_uri, create=False)
     found = choose(store, run_id)
     console.print(f"run {found.run_id}: {found.name} on {found.params.get('data.name', 'unknown data')}", markup=False)
-    with console.status("reading weights, reviews and word vectors"):
+    with console.status("reading weights, texts and word vectors"):
         from gru_bench.data.corpus import load_corpus
         from gru_bench.data.tokenizer import tokenize
         from gru_bench.data.vectors import load_vectors
@@ -152,7 +152,7 @@ def _run(
         _show_flows(console, flows)
         figures.append(gradient_figure(flows))
     else:
-        console.print("gradients: skipped, because too few reviews have four known words", markup=False)
+        console.print("gradients: skipped, because too few texts have four known words", markup=False)
     known = set(vectors.words_V)
     near = asked or [diagnostics.neighbours(word, vectors) for word in diagnostics.WORDS if word in known]
     for one in near:
@@ -179,9 +179,9 @@ def _text(corpus: Corpus, text: str | None, review: int | None) -> _Text:
 
     if review is not None:
         if review > len(corpus.test):
-            raise UsageError(f"--review must be at most {len(corpus.test):,}, the test reviews of {corpus.name}, but "
+            raise UsageError(f"--review must be at most {len(corpus.test):,}, the test texts of {corpus.name}, but "
                              f"got {review:,}")
-        return _Text(f"test review {review:,} of {len(corpus.test):,}", corpus.texts("test")[review - 1],
+        return _Text(f"test text {review:,} of {len(corpus.test):,}", corpus.texts("test")[review - 1],
                      int(corpus.test.label_N[review - 1]), f"-review-{review}")
     if text is None:
         return _Text("a sentence that turns from bad to good", SENTENCE, None, "")
@@ -201,7 +201,7 @@ def choose(store: Reader, run_id: str | None) -> LoggedRun:
     listed = "\n".join(f"  {run.run_id}  {run.name}" for run in usable[:SHOWN_RUNS])
     if not usable:
         raise RunError(f"a run with weights is needed, but none of the {len(runs)} runs in {store.uri} has any: train "
-                       "one (gru-bench train), or let a sweep come to its confirm stage")
+                       "one (gru-bench train), or let a sweep come to its confirmation stage")
     if run_id is None:
         return usable[0]
     found = [run for run in runs if run.is_called(run_id)]
@@ -374,7 +374,7 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
     rates = [flow for flow in flows if flow.decay is not None]
     table = Table("model", "weights", "norm at the end", "steps back", "norm there",
                   *(["factor per step"] if rates else []),
-                  title=f"gradient of the loss by the state, mean over {flows[0].reviews} reviews")
+                  title=f"gradient of the loss by the state, mean over {flows[0].reviews} texts")
     for flow in flows:
         rate = [f"{flow.decay:.3f}" if flow.decay is not None else "none"] if rates else []
         table.add_row(with_direction(flow, flows), STATES[flow.state], f"{flow.norm[0]:.3g}",

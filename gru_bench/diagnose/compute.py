@@ -73,7 +73,7 @@ COMPARISON: Mapping[str, Scalar] = {
     "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
     "training.selection": "lowest_train_window", "training.drop_last": False, "training.threads": 1,
     "training.optimizer": "adam", "training.weight_decay": 0.0, "embedding.trainable": False}
-COMPARISON_WORDS = "batches of 32, learning rate 0.001, epochs: {}, training loss of the last {:.3f} nats a review"
+COMPARISON_WORDS = "batches of 32, learning rate 0.001, epochs: {}, training loss of the last {:.3f} nats a text"
 
 RECALL_MODELS = ("rnn", "scratch")
 RECALL_STEPS = (5, 10, 20, 40, 80)
@@ -254,8 +254,8 @@ def long_reviews(encoded: Encoded, steps: int, reviews: int) -> tuple[NDArray[np
     enough = min(len(length_N), max(1, min(reviews, len(length_N) // 10)))
     steps = min(steps, int(np.sort(length_N)[-enough]) - 1)
     if steps < 3:
-        raise DataError("the reviews must have at least four known words to follow a gradient over three steps, but "
-                        "nearly all have fewer: use longer reviews, or vectors that contain their words")
+        raise DataError("the texts must have at least four known words to follow a gradient over three steps, but "
+                        "nearly all have fewer: use longer texts, or vectors that contain their words")
     fit_N = np.flatnonzero((length_N > steps) & (length_N <= max(LONGEST * steps, length_N.min())))
     if not len(fit_N):
         fit_N = np.flatnonzero(length_N > steps)
@@ -306,7 +306,7 @@ def _back_from_end(
 def _flow(subject: Subject, direction: Direction, norm_BS: NDArray[np.float64]) -> GradientFlow:
     norm_BS = norm_BS[(norm_BS > 0).all(axis=1)]  # a ReLU may block all of a review, and 0 has no logarithm
     if not len(norm_BS):
-        raise DataError("the gradient at the states must not be 0 to be followed, but it is 0 in every review: train "
+        raise DataError("the gradient at the states must not be 0 to be followed, but it is 0 in every text: train "
                         "fewer epochs, since the model may be certain of every answer")
     log_BS = np.log(norm_BS)
     mean_S = log_BS.mean(axis=0)
@@ -401,7 +401,7 @@ class Sentence:
             UsageError: where no token has a vector.
         """
         if not self.tokens:
-            raise UsageError("the text must hold words that have a vector, but got none: "
+            raise UsageError("the text must contain words that have a vector, but got none: "
                              + (f"{', '.join(map(repr, self.unknown[:8]))} have none; " if self.unknown else "")
                              + "try other words")
 

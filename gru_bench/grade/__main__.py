@@ -112,7 +112,7 @@ def _of_study(
     if hand_out is not None:
         found = store.texts(group.study.run.run_id, "test")
         if found is None or not set(ids) <= found.keys():
-            raise RunError(f"the study {shown(name)} must hold its test texts, but it was run with --no-texts: hand "
+            raise RunError(f"the study {shown(name)} must contain its test texts, but it was run with --no-texts: hand "
                            "out your own file, whose rows are in the order of the study's predictions")
         write_texts(hand_out, found, ids)
         console.print(f"wrote {len(ids):,} texts to {hand_out}", markup=False)

@@ -102,7 +102,7 @@ def read_claims(path: Path) -> list[Claim]:
         raise DataError(f"{path.name} must have a row for each student, but it has none: add them")
     student, count = Counter(claim.student for claim in claims).most_common(1)[0]
     if count > 1:
-        raise DataError(f"{path.name} must have each student once, but {shown(student)} stands {count} times: give "
+        raise DataError(f"{path.name} must have each student once, but {shown(student)} is there {count} times: give "
                         "each row a name of its own")
     return claims
 

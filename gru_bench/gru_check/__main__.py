@@ -107,7 +107,7 @@ def _check_file(path: Path, options: Options, *, speed: bool) -> None:
     if not path.is_file() or path.suffix.lower() not in ENDINGS:
         near = sorted(p.name for p in path.parent.glob("*") if p.suffix in ENDINGS)[:8] if path.parent.is_dir() else []
         raise UsageError(f"FILE must be a Python file, a notebook or a folder, but {shown(str(path))} is none: "
-                         + (f"that folder holds {', '.join(near)}" if near else "check the path"))
+                         + (f"that folder contains {', '.join(near)}" if near else "check the path"))
     console = cli.out()
     console.print(f"This executes {path.name} in a process of its own: at most {options.timeout:g} s and "
                   f"{options.memory:g} GB.", style="dim", markup=False)

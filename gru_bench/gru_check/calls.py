@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -132,19 +132,6 @@ def _restored(kept: Tensor, value: Tensor) -> Tensor:
     return value.clone()
 
 
-@dataclass
-class Tries:
-    """Calls that failed. The one that came furthest tells most."""
-
-    most: int = -1
-    error: BaseException | None = None
-
-    def note(self, error: BaseException, count: int) -> None:
-        """Take note of a failed call that ran through `count` torch functions."""
-        if count > self.most:
-            self.most, self.error = count, error
-
-
 def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
     """Return the first form that works.
 
@@ -155,7 +142,8 @@ def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
     Raises:
         RunError: When no call works, with the line and the message of the one that came furthest.
     """
-    tries = Tries()
+    furthest: tuple[int, BaseException] = -1, TypeError("it takes no input")
+    """Number of torch functions that the failed call ran through which came furthest, and its error."""
     ran: Form | None = None
     empty = False
     for form in forms(caller.built, caller.source.sizes):
@@ -167,7 +155,7 @@ def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
             h = torch.full((form.batch, form.hidden), 0.25) if form.state else None
             results = caller.call(form, x, h, recorder)
         except Exception as error:
-            tries.note(error, recorder.count)
+            furthest = max(furthest, (recorder.count, error), key=lambda one: one[0])
             continue
         if not results:
             empty = True
@@ -181,7 +169,5 @@ def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
     if empty:
         raise RunError(f"{caller.source.path.name}: {caller.source.name} must return its new state, or as a layer its "
                        "outputs, but returns no tensor of floats: look for a missing return")
-    if tries.error is None:
-        tries.error = TypeError("it takes no input")
-    raise failure(tries.error, caller.source.path,
-                  "in every call that was tried, (x, h) of a cell and (x) of a layer") from tries.error
+    raise failure(furthest[1], caller.source.path,
+                  "in every call that was tried, (x, h) of a cell and (x) of a layer") from furthest[1]

@@ -48,6 +48,7 @@ GATES = {"sigmoid", "gru_cell"}
 REPEATS = 24
 """Number of calls with the same input that must give the same result."""
 _SQUARE = {**load.SIZES, "E": load.SIZES["H"]}
+"""Sizes for those that need inputs as wide as the state."""
 
 
 @dataclass(frozen=True)
@@ -132,18 +133,18 @@ def _rank(verdict: Verdict) -> int:
 
 def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) -> Checked:
     """Return what the GRU of a loaded file is, and how it is called. The default type of torch must be float64."""
-    source = _built(module, path, name, make)
-    try:
-        checked = examine_source(source)
-    except RunError as error:
-        try:  # some need inputs as wide as the state
-            checked = examine_source(load.build(module, path, name, make, sizes=_SQUARE))
-        except RunError:
-            raise error from None
-    else:
+    first: RunError | None = None
+    for sizes in (load.SIZES, _SQUARE):
+        try:
+            checked = examine_source(load.build(module, path, name, make, sizes=sizes))
+        except RunError as error:
+            first = first or error
+            continue
         if make is None and checked.verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
             checked = replace(checked, verdict=_variants(checked.verdict, module, path, name))
-    return replace(checked, verdict=replace(checked.verdict, name=name))
+        return replace(checked, verdict=replace(checked.verdict, name=name))
+    assert first is not None
+    raise first
 
 
 def check_object(built: Any) -> Verdict:
@@ -171,17 +172,6 @@ def prepared() -> Iterator[None]:
         torch.set_default_dtype(before)
         torch.set_num_threads(threads)
         torch.set_rng_state(random)
-
-
-def _built(module: Any, path: Path, name: str, make: str | None) -> load.Source:
-    try:
-        return load.build(module, path, name, make)
-    except RunError:
-        try:  # some need inputs as wide as the state
-            return load.build(module, path, name, make, sizes=_SQUARE)
-        except RunError:
-            pass
-        raise
 
 
 def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gru_bench.errors import ExitCode
+from gru_bench.results.own import Times
 
 DOCS = "docs/gru-check"
-REVIEW = "forward and backward for one review of 60 tokens"
+REVIEW = "forward and backward for one text of 60 tokens"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "equal": Kind(True, "It equals torch.nn.GRU as it stands.", ""),
+    "equal": Kind(True, "It equals torch.nn.GRU.", ""),
     "update-inverted": Kind(
         True, "Its z means 1 - z: h' = (1 - z) * h + z * n. PyTorch has h' = z * h + (1 - z) * n.",
         "Nothing to fix. To load its weights into nn.GRU, negate those of the update gate."),
@@ -43,7 +44,7 @@ KINDS: Mapping[str, Kind] = {
         True, "It computes by torch.nn.GRU or torch.nn.GRUCell: it is a GRU, but not written from scratch.",
         "Nothing to fix where this is allowed. Otherwise write the equations of one step yourself.", True),
     "padding": Kind(
-        True, "Padding reaches the state: the result depends on what stands beyond the length of a sequence.",
+        True, "Padding reaches the state: the result depends on what is beyond the length of a sequence.",
         "Keep the old state on padding: h = torch.where(inside, new, h). With nn.GRU, pack the sequences.", True),
     "candidate-activation": Kind(
         False, "The candidate must go through tanh.", "Write n = torch.tanh(...)."),
@@ -71,7 +72,7 @@ KINDS: Mapping[str, Kind] = {
         False, "No gradient reaches the steps before: the state is cut off from them.",
         "Remove .detach(), .data and torch.no_grad() from the recurrence."),
     "state-kept": Kind(
-        False, "The state of one call is kept and used by the next, so that reviews influence each other.",
+        False, "The state of one call is kept and used by the next, so that texts influence each other.",
         "Begin each call with a state of zeros."),
     "initial-state": Kind(
         False, "The initial state is not the one that is due: zeros, or h0 where it is given.",
@@ -90,7 +91,7 @@ KINDS: Mapping[str, Kind] = {
         False, "Two layers or directions share their weights.",
         "Make new weights for each: nn.ModuleList([Cell(...) for layer in range(layers)])."),
     "lstm": Kind(
-        False, "It is an LSTM: a cell state is carried beside the hidden state.",
+        False, "It is an LSTM: a cell state is carried next to the hidden state.",
         "Write a GRU: one state, the gates r and z, and h' = z * h + (1 - z) * n."),
     "unknown": Kind(
         False, "It is no GRU that is known here, and no known mistake.",
@@ -115,6 +116,11 @@ class Finding:
         return KINDS[self.code]
 
     @property
+    def said(self) -> str:
+        """Return the code, what it means, and what was seen here."""
+        return " ".join(filter(None, (f"[{self.code}] {self.kind.meaning}", self.detail)))
+
+    @property
     def page(self) -> str:
         """Return the page of the documentation."""
         return f"{DOCS}/{self.code}.md"
@@ -130,8 +136,8 @@ class Verdict:
     """What the object is, in words: a cell, or a layer and how it is called."""
     notes: tuple[str, ...] = ()
     """What else the reader should know, as sentences."""
-    speed: tuple[tuple[str, float, float, float], ...] = ()
-    """Implementation, and its median, least and most milliseconds for a review."""
+    speed: tuple[Times, ...] = ()
+    """The times of its class and of other implementations, the class first. Empty: not measured."""
     name: str = ""
     """The object in the file. Empty: it does not come from a file."""
 

@@ -95,8 +95,8 @@ def files(folder: Path) -> list[str]:
                    and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts[:-1])
                    and not path.name.startswith("."))
     if not found:
-        raise UsageError(f"a folder of submissions must hold files that end in {' or '.join(submission.ENDINGS)}, but "
-                         f"{shown(str(folder))} holds none: name another")
+        raise UsageError(f"a folder of submissions must contain files that end in {' or '.join(submission.ENDINGS)}, "
+                         f"but {shown(str(folder))} contains none: name another")
     return found
 
 

@@ -181,10 +181,10 @@ def _turned(layer: Layer, shapes: Sequence[bool]) -> list[Finding]:
                 ("back, turned", read >= STEPS - 1 - step),
                 ("both, turned", (read <= step) | (read >= STEPS - 1 - step))) if torch.equal(reads, wanted)}
         if ways in ({"ahead, turned"}, {"ahead, turned", "back, turned"}):
-            return [Finding("read-backwards", "The outputs stand in the order from the last to the first.",
+            return [Finding("read-backwards", "The outputs are in the order from the last to the first.",
                             _return_line(runs))]
         if ways in ({"ahead", "back, turned"}, {"ahead, turned", "back"}, {"both, turned"}):
-            return [Finding("backward-end", "The outputs of one half stand in the other order than those of the other.",
+            return [Finding("backward-end", "The outputs of one half are in another order than those of the other.",
                             _return_line(runs))]
     return []
 
@@ -253,7 +253,7 @@ def _kept(layer: Layer) -> list[Finding]:
             try:
                 results.append(runs.caller.call(runs.form, runs.x, runs.h0, recorder, fresh=not number))
             except Exception:
-                return [Finding("state-kept", f"Call {number + 1} fails: it goes on from those before.")]
+                return [Finding("state-kept", f"Call {number + 1} fails: it continues from those before.")]
     runs.caller.restore()
     first, *others = results
     for number, other in enumerate(others, 2):
@@ -460,7 +460,7 @@ def _padding(layer: Layer) -> list[Finding]:
         if a.shape[axis] != form.batch:  # columns
             axis = a.dim() - 1
         if a.shape[axis] == form.batch and not _near(a.select(axis, 1), b.select(axis, 1)):
-            return [Finding("padding", "A short sequence has another result beside a longer one.", _return_line(runs))]
+            return [Finding("padding", "A short sequence has another result next to a longer one.", _return_line(runs))]
     return []
 
 

@@ -108,7 +108,7 @@ def check_name(path: Path, name: str) -> None:
 
 def nothing_in(path: Path) -> UsageError:
     """Return the error for a file in which nothing can be checked."""
-    return UsageError(f"{path.name} must hold a class or a function, but it has none that may be a GRU: name it by "
+    return UsageError(f"{path.name} must contain a class or a function, but it has none that may be a GRU: name it by "
                       "FILE:NAME")
 
 
@@ -259,7 +259,7 @@ def _weights_of(function: Callable[..., Any], module: ModuleType) -> Callable[..
         last = parameters[-1].name
         raise UsageError(f"{function.__name__} takes its weights as {last}, so that the file must have one function "
                          f"that makes them, named such as get_params, but it has {len(makers)}: write a class that "
-                         f"holds {last}, and whose forward(x, h) calls {function.__name__}")
+                         f"contains {last}, and whose forward(x, h) calls {function.__name__}")
     return makers[0]
 
 

@@ -1,35 +1,31 @@
-"""How long a student's GRU takes for a review, beside torch.nn.GRU and our fused kernel."""
+"""How long a student's GRU takes for a text, next to torch.nn.GRU and our fused kernel."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gru_bench.gru_check import load
 from gru_bench.gru_check.calls import Caller
+from gru_bench.gru_check.states import new_state
 from gru_bench.kernels import fused
-from gru_bench.models.calls import Form, arranged, flat
+from gru_bench.models.calls import Form
 from gru_bench.models.gru import GRU
 from gru_bench.models.recurrence import run
+from gru_bench.results.own import Times
 
 WIDTH, HIDDEN, TOKENS = 300, 100, 60
-"""The homework's size, and the length of a review."""
+"""The homework's size, and the length of a text."""
 REPEATS = 5
 
 
-Times = tuple[str, float, float, float]
-"""Implementation, and its median, least and most milliseconds for a review."""
-
-
 def speed(module: ModuleType, path: Path, name: str, make: str | None, form: Form) -> list[Times]:
-    """Return the times of a review forward and backward, the student's own first.
+    """Return the times of a text forward and backward, the student's own first.
 
     The student's is built again with the homework's size. One that has sizes of its own keeps them, and the others are
     measured with these too.
@@ -70,24 +66,12 @@ def _review(caller: Caller, form: Form, rows: Tensor, hidden: int) -> Callable[[
         return caller.call(one, x, h if form.state else None)[0].sum()
 
     def cell() -> Tensor:
-        state: Tensor = _arranged_state(h, one)
+        state = h
         for x in rows:
-            results = _call_cell(caller, one, x, state)
-            state = next(r for r in reversed(results) if r.numel() == hidden)
+            state = new_state(caller.call(one, x, state, fresh=False), one)
         return state.sum()
 
     return cell if form.kind == "cell" else layer
-
-
-def _call_cell(caller: Caller, form: Form, x: Tensor, state: Tensor) -> list[Tensor]:
-    given: list[Any] = [arranged(x, form), state.reshape(_arranged_state(state.reshape(1, -1), form).shape)]
-    with contextlib.redirect_stdout(load.output):
-        return flat(caller.built(*(reversed(given) if form.swapped else given)))
-
-
-def _arranged_state(h: Tensor, form: Form) -> Tensor:
-    shapes = {"H": (-1,), "H1": (-1, 1), "BH": (1, -1), "1BH": (1, 1, -1)}
-    return h.reshape(shapes[form.state])
 
 
 def _milliseconds(review: Callable[[], Tensor]) -> tuple[float, float, float]:

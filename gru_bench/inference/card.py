@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gru_bench.config import flat
+from gru_bench.data.noun import noun
 from gru_bench.errors import shown, visible
 from gru_bench.inference.winner import Winner, better_baseline
 from gru_bench.models.saved import without_folders
@@ -61,11 +62,12 @@ def model_card(winner: Winner, model: TrainedModel, scores: Mapping[str, Any]) -
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False)  # Markdown: each name is escaped by `shown`
-    environment.filters["shown"] = lambda value: str(escaped(shown(str(value), "")))
+    environment.filters["shown"] = lambda value: str(escaped(shown(str(value), "", 300)))
     return environment.get_template("model_card.md.j2").render(
         front=yaml.safe_dump(front, sort_keys=False), model=model, scores=scores, name=name, data=data,
         fingerprint=winner.group.fingerprint, label=metric.label, settings=settings, longest=longest, example=EXAMPLE,
-        listed=LISTED_CLASSES, loss=scores["means"].get(score("loss", "test").key), number="{:,}".format,
+        listed=LISTED_CLASSES, noun=noun(model.config.data.name, model.config.data.text_column),
+        loss=scores["means"].get(score("loss", "test").key), number="{:,}".format,
         command=_code(_without_paths(winner.study.run.command)))
 
 

@@ -84,8 +84,9 @@ class TextFile:
         with reading(self.path, encoding):
             for number, (text, _, _, _, ident, _) in enumerate(table, start=1):
                 if not isinstance(text, str):
-                    raise DataError(f"{self.path} must hold a text in each row, but row {number:,} has {shown(text)} "
-                                    f"as its {shown(table.columns.text)}: correct the row, or leave it out")
+                    raise DataError(f"{self.path} must contain a text in each row, but row {number:,} has "
+                                    f"{shown(text)} as its {shown(table.columns.text)}: correct the row, or leave "
+                                    "it out")
                 ids.append(number if table.columns.id is None else storable(ident) if isinstance(ident, str) else ident)
                 texts.append(storable(text))
                 characters += len(text)
@@ -98,7 +99,7 @@ class TextFile:
             raise self._empty("it has no rows")
 
     def _empty(self, why: str) -> DataError:
-        return DataError(f"{self.path} must hold texts, but {why}: write or copy it again")
+        return DataError(f"{self.path} must contain texts, but {why}: write or copy it again")
 
 
 # ---------------------------------------------------------------- predictions

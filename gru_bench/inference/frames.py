@@ -62,7 +62,7 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     places = [place for place in found.places(known, WHERE, lambda: _first_row(frame)) if place is not None]
     table = _table(frame, list(dict.fromkeys(places)), known)
     if not table.num_rows:
-        raise DataError("the frame must hold reviews, but it has no rows: check how it was made")
+        raise DataError("the frame must contain texts, but it has no rows: check how it was made")
     content = [name, *([column, table.column(column).to_pylist()] for column in table.column_names)]
     key = hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
     file = f"{_file_name(name)}.parquet"
@@ -94,7 +94,7 @@ def _column_names(frame: Any) -> list[str]:
         for name, column in frame.items():
             if isinstance(column, str) or not isinstance(column, Iterable):
                 raise DataError(f"column {shown(name)} of the frame must be a list of values, but is {shown(column)} "
-                                f"of type {type(column).__name__}: write one value for each review")
+                                f"of type {type(column).__name__}: write one value for each text")
         return list(map(str, frame))
     names = frame.column_names if hasattr(frame, "column_names") else frame.columns  # those of pyarrow are values
     return list(map(str, names))
@@ -115,12 +115,12 @@ def _table(frame: Any, places: Sequence[int], known: Sequence[str]) -> Any:
             table = pa.table(frame).select(list(places))
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"the columns {', '.join(map(shown, names))} of the frame must be equally long, and each must "
-                        "hold values of one kind, texts or numbers, but they cannot be read as such "
+                        "contain values of one kind, texts or numbers, but they cannot be read as such "
                         f"({shown(str(error).splitlines()[0], '', 200)}): convert them, for example by "
                         f"frame[{names[0]!r}].astype(str)") from error
     for name, column in zip(names, table.columns, strict=True):
         if pa.types.is_nested(column.type):
-            raise DataError(f"column {shown(name)} of the frame must hold single values, but it holds "
+            raise DataError(f"column {shown(name)} of the frame must contain single values, but it contains "
                             f"{shown(str(column.type), '')}: name another column")
     return pa.table([_plain(column) for column in table.columns], names)
 

@@ -177,8 +177,8 @@ def _standard_input(asked: Predictor) -> None:
         number += len(part)
         sys.stdout.flush()
     if not number:
-        raise UsageError("standard input must hold a text on each line, but it is empty: pipe some, or write texts in "
-                         "quotes")
+        raise UsageError("standard input must contain a text on each line, but it is empty: pipe some, or write texts "
+                         "in quotes")
 
 
 def _lines_of(binary: IO[bytes]) -> Iterator[str]:

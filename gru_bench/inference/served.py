@@ -19,8 +19,8 @@ try:
     from gru_bench.inference.predictor import Predictor
     from gru_bench.models.saved import load
 except ImportError as error:
-    raise ImportError("this model needs gru-bench, which the environment that MLflow has made does not hold: serve it "
-                      "where gru-bench is installed, with --env-manager local") from error
+    raise ImportError("this model needs gru-bench, which the environment that MLflow has made does not contain: serve "
+                      "it where gru-bench is installed, with --env-manager local") from error
 
 
 class ServedModel(PythonModel):

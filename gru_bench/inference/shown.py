@@ -59,7 +59,7 @@ class Verdict:
         """
         found = report.findings
         if not found.models:
-            raise IncompleteError("a verdict needs a study with a complete confirm run, but there is none: "
+            raise IncompleteError("a verdict needs a study with a complete confirmation run, but there is none: "
                                   f"{' '.join(map(_plain, report.in_short[:2]))}")
         scale = scale_of(found.metric)
         rows = (*((one.label, _scored(one, scale), str(one.seeds)) for one in found.models),

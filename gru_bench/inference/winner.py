@@ -70,8 +70,8 @@ def find_study(store: Store, name: str) -> LoggedStudy:
 def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> Winner:
     """Return the winner of a study, or the model that is named.
 
-    Of several models, the one with the best mean validation score over its confirm seeds wins, by the score that the
-    study is about. Ties go to the lower validation log loss, then to fewer parameters.
+    Of several models, the one with the best mean validation score over its confirmation seeds wins, by the score that
+    the study is about. Ties go to the lower validation log loss, then to fewer parameters.
 
     Args:
         store: Store of the study.
@@ -79,19 +79,19 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> 
         model: Name of a model of the study. None: the winner.
 
     Raises:
-        IncompleteError: where the study has no complete confirm run.
+        IncompleteError: where the study has no complete confirmation run.
         UsageError: for an unknown model, and where the runs have no validation scores and the study has several models.
     """
     groups, _ = confirm_groups([study], store, Numbers())
     name = study.run.study
     if not groups:
-        raise IncompleteError(f"the study {name!r} must have a complete confirm run, because only these have weights, "
-                              f"but it has none yet: {same_command()} continues it ({study.run.command})")
+        raise IncompleteError(f"the study {name!r} must have a complete confirmation run, because only these have "
+                              f"weights, but it has none yet: {same_command()} continues it ({study.run.command})")
     by_model = {group.model: group for group in groups}
     if model is None:
         model = _best(study, groups)
     if model not in by_model:
-        raise unknown("model", model, by_model, f"These are the models of the study {name!r} with confirm runs.")
+        raise unknown("model", model, by_model, f"These are the models of the study {name!r} with confirmation runs.")
     return Winner(study, by_model[model], tuple(other for other in by_model if other != model))
 
 
@@ -169,9 +169,9 @@ def load(store: Store, winner: Winner, *, single: bool = False) -> TrainedModel:
 
 def _without_model(winner: Winner, error: RunError) -> RunError:
     study = winner.study.run.study
-    again = f"delete the runs in MLflow and run the sweep again, which trains them anew ({winner.study.run.command})"
+    again = f"delete the runs in MLflow and run the sweep again, which trains them again ({winner.study.run.command})"
     if NO_WEIGHTS in winner.group.runs[0].tags:
         again = (f"import an archive that was exported without --no-weights under another name "
                  f"({cli.line(['gru-bench', 'archive', 'import', 'FILE', '--study-name', f'{study}-2'])}), or {again}")
-    return RunError(f"the runs of the study {study!r} must hold their models in the form of this version, but one "
+    return RunError(f"the runs of the study {study!r} must contain their models in the form of this version, but one "
                     f"cannot be read ({error}): {again}")

@@ -13,7 +13,7 @@ directions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -25,14 +25,13 @@ from gru_bench.errors import UsageError, given_as
 from gru_bench.kernels import fused as kernels
 from gru_bench.models import own
 from gru_bench.models.gru import GRU
+from gru_bench.models.layers import Between, run_layers
 from gru_bench.models.own import Own
 from gru_bench.models.pooling import pool
 from gru_bench.models.rnn import RNN
 
 Backend = Literal["fused", "torch", "reference", "own"]
 """The backends, the fastest one first. `own` is chosen for a class of the user's own alone."""
-Between = Callable[[Tensor], Tensor]
-"""Function for the output of every layer except the last, such as dropout."""
 
 
 def unsupported(backend: Backend, *, gated: bool, reset: Reset) -> str | None:
@@ -175,33 +174,19 @@ def torch_layers(
 ) -> Tensor:
     """Return the output of the last layer from one of torch's own kernels, without packing the sequences.
 
-    Padding stands at the end, where it cannot reach a forward state. For the backward direction each sequence
-    is reversed by its own length, read forward, and reversed again: the same function as a packed sequence's,
-    without the loss of cuDNN's fastest algorithm. Without padding torch runs all layers and directions at once.
-    The arguments are those of `run`.
+    It is the same function as a packed sequence's, without the loss of cuDNN's fastest algorithm. Without padding torch
+    runs all layers and directions at once. The arguments are those of `run`.
     """
-    steps = x_BTE.shape[1]
     # On a graphics card this check would make the host wait for the card.
-    equal_lengths = equal_lengths or (length_B.device.type == "cpu" and int(length_B.min()) == steps)
+    equal_lengths = equal_lengths or (length_B.device.type == "cpu" and int(length_B.min()) == x_BTE.shape[1])
     if equal_lengths and (between is None or recurrence.layers == 1):
         return _run_kernel(recurrence, x_BTE, list(recurrence.parameters()), bf16=bf16)
-    at_T = torch.arange(steps, device=x_BTE.device)
-    inside_BT1 = (at_T < length_B[:, None])[..., None]
-    reversed_BT1 = torch.where(inside_BT1[..., 0], length_B[:, None] - 1 - at_T, at_T)[..., None]
-    for layer in range(recurrence.layers):
-        outputs = []
-        for direction in range(recurrence.directions):
-            own = recurrence.weights_of(layer, direction)
-            if direction == 0:
-                output = _run_kernel(recurrence, x_BTE, own, bf16=bf16)
-            else:
-                output = _run_kernel(recurrence, x_BTE.gather(1, reversed_BT1.expand_as(x_BTE)), own, bf16=bf16)
-                output = output.gather(1, reversed_BT1.expand_as(output))
-            outputs.append(torch.where(inside_BT1, output, 0.0))
-        x_BTE = torch.cat(outputs, dim=2) if recurrence.bidirectional else outputs[0]
-        if between is not None and layer < recurrence.layers - 1:
-            x_BTE = between(x_BTE)
-    return x_BTE
+
+    def read(layer: int, direction: int, x_BTE: Tensor) -> Tensor:
+        return _run_kernel(recurrence, x_BTE, recurrence.weights_of(layer, direction), bf16=bf16)
+
+    return run_layers(read, x_BTE, length_B, layers=recurrence.layers, directions=recurrence.directions,
+                      between=between)
 
 
 def _run_kernel(recurrence: GRU, x_BTE: Tensor, weights: Sequence[Tensor], *, bf16: bool) -> Tensor:

@@ -215,10 +215,10 @@ def check_free(folder: Path, *, force: bool = False) -> None:
     others = sorted(path.name for path in folder.iterdir() if not _OURS.fullmatch(path.name))
     if others or not (folder / ABOUT).is_file():
         held = f"other files ({shown(others[0], '')})" if others else "other files"
-        raise UsageError(f"a model is saved to a new folder, but {str(folder)!r} holds {held}: name another")
+        raise UsageError(f"a model is saved to a new folder, but {str(folder)!r} contains {held}: name another")
     if not force:
-        raise UsageError(f"a saved model is replaced only with {given_as('--force')}, but {str(folder)!r} holds one: "
-                         f"name another folder, or add {given_as('--force')}")
+        raise UsageError(f"a saved model is replaced only with {given_as('--force')}, but {str(folder)!r} contains "
+                         f"one: name another folder, or add {given_as('--force')}")
 
 
 # ---------------------------------------------------------------- reading
@@ -398,7 +398,7 @@ def _file(origin: Origin, about: About, name: str) -> tuple[dict[str, NDArray[An
         if not np.isfinite(value).all():
             raise origin.refused(f"its file {name} has values in {shown(key)} that are not finite numbers")
     if (name == VECTORS or VECTORS not in about.files) and (TABLE not in arrays or arrays[TABLE].ndim != 2):
-        raise origin.refused(f"its file {name} holds no vectors")
+        raise origin.refused(f"its file {name} has no vectors")
     return arrays, words
 
 

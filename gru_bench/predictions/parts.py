@@ -1,4 +1,4 @@
-"""The command `gru-bench data`: write the exact training, validation and test reviews, for other tools to train on."""
+"""The command `gru-bench data`: write the exact training, validation and test texts, for other tools to train on."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def data(
     settings: cli.Settings = None,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
-    """Write the exact training, validation and test reviews of a study, or of some data, as CSV files.
+    """Write the exact training, validation and test texts of a study, or of some data, as CSV files.
 
     Train any model on train.csv, add its predictions to test.csv as a column, and gru-bench compare compares it.
     """
@@ -58,7 +58,7 @@ def data(
         config, fingerprint = _of_study(study, tracking_uri)
     from gru_bench.data.corpus import SPLITS, load_corpus
 
-    with cli.reading_reviews(console) as progress:
+    with cli.reading_texts(console) as progress:
         corpus = load_corpus(config, on_progress=progress)
     if fingerprint and corpus.fingerprint != fingerprint:
         raise RunError(f"the data must be as the runs of the study {study} read them, but {corpus.name} is now read as "

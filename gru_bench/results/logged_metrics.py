@@ -13,7 +13,7 @@ from typing import Literal
 
 from gru_bench.config import ComparedName, MetricName
 
-Unit = Literal["share", "nats per review", "count", "bytes", "seconds", "tokens per second", "epoch", ""]
+Unit = Literal["share", "nats per text", "count", "bytes", "seconds", "tokens per second", "epoch", ""]
 Split = Literal["val", "test"]
 
 
@@ -37,9 +37,9 @@ class Metric:
 
 
 ACCURACY_VAL = Metric("accuracy/val", "validation accuracy", "share", 1, True)
-LOSS_TRAIN = Metric("loss/train", "train loss", "nats per review", 4, False)
-LOSS_TRAIN_WINDOW = Metric("loss/train_window", "train loss by window", "nats per review", 4, False)
-LOSS_VAL = Metric("loss/val", "validation loss", "nats per review", 4, False)
+LOSS_TRAIN = Metric("loss/train", "train loss", "nats per text", 4, False)
+LOSS_TRAIN_WINDOW = Metric("loss/train_window", "train loss by window", "nats per text", 4, False)
+LOSS_VAL = Metric("loss/val", "validation loss", "nats per text", 4, False)
 CHECK = Metric("search/check", "score at a check", "", 4)
 BEST_EPOCH = Metric("score/best_epoch", "epoch of the best checkpoint", "epoch", 0)
 PARAMETERS = Metric("size/parameters", "parameters", "count", 0)
@@ -62,7 +62,7 @@ _SCORES: Mapping[str, Metric] = {
         Metric("macro_f1", "macro F1", "share", 1, True),
         Metric("roc_auc", "ROC AUC", "", 3, True),
         Metric("average_precision", "average precision", "", 3, True),
-        Metric("loss", "log loss", "nats per review", 3, False),
+        Metric("loss", "log loss", "nats per text", 3, False),
         Metric("calibration_error", "calibration error", "share", 1, False),
         Metric("true_negative", "true negatives", "count", 0, True),
         Metric("false_positive", "false positives", "count", 0, False),

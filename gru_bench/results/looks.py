@@ -66,7 +66,7 @@ class LookPlan:
             lists = {key: tuple(values[key]) for key in ("models", "looks", "seeds")}
             return cls(**{**values, **lists}), str(digest)
         except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"a plan of looks must hold the fields of {cls.__name__}, but {error}") from None
+            raise ValueError(f"a plan of looks must contain the fields of {cls.__name__}, but {error}") from None
 
 
 @dataclass(frozen=True)

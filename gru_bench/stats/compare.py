@@ -159,7 +159,7 @@ def _correct(name: str, given: ArrayLike) -> NDArray[np.bool_]:
     Raises:
         ValueError: for another shape, or values other than 0 and 1.
     """
-    rule = f"{name} must hold a row for each seed and in it a 0 or 1 for each example"
+    rule = f"{name} must contain a row for each seed and in it a 0 or 1 for each example"
     try:
         found = np.asarray(given)
     except ValueError:
@@ -180,7 +180,7 @@ def _correct(name: str, given: ArrayLike) -> NDArray[np.bool_]:
         seed, example = np.argwhere(~known_SN)[0].tolist()
         value = found[seed, example]
         value = value.item() if isinstance(value, np.generic) else value
-        raise ValueError(f"{rule} (1: the answer is right), but holds {value!r} in row {seed + 1} and column "
+        raise ValueError(f"{rule} (1: the answer is right), but contains {value!r} in row {seed + 1} and column "
                          f"{example + 1}: compare the predicted classes with the labels, as in predicted == label")
     return found.astype(np.bool_)
 
@@ -223,11 +223,11 @@ def _places(clusters: ArrayLike, examples: int) -> NDArray[np.int_]:
     for place, name in enumerate(names.tolist()):
         if _is_missing(name):
             raise ValueError(f"clusters must name a cluster for each example, but example {place + 1} has {name!r}: "
-                             "give an example that stands alone a name of its own")
+                             "give an example without a cluster a name of its own")
         place_N.append(found.setdefault(name, len(found)))
     if len(found) < 2:
         raise ValueError(f"clusters must be at least 2, but all examples are in {names.tolist()[0]!r}: leave clusters "
-                         "out if they stand alone")
+                         "out if each is independent")
     return np.array(place_N)
 
 

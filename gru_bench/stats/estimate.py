@@ -327,7 +327,7 @@ class Values:
         """
         y_RN = np.asarray(correct_RN)
         if y_RN.dtype != np.bool_ and not np.isin(y_RN, (0, 1)).all():
-            raise ValueError("correctness must be 0 or 1 for every example, but holds other values")
+            raise ValueError("correctness must be 0 or 1 for every example, but contains other values")
         return cls(y_RN.astype(np.float64, order="C"))  # the order of a sum moves its last digit
 
 

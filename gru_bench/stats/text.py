@@ -187,5 +187,5 @@ class Accuracy:
 
     def __str__(self) -> str:
         """Return a sentence with the accuracy, its interval and the accuracy of guessing."""
-        return (f"{percent(self.share)} (95 % interval {self.interval}) on {self.examples:,} reviews; always guessing "
+        return (f"{percent(self.share)} (95 % interval {self.interval}) on {self.examples:,} texts; always guessing "
                 f"their most frequent class reaches {percent(self.guessing)}")

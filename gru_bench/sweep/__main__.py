@@ -72,8 +72,8 @@ def sweep(
         help="Seeds that the accuracy of a trial is averaged over. With more than one, no trial ends early.",
         show_default="the study's", rich_help_panel="Study")] = None,
     workers: Annotated[int | None, typer.Option(
-        help="Processes that train at the same time. They share the cores and the graphics cards.", min=1, max=1_024,
-        show_default="one for each graphics card; without one: one for each core, at most 4 for a search",
+        help="Processes that train at the same time. They share the cores and the GPUs.", min=1, max=1_024,
+        show_default="one for each GPU; without one: one for each core, at most 4 for a search",
         rich_help_panel="Training")] = None,
     cluster: Annotated[str | None, typer.Option(
         help="Train on a Ray cluster: auto (the one that runs here), local, HOST:PORT or ray://HOST:PORT.",
@@ -117,8 +117,8 @@ def sweep(
     """Search for the best settings of a recurrent classifier, then confirm them on fresh seeds.
 
     A study says which models are tuned, over which search space and with what budget. Search trials see only the
-    training and validation reviews. The best settings are then trained again on seeds that the search never used, and
-    only those runs are scored on the test reviews. The same command continues where it was left. When all is done, it
+    training and validation texts. The best settings are then trained again on seeds that the search never used, and
+    only those runs are scored on the test texts. The same command continues where it was left. When all is done, it
     shows the result again.
     """
     from gru_bench.sweep.spec import load_study, parsed_duration, parsed_looks
@@ -137,8 +137,8 @@ def sweep(
     if check:
         raise typer.Exit(_check(spec, console, storage, tracking_uri))
     if gpus_per_trial is not None and cluster is None:
-        raise UsageError("--gpus-per-trial shares out the cards of a cluster, but --cluster is not given: add "
-                         "--cluster local to share out the cards of this machine")
+        raise UsageError("--gpus-per-trial shares the GPUs of a cluster, but --cluster is not given: add "
+                         "--cluster local to share the GPUs of this machine")
     try:
         with completed(
                 spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
@@ -162,14 +162,14 @@ def _write_plan(spec: StudySpec, console: Any) -> None:
     from gru_bench.data.corpus import load_corpus
 
     if not spec.looks:
-        raise UsageError(f"--plan-only writes a plan of looks, but the study {spec.name!r} has none: add "
+        raise UsageError(f"--plan-only writes a plan of interim analyses, but the study {spec.name!r} has none: add "
                          "--looks 5,8,12,20, or confirm = { looks = [5, 8, 12, 20] } to its file")
     plan = spec.plan(load_corpus(spec.base.data).fingerprint)
     assert plan is not None
     path, text = Path(f"{spec.name}.plan.json"), f"{plan.to_json()}\n"
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise UsageError(f"{path} must hold this plan or not exist, but it holds another: move it away, or give the "
-                         "study another --study-name")
+        raise UsageError(f"{path} must contain this plan or not exist, but it contains another: move it away, or give "
+                         "the study another --study-name")
     path.write_text(text, encoding="utf-8")
     console.print(f"wrote {path}: digest {plan.digest}. A study that follows it logs the same digest.", markup=False)
 
@@ -220,11 +220,11 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     if unsynced or not (found.permanent or unreadable):
         return ExitCode.INCOMPLETE
     if unreadable:
-        console.print("the same command does not mend what these runs lack: restore their artifacts, or delete the "
+        console.print("the same command does not repair what these runs lack: restore their artifacts, or delete the "
                       "runs in MLflow, and the same command trains them again")
     if found.permanent:
         console.print("the two stores do not belong together, perhaps because one was lost or replaced; the same "
-                      "command does not mend that: restore the stores that belong together, or begin the study anew "
+                      "command does not repair that: restore the stores that belong together, or begin the study again "
                       "under another name (--study-name NAME)")
     return ExitCode.NO
 
@@ -303,7 +303,7 @@ def _best_trials(summary: StudySummary) -> Table:
     sign = -1 if score.higher_is_better else 1
     table = Table("model", "trial", "settings", score.label, "epochs", "state",
                   title=f"best trials of each model, of {several(finished, 'finished trial')}"
-                  f"{f'; {others} failed or were broken off' if others else ''}")
+                  f"{f'; {others} failed or were interrupted' if others else ''}")
     for model in summary.models:
         # Of equal trials the first one is confirmed, so it is listed first.
         ranked = sorted((trial for trial in summary.trials if trial.model == model),
@@ -324,9 +324,9 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
     model_column = Column("model", min_width=max(map(len, summary.models)))  # a name is never cut
     metric = compared(summary.metric, "test")
     points = metric.unit == "share"
-    table = Table(model_column, metric.label, "95 % interval", "seeds, lowest to highest", "seed deviation",
-                  "test reviews", title="confirmed on fresh seeds",
-                  caption="seed deviation: what test-set noise does not explain"
+    table = Table(model_column, metric.label, "95 % interval", "seeds, lowest to highest",
+                  "between-seed standard deviation", "test texts", title="confirmed on fresh seeds",
+                  caption="between-seed standard deviation: what test-set noise does not explain"
                   if summary.metric in ("accuracy", "log_loss") else None)
     for model, one in found.items():
         estimate, seeds = one.estimate, one.estimate.seeds[0]

@@ -74,13 +74,13 @@ def compare_stores(
             *_confirm_run_faults(spec, search, done, own, deleted)))
     faults += (f"the planned run {key!r} is RUNNING" for key, run in work.items() if run.state == "running")
     if spec.looks:
-        counts.append(f"{len(looks)} of at most {len(spec.looks)} looks taken")
+        counts.append(f"{len(looks)} of at most {len(spec.looks)} interim analyses done")
         if not looks or not looks[-1].stops:
-            faults.append(f"look {len(looks) + 1} is not taken")
+            faults.append(f"the interim analysis {len(looks) + 1} is not done")
     running = [run.name for run in (*studies, *runs) if run.status == "RUNNING"]
     roles = Counter(run.role for run in runs)
     counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} of trials, "
-                  f"{roles['confirm']} of confirm seeds; {len(running)} running")
+                  f"{roles['confirm']} of confirmation seeds; {len(running)} running")
     faults += (f"MLflow: {name!r} is RUNNING" for name in running)
     if len(studies) != 1:
         (permanent if studies else faults).append(
@@ -102,7 +102,7 @@ def _counts(spec: StudySpec, model: str, search: StoredSearch, seeds: int, plann
     return (f"{model}: {done} of {max(spec.trials, done)} trials ({states['complete']} complete, "
             f"{states['pruned']} pruned, {states['failed']} failed), "
             f"{len(_duplicates(search))} duplicates, {states['running']} running; "
-            f"{states['broken off']} broken off and queued again; {seeds} of {planned} confirm seeds")
+            f"{states['broken off']} interrupted and queued again; {seeds} of {planned} confirmation seeds")
 
 
 def _search_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:
@@ -208,8 +208,8 @@ def _confirmed(
 def _confirm_seed_faults(
     done: Mapping[int, StoredTrial], seeds: Sequence[int], deleted: Collection[str]
 ) -> Iterator[str]:
-    yield from (f"the confirm seed {seed} is not done" for seed in seeds if seed not in done)
-    yield from (f"the run of the confirm seed {seed} was deleted in MLflow ({trial.run_id})"
+    yield from (f"the confirmation seed {seed} is not done" for seed in seeds if seed not in done)
+    yield from (f"the run of the confirmation seed {seed} was deleted in MLflow ({trial.run_id})"
                 for seed, trial in done.items() if trial.run_id in deleted)
 
 
@@ -224,6 +224,6 @@ def _confirm_run_faults(
         whole = [run for run in runs if run.role == "confirm" and run.seed == seed and run.complete
                  and run.status == "FINISHED" and run.tags.get("gru_bench.settings") == settings]
         if len(whole) != 1:
-            yield f"the confirm seed {seed} is done and must have one complete run, but has {len(whole)}"
+            yield f"the confirmation seed {seed} is done and must have one complete run, but has {len(whole)}"
         else:
-            yield from _differences(f"the confirm seed {seed}", trial, whole, compared(spec.metric, "test").key)
+            yield from _differences(f"the confirmation seed {seed}", trial, whole, compared(spec.metric, "test").key)

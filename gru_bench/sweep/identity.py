@@ -30,12 +30,13 @@ def direction(metric: MetricName) -> Literal["maximize", "minimize"]:
 
 
 def require_same(
-    name: str, known: Mapping[str, Any], identity: Mapping[str, Any], *, ended: bool
+    name: str, model: str, known: Mapping[str, Any], identity: Mapping[str, Any], *, ended: bool
 ) -> Mapping[str, Any]:
     """Return what of an identity is to be compared, after a comparison with that of the study when it began.
 
     Args:
         name: Name of the study.
+        model: The model whose search has the identity.
         known: Its identity when it began.
         identity: Its identity now.
         ended: Whether no new trial is to begin.
@@ -43,7 +44,8 @@ def require_same(
     began, compared = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
                        for entries in (known, identity))
     if changed := _changes(began, compared):
-        raise ChangedStudyError(f"the study {name!r} must go on as it began, but {'; '.join(changed)}. "
+        of_class = f"for {model} " if SOURCE in compared else ""
+        raise ChangedStudyError(f"the study {name!r} must continue as it began, but {of_class}{'; '.join(changed)}. "
                                 f"Give the new question a name of its own ({given_as('--study-name', 'NAME')}), or go "
                                 "back to the old settings")
     return compared

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from gru_bench.sweep.console.progress import duration, several
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.sweep.spec import StudySpec
+    from gru_bench.sweep.study import StoredStudy
 
 MOST_SECONDS = 3600.0
 """Longest training of the user's own classes that begins without being allowed."""
@@ -25,16 +25,17 @@ CHECK_SECONDS, CHECK_GIGABYTES = 600.0, 4.0
 
 
 def checked_models(
-    spec: StudySpec, corpus: Corpus, console: Any, *, known: Collection[str], workers: int, threads: int,
+    spec: StudySpec, corpus: Corpus, console: Any, *, stored: StoredStudy, workers: int, threads: int,
     allow_slow: bool,
 ) -> dict[str, str]:
-    """Try the classes of the user's own that this start works on, and print how each is called and how long it takes.
+    """Try the classes of the user's own that this start works on, and print how each is called and how long its runs
+    that are left take.
 
     Args:
         spec: The study.
         corpus: Its texts.
         console: Where to print.
-        known: Models of which an earlier start has logged what is returned.
+        stored: What earlier starts have done. Of the models that they searched, they have logged what is returned.
         workers: Number of runs at the same time.
         threads: CPU threads of each.
         allow_slow: Whether training may take more than an hour.
@@ -48,16 +49,18 @@ def checked_models(
     """
     models = [model for model in spec.active_models if is_own(model)]
     found = {own_artifact(model): _described(spec.config(model, {}, 0), console).to_json()
-             for model in models if model not in known}
-    seconds = {model: _seconds(spec, model, corpus, threads) / workers for model in models}
+             for model in models if model not in stored.searches}
+    left = {model: runs for model in models if (runs := _runs_left(spec, model, stored))}
+    seconds = {model: runs * _seconds(spec, model, corpus, threads) / workers for model, runs in left.items()}
     for model, expected in seconds.items():
-        console.print(f"{model}: about {duration(expected)} for {several(_runs(spec), 'run')}, from the time of one "
-                      "batch", markup=False)
+        again = " still to train" if model in stored.searches else ""
+        console.print(f"{model}: about {duration(expected)} for {several(left[model], 'run')}{again}, from the time of "
+                      "one batch", markup=False)
     if sum(seconds.values()) > MOST_SECONDS and not allow_slow:
         raise UsageError(f"models of your own must train within {duration(MOST_SECONDS)}, but "
                          f"{' and '.join(seconds)} would take about {duration(sum(seconds.values()))}: add "
-                         f"{given_as('--allow-slow')}, or take fewer reviews ({given_as('--limit', 3000)}), epochs or "
-                         "seeds")
+                         f"{given_as('--allow-slow')}, or take fewer {corpus.noun} ({given_as('--limit', 3000)}), "
+                         "epochs or seeds")
     return found
 
 
@@ -75,29 +78,31 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
         path.write_text(code, encoding="utf-8")
         verdict = run(Request(str(path), name, None, {}, CHECK_GIGABYTES, speed=True), CHECK_SECONDS)
         use = check(config.model)
-    findings = tuple(_sentences(verdict.findings))
+    findings = tuple(finding.said for finding in verdict.findings)
     console.print(f"{model}: {use.words}. gru-check: {verdict.words}. {' '.join(findings)}", markup=False)
     return OwnModel(model, source, code, use.words, verdict.words, findings, verdict.speed)
 
 
-def _sentences(findings: Collection[Any]) -> Iterator[str]:
-    for finding in findings:
-        yield " ".join(filter(None, (f"[{finding.code}] {finding.kind.meaning}", finding.detail)))
-
-
-def _runs(spec: StudySpec) -> int:
-    return spec.trials * spec.seeds_per_trial + spec.confirm
+def _runs_left(spec: StudySpec, model: str, stored: StoredStudy) -> int:
+    """Return the number of runs of a model that no start has done."""
+    search = stored.searches.get(model)
+    trials = 0 if search is None else sum(trial.state in ("complete", "pruned", "failed") for trial in search.trials)
+    ended = stored.looks and stored.looks[-1].stops
+    confirmed = sum(key.startswith(f"{model} confirm ") and trial.state == "complete"
+                    for key, trial in stored.work.items())
+    return (max(0, spec.trials - trials) * spec.seeds_per_trial
+            + (0 if ended else max(0, spec.confirm - confirmed)))
 
 
 def _seconds(spec: StudySpec, model: str, corpus: Corpus, threads: int) -> float:
-    """Return the seconds that all runs of a model take, from the time of one batch of texts of mean length."""
+    """Return the seconds that a run of a model takes, from the time of one batch of texts of mean length."""
     from gru_bench.models.own import seconds_of_batch
 
     config = spec.config(model, {}, 0)
-    reviews = len(corpus.train)
-    tokens = max(1, int(corpus.train.offsets_N1[-1]) // reviews)
+    texts = len(corpus.train)
+    tokens = max(1, int(corpus.train.offsets_N1[-1]) // texts)
     tokens = min(tokens, config.data.max_length or tokens)
-    batches = iterations_of_epoch(reviews, config.training) * config.training.epochs
-    return _runs(spec) * batches * seconds_of_batch(
+    batches = iterations_of_epoch(texts, config.training) * config.training.epochs
+    return batches * seconds_of_batch(
         config.model, config.embedding.dimension, config.training.batch_size, tokens, threads=threads,
         trainable=config.embedding.trainable)

@@ -64,7 +64,7 @@ class RunLog:
         """Whether reviews are stored."""
         if self.texts and not texts:
             raise UsageError(f"{named('--no-texts')} must be given from the first start of a study on, but "
-                             f"{self.spec.name!r} was begun without it and holds reviews: leave "
+                             f"{self.spec.name!r} was begun without it and has texts: leave "
                              f"{named('--no-texts')} out, or give another {named('--study-name')}")
         self.is_new = known is None and (begins or self._is_elsewhere())
         """Whether this start begins the study in this tracking store."""

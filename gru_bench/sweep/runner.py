@@ -210,7 +210,7 @@ class Sweep:
         self._note_closed_searches()
         self._log_looks()  # the process that took the last one may have died before it logged it
         if self.texts and not log.texts:
-            self.display.note("note: no reviews are stored, because the study was begun with "
+            self.display.note("note: no texts are stored, because the study was begun with "
                               f"{given_as('--no-texts')}")
         self._log_baselines()
         work = self._next_work()
@@ -436,9 +436,9 @@ class Sweep:
         self._await_others()
         runs = {model: self._scored_by_seed(model) for model in self.state.searches}
         if empty := [model for model, own in runs.items() if not own]:
-            raise RunError(f"a look must have a complete confirm run of each model, but all runs of {empty[0]} "
-                           f"failed: {same_command()} tries them again, and a study of another name may leave the "
-                           "model out")
+            raise RunError(f"an interim analysis must have a complete confirmation run of each model, but all runs "
+                           f"of {empty[0]} failed: {same_command()} tries them again, and a study of another name may "
+                           "leave the model out")
         with self.record.lock:
             if len(looks.taken) > index:
                 return
@@ -450,8 +450,8 @@ class Sweep:
     def _note_closed_searches(self) -> None:
         if self.state.taken:
             self.notes += (
-                f"The search of {model} stays at {self.state.searches[model].counted} of {self.spec.trials} trials: a "
-                "look at its confirm runs was taken already." for model in self.state.cut_short)
+                f"The search of {model} stays at {self.state.searches[model].counted} of {self.spec.trials} trials: "
+                "an interim analysis of its confirmation runs was done already." for model in self.state.cut_short)
 
     def _log_looks(self) -> None:
         """Log the looks taken so far, from all processes and starts."""
@@ -712,7 +712,7 @@ class Sweep:
             yield f"{named('--timeout')} ended the search before all trials were begun"
         failed = sum(len(self.state.failed(model)) for model in self.state.active)
         if failed:
-            yield f"{several(failed, 'confirm or ablation run')} failed"
+            yield f"{several(failed, 'confirmation or ablation run')} failed"
         if models := self.state.unfinished:
             yield f"{' and '.join(models)} {'is' if len(models) == 1 else 'are'} still to be searched or confirmed"
 

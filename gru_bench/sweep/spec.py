@@ -68,7 +68,7 @@ T = TypeVar("T")
 
 def _each_once(values: list[T]) -> list[T]:
     if len(set(values)) < len(values):
-        raise ValueError("must hold each entry once")
+        raise ValueError("must contain each entry once")
     return values
 
 
@@ -446,18 +446,18 @@ def _base(name: Any, where: str) -> Parts | None:
 
 def _plan_looks(values: dict[str, Any], changes: dict[str, Any], where: str) -> None:
     """Take the looks out of `confirm = { looks = [5, 8] }`, or from the changes; `confirm` becomes the last of them."""
-    form = "a number of seeds such as 5, or the seeds at each look, such as { looks = [5, 8, 12, 20] }"
+    form = "a number of seeds such as 5, or those at each interim analysis, such as { looks = [5, 8, 12, 20] }"
     if isinstance(table := values.get("confirm"), dict):
         if table.keys() != {"looks"} or not isinstance(table["looks"], list) or not table["looks"]:
             raise UsageError(f"{where}: confirm must be {form}, but got {shown(table)}")
         if "confirm" in changes:
-            raise UsageError(f"{where} plans looks at {', '.join(map(str, table['looks']))} seeds, so "
+            raise UsageError(f"{where} plans interim analyses at {', '.join(map(str, table['looks']))} seeds, so "
                              f"{named('--confirm')} must be left out, but got {changes['confirm']}: use "
                              f"{named('--looks')} to plan others")
         values["looks"] = table["looks"]
     if "looks" in changes:
         if "confirm" in changes:
-            raise UsageError("the seeds of the confirm stage must be given once, but got both "
+            raise UsageError("the confirmation seeds must be given once, but got both "
                              f"{named('--confirm')} and {named('--looks')}: leave one of them out")
         values["looks"] = changes.pop("looks")
     if "looks" in values:
@@ -513,7 +513,7 @@ def _space(nested: Any, where: str) -> dict[str, Range]:
     """Flatten `{"training": {"lr": {...}}}`, as TOML reads `training.lr = {...}`."""
     form = "lines like training.lr = { low = 1e-4, high = 1e-2, log = true } or model.layers = { choices = [1, 2] }"
     if not isinstance(nested, Mapping):
-        raise UsageError(f"{where}: a search space must be a table that holds {form}, but got {shown(nested)}")
+        raise UsageError(f"{where}: a search space must be a table that contains {form}, but got {shown(nested)}")
     ranges: dict[str, Any] = {}
     for section, entries in nested.items():
         own = not isinstance(entries, Mapping) or entries.keys() <= Range.model_fields.keys()
@@ -522,7 +522,7 @@ def _space(nested: Any, where: str) -> dict[str, Range]:
         elif isinstance(entries, Mapping):
             ranges |= {f"{section}.{key}": entry for key, entry in entries.items()}
         else:
-            raise UsageError(f"{where}: a search space must hold {form}, but {section} is {shown(entries)}")
+            raise UsageError(f"{where}: a search space must contain {form}, but {section} is {shown(entries)}")
     known = flat(RunConfig())
     for setting, entry in ranges.items():
         if setting.rpartition(".")[2] == "seed":
@@ -586,11 +586,11 @@ def _check(spec: StudySpec, where: str) -> None:
         raise UsageError(f"{where}: looks must be numbers of seeds that rise, such as 5, 8, 12, 20, but got "
                          f"{', '.join(map(str, spec.looks))}")
     if spec.looks and spec.looks[-1] < LEAST_AT_LAST_LOOK:
-        raise UsageError(f"{where}: the last look must have at least {LEAST_AT_LAST_LOOK} seeds, because fewer settle "
-                         f"nothing, but got {spec.looks[-1]}: add a look, or set confirm = {spec.confirm}")
+        raise UsageError(f"{where}: the last interim analysis must have at least {LEAST_AT_LAST_LOOK} seeds, because "
+                         f"fewer settle nothing, but got {spec.looks[-1]}: add one, or set confirm = {spec.confirm}")
     if spec.looks and spec.metric not in ("accuracy", "log_loss"):
-        raise UsageError(f"{where}: looks need a metric whose error over several looks is known, accuracy or log_loss, "
-                         f"but got {spec.metric}: use one of them, or confirm = {spec.confirm}")
+        raise UsageError(f"{where}: interim analyses need a metric whose error over several of them is known, accuracy "
+                         f"or log_loss, but got {spec.metric}: use one of them, or confirm = {spec.confirm}")
     for model in spec.models if spec.trials else ():
         if (selection := spec.config(model, {}, 0).training.selection) != "best_validation":
             raise UsageError(f"{where}: a search needs training.selection 'best_validation' to compare trials by, but "
@@ -650,7 +650,7 @@ def _check_ablations(spec: StudySpec, ablations: Ablations, largest: Mapping[str
                          f"{ablations.model!r}")
     for name, other in ablations.other.items():
         if "," in name:
-            raise UsageError(f"{where}: the name of an ablation must hold no comma, but got {name!r}")
+            raise UsageError(f"{where}: the name of an ablation must contain no comma, but got {name!r}")
         if bool(other.settings) == bool(other.tune):
             raise UsageError(f"{where}: ablations.other.{name} must have either settings or tune, but "
                              f"has {'both' if other.tune else 'neither'}: give one line, such as settings = "
@@ -662,12 +662,12 @@ def _check_ablations(spec: StudySpec, ablations: Ablations, largest: Mapping[str
         for key, values in other.tune.items():
             _check_choices(spec, ablations.model, key, values, f"{where}: ablations.other.{name}.tune.{key}")
         if other.tune and spec.space.keys().isdisjoint(other.tune) and len(other.candidates(usual)) < 2:
-            raise UsageError(f"{where}: ablations.other.{name}.tune must hold another value than the study's own, but "
-                             f"got {dict(other.tune)}: add one, or remove the ablation")
+            raise UsageError(f"{where}: ablations.other.{name}.tune must contain another value than the study's own, "
+                             f"but got {dict(other.tune)}: add one, or remove the ablation")
         for settings in [other.settings] if other.settings else other.candidates(usual):
             config = spec.config(ablations.model, {**largest, **ablations.settings, **settings}, 0)
             if config.data.validation_share == 0:
-                raise UsageError(f"{where}: ablations are scored on validation reviews, but "
+                raise UsageError(f"{where}: ablations are scored on validation texts, but "
                                  "data.validation_share is 0: set it in ablations.settings")
 
 
@@ -675,7 +675,7 @@ def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None
     name = f"{where}: space.{setting}"
     if span.choices is not None:
         if not span.choices or span.described().keys() != {"choices"}:
-            raise UsageError(f"{name} must hold either choices or low and high, but got {span.described()}")
+            raise UsageError(f"{name} must contain either choices or low and high, but got {span.described()}")
         for model in spec.models:
             _check_choices(spec, model, setting, span.choices, name)
         return
@@ -713,7 +713,7 @@ def _check_choices(spec: StudySpec, model: str, setting: str, values: Sequence[S
     for value in values:
         same = point({setting: flat(spec.config(model, {setting: value}, 0))[setting]})
         if same in seen:
-            raise UsageError(f"{name} must hold each value once, but {shown(seen[same])} and {shown(value)} are the "
+            raise UsageError(f"{name} must contain each value once, but {shown(seen[same])} and {shown(value)} are the "
                              "same")
         seen[same] = value
 

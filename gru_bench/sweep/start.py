@@ -84,11 +84,11 @@ def prepare(
     from gru_bench.sweep.own import checked_models
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-    from gru_bench.sweep.study import begun_with, stored_models
+    from gru_bench.sweep.study import begun_with, read_study
     from gru_bench.tracking import Store
 
     show_study(console, spec)
-    with cli.reading_reviews(console) as progress:
+    with cli.reading_texts(console) as progress:
         corpus = load_corpus(spec.base.data, on_progress=progress)
     show_data(console, corpus, texts=texts)
     need_windows(spec.fitted(len(corpus.train)), corpus)  # nothing is stored of a study that cannot run
@@ -96,10 +96,10 @@ def prepare(
         opened = open_storage(storage, say=lambda text: console.print(text, markup=False))
         with wrapped_errors(storage):
             begun = begun_with(spec, opened, corpus.fingerprint)
-            known = stored_models(spec.name, opened)
+            stored = read_study(spec, opened)
     spec = spec.fitted(len(corpus.train), begun).with_stored()
     show_settings(console, spec, begun, len(corpus.train))
-    code = checked_models(spec, corpus, console, known=known, workers=display.workers, threads=threads,
+    code = checked_models(spec, corpus, console, stored=stored, workers=display.workers, threads=threads,
                           allow_slow=allow_slow)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))

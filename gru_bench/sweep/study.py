@@ -64,8 +64,8 @@ class StudyRecord:
             self.study = optuna.create_study(
                 study_name=spec.name, storage=storage, direction=direction(spec.metric), load_if_exists=True)
             if self.study.user_attrs.get(IMPORTING):
-                raise RunError(f"the study {spec.name!r} must be imported whole before it goes on, but its import was "
-                               "broken off: import it again (gru-bench archive import FILE)")
+                raise RunError(f"the study {spec.name!r} must be imported completely before it continues, but its "
+                               "import was interrupted: import it again (gru-bench archive import FILE)")
             self.spec = spec.with_stored(_sources(self.study.user_attrs))
             for model in self.models:
                 self._require_same(model)
@@ -172,7 +172,7 @@ class StudyRecord:
             return identity
         study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
         ended = sum(map(counts, study.get_trials(deepcopy=False))) >= self.spec.trials
-        return require_same(self.spec.name, known, identity, ended=ended)
+        return require_same(self.spec.name, model, known, identity, ended=ended)
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def require_same_settings(spec: StudySpec, model: str, search: StoredSearch) -> 
     """
     known = search.identity
     counted = sum(trial.state in ("complete", "pruned", "failed", "running") for trial in search.trials)
-    require_same(spec.name, known, identity_of(spec, model, known.get("data", ""), known.get(EXPERIMENT)),
+    require_same(spec.name, model, known, identity_of(spec, model, known.get("data", ""), known.get(EXPERIMENT)),
                  ended=counted >= spec.trials)
 
 
@@ -288,9 +288,9 @@ def need_format(name: str, storage: BaseStorage) -> None:
     begun = any(stored.startswith(f"{name}/") for stored in optuna.get_all_study_names(storage))
     if begun and found != FORMAT and not attributes.get(IMPORTING):
         raise RunError(
-            f"the search's storage must hold studies of this version of gru-bench, but {name!r} was stored by "
-            f"{'an earlier' if found is None or found < FORMAT else 'another'} one, in another form: go on with it in "
-            "the version that began it, or begin anew with this one: in an empty folder, with another "
+            f"the search's storage must contain studies of this version of gru-bench, but {name!r} was stored by "
+            f"{'an earlier' if found is None or found < FORMAT else 'another'} one, in another form: continue it in "
+            "the version that began it, or begin again with this one: in an empty folder, with another "
             f"{named('--storage')} and {named('--tracking-uri')}, or under another name "
             f"({given_as('--study-name', 'NAME')})")
 

@@ -124,7 +124,7 @@ class Confirmed:
         if not level.has_interval:
             return f"{len(self.by_seed)} seeds: no interval"
         low, high = metric.written(self.estimate.low).removesuffix(" %"), metric.written(self.estimate.high)
-        return f"{low} to {high}{' (reviews alone)' if level is EvidenceLevel.EXAMPLES_ONLY else ''}"
+        return f"{low} to {high}{' (test texts alone)' if level is EvidenceLevel.EXAMPLES_ONLY else ''}"
 
 
 def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> Confirmed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gru_bench import cli
-from gru_bench.config import SOURCE, MetricName, RunConfig, flat, parsed_settings, with_settings
+from gru_bench.config import SOURCE, MetricName, RunConfig, flat, is_own, parsed_settings, with_settings
 from gru_bench.data.code import own_model
 from gru_bench.errors import FormatError, RunError, without_passwords
 from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, curve
@@ -56,13 +56,13 @@ def train(
         "of each direction), mean or max over all words, or meanmax (both).", show_default="final",
         rich_help_panel="Model")] = None,
     epochs: cli.Epochs = None,
-    batch_size: Annotated[int | None, typer.Option(help="Reviews in each training step.", show_default="64",
+    batch_size: Annotated[int | None, typer.Option(help="Texts in each training step.", show_default="64",
                                                    rich_help_panel="Training")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of Adam.", show_default="0.001",
                                              rich_help_panel="Training")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed of the run: initial weights, batches and dropout.",
                                              show_default="0", rich_help_panel="Training")] = None,
-    score_test: Annotated[bool, typer.Option("--score-test", help="Score the test reviews too. Do so once, when all "
+    score_test: Annotated[bool, typer.Option("--score-test", help="Score the test texts too. Do so once, when all "
                                              "choices are made.", rich_help_panel="Training")] = False,
     device: cli.Device = None,
     metric: cli.Metric = None,
@@ -93,33 +93,34 @@ def train(
     if model is not None and (own := own_model(model)) is not None:
         named |= {"model.name": own[0], SOURCE: own[1]}
     config = with_settings(RunConfig(), {**named, **assigned}, typed)
-    _run(config, cli.out(), score_test, tracking_uri, not no_texts)
+    _run(config, model, cli.out(), score_test, tracking_uri, not no_texts)
 
 
-def _run(config: RunConfig, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool) -> None:
+def _run(
+    config: RunConfig, model: str | None, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool
+) -> None:
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.vectors import load_vectors
     from gru_bench.tracking import Store
     from gru_bench.train.placement import place
 
     placement = place(config)  # an error about this machine comes before anything is read
-    with cli.reading_reviews(console) as progress:
+    with cli.reading_texts(console) as progress:
         corpus = load_corpus(config.data, on_progress=progress)
-    console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
-    for note in corpus.notes:
-        console.print(f"note: {note}", markup=False)
+    for line in corpus.lines:
+        console.print(line, markup=False)
     with console.status("preparing the word vectors"):
         vectors = load_vectors(config.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     with console.status("opening the tracking store"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False), patience=PATIENCE_SECONDS)
     with store:
         if (before := _trained_before(config, corpus, store)) is not None:
-            console.print(f"note: run {before.run_id} has these settings and these reviews already: this command "
+            console.print(f"note: run {before.run_id} has these settings and these data already: this command "
                           "trains them again, as a new run", markup=False)
         result, writer = _logged(config, placement, console, corpus, vectors, store, score_test, with_texts)
-        _show(console, result, len(corpus.train))  # before the wait for a server that may never answer
+        _show(console, result, corpus)  # before the wait for a server that may never answer
     console.print(f"logged as run {writer.run_id} in {without_passwords(store.uri)}; next:", markup=False)
-    for command, what in _next_steps(config, writer.run_id, score_test, tracking_uri):
+    for command, what in _next_steps(config, model, writer.run_id, score_test, tracking_uri):
         console.print(f"  {command}  ({what})", markup=False)
 
 
@@ -213,7 +214,7 @@ class _Progress:
         self.bar.update(
             self.task, completed=report.reviews, total=report.reviews_total,
             description=f"epoch {report.epoch}/{report.epochs}",
-            state=f"loss {report.loss:.4f}{self.accuracy}  {rate:,.0f} reviews/s")
+            state=f"loss {report.loss:.4f}{self.accuracy}  {rate:,.0f} texts/s")
 
     def resume(self, epoch: int | None) -> None:
         """Print the epoch from which a run continues, or that all epochs are trained already."""
@@ -233,7 +234,7 @@ class _Progress:
         self.console.print(f"{line}  {record.seconds:.1f} s  {record.tokens_per_second:,.0f} tokens/s", markup=False)
 
 
-def _show(console: Any, result: RunResult, train_size: int) -> None:
+def _show(console: Any, result: RunResult, corpus: Corpus) -> None:
     from gru_bench.stats.text import Accuracy
 
     training, limit = result.config.training, result.config.data.limit
@@ -245,21 +246,21 @@ def _show(console: Any, result: RunResult, train_size: int) -> None:
     if guessing := [split for split, accuracy in found.items() if accuracy.is_guessing]:
         more = f" (--limit {limit:,} leaves the others out)" if limit is not None else ""
         console.print(f"note: the {' and '.join(guessing)} accuracy means nothing, because guessing may reach it too: "
-                      f"train on more than {train_size:,} reviews{more}, or for more epochs than {training.epochs}",
-                      markup=False)
+                      f"train on more than {len(corpus.train):,} {corpus.noun}{more}, or for more epochs than "
+                      f"{training.epochs}", markup=False)
     elif limit is not None:
         console.print(f"note: this is a quick look with --limit {limit:,}; models are usually far more accurate with "
-                      "all reviews", markup=False)
+                      f"all {corpus.noun}", markup=False)
 
 
 def _next_steps(
-    config: RunConfig, run_id: str, score_test: bool, tracking_uri: str | None
+    config: RunConfig, model: str | None, run_id: str, score_test: bool, tracking_uri: str | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield commands that may be useful next, each with what it shows."""
+    """Yield commands that may be useful next, each with what it shows. `model` is the model as it was typed."""
     where = without_passwords(tracking_uri or "")
     store = ["--tracking-uri", where] if where else []
     if not score_test:
-        yield "the same command with --score-test", "accuracy on the test reviews, once all choices are made"
+        yield "the same command with --score-test", "the test accuracy, once all choices are made"
     look = cli.line(["gru-bench", "diagnose", "--run", run_id[:SHOWN_DIGITS], *store])
     yield look, "which words decide"
     usual, own = flat(RunConfig()), flat(config)
@@ -267,8 +268,13 @@ def _next_steps(
             for word in (option, str(own[key]))]
     for key in ("data.classes", "data.unseen"):
         data += ["--set", f"{key}={own[key]}"] if own[key] != usual[key] else []
-    study = config.model.name if config.model.name in STUDIES else STUDIES[0]
-    yield cli.line(["gru-bench", "sweep", "--study", study, *data, *store]), "the best settings, on several seeds"
+    name = config.model.name
+    own_class = ["--study-name", "mine", "--model", "torch", "--model", model or name] if is_own(name) else []
+    if own_class and config.data.limit is not None:  # a loop in Python may take hours with all texts
+        own_class += ["--limit", str(config.data.limit)]
+    study = "compare" if own_class else name if name in STUDIES else STUDIES[0]
+    yield (cli.line(["gru-bench", "sweep", "--study", study, *own_class, *data, *store]),
+           f"{'its comparison with the Torch GRU' if own_class else 'the best settings'}, on several seeds")
     if not (tracking_uri or "").startswith("http"):
         backend = ["--backend-store-uri", where] if where else []
         yield cli.line(["mlflow", "ui", *backend]), "curves of all runs"

@@ -51,7 +51,7 @@ def unused() -> str | None:
         return None
     if torch.version.cuda is None:
         return f"there is an NVIDIA driver, but torch {torch.__version__} is built for CPUs only"
-    return f"there is an NVIDIA driver ({_driver()}), but torch {torch.__version__} finds no card that it can use"
+    return f"there is an NVIDIA driver ({_driver()}), but torch {torch.__version__} finds no GPU that it can use"
 
 
 def pinned(name: str) -> dict[str, str]:
@@ -80,7 +80,7 @@ def slower_than_cpu(config: RunConfig) -> str | None:
     if config.model.reset == "before":
         return "cuDNN has no GRU whose reset gate acts before the product, and a loop over steps is slow"
     if config.training.batch_size == 1:
-        return "with one review in a batch, a card has too little to do at each step"
+        return "with one text in a batch, a GPU has too little to do at each step"
     return None
 
 
@@ -140,9 +140,9 @@ def no_bf16(device: torch.device, backend: str) -> str | None:
     import torch
 
     if torch.cuda.get_device_capability(device) < (8, 0):
-        return "this card has no products in bfloat16, which NVIDIA's have from compute capability 8.0 on."
+        return "this GPU has no products in bfloat16, which NVIDIA's have from compute capability 8.0 on."
     if backend == "torch" and torch.version.hip:
-        return "the backend 'torch' has no recurrent layers in bfloat16 on an AMD card."
+        return "the backend 'torch' has no recurrent layers in bfloat16 on an AMD GPU."
     cudnn: Any = torch.backends.cudnn
     version = cudnn.version() or 0
     if backend == "torch" and version < CUDNN_BF16:

@@ -102,7 +102,7 @@ def save_checkpoint(
         remove(part)
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         raise MachineError(
-            f"the checkpoint must be written as a run goes on, but {path} could not be"
+            f"the checkpoint must be written while a run trains, but {path} could not be"
             f"{': no space is left on that disk' if full else f' ({error})'}; free some, or set GRU_BENCH_CACHE to "
             "a folder elsewhere") from error
 
@@ -124,7 +124,7 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Opti
     try:
         state = _intact(content)
         if state["identity"] != identity:
-            raise RunError(f"a checkpoint must belong to the run that goes on from it, but {path} was written with "
+            raise RunError(f"a checkpoint must belong to the run that continues from it, but {path} was written with "
                            "other settings or data: delete it, or name another file")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])

@@ -235,7 +235,7 @@ def train_resumably(
             raise
         if size < smaller:
             raise RunError(card.NO_MEMORY) from error
-    listener.restarted(f"the graphics card's memory ran out at a batch of {size} reviews; done again in {smaller} "
+    listener.restarted(f"the GPU's memory ran out at a batch of {size} texts; done again in {smaller} "
                        "micro-batches, their gradients added")
     torch.cuda.empty_cache()
     try:
@@ -255,10 +255,10 @@ def check(config: RunConfig, corpus: Corpus) -> None:
     """
     training, reviews = config.training, len(corpus.train)
     if not reviews:
-        raise DataError(f"the training split must hold at least one review, but that of {corpus.name} is empty: "
+        raise DataError(f"the training split must contain at least one text, but that of {corpus.name} is empty: "
                         "lower data.test_share and data.validation_share")
     if training.drop_last and reviews < training.batch_size:
-        raise UsageError(f"training.batch_size must be at most the {reviews} training reviews when training.drop_last "
+        raise UsageError(f"training.batch_size must be at most the {reviews} training texts when training.drop_last "
                          f"is set, but got {training.batch_size}")
     if training.selection == "best_validation" and not len(corpus.validation):
         raise UsageError("training.selection 'best_validation' needs a validation split, but data.validation_share "
@@ -285,7 +285,7 @@ def check_metric(training: TrainingConfig, corpus: Corpus) -> None:
     for split in ("validation", "test"):
         found_C = np.bincount(corpus.split(split).label_N, minlength=classes)
         if found_C.any() and not found_C.all():
-            raise UsageError(f"training.metric 'roc_auc' needs reviews of every class in the {split} split, but "
+            raise UsageError(f"training.metric 'roc_auc' needs texts of every class in the {split} split, but "
                              f"{corpus.name} has none of {corpus.classes[int(found_C.argmin())]!r} there: choose "
                              f"macro_f1, or raise data.{split}_share")
 
@@ -527,7 +527,7 @@ class _Run:
 
     def _checked(self, loss: float) -> float:
         if not math.isfinite(loss) or loss > EXPLODED:
-            raise self._exploded(f"the training loss must stay finite and below {EXPLODED:g} nats per review, but "
+            raise self._exploded(f"the training loss must stay finite and below {EXPLODED:g} nats per text, but "
                                  f"became {loss:.4g}")
         return loss
 

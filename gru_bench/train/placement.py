@@ -40,9 +40,9 @@ def place(config: RunConfig) -> Placement:
     device, note = _device(config)
     backend = choose_backend(config.model, device)
     if config.training.bf16:
-        reason = card.no_bf16(device, backend) if device.type == "cuda" else "only NVIDIA cards support it."
+        reason = card.no_bf16(device, backend) if device.type == "cuda" else "only NVIDIA GPUs support it."
         if reason:
-            raise UsageError("training.bf16 must be false without an NVIDIA card that supports it, but got true "
+            raise UsageError("training.bf16 must be false without an NVIDIA GPU that supports it, but got true "
                              f"on {device.type}: {reason} Leave it out")
     return Placement(device, backend, note or fallback(config.model, device))
 
@@ -79,8 +79,8 @@ def _device(config: RunConfig) -> tuple[torch.device, str | None]:
     if config.model.backend == "fused":  # which was asked for
         return torch.device("cpu"), None
     return torch.device("cpu"), (
-        f"{config.model.name} trains on the CPU, although this machine has a graphics card: {reason}; "
-        f"{given_as('--device', 'cuda')} takes the card")
+        f"{config.model.name} trains on the CPU, although this machine has a GPU: {reason}; "
+        f"{given_as('--device', 'cuda')} uses it")
 
 
 def use_threads(count: int | None, backend: Backend) -> None:

@@ -424,14 +424,14 @@ def test_an_unknown_positive_class_is_refused(tmp_path: Path) -> None:
 def test_a_class_without_training_reviews_is_refused_or_counts_as_wrong(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", worded(reviews(200), "a", "b"))
     test_name = write(tmp_path / "b.csv", worded(reviews(40, first=500), "a", "b", "c", "\u00e9 e"))
-    with pytest.raises(DataError, match=r"a\.csv.*training reviews.* 'c', '\u00e9 e': .*--set data\.unseen=wrong"):
+    with pytest.raises(DataError, match=r"a\.csv.*training texts.* 'c', '\u00e9 e': .*--set data\.unseen=wrong"):
         load(name, tmp_path, test_name=test_name)
     corpus = load(name, tmp_path, test_name=test_name, unseen="wrong")
     assert corpus.classes == ("a", "b", "c", "\u00e9 e")
     assert np.bincount(corpus.train.label_N, minlength=4)[2:].tolist() == [0, 0]
     assert np.bincount(corpus.test.label_N).tolist() == [10, 10, 10, 10]
     (note,) = corpus.notes
-    mentions(note, "no training review", "'c', '\u00e9 e'", "wrong")
+    mentions(note, "no training text", "'c', '\u00e9 e'", "wrong")
 
 
 def test_a_class_of_one_review_is_read_if_it_is_a_training_review(tmp_path: Path) -> None:
@@ -444,9 +444,9 @@ def test_a_class_of_one_review_is_read_if_it_is_a_training_review(tmp_path: Path
             corpus = load(name, tmp_path)
             assert np.bincount(corpus.train.label_N)[2] == 1
             for note, other in zip(corpus.notes, ("validation", "test"), strict=True):
-                mentions(note, f"no {other} review", "'once'")
+                mentions(note, f"no {other} text", "'once'")
         else:
-            with pytest.raises(DataError, match=r"training reviews.*'once'"):
+            with pytest.raises(DataError, match=r"training texts.*'once'"):
                 load(name, tmp_path)
 
 
@@ -462,7 +462,7 @@ def test_a_validation_split_without_a_class_is_noted(tmp_path: Path) -> None:
     found = np.bincount(corpus.validation.label_N, minlength=3)
     missing = ", ".join(f"'{name}'" for name, count in zip("abc", found, strict=True) if not count)
     (note,) = corpus.notes
-    mentions(note, "no validation review", missing)
+    mentions(note, "no validation text", missing)
     assert load(name, tmp_path, validation_share=0).notes == ()
     assert load(str(tmp_path / "a.csv"), tmp_path, validation_share=0.01).notes == corpus.notes  # from the cache
 

@@ -160,7 +160,7 @@ def test_an_unknown_column_and_a_name_too_long_are_refused(tmp_path: Path) -> No
         by_film(tmp_path, group_column="fim")
     with pytest.raises(DataError, match=r"1,200 rows .*--group-column"):
         by_film(tmp_path, [(text, label, "x" * 251) for text, label, _ in films()])
-    with pytest.raises(DataError, match=r"row 2 holds.*--id-column"):
+    with pytest.raises(DataError, match=r"row 2 contains.*--id-column"):
         by_film(tmp_path, [(text, label, f"x{n}" if n != 1 else "") for n, (text, label, _) in enumerate(films())],
                 group_column=None, id_column="film")
 
@@ -214,7 +214,7 @@ def test_reviews_of_a_split_with_the_same_id_are_counted(tmp_path: Path) -> None
     expected = sum(corpus.split(split).name_N.tolist().count(name) > 1
                    for split in SPLITS for name in corpus.split(split).name_N.tolist())
     (note,) = corpus.notes
-    assert note.startswith(f"{expected} reviews have the same id")
+    assert note.startswith(f"{expected} texts have the same id")
     of_each = [(text, label, f"r{n:03}") for n, (text, label) in enumerate(reviews(100))]
     test = write(tmp_path / "test.csv", [(f"other {text}", *rest) for text, *rest in of_each[:20]],
                  ("text", "label", "key"))

@@ -138,7 +138,7 @@ def test_a_test_review_is_diagnosed_by_its_number(
     labels = corpus.classes
     answer, label = int(probability >= 0.5), int(corpus.test.label_N[2])
     lines = out.splitlines()
-    mentions(lines[1], f"test review 3 of {len(corpus.test)}", f"says {labels[answer]}",
+    mentions(lines[1], f"test text 3 of {len(corpus.test)}", f"says {labels[answer]}",
              "right" if answer == label else "wrong", f"true label is {labels[label]}")
     mentions(lines[2], labels[1], f"{100 * probability:.1f} %", f"{words} words")
     assert words > 5

@@ -431,7 +431,7 @@ def test_a_study_is_diagnosed_and_stored_as_json(data: tuple[RunConfig, Corpus, 
         ("bidirectional", "backward", "trained", "run of bidirectional")]
     told = [flow.trained_how for flow in found.flows]
     assert told[:1] + told[2:] == [""] * 7
-    assert re.fullmatch(r"batches of 32, .*, epochs: 1, training loss of the last 0\.\d{3} nats a review", told[1])
+    assert re.fullmatch(r"batches of 32, .*, epochs: 1, training loss of the last 0\.\d{3} nats a text", told[1])
     assert (found.gates, found.review) == ((), "")  # none of the sentence's words are in the data
     assert Diagnostics.from_json(found.to_json()) == found
     maps = d.gate_maps(d.Subject.trained(kept["scratch"]), sentence_of("good1 bad1", vectors))

@@ -190,7 +190,7 @@ class TestDone:
             assert f"trained for {run.metrics['time/train_seconds']:.1f} s" in text
             test = store.predictions(run.run_id, "test")
             names = ("negative", "positive")
-            assert re.findall(r"test review (\d+): predicted (\w+) .* is (\w+)", text) == [
+            assert re.findall(r"test text (\d+): predicted (\w+) .* is (\w+)", text) == [
                 ("500", names[int(test.probability_NC[499, 1] >= 0.5)], names[test.label_N[499]])]
             hits = int(((test.probability_NC[:, 1] >= 0.5) == test.label_N).sum())
             assert f"test accuracy {100 * hits / TEST:.2f} % ({hits} of {TEST})" in text

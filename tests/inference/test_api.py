@@ -179,9 +179,9 @@ class TestStudy:
     ) -> None:
         (logged,) = study._store.studies("mine")
         monkeypatch.setattr(study._store, "studies", lambda _: [replace(logged, confirms=(), summary=None)])
-        with pytest.raises(IncompleteError, match="confirm run"):
+        with pytest.raises(IncompleteError, match="confirmation run"):
             study.verdict()
-        assert "confirm run" in repr(study)
+        assert "confirmation run" in repr(study)
 
 
 class TestFrames:

@@ -128,7 +128,7 @@ def test_the_best_seed_is_that_of_the_best_validation_score(
 def test_a_study_without_complete_confirm_runs_is_not_complete() -> None:
     store = FakeStore()
     study = add_study(store, "failing", {"torch": 0.0}, seeds=0, failed=2, search=False)
-    with pytest.raises(IncompleteError, match=r"confirm run.*--study failing"):
+    with pytest.raises(IncompleteError, match=r"confirmation run.*--study failing"):
         choose(store, study)
 
 

@@ -16,7 +16,7 @@ class TestAccuracy:
         low, high = wilson_interval(58, 100)
         assert (found.share, found.low, found.high) == (0.58, low, high)
         assert found.guessing == pytest.approx(0.58)
-        mentions(str(found), "58.0 % (95 %", f"{100 * low:.1f} to {percent(high)}", "100 reviews", "reaches 58.0 %")
+        mentions(str(found), "58.0 % (95 %", f"{100 * low:.1f} to {percent(high)}", "100 texts", "reaches 58.0 %")
 
     def test_of_several_runs_is_their_mean(self) -> None:
         assert Accuracy.of([answered(70), answered(80)]).share == 0.75

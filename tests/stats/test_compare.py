@@ -202,7 +202,7 @@ GOOD = np.array([[1, 0, 1], [1, 1, 1]])
     ([[1, 0, 1], [1]], {}, ["a must", "length"]),
     ([[1], [0]], {}, ["a must", "at least 2 examples", "2 rows and 1 column", ".T"]),
     (np.ones((4, 3)), {}, ["a must", "as many as seeds", "4 rows and 3 columns", ".T"]),
-    ([[1, 0, 1], [1, 2, 1]], {}, ["a must", "0 or 1", "holds 2", "row 2", "column 2", "predicted == label"]),
+    ([[1, 0, 1], [1, 2, 1]], {}, ["a must", "0 or 1", "contains 2", "row 2", "column 2", "predicted == label"]),
     ([[0.9, 0, 1]], {}, ["0.9", "row 1", "column 1"]),
     ([[1, float("nan"), 1]], {}, ["nan", "row 1", "column 2"]),
     ([["1", "0", "1"]], {}, ["'1'", "row 1", "column 1"]),

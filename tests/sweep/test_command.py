@@ -68,7 +68,7 @@ class TestClosing:
 
         assert left(3) == left(4) == []
         mentions(*left(1), "--timeout")
-        mentions(*left(3, key), "1 confirm or ablation run failed")
+        mentions(*left(3, key), "1 confirmation or ablation run failed")
 
     def test_shows_an_interval_from_three_seeds_on(self) -> None:
         assert self.summary is not None
@@ -76,7 +76,7 @@ class TestClosing:
                  "three": confirmed([answered(70), answered(80), answered(84)])}
         rows = {row[0]: row[1:] for row in shown(_confirmed(found, self.summary))}
         assert rows["one"][0] == "80.0 %"
-        assert rows["one"][1].endswith("% (reviews alone)")
+        assert rows["one"][1].endswith("% (test texts alone)")
         assert rows["one"][2:4] == ["1", ""]
         assert rows["two"][:3] == ["75.0 %", "2 seeds: no interval", "2: 70.0 to 80.0 %"]
         assert rows["three"][2] == "3: 70.0 to 84.0 %"

@@ -85,9 +85,9 @@ def test_a_complete_study_has_no_fault(study: Study) -> None:
     found = study.found()
     faults(found)
     search, runs = found.counts
-    mentions(search, "3 of 3 trials", "2 complete, 1 pruned, 0 failed", "0 duplicates", "1 broken off",
-             "2 of 2 confirm seeds")
-    mentions(runs, "1 run of the study", "4 of trials", "2 of confirm seeds", "0 running")
+    mentions(search, "3 of 3 trials", "2 complete, 1 pruned, 0 failed", "0 duplicates", "1 interrupted",
+             "2 of 2 confirmation seeds")
+    mentions(runs, "1 run of the study", "4 of trials", "2 of confirmation seeds", "0 running")
 
 
 def test_names_a_missing_trial_and_one_that_is_running(study: Study) -> None:

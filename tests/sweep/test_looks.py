@@ -254,10 +254,10 @@ class TestLogged:
         runs = [run for run in store.runs(store.experiments()[0]) if run.role != "study"]
         found = compare_stores(spec, stored, [study.run], runs)
         assert found.faults == ()
-        mentions("; ".join(found.counts), "2 of at most 2 looks", "5 of 5 confirm seeds")
+        mentions("; ".join(found.counts), "2 of at most 2 interim analyses", "5 of 5 confirmation seeds")
         for looks, due in ((), 1), (stored.looks[:1], 2):
             begun = compare_stores(spec, replace(stored, looks=looks), [study.run], runs)
-            assert f"look {due} is not taken" in begun.faults
+            assert f"the interim analysis {due} is not done" in begun.faults
 
     @pytest.mark.slow
     def test_a_look_that_an_interrupted_start_did_not_log_is_logged_by_the_next(

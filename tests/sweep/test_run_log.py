@@ -40,7 +40,7 @@ def test_a_study_begun_without_reviews_never_stores_any(easy_csv: Path, monkeypa
     swept(easy_csv, Script(WELL), storage=storage, trials=1)
     printed = io.StringIO()
     swept(easy_csv, Script(), storage=storage, texts=True, console=Console(file=printed, width=200), trials=1)
-    mentions(printed.getvalue(), "no reviews are stored", "--no-texts")
+    mentions(printed.getvalue(), "no texts are stored", "--no-texts")
     assert asked
     assert not any(asked)
     store, spec = Store(), load_study("study.toml", trials=1)
@@ -57,7 +57,7 @@ def test_refuses_no_texts_once_a_study_holds_reviews(easy_csv: Path) -> None:
     store = Store()
     (before,) = store.studies(store.experiments()[0])
     assert store.texts(before.run.run_id, "test") is not None
-    with pytest.raises(UsageError, match=r"--no-texts.*'study'.*holds reviews.*--study-name"):
+    with pytest.raises(UsageError, match=r"--no-texts.*'study'.*has texts.*--study-name"):
         swept(easy_csv, Script(), storage=storage, trials=1)
     assert Store().studies(store.experiments()[0]) == [before]
 

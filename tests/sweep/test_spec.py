@@ -79,9 +79,9 @@ def test_reads_planned_looks_from_the_file_or_an_option(tmp_path: Path) -> None:
     ("confirm = { looks = [5, 5] }", {}, "looks.*rise.*5, 5"),
     ("confirm = { looks = [0, 5] }", {}, "looks"),
     ('confirm = { looks = ["5"] }', {}, "looks.*whole numbers"),
-    ("confirm = { looks = [2, 4] }", {}, "last look.*at least 5.*got 4"),
+    ("confirm = { looks = [2, 4] }", {}, "last interim analysis.*at least 5.*got 4"),
     ("looks = [5, 8]", {}, "unknown setting 'looks'"),
-    ('metric = "f1"\nconfirm = { looks = [5, 8] }', {}, "looks.*log_loss.*f1"),
+    ('metric = "f1"\nconfirm = { looks = [5, 8] }', {}, "interim analyses.*log_loss.*f1"),
 ])
 def test_refuses_looks_that_cannot_be_planned(
     tmp_path: Path, line: str, changes: dict[str, object], parts: str

@@ -81,7 +81,7 @@ class TestVisible:
 class TestPlace:
     @pytest.mark.parametrize(("settings", "device", "said"), [
         ({}, "cuda", None),
-        ({"training.batch_size": 1}, "cpu", "one review in a batch"),
+        ({"training.batch_size": 1}, "cpu", "one text in a batch"),
         ({"model.reset": "before"}, "cpu", "reset gate"),
         ({"model.backend": "fused"}, "cpu", None),
         ({"training.batch_size": 1, "model.backend": "torch"}, "cuda", None),
@@ -267,7 +267,7 @@ class TestMemory:
     ) -> None:
         sizes, said = tried(torch.OutOfMemoryError("CUDA out of memory"), None, micro_batches=4)
         assert sizes == [4, 8]
-        mentions(said[0], "memory", "batch of 16 reviews", "8 micro-batches")
+        mentions(said[0], "memory", "batch of 16 texts", "8 micro-batches")
 
     @pytest.mark.parametrize("error", [
         torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),

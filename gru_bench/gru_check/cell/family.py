@@ -41,17 +41,7 @@ SIGMOIDS: Mapping[str, Pointwise] = {
     "sigmoid of tanh": lambda a: torch.sigmoid(torch.tanh(a)),
     "tanh of sigmoid": lambda a: torch.tanh(torch.sigmoid(a)),
     "leaky_relu": functional.leaky_relu,
-    "logsigmoid": functional.logsigmoid,
-    "log_softmax": lambda a: torch.log_softmax(a, -1),
-    "elu": functional.elu,
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-    "softsign": functional.softsign,
-    "hardtanh": functional.hardtanh,
     "(tanh + 1) / 2": lambda a: (torch.tanh(a) + 1) / 2,
-    "sin": torch.sin,
-    "relu6": functional.relu6,
-    "round of sigmoid": lambda a: torch.round(torch.sigmoid(a)),
 }
 """Functions of a gate. The first is right."""
 TANHS: Mapping[str, Pointwise] = {
@@ -65,32 +55,20 @@ TANHS: Mapping[str, Pointwise] = {
     "elu": functional.elu,
     "selu": functional.selu,
     "gelu": functional.gelu,
-    "gelu (tanh)": lambda a: functional.gelu(a, approximate="tanh"),
     "silu": functional.silu,
-    "mish": functional.mish,
     "softplus": functional.softplus,
     "softsign": functional.softsign,
     "hardtanh": functional.hardtanh,
     "hardsigmoid": functional.hardsigmoid,
-    "hardswish": functional.hardswish,
     "relu6": functional.relu6,
-    "tanhshrink": functional.tanhshrink,
     "sin": torch.sin,
-    "cos": torch.cos,
     "atan": torch.atan,
     "softmax": lambda a: torch.softmax(a, -1),
-    "log_softmax": lambda a: torch.log_softmax(a, -1),
-    "logsigmoid": functional.logsigmoid,
     "tanh twice": lambda a: torch.tanh(torch.tanh(a)),
     "sigmoid of tanh": lambda a: torch.sigmoid(torch.tanh(a)),
     "tanh of sigmoid": lambda a: torch.tanh(torch.sigmoid(a)),
-    "tanh of relu": lambda a: torch.tanh(torch.relu(a)),
-    "relu of tanh": lambda a: torch.relu(torch.tanh(a)),
     "2 sigmoid - 1": lambda a: 2 * torch.sigmoid(a) - 1,
     "clamp(0, 1)": lambda a: a.clamp(0, 1),
-    "exp": torch.exp,
-    "square": lambda a: a * a,
-    "abs": torch.abs,
 }
 """Functions of the candidate. The first is right."""
 
@@ -362,11 +340,11 @@ def _as_a_whole(case: _Case) -> Iterator[tuple[int, Member]]:
             yield rank, member
     if found:
         return
+    # A unit of a softmax depends on all units.
+    pairs = [("softmax", "sigmoid"), ("sigmoid", "softmax"), ("softmax", "softmax")]
     for roles in _roles(case):
-        for name in ("softmax", "log_softmax"):  # of these a unit depends on all units
-            pairs = [(name, "sigmoid"), ("sigmoid", name), (name, name)] if roles[0] != roles[1] else [(name, name)]
-            for z_name, r_name in pairs:
-                yield from _with_gates(case, roles, z_name, r_name, 1)
+        for z_name, r_name in pairs if roles[0] != roles[1] else pairs[2:]:
+            yield from _with_gates(case, roles, z_name, r_name, 1)
 
 
 def _by_parts(case: _Case, first: bool, most: int = 1) -> Iterator[tuple[int, Member]]:
@@ -566,7 +544,7 @@ def _structure(case: _Case, roles: Roles) -> Iterator[tuple[str, str]]:
     if rest and not any(case.affines[k].h is not None for k in rest):
         yield "gate-without-state", "The candidate does not see the state."
     if case.sharing:
-        yield "shared-matrices", "A matrix stands in the sums of two gates."
+        yield "shared-matrices", "A matrix is in the sums of two gates."
     elif same and case.parts.spare:
         yield "reset-unused", "One gate takes the place of the other, which has no effect."
     elif same:
@@ -620,12 +598,12 @@ def _acting(
             return [("reset-unused", "The reset gate acts on a bias alone.")]
         return []
     if act == "z":
-        return [("reset-unused", "The update gate stands where the reset gate belongs.")]
+        return [("reset-unused", "The update gate is where the reset gate belongs.")]
     if act == "1 - z":
-        return [("reset-unused", "1 - z stands where the reset gate belongs.")]
+        return [("reset-unused", "1 - z is where the reset gate belongs.")]
     if "," in act:
         return [("wrong-candidate", f"The candidate takes {act[3:]} times the state in place of the state.")]
-    return [("wrong-candidate", f"{act} stands where r belongs.")]
+    return [("wrong-candidate", f"{act} is where r belongs.")]
 
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gru_bench.stats.estimate import Estimate
 
 KINDS: Mapping[Unit, Kind] = {
-    "share": "percent", "nats per review": "score", "": "score", "count": "count", "bytes": "amount",
+    "share": "percent", "nats per text": "score", "": "score", "count": "count", "bytes": "amount",
     "seconds": "amount", "tokens per second": "amount", "epoch": "tenth"}
 """How the values of a logged metric are shown, by its unit."""
 

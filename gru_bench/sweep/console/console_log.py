@@ -34,7 +34,7 @@ def result_lines(result: RunResult) -> Iterator[str]:
 def _test_lines(test: Predictions, classes: Sequence[str]) -> Iterator[str]:
     predicted_N, confidence_N = predicted(test.probability_NC), confidence(test.probability_NC)
     for n in range(SHOWN_EVERY - 1, len(test), SHOWN_EVERY):
-        yield (f"test review {n + 1:,}: predicted {classes[predicted_N[n]]} ({100 * confidence_N[n]:.0f} %), "
+        yield (f"test text {n + 1:,}: predicted {classes[predicted_N[n]]} ({100 * confidence_N[n]:.0f} %), "
                f"is {classes[test.label_N[n]]}")
     count_CC = counts(test.label_N, predicted_N, len(classes))
     hits = int(np.trace(count_CC))

@@ -26,7 +26,7 @@ STATUS = {
     "complete": "complete.",
     "incomplete": "not complete: {done}. The same command continues it.",
     "interrupted": "interrupted after {done}. The same command continues it.",
-    "failed": "failed after {done}. The same command continues it once the cause is mended.",
+    "failed": "failed after {done}. The same command continues it once the cause is fixed.",
 }
 """State of a study -> what its description says of it, with the runs that are done where it has stopped early."""
 MOST_COMMAND = 2_000
@@ -35,9 +35,9 @@ MOST_PAIRS = 10
 """Most pairs of models whose verdicts are shown, for the same reason."""
 SPACE = "&emsp;"
 _ROLES: Mapping[Role, str] = {
-    "trial": "A trial of the search, scored on validation reviews",
-    "confirm": "The best settings, trained again on a fresh seed and scored on test reviews",
-    "ablation": "A run of an ablation, scored on validation reviews",
+    "trial": "A trial of the search, scored on validation data",
+    "confirm": "The best settings, trained again on a fresh seed and scored on test data",
+    "ablation": "A run of an ablation, scored on validation data",
 }
 
 

@@ -39,5 +39,5 @@ def pair_line(plan: LookPlan, pair: PairLooks) -> str:
     said = in_words(shown, verdict_template(shown))
     if pair.settled is None and pair.last.repeated is not None and pair.last.needs_examples(plan.margin):
         said += in_words(shown, " No number of seeds is likely to settle it within {margin}{unit}: that takes more "
-                                "test reviews.")
+                                "test texts.")
     return said

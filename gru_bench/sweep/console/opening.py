@@ -23,9 +23,8 @@ def show_study(console: Any, spec: StudySpec) -> None:
 
 def show_data(console: Any, corpus: Corpus, *, texts: bool) -> None:
     """Print how many reviews there are, the notes on them, and some near-duplicates if texts may be shown."""
-    console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
-    for note in corpus.notes:
-        console.print(f"note: {note}", markup=False)
+    for line in corpus.lines:
+        console.print(line, markup=False)
     for scored, train in corpus.near_examples if texts else ():
         console.print(f"near-duplicate: {shown(scored, most=100)} in test or validation, {shown(train, most=100)} in "
                       "training", markup=False)
@@ -69,7 +68,7 @@ def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -
     followed, others = (
         ", ".join(assignment(key, value) for key, value in spec.defaults.items() if (key in BY_SIZE) == follows)
         for follows in (True, False))
-    why = "as it began" if begun else f"for {examples:,} training reviews"
+    why = "as it began" if begun else f"for {examples:,} training texts"
     return "settings by default: " + "; ".join(filter(None, (followed and f"{followed} ({why})", others)))
 
 

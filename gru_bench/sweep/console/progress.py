@@ -211,7 +211,7 @@ class ProgressDisplay:
     def table(self) -> Table:
         """Return a table of the runs that are being trained, with the status as its caption."""
         score = self._validation.label.removeprefix("validation ")
-        table = Table("run", "settings", "epoch", "", "loss", score, "reviews/s", "left",
+        table = Table("run", "settings", "epoch", "", "loss", score, "texts/s", "left",
                       caption=self.status(), caption_justify="left", box=None, pad_edge=False)
         for row in self._rows.values():
             step = row.step

@@ -180,7 +180,7 @@ class _JournalLock:
         try:
             self._lock.acquire(timeout=QUIET_SECONDS)
         except Timeout:
-            self._say(f"waiting for another process, which holds {self._path.name}, the lock of the search: if that "
+            self._say(f"waiting for another process, which has {self._path.name}, the lock of the search: if that "
                       "process is stopped (Ctrl-Z), continue it with fg, or end it")
             self._lock.acquire()
         return True

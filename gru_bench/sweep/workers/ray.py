@@ -81,11 +81,11 @@ def shared_out(nodes: Sequence[Node], workers: int | None, gpus_per_trial: float
     most = max((node.gpus for node in nodes), default=0.0)
     gpus = gpus_per_trial if gpus_per_trial is not None else float(most >= 1 and device != "cpu")
     if not 0 <= gpus <= 1:
-        raise UsageError("--gpus-per-trial must be between 0 and 1, because a trial trains on one card, but got "
+        raise UsageError("--gpus-per-trial must be between 0 and 1, because a trial trains on one GPU, but got "
                          f"{gpus:g}: try --gpus-per-trial 0.5")
     if gpus > most:
         raise UsageError(f"--gpus-per-trial must be what a node of the cluster has, but got {gpus:g} and the best of "
-                         f"its {len(nodes)} nodes has {most:g}: start nodes with graphics cards, or leave it out")
+                         f"its {len(nodes)} nodes has {most:g}: start nodes with GPUs, or leave it out")
     if workers is None:
         limit = MOST_WORKERS if gpus == 0 else None
         workers = max(1, sum(min(_fit(node, 1, gpus), limit or node.cpus) for node in nodes))
@@ -246,7 +246,7 @@ class ClusterPool:
             messages = self._ray.get(self._next_mail)
         except self._ray.exceptions.RayError as error:
             raise RunError("the Ray cluster must stay connected to this sweep, but the connection is lost: "
-                           f"{_first_line(error)}. The same command goes on from here") from error
+                           f"{_first_line(error)}. The same command continues from here") from error
         self._next_mail = self._mailbox.take.remote()
         jobs = dict(self._tasks.values())
         for ticket, message in messages:

@@ -93,7 +93,7 @@ def test_a_terminal_shows_a_table_of_the_running_runs() -> None:
     finally:
         display.end()
     header, row, caption = text.getvalue().splitlines()[:3]
-    assert header.split() == ["run", "settings", "epoch", "loss", "accuracy", "reviews/s", "left"]
+    assert header.split() == ["run", "settings", "epoch", "loss", "accuracy", "texts/s", "left"]
     for part in ("torch trial 1", "lr 0.00123  layers 2", "2/4", "0.512", "81.2 %", "75"):
         assert part in row
     mentions(caption, "1 pruned", "4 to begin", "left")
