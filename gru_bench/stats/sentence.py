@@ -117,7 +117,7 @@ def quantity(pair: Pair, slot: str) -> Quantity:
             return Quantity("looks", pair.planned, "count", "interim analyses planned")
         case "least":
             return Quantity("equivalence-examples", examples_for_equivalence(margin), "count",
-                            "fewest test reviews that show equivalence where no answer differs", of_runs=False)
+                            "fewest test texts that show equivalence where no answer differs", of_runs=False)
         case "effective":
             return Quantity("examples", found.effective, "count")
         case _:

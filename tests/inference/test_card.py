@@ -100,7 +100,7 @@ def test_an_interval_is_shown_with_its_method(loaded: Loaded) -> None:
 
 def test_a_card_gives_the_temperature(loaded: Loaded) -> None:
     card = card_of(replace(loaded, model=replace(loaded.model, temperature=1.2345)))
-    mentions(card, "calibrated on the validation reviews (temperature 1.234)", "of a seed before calibration is")
+    mentions(card, "calibrated on the validation texts (temperature 1.234)", "of a seed before calibration is")
     assert "not calibrated" not in card
 
 

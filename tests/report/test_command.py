@@ -22,6 +22,7 @@ from gru_bench.report.__main__ import app
 from gru_bench.report.choice import Choice, choose
 from gru_bench.report.document.report import BaselineAnswer, Findings
 from gru_bench.report.document.sentences import in_text
+from gru_bench.report.evidence.collect import collect
 from gru_bench.report.findings import judged
 from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
@@ -471,8 +472,8 @@ def test_predictions_are_written_run_by_run(store: FakeStore, tmp_path: Path) ->
             return super().predictions(run_id, split)
 
     add_study(store, "large", {"torch": 0.0}, test_set=TestSet.draw(1500))
-    watched = Watched(**vars(store))
-    rows = spreadsheets.write(store.by_experiment["movie-reviews"][-1:], watched, tmp_path)
+    evidence = collect(store.by_experiment["movie-reviews"][-1:], store)
+    rows = spreadsheets.write(replace(evidence, store=Watched(**vars(store))), tmp_path)
     assert rows[tmp_path / "predictions.csv"] == 5 * 1500
     assert seen[0] == 0
     assert all(before < after for before, after in pairwise(seen[:5]))
@@ -483,7 +484,7 @@ def test_a_run_without_predictions_or_settings_leaves_its_cells_empty(store: Fak
     first, second, *others = study.confirms
     del store.predicted[first.run_id, "test"]
     broken = replace(second, params={"training.lr": "much"})
-    spreadsheets.write([replace(study, confirms=(first, broken, *others))], store, tmp_path)
+    spreadsheets.write(collect([replace(study, confirms=(first, broken, *others))], store), tmp_path)
     assert first.run_id not in {row["run"] for row in table(tmp_path / "predictions.csv")}
     (row,) = (row for row in table(tmp_path / "runs.csv") if row["id"] == second.run_id)
     assert row["training.lr"] == ""

@@ -51,7 +51,7 @@ def test_p_values_and_detectable_differences_allow_for_models_of_other_studies(s
     assert single.family == 1
     assert single.number("detectable").value < pair.number("detectable").value  # type: ignore[operator]
     assert others_on_test(collect([study], alone)) == ()
-    mentions(said(others_on_test(evidence)[0]), "holds 4 models", "these test reviews", "all 6 pairs")
+    mentions(said(others_on_test(evidence)[0]), "holds 4 models", "these test texts", "all 6 pairs")
     notes = next(block for block in summary(evidence) if isinstance(block, Paragraph))
     assert said(others_on_test(evidence)[0]) in said(notes.text)
 
