@@ -196,7 +196,7 @@ def test_other_models_on_the_same_test_reviews_count_in_claims_and_json(
     add_study(store, "pair", {"rnn": 0.0, "torch": 0.13}, test_set=test_set, search=False, epochs=2)
     asked = ("--study", "pair", "--claim", "torch > rnn")
     assert command(store, *asked) == 0
-    assert "This store holds" not in capsys.readouterr().out
+    assert "This store contains" not in capsys.readouterr().out
     for place in range(6):
         add_study(store, f"other-{place}", {"torch": 0.0, "scratch": 0.0}, test_set=test_set, search=False, epochs=2,
                   experiment=f"elsewhere-{place}")

@@ -102,7 +102,7 @@ def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
     below = list(range(len(names), lines))
     dots(axes, baselines.assign(place=below, model=""), "accuracy", "place", [""] * bool(below), color=FAINT,
          fillstyle="none", markeredgewidth=1)
-    axes.vlines(baselines["accuracy"], -0.6, below, linestyle="dashed", **GUIDE)
+    axes.vlines(baselines["accuracy"], -0.6, [place - 0.5 for place in below], linestyle="dashed", **GUIDE)
     # A name above its line has room however long it is. Those of all lines are at the end away from the baselines.
     side = int(baselines["accuracy"].mean() < sum(axes.get_xlim()) / 2)
     for place, row in enumerate([*means.to_dict("records"), *baselines.to_dict("records")]):

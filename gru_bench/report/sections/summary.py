@@ -160,7 +160,7 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
             f"the test texts of {listed([group.label for group in family.groups])}")
         adjusted = ["all {pairs} pairs"] if any(pair.followed is None for pair in own) else []
         adjusted += ["all {models} models in tests against the baseline"] if with_baseline else []
-        words = "This store holds {models} models that were scored on {whose}, {outside} of them in other studies"
+        words = "This store contains {models} models that were scored on {whose}, {outside} of them in other studies"
         if adjusted:
             words += f". p is adjusted for {' and for '.join(adjusted)}"
         planned = {study_name(pair.a.study): pair for pair in own if pair.followed is not None}
