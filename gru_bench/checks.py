@@ -21,13 +21,11 @@ from gru_bench.data.batches import fills_window, iterations_of_epoch
 from gru_bench.errors import IncompleteError, given_as, unknown
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
 from gru_bench.report.document.sentences import Sentence, Warning, joined, listed, say
-from gru_bench.report.evidence.baselines import against_baselines, baselines_of
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.groups import Group, are_uneven, families, model_name
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
-from gru_bench.report.evidence.trials import searches_of
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.estimate import EvidenceLevel
@@ -39,11 +37,11 @@ if TYPE_CHECKING:
 
 PAGE = "docs/checks.md"
 NEARLY_SEEN = 0.005
-"""Fraction of the test or validation reviews from which on those with a near-duplicate in training are warned of."""
+"""Fraction of the test or validation texts from which on those with a near-duplicate in training are warned of."""
 END_SHARE = 0.05
 """Fraction of a range, on its own scale, that counts as its end."""
 OVERLAP = 0.01
-"""Fraction of the test reviews from which on training rows with the same texts are more than a coincidence."""
+"""Fraction of the test texts from which on training rows with the same texts are more than a coincidence."""
 PROMISE = 0.01
 """Fall from the best trial to its confirmation runs that is more than the luck of the best of some trials: one point of
 accuracy."""
@@ -64,7 +62,7 @@ class Subject:
     specs: Sequence[StudySpec] = ()
     """Study files."""
     reviews: int | None = None
-    """Number of training reviews of the study files; None where no data were read."""
+    """Number of training texts of the study files; None where no data were read."""
     data: Sequence[LoggedData] = ()
     """What the studies read."""
     evidence: Evidence | None = None
@@ -82,7 +80,7 @@ class Subject:
 
     @property
     def scored(self) -> Sequence[Group]:
-        """Return the models that were scored on test reviews."""
+        """Return the models that were scored on test texts."""
         return () if self.evidence is None or self.evidence.trials else self.evidence.groups
 
     @cached_property
@@ -134,6 +132,11 @@ class Check:
     remedy: Callable[[], str]
     find: Find
     """Its docstring is the title of the check."""
+
+    @property
+    def title(self) -> str:
+        """Return what it finds, in a few words."""
+        return (self.find.__doc__ or "").rstrip(".")
 
     def outcome(self, subjects: Iterable[Subject]) -> Outcome:
         """Return what it finds, each sentence once."""
@@ -301,7 +304,7 @@ def few_seeds(subject: Subject) -> Found:
                       for what, seeds in (("model", spec.confirm), ("ablation", ablations)) if seeds]
     for who, seeds in confirmed:
         few = {
-            EvidenceLevel.EXAMPLES_ONLY: "its interval covers test examples only",
+            EvidenceLevel.EXAMPLES_ONLY: "its interval covers test texts only",
             EvidenceLevel.ESTIMATE: "an estimate without an interval",
             EvidenceLevel.FLAGGED: "too few for a verdict",
         }.get(EvidenceLevel.of(int(seeds.value or 0)))
@@ -310,7 +313,7 @@ def few_seeds(subject: Subject) -> Found:
 
 @check("GRU004", "Check where the test texts come from.")
 def same_reviews(subject: Subject) -> Found:
-    """Test reviews in training."""
+    """Test texts in training."""
     for spec in subject.specs:
         name, test = spec.base.data.name, spec.base.data.test_name
         if test is not None:
@@ -391,7 +394,7 @@ def lost_trials(subject: Subject) -> Found:
                  "(--seeds-per-trial 3).")
 def lucky_best_trial(subject: Subject) -> Found:
     """A best trial above its confirmation runs."""
-    for one in () if subject.evidence is None else searches_of(subject.scored, subject.evidence.histories):
+    for one in () if subject.evidence is None else subject.evidence.searches:
         fall = one.fall.value
         if fall is not None:
             yield None if (-fall if one.scale.higher_is_better else fall) <= PROMISE else say(
@@ -412,12 +415,11 @@ def late_margin(subject: Subject) -> Found:
             "The equivalence margin was not fixed before the runs: it is {margin}", margin=margin.said)
 
 
-@check("GRU010", "Tune the model further, or name the baseline as the better choice.")
+@check("GRU010", "Take the baseline if a test finds it better; otherwise tune the model before you prefer it.")
 def below_a_baseline(subject: Subject) -> Found:
     """A baseline above the model."""
-    evidence = subject.evidence
-    if evidence is not None and subject.scored:
-        yield from (one.warning if one.is_below else None for one in against_baselines(evidence))
+    if subject.evidence is not None:
+        yield from (one.warning if one.is_below else None for one in subject.evidence.against)
 
 
 @check("GRU011", "Lower training.log_every, below the iterations of an epoch.")
@@ -500,7 +502,7 @@ def plan_not_followed(subject: Subject) -> Found:
 @check("GRU014", "Treat its score as a lower limit of what a linear model reaches.")
 def baseline_at_an_end(subject: Subject) -> Found:
     """The baseline's regularization lies at the end of its grid."""
-    for baseline in baselines_of(subject.evidence) if subject.evidence is not None else ():
+    for baseline in subject.evidence.baselines if subject.evidence is not None else ():
         if baseline.of.regularization is not None:
             yield None if not baseline.of.is_at_end else say(
                 "The baseline {baseline} has its best regularization, {value}, at the end of the values that were "
@@ -535,7 +537,7 @@ def parallel_vectors(subject: Subject) -> Found:
 @check("GRU017", "Take test texts of other groups, or leave the test data out, so that whole groups are kept for the "
                  "test.")
 def seen_groups(subject: Subject) -> Found:
-    """Test reviews of groups that were trained on."""
+    """Test texts of groups that were trained on."""
     for one in subject.data:
         if one.summary.groups:
             yield None if not one.summary.seen_groups else say(

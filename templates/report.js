@@ -91,7 +91,7 @@
   if (location.hash) reveal();
 
   // Quoted texts: a field hides those that do not contain what is typed, and opens the folds of those that do.
-  const quoted = [...document.querySelectorAll("ul.reviews > li")];
+  const quoted = [...document.querySelectorAll("ul.texts > li")];
   if (quoted.length > 1) {
     const field = make("input", {type: "search", class: "filter", placeholder: "filter the quoted texts"});
     field.setAttribute("aria-label", field.placeholder);

@@ -40,7 +40,8 @@ RENAMED: dict[str, str] = {}
 """Name in the other tree -> name in this one, for values whose name has changed."""
 ONE_SIDED = re.compile(
     r"\.epoch-\d+|\.precision-at-recall-|\.(effect|chance)/|\.loss\.|\.setting\.|\.near-|/of-homework\.seconds/"
-    r"|\.flow-[a-z-]+\.(start|end|steps|reviews|decay)/|checklist\.|\.only-(first|second)/")
+    r"|\.flow-[a-z-]+\.(start|end|steps|reviews|decay)/|checklist\.|\.only-(first|second)/"
+    r"|\.one-seed\.|\.wordless|\.discussion\.|\.recall-steps-|methods\.looks-")
 """Names of numbers that were removed from reports or added to them: one tree may have them alone."""
 EXAMPLES = {"tuned": ("bidirectional", "torch", "scratch"), "amazon": ("amazon",), "homework": ("homework",)}
 """Report in reports/example -> its studies."""

@@ -18,13 +18,13 @@ from gru_bench.platforms import WINDOWS, is_reserved
 
 if TYPE_CHECKING:
     from gru_bench.report.choice import Choice
-    from gru_bench.report.document.report import Report
+    from gru_bench.report.document.report import Findings, Report
     from gru_bench.tracking import Store
 
 app = cli.app()
 
 PARTS = ("report.html", "report.md", "numbers.json")
-"""Files of a report that are attached to its studies in MLflow, beside its figures."""
+"""Files of a report that are attached to its studies in MLflow, with its figures."""
 MOST_DIFFERENCES = 20
 """Most differences that --verify prints."""
 
@@ -48,7 +48,7 @@ def report(
         "runs: exit code 0 if none does, 4 otherwise.", show_default=False)] = None,
     csv: Annotated[Path | None, typer.Option(
         help="Folder for runs.csv (every run with its settings and scores), trials.csv (every trial of each search), "
-        "predictions.csv (every test review of each confirmation run) and disagreements.csv (every test review that "
+        "predictions.csv (every test text of each confirmation run) and disagreements.csv (every test text that "
         "only one model of a pair gets right).", show_default=False)] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex to a PDF too. This needs TeX.")] = False,
     no_attach: Annotated[bool, typer.Option(
@@ -76,11 +76,13 @@ def report(
     from gru_bench.report.build import chosen_report
     from gru_bench.report.choice import choose
     from gru_bench.report.document.numbers import folder_name
+    from gru_bench.report.evidence.collect import collect
     from gru_bench.report.render import files, spreadsheets
     from gru_bench.tracking import Store, waiting
 
     store = Store(tracking_uri, create=False)
-    console = cli.out(stderr=as_json or claim is not None)
+    answers = as_json or claim is not None
+    console = cli.out(stderr=answers)
 
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
@@ -92,21 +94,23 @@ def report(
             say(remark)
     for remark in choice.remarks:
         say(remark)
-    if as_json or claim is not None:
-        raise typer.Exit(_answered(choice, store, margin, claim))
+    evidence = collect(choice.studies, store, None if margin is None else margin / 100, choice.known,
+                       None if answers else mcnemar)
+    whole = chosen_report(choice, store, evidence)
+    if answers:
+        raise typer.Exit(_answered(whole.findings, claim))
     for found in waiting(store.home, store.uri):
         say(f"{found}: not in this report; gru-bench sync uploads what waits")
-    whole = chosen_report(choice, store, margin=None if margin is None else margin / 100, mcnemar_runs=mcnemar)
     folder = out or Path("reports") / folder_name("-".join(study) if study else choice.experiment, "report")
     with _writable("--out", folder):
         page, *others = files.write(whole, folder)
     if csv is not None:
         with _writable("--csv", csv):
-            tables = spreadsheets.write(choice.studies, store, csv)
+            tables = spreadsheets.write(evidence, csv)
     for line in in_short(whole):
         say(line)
     say(f"wrote {page}: {page.resolve().as_uri()}")
-    say(f"and beside it {', '.join(path.name for path in others if path.parent == page.parent)}, tables and figures")
+    say(f"and next to it {', '.join(path.name for path in others if path.parent == page.parent)}, tables and figures")
     if not no_attach:
         say(_attached(store, choice, whole, page.parent))
     if csv is not None:
@@ -117,12 +121,10 @@ def report(
         say(f"wrote {typeset.pdf(page.parent)}")
 
 
-def _answered(choice: Choice, store: Store, margin: float | None, claim: str | None) -> ExitCode:
-    """Print what a report finds as JSON, or whether a claim holds, and return the exit code that says so."""
-    from gru_bench.report.build import chosen_report
+def _answered(found: Findings, claim: str | None) -> ExitCode:
+    """Print what a report finds as JSON, or whether a claim is true, and return the exit code that says so."""
     from gru_bench.report.findings import judged
 
-    found = chosen_report(choice, store, margin=None if margin is None else margin / 100).findings
     if claim is None:
         print(json.dumps(found.to_dict(), indent=1))
         return ExitCode.DONE

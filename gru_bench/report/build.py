@@ -36,7 +36,7 @@ from gru_bench.report.sections.methods import methods
 from gru_bench.report.sections.own import own
 from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
-from gru_bench.report.sections.summary import check_results, few_reviews, in_sentences, summary
+from gru_bench.report.sections.summary import check_results, few_texts, in_sentences, summary
 from gru_bench.report.trials import so_far, trials
 from gru_bench.tracking import LoggedStudy
 from gru_bench.tracking import Store as TrackingStore
@@ -82,16 +82,23 @@ def build(
         IncompleteError: If no study has a complete confirmation run, unless there is one study and it has a complete
             trial.
         UsageError: If a run named for McNemar's test is not a confirmation run of this report, or the two runs were
-            scored on different test reviews.
+            scored on different test texts.
     """
-    evidence = collect(studies, store, margin, known_studies, mcnemar_runs, on_test)
+    return _of_studies(collect(studies, store, margin, known_studies, mcnemar_runs, on_test), experiment, warnings,
+                       tracking_uri, title)
+
+
+def _of_studies(
+    evidence: Evidence, experiment: str, warnings: Sequence[Sentence], tracking_uri: str, title: str = ""
+) -> Report:
+    studies = evidence.studies
     return composed(
         evidence, plain(title) or _title([study_name(group.study) for group in evidence.groups]),
         _subtitle(studies, plain(experiment)), warnings,
         Source(
             plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,
-            _address(tracking_uri), tuple(map(in_text, warnings)), tuple(sorted(known_studies)), mcnemar_runs,
-            {family.digest: (family.size, family.studies) for family in evidence.families}))
+            _address(tracking_uri), tuple(map(in_text, warnings)), tuple(sorted(evidence.known_studies)),
+            evidence.mcnemar_runs, {family.digest: (family.size, family.studies) for family in evidence.families}))
 
 
 def composed(
@@ -112,7 +119,7 @@ def composed(
         first: tuple[Block, ...] = (Bullets(tuple(("", one) for one in said)),)
     else:
         contents, said, first = CONTENTS, in_sentences(evidence), summary(evidence)
-        missing = [*evidence.gaps, *what_is_missing(studies, store), *few_reviews(evidence)]
+        missing = [*evidence.gaps, *what_is_missing(studies, store), *few_texts(evidence)]
     others = (*warnings, *missing)
     checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence))
     sections = tuple(made for section in contents if (made := section(evidence)) is not None)
@@ -131,14 +138,16 @@ def composed(
     )
 
 
-def chosen_report(
-    choice: Choice, store: TrackingStore, *, margin: float | None = None, mcnemar_runs: tuple[str, str] | None = None
-) -> Report:
-    """Compute the report of chosen studies, with what their choice left out among its warnings."""
-    return build(
-        choice.studies, store, experiment=choice.experiment, margin=margin, mcnemar_runs=mcnemar_runs,
-        warnings=(*choice.missing, *odd_runs(store.odd)), tracking_uri=store.uri,
-        known_studies=choice.known)
+def chosen_report(choice: Choice, store: TrackingStore, evidence: Evidence | None = None) -> Report:
+    """Compute the report of chosen studies, with what their choice left out among its warnings.
+
+    Args:
+        choice: The studies.
+        store: The store they were chosen from.
+        evidence: Their evidence; None: it is collected here.
+    """
+    evidence = evidence or collect(choice.studies, store, known_studies=choice.known)
+    return _of_studies(evidence, choice.experiment, (*choice.missing, *odd_runs(store.odd)), store.uri)
 
 
 def _title(names: Sequence[str]) -> str:

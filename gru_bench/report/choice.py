@@ -22,7 +22,7 @@ MOST_NAMED = 5
 """Most runs that one sentence names."""
 
 
-class Shelf(Protocol):
+class StudyStore(Protocol):
     """A store of studies."""
 
     def experiments(self) -> list[str]:
@@ -51,11 +51,11 @@ class Choice:
     """Names of all studies of the experiment."""
 
 
-def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice:
+def choose(store: StudyStore, experiment: str | None, names: Sequence[str]) -> Choice:
     """Return the studies to report on.
 
     Args:
-        shelf: The store of the studies.
+        store: The store of the studies.
         experiment: Name of an experiment. None means the one written last that has the named studies.
         names: Names of studies. An empty sequence means every study with a complete confirmation run.
 
@@ -67,12 +67,12 @@ def choose(shelf: Shelf, experiment: str | None, names: Sequence[str]) -> Choice
         RunError: When the summary of a study cannot be read.
         UsageError: For an unknown experiment or study. The error lists the known ones.
     """
-    known = shelf.experiments()
+    known = store.experiments()
     if experiment is not None and experiment not in known:
         raise unknown("experiment", experiment, known) if known else _nothing("nothing has been logged yet")
     if not known:
         raise _nothing("nothing has been logged yet")
-    place, found = _shelved(shelf, [experiment] if experiment is not None else known, names)
+    place, found = _experiment_of(store, [experiment] if experiment is not None else known, names)
     remarks, missing = [], []
     early: dict[str, str] = {}
     chosen = []
@@ -123,11 +123,11 @@ def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
     return [say("{runs} left out, because what MLflow holds of them cannot be read: {ids}.", runs=runs, ids=ids)]
 
 
-def _shelved(shelf: Shelf, places: Sequence[str], names: Sequence[str]) -> tuple[str, list[LoggedStudy]]:
+def _experiment_of(store: StudyStore, places: Sequence[str], names: Sequence[str]) -> tuple[str, list[LoggedStudy]]:
     """Return the first experiment that holds all the studies named, and its studies."""
     seen: set[str] = set()
     for place in places:
-        found = shelf.studies(place)
+        found = store.studies(place)
         here = {study.name for study in found}
         if set(names) <= here:
             return place, found

@@ -8,7 +8,7 @@ from gru_bench.errors import ExitCode, UsageError, shown
 from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.document.report import Answer, BaselineAnswer, BaselineScore, Findings, ModelScore
 from gru_bench.report.document.sentences import in_text
-from gru_bench.report.evidence.baselines import AgainstBaseline, against_baselines, baselines_of
+from gru_bench.report.evidence.baselines import AgainstBaseline
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.next_steps import (
@@ -35,10 +35,10 @@ def findings_of(evidence: Evidence) -> Findings:
         tuple(map(study_name, evidence.studies)), evidence.groups[0].scale.score, evidence.groups[0].metric,
         () if evidence.trials else tuple(map(_score, evidence.groups)),
         () if evidence.trials else tuple(
-            BaselineScore(one.name, one.score.value) for one in baselines_of(evidence)),
-        () if evidence.trials else tuple(map(_against, against_baselines(evidence))),
+            BaselineScore(one.name, one.score.value) for one in evidence.baselines),
+        tuple(map(_against, evidence.against)),
         tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.compared),
-        tuple(commands), tuple(_plain(in_text(said)) for said in others_on_test(evidence, against_baselines(evidence))))
+        tuple(commands), tuple(_plain(in_text(said)) for said in others_on_test(evidence)))
 
 
 def _score(group: Group) -> ModelScore:
@@ -84,7 +84,7 @@ def _plain(text: str) -> str:
 def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
     """Return whether a claim is proven (0), refuted or its models equivalent (4), or neither (3), and what to print.
 
-    That is one sentence, and one on other models that met the same test reviews; of a claim that is not settled also
+    That is one sentence, and one on other models that met the same test texts; of a claim that is not settled also
     what could settle it, and the commands that go on.
 
     Args:

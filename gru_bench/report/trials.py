@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Paragraph, Table
-from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import MISSING, Number, plain, slug, written
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Anchor, Sentence, joined, say
@@ -13,14 +12,13 @@ from gru_bench.report.evidence.progress import once_more, study_baselines, study
 from gru_bench.report.evidence.settings import as_number, range_text, setting, setting_name
 from gru_bench.report.evidence.store import known_run
 from gru_bench.report.evidence.trials import ENDED, Trial, best_trial
-from gru_bench.report.figures.search import history_figure
-from gru_bench.report.sections.search import ended
+from gru_bench.report.sections.search import history
 from gru_bench.results.logged_metrics import score_name
-from gru_bench.results.runs import SearchPlan, TrialSummary
+from gru_bench.results.runs import SearchPlan
 
 _OPTIMISTIC: Sentence = (
     "The validation score of the best of several trials is optimistic: the trial was chosen for it, on the same "
-    "reviews. Fresh seeds of the same settings usually score lower, on validation and on test. The baselines were not "
+    "texts. Fresh seeds of the same settings usually score lower, on validation and on test. The baselines were not "
     "chosen so.",)
 FEW = 20
 """Most trials whose table a page does not fold."""
@@ -51,7 +49,7 @@ def so_far(evidence: Evidence) -> tuple[Sentence, ...]:
         state = "has no complete confirmation run"
     return (
         say("The study {study} {state}: its search has {ended} of {asked} {asked:trial|trials}. Nothing here was "
-            "scored on the test reviews, so there is no verdict.", study=name, state=state,
+            "scored on the test texts, so there is no verdict.", study=name, state=state,
             ended=group.of_study.add("search.ended", count), asked=group.of_study.add("search.asked", asked)),
         (f"{how}: {once_more(study)}",),
         say("Best validation {score} so far (optimistic, because the best trial is chosen by it): {scores}.",
@@ -89,7 +87,7 @@ def _best(evidence: Evidence, plan: SearchPlan) -> Table:
     baselines = _baselines(evidence)
     return Table.of(
         "search", "Best trials so far, and the baselines",
-        (f"Validation {scale.score} of the best trial of each model so far, and of the baselines on the same reviews"
+        (f"Validation {scale.score} of the best trial of each model so far, and of the baselines on the same texts"
          f"{'' if baselines else ', which are not logged yet'}.",),
         _tops(evidence),
         (Column("Model", align="left", width=5), lambda one: one[0].label),
@@ -114,15 +112,10 @@ def _settings(evidence: Evidence, plan: SearchPlan) -> list[Block]:
 
 def _history(evidence: Evidence) -> list[Block]:
     """Return the figure of the trials by number; nothing for scores without per cent."""
-    scale = evidence.groups[0].scale
-    by_model: dict[str, list[TrialSummary]] = {
-        group.model: [trial.summary for trial in evidence.trials if trial.summary.model == group.model]
-        for group in evidence.groups}
-    values = Values(
-        ("model", "trial", "state", "validation accuracy", "best so far"),
-        tuple((model_name(model), trial.number, trial.state, value, best)
-              for model, own in by_model.items() for trial, value, best in ended(own)))
-    return [history_figure(values, scale.score)] if scale.kind == "percent" else []
+    scale, models = evidence.groups[0].scale, dict.fromkeys(group.model for group in evidence.groups)
+    searches = [(model_name(model), [trial.summary for trial in evidence.trials if trial.summary.model == model])
+                for model in models]
+    return [history(searches, scale)] if scale.kind == "percent" else []
 
 
 def _trials(evidence: Evidence) -> Details:

@@ -16,6 +16,7 @@ from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Bullets, Details, blocks_in
 from gru_bench.report.document.numbers import MISSING, plain
 from gru_bench.report.document.report import Report
+from gru_bench.report.evidence.collect import collect
 from gru_bench.report.figures.curves import CHANCE
 from gru_bench.report.render import record, spreadsheets
 from gru_bench.report.render.files import write
@@ -118,7 +119,7 @@ def test_confusions_are_drawn_up_to_a_number_of_classes(made: Made) -> None:
     mean_CC, spread_CC = made.counts_RCC.mean(0), made.counts_RCC.std(0, ddof=1)
     assert [float(row["mean count"]) for row in rows] == pytest.approx(mean_CC.ravel().tolist())
     assert [float(row["standard deviation"]) for row in rows] == pytest.approx(spread_CC.ravel().tolist())
-    shares = [float(row["share of the label"]) for row in rows]
+    shares = [float(row["fraction of the label"]) for row in rows]
     assert np.reshape(shares, mean_CC.shape).sum(1).tolist() == pytest.approx([1.0] * made.classes)
     mentions(figure.alternative, f"{made.classes} classes")
 
@@ -141,7 +142,7 @@ def test_scores_by_class_are_those_of_the_predictions(made: Made) -> None:
     table, label_N = table_of(made.report, f"classes-{made.key}"), made.predictions[0].label_N
     assert [row[0] for row in table.rows] == list(map(plain, class_names(made.classes)))
     areas = ["ROC AUC", "Average precision"] if made.classes <= 50 else []
-    assert [column.heading for column in table.columns] == ["Class", "Reviews", "Precision", "Recall", "F1", *areas]
+    assert [column.heading for column in table.columns] == ["Class", "Texts", "Precision", "Recall", "F1", *areas]
     assert ("need the probabilities of all classes" in said(table.caption)) == (not areas)
     scores_RC = [metrics.class_scores(count_CC) for count_CC in made.counts_RCC]
     own_RC = [metrics.by_class(metrics.roc_auc, label_N, one.probability_NC) if areas else []
@@ -247,9 +248,9 @@ def test_the_data_has_its_classes_and_their_counts(made: Made) -> None:
     facts = dict(zip(column_of(made.report, "data-1", "Fact"), column_of(made.report, "data-1", "Value"), strict=True))
     assert facts["classes"].value == made.classes
     assert not any("positive" in fact for fact in facts)
-    sizes = [number.value for number in column_of(made.report, "data-1-classes", "Reviews")]
+    sizes = [number.value for number in column_of(made.report, "data-1-classes", "Texts")]
     assert sizes == (10 * np.bincount(made.predictions[0].label_N, minlength=made.classes)).tolist()
-    assert sum(number.value for number in column_of(made.report, "data-1-classes", "Share")) == pytest.approx(1)
+    assert sum(number.value for number in column_of(made.report, "data-1-classes", "Of all")) == pytest.approx(1)
 
 
 def test_very_many_classes_are_listed_in_part() -> None:
@@ -262,7 +263,7 @@ def test_very_many_classes_are_listed_in_part() -> None:
 
 
 def test_names_stand_in_the_tables_for_spreadsheets(made: Made, tmp_path: Path) -> None:
-    spreadsheets.write([made.study], made.store, tmp_path)
+    spreadsheets.write(collect([made.study], made.store), tmp_path)
     with (tmp_path / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     names = class_names(made.classes)

@@ -22,6 +22,7 @@ from gru_bench.report.__main__ import app
 from gru_bench.report.choice import Choice, choose
 from gru_bench.report.document.report import BaselineAnswer, Findings
 from gru_bench.report.document.sentences import in_text
+from gru_bench.report.evidence.collect import collect
 from gru_bench.report.findings import judged
 from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
@@ -195,12 +196,12 @@ def test_other_models_on_the_same_test_reviews_count_in_claims_and_json(
     add_study(store, "pair", {"rnn": 0.0, "torch": 0.13}, test_set=test_set, search=False, epochs=2)
     asked = ("--study", "pair", "--claim", "torch > rnn")
     assert command(store, *asked) == 0
-    assert "This store holds" not in capsys.readouterr().out
+    assert "This store contains" not in capsys.readouterr().out
     for place in range(6):
         add_study(store, f"other-{place}", {"torch": 0.0, "scratch": 0.0}, test_set=test_set, search=False, epochs=2,
                   experiment=f"elsewhere-{place}")
     assert command(store, *asked) == 3
-    mentions(capsys.readouterr().out, "not settled", "holds 14 models", "all 91 pairs")
+    mentions(capsys.readouterr().out, "not settled", "contains 14 models", "all 91 pairs")
     assert command(store, "--study", "pair", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [pair["family"] for pair in found["pairs"]] == [91]
@@ -471,8 +472,8 @@ def test_predictions_are_written_run_by_run(store: FakeStore, tmp_path: Path) ->
             return super().predictions(run_id, split)
 
     add_study(store, "large", {"torch": 0.0}, test_set=TestSet.draw(1500))
-    watched = Watched(**vars(store))
-    rows = spreadsheets.write(store.by_experiment["movie-reviews"][-1:], watched, tmp_path)
+    evidence = collect(store.by_experiment["movie-reviews"][-1:], store)
+    rows = spreadsheets.write(replace(evidence, store=Watched(**vars(store))), tmp_path)
     assert rows[tmp_path / "predictions.csv"] == 5 * 1500
     assert seen[0] == 0
     assert all(before < after for before, after in pairwise(seen[:5]))
@@ -483,7 +484,7 @@ def test_a_run_without_predictions_or_settings_leaves_its_cells_empty(store: Fak
     first, second, *others = study.confirms
     del store.predicted[first.run_id, "test"]
     broken = replace(second, params={"training.lr": "much"})
-    spreadsheets.write([replace(study, confirms=(first, broken, *others))], store, tmp_path)
+    spreadsheets.write(collect([replace(study, confirms=(first, broken, *others))], store), tmp_path)
     assert first.run_id not in {row["run"] for row in table(tmp_path / "predictions.csv")}
     (row,) = (row for row in table(tmp_path / "runs.csv") if row["id"] == second.run_id)
     assert row["training.lr"] == ""

@@ -128,7 +128,7 @@ def test_each_departure_from_the_plan_is_warned_of(spoil: str, words: str) -> No
             [replace(look, seeds={**look.seeds, "torch": torch}, settled=settled)])
     found = warnings_of(of_logged([study], store), "GRU013")
     assert any(words in one.text for one in found), found
-    assert "(GRU013)" in words_of(reported(store, study), "comparisons")
+    assert "(GRU013)" in all_said(reported(store, study).warnings)
 
 
 def test_models_of_other_studies_are_not_compared_with_those_of_a_study_with_looks() -> None:
@@ -177,7 +177,7 @@ def test_a_new_confirm_set_of_a_study_with_looks_is_one_look(undecided: Report) 
     assert "--looks" in commands
     assert "--confirm " not in commands
     (step,) = (pair.next_step for pair in undecided.findings.pairs)
-    mentions(step, "new test examples", "2.5 %")
+    mentions(step, "new test texts", "2.5 %")
     for absent in ("plan interim", "old and the new models"):
         assert absent not in step
 
@@ -218,7 +218,7 @@ def test_a_claim_that_is_not_settled_says_how_to_go_on(undecided: Report) -> Non
 def test_a_claim_that_no_seeds_would_settle_asks_for_more_test_examples() -> None:
     code, lines = judged("torch > scratch", reported(*studied(EQUAL, (5, 6), 2, examples=600)).findings)
     assert code is ExitCode.INCOMPLETE
-    assert "new test examples" in lines[0]
+    assert "new test texts" in lines[0]
 
 
 def test_a_claim_on_equivalent_models_is_refuted(equivalent: Report) -> None:

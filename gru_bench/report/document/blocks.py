@@ -44,7 +44,7 @@ class Bullets:
     items: tuple[tuple[str, Sentence], ...]
     """Each may begin with a few bold words, or with a quotation."""
     quoted: bool = False
-    """Whether each begins with the quotation of a review."""
+    """Whether each begins with the quotation of a text."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Table:
         return (*self.caption, *notes)
 
     def parts(self, most: int) -> Iterator[Table]:
-        """Yield the table, or parts of it that have at most `most` columns of models each, beside the other columns."""
+        """Yield the table, or parts of it that have at most `most` columns of models each, with the other columns."""
         named = [place for place, column in enumerate(self.columns) if column.named]
         if len(named) <= most:
             yield self
@@ -147,7 +147,7 @@ class Table:
 
     @property
     def dense(self) -> bool:
-        """Return whether it has too many columns of intervals to set each beside its number."""
+        """Return whether it has too many columns of intervals to set each next to its number."""
         return sum(self.mixed) > 4
 
 

@@ -61,7 +61,7 @@ class Values:
         return {shared: Values(self.columns, tuple(rows), self.intervals) for shared, rows in found.items()}
 
     def frame(self) -> DataFrame:
-        """Return the table with its numbers as they are shown: shares in percent.
+        """Return the table with its numbers as they are shown: fractions in percent.
 
         The column with intervals is followed by `low` and `high`, which are the number itself where it has no interval,
         and `text`.
@@ -79,7 +79,7 @@ class Values:
         return DataFrame(found)
 
     def csv(self) -> str:
-        """Return the table as comma-separated text, whole numbers and shares unrounded."""
+        """Return the table as comma-separated text, whole numbers and fractions unrounded."""
         widths = [3 if column in self.intervals else 1 for column in self.columns]
         heads = [name for column, width in zip(self.columns, widths, strict=True)
                  for name in (column, "low", "high")[:width]]
@@ -163,5 +163,5 @@ def csv_cell(value: str | float | None) -> str:
 
 
 def _shown(number: Number, value: float | None) -> float | None:
-    """Return a value as a number of this kind is shown: a share in percent."""
+    """Return a value as a number of this kind is shown: a fraction in percent."""
     return None if value is None else value * FORMATS.get(number.kind, (1.0,))[0]

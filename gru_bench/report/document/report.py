@@ -46,7 +46,7 @@ class Section:
 
 @dataclass(frozen=True)
 class ModelScore:
-    """The score of a model over its confirmation seeds. Accuracies are shares."""
+    """The score of a model over its confirmation seeds. Accuracies are fractions."""
 
     label: str
     model: str
@@ -143,7 +143,7 @@ class Findings:
     next_commands: tuple[str, ...] = ()
     """What to type where a pair is open."""
     notes: tuple[str, ...] = ()
-    """What is said of all pairs, such as how many other models met the same test reviews."""
+    """What is said of all pairs, such as how many other models met the same test texts."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as values that JSON can hold."""

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gru_bench.config import ComparedName
 from gru_bench.report.document.numbers import NBSP, Number, Numbers, decimals_for, plain, scale_of, slug
 from gru_bench.report.document.sentences import Ends, Sentence, p_is, say
-from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.pairs import Family
 from gru_bench.report.evidence.progress import study_baselines, study_data
+from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import score_name
 from gru_bench.results.runs import Baseline, compared_baseline, unpacked
 from gru_bench.stats.estimate import Estimate, accuracy_difference
 from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import PairTests, Verdict, holm
+from gru_bench.tracking import LoggedStudy
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,9 @@ class ScoredBaseline:
     """Whether its predictions are known as classes."""
 
     def right_N(self, group: Group) -> NDArray[np.bool_] | None:
-        """Return which test reviews of a group it classifies correctly; None for other data, or where it was not kept.
+        """Return which test texts of a group it classifies correctly; None for other data, or where it was not kept.
 
-        Both have the reviews in the order of their ids.
+        Both have the texts in the order of their ids.
         """
         if group.fingerprint != self.fingerprint:
             return None
@@ -56,32 +59,32 @@ class ScoredBaseline:
         return found_N if found_N is not None and found_N.mean() == self.accuracy.value else None
 
 
-def baselines_of(evidence: Evidence) -> tuple[ScoredBaseline, ...]:
-    """Return each baseline once for each data set."""
+def baselines_of(
+    studies: Sequence[LoggedStudy], store: Store, metric: ComparedName, numbers: Numbers
+) -> tuple[ScoredBaseline, ...]:
+    """Return each baseline once for each data set, with the score that the report compares."""
     found: dict[tuple[str, str], tuple[Baseline, str, bool]] = {}
-    for study in evidence.studies:
-        data = study_data(study, evidence.store)
-        for baseline in study_baselines(study, evidence.store):
+    for study in studies:
+        data = study_data(study, store)
+        for baseline in study_baselines(study, store):
             found.setdefault((study.run.fingerprint, baseline.name), (
                 baseline, study.run.run_id, data is None or len(data.classes) == 2))
     prints = list(dict.fromkeys(fingerprint for fingerprint, _ in found))
-    metric = evidence.groups[0].metric
     rows = []
     for (fingerprint, name), (baseline, run_id, is_binary) in found.items():
-        numbers = evidence.numbers.named(
-            "baseline", name, same=fingerprint, runs=[run_id], examples=baseline.test_size)
+        own = numbers.named("baseline", name, same=fingerprint, runs=[run_id], examples=baseline.test_size)
         fit = "one deterministic fit"
         f1_name = "f1" if is_binary else "macro_f1"
-        accuracy = numbers.add("accuracy", baseline.test_accuracy, "percent", fit)
-        f1 = numbers.add(slug(f1_name), baseline.test_f1, "percent", fit)
+        accuracy = own.add("accuracy", baseline.test_accuracy, "percent", fit)
+        f1 = own.add(slug(f1_name), baseline.test_f1, "percent", fit)
         rows.append(ScoredBaseline(
             plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})",
-            numbers, fingerprint, accuracy,
-            accuracy if metric == "accuracy" else f1 if metric == f1_name else numbers.add(
+            own, fingerprint, accuracy,
+            accuracy if metric == "accuracy" else f1 if metric == f1_name else own.add(
                 slug(metric), baseline.scores.get("test", {}).get(score_name(metric)), scale_of(metric).kind, fit),
-            f1, is_binary, numbers.add("seconds", baseline.seconds, "amount", "one fit, timed"), baseline,
-            numbers.add("regularization", baseline.regularization, "score", "chosen on validation", runs=(run_id,),
-                        decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
+            f1, is_binary, own.add("seconds", baseline.seconds, "amount", "one fit, timed"), baseline,
+            own.add("regularization", baseline.regularization, "score", "chosen on validation", runs=(run_id,),
+                    decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
         ))
     return tuple(rows)
 
@@ -95,7 +98,7 @@ class AgainstBaseline:
     difference: Number
     """The model minus the baseline, with its 95 % interval where the baseline's answers were kept."""
     p: Number
-    """Two-sided, after Holm's procedure over all models on the same test reviews; without a value without a test."""
+    """Two-sided, after Holm's procedure over all models on the same test texts; without a value without a test."""
     favours: int | None
     """1: the model is better, -1: it is worse, 0: neither is shown; None without a test."""
 
@@ -109,6 +112,11 @@ class AgainstBaseline:
         """Return whether the model has the worse score, as both are shown."""
         lead = (self.group.score.value or 0.0) - (self.baseline.score.value or 0.0)
         return self.group.score.text != self.baseline.score.text and (lead < 0) == self.group.scale.higher_is_better
+
+    @property
+    def is_ahead(self) -> bool:
+        """Return whether the baseline has the better score without having been tested."""
+        return self.favours is None and self.is_below
 
     @property
     def warning(self) -> Sentence:
@@ -131,14 +139,16 @@ class AgainstBaseline:
         return low is not None and high is not None and low <= (self.baseline.score.value or 0.0) <= high
 
 
-def against_baselines(evidence: Evidence) -> list[AgainstBaseline]:
+def against_baselines(
+    groups: Sequence[Group], families: Sequence[Family], baselines: Sequence[ScoredBaseline]
+) -> list[AgainstBaseline]:
     """Return each model against the linear baseline that `compared_baseline` names; nothing of models without one.
 
     A test takes the answers of the baseline, at least five seeds, and accuracy as the score.
     """
-    scored = [one for one in baselines_of(evidence) if one.score.value is not None]
+    scored = [one for one in baselines if one.score.value is not None]
     found: dict[str, AgainstBaseline] = {}
-    for family in evidence.families:
+    for family in families:
         for baseline in scored:
             own = [group for group in family.groups if _compared(scored, group) is baseline]
             differences = [_difference(group, baseline) for group in own]
@@ -146,7 +156,7 @@ def against_baselines(evidence: Evidence) -> list[AgainstBaseline]:
                            for one in differences], family.size)
             found |= {group.key: _against(group, baseline, one, p, family.size)
                       for group, one, p in zip(own, differences, tested, strict=True)}
-    return [found[group.key] for group in evidence.groups if group.key in found]
+    return [found[group.key] for group in groups if group.key in found]
 
 
 def _compared(baselines: Sequence[ScoredBaseline], group: Group) -> ScoredBaseline | None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.baselines import AgainstBaseline, ScoredBaseline, against_baselines, baselines_of
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
 from gru_bench.report.evidence.pairs import Family, Margin, Pair, compare, families_of, margin_of
 from gru_bench.report.evidence.progress import is_searched, study_name
 from gru_bench.report.evidence.store import Store
-from gru_bench.report.evidence.trials import Trial, trial_groups, trials_of
+from gru_bench.report.evidence.trials import Search, Trial, searches_of, trial_groups, trials_of
 from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
 from gru_bench.tracking import LoggedStudy
 
@@ -30,8 +31,8 @@ class Evidence:
     numbers: Numbers
     """Makes all numbers of the report."""
     groups: Sequence[Group]
-    """The confirmation runs of each model of each study, with their predictions of the test reviews. In a report on
-    trials: the best trial of each model, with its predictions of the validation reviews."""
+    """The confirmation runs of each model of each study, with their predictions of the test texts. In a report on
+    trials: the best trial of each model, with its predictions of the validation texts."""
     gaps: Sequence[Sentence]
     """What cannot be shown, and why."""
     store: Store
@@ -40,6 +41,11 @@ class Evidence:
     margin: Margin
     compared: Sequence[Pair]
     not_compared: Sequence[Sentence]
+    baselines: Sequence[ScoredBaseline]
+    against: Sequence[AgainstBaseline]
+    """Each model against the best linear baseline on its data. Empty in a report on trials."""
+    searches: Sequence[Search]
+    """Empty in a report on trials."""
     known_studies: Collection[str]
     """Names that a new study must not have."""
     mcnemar_runs: tuple[str, str] | None
@@ -109,5 +115,8 @@ def assembled(
     histories = store.histories(
         [run.run_id for group in groups if group.is_logged for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
-    return Evidence(studies, numbers, groups, gaps, store, histories, margin, compared, apart, known_studies,
-                    mcnemar_runs, trials, looks, families)
+    baselines = baselines_of(studies, store, groups[0].metric, numbers)
+    return Evidence(
+        studies, numbers, groups, gaps, store, histories, margin, compared, apart, baselines,
+        against_baselines(groups, families, baselines), [] if trials else searches_of(groups, histories), known_studies,
+        mcnemar_runs, trials, looks, families)

@@ -10,7 +10,6 @@ from itertools import chain, combinations
 
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
-from gru_bench.report.evidence.baselines import AgainstBaseline
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.results.logged_metrics import TRAIN_SECONDS
@@ -40,7 +39,7 @@ class Reason(Enum):
     ABOVE_BASELINE = "the only model is better than the baseline"
     ONE_MODEL = "the only model is not better than the baseline"
     TOO_FEW_SEEDS = "too few seeds"
-    TOO_FEW_GROUPS = "too few groups of test reviews"
+    TOO_FEW_GROUPS = "too few groups of test texts"
     NOT_COMPARED = "models that are left are not compared"
     GUESSING = "models that are left are not above guessing"
     OPEN = "pairs that are left are not settled"
@@ -56,7 +55,7 @@ UNDECIDED: Mapping[Reason, Finding | None] = {
 
 @dataclass(frozen=True)
 class Decision:
-    """What the verdicts on models that were scored on the same test reviews allow."""
+    """What the verdicts on models that were scored on the same test texts allow."""
 
     reason: Reason
     models: tuple[str, ...]
@@ -100,19 +99,43 @@ def decide(
     return Decision(Reason.ABOVE_BASELINE if baseline.get(left[0]) == 1 else Reason.ONE_MODEL, left)
 
 
-def decision_sentence(evidence: Evidence, against: Sequence[AgainstBaseline]) -> Sentence:
-    """Return the decision in one or two sentences, which say no more than the verdicts.
-
-    Args:
-        evidence: Evidence of confirmation runs.
-        against: The models against the best baseline.
-    """
+def decision_sentence(evidence: Evidence) -> Sentence:
+    """Return the decision that the evidence of confirmation runs allows, in sentences that say no more than the
+    verdicts."""
     if len(evidence.families) > 1:
-        return ("No decision: the models were scored on different test reviews.",)
+        return ("No decision: the models were scored on different test texts.",)
     groups = {group.key: group for group in evidence.groups}
     decision = decide(
         tuple(groups), {(pair.a.key, pair.b.key): (pair.verdict.finding, pair.favours) for pair in evidence.compared},
-        {one.group.key: one.favours for one in against})
+        {one.group.key: one.favours for one in evidence.against})
+    return (*_decided(evidence, decision, groups), *_untested(evidence, decision))
+
+
+def _untested(evidence: Evidence, decision: Decision) -> Sentence:
+    """Return which baseline has a better score than models that are left without a test, and why there is none."""
+    ahead = [one for one in evidence.against if one.group.key in decision.models and one.is_ahead]
+    if not ahead:
+        return ()
+    group, baseline = ahead[0].group, ahead[0].baseline
+    every = "every model here" if len(ahead) == len(evidence.groups) > 1 else listed([one.group.label for one in ahead])
+    return say(
+        " But the baseline {baseline} has a better score ({score}{unit}) than {every}, and no test compares them "
+        "({why}): do not prefer a model to it before a test.", baseline=baseline.name, score=baseline.score,
+        unit=group.scale.suffix, every=every, why=_why_untested(group))
+
+
+def _why_untested(group: Group) -> str:
+    """Return why a model is not tested against the baseline on its data."""
+    if group.metric != "accuracy":
+        return "a test takes accuracy as the score"
+    if len(group.runs) < LEAST_SEEDS:
+        return f"a test takes at least {LEAST_SEEDS} seeds"
+    return "its answers were not logged"
+
+
+def _decided(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]) -> Sentence:
+    """Return the decision without the baselines that were not tested."""
+    against = evidence.against
     models = [groups[key] for key in decision.models]
     names = listed([group.label for group in models])
     linear = f"the baseline {against[0].baseline.name}" if against else ""
@@ -137,7 +160,7 @@ def decision_sentence(evidence: Evidence, against: Sequence[AgainstBaseline]) ->
                     f"{f' or than {linear}' if linear else ''}.",)
         case _:
             return _undecided(evidence, decision, groups)
-    unproven = [one for one in against if one.group in models and one.favours != 1]
+    unproven = [one for one in against if one.group in models and one.favours != 1 and not one.is_ahead]
     if not unproven:
         return said
     which = f"{models[0].label} is not" if len(models) == 1 else (
@@ -193,8 +216,7 @@ def _one_model(group: Group, linear: str, is_tested: bool) -> Sentence:
         return _too_few_seeds([group])
     if is_tested:
         return (f"No decision yet: {group.label} is not shown to be better or worse than {linear}.",)
-    needs = "" if group.metric == "accuracy" else ", which takes accuracy as the score"
-    return (f"No decision: {group.label} is not tested against {linear}{needs}.",)
+    return (f"No decision: {group.label} is not tested against {linear} ({_why_untested(group)}).",)
 
 
 def _too_few_seeds(groups: Sequence[Group]) -> Sentence:
@@ -211,7 +233,7 @@ def _undecided(evidence: Evidence, decision: Decision, groups: Mapping[str, Grou
         case Reason.TOO_FEW_SEEDS:
             return _too_few_seeds(open_models)
         case Reason.TOO_FEW_GROUPS:
-            return (f"No decision yet: a verdict takes at least {LEAST_GROUPS} groups of test reviews.",)
+            return (f"No decision yet: a verdict takes at least {LEAST_GROUPS} groups of test texts.",)
         case Reason.GUESSING:
             return (f"No decision: {listed([group.label for group in open_models])} are not above guessing.",)
         case Reason.NOT_COMPARED:

@@ -41,7 +41,7 @@ from gru_bench.stats.metrics import guessing
 from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
 
 UNCATEGORIZED = "(none)"
-"""The name of the category of reviews that have none."""
+"""The name of the category of texts that have none."""
 LISTED_CLASSES = 200
 """Largest number of classes that a table lists: of more, it lists the largest ones."""
 UNEVEN = 2
@@ -202,7 +202,7 @@ class Group:
 
     @cached_property
     def score_together(self) -> Number:
-        """Return this score of all seeds together, with its interval over test reviews only.
+        """Return this score of all seeds together, with its interval over test texts only.
 
         It is about these very seeds. No comparison of models uses it.
         """
@@ -424,7 +424,7 @@ def scored(
                             run=run.run_id, split=split))
             continue
         if read and not _same_examples(read[0], predictions):
-            said.append(say("{model}: the run {run} was scored on other {split} examples and is left out.", model=label,
+            said.append(say("{model}: the run {run} was scored on other {split} texts and is left out.", model=label,
                             run=run.run_id, split=split))
             continue
         logged = run.metrics.get(score("accuracy", SPLIT_NAMES[split]).key)

@@ -1,4 +1,4 @@
-"""Commands that may settle open comparisons: studies on all reviews, or second confirmation sets of one size.
+"""Commands that may settle open comparisons: studies on all texts, or second confirmation sets of one size.
 
 Where a study is unfinished, its comparisons have no next step but to continue it.
 """
@@ -53,19 +53,19 @@ def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
 
 
 def held_back(group: Group) -> Limit | None:
-    """Return how many reviews data.limit let into a group's study; None where it holds nothing back."""
+    """Return how many texts data.limit let into a group's study; None where it holds nothing back."""
     limit = group.config.data.limit
     if limit is None:
         return None
     data = group.data
     whole = None if data is None else data.available
     taken = limit if data is None else data.taken
-    # A limit above the number of reviews takes them all.
+    # A limit above the number of texts takes them all.
     return None if taken < limit or (whole is not None and whole <= taken) else Limit(taken, whole)
 
 
 def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
-    """Return the commands that repeat studies without data.limit, where a comparison needs more test reviews.
+    """Return the commands that repeat studies without data.limit, where a comparison needs more test texts.
 
     Each is the study's own command with another name and at least as many seeds as are needed.
     """

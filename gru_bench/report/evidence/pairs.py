@@ -1,4 +1,4 @@
-"""Pairs of models on the same test reviews: the difference, its test, and the verdict; their margin and their families.
+"""Pairs of models on the same test texts: the difference, its test, and the verdict; their margin and their families.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples.
 """
@@ -94,7 +94,7 @@ class Family:
     def models(self) -> Number:
         """Return the number of models."""
         return self.numbers.add("models", self.size, "count", "models with a complete confirmation run on these test "
-                                "reviews, in all studies of the store")
+                                "texts, in all studies of the store")
 
     @property
     def outside(self) -> Number:
@@ -286,7 +286,7 @@ def compare(
             a, b = (two, one) if _mean(two) > _mean(one) else (one, two)
             couples.append((numbers.of(f"pair.{a.key}.{b.key}"), a, b))
         else:
-            what = "test examples" if one.fingerprint == two.fingerprint else "data or their splits"
+            what = "test texts" if one.fingerprint == two.fingerprint else "data or their splits"
             apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
     planned = {one.study.run.run_id: one for one in looks}
 

@@ -53,6 +53,15 @@ def study_data(study: LoggedStudy, store: Store) -> DataSummary | None:
     return _parsed(study, store, DATA, data_of)
 
 
+def data_sets(studies: Sequence[LoggedStudy], store: Store) -> list[tuple[DataSummary, list[LoggedStudy]]]:
+    """Return each data set, with the studies that read it."""
+    found: dict[str, tuple[DataSummary, list[LoggedStudy]]] = {}
+    for study in studies:
+        if (summary := study_data(study, store)) is not None:
+            found.setdefault(summary.fingerprint, (summary, []))[1].append(study)
+    return list(found.values())
+
+
 def study_baselines(study: LoggedStudy, store: Store) -> tuple[Baseline, ...]:
     """Return the baselines of a study; none as long as its run does not hold them."""
     if study.summary is not None:

@@ -25,7 +25,7 @@ class Store(Protocol):
         ...
 
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
-        """Return example id -> review of a split, as the study's own run holds them; None where it does not."""
+        """Return example id -> text of a split, as the study's own run holds them; None where it does not."""
         ...
 
     def text(self, run_id: str, path: str) -> str | None:

@@ -1,6 +1,6 @@
-"""The temperatures of a model: of each of its runs, and of all of them together, fitted on their validation reviews.
+"""The temperatures of a model: of each of its runs, and of all of them together, fitted on their validation texts.
 
-Shapes: `R` runs (seeds) of a model, `N` validation reviews, `C` classes.
+Shapes: `R` runs (seeds) of a model, `N` validation texts, `C` classes.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ def temperatures(store: Store, run_ids: Sequence[str]) -> Temperatures:
     try:
         read = [store.predictions(run_id, "validation").by_id() for run_id in run_ids]
     except RunError:
-        return _none(run_ids, "no predictions of validation reviews can be read")
+        return _none(run_ids, "no predictions of validation texts can be read")
     if not all(one.whole for one in read):
         return _none(run_ids, "of so many classes, the runs kept the probabilities of the likeliest alone")
     label_N = read[0].label_N
     if not all(np.array_equal(one.example_id_N, read[0].example_id_N) for one in read):
-        return _none(run_ids, "the validation reviews of its runs differ")
+        return _none(run_ids, "the validation texts of its runs differ")
     run_R = tuple(temperature(label_N, one.probability_NC) for one in read)
     mean_NC = mean_probability(np.stack([one.probability_NC for one in read]))
     together = temperature(label_N, mean_NC) if len(read) > 1 else run_R[0]
     if together is None and not any(run_R):
-        return _none(run_ids, "all validation reviews are classified correctly")
+        return _none(run_ids, "all validation texts are classified correctly")
     return Temperatures(run_R, together)
 
 

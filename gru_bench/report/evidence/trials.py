@@ -1,4 +1,4 @@
-"""Searches: their trials, the best one of each model on validation reviews, and what fresh seeds of it reach."""
+"""Searches: their trials, the best one of each model on validation texts, and what fresh seeds of it reach."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy as np
 
 from gru_bench.config import MetricName, flat
 from gru_bench.errors import RunError
-from gru_bench.report.document.numbers import Number, Numbers, Scale, scale_of
+from gru_bench.report.document.numbers import Number, Numbers, Scale, plain, scale_of
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.groups import Group, model_name, scored
 from gru_bench.report.evidence.progress import study_name, study_search
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, Metric, best, compared, curve
-from gru_bench.results.pruners import CHECKS
+from gru_bench.results.pruners import CHECKS, PRUNERS
 from gru_bench.results.runs import StudySummary, TrialSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
+SAMPLERS = {"tpe": "TPE", "random": "random trials"}
 ENDED = ("complete", "pruned", "failed")
 """States of a run or a trial that has ended. Killed, interrupted and running ones are in the state `other`."""
 
@@ -93,7 +94,7 @@ def best_trial(trials: Sequence[Trial], model: str, metric: MetricName) -> Trial
 def trial_groups(
     study: LoggedStudy, trials: Sequence[Trial], store: Store, numbers: Numbers
 ) -> tuple[list[Group], list[Sentence]]:
-    """Return the best trial of each model with its predictions of the validation reviews, and what is missing."""
+    """Return the best trial of each model with its predictions of the validation texts, and what is missing."""
     groups: list[Group] = []
     gaps: list[Sentence] = []
     metric = study.plan().metric
@@ -130,6 +131,13 @@ class Search:
     def scale(self) -> Scale:
         """Return how its scores are shown."""
         return scale_of(self.summary.metric)
+
+    @property
+    def how(self) -> str:
+        """Return its sampler and its pruner, in words."""
+        sampler, pruner = self.summary.sampler, self.summary.pruner
+        return (f"{SAMPLERS.get(sampler.lower(), plain(sampler))}, "
+                f"{PRUNERS[pruner].label if pruner in PRUNERS else plain(pruner)}")
 
     @property
     def fall(self) -> Number:

@@ -14,23 +14,23 @@ from gru_bench.stats.estimate import Design
 from gru_bench.stats.sentence import detected, slots_in, verdict_template, words
 from gru_bench.stats.verdict import Finding
 
-FRESH = ("fewest that detect the equivalence margin with 80 % power in a second test on the same reviews, and at least "
+FRESH = ("fewest that detect the equivalence margin with 80 % power in a second test on the same texts, and at least "
          "twice those at hand; one number for all pairs")
 LOOKS = "confirm = { looks = [5, 10, 20] }, or --looks 5,10,20"
 """What is advised to new studies: interim analyses that are planned."""
 MORE_EXAMPLES = (
-    "collect more labeled reviews and start a study with them under another --study-name, either in a file of "
+    "collect more labeled texts and start a study with them under another --study-name, either in a file of "
     "their own (--test-data FILE) or in a larger file (--data FILE), of which a tenth is used for the test."
 )
 
 
 @dataclass(frozen=True)
 class Limit:
-    """How many reviews the setting data.limit let into a study, and how many its data holds."""
+    """How many texts the setting data.limit let into a study, and how many its data holds."""
 
     taken: int
     whole: int | None
-    """Reviews that the data holds; None where that was not logged."""
+    """Texts that the data holds; None where that was not logged."""
 
 
 def verdict_sentence(pair: Pair) -> Sentence:
@@ -65,17 +65,19 @@ def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | N
         together: As for `needed_sentence`.
         limit: As for `advice`.
     """
-    return joined([needed_sentence(pair, together), advice(pair, limit)])
+    return joined([needed_sentence(pair, together), *advice(pair, limit)])
 
 
 def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
-    """Return how many test examples or fresh seeds could settle an open comparison; empty for other verdicts.
+    """Return how many test texts or fresh seeds could settle an open comparison; empty for other verdicts.
 
     Args:
         pair: Comparison.
         together: Fresh seeds that serve all comparisons of a report, at least those needed here.
     """
-    if pair.design is None or pair.verdict.finding is Finding.TOO_FEW_SEEDS:
+    if not (pair.a.is_logged and pair.b.is_logged):  # no more seeds of a file can be trained
+        return _enough_examples(pair) if pair.is_open else ()
+    if not pair.done or pair.design is None or pair.verdict.finding is Finding.TOO_FEW_SEEDS:
         return ()  # of too few seeds it is said once for all pairs
     if pair.fresh_seeds is None:
         return _only_examples(pair, pair.design) if pair.wants_examples else ()
@@ -83,88 +85,85 @@ def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
     fresh = max(pair.fresh_seeds, together or 0)
     least = pair.design_again.detectable((fresh, fresh), pair.difference.examples)
     return joined([_enough_examples(pair), say(
-        "{fresh} fresh seeds for each model, on the same test reviews, detect a difference of {detected}{unit}.",
+        "{fresh} fresh seeds for each model, on the same test texts, detect a difference of {detected}{unit}.",
         fresh=pair.numbers.add("fresh-seeds", fresh, "count", FRESH),
         detected=pair.size("fresh-detectable", least, f"{detected(pair)}, and by two for the two tests"),
         unit=pair.scale.after)])
 
 
-def advice(pair: Pair, limit: Limit | None = None) -> Sentence:
-    """Return how to get what could settle an open comparison: first new test examples, then fresh seeds.
+def advice(pair: Pair, limit: Limit | None = None) -> list[Sentence]:
+    """Return how to get what could settle an open comparison: first new test texts, then fresh seeds.
 
-    A second test on the same test examples must be stricter, and so must the first one.
+    Open pairs have these sentences in common. A second test on the same test texts must be stricter, and so must the
+    first one.
 
     Args:
         pair: Comparison.
-        limit: Limit that excluded reviews; None where there was none.
+        limit: Limit that excluded texts; None where there was none.
     """
-    if pair.design is None or not pair.is_open:
-        return ()
+    if not pair.is_open:
+        return []
+    source = [said for said in [_source_of_examples(pair, limit)] if said]
     if pair.fresh_seeds is None:
-        return _source_of_examples(pair, limit)
+        return source
     counted: Sentence = () if not pair.pairs_again else say(
         ", and p values are adjusted for all {pairs} pairs of the old and the new models", pairs=pair.numbers.add(
             "pairs-again", pair.pairs_again, "count", "pairs of the old and the new models"))
     planned = "" if pair.followed is not None else f" In a new study, plan interim analyses instead: {LOOKS}."
-    return joined([_source_of_examples(pair, limit), say(
-        "Fresh seeds on the same test reviews are a second test on the same data: each of the two tests is then done "
+    return [*source, say(
+        "Fresh seeds on the same test texts are a second test on the same data: each of the two tests is then done "
         "at 2.5 %, to keep 5 % in all{counted}. The result may still be inconclusive. Do not count the old runs with "
-        "the new ones.{planned}", counted=counted, planned=planned)])
-
-
-def examples_sentence(pair: Pair) -> Sentence:
-    """Return how many test examples would settle an open comparison of files, as a sentence; empty for other pairs."""
-    return _enough_examples(pair) if pair.is_open else ()
+        "the new ones.{planned}", counted=counted, planned=planned)]
 
 
 def _enough_examples(pair: Pair) -> Sentence:
-    """Return how many new test examples detect the equivalence margin; empty where no number does."""
+    """Return how many new test texts detect the equivalence margin; empty where no number does."""
     if pair.needed is None:
         return ()
     examples, seeds = pair.needed
     return say(
-        "About {examples} new test examples{each} detect a difference of {margin}{unit} (80 % power).",
+        "About {examples} new test texts{each} detect a difference of {margin}{unit} (80 % power).",
         each="" if pair.is_of_runs else say(", with {seeds} seeds for each model,", seeds=pair.numbers.add(
             "needed-seeds", seeds, "count",
             "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve the examples")),
         examples=pair.numbers.add(
             "needed-examples", -(-examples // 100) * 100, "count",
-            "fewest test examples that detect the equivalence margin with 80 % power, rounded up to hundreds"),
+            "fewest test texts that detect the equivalence margin with 80 % power, rounded up to hundreds"),
         margin=pair.number("margin"), unit=pair.scale.after)
 
 
 def _only_examples(pair: Pair, design: Design) -> Sentence:
-    """Return how many test examples could settle a comparison that no number of seeds can settle."""
+    """Return how many test texts could settle a comparison that no number of seeds can settle."""
     if pair.needed is None:
         return say(
             "To detect a difference of {margin}{unit} takes more than 50 seeds for each model, whatever the number of "
-            "test examples: these models vary too much from seed to seed.", margin=pair.number("margin"),
+            "test texts: these models vary too much from seed to seed.", margin=pair.number("margin"),
             unit=pair.scale.after)
     floor = pair.size(
         "floor", design.detectable_floor(pair.difference.examples), f"{detected(pair)}; of very many seeds")
     present: Sentence = ("it takes more than 50 seeds for each model.",)
     if floor.value is None or floor.value >= pair.verdict.margin:
         present = ("even very many seeds detect no less than ", floor, f"{pair.scale.after}.")
-    return joined([_enough_examples(pair), say("With the present test examples, {present}", present=present)])
+    return joined([_enough_examples(pair), say("With the present test texts, {present}", present=present)])
 
 
 def _source_of_examples(pair: Pair, limit: Limit | None) -> Sentence:
-    """Return how to get more test examples; empty where no number of them is enough, and there was no limit."""
+    """Return how to get more test texts; empty where no number of them is enough, and there was no limit."""
     if limit is None:
-        return () if pair.needed is None else (f"To get new test examples, {MORE_EXAMPLES}",)
+        return () if pair.needed is None else (f"To get new test texts, {MORE_EXAMPLES}",)
     whole: Sentence = () if limit.whole is None else (
         " of the ", pair.numbers.add("unlimited", limit.whole, "count", "in the data, each text once"))
     first = say(
-        "data.limit let {taken}{whole} reviews into the study: remove it first, with --set data.limit=none under "
+        "data.limit let {taken}{whole} texts into the study: remove it first, with --set data.limit=none under "
         "another --study-name", taken=pair.numbers.add("limited", limit.taken, "count", "over all splits"), whole=whole)
     if pair.needed is None:
-        return (*first, "; with all reviews the models may vary less.")
+        return (*first, "; with all texts the models may vary less.")
     if limit.whole is None:
         return (*first, f". Only if that is not enough, {MORE_EXAMPLES}")
     then = pair.difference.examples * limit.whole // limit.taken
     return say(
-        "{first}. About {then} will then be test reviews, which is {enough}", first=first,
+        "{first}. About {then} will then be test texts, which is {enough}", first=first,
         then=pair.numbers.add(
-            "unlimited-examples", then, "count", "test reviews to be expected without the limit: those at hand, "
-            "times all reviews over those let in"),
+            "unlimited-examples", then, "count", "test texts to be expected without the limit: those at hand, "
+            "times all texts over those let in"),
         enough="enough." if then >= pair.needed[0] else f"not enough: {MORE_EXAMPLES}")

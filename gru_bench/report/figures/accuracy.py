@@ -13,10 +13,10 @@ from gru_bench.report.figures.style import (
     FAINT,
     GRID,
     GUIDE,
+    INK,
     LINES,
-    SIZE,
+    NARROW,
     dots,
-    folded,
     in_two_lines,
     intervals,
     keep_within,
@@ -92,23 +92,25 @@ def cost_figure(values: Values) -> Figure:
 
 def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
     means = frame[frame["what"] == MEAN][:LINES]
-    names = means["model"].tolist()
+    baselines = frame[(frame["what"] == BASELINE) & frame["model"].isin(near)]
+    names, lines = means["model"].tolist(), len(means) + len(baselines)
     seeds = frame[frame["model"].isin(names) & ~frame["what"].isin((MEAN, BASELINE))]
-    figure, (axes,) = new_figure(0.65 + (0.4 if len(names) < 9 else 0.26) * len(names))
+    figure, (axes,) = new_figure(0.5 + (0.36 if lines < 9 else 0.28) * lines, width=NARROW)
     intervals(axes, means.assign(place=range(len(names))), "accuracy", "place", names)
     dots(axes, seeds.assign(place=seeds["model"].map(names.index) + 0.24), "accuracy", "place", names,
          marker="|", markeredgewidth=1, alpha=0.8)
-    _texts_above(axes, means, "accuracy")
-    for place, row in enumerate(frame[(frame["what"] == BASELINE) & frame["model"].isin(near)].to_dict("records")):
-        x = row["accuracy"]
-        axes.axvline(x, linestyle="dashed", **GUIDE)
-        left, right = axes.get_xlim()
-        axes.annotate(
-            f"{short(row['model'], 30)} {row['text']}", (x, 1), (0, 3 + 1.3 * SIZE * place),
-            xycoords=("data", "axes fraction"), textcoords="offset points", va="bottom", color=FAINT,
-            ha="left" if x < 0.7 * left + 0.3 * right else "right" if x > 0.3 * left + 0.7 * right else "center")
+    below = list(range(len(names), lines))
+    dots(axes, baselines.assign(place=below, model=""), "accuracy", "place", [""] * bool(below), color=FAINT,
+         fillstyle="none", markeredgewidth=1)
+    axes.vlines(baselines["accuracy"], -0.6, [place - 0.5 for place in below], linestyle="dashed", **GUIDE)
+    # A name above its line has room however long it is. Those of all lines are at the end away from the baselines.
+    side = int(baselines["accuracy"].mean() < sum(axes.get_xlim()) / 2)
+    for place, row in enumerate([*means.to_dict("records"), *baselines.to_dict("records")]):
+        axes.annotate(f"{short(row['model'], 40)}: {row['text']}", (side, place), (0, 4.5),
+                      xycoords=("axes fraction", "data"), textcoords="offset points", va="bottom",
+                      ha=("left", "right")[side], color=FAINT if place in below else INK)
     keep_within(axes, "x", high=scale.factor if scale.higher_is_better else None)
-    name_lines(axes, [folded(name, 24) for name in names])
+    name_lines(axes, [""] * lines)
     axes.set_xlabel(f"test {scale.score}{f', {scale.unit}' if scale.unit else ''}")
     return figure
 

@@ -43,17 +43,17 @@ if TYPE_CHECKING:
 MAP_SHADE = 0.55
 """Opacity of the strongest shade of a map in which counts are written, so that they can be read."""
 LETTER = 0.62
-"""Width of a digit, as a share of the size of its letters."""
+"""Width of a digit, as a fraction of the size of its letters."""
 SMALLEST = 0.68
-"""Smallest letters in a map, as a share of those of the figure. Where a cell has no room for these, it has none."""
+"""Smallest letters in a map, as a fraction of those of the figure. Where a cell has no room for these, it has none."""
 
 
 def confusion_figure(values: Values) -> Figure:
     """Return the figure of the confusion counts of each model with two classes, with their deviation over seeds."""
     return Figure(
         "confusion",
-        "Test reviews by label and prediction: mean count over seeds ± standard deviation over seeds.",
-        f"Mean counts of test reviews by label and prediction, of {listed(list(values.groups('model')))}.", values,
+        "Test texts by label and prediction: mean count over seeds ± standard deviation over seeds.",
+        f"Mean counts of test texts by label and prediction, of {listed(list(values.groups('model')))}.", values,
         _confusion)
 
 
@@ -71,16 +71,16 @@ def confusion_map(
     """
     size_C1 = mean_CC.sum(axis=1, keepdims=True)
     share_CC = np.divide(mean_CC, size_C1, out=np.zeros_like(mean_CC), where=size_C1 > 0)
-    values = Values(("label", "predicted", "mean count", "standard deviation", "share of the label"), tuple(
+    values = Values(("label", "predicted", "mean count", "standard deviation", "fraction of the label"), tuple(
         (classes[row], classes[column], float(mean_CC[row, column]),
          None if spread_CC is None else float(spread_CC[row, column]), float(share_CC[row, column]))
         for row, column in np.ndindex(mean_CC.shape)))
     return Figure(
         name,
-        f"Test reviews of {model} by label (rows) and predicted class (columns). The stronger the shade, the larger "
-        "the share of the row. Counts are means over seeds; they and the standard deviation over seeds are written "
+        f"Test texts of {model} by label (rows) and predicted class (columns). The stronger the shade, the larger "
+        "the fraction of the row. Counts are means over seeds; they and the standard deviation over seeds are written "
         "where there is room for them.",
-        f"Test reviews of {model} by label and predicted class, {len(classes)} classes.", values, _confusion_map)
+        f"Test texts of {model} by label and predicted class, {len(classes)} classes.", values, _confusion_map)
 
 
 def category_figure(name: str, values: Values) -> Figure:
@@ -119,7 +119,7 @@ def _confusion_map(frame: DataFrame) -> Drawing:
     # The room of a cell in points, about: names stand on the left, in letters half as wide as high.
     width = (72 * WIDTH - SIZE * (0.56 * longest + 3)) / count
     texts = _texts(frame, count, width)
-    shades(axes, np.sqrt(frame["share of the label"].to_numpy().reshape(count, count)), color_of(0),
+    shades(axes, np.sqrt(frame["fraction of the label"].to_numpy().reshape(count, count)), color_of(0),
            MAP_SHADE if texts else 1.0, **texts)
     axes.set_xticks(np.arange(count) + 0.5, classes)
     if 0.58 * SIZE * longest > width:
@@ -145,11 +145,11 @@ def _texts(frame: DataFrame, count: int, width: float) -> dict[str, Any]:
 
 
 def _categories(frame: DataFrame) -> Drawing:
-    """Draw the accuracies on each part of the reviews on a line with its name."""
+    """Draw the accuracies on each part of the texts on a line with its name."""
     models = list(frame["model"].unique())
     parts = frame.drop_duplicates("category")
     if len(parts) > LINES:
-        parts = parts.nlargest(LINES, "reviews")
+        parts = parts.nlargest(LINES, "texts")
     names = parts["category"].tolist()
     drawn = frame[frame["category"].isin(names)]
     figure, (axes,) = new_figure(0.6 + (0.12 + 0.09 * len(models)) * len(names))
@@ -157,8 +157,8 @@ def _categories(frame: DataFrame) -> Drawing:
               "place", models)
     for place in range(1, len(names)):
         axes.axhline(place - 0.5, color=GRID, linewidth=0.5, zorder=0)
-    name_lines(axes, [f"{short(name, 26)}  ({reviews:,.0f})"
-                      for name, reviews in zip(names, parts["reviews"], strict=True)])
+    name_lines(axes, [f"{short(name, 26)}  ({texts:,.0f})"
+                      for name, texts in zip(names, parts["texts"], strict=True)])
     keep_within(axes, "x")
     axes.set_xlabel("test accuracy, %")
     name_series(figure, models)
@@ -166,9 +166,9 @@ def _categories(frame: DataFrame) -> Drawing:
 
 
 def _lengths(frame: DataFrame) -> Drawing:
-    names = [f"{low:,.0f}–{high:,.0f}\n({reviews:,.0f})" for low, high, reviews in zip(
-        frame["tokens from"], frame["tokens to"], frame["reviews"], strict=True)]
-    return draw_along(frame.assign(part=names), "part", "tokens read (reviews)")
+    names = [f"{low:,.0f}–{high:,.0f}\n({texts:,.0f})" for low, high, texts in zip(
+        frame["tokens from"], frame["tokens to"], frame["texts"], strict=True)]
+    return draw_along(frame.assign(part=names), "part", "tokens read (texts)")
 
 
 def draw_along(frame: DataFrame, along: str, label: str, seeds: DataFrame | None = None) -> Drawing:

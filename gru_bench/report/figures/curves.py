@@ -56,7 +56,7 @@ def curves_figure(values: Values) -> Figure:
     return Figure(
         "curves",
         f"{quantities.capitalize()} by epoch: mean over seeds, with a band from the lowest to the highest seed. Losses "
-        f"are in nats per review.{not_drawn(models)}",
+        f"are in nats per text.{not_drawn(models)}",
         f"{quantities.capitalize()} of {listed(models[:OVERLAID])} by epoch.", values, _learning)
 
 
@@ -79,8 +79,8 @@ def _learning(frame: DataFrame) -> Drawing:
 
 
 def few(share: Number) -> bool:
-    """Return whether so small a share of the predictions, a mean over seeds, says little about their accuracy."""
-    # Rounded before it is compared, since a share of whole reviews is no exact number.
+    """Return whether so small a fraction of the predictions, a mean over seeds, says little about their accuracy."""
+    # Rounded before it is compared, since a fraction of whole texts is no exact number.
     predictions = round((share.value or 0.0) * (share.examples or 0) * len(share.runs))
     return predictions < LEAST * len(share.runs)
 
@@ -95,7 +95,7 @@ def reliability_figure(values: Values, least: float) -> Figure:
     """
     models = values.groups("model")
     # Of each model the ranges that are drawn: those with enough predictions, or all where none has.
-    drawn = [[not few(share) for share in part.column("share of predictions")]
+    drawn = [[not few(share) for share in part.column("fraction of predictions")]
              for part in values.groups("model", "probabilities").values()]
     left_out = any(any(enough) and not all(enough) for enough in drawn)
     rest = f" Ranges with fewer than {LEAST} predictions of a seed are left out."

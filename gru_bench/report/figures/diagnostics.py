@@ -58,7 +58,7 @@ def gradient_figure(flows: Sequence[GradientFlow], name: str = "gradients") -> F
     return Figure(
         name,
         "Norm of the gradient of the loss with respect to the state, by steps back from the state that is read last: "
-        "geometric mean over reviews, with a band from the lower to the upper quartile. A straight line means a "
+        "geometric mean over texts, with a band from the lower to the upper quartile. A straight line means a "
         "constant factor per step.",
         f"Gradient norms of {listed(names)} over {max(flow.steps_back[-1] for flow in flows)} steps back.",
         Values(("model", "direction", "weights", "steps back", "norm", "lower quartile", "upper quartile"), tuple(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 WIDTH = 4.8
 """Inches: the text width of the standard LaTeX classes."""
+NARROW = 3.2
+"""Inches: the width of a figure whose letters can still be read on a phone."""
 SIZE = 7.5
 """Of letters, in points."""
 INK, FAINT, GRID = "#1c1b19", "#635f58", "#d9d5cc"
@@ -127,19 +129,22 @@ def mark_of(place: int) -> dict[str, Any]:
     return {"color": color_of(place), "marker": MARKERS[place % len(MARKERS)]}
 
 
-def new_figure(height: float, panels: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    height: float, panels: int = 1, columns: int = 1, width: float = WIDTH, **options: Any
+) -> tuple[Figure, list[Axes]]:
     """Return a figure, and the axes of its panels.
 
     Args:
         height: Inches of each row of panels, with what stands around it.
         panels: Number of pairs of axes.
-        columns: Most of them beside one another.
+        columns: Most of them next to one another.
+        width: Inches.
         options: For the axes.
     """
     from matplotlib.figure import Figure
 
     rows = -(-panels // columns)
-    figure = Figure(figsize=(WIDTH, min(max(0.8, height * rows), 8)), layout="constrained")
+    figure = Figure(figsize=(width, min(max(0.8, height * rows), 8)), layout="constrained")
     axes = list(figure.subplots(rows, min(columns, panels), squeeze=False, **options).flat)
     for left_over in axes[panels:]:
         left_over.set_visible(False)
@@ -147,7 +152,7 @@ def new_figure(height: float, panels: int = 1, columns: int = 1, **options: Any)
 
 
 def name_series(figure: Figure, names: Sequence[str], beside: bool = False) -> None:
-    """Put the names and marks of the series above the axes, or beside them, where there are several."""
+    """Put the names and marks of the series above the axes, or next to them, where there are several."""
     from matplotlib.lines import Line2D
 
     if len(names) > 1:

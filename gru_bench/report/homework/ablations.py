@@ -6,10 +6,8 @@ Shapes: `R` runs (seeds) of a model, `N` examples.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gru_bench.config import Scalar, flat
 from gru_bench.errors import RunError
@@ -35,15 +33,10 @@ PHRASES: Mapping[str, str] = {
     "embedding.name": "training on {}",
 }
 """Setting -> how a sentence names its value."""
-MOST_DRAWS = 1_000_000
-"""Most ways to take one seed of each model that are enumerated."""
 
 
 def ablations(evidence: Evidence) -> Section | None:
-    """Return the ablations, the effect of taking one seed only, and the accuracy on reviews without a known word.
-
-    None where no study follows the homework's protocol.
-    """
+    """Return the section; None where no study follows the homework's protocol."""
     studies = reproductions(evidence)
     if not studies:
         return None
@@ -66,9 +59,7 @@ def ablations(evidence: Evidence) -> Section | None:
             blocks.append(Bullets(tuple(points)))
         if not one.ablations:
             blocks.append(Paragraph((f"{one.titled('There are no ablations')}.",)))
-        blocks += [*map(Paragraph, gaps), *_one_seed_blocks(one)]
-        if wordless := _wordless(one):
-            blocks.append(Bullets((("Reviews with no known word.", wordless),)))
+        blocks += map(Paragraph, gaps)
     return Section("ablations", "Ablations", tuple(blocks))
 
 
@@ -175,7 +166,7 @@ def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation,
 
 
 def _judged_by_its_own(numbers: Numbers, store: Store, choosing: Sequence[str], judges: Group | None) -> Sentence:
-    """Return the share of the judging reviews by which the choice had been made.
+    """Return the fraction of the judging reviews by which the choice had been made.
 
     Args:
         numbers: Makes the number, which gets its key.
@@ -192,7 +183,7 @@ def _judged_by_its_own(numbers: Numbers, store: Store, choosing: Sequence[str], 
     share = float(np.isin(judges.example_N, choosing_N).mean())
     return say(
         " Of the reviews that judge it here, {share} % were also used to choose it{favors}.",
-        share=numbers.add("", share, "percent", "share of the judging reviews", judges.example_N.size,
+        share=numbers.add("", share, "percent", "fraction of the judging reviews", judges.example_N.size,
                           runs=(*choosing, *judges.ids)),
         favors=", which favors it" if share else "")
 
@@ -201,64 +192,3 @@ def _begun(sentence: Sentence) -> Sentence:
     """Return a sentence with a capital letter at its start."""
     first = sentence[0]
     return (first[:1].upper() + first[1:], *sentence[1:]) if isinstance(first, str) else sentence
-
-
-def _one_seed_blocks(one: Reproduction) -> list[Block]:
-    """Return how often one run of each model would have given another winner."""
-    groups = list(one.groups.values())
-    right = [group.correct_RN.sum(axis=1) for group in groups]
-    draws = int(np.prod([scores.size for scores in right]))
-    if len(groups) < 2 or min(scores.size for scores in right) < 2 or draws > MOST_DRAWS:
-        return []
-    first = chance_first(right)
-    winner = int(np.argmax([group.correct_RN.mean() for group in groups]))
-    ids = tuple(run for group in groups for run in group.ids)
-    means = "share of all ways to take one seed of each model, ties shared"
-    other = one.numbers.add("one-seed.other", 1 - first[winner], "percent", means, groups[0].example_N.size, runs=ids,
-                            decimals=0)
-    title = one.titled("One seed of each model")
-    return [
-        Table(
-            f"{one.numbers.key}-one-seed", title,
-            (f"{title}, on the test reviews.",),
-            (Column("Model", align="left", width=4.0), Column("Seeds"),
-             Column("Accuracy", "%", note="{} is the mean over seeds, with the lowest and the highest in brackets."),
-             Column("First", "%", note="{} is how often the model is first if one seed of each is taken.")),
-            tuple((group.label, group.numbers.add("one-seed.seeds", len(group.runs), "count"),
-                   group.numbers.over_runs("one-seed.accuracy", group.correct_RN.mean(axis=1).tolist(), "percent"),
-                   group.numbers.add("one-seed.first", share, "percent", means, decimals=0))
-                  for group, share in zip(groups, first, strict=True)),
-        ),
-        Bullets((("One seed, or several?", say(
-            "There are {draws} ways to take one run of each model, as the homework’s report did. In {other} % of them "
-            "a model other than {winner}, which has the highest mean, is first on these test reviews.",
-            draws=one.numbers.add("one-seed.draws", draws, "count", "ways to take one seed of each model"),
-            other=other, winner=groups[winner].label)),)),
-    ]
-
-
-def chance_first(right: Sequence[NDArray[np.int64]]) -> list[float]:
-    """Return for each model how often it is first over all ways to take one seed of each; ties are shared.
-
-    Args:
-        right: For each model, the number of correct answers of each of its seeds.
-    """
-    share = np.zeros(len(right))
-    for draw in product(*right):
-        best = np.array(draw) == max(draw)
-        share += best / best.sum()
-    return [float(part) for part in share / share.sum()]
-
-
-def _wordless(one: Reproduction) -> Sentence:
-    """Return the accuracy on test reviews without a known word; empty where there are none."""
-    empty_N = next(iter(one.groups.values())).tokens_N == 0
-    if not empty_N.any():
-        return ()
-    accuracies = [say("{model} {accuracy} %", model=group.label, accuracy=group.accuracy_on(
-        group.numbers.of("wordless"), group.tokens_N == 0)) for group in one.groups.values()]
-    return say(
-        "Test reviews without a known word: {count}. Each is read as one step of zeros. Mean accuracy on them: "
-        "{accuracies}. If they were left out, they would be missing from every count.",
-        accuracies=joined(accuracies, ", "), count=one.numbers.add(
-            "wordless.tested", int(empty_N.sum()), "count", "test reviews without a known word"))

@@ -1,21 +1,18 @@
-"""Published and measured: published results beside those of these runs, and whether the homework's claim holds up."""
+"""Published and measured: published results next to those of these runs, and whether the homework's claim holds up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Heading, Paragraph, Table
-from gru_bench.report.document.numbers import plain
+from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
-from gru_bench.report.evidence.progress import study_baselines
 from gru_bench.report.homework import published
 from gru_bench.report.homework.reproduction import Reproduction, departures, reproductions
 from gru_bench.report.homework.run_times import timings
 from gru_bench.results.logged_metrics import TRAIN_SECONDS
-from gru_bench.results.runs import compared_baseline
 from gru_bench.stats.verdict import Finding
 
 BECOMES: Mapping[Finding, tuple[str, str]] = {
@@ -49,11 +46,8 @@ def discussion(evidence: Evidence) -> Section | None:
             highest=published.number(evidence.numbers, "others-highest", published.OTHERS[1], "percent"))),
         Heading("Is bidirectional better?", "claim"),
     ]
-    for one in studies:
-        blocks.append(Paragraph(_claim(one, evidence), lead="Conclusion."))
-        if learnt := _learnt(one, evidence):
-            blocks.append(Bullets(learnt))
-    return Section("discussion", "Published beside measured", tuple(blocks))
+    blocks += [Paragraph(_claim(one, evidence), lead="Conclusion.") for one in studies]
+    return Section("discussion", "Published and measured results", tuple(blocks))
 
 
 def _published_table(one: Reproduction, evidence: Evidence) -> Table:
@@ -77,27 +71,6 @@ def _published_table(one: Reproduction, evidence: Evidence) -> Table:
                                       "alone.")),
         tuple(rows), tuple(context),
     )
-
-
-def _learnt(one: Reproduction, evidence: Evidence) -> tuple[tuple[str, Sentence], ...]:
-    """Return how the models compare with a linear one on the same reviews, and the loop with the compiled kernel."""
-    points: list[tuple[str, Sentence]] = []
-    linear = compared_baseline(study_baselines(one.study, evidence.store))
-    if linear is not None:
-        above = [group.label for group in one.groups.values() if group.correct_RN.mean() > linear.test_accuracy]
-        beside = f"fewer than {listed(above)}" if above else "more than any of the GRUs"
-        reached = one.numbers.add("discussion.baseline", linear.test_accuracy, "percent", "a baseline, trained once")
-        points.append(("What do the networks add?", say(
-            "{baseline}, which counts words and ignores their order, classifies {reached} % of these test reviews "
-            "correctly: {beside} on average.", baseline=plain(linear.name), reached=reached, beside=beside)))
-    scratch = {timing.backend: timing.seconds_each for timing in one.timings if timing.model == "scratch"}
-    if {"fused", "reference"} <= scratch.keys():
-        factor = one.numbers.add("discussion.loop", scratch["reference"] / scratch["fused"], "tenth",
-                            "ratio of timed iterations")
-        points.append(("Is a GRU from scratch slow?", say(
-            "Not because it is written from scratch: the same weights take {factor} times as long in the readable loop "
-            "as in the compiled kernel, with the same result.", factor=factor)))
-    return tuple(points)
 
 
 def _claim(one: Reproduction, evidence: Evidence) -> Sentence:

@@ -1,4 +1,4 @@
-"""Published facts about the homework: its settings, and the results that are shown beside measured ones.
+"""Published facts about the homework: its settings, and the results that are shown next to measured ones.
 
 Nothing here was measured by this package, and no measured number uses it.
 """

@@ -15,8 +15,9 @@ from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.errors import RunError
 from gru_bench.report.document.figure import csv_cell
 from gru_bench.report.document.numbers import plain
-from gru_bench.report.evidence.collect import collect
+from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import class_names
+from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_data
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.render.files import replacing
@@ -28,19 +29,19 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 Row = Iterable[str | float | None]
 
 
-def write(studies: Sequence[LoggedStudy], store: Store, folder: Path) -> dict[Path, int]:
+def write(evidence: Evidence, folder: Path) -> dict[Path, int]:
     """Write runs.csv, trials.csv, predictions.csv and disagreements.csv, and return the number of rows of each.
 
     Args:
-        studies: The studies of a report.
-        store: Source of their predictions. For predictions.csv they are read and written run by run.
+        evidence: The evidence of a report.
         folder: The folder, which is made where it does not exist.
     """
+    studies = evidence.studies
     return {
         folder / name: _written(folder / name, table) for name, table in (
             ("runs.csv", runs_table(studies)), ("trials.csv", trials_table(studies)),
-            ("predictions.csv", predictions_table(studies, store)),
-            ("disagreements.csv", disagreements_table(studies, store)))
+            ("predictions.csv", predictions_table(studies, evidence.store)),
+            ("disagreements.csv", disagreements_table(evidence.compared)))
     }
 
 
@@ -88,7 +89,7 @@ def trials_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
 
 
 def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
-    """Yield a row for every test review of every complete confirmation run whose predictions can be read.
+    """Yield a row for every test text of every complete confirmation run whose predictions can be read, run by run.
 
     The probability is that of class 1; of more than two classes it is that of the predicted one, and each class has a
     column of its own, which is empty where not all of them were kept.
@@ -129,10 +130,10 @@ def _many_classes(study: LoggedStudy, store: Store) -> tuple[str, ...]:
     return found if 2 < len(found) <= MOST_WHOLE else ()
 
 
-def disagreements_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
-    """Yield a row for every test review that only one model of a pair gets right, by the majority of its runs."""
+def disagreements_table(pairs: Sequence[Pair]) -> Iterator[Row]:
+    """Yield a row for every test text that only one model of a pair gets right, by the majority of its runs."""
     yield ["pair", "example", "label", "right", "category", "tokens"]
-    for pair in collect(studies, store).compared:
+    for pair in pairs:
         a, b = pair.a, pair.b
         for right, place_F in zip((a, b), one_sided(a.correct_RN, b.correct_RN), strict=True):
             labels = [right.classes[label] for label in right.label_N[place_F].tolist()]

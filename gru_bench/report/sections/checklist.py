@@ -9,16 +9,13 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 
 from gru_bench.report.document.blocks import Column, Table
-from gru_bench.report.document.numbers import NBSP, file_name, plain
+from gru_bench.report.document.numbers import NBSP, Numbers, file_name, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined
+from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.progress import study_data, study_name
+from gru_bench.report.evidence.progress import data_sets, study_name
 from gru_bench.report.evidence.settings import range_text, setting_name
-from gru_bench.report.evidence.trials import searches_of
-from gru_bench.report.sections.search import SAMPLERS
 from gru_bench.results.logged_metrics import PARAMETERS, TRAIN_SECONDS, compared
-from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import DataSummary
 from gru_bench.tracking import LoggedRun
 
@@ -68,15 +65,21 @@ def _machine(evidence: Evidence) -> Sentence:
 
 
 def _data(evidence: Evidence) -> Sentence:
-    def one(place: int, found: DataSummary, runs: Sequence[str]) -> Sentence:
-        numbers = evidence.numbers.of(f"checklist.data-{place}", runs)
+    def one(found: DataSummary, numbers: Numbers) -> Sentence:
         sizes: list[Sentence] = [
             (numbers.add(name, size), f" {name}") for name, size in (
                 ("training", found.train), ("validation", found.validation), ("test", found.test))]
         return (f"{plain(found.name)}: ", *joined(sizes, ", "), " texts, ", numbers.add("classes", len(found.classes)),
                 f" classes, fingerprint {plain(found.fingerprint)[:12]}")
 
-    return joined([one(place, found, runs) for place, (found, runs) in enumerate(_data_sets(evidence), start=1)], "; ")
+    return joined([one(found, numbers) for found, numbers in _data_sets(evidence)], "; ")
+
+
+def _data_sets(evidence: Evidence) -> list[tuple[DataSummary, Numbers]]:
+    """Return each data set, and what makes its numbers."""
+    found = enumerate(data_sets(evidence.studies, evidence.store), start=1)
+    return [(summary, evidence.numbers.of(f"checklist.data-{place}", [study.run.run_id for study in studies]))
+            for place, (summary, studies) in found]
 
 
 def _splits(evidence: Evidence) -> Sentence:
@@ -96,8 +99,7 @@ def _splits(evidence: Evidence) -> Sentence:
 
 def _left_out(evidence: Evidence) -> Sentence:
     parts: list[Sentence] = []
-    for place, (found, runs) in enumerate(_data_sets(evidence), start=1):
-        numbers = evidence.numbers.of(f"checklist.data-{place}", runs)
+    for found, numbers in _data_sets(evidence):
         parts.append((
             numbers.add("repeats", found.repeats_removed), " repeated texts and ",
             numbers.add("test-repeats", found.test_repeats_removed), " training texts that are also test texts; ",
@@ -108,7 +110,7 @@ def _left_out(evidence: Evidence) -> Sentence:
 
 def _bounds(evidence: Evidence) -> Sentence:
     parts = []
-    for one in searches_of(evidence.groups, evidence.histories):
+    for one in evidence.searches:
         ranges = ", ".join(f"{setting_name(name)} {range_text(found)}" for name, found in one.summary.space.items())
         parts.append(f"{one.group.label}: {ranges}")
     if not parts and not evidence.studies:
@@ -117,16 +119,20 @@ def _bounds(evidence: Evidence) -> Sentence:
 
 
 def _selection(evidence: Evidence) -> Sentence:
-    searches = searches_of(evidence.groups, evidence.histories)
-    if not searches:
+    if not evidence.searches:
         return ("settings were fixed in advance",) if evidence.studies else ()
     parts: list[Sentence] = []
-    for one in searches:
-        pruner = known.label if (known := PRUNERS.get(one.summary.pruner)) else plain(one.summary.pruner)
-        sampler = SAMPLERS.get(one.summary.sampler.lower(), plain(one.summary.sampler))
+    for one in evidence.searches:
         parts.append((f"{one.group.label}: the best of ", one.group.of_study.add("checklist.trials", len(one.trials)),
-                      f" trials ({sampler}, {pruner}) by {plain(one.summary.objective)}"))
+                      f" trials ({one.how}) by {plain(one.summary.objective)}"))
     return joined(parts, "; ")
+
+
+def _teachers(evidence: Evidence) -> Sentence:
+    taught = [say("{model}: {teachers} {teachers:teacher|teachers} of each confirmation run", model=group.label,
+                  teachers=group.numbers.add("search.teachers", teachers, "setting", "a setting"))
+              for group in evidence.groups if group.is_logged and (teachers := group.config.training.teachers)]
+    return joined(taught, "; ") or (("no",) if evidence.studies else ())
 
 
 def _seeds(evidence: Evidence) -> Sentence:
@@ -172,15 +178,6 @@ def _tags(runs: Iterable[LoggedRun], tag: str) -> set[str]:
     return {run.tags[tag] for run in runs if run.tags.get(tag)}
 
 
-def _data_sets(evidence: Evidence) -> list[tuple[DataSummary, list[str]]]:
-    """Return each data set with the ids of the studies' own runs that logged it."""
-    found: dict[str, tuple[DataSummary, list[str]]] = {}
-    for study in evidence.studies:
-        if (summary := study_data(study, evidence.store)) is not None:
-            found.setdefault(summary.fingerprint, (summary, []))[1].append(study.run.run_id)
-    return list(found.values())
-
-
 def _author(_: Evidence) -> Sentence:
     return AUTHOR
 
@@ -194,6 +191,7 @@ QUESTIONS: Sequence[tuple[str, Callable[[Evidence], Sentence], str]] = (
     ("May the data be used and shared, and do they hold personal data?", _author, ""),
     ("Which settings were searched, within which bounds?", _bounds, "Search"),
     ("How were the final settings chosen?", _selection, "Search"),
+    ("Were other models trained to teach the final ones (distillation)?", _teachers, "Search"),
     ("How many runs with different seeds is each test score based on?", _seeds, "Results"),
     ("Which validation score belongs to each test score?", _validation_beside_test, "Results"),
     ("How are intervals and tests computed, and what do they cover?", lambda _: ("see the section",), "How computed"),

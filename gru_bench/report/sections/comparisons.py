@@ -1,4 +1,4 @@
-"""The comparisons section: each pair of models on the same test reviews, its verdict, and what may settle open ones.
+"""The comparisons section: each pair of models on the same test texts, its verdict, and what may settle open ones.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples.
 """
@@ -6,12 +6,10 @@ Shapes: `R` runs (seeds) of a model, `N` test examples.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.checks import Subject, warnings_of
 from gru_bench.errors import UsageError, unknown
 from gru_bench.report.document.blocks import (
     Block,
@@ -34,7 +32,7 @@ from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.evidence.verdicts import advice, examples_sentence, needed_sentence
+from gru_bench.report.evidence.verdicts import advice, needed_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.figures.looks import looks_figure
 from gru_bench.stats.verdict import Finding, mcnemar
@@ -64,8 +62,7 @@ def comment_on(evidence: Evidence, pair: Pair) -> Sentence:
     """Return warnings about the intervals of a pair, and what may settle it; empty for most pairs that are settled."""
     return joined([
         _too_narrow(pair),
-        needed_sentence(pair, fresh_for_all(evidence)) if pair.done else (),
-        () if pair.a.is_logged and pair.b.is_logged else examples_sentence(pair),
+        needed_sentence(pair, fresh_for_all(evidence)),
         _mcnemar_of_pair(pair),
     ])
 
@@ -77,7 +74,7 @@ def _table(compared: Sequence[Pair]) -> Table:
     return Table.of(
         "comparisons",
         "Comparisons of models",
-        ("Each pair on the same test reviews: the model with the better mean minus the other.",
+        ("Each pair on the same test texts: the model with the better mean minus the other.",
          "" if not sure else (
              " Intervals have 95 % confidence. Models are equivalent if the interval shown with the finding lies "
              "within the equivalence margin." if looked else
@@ -112,8 +109,7 @@ def _looks(evidence: Evidence) -> list[Block]:
     """Return what was planned and what the interim analyses (looks) found, of each study that has some."""
     blocks: list[Block] = []
     for one in evidence.looks:
-        warnings = warnings_of(Subject(evidence=replace(evidence, looks=[one])), "GRU013")
-        blocks += [Paragraph(_planned(one)), *sentences([said.coded for said in warnings])]
+        blocks.append(Paragraph(_planned(one)))
         pairs = [pair for pair in evidence.compared if pair.followed is not None and pair.a.study is one.study]
         rows = [row for pair in pairs for row in _look_rows(pair)]
         if not rows:
@@ -182,10 +178,10 @@ def _usual(pairs: Sequence[Pair], key: str) -> Table:
 
 def _next_steps(evidence: Evidence) -> list[Block]:
     """Return how to get what may settle open comparisons, with commands."""
-    texts = [text for pair in evidence.compared if pair.done and (text := advice(pair, held_back(pair.a)))]
-    blocks: list[Block] = [Paragraph(text) for text in {in_text(text): text for text in texts}.values()]
+    said = [one for pair in evidence.compared if pair.done for one in advice(pair, held_back(pair.a))]
+    blocks: list[Block] = [Paragraph(one) for one in {in_text(one): one for one in said}.values()]
     steps = (
-        ("These commands repeat the studies with the reviews that data.limit excluded, and write a report on them:",
+        ("These commands repeat the studies with the texts that data.limit excluded, and write a report on them:",
          remove_limit_commands(evidence)),
         ("These commands train fresh seeds with the same settings, as new studies, and write a report on them:",
          next_step_commands(evidence)),
@@ -238,7 +234,7 @@ def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
     if a.runs[r] is b.runs[s]:
         raise UsageError(f"--mcnemar must name two different runs, but got {one} twice: name another confirmation run")
     if a.fingerprint != b.fingerprint or not np.array_equal(a.example_N, b.example_N):
-        raise UsageError(f"--mcnemar must name two runs scored on the same test reviews, but {one} and {two} were "
+        raise UsageError(f"--mcnemar must name two runs scored on the same test texts, but {one} and {two} were "
                          "scored on different ones: name runs of studies on the same data")
 
     numbers = evidence.numbers.of("mcnemar", (a.ids[r], b.ids[s]), a.example_N.size)
@@ -246,9 +242,9 @@ def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
         run_id = group.ids[place]
         return f"{group.label}, {plain(group.runs[place].name) or run_id} ({plain(run_id)})"
 
-    only, alone = _only(a.correct_RN[r], b.correct_RN[s]), "reviews only this run classifies correctly"
+    only, alone = _only(a.correct_RN[r], b.correct_RN[s]), "texts only this run classifies correctly"
     return say(
-        "McNemar’s exact test of two trained models on the same test reviews. Reviews classified correctly only by "
+        "McNemar’s exact test of two trained models on the same test texts. Texts classified correctly only by "
         "{first}: {only_first}; only by {second}: {only_second}; {p}. This describes these two trained models, not the "
         "procedures that trained them: other seeds may give another result. It is not part of the verdicts.",
         first=named(a, r), only_first=numbers.add("only-first", only[0], "count", alone), second=named(b, s),

@@ -44,7 +44,7 @@ RECALLS_G = np.r_[5:80:5, 80:101] / 100
 
 @dataclass(frozen=True)
 class _Predicted:
-    """What the runs of a model predict for the test reviews, or all of them together as if they were one run."""
+    """What the runs of a model predict for the test texts, or all of them together as if they were one run."""
 
     label: str
     numbers: Numbers
@@ -88,7 +88,7 @@ def confidence(evidence: Evidence) -> Section | None:
     singles = [_Predicted(group.label, group.numbers, group.label_N, group.probability_RNC, found[group.key].run_R)
                for group in groups]
     values = Values(
-        ("model", "probabilities", "probability from", "probability to", "share of predictions", "confidence",
+        ("model", "probabilities", "probability from", "probability to", "fraction of predictions", "confidence",
          "accuracy"),
         tuple((one.label, which, *row) for one in singles
               for which, probability_RNC, key in (
@@ -108,7 +108,7 @@ def confidence(evidence: Evidence) -> Section | None:
 def _ranges(
     one: _Predicted, probability_RNC: NDArray[np.floating[Any]], key: str
 ) -> Iterator[tuple[Number, Number, Number, Number, Number]]:
-    """Yield the ends, share of predictions, confidence and accuracy of each range that some seed has predictions in.
+    """Yield the ends, fraction of predictions, confidence and accuracy of each range that some seed has predictions in.
 
     Confidence and accuracy are means over the seeds that have some.
     """
@@ -138,15 +138,15 @@ def _calibration(
                 rows.append(_Predicted(
                     f"{group.label}, ensemble", group.numbers.of("together"), group.label_N,
                     group.scored.together.probability_RNC, (found[group.key].together,), is_ensemble=True))
-    # Files of predictions have no validation reviews.
+    # Files of predictions have no validation texts.
     missing = [(f"{group.label}: not calibrated, because {found[group.key].missing}.",) for group in groups
                if found[group.key].missing and group.is_logged]
     if not rows:
         return sentences(missing)
     return [Table.of(
         "calibration", "Calibration",
-        ("Probabilities on the test reviews before and after calibration by a temperature T: p becomes softmax(log p / "
-         "T). For each run, and for the ensemble, T is the one with the smallest log loss on validation reviews. T "
+        ("Probabilities on the test texts before and after calibration by a temperature T: p becomes softmax(log p / "
+         "T). For each run, and for the ensemble, T is the one with the smallest log loss on validation texts. T "
          "above 1 means that the probabilities were too confident. Means over seeds, lowest and highest in brackets. "
          "Answers, accuracies and verdicts do not change, and logged predictions stay as they are. Saved models "
          "predict with the T of the ensemble.",),
@@ -163,7 +163,7 @@ def _calibration(
 
 
 def _thresholds(groups: Sequence[Group]) -> list[Block]:
-    """Return the ROC and precision-recall curves of the models with two classes in their test reviews."""
+    """Return the ROC and precision-recall curves of the models with two classes in their test texts."""
     binary = [group for group in groups if group.is_binary and 0 < group.label_N.mean() < 1]
     parts = [part for members in families(binary) for part in _parts(members)]
     return [thresholds_figure(f"thresholds-{place}" if len(parts) > 1 else "thresholds", _values(part),

@@ -10,7 +10,7 @@ from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED
 from gru_bench.report.evidence.pairs import Family
-from gru_bench.report.evidence.progress import study_data, study_name
+from gru_bench.report.evidence.progress import data_sets, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import NEAR, DataSummary, near_examples_of
 from gru_bench.tracking import LoggedStudy
@@ -18,12 +18,9 @@ from gru_bench.tracking import LoggedStudy
 
 def data(evidence: Evidence) -> list[Block]:
     """Return what each data set holds, for the section on data and runs."""
-    found: dict[str, tuple[DataSummary, list[LoggedStudy]]] = {}
-    for study in evidence.studies:
-        if (summary := study_data(study, evidence.store)) is not None:
-            found.setdefault(summary.fingerprint, (summary, []))[1].append(study)
+    found = data_sets(evidence.studies, evidence.store)
     blocks: list[Block] = []
-    for place, (summary, studies) in enumerate(found.values(), start=1):
+    for place, (summary, studies) in enumerate(found, start=1):
         key, name = f"data-{place}", plain(summary.name)
         numbers = evidence.numbers.of(key, [study.run.run_id for study in studies])
         blocks.append(Heading(name, key))
@@ -34,9 +31,9 @@ def data(evidence: Evidence) -> list[Block]:
         if examples := _near_examples(studies, evidence.store):
             blocks.append(Details("Some near-duplicates", (_pairs(examples, key, title),)))
         if len(summary.classes) > 2 and summary.class_counts:
-            blocks.append(Details("Reviews by class, over all splits", (_classes(summary, numbers, title),)))
+            blocks.append(Details("Texts by class, over all splits", (_classes(summary, numbers, title),)))
         if summary.categories:
-            blocks.append(Details("Reviews by category, over all splits", (_categories(summary, numbers, title),)))
+            blocks.append(Details("Texts by category, over all splits", (_categories(summary, numbers, title),)))
     return blocks
 
 
@@ -47,40 +44,40 @@ def _scored_before(family: Family) -> Sentence:
              "the intervals do not show it")
     return say(
         "Up to the newest run of this report, {studies} {studies:study|studies} of this store {studies:has|have} "
-        f"scored these test reviews: {means}.",
+        f"scored these test texts: {means}.",
         studies=family.numbers.add("studies", family.studies, "count", "studies of the store with a complete "
-                                   "confirmation run on these test reviews"))
+                                   "confirmation run on these test texts"))
 
 
 def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
 
     def share(name: str, value: float) -> Number:
-        return numbers.add(name, value, "percent", "share, as the study logged it")
+        return numbers.add(name, value, "percent", "as the study logged it")
 
     count = numbers.add
     held_back = 0 if found.available is None else found.available - found.taken
     rows: tuple[tuple[Cell, ...], ...] = (
-        ("training reviews", count("train", found.train)),
-        ("validation reviews", count("validation", found.validation)),
-        ("test reviews", count("test", found.test)),
-        *([("reviews held back by data.limit", count("held-back", held_back))] if held_back else []),
-        (f"reviews of the class {plain(found.classes[1])} over all splits, %", share("positive", found.positive_share))
+        ("training texts", count("train", found.train)),
+        ("validation texts", count("validation", found.validation)),
+        ("test texts", count("test", found.test)),
+        *([("texts held back by data.limit", count("held-back", held_back))] if held_back else []),
+        (f"texts of the class {plain(found.classes[1])} over all splits, %", share("positive", found.positive_share))
         if len(found.classes) == 2 else ("classes", count("classes", len(found.classes))),
         ("exact duplicates removed", count("repeats", found.repeats_removed)),
         ("training rows removed as also in the test file", count("test-repeats", found.test_repeats_removed)),
         *_near(found, count),
-        *((f"groups of {'training' if split == 'train' else split} reviews", count(f"groups-{split}", groups))
+        *((f"groups of {'training' if split == 'train' else split} texts", count(f"groups-{split}", groups))
           for split, groups in found.groups.items()),
         ("distinct words", count("vocabulary", found.vocabulary)),
         ("word vectors", file_name(found.embedding)),
         ("dimension of a word vector", count("dimension", found.embedding_dimension)),
-        *([("passes over the training reviews that trained the vectors", count("passes", found.vector_passes))]
+        *([("passes over the training texts that trained the vectors", count("passes", found.vector_passes))]
           if found.vector_passes is not None else []),
         ("words with a vector", count("covered", found.covered_words)),
         ("tokens without a vector, dropped, %", share("dropped", found.dropped_share)),
-        ("most tokens read of a review, from its start",
+        ("most tokens read of a text, from its start",
          "all" if found.max_length is None else count("max-length", found.max_length)),
-        ("reviews cut to that length, %", share("cut", found.cut_share)),
+        ("texts cut to that length, %", share("cut", found.cut_share)),
         ("fingerprint", plain(found.fingerprint)),
     )
     return Table(numbers.key, f"Data: {title}", (f"Data: {title}.",),
@@ -90,8 +87,8 @@ def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
 def _near(found: DataSummary, count: Callable[[str, int], Number]) -> Iterator[tuple[Cell, ...]]:
     """Yield what a study logged of near-duplicates across splits."""
     if (near := found.near) is not None:
-        yield "test reviews with a near-duplicate in training", count("near-test", near.test)
-        yield "validation reviews with a near-duplicate in training", count("near-validation", near.validation)
+        yield "test texts with a near-duplicate in training", count("near-test", near.test)
+        yield "validation texts with a near-duplicate in training", count("near-validation", near.validation)
         yield (f"their near-duplicates in training{', removed' if near.removed else ''}",
                count("near-train", near.train))
 
@@ -122,9 +119,9 @@ def _classes(found: DataSummary, numbers: Numbers, title: str) -> Table:
         numbers_C[place].add("share", found.class_counts[place] / total, "percent")) for place in listed)
     which = "" if len(listed) == len(names) else f" The {LISTED_CLASSES} largest ones are listed."
     return Table(
-        f"{numbers.key}-classes", f"Reviews by class: {title}",
-        (f"Reviews by class, over all splits: {title}.{which}",),
-        (Column("Class", align="left", width=7), Column("Reviews"), Column("Share", unit="%")), rows)
+        f"{numbers.key}-classes", f"Texts by class: {title}",
+        (f"Texts by class, over all splits: {title}.{which}",),
+        (Column("Class", align="left", width=7), Column("Texts"), Column("Of all", unit="%")), rows)
 
 
 def _categories(found: DataSummary, numbers: Numbers, title: str) -> Table:
@@ -132,6 +129,6 @@ def _categories(found: DataSummary, numbers: Numbers, title: str) -> Table:
         (plain(name) or UNCATEGORIZED, numbers.of("category").named(name).add("", size))
         for name, size in found.categories.items())
     return Table(
-        f"{numbers.key}-categories", f"Reviews by category: {title}",
-        (f"Reviews by category, over all splits: {title}.",),
-        (Column("Category", align="left", width=7), Column("Reviews")), rows)
+        f"{numbers.key}-categories", f"Texts by category: {title}",
+        (f"Texts by category, over all splits: {title}.",),
+        (Column("Category", align="left", width=7), Column("Texts")), rows)

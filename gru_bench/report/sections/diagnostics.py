@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gru_bench.report.document.blocks import Block, Column, Details, Heading, Table, sentences
+from gru_bench.report.document.blocks import Block, Heading, sentences
 from gru_bench.report.document.numbers import Kind, Number, Numbers, plain, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Ends, Sentence, joined, say
@@ -45,12 +45,8 @@ class _Names:
     """Its name where several studies have diagnostics; else empty."""
 
     def of(self, kind: str) -> str:
-        """Return the name of a figure or the key of a table."""
+        """Return the name of a figure."""
         return f"{kind}-{self.numbers.key}" if self.study else kind
-
-    def title(self, text: str) -> str:
-        """Return the title of a table."""
-        return f"{text}, {self.study}" if self.study else text
 
     def of_flow(self, flow: GradientFlow, name: str, value: float | None, kind: Kind, method: str = "") -> Number:
         """Return a number of a gradient."""
@@ -184,7 +180,7 @@ def _gates(names: _Names, found: Diagnostics) -> list[Block]:
         by_model.setdefault(one.model, []).append(one)
     said = [_gate_sentence(names, one, with_direction(one, found.gates)) for one in found.gates]
     if found.review:
-        said.insert(0, (f"The words are those of a {plain(found.review)} review, in its order; words without a vector "
+        said.insert(0, (f"The words are those of a {plain(found.review)} text, in its order; words without a vector "
                         "are left out.",))
     return [
         Heading("Gates over a sentence", f"{names.numbers.key}-gates"),
@@ -254,14 +250,6 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
     figure = recall_figure(curve, name, names.numbers.key)
     means = {(row["model"], row["steps"]): row["accuracy"] for row in figure.values.records() if row["what"] == MEAN}
     steps = {k: names.numbers.add(f"recall-steps-{k}", k) for k in sorted(figure.values.groups("steps"))}
-    models = list(figure.values.groups("model"))
-    missing = names.numbers.add("recall-missing", None, "percent")
-    table = Table(
-        name, names.title("Accuracy by steps to remember"),
-        ("Test accuracy, %, on sequences whose label is one token, by the steps between it and the end; means over "
-         "seeds, 95 % intervals in brackets.",),
-        (Column("Steps"), *(Column(model, named=True) for model in models)),
-        tuple((shown, *(means.get((model, k), missing) for model in models)) for k, shown in steps.items()))
 
     def apart(k: int) -> float:
         at_k = [point.mean for point in curve.points if point.k == k]
@@ -280,5 +268,4 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
             say("Settings of all points: {common}; seeds per point: {seeds}.", common=common,
                 seeds=names.numbers.add("recall-seeds", len(curve.points[0].seeds))),
         ]),
-        Details("Accuracy by steps", (table,)),
     ]

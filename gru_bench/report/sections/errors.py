@@ -36,13 +36,13 @@ CONFUSED = 20
 OPENED_MODELS = 3
 """Most models with more than two classes whose errors a page does not fold."""
 LEAST = 20
-"""Test reviews of a class below which its scores carry no interval."""
+"""Test texts of a class below which its scores carry no interval."""
 LENGTHS = (25, 50, 100, 200, 400, 800)
 """Ends of the ranges of length, in tokens; one more range holds what is longer."""
 OPENED = 6
 """Most categories whose table a page does not fold."""
 LEAST_MIXED = 10
-"""Reviews of a range of lengths below which the fractions of its categories are ignored."""
+"""Texts of a range of lengths below which the fractions of its categories are ignored."""
 MIXED = 0.5
 """Difference in the fraction of a category between two ranges of length from which on a warning is shown."""
 
@@ -130,13 +130,13 @@ def _most_confused(group: Group) -> Table:
             (numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"), " ", Aside((
                 "± ", numbers.add("spread", float(count_R.std(ddof=1)), "tenth", "standard deviation over seeds"))))
             if several else numbers.add("", int(count_R[0]), "count", "one run"),
-            numbers.add("share", float(count_R.mean()) / size, "percent", "mean count over the reviews of the label",
+            numbers.add("share", float(count_R.mean()) / size, "percent", "mean count over the texts of the label",
                         size)))
     return Table(
         f"confused-{group.key}", f"Most frequent confusions of {group.label}",
-        (f"Most frequent confusions of {group.label}: {'mean ' if several else ''}count of test reviews"
+        (f"Most frequent confusions of {group.label}: {'mean ' if several else ''}count of test texts"
          f"{' over seeds ± standard deviation over seeds' if several else ''}.",),
-        (Column("Label → predicted class", align="left", width=9), Column("Reviews"),
+        (Column("Label → predicted class", align="left", width=9), Column("Texts"),
          Column("Of the label", unit="%")), tuple(rows))
 
 
@@ -145,7 +145,7 @@ def _by_class(group: Group) -> Details:
     listed_C = np.sort(np.argsort(-size_C, kind="stable")[:LISTED_CLASSES])
     sure = EvidenceLevel.of(len(group.runs)).has_interval
     caption = f"Test scores of {group.label} by class: means over seeds"
-    caption += f", those of recall and F1 with 95 % intervals from {LEAST} test reviews on." if sure else "."
+    caption += f", those of recall and F1 with 95 % intervals from {LEAST} test texts on." if sure else "."
     if len(listed_C) < len(size_C):
         caption += f" The {LISTED_CLASSES} largest classes are listed."
     if not group.whole:
@@ -153,8 +153,8 @@ def _by_class(group: Group) -> Details:
                     "classes, and of so many classes only those of the true and the likeliest ones are kept.")
     columns = (
         Column("Class", align="left", width=4.0),
-        Column("Reviews", note=(
-            f"“Few” marks classes with fewer than {LEAST} test reviews: too few for an interval."
+        Column("Texts", note=(
+            f"“Few” marks classes with fewer than {LEAST} test texts: too few for an interval."
             if (size_C[listed_C] < LEAST).any() else "")),
         Column("Precision", unit="%"), Column("Recall", unit="%"), Column("F1", unit="%"),
         *((Column("ROC AUC", note="{} and average precision are those of a class against all others."),
@@ -169,7 +169,7 @@ def _by_class(group: Group) -> Details:
 
 
 def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScores]) -> list[Cell]:
-    """Return the number of test reviews of a class, and its scores, without a value where they are undefined.
+    """Return the number of test texts of a class, and its scores, without a value where they are undefined.
 
     Args:
         group: The model.
@@ -180,7 +180,7 @@ def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScor
     size, group_K = int(true_N.sum()), group.groups_of(true_N)
     few = size < LEAST or (group_K is not None and len(np.unique(group_K)) < 2)
     numbers = group.numbers.of("class").named(group.classes[place], examples=size)
-    method = f"mean over seeds; no interval for fewer than {LEAST} test reviews" if few else "mean over seeds"
+    method = f"mean over seeds; no interval for fewer than {LEAST} test texts" if few else "mean over seeds"
 
     def mean(name: str, values: Sequence[float | None], of: bool = True, kind: Kind = "percent") -> Number:
         known = [value for value in values if value is not None]
@@ -216,10 +216,10 @@ def _by_category(evidence: Evidence) -> list[Block]:
         for name in np.unique(first.category_N):
             inside_N = first.category_N == name
             of_set, size = evidence.numbers.of(key, first.ids).named(str(name)), int(inside_N.sum())
-            reviews = of_set.add("examples", size, "count", "in this category", size)
-            rows += [(plain(str(name)) or UNCATEGORIZED, reviews, group.label,
+            texts = of_set.add("examples", size, "count", "in this category", size)
+            rows += [(plain(str(name)) or UNCATEGORIZED, texts, group.label,
                       group.accuracy_on(group.numbers.of("category").named(str(name)), inside_N)) for group in members]
-        values = Values(("category", "reviews", "model", "accuracy"), tuple(rows), intervals=("accuracy",))
+        values = Values(("category", "texts", "model", "accuracy"), tuple(rows), intervals=("accuracy",))
         table = _table(key, f"category{f', test set {test_set}' * (len(shown) > 1)}", "category",
                        Column("Category", align="left", width=3.8), members, values)
         blocks += [
@@ -230,7 +230,7 @@ def _by_category(evidence: Evidence) -> list[Block]:
 
 
 def _by_length(evidence: Evidence) -> list[Block]:
-    """Return accuracy by length for each test set whose reviews fall into at least two ranges."""
+    """Return accuracy by length for each test set whose texts fall into at least two ranges."""
     blocks: list[Block] = []
     shown = [members for members in families([group for group in evidence.groups if group.has_accuracy])
              if np.unique(np.searchsorted(LENGTHS, members[0].tokens_N)).size > 1]
@@ -238,21 +238,21 @@ def _by_length(evidence: Evidence) -> list[Block]:
         key, first = f"lengths-{test_set}", members[0]
         numbers = evidence.numbers.of(key, first.ids)
         place_N = np.searchsorted(LENGTHS, first.tokens_N)
-        # The ends of the ranges touch; outermost they are those of the reviews there are.
+        # The ends of the ranges touch; outermost they are those of the texts there are.
         edges = (-1, *LENGTHS, np.inf)
         shortest, longest = int(first.tokens_N.min()), int(first.tokens_N.max())
         rows: list[tuple[Value, ...]] = []
         for place in np.unique(place_N):
             inside_N = place_N == place
             part, size = f"bin-{place + 1}", int(inside_N.sum())
-            low, high, reviews = (
+            low, high, texts = (
                 numbers.add(f"{part}.{name}", value, "count", method, size) for name, value, method in (
                     ("shortest", max(shortest, edges[place] + 1), "fewest tokens of this range"),
                     ("longest", min(longest, edges[place + 1]), "most tokens of this range"),
                     ("examples", size, "of these lengths")))
-            rows += [(low, high, reviews, group.label, group.accuracy_on(group.numbers.of(f"length.{part}"), inside_N))
+            rows += [(low, high, texts, group.label, group.accuracy_on(group.numbers.of(f"length.{part}"), inside_N))
                      for group in members]
-        values = Values(("tokens from", "tokens to", "reviews", "model", "accuracy"), tuple(rows),
+        values = Values(("tokens from", "tokens to", "texts", "model", "accuracy"), tuple(rows),
                         intervals=("accuracy",))
         counted = f"the number of tokens read{f', counted as {first.label} reads them' if len(members) > 1 else ''}"
         table = _table(key, f"length{f', test set {test_set}' * (len(shown) > 1)}", counted,
@@ -266,35 +266,35 @@ def _by_length(evidence: Evidence) -> list[Block]:
 
 
 def _table(key: str, what: str, by: str, first: Column, members: Sequence[Group], values: Values) -> Table:
-    """Return the accuracy of each model on each part of the reviews.
+    """Return the accuracy of each model on each part of the texts.
 
     Args:
         key: Key of the table.
-        what: What the reviews are divided by, in the title.
-        by: What the reviews are divided by, in the caption.
+        what: What the texts are divided by, in the title.
+        by: What the texts are divided by, in the caption.
         first: The column that names the parts.
         members: The models.
-        values: Name or ends of each part, its number of reviews, each model, and its accuracy.
+        values: Name or ends of each part, its number of texts, each model, and its accuracy.
     """
     sure = any(map(has_interval, values.column("accuracy")))
     rows: list[tuple[Cell, ...]] = [
-        (part[0] if len(part) == 1 else (part[0], " to ", part[1]), reviews, *found.column("accuracy"))
-        for (*part, reviews), found in values.groups(*values.columns[:-2]).items()]
+        (part[0] if len(part) == 1 else (part[0], " to ", part[1]), texts, *found.column("accuracy"))
+        for (*part, texts), found in values.groups(*values.columns[:-2]).items()]
     return Table(
         key, f"Accuracy by {what}",
         (f"Test accuracy, %, by {by}{'; intervals in brackets have 95 % confidence' if sure else ''}.",),
-        (first, Column("Reviews"), *(Column(group.label, named=True) for group in members)), tuple(rows))
+        (first, Column("Texts"), *(Column(group.label, named=True) for group in members)), tuple(rows))
 
 
 def _related(
     first: Group, numbers: Numbers, place_N: NDArray[np.intp], ends: Sequence[tuple[Number, Number]]
 ) -> Sentence:
-    """Return a warning if length and category are related, with the category whose share differs most; else empty.
+    """Return a warning if length and category are related, with the category whose fraction differs most; else empty.
 
     Args:
         first: Group that gives the categories.
         numbers: Makes the numbers of the table.
-        place_N: The range that each test review lies in.
+        place_N: The range that each test text lies in.
         ends: The fewest and the most tokens of each range, in order.
     """
     names, category_N = np.unique(first.category_N, return_inverse=True)
@@ -310,7 +310,7 @@ def _related(
         return ()
 
     def part(end: str, row: int, whose: str) -> Sentence:
-        share = numbers.add(f"mixed-{end}", float(share_B[row]), "percent", "share of this category",
+        share = numbers.add(f"mixed-{end}", float(share_B[row]), "percent", "fraction of this category",
                             int(counts_BG[large[row]].sum()))
         low, high = ends[large[row]]
         return say("{share} % of {whose} of {low} to {high} tokens", share=share, whose=whose, low=low, high=high)
@@ -318,4 +318,4 @@ def _related(
     return say(
         "Length and category are related: {category} makes up {most} and {least}. A difference between lengths may "
         "come from the categories.", category=plain(str(names[category])) or UNCATEGORIZED,
-        most=part("most", int(share_B.argmax()), "the reviews"), least=part("least", int(share_B.argmin()), "those"))
+        most=part("most", int(share_B.argmax()), "the texts"), least=part("least", int(share_B.argmin()), "those"))

@@ -13,7 +13,7 @@ from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, is_zero, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, Warning, joined, listed
-from gru_bench.report.evidence.baselines import ScoredBaseline, baselines_of
+from gru_bench.report.evidence.baselines import ScoredBaseline
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.settings import setting, setting_name
@@ -41,7 +41,7 @@ SCORES = {
     "recall": Column("Recall", unit="%"),
     "roc_auc": Column("ROC AUC"),
     "average_precision": Column("Average precision", short="AP"),
-    "loss": Column("Loss", note="{} is the negative log-likelihood in nats per review."),
+    "loss": Column("Loss", note="{} is the negative log-likelihood in nats per text."),
     "calibration_error": Column("Calibration", note=(
         "{} is the calibration error: the mean distance between confidence and accuracy over ten ranges of confidence, "
         "for each seed alone, in points.")),
@@ -55,10 +55,10 @@ AREAS = ("roc_auc", "average_precision")
 
 def evaluation(evidence: Evidence) -> Section:
     """Return the section."""
-    groups, baselines = evidence.groups, baselines_of(evidence)
+    groups = evidence.groups
     return Section(
         "results", "Results",
-        (_results(groups, baselines), *_same_settings(groups), *_uneven(evidence), *_cost_figure(groups),
+        (_results(groups, evidence.baselines), *_same_settings(groups), *_uneven(evidence), *_cost_figure(groups),
          *_further(groups), *_together(evidence)))
 
 
@@ -79,11 +79,11 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
     scale = None if groups[0].metric == "accuracy" else groups[0].scale
     compared = "" if scale is None else scale.score[0].upper() + scale.score[1:]
     f1s = [(column, shown) for column, shown in _f1_columns(groups) if column.heading != compared]
-    beside = f" Baselines are not GRUs{_fits(baselines)}." if baselines else ""
+    also = f" Baselines are not GRUs{_fits(baselines)}." if baselines else ""
     return Table.of(
         "results",
         "Test results",
-        (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}.{beside}",),
+        (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}.{also}",),
         groups,
         (Column("Model", align="left", width=2.85), lambda group: _named(group, groups)),
         (Column("Seeds", note="Below each number of seeds is what so many are enough for: a verdict (5 or "
@@ -112,10 +112,10 @@ def _fits(baselines: Sequence[ScoredBaseline]) -> str:
     """Return how the baselines were fitted, as the rest of a sentence."""
     linear = [baseline.of for baseline in baselines if baseline.of.regularization is not None]
     if any(baseline.validation_accuracy is None for baseline in linear):
-        return ("; without validation reviews, linear models have a middle regularization, and GRUs are compared with "
+        return ("; without validation texts, linear models have a middle regularization, and GRUs are compared with "
                 "the first of them")
     if linear:
-        return ("; linear models were fitted to training and validation reviews, once their regularization had been "
+        return ("; linear models were fitted to training and validation texts, once their regularization had been "
                 "chosen on validation")
     return " and were fitted once"
 
@@ -137,9 +137,11 @@ def _same_settings(groups: Sequence[Group]) -> list[Block]:
 
 
 def _headline(groups: Sequence[Group]) -> list[str]:
-    """Return the settings that are shown: those that were tuned, or the main ones."""
-    return list(dict.fromkeys(name for group in groups if group.is_logged
-                              for name in group.tuned or HEADLINE_SETTINGS))
+    """Return the settings that are shown: those that were tuned, or the main ones, and the number of teachers."""
+    logged = [group for group in groups if group.is_logged]
+    names = [name for group in logged for name in group.tuned or HEADLINE_SETTINGS]
+    taught = ["training.teachers"] if any(group.config.training.teachers for group in logged) else []
+    return list(dict.fromkeys([*names, *taught]))
 
 
 def _is_same(name: str, groups: Sequence[Group]) -> bool:
@@ -192,10 +194,10 @@ def _f1(one: Group | ScoredBaseline) -> Number:
 
 
 def _uneven(evidence: Evidence) -> list[Block]:
-    """Return for each test set with uneven classes what its accuracy has to be read beside."""
-    beside = " Read accuracy together with the precision and recall of each class, which are under Errors."
+    """Return for each test set with uneven classes what its accuracy must be read with."""
+    also = " Read accuracy together with the precision and recall of each class, which are under Errors."
     warns = evidence.groups[0].metric == "accuracy"
-    return [Paragraph((*(Warning("GRU006", one).coded if warns else one), beside))
+    return [Paragraph((*(Warning("GRU006", one).coded if warns else one), also))
             for one in uneven_on_test(evidence.groups, evidence.numbers) if one is not None]
 
 
@@ -218,7 +220,7 @@ def _further_scores(groups: Sequence[Group]) -> Table:
                 slug(name).removesuffix("-error"), [scores[name] for scores in scores_R if name in scores],
                 KINDS[score(name, "test").unit])
             for name in shown)))
-    caption = "Further scores on the test reviews, means over seeds, lowest and highest in brackets."
+    caption = "Further scores on the test texts, means over seeds, lowest and highest in brackets."
     if any(not group.is_binary for group in groups):
         caption += (" With more than two classes, ROC AUC and average precision are means over the classes, each "
                     "against all others.")
@@ -248,7 +250,7 @@ def _together(evidence: Evidence) -> list[Block]:
         blocks.append(Table.of(
             "together", "Ensemble of the seeds",
             ("Ensemble of the seeds of a model: the mean of their probabilities, scored as one prediction. Intervals "
-             f"(95{NBSP}%, in brackets) cover fresh test reviews, but not fresh seeds. No verdict uses this table.",),
+             f"(95{NBSP}%, in brackets) cover fresh test texts, but not fresh seeds. No verdict uses this table.",),
             shown,
             (Column("Model", align="left", width=3.6), lambda group: group.label),
             (Column(score, unit=scale.unit), lambda group: group.score_together),
@@ -260,9 +262,9 @@ def _together(evidence: Evidence) -> list[Block]:
             (Column("Calibration", note="{} is the calibration error of this one prediction."), _calibration_together),
             *([(Column("Parameters", short="Params"), _parameters_together)]
               if any(group.is_logged for group in shown) else []),
-            (Column("Inference", note="“{}” is the cost of a prediction, for which every seed reads the review."),
+            (Column("Inference", note="“{}” is the cost of a prediction, for which every seed reads the text."),
              lambda group: (
-                 group.numbers.add("together.inference", len(group.runs), "count", "models that read a review"),
+                 group.numbers.add("together.inference", len(group.runs), "count", "models that read a text"),
                  f"{NBSP}×{NBSP}one seed")),
         ))
     if left_out:

@@ -8,8 +8,7 @@ from gru_bench.report.document.blocks import Bullets, Paragraph
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, families
-from gru_bench.report.evidence.progress import study_name
+from gru_bench.report.evidence.groups import Group
 from gru_bench.report.sections.errors import LEAST
 from gru_bench.stats.estimate import ALPHA, EvidenceLevel
 
@@ -26,15 +25,15 @@ def _intervals(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     single = [group for group in groups if len(group.runs) == 1 and not group.is_logged]
     of_runs: list[tuple[str, Sentence]] = [("One run", (
         f"of a model ({listed([group.label for group in single])}): its intervals and verdicts have 95 % confidence "
-        "over test examples alone. They are about this very run, not about the way it was trained: another run may "
+        "over test texts alone. They are about this very run, not about the way it was trained: another run may "
         "differ.",
     ))] if single else []
     if not any(EvidenceLevel.of(len(group.runs)).has_interval for group in groups if group not in single):
         return of_runs
     return [*of_runs, ("Intervals", (
-        "have 95 % confidence and include two kinds of chance: which seeds and which test reviews were drawn. They "
-        "use the two-way clustered variance over seeds and reviews, with Satterthwaite’s degrees of freedom, and "
-        "Wilson’s interval if only a few reviews decide. The between-seed standard deviation does not include the "
+        "have 95 % confidence and include two kinds of chance: which seeds and which test texts were drawn. They "
+        "use the two-way clustered variance over seeds and texts, with Satterthwaite’s degrees of freedom, and "
+        "Wilson’s interval if only a few texts decide. The between-seed standard deviation does not include the "
         "noise of the test set.",))]
 
 
@@ -42,19 +41,19 @@ def _verdicts(evidence: Evidence) -> list[tuple[str, Sentence]]:
     if not evidence.compared:
         return []
     return [("Verdicts", (
-        "compare two models on the same test reviews. The equivalence margin is ", *evidence.margin.said,
+        "compare two models on the same test texts. The equivalence margin is ", *evidence.margin.said,
         *_holm(evidence)))]
 
 
 def _covered(evidence: Evidence) -> tuple[str, Sentence]:
     searched = any(study.summary.trials if study.summary else study.plan().trials for study in evidence.studies)
     trials: Sentence = (
-        "Trials of a search used training and validation reviews only, and no confirmation seed.",) if searched else ()
+        "Trials of a search used training and validation texts only, and no confirmation seed.",) if searched else ()
     independent: Sentence = (
-        "Test reviews count as independent: if several are about one product or by one author, intervals are too "
+        "Test texts count as independent: if several are about one product or by one author, intervals are too "
         "narrow.",) if any(group.group_N is None for group in evidence.groups) else ()
     return ("Not covered", joined([
-        ("are another training set and another search for settings.",), independent, *_test_sets(evidence), trials]))
+        ("are another training set and another search for settings.",), independent, trials]))
 
 
 def _scores(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
@@ -65,38 +64,13 @@ def _scores(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     if several:
         said.append("Macro F1 is the mean of the F1 of all classes. Confidence is the probability of the predicted "
                     "class. There are no ROC curves of more than two classes, because there is no threshold to vary; "
-                    f"scores of classes with fewer than {LEAST} test reviews have no interval.")
+                    f"scores of classes with fewer than {LEAST} test texts have no interval.")
     if any(group.has_together for group in groups):
         said.append("An ensemble predicts with the mean of the probabilities of the seeds; its interval is over test "
-                    "reviews only, and no verdict uses it.")
+                    "texts only, and no verdict uses it.")
     if any(group.is_logged for group in groups):
         said.append("Times are those of training alone: compare only times of the same backend.")
     return [("Scores.", (" ".join(said),))] if said else []
-
-
-def _test_sets(evidence: Evidence) -> list[Sentence]:
-    """Return how many studies of a report, and how many models of the store, were scored on the same test reviews."""
-    said: list[Sentence] = []
-    for place, members in enumerate(families(evidence.groups), start=1):
-        studies = tuple(dict.fromkeys(group.study.run.run_id for group in members))
-        if len(studies) > 1:
-            names = ", ".join(dict.fromkeys(study_name(group.study) for group in members))
-            count = evidence.numbers.add(
-                f"methods.looks-{place}", len(studies), "count",
-                "studies whose confirmation runs were scored on the same test reviews", members[0].example_N.size,
-                runs=studies)
-            said.append(say(
-                "The confirmation runs of {count} studies ({names}) were scored on the same test reviews. If a study "
-                "was planned with knowledge of the results of another, these reviews influenced it, which its "
-                "intervals do not show.", count=count, names=names))
-    for family in evidence.families:
-        if family.is_larger:
-            said.append(say(
-                "This store holds {count} models that were scored on the test reviews of {models}, by confirmation "
-                "runs of any study.", count=family.models, models=listed([group.label for group in family.groups])))
-    if not evidence.studies:
-        return said
-    return said or [("Of this store, only the confirmation runs of one study were scored on the test reviews.",)]
 
 
 def _holm(evidence: Evidence) -> Sentence:
@@ -106,7 +80,7 @@ def _holm(evidence: Evidence) -> Sentence:
         return ()
     count: Sentence = () if len(sizes) > 1 else (evidence.numbers.add("methods.family", sizes.pop()), " ")
     return say(
-        " p values are adjusted by Holm’s procedure over all {count}pairs of models on the same test reviews, "
+        " p values are adjusted by Holm’s procedure over all {count}pairs of models on the same test texts, "
         "separately for each kind of finding, and compared with {level}. Intervals are not adjusted.", count=count,
         level=evidence.numbers.add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))

@@ -8,29 +8,27 @@ from typing import Any
 
 from gru_bench.checks import end_of_range
 from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
-from gru_bench.report.document.figure import Values
+from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Scale, plain, scale_of, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.settings import as_number, range_text, setting, setting_name
-from gru_bench.report.evidence.trials import Search, searches_of
+from gru_bench.report.evidence.trials import Search
 from gru_bench.report.figures.search import STATES, history_figure, settings_figure
-from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import TrialSummary
 
 STABLE_TRIALS = 20
 """Completed trials below which the best tenth has one or two trials, and importance is unstable."""
 BEST_SHARE = 0.1
-"""Share of the completed trials that PED-ANOVA counts as good, in Optuna's default."""
+"""Fraction of the completed trials that PED-ANOVA counts as good, in Optuna's default."""
 DRAWN = ("training.lr", "model.hidden_size")
 """Settings that the accuracy of the trials is drawn against, where they were searched."""
-SAMPLERS = {"tpe": "TPE", "random": "random trials"}
 
 
 def search(evidence: Evidence) -> Section | None:
     """Return the section; None without a search."""
-    searches = searches_of(evidence.groups, evidence.histories)
+    searches = evidence.searches
     if not searches:
         return None
     return Section("search", "Search", (
@@ -68,11 +66,6 @@ def _in_words(one: Search, evidence: Evidence) -> Sentence:
 
 
 def _table(searches: Sequence[Search]) -> Table:
-    def how(one: Search) -> Cell:
-        sampler = SAMPLERS.get(one.summary.sampler.lower(), plain(one.summary.sampler))
-        pruner = known.label if (known := PRUNERS.get(one.summary.pruner)) else plain(one.summary.pruner)
-        return (f"{sampler}, {pruner}", Aside((f"by {plain(one.summary.objective)}",), below=True))
-
     scale = _common_scale(searches)
     what, unit = ("score", "") if scale is None else (scale.score, scale.unit)
     return Table.of(
@@ -81,7 +74,8 @@ def _table(searches: Sequence[Search]) -> Table:
          f"{what} of the fresh seeds.",),
         searches,
         (Column("Model", align="left", width=3), lambda one: one.group.label),
-        (Column("Search", align="left", width=3.6), how),
+        (Column("Search", align="left", width=3.6),
+         lambda one: (one.how, Aside((f"by {plain(one.summary.objective)}",), below=True))),
         (Column("Trials"), lambda one: one.group.of_study.add("search.trials", len(one.trials), "count")),
         (Column("Epochs"), lambda one: one.group.of_study.add("search.epochs", one.summary.epochs, "count")),
         (Column("Best trial", unit), lambda one: one.best),
@@ -127,10 +121,6 @@ def _figures(searches: Sequence[Search]) -> list[Block]:
     scale = _common_scale(searches)
     if scale is None or scale.kind != "percent":
         return []
-    history = Values(
-        ("model", "trial", "state", "validation accuracy", "best so far"),
-        tuple((one.group.label, trial.number, trial.state, value, best)
-              for one in searches for trial, value, best in ended(one.trials)))
     settings = Values(
         ("setting", "scale", "value", "model", "trial", "state", "validation accuracy"),
         tuple((setting_name(name), "log" if one.summary.space[name].get("log") else "linear", chosen, one.group.label,
@@ -138,8 +128,17 @@ def _figures(searches: Sequence[Search]) -> list[Block]:
               for name in DRAWN for one in searches if name in one.summary.space
               for trial, value, _ in ended(one.trials)
               if (chosen := as_number(trial.settings.get(name))) is not None))
-    return [figure(values, scale.score) for figure, values in ((history_figure, history), (settings_figure, settings))
-            if any(value is not None for value in values.column("validation accuracy"))]
+    figures = (history([(one.group.label, one.trials) for one in searches], scale),
+               settings_figure(settings, scale.score))
+    return [one for one in figures if any(value is not None for value in one.values.column("validation accuracy"))]
+
+
+def history(searches: Sequence[tuple[str, Sequence[TrialSummary]]], scale: Scale) -> Figure:
+    """Return the figure of the trials of each model by number."""
+    return history_figure(Values(
+        ("model", "trial", "state", "validation accuracy", "best so far"),
+        tuple((label, trial.number, trial.state, value, best)
+              for label, trials in searches for trial, value, best in ended(trials))), scale.score)
 
 
 def ended(trials: Sequence[TrialSummary]) -> Iterator[tuple[TrialSummary, float | None, float | None]]:

@@ -10,7 +10,7 @@ from gru_bench.errors import IN_PYTHON
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
-from gru_bench.report.evidence.baselines import AgainstBaseline, against_baselines, baselines_of
+from gru_bench.report.evidence.baselines import AgainstBaseline
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
 from gru_bench.report.evidence.groups import families
@@ -21,31 +21,32 @@ from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
 from gru_bench.stats.verdict import Finding
 
-FEW_REVIEWS = 200
-"""Number of test reviews below which a warning is shown."""
+FEW_TEXTS = 200
+"""Number of test texts below which a warning is shown."""
 FEW = 6
 """Most pairs whose verdicts are not folded."""
+MOST_WARNINGS = 5
+"""Most lines of warnings that are not folded."""
 ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
 
 
 def summary(evidence: Evidence) -> tuple[Block, ...]:
     """Return the first blocks of a report: accuracies, verdicts, and the decision that they allow."""
-    against = against_baselines(evidence)
-    notes = joined([*_baseline_note(evidence, against), *others_on_test(evidence, against),
-                    *_unseen_failures(evidence), *_fresh_seeds(evidence)])
-    return (_accuracies(evidence), *_verdicts(evidence, against), *([Paragraph(notes)] if notes else []),
-            Paragraph(decision_sentence(evidence, against), lead="Decision."))
+    notes = joined([*_baseline_note(evidence), *others_on_test(evidence), *_unseen_failures(evidence),
+                    *_fresh_seeds(evidence)])
+    return (_accuracies(evidence), *_verdicts(evidence), *([Paragraph(notes)] if notes else []),
+            Paragraph(decision_sentence(evidence), lead="Decision."))
 
 
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the same for a terminal: the decision, then a sentence on each pair of models."""
-    against = against_baselines(evidence)
-    return (decision_sentence(evidence, against), *map(verdict_sentence, evidence.compared),
-            *_baseline_note(evidence, against), *others_on_test(evidence, against), *_fresh_seeds(evidence))
+    return (decision_sentence(evidence), *map(verdict_sentence, evidence.compared), *_baseline_note(evidence),
+            *others_on_test(evidence), *_fresh_seeds(evidence))
 
 
 def check_results(others: Sequence[Sentence], checked: Sequence[Outcome]) -> tuple[Block, ...]:
-    """Return how many checks have passed and each warning; remedies and the other checks are folded.
+    """Return how many checks have passed, and in a line each what is wrong. What it means, what to do about it and the
+    other checks are folded.
 
     Args:
         others: Warnings that no check gives, such as what is missing.
@@ -54,19 +55,24 @@ def check_results(others: Sequence[Sentence], checked: Sequence[Outcome]) -> tup
     # A page that Python writes is verified on the command line.
     context = copy_context()
     context.run(IN_PYTHON.set, False)
-    warnings = [("", said) for said in others]
-    warnings += [(one.code, one.sentence) for found in checked for one in found.warnings]
-    counts = ["1 warning" if len(warnings) == 1 else f"{len(warnings) or 'no'} warnings"]
-    items: list[tuple[str, Sentence]] = [
-        (found.check.code, (context.run(found.check.remedy),)) for found in checked if found.warnings]
+    warned = [found for found in checked if found.warnings]
+    count = len(others) + sum(len(found.warnings) for found in warned)
+    counts = ["1 warning" if count == 1 else f"{count or 'no'} warnings"]
+    lines: list[tuple[str, Sentence]] = [("", said) for said in others]
+    lines += [(found.check.code, (f"{found.check.title}.",)) for found in warned]
+    if more := len(lines[MOST_WARNINGS:]):
+        lines[MOST_WARNINGS:] = [("", (f"And {more} more, folded below.",))]
+    items: list[tuple[str, Sentence]] = [("", said) for said in others[MOST_WARNINGS:]]
+    for found in warned:
+        remedy: Sentence = (context.run(found.check.remedy),)
+        items.append((found.check.code, joined([*(one.sentence for one in found.warnings), remedy])))
     for state in (State.PASSED, State.NOT_APPLICABLE):
         if codes := [found.check.code for found in checked if found.state is state]:
             counts.append(f"{len(codes)} {state.value}")
             items.append((f"{state.value.capitalize()}:", (", ".join(codes),)))
-    folded = Details(f"{'What to do about the warnings, and the' if len(items) > 2 else 'The'} other checks", (
-        Bullets(tuple(items)),))
-    return (Paragraph((f"{', '.join(counts)}.",), lead="Checks."), *([Bullets(tuple(warnings))] if warnings else []),
-            folded)
+    about = "What the warnings mean, what to do, and the" if warned else "The"
+    return (Paragraph((f"{', '.join(counts)}.",), lead="Checks."), *([Bullets(tuple(lines))] if lines else []),
+            Details(f"{about} other checks", (Bullets(tuple(items)),)))
 
 
 def _accuracies(evidence: Evidence) -> Figure:
@@ -76,20 +82,20 @@ def _accuracies(evidence: Evidence) -> Figure:
             (group.label, MEAN, group.score),
             *((group.label, f"seed {run.seed}", score)
               for run, score in zip(group.runs, group.scores_by_run(group.metric), strict=True)))),
-        *((baseline.name, BASELINE, baseline.score) for baseline in baselines_of(evidence)
+        *((baseline.name, BASELINE, baseline.score) for baseline in evidence.baselines
           if baseline.score.value is not None),
     ), intervals=("accuracy",)), evidence.groups[0].scale)
 
 
-def _verdicts(evidence: Evidence, against: Sequence[AgainstBaseline]) -> list[Block]:
+def _verdicts(evidence: Evidence) -> list[Block]:
     """Return the table of verdicts, whose further rows are folded; nothing where nothing is compared."""
     pairs: list[tuple[Cell, ...]] = [
         (one.label, one.number("difference"), one.number("p"), _found(one)) for one in evidence.compared]
-    baselines: list[tuple[Cell, ...]] = [] if _baseline_note(evidence, against) else [
-        (one.label, one.difference, one.p, _found_against(one)) for one in against]
+    baselines: list[tuple[Cell, ...]] = [] if _baseline_note(evidence) else [
+        (one.label, one.difference, one.p, _found_against(one)) for one in evidence.against]
     scale = evidence.groups[0].scale
     tested = [*((one.number("difference"), one.number("p")) for one in evidence.compared),
-              *((one.difference, one.p) for one in against)]
+              *((one.difference, one.p) for one in evidence.against)]
     sure = any(difference.low is not None for difference, _ in tested)
     looked = any(one.followed is not None for one in evidence.compared)
     of_runs = any(one.is_of_runs for one in evidence.compared)
@@ -121,8 +127,9 @@ def _found_against(one: AgainstBaseline) -> str:
     return "not tested" if one.favours is None else {1: "better", -1: "worse", 0: "inconclusive"}[one.favours]
 
 
-def _baseline_note(evidence: Evidence, against: Sequence[AgainstBaseline]) -> tuple[Sentence, ...]:
+def _baseline_note(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return one sentence where several models were tested against the baseline and none differs; nothing elsewhere."""
+    against = evidence.against
     if not evidence.compared or not against or any(one.favours != 0 for one in against):
         return ()
     baselines = list({one.baseline.name: one.baseline for one in against}.values())
@@ -140,20 +147,20 @@ def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
                 "seeds up to {unseen} % of runs could (95 % upper bound).", unseen=fewest.number("unseen")),)
 
 
-def others_on_test(evidence: Evidence, against: Sequence[AgainstBaseline] = ()) -> tuple[Sentence, ...]:
+def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return how many models outside a report were scored on its test sets, and what its p values are adjusted for."""
     said: list[Sentence] = []
     for family in evidence.families:
         keys = {group.key for group in family.groups}
         own = [pair for pair in evidence.compared if pair.a.key in keys]
-        with_baseline = any(one.group.key in keys and one.favours is not None for one in against)
+        with_baseline = any(one.group.key in keys and one.favours is not None for one in evidence.against)
         if not family.is_larger or not (own or with_baseline):
             continue
-        whose = "these test reviews" if len(evidence.families) == 1 else (
-            f"the test reviews of {listed([group.label for group in family.groups])}")
+        whose = "these test texts" if len(evidence.families) == 1 else (
+            f"the test texts of {listed([group.label for group in family.groups])}")
         adjusted = ["all {pairs} pairs"] if any(pair.followed is None for pair in own) else []
         adjusted += ["all {models} models in tests against the baseline"] if with_baseline else []
-        words = "This store holds {models} models that were scored on {whose}, {outside} of them in other studies"
+        words = "This store contains {models} models that were scored on {whose}, {outside} of them in other studies"
         if adjusted:
             words += f". p is adjusted for {' and for '.join(adjusted)}"
         planned = {study_name(pair.a.study): pair for pair in own if pair.followed is not None}
@@ -177,16 +184,16 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
                 "old runs with them.", fresh=evidence.numbers.add("summary.fresh", fresh)),)
 
 
-def few_reviews(evidence: Evidence) -> list[Sentence]:
-    """Return a sentence for each test set with few reviews."""
+def few_texts(evidence: Evidence) -> list[Sentence]:
+    """Return a sentence for each test set with few texts."""
     said = []
     for place, members in enumerate(families(evidence.groups), start=1):
         size, runs = members[0].example_N.size, [run_id for group in members for run_id in group.ids]
         numbers = evidence.numbers.of(f"few-reviews-{place}", runs, size)
-        if size < FEW_REVIEWS:
+        if size < FEW_TEXTS:
             whose = "" if len(members) == len(evidence.groups) else f" of {', '.join(group.label for group in members)}"
             said.append(say(
-                "There are few test reviews{whose}: {reviews}, each worth {weight} points of accuracy, so intervals "
-                "are wide and only large differences can be found.", whose=whose, reviews=numbers.add("", size),
-                weight=numbers.add("weight", 1 / size, "percent", "one review")))
+                "There are few test texts{whose}: {texts}, each worth {weight} points of accuracy, so intervals "
+                "are wide and only large differences can be found.", whose=whose, texts=numbers.add("", size),
+                weight=numbers.add("weight", 1 / size, "percent", "one text")))
     return said

@@ -57,7 +57,7 @@ def test_each_number_links_to_its_runs(case: str, request: pytest.FixtureRequest
 
 
 def test_the_runs_behind_numbers_are_listed_once(homework: Rendered) -> None:
-    places = soup_once(homework.page).select(".sources > li")
+    places = soup_once(homework.page).select(".sources li[id]")
     listed = [frozenset(code.text for code in place.find_all("code")) for place in places]
     assert len(listed) > 3
     assert len(set(listed)) == len(listed)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gru_bench.checks import of_logged, warnings_of
-from gru_bench.report.evidence.baselines import AgainstBaseline, against_baselines
+from gru_bench.report.evidence.baselines import AgainstBaseline
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.results.runs import packed
@@ -25,7 +25,7 @@ LINEAR = "TF-IDF + logistic regression"
 
 
 def compared(store: FakeStore, *studies: LoggedStudy) -> list[AgainstBaseline]:
-    return against_baselines(collect(studies, store))
+    return list(collect(studies, store).against)
 
 
 def with_answers(study: LoggedStudy, right_N: np.ndarray) -> LoggedStudy:
@@ -62,7 +62,7 @@ def test_of_two_linear_baselines_validation_chooses_and_both_are_shown(
     report = build_only([study], store, evaluation)
     table = table_of(report, "results")
     assert [row[0] for row in table.context][1:] == ["a (baseline)", "b (baseline)"]
-    assert ("without validation reviews" in repr(table)) == (validation[0] is None)
+    assert ("without validation texts" in repr(table)) == (validation[0] is None)
 
 
 @pytest.mark.parametrize("baseline", [0, 1])

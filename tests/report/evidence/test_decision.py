@@ -131,7 +131,7 @@ def test_a_model_that_is_found_worse_is_never_taken(data: st.DataObject) -> None
 def evidence_of(
     found: Found, *, models: str = "", seconds: Mapping[str, float | None] | None = None,
     backends: Mapping[str, str] | None = None, seeds: Mapping[str, int] | None = None, metric: Any = "accuracy",
-    families: int = 1,
+    families: int = 1, scores: Mapping[str, float] | None = None,
 ) -> Evidence:
     """Return as much of the evidence on models as a decision is told from."""
     numbers, scale = Numbers(), scale_of(metric)
@@ -143,7 +143,8 @@ def evidence_of(
         time = own.add("seconds", (seconds or {}).get(name, 10.0), "amount")
         groups[name] = SimpleNamespace(
             key=name, label=name.upper(), ids=own.runs, runs=(None,) * count, seeds=own.add("seeds", count),
-            scale=scale, metric=metric, backend=(backends or {}).get(name, "torch"), logged=lambda _, time=time: time)
+            score=own.add("score", (scores or {}).get(name, 0.9), scale.kind), scale=scale, metric=metric,
+            backend=(backends or {}).get(name, "torch"), logged=lambda _, time=time: time)
     pairs = [SimpleNamespace(
         a=groups[one], b=groups[two], verdict=SimpleNamespace(finding=finding), favours=side,
         number=lambda slot: numbers.add(slot, 0.01, scale.kind)) for (one, two), (finding, side) in found.items()]
@@ -152,13 +153,13 @@ def evidence_of(
 
 
 def decided(found: Found, baseline: Mapping[str, int | None] | None = None, **values: Any) -> str:
-    evidence = evidence_of(found, **values)
-    linear: Any = SimpleNamespace(name="linear")
+    evidence: Any = evidence_of(found, **values)
+    linear: Any = SimpleNamespace(name="linear", score=Number("linear", 0.8, "percent"))
     nothing = Number("none", None, "count")
     by_key = {group.key: group for group in evidence.groups}
-    against = [AgainstBaseline(by_key[name], linear, nothing, nothing, side)
-               for name, side in (baseline or {}).items()]
-    return said(decision_sentence(evidence, against))
+    evidence.against = [AgainstBaseline(by_key[name], linear, nothing, nothing, side)
+                        for name, side in (baseline or {}).items()]
+    return said(decision_sentence(evidence))
 
 
 SOME = {AB: SAME, AC: SAME, BC: SAME}
@@ -183,7 +184,7 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
     ({AB: FEW_GROUPS}, {}, ("No decision yet", "at least 20 groups")),
     ({AB: GUESSING}, {}, ("No decision", "A and B", "guessing")),
     ({AB: SAME, BC: SAME}, {}, ("No decision", "A with C", "Comparisons")),
-    ({AB: WINS}, {"families": 2}, ("No decision", "different test reviews")),
+    ({AB: WINS}, {"families": 2}, ("No decision", "different test texts")),
     ({AB: OPEN}, {"baseline": {"a": -1, "b": -1}}, ("Take the baseline linear", "every model")),
     ({AB: WINS}, {"baseline": {"a": -1, "b": 0}}, ("Take the baseline linear", "better than A,")),
     ({}, {"models": "a"}, ("No decision", "no baseline")),
@@ -216,14 +217,29 @@ def test_a_model_that_is_taken_is_not_called_better_than_the_baseline_without_pr
     assert text.endswith(f"{shown} to be better than the baseline linear.") if shown else "baseline" not in text
 
 
+@pytest.mark.parametrize(("found", "values", "parts"), [
+    ({AB: WINS}, {"scores": {"a": 0.7}}, ("Take A", "(80.0", "than A", "not logged")),
+    ({AB: OPEN}, {"scores": {"a": 0.7, "b": 0.6}}, ("No decision yet", "(80.0", "than every model here")),
+    ({AB: OPEN}, {"scores": {"a": 0.7}, "seeds": {"a": 3}}, ("No decision yet", "than A", "at least 5 seeds")),
+    ({AB: SAME}, {"scores": {"a": 0.7, "b": 0.6}, "metric": "macro_f1"}, ("take either", "accuracy")),
+])
+def test_an_untested_baseline_with_a_better_score_is_named(
+    found: Found, values: dict[str, Any], parts: tuple[str, ...]
+) -> None:
+    baseline = {"a": None, "b": None}
+    mentions(decided(found, baseline=baseline, **values), "the baseline linear", *parts, "do not prefer")
+    assert "better score" not in decided(found, baseline=baseline, **values | {"scores": {}})
+    assert "better score" not in decided(found, baseline={"a": 0, "b": 0}, **values)
+
+
 def test_a_report_of_two_models_takes_the_better_one() -> None:
     store = FakeStore()
     study = add_study(store, "two", {"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(1000))
-    assert said(decision_sentence(collect([study], store), ())).startswith("Take Torch GRU: it is better than each")
+    assert said(decision_sentence(collect([study], store))).startswith("Take Torch GRU: it is better than each")
 
 
 def test_models_of_different_test_reviews_have_no_decision_across_them() -> None:
     store = FakeStore()
     studies = [add_study(store, name, {"torch": skill}, test_set=TestSet.draw(300, seed=seed), fingerprint=name)
                for seed, (name, skill) in enumerate({"here": 0.0, "there": 1.0}.items())]
-    assert "different test reviews" in said(decision_sentence(collect(studies, store), ()))
+    assert "different test texts" in said(decision_sentence(collect(studies, store)))

@@ -71,7 +71,7 @@ def test_models_scored_on_different_test_examples_are_not_compared() -> None:
     add_study(store, "here", {"torch": 0.0}, test_set=FEW)
     add_study(store, "there", {"bidirectional": 0.1}, test_set=OTHERS)
     report = build_only(store.by_experiment["movie-reviews"], store, comparisons)
-    mentions(words_of(report, "comparisons"), "not compared", "test examples differ")
+    mentions(words_of(report, "comparisons"), "not compared", "test texts differ")
 
 
 def test_the_order_of_examples_in_a_file_does_not_matter() -> None:
@@ -106,7 +106,7 @@ def test_a_run_scored_on_other_examples_is_left_out_and_named(scratch: tuple[Fak
     store.predicted[odd, "test"] = OTHERS.predictions(np.random.default_rng(0), np.zeros(60), 0.0)
     report = evaluated(store, study)
     assert seeds_of(report) == 4
-    mentions(all_said(report.warnings), f"run {odd}", "other test examples", "left out")
+    mentions(all_said(report.warnings), f"run {odd}", "other test texts", "left out")
 
 
 def test_a_run_without_predictions_is_left_out_and_named(scratch: tuple[FakeStore, LoggedStudy]) -> None:

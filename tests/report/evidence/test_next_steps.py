@@ -18,6 +18,7 @@ from gru_bench.cli import ended
 from gru_bench.report import verify
 from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Paragraph, numbers_in
+from gru_bench.report.document.sentences import joined
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.next_steps import held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.verdicts import advice
@@ -56,7 +57,7 @@ def inconclusive() -> Studies:
 def sentence_of(evidence: Evidence, place: int = 0) -> str:
     """Return the words below the table on a pair, and how to get what would settle it."""
     pair = evidence.compared[place]
-    return said((*comment_on(evidence, pair), " ", *(advice(pair, held_back(pair.a)) if pair.done else ())))
+    return said(joined([comment_on(evidence, pair), *(advice(pair, held_back(pair.a)) if pair.done else ())]))
 
 
 def sizes_in(evidence: Evidence, ending: str) -> list[float | None]:
@@ -130,7 +131,7 @@ def test_no_command_is_recommended_for_a_study_whose_own_command_is_unknown(
     store, (one, two) = inconclusive
     evidence = collect([typed(one, command), two], store, MARGIN)
     assert next_step_commands(evidence) == ()
-    assert "Fresh seeds on the same test reviews are a second test" in sentence_of(evidence)
+    assert "Fresh seeds on the same test texts are a second test" in sentence_of(evidence)
 
 
 def test_new_test_examples_come_before_a_second_set_whose_cost_is_said(inconclusive: Studies) -> None:
@@ -138,9 +139,9 @@ def test_new_test_examples_come_before_a_second_set_whose_cost_is_said(inconclus
     evidence = collect(studies, store, MARGIN)
     (pair,) = evidence.compared
     text = sentence_of(evidence)
-    mentions(text, "new test examples", "collect more labeled reviews", "second test", "2.5 %", "all 6 pairs",
+    mentions(text, "new test texts", "collect more labeled texts", "second test", "2.5 %", "all 6 pairs",
              "--looks 5,10,20")
-    assert text.index("new test examples") < text.index("second test")
+    assert text.index("new test texts") < text.index("second test")
     assert (pair.family, pair.pairs_again) == (1, 6)
     (fresh,), (detected,) = sizes_in(evidence, "fresh-seeds"), sizes_in(evidence, "fresh-detectable")
     again = replace(present(pair.design), family=6)
@@ -165,7 +166,7 @@ def test_more_test_examples_are_proposed_if_no_number_of_seeds_is_enough() -> No
     store, studies = three_models(test_set=TestSet.draw(500))
     evidence = collect(studies, store)
     assert evidence.compared[0].verdict.finding.value == "inconclusive"
-    assert "more labeled reviews" in sentence_of(evidence)
+    assert "more labeled texts" in sentence_of(evidence)
     examples = present(sizes_in(evidence, "needed-examples")[0])
     assert examples > 500
     assert examples % 100 == 0
@@ -289,8 +290,8 @@ def short_of_reviews() -> Studies:
 
 
 @pytest.mark.parametrize(("available", "parts", "collects"), [
-    (None, ("let 5,000 reviews", "--set data.limit=none", "--study-name"), True),
-    (10_000, ("let 5,000 of the 10,000 reviews", "--set data.limit=none", "About 1,000 will", "not enough"), True),
+    (None, ("let 5,000 texts", "--set data.limit=none", "--study-name"), True),
+    (10_000, ("let 5,000 of the 10,000 texts", "--set data.limit=none", "About 1,000 will", "not enough"), True),
     (900_000, ("About 90,000 will", "is enough"), False),
 ])
 def test_removing_the_limit_is_proposed_before_collecting_reviews(
@@ -318,7 +319,7 @@ def test_a_limit_that_holds_nothing_back_is_not_mentioned(
         replace(run, params={**run.params, "data.limit": str(limit)}) for run in study.confirms)) for study in studies]
     evidence = collect(studies, store, 0.012)
     assert "data.limit" not in sentence_of(evidence)
-    assert "collect more labeled reviews" in sentence_of(evidence)
+    assert "collect more labeled texts" in sentence_of(evidence)
     assert remove_limit_commands(evidence) == ()
 
 

@@ -36,7 +36,8 @@ def pair_of(
     estimate = replace(estimate, design=design_of(0.005, 0.07, 0.10))
     found = Verdict.of(estimate, adjusted, margin)
     alpha, beta = (cast(Group, SimpleNamespace(
-        label=label, ids=(label,), metric="accuracy", scale=scale_of("accuracy"))) for label in ("Alpha", "Beta"))
+        label=label, ids=(label,), metric="accuracy", scale=scale_of("accuracy"), is_logged=True,
+        study=SimpleNamespace(summary=SimpleNamespace(models=())))) for label in ("Alpha", "Beta"))
     return Pair(("Alpha", "Beta"), estimate, adjusted, family, found, numbers=Numbers("pair.a.b"), a=alpha, b=beta)
 
 
@@ -61,12 +62,12 @@ TOO_NOISY = design_of(0.04, 0.07, 0.07)
 
 
 @pytest.mark.parametrize(("pair", "parts"), [
-    (pair_of(0.01, 0.008), ("new test examples", "even very many seeds")),
+    (pair_of(0.01, 0.008), ("new test texts", "even very many seeds")),
     (designed(pair_of(0.01, 0.03, margin=0.012), design_of(0.016, 0.3, 0.31)),
-     ("new test examples", "more than 50 seeds for each model", "--test-data FILE")),
+     ("new test texts", "more than 50 seeds for each model", "--test-data FILE")),
     (designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY),
-     ("1.2 points", "more than 50 seeds for each model", "whatever the number of test examples")),
-    (pair_of(0.01, 0.03, margin=0.02), ("new test examples", "second test", "20 fresh seeds", "80 % power")),
+     ("1.2 points", "more than 50 seeds for each model", "whatever the number of test texts")),
+    (pair_of(0.01, 0.03, margin=0.02), ("new test texts", "second test", "20 fresh seeds", "80 % power")),
 ])
 def test_an_inconclusive_verdict_names_what_may_settle_it(pair: Pair, parts: tuple[str, ...]) -> None:
     mentions(said(next_step_sentence(pair)), *parts)
@@ -80,7 +81,7 @@ def test_an_inconclusive_verdict_names_the_detectable_difference_and_another_ver
 def test_no_test_examples_are_proposed_for_models_that_vary_too_much_but_the_limit_is() -> None:
     pair = designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY)
     assert "collect" not in said(next_step_sentence(pair))
-    mentions(said(next_step_sentence(pair, limit=Limit(500, 9000))), "500 of the 9,000 reviews",
+    mentions(said(next_step_sentence(pair, limit=Limit(500, 9000))), "500 of the 9,000 texts",
              "--set data.limit=none", "--study-name")
 
 

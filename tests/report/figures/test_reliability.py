@@ -20,7 +20,7 @@ def test_each_curve_is_that_of_the_values(built: Built) -> None:
     (axes,) = drawing_of(figure).axes
     *curves, _ = curves_in(axes)
     for curve, rows in zip(curves, figure.values.groups("model").values(), strict=True):
-        drawn = [row for row in rows.records() if not few(row["share of predictions"])]
+        drawn = [row for row in rows.records() if not few(row["fraction of predictions"])]
         assert len(drawn) > 2
         assert curve == [(100 * row["confidence"].value, 100 * row["accuracy"].value) for row in drawn]
 
@@ -34,7 +34,7 @@ def test_a_range_of_few_predictions_is_not_drawn() -> None:
             p, probability_NC=of_two(np.where(p.label_N == 1, sure_N, 1 - sure_N).astype(np.float32)))
     report = build_only([study], store, confidence)
     figure = figure_of(report, "reliability")
-    assert [share.text for share in figure.values.column("share of predictions")] == ["14.5", "15.0", "70.5"]
+    assert [share.text for share in figure.values.column("fraction of predictions")] == ["14.5", "15.0", "70.5"]
     curve, _ = curves_in(drawing_of(figure).axes[0])
     assert [round(x) for x, _ in curve] == [72, 97]
     mentions(figure.caption, "fewer than 30 predictions", "left out")

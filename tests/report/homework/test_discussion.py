@@ -12,15 +12,7 @@ from gru_bench.report.homework.discussion import BECOMES, discussion
 from gru_bench.stats.verdict import Finding
 from tests.support.commands import mentions
 from tests.support.homework_study import conclusions_of, homework, homework_report
-from tests.support.renderings import Built, words_of
 from tests.support.sections import build_only
-from tests.support.values import present
-
-
-def test_the_networks_are_compared_with_a_linear_model_and_the_kernel_with_the_loop(made: Built) -> None:
-    _, (study,), report = made
-    linear = max(baseline.test_accuracy for baseline in present(study.summary).baselines)
-    mentions(words_of(report, "discussion"), f"{100 * linear:.1f} %", "12.0 times as long")
 
 
 @pytest.mark.parametrize(("skills", "words"), [

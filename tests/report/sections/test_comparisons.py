@@ -146,6 +146,6 @@ def test_two_named_runs_are_compared_by_mcnemars_test() -> None:
     assert "McNemar" in words_of(alone, "comparisons")
     add_study(store, "there", {"torch": 0.0}, test_set=TestSet.draw(300, seed=1))
     there = store.by_experiment["movie-reviews"][-1].confirms[0].run_id
-    for two, rule in ((a, "two different runs"), ("x", "unknown run"), (there, "same test reviews")):
+    for two, rule in ((a, "two different runs"), ("x", "unknown run"), (there, "same test texts")):
         with pytest.raises(UsageError, match=rule):
             build_only(studies, store, comparisons, mcnemar_runs=(a, two))

@@ -52,7 +52,7 @@ def test_reliability_agrees_with_the_predictions(built: Built) -> None:
     store, studies, report = built
     for study, label in zip(studies, LABELS, strict=True):
         found = [row for row in figure_of(report, "reliability").values.records() if row["model"] == label]
-        assert sum(row["share of predictions"].value for row in found) == pytest.approx(1)
+        assert sum(row["fraction of predictions"].value for row in found) == pytest.approx(1)
         assert ends_of(report, label) == [("50", "60"), ("60", "70"), ("70", "80"), ("80", "90"), ("90", "100")]
         last = found[-1]["accuracy"]
         means = []

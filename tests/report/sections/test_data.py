@@ -14,19 +14,19 @@ from tests.support.renderings import Built, section_of, table_of, words_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
-PASSES = "passes over the training reviews that trained the vectors"
+PASSES = "passes over the training texts that trained the vectors"
 
 
 def test_data_that_studies_share_is_shown_once(built: Built) -> None:
     report, data = built.report, present(present(built.studies[0].summary).data)
     facts = dict(table_of(report, "data-1").rows)
-    assert facts["training reviews"].value == data.train
-    assert set(facts["training reviews"].runs) == {study.run.run_id for study in built.studies}
-    assert facts["reviews of the class positive over all splits, %"].text == f"{100 * data.positive_share:.1f}"
-    assert facts["most tokens read of a review, from its start"].value == data.max_length
+    assert facts["training texts"].value == data.train
+    assert set(facts["training texts"].runs) == {study.run.run_id for study in built.studies}
+    assert facts["texts of the class positive over all splits, %"].text == f"{100 * data.positive_share:.1f}"
+    assert facts["most tokens read of a text, from its start"].value == data.max_length
     assert facts["word vectors"] == "corpus"
     assert facts["fingerprint"] == data.fingerprint
-    assert "reviews held back by data.limit" not in facts
+    assert "texts held back by data.limit" not in facts
     assert PASSES not in facts
     heading, _, _, folded, *_ = section_of(report, "runs").blocks
     assert heading == Heading("movie-reviews", "data-1")
@@ -42,8 +42,8 @@ def test_the_table_counts_held_back_reviews_and_names_the_vectors_without_their_
                       embedding="/home/me/vectors.bin", vector_passes=54)
     report = build_only([study], store, runs)
     facts = dict(table_of(report, "data-1").rows)
-    assert facts["reviews held back by data.limit"].text == "1,234"
-    assert facts["most tokens read of a review, from its start"] == "all"
+    assert facts["texts held back by data.limit"].text == "1,234"
+    assert facts["most tokens read of a text, from its start"] == "all"
     assert facts["word vectors"] == "vectors.bin"
     assert facts[PASSES].text == "54"
     assert "category" not in words_of(report, "runs")
@@ -88,11 +88,11 @@ def test_groups_and_near_duplicates_are_counted_and_some_are_shown() -> None:
                       groups={"train": 90, "validation": 12, "test": 34}, near=NearDuplicates(30, 5, 6, removed=True))
     assert "near_duplicates" not in " ".join(path for _, path in store.artifacts)
     facts = dict(table_of(build_only([study], store, runs), "data-1").rows)
-    assert [facts[f"groups of {split} reviews"].value for split in ("training", "validation", "test")] == [90, 12, 34]
-    assert facts["test reviews with a near-duplicate in training"].value == 6
-    assert facts["validation reviews with a near-duplicate in training"].value == 5
+    assert [facts[f"groups of {split} texts"].value for split in ("training", "validation", "test")] == [90, 12, 34]
+    assert facts["test texts with a near-duplicate in training"].value == 6
+    assert facts["validation texts with a near-duplicate in training"].value == 5
     assert facts["their near-duplicates in training, removed"].value == 30
-    assert "reviews held back by data.limit" not in facts
+    assert "texts held back by data.limit" not in facts
     store.artifacts[study.run.run_id, NEAR] = json.dumps([["a scored text", "a text of training"]])
     assert table_of(build_only([study], store, runs), "data-1-near").rows == (
         ("a scored text", "a text of training"),)

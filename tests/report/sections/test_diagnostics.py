@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gru_bench.report.document.blocks import Heading
-from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
+from gru_bench.report.figures.diagnostics import MEAN
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
@@ -27,7 +27,6 @@ from tests.support.renderings import (
     figure_of,
     section_of,
     soup_of,
-    table_of,
     visible_text,
     words_of,
 )
@@ -110,29 +109,24 @@ def test_the_values_are_those_that_were_logged(diagnosed: Rendered) -> None:
                if (row["model"], row["method"]) == ("Scratch GRU", "occlusion")]
     assert [row["word"] for row in weights] == list(TOKENS)
     assert [row["weight"].value for row in weights] == list(logged.attributions[1].weight)
-    assert [(steps.value, accuracy.value) for steps, accuracy, _ in table_of(report, "recall").rows] == [
+    recall = next(iter(figure_of(report, "recall").values.groups("model").values()))
+    assert [(row["steps"], row["accuracy"].value) for row in recall.records() if row["what"] == MEAN] == [
         (5, 1.0), (40, 0.55), (80, 0.51)]
 
 
-def test_a_missing_point_is_a_dash_and_words_of_another_review_are_left_out() -> None:
-    curve = some_recall()
-    report = report_of(recall=replace(curve, points=curve.points[1:]))
-    assert [accuracy.text for accuracy in table_of(report, "recall").rows[0][1:]] == [MISSING, "100.0"]
+def test_words_of_another_text_are_left_out() -> None:
     other = (attribution("scratch", "occlusion"), attribution("bidirectional", "occlusion", ("other", "words")))
     apart = report_of(diagnostics=Diagnostics((), (), other, ()))
     assert list(figure_of(apart, "words").values.groups("model", "method")) == [("Scratch GRU", "occlusion")]
     assert len(drawing_of(figure_of(apart, "words")).axes) == 1
 
 
-def test_each_study_has_its_own_headings_tables_and_figures() -> None:
+def test_each_study_has_its_own_headings_and_figures() -> None:
     report = report_of("one", "two", diagnostics=some_diagnostics(), recall=some_recall())
     section = section_of(report, "diagnostics")
     kinds = ("gradients", "words", "recall")
     assert [figure.name for figure in section.figures if "gates" not in figure.name] == [
         f"{kind}-diagnostics-{study}" for study in ("one", "two") for kind in kinds]
-    assert [table.key for table in section.tables] == [
-        "recall-diagnostics-one", "recall-diagnostics-two"]
-    assert len({table.title for table in section.tables}) == len(section.tables)
     headings = [block for block in section.blocks if isinstance(block, Heading)]
     assert [block.text for block in headings if block.key in ("diagnostics-one", "diagnostics-two")] == ["one", "two"]
     assert len({block.key for block in headings}) == len(headings)
@@ -146,8 +140,8 @@ def test_hostile_words_of_a_review_are_escaped_in_every_format() -> None:
 
 
 def test_words_of_a_validation_review_are_said_to_be_so(diagnosed: Rendered) -> None:
-    assert "validation review" in words(report_of(diagnostics=replace(some_diagnostics(), review="validation")))
-    assert "validation review" not in words(diagnosed[0])
+    assert "validation text" in words(report_of(diagnostics=replace(some_diagnostics(), review="validation")))
+    assert "validation text" not in words(diagnosed[0])
 
 
 def test_what_remains_of_a_gradient_is_said_before_and_after_training(diagnosed: Rendered) -> None:

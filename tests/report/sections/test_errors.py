@@ -62,7 +62,7 @@ def test_confusion_counts_of_one_seed_have_no_deviation() -> None:
 def test_accuracies_by_category_add_up_to_that_of_all_reviews(built: Built) -> None:
     store, studies, report = built
     assert column_of(report, "categories-1", "Category") == ["imdb", "rotten_tomatoes"]
-    sizes = [size.value for size in column_of(report, "categories-1", "Reviews")]
+    sizes = [size.value for size in column_of(report, "categories-1", "Texts")]
     assert sum(sizes) == 2000
     for study, column in zip(studies, table_of(report, "categories-1").columns[2:], strict=True):
         found = [number.value for number in column_of(report, "categories-1", column.heading)]
@@ -97,7 +97,7 @@ def test_lengths_hold_every_review_once_and_agree_with_the_predictions(built: Bu
     table = table_of(report, "lengths-1")
     ends = [(low.value, high.value) for low, _, high in column_of(report, "lengths-1", "Tokens")]
     assert all(low == before + 1 for (_, before), (low, _) in pairwise(ends))
-    assert sum(size.value for size in column_of(report, "lengths-1", "Reviews")) == 2000
+    assert sum(size.value for size in column_of(report, "lengths-1", "Texts")) == 2000
     assert [column.heading for column in table.columns[2:]] == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
     mentions(said(table.caption), "as Scratch GRU reads them", "95 %")
     for place, study in enumerate(studies):

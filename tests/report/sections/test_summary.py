@@ -17,6 +17,7 @@ from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.evaluation import evaluation
+from gru_bench.report.sections.summary import MOST_WARNINGS, check_results
 from gru_bench.results.runs import packed
 from tests.support.commands import mentions
 from tests.support.fake_store import (
@@ -122,7 +123,7 @@ def test_of_many_pairs_the_first_six_are_shown_and_the_others_folded() -> None:
 
 
 @pytest.mark.parametrize(("seeds", "warning", "verdict"), [
-    (1, "only 1 seed: its interval covers test examples only", "from 1 seed"),
+    (1, "only 1 seed: its interval covers test texts only", "from 1 seed"),
     (2, "only 2 seeds: an estimate without an interval", "from 2 seeds"),
     (3, "only 3 seeds: too few for a verdict", "from 3 seeds (at least 5 are needed)"),
 ])
@@ -149,25 +150,40 @@ def test_fewer_than_two_hundred_test_reviews_cause_a_warning(size: int) -> None:
     store, studies = one_each({"torch": 0.0}, seeds=2, test_set=TestSet.draw(size))
     report = build_only(studies, store)
     _, warnings, _ = checks_of(report)
-    assert ("few test reviews: 199" in all_said(report.warnings)) == (size == 199)
-    assert ("few test reviews: 199" in warnings[0][1]) == (size == 199)
+    assert ("few test texts: 199" in all_said(report.warnings)) == (size == 199)
+    assert ("few test texts: 199" in warnings[0][1]) == (size == 199)
 
 
-def test_checks_are_counted_with_each_warning_and_remedies_are_folded() -> None:
+def test_checks_are_counted_and_each_that_warns_has_a_line_with_its_sentences_and_remedy_folded() -> None:
     store, studies = three_models(seeds=3, test_set=TestSet.draw(100))
     report = build(studies, store)
     line, warnings, folded = checks_of(report)
     found = outcomes(of_logged(studies, store))
-    coded = [one for outcome in found for one in outcome.warnings]
+    warned = [one for one in found if one.warnings]
     passed, idle = ([one.check.code for one in found if one.state is state]
                     for state in (State.PASSED, State.NOT_APPLICABLE))
-    assert warnings[0][0] == ""  # what no check gives comes first
-    assert [(lead, text.replace("\N{NO-BREAK SPACE}", " ")) for lead, text in warnings if lead] == [
-        (one.code, one.text) for one in coded]
-    mentions(line, f"{len(warnings)} warnings", f"{len(passed)} passed", f"{len(idle)} not applicable")
-    assert folded[:-2] == tuple((code, CHECKS[code].remedy()) for code in dict.fromkeys(one.code for one in coded))
+    others = len(report.warnings) - sum(len(one.warnings) for one in warned)
+    assert [lead for lead, _ in warnings[:others]] == [""] * others  # what no check gives comes first
+    assert list(warnings[others:MOST_WARNINGS]) == [
+        (one.check.code, f"{one.check.title}.") for one in warned][:MOST_WARNINGS - others]
+    mentions(line, f"{len(report.warnings)} warnings", f"{len(passed)} passed", f"{len(idle)} not applicable")
+    for (code, text), one in zip(folded[:-2], warned, strict=True):
+        assert code == one.check.code
+        mentions(text.replace("\N{NO-BREAK SPACE}", " "), *(warning.text for warning in one.warnings),
+                 CHECKS[code].remedy())
     assert [text for _, text in folded[-2:]] == [", ".join(passed), ", ".join(idle)]
-    assert len(report.warnings) == len(warnings)
+
+
+def test_of_many_warnings_five_are_shown_and_the_others_folded() -> None:
+    others = [(f"Warning {place}.",) for place in range(7)]
+    _, shown, details = check_results(others, outcomes())
+    assert isinstance(shown, Bullets)
+    assert isinstance(details, Details)
+    assert [said(text) for _, text in shown.items] == [
+        *(f"Warning {place}." for place in range(5)), "And 2 more, folded below."]
+    (folded,) = details.blocks
+    assert isinstance(folded, Bullets)
+    assert [said(text) for _, text in folded.items[:2]] == ["Warning 5.", "Warning 6."]
 
 
 def test_a_page_that_python_writes_has_the_remedies_of_the_command_line() -> None:
