@@ -463,10 +463,6 @@ class Reader:
             self._mlflow_ids[run_id] = found.run_id
         return self._mlflow_ids[run_id]
 
-    def note_id(self, run_id: str, mlflow_id: str) -> None:
-        """Note MLflow's id of a run that was just created."""
-        self._mlflow_ids[run_id] = mlflow_id
-
     def find(self, run_id: str) -> Found | None:
         """Return where a run is in MLflow, even if it was deleted; None if MLflow does not have it.
 
