@@ -124,7 +124,7 @@ def export_study(
             for record in records:
                 tracking_export.checked(record.to_json().encode())
         except ValueError as error:
-            raise RunError("an export must hold only values that an import accepts, but this one has others: "
+            raise RunError("an export must contain only values that an import accepts, but this one has others: "
                            f"{sweep_export.reason(error)}. Correct it in the stores first") from error
         trials, lines = sweep_export.count_trials(searches, study), journal.read_bytes()
     transfer = Transfer(study, place, len(runs), trials, sum(len(record.points) for record in records))
@@ -205,7 +205,7 @@ def _parent(
     named = [(run, place) for run, place in found if run.study == study]
     if not named:
         raise unknown("study", study, {run.study for run, _ in found}) if found else UsageError(
-            f"--study must name a study that was run, but {store.uri} holds none: name the right --tracking-uri")
+            f"--study must name a study that was run, but {store.uri} contains none: name the right --tracking-uri")
     need_format(study, storage)
     data = sweep_export.data_of(storage, study)
     if not data:
@@ -264,7 +264,7 @@ def read(outbox: Outbox) -> tuple[list[RunRecord], list[str]]:
     entries, records, remarks = outbox.entries(), [], []
     files = [outbox.folder / JOURNAL, *(entry.folder / RUN for entry in entries)]
     if missing := next((file for file in files if not file.is_file()), None):
-        raise DataError(f"an archive must hold a study, but this one has no "
+        raise DataError(f"an archive must contain a study, but this one has no "
                         f"{missing.relative_to(outbox.folder).as_posix()}{AGAIN}")
     if (size := sum(file.stat().st_size for file in files)) > (most := int(MOST_BYTES * factor())):
         raise DataError(f"{JOURNAL} and the records of an archive must have at most {most:,} bytes, but have {size:,}: "
@@ -281,17 +281,17 @@ def read(outbox: Outbox) -> tuple[list[RunRecord], list[str]]:
             try:
                 _parse(path, file.read_bytes())
             except ValueError as error:
-                raise DataError(f"an archive must hold what was logged, but {path} of the run {entry.run_id} cannot be "
-                                f"read ({first_line(error)}){AGAIN}") from error
+                raise DataError(f"an archive must contain what was logged, but {path} of the run {entry.run_id} cannot "
+                                f"be read ({first_line(error)}){AGAIN}") from error
         if path := _missing(record, entry.files()):
             remarks.append(f"the archive has no {path} of the run {entry.run_id}: reports cannot use that run")
         records.append(record)
     ids = [record.run_id for record in records]
     if not ids or len(set(ids)) < len(ids):
-        raise DataError(f"an archive must hold each run of a study once, but does not{AGAIN}")
+        raise DataError(f"an archive must contain each run of a study once, but does not{AGAIN}")
     roles = [(record.first_tags["gru_bench.role"] == "study", record.parent) for record in records]
     if roles != [*[(False, ids[-1])] * (len(ids) - 1), (True, None)]:
-        raise DataError(f"an archive must hold the runs of one study, its own run last, but has others{AGAIN}")
+        raise DataError(f"an archive must contain the runs of one study, its own run last, but has others{AGAIN}")
     return records, remarks
 
 

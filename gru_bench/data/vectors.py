@@ -410,7 +410,7 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
 def _text(path: Path, lines: Iterable[bytes], wanted: Mapping[bytes, int], dimension: int, count: int | None) -> Found:
     """Read lines of a word and its numbers. A GloVe file has no first line with a count, so `count` is None."""
     if dimension < 1:
-        raise DataError(f"{path} must hold a word and its numbers on each line, but line 1 has no numbers")
+        raise DataError(f"{path} must contain a word and its numbers on each line, but line 1 has no numbers")
     rows: Found = {}
     found = 0
     for number, line in enumerate(lines, start=1 if count is None else 2):
@@ -427,10 +427,10 @@ def _text(path: Path, lines: Iterable[bytes], wanted: Mapping[bytes, int], dimen
             with np.errstate(over="ignore"):
                 rows[place] = np.array([*map(float, fields)], np.float32)
         except ValueError as error:
-            raise DataError(f"each line of {path} must hold a word and {dimension} numbers, but line {number} does not "
-                            f"({shown(str(error), '')}): fetch or write the file again") from error
+            raise DataError(f"each line of {path} must contain a word and {dimension} numbers, but line {number} does "
+                            f"not ({shown(str(error), '')}): fetch or write the file again") from error
     if count is not None and found != count:
-        raise DataError(f"{path} must hold {count} words, as its first line says, but it holds {found}: "
+        raise DataError(f"{path} must contain {count} words, as its first line says, but it contains {found}: "
                         f"{'it is cut off; ' if found < count else ''}fetch or write it again")
     return rows
 

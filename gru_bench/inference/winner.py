@@ -138,7 +138,7 @@ def better_baseline(store: ReportStore, winner: Winner) -> str:
             best, name = found, baseline.name
     if own is None or best is None or sign * best <= sign * own:
         return ""
-    return (f"the baseline {name} is better than this model: {one.label} {one.written(best)}, and here "
+    return (f"the baseline {name} has a better score than this model: {one.label} {one.written(best)}, and here "
             f"{one.written(own)}")
 
 

@@ -452,15 +452,15 @@ def _check(
         )
     if lengths_B.shape != index_BT.shape[:1] or lengths_B.numel() == 0:
         raise ValueError(
-            f"lengths_B must hold one length for each of the {index_BT.shape[0]} rows of index_BT, and at least one, "
-            f"but has shape {tuple(lengths_B.shape)}"
+            f"lengths_B must contain one length for each of the {index_BT.shape[0]} rows of index_BT, and at least "
+            f"one, but has shape {tuple(lengths_B.shape)}"
         )
     if reset not in ("after", "before"):
         raise ValueError(f"reset must be one of 'after', 'before', but got {reset!r}")
     if pooling is not None and pooling not in POOLINGS:
         raise ValueError(f"pooling must be None or one of {', '.join(map(repr, POOLINGS))}, but got {pooling!r}")
     if not weights or len(weights) % (4 * directions):
-        raise ValueError(f"weights must hold {4 * directions} tensors for every layer, but holds {len(weights)}")
+        raise ValueError(f"weights must contain {4 * directions} tensors for every layer, but contains {len(weights)}")
     hidden = weights[1].shape[-1]
     width = rows_UE.shape[1]
     for layer in range(len(weights) // (4 * directions)):

@@ -186,7 +186,7 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
         console.print(f"and {len(differences) - MOST_DIFFERENCES:,} more")
     if differences:
         raise DifferenceError(
-            f"a report must say what MLflow holds, but {folder} differs in {len(differences)} "
+            f"a report must say what MLflow has, but {folder} differs in {len(differences)} "
             f"place{'s' * (len(differences) > 1)}: write it again (gru-bench report --out {cli.quoted(str(folder))}), "
             "or look for what has changed")
     names = sorted(path.name for path in folder.glob("*.*") if path.name in ("report.tex", *PARTS))

@@ -120,7 +120,7 @@ def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
         return []
     ids = ", ".join(sorted(odd)[:MOST_NAMED]) + (", ..." if len(odd) > MOST_NAMED else "")
     runs = "1 run of the experiment is" if len(odd) == 1 else f"{len(odd):,} runs of the experiment are"
-    return [say("{runs} left out, because what MLflow holds of them cannot be read: {ids}.", runs=runs, ids=ids)]
+    return [say("{runs} left out, because what MLflow has of them cannot be read: {ids}.", runs=runs, ids=ids)]
 
 
 def _experiment_of(store: StudyStore, places: Sequence[str], names: Sequence[str]) -> tuple[str, list[LoggedStudy]]:

@@ -117,7 +117,7 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
                 [f"{'proven' if holds else 'refuted'}: {pair.sentence}", *found.notes])
     if pair.settled:
         return ExitCode.NO, [f"equivalent: {pair.sentence}", *found.notes]
-    commands = ["to go on:", *(f"  {command}" for command in found.next_commands)] if found.next_commands else []
+    commands = ["to continue:", *(f"  {command}" for command in found.next_commands)] if found.next_commands else []
     said = " ".join(filter(None, (f"not settled: {pair.sentence}", pair.next_step)))
     return ExitCode.INCOMPLETE, [said, *found.notes, *commands]
 

@@ -93,7 +93,7 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
 
 
 class _ReportedStudy(NamedTuple):
-    """A study whose runs have the ids that a report uses."""
+    """A study whose runs have the ids and the names that a report uses."""
 
     study: LoggedStudy
     ids: dict[str, str]
@@ -122,11 +122,13 @@ def _reported_study(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _Rep
     known = {run.run_id: run.earlier_ids[place] if len(run.earlier_ids) >= -place else run.run_id for run in copy.runs}
 
     def renamed(runs: Sequence[LoggedRun]) -> tuple[LoggedRun, ...]:
-        found = [replace(run, run_id=known[run.run_id]) for run in runs]
+        found = [replace(run, run_id=known[run.run_id], study=name, name=begins.sub(lambda _: name, run.name))
+                 for run in runs]
         return tuple(sorted(found, key=lambda run: (run.started, run.run_id)))
 
+    begins = re.compile(rf"^{re.escape(copy.run.study)}(?=$|[ :])")
     study = replace(copy, run=renamed([copy.run])[0], trials=renamed(copy.trials), confirms=renamed(copy.confirms),
-                    ablations=renamed(copy.ablations))
+                    ablations=renamed(copy.ablations), summary=copy.summary and replace(copy.summary, name=name))
     ids = {written: here for here, written in known.items()}
     return _ReportedStudy(study, ids) if len(ids) == len(known) else None
 
@@ -160,7 +162,7 @@ class _StoreWithReportIds:
 
     def run_url(self, run: LoggedRun) -> str | None:
         # The report links to the page of a run on the server that it was made from.
-        return self._pages.get(run.run_id) or self._store.run_url(run)
+        return self._pages.get(run.run_id)
 
     def _here(self, run_id: str) -> str:
         return self._ids.get(run_id, run_id)

@@ -15,7 +15,7 @@ from gru_bench.results.runs import parsed
 PLAN, LOOKS = "plan.json", "looks.json"
 """Names of the artifacts of a study that hold its plan of looks and what they found."""
 SPENDING = "Lan-DeMets, O'Brien-Fleming kind: 2 (1 - Phi(z(1 - alpha/2) / sqrt(t)))"
-FRACTIONS = "variance expected at the last look / variance at this look, both estimated at this look"
+FRACTIONS = "variance expected at the last interim analysis / variance at this one, both estimated at this one"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class LookPlan:
             lists = {key: tuple(values[key]) for key in ("models", "looks", "seeds")}
             return cls(**{**values, **lists}), str(digest)
         except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"a plan of looks must contain the fields of {cls.__name__}, but {error}") from None
+            raise ValueError(
+                f"a plan of interim analyses must contain the fields of {cls.__name__}, but {error}") from None
 
 
 @dataclass(frozen=True)

@@ -311,7 +311,7 @@ class Values:
         y_RN = self.value_RN
         if y_RN.ndim != 2 or y_RN.shape[0] < 1 or y_RN.shape[1] < 2 or not np.isfinite(y_RN).all():
             raise ValueError("values must be finite, in the shape (R, N) with R >= 1 and N >= 2, but have the shape "
-                             f"{y_RN.shape}{'' if np.isfinite(y_RN).all() else ' and hold a NaN or an infinity'}")
+                             f"{y_RN.shape}{'' if np.isfinite(y_RN).all() else ' and contain a NaN or an infinity'}")
 
     @property
     def size(self) -> float:

@@ -152,7 +152,8 @@ def interval_together(metric: ComparedName, model: Scored, confidence: float = 0
         ValueError: as `Scored.values`.
     """
     found = interval(metric, model.together, confidence)
-    return replace(found, method=found.method.replace("one seed", f"these {len(model.probability_RNC)} seeds together"))
+    seeds = f"the ensemble of these {len(model.probability_RNC)} seeds"
+    return replace(found, method=found.method.replace("one seed", seeds))
 
 
 def difference(metric: ComparedName, a: Scored, b: Scored, confidence: float = 0.95) -> Estimate:

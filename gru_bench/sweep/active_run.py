@@ -100,7 +100,7 @@ class ActiveRun:
         self.checks.append(f"{check.epochs:.2f} epochs: {shown}, {verdict}")
         self.writer.check(check)
         self.writer.tags({"gru_bench.checks": "; ".join(self.checks)})
-        return verdict == "go on"
+        return verdict == "continue"
 
     def report(self, record: EpochRecord) -> bool:
         """Report an epoch to the search; return whether the run goes on."""
@@ -115,7 +115,7 @@ class ActiveRun:
             return not self._reassigned
         verdict = self._search.report(self.run.number, record.epoch, self._best)
         self._reassigned = verdict == "reassigned"
-        return verdict == "go on" or (verdict == "prune" and record.epoch >= self.spec.base.training.epochs)
+        return verdict == "continue" or (verdict == "prune" and record.epoch >= self.spec.base.training.epochs)
 
     def end(self, message: Finished | WasPruned | Failed) -> Outcome:
         """Log the end of the run and end its trial."""
@@ -155,7 +155,7 @@ class ActiveRun:
         """End one seed of a trial; after the last one, end the trial."""
         done = (*self.run.seeds_done, value)
         verdict = self._search.report(self.run.number, len(done) - 1, value)
-        if verdict == "go on" and len(done) < self.spec.seeds_per_trial:
+        if verdict == "continue" and len(done) < self.spec.seeds_per_trial:
             self.writer.release()
             return Outcome("seed done", value, seeds_done=done)
         return self._complete("complete", sum(done) / len(done))

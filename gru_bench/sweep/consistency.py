@@ -20,7 +20,7 @@ from gru_bench.tracking import LoggedRun
 
 RUN_ENDS = {"complete": {("complete", "FINISHED")}, "pruned": {("pruned", "FINISHED")},
         "failed": {("failed", "FAILED"), ("killed", "KILLED")},
-        "broken off": {("killed", "KILLED"), ("failed", "FAILED")}}
+        "interrupted": {("killed", "KILLED"), ("failed", "FAILED")}}
 """State of a trial -> the pairs (tag `gru_bench.state`, MLflow status) that its run may have."""
 
 TOLERANCE = 0.001
@@ -102,7 +102,7 @@ def _counts(spec: StudySpec, model: str, search: StoredSearch, seeds: int, plann
     return (f"{model}: {done} of {max(spec.trials, done)} trials ({states['complete']} complete, "
             f"{states['pruned']} pruned, {states['failed']} failed), "
             f"{len(_duplicates(search))} duplicates, {states['running']} running; "
-            f"{states['broken off']} interrupted and queued again; {seeds} of {planned} confirmation seeds")
+            f"{states['interrupted']} interrupted and queued again; {seeds} of {planned} confirmation seeds")
 
 
 def _search_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:
@@ -163,7 +163,7 @@ def _trial_faults(spec: StudySpec, search: StoredSearch, runs: Sequence[LoggedRu
 
 
 def _run_faults(trial: StoredTrial, runs: Sequence[LoggedRun]) -> Iterator[str]:
-    if len(runs) > 1 or (not runs and trial.state != "broken off"):
+    if len(runs) > 1 or (not runs and trial.state != "interrupted"):
         yield f"trial {trial.number} is {trial.state} and must have one run, but has {len(runs)}"
     for run in runs:
         end = (run.state, run.status)
@@ -173,7 +173,7 @@ def _run_faults(trial: StoredTrial, runs: Sequence[LoggedRun]) -> Iterator[str]:
 
 def _seeds_faults(trial: StoredTrial, runs: Sequence[LoggedRun]) -> Iterator[str]:
     """Yield the faults of a trial of several seeds: it has a run for each seed it was trained on, and all ended."""
-    if not runs and trial.state not in ("broken off", "failed") and trial.retry_of is None:
+    if not runs and trial.state not in ("interrupted", "failed") and trial.retry_of is None:
         yield f"trial {trial.number} is {trial.state} and must have runs, but has none"
     for run in runs:
         if run.status not in ("FINISHED", "FAILED", "KILLED"):

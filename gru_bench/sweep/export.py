@@ -33,7 +33,7 @@ def _moment(moment: datetime) -> datetime:
 
 def _plain(text: str) -> str:
     if "\0" in text:
-        raise ValueError("it must not hold the character NUL, which databases do not store")
+        raise ValueError("it must not contain the character NUL, which databases do not store")
     return text
 
 
@@ -164,7 +164,7 @@ def read_searches(journal: Path, study: str) -> BaseStorage:
             raise ValueError(str(error).partition(", but ")[2].partition(". ")[0]) from error
     names = optuna.get_all_study_names(storage)
     if study not in names or sorted(names) != sorted(_names_of(study, storage)) or len(names) == 1:
-        raise ValueError(f"it must hold the study {study[:60]!r} with its searches and no other")
+        raise ValueError(f"it must contain the study {study[:60]!r} with its searches and no other")
     for name in names:
         found = optuna.load_study(study_name=name, storage=storage)
         try:

@@ -247,7 +247,7 @@ class RunLog:
             if run.status == "RUNNING":  # if its trial has ended, its record waits on the machine where it was trained
                 wrong = state not in ("complete", "pruned", "failed")
             else:
-                wrong = state == "broken off" and run.state in ("complete", "pruned") and not (
+                wrong = state == "interrupted" and run.state in ("complete", "pruned") and not (
                     self.spec.seeds_per_trial > 1 and run.role == "trial")
             if wrong and self.record.lease.is_dead(run.tags.get("gru_bench.owner", "")):
                 self.store.writer(run.run_id).kill(DIED)
@@ -281,7 +281,7 @@ class RunLog:
                 self.store.writer(run.run_id).tags(tags)
             elif run.role == "confirm" and run.complete and run.tags.get("gru_bench.settings") != digest(tuned):
                 self.store.writer(run.run_id).tags(tags)
-                notes = [f"The search of {model} went on after its best settings had been scored on the test split; "
+                notes = [f"The search of {model} continued after its best settings had been scored on the test split; "
                          "those runs are set aside."]
         return notes
 

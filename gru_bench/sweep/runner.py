@@ -153,7 +153,7 @@ class Sweep:
         Raises:
             UsageError: A setting cannot run on this machine, or the study holds reviews but `texts` is false.
             RunError: No trial completes, or a store fails.
-            KeyboardInterrupt: The user or the system has interrupted the sweep. Its runs are marked as broken off.
+            KeyboardInterrupt: The user or the system has interrupted the sweep. Its runs are marked as interrupted.
         """
         with self.interrupt:
             try:

@@ -47,7 +47,7 @@ STARTUP = "startup trials"
 ASKED = "trials asked"
 """Noted of a search: the most trials that a start has asked for."""
 
-Verdict = Literal["go on", "prune", "reassigned"]
+Verdict = Literal["continue", "prune", "reassigned"]
 """What happens to a trial after an epoch. `reassigned`: another process has it, because this one seemed dead."""
 
 
@@ -145,11 +145,11 @@ class Search(Trials):
         try:
             if self._by_checks:
                 trial.set_user_attr(f"{EPOCH}{step}", value)
-                return "go on"
+                return "continue"
             trial.report(value, step)
         except UpdateFinishedTrialError:
             return "reassigned"
-        return "prune" if trial.should_prune() else "go on"
+        return "prune" if trial.should_prune() else "continue"
 
     def check(self, number: int, check: Check) -> Verdict:
         """Report a check of a trial and return what happens to the trial."""
@@ -160,7 +160,7 @@ class Search(Trials):
             return "reassigned"
         # At its end there is nothing left to save: the score on all reviews decides.
         ended = check.epochs >= trial.params.get("training.epochs", self.spec.base.training.epochs)
-        return "prune" if not ended and trial.should_prune() else "go on"
+        return "prune" if not ended and trial.should_prune() else "continue"
 
     @property
     def _by_checks(self) -> bool:

@@ -122,7 +122,7 @@ def predictions_of(content: bytes) -> Predictions:
     if names == ("probabilities",):
         classes = probabilities.shape[1]
     for wrong, what in (
-        (not len(label_N), "it holds no example"),
+        (not len(label_N), "it contains no example"),
         (not 2 <= classes <= MOST_CLASSES, f"it must be about 2 to {MOST_CLASSES} classes, but is about {classes}"),
         (not ((label_N >= 0) & (label_N < classes)).all(),
          f"its labels must be {'0 or 1' if classes == 2 else f'0 to {classes - 1}'}, but some are not"),
@@ -196,7 +196,7 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
             _bound(file.metadata.num_rows * _CELL * len(kinds) + sum(group.total_byte_size for group in groups), most)
             wrong = [name for name, kind in kinds.items() if not _is(held[name], kind)]
             if wrong:
-                raise ValueError(f"its column {wrong[0]!r} holds {held[wrong[0]]}")
+                raise ValueError(f"its column {wrong[0]!r} contains {held[wrong[0]]}")
             listed = sum(held[name].list_size for name, kind in kinds.items() if kind in _LISTS)
             _bound(file.metadata.num_rows * _CELL * listed, most)
             table = file.read(columns=list(kinds), use_threads=False)

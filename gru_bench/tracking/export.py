@@ -99,7 +99,7 @@ def renamed(record: RunRecord, study: str) -> RunRecord:
     tags, before = dict(record.first_tags), record.study
     first, *others = [*tags.get(EARLIER_IDS, "").split(), record.run_id]
     name = tags.get("mlflow.runName", "")
-    if before and name.startswith(before):
+    if before and (name == before or name.startswith((f"{before} ", f"{before}: "))):
         tags["mlflow.runName"] = study + name.removeprefix(before)
     tags |= {"gru_bench.study": study, EARLIER_IDS: " ".join([first, *others[-(MOST_EARLIER - 1):]])}
     params: Mapping[str, str] = {**record.params, "study": study} if "study" in record.params else record.params

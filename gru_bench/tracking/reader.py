@@ -240,8 +240,8 @@ class _Damaged(RunError):
 
 def damaged(run_id: str, path: str, error: Exception) -> RunError:
     """Return the error for an artifact that cannot be parsed."""
-    return _Damaged(f"the run {run_id} must hold {path} as it was logged, but it cannot be read ({first_line(error)})"
-                    f"{RESTORE}")
+    return _Damaged(f"the run {run_id} must contain {path} as it was logged, but it cannot be read "
+                    f"({first_line(error)}){RESTORE}")
 
 
 RawRun = tuple[str, str, str | None, str, int | None, int | None, Mapping[str, str], Mapping[str, str], Mapping[
@@ -463,10 +463,6 @@ class Reader:
             self._mlflow_ids[run_id] = found.run_id
         return self._mlflow_ids[run_id]
 
-    def note_id(self, run_id: str, mlflow_id: str) -> None:
-        """Note MLflow's id of a run that was just created."""
-        self._mlflow_ids[run_id] = mlflow_id
-
     def find(self, run_id: str) -> Found | None:
         """Return where a run is in MLflow, even if it was deleted; None if MLflow does not have it.
 
@@ -575,7 +571,7 @@ class Reader:
         try:
             return self._source.artifact(self.mlflow_id(run_id), path)
         except (RunError, OSError) as error:
-            raise RunError(f"the run {run_id} must hold the artifact {path}, but it cannot be read "
+            raise RunError(f"the run {run_id} must contain the artifact {path}, but it cannot be read "
                            f"({first_line(error)}){RESTORE}") from error
 
     def _local_artifacts(self, mlflow_id: str) -> Path | None:
@@ -596,10 +592,10 @@ def _logged(
     if (logged_format := tags.get(FORMAT_TAG, "")) != FORMAT:
         earlier = logged_format in ("", *map(str, range(int(FORMAT))))
         raise FormatError(
-            f"the tracking store must hold runs of this version of gru-bench, but the run {run_id} "
+            f"the tracking store must contain runs of this version of gru-bench, but the run {run_id} "
             f"({(name or '')[:60]!r}) was logged by {'an earlier' if earlier else 'a later'} one, which "
             "has other names for metrics and settings: read it with the version that wrote it; with this version, "
-            f"begin anew in an empty folder, or with another {named('--tracking-uri')} and {named('--storage')}")
+            f"begin again in an empty folder, or with another {named('--tracking-uri')} and {named('--storage')}")
     seed = tags.get("gru_bench.seed", "")
     if not re.fullmatch("(-?[0-9]{1,20})?", seed):
         raise ValueError(f"its tag gru_bench.seed must be a whole number, but is {seed[:40]!r}")

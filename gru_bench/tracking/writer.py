@@ -449,12 +449,12 @@ class Store(Reader):
     def _wait_while_away(self) -> None:
         if self._uploader is None or not self._uploader.away:
             return
-        self._say(f"waiting for {self._shown}, whose runs are needed to go on, but which does not answer "
-                  f"({self._uploader.away}). Ctrl-C ends the command; run it again later to go on")
+        self._say(f"waiting for {self._shown}, whose runs are needed to continue, but which does not answer "
+                  f"({self._uploader.away}). Ctrl-C ends the command; run it again later to continue")
         if not self._uploader.wait_for_answer(MOST_SECONDS):
-            raise RunError(f"the tracking store must answer, because its runs are needed to go on, but {self._shown} "
-                           f"has not answered for {MOST_SECONDS / 60:.0f} minutes: start its server, then run "
-                           f"{same_command()} again")
+            raise RunError("the tracking store must answer, because its runs are needed to continue, but "
+                           f"{self._shown} has not answered for {MOST_SECONDS / 60:.0f} minutes: start its server, "
+                           f"then run {same_command()} again")
 
     def _artifact(self, run_id: str, path: str) -> bytes:
         if self._own is not None:

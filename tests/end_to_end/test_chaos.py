@@ -237,7 +237,7 @@ class Chaos:
             f"{self.kills} kills in {self._starts} starts ({blows})",
             f"{len(counted)} of {self.trials} trials ({dict(states)}), {sum(settings.values()) - len(settings)} "
             f"duplicates, {len(whole)} of {CONFIRM} confirmation seeds, 0 running",
-            f"{broken - states['FAIL']} trials broken off and queued again",
+            f"{broken - states['FAIL']} trials interrupted and queued again",
             f"{trained} epochs trained, {redone} of them twice ({redone / self.kills:.2f} a kill)",
             f"asked to end, sweeps ended within {max(self.ends, default=0.0):.1f} s",
             f"{time.monotonic() - self._begun:.0f} s in all", agreed.stdout])

@@ -190,8 +190,8 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/startup.py
         python benchmarks/startup.py --limit 3000
         python benchmarks/sweep.py
-        python benchmarks/train_step.py --quick --rounds 5
-        python benchmarks/train_step.py --quick""",
+        python benchmarks/train_step.py --quick
+        python benchmarks/train_step.py --quick --rounds 5""",
     "it changes what is outside of its directory": r"""
         gru-bench --install-completion
         gru-bench doctor --clean-cache""",

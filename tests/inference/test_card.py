@@ -99,7 +99,8 @@ def test_an_interval_is_shown_with_its_method(loaded: Loaded) -> None:
 
 
 def test_a_sentence_on_a_better_baseline_is_complete(loaded: Loaded) -> None:
-    said = "the baseline TF-IDF + logistic regression is better than this model: test accuracy 76.5 %, and here 57.0 %"
+    said = ("the baseline TF-IDF + logistic regression has a better score than this model: test accuracy 76.5 %, and "
+            "here 57.0 %")
     scores = {**scores_of(FakeStore(), loaded.winner), "better_baseline": said}
     assert f"Note: {said}." in model_card(loaded.winner, loaded.model, scores)
 

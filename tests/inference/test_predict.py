@@ -100,9 +100,9 @@ def test_predicts_texts_with_a_saved_model(
 def test_a_better_baseline_is_named_in_one_line_on_standard_error(
     model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(model, tmp_path / "model", "", {"better_baseline": "the baseline B is better than this model"})
+    save(model, tmp_path / "model", "", {"better_baseline": "the baseline B has a better score than this model"})
     done = completed(app, "word1", "--model", str(tmp_path / "model"))
-    assert done.stderr.splitlines()[1:] == ["note: the baseline B is better than this model"]
+    assert done.stderr.splitlines()[1:] == ["note: the baseline B has a better score than this model"]
     assert "baseline" not in done.stdout
 
 

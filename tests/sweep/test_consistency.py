@@ -52,7 +52,7 @@ class Study:
         self.trials = [
             StoredTrial(0, "complete", {"training.lr": 0.01}, None),
             StoredTrial(1, "pruned", {"training.lr": 0.02}, None),
-            StoredTrial(2, "broken off", {"training.lr": 0.03}, None),
+            StoredTrial(2, "interrupted", {"training.lr": 0.03}, None),
             StoredTrial(3, "complete", {"training.lr": 0.03}, 2),
             StoredTrial(4, "duplicate", {"training.lr": 0.01}, None)]
         self.planned = {run_key("torch", "confirm", digest(BEST), seed): StoredTrial(place, "complete", {}, run_id="x")
@@ -127,7 +127,7 @@ def test_names_trials_of_the_same_settings(study: Study) -> None:
     (0, ("0", "killed", "KILLED"), "trial 0 is complete.*id-trial-0-killed is killed and KILLED"),
     (0, ("7", "complete", "FINISHED"), "id-trial-7-complete.*trial 7"),
     (1, ("1", "complete", "FINISHED"), "trial 1 is pruned.*id-trial-1-complete is complete"),
-    (2, ("2", "complete", "FINISHED"), "trial 2 is broken off.*id-trial-2-complete is complete"),
+    (2, ("2", "complete", "FINISHED"), "trial 2 is interrupted.*id-trial-2-complete is complete"),
     (3, ("0", "killed", "KILLED"), "trial 0 is complete.*one run.*2"),
     (3, ("4", "killed", "KILLED"), "trial 4 was never trained.*id-trial-4-killed"),
 ])

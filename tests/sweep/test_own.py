@@ -20,7 +20,7 @@ def stored(trials: tuple[State, ...], confirmed: int, *looks: Look) -> StoredStu
 
 
 @pytest.mark.parametrize(("study", "left"), [
-    (StoredStudy({}, {}), 4 + 5), (stored(("complete", "broken off", "waiting"), 0), 3 + 5),
+    (StoredStudy({}, {}), 4 + 5), (stored(("complete", "interrupted", "waiting"), 0), 3 + 5),
     (stored(("complete", "pruned", "failed", "complete"), 2), 3), (stored(("complete",) * 6, 5), 0),
     (stored(("complete",) * 4, 3, Look(3, {}, (), stops=True)), 0)])
 def test_runs_that_a_start_has_done_are_not_left(study: StoredStudy, left: int) -> None:

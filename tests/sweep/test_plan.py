@@ -110,7 +110,7 @@ def named(work: object) -> object:
     ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), {}, ("torch", "confirm", 10_001)),
     ("", FULL, FULL, confirmed("torch", "scratch"), {}, ("torch", "tuning", 0)),
     # What was interrupted is done again, and what failed before this start.
-    ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "broken off")], {}, ("scratch", "confirm", 10_000)),
+    ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "interrupted")], {}, ("scratch", "confirm", 10_000)),
     ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "failed", failed_at=2)], {"start": 3},
      ("scratch", "confirm", 10_000)),
     ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "failed", failed_at=3)], {"start": 3},

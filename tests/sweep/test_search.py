@@ -385,19 +385,19 @@ class TestChecks:
         search = search_over(tmp_path, self.SPACE, 3, pruner="halving")
         good, _ = asked(search)
         for number in range(1, 9):
-            assert search.check(good, Check(number, number / 4, 0.6 + 0.03 * number)) == "go on"
+            assert search.check(good, Check(number, number / 4, 0.6 + 0.03 * number)) == "continue"
             if number % 4 == 0:
-                assert search.report(good, number // 4, 0.8 + 0.01 * number) == "go on"
+                assert search.report(good, number // 4, 0.8 + 0.01 * number) == "continue"
         assert search.trials()[0].value == 0.88
         search.complete(good, 0.88)
         bad, _ = asked(search)
-        assert search.check(bad, Check(1, 0.25, 0.55)) == "go on"
+        assert search.check(bad, Check(1, 0.25, 0.55)) == "continue"
         assert search.check(bad, Check(2, 0.5, 0.55)) == "prune"
         search.prune(bad)
         late, _ = asked(search)
         verdicts = [search.check(late, Check(number, number / 4, value))
                     for number, value in ((1, 0.5), (2, 0.67), (3, 0.5), (4, 0.7))]
-        assert verdicts == ["go on", "go on", "go on", "prune"]  # it is compared at checks 2, 4 and 8
+        assert verdicts == ["continue", "continue", "continue", "prune"]  # it is compared at checks 2, 4 and 8
         search.prune(late)
         assert [(trial.state, trial.value, trial.epochs) for trial in search.trials()] == [
             ("complete", 0.88, 2), ("pruned", 0.55, 0.5), ("pruned", 0.7, 1.0)]
@@ -409,9 +409,9 @@ class TestChecks:
             number, _ = asked(search)
             verdicts.append(search.check(number, Check(2, 0.5, value)))
         # The best of fewer than four goes on, of four and five the best two, of six and seven the best three.
-        assert verdicts == ["go on", "go on", "prune", "go on", "prune", "go on", "prune"]
+        assert verdicts == ["continue", "continue", "prune", "continue", "prune", "continue", "prune"]
 
-    @pytest.mark.parametrize(("epochs", "verdict"), [(1, "go on"), (2, "prune")])
+    @pytest.mark.parametrize(("epochs", "verdict"), [(1, "continue"), (2, "prune")])
     def test_a_trial_is_not_pruned_at_its_last_check(self, tmp_path: Path, epochs: int, verdict: str) -> None:
         search = search_over(tmp_path, self.SPACE, 3, pruner="halving", settings={"training.epochs": epochs})
         for value in (0.9, 0.8):

@@ -197,8 +197,7 @@ class TestHistoriesFromAServer:
 
         reader = Reader("http://127.0.0.1:9")
         vars(reader)["_client"] = SimpleNamespace(get_metric_history=alone)
-        for run in self.POINTS:
-            reader.note_id(run, run)
+        reader._mlflow_ids = {run: run for run in self.POINTS}
         return reader
 
     def histories(self, reader: Reader) -> None:

@@ -214,7 +214,8 @@ configs = st.builds(
     training=st.builds(
         TrainingConfig, optimizer=st.sampled_from(["adam", "adamw"]), weight_decay=shares,
         lr=magnitudes, batch_size=many, clip_norm=optional(magnitudes), patience=optional(many.map(
-            lambda number: min(number, 100_000))), bucket=st.booleans(), device=names,
+            lambda number: min(number, 100_000))), bucket=st.booleans(),
+        device=st.sampled_from(["auto", "cpu", "cuda", "cuda:1", "mps"]),
         threads=optional(st.integers(1, 1024)), selection=st.sampled_from(["best_validation", "lowest_train_window"])),
     seed=seeds)
 

@@ -51,7 +51,7 @@ def deciding_curve(metric: MetricName) -> Metric:
 
 
 def trials_of(study: LoggedStudy, store: Store) -> tuple[Trial, ...]:
-    """Return the trials of a study, by model and number. What was broken off and done again is one trial."""
+    """Return the trials of a study, by model and number. What was interrupted and done again is one trial."""
     alike: dict[tuple[str, str], list[LoggedRun]] = {}
     for run in study.trials:
         alike.setdefault((run.model, run.tags.get("gru_bench.settings", run.run_id)), []).append(run)

@@ -88,7 +88,7 @@ def _floor(values: Values) -> tuple[int, str]:
     quartiles = [np.percentile(own, (25, 75)) for own in scores]
     floor = math.floor(min((low - max(3 * (high - low), 5) for low, high in quartiles), default=0))
     cut = floor > 0 and any(score < floor for own in scores for score in own)
-    words = f" Trials below {floor} % stand on the lower edge." if cut else ""
+    words = f" Trials below {floor} % are on the lower edge." if cut else ""
     return floor if cut else 0, words + not_drawn(models)
 
 

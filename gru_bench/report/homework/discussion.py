@@ -16,10 +16,10 @@ from gru_bench.results.logged_metrics import TRAIN_SECONDS
 from gru_bench.stats.verdict import Finding
 
 BECOMES: Mapping[Finding, tuple[str, str]] = {
-    Finding.BETTER: ("holds up", "is contradicted"),
-    Finding.BETTER_BY_MARGIN: ("holds up", "is contradicted"),
-    Finding.NEGLIGIBLE: ("holds up by a negligible amount only", "does not hold up"),
-    Finding.EQUIVALENT: ("does not hold up", "does not hold up"),
+    Finding.BETTER: ("is confirmed", "is contradicted"),
+    Finding.BETTER_BY_MARGIN: ("is confirmed", "is contradicted"),
+    Finding.NEGLIGIBLE: ("is confirmed by a negligible amount only", "is not confirmed"),
+    Finding.EQUIVALENT: ("is not confirmed", "is not confirmed"),
     Finding.INCONCLUSIVE: ("stays open", "stays open"),
     Finding.TOO_FEW_SEEDS: ("stays open", "stays open"),
     Finding.TOO_FEW_GROUPS: ("stays open", "stays open"),
@@ -37,7 +37,7 @@ def discussion(evidence: Evidence) -> Section | None:
         *(_published_table(one, evidence) for one in studies),
         *(block for one in studies for block in timings(one, evidence)),
         Paragraph(say(
-            "The published figures come from one run each, on about {reviews} test reviews and a graphics card, and "
+            "The published figures come from one run each, on about {reviews} test reviews and a GPU, and "
             "have no interval. They show what was found then; nothing here is measured against them. They also come "
             "from other reviews, and that alone changes an accuracy. Other students’ solutions were published with "
             "{lowest} to {highest} %.",
@@ -57,7 +57,7 @@ def _published_table(one: Reproduction, evidence: Evidence) -> Table:
         rows.append((f"{group.label}, these runs", group.backend, group.accuracy, group.logged(TRAIN_SECONDS)))
         if model in published.ACCURACY:
             context.append((
-                f"{model_name(model)}, published", "graphics card",
+                f"{model_name(model)}, published", "GPU",
                 published.number(evidence.numbers, f"{model}.accuracy", published.ACCURACY[model], "percent"),
                 published.number(evidence.numbers, f"{model}.seconds", published.SECONDS[model], "count"),
             ))
@@ -91,6 +91,6 @@ def _claim(one: Reproduction, evidence: Evidence) -> Sentence:
     by = "by a protocol that departs from the homework’s" if departures(one) else "by the homework’s protocol"
     conclusion = f"In {one.these_runs}, {by}, the claim that the bidirectional GRU is better {parts}."
     if bidirectional.config.model.pooling == "last":
-        conclusion += (" This holds for the pooling “last”, with which the backward half passes on a state that has "
+        conclusion += (" This is so for the pooling “last”, with which the backward half passes on a state that has "
                        "read one word.")
     return (conclusion,)

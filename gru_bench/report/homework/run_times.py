@@ -57,6 +57,6 @@ def timings(one: Reproduction, evidence: Evidence) -> list[Block]:
         return [table]
     slower = published.SECONDS["scratch"] / published.SECONDS["torch"]
     return [table, Paragraph(say(
-        "{said} The published factor is {factor}, for a loop in Python against nn.GRU on a graphics card: the factor "
+        "{said} The published factor is {factor}, for a loop in Python against nn.GRU on a GPU: the factor "
         "comes from the backends, not from the model.", said=joined(said),
         factor=published.number(evidence.numbers, "slower", slower, "tenth")))]

@@ -205,7 +205,7 @@ def shown(value: Any) -> Tex:
 def checked_key(key: str) -> Tex:
     """Return a key unchanged, after a check of its characters."""
     if not re.fullmatch(r"[a-z0-9.-]+", key):
-        raise ValueError(f"a key must hold a-z, 0-9, dots and hyphens only, but got {key!r}")
+        raise ValueError(f"a key must contain a-z, 0-9, dots and hyphens only, but got {key!r}")
     return Tex(key)
 
 

@@ -188,7 +188,7 @@ QUESTIONS: Sequence[tuple[str, Callable[[Evidence], Sentence], str]] = (
     ("Which data were used, and how large is each split?", _data, "Data and runs"),
     ("How were the splits made?", _splits, "Data and runs"),
     ("What was left out of the data?", _left_out, "Data and runs"),
-    ("May the data be used and shared, and do they hold personal data?", _author, ""),
+    ("May the data be used and shared, and do they contain personal data?", _author, ""),
     ("Which settings were searched, within which bounds?", _bounds, "Search"),
     ("How were the final settings chosen?", _selection, "Search"),
     ("Were other models trained to teach the final ones (distillation)?", _teachers, "Search"),

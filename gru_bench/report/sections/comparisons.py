@@ -81,7 +81,7 @@ def _table(compared: Sequence[Pair]) -> Table:
              " Intervals have 95 % confidence and are not adjusted for the number of pairs. Models are equivalent if "
              f"two one-sided tests{', with p adjusted by Holm’s procedure,' if tested else ''} find the difference "
              "within the equivalence margin; the finding then shows its 90 % interval."),
-         " Studies with interim analyses have repeated intervals, which hold at all analyses together."
+         " Studies with interim analyses have repeated intervals, which are valid at all analyses together."
          if looked else ""),
         compared,
         (Column("Pair", align="left", width=4.2), lambda one: one.label),

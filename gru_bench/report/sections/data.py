@@ -60,7 +60,7 @@ def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
         ("training texts", count("train", found.train)),
         ("validation texts", count("validation", found.validation)),
         ("test texts", count("test", found.test)),
-        *([("texts held back by data.limit", count("held-back", held_back))] if held_back else []),
+        *([("texts left out by data.limit", count("held-back", held_back))] if held_back else []),
         (f"texts of the class {plain(found.classes[1])} over all splits, %", share("positive", found.positive_share))
         if len(found.classes) == 2 else ("classes", count("classes", len(found.classes))),
         ("exact duplicates removed", count("repeats", found.repeats_removed)),

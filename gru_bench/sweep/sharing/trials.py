@@ -1,6 +1,6 @@
 """Trials: pieces of work that are done once, each by one of the processes that share a study.
 
-A trial is asked for, belongs to the process that does it, and ends: complete, pruned or failed. If it is broken off, a
+A trial is asked for, belongs to the process that does it, and ends: complete, pruned or failed. If it is interrupted, a
 new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (confirm runs, ablation
 runs and follow-ups) stands in the study's record, where each trial has a key, such as `torch confirm 3fa9 10000`. The
 latest trial of a key counts.
@@ -47,7 +47,7 @@ FORGOTTEN = "forgotten"
 """Set on a trial that was never begun: all earlier trials of its key are forgotten."""
 
 
-State = Literal["complete", "pruned", "failed", "broken off", "duplicate", "forgotten", "running", "waiting"]
+State = Literal["complete", "pruned", "failed", "interrupted", "duplicate", "forgotten", "running", "waiting"]
 
 
 def digest(values: object) -> str:
@@ -74,7 +74,7 @@ class StoredTrial:
 
     number: int
     state: State
-    """failed: by its own fault, so it counts. broken off: it was interrupted and queued again."""
+    """failed: by its own fault, so it counts. interrupted: it was queued again."""
     settings: Mapping[str, Scalar]
     retry_of: int | None = None
     run_id: str = ""
@@ -147,11 +147,11 @@ class Trials:
         return self._end(number, TrialState.FAIL, own_fault=True, failed_at=self.lease.starts, reason=reason)
 
     def give_up(self, number: int, reason: str, *, fault: bool = True) -> bool:
-        """End a trial that was broken off and queue it again; return False if it was tried too often.
+        """End a trial that was interrupted and queue it again; return False if it was tried too often.
 
         Args:
             number: Number of the trial.
-            reason: Why it was broken off.
+            reason: Why it was interrupted.
             fault: Whether the trial itself may be the cause. This then counts as one of its attempts, unless it got
                 further than all earlier ones: a trial that kills its process does so again at the same place.
         """
@@ -245,7 +245,7 @@ def is_free(trial: StoredTrial | None, start: int) -> bool:
         trial: The latest trial of the work; None if it has not begun.
         start: Number of the start. It repeats what failed before it began.
     """
-    return trial is None or trial.state in ("waiting", "broken off") or (
+    return trial is None or trial.state in ("waiting", "interrupted") or (
         trial.state == "failed" and trial.failed_at < start)
 
 
@@ -288,4 +288,4 @@ def _state(trial: FrozenTrial) -> State:
         return "forgotten"
     if DUPLICATE_OF in trial.user_attrs:
         return "duplicate"
-    return "failed" if trial.user_attrs.get(OWN_FAULT) else "broken off"
+    return "failed" if trial.user_attrs.get(OWN_FAULT) else "interrupted"
