@@ -155,7 +155,7 @@ def test_a_baseline_is_named_only_where_it_beats_the_model_on_test(
     best = min if metric == "log_loss" else max
     name = test_scores.index(best(value for value in test_scores if value is not None))
     if said:
-        mentions(found, f"baseline {name} is better", said)
+        mentions(found, f"baseline {name} has a better score", said)
     else:
         assert found == ""
 

@@ -165,10 +165,10 @@ def test_the_margin_of_a_plan_cannot_be_replaced() -> None:
 def test_damaged_plans_are_named() -> None:
     store, study = studied(DIFFERENT)
     store.artifacts[study.run.run_id, PLAN] = "{}"
-    with pytest.raises(RunError, match=r"must hold plan\.json as it was logged"):
+    with pytest.raises(RunError, match=r"must contain plan\.json as it was logged"):
         reported(store, study)
     del store.artifacts[study.run.run_id, PLAN]  # it is not taken for a study of one size, whose level is another
-    with pytest.raises(RunError, match=r"must hold plan\.json as it was logged"):
+    with pytest.raises(RunError, match=r"must contain plan\.json as it was logged"):
         reported(store, study)
 
 

@@ -108,7 +108,7 @@ class FakeStore:
         """Return a run's predictions; RunError where it has none."""
         self.reads.append(run_id)
         if (run_id, split) not in self.predicted:
-            raise RunError(f"the run {run_id} must hold the artifact predictions/{split}.parquet, but it cannot be "
+            raise RunError(f"the run {run_id} must contain the artifact predictions/{split}.parquet, but it cannot be "
                            f"read (there is no such file){RESTORE}")
         return self.predicted[run_id, split]
 

@@ -102,9 +102,9 @@ def test_the_decisions_at_checks_are_logged(easy_csv: Path) -> None:
     study = logged()
     found = {run.tags["gru_bench.trial"]: run for run in study.trials}
     assert found["0"].tags["gru_bench.checks"] == (
-        "0.25 epochs: 60.0 %, go on; 0.50 epochs: 70.0 %, go on; 0.75 epochs: 70.0 %, go on; "
-        "1.00 epochs: 80.0 %, go on")
-    assert found["1"].tags["gru_bench.checks"] == "0.25 epochs: 50.0 %, go on; 0.50 epochs: 50.0 %, prune"
+        "0.25 epochs: 60.0 %, continue; 0.50 epochs: 70.0 %, continue; 0.75 epochs: 70.0 %, continue; "
+        "1.00 epochs: 80.0 %, continue")
+    assert found["1"].tags["gru_bench.checks"] == "0.25 epochs: 50.0 %, continue; 0.50 epochs: 50.0 %, prune"
     mentions(found["1"].reason, "at check 2", "successive-halving pruner")
     assert found["1"].metrics[CHECK.key] == 0.5
     mentions(text.getvalue(), "torch trial 1", "0.50 epochs: 50.0 %, prune")

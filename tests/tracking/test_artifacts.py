@@ -80,7 +80,7 @@ def test_of_more_classes_the_true_one_and_the_likeliest_are_kept(classes: int) -
     ({"probabilities": pa.array([[0.5, 0.5, 1.5]] * 40, pa.list_(pa.float32(), 3))}, "must lie between 0 and 1"),
     ({"probabilities": pa.array([[0.5, None, 0.5]] * 40, pa.list_(pa.float32(), 3))}, "missing values"),
     ({"probabilities": pa.array([None, *[[0.5, 0.5, 0.0]] * 39], pa.list_(pa.float32(), 3))}, "to be of size=3"),
-    ({"probabilities": pa.array([[0.5, 0.5]] * 40)}, "its column 'probabilities' holds list"),
+    ({"probabilities": pa.array([[0.5, 0.5]] * 40)}, "its column 'probabilities' contains list"),
     ({"probabilities": pa.array([[1.0]] * 40, pa.list_(pa.float32(), 1))}, "2 to 1000 classes, but is about 1"),
     ({"likeliest": pa.array([[0, 1]] * 40, pa.list_(pa.int16(), 2)), "true_probability": pa.array([0.5] * 40)},
      "2 to 1000 classes, but is about 0"),
@@ -110,13 +110,13 @@ def test_the_table_of_classes_has_the_scores_of_each(classes: int) -> None:
 
 @pytest.mark.parametrize(("change", "text"), [
     ({"label": [2] * 50}, "labels must be 0 or 1"),
-    ({"label": ["1"] * 50}, "its column 'label' holds string"),
+    ({"label": ["1"] * 50}, "its column 'label' contains string"),
     ({"probability": [float("nan")] * 50}, "probabilities must lie between 0 and 1"),
     ({"probability": [1.5] * 50}, "probabilities must lie between 0 and 1"),
     ({"probability": [None, *[0.5] * 49]}, "its column 'probability' has missing values"),
     ({"example_id": [None, *["x"] * 49]}, "its column 'example_id' has missing values"),
-    ({"example_id": [1] * 50}, "its column 'example_id' holds int64"),
-    ({"example_id": [["x"]] * 50}, "its column 'example_id' holds list"),
+    ({"example_id": [1] * 50}, "its column 'example_id' contains int64"),
+    ({"example_id": [["x"]] * 50}, "its column 'example_id' contains list"),
     ({"category": None}, "it has no column 'category'"),
     ({"tokens": [-1] * 50}, "its counts of tokens"),
     ({"dropped": [2**40] * 50}, "its counts of tokens"),
@@ -129,7 +129,7 @@ def test_predictions_of_another_form_are_refused(change: dict[str, object], text
 
 
 def test_an_empty_table_and_a_damaged_file_are_refused() -> None:
-    with pytest.raises(ValueError, match="it holds no example"):
+    with pytest.raises(ValueError, match="it contains no example"):
         predictions_of(packed({name: values[:0] for name, values in columns().items()}))
     for content in (b"", b"PAR1", b"PAR1" * 100, packed(columns())[:-20]):
         with pytest.raises(ValueError, match=r"."):

@@ -16,9 +16,9 @@ from tests.support.sections import build_only
 
 
 @pytest.mark.parametrize(("skills", "words"), [
-    ({"scratch": 0.0, "torch": 0.0, "bidirectional": 0.3}, "holds up against Scratch GRU and Torch GRU"),
+    ({"scratch": 0.0, "torch": 0.0, "bidirectional": 0.3}, "is confirmed against Scratch GRU and Torch GRU"),
     ({"scratch": 0.3, "torch": 0.3, "bidirectional": 0.0}, "is contradicted against Scratch GRU and Torch GRU"),
-    ({"scratch": 0.0, "torch": 0.3, "bidirectional": 0.3}, "holds up against Scratch GRU; it "),
+    ({"scratch": 0.0, "torch": 0.3, "bidirectional": 0.3}, "is confirmed against Scratch GRU; it "),
 ])
 def test_the_conclusion_follows_from_the_verdicts(skills: dict[str, Any], words: str) -> None:
     store, studies = homework(skills=skills, seeds=6)
