@@ -59,7 +59,7 @@ INTERRUPTED = "interrupted; the same command continues from here"
 
 Data = Annotated[str | None, typer.Option(
     "--data", help="Name of a data set; a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle; or a "
-    "folder: of such files, or of one folder of .txt files for each class. "
+    "folder, with such files or with one folder of .txt files for each class. "
     "recall:k=50 makes up sequences whose label is one token, 50 steps before the end.",
     show_default="movie-reviews", rich_help_panel="Data")]
 TestData = Annotated[str | None, typer.Option(
@@ -196,7 +196,7 @@ def app(**options: Any) -> typer.Typer:
 def command_of(application: typer.Typer) -> Any:
     """Return the command of an application. Its help page shows a name for a value only where that helps."""
     command = typer.main.get_command(application)
-    _name_values(command)
+    _prepare_help(command)
     return command
 
 
@@ -302,8 +302,12 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
     return code if isinstance(code, int) else ExitCode.DONE
 
 
-def _name_values(command: Any, parent: Any = None) -> None:
-    """Let help pages show no value for a flag, and the option's name as the value of a repeatable option."""
+def _prepare_help(command: Any, parent: Any = None) -> None:
+    """Let help pages show no value for a flag, and the option's name as the value of a repeatable option.
+
+    Line breaks within a paragraph are removed, but not those of a list: its lines begin with a space or markup.
+    """
+    command.help = re.sub(r"(?<!\n)\n(?=[^\s\[])", " ", command.help or "")
     context = command.context_class(command, parent=parent, **command.context_settings)
     for option in (*command.params, command.get_help_option(context)):
         if option.metavar is None and getattr(option, "is_flag", False):
@@ -311,7 +315,7 @@ def _name_values(command: Any, parent: Any = None) -> None:
         elif option.metavar is None and getattr(option, "multiple", False):
             option.metavar = option.name.upper()
     for inner in getattr(command, "commands", {}).values():
-        _name_values(inner, context)
+        _prepare_help(inner, context)
 
 
 @contextmanager

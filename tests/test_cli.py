@@ -218,6 +218,13 @@ def test_a_command_can_be_typed_again(
     assert cli.command_with("--trials", "4").endswith(" --seed=3 --storage postgresql://me@x/y --trials 4")
 
 
+def test_help_joins_the_lines_of_a_paragraph_and_keeps_those_of_a_list() -> None:
+    application = typer.Typer()
+    application.command(help="First.\n\nOne\ntwo.\n\n  a\n  b\n\n[bold]c[/bold]\n[bold]d[/bold]\n\nEnd.")(lambda: None)
+    shown = "First.\n\nOne two.\n\n  a\n  b\n\n[bold]c[/bold]\n[bold]d[/bold]\n\nEnd."
+    assert cli.command_of(application).help == shown
+
+
 def test_the_help_lists_all_metrics_and_all_studies() -> None:
     pages = {option.opts[0]: option.help for option in cli.command_of(sweep_command.app).params}
     mentions(pages["--metric"], *get_args(MetricName))

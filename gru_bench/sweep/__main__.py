@@ -52,9 +52,9 @@ def sweep(
     study_name: Annotated[str | None, typer.Option(help="Name to store the study under.",
                                                    show_default="the study's own", rich_help_panel="Study")] = None,
     model: Annotated[list[str] | None, typer.Option(
-        help="Train only this model of the study in this start. May be repeated. With another --study-name than the "
-        "study's own, the study consists of these models. A class of your own, as FILE.py:CLASS, is added to the "
-        "study.", show_default="all of them",
+        help="Train only this model of the study in this start. May be repeated. Under a new --study-name, the study "
+        "has only these models. A class of your own, as FILE.py:CLASS, is added to the study.",
+        show_default="all of them",
         rich_help_panel="Study")] = None,
     trials: Annotated[int | None, typer.Option(help="Trials of the search for each model, in total over all starts.",
                                                show_default="the study's", rich_help_panel="Study")] = None,
