@@ -216,7 +216,7 @@ def test_the_ensemble_is_scored_by_the_metric_of_the_study(metric: MetricName) -
         expected = metrics.value_of(metric, read[0].label_N, mean_NC)
         assert row[1].value == pytest.approx(expected, rel=1e-7)  # F1 is computed in float32
         assert row[1].low < row[1].value < row[1].high
-        assert "these 5 seeds together" in row[1].method
+        assert "the ensemble of these 5 seeds" in row[1].method
         assert row[1].kind == ("percent" if metric in ("f1", "macro_f1") else "score")
         assert row[2][0].value == pytest.approx(np.mean(
             [metrics.value_of(metric, one.label_N, one.probability_NC) for one in read]))
