@@ -146,10 +146,10 @@ def _calibration(
     return [Table.of(
         "calibration", "Calibration",
         ("Probabilities on the test texts before and after calibration by a temperature T: probabilities q become "
-         "softmax(log q / T). For each run, and for the ensemble, T is the one with the smallest log loss on validation texts. T "
-         "above 1 means that the probabilities were too confident. Means over seeds, lowest and highest in brackets. "
-         "Answers, accuracies and verdicts do not change, and logged predictions stay as they are. Saved models "
-         "predict with the T of the ensemble.",),
+         "softmax(log q / T). For each run, and for the ensemble, T is the one with the smallest log loss on "
+         "validation texts. T above 1 means that the probabilities were too confident. Means over seeds, lowest and "
+         "highest in brackets. Answers, accuracies and verdicts do not change, and logged predictions stay as they "
+         "are. Saved models predict with the T of the ensemble.",),
         rows,
         (Column("Model", align="left", width=3.6), lambda one: one.label),
         (Column("Temperature", short="T"), lambda one: one.temperature),

@@ -84,7 +84,7 @@ def test_templates_cannot_print_text_unescaped() -> None:
     assert latex.shown("100 % & more") == r"100 \% \& more"
     assert latex.shown(latex.Tex(r"\LaTeX")) == r"\LaTeX"
     assert latex.shown(("a_b ", Number("k", 0.5, "percent"))) == r"a\_b \val{k}{50.0}"
-    with pytest.raises(ValueError, match="a key must hold a-z"):
+    with pytest.raises(ValueError, match="a key must contain a-z"):
         latex.shown(Number("k}{", 0.5, "percent"))
 
 
