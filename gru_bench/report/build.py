@@ -130,7 +130,8 @@ def composed(
         purposes=_purposes(studies),
         in_short=said,
         warnings=(*others, *(one.coded for found in checked for one in found.warnings)),
-        sections=(Section("summary", "Summary", (*first, *check_results(others, checked))), *sections),
+        sections=(Section("summary", "Summary", (*first, *check_results(
+            others, checked, [group.label for group in evidence.groups]))), *sections),
         runs=tuple(known_run(run, store)
                    for run in (*(run for study in studies for run in study.runs), *runs_of_files)),
         source=source,

@@ -162,7 +162,7 @@ def page_words(page: str, report: Report) -> dict[str, Words]:
     soup: Any = BeautifulSoup(page, "html.parser")
     for element in soup.find_all("span", class_="settings"):
         element.replace_with(f" ({element.get_text()})")
-    for element in soup.select("svg, a.values, ul.sources, h3.sources, [role=group]"):
+    for element in soup.select("svg, a.values, .sources, [role=group]"):
         element.decompose()
     found: dict[str, Words] = {}
     tables = {one_line(table.title): table for table in report.tables}

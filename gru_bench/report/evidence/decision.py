@@ -119,8 +119,8 @@ def _untested(evidence: Evidence, decision: Decision) -> Sentence:
     group, baseline = ahead[0].group, ahead[0].baseline
     every = "every model here" if len(ahead) == len(evidence.groups) > 1 else listed([one.group.label for one in ahead])
     return say(
-        " But the baseline {baseline} has a better score ({score}{unit}) than {every}, and no test compares them "
-        "({why}): do not prefer a model to it before a test.", baseline=baseline.name, score=baseline.score,
+        " But the baseline {baseline} has a better score ({score}{unit}) than {every}. No test compares them ({why}): "
+        "prefer no model to it yet.", baseline=baseline.name, score=baseline.score,
         unit=group.scale.suffix, every=every, why=_why_untested(group))
 
 
@@ -130,7 +130,7 @@ def _why_untested(group: Group) -> str:
         return "a test takes accuracy as the score"
     if len(group.runs) < LEAST_SEEDS:
         return f"a test takes at least {LEAST_SEEDS} seeds"
-    return "its answers were not logged"
+    return "the baseline’s answers were not logged"
 
 
 def _decided(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]) -> Sentence:
@@ -139,6 +139,7 @@ def _decided(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]
     models = [groups[key] for key in decision.models]
     names = listed([group.label for group in models])
     linear = f"the baseline {against[0].baseline.name}" if against else ""
+    unproven = [one for one in against if one.group in models and one.favours != 1 and not one.is_ahead]
     match decision.reason:
         case Reason.BASELINE if len(models) == len(groups) > 1:
             return (f"Take {linear}: it is better than every model here.",)
@@ -154,16 +155,17 @@ def _decided(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]
         case Reason.WITHIN_MARGIN:
             said = _within_margin(evidence, decision, groups)
         case Reason.BEST:
-            said = (f"Take {names}: it is better than each of the other models.",)
+            take = "Of these models, take" if unproven else "Take"
+            said = (f"{take} {names}: it is better than each of the others.",)
         case Reason.LEFT:
             said = (f"Take {names}: no model is better, and every other model is worse than another one"
                     f"{f' or than {linear}' if linear else ''}.",)
         case _:
             return _undecided(evidence, decision, groups)
-    unproven = [one for one in against if one.group in models and one.favours != 1 and not one.is_ahead]
+    unproven = [one for one in unproven if one.group in models]
     if not unproven:
         return said
-    which = f"{models[0].label} is not" if len(models) == 1 else (
+    which = "It is not" if decision.reason is Reason.BEST else f"{models[0].label} is not" if len(models) == 1 else (
         f"{'None' if len(unproven) == len(models) else 'Not each'} of them is")
     return (*said, f" {which} shown to be better than {linear}.")
 

@@ -356,8 +356,8 @@ def _extended(study: LoggedStudy, name: str, numbers: Numbers) -> list[Sentence]
     now = max([len(study.summary.confirm_seeds) if study.summary else 0, *seeds.values()])
     if planned is None or now <= planned:
         return []
-    return [say("{study} began with {planned} confirmation seeds for each model and now has {now}. Seeds that are "
-                "added because of results make intervals too narrow; fresh seeds alone, without these, do not.",
+    return [say("{study} began with {planned} confirmation seeds for each model and now has {now}. Adding seeds "
+                "because of results makes intervals too narrow. To avoid it, use new seeds only, none of these.",
                 study=name, planned=numbers.add("planned", planned), now=numbers.add("now", now))]
 
 

@@ -10,6 +10,7 @@ from gru_bench.report.document.figure import Figure, Values, with_intervals
 from gru_bench.report.document.numbers import Scale, scale_of
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.figures.style import (
+    BEHIND,
     FAINT,
     GRID,
     GUIDE,
@@ -102,13 +103,13 @@ def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
     below = list(range(len(names), lines))
     dots(axes, baselines.assign(place=below, model=""), "accuracy", "place", [""] * bool(below), color=FAINT,
          fillstyle="none", markeredgewidth=1)
-    axes.vlines(baselines["accuracy"], -0.6, [place - 0.5 for place in below], linestyle="dashed", **GUIDE)
-    # A name above its line has room however long it is. Those of all lines are at the end away from the baselines.
-    side = int(baselines["accuracy"].mean() < sum(axes.get_xlim()) / 2)
+    if below:  # beside the models alone: further down they would cross names of baselines
+        axes.vlines(baselines["accuracy"], -0.6, len(names) - 0.6, linestyle="dashed", **GUIDE)
     for place, row in enumerate([*means.to_dict("records"), *baselines.to_dict("records")]):
-        axes.annotate(f"{short(row['model'], 40)}: {row['text']}", (side, place), (0, 4.5),
+        # A name above its line has room however long it is.
+        axes.annotate(f"{short(row['model'], 48)}: {row['text']}", (0, place), (0, 4.5),
                       xycoords=("axes fraction", "data"), textcoords="offset points", va="bottom",
-                      ha=("left", "right")[side], color=FAINT if place in below else INK)
+                      color=FAINT if place in below else INK, bbox=BEHIND, zorder=1)
     keep_within(axes, "x", high=scale.factor if scale.higher_is_better else None)
     name_lines(axes, [""] * lines)
     axes.set_xlabel(f"test {scale.score}{f', {scale.unit}' if scale.unit else ''}")

@@ -31,10 +31,10 @@ NARROW = 3.2
 """Inches: the width of a figure whose letters can still be read on a phone."""
 SIZE = 7.5
 """Of letters, in points."""
-INK, FAINT, GRID = "#1c1b19", "#635f58", "#d9d5cc"
+INK, FAINT, GRID, PAPER = "#1c1b19", "#635f58", "#d9d5cc", "#fefefe"
 COLORS = ("#0b6fb0", "#c05a00", "#00795a", "#a8417f", "#7a5c1e", "#5b5bd6")
 """Each has a contrast of at least 4.5 : 1 to white; all can be told apart without red-green vision."""
-VARIABLES = {INK: "ink", FAINT: "faint", GRID: "grid"} | {
+VARIABLES = {INK: "ink", FAINT: "faint", GRID: "grid", PAPER: "paper"} | {
     color: f"series-{place}" for place, color in enumerate(COLORS, start=1)}
 """Color -> its variable in the style sheet of a page."""
 MARKERS = ("o", "s", "D", "^", "v", "P")
@@ -49,6 +49,8 @@ MARK = 5.1
 """Width of a mark, in points."""
 GUIDE: dict[str, Any] = {"color": FAINT, "linewidth": 0.7, "zorder": 0}
 """Look of a line to read marks by, such as one at zero."""
+BEHIND: dict[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
+"""Look of the box behind a name that such a line may cross."""
 PAPER_LETTERS: dict[str, Any] = {"font.sans-serif": ["STIXGeneral", "DejaVu Sans"]}
 """Setting of a file for paper. These letters are narrower than those by which a figure is laid out."""
 THEME: dict[str, Any] = {

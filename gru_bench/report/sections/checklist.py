@@ -84,16 +84,19 @@ def _data_sets(evidence: Evidence) -> list[tuple[DataSummary, Numbers]]:
 
 def _splits(evidence: Evidence) -> Sentence:
     parts = []
-    for config in {study_name(group.study): group.config.data
-                   for group in evidence.groups if group.is_logged}.values():
+    for group in {study_name(group.study): group for group in evidence.groups if group.is_logged}.values():
+        config, of = group.config.data, "the other texts"
         if config.split_column:
             test = f"the column {plain(config.split_column)} of the file"
         elif config.test_name:
             test = f"a file of its own, {file_name(config.test_name)}"
         else:
-            test = f"{100 * config.test_share:g}{NBSP}% of the texts by the hash of each text"
-        parts.append(f"test: {test}; validation: {100 * config.validation_share:g}{NBSP}% of the other texts; seed "
-                     f"{config.split_seed}")
+            test, of = f"{100 * config.test_share:g}{NBSP}% of all texts", "all texts"
+        validation = f"{100 * config.validation_share:g}{NBSP}% of {of}" if config.validation_share else "none"
+        how = "whole groups" if group.data is not None and group.data.groups else "texts"
+        drawn = f"; drawn by the hash of {how} with the seed {config.split_seed}" if (
+            of == "all texts" or config.validation_share) else ""
+        parts.append(f"test: {test}; validation: {validation}{drawn}")
     return ("; ".join(dict.fromkeys(parts)),) if parts else ()
 
 

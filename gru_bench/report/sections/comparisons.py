@@ -89,8 +89,8 @@ def _table(compared: Sequence[Pair]) -> Table:
         *([(Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.number("p"))]
           if tested or not looked else []),
         (Column("MDD", unit=scale.differences, note=(
-            "{} is the minimum detectable difference: the smallest true difference that such runs find with 80 % power "
-            f"at the 5 % level{', divided by the number of pairs' if any(one.family > 1 for one in compared) else ''}."
+            "{}, the minimum detectable difference, is the smallest true difference that such runs find with 80 % "
+            f"power, at a level of 5 %{' / number of pairs' if any(one.family > 1 for one in compared) else ''}."
             if sure else "")), lambda one: one.number("detectable")),
         (Column("Finding", align="left", width=2.8), _finding),
     )

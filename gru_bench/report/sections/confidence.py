@@ -139,17 +139,17 @@ def _calibration(
                     f"{group.label}, ensemble", group.numbers.of("together"), group.label_N,
                     group.scored.together.probability_RNC, (found[group.key].together,), is_ensemble=True))
     # Files of predictions have no validation texts.
-    missing = [(f"{group.label}: not calibrated, because {found[group.key].missing}.",) for group in groups
-               if found[group.key].missing and group.is_logged]
+    missing = [(f"{group.label}: not calibrated, because {_why_missing(group, found[group.key])}.",)
+               for group in groups if found[group.key].missing and group.is_logged]
     if not rows:
         return sentences(missing)
     return [Table.of(
         "calibration", "Calibration",
-        ("Probabilities on the test texts before and after calibration by a temperature T: p becomes softmax(log p / "
-         "T). For each run, and for the ensemble, T is the one with the smallest log loss on validation texts. T "
-         "above 1 means that the probabilities were too confident. Means over seeds, lowest and highest in brackets. "
-         "Answers, accuracies and verdicts do not change, and logged predictions stay as they are. Saved models "
-         "predict with the T of the ensemble.",),
+        ("Probabilities on the test texts before and after calibration by a temperature T: probabilities q become "
+         "softmax(log q / T). For each run, and for the ensemble, T is the one with the smallest log loss on "
+         "validation texts. T above 1 means that the probabilities were too confident. Means over seeds, lowest and "
+         "highest in brackets. Answers, accuracies and verdicts do not change, and logged predictions stay as they "
+         "are. Saved models predict with the T of the ensemble.",),
         rows,
         (Column("Model", align="left", width=3.6), lambda one: one.label),
         (Column("Temperature", short="T"), lambda one: one.temperature),
@@ -160,6 +160,11 @@ def _calibration(
         (Column("Calibration error after", unit="%", short="Error after"),
          lambda one: one.error("calibrated.calibration", one.calibrated_RNC)),
     ), *sentences(missing)]
+
+
+def _why_missing(group: Group, found: Temperatures) -> str:
+    """Return why a model has no temperature."""
+    return "there are no validation texts" if group.data is not None and not group.data.validation else found.missing
 
 
 def _thresholds(groups: Sequence[Group]) -> list[Block]:

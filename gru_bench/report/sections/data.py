@@ -38,13 +38,13 @@ def data(evidence: Evidence) -> list[Block]:
 
 
 def _scored_before(family: Family) -> Sentence:
-    """Return how many studies have scored a test set, and what that means."""
-    means = ("none was planned with knowledge of the test scores of another" if family.studies == 1 else
-             "if one was planned after its author saw the test scores of another, its results may look too good, and "
-             "the intervals do not show it")
+    """Return how many studies have scored a test set, and what that means where there are several."""
+    means = "" if family.studies == 1 else (
+        ": if one was planned after its author saw the test scores of another, its results may look too good, and the "
+        "intervals do not show it")
     return say(
-        "Up to the newest run of this report, {studies} {studies:study|studies} of this store {studies:has|have} "
-        f"scored these test texts: {means}.",
+        "Up to the newest run of this report, {studies} {studies:study of this store has|studies of this store have} "
+        f"scored these test texts{means}.",
         studies=family.numbers.add("studies", family.studies, "count", "studies of the store with a complete "
                                    "confirmation run on these test texts"))
 

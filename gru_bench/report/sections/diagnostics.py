@@ -147,15 +147,24 @@ def _lessons(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
     said: list[Sentence] = []
     left = {(flow.model, flow.state): flow for flow in flows if flow.direction == "forward" and flow.norm[0] > 0}
 
+    def is_lost(flow: GradientFlow) -> bool:
+        return flow.norm[-1] < 0.001 * flow.norm[0]
+
     def share(flow: GradientFlow) -> Sentence:
         value = flow.norm[-1] / flow.norm[0]
-        if value < 0.001:
+        if is_lost(flow):
             return ("less than a thousandth",)
         return say("{left} %", left=names.of_flow(flow, "left", value, "percent", "of the norm at the end"))
 
     for (model, state), before in left.items():
         after = left.get((model, "trained"))
         if state == "trained" or after is None:
+            continue
+        if is_lost(before) and is_lost(after):
+            said.append(say(
+                "{model}: of the gradient, less than a thousandth is left {steps} steps back, before training and in "
+                "the trained model.", model=model_name(model),
+                steps=names.of_flow(after, "steps", after.steps_back[-1], "count")))
             continue
         why = ""
         if after.norm[-1] / after.norm[0] >= 10 * before.norm[-1] / before.norm[0]:

@@ -86,8 +86,8 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
         (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}.{also}",),
         groups,
         (Column("Model", align="left", width=2.85), lambda group: _named(group, groups)),
-        (Column("Seeds", note="Below each number of seeds is what so many are enough for: a verdict (5 or "
-                              "more) or a published claim (10 or more)."), _seeds),
+        (Column("Seeds", note="Each number of seeds says what it is enough for: a verdict (5 or more) or a "
+                              "published claim (10 or more)."), _seeds),
         *([] if scale is None else [
             (Column(compared, unit=scale.unit), lambda group: group.score)]),
         *([(Column("Accuracy", unit="%"), lambda group: group.accuracy)] if groups[0].has_accuracy else []),

@@ -96,8 +96,8 @@ def _settings_table(searches: Sequence[Search]) -> Table:
 
     methods = dict.fromkeys(plain(one.summary.importance_method) for one in searches if one.importance)
     named = ", ".join(filter(None, methods))
-    measured = ("{} shows how much a setting matters: how far the best tenth of the completed trials differ in it from "
-                f"all completed trials, as a percentage of the sum over all settings ({named}).") if named else ""
+    measured = (f"{{}} ({named}): how far the best tenth of the completed trials differ from all of them in this "
+                "setting, as a percentage of the sum over all settings.") if named else ""
     return Table(
         "settings", "Settings searched", ("The settings searched.",),
         (Column("Model", align="left", width=3.4), Column("Setting", align="left", width=2.4),

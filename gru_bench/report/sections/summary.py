@@ -31,11 +31,11 @@ ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
 
 
 def summary(evidence: Evidence) -> tuple[Block, ...]:
-    """Return the first blocks of a report: accuracies, verdicts, and the decision that they allow."""
-    notes = joined([*_baseline_note(evidence), *others_on_test(evidence), *_unseen_failures(evidence),
+    """Return the first blocks of a report: accuracies, the decision, and the verdicts that allow it."""
+    notes = joined([*others_on_test(evidence), *_unseen_failures(evidence),
                     *_fresh_seeds(evidence)])
-    return (_accuracies(evidence), *_verdicts(evidence), *([Paragraph(notes)] if notes else []),
-            Paragraph(decision_sentence(evidence), lead="Decision."))
+    return (_accuracies(evidence), Paragraph(decision_sentence(evidence), lead="Decision."), *_verdicts(evidence),
+            *([Paragraph(notes)] if notes else []))
 
 
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -44,24 +44,29 @@ def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
             *others_on_test(evidence), *_fresh_seeds(evidence))
 
 
-def check_results(others: Sequence[Sentence], checked: Sequence[Outcome]) -> tuple[Block, ...]:
+def check_results(
+    others: Sequence[Sentence], checked: Sequence[Outcome], labels: Sequence[str]
+) -> tuple[Block, ...]:
     """Return how many checks have passed, and in a line each what is wrong. What it means, what to do about it and the
     other checks are folded.
 
     Args:
         others: Warnings that no check gives, such as what is missing.
         checked: What became of each check.
+        labels: The names of the models.
     """
     # A page that Python writes is verified on the command line.
     context = copy_context()
     context.run(IN_PYTHON.set, False)
     warned = [found for found in checked if found.warnings]
-    count = len(others) + sum(len(found.warnings) for found in warned)
-    counts = ["1 warning" if count == 1 else f"{count or 'no'} warnings"]
+    counts = ["1 check warns" if len(warned) == 1 else f"{len(warned) or 'no'} checks warn"]
+    more = f", and {len(others)} more {'warning' if len(others) == 1 else 'warnings'}" if others else ""
     lines: list[tuple[str, Sentence]] = [("", said) for said in others]
-    lines += [(found.check.code, (f"{found.check.title}.",)) for found in warned]
-    if more := len(lines[MOST_WARNINGS:]):
-        lines[MOST_WARNINGS:] = [("", (f"And {more} more, folded below.",))]
+    for found in warned:
+        models = listed(_models_of(found, labels))
+        lines.append((found.check.code, (f"{found.check.title}{f': {models}' if models else ''}.",)))
+    if folded := len(lines[MOST_WARNINGS:]):
+        lines[MOST_WARNINGS:] = [("", (f"And {folded} more, folded below.",))]
     items: list[tuple[str, Sentence]] = [("", said) for said in others[MOST_WARNINGS:]]
     for found in warned:
         remedy: Sentence = (context.run(found.check.remedy),)
@@ -71,8 +76,15 @@ def check_results(others: Sequence[Sentence], checked: Sequence[Outcome]) -> tup
             counts.append(f"{len(codes)} {state.value}")
             items.append((f"{state.value.capitalize()}:", (", ".join(codes),)))
     about = "What the warnings mean, what to do, and the" if warned else "The"
-    return (Paragraph((f"{', '.join(counts)}.",), lead="Checks."), *([Bullets(tuple(lines))] if lines else []),
+    return (Paragraph((f"{', '.join(counts)}{more}.",), lead="Checks."), *([Bullets(tuple(lines))] if lines else []),
             Details(f"{about} other checks", (Bullets(tuple(items)),)))
+
+
+def _models_of(found: Outcome, labels: Sequence[str]) -> list[str]:
+    """Return the models that the warnings of a check begin with."""
+    named = [max((label for label in labels if one.text.startswith(label)), key=len, default="")
+             for one in found.warnings]
+    return list(dict.fromkeys(filter(None, named)))
 
 
 def _accuracies(evidence: Evidence) -> Figure:
@@ -91,7 +103,7 @@ def _verdicts(evidence: Evidence) -> list[Block]:
     """Return the table of verdicts, whose further rows are folded; nothing where nothing is compared."""
     pairs: list[tuple[Cell, ...]] = [
         (one.label, one.number("difference"), one.number("p"), _found(one)) for one in evidence.compared]
-    baselines: list[tuple[Cell, ...]] = [] if _baseline_note(evidence) else [
+    baselines: list[tuple[Cell, ...]] = [
         (one.label, one.difference, one.p, _found_against(one)) for one in evidence.against]
     scale = evidence.groups[0].scale
     tested = [*((one.number("difference"), one.number("p")) for one in evidence.compared),
@@ -99,11 +111,11 @@ def _verdicts(evidence: Evidence) -> list[Block]:
     sure = any(difference.low is not None for difference, _ in tested)
     looked = any(one.followed is not None for one in evidence.compared)
     of_runs = any(one.is_of_runs for one in evidence.compared)
-    interval = f", with its {'repeated ' if looked else ''}95 % interval" if sure else ""
+    interval = f" with its {'repeated ' if looked else ''}95 % interval" if sure else ""
     adjusted = any("Holm" in p.method for _, p in tested if p.value is not None)
     of_run = " Verdicts on a single run are about this run, not about the way it was trained." if of_runs else ""
     caption = (f"Difference in test {scale.score}{interval}."
-               f"{' p is adjusted for the number of tests (Holm); intervals are not.' if adjusted else ''}{of_run}")
+               f"{' p is adjusted (Holm), intervals are not.' if adjusted else ''}{of_run}")
     columns = (Column("Pair", align="left", width=5.4), Column("Difference", unit=scale.differences), Column("p"),
                Column("Verdict", align="left", width=3.4))
     shown, more = (*pairs[:FEW], *baselines[:FEW]), (*pairs[FEW:], *baselines[FEW:])
@@ -143,8 +155,10 @@ def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
     if not alike:
         return ()
     fewest = min(alike, key=lambda one: min(one.difference.seeds))
-    return (say("Equivalent mean scores do not rule out that single runs fail: none of these failed, but with so few "
-                "seeds up to {unseen} % of runs could (95 % upper bound).", unseen=fewest.number("unseen")),)
+    models = dict.fromkeys(label for one in alike for label in (one.a.label, one.b.label))
+    return (say("Equal means ({models}) can hide failed runs: none failed here, but with so few seeds the true rate "
+                "may be up to {unseen} % (95 % upper bound).", models=listed(list(models)),
+                unseen=fewest.number("unseen")),)
 
 
 def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -158,11 +172,11 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
             continue
         whose = "these test texts" if len(evidence.families) == 1 else (
             f"the test texts of {listed([group.label for group in family.groups])}")
-        adjusted = ["all {pairs} pairs"] if any(pair.followed is None for pair in own) else []
-        adjusted += ["all {models} models in tests against the baseline"] if with_baseline else []
-        words = "This store contains {models} models that were scored on {whose}, {outside} of them in other studies"
+        adjusted = ["the {pairs} pairs of these {models}"] if any(pair.followed is None for pair in own) else []
+        adjusted += ["{models} tests against the baseline, one for each of these models"] if with_baseline else []
+        words = "{models} models of this store were scored on {whose}, {outside} in other studies"
         if adjusted:
-            words += f". p is adjusted for {' and for '.join(adjusted)}"
+            words += f". p is adjusted for {', and for '.join(adjusted)}"
         planned = {study_name(pair.a.study): pair for pair in own if pair.followed is not None}
         if planned:
             words += ". Interim analyses cover the pairs of their own plan only ({planned})"

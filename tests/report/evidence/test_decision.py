@@ -166,7 +166,7 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
 
 
 @pytest.mark.parametrize(("found", "values", "parts"), [
-    ({AB: WINS, AC: WINS, BC: OPEN}, {}, ("Take A", "better than each of the other")),
+    ({AB: WINS, AC: WINS, BC: OPEN}, {}, ("Take A", "better than each of the others")),
     ({AB: WINS, AC: OPEN, BC: WINS}, {}, ("Take A", "no model is better")),
     (SOME, {"seconds": {"a": 22.0, "b": 2.0, "c": 44.0}},
      ("A, B and C", "1.0 points", "B trains 11.0 times", "as A", "take B.")),
@@ -203,7 +203,7 @@ def test_the_decision_names_its_models_and_numbers(
 
 @pytest.mark.parametrize(("found", "values", "taken", "shown"), [
     ({AB: WINS}, {"baseline": {"a": 1, "b": 0}}, "Take A", ""),
-    ({AB: WINS}, {"baseline": {"a": 0, "b": -1}}, "Take A", "A is not shown"),
+    ({AB: WINS}, {"baseline": {"a": 0, "b": -1}}, "Of these models, take A", "It is not shown"),
     ({AB: OPEN}, {"baseline": {"a": 0, "b": -1}}, "Take A", "A is not shown"),
     ({AB: SAME}, {"baseline": {"a": 0, "b": None}}, "take either", "None of them is shown"),
     ({AB: SAME}, {"baseline": {"a": 0, "b": 1}}, "take either", "Not each of them is shown"),
@@ -227,7 +227,7 @@ def test_an_untested_baseline_with_a_better_score_is_named(
     found: Found, values: dict[str, Any], parts: tuple[str, ...]
 ) -> None:
     baseline = {"a": None, "b": None}
-    mentions(decided(found, baseline=baseline, **values), "the baseline linear", *parts, "do not prefer")
+    mentions(decided(found, baseline=baseline, **values), "the baseline linear", *parts, "prefer no model")
     assert "better score" not in decided(found, baseline=baseline, **values | {"scores": {}})
     assert "better score" not in decided(found, baseline={"a": 0, "b": 0}, **values)
 
@@ -235,7 +235,8 @@ def test_an_untested_baseline_with_a_better_score_is_named(
 def test_a_report_of_two_models_takes_the_better_one() -> None:
     store = FakeStore()
     study = add_study(store, "two", {"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(1000))
-    assert said(decision_sentence(collect([study], store))).startswith("Take Torch GRU: it is better than each")
+    assert said(decision_sentence(collect([study], store))).startswith(
+        "Of these models, take Torch GRU: it is better than each")
 
 
 def test_models_of_different_test_reviews_have_no_decision_across_them() -> None:

@@ -224,7 +224,7 @@ def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file: None, monkeyp
     command, _ = next_step_commands(evidence)
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "all-confirm-2", 10)
-    (notes, _) = (block for block in summary(evidence) if isinstance(block, Paragraph))
+    (_, notes) = (block for block in summary(evidence) if isinstance(block, Paragraph))
     mentions(said(notes.text), "too few seeds", "10 fresh seeds")
 
 

@@ -145,7 +145,7 @@ def test_all_formats_show_the_same(case: str, request: pytest.FixtureRequest) ->
 @pytest.mark.parametrize(("name", "right", "wrong"), [
     ("page", ">86.1<", ">86.2<"),
     ("page", "Cells of models.", "Cells of some."),
-    ("page", "Model 6, %", "Model 9, %"),
+    ("page", "Model 6,\u00a0%", "Model 9,\u00a0%"),
     ("tables/mixed.tex", "Acc.", "Occ."),
     ("tables/wide.tex", "{60.0}", "{61.0}"),
     ("report.tex", "Folded", "Fold"),

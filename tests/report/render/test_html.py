@@ -24,7 +24,7 @@ from tests.support.renderings import Built, Rendered, column_of, said, section_o
 def test_no_number_of_the_page_is_outside_the_report(built: Built, three: Rendered) -> None:
     _, studies, report = built
     text = visible_text(three.page)
-    known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "more than 50", "80 %", "80\u00a0%", "90 %", "5 % level",
+    known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "more than 50", "80 %", "80\u00a0%", "90 %", "a level of 5 %",
              "fewer than 30", "below about 20",
              "(5 or more)", "(10 or more)", "test: 10\u00a0%", "validation: 10\u00a0%", "seed 0", *CHECKS,
              *(said(block.text) for block in section_of(report, "summary").blocks

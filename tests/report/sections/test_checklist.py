@@ -11,7 +11,7 @@ import pytest
 from gru_bench.report.sections.checklist import QUESTIONS, checklist
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, one_each
+from tests.support.fake_store import FakeStore, TestSet, add_study, one_each, with_data
 from tests.support.renderings import said, section_of, table_of
 from tests.support.sections import build_only
 
@@ -107,3 +107,16 @@ def test_a_study_without_a_search_says_so() -> None:
     found = answers(store, add_study(store, "one", {"torch": 0.0}, seeds=2, search=False, test_set=TestSet.draw(60)))
     assert answer(found, "within which bounds") == "no setting was searched"
     assert answer(found, "final settings") == "settings were fixed in advance"
+
+
+def test_splits_of_groups_are_said_to_be_drawn_by_groups(torch: tuple[FakeStore, LoggedStudy]) -> None:
+    store, study = torch
+    mentions(answer(answers(store, study), "splits"), "test: 10", "validation: 10", "of all texts", "hash of texts")
+    grouped = with_data(study, groups={"train": 50, "validation": 6, "test": 20})
+    mentions(answer(answers(store, grouped), "splits"), "hash of whole groups")
+    alone = replace(study, confirms=tuple(
+        replace(run, params={**run.params, "data.validation_share": "0.0", "data.test_name": "test.csv"})
+        for run in study.confirms))
+    found = answer(answers(store, alone), "splits")
+    mentions(found, "a file of its own", "validation: none")
+    assert "hash" not in found

@@ -67,7 +67,9 @@ def test_the_studies_that_scored_the_test_reviews_until_the_newest_run_are_count
     here = TestSet.draw(50)
     one = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=here)
     other = add_study(store, "apart", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=1), fingerprint="other")
-    mentions(words_of(build_only([one], store, runs), "runs"), "1 study of this store has scored", "none was planned")
+    alone = words_of(build_only([one], store, runs), "runs")
+    assert "1 study of this store has scored" in alone
+    assert "if one was planned" not in alone
     add_study(store, "elsewhere", {"torch": 0.0}, seeds=2, test_set=here, experiment="elsewhere")
     later = add_study(store, "later", {"torch": 0.0}, seeds=2, test_set=here)
     place = store.by_experiment["movie-reviews"].index(later)

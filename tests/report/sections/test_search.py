@@ -50,7 +50,7 @@ def test_the_caption_names_the_methods_of_importance_that_were_used(
                          for one, method in zip((study, other), methods, strict=True)], store, search)
     caption = said(table_of(report, "settings").captioned())
     assert ("Importance" in caption) == bool(named)
-    assert caption.endswith(f" {named}." if named else "searched.")
+    assert f"Importance {named}: " in caption if named else caption.endswith("searched.")
     assert [share.text for share in column_of(report, "settings", "Importance")[:2]] == (
         ["70", "30"] if methods[0] else ["—", "—"])
 
