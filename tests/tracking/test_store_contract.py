@@ -196,8 +196,8 @@ def test_predictions_are_those_of_the_run_and_the_split(held: Held, fake: FakeSt
 def test_missing_predictions_are_an_error(held: Held, fake: FakeStore, run: str) -> None:
     study = fake.studies(EXPERIMENT)[0]
     run_id = {"study": held.ids[study.run.run_id], "failed": held.ids[study.confirms[2].run_id], "absent": ABSENT}[run]
-    with pytest.raises(RunError, match=rf"^the run {run_id} must contain the artifact predictions/test\.parquet, but it "
-                                       r"cannot be read \(.*\): restore it from a copy or an archive, or delete"):
+    with pytest.raises(RunError, match=rf"^the run {run_id} must contain the artifact predictions/test\.parquet, but "
+                                       r"it cannot be read \(.*\): restore it from a copy or an archive, or delete"):
         held.store.predictions(run_id, "test")
 
 
