@@ -30,13 +30,13 @@ def _intervals(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     ))] if single else []
     if not any(EvidenceLevel.of(len(group.runs)).has_interval for group in groups if group not in single):
         return of_runs
-    texts = " and ".join(kind for kind, is_there in (
-        ("texts", any(group.group_N is None for group in groups)),
-        ("groups of texts", any(group.group_N is not None for group in groups))) if is_there)
+    grouped = [group.group_N is not None for group in groups]
+    drawn, units = ("groups of test texts", "groups") if all(grouped) else (
+        "test texts, or groups of them,", "texts or groups") if any(grouped) else ("test texts", "texts")
     return [*of_runs, ("Intervals", (
-        f"have 95 % confidence and include two kinds of chance: which seeds and which test {texts} were drawn. They "
-        f"use the two-way clustered variance over seeds and {texts}, with Satterthwaite’s degrees of freedom, and "
-        f"Wilson’s interval if only a few {texts} decide. The between-seed standard deviation does not include the "
+        f"have 95 % confidence and include two kinds of chance: which seeds and which {drawn} were drawn. They "
+        f"use the two-way clustered variance over seeds and {units}, with Satterthwaite’s degrees of freedom, and "
+        f"Wilson’s interval if only a few {units} decide. The between-seed standard deviation does not include the "
         "noise of the test set.",))]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gru_bench.report.sections.evaluation import evaluation
@@ -57,3 +58,12 @@ def test_an_unfinished_study_that_asked_for_trials_has_a_search(asked: str, sear
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, finished=False, test_set=FEW)
     assert ("Trials of a search" in methods_of(store, with_params(study, trials=asked))) == searched
+
+
+def test_groups_of_test_texts_are_named_where_intervals_are_over_groups() -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, search=False, test_set=TestSet.draw(600))
+    assert "over seeds and texts," in methods_of(store, study)
+    for key, found in store.predicted.items():
+        store.predicted[key] = replace(found, group_N=np.array([f"film {n % 60}" for n in range(len(found))]))
+    mentions(methods_of(store, study), "groups of test texts were drawn", "over seeds and groups,")
