@@ -86,7 +86,7 @@ class TestSweep:
         assert "Traceback" not in complaint
 
         killed = self.started(tmp_path, *options, until="epoch 2")
-        process = self.started(tmp_path, *options, until="reviews")
+        process = self.started(tmp_path, *options, until=" training, ")
         killed.kill()
         killed.communicate(timeout=60)
         shown, complaint = process.communicate(timeout=240)

@@ -248,7 +248,8 @@ def test_a_server_returns_the_same_points_in_bulk_and_run_by_run(
     assert store.catch_up()
     ids = [writer.run_id for writer in writers]
     metrics = ["loss/train", "loss/train_window", "absent"]
-    assert len(present(client.bulk_history(store.uri, ids, "loss/train"))) == 7
+    in_mlflow = [store.mlflow_id(run_id) for run_id in ids]
+    assert len(present(client.bulk_history(store.uri, in_mlflow, "loss/train"))) == 7
     in_bulk = store.histories(ids, metrics)
     monkeypatch.setattr(reading, "bulk_history", lambda *_: None)
     slow = store.histories(ids, metrics)
@@ -256,7 +257,7 @@ def test_a_server_returns_the_same_points_in_bulk_and_run_by_run(
     assert slow[ids[2]]["loss/train"] == [(1, 0.99), (2, 0.5 + 2)]
     assert repr(slow[ids[0]]["loss/train_window"]) == "[(3, nan)]"
     monkeypatch.setattr(client, "BULK_ROUTE", "/ajax-api/2.0/mlflow/metrics/no-such-thing")
-    assert client.bulk_history(store.uri, ids, "loss/train") is None
+    assert client.bulk_history(store.uri, in_mlflow, "loss/train") is None
     with pytest.raises(RunError, match=r"predictions/test\.parquet"):
         store.predictions(ids[0], "test")
 
