@@ -196,8 +196,9 @@ def test_a_start_completes_the_study_of_one_that_ended_at_any_call(
 
 @pytest.mark.service
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("kind", ["mlflow", "files", "search"])
+@pytest.mark.parametrize(("kind", "number"), [
+    ("mlflow", 4), ("mlflow", 17), ("mlflow", 31), ("mlflow", 45), ("files", 9), ("files", 30), ("search", 14)])
 def test_a_start_completes_the_study_of_one_that_ended_at_a_call_over_http(
-    kind: Kind, easy_csv: Path, empty_database: Path, tracking_server: MlflowServer
+    kind: Kind, number: int, easy_csv: Path, empty_database: Path, tracking_server: MlflowServer
 ) -> None:
-    assert Injection(easy_csv, empty_database, tracking_server).run_all(kind, 11) == {}
+    assert Injection(easy_csv, empty_database, tracking_server).run(kind, number) == (True, [])
