@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import lzma
 import pickle
 import subprocess
 import sys
@@ -363,7 +364,8 @@ def test_the_default_data_may_be_tested_on_another_file(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_data_of_a_study_in_the_repository_still_have_its_fingerprint(tmp_path: Path) -> None:
-    with zipfile.ZipFile(ROOT / "reports" / "example" / "bidirectional.study") as archive:
+    with (lzma.open(ROOT / "reports" / "example" / "bidirectional.study") as whole,
+          zipfile.ZipFile(whole) as archive):
         model = next(name for name in archive.namelist() if name.endswith("model/model.json"))
         data = DataConfig(**json.loads(archive.read(model))["config"]["data"])
         *_, study = (name for name in archive.namelist() if name.endswith("/run.json"))

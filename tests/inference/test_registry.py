@@ -191,4 +191,4 @@ def test_a_server_registers_the_same_model_once(tracking_server: MlflowServer, t
         assert registering(store, run, saved(tmp_path / "one")) == Registered("mine", "1", new=True)
         assert registering(store, run, saved(tmp_path / "again")) == Registered("mine", "1", new=False)
         model = store._client.get_model_version_by_alias("mine", "best")
-        assert (str(model.version), model.run_id) == ("1", run.run_id)
+        assert (str(model.version), model.run_id) == ("1", store.mlflow_id(run.run_id))
