@@ -195,7 +195,8 @@ def _import_and_end(file: Path, directory: Path, at: str) -> None:
 
 
 @pytest.mark.skipif(WINDOWS, reason="the process is forked")
-@pytest.mark.parametrize("at", ["unpack", "create_new_study", "create_new_trial", "set_study_user_attr", "reveal"])
+@pytest.mark.parametrize("at", ["create_new_trial", *(pytest.param(at, marks=pytest.mark.slow) for at in (
+    "unpack", "create_new_study", "set_study_user_attr", "reveal"))])
 def test_an_import_that_is_killed_leaves_nothing_or_is_continued(far: Path, near: Path, at: str) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.support.archives"])

@@ -177,7 +177,8 @@ class Injection:
 
 
 @pytest.mark.parametrize(("kind", "number"), [
-    ("mlflow", 4), ("mlflow", 9), ("files", 9), ("search", 14), ("ends", 1), ("ends", 2)])
+    ("mlflow", 9), *(pytest.param(kind, number, marks=pytest.mark.slow) for kind, number in (
+        ("mlflow", 4), ("files", 9), ("search", 14), ("ends", 1), ("ends", 2)))])
 def test_a_start_completes_the_study_of_one_that_ended_at_a_call(
     kind: Kind, number: int, easy_csv: Path, empty_database: Path
 ) -> None:
