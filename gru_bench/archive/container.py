@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -103,7 +104,7 @@ def unpack(path: Path, folder: Path, names: re.Pattern[str]) -> str:
             _check_manifest(path, archive)
             entries = [entry for entry in entries if entry.filename != MANIFEST]
             if strange := next((entry.filename for entry in entries if not names.fullmatch(entry.filename)), ""):
-                raise _damaged(path, f"its member {shown(strange)} is none that an export writes")
+                raise _damaged(path, f"its member {shown(strange)} is not one that an export writes")
             archive.extractall(folder, entries)
     return digest
 
@@ -172,7 +173,8 @@ def _wrapped_errors(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:
-        if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        if isinstance(error, OSError) and (error.errno in (ENOSPC, EDQUOT) or (
+                error.errno is not None and error.filename is not None)):
             raise  # an error of the system, such as no space or no permission, and not of the archive
         raise _damaged(path, what) from error
 

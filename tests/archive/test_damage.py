@@ -87,9 +87,9 @@ def test_a_record_of_another_form_is_refused_or_means_something(
     (lambda runs: shutil.rmtree(runs[-1]), "its own run last"),
     (lambda runs: (runs[-2] / "run.json").unlink(), "no 0.*/run.json"),
     (lambda runs: (runs[0].parent / JOURNAL).unlink(), f"no {JOURNAL}"),
-    (lambda runs: (runs[0].parent / "owner.json").write_text('{"uri": "http://evil"}'), "'owner.json' is none"),
-    (lambda runs: (runs[0] / "evil.so").write_text(""), "evil.so' is none"),
-    (lambda runs: runs[0].rename(f"{runs[0]}.held"), "held/.*is none"),
+    (lambda runs: (runs[0].parent / "owner.json").write_text('{"uri": "http://evil"}'), "'owner.json' is not one"),
+    (lambda runs: (runs[0] / "evil.so").write_text(""), "evil.so' is not one"),
+    (lambda runs: runs[0].rename(f"{runs[0]}.held"), "held/.*is not one"),
 ])
 def test_members_that_are_not_the_runs_of_one_study_are_refused(
     far: Path, empty: Path, tmp_path: Path, change: Callable[[list[Path]], object], text: str
