@@ -21,9 +21,9 @@ app = cli.app()
 
 @app.command()
 def save_model(
+    study: Annotated[str, typer.Option(help="Study whose winner is saved.", show_default=False)],
     folder: Annotated[Path | None, typer.Argument(
         metavar="[DIR]", help="Folder to write. It is not needed with --register.", show_default=False)] = None,
-    study: Annotated[str, typer.Option(help="Study whose winner is saved.", show_default=False)] = ...,  # type: ignore[assignment]
     model: Annotated[str | None, typer.Option(
         help="Model of the study that is saved instead of the winner.", show_default=False)] = None,
     single: Annotated[bool, typer.Option(
