@@ -462,7 +462,7 @@ def _collect(pid: int) -> bool:
         return True
     try:
         return os.waitpid(pid, os.WNOHANG) != (0, 0)
-    except OSError:  # it is no child of this process, or was collected
+    except OSError:  # not a child of this process, or already collected
         return True
 
 

@@ -115,7 +115,7 @@ def export_study(
     weight = 0
     if not texts:  # nor must a study that is continued from the archive store reviews
         records[-1] = replace(records[-1], params={**records[-1].params, "texts": "False"})
-        remarks.append("review texts, and the diagnostics of a single review, are left out")
+        remarks.append("texts, and the diagnostics of a single text, are left out")
     with tempfile.TemporaryDirectory() as temporary:
         journal = Path(temporary) / JOURNAL
         sweep_export.export_searches(storage, study, journal, texts=texts)

@@ -27,7 +27,7 @@ STATE: Site = (-1, 0)
 Edit = Callable[[Callable[..., Any], Sequence[Any], Mapping[str, Any], Mapping[Site, Tensor]], Any]
 """Takes the place of one call: (function, arguments, keyword arguments, earlier results) -> result."""
 
-_GET_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
+_GET_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]  # a Tensor to mypy, a descriptor in truth
 _DROPOUTS = {"dropout", "dropout_", "alpha_dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d",
              "feature_alpha_dropout"}
 _RANDOM = {"rand", "randn", "normal", "rand_like", "randn_like", "bernoulli", "randint", "randint_like", "randperm",

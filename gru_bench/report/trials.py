@@ -48,7 +48,7 @@ def so_far(evidence: Evidence) -> tuple[Sentence, ...]:
     elif study.summary is not None:
         state = "has no complete confirmation run"
     return (
-        say("The study {study} {state}: its search has {ended} of {asked} {asked:trial|trials}. Nothing here was "
+        say("The study {study} {state}: its search has {ended} of {asked} {asked:trial|trials}. No run was "
             "scored on the test texts, so there is no verdict.", study=name, state=state,
             ended=group.of_study.add("search.ended", count), asked=group.of_study.add("search.asked", asked)),
         (f"{how}: {once_more(study)}",),

@@ -223,7 +223,7 @@ def _places(clusters: ArrayLike, examples: int) -> NDArray[np.int_]:
     for place, name in enumerate(names.tolist()):
         if _is_missing(name):
             raise ValueError(f"clusters must name a cluster for each example, but example {place + 1} has {name!r}: "
-                             "give an example without a cluster a name of its own")
+                             "name each example without a cluster differently")
         place_N.append(found.setdefault(name, len(found)))
     if len(found) < 2:
         raise ValueError(f"clusters must be at least 2, but all examples are in {names.tolist()[0]!r}: leave clusters "

@@ -46,7 +46,7 @@ Count = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class _Form(BaseModel):
-    """Attributes that our own readers use; others are allowed besides."""
+    """Attributes that our own readers use; others are allowed too."""
 
     model_config = ConfigDict(frozen=True, strict=True, from_attributes=True)
 

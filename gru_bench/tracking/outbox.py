@@ -1,6 +1,6 @@
 """The outbox: records of runs on disk that MLflow does not have yet.
 
-Each process that logs runs has a folder of its own below `.gru-bench/outbox`, beside the database file or, for a
+Each process that logs runs writes to its own folder below `.gru-bench/outbox`, next to the database file or, for a
 server, in the working directory. The next start looks there, whatever its study. (A cache folder would be wrong: it may
 be emptied, and each machine of a cluster may have its own.)
 

@@ -103,7 +103,7 @@ def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
     below = list(range(len(names), lines))
     dots(axes, baselines.assign(place=below, model=""), "accuracy", "place", [""] * bool(below), color=FAINT,
          fillstyle="none", markeredgewidth=1)
-    if below:  # beside the models alone: further down they would cross names of baselines
+    if below:  # only next to the models, because further down they would cross the names of baselines
         axes.vlines(baselines["accuracy"], -0.6, len(names) - 0.6, linestyle="dashed", **GUIDE)
     for place, row in enumerate([*means.to_dict("records"), *baselines.to_dict("records")]):
         # A name above its line has room however long it is.

@@ -80,7 +80,7 @@ def _learning(frame: DataFrame) -> Drawing:
 
 def few(share: Number) -> bool:
     """Return whether so small a fraction of the predictions, a mean over seeds, says little about their accuracy."""
-    # Rounded before it is compared, since a fraction of whole texts is no exact number.
+    # Rounding comes first, because the product is a whole number only up to rounding errors.
     predictions = round((share.value or 0.0) * (share.examples or 0) * len(share.runs))
     return predictions < LEAST * len(share.runs)
 
