@@ -417,7 +417,7 @@ def late_margin(subject: Subject) -> Found:
 
 @check("GRU010", "Take the baseline if a test finds it better; otherwise tune the model before you prefer it.")
 def below_a_baseline(subject: Subject) -> Found:
-    """A baseline above the model."""
+    """A model below a baseline."""
     if subject.evidence is not None:
         yield from (one.warning if one.is_below else None for one in subject.evidence.against)
 

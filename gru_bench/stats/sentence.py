@@ -130,13 +130,13 @@ def detected(pair: Pair) -> str:
 
 
 def _difference(pair: Pair, name: str, found: Estimate, interval: str) -> Quantity:
-    """Return the difference, with enough decimals that no end looks equal to 0 or to the margin."""
+    """Return the difference, with enough decimals that it does not look equal to 0, nor an end to 0 or the margin."""
     kind, margin = scale_of(pair.metric).difference, pair.verdict.margin
-    landmarks = (0.0, margin, -margin)
+    decimals = decimals_for([found.estimate], [0.0], kind)
     if not found.evidence_level.has_interval:
-        return Quantity(name, found.estimate, kind, decimals=decimals_for([found.estimate], landmarks, kind))
+        return Quantity(name, found.estimate, kind, decimals=decimals)
     return Quantity(name, found.estimate, kind, f"{interval}, {found.method}".replace(NBSP, " "), found.low, found.high,
-                    decimals_for((found.estimate, found.low, found.high), landmarks, kind))
+                    max(decimals, decimals_for((found.low, found.high), (0.0, margin, -margin), kind)))
 
 
 def words(pair: Pair) -> dict[str, str]:

@@ -116,8 +116,8 @@ class TestAttached:
         study = store.start("reviews", "s", role="study", study="s")
         store.catch_up()
 
-        def denied(*_: object) -> None:
+        def denied(*_: object, **__: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("gru_bench.tracking.writer.replace_artifacts", denied)
+        monkeypatch.setattr("gru_bench.tracking.writer.shutil.copytree", denied)
         assert store.attach(study.run_id, tmp_path) == "[Errno 13] Permission denied"

@@ -120,7 +120,7 @@ def _untested(evidence: Evidence, decision: Decision) -> Sentence:
     every = "every model here" if len(ahead) == len(evidence.groups) > 1 else listed([one.group.label for one in ahead])
     return say(
         " But the baseline {baseline} has a better score ({score}{unit}) than {every}. No test compares them ({why}): "
-        "prefer no model to it yet.", baseline=baseline.name, score=baseline.score,
+        "do not choose a model over it yet.", baseline=baseline.name, score=baseline.score,
         unit=group.scale.suffix, every=every, why=_why_untested(group))
 
 

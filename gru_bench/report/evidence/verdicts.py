@@ -122,7 +122,7 @@ def _enough_examples(pair: Pair) -> Sentence:
         return ()
     examples, seeds = pair.needed
     return say(
-        "About {examples} new test texts{each} detect a difference of {margin}{unit} (80 % power).",
+        "A new test set of about {examples} texts{each} detects a difference of {margin}{unit} with 80 % power.",
         each="" if pair.is_of_runs else say(", with {seeds} seeds for each model,", seeds=pair.numbers.add(
             "needed-seeds", seeds, "count",
             "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve the examples")),

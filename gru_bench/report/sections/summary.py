@@ -156,8 +156,8 @@ def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
         return ()
     fewest = min(alike, key=lambda one: min(one.difference.seeds))
     models = dict.fromkeys(label for one in alike for label in (one.a.label, one.b.label))
-    return (say("Equal means ({models}) can hide failed runs: none failed here, but with so few seeds the true rate "
-                "may be up to {unseen} % (95 % upper bound).", models=listed(list(models)),
+    return (say("{models} are equivalent on average. Single runs may still fail: none did here, but with so few seeds, "
+                "up to {unseen} % of all runs could fail (95 % upper bound).", models=listed(list(models)),
                 unseen=fewest.number("unseen")),)
 
 
@@ -172,11 +172,11 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
             continue
         whose = "these test texts" if len(evidence.families) == 1 else (
             f"the test texts of {listed([group.label for group in family.groups])}")
-        adjusted = ["the {pairs} pairs of these {models}"] if any(pair.followed is None for pair in own) else []
-        adjusted += ["{models} tests against the baseline, one for each of these models"] if with_baseline else []
-        words = "{models} models of this store were scored on {whose}, {outside} in other studies"
+        adjusted = ["for their {pairs} pairs"] if any(pair.followed is None for pair in own) else []
+        adjusted += ["for {models} tests against the baseline, one for each of them"] if with_baseline else []
+        words = "In this store {models} models were scored on {whose}, {outside} of them in other studies"
         if adjusted:
-            words += f". p is adjusted for {', and for '.join(adjusted)}"
+            words += f". p is adjusted for all of them: {', and '.join(adjusted)}"
         planned = {study_name(pair.a.study): pair for pair in own if pair.followed is not None}
         if planned:
             words += ". Interim analyses cover the pairs of their own plan only ({planned})"
