@@ -192,11 +192,12 @@ def _group(
     tokens = about.get("tokens", ())
     known = bool(tokens) and all(one.isdigit() for one in tokens)
     return Group(
-        numbers.named(name, runs=[run.run_id for run in runs], examples=size), name, model.name, study, None, runs,
-        examples.id_N, scored.label_N, np.array(about.get("category", [""] * size), dtype=np.str_),
-        np.array([int(one) for one in tokens] if known else np.zeros(size), dtype=np.int32), scored.probability_RNC,
-        metric=metric, group_N=examples.group_N, given_classes=tuple(map(plain, examples.classes)),
-        named_RN=scored.named_RN, score_RN=scored.score_RN)
+        scored.label_N, scored.probability_RNC, examples.group_N, scored.named_RN, scored.score_RN,
+        numbers=numbers.named(name, runs=[run.run_id for run in runs], examples=size), label=name, model=model.name,
+        study=study, data=None, runs=runs, example_N=examples.id_N, metric=metric,
+        category_N=np.array(about.get("category", [""] * size), dtype=np.str_),
+        tokens_N=np.array([int(one) for one in tokens] if known else np.zeros(size), dtype=np.int32),
+        given_classes=tuple(map(plain, examples.classes)))
 
 
 def _logged(run_id: str, name: str, model: str, seed: int | None, fingerprint: str = "") -> LoggedRun:

@@ -43,7 +43,7 @@ from gru_bench.stats import metrics
 from gru_bench.stats.estimate import Estimate, Floats, Values, estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scored:
     """What the runs of one model predict for the same examples, or how each of their answers is scored."""
 
@@ -59,7 +59,7 @@ class Scored:
     """Score of each answer, where neither labels nor predictions are known."""
 
     @property
-    def classes(self) -> int:
+    def class_count(self) -> int:
         """Return C."""
         return int(self.probability_RNC.shape[2])
 
@@ -108,12 +108,12 @@ class Scored:
                 return Values(self.loss_RN, (0.0, math.inf))
             case "roc_auc":
                 return _mean([_area(self.label_N == place, self.probability_RNC[:, :, place])
-                              for place in ((1,) if self.classes == 2 else range(self.classes))])
+                              for place in ((1,) if self.class_count == 2 else range(self.class_count))])
             case "f1":
                 return f1_values(self.label_N == 1, self.predicted_RN == 1)
             case "macro_f1":
                 return _mean([f1_values(self.label_N == place, self.predicted_RN == place)
-                              for place in range(self.classes)])
+                              for place in range(self.class_count)])
 
     def scores(self, metric: ComparedName) -> list[float]:
         """Return the score of each run.
@@ -126,7 +126,8 @@ class Scored:
         if metric == "accuracy":
             return [float(one) for one in self.correct_RN.mean(axis=1)]
         if metric in ("f1", "macro_f1"):
-            return [metrics.f1_of(metric, metrics.counts(self.label_N, one, self.classes)) for one in self.predicted_RN]
+            return [metrics.f1_of(metric, metrics.counts(self.label_N, one, self.class_count))
+                    for one in self.predicted_RN]
         found = [metrics.value_of(metric, self.label_N, one) for one in self.probability_RNC]
         known = [value for value in found if value is not None]
         if len(known) < len(found):

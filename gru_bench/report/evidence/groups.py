@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +52,8 @@ def model_name(model: str) -> str:
     return plain(preset_of(model).label if model in PRESETS or is_own(model) else model)
 
 
-@dataclass(frozen=True)
-class Group:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Group(Scored):
     """The confirmation runs of one model of one study that belong together, and what they predict."""
 
     numbers: Numbers
@@ -66,23 +65,14 @@ class Group:
     """The data of the study; None where its run does not hold it."""
     runs: tuple[LoggedRun, ...]
     example_N: NDArray[np.str_]
-    label_N: NDArray[np.integer[Any]]
     category_N: NDArray[np.str_]
     tokens_N: NDArray[np.int32]
-    probability_RNC: NDArray[np.float32]
-    """Probability of each class."""
     whole: bool = True
     """Whether all probabilities are known."""
     metric: ComparedName = "accuracy"
     """Score that the report compares."""
-    group_N: NDArray[np.str_] | None = None
-    """Name of each example's group. None where the data have no groups."""
     given_classes: tuple[str, ...] = ()
     """Names of the classes of files of predictions. Empty where the data of a study tell them."""
-    named_RN: NDArray[np.int_] | None = None
-    """Predicted classes, where files tell them. None: they follow from the probabilities."""
-    score_RN: NDArray[np.float64] | None = None
-    """Score of each answer, where files tell nothing else."""
 
     @property
     def key(self) -> str:
@@ -146,7 +136,7 @@ class Group:
 
     def score_by(self, metric: ComparedName) -> Number:
         """Return a score: the mean over seeds, with its interval where there are enough seeds for one."""
-        return self.numbers.estimate(_named(metric), interval(metric, self.scored), scale_of(metric).kind)
+        return self.numbers.estimate(_named(metric), interval(metric, self), scale_of(metric).kind)
 
     @cached_property
     def accuracy(self) -> Number:
@@ -177,13 +167,13 @@ class Group:
     def may_be_guessing(self) -> bool:
         """Return whether the interval of this score does not lie on the better side of guessing."""
         guess = self.guessing.value
-        return guess is not None and may_be_guessing(self.metric, interval(self.metric, self.scored), guess)
+        return guess is not None and may_be_guessing(self.metric, interval(self.metric, self), guess)
 
     @cached_property
     def score_deviation(self) -> Number:
         """Return the deviation of this score from seed to seed; without a value for a single seed."""
         name = "deviation" if self.metric == "accuracy" else f"{_named(self.metric)}-deviation"
-        value, decimals = deviation(self.metric, self.scored), 2 if self.scale.kind == "percent" else 4
+        value, decimals = deviation(self.metric, self), 2 if self.scale.kind == "percent" else 4
         method = ("part of the standard deviation over seeds that the noise of the test set does not explain"
                   f"{', in points' if self.scale.kind == 'percent' else ''}")
         if is_zero(written(value, self.scale.kind, decimals)):
@@ -195,46 +185,31 @@ class Group:
         """Return whether the seeds can be scored together: there are several, and all their probabilities are known."""
         return len(self.runs) > 1 and self.whole and self.has_probabilities
 
-    @property
-    def has_probabilities(self) -> bool:
-        """Return whether the runs' probabilities are known."""
-        return self.scored.has_probabilities
-
     @cached_property
     def score_together(self) -> Number:
         """Return this score of all seeds together, with its interval over test texts only.
 
         It is about these very seeds. No comparison of models uses it.
         """
-        return self.numbers.estimate(f"together.{slug(self.metric)}", interval_together(self.metric, self.scored),
-                             self.scale.kind)
+        return self.numbers.estimate(
+            f"together.{slug(self.metric)}", interval_together(self.metric, self), self.scale.kind)
 
     def scores_by_run(self, metric: ComparedName) -> tuple[Number, ...]:
         """Return a score of each run, in the order of `runs`."""
         return tuple(
             self.numbers.add(f"run-{place}.{_named(metric)}", value, scale_of(metric).kind, "one run",
                              self.example_N.size, runs=(run.run_id,))
-            for place, (run, value) in enumerate(zip(self.runs, self.scored.scores(metric), strict=True), start=1))
-
-    @cached_property
-    def scored(self) -> Scored:
-        """Return what the runs predict, for the estimates of any score."""
-        return Scored(self.label_N, self.probability_RNC, self.group_N, self.named_RN, self.score_RN)
-
-    @property
-    def predicted_RN(self) -> NDArray[np.int_]:
-        """Return the class that seed r predicts for example i, as its position."""
-        return self.scored.predicted_RN
+            for place, (run, value) in enumerate(zip(self.runs, self.scores(metric), strict=True), start=1))
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the names of the classes, as a report shows them."""
-        return self.given_classes or class_names(self.data, self.probability_RNC[0])
+        return self.given_classes or class_names(self.data, self.class_count)
 
     @property
     def is_binary(self) -> bool:
         """Return whether there are two classes."""
-        return self.scored.classes == 2
+        return self.class_count == 2
 
     @cached_property
     def counts_RCC(self) -> NDArray[np.int_]:
@@ -246,11 +221,6 @@ class Group:
     def is_uneven(self) -> bool:
         """Return whether the classes of the test examples are uneven."""
         return are_uneven(np.bincount(self.label_N, minlength=len(self.classes)))
-
-    @cached_property
-    def correct_RN(self) -> NDArray[np.bool_]:
-        """Return whether seed r classifies example i correctly."""
-        return self.scored.correct_RN
 
     def logged(self, metric: Metric) -> Number:
         """Return the mean of a logged metric over runs, with its lowest and highest; bytes in MB."""
@@ -438,17 +408,15 @@ def scored(
         return None, said
     first = read[0]
     return Group(
-        numbers.of("", [run.run_id for run in usable], first.example_id_N.size), label, model, study,
-        study_data(study, store), tuple(usable),
-        first.example_id_N, first.label_N, first.category_N, first.tokens_N,
-        np.stack([predictions.probability_NC for predictions in read]), all(predictions.whole for predictions in read),
-        group_N=first.group_N,
+        first.label_N, np.stack([predictions.probability_NC for predictions in read]), first.group_N,
+        numbers=numbers.of("", [run.run_id for run in usable], first.example_id_N.size), label=label, model=model,
+        study=study, data=study_data(study, store), runs=tuple(usable), example_N=first.example_id_N,
+        category_N=first.category_N, tokens_N=first.tokens_N, whole=all(predictions.whole for predictions in read),
     ), said
 
 
-def class_names(data: DataSummary | None, probability_NC: NDArray[np.float32]) -> tuple[str, ...]:
-    """Return the names of the classes that a run predicts, or numbers where the data does not tell their names."""
-    count = probability_NC.shape[1]
+def class_names(data: DataSummary | None, count: int) -> tuple[str, ...]:
+    """Return the names of so many classes, or numbers where the data does not tell their names."""
     known = TWO_CLASSES if data is None else data.classes
     if len(known) != count:
         return tuple(f"class {place}" for place in range(count))

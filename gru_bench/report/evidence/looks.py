@@ -68,7 +68,7 @@ def study_looks(
         plan, digest = logged
         own = {group.model: group for group in groups if group.study is study}
         looks = _looks(study, store)
-        runs = {model: {run.seed: replace(group.scored, probability_RNC=group.probability_RNC[place][None])
+        runs = {model: {run.seed: replace(group, probability_RNC=group.probability_RNC[place][None])
                         for place, run in enumerate(group.runs) if run.seed is not None}
                 for model, group in own.items()}
         lost = tuple(f"{model} {seed}" for look in looks[-1:] for model, seeds in look.seeds.items() for seed in seeds

@@ -249,7 +249,7 @@ def tested(couples: Sequence[tuple[Numbers, Group, Group]], margin: float, famil
     """
     # A model of a file may have one run for ever, such as an LLM: it is then compared as this very run.
     single_runs = any(not (a.is_logged and b.is_logged) for _, a, b in couples)
-    differences = [difference(a.metric, a.scored, b.scored) for _, a, b in couples]
+    differences = [difference(a.metric, a, b) for _, a, b in couples]
     if single_runs:
         differences = [replace(one, design=one.design_of_runs) if min(one.seeds) == 1 else one for one in differences]
     adjusted = adjusted_tests(differences, margin, family, single_runs=single_runs)
@@ -306,7 +306,7 @@ def compare(
 
 def _followed(numbers: Numbers, a: Group, b: Group, looks: StudyLooks) -> Pair:
     pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
-    usual = difference(a.metric, a.scored, b.scored)
+    usual = difference(a.metric, a, b)
     return replace(_shown(compared_at(pair, looks.plan, (a.label, b.label), usual), numbers, a, b), followed=pair)
 
 

@@ -107,7 +107,7 @@ def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[
                 found = store.predictions(run.run_id, "test")
             except RunError:  # the report says so
                 continue
-            names = class_names(data, found.probability_NC)
+            names = class_names(data, found.probability_NC.shape[1])
             predicted_N = metrics.predicted(found.probability_NC)
             probability_N = found.probability_NC[:, 1] if len(names) == 2 else found.probability_NC.max(axis=1)
             nothing = [""] * len(found)

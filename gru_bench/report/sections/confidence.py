@@ -137,7 +137,7 @@ def _calibration(
             if group.has_together:
                 rows.append(_Predicted(
                     f"{group.label}, ensemble", group.numbers.of("together"), group.label_N,
-                    group.scored.together.probability_RNC, (found[group.key].together,), is_ensemble=True))
+                    group.together.probability_RNC, (found[group.key].together,), is_ensemble=True))
     # Files of predictions have no validation texts.
     missing = [(f"{group.label}: not calibrated, because {_why_missing(group, found[group.key])}.",)
                for group in groups if found[group.key].missing and group.is_logged]

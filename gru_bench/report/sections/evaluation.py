@@ -189,8 +189,8 @@ def _f1(one: Group | ScoredBaseline) -> Number:
     if isinstance(one, ScoredBaseline):
         return one.f1
     if one.is_binary:
-        return one.numbers.estimate("f1", interval("f1", one.scored))
-    return one.numbers.estimate("macro-f1", interval("macro_f1", one.scored))
+        return one.numbers.estimate("f1", interval("f1", one))
+    return one.numbers.estimate("macro-f1", interval("macro_f1", one))
 
 
 def _uneven(evidence: Evidence) -> list[Block]:
@@ -278,12 +278,12 @@ def _together(evidence: Evidence) -> list[Block]:
 
 
 def _loss_together(group: Group) -> Number:
-    loss = metrics.log_loss(group.label_N, group.scored.together.probability_RNC[0])
+    loss = metrics.log_loss(group.label_N, group.together.probability_RNC[0])
     return group.numbers.add("together.loss", loss, "score", "of the mean probability of all seeds")
 
 
 def _calibration_together(group: Group) -> Number:
-    error = metrics.expected_calibration_error(group.label_N, group.scored.together.probability_RNC[0])
+    error = metrics.expected_calibration_error(group.label_N, group.together.probability_RNC[0])
     return group.numbers.add("together.calibration", error, "percent", "of the mean probability of all seeds")
 
 
