@@ -142,12 +142,13 @@ def stages(database: Path, folder: Path) -> None:
     stage("import", imports)
     from gru_bench.report.build import build
     from gru_bench.report.choice import choose
+    from gru_bench.report.evidence.collect import collect
     from gru_bench.report.render.files import write
     from gru_bench.tracking import Store
 
     store = stage("open the store", lambda: Store(f"sqlite:///{database}", create=False))
     choice = stage("read the studies", lambda: choose(store, None, []))
-    report = stage("compute", lambda: build(choice.studies, store, experiment=choice.experiment))
+    report = stage("compute", lambda: build(collect(choice.studies, store), experiment=choice.experiment))
     stage("figures", lambda: [(figure.svg, figure.pdf) for figure in report.figures])
     stage("all files", lambda: write(report, folder))
 

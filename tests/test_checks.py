@@ -23,7 +23,6 @@ from gru_bench.checks import (
     warnings_of,
 )
 from gru_bench.config import MetricName
-from gru_bench.report.build import build
 from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.sentences import Warning, say
 from gru_bench.report.evidence.groups import are_uneven
@@ -47,6 +46,7 @@ from tests.support.fake_store import (
     with_looks,
 )
 from tests.support.renderings import all_said, words_of
+from tests.support.reports import build
 from tests.support.studies import study_file
 from tests.support.values import present
 

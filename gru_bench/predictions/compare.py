@@ -80,6 +80,7 @@ def compared(
         f"{'Files' if own_study is None else 'Confirmation runs of a study, and files'} of predictions: "
         f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}.",
         warnings, Source(
-            "", (), evidence.margin.value, "", (), (), None, {},
-            tuple((path.name, digest) for path, digest in read.digests.items())))
+            experiment="", tracking_uri="", margin=evidence.margin.value, warnings_before=(), known_studies=(),
+            mcnemar_runs=(), on_test={}, studies=(),
+            files=tuple({"name": path.name, "sha256": digest} for path, digest in read.digests.items())))
 

@@ -172,7 +172,7 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
 
     found = record.read(folder)
     console = cli.out()
-    uri = tracking_uri or found["tracking_uri"] or None
+    uri = tracking_uri or found.tracking_uri or None
     file = sqlite_path(uri or "")
     if tracking_uri is None and file is not None and not file.exists() and Path(DEFAULT_DATABASE).exists():
         console.print(f"{folder} was made from {file}, which is not on this machine: {DEFAULT_DATABASE} in this "
@@ -190,7 +190,7 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
             f"place{'s' * (len(differences) > 1)}: write it again (gru-bench report --out {cli.quoted(str(folder))}), "
             "or look for what has changed")
     names = sorted(path.name for path in folder.glob("*.*") if path.name in ("report.tex", *PARTS))
-    console.print(f"{folder}: all {len(found['numbers']):,} numbers are what {len(found['runs']):,} runs in "
+    console.print(f"{folder}: all {len(found.numbers):,} numbers are what {len(found.runs):,} runs in "
                   f"{store.uri} give; compared: {', '.join(names)}, and the tables and figures in this folder",
                   markup=False, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""Builds a `Report` from logged studies: every number is computed once, with its source.
+"""Builds a `Report` from the evidence of studies: every number is computed once, with its source.
 
 Renderers take their numbers from the report and compute none. Only what sweeps logged is read.
 """
@@ -6,7 +6,7 @@ Renderers take their numbers from the report and compute none. Only what sweeps 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from gru_bench.errors import without_passwords
 from gru_bench.report.choice import Choice, odd_runs
 from gru_bench.report.document.blocks import Block, Bullets, Paragraph
 from gru_bench.report.document.numbers import plain
-from gru_bench.report.document.report import Report, Section, Source
+from gru_bench.report.document.report import Report, Section, Source, SourceStudy
 from gru_bench.report.document.sentences import Sentence, in_text
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.progress import study_name, what_is_missing
-from gru_bench.report.evidence.store import Store, known_run
+from gru_bench.report.evidence.store import known_run
 from gru_bench.report.findings import findings_of
 from gru_bench.report.homework.ablations import ablations
 from gru_bench.report.homework.discussion import discussion
@@ -38,8 +38,7 @@ from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
 from gru_bench.report.sections.summary import check_results, few_texts, in_sentences, summary
 from gru_bench.report.trials import so_far, trials
-from gru_bench.tracking import LoggedStudy
-from gru_bench.tracking import Store as TrackingStore
+from gru_bench.tracking import LoggedStudy, Store
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
     evaluation, comparisons, protocol, ablations, discussion, learning, errors, disagreements, confidence, search,
@@ -50,55 +49,32 @@ CONTENTS_OF_TRIALS: tuple[Callable[[Evidence], Section | None], ...] = (trials, 
 
 
 def build(
-    studies: Sequence[LoggedStudy],
-    store: Store,
-    *,
-    experiment: str = "",
-    title: str = "",
-    margin: float | None = None,
-    mcnemar_runs: tuple[str, str] | None = None,
-    warnings: Sequence[Sentence] = (),
+    evidence: Evidence, *, experiment: str = "", title: str = "", warnings: Sequence[Sentence] = (),
     tracking_uri: str = "",
-    known_studies: Collection[str] = (),
-    on_test: Mapping[str, tuple[int, int]] | None = None,
 ) -> Report:
-    """Compute a report of `studies`.
+    """Return the report of some studies.
 
     Args:
-        studies: The studies, in the order in which they are shown.
-        store: Source of their curves and predictions.
+        evidence: The evidence of the studies.
         experiment: Name of the MLflow experiment.
         title: Title of the report; by default it is made from the names of the studies.
-        margin: Largest difference of no practical weight; 0.01 is one point of accuracy. The default is the margin
-            that the studies logged at their start, where they agree.
-        mcnemar_runs: Ids of two confirmation runs to compare by McNemar's test.
         warnings: Warnings that are known already.
         tracking_uri: Address of the store, for the record.
-        known_studies: Names of other studies, which a new study must not have.
-        on_test: Digest of a test set -> number of models in the store that were scored on it, and of their studies.
-            None: they are counted now.
 
     Raises:
-        IncompleteError: If no study has a complete confirmation run, unless there is one study and it has a complete
-            trial.
         UsageError: If a run named for McNemar's test is not a confirmation run of this report, or the two runs were
             scored on different test texts.
     """
-    return _of_studies(collect(studies, store, margin, known_studies, mcnemar_runs, on_test), experiment, warnings,
-                       tracking_uri, title)
-
-
-def _of_studies(
-    evidence: Evidence, experiment: str, warnings: Sequence[Sentence], tracking_uri: str, title: str = ""
-) -> Report:
     studies = evidence.studies
     return composed(
         evidence, plain(title) or _title([study_name(group.study) for group in evidence.groups]),
         _subtitle(studies, plain(experiment)), warnings,
         Source(
-            plain(experiment), tuple((study_name(study), study.run.run_id) for study in studies), evidence.margin.value,
-            _address(tracking_uri), tuple(map(in_text, warnings)), tuple(sorted(evidence.known_studies)),
-            evidence.mcnemar_runs, {family.digest: (family.size, family.studies) for family in evidence.families}))
+            experiment=plain(experiment), tracking_uri=_address(tracking_uri), margin=evidence.margin.value,
+            warnings_before=tuple(map(in_text, warnings)), known_studies=tuple(sorted(evidence.known_studies)),
+            mcnemar_runs=evidence.mcnemar_runs or (),
+            on_test={family.digest: (family.size, family.studies) for family in evidence.families},
+            studies=tuple(SourceStudy(study_name(study), study.run.run_id) for study in studies)))
 
 
 def composed(
@@ -139,7 +115,7 @@ def composed(
     )
 
 
-def chosen_report(choice: Choice, store: TrackingStore, evidence: Evidence | None = None) -> Report:
+def chosen_report(choice: Choice, store: Store, evidence: Evidence | None = None) -> Report:
     """Compute the report of chosen studies, with what their choice left out among its warnings.
 
     Args:
@@ -148,7 +124,8 @@ def chosen_report(choice: Choice, store: TrackingStore, evidence: Evidence | Non
         evidence: Their evidence; None: it is collected here.
     """
     evidence = evidence or collect(choice.studies, store, known_studies=choice.known)
-    return _of_studies(evidence, choice.experiment, (*choice.missing, *odd_runs(store.odd)), store.uri)
+    return build(evidence, experiment=choice.experiment, warnings=(*choice.missing, *odd_runs(store.odd)),
+                 tracking_uri=store.uri)
 
 
 def _title(names: Sequence[str]) -> str:

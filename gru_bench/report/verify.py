@@ -19,9 +19,10 @@ from typing import Any, NamedTuple, Protocol
 
 from gru_bench.errors import RunError, UsageError
 from gru_bench.report.build import build
-from gru_bench.report.evidence import store as evidence
+from gru_bench.report.evidence.collect import collect
+from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.report.render.files import texts
-from gru_bench.report.render.record import NAME, digest, entry, record
+from gru_bench.report.render.record import NAME, Record, digest, entry, record
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -31,7 +32,7 @@ BEFORE, AFTER = 60, 50
 """Most characters shown before and after the place at which two lines begin to differ."""
 
 
-class Store(evidence.Store, Protocol):
+class Store(ReportStore, Protocol):
     """The store that a check reads from."""
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
@@ -43,7 +44,7 @@ class Store(evidence.Store, Protocol):
         ...
 
 
-def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[str]:
+def differences(folder: Path, found: Record, store: Store) -> list[str]:
     """Compute a report again and return every difference of its files, as sentences.
 
     Args:
@@ -52,40 +53,36 @@ def differences(folder: Path, found: Mapping[str, Any], store: Store) -> list[st
         store: Store that holds its runs.
     """
     try:
-        here = store.studies(found["experiment"])
+        here = store.studies(found.experiment)
         # The diagnostics of an imported study name its runs as they were called in the first store.
-        held = {name for run in store.runs(found["experiment"]) for name in (run.run_id, *run.earlier_ids)}
+        held = {name for run in store.runs(found.experiment) for name in (run.run_id, *run.earlier_ids)}
     except UsageError as error:
         return [f"the experiment is gone: {error}"]
-    chosen = {study["run"]: _reported_study(study["run"], study["name"], here) for study in found["studies"]}
-    told = [f"the run {run} of the study {study['name']} is gone" for study in found["studies"]
-            if chosen[run := study["run"]] is None]
+    chosen = {study.run: _reported_study(study.run, study.name, here) for study in found.studies}
+    told = [f"the run {study.run} of the study {study.name} is gone" for study in found.studies
+            if chosen[study.run] is None]
     studies = [one.study for one in chosen.values() if one is not None]
     held |= {run.run_id for study in studies for run in study.runs}
-    told += [f"the run {run} is gone" for run in found["runs"] if run not in held and run not in chosen]
+    told += [f"the run {run} is gone" for run in found.runs if run not in held and run not in chosen]
     told += [study.damaged for study in studies if study.damaged]
     ids = {written: own for one in chosen.values() if one is not None for written, own in one.ids.items()}
-    view = _StoreWithReportIds(store, ids, found.get("pages", {}))
+    view = _StoreWithReportIds(store, ids, found.pages)
     try:
-        report = build(
-            studies, view, experiment=found["experiment"],
-            title=found["title"], margin=found["margin"], warnings=[(text,) for text in found["warnings_before"]],
-            tracking_uri=found["tracking_uri"], known_studies=found["known_studies"],
-            mcnemar_runs=(found["mcnemar_runs"][0], found["mcnemar_runs"][1]) if found["mcnemar_runs"] else None,
-            on_test={digest: (models, studies) for digest, (models, studies) in found["on_test"].items()},
-        )
+        evidence = collect(studies, view, found.margin, found.known_studies, found.mcnemar_runs or None, found.on_test)
+        report = build(evidence, experiment=found.experiment, title=found.title, tracking_uri=found.tracking_uri,
+                       warnings=[(text,) for text in found.warnings_before])
     except (RunError, UsageError) as error:
         return [*told, f"it cannot be computed again: {error}"]
-    if not told and found["runs"] != (runs := record(report)["runs"]):
-        told.append(f"{NAME}: runs names {len(found['runs'])} runs, but its numbers come from {len(runs)}")
+    if not told and list(found.runs) != (runs := record(report)["runs"]):
+        told.append(f"{NAME}: runs names {len(found.runs)} runs, but its numbers come from {len(runs)}")
     fresh = {key: entry(number) for key, number in report.numbers.items()}
-    for key in dict.fromkeys((*fresh, *found["numbers"])):
+    for key in dict.fromkeys((*fresh, *found.numbers)):
         was, now = (comparable(json.dumps(numbers[key], ensure_ascii=False)) if key in numbers else ""
-                    for numbers in (found["numbers"], fresh))
+                    for numbers in (found.numbers, fresh))
         if was != now:
             told.append(f"{NAME}: {key} has {_changed(was, now)}")
     values = {f"figures/{figure.name}.csv": figure.csv() for figure in report.figures}
-    told += _drawings(folder, [figure.name for figure in report.figures], found["drawings"])
+    told += _drawings(folder, [figure.name for figure in report.figures], found.drawings)
     for name, text in (values | texts(report, drawings=False)).items():
         if (folder / name).is_file():
             told += _differing(name, _read(folder / name), text)
@@ -136,7 +133,7 @@ def _reported_study(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _Rep
 class _StoreWithReportIds:
     """A store whose runs have the ids and the pages that a report uses."""
 
-    def __init__(self, store: evidence.Store, ids: Mapping[str, str], pages: Mapping[str, str]) -> None:
+    def __init__(self, store: ReportStore, ids: Mapping[str, str], pages: Mapping[str, str]) -> None:
         self._store, self._ids, self._pages = store, ids, pages
 
     def histories(

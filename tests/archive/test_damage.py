@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from gru_bench.archive.container import MANIFEST
 from gru_bench.archive.study import JOURNAL, export_study
 from gru_bench.errors import DataError, RunError
-from gru_bench.report.build import build
 from gru_bench.report.choice import choose
 from gru_bench.results.own import OwnModel, digest_of, own_artifact
 from gru_bench.sweep.export import read_searches
@@ -28,6 +27,7 @@ from gru_bench.tracking.export import checked
 from gru_bench.tracking.outbox import FOLDER
 from tests.support.archives import changed, exported, imported, only, packed_again, runs_in, stores
 from tests.support.commands import mentions
+from tests.support.reports import build
 
 
 def leaves(value: Any) -> int:

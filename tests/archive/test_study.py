@@ -20,7 +20,6 @@ from gru_bench.archive.study import export_study
 from gru_bench.errors import RunError, UsageError
 from gru_bench.platforms import WINDOWS
 from gru_bench.report import verify
-from gru_bench.report.build import build
 from gru_bench.report.render import record
 from gru_bench.results.diagnostics import DIAGNOSTICS
 from gru_bench.sweep.spec import load_study
@@ -44,6 +43,7 @@ from tests.support.archives import (
     stores,
 )
 from tests.support.commands import mentions
+from tests.support.reports import build
 from tests.support.values import present
 
 

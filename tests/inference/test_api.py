@@ -83,7 +83,7 @@ class TestStudy:
         logged = study.runs().groupby("model")["score/test_accuracy"].mean().to_dict()
         for (_, score, seeds), model in zip(verdict.rows, MODELS, strict=False):
             assert (score, seeds) == (f"{100 * logged[model]:.1f} %", "2")
-            assert score.removesuffix(" %") in {one["text"] for one in found["numbers"].values()}
+            assert score.removesuffix(" %") in {one["text"] for one in found.numbers.values()}
         assert any("No verdict on" in one for one in verdict.sentences)
         assert repr(study) == f"study mine\n{verdict!r}"
         assert study._repr_html_() == verdict._repr_html_()

@@ -18,7 +18,6 @@ import gru_bench.tracking
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.predictions.__main__ import app
 from gru_bench.report.__main__ import app as report_app
-from gru_bench.report.build import build
 from gru_bench.report.render.spreadsheets import predictions_table
 from gru_bench.stats import intervals
 from gru_bench.stats.compare import compare
@@ -27,6 +26,7 @@ from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, add_study, of_classes, three_models, with_looks
+from tests.support.reports import build
 
 N = 400
 CLASSES = ("ham", "spam")

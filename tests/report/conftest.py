@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from jinja2 import Environment
 
-from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
@@ -25,6 +24,7 @@ from tests.support.diagnostics import report_of, some_diagnostics, some_recall
 from tests.support.fake_store import HOSTILE_NAMES, TestSet, hostile_studies, of_classes, one_each, three_models
 from tests.support.homework_study import homework
 from tests.support.renderings import Built, Rendered, Written, without_drawing
+from tests.support.reports import build
 
 
 @pytest.fixture(autouse=True)

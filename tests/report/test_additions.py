@@ -17,7 +17,7 @@ from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import say
-from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.figures.style import dots, name_lines, new_figure
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
@@ -95,7 +95,7 @@ def test_additions_appear_in_every_format(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(checks, "CHECKS", dict(checks.CHECKS))
     checks.check("GRU099", "Train on more reviews.")(more_words_than_reviews)
     store, studies = three_models()
-    report = build.build(studies, store)
+    report = build.build(collect(studies, store))
     page, paper, text = html(report), tex(report), markdown(report)
     for key in ("torch-torch.speed", "torch-torch.macro-f1", "checked-1.words"):
         shown = report.numbers[key].text

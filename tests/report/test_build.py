@@ -7,10 +7,10 @@ from itertools import chain
 import pytest
 
 from gru_bench.errors import RunError
-from gru_bench.report.build import build
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
 from tests.support.homework_study import homework
 from tests.support.renderings import Built, column_of, said, words_of
+from tests.support.reports import build
 
 
 def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:

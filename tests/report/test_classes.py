@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from gru_bench.report import verify
-from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Bullets, Details, blocks_in
 from gru_bench.report.document.numbers import MISSING, plain
 from gru_bench.report.document.report import Report
@@ -38,6 +37,7 @@ from tests.support.fake_store import (
     with_params,
 )
 from tests.support.renderings import column_of, drawing_of, figure_of, said, section_of, soup_of, table_of, words_of
+from tests.support.reports import build
 
 
 class Made(NamedTuple):

@@ -11,7 +11,6 @@ import pytest
 
 from gru_bench.checks import of_logged, warnings_of
 from gru_bench.errors import ExitCode, RunError, UsageError
-from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.report.findings import judged
 from gru_bench.results.looks import LOOKS, PLAN, LookPlan, looks_json, looks_of
@@ -19,6 +18,7 @@ from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, under_way, with_looks
 from tests.support.renderings import all_said, figure_of, words_of
+from tests.support.reports import build
 
 INSIDE = BEST | {"model.hidden_size": 128}
 

@@ -14,7 +14,6 @@ import pytest
 from gru_bench.config import RunConfig
 from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.report.__main__ import app
-from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.trials import trials_of
@@ -28,6 +27,7 @@ from gru_bench.tracking import LoggedStudy
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, searching, with_params
 from tests.support.renderings import all_said, column_of, figure_of, said, table_of, words_of
+from tests.support.reports import build
 from tests.support.workers import WELL, Script, swept
 
 SMALL = TestSet.draw(80)

@@ -15,7 +15,6 @@ import gru_bench.tracking
 from gru_bench.config import RunConfig
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app
-from gru_bench.report.build import build
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.render import files, record
 from gru_bench.results.runs import EpochRecord, RunResult
@@ -23,6 +22,7 @@ from gru_bench.tracking import LoggedRun
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, TestSet, one_each
 from tests.support.renderings import Written, figure_of
+from tests.support.reports import build
 from tests.support.values import present
 
 ACCURACY = "scratch-scratch.accuracy"

@@ -11,13 +11,13 @@ import pytest
 from bs4 import BeautifulSoup
 from scipy import stats
 
-from gru_bench.report.build import build
 from gru_bench.stats.compare import Comparison, compare
 from gru_bench.stats.estimate import EvidenceLevel, accuracy_difference
 from gru_bench.stats.verdict import DIFFERENT, Finding
 from tests.support.commands import mentions
 from tests.support.fake_store import TestSet, add_study, correct, three_models
 from tests.support.renderings import all_said
+from tests.support.reports import build
 from tests.support.values import present
 
 TIGHT: Any = {"rel": 0, "abs": 1e-9}

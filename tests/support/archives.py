@@ -19,7 +19,6 @@ import optuna
 from gru_bench.archive.container import MANIFEST, packed
 from gru_bench.archive.study import JOURNAL, Transfer, export_study, import_study
 from gru_bench.config import RunConfig
-from gru_bench.report.build import build
 from gru_bench.report.render import record
 from gru_bench.results.diagnostics import DIAGNOSTICS, Attribution, Diagnostics, GateMap, Neighbours
 from gru_bench.results.runs import EpochRecord
@@ -27,6 +26,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.study import FORMAT
 from gru_bench.tracking import LoggedStudy, Store
 from tests.support.fake_store import TestSet
+from tests.support.reports import build
 from tests.support.runs import modeled, result, summary
 
 IDENTITY = {"data": "abc", "objective": "accuracy"}

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.results.diagnostics import (
     Attribution,
@@ -21,6 +20,7 @@ from gru_bench.results.diagnostics import (
     State,
 )
 from tests.support.fake_store import FakeStore, Studies, TestSet, add_study
+from tests.support.reports import build
 from tests.support.values import present
 
 TOKENS = ("at", "first", "i", "did", "n't", "like", "it", "!")

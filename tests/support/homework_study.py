@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from gru_bench.config import RunConfig, flat, with_settings
-from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.report import Report, Section
 from gru_bench.report.evidence.collect import Evidence
@@ -18,6 +17,7 @@ from gru_bench.results.runs import Ablation, Timing
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore, Studies, TestSet, add_study, logged, run_hash
 from tests.support.renderings import said, section_of
+from tests.support.reports import build
 from tests.support.sections import build_only
 
 BACKENDS = {"scratch": "fused", "torch": "torch", "bidirectional": "torch"}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from gru_bench.config import ComparedName
 from gru_bench.report.document.blocks import Block, Paragraph, Table, blocks_in, numbers_in, parts_in
@@ -151,25 +153,32 @@ class Findings:
 
 
 @dataclass(frozen=True)
+class SourceStudy:
+    """A study of a report, and the id of its own run."""
+
+    name: str
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a report was made from; it is needed to compute the report again."""
+    """What a report was made from, as its record holds it; it is needed to compute the report again."""
 
     experiment: str
-    studies: tuple[tuple[str, str], ...]
-    """The name of each study, and the id of its own run."""
-    margin: float
-    """The largest difference of no practical weight: 0.01 is one point of accuracy."""
     tracking_uri: str
     """Without a user's name and password; a file below the working directory is named from there."""
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """The largest difference of no practical weight: 0.01 is one point of accuracy."""
     warnings_before: tuple[str, ...]
     """Warnings that were known before the studies were read."""
     known_studies: tuple[str, ...]
     """Names of the experiment's studies, which a new study must not have."""
-    mcnemar_runs: tuple[str, str] | None
-    """Two runs to compare by McNemar's test; None where none were named."""
+    mcnemar_runs: tuple[str, str] | tuple[()]
+    """Two runs to compare by McNemar's test; empty where none were named."""
     on_test: Mapping[str, tuple[int, int]]
     """Digest of each test set -> the number of models in the store that had been scored on it, and of their studies."""
-    files: tuple[tuple[str, str], ...] = ()
+    studies: tuple[SourceStudy, ...]
+    files: tuple[Mapping[str, str], ...] = ()
     """The name of each file of predictions, and the SHA-256 of its content. Empty for a report on studies alone."""
 
 

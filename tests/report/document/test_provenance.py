@@ -8,10 +8,10 @@ from functools import cache
 
 import pytest
 
-from gru_bench.report.build import build
 from gru_bench.report.render.html import html
 from tests.support.fake_store import TestSet, three_models
 from tests.support.renderings import Rendered, soup_of
+from tests.support.reports import build
 
 SERVER = "http://127.0.0.1:5000"
 

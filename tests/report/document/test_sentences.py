@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from gru_bench.report.build import build
 from gru_bench.report.document.numbers import NBSP, Number
 from gru_bench.report.document.sentences import Warning, in_text, say
 from gru_bench.report.render.html import html, shown
@@ -17,6 +16,7 @@ from gru_bench.report.render.markdown import markdown
 from gru_bench.report.render.markdown import shown as in_markdown
 from tests.support.fake_store import TestSet, one_each, with_data
 from tests.support.renderings import html_numbers, soup_of, tex_numbers
+from tests.support.reports import build
 
 FORGERIES = ("[99](n:x.accuracy)", "{a}", "{0}", "$x$", r"\(x\)", "<b>", r"\val{x.accuracy}{99}", "**x**",
              '<data data-key="x.accuracy">99</data>', "<math>", "`x`", "%", "{{ 7 * 7 }}", "<< 7 * 7 >>")

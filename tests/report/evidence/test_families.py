@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from gru_bench.report import verify
-from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.render import files, record
@@ -17,6 +16,7 @@ from gru_bench.stats.verdict import adjusted_tests
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_looks
 from tests.support.renderings import said
+from tests.support.reports import build
 
 REVIEWS = TestSet.draw(300)
 
@@ -76,5 +76,5 @@ def test_studies_that_are_run_later_leave_a_report_true(store: FakeStore, tmp_pa
     files.write(report, tmp_path)
     add_study(store, "later", {"torch": 0.0}, test_set=REVIEWS, search=False, experiment="later")
     written = record.read(tmp_path)
-    assert written["on_test"] == {digest_of_examples(REVIEWS.id_N): [4, 3]}
+    assert written.on_test == {digest_of_examples(REVIEWS.id_N): (4, 3)}
     assert verify.differences(tmp_path, written, store) == []

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.comparisons import comparisons
@@ -20,6 +19,7 @@ from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
 from tests.support.renderings import all_said, column_of, table_of, words_of
+from tests.support.reports import build
 from tests.support.sections import build_only
 
 FEW, OTHERS = TestSet.draw(60), TestSet.draw(60, seed=1)

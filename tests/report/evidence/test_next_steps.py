@@ -16,7 +16,6 @@ import gru_bench.report.__main__ as report_command
 import gru_bench.sweep.__main__ as sweep_command
 from gru_bench.cli import ended
 from gru_bench.report import verify
-from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Paragraph, numbers_in
 from gru_bench.report.document.sentences import joined
 from gru_bench.report.evidence.collect import Evidence, collect
@@ -42,6 +41,7 @@ from tests.support.fake_store import (
     with_data,
 )
 from tests.support.renderings import said, words_of
+from tests.support.reports import build
 from tests.support.sections import build_only
 from tests.support.values import present
 

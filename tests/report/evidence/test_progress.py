@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from gru_bench.report.build import build
 from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.progress import typed
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, under_way
 from tests.support.renderings import all_said, column_of, figure_of, table_of, words_of
+from tests.support.reports import build
 from tests.support.sections import build_only
 from tests.support.values import present
 

@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gru_bench.report.build import build
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.render.html import html
 from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study
 from tests.support.renderings import Built, column_of, figure_of, soup_of, without_drawing
+from tests.support.reports import build
 
 
 def test_each_figure_of_a_page_links_to_its_values_as_csv() -> None:

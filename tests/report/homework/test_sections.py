@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gru_bench.report.build import build
 from gru_bench.report.homework.ablations import ablations
 from gru_bench.report.homework.discussion import discussion
 from gru_bench.report.homework.protocol import protocol
@@ -12,6 +11,7 @@ from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, under_way
 from tests.support.homework_study import add_homework, conclusions_of, homework
 from tests.support.renderings import table_of, words_of
+from tests.support.reports import build
 from tests.support.sections import build_only
 
 FEW = TestSet.draw(100, ["books", "music"])

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from gru_bench.report.build import build
 from gru_bench.report.render.html import html
 from tests.support.chromium import PROGRAM, Chromium, chromium
 from tests.support.fake_store import (
@@ -27,6 +26,7 @@ from tests.support.fake_store import (
     three_models,
 )
 from tests.support.homework_study import homework
+from tests.support.reports import build
 
 pytestmark = [
     pytest.mark.service,

@@ -10,7 +10,6 @@ import pytest
 from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
-from gru_bench.report.build import build
 from gru_bench.report.document.blocks import (
     Bullets,
     Code,
@@ -42,6 +41,7 @@ from tests.support.formats import (
     plain_tex,
 )
 from tests.support.renderings import html_numbers, soup_of, tex_numbers
+from tests.support.reports import build
 
 RUN = KnownRun("0" * 32, "torch seed 1", "torch", None)
 ROUND = Number("k.round", 0.861, "percent", (RUN.run_id,), 200, "a method", 0.846, 0.876)

@@ -11,7 +11,6 @@ import pytest
 from markupsafe import Markup
 
 from gru_bench.checks import CHECKS
-from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import Number, written
 from gru_bench.report.document.sentences import in_text
@@ -19,6 +18,7 @@ from gru_bench.report.render.html import html, shown
 from gru_bench.report.render.latex import tex
 from tests.support.fake_store import FakeStore, TestSet, add_study
 from tests.support.renderings import Built, Rendered, column_of, said, section_of, soup_of, visible_text
+from tests.support.reports import build
 
 
 def test_no_number_of_the_page_is_outside_the_report(built: Built, three: Rendered) -> None:

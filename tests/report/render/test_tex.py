@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from gru_bench.errors import RunError
-from gru_bench.report.build import build
 from gru_bench.report.render import pdf as typeset
 from gru_bench.report.render.files import write
 from tests.support.fake_store import (
@@ -26,6 +25,7 @@ from tests.support.fake_store import (
 )
 from tests.support.homework_study import homework
 from tests.support.renderings import column_of, without_drawing
+from tests.support.reports import build
 
 pytestmark = [
     pytest.mark.service,

@@ -13,7 +13,6 @@ import pytest
 from scipy import stats
 
 from gru_bench.config import MetricName
-from gru_bench.report.build import build
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.methods import methods
@@ -33,6 +32,7 @@ from tests.support.fake_store import (
     with_params,
 )
 from tests.support.renderings import Built, all_said, column_of, said, table_of, words_of
+from tests.support.reports import build
 from tests.support.sections import build_only
 
 LINEAR = "TF-IDF + logistic regression"

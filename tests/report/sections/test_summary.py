@@ -9,7 +9,6 @@ import pytest
 
 from gru_bench.checks import CHECKS, State, of_logged, outcomes
 from gru_bench.errors import IN_PYTHON
-from gru_bench.report.build import build
 from gru_bench.report.document.blocks import Bullets, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import MISSING
@@ -32,6 +31,7 @@ from tests.support.fake_store import (
     with_params,
 )
 from tests.support.renderings import Built, all_said, column_of, said, section_of, table_of
+from tests.support.reports import build
 from tests.support.sections import build_only
 from tests.support.values import present
 

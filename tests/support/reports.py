@@ -1,0 +1,19 @@
+"""The report of some studies, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from gru_bench.report import build as report
+from gru_bench.report.document.report import Report
+from gru_bench.report.evidence.collect import collect
+from gru_bench.report.evidence.store import Store
+from gru_bench.tracking import LoggedStudy
+
+
+def build(
+    studies: Sequence[LoggedStudy], store: Store, *, margin: float | None = None,
+    mcnemar_runs: tuple[str, str] | None = None, known_studies: Collection[str] = (), **about: Any,
+) -> Report:
+    return report.build(collect(studies, store, margin, known_studies, mcnemar_runs), **about)
