@@ -7,31 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from gru_bench.errors import IncompleteError, RunError, UsageError, named, unknown
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.progress import is_confirmed, is_searched
 
 if TYPE_CHECKING:
+    from gru_bench.report.evidence.store import StudyStore
     from gru_bench.tracking import LoggedStudy
 
 RUN_ONE = "run one to its end (gru-bench sweep --study smoke)"
 
 MOST_NAMED = 5
 """Most runs that one sentence names."""
-
-
-class StudyStore(Protocol):
-    """A store of studies."""
-
-    def experiments(self) -> list[str]:
-        """Return the names of the experiments, the one written last first."""
-        ...
-
-    def studies(self, experiment: str) -> list[LoggedStudy]:
-        """Return the studies of an experiment, newest first."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -41,8 +30,6 @@ class Choice:
     experiment: str
     studies: tuple[LoggedStudy, ...]
     """Oldest first."""
-    early: tuple[str, ...]
-    """Names of studies that are left out because they have no complete confirmation run yet."""
     missing: tuple[Sentence, ...]
     """What the report says of the choice."""
     remarks: tuple[str, ...]
@@ -110,7 +97,7 @@ def choose(store: StudyStore, experiment: str | None, names: Sequence[str]) -> C
     others = [name for name in known if name != place]
     if others and experiment is None:
         remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
-    return Choice(place, tuple(chosen), tuple(early), tuple(missing), tuple(remarks),
+    return Choice(place, tuple(chosen), tuple(missing), tuple(remarks),
                   tuple(dict.fromkeys(study.name for study in found)))
 
 

@@ -15,12 +15,12 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from gru_bench.errors import RunError, UsageError
 from gru_bench.report.build import build
 from gru_bench.report.evidence.collect import collect
-from gru_bench.report.evidence.store import Store as ReportStore
+from gru_bench.report.evidence.store import Store, StudyStore
 from gru_bench.report.render.files import texts
 from gru_bench.report.render.record import NAME, Record, digest, entry, record
 from gru_bench.results.runs import Predictions
@@ -32,19 +32,7 @@ BEFORE, AFTER = 60, 50
 """Most characters shown before and after the place at which two lines begin to differ."""
 
 
-class Store(ReportStore, Protocol):
-    """The store that a check reads from."""
-
-    def studies(self, experiment: str) -> list[LoggedStudy]:
-        """Return an experiment's studies."""
-        ...
-
-    def runs(self, experiment: str) -> list[LoggedRun]:
-        """Return an experiment's runs."""
-        ...
-
-
-def differences(folder: Path, found: Record, store: Store) -> list[str]:
+def differences(folder: Path, found: Record, store: StudyStore) -> list[str]:
     """Compute a report again and return every difference of its files, as sentences.
 
     Args:
@@ -133,7 +121,7 @@ def _reported_study(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _Rep
 class _StoreWithReportIds:
     """A store whose runs have the ids and the pages that a report uses."""
 
-    def __init__(self, store: ReportStore, ids: Mapping[str, str], pages: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, ids: Mapping[str, str], pages: Mapping[str, str]) -> None:
         self._store, self._ids, self._pages = store, ids, pages
 
     def histories(

@@ -16,6 +16,7 @@ from gru_bench.config import RunConfig
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app
 from gru_bench.report.document.figure import Figure
+from gru_bench.report.evidence.store import StudyStore
 from gru_bench.report.render import files, record
 from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.tracking import LoggedRun
@@ -28,7 +29,7 @@ from tests.support.values import present
 ACCURACY = "scratch-scratch.accuracy"
 
 
-def differences(store: verify.Store, folder: Path) -> list[str]:
+def differences(store: StudyStore, folder: Path) -> list[str]:
     return verify.differences(folder, record.read(folder), store)
 
 

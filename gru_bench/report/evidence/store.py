@@ -8,7 +8,7 @@ from typing import Protocol
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.sentences import KnownRun
 from gru_bench.results.runs import Predictions
-from gru_bench.tracking import LoggedRun
+from gru_bench.tracking import LoggedRun, LoggedStudy
 
 
 class Store(Protocol):
@@ -46,6 +46,22 @@ class Store(Protocol):
 
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run, where there is one."""
+        ...
+
+
+class StudyStore(Store, Protocol):
+    """A store from which studies are chosen."""
+
+    def experiments(self) -> list[str]:
+        """Return the names of the experiments, the one written last first."""
+        ...
+
+    def studies(self, experiment: str) -> list[LoggedStudy]:
+        """Return the studies of an experiment, newest first."""
+        ...
+
+    def runs(self, experiment: str) -> list[LoggedRun]:
+        """Return the runs of an experiment."""
         ...
 
 
