@@ -85,27 +85,6 @@ class Family:
     studies: int = 1
     """Number of studies in the store that had scored the test set when the newest run of the report began."""
 
-    @property
-    def is_larger(self) -> bool:
-        """Return whether there are more models than the report shows."""
-        return self.size > len(self.groups)
-
-    @property
-    def models(self) -> Number:
-        """Return the number of models."""
-        return self.numbers.add("models", self.size, "count", "models with a complete confirmation run on these test "
-                                "texts, in all studies of the store")
-
-    @property
-    def outside(self) -> Number:
-        """Return the number of models that the report does not show."""
-        return self.numbers.add("outside", self.size - len(self.groups), "count", "models not shown in this report")
-
-    @property
-    def pairs(self) -> Number:
-        """Return the number of pairs of the models."""
-        return self.numbers.add("pairs", pairs_of(self.size), "count", "pairs of these models")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pair(Compared):

@@ -19,7 +19,7 @@ from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
-from gru_bench.stats.verdict import Finding
+from gru_bench.stats.verdict import Finding, pairs_of
 
 FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""
@@ -165,10 +165,11 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return how many models outside a report were scored on its test sets, and what its p values are adjusted for."""
     said: list[Sentence] = []
     for family in evidence.families:
+        numbers, outside = family.numbers, family.size - len(family.groups)
         keys = {group.key for group in family.groups}
         own = [pair for pair in evidence.compared if pair.a.key in keys]
         with_baseline = any(one.group.key in keys and one.favours is not None for one in evidence.against)
-        if not family.is_larger or not (own or with_baseline):
+        if not outside or not (own or with_baseline):
             continue
         whose = "these test texts" if len(evidence.families) == 1 else (
             f"the test texts of {listed([group.label for group in family.groups])}")
@@ -181,7 +182,11 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
         if planned:
             words += ". Interim analyses cover the pairs of their own plan only ({planned})"
         said.append(say(
-            f"{words}.", models=family.models, whose=whose, outside=family.outside, pairs=family.pairs,
+            f"{words}.", whose=whose,
+            models=numbers.add("models", family.size, "count", "models with a complete confirmation run on these test "
+                               "texts, in all studies of the store"),
+            outside=numbers.add("outside", outside, "count", "models not shown in this report"),
+            pairs=numbers.add("pairs", pairs_of(family.size), "count", "pairs of these models"),
             planned=joined([
                 (pair.numbers.add("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
                 for name, pair in planned.items()], ", ")))
