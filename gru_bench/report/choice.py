@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gru_bench.errors import IncompleteError, RunError, UsageError, named, unknown
+from gru_bench.errors import RunError, UsageError, named, unknown
 from gru_bench.report.document.sentences import Sentence, say
-from gru_bench.report.evidence.progress import is_confirmed, is_searched
+from gru_bench.report.evidence.progress import is_confirmed, is_searched, nothing_to_report
 
 if TYPE_CHECKING:
     from gru_bench.report.evidence.store import StudyStore
     from gru_bench.tracking import LoggedStudy
-
-RUN_ONE = "run one to its end (gru-bench sweep --study smoke)"
 
 MOST_NAMED = 5
 """Most runs that one sentence names."""
@@ -55,10 +53,10 @@ def choose(store: StudyStore, experiment: str | None, names: Sequence[str]) -> C
         UsageError: For an unknown experiment or study. The error lists the known ones.
     """
     known = store.experiments()
-    if experiment is not None and experiment not in known:
-        raise unknown("experiment", experiment, known) if known else _nothing("nothing has been logged yet")
     if not known:
-        raise _nothing("nothing has been logged yet")
+        raise nothing_to_report("nothing has been logged yet")
+    if experiment is not None and experiment not in known:
+        raise unknown("experiment", experiment, known)
     place, found = _experiment_of(store, [experiment] if experiment is not None else known, names)
     remarks, missing = [], []
     early: dict[str, str] = {}
@@ -92,8 +90,8 @@ def choose(store: StudyStore, experiment: str | None, names: Sequence[str]) -> C
     if not chosen:
         if damaged := [study.damaged for study in found if study.damaged]:
             raise RunError(damaged[0])
-        raise _nothing(f"the study {names[0]} has none ({early[names[0]]})" if len(names) == 1
-                       else f"the experiment {place} has none")
+        raise nothing_to_report(f"the study {names[0]} has none ({early[names[0]]})" if len(names) == 1
+                                else f"the experiment {place} has none")
     others = [name for name in known if name != place]
     if others and experiment is None:
         remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
@@ -121,14 +119,8 @@ def _experiment_of(store: StudyStore, places: Sequence[str], names: Sequence[str
         seen |= here
     lost = [name for name in names if name not in seen]
     if lost:
-        raise unknown("study", lost[0], seen) if seen else _nothing("no study has been logged yet")
+        raise unknown("study", lost[0], seen) if seen else nothing_to_report("no study has been logged yet")
     raise UsageError(
         f"{named('--study')} must name studies of one experiment, but {', '.join(names)} lie in several: report on "
         "them one by one"
     )
-
-
-def _nothing(state: str) -> IncompleteError:
-    return IncompleteError(
-        "a report needs a study with a complete confirmation run, or one with a complete trial, but "
-        f"{state}: {RUN_ONE}")

@@ -6,14 +6,14 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from gru_bench.errors import IncompleteError, UsageError
+from gru_bench.errors import UsageError
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.baselines import AgainstBaseline, ScoredBaseline, against_baselines, baselines_of
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
 from gru_bench.report.evidence.pairs import Family, Margin, Pair, compare, families_of, margin_of
-from gru_bench.report.evidence.progress import is_searched, study_name
+from gru_bench.report.evidence.progress import is_searched, nothing_to_report, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.trials import Search, Trial, searches_of, trial_groups, trials_of
 from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
@@ -83,10 +83,7 @@ def collect(
     groups, gaps = (trial_groups(studies[0], trials, store, numbers) if trials
                     else confirm_groups(studies, store, numbers))
     if not groups:
-        raise IncompleteError(
-            "a report needs a study with a complete confirmation run, or one with a complete trial, but there is none: "
-            "run one to its end (gru-bench sweep --study smoke)"
-        )
+        raise nothing_to_report("there is none")
     if trials and mcnemar_runs:
         raise UsageError("--mcnemar must name two confirmation runs of the report, but the study has no complete one "
                          "yet: leave it out")

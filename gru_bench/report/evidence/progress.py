@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from gru_bench.cli import line
-from gru_bench.errors import without_passwords
+from gru_bench.errors import IncompleteError, without_passwords
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.store import Store
@@ -90,6 +90,12 @@ def is_confirmed(study: LoggedStudy) -> bool:
 def is_searched(study: LoggedStudy) -> bool:
     """Return whether a study has a complete trial and no complete confirmation run, and thus only its search."""
     return any(run.complete for run in study.trials) and not is_confirmed(study) and not study.damaged
+
+
+def nothing_to_report(state: str) -> IncompleteError:
+    """Return the error for a store in this state, of which no report can be made."""
+    return IncompleteError("a report needs a study with a complete confirmation run, or one with a complete trial, but "
+                           f"{state}: run one to its end (gru-bench sweep --study smoke)")
 
 
 def unfinished(study: LoggedStudy) -> bool:
