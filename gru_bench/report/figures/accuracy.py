@@ -29,7 +29,6 @@ from gru_bench.report.figures.style import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
     from pandas import DataFrame
 
@@ -120,7 +119,8 @@ def _differences(frame: DataFrame, margin: float, scale: Scale) -> Drawing:
     pairs = frame[:LINES].assign(place=range(min(len(frame), LINES)), model="")
     figure, (axes,) = new_figure(0.65 + (0.43 if len(pairs) < 9 else 0.26) * len(pairs))
     intervals(axes, pairs, "difference", "place", [""])
-    _texts_above(axes, pairs, "difference")
+    for place, (x, text) in enumerate(zip(pairs["difference"], pairs["text"], strict=True)):
+        axes.annotate(text, (x, place), (0, 4.5), textcoords="offset points", ha="center", va="bottom")
     axes.axvline(0, **GUIDE)
     axes.axvspan(-scale.factor * margin, scale.factor * margin, color=GRID, alpha=0.45, linewidth=0, zorder=0)
     name_lines(axes, [in_two_lines(pair, 32) for pair in pairs["pair"]])
@@ -128,12 +128,6 @@ def _differences(frame: DataFrame, margin: float, scale: Scale) -> Drawing:
     axes.set_xlim(min(left, -1.3 * scale.factor * margin), max(right, 1.3 * scale.factor * margin))
     axes.set_xlabel(f"difference in test {scale.score}{f', {scale.differences}' if scale.differences else ''}")
     return figure
-
-
-def _texts_above(axes: Axes, frame: DataFrame, column: str) -> None:
-    """Write each estimate above its mark."""
-    for place, (x, text) in enumerate(zip(frame[column], frame["text"], strict=True)):
-        axes.annotate(text, (x, place), (0, 4.5), textcoords="offset points", ha="center", va="bottom")
 
 
 def _cost(frame: DataFrame) -> Drawing:

@@ -5,6 +5,7 @@ Shapes: `C` classes.
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from gru_bench.report.figures.style import (
     curves,
     dodge,
     dots,
-    folded,
     intervals,
     keep_within,
     name_lines,
@@ -98,6 +98,7 @@ def length_figure(name: str, values: Values) -> Figure:
 def _confusion(frame: DataFrame) -> Drawing:
     models = list(frame.groupby("model", sort=False))[:PANELS]
     columns = min(4, len(models))
+    room = min(40, 72 // columns)  # letters of a line of a title
     figure, panels = new_figure(0.45 + min(1.4, 4.3 / columns), len(models), columns)
     for place, (axes, (model, own)) in enumerate(zip(panels, models, strict=True)):
         count_CC = own["mean count"].to_numpy().reshape(2, 2)
@@ -106,7 +107,7 @@ def _confusion(frame: DataFrame) -> Drawing:
         names = [short(label, 12) for label in own["label"][::2]]
         axes.set_xticks((0.5, 1.5), names)
         axes.set_yticks((0.5, 1.5), names if place % columns == 0 else ["", ""], rotation=90, va="center")
-        axes.set_title(folded(str(model), min(40, 72 // columns)))
+        axes.set_title(textwrap.fill(short(str(model), 2 * room - 4), room))
     figure.supxlabel("predicted")
     figure.supylabel("label")
     return figure

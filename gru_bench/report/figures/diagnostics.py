@@ -16,6 +16,7 @@ from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number, plain, slug, written
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.groups import model_name
+from gru_bench.report.figures.accuracy import MEAN
 from gru_bench.report.figures.breakdowns import draw_along
 from gru_bench.report.figures.style import (
     FAINT,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 BANDS = 10
 """Rows of a gate's map: each is the mean of a tenth of the units."""
 METHODS = ("occlusion", "gradient times input")
-MEAN = "mean over seeds"
 
 
 def with_direction(found: GradientFlow | GateMap, among: Sequence[GradientFlow | GateMap]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.sentences import listed
+from gru_bench.report.evidence.trials import ENDED
 from gru_bench.report.figures.curves import OVERLAID, not_drawn, of_drawn
 from gru_bench.report.figures.style import (
     FAINT,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
     from pandas import DataFrame
 
-STATES = ("complete", "pruned", "failed")
-"""States of a trial that has ended. Each is drawn in its own way: filled, hollow, as a cross."""
 SCORE = "validation accuracy"
 
 
@@ -129,10 +128,11 @@ def _settings(frame: DataFrame, floor: int, score: str) -> Drawing:
 def _draw_trials(
     figure: Drawing, panels: list[tuple[Axes, DataFrame]], along: str, models: list[str], floor: int
 ) -> None:
-    """Draw the trials that have an accuracy, those of each state in their own way, and name the states."""
+    """Draw the trials that have an accuracy, those of each state in their own way (filled, hollow, as a cross), and
+    name the states."""
     from matplotlib.lines import Line2D
 
-    states = [state for state in STATES if any(
+    states = [state for state in ENDED if any(
         (own.loc[own[SCORE].notna(), "state"] == state).any() for _, own in panels)]
     for axes, own in panels:
         scored = own.assign(score=(100 * own[SCORE].astype(float)).clip(lower=floor)).dropna(subset="score")

@@ -9,7 +9,6 @@ seaborn draws what it is given and estimates nothing: means and intervals are co
 from __future__ import annotations
 
 import re
-import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -111,11 +110,6 @@ def short(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[:width // 2].rstrip()}…{name[end:].lstrip()}"
 
 
-def folded(name: str, width: int) -> str:
-    """Return a name on about two lines."""
-    return textwrap.fill(short(name, 2 * width - 4), width)
-
-
 def in_two_lines(pair: str, width: int) -> str:
     """Return `A − B` with each name on a line of its own."""
     return f"\n{MINUS} ".join(short(name, width) for name in pair.split(f" {MINUS} ", 1))
@@ -192,24 +186,19 @@ def curves(axes: Axes, frame: DataFrame, x: str, y: str, names: Sequence[str], *
     """Draw the curve of each model, with a band from `low` to `high` where the frame has these."""
     import seaborn
 
-    for place, name in enumerate(names if "low" in frame else ()):
+    marks = [mark_of(place) for place in range(len(names))]
+    for name, mark in zip(names if "low" in frame else (), marks, strict=False):
         own = frame[frame["model"] == name]
-        axes.fill_between(own[x], own["low"], own["high"], color=color_of(place), alpha=0.18, linewidth=0)
+        axes.fill_between(own[x], own["low"], own["high"], color=mark["color"], alpha=0.18, linewidth=0)
     points = int(frame["model"].value_counts().max())
     look = {"linewidth": 1.0, "markersize": 3.3, "markeredgecolor": "auto", "markeredgewidth": 0,
-            "markevery": 1 if points <= MARKED else points // 8, **_series(names)}
+            "markevery": 1 if points <= MARKED else points // 8}
     axes.set(xlabel=" ", ylabel=" ")  # without labels seaborn examines every tick, which takes long
-    seaborn.lineplot(frame, x=x, y=y, hue="model", style="model", dashes=False, estimator=None, errorbar=None, ax=axes,
-                     **{**look, **options})
+    seaborn.lineplot(frame, x=x, y=y, hue="model", hue_order=names, palette=[mark["color"] for mark in marks],
+                     style="model", style_order=names, markers=[mark["marker"] for mark in marks], dashes=False,
+                     estimator=None, errorbar=None, legend=False, ax=axes, **{**look, **options})
     axes.set(xlabel="", ylabel="")
     axes.grid(axis="y")
-
-
-def _series(names: Sequence[str]) -> dict[str, Any]:
-    """Return the colors and the markers of all series, as options of seaborn."""
-    marks = [mark_of(place) for place in range(len(names))]
-    return {"hue_order": names, "palette": [mark["color"] for mark in marks],
-            "style_order": names, "markers": [mark["marker"] for mark in marks], "legend": False}
 
 
 def shades(axes: Axes, value_YX: Any, color: str, strongest: float = 1.0, **options: Any) -> None:

@@ -13,8 +13,8 @@ from gru_bench.report.document.sentences import Ends, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.evidence.progress import study_name
+from gru_bench.report.figures.accuracy import MEAN
 from gru_bench.report.figures.diagnostics import (
-    MEAN,
     METHODS,
     gate_figure,
     gradient_figure,

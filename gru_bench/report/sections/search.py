@@ -14,8 +14,8 @@ from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.settings import as_number, range_text, setting, setting_name
-from gru_bench.report.evidence.trials import Search
-from gru_bench.report.figures.search import STATES, history_figure, settings_figure
+from gru_bench.report.evidence.trials import ENDED, Search
+from gru_bench.report.figures.search import history_figure, settings_figure
 from gru_bench.results.runs import TrialSummary
 
 STABLE_TRIALS = 20
@@ -145,7 +145,7 @@ def ended(trials: Sequence[TrialSummary]) -> Iterator[tuple[TrialSummary, float 
     """Yield the trials that have ended, each with its accuracy and that of the best complete trial so far."""
     best = None
     for trial in trials:
-        if trial.state not in STATES:
+        if trial.state not in ENDED:
             continue
         value = as_number(trial.value)
         if trial.state == "complete" and value is not None:
