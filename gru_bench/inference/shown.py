@@ -8,14 +8,14 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.errors import IncompleteError, visible
 from gru_bench.inference.files import column_names, rows_of
-from gru_bench.report.document.numbers import NBSP, Scale, scale_of, written
+from gru_bench.report.document.numbers import Scale, scale_of, written
 from gru_bench.report.document.report import BaselineScore, Findings, ModelScore, Report
 from gru_bench.report.document.sentences import in_text
 from gru_bench.stats.text import percent
@@ -60,12 +60,12 @@ class Verdict:
         found = report.findings
         if not found.models:
             raise IncompleteError("a verdict needs a study with a complete confirmation run, but there is none: "
-                                  f"{' '.join(map(_plain, report.in_short[:2]))}")
+                                  f"{' '.join(map(in_text, report.in_short[:2]))}")
         scale = scale_of(found.metric)
         rows = (*((one.label, _scored(one, scale), str(one.seeds)) for one in found.models),
                 *((f"{one.name} (baseline)", _scored(one, scale), "") for one in found.baselines))
-        return cls(report.title, rows, found.score[0].upper() + found.score[1:], tuple(map(_plain, report.in_short)),
-                   tuple(map(_plain, report.warnings)), found)
+        return cls(report.title, rows, found.score[0].upper() + found.score[1:], tuple(map(in_text, report.in_short)),
+                   tuple(map(in_text, report.warnings)), found)
 
     def __repr__(self) -> str:
         """Return it as text: a table, then sentences."""
@@ -190,10 +190,6 @@ class Effects:
 def escape(text: str) -> str:
     """Return a text as HTML that shows it."""
     return html.escape(visible(text))
-
-
-def _plain(sentence: Any) -> str:
-    return in_text(sentence).replace(NBSP, " ")
 
 
 def _scored(one: ModelScore | BaselineScore, scale: Scale) -> str:

@@ -151,12 +151,10 @@ def _attached(store: Store, choice: Choice, whole: Report, folder: Path) -> str:
 
 def in_short(whole: Report) -> list[str]:
     """Return what a report finds as lines for a terminal."""
-    from gru_bench.report.document.numbers import NBSP
     from gru_bench.report.document.sentences import in_text
 
-    lines = [f"- {in_text(sentence)}" for sentence in whole.in_short]
-    lines += ["warnings:"] * bool(whole.warnings) + [f"- {in_text(sentence)}" for sentence in whole.warnings]
-    return [line.replace(NBSP, " ") for line in lines]
+    return [*(f"- {in_text(sentence)}" for sentence in whole.in_short), *["warnings:"] * bool(whole.warnings),
+            *(f"- {in_text(sentence)}" for sentence in whole.warnings)]
 
 
 def _verify(folder: Path, tracking_uri: str | None) -> None:

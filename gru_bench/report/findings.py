@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from gru_bench.errors import ExitCode, UsageError, shown
-from gru_bench.report.document.numbers import NBSP
 from gru_bench.report.document.report import Answer, BaselineAnswer, BaselineScore, Findings, ModelScore
 from gru_bench.report.document.sentences import in_text
 from gru_bench.report.evidence.baselines import AgainstBaseline
@@ -38,7 +37,7 @@ def findings_of(evidence: Evidence) -> Findings:
             BaselineScore(one.name, one.score.value) for one in evidence.baselines),
         tuple(map(_against, evidence.against)),
         tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.compared),
-        tuple(commands), tuple(_plain(in_text(said)) for said in others_on_test(evidence)))
+        tuple(commands), tuple(map(in_text, others_on_test(evidence))))
 
 
 def _score(group: Group) -> ModelScore:
@@ -51,7 +50,7 @@ def _against(one: AgainstBaseline) -> BaselineAnswer:
     return BaselineAnswer(
         one.group.label, one.group.model, one.baseline.name,
         {1: one.group.label, -1: one.baseline.name}.get(one.favours or 0), one.difference.value, one.difference.low,
-        one.difference.high, one.p.value, _plain(in_text(one.warning)))
+        one.difference.high, one.p.value, in_text(one.warning))
 
 
 def _answer(pair: Pair, together: int | None) -> Answer:
@@ -59,26 +58,19 @@ def _answer(pair: Pair, together: int | None) -> Answer:
     better = None
     if finding in DIFFERENT:
         better = pair.a.label if pair.favours >= 0 else pair.b.label
+    tests = (None, None, None) if pair.tests is None else (
+        pair.tests.different, pair.tests.beyond, pair.tests.equivalent)
     look = None
     if followed is not None and followed.looks:
         look = (followed.settled or followed.last).place + 1
     return Answer(
         pair.a.label, pair.b.label, (pair.a.model, pair.b.model), (study_name(pair.a.study), study_name(pair.b.study)),
-        finding.value, better, pair.difference.estimate, theta.low, theta.high, _plain(pair.interval_name),
-        pair.verdict.margin, *_p_values(pair), pair.family,
+        finding.value, better, pair.difference.estimate, theta.low, theta.high, in_text((pair.interval_name,)),
+        pair.verdict.margin, *tests, pair.family,
         (pair.difference.seeds[0], pair.difference.seeds[1]),
         pair.difference.examples, look, pair.planned if followed is not None else None,
-        better is not None or finding is Finding.EQUIVALENT, _plain(in_text(verdict_sentence(pair))),
-        _plain(in_text(next_step_sentence(pair, together, held_back(pair.a)) if pair.done else ())))
-
-
-def _p_values(pair: Pair) -> tuple[float | None, float | None, float | None]:
-    return (None, None, None) if pair.tests is None else (
-        pair.tests.different, pair.tests.beyond, pair.tests.equivalent)
-
-
-def _plain(text: str) -> str:
-    return text.replace(NBSP, " ")
+        better is not None or finding is Finding.EQUIVALENT, in_text(verdict_sentence(pair)),
+        in_text(next_step_sentence(pair, together, held_back(pair.a)) if pair.done else ()))
 
 
 def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:

@@ -122,7 +122,7 @@ def words_of(report: Report, name: str) -> str:
 
 def said(sentence: Sentence) -> str:
     """Return a sentence as plain text, with its numbers as they are shown."""
-    return in_text(sentence).replace("\u00a0", " ")
+    return in_text(sentence)
 
 
 def all_said(sentences: Iterable[Sentence]) -> str:

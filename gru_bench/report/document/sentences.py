@@ -79,7 +79,7 @@ class Warning:
     @property
     def text(self) -> str:
         """Return the sentence as plain text."""
-        return in_text(self.sentence).replace(NBSP, " ")
+        return in_text(self.sentence)
 
 
 def say(template: str, **fields: Field) -> Sentence:
@@ -116,10 +116,10 @@ def _merged(parts: Sentence) -> Sentence:
 
 
 def in_text(sentence: Sentence) -> str:
-    """Return a sentence as plain text."""
+    """Return a sentence as plain text, without no-break spaces."""
     return "".join(
         part if isinstance(part, str) else in_text(part.parts) if isinstance(part, Aside | Ends | Anchor) else part.text
-        for part in sentence)
+        for part in sentence).replace(NBSP, " ")
 
 
 def p_is(p: Number) -> Sentence:
