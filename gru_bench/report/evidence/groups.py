@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -217,11 +217,6 @@ class Group(Scored):
         return np.stack([metrics.counts(self.label_N, predicted_N, len(self.classes))
                          for predicted_N in self.predicted_RN])
 
-    @property
-    def is_uneven(self) -> bool:
-        """Return whether the classes of the test examples are uneven."""
-        return are_uneven(np.bincount(self.label_N, minlength=len(self.classes)))
-
     def logged(self, metric: Metric) -> Number:
         """Return the mean of a logged metric over runs, with its lowest and highest; bytes in MB."""
         name = slug(metric.key.partition("/")[2]).removesuffix("-bytes")
@@ -290,12 +285,12 @@ def confirm_groups(
             runs, said = _chosen(study, model, own, label)
             if runs and (read := runs[0].config().model).is_bidirectional and not read.preset.bidirectional:
                 label += ", both directions"
-            group, missing = scored(store, runs, own, label, model, study)
+            group, missing = scored(store, runs, own, label, model, study, metric)
             gaps += [*said, *missing]
             if group is None:
                 gaps.append(say("{model} has no complete confirmation run and is left out.", model=label))
             else:
-                groups.append(replace(group, metric=metric))
+                groups.append(group)
     return groups, gaps
 
 
@@ -380,7 +375,7 @@ def _chosen(
 
 def scored(
     store: Store, runs: Sequence[LoggedRun], numbers: Numbers, label: str, model: str, study: LoggedStudy,
-    split: str = "test",
+    metric: ComparedName = "accuracy", split: str = "test",
 ) -> tuple[Group | None, list[Sentence]]:
     """Return the runs' predictions of a split as one group, and warnings of runs left out; None for no run."""
     said: list[Sentence] = []
@@ -393,7 +388,8 @@ def scored(
             said.append(say("{model}: the run {run} has no readable {split} predictions and is left out.", model=label,
                             run=run.run_id, split=split))
             continue
-        if read and not _same_examples(read[0], predictions):
+        if read and not (np.array_equal(read[0].example_id_N, predictions.example_id_N)
+                         and np.array_equal(read[0].label_N, predictions.label_N)):
             said.append(say("{model}: the run {run} was scored on other {split} texts and is left out.", model=label,
                             run=run.run_id, split=split))
             continue
@@ -412,6 +408,7 @@ def scored(
         numbers=numbers.of("", [run.run_id for run in usable], first.example_id_N.size), label=label, model=model,
         study=study, data=study_data(study, store), runs=tuple(usable), example_N=first.example_id_N,
         category_N=first.category_N, tokens_N=first.tokens_N, whole=all(predictions.whole for predictions in read),
+        metric=metric,
     ), said
 
 
@@ -429,7 +426,3 @@ def _settings(run: LoggedRun) -> tuple[str, RunConfig]:
     free = {"threads": None, "device": "auto"}
     return run.fingerprint, config.model_copy(
         update={"seed": 0, "training": config.training.model_copy(update=free)})
-
-
-def _same_examples(one: Predictions, two: Predictions) -> bool:
-    return np.array_equal(one.example_id_N, two.example_id_N) and np.array_equal(one.label_N, two.label_N)

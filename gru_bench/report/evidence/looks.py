@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.groups import Group
-from gru_bench.report.evidence.progress import study_name
+from gru_bench.report.evidence.progress import artifact, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
-from gru_bench.stats.intervals import Scored
 from gru_bench.stats.looks import PairLooks, follow, scored_at
 from gru_bench.tracking import LoggedStudy
 from gru_bench.tracking.reader import damaged
@@ -40,11 +39,6 @@ class StudyLooks:
         """Return whether no further look will be taken."""
         return bool(self.looks) and self.looks[-1].stops
 
-    @property
-    def is_early(self) -> bool:
-        """Return whether the stage ended before its last look."""
-        return self.ended and len(self.looks) < len(self.plan.looks)
-
     def of(self, a: str, b: str) -> PairLooks | None:
         """Return the pair of two models, with the first minus the second."""
         for pair in self.pairs:
@@ -67,28 +61,21 @@ def study_looks(
             continue
         plan, digest = logged
         own = {group.model: group for group in groups if group.study is study}
-        looks = _looks(study, store)
+        looks = artifact(study, store, LOOKS, looks_of) or []
         runs = {model: {run.seed: replace(group, probability_RNC=group.probability_RNC[place][None])
                         for place, run in enumerate(group.runs) if run.seed is not None}
                 for model, group in own.items()}
         lost = tuple(f"{model} {seed}" for look in looks[-1:] for model, seeds in look.seeds.items() for seed in seeds
                      if seed not in runs.get(model, ()))
-        kept = [_kept(look, runs) for look in looks]
-        pairs = follow(plan, [scored_at(look, runs) for look in kept]) if _are_whole(kept, plan.models) else []
+        # A look whose runs of a model are all gone cannot be followed.
+        known = all(any(seed in runs.get(model, ()) for seed in look.seeds.get(model, ()))
+                    for look in looks for model in plan.models)
+        pairs = follow(plan, [scored_at(look, runs) for look in looks]) if known else []
         own_run = study.run.run_id
         found.append(StudyLooks(
             study, numbers.of("looks").named(study_name(study), same=own_run, runs=[own_run]), plan, digest,
             tuple(looks), tuple(pairs), own, lost))
     return tuple(found)
-
-
-def _kept(look: Look, runs: Mapping[str, Mapping[int, Scored]]) -> Look:
-    return Look(look.planned, {model: tuple(seed for seed in seeds if seed in runs.get(model, ()))
-                               for model, seeds in look.seeds.items()})
-
-
-def _are_whole(looks: Sequence[Look], models: Collection[str]) -> bool:
-    return all(look.seeds.get(model) for look in looks for model in models)
 
 
 def _plan(study: LoggedStudy, store: Store) -> tuple[LookPlan, str] | None:
@@ -98,11 +85,3 @@ def _plan(study: LoggedStudy, store: Store) -> tuple[LookPlan, str] | None:
         return LookPlan.from_json(store.text(study.run.run_id, PLAN) or "{}")  # without it no verdict would hold
     except ValueError as error:
         raise damaged(study.run.run_id, PLAN, error) from error
-
-
-def _looks(study: LoggedStudy, store: Store) -> list[Look]:
-    text = store.text(study.run.run_id, LOOKS)
-    try:
-        return [] if text is None else looks_of(text)
-    except ValueError as error:
-        raise damaged(study.run.run_id, LOOKS, error) from error

@@ -153,11 +153,6 @@ class Pair(Compared):
         """Return whether it is inconclusive, and how many seeds or examples would settle it can be computed."""
         return self.verdict.finding is Finding.INCONCLUSIVE and self.design is not None
 
-    @property
-    def wants_examples(self) -> bool:
-        """Return whether it is open and needs more test examples, because no number of seeds would settle it."""
-        return self.is_open and self.fresh_seeds is None
-
     @cached_property
     def needed(self) -> tuple[int, int] | None:
         """Return the test examples, and the seeds for each model, that would detect the margin; None if none would.

@@ -50,7 +50,7 @@ def study_data(study: LoggedStudy, store: Store) -> DataSummary | None:
     """Return the data of a study; None as long as its run does not hold it."""
     if study.summary is not None:
         return study.summary.data
-    return _parsed(study, store, DATA, data_of)
+    return artifact(study, store, DATA, data_of)
 
 
 def data_sets(studies: Sequence[LoggedStudy], store: Store) -> list[tuple[DataSummary, list[LoggedStudy]]]:
@@ -66,15 +66,20 @@ def study_baselines(study: LoggedStudy, store: Store) -> tuple[Baseline, ...]:
     """Return the baselines of a study; none as long as its run does not hold them."""
     if study.summary is not None:
         return study.summary.baselines
-    return _parsed(study, store, BASELINES, baselines_of) or ()
+    return artifact(study, store, BASELINES, baselines_of) or ()
 
 
 def study_search(study: LoggedStudy, store: Store) -> SearchPlan:
     """Return what the search of a study is to do; without settings where its run does not hold it."""
-    return _parsed(study, store, SEARCH, search_of) or SearchPlan(study.plan().trials or 0, 1, {})
+    return artifact(study, store, SEARCH, search_of) or SearchPlan(study.plan().trials or 0, 1, {})
 
 
-def _parsed(study: LoggedStudy, store: Store, path: str, parse: Callable[[str], T]) -> T | None:
+def artifact(study: LoggedStudy, store: Store, path: str, parse: Callable[[str], T]) -> T | None:
+    """Return what a study's own run holds under a path; None where it was not logged.
+
+    Raises:
+        RunError: It cannot be parsed.
+    """
     text = store.text(study.run.run_id, path)
     try:
         return None if text is None else parse(text)

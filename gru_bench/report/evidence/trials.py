@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.groups import Group, model_name, scored
 from gru_bench.report.evidence.progress import study_name, study_search
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, Metric, best, compared, curve
+from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, best, compared, curve
 from gru_bench.results.pruners import CHECKS, PRUNERS
 from gru_bench.results.runs import StudySummary, TrialSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
@@ -45,18 +45,13 @@ def run_state(run: LoggedRun) -> str:
     return "failed" if run.state == "failed" or run.status == "FAILED" else "other"
 
 
-def deciding_curve(metric: MetricName) -> Metric:
-    """Return the validation score by epoch that a search is decided by."""
-    return curve(metric) or (LOSS_VAL if metric == "log_loss" else ACCURACY_VAL)
-
-
 def trials_of(study: LoggedStudy, store: Store) -> tuple[Trial, ...]:
     """Return the trials of a study, by model and number. What was interrupted and done again is one trial."""
     alike: dict[tuple[str, str], list[LoggedRun]] = {}
     for run in study.trials:
         alike.setdefault((run.model, run.tags.get("gru_bench.settings", run.run_id)), []).append(run)
     metric, plan = study.plan().metric, study_search(study, store)
-    key = deciding_curve(metric).key
+    key = (curve(metric) or (LOSS_VAL if metric == "log_loss" else ACCURACY_VAL)).key
     by_run = store.histories([run.run_id for run in study.trials], [key, CHECK.key])
     found = []
     for place, ((model, _), runs) in enumerate(alike.items()):
@@ -105,10 +100,10 @@ def trial_groups(
             continue
         label = f"{model_name(model)}, trial {top.summary.number}"
         group, missing = scored(store, top.runs, numbers.named(study_name(study), model), label, model, study,
-                                split="validation")
+                                metric, "validation")
         gaps += missing
         if group is not None:
-            groups.append(replace(group, metric=metric))
+            groups.append(group)
     return groups, gaps
 
 

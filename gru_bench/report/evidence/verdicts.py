@@ -80,7 +80,7 @@ def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
     if not pair.done or pair.design is None or pair.verdict.finding is Finding.TOO_FEW_SEEDS:
         return ()  # of too few seeds it is said once for all pairs
     if pair.fresh_seeds is None:
-        return _only_examples(pair, pair.design) if pair.wants_examples else ()
+        return _only_examples(pair, pair.design) if pair.is_open else ()
     assert pair.design_again is not None
     fresh = max(pair.fresh_seeds, together or 0)
     least = pair.design_again.detectable((fresh, fresh), pair.difference.examples)

@@ -77,7 +77,7 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[S
             whole = [run for run in runs if run.complete]
             numbers = evidence.numbers.of(f"{key}.{side}")
             group, said = scored(evidence.store, whole, numbers, _phrase(settings), ablation.model, one.study,
-                                 "validation")
+                                 split="validation")
             gaps += said
             sides += [group] if group else []
             ended = {run.seed for run in whole}

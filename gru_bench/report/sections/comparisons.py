@@ -127,7 +127,7 @@ def _planned(one: StudyLooks) -> Sentence:
     end = " It stopped after analysis {taken}, because every pair was settled."
     if not one.ended:
         end = " {taken} {taken:of them has|of them have} been done so far."
-    elif not one.is_early:
+    elif len(one.looks) == len(one.plan.looks):
         end = " All of them were done."
     error = "" if len(one.plan.models) < 2 else (
         " Together they have an error rate of {alpha} % for differences, and as much on each side for equivalence.")

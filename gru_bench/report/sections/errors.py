@@ -20,6 +20,7 @@ from gru_bench.report.evidence.groups import (
     LISTED_CLASSES,
     UNCATEGORIZED,
     Group,
+    are_uneven,
     families,
 )
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
@@ -53,7 +54,8 @@ def errors(evidence: Evidence) -> Section | None:
     blocks = (
         *_confusion([group for group in groups if group.is_binary]),
         *_confusions([group for group in groups if not group.is_binary]),
-        *(_by_class(group) for group in groups if group.is_binary and group.is_uneven),
+        *(_by_class(group) for group in groups
+          if group.is_binary and are_uneven(np.bincount(group.label_N, minlength=2))),
         *_by_category(evidence), *_by_length(evidence),
     )
     return Section("errors", "Errors", blocks) if blocks else None
