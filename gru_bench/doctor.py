@@ -273,13 +273,13 @@ def tex() -> Iterator[Finding]:
     """Yield whether a TeX is installed that can make a PDF of a report."""
     from gru_bench.report.render.pdf import INSTALL, missing_styles
 
-    latex, latexmk = shutil.which("pdflatex"), shutil.which("latexmk")
+    latex = shutil.which("pdflatex")
     if latex is None:
         yield Finding("missing", "no pdflatex: reports come as HTML, LaTeX and Markdown, but not as PDF", INSTALL)
     elif styles := missing_styles():
         yield Finding("missing", f"pdflatex is there, but lacks {', '.join(styles)}: no PDF can be made", INSTALL)
     else:
-        yield Finding("ok", f"{latex}{f' and {latexmk}' if latexmk else ' (without latexmk, which is not needed)'}")
+        yield Finding("ok", latex)
 
 
 def stores(tracking_uri: str | None, storage: str | None) -> Iterator[Finding]:

@@ -292,7 +292,7 @@ def test_without_a_tex_all_else_is_written(
     assert command(store, "--study", "newest", "--out", "there/it is", "--pdf") == 3
     assert {"report.html", "report.tex", "report.md", "numbers.json"} <= {
         path.name for path in Path("there/it is").iterdir()}
-    mentions(capsys.readouterr().err, "error: ", "--pdf", "apt install latexmk")
+    mentions(capsys.readouterr().err, "error: ", "--pdf", "apt install texlive")
 
 
 def test_the_margin_is_given_in_points(

@@ -13,11 +13,11 @@ from gru_bench.platforms import remove
 from gru_bench.resources import resource
 
 INSTALL = (
-    "install one (Debian, Ubuntu: apt install latexmk texlive-latex-extra texlive-fonts-recommended; "
+    "install one (Debian, Ubuntu: apt install texlive-latex-extra texlive-fonts-recommended; "
     "macOS: brew install --cask mactex-no-gui; Windows: https://miktex.org), or compile report.tex elsewhere"
 )
-OPTIONS = ("-interaction=nonstopmode", "-halt-on-error", "-file-line-error")
-LEFTOVERS = ("aux", "fdb_latexmk", "fls", "log", "out")
+OPTIONS = ("-interaction=nonstopmode", "-halt-on-error", "-file-line-error", "-no-shell-escape")
+LEFTOVERS = ("aux", "log", "out")
 PASSES = 4
 """Most runs of pdfLaTeX: a long table may take three until its columns are stable."""
 PATIENCE = 300
@@ -25,10 +25,7 @@ PATIENCE = 300
 
 
 def pdf(folder: Path) -> Path:
-    """Compile the document in a folder and return the PDF.
-
-    It uses latexmk where it is installed, else pdfLaTeX until references are stable. Neither may run other programs,
-    and no configuration of latexmk is read.
+    """Compile the document in a folder until its references are stable, and return the PDF. No other program is run.
 
     Args:
         folder: Folder with `report.tex`, its tables and its figures.
@@ -37,23 +34,17 @@ def pdf(folder: Path) -> Path:
         IncompleteError: if no TeX is found.
         RunError: if TeX fails; the message holds its first error.
     """
-    latex, latexmk = shutil.which("pdflatex"), shutil.which("latexmk")
+    latex = shutil.which("pdflatex")
     if latex is None:
         raise IncompleteError(f"--pdf takes a TeX (pdflatex), but none was found; all other files of {folder} are "
                               f"written: {INSTALL}")
     log = folder / "report.log"
     remove(log)
-    if latexmk is not None:
-        options = ("-norc", "-pdf", "-silent", *OPTIONS, "-latexoption=-no-shell-escape")
-        done = _run([latexmk, *options, "report.tex"], folder)
-        failed = done.returncode != 0
-    else:
-        for turn in range(1, PASSES + 1):
-            done = _run([latex, *OPTIONS, "-no-shell-escape", "report.tex"], folder)
-            failed = done.returncode != 0
-            if failed or (turn > 1 and not re.search(r"Rerun|rerun", _text(log))):
-                break
-    if failed or not (folder / "report.pdf").is_file():
+    for turn in range(1, PASSES + 1):
+        done = _run([latex, *OPTIONS, "report.tex"], folder)
+        if done.returncode != 0 or (turn > 1 and not re.search("Rerun (?:LaTeX|to get)", _text(log))):
+            break
+    if done.returncode != 0 or not (folder / "report.pdf").is_file():
         said = first_error(_text(log)) or (done.stdout + done.stderr).strip().rpartition("\n")[2] or "it gave no reason"
         raise RunError(f"report.tex must compile, but TeX stopped: {said}. The whole of it is in {log}")
     for ending in LEFTOVERS:

@@ -95,17 +95,7 @@ def test_tables_can_be_included_elsewhere(tmp_path: Path) -> None:
     compiled(tmp_path, "paper")
 
 
-@pytest.fixture(params=["latexmk", "pdflatex"])
-def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """One that compiles, and no other."""
-    if shutil.which(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
-    found = {name: shutil.which(name) for name in ("pdflatex", request.param)}
-    monkeypatch.setattr("gru_bench.report.render.pdf.shutil.which", found.get)
-    return str(request.param)
-
-
-def test_the_command_compiles_and_tidies_up(program: str, tmp_path: Path) -> None:
+def test_the_command_compiles_and_tidies_up(tmp_path: Path) -> None:
     store, logged = one_model()
     written = {path.name for path in write(build(logged, store), tmp_path) if path.parent == tmp_path}
     assert typeset.pdf(tmp_path).read_bytes().startswith(b"%PDF")
@@ -114,18 +104,16 @@ def test_the_command_compiles_and_tidies_up(program: str, tmp_path: Path) -> Non
     assert "??" not in text.stdout
 
 
-def test_the_command_shows_where_tex_stopped(program: str, tmp_path: Path) -> None:
+def test_the_command_shows_where_tex_stopped(tmp_path: Path) -> None:
     (tmp_path / "report.tex").write_text("\\documentclass{article}\n\\begin{document}\n\\oops\n\\end{document}\n")
     with pytest.raises(RunError, match=r"report\.tex:3: Undefined control sequence"):
         typeset.pdf(tmp_path)
     assert (tmp_path / "report.log").is_file()
 
 
-def test_the_command_runs_no_other_program(program: str, tmp_path: Path) -> None:
-    (tmp_path / ".latexmkrc").write_text("system('touch configured');\n", encoding="utf-8")
+def test_the_command_runs_no_other_program(tmp_path: Path) -> None:
     (tmp_path / "report.tex").write_text(
         "\\documentclass{article}\n\\begin{document}\nx\\immediate\\write18{touch escaped}\n\\end{document}\n"
     , encoding="utf-8")
     typeset.pdf(tmp_path)
-    assert not (tmp_path / "configured").exists()
     assert not (tmp_path / "escaped").exists()
