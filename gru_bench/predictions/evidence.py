@@ -20,7 +20,7 @@ from gru_bench.report.evidence.collect import Evidence, assembled
 from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.looks import study_looks
 from gru_bench.report.evidence.pairs import margin_of
-from gru_bench.report.evidence.store import Store
+from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
 
@@ -40,9 +40,7 @@ class FileStore:
     others: Store | None = None
     """The store of the study that the files are compared with."""
 
-    def histories(
-        self, run_ids: Sequence[str], metrics: Sequence[str]
-    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    def histories(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Histories:
         """Return the histories of the runs of studies."""
         return {} if self.others is None or not run_ids else self.others.histories(run_ids, metrics)
 

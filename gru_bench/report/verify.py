@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from gru_bench.errors import RunError, UsageError
 from gru_bench.report.build import build
 from gru_bench.report.evidence.collect import collect
-from gru_bench.report.evidence.store import Store, StudyStore
+from gru_bench.report.evidence.store import Histories, Store, StudyStore
 from gru_bench.report.render.files import texts
 from gru_bench.report.render.record import NAME, Record, digest, entry, record
 from gru_bench.results.runs import Predictions
@@ -124,9 +124,7 @@ class _StoreWithReportIds:
     def __init__(self, store: Store, ids: Mapping[str, str], pages: Mapping[str, str]) -> None:
         self._store, self._ids, self._pages = store, ids, pages
 
-    def histories(
-        self, run_ids: Sequence[str], metrics: Sequence[str]
-    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    def histories(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Histories:
         found = self._store.histories([self._here(run_id) for run_id in run_ids], metrics)
         return {run_id: found[self._here(run_id)] for run_id in run_ids}
 

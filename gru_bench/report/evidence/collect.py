@@ -14,13 +14,10 @@ from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
 from gru_bench.report.evidence.pairs import Family, Margin, Pair, compare, families_of, margin_of
 from gru_bench.report.evidence.progress import is_searched, nothing_to_report, study_name
-from gru_bench.report.evidence.store import Store
+from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.report.evidence.trials import Search, Trial, searches_of, trial_groups, trials_of
 from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
 from gru_bench.tracking import LoggedStudy
-
-Histories = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
-"""Run -> metric -> (step, value)."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from gru_bench.report.document.numbers import plain
@@ -10,14 +10,15 @@ from gru_bench.report.document.sentences import KnownRun
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
+Histories = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
+"""Run -> metric -> (step, value), in order of steps."""
+
 
 class Store(Protocol):
     """What a report reads besides the studies themselves."""
 
-    def histories(
-        self, run_ids: Sequence[str], metrics: Sequence[str]
-    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
-        """Return run -> metric -> (step, value), in order of steps, for all runs in one read."""
+    def histories(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Histories:
+        """Return the histories of all runs, in one read."""
         ...
 
     def predictions(self, run_id: str, split: str) -> Predictions:

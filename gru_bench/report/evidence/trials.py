@@ -14,7 +14,7 @@ from gru_bench.report.document.numbers import Number, Numbers, Scale, plain, sca
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.groups import Group, model_name, scored
 from gru_bench.report.evidence.progress import study_name, study_search
-from gru_bench.report.evidence.store import Store
+from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, best, compared, curve
 from gru_bench.results.pruners import CHECKS, PRUNERS
 from gru_bench.results.runs import StudySummary, TrialSummary
@@ -142,14 +142,12 @@ class Search:
         return self.group.numbers.add("search.fall", value, self.scale.difference, "confirmed less best trial")
 
 
-def searches_of(
-    groups: Sequence[Group], histories: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
-) -> list[Search]:
+def searches_of(groups: Sequence[Group], histories: Histories) -> list[Search]:
     """Return the searches for the settings of models, and what fresh seeds of these settings reach.
 
     Args:
         groups: The models. Those without a search are left out.
-        histories: Run -> metric -> (step, value).
+        histories: The curves of their runs.
     """
     searches = []
     for group in groups:

@@ -11,8 +11,9 @@ from gru_bench.report.document.blocks import Block, Paragraph
 from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined
-from gru_bench.report.evidence.collect import Evidence, Histories
+from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.store import Histories
 from gru_bench.report.figures.curves import curves_figure
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, Metric
 
@@ -32,7 +33,7 @@ def learning(evidence: Evidence) -> Section | None:
     for panel, metric, scale in PANELS:
         for group in groups:
             points = _by_window(group, evidence.histories) if metric is LOSS_TRAIN else []
-            points = points or _by_epoch(group, evidence.histories, metric, scale)
+            points = points or _points(_by_step(group, evidence.histories, metric, scale), 1)
             rows += ((panel, group.label, *point) for point in points)
     figures: list[Block] = []
     if rows:
@@ -49,13 +50,13 @@ def learning(evidence: Evidence) -> Section | None:
     ))
 
 
-def _by_epoch(group: Group, histories: Histories, metric: Metric, scale: float) -> list[Point]:
-    """Return the values of a metric by epoch, over the runs that reached the epoch."""
+def _by_step(group: Group, histories: Histories, metric: Metric, scale: float = 1) -> dict[int, list[float]]:
+    """Return step -> the values of a metric, of the runs that reached the step."""
     values: dict[int, list[float]] = {}
     for run_id in group.ids:
         for step, value in histories.get(run_id, {}).get(metric.key, ()):
             values.setdefault(step, []).append(scale * value)
-    return _points(values, 1)
+    return values
 
 
 def _by_window(group: Group, histories: Histories) -> list[Point]:
@@ -63,10 +64,7 @@ def _by_window(group: Group, histories: Histories) -> list[Point]:
     if group.data is None:
         return []
     iterations = iterations_of_epoch(group.data.train, group.config.training)
-    values: dict[int, list[float]] = {}
-    for run_id in group.ids:
-        for step, value in histories.get(run_id, {}).get(LOSS_TRAIN_WINDOW.key, ()):
-            values.setdefault(step, []).append(value)
+    values = _by_step(group, histories, LOSS_TRAIN_WINDOW)
     full = {step: found for step, found in values.items() if len(found) == len(group.runs)}
     return _points(full, iterations) if len(full) >= 3 and iterations else []
 
