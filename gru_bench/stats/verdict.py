@@ -78,6 +78,8 @@ class Finding(Enum):
 
 DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
 """Findings that say that one model is better."""
+ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
+"""Findings that say that any difference is within the equivalence margin."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import LEAST_GROUPS, Finding
 
 BETTER = (Finding.BETTER, Finding.BETTER_BY_MARGIN)
-ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
 FASTER = 1.2
 """Ratio of training times from which on one model trains faster than another."""
 NAMED = 2

@@ -57,9 +57,13 @@ def study_looks(
     """
     found = []
     for study in studies:
-        if (logged := _plan(study, store)) is None:
+        if not study.plan().looks:
             continue
-        plan, digest = logged
+        own_run = study.run.run_id
+        try:
+            plan, digest = LookPlan.from_json(store.text(own_run, PLAN) or "{}")  # without it no verdict would hold
+        except ValueError as error:
+            raise damaged(own_run, PLAN, error) from error
         own = {group.model: group for group in groups if group.study is study}
         looks = artifact(study, store, LOOKS, looks_of) or []
         runs = {model: {run.seed: replace(group, probability_RNC=group.probability_RNC[place][None])
@@ -71,17 +75,7 @@ def study_looks(
         known = all(any(seed in runs.get(model, ()) for seed in look.seeds.get(model, ()))
                     for look in looks for model in plan.models)
         pairs = follow(plan, [scored_at(look, runs) for look in looks]) if known else []
-        own_run = study.run.run_id
         found.append(StudyLooks(
             study, numbers.of("looks").named(study_name(study), same=own_run, runs=[own_run]), plan, digest,
             tuple(looks), tuple(pairs), own, lost))
     return tuple(found)
-
-
-def _plan(study: LoggedStudy, store: Store) -> tuple[LookPlan, str] | None:
-    if not study.plan().looks:
-        return None
-    try:
-        return LookPlan.from_json(store.text(study.run.run_id, PLAN) or "{}")  # without it no verdict would hold
-    except ValueError as error:
-        raise damaged(study.run.run_id, PLAN, error) from error

@@ -86,11 +86,6 @@ class _Layout:
         return _row([column.shown(on_paper=True) for column in self.table.columns])
 
     @property
-    def separation(self) -> str:
-        """Return the space between columns, less where there are many."""
-        return "2.5pt" if len(self.table.columns) > 8 else "4pt"
-
-    @property
     def lines(self) -> int:
         """Return about how many lines the table takes: 0 where these are too many for one page."""
         rows = (*self.table.rows, *self.table.context)
@@ -184,8 +179,6 @@ def shown(value: Any) -> Tex:
             return Tex(value)
         case Number():
             return Tex(rf"\val{{{checked_key(value.key)}}}{{{escaped(value.text)}}}")
-        case Ends():
-            return shown(value.parts)
         case KnownRun():
             halves = Tex(r"\allowbreak{}".join(escaped(value.run_id[place:place + LONG])
                                                for place in range(0, len(value.run_id), LONG)))
@@ -194,7 +187,7 @@ def shown(value: Any) -> Tex:
         case Aside():
             return Tex(r" {{\color{{faint}}{}}}" if value.below else r"{{\color{{faint}}{}}}").format(
                 shown(value.parts))
-        case Anchor():
+        case Ends() | Anchor():
             return shown(value.parts)
         case tuple():
             return Tex("".join(map(shown, value)))

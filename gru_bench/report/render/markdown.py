@@ -42,15 +42,13 @@ def shown(value: Any) -> Any:
             return value
         case Number():
             return Markup(value.text.replace("<", "&lt;"))
-        case Ends():
-            return shown(value.parts)
         case KnownRun():
             code = "`" + re.sub("[^A-Za-z0-9_-]", "", value.run_id) + "`"
             address = re.sub(r"[<>\s]", "", value.url or "")
             return Markup(f"[{code}](<{address}>)" if address else code)
         case Aside():
             return Markup(" ({})" if value.below else "{}").format(shown(value.parts))
-        case Anchor():
+        case Ends() | Anchor():
             return shown(value.parts)
         case tuple():
             return Markup("").join(shown(part) for part in value)

@@ -35,7 +35,7 @@ from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import advice, needed_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.figures.looks import looks_figure
-from gru_bench.stats.verdict import Finding, mcnemar
+from gru_bench.stats.verdict import ALIKE, mcnemar
 
 UNEQUAL = 5
 """Ratio of the between-seed standard deviations of two models from which on intervals of few seeds are too narrow."""
@@ -99,7 +99,7 @@ def _table(compared: Sequence[Pair]) -> Table:
 def _finding(pair: Pair) -> Sentence:
     """Return the finding, with the 90 % interval where it rests on that."""
     finding = pair.verdict.finding
-    if finding not in (Finding.EQUIVALENT, Finding.NEGLIGIBLE):
+    if finding not in ALIKE:
         return (finding.value,)
     name = pair.narrow_name.replace(NBSP, " ")
     return (finding.value, Aside((f"{name} [", Ends(pair.number("narrow"), ", "), "]"), below=True))

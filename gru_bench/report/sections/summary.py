@@ -10,7 +10,6 @@ from gru_bench.errors import IN_PYTHON
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
-from gru_bench.report.evidence.baselines import AgainstBaseline
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
 from gru_bench.report.evidence.groups import families
@@ -19,7 +18,7 @@ from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
-from gru_bench.stats.verdict import Finding, pairs_of
+from gru_bench.stats.verdict import ALIKE, Finding, pairs_of
 
 FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""
@@ -27,7 +26,8 @@ FEW = 6
 """Most pairs whose verdicts are not folded."""
 MOST_WARNINGS = 5
 """Most lines of warnings that are not folded."""
-ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
+AGAINST = {None: "not tested", 1: "better", -1: "worse", 0: "inconclusive"}
+"""Which of a model and the baseline a test favours -> what is found on the model."""
 
 
 def summary(evidence: Evidence) -> tuple[Block, ...]:
@@ -104,7 +104,7 @@ def _verdicts(evidence: Evidence) -> list[Block]:
     pairs: list[tuple[Cell, ...]] = [
         (one.label, one.number("difference"), one.number("p"), _found(one)) for one in evidence.compared]
     baselines: list[tuple[Cell, ...]] = [
-        (one.label, one.difference, one.p, _found_against(one)) for one in evidence.against]
+        (one.label, one.difference, one.p, AGAINST[one.favours]) for one in evidence.against]
     scale = evidence.groups[0].scale
     tested = [*((one.number("difference"), one.number("p")) for one in evidence.compared),
               *((one.difference, one.p) for one in evidence.against)]
@@ -132,11 +132,6 @@ def _found(pair: Pair) -> Sentence:
     if "the margin" not in words:
         return (words,)
     return say(words.replace("the margin", "{margin}{unit}"), margin=pair.number("margin"), unit=pair.scale.after)
-
-
-def _found_against(one: AgainstBaseline) -> str:
-    """Return what is found on a model against the baseline."""
-    return "not tested" if one.favours is None else {1: "better", -1: "worse", 0: "inconclusive"}[one.favours]
 
 
 def _baseline_note(evidence: Evidence) -> tuple[Sentence, ...]:
