@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gru_bench.report import verify
-from gru_bench.report.document.blocks import Bullets, Details, blocks_in
+from gru_bench.report.document.blocks import Bullets, Details, parts_in
 from gru_bench.report.document.numbers import MISSING, plain
 from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.collect import collect
@@ -227,7 +227,7 @@ def test_mistakes_of_every_run_name_the_class_and_the_predicted_one(made: Made) 
     runs, names = made.predictions, list(map(plain, class_names(made.classes)))
     predicted_RN = np.stack([metrics.predicted(one.probability_NC) for one in runs])
     wrong_N = np.flatnonzero((predicted_RN != runs[0].label_N).all(0))
-    items = [item for block in blocks_in(section_of(made.report, "disagreements").blocks)
+    items = [item for block in parts_in(section_of(made.report, "disagreements").blocks)
              if isinstance(block, Details) and block.summary == "The most confident of these mistakes"
              for inner in block.blocks if isinstance(inner, Bullets) for item in inner.items]
     assert len(items) == min(20, sum(min(2, int((runs[0].label_N[wrong_N] == place).sum()))

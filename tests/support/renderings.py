@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from bs4 import BeautifulSoup
 
-from gru_bench.report.document.blocks import Bullets, Code, Commands, Details, Heading, Paragraph, Table, blocks_in
+from gru_bench.report.document.blocks import Bullets, Code, Commands, Details, Heading, Paragraph, Table, parts_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report, Section
@@ -67,7 +67,7 @@ def section_of(report: Report, name: str) -> Section:
 
 def table_of(report: Report, key: str) -> Any:
     """Return the table that has this key; what a cell of it holds, its test knows."""
-    return next(block for section in report.sections for block in blocks_in(section.blocks)
+    return next(block for section in report.sections for block in parts_in(section.blocks)
                 if isinstance(block, Table) and block.key == key)
 
 
@@ -80,7 +80,7 @@ def column_of(report: Report, key: str, heading: str) -> list[Any]:
 
 def figure_of(report: Report, name: str) -> Any:
     """Return a figure of a report by its name."""
-    return next(block for section in report.sections for block in blocks_in(section.blocks)
+    return next(block for section in report.sections for block in parts_in(section.blocks)
                 if isinstance(block, Figure) and block.name == name)
 
 
@@ -105,7 +105,7 @@ def marks_in(axes: Any) -> list[Any]:
 def words_of(report: Report, name: str) -> str:
     """Return all the words of a section but for its tables and figures, a paragraph or an item a line."""
     parts = []
-    for block in blocks_in(section_of(report, name).blocks):
+    for block in parts_in(section_of(report, name).blocks):
         match block:
             case Heading(text):
                 parts.append(text)

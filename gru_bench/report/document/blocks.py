@@ -164,21 +164,14 @@ class Details:
 Block = Heading | Paragraph | Bullets | Commands | Code | Table | Figure | Details
 
 
-def blocks_in(blocks: Sequence[Block]) -> Iterator[Block]:
-    """Yield blocks and those that are folded, in order."""
-    for block in blocks:
-        yield block
-        if isinstance(block, Details):
-            yield from blocks_in(block.blocks)
-
-
 def parts_in(shown: Any) -> Iterator[Any]:
-    """Yield the parts of what is shown (a block, a sentence, a cell, or several), and those inside of parts, in order.
-    """
+    """Yield what is shown (a block, a sentence, a cell, or several), and the parts inside of each, in order."""
+    if isinstance(shown, tuple):
+        for one in shown:
+            yield from parts_in(one)
+        return
+    yield shown
     match shown:
-        case tuple():
-            for one in shown:
-                yield from parts_in(one)
         case Paragraph():
             yield from parts_in(shown.text)
         case Bullets():
@@ -190,12 +183,9 @@ def parts_in(shown: Any) -> Iterator[Any]:
         case Details():
             yield from parts_in(shown.blocks)
         case Aside() | Anchor():
-            yield shown
             yield from parts_in(shown.parts)
         case Ends():
             yield from (*shown.number.ends, shown.number)
-        case _:
-            yield shown
 
 
 def numbers_in(shown: Any) -> Iterator[Number]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from gru_bench.config import ComparedName
-from gru_bench.report.document.blocks import Block, Paragraph, Table, blocks_in, numbers_in, parts_in
+from gru_bench.report.document.blocks import Block, Paragraph, Table, numbers_in, parts_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Anchor, KnownRun, Sentence, in_text
@@ -38,12 +38,12 @@ class Section:
     @cached_property
     def figures(self) -> tuple[Figure, ...]:
         """Return its figures, in order."""
-        return tuple(one for one in blocks_in(self.blocks) if isinstance(one, Figure))
+        return tuple(one for one in parts_in(self.blocks) if isinstance(one, Figure))
 
     @cached_property
     def tables(self) -> tuple[Table, ...]:
         """Return its tables, in order."""
-        return tuple(one for one in blocks_in(self.blocks) if isinstance(one, Table))
+        return tuple(one for one in parts_in(self.blocks) if isinstance(one, Table))
 
 
 @dataclass(frozen=True)

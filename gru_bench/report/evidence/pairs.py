@@ -250,10 +250,10 @@ def compare(
     """
     apart: list[Sentence] = []
     couples: list[tuple[Numbers, Group, Group]] = []
-    grown = {one.study.run.run_id for one in looks}
+    planned = {one.study.run.run_id: one for one in looks}
     for one, two in combinations(groups, 2):
         ids = {group.study.run.run_id for group in (one, two) if group.is_logged}
-        if len(ids) > 1 and grown & ids:
+        if len(ids) > 1 and planned.keys() & ids:
             apart.append((f"{one.label} and {two.label} are not compared: the error rate of a study with interim "
                           "analyses covers its own pairs only. Compare them in one study.",))
         elif one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
@@ -262,17 +262,13 @@ def compare(
         else:
             what = "test texts" if one.fingerprint == two.fingerprint else "data or their splits"
             apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
-    planned = {one.study.run.run_id: one for one in looks}
-
-    def is_followed(a: Group, b: Group) -> bool:
-        return a.study is b.study and a.study.run.run_id in planned
-
     found: dict[str, Pair] = {}
     for family in families:
         own = {group.key for group in family.groups}
         again = pairs_of(family.size + len(own))
         found |= {pair.numbers.key: replace(pair, pairs_again=again) for pair in tested(
-            [couple for couple in couples if not is_followed(*couple[1:]) and couple[1].key in own],
+            [(part, a, b) for part, a, b in couples
+             if a.key in own and not (a.study is b.study and a.study.run.run_id in planned)],
             margin, pairs_of(family.size))}
     return [found[one.key] if one.key in found else _followed(one, a, b, planned[a.study.run.run_id])
             for one, a, b in couples], apart

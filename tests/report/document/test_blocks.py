@@ -11,8 +11,8 @@ from gru_bench.report.document.blocks import (
     Heading,
     Paragraph,
     Table,
-    blocks_in,
     numbers_in,
+    parts_in,
     sentences,
 )
 from gru_bench.report.document.numbers import Number
@@ -69,5 +69,5 @@ def test_a_table_of_more_than_four_columns_of_intervals_is_dense() -> None:
 def test_nested_blocks_and_numbers_are_found_in_order() -> None:
     inner = Heading("inner", "inner")
     folded = Details("more", (Details("deeper", (inner, Paragraph((Aside((PLAIN,)), Ends(SURE))))),))
-    assert list(blocks_in((folded,)))[:3] == [folded, folded.blocks[0], inner]
+    assert list(parts_in((folded,)))[:3] == [folded, folded.blocks[0], inner]
     assert list(numbers_in(folded)) == [PLAIN, *SURE.ends, SURE]

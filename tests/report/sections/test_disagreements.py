@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gru_bench.report.document.blocks import Bullets, Details, blocks_in
+from gru_bench.report.document.blocks import Bullets, Details, parts_in
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.sections.disagreements import disagreements
@@ -27,7 +27,7 @@ def has_section(report: Report) -> bool:
 
 def reviews(report: Report, summary: str) -> list[tuple[str, Sentence]]:
     """Return the texts that are folded under a line, each with its remark."""
-    return [item for block in blocks_in(section_of(report, "disagreements").blocks)
+    return [item for block in parts_in(section_of(report, "disagreements").blocks)
             if isinstance(block, Details) and block.summary == summary
             for inner in block.blocks if isinstance(inner, Bullets) for item in inner.items]
 
@@ -136,7 +136,7 @@ def test_the_quoted_mistakes_are_those_that_the_runs_are_most_confident_of(with_
 
 
 def test_a_long_text_is_cut_and_control_characters_are_removed(with_texts: Built) -> None:
-    shown = [item for block in blocks_in(section_of(with_texts.report, "disagreements").blocks)
+    shown = [item for block in parts_in(section_of(with_texts.report, "disagreements").blocks)
              if isinstance(block, Bullets) for item in block.items]
     assert len(shown) > 20
     for text, _ in shown:

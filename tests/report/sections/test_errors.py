@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.report.document.blocks import Details, Heading, blocks_in
+from gru_bench.report.document.blocks import Details, Heading, parts_in
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
 from gru_bench.report.sections.errors import errors
@@ -36,7 +36,7 @@ def table_keys(report: Report) -> list[str]:
 
 
 def headings(report: Report) -> list[str]:
-    return [block.key for block in blocks_in(section_of(report, "errors").blocks) if isinstance(block, Heading)]
+    return [block.key for block in parts_in(section_of(report, "errors").blocks) if isinstance(block, Heading)]
 
 
 def test_confusion_counts_are_means_over_seeds(built: Built) -> None:
