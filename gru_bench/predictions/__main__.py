@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,7 +88,7 @@ def compare(
     report = compared(files, truth=truth, metric=metric, margin=margin, columns=asked, common=common,
                       by_order=by_order, own_study=None if study is None else _runs_of(study, tracking_uri), say=say)
     if as_json:
-        print(json.dumps(report.findings.to_dict(), indent=1))
+        print(json.dumps(asdict(report.findings), indent=1))
         return
     if claim is not None:
         code, lines = judged(claim, report.findings)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,7 +127,7 @@ def _answered(found: Findings, claim: str | None) -> ExitCode:
     from gru_bench.report.findings import judged
 
     if claim is None:
-        print(json.dumps(found.to_dict(), indent=1))
+        print(json.dumps(asdict(found), indent=1))
         return ExitCode.DONE
     code, lines = judged(claim, found)
     for line in lines:

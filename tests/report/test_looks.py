@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -185,7 +185,7 @@ def test_a_new_confirm_set_of_a_study_with_looks_is_one_look(undecided: Report) 
 def test_findings_are_the_report_as_data(different: Report) -> None:
     found = different.findings
     (pair,) = found.pairs
-    assert json.loads(json.dumps(found.to_dict()))["pairs"][0]["better"] == "Torch GRU"
+    assert json.loads(json.dumps(asdict(found)))["pairs"][0]["better"] == "Torch GRU"
     assert (pair.a, pair.b, pair.models) == ("Torch GRU", "Scratch GRU", ("torch", "scratch"))
     assert (pair.look, pair.looks, pair.interval, pair.p) == (1, 2, "repeated 95 % interval", None)
     assert [one.model for one in found.models] == ["scratch", "torch"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -146,10 +146,6 @@ class Findings:
     """What to type where a pair is open."""
     notes: tuple[str, ...] = ()
     """What is said of all pairs, such as how many other models met the same test texts."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as values that JSON can hold."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -127,16 +127,12 @@ class AgainstBaseline:
         if self.favours is not None:
             told = (": ", self.difference, f"{self.group.scale.after} (95{NBSP}% interval ", Ends(self.difference),
                     "), ", *p_is(self.p))
-        elif self.group.score.low is not None:
-            told = (f", which lies {'within' if self._is_within else 'outside'} the model's 95{NBSP}% interval",)
+        elif self.group.score.low is not None and self.group.score.high is not None:
+            is_within = self.group.score.low <= (self.baseline.score.value or 0.0) <= self.group.score.high
+            told = (f", which lies {'within' if is_within else 'outside'} the model's 95{NBSP}% interval",)
         return say("{model} ({ours}{unit}) {how} the baseline {baseline} ({theirs}{unit}){told}.",
                    model=self.group.label, ours=self.group.score, unit=self.group.scale.suffix, how=how,
                    baseline=self.baseline.name, theirs=self.baseline.score, told=told)
-
-    @property
-    def _is_within(self) -> bool:
-        low, high = self.group.score.low, self.group.score.high
-        return low is not None and high is not None and low <= (self.baseline.score.value or 0.0) <= high
 
 
 def against_baselines(

@@ -231,9 +231,7 @@ _LATIN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞ
 
 
 def _tex_character(character: str) -> str:
-    if character.isascii() and character.isprintable():
-        return character
-    if character in _LATIN:
+    if (character.isascii() and character.isprintable()) or character in _LATIN:
         return character
     if character.isspace():
         return " "
