@@ -112,6 +112,11 @@ class Pair(Compared):
         return f"{self.a.label} {MINUS} {self.b.label}"
 
     @property
+    def found(self) -> str:
+        """Return what is found on the first model, in words."""
+        return self.verdict.finding.value.replace("better", "worse" if self.favours < 0 else "better")
+
+    @property
     def done(self) -> bool:
         """Return whether both studies have ended, so that new seeds may be advised."""
         return not (unfinished(self.a.study) or unfinished(self.b.study))

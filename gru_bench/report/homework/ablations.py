@@ -123,14 +123,8 @@ def _ablation_table(one: Reproduction, pairs: Sequence[Pair]) -> Table:
              "Where the checkpoint is chosen on validation, the same reviews choose and judge, which favors that side."
              if selects else ""))),
         tuple((f"{model_name(pair.a.model)}: {pair.a.label} instead of {pair.b.label}", pair.b.accuracy,
-               pair.a.accuracy, pair.number("difference"), pair.number("p"), _finding(pair)) for pair in pairs),
+               pair.a.accuracy, pair.number("difference"), pair.number("p"), pair.found) for pair in pairs),
     )
-
-
-def _finding(pair: Pair) -> str:
-    """Return the finding on the other side of an ablation."""
-    found = pair.verdict.finding.value
-    return found if pair.verdict.favours >= 0 else found.replace("better", "worse", 1)
 
 
 def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation, judges: Group | None) -> Sentence:

@@ -128,10 +128,9 @@ def _verdicts(evidence: Evidence) -> list[Block]:
 
 def _found(pair: Pair) -> Sentence:
     """Return the finding on a pair, of the first model, with the equivalence margin where it is about that."""
-    words = pair.verdict.finding.value.replace("better", "worse" if pair.favours < 0 else "better")
-    if "the margin" not in words:
-        return (words,)
-    return say(words.replace("the margin", "{margin}{unit}"), margin=pair.number("margin"), unit=pair.scale.after)
+    if "the margin" not in pair.found:
+        return (pair.found,)
+    return say(pair.found.replace("the margin", "{margin}{unit}"), margin=pair.number("margin"), unit=pair.scale.after)
 
 
 def _baseline_note(evidence: Evidence) -> tuple[Sentence, ...]:
