@@ -34,12 +34,7 @@ class Limit:
 
 
 def verdict_sentence(pair: Pair) -> Sentence:
-    """Return the verdict on a pair of models, as a sentence."""
-    return pair_sentence(verdict_template(pair), pair)
-
-
-def pair_sentence(template: str, pair: Pair) -> Sentence:
-    """Return a sentence on a pair of models with its numbers."""
+    """Return the verdict on a pair of models, as a sentence with its numbers."""
 
     def field(slot: str) -> Field:
         match slot:
@@ -53,7 +48,7 @@ def pair_sentence(template: str, pair: Pair) -> Sentence:
                 return (pair.a.guessing, pair.scale.suffix)
         return pair.number(slot)
 
-    known = words(pair)
+    template, known = verdict_template(pair), words(pair)
     return say(template, **known, **{slot: field(slot) for slot in slots_in(template) - known.keys()})
 
 

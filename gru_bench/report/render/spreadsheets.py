@@ -136,8 +136,7 @@ def disagreements_table(pairs: Sequence[Pair]) -> Iterator[Row]:
     for pair in pairs:
         a, b = pair.a, pair.b
         for right, place_F in zip((a, b), one_sided(a.correct_RN, b.correct_RN), strict=True):
-            labels = [right.classes[label] for label in right.label_N[place_F].tolist()]
-            for example, label, category, tokens in zip(right.example_N[place_F].tolist(), labels,
-                                                        right.category_N[place_F].tolist(),
-                                                        right.tokens_N[place_F].tolist(), strict=True):
-                yield [f"{a.label} and {b.label}", example, label, right.label, category, tokens]
+            classes = right.classes
+            for place in place_F:
+                yield [f"{a.label} and {b.label}", str(right.example_N[place]), classes[right.label_N[place]],
+                       right.label, str(right.category_N[place]), int(right.tokens_N[place])]
