@@ -414,7 +414,7 @@ def _write(console: Any, figures: Sequence[Figure], out: Path) -> Path:
     try:
         for figure in figures:
             for kind, content in (("png", figure.alone("png")), ("svg", figure.alone("svg")),
-                                  ("csv", figure.csv().encode())):
+                                  ("csv", figure.values.csv().encode())):
                 replace_file(out / f"{figure.name}.{kind}", content)
             console.print(f"wrote {out / figure.name}.png, .svg and .csv", markup=False)
     except (PermissionError, FileExistsError, NotADirectoryError) as error:

@@ -69,7 +69,7 @@ def differences(folder: Path, found: Record, store: StudyStore) -> list[str]:
                     for numbers in (found.numbers, fresh))
         if was != now:
             told.append(f"{NAME}: {key} has {_changed(was, now)}")
-    values = {f"figures/{figure.name}.csv": figure.csv() for figure in report.figures}
+    values = {f"figures/{figure.name}.csv": figure.values.csv() for figure in report.figures}
     told += _drawings(folder, [figure.name for figure in report.figures], found.drawings)
     for name, text in (values | texts(report, drawings=False)).items():
         if (folder / name).is_file():

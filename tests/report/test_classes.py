@@ -115,7 +115,7 @@ def test_confusions_are_drawn_up_to_a_number_of_classes(made: Made) -> None:
     if made.classes > MAPPED:
         return
     figure = figure_of(made.report, name)
-    rows = list(csv.DictReader(figure.csv().splitlines()))
+    rows = list(csv.DictReader(figure.values.csv().splitlines()))
     mean_CC, spread_CC = made.counts_RCC.mean(0), made.counts_RCC.std(0, ddof=1)
     assert [float(row["mean count"]) for row in rows] == pytest.approx(mean_CC.ravel().tolist())
     assert [float(row["standard deviation"]) for row in rows] == pytest.approx(spread_CC.ravel().tolist())

@@ -83,7 +83,7 @@ def test_the_figure_has_each_look_with_its_boundary() -> None:
     store, study = studied(EQUAL, (5, 6, 7), 3, examples=600)
     report = reported(store, study)
     figure = figure_of(report, "looks-grown")
-    rows = figure.csv().splitlines()
+    rows = figure.values.csv().splitlines()
     assert rows[0] == "pair,look,seeds,difference,low,high,boundary,finding"
     assert len(rows) == 4
     assert figure.svg.count("<svg") == 1

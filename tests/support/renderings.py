@@ -52,7 +52,7 @@ def without_drawing() -> Iterator[None]:
     """Show a digest of its values in place of each figure: other values still give another figure."""
 
     def digest(figure: Figure) -> str:
-        return f"values {sha256(figure.csv().encode()).hexdigest()}"
+        return f"values {sha256(figure.values.csv().encode()).hexdigest()}"
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "svg", property(lambda figure: f"<svg>{digest(figure)}</svg>"))

@@ -103,10 +103,6 @@ class Figure:
     draw: Callable[[DataFrame], Drawing]
     """Draws the frame of the values."""
 
-    def csv(self) -> str:
-        """Return the values as comma-separated text."""
-        return self.values.csv()
-
     @property
     def svg(self) -> str:
         """Return the figure as an SVG element; ids begin with the figure's name, colors are variables."""

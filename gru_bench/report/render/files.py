@@ -27,7 +27,7 @@ def write(report: Report, folder: Path) -> list[Path]:
     files[NAME] = recorded(report).encode()
     for figure in report.figures:
         files[f"figures/{figure.name}.pdf"] = figure.pdf
-        files[f"figures/{figure.name}.csv"] = figure.csv().encode()
+        files[f"figures/{figure.name}.csv"] = figure.values.csv().encode()
     return [replace_file(folder / name, content) for name, content in files.items()]
 
 

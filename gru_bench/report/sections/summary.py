@@ -9,6 +9,7 @@ from gru_bench.checks import Outcome, State
 from gru_bench.errors import IN_PYTHON
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
+from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
@@ -101,18 +102,16 @@ def _accuracies(evidence: Evidence) -> Figure:
 
 def _verdicts(evidence: Evidence) -> list[Block]:
     """Return the table of verdicts, whose further rows are folded; nothing where nothing is compared."""
-    pairs: list[tuple[Cell, ...]] = [
+    pairs: list[tuple[str, Number, Number, Cell]] = [
         (one.label, one.number("difference"), one.number("p"), _found(one)) for one in evidence.compared]
-    baselines: list[tuple[Cell, ...]] = [
+    baselines: list[tuple[str, Number, Number, Cell]] = [
         (one.label, one.difference, one.p, AGAINST[one.favours]) for one in evidence.against]
     scale = evidence.groups[0].scale
-    tested = [*((one.number("difference"), one.number("p")) for one in evidence.compared),
-              *((one.difference, one.p) for one in evidence.against)]
-    sure = any(difference.low is not None for difference, _ in tested)
+    sure = any(difference.low is not None for _, difference, *_ in (*pairs, *baselines))
     looked = any(one.followed is not None for one in evidence.compared)
     of_runs = any(one.is_of_runs for one in evidence.compared)
     interval = f" with its {'repeated ' if looked else ''}95 % interval" if sure else ""
-    adjusted = any("Holm" in p.method for _, p in tested if p.value is not None)
+    adjusted = any("Holm" in p.method for _, _, p, _ in (*pairs, *baselines) if p.value is not None)
     of_run = " Verdicts on a single run are about this run, not about the way it was trained." if of_runs else ""
     caption = (f"Difference in test {scale.score}{interval}."
                f"{' p is adjusted (Holm), intervals are not.' if adjusted else ''}{of_run}")

@@ -18,7 +18,7 @@ def test_accuracies_are_those_of_the_table(built: Built, name: str, what: str) -
     figure, table = figure_of(report, name), table_of(report, name)
     found = [number for row in table.rows for number in row[2:]]
     assert all(map(has_interval, found))
-    rows = list(csv.DictReader(figure.csv().splitlines()))
+    rows = list(csv.DictReader(figure.values.csv().splitlines()))
     assert [(float(row["accuracy"]), float(row["low"]), float(row["high"])) for row in rows] == [
         (number.value, number.low, number.high) for number in found]
     assert len({row[what] for row in rows}) == len(table.rows)
@@ -28,7 +28,7 @@ def test_accuracies_are_those_of_the_table(built: Built, name: str, what: str) -
 def test_confusion_counts_are_those_of_the_table(built: Built) -> None:
     report = built.report
     figure = figure_of(report, "confusion")
-    rows = list(csv.DictReader(figure.csv().splitlines()))
+    rows = list(csv.DictReader(figure.values.csv().splitlines()))
     assert [float(row["mean count"]) for row in rows] == [
         count.value for row in table_of(report, "confusion").rows for count, *_ in row[1:]]
     assert [(row["label"], row["predicted"]) for row in rows[:4]] == [

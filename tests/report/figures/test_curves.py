@@ -34,7 +34,7 @@ def test_the_first_six_of_many_models_are_drawn() -> None:
             f"Torch GRU (study {i})" for i in range(6)]
         assert all(len(axes.collections) == 6 for axes in drawn.axes)
         assert "first 6 of 8 models" in figure.caption
-        assert "Torch GRU (study 7)" in figure.csv()
+        assert "Torch GRU (study 7)" in figure.values.csv()
 
 
 def test_runs_without_validation_have_curves_of_the_training_loss_only() -> None:

@@ -21,7 +21,7 @@ from tests.support.renderings import curves_in, drawing_of, marks_in
 
 def rows(figure: Figure) -> list[dict[str, str]]:
     """The rows of a figure's CSV."""
-    return list(csv.DictReader(io.StringIO(figure.csv())))
+    return list(csv.DictReader(io.StringIO(figure.values.csv())))
 
 
 def words(*methods: str) -> Figure:
@@ -41,7 +41,7 @@ def test_the_colors_of_a_figure_are_variables_of_the_page_and_fixed_in_a_file(fi
     assert re.findall(r"#[0-9a-f]{6}\b", figure.svg) == []
     assert "var(--" not in figure.alone("svg").decode()
     assert figure.alternative
-    assert len({len(row) for row in csv.reader(io.StringIO(figure.csv()))}) == 1
+    assert len({len(row) for row in csv.reader(io.StringIO(figure.values.csv()))}) == 1
 
 
 def test_a_file_is_drawn_in_the_same_way_each_time() -> None:

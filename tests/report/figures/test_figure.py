@@ -32,13 +32,13 @@ def test_each_figure_of_a_page_links_to_its_values_as_csv() -> None:
     for figure in report.figures:
         encoded = by_name[f"{figure.name}.csv"]["href"].removeprefix("data:text/csv;charset=utf-8,")
         assert not re.search(r"[\s\"#<>]", encoded)
-        assert unquote(encoded) == figure.csv()
-        header, *rows = csv.reader(figure.csv().splitlines())
+        assert unquote(encoded) == figure.values.csv()
+        header, *rows = csv.reader(figure.values.csv().splitlines())
         assert rows
         assert {len(row) for row in rows} == {len(header)}
         # No cell that a spreadsheet would compute.
         assert [c for row in rows for c in row if c[:1] in ("=", "+", "@") or re.match(r"-(?![\d.])", c)] == []
-    accuracies = csv.DictReader(figure_of(report, "accuracy").csv().splitlines())
+    accuracies = csv.DictReader(figure_of(report, "accuracy").values.csv().splitlines())
     means = [float(row["accuracy"]) for row in accuracies if row["what"] == "mean over seeds"]
     assert means == [number.value for number in column_of(report, "results", "Accuracy")]
 

@@ -74,7 +74,7 @@ def test_a_trial_without_an_accuracy_is_counted_and_not_drawn() -> None:
     history, settings = figure_of(report, "search-history"), figure_of(report, "search-settings")
     for figure in (history, settings):
         mentions(figure.alternative, "Torch GRU (6 trials, 1 without an accuracy)")
-    assert "Torch GRU,2,failed,,0.85" in history.csv().splitlines()
+    assert "Torch GRU,2,failed,,0.85" in history.values.csv().splitlines()
 
 
 def test_trials_are_drawn_against_their_settings() -> None:
@@ -126,7 +126,7 @@ def test_a_few_bad_trials_do_not_squeeze_the_others() -> None:
     # The line begins where it enters the axes.
     (line,) = curves_in(axes)
     assert line[0] == pytest.approx((1, 85.2))
-    assert "Torch GRU,0,complete,0.5,0.5" in history.csv().splitlines()
+    assert "Torch GRU,0,complete,0.5,0.5" in history.values.csv().splitlines()
     assert "below" not in figure_of(report_of(good), "search-history").caption
 
 
