@@ -32,7 +32,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ class Scored:
         return np.stack([metrics.losses(self.label_N, one) for one in self.probability_RNC])
 
     @cached_property
-    def together(self) -> Scored:
+    def together(self) -> Self:
         """Return what the runs predict together, as if they were one run: the mean of their probabilities."""
         return replace(self, probability_RNC=metrics.mean_probability(self.probability_RNC)[None], named_RN=None)
 

@@ -7,7 +7,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes, `G` places 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from gru_bench.report.document.blocks import Block, Column, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Value, Values
-from gru_bench.report.document.numbers import Kind, Number, Numbers
+from gru_bench.report.document.numbers import Kind, Number
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import listed
+from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.temperatures import Temperatures, temperatures
@@ -46,23 +46,20 @@ RECALLS_G = np.r_[5:80:5, 80:101] / 100
 class _Predicted:
     """What the runs of a model predict for the test texts, or all of them together as if they were one run."""
 
-    label: str
-    numbers: Numbers
-    label_N: NDArray[np.integer[Any]]
-    probability_RNC: NDArray[np.floating[Any]]
+    group: Group
     temperature_R: Sequence[float | None]
     is_ensemble: bool = False
 
     @cached_property
     def calibrated_RNC(self) -> NDArray[np.float64]:
         """Return the probabilities at the temperature of each run. A run without one keeps its probabilities."""
-        return np.stack(list(map(calibrated, self.probability_RNC, self.temperature_R)))
+        return np.stack(list(map(calibrated, self.group.probability_RNC, self.temperature_R)))
 
     def number(self, name: str, values: Sequence[float], kind: Kind) -> Number:
         """Return the mean of a value over runs; of the ensemble, its one value."""
         if self.is_ensemble and values:
-            return self.numbers.add(name, values[0], kind, "of the mean probability of all seeds")
-        return self.numbers.over_runs(name, values, kind)
+            return self.group.numbers.add(name, values[0], kind, "of the mean probability of all seeds")
+        return self.group.numbers.over_runs(name, values, kind)
 
     @property
     def temperature(self) -> Number:
@@ -71,12 +68,12 @@ class _Predicted:
 
     def loss(self, name: str, probability_RNC: NDArray[np.floating[Any]]) -> Number:
         """Return the log loss of some probabilities."""
-        return self.number(name, [metrics.log_loss(self.label_N, each) for each in probability_RNC], "score")
+        return self.number(name, [metrics.log_loss(self.group.label_N, each) for each in probability_RNC], "score")
 
     def error(self, name: str, probability_RNC: NDArray[np.floating[Any]]) -> Number:
         """Return the calibration error of some probabilities."""
-        return self.number(
-            name, [metrics.expected_calibration_error(self.label_N, each) for each in probability_RNC], "percent")
+        return self.number(name, [metrics.expected_calibration_error(self.group.label_N, each)
+                                  for each in probability_RNC], "percent")
 
 
 def confidence(evidence: Evidence) -> Section | None:
@@ -85,16 +82,15 @@ def confidence(evidence: Evidence) -> Section | None:
     if not groups:
         return None
     found = {group.key: temperatures(evidence.store, group.ids) for group in groups}
-    singles = [_Predicted(group.label, group.numbers, group.label_N, group.probability_RNC, found[group.key].run_R)
-               for group in groups]
+    singles = [_Predicted(group, found[group.key].run_R) for group in groups]
     values = Values(
         ("model", "probabilities", "probability from", "probability to", "fraction of predictions", "confidence",
          "accuracy"),
-        tuple((one.label, which, *row) for one in singles
+        tuple((one.group.label, which, *row) for one in singles
               for which, probability_RNC, key in (
-                  (AS_TRAINED, one.probability_RNC, "reliability"),
+                  (AS_TRAINED, one.group.probability_RNC, "reliability"),
                   *([(CALIBRATED, one.calibrated_RNC, "calibrated")] if any(one.temperature_R) else []))
-              for row in _ranges(one, probability_RNC, key)),
+              for row in _ranges(one.group, probability_RNC, key)),
         intervals=("accuracy",))
     least = min(1 / len(group.classes) for group in groups)
     weighed = listed([group.label for group in groups
@@ -102,45 +98,46 @@ def confidence(evidence: Evidence) -> Section | None:
     balanced = [Paragraph((f"{weighed}: trained with weights of the classes, which make rare ones likelier than they "
                            "are. These probabilities are not meant to be calibrated.",))] if weighed else []
     return Section("confidence", "Confidence", (
-        *balanced, reliability_figure(values, least), *_calibration(groups, singles, found), *_thresholds(groups)))
+        *balanced, reliability_figure(values, least), *_calibration(singles, found), *_thresholds(groups)))
 
 
 def _ranges(
-    one: _Predicted, probability_RNC: NDArray[np.floating[Any]], key: str
+    group: Group, probability_RNC: NDArray[np.floating[Any]], key: str
 ) -> Iterator[tuple[Number, Number, Number, Number, Number]]:
     """Yield the ends, fraction of predictions, confidence and accuracy of each range that some seed has predictions in.
 
     Confidence and accuracy are means over the seeds that have some.
     """
-    by_run = [metrics.reliability(one.label_N, probability_NC, BINS) for probability_NC in probability_RNC]
+    by_run = [metrics.reliability(group.label_N, probability_NC, BINS) for probability_NC in probability_RNC]
     for place, ranges in enumerate(zip(*by_run, strict=True), start=1):
-        numbers = one.numbers.of(f"{key}.bin-{place}")
+        numbers = group.numbers.of(f"{key}.bin-{place}")
         some = [found for found in ranges if found.examples]
         if some:
             yield (
                 numbers.add("from", ranges[0].low, "percent", "an end of the range", decimals=0),
                 numbers.add("to", ranges[0].high, "percent", "an end of the range", decimals=0),
-                numbers.over_runs("share", [r.examples / one.label_N.size for r in ranges], "percent"),
+                numbers.over_runs("share", [r.examples / group.label_N.size for r in ranges], "percent"),
                 numbers.over_runs("confidence", [found.confidence for found in some], "percent"),
                 numbers.over_runs("accuracy", [found.accuracy for found in some], "percent"),
             )
 
 
-def _calibration(
-    groups: Sequence[Group], singles: Sequence[_Predicted], found: Mapping[str, Temperatures]
-) -> list[Block]:
+def _calibration(singles: Sequence[_Predicted], found: Mapping[str, Temperatures]) -> list[Block]:
     """Return the table of log loss and calibration error before and after, and which models have no temperature."""
-    rows = []
-    for group, single in zip(groups, singles, strict=True):
-        if not found[group.key].missing:
+    rows: list[_Predicted] = []
+    missing: list[Sentence] = []
+    for single in singles:
+        group, known = single.group, found[single.group.key]
+        if not known.missing:
             rows.append(single)
             if group.has_together:
-                rows.append(_Predicted(
-                    f"{group.label}, ensemble", group.numbers.of("together"), group.label_N,
-                    group.together.probability_RNC, (found[group.key].together,), is_ensemble=True))
-    # Files of predictions have no validation texts.
-    missing = [(f"{group.label}: not calibrated, because {_why_missing(group, found[group.key])}.",)
-               for group in groups if found[group.key].missing and group.is_logged]
+                ensemble = replace(
+                    group.together, label=f"{group.label}, ensemble", numbers=group.numbers.of("together"))
+                rows.append(_Predicted(ensemble, (known.together,), is_ensemble=True))
+        elif group.is_logged:  # files of predictions have no validation texts
+            none = group.data is not None and not group.data.validation
+            missing.append((f"{group.label}: not calibrated, because "
+                            f"{'there are no validation texts' if none else known.missing}.",))
     if not rows:
         return sentences(missing)
     return [Table.of(
@@ -151,20 +148,15 @@ def _calibration(
          "highest in brackets. Answers, accuracies and verdicts do not change, and logged predictions stay as they "
          "are. Saved models predict with the T of the ensemble.",),
         rows,
-        (Column("Model", align="left", width=3.6), lambda one: one.label),
+        (Column("Model", align="left", width=3.6), lambda one: one.group.label),
         (Column("Temperature", short="T"), lambda one: one.temperature),
-        (Column("Loss before"), lambda one: one.loss("loss", one.probability_RNC)),
+        (Column("Loss before"), lambda one: one.loss("loss", one.group.probability_RNC)),
         (Column("Loss after"), lambda one: one.loss("calibrated.loss", one.calibrated_RNC)),
         (Column("Calibration error before", unit="%", short="Error before"),
-         lambda one: one.error("calibration", one.probability_RNC)),
+         lambda one: one.error("calibration", one.group.probability_RNC)),
         (Column("Calibration error after", unit="%", short="Error after"),
          lambda one: one.error("calibrated.calibration", one.calibrated_RNC)),
     ), *sentences(missing)]
-
-
-def _why_missing(group: Group, found: Temperatures) -> str:
-    """Return why a model has no temperature."""
-    return "there are no validation texts" if group.data is not None and not group.data.validation else found.missing
 
 
 def _thresholds(groups: Sequence[Group]) -> list[Block]:
