@@ -114,11 +114,11 @@ class Table:
     @classmethod
     def of(
         cls, key: str, title: str, caption: Sentence, things: Sequence[T], *columns: tuple[Column, Callable[[T], Cell]],
-        context: tuple[tuple[Cell, ...], ...] = (), grouped: bool = False,
+        context: tuple[tuple[Cell, ...], ...] = (),
     ) -> Table:
         """Return a table with a row for each thing, from its columns and what each of them shows of a thing."""
         rows = tuple(tuple(shown(thing) for _, shown in columns) for thing in things)
-        return cls(key, title, caption, tuple(column for column, _ in columns), rows, context, grouped)
+        return cls(key, title, caption, tuple(column for column, _ in columns), rows, context)
 
     def captioned(self, on_paper: bool = False) -> Sentence:
         """Return the caption with the notes of the columns."""

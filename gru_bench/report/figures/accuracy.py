@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gru_bench.report.document.figure import Figure, Values, with_intervals
-from gru_bench.report.document.numbers import Scale, scale_of
+from gru_bench.report.document.numbers import Scale
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.figures.style import (
     BEHIND,
@@ -38,14 +38,13 @@ NEAR = 0.06
 """Most that a baseline that is drawn is below the lowest seed: one far below would squeeze the models together."""
 
 
-def accuracy_figure(values: Values, scale: Scale | None = None) -> Figure:
+def accuracy_figure(values: Values, scale: Scale) -> Figure:
     """Return the figure of the test accuracy of each model, with its seeds, and of the baselines near them.
 
     Args:
         values: `model`, `what` and `accuracy`; of each model the mean over seeds, and then its seeds.
-        scale: The score that is shown. None: accuracy.
+        scale: The score that is shown.
     """
-    scale = scale or scale_of("accuracy")
     rows = values.records()
     seeds = [row["accuracy"].value for row in rows if row["what"] not in (MEAN, BASELINE)]
     near = [row["model"] for row in rows if row["what"] == BASELINE and (

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SCORE = "validation accuracy"
 
 
-def history_figure(values: Values, score: str = "accuracy") -> Figure:
+def history_figure(values: Values, score: str) -> Figure:
     """Return the figure of the trials of each search in their order.
 
     Args:
@@ -47,7 +47,7 @@ def history_figure(values: Values, score: str = "accuracy") -> Figure:
         f"Validation {score} by trial of {_trials(values)}.", values, partial(_history, floor=floor, score=score))
 
 
-def settings_figure(values: Values, score: str = "accuracy") -> Figure:
+def settings_figure(values: Values, score: str) -> Figure:
     """Return the figure of the accuracy of the trials against each of their settings.
 
     Args:

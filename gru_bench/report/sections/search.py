@@ -32,14 +32,14 @@ def search(evidence: Evidence) -> Section | None:
     if not searches:
         return None
     return Section("search", "Search", (
-        *(Paragraph(text) for one in searches if (text := _in_words(one, evidence))),
+        *(Paragraph(text) for one in searches if (text := _in_words(one))),
         _table(searches),
         _settings_table(searches),
         *_figures(searches),
     ))
 
 
-def _in_words(one: Search, evidence: Evidence) -> Sentence:
+def _in_words(one: Search) -> Sentence:
     """Return what fresh seeds of the best trial reach, and whether its importance is unstable."""
     group, best, confirmed, scale = one.group, one.best, one.confirmed, one.scale
     gap: Sentence = ()

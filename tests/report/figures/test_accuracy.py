@@ -61,7 +61,7 @@ def test_baselines_near_the_models_are_drawn_and_the_caption_counts_them() -> No
         ([("far", 0.77), ("near", 0.79)], 1, "line is a baseline"),
         ([("near", 0.79), ("above", 0.99)], 2, "lines are baselines"),
     ):
-        figure = accuracy_figure(accuracies(*baselines))
+        figure = accuracy_figure(accuracies(*baselines), scale_of("accuracy"))
         assert words in figure.caption
         assert ("baseline" in figure.caption) == bool(drawn)
         (axes,) = drawing_of(figure).axes
@@ -69,7 +69,8 @@ def test_baselines_near_the_models_are_drawn_and_the_caption_counts_them() -> No
 
 
 def test_the_names_of_baselines_do_not_overlap() -> None:
-    (axes,) = drawing_of(accuracy_figure(accuracies(("majority class", 0.85), ("linear", 0.85)))).axes
+    (axes,) = drawing_of(accuracy_figure(
+        accuracies(("majority class", 0.85), ("linear", 0.85)), scale_of("accuracy"))).axes
     one, two = (text.get_window_extent() for text in axes.texts if "One" not in text.get_text())
     assert not one.overlaps(two)
 
@@ -77,7 +78,7 @@ def test_the_names_of_baselines_do_not_overlap() -> None:
 def test_seeds_are_marked_below_their_own_mean() -> None:
     values = accuracies()
     other = (("Two", MEAN, share(0.5)), ("Two", "seed 1", share(0.4)), ("Two", "seed 2", share(0.6)))
-    (axes,) = drawing_of(accuracy_figure(replace(values, rows=values.rows + other))).axes
+    (axes,) = drawing_of(accuracy_figure(replace(values, rows=values.rows + other), scale_of("accuracy"))).axes
     assert [marks.get_xydata().tolist() for marks in marks_in(axes)] == [
         [[85, 0]], [[50, 1]], [[84, 0.24], [86, 0.24]], [[40, 1.24], [60, 1.24]]]
 
@@ -109,7 +110,7 @@ def test_a_model_without_a_time_is_left_out_and_the_others_keep_their_marks() ->
 def test_each_model_has_a_color_of_the_page() -> None:
     values = accuracies()
     other = (("Two", MEAN, share(0.5)), ("Two", "seed 1", share(0.4)))
-    svg = accuracy_figure(replace(values, rows=values.rows + other)).svg
+    svg = accuracy_figure(replace(values, rows=values.rows + other), scale_of("accuracy")).svg
     assert all(f"var(--series-{place})" in svg for place in (1, 2))
     assert "var(--series-3)" not in svg
     assert not any(color in svg for color in COLORS)
