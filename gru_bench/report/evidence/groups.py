@@ -35,7 +35,7 @@ from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
 from gru_bench.results.runs import TWO_CLASSES, DataSummary, Predictions
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import accuracy_interval, may_be_guessing
-from gru_bench.stats.intervals import Scored, deviation, interval, interval_together
+from gru_bench.stats.intervals import Scored, deviation, interval
 from gru_bench.stats.metrics import guessing
 from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
 
@@ -184,15 +184,6 @@ class Group(Scored):
     def has_together(self) -> bool:
         """Return whether the seeds can be scored together: there are several, and all their probabilities are known."""
         return len(self.runs) > 1 and self.whole and self.has_probabilities
-
-    @cached_property
-    def score_together(self) -> Number:
-        """Return this score of all seeds together, with its interval over test texts only.
-
-        It is about these very seeds. No comparison of models uses it.
-        """
-        return self.numbers.estimate(
-            f"together.{slug(self.metric)}", interval_together(self.metric, self), self.scale.kind)
 
     def scores_by_run(self, metric: ComparedName) -> tuple[Number, ...]:
         """Return a score of each run, in the order of `runs`."""

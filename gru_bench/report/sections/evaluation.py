@@ -28,7 +28,7 @@ from gru_bench.results.logged_metrics import (
 from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import EvidenceLevel
-from gru_bench.stats.intervals import interval
+from gru_bench.stats.intervals import interval, interval_together
 
 TIERS = {
     EvidenceLevel.EXAMPLES_ONLY: "too few", EvidenceLevel.ESTIMATE: "too few", EvidenceLevel.FLAGGED: "too few",
@@ -253,7 +253,8 @@ def _together(evidence: Evidence) -> list[Block]:
              f"(95{NBSP}%, in brackets) cover fresh test texts, but not fresh seeds. No verdict uses this table.",),
             shown,
             (Column("Model", align="left", width=3.6), lambda group: group.label),
-            (Column(score, unit=scale.unit), lambda group: group.score_together),
+            (Column(score, unit=scale.unit), lambda group: group.numbers.estimate(
+                f"together.{slug(group.metric)}", interval_together(group.metric, group), scale.kind)),
             # In a tuple a number stands without its interval, which is about fresh seeds.
             (Column("Single seeds", unit=scale.unit, short="Single", note=(
                 f"“{{}}” is the mean {scale.score} over seeds, as in the test results.")),
