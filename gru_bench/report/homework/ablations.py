@@ -162,11 +162,8 @@ def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation,
 def _judged_by_its_own(numbers: Numbers, store: Store, choosing: Sequence[str], judges: Group | None) -> Sentence:
     """Return the fraction of the judging reviews by which the choice had been made.
 
-    Args:
-        numbers: Makes the number, which gets its key.
-        store: Source of the predictions.
-        choosing: Ids of the tuning runs, which share their validation reviews.
-        judges: The usual side of the ablation; None if its sides cannot be compared.
+    The runs that chose share their validation reviews. The judges are the usual side of the ablation; None if its sides
+    cannot be compared.
     """
     if judges is None or not choosing:
         return ()

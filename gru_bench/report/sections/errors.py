@@ -171,13 +171,7 @@ def _by_class(group: Group) -> Details:
 
 
 def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScores]) -> list[Cell]:
-    """Return the number of test texts of a class, and its scores, without a value where they are undefined.
-
-    Args:
-        group: The model.
-        place: Position of the class.
-        scores_R: Scores of the class for each seed.
-    """
+    """Return the number of test texts of a class, and its scores, without a value where they are undefined."""
     true_N, named_RN = group.label_N == place, group.predicted_RN == place
     size, group_K = int(true_N.sum()), group.groups_of(true_N)
     few = size < LEAST or (group_K is not None and len(np.unique(group_K)) < 2)
@@ -270,13 +264,8 @@ def _by_length(evidence: Evidence) -> list[Block]:
 def _table(key: str, what: str, by: str, first: Column, members: Sequence[Group], values: Values) -> Table:
     """Return the accuracy of each model on each part of the texts.
 
-    Args:
-        key: Key of the table.
-        what: What the texts are divided by, in the title.
-        by: What the texts are divided by, in the caption.
-        first: The column that names the parts.
-        members: The models.
-        values: Name or ends of each part, its number of texts, each model, and its accuracy.
+    The title says `what` they are divided by, the caption says it by `by`. The columns of the values are the name or
+    the ends of a part, its number of texts, the model, and its accuracy.
     """
     sure = any(map(has_interval, values.column("accuracy")))
     rows: list[tuple[Cell, ...]] = [
@@ -293,11 +282,7 @@ def _related(
 ) -> Sentence:
     """Return a warning if length and category are related, with the category whose fraction differs most; else empty.
 
-    Args:
-        first: Group that gives the categories.
-        numbers: Makes the numbers of the table.
-        place_N: The range that each test text lies in.
-        ends: The fewest and the most tokens of each range, in order.
+    `place_N` is the range that each test text lies in; `ends` are the fewest and the most tokens of each range.
     """
     names, category_N = np.unique(first.category_N, return_inverse=True)
     counts_BG = np.array([np.bincount(category_N[place_N == place], minlength=names.size)
