@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
@@ -291,8 +291,7 @@ def _shown(pair: Compared, numbers: Numbers, a: Group, b: Group) -> Pair:
     given = found.finding not in (Finding.TOO_FEW_SEEDS, Finding.TOO_FEW_GROUPS)
     if given and a.may_be_guessing and b.may_be_guessing:
         pair = replace(pair, verdict=replace(found, finding=Finding.GUESSING, favours=0))
-    return Pair(**{field.name: getattr(pair, field.name) for field in fields(pair)},
-                numbers=numbers.of("", a.ids + b.ids, pair.difference.examples), a=a, b=b)
+    return Pair(**vars(pair), numbers=numbers.of("", a.ids + b.ids, pair.difference.examples), a=a, b=b)
 
 
 def _mean(group: Group) -> float:
