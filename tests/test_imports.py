@@ -30,7 +30,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "sklearn": ("stats.baseline", "stats.disagreement", "stats.metrics"),
     "scipy": ("stats.",),
     "matplotlib": ("report.figures.",),
-    "seaborn": ("report.figures.", "report.homework.training_loss"),
+    "seaborn": ("report.figures.",),
     "jinja2": ("report.render.", "inference.card"),
     "yaml": ("inference.card",),
     "pandas": ("tracking.registry", "api", "inference.shown", "inference.served", "report.document.figure"),
