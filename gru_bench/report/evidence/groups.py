@@ -276,7 +276,7 @@ def confirm_groups(
             runs, said = _chosen(study, model, own, label)
             if runs and (read := runs[0].config().model).is_bidirectional and not read.preset.bidirectional:
                 label += ", both directions"
-            group, missing = scored(store, runs, own, label, model, study, metric)
+            group, missing = group_of(store, runs, own, label, model, study, metric)
             gaps += [*said, *missing]
             if group is None:
                 gaps.append(say("{model} has no complete confirmation run and is left out.", model=label))
@@ -364,7 +364,7 @@ def _chosen(
     return sorted(kept.values(), key=lambda run: run.seed or 0), said
 
 
-def scored(
+def group_of(
     store: Store, runs: Sequence[LoggedRun], numbers: Numbers, label: str, model: str, study: LoggedStudy,
     metric: ComparedName = "accuracy", split: str = "test",
 ) -> tuple[Group | None, list[Sentence]]:

@@ -12,7 +12,7 @@ from gru_bench.config import MetricName, flat
 from gru_bench.errors import RunError
 from gru_bench.report.document.numbers import Number, Numbers, Scale, plain, scale_of
 from gru_bench.report.document.sentences import Sentence, say
-from gru_bench.report.evidence.groups import Group, model_name, scored
+from gru_bench.report.evidence.groups import Group, group_of, model_name
 from gru_bench.report.evidence.progress import study_name, study_search
 from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, best, compared, curve
@@ -99,8 +99,8 @@ def trial_groups(
             gaps.append(say("{model} has no complete trial yet.", model=model_name(model)))
             continue
         label = f"{model_name(model)}, trial {top.summary.number}"
-        group, missing = scored(store, top.runs, numbers.named(study_name(study), model), label, model, study,
-                                metric, "validation")
+        group, missing = group_of(store, top.runs, numbers.named(study_name(study), model), label, model, study,
+                                  metric, "validation")
         gaps += missing
         if group is not None:
             groups.append(group)

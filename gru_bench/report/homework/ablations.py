@@ -16,7 +16,7 @@ from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, model_name, scored
+from gru_bench.report.evidence.groups import Group, group_of, model_name
 from gru_bench.report.evidence.pairs import Pair, tested
 from gru_bench.report.evidence.settings import as_number, setting_name
 from gru_bench.report.evidence.store import Store
@@ -76,8 +76,8 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[S
             runs = one.study.side(ablation.name, side)
             whole = [run for run in runs if run.complete]
             numbers = evidence.numbers.of(f"{key}.{side}")
-            group, said = scored(evidence.store, whole, numbers, _phrase(settings), ablation.model, one.study,
-                                 split="validation")
+            group, said = group_of(evidence.store, whole, numbers, _phrase(settings), ablation.model, one.study,
+                                   split="validation")
             gaps += said
             sides += [group] if group else []
             ended = {run.seed for run in whole}
