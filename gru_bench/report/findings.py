@@ -55,15 +55,15 @@ def _against(one: AgainstBaseline) -> BaselineAnswer:
 
 def _answer(pair: Pair, together: int | None) -> Answer:
     finding, theta = pair.verdict.finding, pair.number("difference")
+    p_values: tuple[float | None, float | None, float | None] = (None, None, None) if pair.tests is None else (
+        pair.tests.different, pair.tests.beyond, pair.tests.equivalent)
     better = None
     if finding in DIFFERENT:
         better = pair.a.label if pair.favours >= 0 else pair.b.label
-    tests = (None, None, None) if pair.tests is None else (
-        pair.tests.different, pair.tests.beyond, pair.tests.equivalent)
     return Answer(
         pair.a.label, pair.b.label, (pair.a.model, pair.b.model), (study_name(pair.a.study), study_name(pair.b.study)),
         finding.value, better, pair.difference.estimate, theta.low, theta.high, in_text((pair.interval_name,)),
-        pair.verdict.margin, *tests, pair.family, (pair.difference.seeds[0], pair.difference.seeds[1]),
+        pair.verdict.margin, *p_values, pair.family, (pair.difference.seeds[0], pair.difference.seeds[1]),
         pair.difference.examples, pair.look, pair.planned or None,
         better is not None or finding is Finding.EQUIVALENT, in_text(verdict_sentence(pair)),
         in_text(next_step_sentence(pair, together, held_back(pair.a)) if pair.done else ()))

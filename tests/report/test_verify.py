@@ -230,7 +230,7 @@ def test_a_report_is_verified_against_imported_runs(original: Written, folder: P
     assert differences(imported(store, -1), folder) == []
     assert differences(imported(store, -1, 2, 3), folder) == []  # through two more stores
     mentions(differences(imported(store, 2), folder)[0],
-             f"run {report.source.studies[0][1]}", "study scratch", "is gone")
+             f"run {report.source.studies[0].run}", "study scratch", "is gone")
 
 
 def test_a_report_from_a_server_is_verified_against_imported_runs(original: Written, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from gru_bench.report.document.numbers import Number, Numbers, scale_of
 from gru_bench.report.evidence.baselines import AgainstBaseline
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.decision import (
-    ALIKE,
     BETTER,
     UNDECIDED,
     Couple,
@@ -23,7 +22,7 @@ from gru_bench.report.evidence.decision import (
     decide,
     decision_sentence,
 )
-from gru_bench.stats.verdict import Finding
+from gru_bench.stats.verdict import ALIKE, Finding
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study
 from tests.support.renderings import said

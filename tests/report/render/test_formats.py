@@ -22,7 +22,7 @@ from gru_bench.report.document.blocks import (
 )
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.report import Report, Section, Source
+from gru_bench.report.document.report import Report, Section, Source, SourceStudy
 from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun
 from gru_bench.report.figures.style import new_figure
 from gru_bench.report.render.html import html
@@ -108,7 +108,8 @@ def every_kind(tmp_path: Path) -> Report:
     return Report(
         "A title of 5 % & <more>", "Below it.", (Paragraph(("Why?",), lead="one."),), (("First ", ROUND, "."),),
         (("Careful of ", COUNT), (ENDING,)), (some(tmp_path),), (RUN,),
-        Source("e", (("one", RUN.run_id),), 0.01, "", (), (), None, {}))
+        Source(experiment="e", tracking_uri="", margin=0.01, warnings_before=(), known_studies=(), mcnemar_runs=(),
+               on_test={}, studies=(SourceStudy("one", RUN.run_id),)))
 
 
 def check(report: Report, page: str, files: dict[str, str], text: str) -> None:

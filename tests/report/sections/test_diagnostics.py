@@ -12,7 +12,7 @@ import pytest
 
 from gru_bench.report.document.blocks import Heading
 from gru_bench.report.document.report import Report
-from gru_bench.report.figures.diagnostics import MEAN
+from gru_bench.report.figures.accuracy import MEAN
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
