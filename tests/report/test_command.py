@@ -194,12 +194,12 @@ def test_other_models_on_the_same_test_reviews_count_in_claims_and_json(
     add_study(store, "pair", {"rnn": 0.0, "torch": 0.13}, test_set=test_set, search=False, epochs=2)
     asked = ("--study", "pair", "--claim", "torch > rnn")
     assert command(store, *asked) == 0
-    assert "of this store were scored" not in capsys.readouterr().out
+    assert "models were scored on" not in capsys.readouterr().out
     for place in range(6):
         add_study(store, f"other-{place}", {"torch": 0.0, "scratch": 0.0}, test_set=test_set, search=False, epochs=2,
                   experiment=f"elsewhere-{place}")
     assert command(store, *asked) == 3
-    mentions(capsys.readouterr().out, "not settled", "14 models of this store", "the 91 pairs")
+    mentions(capsys.readouterr().out, "not settled", "In this store 14 models were scored", "for their 91 pairs")
     assert command(store, "--study", "pair", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [pair["family"] for pair in found["pairs"]] == [91]
