@@ -111,8 +111,8 @@ def advice(pair: Pair, limit: Limit | None = None) -> list[Sentence]:
             "pairs-again", pair.pairs_again, "count", "pairs of the old and the new models"))
     planned = "" if pair.followed is not None else f" In a new study, plan interim analyses instead: {LOOKS}."
     return [*source, say(
-        "Fresh seeds on the same test texts are a second test. Each of the two tests then uses 2.5 %, 5 % in "
-        "all{counted}. The result may still be inconclusive. Do not count the old runs with "
+        "Fresh seeds on the same test texts are a second test: compare the p of both tests with 0.025, whatever their "
+        "verdicts say{counted}. The result may still be inconclusive. Do not count the old runs with "
         "the new ones.{planned}", counted=counted, planned=planned)]
 
 
