@@ -147,17 +147,17 @@ class StudyPlan:
     trials: int | None
     """Number of search trials of each model."""
     confirm: int | None
-    """Number of confirm seeds of each model."""
+    """Number of confirmation seeds of each model."""
     margin: float | None
     """The largest difference of no practical weight; 0.01 is one point of accuracy."""
     contents: tuple[str, ...] | None
-    """Parts besides the confirm runs: search, ablations, timings, diagnostics or recall. None: not logged."""
+    """Parts besides the confirmation runs: search, ablations, timings, diagnostics or recall. None: not logged."""
     protocol: str
     """tuning or homework."""
     metric: MetricName = "accuracy"
     """Score that the study is about. Accuracy where none was logged."""
     looks: bool = False
-    """Whether its confirm stage has looks."""
+    """Whether its confirmation stage has looks."""
 
 
 @dataclass(frozen=True)

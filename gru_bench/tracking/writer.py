@@ -1,7 +1,7 @@
 """Writing runs to the tracking store: `Store` begins runs, a `RunWriter` writes one run.
 
-An experiment is a data set. A study is a parent run whose children are its trials and confirm runs. A run is tagged
-`gru_bench.complete` last, so that readers can tell complete runs from interrupted ones.
+An experiment is a data set. A study is a parent run whose children are its trials and confirmation runs. A run is
+tagged `gru_bench.complete` last, so that readers can tell complete runs from interrupted ones.
 """
 
 from __future__ import annotations
