@@ -10,7 +10,6 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
@@ -246,32 +245,6 @@ def _try_database(uri: str) -> None:
         raise _Unanswered(first_line(error)) from error
     finally:
         engine.dispose()
-
-
-@dataclass(frozen=True)
-class Found:
-    """Where a run is in MLflow."""
-
-    run_id: str
-    """MLflow's id."""
-    experiment_id: str
-    is_deleted: bool
-
-
-def find(client: MlflowClient, run_id: str) -> Found | None:
-    """Return where the run with one of our ids is in MLflow, even if it was deleted; None if MLflow does not have it.
-
-    Raises:
-        RunError: The store does not answer.
-    """
-    from mlflow.entities import ViewType
-
-    places = [str(experiment.experiment_id) for experiment in client.search_experiments()]
-    runs = client.search_runs(
-        places, f"tags.`{ID_TAG}` = '{run_id}'", run_view_type=ViewType.ALL, max_results=2,
-        order_by=["attributes.start_time ASC"]) if places else []
-    infos = sorted((run.info for run in runs), key=lambda info: info.lifecycle_stage == "deleted")
-    return next((Found(info.run_id, info.experiment_id, info.lifecycle_stage == "deleted") for info in infos), None)
 
 
 def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str, Any]] | None:

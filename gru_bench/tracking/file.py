@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from gru_bench.tracking.client import ID_TAG, Found, reading
+from gru_bench.tracking.client import ID_TAG, reading
+from gru_bench.tracking.source import Found, RawPoint, RawRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-    from gru_bench.tracking.reader import RawPoint, RawRun
 
 MOST_IDS = 500
 """Most runs that are named in one query."""
@@ -88,13 +87,10 @@ class FileSource:
     def find(self, run_id: str) -> Found | None:
         """Return where the run with one of our ids is, even if it was deleted."""
         rows = self.rows(
-            "SELECT run_uuid, experiment_id, lifecycle_stage FROM runs JOIN tags USING (run_uuid) WHERE key = ? AND "
-            "value = ? ORDER BY lifecycle_stage", ID_TAG, run_id)
-        return next((Found(mlflow_id, str(place), stage == "deleted") for mlflow_id, place, stage in rows), None)
-
-    def experiment_name(self, experiment_id: str) -> str:
-        """Return the name of an experiment."""
-        return str(self.rows("SELECT name FROM experiments WHERE experiment_id = ?", experiment_id)[0][0])
+            "SELECT run_uuid, experiments.name, runs.lifecycle_stage FROM runs JOIN tags USING (run_uuid) JOIN "
+            "experiments USING (experiment_id) WHERE key = ? AND value = ? ORDER BY runs.lifecycle_stage",
+            ID_TAG, run_id)
+        return next((Found(mlflow_id, place, stage == "deleted") for mlflow_id, place, stage in rows), None)
 
     def tagged(self, experiment: str, key: str) -> str | None:
         """Return the id of the experiment of that name if it has a tag."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from numpy.typing import NDArray
 
@@ -31,7 +31,6 @@ from gru_bench.tracking.client import (
     DEFAULT_DATABASE,
     ID_TAG,
     PARENT_TAG,
-    Found,
     first_line,
     open_client,
     require_uri,
@@ -39,7 +38,8 @@ from gru_bench.tracking.client import (
 )
 from gru_bench.tracking.file import FileSource
 from gru_bench.tracking.record import LATEST
-from gru_bench.tracking.server import ServerSource
+from gru_bench.tracking.server import source_of
+from gru_bench.tracking.source import Found, Source
 from gru_bench.tracking.view import view_page, view_tag
 
 if TYPE_CHECKING:
@@ -244,42 +244,6 @@ def damaged(run_id: str, path: str, error: Exception) -> RunError:
                     f"({first_line(error)}){RESTORE}")
 
 
-RawRun = tuple[str, str, str | None, str, int | None, int | None, Mapping[str, str], Mapping[str, str], Mapping[
-    str, float]]
-"""A run as MLflow has it: its id, its experiment's id, name, status, begin and end in milliseconds since 1970, tags,
-params and metrics."""
-RawPoint = tuple[str, str, int, float, int]
-"""MLflow's id of a run, metric, step, value and time in milliseconds since 1970."""
-
-
-class Source(Protocol):
-    """What a reader asks of a tracking store. Runs are named by MLflow's ids, except in `find`."""
-
-    def experiments(self) -> list[str]:
-        """Return the names of the experiments with runs of gru-bench, the most recent first."""
-
-    def runs(self, experiment: str) -> Iterable[RawRun] | None:
-        """Return the runs of an experiment, newest first; None if it does not exist."""
-
-    def tags(self, wanted: Sequence[tuple[str, str]]) -> Iterable[tuple[str, int | None, Mapping[str, str]]]:
-        """Return run, begin and tags of the confirmation runs with one of the wanted tags; a run may come twice."""
-
-    def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterable[RawPoint]:
-        """Return the points of some metrics of runs."""
-
-    def find(self, run_id: str) -> Found | None:
-        """Return where the run with one of our ids is, even if it was deleted; None if the store does not have it."""
-
-    def experiment_name(self, experiment_id: str) -> str:
-        """Return the name of an experiment."""
-
-    def tagged(self, experiment: str, key: str) -> str | None:
-        """Return the id of the experiment of that name if it has a tag."""
-
-    def artifact(self, run_id: str, path: str) -> bytes:
-        """Return the content of an artifact."""
-
-
 class Reader:
     """Reads the runs of an MLflow tracking store: a database file, a database server, or an MLflow server.
 
@@ -330,8 +294,7 @@ class Reader:
 
     @property
     def _source(self) -> Source:
-        return FileSource(self.database, self._open) if self.database is not None else ServerSource(
-            self.uri, self._client)
+        return source_of(self.uri, self.database, self._open)
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return FileSource(cast("Path", self.database), self._open).rows(query, *values)
@@ -478,11 +441,6 @@ class Reader:
         except RunError:
             return False
         return found is not None and found.is_deleted
-
-    def experiment_of(self, run_id: str) -> str | None:
-        """Return the name of the experiment of a run; None if MLflow does not have the run."""
-        found = self.find(run_id)
-        return None if found is None else self._source.experiment_name(found.experiment_id)
 
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
         """Return example id -> review of a split from a study's parent run; None if no texts were logged.

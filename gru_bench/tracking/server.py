@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gru_bench.tracking.client import BULK_POINTS, BULK_RUNS, Found, bulk_history, find
-from gru_bench.tracking.file import downloaded
+from gru_bench.tracking.client import BULK_POINTS, BULK_RUNS, ID_TAG, bulk_history
+from gru_bench.tracking.file import FileSource, downloaded
+from gru_bench.tracking.source import Found, RawPoint, RawRun, Source
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from gru_bench.tracking.reader import RawPoint, RawRun
-
 PAGE = 1000
 """Most runs in one answer of MLflow."""
+
+
+def source_of(uri: str, database: Path | None, client: Callable[[], MlflowClient]) -> Source:
+    """Return what reads a tracking store.
+
+    Args:
+        uri: MLflow's tracking URI.
+        database: The database file that the URI names; None for a server.
+        client: Returns MLflow's client, which a file needs only for artifacts that are not in a local folder.
+    """
+    return ServerSource(uri, client()) if database is None else FileSource(database, client)
 
 
 class ServerSource:
@@ -79,11 +90,15 @@ class ServerSource:
 
     def find(self, run_id: str) -> Found | None:
         """Return where the run with one of our ids is, even if it was deleted."""
-        return find(self._client, run_id)
+        from mlflow.entities import ViewType
 
-    def experiment_name(self, experiment_id: str) -> str:
-        """Return the name of an experiment."""
-        return str(self._client.get_experiment(experiment_id).name)
+        names = {experiment.experiment_id: experiment.name for experiment in self._client.search_experiments()}
+        runs = self._client.search_runs(
+            list(names), f"tags.`{ID_TAG}` = '{run_id}'", run_view_type=ViewType.ALL, max_results=2,
+            order_by=["attributes.start_time ASC"]) if names else []
+        found = [Found(run.info.run_id, names[run.info.experiment_id], run.info.lifecycle_stage == "deleted")
+                 for run in runs]
+        return min(found, key=lambda one: one.is_deleted, default=None)
 
     def tagged(self, experiment: str, key: str) -> str | None:
         """Return the id of the experiment of that name if it has a tag."""

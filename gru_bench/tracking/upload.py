@@ -27,7 +27,6 @@ from gru_bench.tracking.client import (
     PARENT_TAG,
     TRY_LATER,
     brief,
-    find,
     first_line,
     open_client,
     sqlite_path,
@@ -36,6 +35,8 @@ from gru_bench.tracking.client import (
 from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, Waiting, abandoned
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.registry import log_model
+from gru_bench.tracking.server import source_of
+from gru_bench.tracking.source import Found
 from gru_bench.tracking.view import NOTE, moved, save_view
 
 if TYPE_CHECKING:
@@ -388,7 +389,7 @@ class Uploader:
         """Return MLflow's id of the run of a record; the run is created if it does not exist."""
         begins = bool(record.first_tags)
         with self.begin_study if begins and record.parent is None else nullcontext():
-            found = find(client, record.run_id)
+            found = self._find(client, record.run_id)
             if found is not None and found.is_deleted:
                 raise _Deleted(f"only runs that exist can be logged to, but {found.run_id} was deleted in MLflow")
             if found is not None:
@@ -406,9 +407,12 @@ class Uploader:
                 tags[NOTE] = moved(tags[NOTE], place)
             return str(client.create_run(place, start_time=record.time, tags=tags).info.run_id)
 
+    def _find(self, client: MlflowClient, run_id: str) -> Found | None:
+        return source_of(self.uri, self.database, lambda: client).find(run_id)
+
     def _parent(self, client: MlflowClient, run_id: str) -> str:
         if run_id not in self._sent:
-            found = find(client, run_id)
+            found = self._find(client, run_id)
             if found is None:
                 raise _MissingRun(f"MLflow must have the run {run_id} to log runs below it, but it does not")
             self._sent[run_id] = _Sent(found.run_id)

@@ -45,11 +45,12 @@ from gru_bench.results.logged_metrics import (
 from gru_bench.results.runs import Check, EpochRecord, RunResult, digest_of_examples
 from gru_bench.stats.metrics import scores
 from gru_bench.tracking.artifacts import class_table, prediction_table
-from gru_bench.tracking.client import Found, brief, first_line, is_away, replace_artifacts, require_folder
+from gru_bench.tracking.client import brief, first_line, is_away, replace_artifacts, require_folder
 from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, State, abandoned, waiting
 from gru_bench.tracking.provenance import provenance
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, TEST_SET, LoggedRun, Reader
 from gru_bench.tracking.record import OPEN, Point, RunRecord, new_id, now
+from gru_bench.tracking.source import Found
 from gru_bench.tracking.upload import STOP_SECONDS, Uploader, experiment, require_active
 from gru_bench.tracking.view import NOTE
 
