@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gru_bench.archive.container import packed, unpack
 from gru_bench.config import checked_name
-from gru_bench.errors import DataError, RunError, UsageError, unknown
+from gru_bench.errors import DataError, RunError, UsageError, first_line, unknown
 from gru_bench.models.saved import ABOUT, about_of
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
 from gru_bench.results.own import OWN, own_model_of
@@ -40,7 +40,6 @@ from gru_bench.sweep.study import IMPORTING, attributes_of, need_format
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking import export as tracking_export
 from gru_bench.tracking.artifacts import MORE, factor, predictions_of, texts_of
-from gru_bench.tracking.client import first_line
 from gru_bench.tracking.outbox import FILES, RUN, Outbox
 from gru_bench.tracking.reader import RESTORE, Reader, damaged
 from gru_bench.tracking.record import RunRecord

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gru_bench.config import ModelName
-from gru_bench.errors import GruBenchError
+from gru_bench.errors import GruBenchError, first_line
 from gru_bench.sweep.sharing.leases import START
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import ATTEMPT, KEY, REASON, RETRY_OF, key_of
@@ -281,4 +281,4 @@ def reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc'][:6]))}: {first['msg']}"[:200]
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return first_line(error)

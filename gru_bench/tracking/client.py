@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from importlib.metadata import version
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from gru_bench.errors import GruBenchError, RunError, UsageError, given_as, named, same_command, without_passwords
+from gru_bench.errors import RunError, UsageError, first_line, given_as, named, same_command, without_passwords
 from gru_bench.platforms import remove, replace
+from gru_bench.tracking.failures import brief, failed, is_away
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 DEFAULT_DATABASE = "mlflow.db"
 URI_KINDS = "a file such as sqlite:///mlflow.db, or a server such as http://127.0.0.1:5000"
 DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
-TRY_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY,
-             HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
-"""HTTP statuses of a server that cannot answer now, whatever the request was."""
 ANSWER_SECONDS = 5
 """Most seconds to wait for a server that is only asked whether it is there."""
 ID_TAG, PARENT_TAG = "gru_bench.id", "gru_bench.parent"
@@ -217,7 +215,7 @@ def _opening(uri: str, of: str | None = None) -> Iterator[None]:
                   f"{named('--tracking-uri')} out to use mlflow.db in this directory")
     try:
         yield
-    except (_mlflow().exceptions.MlflowException, _Unanswered) as error:
+    except (_mlflow().exceptions.MlflowException, ConnectionError) as error:
         raise RunError(unanswered.format(brief(error) if is_away(error) else first_line(error))) from error
     except Exception as error:
         if (database := sqlite_path(of or uri)) is not None:
@@ -226,15 +224,11 @@ def _opening(uri: str, of: str | None = None) -> Iterator[None]:
                          f"{first_line(error)}") from error
 
 
-class _Unanswered(Exception):
-    """A database server that does not answer."""
-
-
 def _try_database(uri: str) -> None:
     """Connect to a database server once, because MLflow would retry for minutes.
 
     Raises:
-        _Unanswered: The server does not answer.
+        ConnectionError: The server does not answer.
     """
     import sqlalchemy
 
@@ -242,7 +236,7 @@ def _try_database(uri: str) -> None:
     try:
         engine.connect().close()
     except sqlalchemy.exc.OperationalError as error:
-        raise _Unanswered(first_line(error)) from error
+        raise ConnectionError(first_line(error)) from error
     finally:
         engine.dispose()
 
@@ -256,17 +250,8 @@ def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str
     Raises:
         RunError: The server does not answer.
     """
-    mlflow = _mlflow()
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    try:
-        answer = http_request(
-            get_default_host_creds(uri), BULK_ROUTE, "GET", raise_on_status=False,
-            params={"run_id": list(run_ids), "metric_key": metric, "max_results": BULK_POINTS})
-    except mlflow.exceptions.MlflowException as error:
-        raise RunError(f"the tracking store must answer requests, but {without_passwords(uri)!r} fails to return "
-                       f"the history of {metric}: {first_line(error)}") from error
+    answer = _asked(uri, BULK_ROUTE, f"return the history of {metric}", {
+        "run_id": list(run_ids), "metric_key": metric, "max_results": BULK_POINTS})
     if answer.status_code != HTTPStatus.OK:
         return None
     try:
@@ -282,16 +267,24 @@ def shown_version(uri: str) -> str:
     """
     if not uri.startswith(("http://", "https://")):
         return version("mlflow")
+    answer = _asked(uri, "/version", "return its version")
+    return str(answer.text).strip() if answer.status_code == HTTPStatus.OK else ""
+
+
+def _asked(uri: str, route: str, doing: str, params: Mapping[str, object] | None = None) -> Any:
+    """Return a server's answer to a GET request, whatever its status.
+
+    Raises:
+        RunError: The server does not answer.
+    """
     mlflow = _mlflow()
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
     try:
-        answer = http_request(get_default_host_creds(uri), "/version", "GET", raise_on_status=False)
+        return http_request(get_default_host_creds(uri), route, "GET", raise_on_status=False, params=params)
     except mlflow.exceptions.MlflowException as error:
-        raise RunError(f"the tracking store must answer requests, but {without_passwords(uri)!r} fails to return its "
-                       f"version: {first_line(error)}") from error
-    return str(answer.text).strip() if answer.status_code == HTTPStatus.OK else ""
+        raise failed(without_passwords(uri), doing, error) from error
 
 
 def replace_artifacts(uri: str, artifact_uri: str, folder: Path, place: str) -> None:
@@ -328,8 +321,7 @@ class _WrappedClient:
             try:
                 return call(*arguments, **named)
             except _mlflow().exceptions.MlflowException as error:
-                raise RunError(f"the tracking store must answer requests, but {self._uri!r} fails to {name}: "
-                               f"{first_line(error)}") from error
+                raise failed(self._uri, name, error) from error
 
         return wrapped
 
@@ -356,45 +348,3 @@ def sqlite_path(uri: str) -> Path | None:
     if not uri.startswith("sqlite:///") or uri == "sqlite:///":
         return None
     return Path(uri.removeprefix("sqlite:///")).resolve()
-
-
-def is_away(error: BaseException) -> bool:
-    """Return whether an error means that a server did not answer, and not that it refused a request."""
-    import requests
-
-    silent = (requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError,
-              requests.exceptions.ChunkedEncodingError, ConnectionError, TimeoutError, _Unanswered)
-    return any(isinstance(link, silent) for link in _links(error)) or status(error) in TRY_LATER
-
-
-def status(error: BaseException) -> int | None:
-    """Return the HTTP status of an MLflow error; None for other errors."""
-    for link in _links(error):
-        if not isinstance(link, GruBenchError):
-            code: Any = getattr(link, "get_http_status_code", None)
-            answer: Any = getattr(link, "response", None)
-            return int(code()) if code is not None else getattr(answer, "status_code", None)
-    return None
-
-
-def brief(error: BaseException) -> str:
-    """Return a short reason why a store does not answer, such as `Connection refused`."""
-    reasons = [reason for link in _links(error) if (reason := getattr(link, "strerror", None))]
-    return str(reasons[-1]) if reasons else first_line(error.__cause__ or error)
-
-
-def _links(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and its causes; libraries store the cause in different attributes."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        yield link
-        seen.add(id(link))
-        parts = (*link.args, getattr(link, "reason", None))
-        link = link.__cause__ or link.__context__ or next((part for part in parts if isinstance(part, Exception)), None)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error, shortened to 300 characters."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]

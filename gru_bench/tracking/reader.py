@@ -22,7 +22,7 @@ from gru_bench.config import (
     with_settings,
     without_removed,
 )
-from gru_bench.errors import FormatError, RunError, UsageError, named, unknown, without_passwords
+from gru_bench.errors import FormatError, RunError, UsageError, first_line, named, unknown, without_passwords
 from gru_bench.models.saved import SHARED, Origin, artifact, read
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.runs import Predictions, StudySummary
@@ -31,7 +31,6 @@ from gru_bench.tracking.client import (
     DEFAULT_DATABASE,
     ID_TAG,
     PARENT_TAG,
-    first_line,
     open_client,
     require_uri,
     sqlite_path,

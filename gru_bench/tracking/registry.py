@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gru_bench.errors import RunError, UsageError
-from gru_bench.tracking.client import first_line
+from gru_bench.errors import RunError, UsageError, first_line
 from gru_bench.tracking.reader import LoggedRun, Reader
 
 if TYPE_CHECKING:

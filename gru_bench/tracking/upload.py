@@ -7,31 +7,20 @@ the status are overwritten by the same values; a logged model is looked up by it
 
 from __future__ import annotations
 
-import errno
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gru_bench.errors import GruBenchError, RunError, UsageError, named, same_command, without_passwords
+from gru_bench.errors import GruBenchError, first_line, named, without_passwords
 from gru_bench.models.saved import SHARED
-from gru_bench.tracking.client import (
-    ID_TAG,
-    PARENT_TAG,
-    TRY_LATER,
-    brief,
-    first_line,
-    open_client,
-    sqlite_path,
-    status,
-)
+from gru_bench.tracking.client import ID_TAG, PARENT_TAG, open_client, sqlite_path
+from gru_bench.tracking.failures import MissingError, brief, failed, meaning
 from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, Waiting, abandoned
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.registry import log_model
@@ -53,11 +42,6 @@ STOP_SECONDS = 0.5
 """Seconds that an upload has to finish its current record when it is stopped."""
 MOST_ATTEMPTS = 5
 """Most attempts at a record that fails although the store answers other requests."""
-NOT_NOW = {*TRY_LATER, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-"""HTTP statuses after which a record is tried again. (An expired token, for example, may be renewed.)"""
-RACES = ("UNIQUE constraint", "IntegrityError", "UniqueViolation")
-"""Words of an error after which a record is tried again: another process has written the same row at this moment, such
-as that of a data set."""
 
 
 @dataclass
@@ -236,7 +220,7 @@ class Uploader:
                 pass
         except Exception as error:
             with self._changed:
-                self._broken, self._failure = True, _as_ours(error, self._shown)
+                self._broken, self._failure = True, self._as_ours(error)
                 self._changed.notify_all()
 
     def _upload_next(self) -> bool:
@@ -270,25 +254,16 @@ class Uploader:
                 self._client = open_client(self.uri, self.database)
             upload(self._client)
         except Exception as error:
-            if self._is_beyond_repair(error):
-                raise
-            if not _is_definite(error) and (attempts + 1 < MOST_ATTEMPTS or not self._answers()):
-                if not _is_race(error):
+            what_now = meaning(error)
+            never_opened = self._client is None and self.database is not None
+            if what_now == "unusable" or (never_opened and what_now != "busy"):
+                raise  # all records wait for the next start
+            if what_now != "refused" and (attempts + 1 < MOST_ATTEMPTS or not self._answers()):
+                if what_now != "busy":
                     self._set_away(brief(error))
                 return False
             self._refuse(what, error)
         return True
-
-    def _is_beyond_repair(self, error: Exception) -> bool:
-        """Return whether the store is broken or the disk is full, so that all records wait for the next start."""
-        if isinstance(error, UsageError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if _is_race(error):
-            return False
-        cause: Any = _cause(error)
-        failed = (self._client is None or isinstance(cause, sqlite3.Error)
-                  or getattr(cause, "error_code", "") == "TEMPORARILY_UNAVAILABLE")
-        return self.database is not None and failed and "locked" not in str(cause)
 
     def _refuse(self, what: tuple[Outbox, Entry] | str, error: Exception) -> None:
         reason = first_line(error)
@@ -302,8 +277,11 @@ class Uploader:
                 self.remarks.append(f"{self._shown} refuses a record of an earlier start: {reason}. The record is "
                                     f"saved in {what[0].folder.name}.refused")
             else:
-                self._failure = _as_ours(error, self._shown)
+                self._failure = self._as_ours(error)
             self._changed.notify_all()
+
+    def _as_ours(self, error: Exception) -> GruBenchError:
+        return error if isinstance(error, GruBenchError) else failed(self._shown, "take a record", error)
 
     def _answers(self) -> bool:
         """Return whether the store answers a simple request."""
@@ -391,11 +369,11 @@ class Uploader:
         with self.begin_study if begins and record.parent is None else nullcontext():
             found = self._find(client, record.run_id)
             if found is not None and found.is_deleted:
-                raise _Deleted(f"only runs that exist can be logged to, but {found.run_id} was deleted in MLflow")
+                raise MissingError(f"only runs that exist can be logged to, but {found.run_id} was deleted in MLflow")
             if found is not None:
                 return found.run_id
             if not begins:
-                raise _MissingRun(f"MLflow must have the run {record.run_id} to write to it, but it does not")
+                raise MissingError(f"MLflow must have the run {record.run_id} to write to it, but it does not")
             tags = {**record.first_tags, ID_TAG: record.run_id}
             if record.parent is None:
                 place = self._experiment(client, record.experiment)
@@ -414,7 +392,7 @@ class Uploader:
         if run_id not in self._sent:
             found = self._find(client, run_id)
             if found is None:
-                raise _MissingRun(f"MLflow must have the run {run_id} to log runs below it, but it does not")
+                raise MissingError(f"MLflow must have the run {run_id} to log runs below it, but it does not")
             self._sent[run_id] = _Sent(found.run_id)
         return self._sent[run_id].mlflow_id
 
@@ -457,10 +435,6 @@ def upload_all(directory: Path) -> Iterator[str]:
         yield from uploader.remarks
 
 
-class _MissingRun(Exception):
-    """MLflow does not have a run that a record writes to."""
-
-
 def experiment(client: MlflowClient, database: Path | None, name: str) -> str:
     """Return the id of the experiment called `name`, which is created if it does not exist.
 
@@ -491,42 +465,6 @@ def require_active(name: str, experiment_id: str, stage: str) -> None:
         RunError: The experiment was deleted.
     """
     if stage != "active":
-        raise _Deleted(f"runs can be logged only to an experiment that exists, but {name!r} was deleted: restore it "
-                       f"(mlflow experiments restore --experiment-id {experiment_id}), or use another "
-                       f"{named('--tracking-uri')}")
-
-
-class _Deleted(RunError):
-    """An experiment or a run that was deleted."""
-
-
-def _is_definite(error: BaseException) -> bool:
-    """Return whether an error is final: another attempt would get the same answer."""
-    code = status(error)
-    return isinstance(error, (_MissingRun, _Deleted)) or (
-        code is not None and HTTPStatus.BAD_REQUEST <= code < HTTPStatus.INTERNAL_SERVER_ERROR and code not in NOT_NOW
-        and not _is_race(error))
-
-
-def _is_race(error: BaseException) -> bool:
-    """Return whether an error means that another process has written the same row at this moment."""
-    return any(word in str(error) for word in RACES)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return the original error that our own errors wrap."""
-    while isinstance(error, RunError) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _as_ours(error: Exception, uri: str) -> GruBenchError:
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
-        ours = RunError(f"there must be free space on the disk for the tracking store {uri!r}, but none is left: free "
-                        f"some and run {same_command()} again; what was logged so far is safe")
-    elif isinstance(error, GruBenchError):
-        return error
-    else:
-        ours = RunError(f"the tracking store must answer requests, but {uri!r} fails: {first_line(error)}")
-    ours.__cause__ = error
-    return ours
+        raise MissingError(f"runs can be logged only to an experiment that exists, but {name!r} was deleted: restore "
+                           f"it (mlflow experiments restore --experiment-id {experiment_id}), or use another "
+                           f"{named('--tracking-uri')}")

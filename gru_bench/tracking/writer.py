@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import numpy as np
 
 from gru_bench.config import MetricName, RunConfig, flat
-from gru_bench.errors import GruBenchError, RunError, given_as, same_command, unknown, without_passwords
+from gru_bench.errors import GruBenchError, RunError, first_line, given_as, same_command, unknown, without_passwords
 from gru_bench.models.saved import SHARED
 from gru_bench.platforms import user
 from gru_bench.results.logged_metrics import (
@@ -45,7 +45,8 @@ from gru_bench.results.logged_metrics import (
 from gru_bench.results.runs import Check, EpochRecord, RunResult, digest_of_examples
 from gru_bench.stats.metrics import scores
 from gru_bench.tracking.artifacts import class_table, prediction_table
-from gru_bench.tracking.client import brief, first_line, is_away, replace_artifacts, require_folder
+from gru_bench.tracking.client import replace_artifacts, require_folder
+from gru_bench.tracking.failures import brief, is_away
 from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, State, abandoned, waiting
 from gru_bench.tracking.provenance import provenance
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, TEST_SET, LoggedRun, Reader

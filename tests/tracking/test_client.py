@@ -19,7 +19,8 @@ import requests
 from gru_bench.errors import RunError, UsageError
 from gru_bench.tracking import Reader, Store, client
 from gru_bench.tracking import server as reading
-from gru_bench.tracking.client import is_away, open_client, sqlite_path
+from gru_bench.tracking.client import open_client, sqlite_path
+from gru_bench.tracking.failures import is_away
 from tests.support.runs import result
 from tests.support.servers import MlflowServer
 from tests.support.values import present
