@@ -145,11 +145,6 @@ class Uploader:
             self._raise()
 
     @property
-    def is_open(self) -> bool:
-        """Whether MLflow has been loaded and opened the store."""
-        return self._client is not None
-
-    @property
     def is_done(self) -> bool:
         """Whether the store has all records, and what the runs under way have logged."""
         return not (self._live or self._busy) and all(outbox.is_empty for outbox in self.outboxes)
@@ -445,7 +440,11 @@ def experiment(client: MlflowClient, database: Path | None, name: str) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is not None:
-        require_active(name, str(found.experiment_id), found.lifecycle_stage)
+        if found.lifecycle_stage == "deleted":
+            raise MissingError(
+                f"runs can be logged only to an experiment that exists, but {name!r} was deleted: restore it (mlflow "
+                f"experiments restore --experiment-id {found.experiment_id}), or use another "
+                f"{named('--tracking-uri')}")
         return str(found.experiment_id)
     tags = {"mlflow.experimentKind": "custom_model_development"}
     if database is None:
@@ -456,15 +455,3 @@ def experiment(client: MlflowClient, database: Path | None, name: str) -> str:
             return str(found.experiment_id)
         location = (database.parent / ARTIFACTS).resolve().as_uri()
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
-
-
-def require_active(name: str, experiment_id: str, stage: str) -> None:
-    """Check that an experiment was not deleted.
-
-    Raises:
-        RunError: The experiment was deleted.
-    """
-    if stage != "active":
-        raise MissingError(f"runs can be logged only to an experiment that exists, but {name!r} was deleted: restore "
-                           f"it (mlflow experiments restore --experiment-id {experiment_id}), or use another "
-                           f"{named('--tracking-uri')}")

@@ -52,7 +52,7 @@ from gru_bench.tracking.provenance import provenance
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, TEST_SET, LoggedRun, Reader
 from gru_bench.tracking.record import OPEN, Point, RunRecord, new_id, now
 from gru_bench.tracking.source import Found
-from gru_bench.tracking.upload import STOP_SECONDS, Uploader, experiment, require_active
+from gru_bench.tracking.upload import STOP_SECONDS, Uploader
 from gru_bench.tracking.view import NOTE
 
 if TYPE_CHECKING:
@@ -247,10 +247,6 @@ class Store(Reader):
                 self._say(f"{left}: the next start in this directory uploads them, and so does gru-bench sync")
             self._own = None
 
-    def experiment(self, name: str) -> str:
-        """Return the id of the experiment called `name`, which is created if it does not exist."""
-        return experiment(self._client, self.database, name)
-
     def start(
         self, experiment: str, name: str, *, role: str, study: str = "", model: str = "", command: str = "",
         config: RunConfig | None = None, fingerprint: str = "", parent: str | None = None,
@@ -272,7 +268,7 @@ class Store(Reader):
             run_id: Id of the run of a study, which another process may begin too. None: a new id.
 
         Raises:
-            RunError: The experiment was deleted, or the disk is full.
+            RunError: The disk is full, or an earlier record could not be uploaded.
         """
         all_tags = {
             "mlflow.runName": name,
@@ -292,9 +288,6 @@ class Store(Reader):
         if config is not None:
             all_tags["gru_bench.seed"] = str(config.seed)
         params = {key: str(value) for key, value in flat(config).items()} if config is not None else {}
-        if self.database is not None and not self._begins:  # checked here, because MLflow may not be loaded yet
-            for row in self._rows("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?", experiment):
-                require_active(experiment, *row)
         record = RunRecord(
             run_id or new_id(), now(), experiment, parent, first_tags=all_tags, params=params,
             dataset=(experiment, fingerprint) if fingerprint else None)
@@ -494,11 +487,6 @@ class Store(Reader):
         self._uploader = Uploader(self.uri, client, away)
         self.adopt()
         atexit.register(self._at_exit)
-
-    @property
-    def _begins(self) -> bool:
-        """Whether the store is a database file that the upload has not created yet."""
-        return self._was_new and self._uploader is not None and not self._uploader.is_open
 
     def _is_new(self) -> bool:
         """Whether the store is a file that does not exist yet, so that it has no runs."""

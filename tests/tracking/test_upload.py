@@ -192,11 +192,14 @@ class TestRefused:
         assert "f" * 32 in lines[2]
         assert len(Store(create=False).runs("reviews")) == 1
 
-    def test_a_deleted_experiment_is_refused_at_the_start_of_a_run(self, database: Path) -> None:
+    def test_no_run_is_logged_to_a_deleted_experiment(self, database: Path) -> None:
+        with Store() as store:
+            store.start("reviews", "r", role="single").kill("done")
+            store._client.delete_experiment(store.runs("reviews")[0].experiment_id)
         store = Store()
-        store._client.delete_experiment(store.experiment("reviews"))
+        store.start("reviews", "r", role="single").kill("done")
         with pytest.raises(RunError, match=r"'reviews' was deleted: .*mlflow experiments restore"):
-            store.start("reviews", "r", role="single")
+            store.catch_up()
         store.close()
 
     def test_a_data_set_that_two_processes_log_at_the_same_moment_is_logged_again(

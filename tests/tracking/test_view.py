@@ -43,7 +43,7 @@ def test_a_study_saves_its_view_once_and_a_user_may_change_it(store: Store) -> N
     study = store.start("reviews", "s", role="study", study="s")
     assert store.view("reviews", "accuracy") == ""
     study.reopen("run.py")
-    number = store.experiment("reviews")
+    number = store.runs("reviews")[0].experiment_id
     assert store.view("reviews", "accuracy") == f"#/experiments/{number}/runs?viewStateShareKey=gru-bench-accuracy"
     assert store.view("reviews", "macro_f1") == store.view("elsewhere", "accuracy") == ""
     key = view.view_tag("accuracy")
