@@ -298,9 +298,20 @@ class Reader:
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return FileSource(cast("Path", self.database), self._open).rows(query, *values)
 
+    def _read(self, read: Callable[[Source], T], empty: T, key: str | None = None) -> T:
+        """Ask the store something.
+
+        Args:
+            read: Asks it.
+            empty: The answer of a store without runs.
+            key: Name of a list whose last answer may be returned while the store is away; None for anything else.
+        """
+        del empty, key  # for stores that are written to
+        return read(self._source)
+
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first."""
-        return self._source.experiments()
+        return list(self._read(lambda source: source.experiments(), [], ""))
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
         """Return the studies of an experiment with their children, newest first.
@@ -333,7 +344,7 @@ class Reader:
         Raises:
             UsageError: The experiment does not exist; the message lists those that do.
         """
-        found = self._source.runs(experiment)
+        found = self._read(lambda source: source.runs(experiment), [], experiment)
         if found is None:
             raise unknown("experiment", experiment, self.experiments())
         return list(self._sound(run for run in found if "gru_bench.role" in run[6]))
@@ -373,7 +384,7 @@ class Reader:
     def _confirmed(self, test_set: str, fingerprints: Collection[str], until: float) -> list[tuple[str, str]]:
         """Return the study and the name of each model that `confirmed_models` counts, of runs that began by a time."""
         wanted = [(TEST_SET, test_set), *(("gru_bench.data_fingerprint", one) for one in fingerprints if one)]
-        found = {run_id: tags for run_id, start_ms, tags in self._source.tags(wanted)
+        found = {run_id: tags for run_id, start_ms, tags in self._read(lambda source: source.tags(wanted), [])
                  if tags.get("gru_bench.role") == "confirm" and tags.get("gru_bench.complete") == "true"
                  and tags.get(TEST_SET, test_set) == test_set and (start_ms or 0) / 1000 <= until}
         origins: dict[tuple[str, str], set[str]] = {}
@@ -393,7 +404,8 @@ class Reader:
         """Return run id -> metric -> (step, value) by step. If a step was logged twice, the later value counts."""
         ours = {self.mlflow_id(run_id): run_id for run_id in run_ids}
         points: dict[str, dict[str, dict[int, tuple[int, float]]]] = {run_id: {} for run_id in run_ids}
-        for mlflow_id, metric, step, value, timestamp in self._source.points(list(ours), metrics):
+        for mlflow_id, metric, step, value, timestamp in self._read(
+                lambda source: source.points(list(ours), metrics), []):
             steps = points[ours[mlflow_id]].setdefault(metric, {})
             if step not in steps or timestamp >= steps[step][0]:
                 steps[step] = (timestamp, value)
@@ -431,7 +443,7 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        return self._source.find(run_id)
+        return self._read(lambda source: source.find(run_id), None)
 
     def is_deleted(self, run_id: str) -> bool:
         """Return whether a run was deleted in MLflow; False for a run that MLflow does not know."""
@@ -516,7 +528,7 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        found = self._source.tagged(experiment, view_tag(metric))
+        found = self._read(lambda source: source.tagged(experiment, view_tag(metric)), None)
         return "" if found is None else view_page(found, metric)
 
     def _summary(self, run: LoggedRun) -> StudySummary | None:
@@ -526,7 +538,11 @@ class Reader:
 
     def _artifact(self, run_id: str, path: str) -> bytes:
         try:
-            return self._source.artifact(self.mlflow_id(run_id), path)
+            mlflow_id = self.mlflow_id(run_id)
+            content = self._read(lambda source: source.artifact(mlflow_id, path), None)
+            if content is None:
+                raise FileNotFoundError("MLflow has no run yet")
+            return content
         except (RunError, OSError) as error:
             raise RunError(f"the run {run_id} must contain the artifact {path}, but it cannot be read "
                            f"({first_line(error)}){RESTORE}") from error

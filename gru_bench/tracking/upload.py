@@ -172,10 +172,6 @@ class Uploader:
         self._wait(lambda: not self.away, seconds)
         return not self.away
 
-    def mark_offline(self, reason: str) -> None:
-        """Mark the store as away, for a reason that is shown to the user."""
-        self._set_away(reason)
-
     def stop(self, seconds: float) -> None:
         """Stop the thread, which has `seconds` to finish its current record, and close the outboxes."""
         with self._changed:
@@ -234,7 +230,7 @@ class Uploader:
             else:  # the store was away when it was last asked
                 uploaded = self._answers()
             if uploaded:
-                self._set_away("")
+                self.set_away("")
                 return True
             attempts += 1
             self._pause(attempts)
@@ -255,7 +251,7 @@ class Uploader:
                 raise  # all records wait for the next start
             if what_now != "refused" and (attempts + 1 < MOST_ATTEMPTS or not self._answers()):
                 if what_now != "busy":
-                    self._set_away(brief(error))
+                    self.set_away(brief(error))
                 return False
             self._refuse(what, error)
         return True
@@ -288,7 +284,8 @@ class Uploader:
             return False
         return True
 
-    def _set_away(self, away: str) -> None:
+    def set_away(self, away: str) -> None:
+        """Note why the store does not answer, for the user; empty if it answers."""
         with self._changed:
             self.away = away
             self._changed.notify_all()

@@ -11,16 +11,16 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 import numpy as np
 
 from gru_bench.config import MetricName, RunConfig, flat
-from gru_bench.errors import GruBenchError, RunError, first_line, given_as, same_command, unknown, without_passwords
+from gru_bench.errors import GruBenchError, RunError, first_line, given_as, same_command, without_passwords
 from gru_bench.models.saved import SHARED
 from gru_bench.platforms import user
 from gru_bench.results.logged_metrics import (
@@ -49,16 +49,16 @@ from gru_bench.tracking.client import replace_artifacts, require_folder
 from gru_bench.tracking.failures import brief, is_away
 from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, State, abandoned, waiting
 from gru_bench.tracking.provenance import provenance
-from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, TEST_SET, LoggedRun, Reader
+from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, TEST_SET, Reader
 from gru_bench.tracking.record import OPEN, Point, RunRecord, new_id, now
-from gru_bench.tracking.source import Found
+from gru_bench.tracking.source import Source
 from gru_bench.tracking.upload import STOP_SECONDS, Uploader
 from gru_bench.tracking.view import NOTE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Item = TypeVar("Item")
+T = TypeVar("T")
 
 ATTACHED = "report"
 """Folder among a run's artifacts that holds a report. It was computed from the runs, so archives leave it out."""
@@ -76,8 +76,9 @@ _TABLES = "SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metric
 class Store(Reader):
     """A tracking store for reading and writing. Records go to an outbox on disk, from which a thread uploads them.
 
-    It overrides the reading methods of `Reader`: they wait for the upload first, so that this process reads what it has
-    written. While the store is away, they return what was read last.
+    Its reading methods wait for the upload first, so that this process reads what it has written, and then for a server
+    that is away. Only the lists of experiments and of runs are then those of its last answer, if there is one or the
+    store is not required.
 
     Use it as a context. A normal end waits until MLflow has all records; an end by an error waits only for a moment and
     leaves the rest to the next start.
@@ -111,7 +112,7 @@ class Store(Reader):
         self._root = self.home / FOLDER
         self._own: Outbox | None = None
         self._uploader: Uploader | None = None
-        self._known: dict[str, list[Any]] = {}
+        self._known: dict[str, Any] = {}
         self._shared: set[tuple[str, str]] = set()
         """Run id and path of each artifact that was logged for the children of a run."""
         self._was_new = False
@@ -357,34 +358,6 @@ class Store(Reader):
             return first_line(error)
         return ""
 
-    def experiments(self) -> list[str]:
-        """Return the names of the experiments with runs of gru-bench, the most recent first.
-
-        While the store is away, these are the experiments of its last answer.
-        """
-        return self._read("", lambda: [] if self._is_new() else super(Store, self).experiments())
-
-    def runs(self, experiment: str) -> list[LoggedRun]:
-        """Return all runs of gru-bench in an experiment, newest first.
-
-        While the store is away, these are the runs of its last answer.
-        """
-        def read() -> list[LoggedRun]:
-            if self._is_new():
-                raise unknown("experiment", experiment, [])
-            return super(Store, self).runs(experiment)
-
-        return self._read(experiment, read)
-
-    def find(self, run_id: str) -> Found | None:
-        """Return where a run is in MLflow, even if it was deleted; see `Reader.find`."""
-        while not self._is_new():
-            try:
-                return super().find(run_id)
-            except RunError as error:
-                self._wait_out(error)
-        return None
-
     def await_whole(self, experiment: str, run_ids: Sequence[str], seconds: float = OTHERS_SECONDS) -> bool:
         """Wait until MLflow has all of the runs `run_ids`, which other processes may still be uploading.
 
@@ -398,53 +371,24 @@ class Store(Reader):
             time.sleep(POLL_SECONDS)
         return True
 
-    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
-        """Return how many models were scored on a test set; see `Reader.confirmed_models`."""
-        self.catch_up()
-        return super().confirmed_models(test_set, fingerprints)
-
-    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
-        """Return how many studies had scored a test set by a time; see `Reader.studies_on_test`."""
-        self.catch_up()
-        return super().studies_on_test(test_set, fingerprints, until)
-
-    def histories(
-        self, run_ids: Sequence[str], metrics: Sequence[str]
-    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
-        """Return run id -> metric -> (step, value) by step. If a step was logged twice, the later value counts."""
-        self.catch_up()
-        return super().histories(run_ids, metrics)
-
-    def view(self, experiment: str, metric: MetricName) -> str:
-        """Return where the saved view of an experiment is shown; see `Reader.view`."""
-        self.catch_up()
-        return super().view(experiment, metric)
-
-    def _read(self, key: str, read: Callable[[], list[Item]]) -> list[Item]:
+    def _read(self, read: Callable[[Source], T], empty: T, key: str | None = None) -> T:
         while True:
             if self.catch_up():
+                if self._is_new():
+                    return empty
                 try:
-                    self._known[key] = read()
-                    return list(self._known[key])
-                except RunError as error:
-                    if self.database is None and is_away(error) and not self._needs(key):
-                        return list(self._known.get(key, ()))
-                    self._wait_out(error)
-            elif not self._needs(key):
-                return list(self._known.get(key, ()))
-            else:
-                self._wait_while_away()
-
-    def _needs(self, key: str) -> bool:
-        """Return whether a read must wait for the store, because there is no earlier answer that may be used."""
-        return self.database is not None or (self._required and key not in self._known)
-
-    def _wait_out(self, error: RunError) -> None:
-        """Wait for the server if the error means that it is away; raise any other error."""
-        if self._uploader is None or self.database is not None or not is_away(error):
-            raise error
-        self._uploader.mark_offline(brief(error))
-        self._wait_while_away()
+                    answer = super()._read(read, empty)
+                except (RunError, OSError) as error:
+                    if self._uploader is None or self.database is not None or not is_away(error):
+                        raise
+                    self._uploader.set_away(brief(error))
+                else:
+                    if key is not None:
+                        self._known[key] = answer
+                    return answer
+            if key is not None and self.database is None and (key in self._known or not self._required):
+                return cast("T", self._known.get(key, empty))
+            self._wait_while_away()
 
     def _wait_while_away(self) -> None:
         if self._uploader is None or not self._uploader.away:
@@ -462,11 +406,7 @@ class Store(Reader):
             with suppress(FileNotFoundError):  # MLflow has the artifact by now
                 if file is not None:
                     return file.read_bytes()
-        while True:
-            try:
-                return super()._artifact(run_id, path)
-            except RunError as error:
-                self._wait_out(error)
+        return super()._artifact(run_id, path)
 
     def _begin_upload(self) -> None:
         # No retries by MLflow: the upload retries by itself, and first checks whether the run was created after all.
