@@ -100,6 +100,8 @@ class Outbox:
             keep: Whether records are kept until the outbox is closed, so that they can be read while the store is away.
         """
         self.folder, self.uri, self._lock, self._keep = folder, uri, lock, keep
+        self.inherited = False
+        """Whether another process has left it."""
         self._next = 1 + max((entry.number for entry in self.entries()), default=0)
 
     @classmethod
@@ -140,7 +142,9 @@ class Outbox:
             OSError, ValueError, KeyError: The process was killed before it had begun the outbox.
         """
         owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
-        return cls(folder, _resolved(owner["uri"], folder.parent), lock)
+        outbox = cls(folder, _resolved(owner["uri"], folder.parent), lock)
+        outbox.inherited = True
+        return outbox
 
     def reveal(self) -> None:
         """Let other processes upload the records if this one dies."""

@@ -175,7 +175,7 @@ class Store(Reader):
         for outbox in abandoned(self._root, wanted):
             if (left := outbox.waiting()).runs:
                 self._say(f"{left}, left by an earlier start: uploading")
-            self._uploader.add(outbox, inherited=True)
+            self._uploader.add(outbox)
 
     def settle(self, is_ended: Callable[[str], bool | None], reason: str) -> None:
         """Upload the held records of dead processes, once it is known whether their trials have ended.
@@ -200,7 +200,7 @@ class Store(Reader):
             RunError: A record could not be uploaded.
         """
         if self._uploader is not None:
-            self._uploader.check()
+            self._uploader.notify()
 
     @property
     def is_caught_up(self) -> bool:
@@ -337,7 +337,7 @@ class Store(Reader):
 
     def begin_study_under(self, lock: AbstractContextManager[object]) -> None:
         """Set the lock under which the run of a study is created in MLflow, which several processes may begin."""
-        self._writing()[1].begin_study = lock
+        self._writing()[1].sender.begin_study = lock
 
     def attach(self, run_id: str, folder: Path) -> str:
         """Attach the files of a folder to a run, in place of what was attached before: now, and not by the outbox.
@@ -490,7 +490,7 @@ class RunWriter:
 
     def show(self) -> None:
         """Upload what the run has logged so far, if the store answers."""
-        self._store._writing()[1].show(self.run_id, lambda: self._record)
+        self._store._writing()[1].show(self._record)
 
     def epoch(self, record: EpochRecord, metric: MetricName = "accuracy") -> None:
         """Log the metrics of one epoch, with the epoch's number as their step; `metric` is the score that decides."""

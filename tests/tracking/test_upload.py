@@ -100,7 +100,7 @@ class TestUploadedOnce:
 
     def test_the_next_start_uploads_what_a_killed_process_has_left(self, database: Path) -> None:
         code = ("import os\nfrom gru_bench.tracking import Store, upload\n"
-                "upload.Uploader._send = lambda *_: (_ for _ in ()).throw(ConnectionError('not now'))\n"
+                "upload.Sender.send = lambda *_: (_ for _ in ()).throw(ConnectionError('not now'))\n"
                 "store = Store()\nwriter = store.start('reviews', 'r', role='single')\n"
                 "writer.metrics({'loss/train': 0.5}, step=1)\nwriter.text('notes.txt', 'a text')\n"
                 "writer.kill('for a reason')\nstore.start('reviews', 'open', role='single')\n"
