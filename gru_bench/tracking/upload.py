@@ -90,11 +90,24 @@ class Uploader:
         """Wake the thread, because an outbox may have a new record.
 
         Raises:
-            RunError: An earlier record could not be uploaded; each error is raised once.
+            RunError: An earlier record could not be uploaded.
         """
         with self._changed:
             self._changed.notify_all()
-            self._raise()
+            self.check()
+
+    def check(self) -> None:
+        """Raise the error of a record that could not be uploaded; each error is raised once.
+
+        Raises:
+            RunError: A record could not be uploaded.
+        """
+        with self._changed:
+            failure = self._failure
+            if not self._broken:
+                self._failure = None
+            if failure is not None:
+                raise failure
 
     @property
     def is_done(self) -> bool:
@@ -148,14 +161,7 @@ class Uploader:
             while not (self._failure is not None or done() or (until is not None and time.monotonic() >= until)):
                 left = WAIT_SECONDS if until is None else until - time.monotonic()
                 self._changed.wait(max(0.0, min(WAIT_SECONDS, left)))
-            self._raise()
-
-    def _raise(self) -> None:
-        failure = self._failure
-        if failure is not None:
-            if not self._broken:
-                self._failure = None
-            raise failure
+            self.check()
 
     def _run(self) -> None:
         try:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
 
@@ -116,7 +116,7 @@ class Store(Reader):
         self._shared: set[tuple[str, str]] = set()
         """Run id and path of each artifact that was logged for the children of a run."""
         self._was_new = False
-        """Whether the database file did not exist when the store was opened."""
+        """Whether the database file did not exist when that was last looked at."""
         self._required = False
         if create:
             self._begin_upload()
@@ -200,7 +200,7 @@ class Store(Reader):
             RunError: A record could not be uploaded.
         """
         if self._uploader is not None:
-            self._uploader.notify()
+            self._uploader.check()
 
     @property
     def is_caught_up(self) -> bool:
@@ -414,9 +414,9 @@ class Store(Reader):
         away, client = "", None
         if self.database is not None:
             require_folder(self.database)
-        found = self._found()
-        self._was_new = found == "new"
-        if found == "unknown":  # otherwise the upload's thread imports MLflow, which takes as long as importing torch
+            self._was_new = True
+        # The upload's thread imports MLflow, which takes as long as importing torch, unless an error may show now.
+        if not (self._is_new() or self._has_tables()):
             try:
                 client = self._client
             except RunError as error:
@@ -430,22 +430,19 @@ class Store(Reader):
 
     def _is_new(self) -> bool:
         """Whether the store is a file that does not exist yet, so that it has no runs."""
-        return self._was_new and self._found() == "new"
-
-    def _found(self) -> Literal["new", "prepared", "unknown"]:
-        """Return the state of the store, as far as it can be found out without importing MLflow."""
         from filelock import FileLock
 
-        if self.database is None:
-            return "unknown"
-        with FileLock(f"{self.database}.lock"):  # held while the file is being created
-            if not self.database.exists():
-                return "new"
-            try:
-                self._rows(_TABLES)
-            except RunError:
-                return "unknown"
-            return "prepared"
+        if self._was_new and self.database is not None:
+            with FileLock(f"{self.database}.lock"):  # held while the file is being created
+                self._was_new = not self.database.exists()
+        return self._was_new
+
+    def _has_tables(self) -> bool:
+        """Whether the store is a file with tables of MLflow, as far as that can be found out without MLflow."""
+        try:
+            return self.database is not None and not self._rows(_TABLES)
+        except RunError:
+            return False
 
     def _writing(self) -> tuple[Outbox, Uploader]:
         """Return the outbox of this process and its upload, which are begun if needed."""
