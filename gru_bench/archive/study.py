@@ -43,7 +43,7 @@ from gru_bench.tracking.artifacts import MORE, factor, predictions_of, texts_of
 from gru_bench.tracking.outbox import FILES, RUN, Outbox
 from gru_bench.tracking.reader import RESTORE, Reader, damaged
 from gru_bench.tracking.record import RunRecord
-from gru_bench.tracking.writer import ATTACHED
+from gru_bench.tracking.store import ATTACHED
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
