@@ -57,7 +57,8 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
     with FileLock(f"{database}.lock"):
         if not database.exists():
             _prepare(database)
-        _try_file(database)
+        with reading(database):
+            pass  # it is not damaged: MLflow would retry for minutes
         client = _answering_client(uri)
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -93,19 +94,6 @@ def _prepare(database: Path) -> None:
     client = _answering_client(f"sqlite:///{half_made}", of=f"sqlite:///{database}")
     client._tracking_client.store.engine.dispose()  # closes the file
     replace(half_made, database)
-
-
-def _try_file(database: Path) -> None:
-    """Read a database file once, because MLflow would retry for minutes.
-
-    Raises:
-        RunError: The file cannot be read.
-    """
-    try:
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
-        raise unreadable(database, error) from error
 
 
 def unreadable(database: Path, error: Exception, *, gone: bool = False) -> RunError:
