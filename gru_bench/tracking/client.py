@@ -29,7 +29,9 @@ DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 ANSWER_SECONDS = 5
 """Most seconds to wait for a server that is only asked whether it is there."""
 ID_TAG, PARENT_TAG = "gru_bench.id", "gru_bench.parent"
-"""Tags that hold our id of a run, and that of its parent run."""
+"""Tags with our id of a run, and that of its parent run."""
+TEST_SET = "gru_bench.test_set"
+"""Tag with the digest of the test examples that a run was scored on (`results.runs.digest_of_examples`)."""
 BULK_ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 BULK_RUNS = 100
 """Most runs in one request for a metric's history to an MLflow server."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from gru_bench.tracking.client import ID_TAG, reading
+from gru_bench.tracking.client import ID_TAG, TEST_SET, reading
 from gru_bench.tracking.source import Found, RawPoint, RawRun
 
 if TYPE_CHECKING:
@@ -62,14 +62,13 @@ class FileSource:
             key: float("nan") if value is None else float(value) for key, value in metrics[run_id].items()})
             for run_id, name, status, begin, end in rows]
 
-    def tags(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[str, int | None, Mapping[str, str]]]:
-        """Return run, begin and tags of the runs that have one of the wanted tags."""
-        one_of = " OR ".join(["(key = ? AND value = ?)"] * len(wanted))
+    def scored_on(self, test_set: str) -> list[tuple[str, int | None, Mapping[str, str]]]:
+        """Return id, begin and tags of the runs of all experiments with this digest of the test examples."""
         by_run: dict[tuple[str, int | None], dict[str, str]] = {}
         for run_id, begin, key, value in self.rows(
             "SELECT run_uuid, start_time, key, value FROM tags JOIN runs USING (run_uuid) JOIN experiments USING "
             "(experiment_id) WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' AND "
-            f"run_uuid IN (SELECT run_uuid FROM tags WHERE {one_of})", *(word for pair in wanted for word in pair)):
+            "run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)", TEST_SET, test_set):
             by_run.setdefault((run_id, begin), {})[key] = value
         return [(*run, tags) for run, tags in by_run.items()]
 

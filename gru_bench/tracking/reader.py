@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from gru_bench.tracking.client import (
     DEFAULT_DATABASE,
     ID_TAG,
     PARENT_TAG,
+    TEST_SET,
     open_client,
     require_uri,
     sqlite_path,
@@ -44,8 +45,6 @@ from gru_bench.tracking.view import view_page, view_tag
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-TEST_SET = "gru_bench.test_set"
-"""Tag that holds the digest of the test examples that a run was scored on (`results.runs.digest_of_examples`)."""
 FORMAT_TAG, FORMAT = "gru_bench.format", "3"
 """Tag and version of a run's format: the names and meaning of its keys. Runs of another format are refused."""
 FILE = "file"
@@ -359,36 +358,32 @@ class Reader:
             except ValueError as error:
                 self.odd[run_id] = f"the run {run_id} is left out: {error}"
 
-    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
+    def confirmed_models(self, test_set: str) -> int:
         """Return how many models of all experiments were scored on a test set by a complete confirmation run.
 
-        A model counts once for each study that confirmed it, and an imported study is the same as its original. Runs
-        of earlier versions have no digest of the test set: they count if their data are the same.
+        A model counts once for each study that confirmed it, and an imported study is the same as its original.
 
         Args:
             test_set: Digest of the test examples.
-            fingerprints: Fingerprints of data and their splits that have these test examples.
         """
-        return len(self._confirmed(test_set, fingerprints, math.inf))
+        return len(self._confirmed(test_set, math.inf))
 
-    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
+    def studies_on_test(self, test_set: str, until: float) -> int:
         """Return how many studies of all experiments had scored a test set by a complete confirmation run.
 
         Args:
-            test_set: As for `confirmed_models`, as are `fingerprints`.
-            fingerprints: Fingerprints of data and their splits that have these test examples.
+            test_set: Digest of the test examples.
             until: Runs that began later do not count. In seconds since the epoch.
         """
-        return len({study for study, _ in self._confirmed(test_set, fingerprints, until)})
+        return len({study for study, _ in self._confirmed(test_set, until)})
 
-    def _confirmed(self, test_set: str, fingerprints: Collection[str], until: float) -> list[tuple[str, str]]:
+    def _confirmed(self, test_set: str, until: float) -> list[tuple[str, str]]:
         """Return the study and the name of each model that `confirmed_models` counts, of runs that began by a time."""
-        wanted = [(TEST_SET, test_set), *(("gru_bench.data_fingerprint", one) for one in fingerprints if one)]
-        found = {run_id: tags for run_id, start_ms, tags in self._read(lambda source: source.tags(wanted), [])
-                 if tags.get("gru_bench.role") == "confirm" and tags.get("gru_bench.complete") == "true"
-                 and tags.get(TEST_SET, test_set) == test_set and (start_ms or 0) / 1000 <= until}
         origins: dict[tuple[str, str], set[str]] = {}
-        for run_id, tags in found.items():
+        for run_id, start_ms, tags in self._read(lambda source: source.scored_on(test_set), []):
+            if tags.get("gru_bench.role") != "confirm" or tags.get("gru_bench.complete") != "true" or (
+                    start_ms or 0) / 1000 > until:
+                continue
             first = (tags.get(EARLIER_IDS, "").split() or [tags.get(ID_TAG, run_id)])[0]
             origins.setdefault((tags.get("mlflow.parentRunId", ""), tags.get("gru_bench.model", "")), set()).add(first)
         models, seen = [], set[str]()

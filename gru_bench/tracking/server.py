@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gru_bench.tracking.client import BULK_POINTS, BULK_RUNS, ID_TAG, bulk_history
+from gru_bench.tracking.client import BULK_POINTS, BULK_RUNS, ID_TAG, TEST_SET, bulk_history
 from gru_bench.tracking.file import FileSource, downloaded
 from gru_bench.tracking.source import Found, RawPoint, RawRun, Source
 
@@ -57,14 +56,11 @@ class ServerSource:
                  run.info.end_time, run.data.tags, run.data.params, run.data.metrics)
                 for run in self._search([found.experiment_id], "")]
 
-    def tags(self, wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[str, int | None, Mapping[str, str]]]:
-        """Yield run, begin and tags of the confirmation runs with one of the wanted tags; a run may come twice."""
+    def scored_on(self, test_set: str) -> Iterator[tuple[str, int | None, Mapping[str, str]]]:
+        """Yield id, begin and tags of the runs of all experiments with this digest of the test examples."""
         places = [experiment.experiment_id for experiment in self._client.search_experiments()]
-        for key, value in wanted:
-            if re.fullmatch(r"[\w-]+", value):  # otherwise it could not be quoted
-                query = f"tags.`gru_bench.role` = 'confirm' and tags.`{key}` = '{value}'"
-                for run in self._search(places, query):
-                    yield run.info.run_id, run.info.start_time, run.data.tags
+        for run in self._search(places, f"tags.`{TEST_SET}` = '{test_set}'"):
+            yield run.info.run_id, run.info.start_time, run.data.tags
 
     def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterator[RawPoint]:
         """Yield the points of some metrics: for many runs at once if it can, otherwise for each metric of each run."""

@@ -34,8 +34,8 @@ class Source(Protocol):
     def runs(self, experiment: str) -> Iterable[RawRun] | None:
         """Return the runs of an experiment, newest first; None if it does not exist."""
 
-    def tags(self, wanted: Sequence[tuple[str, str]]) -> Iterable[tuple[str, int | None, Mapping[str, str]]]:
-        """Return run, begin and tags of the confirmation runs with one of the wanted tags; a run may come twice."""
+    def scored_on(self, test_set: str) -> Iterable[tuple[str, int | None, Mapping[str, str]]]:
+        """Return id, begin and tags of the runs of all experiments with this digest of the test examples."""
 
     def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterable[RawPoint]:
         """Return the points of some metrics of runs."""

@@ -36,8 +36,8 @@ from gru_bench.results.logged_metrics import (
 from gru_bench.results.runs import Check, EpochRecord, RunResult, digest_of_examples
 from gru_bench.stats.metrics import scores
 from gru_bench.tracking.artifacts import class_table, prediction_table
+from gru_bench.tracking.client import TEST_SET
 from gru_bench.tracking.outbox import Entry
-from gru_bench.tracking.reader import TEST_SET
 from gru_bench.tracking.record import OPEN, Point, RunRecord, now
 from gru_bench.tracking.view import NOTE
 
