@@ -20,6 +20,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import ATTEMPT, KEY, REASON, RETRY_OF, key_of
 from gru_bench.sweep.study import FORMAT, IDENTITY, IMPORTING, SEARCH, TEXTS, attributes_of, need_format
 from gru_bench.tracking.export import BROKEN_OFF
+from gru_bench.tracking.record import Text
 
 ARCHIVE = "archive"
 """Set of an imported study: digest of the archive that it comes from."""
@@ -31,15 +32,8 @@ def _moment(moment: datetime) -> datetime:
     return moment
 
 
-def _plain(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("it must not contain the character NUL, which databases do not store")
-    return text
-
-
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Text = Annotated[str, Field(max_length=8000), AfterValidator(_plain)]
-Name = Annotated[str, Field(max_length=500), AfterValidator(_plain)]
+Name = Annotated[Text, Field(max_length=500)]
 Setting = Text | bool | Annotated[int, Field(ge=-2**53, le=2**53)] | Finite | None
 Moment = Annotated[datetime, AfterValidator(_moment)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]

@@ -36,12 +36,18 @@ def _key(text: str) -> str:
     return text
 
 
+def _plain(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("it must not contain the character NUL, which databases do not store")
+    return text
+
+
 # The forms that a record from another machine must have. They are not checked where a record is made.
 Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Moment = Annotated[int, Field(ge=0, le=LATEST)]
 """Milliseconds since 1970."""
 Key = Annotated[str, Field(max_length=MOST_NAME), AfterValidator(_key)]
-Text = Annotated[str, Field(max_length=8000, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, Field(max_length=8000), AfterValidator(_plain)]
 Param = Annotated[Text, Field(max_length=6000)]
 
 
