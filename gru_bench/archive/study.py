@@ -50,9 +50,9 @@ if TYPE_CHECKING:
 
 JOURNAL = "optuna.journal"
 TEXTS = "texts/"
-"""Prefix of the artifacts that hold reviews."""
+"""Prefix of the artifacts with reviews."""
 WEIGHTS = ".safetensors"
-"""Suffix of the artifacts that hold weights and word vectors."""
+"""Suffix of the artifacts with weights and word vectors."""
 SUMMARY = "study.json"
 MOST_BYTES = 256 << 20
 """Most bytes of the journal and the records of an archive; a run takes about 10,000 bytes."""
@@ -93,8 +93,8 @@ def export_study(
     """Write a study to an archive.
 
     Args:
-        store: Tracking store that holds its runs.
-        storage: Optuna storage that holds its searches.
+        store: Tracking store that has its runs.
+        storage: Optuna storage that has its searches.
         study: Name of the study.
         file: The archive.
         experiment: MLflow experiment of the study; None searches all experiments.
@@ -142,14 +142,14 @@ def export_study(
 
 
 def import_study(file: Path, store: Store, opened: Callable[[], BaseStorage], study: str | None) -> Transfer:
-    """Import the study that an archive holds: all of it, or nothing.
+    """Import the study in an archive: all of it, or nothing.
 
     When this returns, the searches are written, and the runs wait in an outbox of `store`, which uploads them.
 
     Args:
         file: The archive.
         store: Tracking store for its runs.
-        opened: Opens the Optuna storage for its searches; called once the archive is known to be whole.
+        opened: Opens the Optuna storage for its searches; called once the archive is known to be undamaged.
         study: New name of the study; None keeps its name.
 
     Raises:

@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 FORMAT_TAG, FORMAT = "gru_bench.format", "3"
 """Tag and version of a run's format: the names and meaning of its keys. Runs of another format are refused."""
 FILE = "file"
-"""Role of a run that no store holds: a file has its predictions."""
+"""Role of a run that is in no store: a file has its predictions."""
 EARLIER_IDS = "gru_bench.earlier_ids"
-"""Tag that holds the ids that a run had before it was imported under other names, the first one first."""
+"""Tag with the ids that a run had before it was imported under other names, the first one first."""
 T = TypeVar("T")
 
 
@@ -155,17 +155,17 @@ class StudyPlan:
     trials: int | None
     """Number of search trials of each model."""
     confirm: int | None
-    """Number of confirm seeds of each model."""
+    """Number of confirmation seeds of each model."""
     margin: float | None
     """The largest difference of no practical weight; 0.01 is one point of accuracy."""
     contents: tuple[str, ...] | None
-    """Parts besides the confirm runs: search, ablations, timings, diagnostics or recall. None: not logged."""
+    """Parts other than the confirmation runs: search, ablations, timings, diagnostics or recall. None: not logged."""
     protocol: str
     """tuning or homework."""
     metric: MetricName = "accuracy"
     """Score that the study is about. Accuracy where none was logged."""
     looks: bool = False
-    """Whether its confirm stage has looks."""
+    """Whether its confirmation stage has interim analyses."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def metric_of(text: str) -> MetricName:
 
 
 def _margin(text: str) -> float | None:
-    """Return a margin in points as a share; None unless it is above 0 and at most 50 points."""
+    """Return a margin in points as a fraction; None unless it is above 0 and at most 50 points."""
     try:
         points = float(text)
     except ValueError:

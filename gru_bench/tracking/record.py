@@ -3,9 +3,8 @@
     run.json     the `RunRecord`
     files/       its artifacts, at their paths
 
-A record holds all of a run, or a part that is added to a run that MLflow has already. To apply it twice is harmless: a
-run is found by its id, a point is one row for its key, step, time and value, and all else is overwritten by the same
-values.
+A record contains all of a run, or a part that is added to a run that MLflow has already. It may be uploaded twice
+(`gru_bench.tracking.sender`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ALIAS = "best"
 CONTENT = "gru_bench.content"
-"""Tag of a version that holds the digest of its saved model."""
+"""Tag of a version with the digest of its saved model."""
 WEIGHTS = "gru_bench.weights"
 """Tag of a logged model that says where its weights are."""
 _NOT_IN_NAMES = re.compile(r"[/:.%\"']")
@@ -49,7 +49,7 @@ def log_model(client: MlflowClient, run_id: str, model: str) -> None:
 
     Args:
         client: Client of the store.
-        run_id: Id of the run, which holds the artifacts `model/...`.
+        run_id: Id of the run, which has the artifacts `model/...`.
         model: Name of the model.
     """
     from mlflow.entities import LoggedModelOutput
@@ -76,10 +76,10 @@ def register(
         code: File that MLflow runs to load the model.
         content: Digest of the saved model.
         classes: Names of its classes.
-        example: Text that stands for an input.
+        example: Example of an input.
 
     Raises:
-        RunError: where the registry does not answer or refuses the model.
+        RunError: The registry does not answer or refuses the model.
     """
     client, name = store._client, registered_name(study.study)
     quoted = name.replace("'", "''")
@@ -110,7 +110,7 @@ def registered_name(study: str) -> str:
     """Return the name under which the winner of a study is registered: MLflow allows neither / nor : in it.
 
     Raises:
-        UsageError: for a study whose name has no other character.
+        UsageError: The name of the study has no other character.
     """
     name = re.sub(r"[/:]+", "-", study).strip("- ")
     if not name:

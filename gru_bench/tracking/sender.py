@@ -1,6 +1,6 @@
 """How a record is written to MLflow, so that writing it again is harmless.
 
-A run is found by the tag that holds its id; a point is one row for its key, step, time and value; tags, params,
+A run is found by the tag with its id; a point is one row for its key, step, time and value; tags, params,
 artifacts and the status are overwritten by the same values; a logged model is looked up by its run.
 """
 

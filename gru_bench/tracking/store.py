@@ -27,11 +27,11 @@ from gru_bench.tracking.writer import RunWriter
 T = TypeVar("T")
 
 ATTACHED = "report"
-"""Folder among a run's artifacts that holds a report. It was computed from the runs, so archives leave it out."""
+"""Folder among a run's artifacts with a report. It was computed from the runs, so archives leave it out."""
 LAST_SECONDS = 2.0
-"""Seconds to go on uploading when a command ends by an error or Ctrl-C."""
+"""Seconds to continue uploading when a command ends by an error or Ctrl-C."""
 MOST_SECONDS = 600.0
-"""Seconds to wait for a server whose answer a command needs to go on or to end."""
+"""Seconds to wait for a server whose answer a command needs to continue or to end."""
 OTHERS_SECONDS = 60.0
 """Seconds to wait for runs that other processes still upload."""
 POLL_SECONDS = 0.5

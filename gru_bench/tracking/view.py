@@ -37,7 +37,7 @@ def view_id(metric: MetricName) -> str:
 
 
 def view_tag(metric: MetricName) -> str:
-    """Return the key of the experiment's tag that holds the view."""
+    """Return the key of the experiment's tag with the view."""
     return PREFIX + view_id(metric)
 
 

@@ -102,7 +102,7 @@ class RunWriter:
         Args:
             result: The result: scores and predictions of the best checkpoint, times and sizes, and the model if it has
                 files.
-            texts: Split -> reviews to log beside the predictions.
+            texts: Split -> reviews to log with the predictions.
             held: Whether the end is not uploaded before `release`, because the trial of the run has not ended yet.
         """
         seconds = sum(record.seconds for record in result.epochs)
