@@ -202,8 +202,7 @@ class Outbox:
     def drop(self, entry: Entry) -> None:
         """Remove a record."""
         with suppress(FileNotFoundError):
-            self._renamed(entry, "new")
-        shutil.rmtree(entry.folder.with_name(f"{entry.folder.name.partition('.')[0]}.new"), ignore_errors=True)
+            shutil.rmtree(self._renamed(entry, "new").folder, ignore_errors=True)
 
     def mark_sent(self, entry: Entry) -> None:
         """Note that MLflow has a record, and remove it unless it is kept."""

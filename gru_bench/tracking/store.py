@@ -169,8 +169,8 @@ class Store(Reader):
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether `catch_up` would return at once: MLflow has all records, or is away."""
-        return self._uploader is None or self._uploader.is_done or bool(self._uploader.away)
+        """Whether MLflow has all records."""
+        return self._uploader is None or self._uploader.is_done
 
     def catch_up(self) -> bool:
         """Wait until MLflow has all records; return False if it is away.
