@@ -27,7 +27,7 @@ class MissingError(RunError):
 def meaning(error: BaseException) -> Meaning:
     """Return what an error of a tracking store means.
 
-    - unusable: the disk is full, or the store is not an MLflow store that can be read
+    - unusable: the disk of this machine is full, or the store is not an MLflow store that can be read
     - busy: another process writes the same at this moment
     - away: the server cannot answer now, whatever it is asked
     - refused: another attempt would get the same answer
@@ -41,7 +41,7 @@ def meaning(error: BaseException) -> Meaning:
     status = next((code for link in links if (code := _status(link)) is not None), None)
     if any(word in str(error) for word in BUSY):
         return "busy"
-    if isinstance(error, UsageError) or _is_full(error) or any(
+    if isinstance(error, UsageError) or _is_out_of_space(error) or any(
             type(link) in (sqlite3.OperationalError, sqlite3.DatabaseError) for link in links):
         return "unusable"
     if status in TRY_LATER or any(isinstance(link, silent) for link in links):
@@ -67,14 +67,15 @@ def failed(uri: str, doing: str, error: Exception) -> RunError:
     """Return the error for a store that fails to do something; `uri` is shown."""
     ours = RunError(
         f"there must be free space on the disk for the tracking store {uri!r}, but none is left: free some and run "
-        f"{same_command()} again; what was logged so far is safe" if _is_full(error) else
+        f"{same_command()} again; what was logged so far is safe"
+        if _is_out_of_space(error) or "disk is full" in str(error) else
         f"the tracking store must answer requests, but {uri!r} fails to {doing}: {first_line(error)}")
     ours.__cause__ = error
     return ours
 
 
-def _is_full(error: BaseException) -> bool:
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
+def _is_out_of_space(error: BaseException) -> bool:
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _status(error: BaseException) -> int | None:
