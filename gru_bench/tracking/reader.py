@@ -39,7 +39,7 @@ from gru_bench.tracking.client import (
 from gru_bench.tracking.file import FileSource
 from gru_bench.tracking.record import LATEST
 from gru_bench.tracking.server import source_of
-from gru_bench.tracking.source import Found, Source
+from gru_bench.tracking.source import Found, RawRun, Source
 from gru_bench.tracking.view import view_page, view_tag
 
 if TYPE_CHECKING:
@@ -297,20 +297,19 @@ class Reader:
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return FileSource(cast("Path", self.database), self._open).rows(query, *values)
 
-    def _read(self, read: Callable[[Source], T], empty: T, key: str | None = None) -> T:
-        """Ask the store something.
+    def _read(self, read: Callable[[Source], T], key: str | None = None) -> T | None:
+        """Ask the store something; return None if it does not exist yet, because nothing was written to it.
 
         Args:
             read: Asks it.
-            empty: The answer of a store without runs.
-            key: Name of a list whose last answer may be returned while the store is away; None for anything else.
+            key: Name of a list whose last answer, or None, may be returned while the store is away.
         """
-        del empty, key  # for stores that are written to
+        del key  # for a store that is written to
         return read(self._source)
 
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first."""
-        return list(self._read(lambda source: source.experiments(), [], ""))
+        return list(self._read(lambda source: source.experiments(), "") or ())
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
         """Return the studies of an experiment with their children, newest first.
@@ -343,9 +342,13 @@ class Reader:
         Raises:
             UsageError: The experiment does not exist; the message lists those that do.
         """
-        found = self._read(lambda source: source.runs(experiment), [], experiment)
-        if found is None:
-            raise unknown("experiment", experiment, self.experiments())
+        def read(source: Source) -> Iterable[RawRun]:
+            found = source.runs(experiment)
+            if found is None:
+                raise unknown("experiment", experiment, source.experiments())
+            return found
+
+        found = self._read(read, experiment) or ()
         return list(self._sound(run for run in found if "gru_bench.role" in run[6]))
 
     def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
@@ -380,7 +383,7 @@ class Reader:
     def _confirmed(self, test_set: str, until: float) -> list[tuple[str, str]]:
         """Return the study and the name of each model that `confirmed_models` counts, of runs that began by a time."""
         origins: dict[tuple[str, str], set[str]] = {}
-        for run_id, start_ms, tags in self._read(lambda source: source.scored_on(test_set), []):
+        for run_id, start_ms, tags in self._read(lambda source: source.scored_on(test_set)) or ():
             if tags.get("gru_bench.role") != "confirm" or tags.get("gru_bench.complete") != "true" or (
                     start_ms or 0) / 1000 > until:
                 continue
@@ -400,7 +403,7 @@ class Reader:
         ours = {self.mlflow_id(run_id): run_id for run_id in run_ids}
         points: dict[str, dict[str, dict[int, tuple[int, float]]]] = {run_id: {} for run_id in run_ids}
         for mlflow_id, metric, step, value, timestamp in self._read(
-                lambda source: source.points(list(ours), metrics), []):
+                lambda source: source.points(list(ours), metrics)) or ():
             steps = points[ours[mlflow_id]].setdefault(metric, {})
             if step not in steps or timestamp >= steps[step][0]:
                 steps[step] = (timestamp, value)
@@ -438,7 +441,7 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        return self._read(lambda source: source.find(run_id), None)
+        return self._read(lambda source: source.find(run_id))
 
     def is_deleted(self, run_id: str) -> bool:
         """Return whether a run was deleted in MLflow; False for a run that MLflow does not know."""
@@ -523,7 +526,7 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        found = self._read(lambda source: source.tagged(experiment, view_tag(metric)), None)
+        found = self._read(lambda source: source.tagged(experiment, view_tag(metric)))
         return "" if found is None else view_page(found, metric)
 
     def _summary(self, run: LoggedRun) -> StudySummary | None:
@@ -534,7 +537,7 @@ class Reader:
     def _artifact(self, run_id: str, path: str) -> bytes:
         try:
             mlflow_id = self.mlflow_id(run_id)
-            content = self._read(lambda source: source.artifact(mlflow_id, path), None)
+            content = self._read(lambda source: source.artifact(mlflow_id, path))
             if content is None:
                 raise FileNotFoundError("MLflow has no run yet")
             return content

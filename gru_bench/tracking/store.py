@@ -336,13 +336,13 @@ class Store(Reader):
             time.sleep(POLL_SECONDS)
         return True
 
-    def _read(self, read: Callable[[Source], T], empty: T, key: str | None = None) -> T:
+    def _read(self, read: Callable[[Source], T], key: str | None = None) -> T | None:
         while True:
             if self.catch_up():
                 if self._is_new():
-                    return empty
+                    return None
                 try:
-                    answer = super()._read(read, empty)
+                    answer = super()._read(read)
                 except (RunError, OSError) as error:
                     if self._uploader is None or self.database is not None or not is_away(error):
                         raise
@@ -352,7 +352,7 @@ class Store(Reader):
                         self._known[key] = answer
                     return answer
             if key is not None and self.database is None and (key in self._known or not self._required):
-                return cast("T", self._known.get(key, empty))
+                return cast("T | None", self._known.get(key))
             self._wait_while_away()
 
     def _wait_while_away(self) -> None:
