@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from importlib.metadata import version
@@ -32,11 +32,6 @@ ID_TAG, PARENT_TAG = "gru_bench.id", "gru_bench.parent"
 """Tags with our id of a run, and that of its parent run."""
 TEST_SET = "gru_bench.test_set"
 """Tag with the digest of the test examples that a run was scored on (`results.runs.digest_of_examples`)."""
-BULK_ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
-BULK_RUNS = 100
-"""Most runs in one request for a metric's history to an MLflow server."""
-BULK_POINTS = 25_000
-"""Most points in one answer of the server. It leaves out the rest silently."""
 
 
 def open_client(uri: str, database: Path | None) -> MlflowClient:
@@ -231,25 +226,6 @@ def _try_database(uri: str) -> None:
         engine.dispose()
 
 
-def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str, Any]] | None:
-    """Return the points of a metric of up to `BULK_RUNS` runs from an MLflow server.
-
-    Each point has `run_id`, `step`, `value` and `timestamp`. They are ordered by run id, and there are at
-    most `BULK_POINTS` of them. The result is None if the server has no bulk requests.
-
-    Raises:
-        RunError: The server does not answer.
-    """
-    answer = _asked(uri, BULK_ROUTE, f"return the history of {metric}", {
-        "run_id": list(run_ids), "metric_key": metric, "max_results": BULK_POINTS})
-    if answer.status_code != HTTPStatus.OK:
-        return None
-    try:
-        return list(answer.json()["metrics"])
-    except (ValueError, KeyError, TypeError):  # an HTML page, from a server without this route
-        return None
-
-
 def shown_version(uri: str) -> str:
     """Return the version of MLflow whose pages show a store; empty where its server does not say.
 
@@ -257,11 +233,11 @@ def shown_version(uri: str) -> str:
     """
     if not uri.startswith(("http://", "https://")):
         return version("mlflow")
-    answer = _asked(uri, "/version", "return its version")
+    answer = asked(uri, "/version", "return its version")
     return str(answer.text).strip() if answer.status_code == HTTPStatus.OK else ""
 
 
-def _asked(uri: str, route: str, doing: str, params: Mapping[str, object] | None = None) -> Any:
+def asked(uri: str, route: str, doing: str, params: Mapping[str, object] | None = None) -> Any:
     """Return a server's answer to a GET request, whatever its status.
 
     Raises:

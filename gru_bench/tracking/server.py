@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gru_bench.tracking.client import BULK_POINTS, BULK_RUNS, ID_TAG, TEST_SET, bulk_history
+from gru_bench.tracking.client import ID_TAG, TEST_SET, asked
 from gru_bench.tracking.file import FileSource, downloaded
 from gru_bench.tracking.source import Found, RawPoint, RawRun, Source
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+BULK_ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
+BULK_RUNS = 100
+"""Most runs in one request for a metric's history to an MLflow server."""
+BULK_POINTS = 25_000
+"""Most points in one answer of the server. It leaves out the rest silently."""
 PAGE = 1000
 """Most runs in one answer of MLflow."""
 
@@ -120,3 +126,22 @@ class ServerSource:
             token = page.token
             if not token:
                 return
+
+
+def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str, Any]] | None:
+    """Return the points of a metric of up to `BULK_RUNS` runs from an MLflow server.
+
+    Each point has `run_id`, `step`, `value` and `timestamp`. They are ordered by run id, and there are at
+    most `BULK_POINTS` of them. The result is None if the server has no bulk requests.
+
+    Raises:
+        RunError: The server does not answer.
+    """
+    answer = asked(uri, BULK_ROUTE, f"return the history of {metric}", {
+        "run_id": list(run_ids), "metric_key": metric, "max_results": BULK_POINTS})
+    if answer.status_code != HTTPStatus.OK:
+        return None
+    try:
+        return list(answer.json()["metrics"])
+    except (ValueError, KeyError, TypeError):  # an HTML page, from a server without this route
+        return None

@@ -185,7 +185,7 @@ class TestHistoriesFromAServer:
     @pytest.fixture
     def most(self) -> list[int]:
         """The most points in an answer of the server."""
-        return [client.BULK_POINTS]
+        return [reading.BULK_POINTS]
 
     @pytest.fixture
     def reader(self, asked: list[int | str]) -> Reader:
@@ -248,15 +248,15 @@ def test_a_server_returns_the_same_points_in_bulk_and_run_by_run(
     ids = [writer.run_id for writer in writers]
     metrics = ["loss/train", "loss/train_window", "absent"]
     in_mlflow = [store.mlflow_id(run_id) for run_id in ids]
-    assert len(present(client.bulk_history(store.uri, in_mlflow, "loss/train"))) == 7
+    assert len(present(reading.bulk_history(store.uri, in_mlflow, "loss/train"))) == 7
     in_bulk = store.histories(ids, metrics)
     monkeypatch.setattr(reading, "bulk_history", lambda *_: None)
     slow = store.histories(ids, metrics)
     assert repr(in_bulk) == repr(slow)
     assert slow[ids[2]]["loss/train"] == [(1, 0.99), (2, 0.5 + 2)]
     assert repr(slow[ids[0]]["loss/train_window"]) == "[(3, nan)]"
-    monkeypatch.setattr(client, "BULK_ROUTE", "/ajax-api/2.0/mlflow/metrics/no-such-thing")
-    assert client.bulk_history(store.uri, in_mlflow, "loss/train") is None
+    monkeypatch.setattr(reading, "BULK_ROUTE", "/ajax-api/2.0/mlflow/metrics/no-such-thing")
+    assert reading.bulk_history(store.uri, in_mlflow, "loss/train") is None
     with pytest.raises(RunError, match=r"predictions/test\.parquet"):
         store.predictions(ids[0], "test")
 
