@@ -419,7 +419,7 @@ class Store(Reader):
             self._begin_upload()
             assert self._uploader is not None
         if self._own is None:
-            self._own = Outbox.begin(self._root, self.uri, keep=self.database is None)
+            self._own = Outbox.begin(self._root, self.uri)
             self._uploader.add(self._own)
         return self._own, self._uploader
 

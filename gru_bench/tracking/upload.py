@@ -212,10 +212,10 @@ class Uploader:
         ours: GruBenchError | None = self._as_ours(error)
         if not isinstance(work, str):
             outbox, entry = work
-            outbox.refuse(entry, first_line(error))
+            aside = outbox.refuse(entry, first_line(error))
             if outbox.inherited:
                 self.remarks.append(f"{self._shown} refuses a record of an earlier start: {first_line(error)}. The "
-                                    f"record is saved in {outbox.folder.name}.refused")
+                                    f"record is saved in {aside.name}")
                 ours = None
         with self._changed:
             if isinstance(work, str):
