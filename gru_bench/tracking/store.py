@@ -389,7 +389,8 @@ class Store(Reader):
                     raise
                 away = brief(error)
                 self._say(f"{self._shown} does not answer ({away}): runs are stored in {FOLDER} until it does")
-        self._uploader = Uploader(self.uri, client, away)
+        self._uploader = Uploader(self.uri, client)
+        self._uploader.set_away(away)
         self.adopt()
         atexit.register(self._at_exit)
 

@@ -38,15 +38,16 @@ class Uploader:
     While nothing waits in them, it uploads what runs under way have logged so far, so that MLflow shows them.
     """
 
-    def __init__(self, uri: str, client: MlflowClient | None = None, away: str = "") -> None:
+    def __init__(self, uri: str, client: MlflowClient | None = None) -> None:
         """Start the thread without any outbox.
 
         Args:
             uri: MLflow's tracking URI.
             client: Client for that URI, if one is open already.
-            away: Why the store does not answer, if that is known already; otherwise empty.
         """
-        self.uri, self.database, self.away = uri, sqlite_path(uri), away
+        self.uri, self.database = uri, sqlite_path(uri)
+        self.away = ""
+        """Why the store did not answer when it was last asked; empty if it did."""
         self._shown = without_passwords(uri)
         self.remarks: list[str] = []
         """Sentences for the user about the outboxes of dead processes."""
