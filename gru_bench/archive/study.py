@@ -178,16 +178,14 @@ def import_study(file: Path, store: Store, opened: Callable[[], BaseStorage], st
         storage = opened()
         with lock_for(storage, name):
             known = attributes_of(name, storage)
-            if known.get(sweep_export.ARCHIVE) == archive:
-                sweep_export.finish_import(storage, name, archive)
+            if known.get(sweep_export.ARCHIVE) == archive and not known.get(IMPORTING):
                 return replace(transfer, already=True)
             _require_free(store, records[-1], known)
-            sweep_export.begin_import(searches, parent.study, storage, name, archive)
-        sweep_export.import_searches(searches, parent.study, storage, name)
+            sweep_export.import_searches(searches, parent.study, storage, name, archive)
         # The study is not complete in MLflow before all of its runs are there.
         outbox.put(replace(records[-1], tags={}, points=(), model="", status="", ended=None))
         outbox.reveal()
-        sweep_export.finish_import(storage, name, archive)
+        sweep_export.finish_import(storage, name)
     return transfer
 
 

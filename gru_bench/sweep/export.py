@@ -207,8 +207,10 @@ def _check_attributes(attributes: Mapping[str, Any], model: str) -> None:
             raise ValueError(f"{key[:60]!r}: {reason(error)}") from error
 
 
-def begin_import(found: BaseStorage, study: str, storage: BaseStorage, name: str, archive: str) -> None:
-    """Mark a study as unfinished until `finish_import`; what an interrupted import has left of it is removed.
+def import_searches(found: BaseStorage, study: str, storage: BaseStorage, name: str, archive: str) -> None:
+    """Write a study to a storage, where it is unfinished until `finish_import`.
+
+    What an interrupted import has left of it is removed first.
 
     Args:
         found: Storage that has the study, from `read_searches`.
@@ -220,17 +222,11 @@ def begin_import(found: BaseStorage, study: str, storage: BaseStorage, name: str
     if attributes_of(name, storage).get(IMPORTING):
         for one in reversed(_names_of(name, storage)):  # the record last, because it tells so
             optuna.delete_study(study_name=one, storage=storage)
-    direction = optuna.load_study(study_name=study, storage=found).direction
-    record = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
-    record.set_user_attr(IMPORTING, archive)
-
-
-def import_searches(found: BaseStorage, study: str, storage: BaseStorage, name: str) -> None:
-    """Write a study to a storage, after `begin_import`, whose arguments it has."""
     before = optuna.load_study(study_name=study, storage=found)
-    record = optuna.load_study(study_name=name, storage=storage)
-    for key, value in before.user_attrs.items():
-        if key not in (ARCHIVE, IMPORTING):
+    record = optuna.create_study(study_name=name, storage=storage, direction=before.direction, load_if_exists=True)
+    record.set_user_attr(IMPORTING, True)
+    for key, value in {**before.user_attrs, ARCHIVE: archive}.items():
+        if key != IMPORTING:
             record.set_user_attr(key, value)
     record.add_trials(before.get_trials())
     for one in _names_of(study, found):
@@ -239,11 +235,9 @@ def import_searches(found: BaseStorage, study: str, storage: BaseStorage, name: 
                               to_study_name=name + one.removeprefix(study))
 
 
-def finish_import(storage: BaseStorage, study: str, archive: str) -> None:
+def finish_import(storage: BaseStorage, study: str) -> None:
     """Mark what `import_searches` wrote as complete."""
-    record = optuna.load_study(study_name=study, storage=storage)
-    record.set_user_attr(ARCHIVE, archive)
-    record.set_user_attr(IMPORTING, None)
+    optuna.load_study(study_name=study, storage=storage).set_user_attr(IMPORTING, None)
 
 
 def study_names(storage: BaseStorage) -> list[str]:
