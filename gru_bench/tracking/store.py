@@ -41,9 +41,9 @@ _TABLES = "SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metric
 class Store(Reader):
     """A tracking store for reading and writing. Records go to an outbox on disk, from which a thread uploads them.
 
-    Its reading methods wait for the upload first, so that this process reads what it has written, and then for a server
-    that is away. Only the lists of experiments and of runs are then those of its last answer, if there is one or the
-    store is not required.
+    Its reading methods wait for the upload first, so that this process reads what it has written. They also wait for a
+    server that is away, except for the lists of experiments and runs: these are then those of its last answer, or empty
+    if there was none and `require` was not called.
 
     Use it as a context. A normal end waits until MLflow has all records; an end by an error waits only for a moment and
     leaves the rest to the next start.

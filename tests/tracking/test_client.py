@@ -14,13 +14,11 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-import requests
 
 from gru_bench.errors import RunError, UsageError
 from gru_bench.tracking import Reader, Store, client
 from gru_bench.tracking import server as reading
 from gru_bench.tracking.client import open_client, sqlite_path
-from gru_bench.tracking.failures import is_away
 from tests.support.runs import result
 from tests.support.servers import MlflowServer
 from tests.support.values import present
@@ -260,14 +258,3 @@ def test_a_server_returns_the_same_points_in_bulk_and_run_by_run(
     assert reading.bulk_history(store.uri, in_mlflow, "loss/train") is None
     with pytest.raises(RunError, match=r"predictions/test\.parquet"):
         store.predictions(ids[0], "test")
-
-
-@pytest.mark.parametrize("error", [
-    requests.exceptions.ChunkedEncodingError("Connection broken: IncompleteRead(10 bytes read, 90 more expected)"),
-    requests.ConnectionError("refused"), ConnectionResetError("reset by peer")])
-def test_a_server_that_dies_within_an_answer_is_away(error: Exception) -> None:
-    told = RunError("the tracking store must answer requests")
-    told.__cause__ = RuntimeError(f"API request failed with exception {error}")
-    told.__cause__.__context__ = error  # as MLflow wraps it
-    assert is_away(told)
-    assert not is_away(RunError("the tracking store will not"))
