@@ -40,7 +40,7 @@ class Fraction:
         from gru_bench.sweep.spec import load_study
 
         whole, spec = load_study(self.study), self.spec()
-        parts = [f"{spec.trials} of {whole.trials} trials", f"{spec.confirm} of {whole.confirm} confirm runs",
+        parts = [f"{spec.trials} of {whole.trials} trials", f"{spec.confirm} of {whole.confirm} confirmation runs",
                  f"{spec.base.training.epochs} of {whole.base.training.epochs} epochs",
                  f"{spec.base.data.limit:,} reviews" if spec.base.data.limit else "all reviews"]
         if len(spec.models) > 1:
@@ -106,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, trials: int, confirm: int)
                         help=f"trials of each model (default {trials}); with more, the pruner would stop different "
                         "trials for each contender")
     if confirm:
-        parser.add_argument("--confirm", type=int, default=confirm, help=f"confirm runs (default {confirm})")
+        parser.add_argument("--confirm", type=int, default=confirm, help=f"confirmation runs (default {confirm})")
     parser.add_argument("--epochs", type=int, help="epochs of a run (default the study's)")
     parser.add_argument("--limit", type=int, default=6000,
                         help="reviews, before they are split (default 6000; 0 for all)")

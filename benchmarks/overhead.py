@@ -1,11 +1,11 @@
 """Cost of search and tracking: the time of a sweep against the same training without both.
 
-    python benchmarks/overhead.py                    4 trials and 2 confirm runs on 6,000 reviews, some minutes
+    python benchmarks/overhead.py                    4 trials and 2 confirmation runs on 6,000 reviews, some minutes
     python benchmarks/overhead.py --limit 0 --rounds 1
 
     sweep    the sweep command: Optuna proposes and prunes, MLflow gets every epoch, window loss, prediction and model
-    bare     the same jobs on the same pool of workers; the confirm runs get the best trial's settings. Neither optuna
-             nor mlflow is imported, and nothing is logged
+    bare     the same jobs on the same pool of workers; the confirmation runs get the best trial's settings. Neither
+             optuna nor mlflow is imported, and nothing is logged
 
 Both run in separate processes, are timed from start to end, and take turns. Reviews, word vectors and baselines are in
 the cache before. Both must reach exactly the same accuracies in every run, bit for bit, or the program ends. The time

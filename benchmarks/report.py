@@ -3,7 +3,7 @@
     python benchmarks/report.py                1,000 runs, half a minute
     python benchmarks/report.py --runs 10000
 
-The store is an SQLite file in a temporary folder: three studies of ten confirm runs each, logged as a sweep logs
+The store is an SQLite file in a temporary folder: three studies of ten confirmation runs each, logged as a sweep logs
 them, with predictions for 3,300 test reviews, three epochs and 120 window losses; the rest are search trials.
 One trial of each study is logged, and the others are copies of its rows. Goal: under 4 seconds and 300 MB for 1,000
 runs, figures included. Memory is the peak memory of the process up to that stage.

@@ -10,7 +10,7 @@
 
 Both train the same trials, which are drawn and queued beforehand, with the same epochs, batch size, pooling, dropout,
 clipping and schedule on the same reviews and vectors. Both end by choosing the best trial,
-without confirm runs. The time is that of the whole
+without confirmation runs. The time is that of the whole
 process, imports included. Reviews, word vectors and baselines are in the cache before, and the peer is given its
 reviews as ids from there. The program ends without a ratio if trials, settings or epochs differ. Each
 draws its own weights and batches, so their accuracies differ as those of two seeds do; epoch.py checks that both

@@ -298,7 +298,7 @@ class Study:
 
     @property
     def winner(self) -> str:
-        """Return the name of the model with the best mean validation score over its confirm seeds."""
+        """Return the name of the model with the best mean validation score over its confirmation seeds."""
         with _python_words():
             from gru_bench.inference.winner import choose
 

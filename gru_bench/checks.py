@@ -415,7 +415,7 @@ def late_margin(subject: Subject) -> Found:
             "The equivalence margin was not fixed before the runs: it is {margin}", margin=margin.said)
 
 
-@check("GRU010", "Take the baseline if a test finds it better; otherwise tune the model before you prefer it.")
+@check("GRU010", "Take the baseline unless a test finds the model better: it is cheaper to train and to use.")
 def below_a_baseline(subject: Subject) -> Found:
     """A model below a baseline."""
     if subject.evidence is not None:

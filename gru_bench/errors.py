@@ -126,7 +126,7 @@ class FormatError(RunError):
 
 
 class IncompleteError(RunError):
-    """What was asked for needs something that is not complete yet, such as a study without confirm runs."""
+    """What was asked for needs something that is not complete yet, such as a study without confirmation runs."""
 
     exit_code = ExitCode.INCOMPLETE
 

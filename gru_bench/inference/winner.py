@@ -35,11 +35,11 @@ from gru_bench.tracking.export import NO_WEIGHTS
 
 @dataclass(frozen=True)
 class Winner:
-    """A model of a study, with its complete confirm runs."""
+    """A model of a study, with its complete confirmation runs."""
 
     study: LoggedStudy
     group: Group
-    """The confirm runs that belong together, as a report shows them."""
+    """The confirmation runs that belong together, as a report shows them."""
     beaten: tuple[str, ...]
     """Names of the study's other models."""
 

@@ -1,4 +1,4 @@
-"""A confirm stage whose seeds may grow: the plan that is fixed before its first run, and what each look found."""
+"""A confirmation stage whose seeds may grow: the plan that is fixed before its first run, and what each look found."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LookPlan:
     looks: tuple[int, ...]
     """Seeds of each model at each look, rising."""
     seeds: tuple[int, ...]
-    """The confirm seeds, in the order in which they are added."""
+    """The confirmation seeds, in the order in which they are added."""
     data: str
     """Fingerprint of the data."""
     alpha: float = 0.05
@@ -72,7 +72,7 @@ class LookPlan:
 
 @dataclass(frozen=True)
 class Look:
-    """One look at the confirm runs: the runs that it rests on, and what it decided."""
+    """One look at the confirmation runs: the runs that it rests on, and what it decided."""
 
     planned: int
     """Seeds of each model that were planned for it."""
@@ -81,7 +81,7 @@ class Look:
     settled: tuple[str, ...] = ()
     """Pairs that it settled, or an earlier look: `A, B: better`."""
     stops: bool = False
-    """Whether the confirm stage ended with it."""
+    """Whether the confirmation stage ended with it."""
 
 
 def looks_json(looks: Sequence[Look]) -> str:

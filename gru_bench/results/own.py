@@ -6,8 +6,6 @@ import json
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 
-from gru_bench.results.runs import parsed
-
 OWN = "own"
 """Folder of the artifacts."""
 Times = tuple[str, float, float, float]
@@ -54,6 +52,8 @@ def own_model_of(text: str | bytes) -> OwnModel:
     Raises:
         ValueError: for a text that is none, and for a file with another SHA-256.
     """
+    from gru_bench.results.runs import parsed  # numpy takes longer to load than the rest of --help
+
     found = parsed(OwnModel, text)
     if digest_of(found.code) != found.source:
         raise ValueError("source: the file must have this SHA-256")

@@ -467,7 +467,7 @@ class StudySummary:
     timings: tuple[Timing, ...] = ()
     ablations: tuple[Ablation, ...] = ()
     ablation_seeds: tuple[int, ...] = ()
-    """Seeds of the runs of the ablations. Neither the search nor the confirm stage uses them."""
+    """Seeds of the runs of the ablations. Neither the search nor the confirmation stage uses them."""
     metric: MetricName = "accuracy"
     """Score that the study is about."""
     search_seconds: float | None = None

@@ -29,7 +29,7 @@ def verdict_template(pair: Pair) -> str:
     of_runs = "In these runs alone, " if pair.is_of_runs else ""
     # Of the first model, whose difference from the second is shown: its sign and the word agree.
     better = f"{of_runs}{{a}} is {'better' if pair.favours >= 0 else 'worse'} than {{b}}"
-    unseen = "" if of_runs else f" With so few seeds, a failure rate of up to {{unseen}}{NBSP}% could go unnoticed."
+    unseen = "" if of_runs else f" With so few seeds, up to {{unseen}}{NBSP}% of runs could score far lower unnoticed."
     match pair.verdict.finding:
         case Finding.BETTER:
             return f"{better}: {found}."
@@ -44,8 +44,8 @@ def verdict_template(pair: Pair) -> str:
         case Finding.TOO_FEW_SEEDS:
             return f"No verdict on {{a}} and {{b}} from {{seeds}}{_too_few_seeds(pair)}."
         case Finding.TOO_FEW_GROUPS:
-            return (f"No verdict on {{a}} and {{b}} from {{groups}} groups of equal size (at least {LEAST_GROUPS} are "
-                    f"needed): {{a}} minus {{b}} is {_size(pair)}.")
+            return ("No verdict on {a} and {b} from groups that count like {groups} of equal size (at least "
+                    f"{LEAST_GROUPS} are needed): {{a}} minus {{b}} is {_size(pair)}.")
         case Finding.GUESSING:
             return ("No verdict on {a} and {b}: neither is above guessing, which reaches {guessing}. {a} minus {b} is "
                     f"{_size(pair)}.")

@@ -230,7 +230,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
 
 
 def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
-    """Yield an error for each confirm run whose predictions cannot be read. The report and exports need them."""
+    """Yield an error for each confirmation run whose predictions cannot be read. The report and exports need them."""
     for run in runs:
         if run.role == "confirm" and run.complete:
             try:
@@ -316,7 +316,7 @@ def _best_trials(summary: StudySummary) -> Table:
 
 
 def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
-    """Return a table with the score of each model over its confirm seeds, and the baselines."""
+    """Return a table with the score of each model over its confirmation seeds, and the baselines."""
     from rich.table import Column, Table
 
     from gru_bench.results.logged_metrics import compared, score_name

@@ -1,4 +1,4 @@
-"""The runs that follow a search: confirm runs, and the runs of the ablations.
+"""The runs that follow a search: confirmation runs, and the runs of the ablations.
 
 Each side of an ablation is trained once per seed, even if several ablations share it. If the other side is tuned, each
 candidate is trained once first, and the best candidate becomes the other side.
@@ -27,7 +27,7 @@ class PlannedRun:
     settings: Settings
     """Settings that differ from the study's own; their digest identifies the run."""
     side: Side | Literal[""] = ""
-    """Side of the ablation; empty for a confirm run."""
+    """Side of the ablation; empty for a confirmation run."""
     ablations: tuple[str, ...] = ()
     """Names of the ablations that the run belongs to."""
     candidate: Settings = field(default_factory=dict)
@@ -51,7 +51,7 @@ class PlannedRun:
 
     @property
     def rank(self) -> tuple[bool, int, float]:
-        """Sort key: confirm runs first, seed by seed, and within a seed the longest run first.
+        """Sort key: confirmation runs first, seed by seed, and within a seed the longest run first.
 
         Long runs begin early so that none is left running alone at the end.
         """

@@ -1,6 +1,6 @@
 """Check that the search's storage (Optuna) and the tracking store (MLflow) hold the same study.
 
-Each trial and confirm seed must be done, done once, and logged with the state in which it ended.
+Each trial and confirmation seed must be done, done once, and logged with the state in which it ended.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def compare_stores(
 
 
 def _seeds(spec: StudySpec, looks: Sequence[Look], model: str) -> Sequence[int]:
-    """Return the confirm seeds that a model must have: all, or in a study with looks those that are due by now."""
+    """Return the confirmation seeds that a model must have: all, or in a study with looks those that are due by now."""
     plan = spec.plan("")
     return spec.confirm_seeds if plan is None else open_seeds(plan, looks, model)
 

@@ -1,4 +1,4 @@
-"""The follow-ups of a study after its confirm stage: timing benchmark, diagnostics and recall task.
+"""The follow-ups of a study after its confirmation stage: timing benchmark, diagnostics and recall task.
 
 A follow-up is a set of tasks for the workers and one artifact on the study's parent run, which holds the result. It is
 done once for each state of its inputs, as a trial whose key holds a digest of them.
@@ -56,7 +56,7 @@ def follow_ups(spec: StudySpec, confirmed: Mapping[str, str], *, texts: bool) ->
 
     Args:
         spec: The study.
-        confirmed: Model -> run id of one of its confirm runs.
+        confirmed: Model -> run id of one of its confirmation runs.
         texts: Whether the words of a review may be stored.
     """
     return [*_timings(spec), *_diagnostics(spec, confirmed, texts), *_recall(spec)]

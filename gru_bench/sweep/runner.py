@@ -1,7 +1,7 @@
 """Run a sweep: begin one run after the other on the workers, and log how each ends.
 
-The search of each model comes first. Its best settings are then trained again on the confirm seeds and scored on the
-test split. The runs of the ablations follow, scored on validation reviews, and after them the follow-ups.
+The search of each model comes first. Its best settings are then trained again on the confirmation seeds and scored on
+the test split. The runs of the ablations follow, scored on validation reviews, and after them the follow-ups.
 
 This process talks to the search and the tracking store; its workers only train. Any number of such processes may work
 on one study, on one machine or on many. Each run belongs to one of them, and when a process dies, another one takes up
@@ -98,7 +98,7 @@ class Sweep:
             experiment: Name of the MLflow experiment.
             command: The command as the user typed it; it is logged.
             threads: CPU threads of each run whose config does not set them.
-            timeout: Seconds after which no new trial begins, or None; the confirm stage still runs.
+            timeout: Seconds after which no new trial begins, or None; the confirmation stage still runs.
             texts: Whether reviews may be stored.
             display: Shows the progress.
             interrupt: Handles Ctrl-C; None for what suits a command.
@@ -133,13 +133,13 @@ class Sweep:
         self.notes: list[str] = []
         self.interrupt = interrupt or Interrupt()
         self.found: dict[str, Confirmed] = {}
-        """Model -> test score of its confirm runs, as far as it was last read."""
+        """Model -> test score of its confirmation runs, as far as it was last read."""
         self.view: str | None = None
         """Page with the saved view of the runs in MLflow; empty where there is none, None while that is not known."""
         self.linked = False
         """Whether the saved view was looked for."""
         self._scored: dict[tuple[str, ...], Confirmed] = {}
-        """Ids of confirm runs -> their test score."""
+        """Ids of confirmation runs -> their test score."""
         self.first_trials: dict[str, float] = {}
         """Model -> score of its first complete trial, until it is shown beside the baseline."""
         self.shown_notes: set[str] = set()
@@ -460,7 +460,7 @@ class Sweep:
                 self.log.study.text(LOOKS, looks_json(taken))
 
     def _scored_by_seed(self, model: str) -> dict[int, Scored]:
-        """Return confirm seed -> what its run predicts, for the complete runs, with the reviews in one order."""
+        """Return confirmation seed -> what its run predicts, for the complete runs, with the reviews in one order."""
         found = {}
         for seed, trial in self.state.confirmed(model).items():
             test = self.store.predictions(trial.run_id, "test").by_id()  # as in reports
@@ -670,12 +670,12 @@ class Sweep:
         self.record.lease.end(self.seconds)
 
     def confirmed(self) -> dict[str, Confirmed]:
-        """Return model -> test accuracy of its confirm runs, for the models that have any."""
+        """Return model -> test accuracy of its confirmation runs, for the models that have any."""
         return {model: self._score(tuple(trial.run_id for trial in done.values()))
                 for model in self.state.searches if (done := self.state.confirmed(model))}
 
     def _score(self, run_ids: tuple[str, ...]) -> Confirmed:
-        """Return the test score of confirm runs, which are read once."""
+        """Return the test score of confirmation runs, which are read once."""
         if run_ids not in self._scored:
             self._scored[run_ids] = confirmed(
                 [self.store.predictions(run_id, "test") for run_id in run_ids], self.spec.metric)
@@ -683,7 +683,7 @@ class Sweep:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether a model has a complete confirm run, so that it can be asked."""
+        """Whether a model has a complete confirmation run, so that it can be asked."""
         return any(map(self.state.confirmed, self.state.searches))
 
     def page(self, served: str) -> str | None:

@@ -163,7 +163,7 @@ class Recall(Section):
 
 
 class StudySpec(Section):
-    """A study: one or several models, a search (optional), and a confirm stage."""
+    """A study: one or several models, a search (optional), and a confirmation stage."""
 
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_name)]
     """The name that the study is stored under. Without it: the name of its file."""
@@ -284,16 +284,16 @@ class StudySpec(Section):
 
     @property
     def search_seeds(self) -> tuple[int, ...]:
-        """Seeds of each trial. They are at most 9,999, so they never equal a confirm seed."""
+        """Seeds of each trial. They are at most 9,999, so they never equal a confirmation seed."""
         return tuple((self.seed + n) % (LARGEST_SEED + 1) for n in range(self.seeds_per_trial))
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
-        """Seeds of the confirm stage. They are above 9,999, so no search trains with them."""
+        """Seeds of the confirmation stage. They are above 9,999, so no search trains with them."""
         return tuple(range(self._first_seed, self._first_seed + self.confirm))
 
     def plan(self, fingerprint: str) -> LookPlan | None:
-        """Return the plan of the looks; None for a confirm stage of one size.
+        """Return the plan of the looks; None for a confirmation stage of one size.
 
         Args:
             fingerprint: Fingerprint of the data.
@@ -306,7 +306,7 @@ class StudySpec(Section):
 
     @property
     def ablation_seeds(self) -> tuple[int, ...]:
-        """Seeds of the ablations, which never equal a seed of a search or of the confirm stage."""
+        """Seeds of the ablations, which never equal a seed of a search or of the confirmation stage."""
         first = self._first_seed + MOST_CONFIRM_SEEDS
         return tuple(range(first, first + (self.ablations.seeds if self.ablations else 0)))
 

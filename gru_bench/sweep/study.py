@@ -77,7 +77,7 @@ class StudyRecord:
             self.searches: dict[str, Search] = {model: Search(self, model) for model in self.spec.models}
             plan = self.spec.plan(fingerprint)
             self.looks = None if plan is None else Looks(plan, self.study)
-            """The interim analyses of the confirm stage; None for a stage of one size."""
+            """The interim analyses of the confirmation stage; None for a stage of one size."""
             self.note_searching(self.state())
 
     @property

@@ -1,4 +1,4 @@
-"""Summaries of a study: of its data, of its trials, and of the accuracy of its confirm runs."""
+"""Summaries of a study: of its data, of its trials, and of the accuracy of its confirmation runs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def study_summary(
         seconds: Seconds that all starts took together.
         search_seconds: Those of them before the last search had ended.
         notes: Sentences for the reader on what happened during the study.
-        confirm_seeds: Seeds of the confirm stage, as far as it went.
+        confirm_seeds: Seeds of the confirmation stage, as far as it went.
     """
     best = {model: found for model in spec.models if (found := searches[model].best()) is not None}
     return StudySummary(
@@ -109,7 +109,7 @@ def study_metrics(summary: StudySummary) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """Test score of the confirm runs of one model."""
+    """Test score of the confirmation runs of one model."""
 
     estimate: Estimate
     """Mean score with its interval over seeds and reviews."""
@@ -128,7 +128,7 @@ class Confirmed:
 
 
 def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> Confirmed:
-    """Return the score of one or more confirm runs on the same reviews."""
+    """Return the score of one or more confirmation runs on the same reviews."""
     ordered = [run.by_id() for run in runs]  # as in reports: the order of a sum moves its last digit
     scored = Scored(ordered[0].label_N, np.stack([run.probability_NC for run in ordered]), ordered[0].group_N)
     return Confirmed(interval(metric, scored), deviation(metric, scored), tuple(scored.scores(metric)))

@@ -1,4 +1,7 @@
-"""The tracking store for writing and reading: records go to an outbox on disk, from which a thread uploads them."""
+"""The tracking store for writing and reading: records go to an outbox on disk, from which a thread uploads them.
+
+An experiment is a data set. A study is a parent run whose children are its trials and confirmation runs.
+"""
 
 from __future__ import annotations
 

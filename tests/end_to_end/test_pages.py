@@ -37,7 +37,7 @@ RUN: Mapping[str, str] = {
     "gru-bench lint --study my.toml": "my.toml",
     "gru-bench lint --study NAME": "warnings on smoke",
     "gru-bench lint --ignore GRU003,GRU010": "warnings on ",
-    "gru-bench diagnose --run ID --text \"Dull at first, but I loved it!\"": "wrote ",
+    "gru-bench diagnose --run ID --text \"Dull at first, but I loved it.\"": "wrote ",
     "gru-bench predict --study NAME \"A text.\"": "A text.",
     "gru-bench predict --study NAME --why \"A text.\"": "A text.",
     "gru-bench predict --study NAME --file reviews.csv --out predictions.csv": "predictions.csv",
@@ -105,7 +105,6 @@ NOT_RUN: Mapping[str, str] = {
         python3 -m venv .venv
         py -m venv .venv
         source .venv/bin/activate
-        source "$HOME/venv/bin/activate"
         export GRU_BENCH_CACHE=$HOME/gru-bench-cache
         E=$PWD/reports/example; mkdir /tmp/example; cd /tmp/example""",
     "it checks this project, tests and site included": r"""
@@ -147,7 +146,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench compare bert.csv --study bidirectional""",
     "tests/end_to_end/test_own.py trains such a class": r"""
         gru-bench gru-check homework.py:MyGRU
-        gru-bench sweep --study compare --study-name mine --model torch --model homework.py:MyGRU
+        gru-bench sweep --study compare --study-name own --limit 3000 --model torch --model homework.py:MyGRU
         gru-bench sweep --study mine.toml""",
     "tests/archive/test_examples.py runs it": r"""
         gru-bench archive import $E/bidirectional.study
@@ -163,7 +162,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz
         gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
         gru-bench sweep --study compare --study-name compare-two --model torch --model bidirectional --looks 5,8,12
-        gru-bench report --claim "bidirectional > torch"
+        gru-bench report --study compare-two --claim "bidirectional > torch"
         gru-bench diagnose --recall
         gru-bench gru-check submissions --csv checked.csv
         python benchmarks/compare.py

@@ -177,7 +177,7 @@ def test_a_new_confirm_set_of_a_study_with_looks_is_one_look(undecided: Report) 
     assert "--looks" in commands
     assert "--confirm " not in commands
     (step,) = (pair.next_step for pair in undecided.findings.pairs)
-    mentions(step, "new test texts", "2.5 %")
+    mentions(step, "new test texts", "0.025")
     for absent in ("plan interim", "old and the new models"):
         assert absent not in step
 

@@ -1,4 +1,4 @@
-"""A confirm stage with planned looks, with workers that only say what their runs predict."""
+"""A confirmation stage with planned looks, with workers that only say what their runs predict."""
 
 from __future__ import annotations
 

@@ -107,12 +107,12 @@ def advice(pair: Pair, limit: Limit | None = None) -> list[Sentence]:
     if pair.fresh_seeds is None:
         return source
     counted: Sentence = () if not pair.pairs_again else say(
-        ", and p is adjusted for all {pairs} pairs of old and new models", pairs=pair.numbers.add(
+        ", with p adjusted for all {pairs} pairs of old and new models", pairs=pair.numbers.add(
             "pairs-again", pair.pairs_again, "count", "pairs of the old and the new models"))
     planned = "" if pair.followed is not None else f" In a new study, plan interim analyses instead: {LOOKS}."
     return [*source, say(
-        "Fresh seeds on the same test texts are a second test. Each of the two tests then uses 2.5 %, 5 % in "
-        "all{counted}. The result may still be inconclusive. Do not count the old runs with "
+        "Fresh seeds on the same test texts are a second test{counted}: compare the p of both tests with 0.025, "
+        "whatever their verdicts say. The result may still be inconclusive. Do not count the old runs with "
         "the new ones.{planned}", counted=counted, planned=planned)]
 
 

@@ -43,7 +43,7 @@ def _scored_before(family: Family) -> Sentence:
         ": if one was planned after its author saw the test scores of another, its results may look too good, and the "
         "intervals do not show it")
     return say(
-        "Up to the newest run of this report, {studies} {studies:study of this store has|studies of this store have} "
+        "When the newest run of this report began, {studies} {studies:study|studies} of this store had "
         f"scored these test texts{means}.",
         studies=family.numbers.add("studies", family.studies, "count", "studies of the store with a complete "
                                    "confirmation run on these test texts"))

@@ -94,7 +94,7 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
         *([(Column("Between-seed SD", short="SD", note=(
             f"{{}} is the standard deviation over seeds{', in points,' if groups[0].scale.unit == '%' else ''} after "
             "removing the part that comes from the limited test set"
-            f"{' (0: the seeds differ no more than this part)' if still else ''}; below it are the lowest and the "
+            f"{' (0: the seeds differ no more than this part)' if still else ''}; then come the lowest and the "
             "highest seed.")),
             _deviation)] if logged or varied else []),
         *f1s,

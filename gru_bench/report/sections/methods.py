@@ -82,9 +82,12 @@ def _holm(evidence: Evidence) -> Sentence:
     if max(sizes) < 2:
         return ()
     count: Sentence = () if len(sizes) > 1 else (evidence.numbers.add("methods.family", sizes.pop()), " ")
+    baseline = " Tests against the baseline are adjusted apart, over all models." if any(
+        one.favours is not None for one in evidence.against) else ""
     return say(
         " p values are adjusted by Holm’s procedure over all {count}pairs of models on the same test texts, "
-        "separately for each kind of finding, and compared with {level}. Intervals are not adjusted.", count=count,
+        "separately for each kind of finding, and compared with {level}. Intervals are not adjusted.{baseline}",
+        count=count, baseline=baseline,
         level=evidence.numbers.add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))
 

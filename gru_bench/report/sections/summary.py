@@ -156,8 +156,8 @@ def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
         return ()
     fewest = min(alike, key=lambda one: min(one.difference.seeds))
     models = dict.fromkeys(label for one in alike for label in (one.a.label, one.b.label))
-    return (say("{models} are equivalent on average. Single runs may still fail: none did here, but with so few seeds, "
-                "up to {unseen} % of all runs could fail (95 % upper bound).", models=listed(list(models)),
+    return (say("{models} are equivalent on average. Single runs may still score far lower: none did here, but with so "
+                "few seeds, up to {unseen} % of all runs could (95 % upper bound).", models=listed(list(models)),
                 unseen=fewest.number("unseen")),)
 
 

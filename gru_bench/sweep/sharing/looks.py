@@ -1,4 +1,4 @@
-"""The looks of a confirm stage whose seeds may grow: how many seeds are open now, and what each look decided.
+"""The looks of a confirmation stage whose seeds may grow: how many seeds are open now, and what each look decided.
 
 What a look decides is recorded in the search's storage with the seeds that it rests on, so that every process and every
 later start goes on from the same decision, even where a failed run is trained again afterwards.
@@ -40,7 +40,7 @@ class Looks:
         """Take the next look and record it; the caller holds the study's lock.
 
         Args:
-            runs: Model -> confirm seed -> what the run predicts for the test reviews, for all complete runs.
+            runs: Model -> confirmation seed -> what the run predicts for the test reviews, for all complete runs.
         """
         taken = self.taken
         now = Look(self.plan.looks[len(taken)], {model: tuple(sorted(runs[model])) for model in self.plan.models})
@@ -53,7 +53,7 @@ class Looks:
 
 
 def open_seeds(plan: LookPlan, taken: Sequence[Look], model: str) -> tuple[int, ...]:
-    """Return the confirm seeds of a model after some looks: those of the next look, or those that the last one used."""
+    """Return the confirmation seeds of a model after some looks: those of the next look, or those of the last one."""
     if taken and taken[-1].stops:
         return tuple(taken[-1].seeds[model])
     return plan.seeds[:plan.looks[len(taken)]]

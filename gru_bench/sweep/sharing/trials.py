@@ -1,9 +1,9 @@
 """Trials: pieces of work that are done once, each by one of the processes that share a study.
 
 A trial is asked for, belongs to the process that does it, and ends: complete, pruned or failed. If it is interrupted, a
-new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (confirm runs, ablation
-runs and follow-ups) stands in the study's record, where each trial has a key, such as `torch confirm 3fa9 10000`. The
-latest trial of a key counts.
+new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (confirmation runs,
+ablation runs and follow-ups) stands in the study's record, where each trial has a key, such as `torch confirm 3fa9
+10000`. The latest trial of a key counts.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def run_key(model: str, role: str, settings: str, seed: int, side: str = "") -> 
         role: Role of the run: confirm or ablation.
         settings: Digest of the settings that differ from the study's own.
         seed: Random seed of the run.
-        side: Side of the ablation; empty for a confirm run.
+        side: Side of the ablation; empty for a confirmation run.
     """
     return f"{model} {role} {settings} {seed} {side}".strip()
 
@@ -80,7 +80,7 @@ class StoredTrial:
     run_id: str = ""
     """Id of its run in the tracking store."""
     value: float | None = None
-    """Objective value of a complete trial. Of a confirm run: test accuracy. Of a follow-up: its number of tasks."""
+    """Objective of a complete trial; of a confirmation run, test accuracy; of a follow-up, its number of tasks."""
     key: str = ""
     """What is to be done, for planned work."""
     owner: str = ""

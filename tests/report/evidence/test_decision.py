@@ -227,7 +227,7 @@ def test_an_untested_baseline_with_a_better_score_is_named(
     found: Found, values: dict[str, Any], parts: tuple[str, ...]
 ) -> None:
     baseline = {"a": None, "b": None}
-    mentions(decided(found, baseline=baseline, **values), "the baseline linear", *parts, "prefer no model")
+    mentions(decided(found, baseline=baseline, **values), "the baseline linear", *parts, "do not choose a model")
     assert "better score" not in decided(found, baseline=baseline, **values | {"scores": {}})
     assert "better score" not in decided(found, baseline={"a": 0, "b": 0}, **values)
 

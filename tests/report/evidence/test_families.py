@@ -51,7 +51,7 @@ def test_p_values_and_detectable_differences_allow_for_models_of_other_studies(s
     assert single.family == 1
     assert single.number("detectable").value < pair.number("detectable").value  # type: ignore[operator]
     assert others_on_test(collect([study], alone)) == ()
-    mentions(said(others_on_test(evidence)[0]), "4 models of this store", "these test texts", "the 6 pairs of these 4")
+    mentions(said(others_on_test(evidence)[0]), "4 models", "these test texts", "6 pairs")
     *_, notes = (block for block in summary(evidence) if isinstance(block, Paragraph))
     assert said(others_on_test(evidence)[0]) in said(notes.text)
 
@@ -68,7 +68,7 @@ def test_a_plan_of_looks_keeps_its_family_and_the_report_names_the_other_models(
     (study,) = store.studies("movie-reviews")
     evidence = collect([with_looks(store, study, (3, 5), 2)], store)
     assert [pair.family for pair in evidence.compared] == [1]
-    mentions(said(others_on_test(evidence)[0]), "4 models of this store", "own plan", "1 of pair")
+    mentions(said(others_on_test(evidence)[0]), "4 models", "own plan", "1 of pair")
 
 
 def test_studies_that_are_run_later_leave_a_report_true(store: FakeStore, tmp_path: Path) -> None:
