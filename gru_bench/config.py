@@ -22,12 +22,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     model_validator,
 )
 
-from gru_bench.errors import FormatError, UsageError, given_as, shown, unknown
+from gru_bench.errors import UsageError, given_as, shown, unknown
 
 Pooling = Literal["last", "final", "mean", "max", "meanmax"]
 Part = Literal["last", "final", "mean", "max"]
@@ -406,30 +405,6 @@ SOURCE = "model.source"
 """The setting that only models of one's own have."""
 SECTIONS = tuple(name for name in RunConfig.model_fields if name != "seed")
 
-
-@dataclass(frozen=True)
-class Removed:
-    """A setting of earlier versions. Stores may still hold its value."""
-
-    neutral: float
-    """The value without an effect."""
-    reason: str
-    """Why it was removed: its measured effect."""
-
-
-REMOVED: Mapping[str, Removed] = {
-    "embedding.lr_factor": Removed(1.0, "half the learning rate for the word vectors cost 0.09 points of accuracy"),
-    "embedding.dropout": Removed(0.0, "dropping 30 % of the vectors' components changed the accuracy by -0.04 and by "
-                                      "+0.1 points, less than the error of these measurements"),
-    "training.warmup": Removed(0.0, "a warm-up over a tenth of the iterations gained 0.02 points of accuracy, less "
-                                    "than the error of this measurement"),
-    "training.label_smoothing": Removed(0.0, "label smoothing of 0.1 gained 0.04 points of accuracy, less than the "
-                                             "error of this measurement, and made the log loss 0.006 worse"),
-    "training.adversarial": Removed(0.0, "adversarial changes of the vectors cost 0.7 to 2 points of accuracy and "
-                                         "twice the time"),
-}
-"""Dotted name -> the removed setting. docs/recipe.md has the measurements."""
-
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -479,51 +454,6 @@ def with_settings(
             raise unknown_setting(key, known)
         (values[section] if section else values)[name] = value
     return validated(RunConfig, values, typed=typed)
-
-
-def stored_config(text: str | bytes, owner: str) -> RunConfig:
-    """Return a config from the JSON that a version of gru-bench stored.
-
-    Args:
-        text: The JSON.
-        owner: What the config belongs to, for error messages, such as `the run 3f2a`.
-
-    Raises:
-        FormatError: A setting that was removed since had an effect.
-        ValueError: The text is not JSON, or not a valid config.
-    """
-    values = TypeAdapter(dict[str, Any]).validate_json(text)
-    try:
-        return with_settings(RunConfig(), without_removed(flattened(values), owner))
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-
-
-def without_removed(settings: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """Return stored settings without those that were removed since.
-
-    Args:
-        settings: Dotted name -> value, also as text.
-        owner: What they belong to, for error messages, such as `the run 3f2a`.
-
-    Raises:
-        FormatError: A removed setting had an effect.
-    """
-    found = {name: value for name, value in settings.items() if not was_without_effect(name, value)}
-    if name := next((name for name in found if name in REMOVED), None):
-        raise FormatError(f"{owner} has {name} = {shown(found[name], '')}, but this setting was removed, because "
-                          f"{REMOVED[name].reason}: use the version of gru-bench that wrote it")
-    return found
-
-
-def was_without_effect(name: str, value: object) -> bool:
-    """Return whether a stored setting was removed since, and had the value without an effect."""
-    return name in REMOVED and as_number(str(value)) == REMOVED[name].neutral
-
-
-def with_removed(settings: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return settings together with the removed ones, which have no effect, as earlier versions stored them."""
-    return {**settings, **{name: removed.neutral for name, removed in REMOVED.items()}}
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -709,16 +639,13 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def unknown_setting(name: str, known: Collection[str], where: str = "") -> UsageError:
-    """Return the error for an unknown setting: why it was removed, or the settings that were probably meant.
+    """Return the error for an unknown setting, with the settings that were probably meant.
 
     Args:
         name: Dotted name as it was typed.
         known: Dotted names of all settings.
         where: File that the name comes from.
     """
-    if name in REMOVED:
-        error = f"the setting {name} was removed, because {REMOVED[name].reason}: leave it out"
-        return UsageError(f"{where}: {error}" if where else error)
     near = _meant(name, known)
     section = near[0].rpartition(".")[0] if near else ""
     error = str(unknown("setting", name, known, near=near))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,27 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gru_bench.config import (
-    POOLING_PARTS,
-    REMOVED,
-    Part,
-    Pooling,
-    RunConfig,
-    flat,
-    parsed_settings,
-    stored_config,
-    with_removed,
-    with_settings,
-    without_removed,
-)
+from gru_bench.config import POOLING_PARTS, Part, Pooling, RunConfig, flat, parsed_settings, with_settings
 from gru_bench.data.recall import parsed_task
-from gru_bench.errors import FormatError, GruBenchError, UsageError
+from gru_bench.errors import GruBenchError, UsageError
 from gru_bench.resources import resource
 from gru_bench.sweep.ablations import ablation_runs, tuning_runs
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import KEYS, StudySpec, known_studies, load_study
 from gru_bench.sweep.study import StudyRecord
-from tests.support.commands import mentions
 
 SETTINGS = sorted(flat(RunConfig()))
 
@@ -155,47 +141,6 @@ class TestSettings:
         assert (config.training.clip_norm, config.seed) == (None, 5)
         with pytest.raises(UsageError, match=r"training\.batch_size.*whole number.*1\.5"):
             with_settings(RunConfig(), {"training.batch_size": 1.5})
-
-
-@pytest.mark.parametrize("name", REMOVED)
-class TestRemovedSettings:
-    def test_they_are_refused_with_the_reason_wherever_they_are_set(self, name: str, tmp_path: Path) -> None:
-        value, reason = REMOVED[name].neutral, REMOVED[name].reason
-        with pytest.raises(UsageError) as refused:
-            with_settings(RunConfig(), {name: value})
-        mentions(str(refused.value), name, "removed", reason)
-        section, _, key = name.partition(".")
-        for text in (f"[{section}]\n{key} = {value}", f"[space]\n{name} = {{ choices = [{value}, 0.5] }}",
-                     f"[ablations]\nmodel = 'torch'\n[ablations.other.o]\nquestion = 'q'\n"
-                     f"settings = {{ {name} = {value} }}"):
-            study = tmp_path / "one.toml"
-            study.write_text(f"models = ['torch']\ntrials = 0\nconfirm = 1\n{text}\n", encoding="utf-8")
-            with pytest.raises(UsageError) as refused:
-                load_study(str(study))
-            mentions(str(refused.value), name, "removed", reason)
-
-    def test_a_stored_config_is_read_where_they_had_no_effect_and_refused_otherwise(self, name: str) -> None:
-        config = with_settings(RunConfig(), {"training.teachers": 2, "data.classes": ["a", "b"]})
-        section, _, key = name.partition(".")
-        stored = config.model_dump()
-        stored[section][key] = REMOVED[name].neutral
-        assert stored_config(json.dumps(stored), "the run 3f2a") == config
-        stored[section][key] = 0.5
-        with pytest.raises(FormatError) as refused:
-            stored_config(json.dumps(stored), "the run 3f2a")
-        mentions(str(refused.value), "the run 3f2a", f"{name} = 0.5", "removed", REMOVED[name].reason)
-
-    def test_settings_of_earlier_versions_are_the_same_without_them(self, name: str) -> None:
-        config = flat(RunConfig())
-        assert name in with_removed(config)
-        assert without_removed(with_removed(config), "the run 3f2a") == config
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '{"data": 7}', '{"no": {"such": 1}}', '{"seed": "x"}',
-                                  '{"training": {"lr": -1}}', "[" * 5_000, '{"seed": ' + "9" * 5_000 + "}"])
-def test_a_stored_config_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):
-        stored_config(text, "the run 3f2a")
 
 
 class TestClasses:

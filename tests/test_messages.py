@@ -31,7 +31,6 @@ FILES = {
     "empty-space.toml": 'models = ["torch"]\ntrials = 3\n',
     "unknown-key.toml": 'models = ["torch"]\ntrails = 3\n',
     "unknown-setting.toml": 'models = ["torch"]\n[training]\nlearning_rate = 0.1\n',
-    "removed-setting.toml": 'models = ["torch"]\n[training]\nlabel_smoothing = 0.1\n',
     "bounds.toml": 'models = ["torch"]\n[space]\ntraining.lr = { low = 1.0, high = 0.1 }\n',
     "cell.py": "import torch\n\nclass GRU(torch.nn.Module):\n    def forward(self, x, h):\n        return undefined\n",
     "numpy_gru.py": "import numpy as np\n\nclass GRU:\n    def __init__(self, input_size, hidden_size):\n"

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gru_bench import __version__, platforms
-from gru_bench.config import RunConfig, stored_config
+from gru_bench.config import RunConfig, validated
 from gru_bench.data.tokenizer import SETTINGS
 from gru_bench.errors import DataError, UsageError, given_as, shown
 from gru_bench.models.trained import TABLE, TrainedModel, Weights
@@ -247,7 +247,6 @@ def load(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
     Raises:
         UsageError: for a path that is no folder.
         DataError: for a folder that was changed, is incomplete, holds something else, or has another format.
-        FormatError: for a model that was trained with a setting that was removed since.
     """
     if not folder.is_dir():
         raise UsageError(f"a saved model must be a folder, but there is none at {str(folder)!r}: "
@@ -287,12 +286,11 @@ def read(
 
     Raises:
         DataError: for a model that was changed, is incomplete, or has another format.
-        FormatError: for a model that was trained with a setting that was removed since.
     """
     about = _about(origin)
     shared = {} if shared is None else shared
     code = None if CODE not in about.files else _content(origin, about, CODE).decode(errors="replace")
-    config = stored_config(json.dumps(about.config), origin.name)
+    config = validated(RunConfig, about.config)
     if config.model.source != (None if code is None else digest_of(code)):
         raise origin.refused(f"its {CODE} is not the file that its settings name")
     table_VE: NDArray[Any] | None = None
@@ -340,7 +338,6 @@ def about_of(content: bytes, name: str) -> About:
     Raises:
         ValueError: for a file that was changed or is damaged. The message goes on from the name of the file.
         DataError: for a model of another format.
-        FormatError: for a model that was trained with a setting that was removed since.
     """
     try:
         values = parsed(dict[str, Any], content)
@@ -359,8 +356,8 @@ def about_of(content: bytes, name: str) -> About:
         where = ".".join(map(str, first["loc"][:4]))
         raise ValueError(f"is damaged ({where}: {first['msg']})") from error
     try:
-        stored_config(json.dumps(about.config), name)
-    except ValueError as error:
+        validated(RunConfig, about.config)
+    except UsageError as error:
         raise ValueError(f"is damaged ({error})") from error
     if not 0 <= about.best < len(about.seeds) or len(about.classes) < 2:
         raise ValueError("names no seeds or no classes")

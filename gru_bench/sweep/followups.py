@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gru_bench.config import RunConfig, Scalar, flat, with_removed
+from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, RecallCurve
 from gru_bench.results.runs import Timing, parsed
@@ -104,7 +104,7 @@ def _merged_curves(parts: Sequence[RecallCurve]) -> str:
 
 def _settings(config: RunConfig) -> dict[str, Scalar]:
     """Return the settings that the timing depends on: all but the device, the threads and the data."""
-    return {key: value for key, value in with_removed(flat(config)).items()
+    return {key: value for key, value in flat(config).items()
             if key not in ("training.device", "training.threads") and not key.startswith("data.")}
 
 

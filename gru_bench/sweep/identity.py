@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import optuna
 
-from gru_bench.config import REMOVED, SOURCE, MetricName, RunConfig, flat, was_without_effect
+from gru_bench.config import SOURCE, MetricName, RunConfig, flat
 from gru_bench.errors import ChangedStudyError, given_as, shown
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import PRUNERS
@@ -92,7 +92,7 @@ def _changes(known: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]
     """Return a sentence for each setting that differs from when the study began."""
     # A setting that was added since the study began had its default then.
     defaults = {key: value for key, value in flat(RunConfig()).items() if key in identity and not _describes_data(key)}
-    began = {key: value for key, value in {**defaults, **known}.items() if not was_without_effect(key, value)}
+    began = {**defaults, **known}
     changed = [key for key in sorted({*began, *identity}) if began.get(key) != identity.get(key)]
     return [*_data_changes(began, identity, [key for key in changed if _describes_data(key)]),
             *(_change(key, began, identity) for key in changed if not _describes_data(key))]
@@ -118,7 +118,7 @@ def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> 
         return f"the file of its class was changed (SHA-256 {_short(began.get(key))}, now {_short(identity.get(key))})"
     name = "data" if key == "data.name" else "Optuna's version" if key == "optuna" else key
     was = "not recorded" if key in PROPOSALS and key not in began else _short(began.get(key))
-    return f"{name} was {was} and is now {'removed' if key in REMOVED else _short(identity.get(key))}"
+    return f"{name} was {was} and is now {_short(identity.get(key))}"
 
 
 def objective(spec: StudySpec) -> str:

@@ -374,9 +374,6 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     is_named = changes.get("name", values["name"]) != values["name"]
     _plan_looks(values, changes, path.name)
     values |= changes
-    if values.get("pruner") == "wilcoxon":
-        raise UsageError(f"{path.name}: the pruner 'wilcoxon' was removed: trials are no longer pruned between their "
-                         "seeds. Leave pruner out")
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
     is_pruned = values.get("sampler") != "random" and values.get("seeds_per_trial", 1) == 1
     values.setdefault("pruner", "median" if is_pruned else "none")

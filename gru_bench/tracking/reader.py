@@ -13,15 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from numpy.typing import NDArray
 
-from gru_bench.config import (
-    SOURCE,
-    MetricName,
-    RunConfig,
-    flat,
-    is_valid_setting,
-    with_settings,
-    without_removed,
-)
+from gru_bench.config import SECTIONS, MetricName, RunConfig, is_valid_setting, with_settings
 from gru_bench.errors import FormatError, RunError, UsageError, first_line, named, unknown, without_passwords
 from gru_bench.models.saved import SHARED, Origin, artifact, read
 from gru_bench.models.trained import TrainedModel
@@ -134,13 +126,11 @@ class LoggedRun:
         """Return the config that was logged with the run. A setting that was not logged has its default.
 
         Raises:
-            FormatError: A setting that was removed since had an effect.
             RunError: The params are not those of a valid config. The message names the first such setting.
         """
-        params = without_removed(self.params, f"the run {self.run_id}")
         settings = {  # "None" stays text where a setting is always text
             key: None if text == "None" and is_valid_setting(key, None) else text
-            for key in (*flat(RunConfig()), SOURCE) if (text := params.get(key)) is not None}
+            for key, text in self.params.items() if key == "seed" or key.startswith(_SECTIONS)}
         try:
             return with_settings(RunConfig(), settings)
         except UsageError as error:
@@ -228,6 +218,8 @@ def _margin(text: str) -> float | None:
     return points / 100 if 0 < points <= 50 else None
 
 
+_SECTIONS = tuple(f"{section}." for section in SECTIONS)
+"""Prefixes of the params that are settings, together with `seed`."""
 RESTORE = ": restore it from a copy or an archive, or delete the run in MLflow and start its study again"
 """Remedy for an artifact that is damaged or missing, as the end of an error message."""
 
@@ -473,7 +465,6 @@ class Reader:
 
         Raises:
             DataError: A model was changed.
-            FormatError: A setting that was removed since had an effect, or another version has logged the model.
             RunError: A run has logged no model, or it cannot be read.
         """
         shared: dict[str, tuple[list[str], NDArray[Any]]] = {}
