@@ -214,6 +214,12 @@ def shown(value: object, quote: str = "'", most: int = LONGEST_SHOWN) -> str:
     return f"{text[:most]}... ({len(value if isinstance(value, str) else text):,} characters)"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error of a library, shortened to 300 characters; its type where it has no words."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
 def visible(text: str) -> str:
     """Return a text that a terminal prints and does not obey: control and direction characters appear as escapes.
 

@@ -1,4 +1,4 @@
-"""The archive's container: a zip file of named members, compressed as a whole. It is refused if any bit has changed.
+"""The archive's container: a zip file of named members, compressed together. It is refused if any bit has changed.
 
 `xz -dc STUDY.study > STUDY.zip` gives the zip file, whose members are stored uncompressed. Compressed together, runs
 take a sixth: the ids and lengths of the same examples are in all of them. xz's own SHA-256 notices each changed bit.
@@ -207,5 +207,5 @@ def _earlier(path: Path, version: int) -> DataError:
 
 
 def _damaged(path: Path, what: str) -> DataError:
-    return DataError(f"an archive must be whole, but {path} is not: {what}. Copy it again from where it was exported, "
-                     "or export the study again")
+    return DataError(f"an archive must be undamaged, but {path} is not: {what}. Copy it again from where it was "
+                     "exported, or export the study again")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gru_bench.archive.container import packed, unpack
 from gru_bench.config import checked_name
-from gru_bench.errors import DataError, RunError, UsageError, unknown
+from gru_bench.errors import DataError, RunError, UsageError, first_line, unknown
 from gru_bench.models.saved import ABOUT, about_of
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
 from gru_bench.results.own import OWN, own_model_of
@@ -40,20 +40,19 @@ from gru_bench.sweep.study import IMPORTING, attributes_of, need_format
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking import export as tracking_export
 from gru_bench.tracking.artifacts import MORE, factor, predictions_of, texts_of
-from gru_bench.tracking.client import first_line
 from gru_bench.tracking.outbox import FILES, RUN, Outbox
 from gru_bench.tracking.reader import RESTORE, Reader, damaged
 from gru_bench.tracking.record import RunRecord
-from gru_bench.tracking.writer import ATTACHED
+from gru_bench.tracking.store import ATTACHED
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 JOURNAL = "optuna.journal"
 TEXTS = "texts/"
-"""Prefix of the artifacts that hold reviews."""
+"""Prefix of the artifacts with reviews."""
 WEIGHTS = ".safetensors"
-"""Suffix of the artifacts that hold weights and word vectors."""
+"""Suffix of the artifacts with weights and word vectors."""
 SUMMARY = "study.json"
 MOST_BYTES = 256 << 20
 """Most bytes of the journal and the records of an archive; a run takes about 10,000 bytes."""
@@ -94,8 +93,8 @@ def export_study(
     """Write a study to an archive.
 
     Args:
-        store: Tracking store that holds its runs.
-        storage: Optuna storage that holds its searches.
+        store: Tracking store that has its runs.
+        storage: Optuna storage that has its searches.
         study: Name of the study.
         file: The archive.
         experiment: MLflow experiment of the study; None searches all experiments.
@@ -143,14 +142,14 @@ def export_study(
 
 
 def import_study(file: Path, store: Store, opened: Callable[[], BaseStorage], study: str | None) -> Transfer:
-    """Import the study that an archive holds: all of it, or nothing.
+    """Import the study in an archive: all of it, or nothing.
 
     When this returns, the searches are written, and the runs wait in an outbox of `store`, which uploads them.
 
     Args:
         file: The archive.
         store: Tracking store for its runs.
-        opened: Opens the Optuna storage for its searches; called once the archive is known to be whole.
+        opened: Opens the Optuna storage for its searches; called once the archive is known to be undamaged.
         study: New name of the study; None keeps its name.
 
     Raises:
@@ -179,16 +178,14 @@ def import_study(file: Path, store: Store, opened: Callable[[], BaseStorage], st
         storage = opened()
         with lock_for(storage, name):
             known = attributes_of(name, storage)
-            if known.get(sweep_export.ARCHIVE) == archive:
-                sweep_export.finish_import(storage, name, archive)
+            if known.get(sweep_export.ARCHIVE) == archive and not known.get(IMPORTING):
                 return replace(transfer, already=True)
             _require_free(store, records[-1], known)
-            sweep_export.begin_import(searches, parent.study, storage, name, archive)
-        sweep_export.import_searches(searches, parent.study, storage, name)
+            sweep_export.import_searches(searches, parent.study, storage, name, archive)
         # The study is not complete in MLflow before all of its runs are there.
         outbox.put(replace(records[-1], tags={}, points=(), model="", status="", ended=None))
         outbox.reveal()
-        sweep_export.finish_import(storage, name, archive)
+        sweep_export.finish_import(storage, name)
     return transfer
 
 

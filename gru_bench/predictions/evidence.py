@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -58,14 +58,14 @@ class FileStore:
         """Return a text that a run of a study logged."""
         return None if self.others is None or run_id == FILES else self.others.text(run_id, path)
 
-    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
+    def confirmed_models(self, test_set: str) -> int:
         """Return the number of models of the files and of the store that were scored on a test set."""
-        known = 0 if self.others is None else self.others.confirmed_models(test_set, fingerprints)
+        known = 0 if self.others is None else self.others.confirmed_models(test_set)
         return self.models + known
 
-    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
+    def studies_on_test(self, test_set: str, until: float) -> int:
         """Return the number of studies of the store that were scored on a test set."""
-        return 0 if self.others is None else self.others.studies_on_test(test_set, fingerprints, until)
+        return 0 if self.others is None else self.others.studies_on_test(test_set, until)
 
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run of a study."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from itertools import zip_longest
@@ -137,11 +137,11 @@ class _StoreWithReportIds:
     def text(self, run_id: str, path: str) -> str | None:
         return self._store.text(self._here(run_id), path)
 
-    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
-        return self._store.confirmed_models(test_set, fingerprints)
+    def confirmed_models(self, test_set: str) -> int:
+        return self._store.confirmed_models(test_set)
 
-    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
-        return self._store.studies_on_test(test_set, fingerprints, until)
+    def studies_on_test(self, test_set: str, until: float) -> int:
+        return self._store.studies_on_test(test_set, until)
 
     def run_url(self, run: LoggedRun) -> str | None:
         # The report links to the page of a run on the server that it was made from.

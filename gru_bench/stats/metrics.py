@@ -4,9 +4,6 @@ Labels are the positions of the classes. A run predicts a probability of each cl
 first one of equals. With two classes, all scores are computed from the probability of class 1, the positive one, which
 is predicted from 0.5 on. Functions with `probability_N` score one class against the rest, whose label is 1.
 
-Areas and curves are scikit-learn's, which is imported only where one is asked for. A confusion matrix and the loss of
-each example are computed here: training computes them after each epoch.
-
 Shapes: `N` examples, `C` classes, `K` thresholds, `G` places at which a curve is read off.
 """
 
@@ -98,12 +95,12 @@ def roc_auc(label_N: Labels, probability_N: Floats) -> float | None:
     Raises:
         ValueError: as `correct`.
     """
-    from sklearn.metrics import roc_auc_score
-
-    label_N, probability_N = _one_class(label_N, probability_N)
-    if (label_N == label_N[0]).all():
+    true_K, false_K = _found(label_N, probability_N)
+    if not true_K[-1] or not false_K[-1]:
         return None
-    return float(roc_auc_score(label_N, probability_N))
+    # Twice the area, by trapezoids: a whole number.
+    area = int((np.diff(false_K) * (true_K[1:] + true_K[:-1])).sum())
+    return area / (2 * int(true_K[-1]) * int(false_K[-1]))
 
 
 def average_precision(label_N: Labels, probability_N: Floats) -> float | None:
@@ -114,10 +111,11 @@ def average_precision(label_N: Labels, probability_N: Floats) -> float | None:
     Raises:
         ValueError: as `correct`.
     """
-    from sklearn.metrics import average_precision_score
-
-    label_N, probability_N = _one_class(label_N, probability_N)
-    return float(average_precision_score(label_N, probability_N)) if label_N.any() else None
+    true_K, false_K = _found(label_N, probability_N)
+    if not true_K[-1]:
+        return None
+    precision_K = true_K[1:] / (true_K + false_K)[1:]
+    return float((np.diff(true_K) * precision_K).sum() / true_K[-1])
 
 
 def roc_curve(label_N: Labels, probability_N: Floats, false_positive_rate_G: Floats) -> NDArray[np.float64]:
@@ -134,16 +132,12 @@ def roc_curve(label_N: Labels, probability_N: Floats, false_positive_rate_G: Flo
     Raises:
         ValueError: where one of the classes is absent, and as `correct`.
     """
-    from sklearn import metrics as library
-
-    label_N, probability_N = _one_class(label_N, probability_N)
-    ones = int(label_N.sum())
-    zeros = label_N.size - ones
+    true_K, false_K = _found(label_N, probability_N)
+    ones, zeros = int(true_K[-1]), int(false_K[-1])
     if not ones or not zeros:
         raise ValueError(f"a ROC curve needs examples of both labels, but got {zeros} of label 0 and {ones} of label 1")
-    false_K, true_K, _ = library.roc_curve(label_N, probability_N, drop_intermediate=False)
     # Of several points with the same false positive rate, np.interp takes the last one, which is the highest.
-    return np.asarray(np.interp(false_positive_rate_G, false_K, true_K))
+    return np.asarray(np.interp(false_positive_rate_G, false_K / zeros, true_K / ones))
 
 
 def precision_recall_curve(label_N: Labels, probability_N: Floats, recall_G: Floats) -> NDArray[np.float64]:
@@ -160,14 +154,11 @@ def precision_recall_curve(label_N: Labels, probability_N: Floats, recall_G: Flo
     Raises:
         ValueError: where no example has label 1, and as `correct`.
     """
-    from sklearn import metrics as library
-
-    label_N, probability_N = _one_class(label_N, probability_N)
-    if not label_N.any():
+    true_K, false_K = _found(label_N, probability_N)
+    if not true_K[-1]:
         raise ValueError("a precision-recall curve needs examples of label 1, but got none")
-    precision_K, recall_K, _ = library.precision_recall_curve(label_N, probability_N)
-    # From the highest threshold down; the first point, of recall 0, is that of no threshold.
-    return np.asarray(precision_K[::-1][np.searchsorted(recall_K[::-1], recall_G)])
+    first_G = np.searchsorted(true_K / true_K[-1], recall_G)
+    return np.asarray(true_K[first_G] / (true_K + false_K)[first_G])
 
 
 def expected_calibration_error(label_N: Labels, probability_NC: Floats, bins: int = 10) -> float:
@@ -401,13 +392,20 @@ def _checked(label_N: Labels, probability_NC: Floats) -> tuple[Labels, Floats]:
     return label_N, probability_NC
 
 
-def _one_class(label_N: Labels, probability_N: Floats) -> tuple[Labels, Floats]:
+def _found(label_N: Labels, probability_N: Floats) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return how many examples of label 1, and of label 0, have a probability of at least each threshold.
+
+    The thresholds are one that no example reaches, and the distinct probabilities from the highest down.
+    """
     label_N, probability_N = np.asarray(label_N), np.asarray(probability_N)
     if label_N.ndim != 1 or label_N.shape != probability_N.shape:
         raise ValueError(f"labels and probabilities of one class must have the shape (N,), but have {label_N.shape} "
                          f"and {probability_N.shape}")
     _in_range(label_N, probability_N, 2)
-    return label_N, probability_N
+    order_N = np.argsort(-probability_N, kind="stable")
+    last_K = np.append(np.flatnonzero(np.diff(probability_N[order_N])), label_N.size - 1)
+    true_K = np.append(0, np.cumsum(label_N[order_N], dtype=np.int_)[last_K])
+    return true_K, np.append(0, last_K + 1) - true_K
 
 
 def _in_range(label_N: Labels, probabilities: Floats, classes: int) -> None:

@@ -14,12 +14,13 @@ from optuna.trial import TrialState
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gru_bench.config import ModelName
-from gru_bench.errors import GruBenchError
+from gru_bench.errors import GruBenchError, first_line
 from gru_bench.sweep.sharing.leases import START
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import ATTEMPT, KEY, REASON, RETRY_OF, key_of
 from gru_bench.sweep.study import FORMAT, IDENTITY, IMPORTING, SEARCH, TEXTS, attributes_of, need_format
 from gru_bench.tracking.export import BROKEN_OFF
+from gru_bench.tracking.record import Text
 
 ARCHIVE = "archive"
 """Set of an imported study: digest of the archive that it comes from."""
@@ -31,15 +32,8 @@ def _moment(moment: datetime) -> datetime:
     return moment
 
 
-def _plain(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("it must not contain the character NUL, which databases do not store")
-    return text
-
-
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Text = Annotated[str, Field(max_length=8000), AfterValidator(_plain)]
-Name = Annotated[str, Field(max_length=500), AfterValidator(_plain)]
+Name = Annotated[Text, Field(max_length=500)]
 Setting = Text | bool | Annotated[int, Field(ge=-2**53, le=2**53)] | Finite | None
 Moment = Annotated[datetime, AfterValidator(_moment)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -112,7 +106,7 @@ def export_searches(storage: BaseStorage, study: str, journal: Path, *, texts: b
         storage: Storage that has the study.
         study: Name of the study.
         journal: The file.
-        texts: Whether the study may go on to store reviews, if it does.
+        texts: Whether the study may continue to store reviews, if it does.
 
     Raises:
         RunError: Another version of gru-bench has stored it.
@@ -213,8 +207,10 @@ def _check_attributes(attributes: Mapping[str, Any], model: str) -> None:
             raise ValueError(f"{key[:60]!r}: {reason(error)}") from error
 
 
-def begin_import(found: BaseStorage, study: str, storage: BaseStorage, name: str, archive: str) -> None:
-    """Mark a study as unfinished until `finish_import`; what an interrupted import has left of it is removed.
+def import_searches(found: BaseStorage, study: str, storage: BaseStorage, name: str, archive: str) -> None:
+    """Write a study to a storage, where it is unfinished until `finish_import`.
+
+    What an interrupted import has left of it is removed first.
 
     Args:
         found: Storage that has the study, from `read_searches`.
@@ -226,17 +222,11 @@ def begin_import(found: BaseStorage, study: str, storage: BaseStorage, name: str
     if attributes_of(name, storage).get(IMPORTING):
         for one in reversed(_names_of(name, storage)):  # the record last, because it tells so
             optuna.delete_study(study_name=one, storage=storage)
-    direction = optuna.load_study(study_name=study, storage=found).direction
-    record = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
-    record.set_user_attr(IMPORTING, archive)
-
-
-def import_searches(found: BaseStorage, study: str, storage: BaseStorage, name: str) -> None:
-    """Write a study to a storage, after `begin_import`, whose arguments it has."""
     before = optuna.load_study(study_name=study, storage=found)
-    record = optuna.load_study(study_name=name, storage=storage)
-    for key, value in before.user_attrs.items():
-        if key not in (ARCHIVE, IMPORTING):
+    record = optuna.create_study(study_name=name, storage=storage, direction=before.direction, load_if_exists=True)
+    record.set_user_attr(IMPORTING, True)
+    for key, value in {**before.user_attrs, ARCHIVE: archive}.items():
+        if key != IMPORTING:
             record.set_user_attr(key, value)
     record.add_trials(before.get_trials())
     for one in _names_of(study, found):
@@ -245,11 +235,9 @@ def import_searches(found: BaseStorage, study: str, storage: BaseStorage, name: 
                               to_study_name=name + one.removeprefix(study))
 
 
-def finish_import(storage: BaseStorage, study: str, archive: str) -> None:
+def finish_import(storage: BaseStorage, study: str) -> None:
     """Mark what `import_searches` wrote as complete."""
-    record = optuna.load_study(study_name=study, storage=storage)
-    record.set_user_attr(ARCHIVE, archive)
-    record.set_user_attr(IMPORTING, None)
+    optuna.load_study(study_name=study, storage=storage).set_user_attr(IMPORTING, None)
 
 
 def study_names(storage: BaseStorage) -> list[str]:
@@ -281,4 +269,4 @@ def reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc'][:6]))}: {first['msg']}"[:200]
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return first_line(error)

@@ -98,7 +98,7 @@ class RunLog:
             return None
         if found.is_deleted:
             raise RunError(deleted(self.spec.name, found.run_id))
-        self.experiment = self.store.experiment_of(self.record.run_id) or self.experiment  # a user may have renamed it
+        self.experiment = found.experiment  # a user may have renamed it
         return next(run for run in self.store.runs(self.experiment) if run.run_id == self.record.run_id)
 
     def _logged_studies(self) -> Iterator[LoggedRun]:

@@ -6,8 +6,9 @@ A record goes to an outbox on disk first. A thread then uploads it to MLflow.
 from gru_bench.tracking.outbox import waiting
 from gru_bench.tracking.reader import FILE, LoggedRun, LoggedStudy, Reader, StudyPlan
 from gru_bench.tracking.record import DIED, new_id
+from gru_bench.tracking.store import Store
 from gru_bench.tracking.view import NOTE
-from gru_bench.tracking.writer import RunWriter, Store
+from gru_bench.tracking.writer import RunWriter
 
 __all__ = ["DIED", "FILE", "NOTE", "LoggedRun", "LoggedStudy", "Reader", "RunWriter", "Store", "StudyPlan", "new_id",
            "waiting"]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import MOST_CLASSES
-from gru_bench.errors import UsageError
+from gru_bench.errors import UsageError, first_line
 from gru_bench.results.runs import MOST_WHOLE, Predictions
 from gru_bench.stats.metrics import average_precision, by_class, class_scores, counts, of_two, predicted, roc_auc
 
@@ -159,7 +159,7 @@ def _form(content: bytes) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
     try:
         schema = pq.read_schema(io.BytesIO(content))
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(_first_line(error)) from error
+        raise ValueError(first_line(error)) from error
     more = tuple(name for name in ("row", "group") if name in schema.names)
     if "likeliest" in schema.names:
         said = (schema.metadata or {}).get(b"classes", b"")
@@ -218,12 +218,8 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
             values = column.to_numpy()
             found[name] = values.astype(np.str_) if kind == "text" else values
     except (pa.ArrowException, OSError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        raise ValueError(_first_line(error)) from error
+        raise ValueError(first_line(error)) from error
     return found
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _is(kind: pa.DataType, asked: str) -> bool:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from gru_bench.errors import GruBenchError, RunError, UsageError, given_as, named, same_command, without_passwords
+from gru_bench.errors import RunError, UsageError, first_line, given_as, named, same_command, without_passwords
 from gru_bench.platforms import remove, replace
+from gru_bench.tracking.failures import brief, failed, is_away
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,18 +26,12 @@ if TYPE_CHECKING:
 DEFAULT_DATABASE = "mlflow.db"
 URI_KINDS = "a file such as sqlite:///mlflow.db, or a server such as http://127.0.0.1:5000"
 DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
-TRY_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY,
-             HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
-"""HTTP statuses of a server that cannot answer now, whatever the request was."""
 ANSWER_SECONDS = 5
 """Most seconds to wait for a server that is only asked whether it is there."""
 ID_TAG, PARENT_TAG = "gru_bench.id", "gru_bench.parent"
-"""Tags that hold our id of a run, and that of its parent run."""
-BULK_ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
-BULK_RUNS = 100
-"""Most runs in one request for a metric's history to an MLflow server."""
-BULK_POINTS = 25_000
-"""Most points in one answer of the server. It leaves out the rest silently."""
+"""Tags with our id of a run, and that of its parent run."""
+TEST_SET = "gru_bench.test_set"
+"""Tag with the digest of the test examples that a run was scored on (`results.runs.digest_of_examples`)."""
 
 
 def open_client(uri: str, database: Path | None) -> MlflowClient:
@@ -60,7 +54,8 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
     with FileLock(f"{database}.lock"):
         if not database.exists():
             _prepare(database)
-        _try_file(database)
+        with reading(database):
+            pass  # it is not damaged: MLflow would retry for minutes
         client = _answering_client(uri)
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -96,19 +91,6 @@ def _prepare(database: Path) -> None:
     client = _answering_client(f"sqlite:///{half_made}", of=f"sqlite:///{database}")
     client._tracking_client.store.engine.dispose()  # closes the file
     replace(half_made, database)
-
-
-def _try_file(database: Path) -> None:
-    """Read a database file once, because MLflow would retry for minutes.
-
-    Raises:
-        RunError: The file cannot be read.
-    """
-    try:
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
-        raise unreadable(database, error) from error
 
 
 def unreadable(database: Path, error: Exception, *, gone: bool = False) -> RunError:
@@ -218,7 +200,7 @@ def _opening(uri: str, of: str | None = None) -> Iterator[None]:
                   f"{named('--tracking-uri')} out to use mlflow.db in this directory")
     try:
         yield
-    except (_mlflow().exceptions.MlflowException, _Unanswered) as error:
+    except (_mlflow().exceptions.MlflowException, ConnectionError) as error:
         raise RunError(unanswered.format(brief(error) if is_away(error) else first_line(error))) from error
     except Exception as error:
         if (database := sqlite_path(of or uri)) is not None:
@@ -227,15 +209,11 @@ def _opening(uri: str, of: str | None = None) -> Iterator[None]:
                          f"{first_line(error)}") from error
 
 
-class _Unanswered(Exception):
-    """A database server that does not answer."""
-
-
 def _try_database(uri: str) -> None:
     """Connect to a database server once, because MLflow would retry for minutes.
 
     Raises:
-        _Unanswered: The server does not answer.
+        ConnectionError: The server does not answer.
     """
     import sqlalchemy
 
@@ -243,63 +221,9 @@ def _try_database(uri: str) -> None:
     try:
         engine.connect().close()
     except sqlalchemy.exc.OperationalError as error:
-        raise _Unanswered(first_line(error)) from error
+        raise ConnectionError(first_line(error)) from error
     finally:
         engine.dispose()
-
-
-@dataclass(frozen=True)
-class Found:
-    """Where a run is in MLflow."""
-
-    run_id: str
-    """MLflow's id."""
-    experiment_id: str
-    is_deleted: bool
-
-
-def find(client: MlflowClient, run_id: str) -> Found | None:
-    """Return where the run with one of our ids is in MLflow, even if it was deleted; None if MLflow does not have it.
-
-    Raises:
-        RunError: The store does not answer.
-    """
-    from mlflow.entities import ViewType
-
-    places = [str(experiment.experiment_id) for experiment in client.search_experiments()]
-    runs = client.search_runs(
-        places, f"tags.`{ID_TAG}` = '{run_id}'", run_view_type=ViewType.ALL, max_results=2,
-        order_by=["attributes.start_time ASC"]) if places else []
-    infos = sorted((run.info for run in runs), key=lambda info: info.lifecycle_stage == "deleted")
-    return next((Found(info.run_id, info.experiment_id, info.lifecycle_stage == "deleted") for info in infos), None)
-
-
-def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str, Any]] | None:
-    """Return the points of a metric of up to `BULK_RUNS` runs from an MLflow server.
-
-    Each point has `run_id`, `step`, `value` and `timestamp`. They are ordered by run id, and there are at
-    most `BULK_POINTS` of them. The result is None if the server has no bulk requests.
-
-    Raises:
-        RunError: The server does not answer.
-    """
-    mlflow = _mlflow()
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    try:
-        answer = http_request(
-            get_default_host_creds(uri), BULK_ROUTE, "GET", raise_on_status=False,
-            params={"run_id": list(run_ids), "metric_key": metric, "max_results": BULK_POINTS})
-    except mlflow.exceptions.MlflowException as error:
-        raise RunError(f"the tracking store must answer requests, but {without_passwords(uri)!r} fails to return "
-                       f"the history of {metric}: {first_line(error)}") from error
-    if answer.status_code != HTTPStatus.OK:
-        return None
-    try:
-        return list(answer.json()["metrics"])
-    except (ValueError, KeyError, TypeError):  # an HTML page, from a server without this route
-        return None
 
 
 def shown_version(uri: str) -> str:
@@ -309,16 +233,24 @@ def shown_version(uri: str) -> str:
     """
     if not uri.startswith(("http://", "https://")):
         return version("mlflow")
+    answer = asked(uri, "/version", "return its version")
+    return str(answer.text).strip() if answer.status_code == HTTPStatus.OK else ""
+
+
+def asked(uri: str, route: str, doing: str, params: Mapping[str, object] | None = None) -> Any:
+    """Return a server's answer to a GET request, whatever its status.
+
+    Raises:
+        RunError: The server does not answer.
+    """
     mlflow = _mlflow()
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
     try:
-        answer = http_request(get_default_host_creds(uri), "/version", "GET", raise_on_status=False)
+        return http_request(get_default_host_creds(uri), route, "GET", raise_on_status=False, params=params)
     except mlflow.exceptions.MlflowException as error:
-        raise RunError(f"the tracking store must answer requests, but {without_passwords(uri)!r} fails to return its "
-                       f"version: {first_line(error)}") from error
-    return str(answer.text).strip() if answer.status_code == HTTPStatus.OK else ""
+        raise failed(without_passwords(uri), doing, error) from error
 
 
 def replace_artifacts(uri: str, artifact_uri: str, folder: Path, place: str) -> None:
@@ -355,8 +287,7 @@ class _WrappedClient:
             try:
                 return call(*arguments, **named)
             except _mlflow().exceptions.MlflowException as error:
-                raise RunError(f"the tracking store must answer requests, but {self._uri!r} fails to {name}: "
-                               f"{first_line(error)}") from error
+                raise failed(self._uri, name, error) from error
 
         return wrapped
 
@@ -383,45 +314,3 @@ def sqlite_path(uri: str) -> Path | None:
     if not uri.startswith("sqlite:///") or uri == "sqlite:///":
         return None
     return Path(uri.removeprefix("sqlite:///")).resolve()
-
-
-def is_away(error: BaseException) -> bool:
-    """Return whether an error means that a server did not answer, and not that it refused a request."""
-    import requests
-
-    silent = (requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError,
-              requests.exceptions.ChunkedEncodingError, ConnectionError, TimeoutError, _Unanswered)
-    return any(isinstance(link, silent) for link in _links(error)) or status(error) in TRY_LATER
-
-
-def status(error: BaseException) -> int | None:
-    """Return the HTTP status of an MLflow error; None for other errors."""
-    for link in _links(error):
-        if not isinstance(link, GruBenchError):
-            code: Any = getattr(link, "get_http_status_code", None)
-            answer: Any = getattr(link, "response", None)
-            return int(code()) if code is not None else getattr(answer, "status_code", None)
-    return None
-
-
-def brief(error: BaseException) -> str:
-    """Return a short reason why a store does not answer, such as `Connection refused`."""
-    reasons = [reason for link in _links(error) if (reason := getattr(link, "strerror", None))]
-    return str(reasons[-1]) if reasons else first_line(error.__cause__ or error)
-
-
-def _links(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and its causes; libraries store the cause in different attributes."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        yield link
-        seen.add(id(link))
-        parts = (*link.args, getattr(link, "reason", None))
-        link = link.__cause__ or link.__context__ or next((part for part in parts if isinstance(part, Exception)), None)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error, shortened to 300 characters."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]

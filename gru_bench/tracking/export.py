@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from pydantic import TypeAdapter
 
-from gru_bench.tracking.client import ID_TAG, PARENT_TAG
-from gru_bench.tracking.reader import EARLIER_IDS, FORMAT, FORMAT_TAG, TEST_SET, LoggedRun, Reader, metric_of
+from gru_bench.tracking.client import ID_TAG, PARENT_TAG, TEST_SET
+from gru_bench.tracking.reader import EARLIER_IDS, FORMAT, FORMAT_TAG, LoggedRun, Reader, metric_of
 from gru_bench.tracking.record import Point, RunRecord
 
 NO_WEIGHTS = "gru_bench.no_weights"

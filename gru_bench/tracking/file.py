@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from gru_bench.tracking.client import ID_TAG, Found, reading
+from gru_bench.tracking.client import ID_TAG, TEST_SET, reading
+from gru_bench.tracking.source import Found, RawPoint, RawRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-    from gru_bench.tracking.reader import RawPoint, RawRun
 
 MOST_IDS = 500
 """Most runs that are named in one query."""
@@ -63,14 +62,13 @@ class FileSource:
             key: float("nan") if value is None else float(value) for key, value in metrics[run_id].items()})
             for run_id, name, status, begin, end in rows]
 
-    def tags(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[str, int | None, Mapping[str, str]]]:
-        """Return run, begin and tags of the runs that have one of the wanted tags."""
-        one_of = " OR ".join(["(key = ? AND value = ?)"] * len(wanted))
+    def scored_on(self, test_set: str) -> list[tuple[str, int | None, Mapping[str, str]]]:
+        """Return id, begin and tags of the runs of all experiments with this digest of the test examples."""
         by_run: dict[tuple[str, int | None], dict[str, str]] = {}
         for run_id, begin, key, value in self.rows(
             "SELECT run_uuid, start_time, key, value FROM tags JOIN runs USING (run_uuid) JOIN experiments USING "
             "(experiment_id) WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' AND "
-            f"run_uuid IN (SELECT run_uuid FROM tags WHERE {one_of})", *(word for pair in wanted for word in pair)):
+            "run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)", TEST_SET, test_set):
             by_run.setdefault((run_id, begin), {})[key] = value
         return [(*run, tags) for run, tags in by_run.items()]
 
@@ -88,13 +86,10 @@ class FileSource:
     def find(self, run_id: str) -> Found | None:
         """Return where the run with one of our ids is, even if it was deleted."""
         rows = self.rows(
-            "SELECT run_uuid, experiment_id, lifecycle_stage FROM runs JOIN tags USING (run_uuid) WHERE key = ? AND "
-            "value = ? ORDER BY lifecycle_stage", ID_TAG, run_id)
-        return next((Found(mlflow_id, str(place), stage == "deleted") for mlflow_id, place, stage in rows), None)
-
-    def experiment_name(self, experiment_id: str) -> str:
-        """Return the name of an experiment."""
-        return str(self.rows("SELECT name FROM experiments WHERE experiment_id = ?", experiment_id)[0][0])
+            "SELECT run_uuid, experiments.name, runs.lifecycle_stage FROM runs JOIN tags USING (run_uuid) JOIN "
+            "experiments USING (experiment_id) WHERE key = ? AND value = ? ORDER BY runs.lifecycle_stage",
+            ID_TAG, run_id)
+        return next((Found(mlflow_id, place, stage == "deleted") for mlflow_id, place, stage in rows), None)
 
     def tagged(self, experiment: str, key: str) -> str | None:
         """Return the id of the experiment of that name if it has a tag."""

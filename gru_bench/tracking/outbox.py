@@ -10,8 +10,10 @@ be emptied, and each machine of a cluster may have its own.)
     NUMBER-ID.held     a record whose trial may not have ended yet: it waits until that is known
     NUMBER-ID.open     the beginning of a run that has not ended
     NUMBER-ID.sent     a record that was uploaded, kept for this process to read
-    NUMBER-ID.refused  a record that MLflow has refused, with the reason in refused.txt
     NUMBER-ID.new      a record that is being written
+
+A record that MLflow has refused is moved out of the outbox, to a folder next to it whose name ends in .refused, with
+the reason in refused.txt.
 
 A record is written under its last name, flushed to the disk and then renamed, so it is there whole or not at all. A
 folder without owner.json is nobody's: it is removed once its process has died.
@@ -41,12 +43,12 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 FOLDER = Path(".gru-bench") / "outbox"
-State = Literal["waiting", "held", "open", "sent", "refused", "new"]
+State = Literal["waiting", "held", "open", "sent", "new"]
 RUN, FILES = "run.json", "files"
 _OWNER, _LOCK, _REASON = "owner.json", "lock", "refused.txt"
 _NAME = re.compile(rf"(\d+)-([0-9a-f]+)(?:\.({'|'.join(get_args(State)[1:])}))?")
 _SET_ASIDE = ".refused"
-"""Suffix of a folder that holds only what MLflow refused."""
+"""Suffix of the folder of a record that MLflow has refused."""
 
 
 @dataclass(frozen=True)
@@ -90,26 +92,26 @@ class Waiting:
 class Outbox:
     """The outbox of one process. One thread puts records into it, another one uploads them."""
 
-    def __init__(self, folder: Path, uri: str, lock: BaseFileLock | None = None, *, keep: bool = False) -> None:
+    def __init__(self, folder: Path, uri: str, lock: BaseFileLock | None = None) -> None:
         """Open an outbox.
 
         Args:
             folder: Its folder.
             uri: MLflow's tracking URI.
             lock: The folder's lock, held by this process; None opens the outbox for reading only.
-            keep: Whether records are kept until the outbox is closed, so that they can be read while the store is away.
         """
-        self.folder, self.uri, self._lock, self._keep = folder, uri, lock, keep
+        self.folder, self.uri, self._lock = folder, uri, lock
+        self.inherited = False
+        """Whether another process has left it."""
         self._next = 1 + max((entry.number for entry in self.entries()), default=0)
 
     @classmethod
-    def begin(cls, root: Path, uri: str, *, keep: bool = False, secret: bool = False) -> Outbox:
+    def begin(cls, root: Path, uri: str, *, secret: bool = False) -> Outbox:
         """Create the outbox of this process in `root`, for the tracking store `uri`.
 
         Args:
             root: Folder of the outboxes.
             uri: MLflow's tracking URI.
-            keep: As for the class.
             secret: Whether no other process knows the outbox before `reveal`.
 
         Raises:
@@ -125,7 +127,7 @@ class Outbox:
                 folder.mkdir()
                 lock = _folder_lock(folder)
                 lock.acquire()
-                outbox = cls(folder, without_passwords(uri), lock, keep=keep)
+                outbox = cls(folder, without_passwords(uri), lock)
                 if not secret:
                     outbox.reveal()
         except OSError as error:
@@ -140,7 +142,9 @@ class Outbox:
             OSError, ValueError, KeyError: The process was killed before it had begun the outbox.
         """
         owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
-        return cls(folder, _resolved(owner["uri"], folder.parent), lock)
+        outbox = cls(folder, _resolved(owner["uri"], folder.parent), lock)
+        outbox.inherited = True
+        return outbox
 
     def reveal(self) -> None:
         """Let other processes upload the records if this one dies."""
@@ -198,20 +202,21 @@ class Outbox:
     def drop(self, entry: Entry) -> None:
         """Remove a record."""
         with suppress(FileNotFoundError):
-            self._renamed(entry, "new")
-        shutil.rmtree(entry.folder.with_name(f"{entry.folder.name.partition('.')[0]}.new"), ignore_errors=True)
+            shutil.rmtree(self._renamed(entry, "new").folder, ignore_errors=True)
 
     def mark_sent(self, entry: Entry) -> None:
-        """Note that MLflow has a record, and remove it unless it is kept."""
-        if self._keep:
+        """Note that MLflow has a record. That of a server is kept, so that it can be read while the server is away."""
+        if sqlite_path(self.uri) is None:
             self._renamed(entry, "sent")
         else:
             self.drop(entry)
 
-    def refuse(self, entry: Entry, reason: str) -> None:
-        """Set aside a record that MLflow refuses."""
+    def refuse(self, entry: Entry, reason: str) -> Path:
+        """Set aside a record that MLflow refuses; return its new folder."""
         _write(entry.folder / _REASON, reason.encode())
-        self._renamed(entry, "refused")
+        aside = self.folder.with_name(f"{self.folder.name}-{entry.folder.name}{_SET_ASIDE}")
+        platforms.patiently(lambda: entry.folder.rename(aside))
+        return aside
 
     def file(self, run_id: str, artifact: str) -> Path | None:
         """Return the file of an artifact; None if it is not in the outbox, or no longer."""
@@ -249,13 +254,7 @@ class Outbox:
                 self._lock = None
             if not self.is_secret and self.entries("waiting", "held", "open"):
                 return
-            for entry in self.entries("sent", "new"):
-                shutil.rmtree(entry.folder, ignore_errors=True)
-            if self.entries("refused"):
-                with suppress(PermissionError):  # held open by another program: a later start sets it aside
-                    platforms.replace(self.folder, self.folder.with_name(self.folder.name + _SET_ASIDE))
-            else:
-                shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _renamed(self, entry: Entry, state: State) -> Entry:
         name = entry.folder.name.partition(".")[0]

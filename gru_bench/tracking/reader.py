@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from numpy.typing import NDArray
 
 from gru_bench.config import SECTIONS, MetricName, RunConfig, is_valid_setting, with_settings
-from gru_bench.errors import FormatError, RunError, UsageError, named, unknown, without_passwords
+from gru_bench.errors import FormatError, RunError, UsageError, first_line, named, unknown, without_passwords
 from gru_bench.models.saved import SHARED, Origin, artifact, read
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.runs import Predictions, StudySummary
@@ -23,28 +23,26 @@ from gru_bench.tracking.client import (
     DEFAULT_DATABASE,
     ID_TAG,
     PARENT_TAG,
-    Found,
-    first_line,
+    TEST_SET,
     open_client,
     require_uri,
     sqlite_path,
 )
 from gru_bench.tracking.file import FileSource
 from gru_bench.tracking.record import LATEST
-from gru_bench.tracking.server import ServerSource
+from gru_bench.tracking.server import source_of
+from gru_bench.tracking.source import Found, RawRun, Source
 from gru_bench.tracking.view import view_page, view_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-TEST_SET = "gru_bench.test_set"
-"""Tag that holds the digest of the test examples that a run was scored on (`results.runs.digest_of_examples`)."""
 FORMAT_TAG, FORMAT = "gru_bench.format", "3"
 """Tag and version of a run's format: the names and meaning of its keys. Runs of another format are refused."""
 FILE = "file"
-"""Role of a run that no store holds: a file has its predictions."""
+"""Role of a run that is in no store: a file has its predictions."""
 EARLIER_IDS = "gru_bench.earlier_ids"
-"""Tag that holds the ids that a run had before it was imported under other names, the first one first."""
+"""Tag with the ids that a run had before it was imported under other names, the first one first."""
 T = TypeVar("T")
 
 
@@ -151,13 +149,13 @@ class StudyPlan:
     margin: float | None
     """The largest difference of no practical weight; 0.01 is one point of accuracy."""
     contents: tuple[str, ...] | None
-    """Parts besides the confirmation runs: search, ablations, timings, diagnostics or recall. None: not logged."""
+    """Parts other than the confirmation runs: search, ablations, timings, diagnostics or recall. None: not logged."""
     protocol: str
     """tuning or homework."""
     metric: MetricName = "accuracy"
     """Score that the study is about. Accuracy where none was logged."""
     looks: bool = False
-    """Whether its confirmation stage has looks."""
+    """Whether its confirmation stage has interim analyses."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +210,7 @@ def metric_of(text: str) -> MetricName:
 
 
 def _margin(text: str) -> float | None:
-    """Return a margin in points as a share; None unless it is above 0 and at most 50 points."""
+    """Return a margin in points as a fraction; None unless it is above 0 and at most 50 points."""
     try:
         points = float(text)
     except ValueError:
@@ -234,42 +232,6 @@ def damaged(run_id: str, path: str, error: Exception) -> RunError:
     """Return the error for an artifact that cannot be parsed."""
     return _Damaged(f"the run {run_id} must contain {path} as it was logged, but it cannot be read "
                     f"({first_line(error)}){RESTORE}")
-
-
-RawRun = tuple[str, str, str | None, str, int | None, int | None, Mapping[str, str], Mapping[str, str], Mapping[
-    str, float]]
-"""A run as MLflow has it: its id, its experiment's id, name, status, begin and end in milliseconds since 1970, tags,
-params and metrics."""
-RawPoint = tuple[str, str, int, float, int]
-"""MLflow's id of a run, metric, step, value and time in milliseconds since 1970."""
-
-
-class Source(Protocol):
-    """What a reader asks of a tracking store. Runs are named by MLflow's ids, except in `find`."""
-
-    def experiments(self) -> list[str]:
-        """Return the names of the experiments with runs of gru-bench, the most recent first."""
-
-    def runs(self, experiment: str) -> Iterable[RawRun] | None:
-        """Return the runs of an experiment, newest first; None if it does not exist."""
-
-    def tags(self, wanted: Sequence[tuple[str, str]]) -> Iterable[tuple[str, int | None, Mapping[str, str]]]:
-        """Return run, begin and tags of the confirmation runs with one of the wanted tags; a run may come twice."""
-
-    def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterable[RawPoint]:
-        """Return the points of some metrics of runs."""
-
-    def find(self, run_id: str) -> Found | None:
-        """Return where the run with one of our ids is, even if it was deleted; None if the store does not have it."""
-
-    def experiment_name(self, experiment_id: str) -> str:
-        """Return the name of an experiment."""
-
-    def tagged(self, experiment: str, key: str) -> str | None:
-        """Return the id of the experiment of that name if it has a tag."""
-
-    def artifact(self, run_id: str, path: str) -> bytes:
-        """Return the content of an artifact."""
 
 
 class Reader:
@@ -322,15 +284,24 @@ class Reader:
 
     @property
     def _source(self) -> Source:
-        return FileSource(self.database, self._open) if self.database is not None else ServerSource(
-            self.uri, self._client)
+        return source_of(self.uri, self.database, self._open)
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return FileSource(cast("Path", self.database), self._open).rows(query, *values)
 
+    def _read(self, read: Callable[[Source], T], key: str | None = None) -> T | None:
+        """Ask the store something; return None if it does not exist yet, because nothing was written to it.
+
+        Args:
+            read: Asks it.
+            key: Name of a list whose last answer, or None, may be returned while the store is away.
+        """
+        del key  # for a store that is written to
+        return read(self._source)
+
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first."""
-        return self._source.experiments()
+        return list(self._read(lambda source: source.experiments(), "") or ())
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
         """Return the studies of an experiment with their children, newest first.
@@ -363,9 +334,13 @@ class Reader:
         Raises:
             UsageError: The experiment does not exist; the message lists those that do.
         """
-        found = self._source.runs(experiment)
-        if found is None:
-            raise unknown("experiment", experiment, self.experiments())
+        def read(source: Source) -> Iterable[RawRun]:
+            found = source.runs(experiment)
+            if found is None:
+                raise unknown("experiment", experiment, source.experiments())
+            return found
+
+        found = self._read(read, experiment) or ()
         return list(self._sound(run for run in found if "gru_bench.role" in run[6]))
 
     def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
@@ -378,36 +353,32 @@ class Reader:
             except ValueError as error:
                 self.odd[run_id] = f"the run {run_id} is left out: {error}"
 
-    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
+    def confirmed_models(self, test_set: str) -> int:
         """Return how many models of all experiments were scored on a test set by a complete confirmation run.
 
-        A model counts once for each study that confirmed it, and an imported study is the same as its original. Runs
-        of earlier versions have no digest of the test set: they count if their data are the same.
+        A model counts once for each study that confirmed it, and an imported study is the same as its original.
 
         Args:
             test_set: Digest of the test examples.
-            fingerprints: Fingerprints of data and their splits that have these test examples.
         """
-        return len(self._confirmed(test_set, fingerprints, math.inf))
+        return len(self._confirmed(test_set, math.inf))
 
-    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
+    def studies_on_test(self, test_set: str, until: float) -> int:
         """Return how many studies of all experiments had scored a test set by a complete confirmation run.
 
         Args:
-            test_set: As for `confirmed_models`, as are `fingerprints`.
-            fingerprints: Fingerprints of data and their splits that have these test examples.
+            test_set: Digest of the test examples.
             until: Runs that began later do not count. In seconds since the epoch.
         """
-        return len({study for study, _ in self._confirmed(test_set, fingerprints, until)})
+        return len({study for study, _ in self._confirmed(test_set, until)})
 
-    def _confirmed(self, test_set: str, fingerprints: Collection[str], until: float) -> list[tuple[str, str]]:
+    def _confirmed(self, test_set: str, until: float) -> list[tuple[str, str]]:
         """Return the study and the name of each model that `confirmed_models` counts, of runs that began by a time."""
-        wanted = [(TEST_SET, test_set), *(("gru_bench.data_fingerprint", one) for one in fingerprints if one)]
-        found = {run_id: tags for run_id, start_ms, tags in self._source.tags(wanted)
-                 if tags.get("gru_bench.role") == "confirm" and tags.get("gru_bench.complete") == "true"
-                 and tags.get(TEST_SET, test_set) == test_set and (start_ms or 0) / 1000 <= until}
         origins: dict[tuple[str, str], set[str]] = {}
-        for run_id, tags in found.items():
+        for run_id, start_ms, tags in self._read(lambda source: source.scored_on(test_set)) or ():
+            if tags.get("gru_bench.role") != "confirm" or tags.get("gru_bench.complete") != "true" or (
+                    start_ms or 0) / 1000 > until:
+                continue
             first = (tags.get(EARLIER_IDS, "").split() or [tags.get(ID_TAG, run_id)])[0]
             origins.setdefault((tags.get("mlflow.parentRunId", ""), tags.get("gru_bench.model", "")), set()).add(first)
         models, seen = [], set[str]()
@@ -423,7 +394,8 @@ class Reader:
         """Return run id -> metric -> (step, value) by step. If a step was logged twice, the later value counts."""
         ours = {self.mlflow_id(run_id): run_id for run_id in run_ids}
         points: dict[str, dict[str, dict[int, tuple[int, float]]]] = {run_id: {} for run_id in run_ids}
-        for mlflow_id, metric, step, value, timestamp in self._source.points(list(ours), metrics):
+        for mlflow_id, metric, step, value, timestamp in self._read(
+                lambda source: source.points(list(ours), metrics)) or ():
             steps = points[ours[mlflow_id]].setdefault(metric, {})
             if step not in steps or timestamp >= steps[step][0]:
                 steps[step] = (timestamp, value)
@@ -461,7 +433,7 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        return self._source.find(run_id)
+        return self._read(lambda source: source.find(run_id))
 
     def is_deleted(self, run_id: str) -> bool:
         """Return whether a run was deleted in MLflow; False for a run that MLflow does not know."""
@@ -470,11 +442,6 @@ class Reader:
         except RunError:
             return False
         return found is not None and found.is_deleted
-
-    def experiment_of(self, run_id: str) -> str | None:
-        """Return the name of the experiment of a run; None if MLflow does not have the run."""
-        found = self.find(run_id)
-        return None if found is None else self._source.experiment_name(found.experiment_id)
 
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
         """Return example id -> review of a split from a study's parent run; None if no texts were logged.
@@ -550,7 +517,7 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        found = self._source.tagged(experiment, view_tag(metric))
+        found = self._read(lambda source: source.tagged(experiment, view_tag(metric)))
         return "" if found is None else view_page(found, metric)
 
     def _summary(self, run: LoggedRun) -> StudySummary | None:
@@ -560,7 +527,11 @@ class Reader:
 
     def _artifact(self, run_id: str, path: str) -> bytes:
         try:
-            return self._source.artifact(self.mlflow_id(run_id), path)
+            mlflow_id = self.mlflow_id(run_id)
+            content = self._read(lambda source: source.artifact(mlflow_id, path))
+            if content is None:
+                raise FileNotFoundError("MLflow has no run yet")
+            return content
         except (RunError, OSError) as error:
             raise RunError(f"the run {run_id} must contain the artifact {path}, but it cannot be read "
                            f"({first_line(error)}){RESTORE}") from error

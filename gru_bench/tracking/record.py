@@ -3,9 +3,8 @@
     run.json     the `RunRecord`
     files/       its artifacts, at their paths
 
-A record holds all of a run, or a part that is added to a run that MLflow has already. To apply it twice is harmless: a
-run is found by its id, a point is one row for its key, step, time and value, and all else is overwritten by the same
-values.
+A record contains all of a run, or a part that is added to a run that MLflow has already. It may be uploaded twice
+(`gru_bench.tracking.sender`).
 """
 
 from __future__ import annotations
@@ -36,12 +35,18 @@ def _key(text: str) -> str:
     return text
 
 
+def _plain(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("it must not contain the character NUL, which databases do not store")
+    return text
+
+
 # The forms that a record from another machine must have. They are not checked where a record is made.
 Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Moment = Annotated[int, Field(ge=0, le=LATEST)]
 """Milliseconds since 1970."""
 Key = Annotated[str, Field(max_length=MOST_NAME), AfterValidator(_key)]
-Text = Annotated[str, Field(max_length=8000, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, Field(max_length=8000), AfterValidator(_plain)]
 Param = Annotated[Text, Field(max_length=6000)]
 
 

@@ -12,10 +12,9 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gru_bench.errors import RunError, UsageError
-from gru_bench.tracking.client import first_line
+from gru_bench.errors import RunError, UsageError, first_line
 from gru_bench.tracking.reader import LoggedRun, Reader
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 ALIAS = "best"
 CONTENT = "gru_bench.content"
-"""Tag of a version that holds the digest of its saved model."""
+"""Tag of a version with the digest of its saved model."""
 WEIGHTS = "gru_bench.weights"
 """Tag of a logged model that says where its weights are."""
 _NOT_IN_NAMES = re.compile(r"[/:.%\"']")
@@ -50,7 +49,7 @@ def log_model(client: MlflowClient, run_id: str, model: str) -> None:
 
     Args:
         client: Client of the store.
-        run_id: Id of the run, which holds the artifacts `model/...`.
+        run_id: Id of the run, which has the artifacts `model/...`.
         model: Name of the model.
     """
     from mlflow.entities import LoggedModelOutput
@@ -77,15 +76,18 @@ def register(
         code: File that MLflow runs to load the model.
         content: Digest of the saved model.
         classes: Names of its classes.
-        example: Text that stands for an input.
+        example: Example of an input.
 
     Raises:
-        RunError: where the registry does not answer or refuses the model.
+        RunError: The registry does not answer or refuses the model.
     """
     client, name = store._client, registered_name(study.study)
-    known = _best(client, name)
-    if known is not None and known.tags.get(CONTENT) == content:
-        return Registered(name, str(known.version), new=False)
+    quoted = name.replace("'", "''")
+    known = next((found for found in client.search_registered_models(f"name = '{quoted}'") if found.name == name), None)
+    if known is not None and ALIAS in known.aliases:
+        best = client.get_model_version(name, known.aliases[ALIAS])
+        if best.tags.get(CONTENT) == content:
+            return Registered(name, str(best.version), new=False)
     with tempfile.TemporaryDirectory(prefix="gru-bench-register-") as temporary:
         written = Path(temporary) / "model"
         _write_pyfunc(written, folder, code, classes, example)
@@ -94,7 +96,7 @@ def register(
                                           tags={CONTENT: content})
         client.log_model_artifacts(made.model_id, str(written))
         client.finalize_logged_model(made.model_id, "READY")
-    if known is None and not _exists(client, name):
+    if known is None:
         client.create_registered_model(name, description=f"The winner of the study {study.study}, by gru-bench.")
     # MLflow's client of a database looks an address models:/ID up in another store, and a server takes nothing else.
     source = f"models:/{made.model_id}" if store.uri.startswith(("http://", "https://")) else made.artifact_location
@@ -108,7 +110,7 @@ def registered_name(study: str) -> str:
     """Return the name under which the winner of a study is registered: MLflow allows neither / nor : in it.
 
     Raises:
-        UsageError: for a study whose name has no other character.
+        UsageError: The name of the study has no other character.
     """
     name = re.sub(r"[/:]+", "-", study).strip("- ")
     if not name:
@@ -138,16 +140,3 @@ def _write_pyfunc(written: Path, folder: Path, code: Path, classes: Sequence[str
         except mlflow.MlflowException as error:
             raise RunError(f"MLflow must take the model, but refuses it ({first_line(error)}): save it to a folder "
                            "instead") from error
-
-
-def _best(client: MlflowClient, name: str) -> Any:
-    """Return the version that the alias points to; None where there is none."""
-    if not _exists(client, name):
-        return None
-    aliases = client.get_registered_model(name).aliases
-    return client.get_model_version(name, aliases[ALIAS]) if ALIAS in aliases else None
-
-
-def _exists(client: MlflowClient, name: str) -> bool:
-    quoted = name.replace("'", "''")
-    return any(found.name == name for found in client.search_registered_models(f"name = '{quoted}'"))

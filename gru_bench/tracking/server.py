@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from gru_bench.tracking.client import BULK_POINTS, BULK_RUNS, Found, bulk_history, find
-from gru_bench.tracking.file import downloaded
+from gru_bench.tracking.client import ID_TAG, TEST_SET, asked
+from gru_bench.tracking.file import FileSource, downloaded
+from gru_bench.tracking.source import Found, RawPoint, RawRun, Source
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from gru_bench.tracking.reader import RawPoint, RawRun
-
+BULK_ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
+BULK_RUNS = 100
+"""Most runs in one request for a metric's history to an MLflow server."""
+BULK_POINTS = 25_000
+"""Most points in one answer of the server. It leaves out the rest silently."""
 PAGE = 1000
 """Most runs in one answer of MLflow."""
+
+
+def source_of(uri: str, database: Path | None, client: Callable[[], MlflowClient]) -> Source:
+    """Return what reads a tracking store.
+
+    Args:
+        uri: MLflow's tracking URI.
+        database: The database file that the URI names; None for a server.
+        client: Returns MLflow's client, which a file needs only for artifacts that are not in a local folder.
+    """
+    return ServerSource(uri, client()) if database is None else FileSource(database, client)
 
 
 class ServerSource:
@@ -46,14 +62,11 @@ class ServerSource:
                  run.info.end_time, run.data.tags, run.data.params, run.data.metrics)
                 for run in self._search([found.experiment_id], "")]
 
-    def tags(self, wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[str, int | None, Mapping[str, str]]]:
-        """Yield run, begin and tags of the confirmation runs with one of the wanted tags; a run may come twice."""
+    def scored_on(self, test_set: str) -> Iterator[tuple[str, int | None, Mapping[str, str]]]:
+        """Yield id, begin and tags of the runs of all experiments with this digest of the test examples."""
         places = [experiment.experiment_id for experiment in self._client.search_experiments()]
-        for key, value in wanted:
-            if re.fullmatch(r"[\w-]+", value):  # otherwise it could not be quoted
-                query = f"tags.`gru_bench.role` = 'confirm' and tags.`{key}` = '{value}'"
-                for run in self._search(places, query):
-                    yield run.info.run_id, run.info.start_time, run.data.tags
+        for run in self._search(places, f"tags.`{TEST_SET}` = '{test_set}'"):
+            yield run.info.run_id, run.info.start_time, run.data.tags
 
     def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterator[RawPoint]:
         """Yield the points of some metrics: for many runs at once if it can, otherwise for each metric of each run."""
@@ -79,11 +92,15 @@ class ServerSource:
 
     def find(self, run_id: str) -> Found | None:
         """Return where the run with one of our ids is, even if it was deleted."""
-        return find(self._client, run_id)
+        from mlflow.entities import ViewType
 
-    def experiment_name(self, experiment_id: str) -> str:
-        """Return the name of an experiment."""
-        return str(self._client.get_experiment(experiment_id).name)
+        names = {experiment.experiment_id: experiment.name for experiment in self._client.search_experiments()}
+        runs = self._client.search_runs(
+            list(names), f"tags.`{ID_TAG}` = '{run_id}'", run_view_type=ViewType.ALL, max_results=2,
+            order_by=["attributes.start_time ASC"]) if names else []
+        found = [Found(run.info.run_id, names[run.info.experiment_id], run.info.lifecycle_stage == "deleted")
+                 for run in runs]
+        return min(found, key=lambda one: one.is_deleted, default=None)
 
     def tagged(self, experiment: str, key: str) -> str | None:
         """Return the id of the experiment of that name if it has a tag."""
@@ -109,3 +126,22 @@ class ServerSource:
             token = page.token
             if not token:
                 return
+
+
+def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str, Any]] | None:
+    """Return the points of a metric of up to `BULK_RUNS` runs from an MLflow server.
+
+    Each point has `run_id`, `step`, `value` and `timestamp`. They are ordered by run id, and there are at
+    most `BULK_POINTS` of them. The result is None if the server has no bulk requests.
+
+    Raises:
+        RunError: The server does not answer.
+    """
+    answer = asked(uri, BULK_ROUTE, f"return the history of {metric}", {
+        "run_id": list(run_ids), "metric_key": metric, "max_results": BULK_POINTS})
+    if answer.status_code != HTTPStatus.OK:
+        return None
+    try:
+        return list(answer.json()["metrics"])
+    except (ValueError, KeyError, TypeError):  # an HTML page, from a server without this route
+        return None

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from gru_bench.config import MetricName
 from gru_bench.errors import RunError
 from gru_bench.results.logged_metrics import compared
-from gru_bench.tracking.client import is_away, shown_version
+from gru_bench.tracking.client import shown_version
+from gru_bench.tracking.failures import is_away
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,7 +37,7 @@ def view_id(metric: MetricName) -> str:
 
 
 def view_tag(metric: MetricName) -> str:
-    """Return the key of the experiment's tag that holds the view."""
+    """Return the key of the experiment's tag with the view."""
     return PREFIX + view_id(metric)
 
 

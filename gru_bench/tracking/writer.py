@@ -1,28 +1,19 @@
-"""Writing runs to the tracking store: `Store` begins runs, a `RunWriter` writes one run.
+"""Writing one run: a `RunWriter` turns what a run logs into its record.
 
-An experiment is a data set. A study is a parent run whose children are its trials and confirmation runs. A run is
-tagged `gru_bench.complete` last, so that readers can tell complete runs from interrupted ones.
+A run is tagged `gru_bench.complete` last, so that readers can tell complete runs from interrupted ones.
 """
 
 from __future__ import annotations
 
-import atexit
 import io
-import os
-import shutil
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gru_bench.config import MetricName, RunConfig, flat
-from gru_bench.errors import GruBenchError, RunError, given_as, same_command, unknown, without_passwords
+from gru_bench.config import MetricName
 from gru_bench.models.saved import SHARED
-from gru_bench.platforms import user
 from gru_bench.results.logged_metrics import (
     ACCURACY_VAL,
     BEST_EPOCH,
@@ -45,491 +36,17 @@ from gru_bench.results.logged_metrics import (
 from gru_bench.results.runs import Check, EpochRecord, RunResult, digest_of_examples
 from gru_bench.stats.metrics import scores
 from gru_bench.tracking.artifacts import class_table, prediction_table
-from gru_bench.tracking.client import Found, brief, first_line, is_away, replace_artifacts, require_folder
-from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, State, abandoned, waiting
-from gru_bench.tracking.provenance import provenance
-from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, TEST_SET, LoggedRun, Reader
-from gru_bench.tracking.record import OPEN, Point, RunRecord, new_id, now
-from gru_bench.tracking.upload import STOP_SECONDS, Uploader, experiment, require_active
+from gru_bench.tracking.client import TEST_SET
+from gru_bench.tracking.outbox import Entry
+from gru_bench.tracking.record import OPEN, Point, RunRecord, now
 from gru_bench.tracking.view import NOTE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Item = TypeVar("Item")
+    from gru_bench.tracking.store import Store
 
-ATTACHED = "report"
-"""Folder among a run's artifacts that holds a report. It was computed from the runs, so archives leave it out."""
 COMPLETE = {"gru_bench.state": "complete", "gru_bench.complete": "true"}
-LAST_SECONDS = 2.0
-"""Seconds to go on uploading when a command ends by an error or Ctrl-C."""
-MOST_SECONDS = 600.0
-"""Seconds to wait for a server whose answer a command needs to go on or to end."""
-OTHERS_SECONDS = 60.0
-"""Seconds to wait for runs that other processes still upload."""
-POLL_SECONDS = 0.5
-_TABLES = "SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metrics LIMIT 0"
-
-
-class Store(Reader):
-    """A tracking store for reading and writing. Records go to an outbox on disk, from which a thread uploads them.
-
-    It overrides the reading methods of `Reader`: they wait for the upload first, so that this process reads what it has
-    written. While the store is away, they return what was read last.
-
-    Use it as a context. A normal end waits until MLflow has all records; an end by an error waits only for a moment and
-    leaves the rest to the next start.
-    """
-
-    def __init__(
-        self, uri: str | None = None, *, create: bool = True, say: Callable[[str], None] | None = None,
-        patience: float | None = None,
-    ) -> None:
-        """Open the store; a new database file is created at the first write.
-
-        From now on, what dead processes have left in its directory is uploaded too. A server that does not answer is
-        not an error: `away` gives the reason, and records wait in the outbox.
-
-        Args:
-            uri: MLflow's tracking URI; None means the file `mlflow.db` in the working directory.
-            create: Whether the store will be written to. If not, nothing is created, and a missing file or a server
-                that does not answer is an error.
-            say: Called with sentences for the user, such as that the server is away.
-            patience: Seconds to wait at the end for a server that is away. None: `MOST_SECONDS`, because a machine may
-                be rented.
-
-        Raises:
-            UsageError: The URI is not valid for MLflow.
-            RunError: The store is missing or damaged, or refuses access.
-        """
-        super().__init__(uri)
-        self._shown = without_passwords(self.uri)
-        self._say = say or (lambda _: None)
-        self._patience = MOST_SECONDS if patience is None else patience
-        self._root = self.home / FOLDER
-        self._own: Outbox | None = None
-        self._uploader: Uploader | None = None
-        self._known: dict[str, list[Any]] = {}
-        self._shared: set[tuple[str, str]] = set()
-        """Run id and path of each artifact that was logged for the children of a run."""
-        self._was_new = False
-        """Whether the database file did not exist when the store was opened."""
-        self._required = False
-        if create:
-            self._begin_upload()
-            return
-        if self.database is None:
-            assert self._client is not None  # opened now, so that errors of the store are raised now
-            return
-        if not self.database.exists():
-            if left := waiting(self.home, self.uri):
-                raise RunError(f"{left[0]}, which does not exist yet: run gru-bench sync to upload them, or the "
-                               "same sweep or training command again")
-            raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
-                           "directory first (gru-bench sweep --study smoke), or name another file with "
-                           f"{given_as('--tracking-uri')}")
-        self._rows(_TABLES)
-
-    def __enter__(self) -> Self:
-        """Return the store."""
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        """Wait until MLflow has all writes; after an error, wait for a moment only."""
-        if error is None:
-            self.close()
-        else:
-            with suppress(GruBenchError):
-                self.close(LAST_SECONDS)
-
-    @property
-    def away(self) -> str:
-        """Why the store does not answer at present; empty if it answers."""
-        return self._uploader.away if self._uploader is not None else ""
-
-    def require(self) -> None:
-        """Wait until the store answers, now and at each later read, because the command needs its runs.
-
-        Raises:
-            RunError: The store has not answered for `MOST_SECONDS`.
-            KeyboardInterrupt: The user has interrupted the wait.
-        """
-        self._required = True
-        self._wait_while_away()
-
-    def adopt(self, study: str | None = None) -> None:
-        """Take over the outboxes for this store of processes that have died since the last call, and upload them.
-
-        Args:
-            study: Study whose held records may be taken over too, because `settle` is called for it. Other outboxes
-                with held records are left to the next start of their study.
-        """
-        def wanted(outbox: Outbox) -> bool:
-            return outbox.uri == self._shown and all(
-                study is not None and entry.record().study == study for entry in outbox.entries("held"))
-
-        assert self._uploader is not None
-        for outbox in abandoned(self._root, wanted):
-            if (left := outbox.waiting()).runs:
-                self._say(f"{left}, left by an earlier start: uploading")
-            self._uploader.add(outbox, inherited=True)
-
-    def settle(self, is_ended: Callable[[str], bool | None], reason: str) -> None:
-        """Upload the held records of dead processes, once it is known whether their trials have ended.
-
-        Args:
-            is_ended: Returns whether the trial of a run has ended with this run. If not, the run is uploaded as one
-                that was interrupted. None: not known yet.
-            reason: Why such a run was interrupted.
-        """
-        for outbox in self._uploader.outboxes if self._uploader is not None else ():
-            for entry in outbox.entries("held") if outbox is not self._own else ():
-                match is_ended(entry.run_id):
-                    case True:
-                        outbox.release(entry)
-                    case False:
-                        outbox.supersede(entry, reason)
-
-    def check(self) -> None:
-        """Raise the error of a record that could not be uploaded, if there is one.
-
-        Raises:
-            RunError: A record could not be uploaded.
-        """
-        if self._uploader is not None:
-            self._uploader.check()
-
-    @property
-    def is_caught_up(self) -> bool:
-        """Whether `catch_up` would return at once: MLflow has all records, or is away."""
-        return self._uploader is None or self._uploader.is_done or bool(self._uploader.away)
-
-    def catch_up(self) -> bool:
-        """Wait until MLflow has all records; return False if it is away.
-
-        Raises:
-            RunError: A record could not be uploaded.
-        """
-        return self._uploader is None or self._uploader.catch_up()
-
-    def close(self, seconds: float | None = None) -> None:
-        """Wait until MLflow has all records, then stop the upload.
-
-        Args:
-            seconds: Most seconds to wait. None waits as long as the store answers. If it is away, the wait ends after
-                the store's patience.
-
-        Raises:
-            RunError: A record could not be uploaded, or the store has not answered for so long.
-            KeyboardInterrupt: The user has interrupted the wait; the next start uploads the rest.
-        """
-        uploader, self._uploader = self._uploader, None
-        if uploader is None:
-            return
-        atexit.unregister(self._at_exit)
-        try:
-            if not uploader.catch_up(seconds) and seconds is None:
-                self._say(f"waiting for {self._shown}, which does not answer ({uploader.away}): {uploader.waiting()}. "
-                          "Ctrl-C leaves them there for the next start in this directory")
-                while not uploader.catch_up():
-                    if not uploader.wait_for_answer(self._patience):
-                        raise RunError(f"the tracking store must take what was logged, but {self._shown} has not "
-                                       f"answered for {self._patience:.0f} seconds: start its server, then run "
-                                       "gru-bench sync, which uploads the waiting runs")
-        finally:
-            left = uploader.waiting()
-            uploader.stop(STOP_SECONDS)
-            for remark in uploader.remarks:
-                self._say(remark)
-            if left.runs:
-                self._say(f"{left}: the next start in this directory uploads them, and so does gru-bench sync")
-            self._own = None
-
-    def experiment(self, name: str) -> str:
-        """Return the id of the experiment called `name`, which is created if it does not exist."""
-        return experiment(self._client, self.database, name)
-
-    def start(
-        self, experiment: str, name: str, *, role: str, study: str = "", model: str = "", command: str = "",
-        config: RunConfig | None = None, fingerprint: str = "", parent: str | None = None,
-        tags: Mapping[str, str] | None = None, run_id: str | None = None,
-    ) -> RunWriter:
-        """Begin a run, log its config and provenance, and return its writer.
-
-        Args:
-            experiment: Name of the experiment.
-            name: Name of the run in MLflow.
-            role: Role of the run: study, trial, confirm, ablation or single.
-            study: Name of its study.
-            model: Name of its model.
-            command: The command as the user typed it.
-            config: Config of the run; its settings are logged as params.
-            fingerprint: Fingerprint of the data, which MLflow shows as a data set with the experiment's name.
-            parent: Id of the parent run.
-            tags: Further tags.
-            run_id: Id of the run of a study, which another process may begin too. None: a new id.
-
-        Raises:
-            RunError: The experiment was deleted, or the disk is full.
-        """
-        all_tags = {
-            "mlflow.runName": name,
-            "mlflow.user": user(),
-            "mlflow.source.name": command or "gru-bench",
-            "mlflow.source.type": "LOCAL",
-            FORMAT_TAG: FORMAT,
-            "gru_bench.role": role,
-            "gru_bench.study": study,
-            "gru_bench.model": model,
-            "gru_bench.state": "running",
-            "gru_bench.complete": "false",
-            "gru_bench.data_fingerprint": fingerprint,
-            **provenance(),
-            **(tags or {}),
-        }
-        if config is not None:
-            all_tags["gru_bench.seed"] = str(config.seed)
-        params = {key: str(value) for key, value in flat(config).items()} if config is not None else {}
-        if self.database is not None and not self._begins:  # checked here, because MLflow may not be loaded yet
-            for row in self._rows("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?", experiment):
-                require_active(experiment, *row)
-        record = RunRecord(
-            run_id or new_id(), now(), experiment, parent, first_tags=all_tags, params=params,
-            dataset=(experiment, fingerprint) if fingerprint else None)
-        if role == "study":
-            self.put(record)
-            return self.writer(record.run_id)
-        writer = RunWriter(self, record, self.put(record, state="open"))
-        writer.show()
-        return writer
-
-    def writer(self, run_id: str) -> RunWriter:
-        """Return a writer for a run that exists."""
-        return RunWriter(self, RunRecord(run_id, now()))
-
-    def put(self, record: RunRecord, files: Mapping[str, bytes] | None = None, state: State = "waiting") -> Entry:
-        """Put a record into the outbox of this process; it is on the disk when this returns.
-
-        Raises:
-            RunError: The disk is full, or an earlier record could not be uploaded.
-        """
-        outbox, uploader = self._writing()
-        entry = outbox.put(record, files, state)
-        uploader.notify()
-        return entry
-
-    @contextmanager
-    def receive(self) -> Iterator[Outbox]:
-        """Return an outbox for records that were made elsewhere. They are uploaded from the end of the context on, if
-        `reveal` was called; otherwise they are removed."""
-        assert self._uploader is not None
-        outbox = Outbox.begin(self._root, self.uri, secret=True)
-        try:
-            yield outbox
-        finally:
-            if outbox.is_secret:
-                outbox.close()
-            else:
-                self._uploader.add(outbox)
-
-    def share(self, run_id: str, files: Mapping[str, bytes]) -> None:
-        """Log artifacts of a run whose names say what is in them, unless this process has logged them already."""
-        new = {path: content for path, content in files.items() if (run_id, path) not in self._shared}
-        if new:
-            self.put(RunRecord(run_id, now()), new)
-            self._shared |= {(run_id, path) for path in new}
-
-    def begin_study_under(self, lock: AbstractContextManager[object]) -> None:
-        """Set the lock under which the run of a study is created in MLflow, which several processes may begin."""
-        self._writing()[1].begin_study = lock
-
-    def attach(self, run_id: str, folder: Path) -> str:
-        """Attach the files of a folder to a run, in place of what was attached before: now, and not by the outbox.
-
-        They become artifacts below `ATTACHED`, which no reader uses.
-
-        Returns:
-            Why they could not be attached; empty if they are.
-        """
-        try:
-            mlflow_id = self.mlflow_id(run_id)
-            if (artifacts := self._local_artifacts(mlflow_id)) is not None:  # it takes MLflow two seconds to load
-                shutil.rmtree(artifacts / ATTACHED, ignore_errors=True)
-                shutil.copytree(folder, artifacts / ATTACHED, dirs_exist_ok=True)
-            else:
-                replace_artifacts(self.uri, self._client.get_run(mlflow_id).info.artifact_uri, folder, ATTACHED)
-        except Exception as error:  # of MLflow, of its database, of the file system, of a cloud
-            return first_line(error)
-        return ""
-
-    def experiments(self) -> list[str]:
-        """Return the names of the experiments with runs of gru-bench, the most recent first.
-
-        While the store is away, these are the experiments of its last answer.
-        """
-        return self._read("", lambda: [] if self._is_new() else super(Store, self).experiments())
-
-    def runs(self, experiment: str) -> list[LoggedRun]:
-        """Return all runs of gru-bench in an experiment, newest first.
-
-        While the store is away, these are the runs of its last answer.
-        """
-        def read() -> list[LoggedRun]:
-            if self._is_new():
-                raise unknown("experiment", experiment, [])
-            return super(Store, self).runs(experiment)
-
-        return self._read(experiment, read)
-
-    def find(self, run_id: str) -> Found | None:
-        """Return where a run is in MLflow, even if it was deleted; see `Reader.find`."""
-        while not self._is_new():
-            try:
-                return super().find(run_id)
-            except RunError as error:
-                self._wait_out(error)
-        return None
-
-    def await_whole(self, experiment: str, run_ids: Sequence[str], seconds: float = OTHERS_SECONDS) -> bool:
-        """Wait until MLflow has all of the runs `run_ids`, which other processes may still be uploading.
-
-        Returns:
-            False if MLflow does not have them after `seconds`; reading them then raises an error.
-        """
-        deadline = time.monotonic() + seconds
-        while not set(run_ids) <= {run.run_id for run in self.runs(experiment) if run.complete}:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(POLL_SECONDS)
-        return True
-
-    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
-        """Return how many models were scored on a test set; see `Reader.confirmed_models`."""
-        self.catch_up()
-        return super().confirmed_models(test_set, fingerprints)
-
-    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
-        """Return how many studies had scored a test set by a time; see `Reader.studies_on_test`."""
-        self.catch_up()
-        return super().studies_on_test(test_set, fingerprints, until)
-
-    def histories(
-        self, run_ids: Sequence[str], metrics: Sequence[str]
-    ) -> dict[str, dict[str, list[tuple[int, float]]]]:
-        """Return run id -> metric -> (step, value) by step. If a step was logged twice, the later value counts."""
-        self.catch_up()
-        return super().histories(run_ids, metrics)
-
-    def view(self, experiment: str, metric: MetricName) -> str:
-        """Return where the saved view of an experiment is shown; see `Reader.view`."""
-        self.catch_up()
-        return super().view(experiment, metric)
-
-    def _read(self, key: str, read: Callable[[], list[Item]]) -> list[Item]:
-        while True:
-            if self.catch_up():
-                try:
-                    self._known[key] = read()
-                    return list(self._known[key])
-                except RunError as error:
-                    if self.database is None and is_away(error) and not self._needs(key):
-                        return list(self._known.get(key, ()))
-                    self._wait_out(error)
-            elif not self._needs(key):
-                return list(self._known.get(key, ()))
-            else:
-                self._wait_while_away()
-
-    def _needs(self, key: str) -> bool:
-        """Return whether a read must wait for the store, because there is no earlier answer that may be used."""
-        return self.database is not None or (self._required and key not in self._known)
-
-    def _wait_out(self, error: RunError) -> None:
-        """Wait for the server if the error means that it is away; raise any other error."""
-        if self._uploader is None or self.database is not None or not is_away(error):
-            raise error
-        self._uploader.mark_offline(brief(error))
-        self._wait_while_away()
-
-    def _wait_while_away(self) -> None:
-        if self._uploader is None or not self._uploader.away:
-            return
-        self._say(f"waiting for {self._shown}, whose runs are needed to continue, but which does not answer "
-                  f"({self._uploader.away}). Ctrl-C ends the command; run it again later to continue")
-        if not self._uploader.wait_for_answer(MOST_SECONDS):
-            raise RunError("the tracking store must answer, because its runs are needed to continue, but "
-                           f"{self._shown} has not answered for {MOST_SECONDS / 60:.0f} minutes: start its server, "
-                           f"then run {same_command()} again")
-
-    def _artifact(self, run_id: str, path: str) -> bytes:
-        if self._own is not None:
-            file = self._own.file(run_id, path)
-            with suppress(FileNotFoundError):  # MLflow has the artifact by now
-                if file is not None:
-                    return file.read_bytes()
-        while True:
-            try:
-                return super()._artifact(run_id, path)
-            except RunError as error:
-                self._wait_out(error)
-
-    def _begin_upload(self) -> None:
-        # No retries by MLflow: the upload retries by itself, and first checks whether the run was created after all.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        away, client = "", None
-        if self.database is not None:
-            require_folder(self.database)
-        found = self._found()
-        self._was_new = found == "new"
-        if found == "unknown":  # otherwise the upload's thread imports MLflow, which takes as long as importing torch
-            try:
-                client = self._client
-            except RunError as error:
-                if self.database is not None or not is_away(error):
-                    raise
-                away = brief(error)
-                self._say(f"{self._shown} does not answer ({away}): runs are stored in {FOLDER} until it does")
-        self._uploader = Uploader(self.uri, client, away)
-        self.adopt()
-        atexit.register(self._at_exit)
-
-    @property
-    def _begins(self) -> bool:
-        """Whether the store is a database file that the upload has not created yet."""
-        return self._was_new and self._uploader is not None and not self._uploader.is_open
-
-    def _is_new(self) -> bool:
-        """Whether the store is a file that does not exist yet, so that it has no runs."""
-        return self._was_new and self._found() == "new"
-
-    def _found(self) -> Literal["new", "prepared", "unknown"]:
-        """Return the state of the store, as far as it can be found out without importing MLflow."""
-        from filelock import FileLock
-
-        if self.database is None:
-            return "unknown"
-        with FileLock(f"{self.database}.lock"):  # held while the file is being created
-            if not self.database.exists():
-                return "new"
-            try:
-                self._rows(_TABLES)
-            except RunError:
-                return "unknown"
-            return "prepared"
-
-    def _writing(self) -> tuple[Outbox, Uploader]:
-        """Return the outbox of this process and its upload, which are begun if needed."""
-        if self._uploader is None:
-            self._begin_upload()
-            assert self._uploader is not None
-        if self._own is None:
-            self._own = Outbox.begin(self._root, self.uri, keep=self.database is None)
-            self._uploader.add(self._own)
-        return self._own, self._uploader
-
-    def _at_exit(self) -> None:
-        with suppress(GruBenchError):
-            self.close(LAST_SECONDS)
 
 
 class RunWriter:
@@ -560,7 +77,7 @@ class RunWriter:
 
     def show(self) -> None:
         """Upload what the run has logged so far, if the store answers."""
-        self._store._writing()[1].show(self.run_id, lambda: self._record)
+        self._store.writing()[1].show(self._record)
 
     def epoch(self, record: EpochRecord, metric: MetricName = "accuracy") -> None:
         """Log the metrics of one epoch, with the epoch's number as their step; `metric` is the score that decides."""
@@ -585,7 +102,7 @@ class RunWriter:
         Args:
             result: The result: scores and predictions of the best checkpoint, times and sizes, and the model if it has
                 files.
-            texts: Split -> reviews to log beside the predictions.
+            texts: Split -> reviews to log with the predictions.
             held: Whether the end is not uploaded before `release`, because the trial of the run has not ended yet.
         """
         seconds = sum(record.seconds for record in result.epochs)
@@ -627,7 +144,7 @@ class RunWriter:
         """Let the end of a run be uploaded whose trial has ended with it."""
         held, self._held = self._held, None
         if held is not None:
-            outbox, uploader = self._store._writing()
+            outbox, uploader = self._store.writing()
             outbox.release(held)
             uploader.notify()
 
@@ -662,7 +179,7 @@ class RunWriter:
         if held is None:
             self._end("killed", "KILLED", reason)
             return
-        outbox, uploader = self._store._writing()
+        outbox, uploader = self._store.writing()
         outbox.supersede(held, reason)
         uploader.notify()
 
@@ -706,7 +223,7 @@ class RunWriter:
             self._record = record
             self.show()
             return
-        outbox, uploader = self._store._writing()
+        outbox, uploader = self._store.writing()
         uploader.hide(self.run_id)
         entry = self._store.put(
             replace(record, status=status, ended=now()), self._files, "held" if held else "waiting")

@@ -27,8 +27,8 @@ from gru_bench.sweep.study import StudyRecord
 from gru_bench.tracking import NOTE, LoggedStudy, Store
 from gru_bench.tracking import export as tracking
 from gru_bench.tracking.outbox import FOLDER, Outbox
+from gru_bench.tracking.store import ATTACHED
 from gru_bench.tracking.upload import upload_all
-from gru_bench.tracking.writer import ATTACHED
 from tests.support.archives import (
     DIAGNOSED,
     IDENTITY,

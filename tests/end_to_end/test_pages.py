@@ -69,14 +69,13 @@ RUN: Mapping[str, str] = {
         "the study pooling-max is done",
     "gru-bench lint --study bidirectional --study pooling-max": "warnings on bidirectional, pooling-max",
     "gru-bench report --study bidirectional --study pooling-max": "wrote reports/bidirectional-pooling-max/report.html",
-    "gru-bench sweep --study compare --plan-only": "compare.plan.json",
     "gru-bench sweep --study my.toml": "the study my is done",
     "gru-bench sweep --study bidirectional --study-name mine --data mine.csv": "the study mine is done",
     "gru-bench report --study mine": "wrote reports/mine/report.html",
     "gru-bench data --out parts": "parts",
     "gru-bench data --study NAME --out parts": "parts",
     "gru-bench compare logistic.csv bayes.csv": "wrote reports/logistic-bayes/report.html",
-    "gru-bench sweep --study bidirectional --study-name my-vectors --embedding vectors.txt --set embedding.scale=1":
+    "gru-bench sweep --study bidirectional --study-name my-vectors --embedding vectors.txt --set embedding.scale=4":
         "the study my-vectors is done",
     "gru-bench train --model scratch --hidden-size 64 --lr 0.002": "logged as run",
     "gru-bench train --data recall:k=50 --model scratch --lr 0.01 --batch-size 32 --epochs 10": "logged as run",
@@ -106,7 +105,7 @@ NOT_RUN: Mapping[str, str] = {
         py -m venv .venv
         source .venv/bin/activate
         export GRU_BENCH_CACHE=$HOME/gru-bench-cache
-        E=$PWD/reports/example; mkdir /tmp/example; cd /tmp/example""",
+        E=$PWD/reports/example; mkdir -p /tmp/example; cd /tmp/example""",
     "it checks this project, tests and site included": r"""
         .ci/run
         .ci/constraints
@@ -131,6 +130,7 @@ NOT_RUN: Mapping[str, str] = {
         sbatch sweep.sbatch
         curl http://127.0.0.1:5001/invocations -H "Content-Type: application/json" -d '{"dataframe_records": [{"text": "A wonderful film."}]}'
         sudo -u postgres createuser --pwprompt gru
+        sudo install -d -o "$USER" /srv/mlflow
         sudo -u postgres createdb --owner gru gru
         gru-bench sweep --study bidirectional --trials 40 --storage postgresql://gru@head/gru --tracking-uri http://head:5000
         exec python sweeps/run.py --study bidirectional --trials 200 --workers "$SLURM_CPUS_PER_TASK" --storage postgresql://gru@head/gru --tracking-uri http://head:5000

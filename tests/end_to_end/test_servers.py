@@ -20,7 +20,7 @@ from gru_bench.report.__main__ import app as report_app
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import LoggedStudy, Store, waiting
 from gru_bench.tracking.__main__ import app as sync_app
-from gru_bench.tracking.writer import ATTACHED
+from gru_bench.tracking.store import ATTACHED
 from tests.support.chromium import PROGRAM, Chromium, chromium
 from tests.support.commands import completed, mentions
 from tests.support.servers import MlflowServer, mlflow_server

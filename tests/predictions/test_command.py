@@ -340,7 +340,7 @@ def test_python_compares_frames_files_and_answers() -> None:
 def test_a_store_of_files_has_no_runs() -> None:
     from gru_bench.predictions.evidence import FileStore
 
-    assert FileStore(None, 2).confirmed_models("", ()) == 2
+    assert FileStore(None, 2).confirmed_models("") == 2
     assert FileStore(None, 2, FakeStore()).histories([], []) == {}
 
 

@@ -185,7 +185,7 @@ def test_no_report_on_trials_beside_confirm_runs(store: FakeStore, study: Logged
 def sweep(easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
     """A function that begins or goes on with a study, and interrupts it after so many trials; None for never."""
     del database
-    monkeypatch.setattr("gru_bench.tracking.writer.LAST_SECONDS", 60.0)
+    monkeypatch.setattr("gru_bench.tracking.store.LAST_SECONDS", 60.0)
     storage, script = open_storage("optuna.journal"), Script(*[WELL] * 9)
 
     def go_on(until: int | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import md5
 from pathlib import Path
@@ -125,19 +125,19 @@ class FakeStore:
         self.attached[run_id] = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
         return self.locked
 
-    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
+    def confirmed_models(self, test_set: str) -> int:
         """Return how many models were scored on a test set."""
         return len({
             (study.run.run_id, run.model) for studies in self.by_experiment.values() for study in studies
-            for run in study.confirms if run.complete and run.role == "confirm" and (
-                run.test_set == test_set or (not run.test_set and run.fingerprint in fingerprints))})
+            for run in study.confirms if run.complete and run.role == "confirm"
+            and run.test_set == test_set})
 
-    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
+    def studies_on_test(self, test_set: str, until: float) -> int:
         """Return how many studies had scored a test set by a time."""
         return len({
             study.run.run_id for studies in self.by_experiment.values() for study in studies
-            for run in study.confirms if run.complete and run.role == "confirm" and run.started <= until and (
-                run.test_set == test_set or (not run.test_set and run.fingerprint in fingerprints))})
+            for run in study.confirms if run.complete and run.role == "confirm" and run.started <= until
+            and run.test_set == test_set})
 
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run; None where the store is a file."""

@@ -27,7 +27,7 @@ from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import CheckDone, Failed, Finished, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store, upload
-from gru_bench.tracking import writer as writing
+from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.client import open_client
 from tests.support.commands import mentions
 from tests.support.runs import result
@@ -189,7 +189,7 @@ class TestANewStore:
         def says(config: RunConfig) -> Sequence[Message]:
             raise RunError(f"no {config.model.name} today")
 
-        monkeypatch.setattr(writing, "LAST_SECONDS", 0.1)
+        monkeypatch.setattr(tracking_store, "LAST_SECONDS", 0.1)
         with pytest.raises(RunError, match="no torch today"):
             swept(easy_csv, says)
         known = self.known_run(easy_csv)

@@ -201,14 +201,13 @@ def test_missing_predictions_are_an_error(held: Held, fake: FakeStore, run: str)
         held.store.predictions(run_id, "test")
 
 
-def test_models_are_counted_by_test_set_or_else_by_data(held: Held, fake: FakeStore) -> None:
+def test_models_are_counted_by_test_set(held: Held, fake: FakeStore) -> None:
     whole, begun = fake.studies(EXPERIMENT)
     digest = digest_of_examples(fake.predicted[whole.confirms[0].run_id, "test"].example_id_N)
     assert whole.confirms[0].test_set == begun.confirms[0].test_set == digest
-    assert held.store.confirmed_models(digest, []) == 3
-    assert [held.store.studies_on_test(digest, [], until) for until in (0.0, math.inf)] == [0, 2]
-    assert held.store.confirmed_models(digest, [whole.run.fingerprint]) == 3
-    assert held.store.confirmed_models("0" * 16, [whole.run.fingerprint]) == 0  # all have logged another digest
+    assert held.store.confirmed_models(digest) == 3
+    assert [held.store.studies_on_test(digest, until) for until in (0.0, math.inf)] == [0, 2]
+    assert held.store.confirmed_models("0" * 16) == 0
 
 
 def test_texts_are_those_of_the_studys_own_run(held: Held, fake: FakeStore) -> None:

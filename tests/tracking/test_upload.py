@@ -100,7 +100,7 @@ class TestUploadedOnce:
 
     def test_the_next_start_uploads_what_a_killed_process_has_left(self, database: Path) -> None:
         code = ("import os\nfrom gru_bench.tracking import Store, upload\n"
-                "upload.Uploader._send = lambda *_: (_ for _ in ()).throw(ConnectionError('not now'))\n"
+                "upload.Sender.send = lambda *_: (_ for _ in ()).throw(ConnectionError('not now'))\n"
                 "store = Store()\nwriter = store.start('reviews', 'r', role='single')\n"
                 "writer.metrics({'loss/train': 0.5}, step=1)\nwriter.text('notes.txt', 'a text')\n"
                 "writer.kill('for a reason')\nstore.start('reviews', 'open', role='single')\n"
@@ -178,8 +178,7 @@ class TestRefused:
         store.close()
         (run,) = Store(create=False).runs("reviews")
         assert (run.params, run.metrics["loss/train"]) == ({"a": "1"}, 0.5)
-        (aside,) = root().glob("*.refused")
-        (refused,) = aside.glob("*.refused")
+        (refused,) = root().glob("*.refused")
         assert "Changing param values" in (refused / "refused.txt").read_text(encoding="utf-8")
         assert abandoned(root()) == []
         assert waiting(Path.cwd()) == []
@@ -192,11 +191,14 @@ class TestRefused:
         assert "f" * 32 in lines[2]
         assert len(Store(create=False).runs("reviews")) == 1
 
-    def test_a_deleted_experiment_is_refused_at_the_start_of_a_run(self, database: Path) -> None:
+    def test_no_run_is_logged_to_a_deleted_experiment(self, database: Path) -> None:
+        with Store() as store:
+            store.start("reviews", "r", role="single").kill("done")
+            store._client.delete_experiment(store.runs("reviews")[0].experiment_id)
         store = Store()
-        store._client.delete_experiment(store.experiment("reviews"))
+        store.start("reviews", "r", role="single").kill("done")
         with pytest.raises(RunError, match=r"'reviews' was deleted: .*mlflow experiments restore"):
-            store.start("reviews", "r", role="single")
+            store.catch_up()
         store.close()
 
     def test_a_data_set_that_two_processes_log_at_the_same_moment_is_logged_again(

@@ -12,7 +12,7 @@ from gru_bench.config import MetricName
 from gru_bench.errors import RunError
 from gru_bench.tracking import Reader, Store, view
 from gru_bench.tracking.client import shown_version
-from gru_bench.tracking.writer import ATTACHED
+from gru_bench.tracking.store import ATTACHED
 from tests.support.values import present
 
 
@@ -43,7 +43,7 @@ def test_a_study_saves_its_view_once_and_a_user_may_change_it(store: Store) -> N
     study = store.start("reviews", "s", role="study", study="s")
     assert store.view("reviews", "accuracy") == ""
     study.reopen("run.py")
-    number = store.experiment("reviews")
+    number = store.runs("reviews")[0].experiment_id
     assert store.view("reviews", "accuracy") == f"#/experiments/{number}/runs?viewStateShareKey=gru-bench-accuracy"
     assert store.view("reviews", "macro_f1") == store.view("elsewhere", "accuracy") == ""
     key = view.view_tag("accuracy")
@@ -119,5 +119,5 @@ class TestAttached:
         def denied(*_: object, **__: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("gru_bench.tracking.writer.shutil.copytree", denied)
+        monkeypatch.setattr("gru_bench.tracking.store.shutil.copytree", denied)
         assert store.attach(study.run_id, tmp_path) == "[Errno 13] Permission denied"

@@ -207,10 +207,9 @@ def families_of(
         by_digest.setdefault(digest_of_examples(group.example_N), []).append(group)
     found = []
     for place, (digest, own) in enumerate(by_digest.items(), start=1):
-        fingerprints = sorted({group.fingerprint for group in own})
         until = max(run.started for group in own for run in group.runs)
         models, studies = counted.get(digest, (0, 0)) if counted is not None else (
-            store.confirmed_models(digest, fingerprints), store.studies_on_test(digest, fingerprints, until))
+            store.confirmed_models(digest), store.studies_on_test(digest, until))
         shown = len({group.study.run.run_id for group in own})
         found.append(Family(digest, tuple(own), max(models, len(own)), numbers.of(
             f"test-set-{place}", [run_id for group in own for run_id in group.ids], own[0].example_N.size),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gru_bench.report.document.numbers import plain
@@ -33,14 +33,11 @@ class Store(Protocol):
         """Return a text that a run holds as an artifact; None where it was not logged."""
         ...
 
-    def confirmed_models(self, test_set: str, fingerprints: Collection[str]) -> int:
-        """Return how many models of all experiments were scored on a test set by a complete confirmation run.
-
-        Runs that have not logged the digest of their test set count if they have one of the fingerprints.
-        """
+    def confirmed_models(self, test_set: str) -> int:
+        """Return how many models of all experiments were scored on a test set by a complete confirmation run."""
         ...
 
-    def studies_on_test(self, test_set: str, fingerprints: Collection[str], until: float) -> int:
+    def studies_on_test(self, test_set: str, until: float) -> int:
         """Return how many studies had scored a test set by a time, in seconds since the epoch, as `confirmed_models`
         counts them."""
         ...

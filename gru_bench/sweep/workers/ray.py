@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gru_bench import __version__
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import RunError, UsageError, first_line
 from gru_bench.platforms import cores
 from gru_bench.sweep.workers.local import MOST_WORKERS, Failed, Finished, Job, Message, WasPruned, run_job
 from gru_bench.sweep.workers.tasks import Material, MeasureBaselines, corpus_of, provide, vectors_of
@@ -123,7 +123,7 @@ class Cluster:
         try:
             self.ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError, self.ray.exceptions.RayError) as error:
-            raise RunError(_UNANSWERED.format(address, _first_line(error))) from error
+            raise RunError(_UNANSWERED.format(address, first_line(error))) from error
         finally:
             for kind, handler in before.items():
                 signal.signal(kind, handler)
@@ -246,7 +246,7 @@ class ClusterPool:
             messages = self._ray.get(self._next_mail)
         except self._ray.exceptions.RayError as error:
             raise RunError("the Ray cluster must stay connected to this sweep, but the connection is lost: "
-                           f"{_first_line(error)}. The same command continues from here") from error
+                           f"{first_line(error)}. The same command continues from here") from error
         self._next_mail = self._mailbox.take.remote()
         jobs = dict(self._tasks.values())
         for ticket, message in messages:
@@ -267,7 +267,7 @@ class ClusterPool:
             return Failed("worker", "its node was lost")
         except errors.RayError as error:
             self._update_room()
-            return Failed("worker", f"its process was lost: {_first_line(error)}")
+            return Failed("worker", f"its process was lost: {first_line(error)}")
 
     def _update_room(self) -> None:
         self._room, self._room_checked = self._share.room(self._cluster.nodes()), time.monotonic()
@@ -354,9 +354,4 @@ def _ray() -> Any:
 
 def _cause(error: Exception) -> str:
     cause = getattr(error, "cause", None) or error
-    return f"{type(cause).__name__}: {_first_line(cause)}"
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
+    return f"{type(cause).__name__}: {first_line(cause)}"

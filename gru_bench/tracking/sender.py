@@ -1,0 +1,167 @@
+"""How a record is written to MLflow, so that writing it again is harmless.
+
+A run is found by the tag with its id; a point is one row for its key, step, time and value; tags, params,
+artifacts and the status are overwritten by the same values; a logged model is looked up by its run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gru_bench.errors import named
+from gru_bench.models.saved import SHARED
+from gru_bench.tracking.client import ID_TAG, PARENT_TAG
+from gru_bench.tracking.failures import MissingError
+from gru_bench.tracking.record import RunRecord
+from gru_bench.tracking.registry import log_model
+from gru_bench.tracking.server import source_of
+from gru_bench.tracking.source import Found
+from gru_bench.tracking.view import NOTE, moved, save_view
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ARTIFACTS = "mlartifacts"
+BATCH = 1000
+"""Most points, params and tags in one call to MLflow."""
+
+
+@dataclass
+class _Sent:
+    """What this process has written of a run."""
+
+    mlflow_id: str
+    points: int = 0
+    """How many of its points, counted from the first one."""
+    described: bool = False
+    """Whether its params and its data set were logged."""
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class Sender:
+    """Writes records to a tracking store."""
+
+    def __init__(self, uri: str, database: Path | None) -> None:
+        """Write to the store at `uri`, which is the file `database` or, for None, a server."""
+        self._uri, self._database = uri, database
+        self.begin_study: AbstractContextManager[object] = nullcontext()
+        """Held while the run of a study is created, so that only one process creates it."""
+        self._sent: dict[str, _Sent] = {}
+        self._experiments: dict[str, str] = {}
+
+    def send(self, client: MlflowClient, record: RunRecord, files: Mapping[str, Path]) -> None:
+        """Write what MLflow does not have yet of a record and its artifacts.
+
+        Raises:
+            MissingError: The run or its experiment was deleted, or MLflow does not have what the record adds to.
+            RunError, OSError: The store fails.
+        """
+        from mlflow.entities import Metric, Param, RunTag
+
+        whole = bool(record.first_tags)  # a part has points of its own
+        sent = self._sent.get(record.run_id)
+        if sent is None:
+            sent = self._sent[record.run_id] = _Sent(self._created(client, record))
+        run_id = sent.mlflow_id
+        for path, file in files.items():
+            if not (path.startswith(SHARED) and _has(client, run_id, path, file)):
+                client.log_artifact(run_id, str(file), path.rpartition("/")[0])
+        if record.model:
+            log_model(client, run_id, record.model)
+        known = sent.points if whole else 0
+        metrics = [Metric(point.key, point.value, point.time, point.step) for point in record.points[known:]]
+        params = [] if whole and sent.described else [Param(key, value) for key, value in record.params.items()]
+        # Tags come last, because `gru_bench.complete` is one of them.
+        tags = [RunTag(key, value) for key, value in record.tags.items() if sent.tags.get(key) != value]
+        if record.dataset is not None and not sent.described:
+            _log_dataset(client, run_id, *record.dataset)
+        while len(metrics) + len(params) + len(tags) > BATCH:
+            client.log_batch(run_id, metrics=metrics[:BATCH])
+            metrics = metrics[BATCH:]
+        if metrics or params or tags:
+            client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+        sent.tags |= record.tags
+        if whole:
+            sent.points, sent.described = len(record.points), True
+        if record.status == "RUNNING":
+            client.update_run(run_id, status="RUNNING")
+        elif record.status:
+            client.set_terminated(run_id, record.status, record.ended)
+        if record.view is not None:
+            save_view(client, self._uri, client.get_run(run_id).info.experiment_id, record.view, record.time)
+        if whole and record.ended is not None:
+            del self._sent[record.run_id]
+
+    def _created(self, client: MlflowClient, record: RunRecord) -> str:
+        """Return MLflow's id of the run of a record; the run is created if it does not exist."""
+        begins = bool(record.first_tags)
+        with self.begin_study if begins and record.parent is None else nullcontext():
+            found = self._find(client, record.run_id)
+            if found is not None and found.is_deleted:
+                raise MissingError(f"only runs that exist can be logged to, but {found.run_id} was deleted in MLflow")
+            if found is not None:
+                return found.run_id
+            if not begins:
+                raise MissingError(f"MLflow must have the run {record.run_id} to write to it, but it does not")
+            tags = {**record.first_tags, ID_TAG: record.run_id}
+            if record.parent is None:
+                place = self._experiment(client, record.experiment)
+            else:
+                parent = self._parent(client, record.parent)
+                place = client.get_run(parent).info.experiment_id
+                tags |= {PARENT_TAG: record.parent, "mlflow.parentRunId": parent}
+            if NOTE in tags:  # its links lead to the experiment that it was written in
+                tags[NOTE] = moved(tags[NOTE], place)
+            return str(client.create_run(place, start_time=record.time, tags=tags).info.run_id)
+
+    def _find(self, client: MlflowClient, run_id: str) -> Found | None:
+        return source_of(self._uri, self._database, lambda: client).find(run_id)
+
+    def _parent(self, client: MlflowClient, run_id: str) -> str:
+        if run_id not in self._sent:
+            found = self._find(client, run_id)
+            if found is None:
+                raise MissingError(f"MLflow must have the run {run_id} to log runs below it, but it does not")
+            self._sent[run_id] = _Sent(found.run_id)
+        return self._sent[run_id].mlflow_id
+
+    def _experiment(self, client: MlflowClient, name: str) -> str:
+        """Return the id of the experiment called `name`, which is created if it does not exist."""
+        from filelock import FileLock
+
+        if name in self._experiments:
+            return self._experiments[name]
+        database = self._database
+        with nullcontext() if database is None else FileLock(f"{database}.lock"):
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                location = None if database is None else (database.parent / ARTIFACTS).resolve().as_uri()
+                number = client.create_experiment(
+                    name, artifact_location=location, tags={"mlflow.experimentKind": "custom_model_development"})
+            elif found.lifecycle_stage == "deleted":
+                raise MissingError(
+                    f"runs can be logged only to an experiment that exists, but {name!r} was deleted: restore it "
+                    f"(mlflow experiments restore --experiment-id {found.experiment_id}), or use another "
+                    f"{named('--tracking-uri')}")
+            else:
+                number = found.experiment_id
+        self._experiments[name] = str(number)
+        return self._experiments[name]
+
+
+def _log_dataset(client: MlflowClient, run_id: str, name: str, fingerprint: str) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    entry = Dataset(name=name, digest=fingerprint[:36], source_type="local", source=json.dumps({"name": name}))
+    client.log_inputs(run_id, [DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
+
+
+def _has(client: MlflowClient, run_id: str, path: str, file: Path) -> bool:
+    """Return whether a run has an artifact of this size already: another process of its study may have logged it."""
+    return any(entry.path == path and entry.file_size == file.stat().st_size
+               for entry in client.list_artifacts(run_id, path.rpartition("/")[0]))

@@ -1,0 +1,59 @@
+"""What an error of a tracking store means for another attempt."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+
+import pytest
+import requests
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    BAD_REQUEST,
+    INTERNAL_ERROR,
+    PERMISSION_DENIED,
+    RESOURCE_DOES_NOT_EXIST,
+    TEMPORARILY_UNAVAILABLE,
+)
+
+from gru_bench.errors import RunError, UsageError
+from gru_bench.tracking.failures import Meaning, MissingError, failed, is_away, meaning
+
+
+def of_mlflow(text: str, code: int, cause: Exception | None = None) -> RunError:
+    """Return the error of a call of MLflow's client, as the client turns it into ours."""
+    error = MlflowException(text, code)
+    error.__cause__ = cause
+    return failed("the store", "log_batch", error)
+
+
+@pytest.mark.parametrize(("error", "expected"), [
+    (of_mlflow("(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name", BAD_REQUEST), "busy"),
+    (of_mlflow("database is locked", TEMPORARILY_UNAVAILABLE, sqlite3.OperationalError("database is locked")), "busy"),
+    (of_mlflow("no such table", TEMPORARILY_UNAVAILABLE, sqlite3.OperationalError("no such table")), "unusable"),
+    (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "unusable"),
+    (UsageError("no URI"), "unusable"),
+    (of_mlflow("database or disk is full", TEMPORARILY_UNAVAILABLE), "away"),  # that of a server
+    (of_mlflow("API request failed", INTERNAL_ERROR, requests.ConnectionError("refused")), "away"),
+    (ConnectionResetError("reset by peer"), "away"),
+    (of_mlflow("Changing param values is not allowed", BAD_REQUEST), "refused"),
+    (of_mlflow("no such run", RESOURCE_DOES_NOT_EXIST), "refused"),
+    (MissingError("the run was deleted"), "refused"),
+    (of_mlflow("the token has expired", PERMISSION_DENIED), "unclear"),
+    (of_mlflow("a bug of the server", INTERNAL_ERROR), "unclear"),
+    (TypeError("a bug of ours"), "unclear"),
+])
+def test_an_error_has_one_meaning(error: Exception, expected: Meaning) -> None:
+    assert meaning(error) == expected
+
+
+@pytest.mark.parametrize("error", [
+    requests.exceptions.ChunkedEncodingError("Connection broken: IncompleteRead(10 bytes read, 90 more expected)"),
+    requests.ConnectionError("refused"), ConnectionResetError("reset by peer")])
+def test_a_server_that_dies_within_an_answer_is_away(error: Exception) -> None:
+    told = RunError("the tracking store must answer requests")
+    told.__cause__ = RuntimeError(f"API request failed with exception {error}")
+    told.__cause__.__context__ = error  # as MLflow wraps it
+    assert is_away(told)
+    assert not is_away(RunError("the tracking store will not"))
