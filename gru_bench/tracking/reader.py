@@ -28,6 +28,7 @@ from gru_bench.tracking.client import (
     require_uri,
     sqlite_path,
 )
+from gru_bench.tracking.failures import is_away
 from gru_bench.tracking.file import FileSource
 from gru_bench.tracking.record import LATEST
 from gru_bench.tracking.server import source_of
@@ -222,6 +223,14 @@ _SECTIONS = tuple(f"{section}." for section in SECTIONS)
 """Prefixes of the params that are settings, together with `seed`."""
 RESTORE = ": restore it from a copy or an archive, or delete the run in MLflow and start its study again"
 """Remedy for an artifact that is damaged or missing, as the end of an error message."""
+
+
+class _UnreadError(RunError):
+    """An artifact is missing, or cannot be read."""
+
+
+def _unread(run_id: str, path: str, reason: str) -> RunError:
+    return _UnreadError(f"the run {run_id} must contain the artifact {path}, but it cannot be read ({reason}){RESTORE}")
 
 
 class _Damaged(RunError):
@@ -483,7 +492,7 @@ class Reader:
         """Return a text artifact of a run; None if it was not logged."""
         try:
             return self._artifact(run_id, path).decode(errors="replace")
-        except RunError:
+        except _UnreadError:
             return None
 
     def _parsed(self, run_id: str, path: str, parse: Callable[[bytes], T]) -> T:
@@ -526,15 +535,20 @@ class Reader:
         return self._parsed(run.run_id, "study.json", StudySummary.from_json)
 
     def _artifact(self, run_id: str, path: str) -> bytes:
-        try:
-            mlflow_id = self.mlflow_id(run_id)
-            content = self._read(lambda source: source.artifact(mlflow_id, path))
-            if content is None:
-                raise FileNotFoundError("MLflow has no run yet")
-            return content
-        except (RunError, OSError) as error:
-            raise RunError(f"the run {run_id} must contain the artifact {path}, but it cannot be read "
-                           f"({first_line(error)}){RESTORE}") from error
+        mlflow_id = self.mlflow_id(run_id)
+
+        def read(source: Source) -> bytes:
+            try:
+                return source.artifact(mlflow_id, path)
+            except (RunError, OSError) as error:
+                if is_away(error):
+                    raise
+                raise _unread(run_id, path, first_line(error)) from error
+
+        content = self._read(read)
+        if content is None:
+            raise _unread(run_id, path, "MLflow has no run yet")
+        return content
 
     def _local_artifacts(self, mlflow_id: str) -> Path | None:
         """Return the folder of a run's artifacts if the store is a database file and the folder is a local path."""

@@ -218,7 +218,10 @@ class TestRefused:
         assert store._rows("SELECT COUNT(*) FROM inputs") == [(1,)]
         assert list(root().glob("*.refused")) == []
 
-    def test_a_run_that_was_deleted_in_mlflow_is_not_created_again(self, database: Path) -> None:
+    @pytest.mark.parametrize("read", [Store.catch_up, lambda store: store.text("other", "note.txt")])
+    def test_a_run_that_was_deleted_in_mlflow_is_not_created_again(
+        self, read: Callable[[Store], object], database: Path
+    ) -> None:
         with Store() as store:
             store.start("reviews", "r", role="single").kill("done")
             (run,) = store.runs("reviews")
@@ -227,7 +230,7 @@ class TestRefused:
         with Store() as store:
             store.writer(run.run_id).tags({"a": "b"})
             with pytest.raises(RunError, match="was deleted in MLflow"):
-                store.catch_up()
+                read(store)
 
 
 def test_a_database_of_another_version_of_mlflow_is_refused_while_a_run_is_logged(database: Path) -> None:
