@@ -5,11 +5,8 @@ Shapes: `R`, `S` runs of the two models, `N` examples, `W` n-grams, `P` shuffles
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -68,10 +65,15 @@ def typical_ngrams(
         Those typical of the first side and those typical of the second. Both are empty if a side has fewer than
         `FEWEST_TEXTS` texts, or no n-gram is in `FEWEST` texts but not in all.
     """
+    from sklearn.feature_extraction.text import CountVectorizer
+
     if min(len(first), len(second)) < FEWEST_TEXTS:
         return [], []
-    names, contains = _ngrams([*first, *second])
-    if not names:
+    vectorizer = CountVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", binary=True, min_df=FEWEST,
+                                 max_df=len(first) + len(second) - 1)  # what every text contains is typical of none
+    try:
+        contains = vectorizer.fit_transform([*first, *second])
+    except ValueError:  # no n-gram is left
         return [], []
     is_first = np.arange(contains.shape[0]) < len(first)
     total_W = np.asarray(contains.sum(axis=0)).ravel()
@@ -80,32 +82,15 @@ def typical_ngrams(
     shuffled_PN = np.random.default_rng(seed).permuted(np.tile(is_first, (SHUFFLES, 1)), axis=1)
     largest_P = np.abs(_scores(_sums(shuffled_PN, contains), total_W, len(first), len(second))).max(axis=1)
     chance = float(np.quantile(largest_P, 0.95))
+    names = vectorizer.get_feature_names_out()
     second_W = total_W - first_W
 
     def side(score_W: NDArray[np.float64], here_W: NDArray[Any], there_W: NDArray[Any]) -> list[Ngram]:
         order = [place for place in np.argsort(-score_W, kind="stable")[:most] if score_W[place] > 0]
-        return [Ngram(names[place], int(here_W[place]), int(there_W[place]), bool(score_W[place] > chance))
+        return [Ngram(str(names[place]), int(here_W[place]), int(there_W[place]), bool(score_W[place] > chance))
                 for place in order]
 
     return side(score_W, first_W, second_W), side(-score_W, second_W, first_W)
-
-
-def _ngrams(texts: Sequence[str]) -> tuple[list[str], Any]:
-    """Return the words and pairs of words in at least `FEWEST` texts, but not in all, and which texts contain them: a
-    sparse matrix, N x W.
-
-    scikit-learn has this too, but its import takes as long as all that a report computes.
-    """
-    from scipy.sparse import csr_array
-
-    found = [re.findall(r"\w+", text.lower()) for text in texts]
-    grams = [{*words, *map(" ".join, pairwise(words))} for words in found]
-    count = Counter(chain.from_iterable(grams))
-    names = sorted(name for name, texts_with_it in count.items() if FEWEST <= texts_with_it < len(texts))
-    place = {name: column for column, name in enumerate(names)}
-    columns = [[place[name] for name in of_text if name in place] for of_text in grams]
-    ends = np.cumsum([0, *map(len, columns)])
-    return names, csr_array((np.ones(ends[-1]), list(chain.from_iterable(columns)), ends), (len(texts), len(names)))
 
 
 def _sums(chosen_PN: NDArray[np.bool_], contains: Any) -> NDArray[np.float64]:
