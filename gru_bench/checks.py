@@ -501,7 +501,7 @@ def plan_not_followed(subject: Subject) -> Found:
 
 @check("GRU014", "Treat its score as a lower limit of what a linear model reaches.")
 def baseline_at_an_end(subject: Subject) -> Found:
-    """The baseline's regularization lies at the end of its grid."""
+    """A baseline whose best regularization is at the end of its grid."""
     for baseline in subject.evidence.baselines if subject.evidence is not None else ():
         if baseline.of.regularization is not None:
             yield None if not baseline.of.is_at_end else say(

@@ -26,8 +26,8 @@ def data(evidence: Evidence) -> list[Block]:
         blocks.append(Heading(name, key))
         title = f"{name} (studies: {', '.join(map(study_name, studies))})" if len(found) > 1 else name
         blocks.append(_facts(summary, numbers, title))
-        blocks += [Paragraph(_scored_before(family)) for family in evidence.families
-                   if any(group.fingerprint == summary.fingerprint for group in family.groups)]
+        blocks += [Paragraph(_scored_before(family)) for family in evidence.families if family.studies > 1
+                   and any(group.fingerprint == summary.fingerprint for group in family.groups)]
         if examples := _near_examples(studies, evidence.store):
             blocks.append(Details("Some near-duplicates", (_pairs(examples, key, title),)))
         if len(summary.classes) > 2 and summary.class_counts:
@@ -38,13 +38,11 @@ def data(evidence: Evidence) -> list[Block]:
 
 
 def _scored_before(family: Family) -> Sentence:
-    """Return how many studies have scored a test set, and what that means where there are several."""
-    means = "" if family.studies == 1 else (
-        ": if one was planned after its author saw the test scores of another, its results may look too good, and the "
-        "intervals do not show it")
+    """Return how many studies have scored a test set, and what that means."""
     return say(
-        "When the newest run of this report began, {studies} {studies:study|studies} of this store had "
-        f"scored these test texts{means}.",
+        "When the newest run of this report began, {studies} studies of this store had scored these test texts: if one "
+        "was planned after its author saw the test scores of another, its results may look too good, and the intervals "
+        "do not show it.",
         studies=family.numbers.add("studies", family.studies, "count", "studies of the store with a complete "
                                    "confirmation run on these test texts"))
 

@@ -116,7 +116,7 @@ def _fits(baselines: Sequence[ScoredBaseline]) -> str:
                 "the first of them")
     if linear:
         return ("; linear models were fitted to training and validation texts, once their regularization had been "
-                "chosen on validation")
+                "chosen on validation, and GRUs are compared with the one that is better there")
     return " and were fitted once"
 
 

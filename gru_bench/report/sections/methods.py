@@ -36,8 +36,8 @@ def _intervals(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     return [*of_runs, ("Intervals", (
         f"have 95 % confidence and include two kinds of chance: which seeds and which {drawn} were drawn. They "
         f"use the two-way clustered variance over seeds and {units}, with Satterthwaite’s degrees of freedom, and "
-        f"Wilson’s interval if only a few {units} decide. The between-seed standard deviation does not include the "
-        "noise of the test set.",))]
+        "Wilson’s or, for pairs, Tango’s interval if few answers are wrong. The between-seed standard deviation does "
+        "not include the noise of the test set.",))]
 
 
 def _verdicts(evidence: Evidence) -> list[tuple[str, Sentence]]:

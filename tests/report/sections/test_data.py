@@ -68,8 +68,7 @@ def test_the_studies_that_scored_the_test_reviews_until_the_newest_run_are_count
     one = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=here)
     other = add_study(store, "apart", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=1), fingerprint="other")
     alone = words_of(build_only([one], store, runs), "runs")
-    assert "1 study of this store had scored" in alone
-    assert "if one was planned" not in alone
+    assert "of this store had scored" not in alone
     add_study(store, "elsewhere", {"torch": 0.0}, seeds=2, test_set=here, experiment="elsewhere")
     later = add_study(store, "later", {"torch": 0.0}, seeds=2, test_set=here)
     place = store.by_experiment["movie-reviews"].index(later)
@@ -79,7 +78,7 @@ def test_the_studies_that_scored_the_test_reviews_until_the_newest_run_are_count
     mentions(words_of(report, "runs"), "2 studies of this store had scored", "if one was planned")
     assert report.source.on_test == {digest_of_examples(here.id_N): (3, 2)}
     both = words_of(build_only([one, other], store, runs), "runs")
-    mentions(both, "2 studies of this store had scored", "1 study of this store had scored")
+    assert both.count("of this store had scored") == 1
 
 
 def test_groups_and_near_duplicates_are_counted_and_some_are_shown() -> None:
