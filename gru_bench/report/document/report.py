@@ -15,6 +15,8 @@ from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Anchor, KnownRun, Sentence, in_text
 
+Models = Annotated[int, Field(ge=0, le=1_000_000)]
+"""A number of models or of their studies."""
 OPEN = ("summary", "results", "comparisons", "trials")
 """Names of the sections that a page shows without being asked; the others are folded under their headings."""
 
@@ -163,7 +165,7 @@ class Source:
     experiment: str
     tracking_uri: str
     """Without a user's name and password; a file below the working directory is named from there."""
-    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    margin: Annotated[float, Field(gt=0, le=0.5)]
     """The largest difference of no practical weight: 0.01 is one point of accuracy."""
     warnings_before: tuple[str, ...]
     """Warnings that were known before the studies were read."""
@@ -171,7 +173,7 @@ class Source:
     """Names of the experiment's studies, which a new study must not have."""
     mcnemar_runs: tuple[str, str] | tuple[()]
     """Two runs to compare by McNemar's test; empty where none were named."""
-    on_test: Mapping[str, tuple[int, int]]
+    on_test: Mapping[str, tuple[Models, Models]]
     """Digest of each test set -> the number of models in the store that had been scored on it, and of their studies."""
     studies: tuple[SourceStudy, ...]
     files: tuple[Mapping[str, str], ...] = ()

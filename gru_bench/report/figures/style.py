@@ -86,6 +86,7 @@ def theme(**more: Any) -> Iterator[None]:
     from matplotlib import rc_context
 
     settings: Any = THEME | more
+    collects = gc.isenabled()
     gc.disable()  # looking for garbage among all that a drawing consists of takes a sixth of its time
     try:
         with rc_context(settings), warnings.catch_warnings():
@@ -94,7 +95,8 @@ def theme(**more: Any) -> Iterator[None]:
             warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
             yield
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
 
 
 def for_page(svg: str, name: str) -> str:

@@ -40,8 +40,8 @@ def data(evidence: Evidence) -> list[Block]:
 def _scored_before(family: Family) -> Sentence:
     """Return how many studies have scored a test set, and what that means."""
     return say(
-        "When the newest run of this report began, {studies} studies of this store had scored these test texts: if one "
-        "was planned after its author saw the test scores of another, its results may look too good, and the intervals "
+        "Up to the newest run of this report, {studies} studies of this store have scored these test texts: if one was "
+        "planned after its author saw the test scores of another, its results may look too good, and the intervals "
         "do not show it.",
         studies=family.numbers.add("studies", family.studies, "count", "studies of the store with a complete "
                                    "confirmation run on these test texts"))

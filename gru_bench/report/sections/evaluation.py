@@ -112,11 +112,11 @@ def _fits(baselines: Sequence[ScoredBaseline]) -> str:
     """Return how the baselines were fitted, as the rest of a sentence."""
     linear = [baseline.of for baseline in baselines if baseline.of.regularization is not None]
     if any(baseline.validation_accuracy is None for baseline in linear):
-        return ("; without validation texts, linear models have a middle regularization, and GRUs are compared with "
+        return ("; without validation texts, linear models have a middle regularization, and models are compared with "
                 "the first of them")
     if linear:
         return ("; linear models were fitted to training and validation texts, once their regularization had been "
-                "chosen on validation, and GRUs are compared with the one that is better there")
+                "chosen on validation, and models are compared with the one that is better there")
     return " and were fitted once"
 
 

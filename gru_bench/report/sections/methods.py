@@ -36,8 +36,8 @@ def _intervals(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
     return [*of_runs, ("Intervals", (
         f"have 95 % confidence and include two kinds of chance: which seeds and which {drawn} were drawn. They "
         f"use the two-way clustered variance over seeds and {units}, with Satterthwaite’s degrees of freedom, and "
-        "Wilson’s or, for pairs, Tango’s interval if few answers are wrong. The between-seed standard deviation does "
-        "not include the noise of the test set.",))]
+        "Wilson’s interval if few answers are wrong or, for pairs, Tango’s if few differ. The between-seed standard "
+        "deviation does not include the noise of the test set.",))]
 
 
 def _verdicts(evidence: Evidence) -> list[tuple[str, Sentence]]:
@@ -82,7 +82,7 @@ def _holm(evidence: Evidence) -> Sentence:
     if max(sizes) < 2:
         return ()
     count: Sentence = () if len(sizes) > 1 else (evidence.numbers.add("methods.family", sizes.pop()), " ")
-    baseline = " Tests against the baseline are adjusted apart, over all models." if any(
+    baseline = " Tests against the baseline are adjusted separately, over all models." if any(
         one.favours is not None for one in evidence.against) else ""
     return say(
         " p values are adjusted by Holm’s procedure over all {count}pairs of models on the same test texts, "

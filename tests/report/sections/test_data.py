@@ -68,17 +68,17 @@ def test_the_studies_that_scored_the_test_reviews_until_the_newest_run_are_count
     one = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=here)
     other = add_study(store, "apart", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=1), fingerprint="other")
     alone = words_of(build_only([one], store, runs), "runs")
-    assert "of this store had scored" not in alone
+    assert "of this store have scored" not in alone
     add_study(store, "elsewhere", {"torch": 0.0}, seeds=2, test_set=here, experiment="elsewhere")
     later = add_study(store, "later", {"torch": 0.0}, seeds=2, test_set=here)
     place = store.by_experiment["movie-reviews"].index(later)
     store.by_experiment["movie-reviews"][place] = replace(later, confirms=tuple(
         replace(run, started=run.started + 1e6) for run in later.confirms))
     report = build_only([one], store, runs)
-    mentions(words_of(report, "runs"), "2 studies of this store had scored", "if one was planned")
+    mentions(words_of(report, "runs"), "2 studies of this store have scored", "if one was planned")
     assert report.source.on_test == {digest_of_examples(here.id_N): (3, 2)}
     both = words_of(build_only([one, other], store, runs), "runs")
-    assert both.count("of this store had scored") == 1
+    assert both.count("of this store have scored") == 1
 
 
 def test_groups_and_near_duplicates_are_counted_and_some_are_shown() -> None:
