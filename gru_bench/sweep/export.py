@@ -20,7 +20,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import ATTEMPT, KEY, REASON, RETRY_OF, key_of
 from gru_bench.sweep.study import FORMAT, IDENTITY, IMPORTING, SEARCH, TEXTS, attributes_of, need_format
 from gru_bench.tracking.export import BROKEN_OFF
-from gru_bench.tracking.record import Text
+from gru_bench.tracking.record import Text, without_nul
 
 ARCHIVE = "archive"
 """Set of an imported study: digest of the archive that it comes from."""
@@ -33,7 +33,7 @@ def _moment(moment: datetime) -> datetime:
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Name = Annotated[Text, Field(max_length=500)]
+Name = Annotated[str, Field(max_length=500), AfterValidator(without_nul)]
 Setting = Text | bool | Annotated[int, Field(ge=-2**53, le=2**53)] | Finite | None
 Moment = Annotated[datetime, AfterValidator(_moment)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]

@@ -1,4 +1,4 @@
-"""What an error of a tracking store means for another attempt, and how it is told."""
+"""What an error of a tracking store means for another attempt, and the message for it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any, Literal
 from gru_bench.errors import RunError, UsageError, first_line, same_command
 
 Meaning = Literal["unusable", "busy", "away", "refused", "unclear"]
-BUSY = ("UNIQUE constraint", "IntegrityError", "UniqueViolation", "database is locked")
-"""Words of an error that says that another process writes the same row or file at this moment."""
+BUSY = ("UNIQUE constraint", "IntegrityError", "UniqueViolation")
+"""Words of an error that says that another process has written the same row at this moment."""
+LOCKED = "database is locked"
+"""Words of an error that says that another process writes to the file."""
 TRY_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY,
              HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 """HTTP statuses of a server that cannot answer now, whatever the request was."""
@@ -28,8 +30,8 @@ def meaning(error: BaseException) -> Meaning:
     """Return what an error of a tracking store means.
 
     - unusable: the disk of this machine is full, or the store is not an MLflow store that can be read
-    - busy: another process writes the same at this moment
-    - away: the server cannot answer now, whatever it is asked
+    - busy: another process has written the same row at this moment
+    - away: the server cannot answer now, whatever it is asked, or another process writes to the file
     - refused: another attempt would get the same answer
     - unclear: anything else
     """
@@ -39,10 +41,14 @@ def meaning(error: BaseException) -> Meaning:
               requests.exceptions.ChunkedEncodingError, ConnectionError, TimeoutError)
     links = list(_links(error))
     status = next((code for link in links if (code := _status(link)) is not None), None)
-    if any(word in str(error) for word in BUSY):
+    text = "\n".join(map(str, links))
+    if isinstance(error, UsageError) or _is_out_of_space(error):
+        return "unusable"
+    if any(word in text for word in BUSY):
         return "busy"
-    if isinstance(error, UsageError) or _is_out_of_space(error) or any(
-            type(link) in (sqlite3.OperationalError, sqlite3.DatabaseError) for link in links):
+    if LOCKED in text:
+        return "away"
+    if any(type(link) in (sqlite3.OperationalError, sqlite3.DatabaseError) for link in links):
         return "unusable"
     if status in TRY_LATER or any(isinstance(link, silent) for link in links):
         return "away"

@@ -87,7 +87,7 @@ class FileSource:
         """Return where the run with one of our ids is, even if it was deleted."""
         rows = self.rows(
             "SELECT run_uuid, experiments.name, runs.lifecycle_stage FROM runs JOIN tags USING (run_uuid) JOIN "
-            "experiments USING (experiment_id) WHERE key = ? AND value = ? ORDER BY runs.lifecycle_stage",
+            "experiments USING (experiment_id) WHERE key = ? AND value = ? ORDER BY runs.lifecycle_stage, start_time",
             ID_TAG, run_id)
         return next((Found(mlflow_id, place, stage == "deleted") for mlflow_id, place, stage in rows), None)
 

@@ -28,7 +28,6 @@ from gru_bench.tracking.client import (
     require_uri,
     sqlite_path,
 )
-from gru_bench.tracking.failures import is_away
 from gru_bench.tracking.file import FileSource
 from gru_bench.tracking.record import LATEST
 from gru_bench.tracking.server import source_of
@@ -44,6 +43,8 @@ FILE = "file"
 """Role of a run that is in no store: a file has its predictions."""
 EARLIER_IDS = "gru_bench.earlier_ids"
 """Tag with the ids that a run had before it was imported under other names, the first one first."""
+_SECTIONS = tuple(f"{section}." for section in SECTIONS)
+"""Prefixes of the params that are settings, together with `seed`."""
 T = TypeVar("T")
 
 
@@ -219,8 +220,6 @@ def _margin(text: str) -> float | None:
     return points / 100 if 0 < points <= 50 else None
 
 
-_SECTIONS = tuple(f"{section}." for section in SECTIONS)
-"""Prefixes of the params that are settings, together with `seed`."""
 RESTORE = ": restore it from a copy or an archive, or delete the run in MLflow and start its study again"
 """Remedy for an artifact that is damaged or missing, as the end of an error message."""
 
@@ -306,6 +305,10 @@ class Reader:
             key: Name of a list whose last answer, or None, may be returned while the store is away.
         """
         del key  # for a store that is written to
+        return read(self._source)
+
+    def _read_run(self, read: Callable[[Source], T]) -> T | None:
+        """Ask the store about one run, which nothing that waits to be uploaded changes; see `_read`."""
         return read(self._source)
 
     def experiments(self) -> list[str]:
@@ -442,7 +445,7 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        return self._read(lambda source: source.find(run_id))
+        return self._read_run(lambda source: source.find(run_id))
 
     def is_deleted(self, run_id: str) -> bool:
         """Return whether a run was deleted in MLflow; False for a run that MLflow does not know."""
@@ -536,16 +539,10 @@ class Reader:
 
     def _artifact(self, run_id: str, path: str) -> bytes:
         mlflow_id = self.mlflow_id(run_id)
-
-        def read(source: Source) -> bytes:
-            try:
-                return source.artifact(mlflow_id, path)
-            except (RunError, OSError) as error:
-                if is_away(error):
-                    raise
-                raise _unread(run_id, path, first_line(error)) from error
-
-        content = self._read(read)
+        try:
+            content = self._read_run(lambda source: source.artifact(mlflow_id, path))
+        except (RunError, OSError) as error:
+            raise _unread(run_id, path, first_line(error)) from error
         if content is None:
             raise _unread(run_id, path, "MLflow has no run yet")
         return content

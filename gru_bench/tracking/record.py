@@ -35,7 +35,12 @@ def _key(text: str) -> str:
     return text
 
 
-def _plain(text: str) -> str:
+def without_nul(text: str) -> str:
+    """Return a text that a database can hold.
+
+    Raises:
+        ValueError: The text contains the character NUL.
+    """
     if "\0" in text:
         raise ValueError("it must not contain the character NUL, which databases do not store")
     return text
@@ -46,8 +51,8 @@ Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Moment = Annotated[int, Field(ge=0, le=LATEST)]
 """Milliseconds since 1970."""
 Key = Annotated[str, Field(max_length=MOST_NAME), AfterValidator(_key)]
-Text = Annotated[str, Field(max_length=8000), AfterValidator(_plain)]
-Param = Annotated[Text, Field(max_length=6000)]
+Text = Annotated[str, Field(max_length=8000), AfterValidator(without_nul)]
+Param = Annotated[str, Field(max_length=6000), AfterValidator(without_nul)]
 
 
 class Point(NamedTuple):

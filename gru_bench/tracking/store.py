@@ -44,9 +44,9 @@ _TABLES = "SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metric
 class Store(Reader):
     """A tracking store for reading and writing. Records go to an outbox on disk, from which a thread uploads them.
 
-    Its reading methods wait for the upload first, so that this process reads what it has written. They also wait for a
-    server that is away, except for the lists of experiments and runs: these are then those of its last answer, or empty
-    if there was none and `require` was not called.
+    Lists of runs and numbers are read after the upload, so that this process reads what it has written. While a server
+    is away, the lists of experiments and runs are those of its last answer, or empty if there was none and `require`
+    was not called; what is asked of one run waits for the server.
 
     Use it as a context. A normal end waits until MLflow has all records; an end by an error waits only for a moment and
     leaves the rest to the next start.
@@ -340,6 +340,9 @@ class Store(Reader):
         return True
 
     def _read(self, read: Callable[[Source], T], key: str | None = None) -> T | None:
+        if key is None:
+            self.catch_up()
+            return None if self._is_new() else super()._read(read)
         while True:
             if self.catch_up():
                 if self._is_new():
@@ -347,16 +350,31 @@ class Store(Reader):
                 try:
                     answer = super()._read(read)
                 except (RunError, OSError) as error:
-                    if self._uploader is None or self.database is not None or not is_away(error):
+                    if not self._went_away(error):
                         raise
-                    self._uploader.set_away(brief(error))
                 else:
-                    if key is not None:
-                        self._known[key] = answer
+                    self._known[key] = answer
                     return answer
-            if key is not None and self.database is None and (key in self._known or not self._required):
+            if self.database is None and (key in self._known or not self._required):
                 return cast("T | None", self._known.get(key))
             self._wait_while_away()
+
+    def _read_run(self, read: Callable[[Source], T]) -> T | None:
+        while not self._is_new():
+            try:
+                return super()._read_run(read)
+            except (RunError, OSError) as error:
+                if not self._went_away(error):
+                    raise
+                self._wait_while_away()
+        return None
+
+    def _went_away(self, error: RunError | OSError) -> bool:
+        """Return whether an error means that the server went away; the upload then waits for it too."""
+        if self._uploader is None or self.database is not None or not is_away(error):
+            return False
+        self._uploader.set_away(brief(error))
+        return True
 
     def _wait_while_away(self) -> None:
         if self._uploader is None or not self._uploader.away:

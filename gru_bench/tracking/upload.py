@@ -200,7 +200,8 @@ class Uploader:
                 self._upload(client, *work)
         except Exception as error:
             what = meaning(error)
-            if what == "unusable" or (what != "busy" and self._client is None and self.database is not None):
+            if what == "unusable" or (
+                    what not in ("busy", "away") and self._client is None and self.database is not None):
                 raise  # all records wait for the next start
             if what != "refused" and (attempts + 1 < MOST_ATTEMPTS or not self._answers()):
                 if what != "busy":

@@ -30,7 +30,8 @@ def of_mlflow(text: str, code: int, cause: Exception | None = None) -> RunError:
 
 @pytest.mark.parametrize(("error", "expected"), [
     (of_mlflow("(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name", BAD_REQUEST), "busy"),
-    (of_mlflow("database is locked", TEMPORARILY_UNAVAILABLE, sqlite3.OperationalError("database is locked")), "busy"),
+    (of_mlflow("(raised as a result of Query-invoked autoflush)\ndatabase is locked", TEMPORARILY_UNAVAILABLE,
+               sqlite3.OperationalError("database is locked")), "away"),
     (of_mlflow("no such table", TEMPORARILY_UNAVAILABLE, sqlite3.OperationalError("no such table")), "unusable"),
     (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "unusable"),
     (UsageError("no URI"), "unusable"),

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from contextvars import copy_context
@@ -30,6 +31,7 @@ from gru_bench.tracking.upload import Uploader, upload_all
 from tests.support.commands import completed, mentions
 from tests.support.runs import modeled, predictions, result, summary
 from tests.support.undrawn import draw_nothing
+from tests.support.values import present
 from tests.support.writes import NOBODY, STUDY, TRIAL, left, records, release, root
 
 
@@ -218,10 +220,13 @@ class TestRefused:
         assert store._rows("SELECT COUNT(*) FROM inputs") == [(1,)]
         assert list(root().glob("*.refused")) == []
 
-    @pytest.mark.parametrize("read", [Store.catch_up, lambda store: store.text("other", "note.txt")])
+    @pytest.mark.parametrize("read", [
+        lambda store: None, lambda store: store.text("other", "note.txt"), lambda store: store.texts("other", "test"),
+        lambda store: store.is_deleted("other")])
     def test_a_run_that_was_deleted_in_mlflow_is_not_created_again(
         self, read: Callable[[Store], object], database: Path
     ) -> None:
+        """Reads of a run leave the error to what waits for the upload."""
         with Store() as store:
             store.start("reviews", "r", role="single").kill("done")
             (run,) = store.runs("reviews")
@@ -229,8 +234,11 @@ class TestRefused:
             assert store.is_deleted(run.run_id)
         with Store() as store:
             store.writer(run.run_id).tags({"a": "b"})
+            while present(store._uploader)._failure is None:
+                time.sleep(0.01)
+            read(store)
             with pytest.raises(RunError, match="was deleted in MLflow"):
-                read(store)
+                store.catch_up()
 
 
 def test_a_database_of_another_version_of_mlflow_is_refused_while_a_run_is_logged(database: Path) -> None:
