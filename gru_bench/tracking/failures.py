@@ -64,7 +64,9 @@ def is_away(error: BaseException) -> bool:
 
 
 def brief(error: BaseException) -> str:
-    """Return a short reason why a store does not answer, such as `Connection refused`."""
+    """Return a short reason why a store does not answer, such as `Connection refused` or `database is locked`."""
+    if any(LOCKED in str(link) for link in _links(error)):
+        return LOCKED
     reasons = [reason for link in _links(error) if (reason := getattr(link, "strerror", None))]
     return str(reasons[-1]) if reasons else first_line(error.__cause__ or error)
 
