@@ -415,7 +415,7 @@ def late_margin(subject: Subject) -> Found:
             "The equivalence margin was not fixed before the runs: it is {margin}", margin=margin.said)
 
 
-@check("GRU010", "Take the baseline, which is cheaper to train and to use, or tune the model on validation texts.")
+@check("GRU010", "Take the baseline, which is simpler, or tune the model on validation texts.")
 def below_a_baseline(subject: Subject) -> Found:
     """A model below a baseline."""
     if subject.evidence is not None:

@@ -166,7 +166,7 @@ def _decided(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]
         return said
     which = "It is not" if decision.reason is Reason.BEST else f"{models[0].label} is not" if len(models) == 1 else (
         f"{'None' if len(unproven) == len(models) else 'Not each'} of them is")
-    return (*said, f" {which} shown to be better than {linear}, which is cheaper.")
+    return (*said, f" {which} shown to be better than {linear}, which is simpler.")
 
 
 def _within_margin(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]) -> Sentence:
@@ -216,7 +216,7 @@ def _one_model(group: Group, linear: str, is_tested: bool) -> Sentence:
     if len(group.runs) < LEAST_SEEDS:
         return _too_few_seeds([group])
     if is_tested:
-        return (f"No decision yet: {group.label} is not shown to be better or worse than {linear}, which is cheaper.",)
+        return (f"No decision yet: {group.label} is not shown to be better or worse than {linear}, which is simpler.",)
     return (f"No decision: {group.label} is not tested against {linear} ({_why_untested(group)}).",)
 
 

@@ -22,13 +22,15 @@ from gru_bench.tracking import LoggedRun
 AUTHOR: Sentence = ("[author]",)
 """The answer to what only the author of a paper knows."""
 NOT_LOGGED: Sentence = ("not logged",)
+SEARCH = "Search"
 HOUR = 3600
 
 
 def checklist(evidence: Evidence) -> Section:
     """Return the section."""
     unknown = NOT_LOGGED if evidence.studies else AUTHOR
-    rows = tuple((question, answer(evidence) or unknown, where) for question, answer, where in QUESTIONS)
+    rows = tuple((question, answer(evidence) or unknown, "" if where == SEARCH and not evidence.searches else where)
+                 for question, answer, where in QUESTIONS)
     return Section("checklist", "Checklist", (Table(
         "checklist", "Reproducibility checklist",
         ("What a reviewer asks of an experiment, answered from what was logged; [author] marks what only the author "
@@ -192,9 +194,9 @@ QUESTIONS: Sequence[tuple[str, Callable[[Evidence], Sentence], str]] = (
     ("How were the splits made?", _splits, "Data and runs"),
     ("What was left out of the data?", _left_out, "Data and runs"),
     ("May the data be used and shared, and do they contain personal data?", _author, ""),
-    ("Which settings were searched, within which bounds?", _bounds, "Search"),
-    ("How were the final settings chosen?", _selection, "Search"),
-    ("Were other models trained to teach the final ones (distillation)?", _teachers, "Search"),
+    ("Which settings were searched, within which bounds?", _bounds, SEARCH),
+    ("How were the final settings chosen?", _selection, SEARCH),
+    ("Were other models trained to teach the final ones (distillation)?", _teachers, SEARCH),
     ("How many runs with different seeds is each test score based on?", _seeds, "Results"),
     ("Which validation score belongs to each test score?", _validation_beside_test, "Results"),
     ("How are intervals and tests computed, and what do they cover?", lambda _: ("see the section",), "How computed"),

@@ -272,9 +272,9 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
         Heading("Recall task", f"{name}-heading"),
         figure,
         *sentences([
-            say("The models differ most at {steps} steps: {there}.", steps=steps[furthest],
+            say("The models recall the token most differently after {steps} steps: {there}.", steps=steps[furthest],
                 there=joined(there, ", ")),
-            say("Settings of all points: {common}; seeds per point: {seeds}.", common=common,
+            say("Settings: {common}; seeds for each number of steps: {seeds}.", common=common,
                 seeds=names.numbers.add("recall-seeds", len(curve.points[0].seeds))),
         ]),
     ]

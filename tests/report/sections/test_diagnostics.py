@@ -75,7 +75,7 @@ def test_the_words_repeat_the_numbers_of_the_artifacts(diagnosed: Rendered) -> N
         words(diagnosed[0]),
         "Before training", "Vanilla RNN 0.570; Scratch GRU 0.640; ", "forward 0.630; ", "backward 0.600.",
         "5 to 50 steps back", "Vanilla RNN is not a run of the study", "one epoch",
-        "differ most at 40 steps: Vanilla RNN 55.0 %",
+        "after 40 steps: Vanilla RNN 55.0 %",
         "class positive a probability of 80.0 %", f"by occlusion “{most}”",
         f"“{TOKENS[int(update.argmin())]}”, word {update.argmin() + 1} of 8: {update.min():.3f}")
 
