@@ -95,7 +95,7 @@ def roc_auc(label_N: Labels, probability_N: Floats) -> float | None:
     Raises:
         ValueError: as `correct`.
     """
-    true_K, false_K = _found(label_N, probability_N)
+    true_K, false_K = _at_thresholds(label_N, probability_N)
     if not true_K[-1] or not false_K[-1]:
         return None
     # Twice the area, by trapezoids: a whole number.
@@ -111,7 +111,7 @@ def average_precision(label_N: Labels, probability_N: Floats) -> float | None:
     Raises:
         ValueError: as `correct`.
     """
-    true_K, false_K = _found(label_N, probability_N)
+    true_K, false_K = _at_thresholds(label_N, probability_N)
     if not true_K[-1]:
         return None
     precision_K = true_K[1:] / (true_K + false_K)[1:]
@@ -132,7 +132,7 @@ def roc_curve(label_N: Labels, probability_N: Floats, false_positive_rate_G: Flo
     Raises:
         ValueError: where one of the classes is absent, and as `correct`.
     """
-    true_K, false_K = _found(label_N, probability_N)
+    true_K, false_K = _at_thresholds(label_N, probability_N)
     ones, zeros = int(true_K[-1]), int(false_K[-1])
     if not ones or not zeros:
         raise ValueError(f"a ROC curve needs examples of both labels, but got {zeros} of label 0 and {ones} of label 1")
@@ -154,7 +154,7 @@ def precision_recall_curve(label_N: Labels, probability_N: Floats, recall_G: Flo
     Raises:
         ValueError: where no example has label 1, and as `correct`.
     """
-    true_K, false_K = _found(label_N, probability_N)
+    true_K, false_K = _at_thresholds(label_N, probability_N)
     if not true_K[-1]:
         raise ValueError("a precision-recall curve needs examples of label 1, but got none")
     first_G = np.searchsorted(true_K / true_K[-1], recall_G)
@@ -392,10 +392,13 @@ def _checked(label_N: Labels, probability_NC: Floats) -> tuple[Labels, Floats]:
     return label_N, probability_NC
 
 
-def _found(label_N: Labels, probability_N: Floats) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+def _at_thresholds(label_N: Labels, probability_N: Floats) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     """Return how many examples of label 1, and of label 0, have a probability of at least each threshold.
 
-    The thresholds are one that no example reaches, and the distinct probabilities from the highest down.
+    The thresholds are one that no example reaches, and the distinct probabilities from the highest down: K in all.
+
+    Raises:
+        ValueError: as `correct`.
     """
     label_N, probability_N = np.asarray(label_N), np.asarray(probability_N)
     if label_N.ndim != 1 or label_N.shape != probability_N.shape:

@@ -133,7 +133,7 @@ class Sweep:
         self.notes: list[str] = []
         self.interrupt = interrupt or Interrupt()
         self.found: dict[str, Confirmed] = {}
-        """Model -> test score of its confirmation runs, as far as it was last read."""
+        """Model -> test score of its confirmation runs, from the last time they were read."""
         self.view: str | None = None
         """Page with the saved view of the runs in MLflow; empty where there is none, None while that is not known."""
         self.linked = False

@@ -74,7 +74,7 @@ def study_summary(
         seconds: Seconds that all starts took together.
         search_seconds: Those of them before the last search had ended.
         notes: Sentences for the reader on what happened during the study.
-        confirm_seeds: Seeds of the confirmation stage, as far as it went.
+        confirm_seeds: The confirmation seeds that were used.
     """
     best = {model: found for model in spec.models if (found := searches[model].best()) is not None}
     return StudySummary(

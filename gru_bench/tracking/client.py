@@ -229,7 +229,7 @@ def _try_database(uri: str) -> None:
 def shown_version(uri: str) -> str:
     """Return the version of MLflow whose pages show a store; empty where its server does not say.
 
-    A store that is no MLflow server is shown by this installation.
+    A database is shown by the MLflow that is installed here.
     """
     if not uri.startswith(("http://", "https://")):
         return version("mlflow")

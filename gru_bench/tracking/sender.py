@@ -63,7 +63,7 @@ class Sender:
         """
         from mlflow.entities import Metric, Param, RunTag
 
-        whole = bool(record.first_tags)  # a part has points of its own
+        whole = bool(record.first_tags)  # otherwise it is added to a run, and all of its points are new
         sent = self._sent.get(record.run_id)
         if sent is None:
             sent = self._sent[record.run_id] = _Sent(self._created(client, record))

@@ -425,7 +425,7 @@ class Store(Reader):
         return self._was_new
 
     def _has_tables(self) -> bool:
-        """Whether the store is a file with tables of MLflow, as far as that can be found out without MLflow."""
+        """Whether the store is a database file with MLflow's tables, which is found out without loading MLflow."""
         try:
             return self.database is not None and not self._rows(_TABLES)
         except RunError:

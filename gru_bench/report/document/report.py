@@ -15,7 +15,7 @@ from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Anchor, KnownRun, Sentence, in_text
 
-Models = Annotated[int, Field(ge=0, le=1_000_000)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
 """A number of models or of their studies."""
 OPEN = ("summary", "results", "comparisons", "trials")
 """Names of the sections that a page shows without being asked; the others are folded under their headings."""
@@ -152,7 +152,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class SourceStudy:
-    """A study of a report, and the id of its own run."""
+    """A study that a report is on: its name, and the id of the run that its other runs are below."""
 
     name: str
     run: str
@@ -173,7 +173,7 @@ class Source:
     """Names of the experiment's studies, which a new study must not have."""
     mcnemar_runs: tuple[str, str] | tuple[()]
     """Two runs to compare by McNemar's test; empty where none were named."""
-    on_test: Mapping[str, tuple[Models, Models]]
+    on_test: Mapping[str, tuple[Count, Count]]
     """Digest of each test set -> the number of models in the store that had been scored on it, and of their studies."""
     studies: tuple[SourceStudy, ...]
     files: tuple[Mapping[str, str], ...] = ()

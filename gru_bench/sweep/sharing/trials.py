@@ -2,8 +2,8 @@
 
 A trial is asked for, belongs to the process that does it, and ends: complete, pruned or failed. If it is interrupted, a
 new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (confirmation runs,
-ablation runs and follow-ups) stands in the study's record, where each trial has a key, such as `torch confirm 3fa9
-10000`. The latest trial of a key counts.
+ablation runs and follow-ups) is part of the study's record. There each trial has a key, such as
+`torch confirm 3fa9 10000`, and the latest trial of a key counts.
 """
 
 from __future__ import annotations
