@@ -12,6 +12,7 @@ runs, figures included. Memory is the peak memory of the process up to that stag
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import os
 import resource
@@ -126,6 +127,8 @@ def copies(database: Path, run_id: str, count: int) -> None:
 
 def stages(database: Path, folder: Path) -> None:
     """Print seconds and peak memory after each stage of a report."""
+    gc.disable()  # as the command does
+
     def stage(name: str, work: Callable[[], Any]) -> Any:
         begin = time.perf_counter()
         found = work()
@@ -142,6 +145,7 @@ def stages(database: Path, folder: Path) -> None:
     stage("import", imports)
     from gru_bench.report.build import build
     from gru_bench.report.choice import choose
+    from gru_bench.report.document.figure import draw
     from gru_bench.report.evidence.collect import collect
     from gru_bench.report.render.files import write
     from gru_bench.tracking import Store
@@ -149,7 +153,7 @@ def stages(database: Path, folder: Path) -> None:
     store = stage("open the store", lambda: Store(f"sqlite:///{database}", create=False))
     choice = stage("read the studies", lambda: choose(store, None, []))
     report = stage("compute", lambda: build(collect(choice.studies, store), experiment=choice.experiment))
-    stage("figures", lambda: [(figure.svg, figure.pdf) for figure in report.figures])
+    stage("figures", lambda: draw(report.figures))
     stage("all files", lambda: write(report, folder))
 
 

@@ -8,7 +8,6 @@ seaborn draws what it is given and estimates nothing: means and intervals are co
 
 from __future__ import annotations
 
-import gc
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -86,17 +85,11 @@ def theme(**more: Any) -> Iterator[None]:
     from matplotlib import rc_context
 
     settings: Any = THEME | more
-    collects = gc.isenabled()
-    gc.disable()  # looking for garbage among all that a drawing consists of takes a sixth of its time
-    try:
-        with rc_context(settings), warnings.catch_warnings():
-            # A name may hold letters that no font at hand has; they are drawn as boxes.
-            warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-            warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
-            yield
-    finally:
-        if collects:
-            gc.enable()
+    with rc_context(settings), warnings.catch_warnings():
+        # A name may hold letters that no font at hand has; they are drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
+        yield
 
 
 def for_page(svg: str, name: str) -> str:

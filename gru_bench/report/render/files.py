@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gru_bench.platforms import remove, replace
+from gru_bench.report.document.figure import draw
 from gru_bench.report.document.report import Report
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
@@ -23,6 +24,7 @@ def write(report: Report, folder: Path) -> list[Path]:
         report: The report.
         folder: The folder, which is made where it does not exist.
     """
+    draw(report.figures)
     files = {name: text.encode() for name, text in texts(report).items()}
     files[NAME] = recorded(report).encode()
     for figure in report.figures:

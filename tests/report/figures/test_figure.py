@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
+import os
 import re
+import signal
+import time
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
 
-from gru_bench.report.document.figure import Figure, Values
+from gru_bench import platforms
+from gru_bench.report.document import figure as document_figure
+from gru_bench.report.document.figure import Figure, Values, draw
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.render.html import html
 from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study
 from tests.support.renderings import Built, column_of, figure_of, soup_of, without_drawing
 from tests.support.reports import build
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+    from pandas import DataFrame
 
 
 def test_each_figure_of_a_page_links_to_its_values_as_csv() -> None:
@@ -74,6 +85,42 @@ def test_a_figure_is_drawn_in_the_same_way_each_time(built: Built) -> None:
     figure = figure_of(built.report, "differences")
     again = replace(figure)
     assert (again.svg, again.pdf) == (figure.svg, figure.pdf)
+
+
+def test_two_processes_draw_what_one_draws(built: Built) -> None:
+    """The slow reference is the drawing of each figure by itself."""
+    figures = [replace(figure_of(built.report, name)) for name in ("cost", "differences", "confusion")]
+    draw(figures)
+    assert all("_drawn" in vars(figure) for figure in figures) == (platforms.LINUX)
+    for figure in figures:
+        again = replace(figure)
+        assert (again.svg, again.pdf) == (figure.svg, figure.pdf)
+
+
+@pytest.mark.skipif(not platforms.LINUX, reason="a second process draws on Linux alone")
+@pytest.mark.parametrize("failure", ["killed", "stuck", "error"])
+def test_what_a_second_process_fails_to_draw_is_drawn_where_it_is_used(
+    built: Built, failure: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(document_figure, "PATIENCE", 0.2)
+    figure, here = figure_of(built.report, "differences"), os.getpid()
+
+    def fails_there(frame: DataFrame) -> Drawing:
+        if os.getpid() != here and failure == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if os.getpid() != here and failure == "stuck":
+            time.sleep(600)
+        if os.getpid() != here:
+            raise ValueError
+        drawing: Drawing = figure.draw(frame)
+        return drawing
+
+    figures = [replace(figure, draw=fails_there) for _ in range(3)]
+    draw(figures)
+    assert ["_drawn" in vars(drawn) for drawn in figures] == [True, True, False]
+    assert figures[2].pdf == figure.pdf
+    assert multiprocessing.active_children() == []
+    capfd.readouterr()
 
 
 @pytest.mark.slow
