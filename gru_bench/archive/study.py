@@ -13,6 +13,7 @@ import re
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,12 @@ from gru_bench.results.runs import (
     DATA,
     NEAR,
     SEARCH,
+    Baseline,
+    DataSummary,
+    NearExamples,
+    SearchPlan,
     StudySummary,
-    baselines_of,
-    data_of,
-    near_examples_of,
-    search_of,
+    parsed,
 )
 from gru_bench.sweep import export as sweep_export
 from gru_bench.sweep.followups import TIMINGS, timings_of
@@ -63,8 +65,9 @@ _NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "ablation": 
 """Role -> artifact that every complete run of this role must have."""
 _PARSERS: Mapping[str, Callable[[bytes], object]] = {
     "predictions/test.parquet": predictions_of, "predictions/validation.parquet": predictions_of,
-    "texts/test.parquet": texts_of, NEAR: near_examples_of, SUMMARY: StudySummary.from_json, DATA: data_of,
-    BASELINES: baselines_of, SEARCH: search_of, DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json,
+    "texts/test.parquet": texts_of, NEAR: partial(parsed, NearExamples), SUMMARY: StudySummary.from_json,
+    DATA: partial(parsed, DataSummary), BASELINES: partial(parsed, tuple[Baseline, ...]),
+    SEARCH: partial(parsed, SearchPlan), DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json,
     TIMINGS: timings_of, f"model/{ABOUT}": lambda content: about_of(content, "a model of the study")}
 
 

@@ -87,12 +87,3 @@ class Look:
 def looks_json(looks: Sequence[Look]) -> str:
     """Return looks as they are logged."""
     return json.dumps([asdict(look) for look in looks], indent=1)
-
-
-def looks_of(text: str) -> list[Look]:
-    """Return the looks that were logged.
-
-    Raises:
-        ValueError: The text holds no looks.
-    """
-    return parsed(list[Look], text)

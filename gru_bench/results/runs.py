@@ -207,6 +207,10 @@ class NearDuplicates:
     """Whether these training reviews were removed."""
 
 
+NearExamples = tuple[tuple[str, str], ...]
+"""Pairs of a scored review and its near-duplicate in training."""
+
+
 @dataclass(frozen=True)
 class DataSummary:
     """Summary of the data of a study, for the report."""
@@ -332,33 +336,6 @@ def unpacked(text: str, size: int) -> NDArray[np.bool_] | None:
     return bits[:size].astype(np.bool_) if 0 <= bits.size - size < 8 and size else None
 
 
-def data_of(text: str | bytes) -> DataSummary:
-    """Return the summary of the data from its artifact.
-
-    Raises:
-        ValueError: as `parsed`.
-    """
-    return parsed(DataSummary, text)
-
-
-def near_examples_of(text: str | bytes) -> tuple[tuple[str, str], ...]:
-    """Return pairs of a scored review and its near-duplicate in training from their artifact.
-
-    Raises:
-        ValueError: as `parsed`.
-    """
-    return parsed(tuple[tuple[str, str], ...], text)
-
-
-def baselines_of(text: str | bytes) -> tuple[Baseline, ...]:
-    """Return the baselines from their artifact.
-
-    Raises:
-        ValueError: as `parsed`.
-    """
-    return parsed(tuple[Baseline, ...], text)
-
-
 @dataclass(frozen=True)
 class SearchPlan:
     """What the search of a study is to do, as its latest start asked for it."""
@@ -369,15 +346,6 @@ class SearchPlan:
     """Number of seeds of each trial."""
     space: Mapping[str, Mapping[str, Any]]
     """Setting -> its range, as in a `StudySummary`."""
-
-
-def search_of(text: str | bytes) -> SearchPlan:
-    """Return the plan of the search from its artifact.
-
-    Raises:
-        ValueError: as `parsed`.
-    """
-    return parsed(SearchPlan, text)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from gru_bench.checks import of_logged, warnings_of
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.report.document.report import Report
 from gru_bench.report.findings import judged
-from gru_bench.results.looks import LOOKS, PLAN, LookPlan, looks_json, looks_of
+from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_json
+from gru_bench.results.runs import parsed
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, under_way, with_looks
@@ -112,7 +113,7 @@ def test_each_departure_from_the_plan_is_warned_of(spoil: str, words: str) -> No
     store, study = studied(DIFFERENT)
     key = study.run.run_id
     plan, _ = LookPlan.from_json(store.artifacts[key, PLAN])
-    (look,) = looks_of(store.artifacts[key, LOOKS])
+    (look,) = parsed(list[Look], store.artifacts[key, LOOKS])
     if spoil == "digest":
         values = json.loads(store.artifacts[key, PLAN])
         store.artifacts[key, PLAN] = json.dumps({**values, "margin": 0.02})

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 import gru_bench.stats.baseline as baseline_module
 from gru_bench.config import DataConfig
 from gru_bench.data.corpus import load_corpus
-from gru_bench.results.runs import MAJORITY, Baseline, baselines_of, compared_baseline, unpacked
+from gru_bench.results.runs import MAJORITY, Baseline, compared_baseline, parsed, unpacked
 from gru_bench.stats.baseline import WeightedRegression, baselines
 from tests.support.values import present
 
@@ -114,8 +114,8 @@ def test_the_regularization_is_the_best_on_validation_and_its_place_in_the_grid_
 
 
 def test_a_baseline_of_an_earlier_version_is_read() -> None:
-    (found,) = baselines_of('[{"name": "majority class", "validation_accuracy": null, "test_accuracy": 0.5, '
-                            '"test_f1": 0.5, "test_size": 10, "seconds": 0.1}]')
+    found = parsed(Baseline, '{"name": "majority class", "validation_accuracy": null, "test_accuracy": 0.5, '
+                             '"test_f1": 0.5, "test_size": 10, "seconds": 0.1}')
     assert (found.regularization, found.is_at_end) == (None, False)
 
 

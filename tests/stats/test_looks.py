@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from gru_bench.config import MetricName
-from gru_bench.results.looks import Look, LookPlan, looks_json, looks_of
+from gru_bench.results.looks import Look, LookPlan, looks_json
+from gru_bench.results.runs import parsed
 from gru_bench.stats.estimate import accuracy_difference
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.looks import Kind, follow, fraction_of, is_settled, scored_at, settled_as
@@ -210,12 +211,12 @@ def test_plans_and_looks_are_read_back_from_json() -> None:
     assert (again, digest) == (plan, plan.digest)
     assert plan_of(margin=0.02).digest != plan.digest
     looks = [Look(5, {"a": (1, 2), "b": (1,)}), Look(8, {"a": (1,), "b": (2,)}, ("a, b: better",), stops=True)]
-    assert looks_of(looks_json(looks)) == looks
+    assert parsed(list[Look], looks_json(looks)) == looks
     for text in ("{}", '{"digest": ""}'):
         with pytest.raises(ValueError, match="fields of LookPlan"):
             LookPlan.from_json(text)
     with pytest.raises(ValueError, match="planned: Field required"):
-        looks_of("[{}]")
+        parsed(list[Look], "[{}]")
 
 
 @pytest.fixture(scope="module")

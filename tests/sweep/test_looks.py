@@ -14,7 +14,8 @@ from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import ChangedStudyError, RunError
-from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
+from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan
+from gru_bench.results.runs import parsed
 from gru_bench.stats.intervals import Scored
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.console.looks import look_lines
@@ -208,7 +209,7 @@ class TestLogged:
         store = Store()
         (study,) = store.studies(store.experiments()[0])
         return (study, LookPlan.from_json(present(store.text(study.run.run_id, PLAN))),
-                looks_of(present(store.text(study.run.run_id, LOOKS))))
+                parsed(list[Look], present(store.text(study.run.run_id, LOOKS))))
 
     def test_the_plan_is_logged_before_the_first_run_and_then_each_look(
         self, easy_csv: Path, monkeypatch: pytest.MonkeyPatch

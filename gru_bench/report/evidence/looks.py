@@ -9,7 +9,7 @@ from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import artifact, study_name
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
+from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan
 from gru_bench.stats.looks import PairLooks, follow, scored_at
 from gru_bench.tracking import LoggedStudy
 from gru_bench.tracking.reader import damaged
@@ -65,7 +65,7 @@ def study_looks(
         except ValueError as error:
             raise damaged(own_run, PLAN, error) from error
         own = {group.model: group for group in groups if group.study is study}
-        looks = artifact(study, store, LOOKS, looks_of) or []
+        looks = artifact(study, store, LOOKS, list[Look]) or []
         runs = {model: {run.seed: replace(group, probability_RNC=group.probability_RNC[place][None])
                         for place, run in enumerate(group.runs) if run.seed is not None}
                 for model, group in own.items()}

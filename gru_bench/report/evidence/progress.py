@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from gru_bench.cli import line
@@ -13,17 +13,7 @@ from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL
-from gru_bench.results.runs import (
-    BASELINES,
-    DATA,
-    SEARCH,
-    Baseline,
-    DataSummary,
-    SearchPlan,
-    baselines_of,
-    data_of,
-    search_of,
-)
+from gru_bench.results.runs import BASELINES, DATA, SEARCH, Baseline, DataSummary, SearchPlan, parsed
 from gru_bench.tracking import LoggedStudy
 from gru_bench.tracking.reader import damaged
 
@@ -50,7 +40,7 @@ def study_data(study: LoggedStudy, store: Store) -> DataSummary | None:
     """Return the data of a study; None as long as its run does not hold it."""
     if study.summary is not None:
         return study.summary.data
-    return artifact(study, store, DATA, data_of)
+    return artifact(study, store, DATA, DataSummary)
 
 
 def data_sets(studies: Sequence[LoggedStudy], store: Store) -> list[tuple[DataSummary, list[LoggedStudy]]]:
@@ -66,15 +56,15 @@ def study_baselines(study: LoggedStudy, store: Store) -> tuple[Baseline, ...]:
     """Return the baselines of a study; none as long as its run does not hold them."""
     if study.summary is not None:
         return study.summary.baselines
-    return artifact(study, store, BASELINES, baselines_of) or ()
+    return artifact(study, store, BASELINES, tuple[Baseline, ...]) or ()
 
 
 def study_search(study: LoggedStudy, store: Store) -> SearchPlan:
     """Return what the search of a study is to do; without settings where its run does not hold it."""
-    return artifact(study, store, SEARCH, search_of) or SearchPlan(study.plan().trials or 0, 1, {})
+    return artifact(study, store, SEARCH, SearchPlan) or SearchPlan(study.plan().trials or 0, 1, {})
 
 
-def artifact(study: LoggedStudy, store: Store, path: str, parse: Callable[[str], T]) -> T | None:
+def artifact(study: LoggedStudy, store: Store, path: str, kind: type[T]) -> T | None:
     """Return what a study's own run holds under a path; None where it was not logged.
 
     Raises:
@@ -82,7 +72,7 @@ def artifact(study: LoggedStudy, store: Store, path: str, parse: Callable[[str],
     """
     text = store.text(study.run.run_id, path)
     try:
-        return None if text is None else parse(text)
+        return None if text is None else parsed(kind, text)
     except ValueError as error:
         raise damaged(study.run.run_id, path, error) from error
 

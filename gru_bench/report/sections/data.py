@@ -12,7 +12,7 @@ from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED
 from gru_bench.report.evidence.pairs import Family
 from gru_bench.report.evidence.progress import data_sets, study_name
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.runs import NEAR, DataSummary, near_examples_of
+from gru_bench.results.runs import NEAR, DataSummary, NearExamples, parsed
 from gru_bench.tracking import LoggedStudy
 
 
@@ -95,7 +95,7 @@ def _near_examples(studies: Sequence[LoggedStudy], store: Store) -> tuple[tuple[
     """Return some near-duplicates; none where the studies keep no texts."""
     for study in studies:
         if text := store.text(study.run.run_id, NEAR):
-            return near_examples_of(text)
+            return parsed(NearExamples, text)
     return ()
 
 

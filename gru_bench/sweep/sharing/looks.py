@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from gru_bench.results.looks import Look, LookPlan, looks_of
+from gru_bench.results.looks import Look, LookPlan
+from gru_bench.results.runs import parsed
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.looks import PairLooks, follow, is_settled, scored_at, settled_as
 from gru_bench.sweep.sharing.leases import Attributes
@@ -62,4 +63,4 @@ def open_seeds(plan: LookPlan, taken: Sequence[Look], model: str) -> tuple[int, 
 def taken_looks(attributes: Mapping[str, object]) -> list[Look]:
     """Return the looks that were recorded in a storage."""
     text = attributes.get(TAKEN)
-    return looks_of(text) if isinstance(text, str) else []
+    return parsed(list[Look], text) if isinstance(text, str) else []
