@@ -254,11 +254,6 @@ class Estimate:
         # Rounding may move an end past an estimate that lies at the end of the range.
         return replace(self, low=min(low, self.estimate), high=max(high, self.estimate), confidence=confidence)
 
-    def _least_degrees(self, wilson: WilsonBlend) -> float:
-        """Return the smallest degrees of freedom, for examples in groups at most those of the groups."""
-        fewest = min(self.seeds) - 1
-        return fewest if self.groups >= self.examples else min(fewest, wilson.df)
-
     def _blended(self, wilson: WilsonBlend, z: float) -> tuple[float, float]:
         """Return the middle and half the width of the blended interval. z is the normal quantile of its confidence."""
         n = wilson.examples
@@ -266,7 +261,7 @@ class Estimate:
         half_range = (self.bounds[1] - self.bounds[0]) / 2
         v = wilson.variance + wilson.weight * max(0.0, wilson.single - wilson.variance) + pseudo * (half_range / n) ** 2
         variance = self.variance - wilson.variance + v
-        nu = _degrees(variance, wilson.seeds_below, self._least_degrees(wilson), v, wilson.df)
+        nu = _degrees(variance, wilson.seeds_below, wilson.least, v, wilson.df)
         center = (n * self.estimate + pseudo * sum(self.bounds) / 2) / (n + pseudo)
         t = -float(special.stdtrit(nu, float(special.ndtr(-z))))  # of the lower tail, which keeps its digits
         return center, t * float(np.sqrt(variance)) * n / (n + pseudo)
@@ -288,6 +283,8 @@ class WilsonBlend:
     """Degrees of freedom of v."""
     seeds_below: float
     """The seeds' part of the denominator of nu: sum_m (s2_m/R_m)^2/(R_m - 1)."""
+    least: float
+    """Smallest nu."""
 
 
 @dataclass(frozen=True)
@@ -331,17 +328,14 @@ class Values:
         return cls(y_RN.astype(np.float64, order="C"))  # the order of a sum moves its last digit
 
 
-def estimate(
-    a: Values, b: Values | None = None, confidence: float = 0.95, group_N: NDArray[Any] | None = None
-) -> Estimate:
-    """Return the score of model A, or its score minus that of model B, with interval over new seeds and new examples.
+def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = None) -> Estimate:
+    """Return the score of A, or its score minus that of B, with its 95 % interval over new seeds and new examples.
 
     Where a model has one seed only, the interval is over examples alone and speaks of these runs only.
 
     Args:
         a: Values of A.
         b: Values of B. The examples must be the same in the same order; the caller checks their ids.
-        confidence: Confidence of the interval, between 0 and 1.
         group_N: For each example the name of its group: examples that belong together, such as reviews of one
             product. None: each example is a group of its own.
 
@@ -368,13 +362,13 @@ def estimate(
     effective = independent * min(one.size for one in (a, b) if one is not None)
     deciding = independent * deciding_examples(rest_N)
     seeds = tuple(part.seeds for part in parts)
+    least = min(seeds) - 1 if groups >= examples else min(min(seeds) - 1, v_df)
     below, design = 0.0, None
     if min(seeds) == 1:
         variance, nu, method = v, v_df, METHOD_EXAMPLES
     else:
         variance = v + sum(part.seed_variance / part.seeds for part in parts)
         below = _below([part.s2 for part in parts], seeds)
-        least = min(seeds) - 1 if groups >= examples else min(min(seeds) - 1, v_df)
         nu = _degrees(variance, below, least, v, v_df)
         method = METHOD_BOTH
         design = Design(
@@ -393,11 +387,11 @@ def estimate(
             square_N = sum((part.value_RN**2).mean(axis=0) for part in parts)
             both_N = parts[0].by_example_N * parts[1].by_example_N
             single = (float((square_N - 2 * both_N).mean()) - theta**2) / (independent * examples)
-        wilson = WilsonBlend(few, effective, v, single, v_df, below)
+        wilson = WilsonBlend(few, effective, v, single, v_df, below, least)
         method += METHOD_FEW
-    plain = Estimate(theta, theta, theta, confidence, variance, nu, seeds, examples, method, bounds, wilson, deciding,
+    plain = Estimate(theta, theta, theta, 0.95, variance, nu, seeds, examples, method, bounds, wilson, deciding,
                      effective, groups, design, is_tailed)
-    return plain.at(confidence)
+    return plain.at(0.95)
 
 
 def deviation(values: Values, group_N: NDArray[Any] | None = None) -> float | None:
@@ -410,20 +404,17 @@ def deviation(values: Values, group_N: NDArray[Any] | None = None) -> float | No
     return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
 
 
-def accuracy_interval(
-    correct_RN: NDArray[Any], confidence: float = 0.95, group_N: NDArray[Any] | None = None
-) -> Estimate:
+def accuracy_interval(correct_RN: NDArray[Any], group_N: NDArray[Any] | None = None) -> Estimate:
     """Return the accuracy of a model: `estimate` of whether seed r answers example i correctly."""
-    return estimate(Values.of_correct(correct_RN), None, confidence, group_N)
+    return estimate(Values.of_correct(correct_RN), None, group_N)
 
 
 def accuracy_difference(
-    correct_A_RN: NDArray[Any], correct_B_RN: NDArray[Any], confidence: float = 0.95,
-    group_N: NDArray[Any] | None = None,
+    correct_A_RN: NDArray[Any], correct_B_RN: NDArray[Any], group_N: NDArray[Any] | None = None
 ) -> Estimate:
     """Return the accuracy of A minus the accuracy of B: `estimate` of whether each seed answers each example correctly.
     """
-    return estimate(Values.of_correct(correct_A_RN), Values.of_correct(correct_B_RN), confidence, group_N)
+    return estimate(Values.of_correct(correct_A_RN), Values.of_correct(correct_B_RN), group_N)
 
 
 def may_be_guessing(metric: ComparedName, found: Estimate, guess: float) -> bool:

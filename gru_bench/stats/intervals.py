@@ -135,16 +135,16 @@ class Scored:
         return known
 
 
-def interval(metric: ComparedName, model: Scored, confidence: float = 0.95) -> Estimate:
-    """Return the mean score of a model over seeds with its interval over new seeds and new examples.
+def interval(metric: ComparedName, model: Scored) -> Estimate:
+    """Return the mean score of a model over seeds with its 95 % interval over new seeds and new examples.
 
     Raises:
         ValueError: as `Scored.values`.
     """
-    return estimate(model.values(metric), confidence=confidence, group_N=model.group_N)
+    return estimate(model.values(metric), group_N=model.group_N)
 
 
-def interval_together(metric: ComparedName, model: Scored, confidence: float = 0.95) -> Estimate:
+def interval_together(metric: ComparedName, model: Scored) -> Estimate:
     """Return the score of all runs together with its interval over new examples only.
 
     It is about these very runs together. Fresh seeds together may have another score, and no interval here covers that.
@@ -152,24 +152,23 @@ def interval_together(metric: ComparedName, model: Scored, confidence: float = 0
     Raises:
         ValueError: as `Scored.values`.
     """
-    found = interval(metric, model.together, confidence)
+    found = interval(metric, model.together)
     seeds = f"the ensemble of these {len(model.probability_RNC)} seeds"
     return replace(found, method=found.method.replace("one seed", seeds))
 
 
-def difference(metric: ComparedName, a: Scored, b: Scored, confidence: float = 0.95) -> Estimate:
-    """Return the score of A minus the score of B, with interval and p, over new seeds and new examples.
+def difference(metric: ComparedName, a: Scored, b: Scored) -> Estimate:
+    """Return the score of A minus the score of B, with its 95 % interval and p, over new seeds and new examples.
 
     Args:
         metric: The score. Of a log loss, the better model has the lower one.
         a: Predictions of A.
         b: Predictions of B, for the same examples in the same order.
-        confidence: Confidence of the interval, between 0 and 1.
 
     Raises:
         ValueError: for different examples, and as `Scored.values`.
     """
-    return estimate(a.values(metric), b.values(metric), confidence, a.group_N)
+    return estimate(a.values(metric), b.values(metric), a.group_N)
 
 
 def deviation(metric: ComparedName, model: Scored) -> float | None:

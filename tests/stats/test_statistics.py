@@ -113,7 +113,6 @@ def test_golden_other_confidence() -> None:
     a_RN, b_RN, _ = GOLDEN["no seed variance left"]
     inner = accuracy_difference(a_RN, b_RN).at(0.90)
     assert (closed(inner).low, closed(inner).high) == pytest.approx((0.0188850751, 0.4811149249), **TIGHT)
-    assert inner == accuracy_difference(a_RN, b_RN, confidence=0.90)
 
 
 def test_two_hundred_examples_need_no_wilson_interval() -> None:
@@ -281,7 +280,7 @@ def test_equivalence_takes_a_least_number_of_examples(margin: float) -> None:
     assert not can_show_equivalence(least - 1, margin)
     assert least > 1 / margin  # one review weighs less than the margin
     same_RN = np.ones((10, least - 1))
-    assert accuracy_difference(same_RN, same_RN, confidence=0.9).high >= margin
+    assert accuracy_difference(same_RN, same_RN).at(0.9).high >= margin
 
 
 def test_one_seed_has_an_interval_over_examples_only() -> None:
@@ -472,7 +471,7 @@ def test_interval_covers_the_true_difference() -> None:
         (lambda: accuracy_interval(np.ones(3)), r"\(R, N\).*R >= 1.*N >= 2.*\(3,\)"),
         (lambda: accuracy_interval(np.full((2, 3), 2)), "0 or 1"),
         (lambda: accuracy_difference(np.ones((2, 3)), np.ones((2, 4))), "same examples.*3.*4"),
-        (lambda: accuracy_interval(np.ones((2, 3)), confidence=95), "confidence.*0 and 1.*95"),
+        (lambda: accuracy_interval(np.ones((2, 3))).at(95), "confidence.*0 and 1.*95"),
         (lambda: holm([1.5]), "p must.*0 and 1.*1.5"),
         (lambda: mcnemar(-1, 2), "counts.*at least 0.*-1"),
         (lambda: EvidenceLevel.of(0), "at least 1 seed.*0"),
