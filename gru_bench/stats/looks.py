@@ -30,7 +30,7 @@ from gru_bench.results.looks import Look, LookPlan
 from gru_bench.stats.estimate import Estimate
 from gru_bench.stats.intervals import Scored, difference
 from gru_bench.stats.spending import DIGITS, levels
-from gru_bench.stats.verdict import DIFFERENT, Finding, Pair, Verdict, can_be_equivalent
+from gru_bench.stats.verdict import DIFFERENT, Finding, Pair, Verdict, can_be_equivalent, finding_of
 
 SETTLING = (*DIFFERENT, Finding.EQUIVALENT)
 """Findings that settle a pair."""
@@ -103,11 +103,6 @@ class PairLooks:
     """What the looks so far have found."""
 
     @property
-    def different(self) -> bool:
-        """Return whether a look has found it different."""
-        return Kind.DIFFERENT in self.found
-
-    @property
     def last(self) -> PairLook:
         """Return the last look."""
         return self.looks[-1]
@@ -144,7 +139,9 @@ def follow(plan: LookPlan, looks: Sequence[Mapping[str, Scored]]) -> list[PairLo
             pair.looks.append(_looked(plan, pair, place, runs))
         found = {kind: _step_down(plan, pairs, kind) for kind in Kind}
         for pair in pairs:
-            pair.looks[-1] = _concluded(pair.last, {kind for kind in Kind if pair in found[kind]})
+            if pair.last.fraction is not None:
+                finding = finding_of(*(pair in found[kind] for kind in Kind))
+                pair.looks[-1] = replace(pair.last, finding=finding)
             if pair.settled is None and pair.last.finding in SETTLING:
                 pair.settled = pair.last
     return pairs
@@ -159,7 +156,7 @@ def _looked(plan: LookPlan, pair: PairLooks, place: int, runs: Mapping[str, Scor
     a, b = (runs[model] for model in pair.pair)
     usual = difference(plan.metric, a, b)
     if not usual.evidence_level.has_verdict:
-        return PairLook(place, usual, None, None, None)
+        return PairLook(place, usual, None, None, None, finding=Finding.TOO_FEW_SEEDS)
     before = [look.fraction for look in pair.looks if look.fraction is not None]
     now = 1.0 if place == len(plan.looks) - 1 else fraction_of(usual, plan.looks[-1])
     fractions = [*before, round(max(now, *before, 10**-DIGITS), DIGITS)]
@@ -202,17 +199,6 @@ def _is_found(plan: LookPlan, pair: PairLooks, kind: Kind, alpha: float) -> bool
     return (last.usual.p or 0.0) <= level
 
 
-def _concluded(look: PairLook, found: set[Kind]) -> PairLook:
-    """Return a look with its finding."""
-    finding = Finding.INCONCLUSIVE if look.fraction is not None else Finding.TOO_FEW_SEEDS
-    if Kind.DIFFERENT in found:
-        finding = (Finding.NEGLIGIBLE if Kind.EQUIVALENT in found
-                   else Finding.BETTER_BY_MARGIN if Kind.BEYOND in found else Finding.BETTER)
-    elif Kind.EQUIVALENT in found:
-        finding = Finding.EQUIVALENT
-    return replace(look, finding=finding)
-
-
 def compared_at(pair: PairLooks, plan: LookPlan, names: tuple[str, str], usual: Estimate | None = None) -> Pair:
     """Return a pair after its looks so far, with the repeated interval of the last one.
 
@@ -228,11 +214,10 @@ def compared_at(pair: PairLooks, plan: LookPlan, names: tuple[str, str], usual: 
     if not pair.looks:
         if usual is None:
             raise ValueError("a pair without looks needs a difference to show, but got none")
-        verdict = Verdict(Finding.INCONCLUSIVE, 0, plan.margin, usual.at(0.90))
+        verdict = Verdict(Finding.INCONCLUSIVE, plan.margin, usual.at(0.90))
         return Pair(names, usual, None, len(plan.pairs), verdict, plan.metric, len(plan.looks))
     by = pair.settled or pair.last
-    favours = int(np.sign(by.usual.estimate)) if by.finding in DIFFERENT else 0
-    verdict = Verdict(by.finding, favours, plan.margin, by.equivalence or by.usual.at(0.90))
+    verdict = Verdict(by.finding, plan.margin, by.equivalence or by.usual.at(0.90))
     return Pair(names, pair.last.repeated or pair.last.usual, None, len(plan.pairs), verdict, plan.metric,
                 len(plan.looks), by.place + 1, pair.settled is not None)
 

@@ -82,6 +82,13 @@ ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
 """Findings that say that any difference is within the equivalence margin."""
 
 
+def finding_of(different: bool, beyond: bool, equivalent: bool) -> Finding:
+    """Return the result of a comparison from what its tests have found."""
+    if different:
+        return Finding.NEGLIGIBLE if equivalent else Finding.BETTER_BY_MARGIN if beyond else Finding.BETTER
+    return Finding.EQUIVALENT if equivalent else Finding.INCONCLUSIVE
+
+
 @dataclass(frozen=True)
 class PairTests:
     """The p values of a pair, each adjusted by Holm's procedure over all pairs compared."""
@@ -134,10 +141,9 @@ def adjusted_tests(
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of a comparison, and which model it favors: 1 the first, -1 the second, 0 neither."""
+    """The result of a comparison."""
 
     finding: Finding
-    favours: int
     margin: float
     equivalence: Estimate
     """The 90 % interval. It lies within the margin if the models are equivalent, but with several pairs that is not
@@ -159,20 +165,17 @@ class Verdict:
         """
         if margin <= 0:
             raise ValueError(f"margin must be greater than 0, but got {margin}")
-        inner, side = difference.at(0.90), int(np.sign(difference.estimate))
-
-        def found(finding: Finding, favours: int = 0) -> Verdict:
-            return cls(finding, favours, margin, inner)
-
         if adjusted is None:
             enough = difference.evidence_level.has_verdict
-            return found(Finding.TOO_FEW_GROUPS if enough else Finding.TOO_FEW_SEEDS)
+            return cls(Finding.TOO_FEW_GROUPS if enough else Finding.TOO_FEW_SEEDS, margin, difference.at(0.90))
         equivalent = can_be_equivalent(difference, margin) and adjusted.equivalent < ALPHA
-        if adjusted.different < ALPHA:
-            if equivalent:
-                return found(Finding.NEGLIGIBLE, side)
-            return found(Finding.BETTER_BY_MARGIN if adjusted.beyond < ALPHA else Finding.BETTER, side)
-        return found(Finding.EQUIVALENT if equivalent else Finding.INCONCLUSIVE)
+        finding = finding_of(adjusted.different < ALPHA, adjusted.beyond < ALPHA, equivalent)
+        return cls(finding, margin, difference.at(0.90))
+
+    @property
+    def favours(self) -> int:
+        """Return which model it favors: 1 the first, -1 the second, 0 neither."""
+        return int(np.sign(self.equivalence.estimate)) if self.finding in DIFFERENT else 0
 
 
 @dataclass(frozen=True)
@@ -253,7 +256,4 @@ def examples_for_equivalence(margin: float) -> int:
     """
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, but got {margin}")
-    most = 2
-    while not can_show_equivalence(most, margin):
-        most *= 2
-    return bisect_left(range(most), True, lo=2, key=lambda examples: can_show_equivalence(examples, margin))
+    return bisect_left(range(2**60), True, lo=2, key=lambda examples: can_show_equivalence(examples, margin))

@@ -289,7 +289,7 @@ def _shown(pair: Compared, numbers: Numbers, a: Group, b: Group) -> Pair:
     found = pair.verdict
     given = found.finding not in (Finding.TOO_FEW_SEEDS, Finding.TOO_FEW_GROUPS)
     if given and a.may_be_guessing and b.may_be_guessing:
-        pair = replace(pair, verdict=replace(found, finding=Finding.GUESSING, favours=0))
+        pair = replace(pair, verdict=replace(found, finding=Finding.GUESSING))
     return Pair(**vars(pair), numbers=numbers.of("", a.ids + b.ids, pair.difference.examples), a=a, b=b)
 
 
