@@ -97,11 +97,6 @@ def user() -> str:
         return "unknown"
 
 
-def user_id() -> int:
-    """Return the user id of this process; 0 on Windows, where files also have 0."""
-    return os.getuid() if hasattr(os, "getuid") else 0
-
-
 def cache_folder() -> Path:
     """Return the user's folder for caches of gru-bench, such as ~/.cache/gru-bench on Linux."""
     return Path(platformdirs.user_cache_dir("gru-bench", appauthor=False))

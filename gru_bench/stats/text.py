@@ -42,21 +42,6 @@ def significant(value: float, digits: int) -> str:
     return f"{rounded:,.{max(0, decimals)}f}"
 
 
-def decimals_apart(values: Sequence[float], landmarks: Sequence[float], factor: float, usual: int) -> int:
-    """Return the fewest decimals, at most three more than usual, at which no value looks equal to a landmark.
-
-    Args:
-        values: Values, such as the ends of an interval.
-        landmarks: Values that a sentence is about: 0 and the margin, on both sides. Values equal to one may look so.
-        factor: What both are multiplied by before they are shown: 100 for shares in per cent.
-        usual: Fewest decimals.
-    """
-    apart = [(factor * value, factor * mark) for value in values for mark in landmarks
-             if not math.isclose(value, mark, abs_tol=1e-12)]
-    return next((decimals for decimals in range(usual, usual + 3)
-                 if all(round(value, decimals) != round(mark, decimals) for value, mark in apart)), usual + 3)
-
-
 Kind = Literal["percent", "points", "p", "count", "tenth", "amount", "score", "change", "signed", "setting"]
 """percent: a share, shown in percent; points: a difference of shares, with sign; tenth: one decimal; amount
 (seconds, tokens per second): three significant figures, one decimal below ten; score (losses, areas): three
@@ -143,7 +128,10 @@ def decimals_for(values: Sequence[float], landmarks: Sequence[float], kind: Kind
         kind: How the values are shown.
     """
     factor, _, usual = FORMATS[kind]
-    return decimals_apart(values, landmarks, factor, usual)
+    apart = [(factor * value, factor * mark) for value in values for mark in landmarks
+             if not math.isclose(value, mark, abs_tol=1e-12)]
+    return next((decimals for decimals in range(usual, usual + 3)
+                 if all(round(value, decimals) != round(mark, decimals) for value, mark in apart)), usual + 3)
 
 
 def percent(share: float) -> str:
