@@ -31,7 +31,6 @@ from gru_bench.diagnose.occlusion import log_odds, occlusion
 from gru_bench.errors import DataError, UsageError
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.gru import Step
-from gru_bench.models.rnn import RNN
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.diagnostics import (
     EVERY_STEP,
@@ -156,7 +155,9 @@ class Subject:
     @classmethod
     def untrained(cls, config: RunConfig, vectors: Vectors, classes: tuple[str, ...] = TWO_CLASSES) -> Subject:
         """Return the model of a run before its first step, for classes of these names."""
-        return cls(_watched(config, vectors, classes), config, "initial", classes=classes)
+        table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
+        network = untrained(config, table_VE, len(classes)).double().eval().requires_grad_(False)
+        return cls(network, config, "initial", classes=classes)
 
     @classmethod
     def trained(cls, trained: TrainedModel) -> Subject:
@@ -190,11 +191,6 @@ class Subject:
         if self.config.model.is_bidirectional:
             found["backward"] = last[:steps - 1:-1]
         return found
-
-
-def _watched(config: RunConfig, vectors: Vectors, classes: tuple[str, ...]) -> Classifier:
-    table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
-    return untrained(config, table_VE, len(classes)).double().eval().requires_grad_(False)
 
 
 # ---------------------------------------------------------------- gradients through time
@@ -366,7 +362,7 @@ def legible_review(corpus: Corpus, vectors: Vectors) -> list[str] | None:
 
 @dataclass(frozen=True)
 class Sentence:
-    """The tokens of a text, and which of them a model reads."""
+    """The tokens of a text, and which of them a model reads. Diagnostics need at least one that it reads."""
 
     tokens: tuple[str, ...]
     """Tokens that the model reads: they have a vector and lie within `max_length`."""
@@ -407,39 +403,23 @@ class Sentence:
 
 
 def probabilities(subject: Subject, sentence: Sentence) -> list[float]:
-    """Return the probability of each class for a sentence.
-
-    Raises:
-        UsageError: where no token has a vector.
-    """
-    sentence.need_words()
+    """Return the probability of each class for a sentence."""
     log_BC = subject.run(subject.model.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]))
     return [math.exp(value) for value in log_BC[0].tolist()]
 
 
 def explained_class(subject: Subject, sentence: Sentence) -> int:
-    """Return the position of the class whose log-odds are explained: class 1 of two classes, else the likeliest one.
-
-    Raises:
-        UsageError: where no token has a vector.
-    """
+    """Return the position of the class whose log-odds are explained: class 1 of two classes, else the likeliest one."""
     found = probabilities(subject, sentence)
     return 1 if len(found) == 2 else found.index(max(found))
 
 
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
     """Return the gates of the last layer over a sentence, one map for each direction. Empty for an RNN, which has none,
-    and for a class of the user's own.
-
-    Raises:
-        UsageError: where no token has a vector.
-    """
-    sentence.need_words()
-    if subject.model.own is not None:
+    and for a class of the user's own."""
+    if subject.config.model.preset.cell != "gru":
         return []
     recurrence = subject.model.recurrence
-    if isinstance(recurrence, RNN):
-        return []
     seen: list[Tensor] = []
 
     def step(*arguments: Tensor) -> Tensor:
@@ -464,11 +444,7 @@ def gradient_times_input(subject: Subject, sentence: Sentence, label: int | None
         subject: The model.
         sentence: What it reads.
         label: Position of the class. None is that of `explained_class`.
-
-    Raises:
-        UsageError: where no token has a vector.
     """
-    sentence.need_words()
     x_BTE = subject.model.table_VE[list(sentence.rows)][None].clone().requires_grad_()
     log_BC = subject.run(x_BTE, torch.tensor([len(sentence.rows)]))
     label = explained_class(subject, sentence) if label is None else label
@@ -484,12 +460,7 @@ def occluded(subject: Subject, sentence: Sentence, label: int | None = None) -> 
         subject: The model.
         sentence: What it reads.
         label: Position of the class. None is that of `explained_class`.
-
-    Raises:
-        UsageError: where no token has a vector.
     """
-    sentence.need_words()
-
     def read(texts: Sequence[Sequence[int]]) -> Tensor:
         return subject.run(subject.model.table_VE[torch.tensor(texts)], torch.tensor([len(texts[0])] * len(texts)))
 
