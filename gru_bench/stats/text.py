@@ -5,15 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from typing import Literal
 
 from gru_bench.config import ComparedName
 from gru_bench.results.logged_metrics import compared
-
-if TYPE_CHECKING:
-    from gru_bench.results.runs import Predictions
 
 NBSP = "\u00a0"
 """Keeps a unit on the line of its number."""
@@ -137,43 +132,3 @@ def decimals_for(values: Sequence[float], landmarks: Sequence[float], kind: Kind
 def percent(share: float) -> str:
     """Return a share as text in per cent, such as `58.0 %`."""
     return f"{100 * share:.1f} %"
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """The accuracy of a model on a split, and the accuracy of guessing."""
-
-    share: float
-    """Accuracy, as the mean over runs."""
-    low: float
-    high: float
-    """Ends of Wilson's 95 % interval over examples. It does not contain the variance between seeds."""
-    guessing: float
-    """Share of the most frequent class, which is the accuracy of always guessing it."""
-    examples: int
-
-    @classmethod
-    def of(cls, runs: Sequence[Predictions]) -> Accuracy:
-        """Return the accuracy of R >= 1 runs on the same N >= 1 examples."""
-        from gru_bench.stats.estimate import wilson_interval
-        from gru_bench.stats.metrics import correct
-
-        label_N = runs[0].label_N
-        right = sum(int(correct(run.label_N, run.probability_NC).sum()) for run in runs) / len(runs)
-        low, high = wilson_interval(round(right), len(label_N))
-        return cls(right / len(label_N), low, high, float(np.bincount(label_N).max()) / len(label_N), len(label_N))
-
-    @property
-    def is_guessing(self) -> bool:
-        """Whether the model may be guessing: its interval does not lie above the accuracy of guessing."""
-        return self.low <= self.guessing
-
-    @property
-    def interval(self) -> str:
-        """Return the interval as text, such as `52.3 to 63.4 %`."""
-        return f"{100 * self.low:.1f} to {percent(self.high)}"
-
-    def __str__(self) -> str:
-        """Return a sentence with the accuracy, its interval and the accuracy of guessing."""
-        return (f"{percent(self.share)} (95 % interval {self.interval}) on {self.examples:,} texts; always guessing "
-                f"their most frequent class reaches {percent(self.guessing)}")

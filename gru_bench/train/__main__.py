@@ -19,7 +19,7 @@ from gru_bench.train.listener import Listener
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.data.vectors import Vectors
-    from gru_bench.results.runs import EpochRecord, RunResult, StepReport
+    from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StepReport
     from gru_bench.tracking import LoggedRun, RunWriter, Store
     from gru_bench.train.placement import Placement
 
@@ -235,15 +235,13 @@ class _Progress:
 
 
 def _show(console: Any, result: RunResult, corpus: Corpus) -> None:
-    from gru_bench.stats.text import Accuracy
-
     training, limit = result.config.training, result.config.data.limit
     console.print(f"{result.config.model.name}: {result.parameters:,} parameters in {result.parameter_tensors} "
                   f"tensors, backend {result.backend} on {result.device}; best epoch {result.best_epoch}", markup=False)
-    found = {split: Accuracy.of([predictions]) for split, predictions in result.predictions.items()}
-    for split, accuracy in found.items():
-        console.print(f"{split} accuracy {accuracy}", markup=False)
-    if guessing := [split for split, accuracy in found.items() if accuracy.is_guessing]:
+    found = {split: accuracy_of(predictions) for split, predictions in result.predictions.items()}
+    for split, (text, _) in found.items():
+        console.print(f"{split} accuracy {text}", markup=False)
+    if guessing := [split for split, (_, may_be_guessing) in found.items() if may_be_guessing]:
         more = f" (--limit {limit:,} leaves the others out)" if limit is not None else ""
         console.print(f"note: the {' and '.join(guessing)} accuracy means nothing, because guessing may reach it too: "
                       f"train on more than {len(corpus.train):,} {corpus.noun}{more}, or for more epochs than "
@@ -251,6 +249,19 @@ def _show(console: Any, result: RunResult, corpus: Corpus) -> None:
     elif limit is not None:
         console.print(f"note: this is a quick look with --limit {limit:,}; models are usually far more accurate with "
                       f"all {corpus.noun}", markup=False)
+
+
+def accuracy_of(predictions: Predictions) -> tuple[str, bool]:
+    """Return the accuracy of a run with its interval over texts and the accuracy of guessing as text, and whether the
+    run may be guessing: whether the interval does not lie above."""
+    from gru_bench.stats.estimate import wilson_interval
+    from gru_bench.stats.metrics import correct, guessing
+
+    right_N = correct(predictions.label_N, predictions.probability_NC)
+    low, high = wilson_interval(int(right_N.sum()), len(right_N))
+    guess = guessing("accuracy", predictions.label_N, predictions.probability_NC.shape[1])
+    return (f"{percent(float(right_N.mean()))} (95 % interval {100 * low:.1f} to {percent(high)}) on {len(right_N):,} "
+            f"texts; always guessing their most frequent class reaches {percent(guess)}", low <= guess)
 
 
 def _next_steps(

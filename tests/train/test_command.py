@@ -1,9 +1,32 @@
-"""What `gru-bench train` suggests next."""
+"""What `gru-bench train` says of an accuracy, and what it suggests next."""
 
 from __future__ import annotations
 
+import pytest
+
 from gru_bench.config import SOURCE, RunConfig, with_settings
-from gru_bench.train.__main__ import _next_steps
+from gru_bench.stats.estimate import wilson_interval
+from gru_bench.stats.text import percent
+from gru_bench.train.__main__ import _next_steps, accuracy_of
+from tests.support.commands import mentions
+from tests.support.runs import answered
+
+
+def test_an_accuracy_is_shown_with_its_interval_and_with_what_guessing_reaches() -> None:
+    low, high = wilson_interval(58, 100)
+    mentions(accuracy_of(answered(58, positive=42))[0], "58.0 % (95 %", f"{100 * low:.1f} to {percent(high)}",
+             "100 texts", "reaches 58.0 %")
+
+
+@pytest.mark.parametrize(("right", "positive", "guessing"), [
+    (60, 50, False),  # 50.2 % and more
+    (59, 50, True),
+    (20, 50, True),  # worse than a coin is no better than one
+    (85, 20, True),  # always 0 is right for 80
+    (100, 50, False),
+])
+def test_a_run_may_be_guessing_where_its_interval_includes_guessing(right: int, positive: int, guessing: bool) -> None:
+    assert accuracy_of(answered(right, positive))[1] is guessing
 
 
 def sweep_after(name: str, typed: str | None) -> str:
