@@ -197,10 +197,11 @@ def _built(model: str, digest: str | None, width: int, hidden: int) -> nn.Module
     except Exception as error:
         raise UsageError(f"{name} of {file} must be built by {name}({', '.join(map(str, (*positional, *named)))}), but "
                          f"failed: {said(error, file)}") from error
-    if not isinstance(built, nn.Module) or not any(p.requires_grad for p in built.parameters()):
-        raise UsageError(f"{name} of {file} must be a torch.nn.Module with parameters, but "
-                         f"{'has none: make each weight a torch.nn.Parameter' if isinstance(built, nn.Module) else ''}"
-                         f"{'' if isinstance(built, nn.Module) else f'it is a {type(built).__name__}'}")
+    rule = f"{name} of {file} must be a torch.nn.Module with parameters"
+    if not isinstance(built, nn.Module):
+        raise UsageError(f"{rule}, but it is a {type(built).__name__}")
+    if not any(p.requires_grad for p in built.parameters()):
+        raise UsageError(f"{rule}, but has none: make each weight a torch.nn.Parameter")
     return built
 
 

@@ -145,13 +145,12 @@ def run(
     Raises:
         ValueError: for a backend that cannot compute the recurrence.
     """
+    output: Tensor
     if isinstance(recurrence, Own):
-        output: Tensor = recurrence(embedding(index_BT, rows_UE), length_B, between=between)
-        return output if pooling is None else pool(output, length_B, pooling, bidirectional=recurrence.bidirectional)
-    reason = unsupported(backend, gated=not isinstance(recurrence, RNN), reset=recurrence.reset)
-    if reason is not None:
+        output = recurrence(embedding(index_BT, rows_UE), length_B, between=between)
+    elif reason := unsupported(backend, gated=not isinstance(recurrence, RNN), reset=recurrence.reset):
         raise ValueError(f"the backend must be able to compute this recurrence, but got {backend!r}: {reason}")
-    if backend == "fused":
+    elif backend == "fused":
         in_kernel = pooling if pooling in kernels.POOLINGS else None
         output = kernels.fused_gru(
             rows_UE, index_BT, length_B, list(recurrence.parameters()), bidirectional=recurrence.bidirectional,
