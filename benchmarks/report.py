@@ -107,7 +107,7 @@ def summary(model: str, trials: int) -> StudySummary:
         "corpus", 300, 49_000, 0.02, 400, 0.1)
     tried = tuple(TrialSummary(n, model, "complete", 0.8 + 1e-5 * n, EPOCHS, BEST) for n in range(trials))
     return StudySummary(
-        model, "How fast is a report?", (model,), SPACE, "tpe", "median", "validation accuracy", trials, EPOCHS, 0,
+        model, "How fast is a report?", (model,), SPACE, "tpe", "median", "validation accuracy", EPOCHS, 0,
         tuple(range(10_000, 10_000 + SEEDS)), tried, {model: BEST}, {model: 0.87},
         {model: dict(zip(SPACE, (0.6, 0.3, 0.1), strict=True))}, "PED-ANOVA", data,
         (Baseline("TF-IDF + logistic regression", 0.87, 0.87, 0.87, REVIEWS, 9.0),), 900.0)

@@ -316,11 +316,11 @@ def _show_verdict(
     console: Any, read: _Text, whole: Sentence, probability_C: Sequence[float], classes: Sequence[str], explained: int
 ) -> None:
     """Print the class that the model predicts for a text, and for a review whether it is right."""
-    from gru_bench.stats.metrics import THRESHOLD
+    import numpy as np
 
-    answer = max(range(len(classes)), key=probability_C.__getitem__)
-    if len(classes) == 2:
-        answer = int(probability_C[1] >= THRESHOLD)
+    from gru_bench.stats.metrics import predicted
+
+    answer = int(predicted(np.array([probability_C]))[0])
     right = ""
     if read.label is not None:
         right = f", which is {'right' if answer == read.label else 'wrong'}: the true label is {classes[read.label]}"

@@ -414,8 +414,6 @@ class StudySummary:
     sampler: str
     pruner: str
     objective: str
-    trials_asked: int
-    """Number of trials for each model: as asked for last, or the finished ones if these are more."""
     epochs: int
     search_seed: int
     confirm_seeds: tuple[int, ...]

@@ -80,9 +80,7 @@ def study_summary(
     return StudySummary(
         name=spec.name, purpose=spec.purpose, models=tuple(spec.models),
         space={key: span.described() for key, span in spec.space.items()}, sampler=spec.sampler, pruner=spec.pruner,
-        objective=objective(spec), trials_asked=max(spec.trials, *(searches[model].counted for model in spec.models)),
-        epochs=spec.base.training.epochs, search_seed=spec.seed,
-        confirm_seeds=confirm_seeds,
+        objective=objective(spec), epochs=spec.base.training.epochs, search_seed=spec.seed, confirm_seeds=confirm_seeds,
         trials=tuple(trial for model in spec.models for trial in searches[model].trials()),
         best={model: found[0] for model, found in best.items()},
         best_value={model: found[1] for model, found in best.items()},

@@ -139,7 +139,7 @@ class TestResumes:
         assert [run.run_id for run in study.trials] == [run.run_id for run in before.trials]
         assert [run.run_id for run in study.confirms] == [run.run_id for run in before.confirms]
         assert study.summary is not None
-        assert (study.summary.trials_asked, len(study.summary.trials)) == (3, 3)
+        assert len(study.summary.trials) == 3
 
     def test_a_run_that_was_deleted_in_mlflow_is_trained_again(self, copy: Path, few_reviews: Path) -> None:
         before = sorted(only_study(copy).confirms, key=lambda run: run.seed or 0)

@@ -346,8 +346,8 @@ def add_study(
             trial_summaries.append(TrialSummary(place, model, state, value, epochs, {**chosen, **tried}))
     summary = StudySummary(
         name=name, purpose=purpose, models=tuple(models), space=space, sampler="TPE", pruner="median",
-        objective="validation accuracy of the best epoch", trials_asked=trials if search else 0, epochs=epochs,
-        search_seed=0, confirm_seeds=tuple(range(1000, 1000 + seeds + failed)), trials=tuple(trial_summaries),
+        objective="validation accuracy of the best epoch", epochs=epochs, search_seed=0,
+        confirm_seeds=tuple(range(1000, 1000 + seeds + failed)), trials=tuple(trial_summaries),
         best=dict.fromkeys(models, chosen) if search else {},
         best_value=dict.fromkeys(models, 0.872) if search else {},
         importance={m: dict(zip(space, (0.61, 0.22, 0.12, 0.05), strict=True)) for m in models} if search else {},
@@ -414,10 +414,10 @@ def under_way(store: FakeStore, study: LoggedStudy, **params: str) -> LoggedStud
 def searching(store: FakeStore, study: LoggedStudy, trials: int = 5) -> LoggedStudy:
     """Return a study that was interrupted in its search, after so many trials of each model. It takes its place."""
     summary, scored = present(study.summary), store.predicted[study.confirms[0].run_id, "test"]
-    begun = under_way(store, study, models=",".join(summary.models), contents="search",
-                      trials=str(summary.trials_asked))
+    planned = len(summary.trials) // len(summary.models)
+    begun = under_way(store, study, models=",".join(summary.models), contents="search", trials=str(planned))
     store.artifacts[study.run.run_id, "search.json"] = json.dumps(
-        {"trials": summary.trials_asked, "seeds": 1, "space": summary.space})
+        {"trials": planned, "seeds": 1, "space": summary.space})
     runs = []
     for run, trial in zip(study.trials, summary.trials, strict=True):
         if trial.number >= trials:

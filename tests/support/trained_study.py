@@ -64,7 +64,7 @@ def log_study(
         len(corpus.words), config.embedding.name, vectors.dimension, len(vectors.words_V) - 1, 0.1,
         config.data.max_length, 0.0, classes=corpus.classes, class_counts=tuple(counts.tolist()))
     parent.text("study.json", replace(
-        summary(), name=name, models=tuple(models), trials_asked=0, trials=(), confirm_seeds=tuple(seeds),
+        summary(), name=name, models=tuple(models), trials=(), confirm_seeds=tuple(seeds),
         best={model: {} for model in models}, best_value={}, importance={}, data=data, baselines=()).to_json())
     parent.complete()
     store.close()
