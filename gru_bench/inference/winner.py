@@ -133,7 +133,7 @@ def better_baseline(store: ReportStore, winner: Winner) -> str:
     baselines = study_baselines(winner.study, store)
     linear = compared_baseline(baselines, score_name(metric), bool(one.higher_is_better))
     for baseline in (other for other in baselines if other.name == MAJORITY or other is linear):
-        found = baseline.on_test(score_name(metric))
+        found = baseline.score("test", score_name(metric))
         if found is not None and (best is None or sign * found > sign * best):
             best, name = found, baseline.name
     if own is None or best is None or sign * best <= sign * own:

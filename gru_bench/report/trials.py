@@ -73,8 +73,9 @@ def _baselines(evidence: Evidence) -> list[tuple[str, Number]]:
     """Return the name and the validation score of each baseline."""
     (study,), group = evidence.studies, evidence.groups[0]
     return [(plain(baseline.name), group.of_study.named("baseline", baseline.name).add(
-        "", baseline.on_validation(score_name(group.metric)), group.scale.kind, "one deterministic fit, on validation",
-        group.example_N.size)) for baseline in study_baselines(study, evidence.store)]
+        "", baseline.score("validation", score_name(group.metric)), group.scale.kind,
+        "one deterministic fit, on validation", group.example_N.size))
+        for baseline in study_baselines(study, evidence.store)]
 
 
 def _best(evidence: Evidence, plan: SearchPlan) -> Table:

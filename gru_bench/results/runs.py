@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -276,15 +276,10 @@ class Baseline:
     """Scores of a simple model on the same split, for comparison."""
 
     name: str
-    validation_accuracy: float | None
-    """None where the data has no validation split."""
-    test_accuracy: float
-    test_f1: float
-    """F1 of class 1. With more than two classes: macro F1."""
     test_size: int
     seconds: float
-    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Split -> all scores, as `stats.metrics.scores` gives them. Empty where they were not logged."""
+    scores: Mapping[str, Mapping[str, float]]
+    """Split -> scores by name, as `stats.metrics.scores` gives them. The data may have no validation split."""
     right: str = ""
     """Whether it classifies each test example correctly, as `packed` gives it. Empty where it was not kept."""
     regularization: float | None = None
@@ -293,14 +288,9 @@ class Baseline:
     is_at_end: bool = False
     """Whether this value lies at an end of the values that were tried."""
 
-    def on_validation(self, score: str) -> float | None:
-        """Return a score on the validation reviews, by its name in `scores`; None where it was not logged."""
-        value = self.scores.get("validation", {}).get(score)
-        return self.validation_accuracy if value is None and score == "accuracy" else value
-
-    def on_test(self, score: str) -> float | None:
-        """Return a score on the test reviews, by its name in `scores`; None where it was not logged."""
-        return self.test_accuracy if score == "accuracy" else self.scores.get("test", {}).get(score)
+    def score(self, split: Literal["validation", "test"], name: str) -> float | None:
+        """Return a score by its name in `scores`. None where it was not logged."""
+        return self.scores.get(split, {}).get(name)
 
 
 def compared_baseline(
@@ -318,7 +308,7 @@ def compared_baseline(
     """
     linear = [one for one in baselines if one.name != MAJORITY]
     sign = 1 if higher_is_better else -1
-    found = [-math.inf if (value := one.on_validation(score)) is None else sign * value for one in linear]
+    found = [-math.inf if (value := one.score("validation", score)) is None else sign * value for one in linear]
     return linear[found.index(max(found))] if linear else None
 
 

@@ -337,7 +337,7 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
         table.add_row(model, metric.written(estimate.estimate), one.interval(metric), f"{seeds}{spread}", deviation,
                       f"{estimate.examples:,}")
     for baseline in summary.baselines:
-        value = baseline.on_test(score_name(summary.metric))
+        value = baseline.score("test", score_name(summary.metric))
         table.add_row(f"{baseline.name} (baseline)", "" if value is None else metric.written(value), "", "", "",
                       f"{baseline.test_size:,}", style="dim")
     return table

@@ -336,7 +336,7 @@ class Sweep:
                     self._log_baselines()
                     self._show_first_trials()
                     self.display.note("baselines: " + ", ".join(
-                        f"{baseline.name} {100 * baseline.test_accuracy:.1f} % on test" for baseline in outcome))
+                        f"{one.name} {100 * one.scores['test']['accuracy']:.1f} % on test" for one in outcome))
                 case Failed(_, reason):
                     self.notes.append(f"The baselines could not be measured: {reason}")
                     self.display.note(self.notes[-1])
@@ -575,7 +575,7 @@ class Sweep:
             return
         score, name = compared(self.spec.metric, "val"), score_name(self.spec.metric)
         linear = compared_baseline(self.baselines, name, bool(score.higher_is_better)) or self.baselines[-1]
-        reached = linear.on_validation(name)
+        reached = linear.score("validation", name)
         for model, value in self.first_trials.items():
             if reached is not None:
                 self.display.note(

@@ -98,7 +98,7 @@ class TestComplete:
         summary = present(study.summary)
         assert [baseline.name for baseline in summary.baselines] == [
             "majority class", "TF-IDF + logistic regression", "NB-weighted n-grams + logistic regression"]
-        assert summary.baselines[1].test_accuracy > 0.7
+        assert summary.baselines[1].scores["test"]["accuracy"] > 0.7
         assert summary.data.categories == {"books": 80, "music": 40}
         assert summary.data.train + summary.data.validation + summary.data.test == summary.data.available == 120
         assert summary.data.vector_passes == MOST_PASSES

@@ -146,8 +146,7 @@ def test_a_baseline_is_named_only_where_it_beats_the_model_on_test(
     store, study = study_of({"torch": (0.9, 0.3, 1.0)}, metric=metric)
     key = "loss" if metric == "log_loss" else "accuracy"
     baselines = tuple(
-        Baseline(f"baseline {place}", value if metric == "accuracy" else None,
-                 value if metric == "accuracy" and value is not None else 0.0, 0.0, 60, 0.1,
+        Baseline(f"baseline {place}", 60, 0.1,
                  {} if value is None else {split: {key: value} for split in ("validation", "test")})
         for place, value in enumerate(test_scores))
     study = replace(study, summary=replace(present(study.summary), baselines=baselines))

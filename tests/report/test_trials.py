@@ -132,7 +132,7 @@ def test_baselines_have_the_score_that_the_study_is_about(store: FakeStore, stud
     report = build([about], store)
     assert [row[3].text for row in table_of(report, "search").context] == [MISSING, MISSING]
     assert [figure.name for figure in report.figures] == ["curves"]
-    one = Baseline("majority class", 0.5, 0.5, 0.5, 10, 0.1, {"validation": {"loss": 0.693}})
+    one = Baseline("majority class", 10, 0.1, {"validation": {"loss": 0.693}})
     store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(one)])
     assert "baseline majority class: 0.693 nats" in said(build([about], store).in_short[2])
 

@@ -15,6 +15,7 @@ from gru_bench.config import DataConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.results.runs import MAJORITY, Baseline, compared_baseline, parsed, unpacked
 from gru_bench.stats.baseline import WeightedRegression, baselines
+from tests.support.runs import baseline
 from tests.support.values import present
 
 
@@ -22,12 +23,13 @@ def test_the_majority_class_and_two_linear_models_are_scored_on_test(easy_csv: P
     corpus = load_corpus(DataConfig(name=str(easy_csv)))
     majority, linear, weighted = baselines(corpus)
     commoner = int(corpus.train.label_N.mean() >= 0.5)
-    assert majority.test_accuracy == np.mean(corpus.test.label_N == commoner)
-    assert majority.validation_accuracy == np.mean(corpus.validation.label_N == commoner)
+    assert majority.scores["test"]["accuracy"] == np.mean(corpus.test.label_N == commoner)
+    assert majority.scores["validation"]["accuracy"] == np.mean(corpus.validation.label_N == commoner)
     for one in (linear, weighted):
-        assert one.test_accuracy > 0.9 > majority.test_accuracy
+        accuracy = one.scores["test"]["accuracy"]
+        assert accuracy > 0.9 > majority.scores["test"]["accuracy"]
         assert one.test_size == len(corpus.test)
-        assert present(unpacked(one.right, one.test_size)).mean() == one.test_accuracy
+        assert present(unpacked(one.right, one.test_size)).mean() == accuracy
     assert majority.name == MAJORITY
 
 
@@ -114,8 +116,7 @@ def test_the_regularization_is_the_best_on_validation_and_its_place_in_the_grid_
 
 
 def test_a_baseline_of_an_earlier_version_is_read() -> None:
-    found = parsed(Baseline, '{"name": "majority class", "validation_accuracy": null, "test_accuracy": 0.5, '
-                             '"test_f1": 0.5, "test_size": 10, "seconds": 0.1}')
+    found = parsed(Baseline, '{"name": "majority class", "test_size": 10, "seconds": 0.1, "scores": {}}')
     assert (found.regularization, found.is_at_end) == (None, False)
 
 
@@ -131,7 +132,7 @@ def test_is_measured_once_for_each_data_set(easy_csv: Path, monkeypatch: pytest.
 def test_has_no_validation_accuracy_without_a_validation_split(easy_csv: Path) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv), validation_share=0.0))
     found = baselines(corpus)
-    assert [one.validation_accuracy for one in found] == [None, None, None]
+    assert [one.score("validation", "accuracy") for one in found] == [None, None, None]
     assert [(one.regularization, one.is_at_end) for one in found[1:]] == [(4.0, False), (0.25, False)]
     assert compared_baseline(found) is found[1]
 
@@ -162,7 +163,7 @@ def test_many_classes_get_naive_bayes_twice(easy_csv: Path, monkeypatch: pytest.
     monkeypatch.setattr(baseline_module, "MOST_REGRESSIONS", 1)
     corpus = load_corpus(DataConfig(name=str(easy_csv)))
     found = [baseline_module._tfidf(corpus), baseline_module._weighted(corpus)]
-    assert all("naive Bayes" in one.name and one.test_accuracy > 0.9 for one in found)
+    assert all("naive Bayes" in one.name and one.scores["test"]["accuracy"] > 0.9 for one in found)
     assert all(one.regularization in baseline_module.SMOOTHING for one in found)
 
 
@@ -170,13 +171,13 @@ def test_many_classes_get_naive_bayes_twice(easy_csv: Path, monkeypatch: pytest.
 def test_models_are_compared_with_the_linear_baseline_that_is_better_on_validation(
     first: float | None, second: float | None, chosen: int
 ) -> None:
-    found = tuple(Baseline(name, value, test, 0.5, 100, 1.0) for name, value, test in (
+    found = tuple(baseline(name, value, test) for name, value, test in (
         (MAJORITY, 0.99, 0.5), ("a", first, 0.9), ("b", second, 0.95)))
     assert compared_baseline(found) is found[chosen]
     assert compared_baseline(found[:1]) is None
 
 
 def test_a_score_where_lower_is_better_chooses_the_lower_one() -> None:
-    found = tuple(Baseline(name, 0.9, 0.9, 0.9, 100, 1.0, scores={"validation": {"log_loss": loss}})
+    found = tuple(Baseline(name, 100, 1.0, {"validation": {"log_loss": loss}})
                   for name, loss in (("a", 0.4), ("b", 0.3)))
     assert compared_baseline(found, "log_loss", higher_is_better=False) is found[1]

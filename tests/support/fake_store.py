@@ -39,6 +39,7 @@ from gru_bench.stats.metrics import scores
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from gru_bench.tracking.artifacts import LIKELIEST
 from gru_bench.tracking.reader import RESTORE
+from tests.support.runs import baseline
 from tests.support.values import present
 
 SPACE: dict[str, dict[str, Any]] = {
@@ -261,11 +262,11 @@ def data_summary(test_set: TestSet, fingerprint: str = "3f6c90d2a41b") -> DataSu
 def baselines(test: int, classes: int = 2) -> tuple[Baseline, ...]:
     """Return two baselines scored on so many test examples."""
     if classes > 2:
-        return (Baseline("majority class", 0.153, 0.1512, 0.0188, test, 0.01),
-                Baseline("TF-IDF + logistic regression", 0.774, 0.7731, 0.7544, test, 31.2))
+        return (baseline("majority class", 0.153, 0.1512, 0.0188, test, 0.01, f1_name="macro_f1"),
+                baseline("TF-IDF + logistic regression", 0.774, 0.7731, 0.7544, test, 31.2, f1_name="macro_f1"))
     return (
-        Baseline("majority class", 0.503, 0.5012, 0.6677, test, 0.01),
-        Baseline("TF-IDF + logistic regression", 0.874, 0.8731, 0.8744, test, 9.2),
+        baseline("majority class", 0.503, 0.5012, 0.6677, test, 0.01),
+        baseline("TF-IDF + logistic regression", 0.874, 0.8731, 0.8744, test, 9.2),
     )
 
 

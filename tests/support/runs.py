@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from gru_bench.config import RunConfig
@@ -44,13 +47,27 @@ def modeled(one: RunResult) -> RunResult:
                                    ["", "a", "b", "c"]))
 
 
+def baseline(
+    name: str, validation: float | None, test: float, f1: float = 0.5, size: int = 100, seconds: float = 1.0, *,
+    f1_name: str = "f1", **more: Any,
+) -> Baseline:
+    """A baseline with these accuracies."""
+    known = {} if validation is None else {"validation": {"accuracy": validation}}
+    return Baseline(name, size, seconds, {**known, "test": {"accuracy": test, f1_name: f1}}, **more)
+
+
+def scored(one: Baseline, test: float, **more: Any) -> Baseline:
+    """The baseline with another accuracy on test."""
+    return replace(one, scores={**one.scores, "test": {**one.scores["test"], "accuracy": test}}, **more)
+
+
 def summary() -> StudySummary:
     data = DataSummary("d", "f", 8, 1, 1, 0.5, {"a": 10}, 0, 0, 5, "corpus", 3, 4, 0.1, None, 0.0)
     return StudySummary(
         "s", "why", ("torch",), {"training.lr": {"low": 1e-4, "high": 1e-2, "log": True}}, "tpe", "median", "accuracy",
         3, 0, (10000, 10001), (TrialSummary(0, "torch", "complete", 0.8, 3, {"training.lr": 1e-3}),),
         {"torch": {"training.lr": 1e-3}}, {"torch": 0.8}, {"torch": {}}, "PED-ANOVA", data,
-        (Baseline("majority class", None, 0.5, 0.0, 10, 0.1),), 12.0, ("a note",))
+        (baseline("majority class", None, 0.5, 0.0, 10, 0.1),), 12.0, ("a note",))
 
 
 def windows(result: RunResult) -> list[tuple[int, float]]:

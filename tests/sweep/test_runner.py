@@ -18,7 +18,7 @@ from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import RunError
 from gru_bench.results.logged_metrics import CHECK
-from gru_bench.results.runs import Baseline, Check
+from gru_bench.results.runs import Check
 from gru_bench.sweep import runner
 from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.storage import open_storage
@@ -30,7 +30,7 @@ from gru_bench.tracking import LoggedStudy, Store, upload
 from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.client import open_client
 from tests.support.commands import mentions
-from tests.support.runs import result
+from tests.support.runs import baseline, result
 from tests.support.values import present
 from tests.support.workers import EPOCH, KILLED, NAN, WELL, Script, states, swept
 
@@ -114,7 +114,7 @@ def test_the_decisions_at_checks_are_logged(easy_csv: Path) -> None:
 
 def test_confirmation_runs_alone_are_scored_on_test_and_have_teachers(easy_csv: Path) -> None:
     submitted, text = list[Train](), io.StringIO()
-    linear = Baseline("linear", 0.81, 0.8, 0.8, 10, 1.0)
+    linear = baseline("linear", 0.81, 0.8)
     summary = swept(easy_csv, lambda _: WELL, trials=2, confirm=2, settings={"training.teachers": 3},
                     submitted=submitted, baselines=(linear,), console=Console(file=text, width=200))
     assert [(task.config.seed, task.score_test, task.config.training.teachers) for task in submitted] == [

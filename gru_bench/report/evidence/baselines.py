@@ -75,13 +75,13 @@ def baselines_of(
         own = numbers.named("baseline", name, same=fingerprint, runs=[run_id], examples=baseline.test_size)
         fit = "one deterministic fit"
         f1_name = "f1" if is_binary else "macro_f1"
-        accuracy = own.add("accuracy", baseline.test_accuracy, "percent", fit)
-        f1 = own.add(slug(f1_name), baseline.test_f1, "percent", fit)
+        accuracy = own.add("accuracy", baseline.score("test", "accuracy"), "percent", fit)
+        f1 = own.add(slug(f1_name), baseline.score("test", f1_name), "percent", fit)
         rows.append(ScoredBaseline(
             plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})",
             own, fingerprint, accuracy,
             accuracy if metric == "accuracy" else f1 if metric == f1_name else own.add(
-                slug(metric), baseline.scores.get("test", {}).get(score_name(metric)), scale_of(metric).kind, fit),
+                slug(metric), baseline.score("test", score_name(metric)), scale_of(metric).kind, fit),
             f1, is_binary, own.add("seconds", baseline.seconds, "amount", "one fit, timed"), baseline,
             own.add("regularization", baseline.regularization, "score", "chosen on validation", runs=(run_id,),
                     decimals=3 if (baseline.regularization or 0.0) < 1 else 0),

@@ -111,7 +111,7 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
 def _fits(baselines: Sequence[ScoredBaseline]) -> str:
     """Return how the baselines were fitted, as the rest of a sentence."""
     linear = [baseline.of for baseline in baselines if baseline.of.regularization is not None]
-    if any(baseline.validation_accuracy is None for baseline in linear):
+    if any(baseline.score("validation", "accuracy") is None for baseline in linear):
         return ("; without validation texts, linear models have a middle regularization, and models are compared with "
                 "the first of them")
     if linear:

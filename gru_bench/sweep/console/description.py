@@ -131,7 +131,8 @@ def _table(
                 test.written(one.estimate.estimate), one.interval(test), str(len(one.by_seed))]
         yield _row([model, *cells])
     for baseline in baselines:
-        reached = [(val, baseline.on_validation(name))] * bool(best) + [(test, baseline.on_test(name))] * bool(found)
+        reached = [*[(val, baseline.score("validation", name))] * bool(best),
+                   *[(test, baseline.score("test", name))] * bool(found)]
         cells = ["" if value is None else metric.written(value) for metric, value in reached]
         yield _row([f"*{baseline.name} (baseline)*", *cells, *["", ""] * bool(found)])
 

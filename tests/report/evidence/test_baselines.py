@@ -18,6 +18,7 @@ from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, correct, summarized, with_params
 from tests.support.renderings import Built, table_of
+from tests.support.runs import baseline, scored
 from tests.support.sections import build_only
 from tests.support.values import present
 
@@ -30,8 +31,8 @@ def compared(store: FakeStore, *studies: LoggedStudy) -> list[AgainstBaseline]:
 
 def with_answers(study: LoggedStudy, right_N: np.ndarray) -> LoggedStudy:
     """Return a study with one baseline, whose answers were kept."""
-    linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=right_N.size,
-                     right=packed(right_N))
+    linear = scored(present(study.summary).baselines[1], float(right_N.mean()), test_size=right_N.size,
+                    right=packed(right_N))
     return summarized(study, baselines=(linear,))
 
 
@@ -53,9 +54,9 @@ def test_of_two_linear_baselines_validation_chooses_and_both_are_shown(
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))
     right_N = correct(store, study.confirms)[0]
-    majority, linear = present(study.summary).baselines
-    two = [replace(linear, name=name, validation_accuracy=value, test_accuracy=float(right_N.mean()), test_size=1000,
-                   right=packed(right_N), regularization=1.0) for name, value in zip("ab", validation, strict=True)]
+    majority = present(study.summary).baselines[0]
+    two = [baseline(name, value, float(right_N.mean()), size=1000, right=packed(right_N), regularization=1.0)
+           for name, value in zip("ab", validation, strict=True)]
     study = summarized(study, baselines=(majority, *two))
     (found,) = compared(store, study)
     assert found.baseline.of == two[chosen]
@@ -163,7 +164,7 @@ def test_a_model_that_shows_the_same_number_as_a_baseline_is_not_below_it() -> N
     level = compared(store, study)[0].group.score
     for shift in (-0.0003, 0.0003):
         shown = round(present(level.value), 3)
-        baselines = (replace(present(study.summary).baselines[1], test_accuracy=shown + shift),)
+        baselines = (scored(present(study.summary).baselines[1], shown + shift),)
         (found,) = compared(store, summarized(study, baselines=baselines))
         assert found.baseline.score.text == level.text
         assert not found.is_below

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -32,6 +30,7 @@ from tests.support.fake_store import (
 )
 from tests.support.renderings import Built, all_said, column_of, said, section_of, table_of
 from tests.support.reports import build
+from tests.support.runs import scored
 from tests.support.sections import build_only
 from tests.support.values import present
 
@@ -87,11 +86,11 @@ def test_models_that_do_not_differ_from_the_baseline_share_a_sentence(skill: flo
     store, test_set = FakeStore(), TestSet.draw(1000)
     study = add_study(store, "two", {"torch": skill, "scratch": 0.0}, test_set=test_set)
     right_N = correct(store, [run for run in study.confirms if run.model == "scratch"])[0]
-    linear = replace(present(study.summary).baselines[1], test_accuracy=float(right_N.mean()), test_size=1000,
-                     right=packed(right_N))
+    linear = scored(present(study.summary).baselines[1], float(right_N.mean()), test_size=1000,
+                    right=packed(right_N))
     report = build_only([summarized(study, baselines=(linear,))], store)
     rows = {row[0]: row[3] for row in table_of(report, "verdicts").rows}
-    sentence = f"the baseline {linear.name} ({100 * linear.test_accuracy:.1f}"
+    sentence = f"the baseline {linear.name} ({100 * right_N.mean():.1f}"
     words = " ".join(map(said, report.in_short)).replace("\N{NO-BREAK SPACE}", " ")
     assert len(rows) == 3
     assert rows[f"Torch GRU − {linear.name}"] == verdict

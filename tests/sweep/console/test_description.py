@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.runs import Baseline
 from gru_bench.sweep.console.description import (
     MOST_COMMAND,
     MOST_PAIRS,
@@ -21,11 +20,11 @@ from gru_bench.sweep.summary import confirmed
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import NOTE, Store
 from tests.support.commands import mentions
-from tests.support.runs import answered
+from tests.support.runs import answered, baseline
 from tests.support.studies import study_file
 from tests.support.workers import WELL, swept
 
-BASELINE = Baseline("linear", 0.796, 0.782, 0.78, 1000, 1.0)
+BASELINE = baseline("linear", 0.796, 0.782, size=1000)
 
 
 def spec_of(folder: Path, body: str = "", **changes: Any) -> StudySpec:
