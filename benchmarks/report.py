@@ -104,7 +104,7 @@ def summary(model: str, trials: int) -> StudySummary:
     """Return what a sweep leaves behind."""
     data = DataSummary(
         EXPERIMENT, "f", 26_000, 3_300, REVIEWS, 0.5, {"imdb": 24_000, "rotten_tomatoes": 8_000}, 96, 0, 100_000,
-        "corpus", 300, 49_000, 0.02, 400, 0.1)
+        "corpus", 300, 49_000, 0.02, 400, 0.1, 32_000, ("negative", "positive"), (16_000, 16_000))
     tried = tuple(TrialSummary(n, model, "complete", 0.8 + 1e-5 * n, EPOCHS, BEST) for n in range(trials))
     return StudySummary(
         model, "How fast is a report?", (model,), SPACE, "tpe", "median", "validation accuracy", EPOCHS, 0,

@@ -344,8 +344,8 @@ def uneven_classes(subject: Subject) -> Found:
     """Uneven classes judged by accuracy."""
     for spec in subject.specs:
         for one in subject.data:
-            if spec.metric == "accuracy" and (counts := one.summary.class_counts):
-                yield _uneven(counts, one.summary.classes, "texts", one.numbers)
+            if spec.metric == "accuracy":
+                yield _uneven(one.summary.class_counts, one.summary.classes, "texts", one.numbers)
     if subject.scored and subject.scored[0].metric == "accuracy":
         yield from uneven_on_test(subject.scored, subject.numbers)
 

@@ -28,7 +28,7 @@ DATA, BASELINES, SEARCH, NEAR = "data.json", "baselines.json", "search.json", "t
 MAJORITY = "majority class"
 """Name of the baseline that always answers the most frequent class."""
 TWO_CLASSES = ("negative", "positive")
-"""Names of the classes where none were logged: studies of an earlier version had these two."""
+"""Names of the classes where none are known."""
 
 MOST_WHOLE = 50
 """Largest number of classes whose probabilities are all kept, and so the largest with areas below curves."""
@@ -239,15 +239,14 @@ class DataSummary:
     max_length: int | None
     cut_share: float
     """Share of the reviews that are cut to `max_length`."""
+    available: int
+    """Number of distinct reviews in the data, those that `data.limit` leaves out included."""
+    classes: tuple[str, ...]
+    """Names of the classes, in the order of their positions."""
+    class_counts: tuple[int, ...]
+    """Number of examples of each class over all splits."""
     wordless: Mapping[str, int] = field(default_factory=dict)
     """Split -> number of reviews in which no word has a vector. Each is read as one step of padding."""
-    available: int | None = None
-    """Number of distinct reviews in the data, those that `data.limit` leaves out included. None where it was not
-    logged."""
-    classes: tuple[str, ...] = TWO_CLASSES
-    """Names of the classes, in the order of their positions."""
-    class_counts: tuple[int, ...] = ()
-    """Number of examples of each class over all splits. Empty where it was not logged."""
     vector_norm: float | None = None
     """Mean norm of the word vectors as the models read them, `embedding.scale` included. None where it was not
     logged."""

@@ -254,7 +254,8 @@ def data_summary(test_set: TestSet, fingerprint: str = "3f6c90d2a41b") -> DataSu
         name="movie-reviews", fingerprint=fingerprint, train=16_384, validation=2048, test=test_set.id_N.size,
         positive_share=0.503, categories=categories, repeats_removed=96, test_repeats_removed=0,
         vocabulary=104_231, embedding="corpus", embedding_dimension=300, covered_words=48_903,
-        dropped_share=0.0213, max_length=400, cut_share=0.1187, classes=test_set.classes,
+        dropped_share=0.0213, max_length=400, cut_share=0.1187, available=18_432 + test_set.id_N.size,
+        classes=test_set.classes,
         class_counts=tuple((10 * np.bincount(test_set.label_N, minlength=len(test_set.classes))).tolist()),
     )
 

@@ -62,7 +62,7 @@ def log_study(
     data = DataSummary(
         "easy", corpus.fingerprint, len(corpus.train), len(corpus.validation), len(corpus.test), 0.5, {}, 0, 0,
         len(corpus.words), config.embedding.name, vectors.dimension, len(vectors.words_V) - 1, 0.1,
-        config.data.max_length, 0.0, classes=corpus.classes, class_counts=tuple(counts.tolist()))
+        config.data.max_length, 0.0, corpus.available, corpus.classes, tuple(counts.tolist()))
     parent.text("study.json", replace(
         summary(), name=name, models=tuple(models), trials=(), confirm_seeds=tuple(seeds),
         best={model: {} for model in models}, best_value={}, importance={}, data=data, baselines=()).to_json())

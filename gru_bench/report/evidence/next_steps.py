@@ -54,14 +54,11 @@ def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
 
 def held_back(group: Group) -> Limit | None:
     """Return how many texts data.limit let into a group's study; None where it holds nothing back."""
-    limit = group.config.data.limit
-    if limit is None:
+    limit, data = group.config.data.limit, group.data
+    if limit is None or data is None:
         return None
-    data = group.data
-    whole = None if data is None else data.available
-    taken = limit if data is None else data.taken
     # A limit above the number of texts takes them all.
-    return None if taken < limit or (whole is not None and whole <= taken) else Limit(taken, whole)
+    return None if data.taken < limit or data.available <= data.taken else Limit(data.taken, data.available)
 
 
 def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:

@@ -29,8 +29,7 @@ class Limit:
     """How many texts the setting data.limit let into a study, and how many its data holds."""
 
     taken: int
-    whole: int | None
-    """Texts that the data holds; None where that was not logged."""
+    whole: int
 
 
 def verdict_sentence(pair: Pair) -> Sentence:
@@ -146,15 +145,12 @@ def _source_of_examples(pair: Pair, limit: Limit | None) -> Sentence:
     """Return how to get more test texts; empty where no number of them is enough, and there was no limit."""
     if limit is None:
         return () if pair.needed is None else (f"To get new test texts, {MORE_EXAMPLES}",)
-    whole: Sentence = () if limit.whole is None else (
-        " of the ", pair.numbers.add("unlimited", limit.whole, "count", "in the data, each text once"))
     first = say(
-        "data.limit let {taken}{whole} texts into the study: remove it first, with --set data.limit=none under "
-        "another --study-name", taken=pair.numbers.add("limited", limit.taken, "count", "over all splits"), whole=whole)
+        "data.limit let {taken} of the {whole} texts into the study: remove it first, with --set data.limit=none under "
+        "another --study-name", taken=pair.numbers.add("limited", limit.taken, "count", "over all splits"),
+        whole=pair.numbers.add("unlimited", limit.whole, "count", "in the data, each text once"))
     if pair.needed is None:
         return (*first, "; with all texts the models may vary less.")
-    if limit.whole is None:
-        return (*first, f". Only if that is not enough, {MORE_EXAMPLES}")
     then = pair.difference.examples * limit.whole // limit.taken
     return say(
         "{first}. About {then} will then be test texts, which is {enough}", first=first,

@@ -30,7 +30,7 @@ def data(evidence: Evidence) -> list[Block]:
                    and any(group.fingerprint == summary.fingerprint for group in family.groups)]
         if examples := _near_examples(studies, evidence.store):
             blocks.append(Details("Some near-duplicates", (_pairs(examples, key, title),)))
-        if len(summary.classes) > 2 and summary.class_counts:
+        if len(summary.classes) > 2:
             blocks.append(Details("Texts by class, over all splits", (_classes(summary, numbers, title),)))
         if summary.categories:
             blocks.append(Details("Texts by category, over all splits", (_categories(summary, numbers, title),)))
@@ -53,7 +53,7 @@ def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
         return numbers.add(name, value, "percent", "as the study logged it")
 
     count = numbers.add
-    held_back = 0 if found.available is None else found.available - found.taken
+    held_back = found.available - found.taken
     rows: tuple[tuple[Cell, ...], ...] = (
         ("training texts", count("train", found.train)),
         ("validation texts", count("validation", found.validation)),
