@@ -238,18 +238,12 @@ def cleaned() -> Iterator[str]:
     Raises:
         RunError: where another process uses the cache, or something cannot be removed.
     """
-    from gru_bench.data.cache import clean, default_cache, size_of
+    from gru_bench.data.cache import clean, default_cache, remove_folder
 
     cache = default_cache()
     yield f"freed {decimal(clean(cache))} in {cache}"
     for folder in _compiled_code():
-        count = size_of(folder)
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            raise RunError(f"{folder} must be removed, but cannot be: {error.strerror or error}. End what uses it, or "
-                           "remove it by hand") from error
-        yield f"freed {decimal(count)} in {folder}"
+        yield f"freed {decimal(remove_folder(folder))} in {folder}"
 
 
 def _compiled_code() -> list[Path]:

@@ -148,16 +148,22 @@ def clean(cache: Path) -> int:
         raise RunError(f"the cache {cache} must not be in use while it is removed, but "
                        f"{'these processes read' if len(users) > 1 else 'this process reads'} files there: "
                        f"{', '.join(map(str, users))}. Wait until they end, or end them")
-    freed = 0
-    for path in [path for kind in _REBUILT for path in _folders(cache / kind)]:
-        size = size_of(path)
-        try:
-            shutil.rmtree(path)
-        except OSError as error:
-            raise RunError(f"{path} must be removed, but cannot be: {error.strerror or error}. End what uses it, or "
-                           "remove it by hand") from error
-        freed += size
-    return freed
+    return sum(remove_folder(path) for kind in _REBUILT for path in _folders(cache / kind))
+
+
+def remove_folder(path: Path) -> int:
+    """Remove a folder, and return its bytes.
+
+    Raises:
+        RunError: where it cannot be removed.
+    """
+    size = size_of(path)
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        raise RunError(f"{path} must be removed, but cannot be: {error.strerror or error}. End what uses it, or "
+                       "remove it by hand") from error
+    return size
 
 
 def _folders(parent: Path) -> list[Path]:

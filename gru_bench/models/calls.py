@@ -156,8 +156,8 @@ def flat(result: Any) -> list[Tensor]:
     if isinstance(result, Mapping):
         result = list(result.values())
     if isinstance(result, (tuple, list)):
-        if result and all(isinstance(item, Tensor) for item in result) and isinstance(result, list) and len(
-                {item.shape for item in result}) == 1 and len(result) > 1:
+        if (isinstance(result, list) and len(result) > 1 and all(isinstance(item, Tensor) for item in result)
+                and len({item.shape for item in result}) == 1):
             return [torch.stack(result)]
         return [tensor for item in result for tensor in flat(item)]
     return []

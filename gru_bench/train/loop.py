@@ -198,9 +198,6 @@ def _part_of(
     step: Callable[[StepReport], None], place: int, parts: int, seconds: float
 ) -> Callable[[StepReport], None]:
     """Return what tells the progress of one of several models as that of all of them."""
-    if parts == 1:
-        return step
-
     def shifted(report: StepReport) -> None:
         total = report.reviews_total
         step(replace(report, reviews=place * total + report.reviews, reviews_total=parts * total,
