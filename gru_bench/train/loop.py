@@ -121,16 +121,14 @@ def train(
     taught, seconds = [], 0.0
     for number, teacher in enumerate(teachers):
         quiet = Listener(step=_part_of(listener.step, number, 1 + len(teachers), seconds))
-        run, _ = _begin(partial(_Run, teacher, corpus, vectors, placement, quiet), identity_of(teacher, corpus),
-                        files[1 + number], listener)
+        run, _ = _begin(partial(_Run, teacher, corpus, vectors, placement, quiet, files[1 + number]), listener)
         with _removed_if_failed(files):
-            _complete(run, identity_of(teacher, corpus), files[1 + number])
+            run.complete()
             taught.append(run.probabilities_of_training())
         seconds += run.progress.seconds
         del run  # its memory is free before the next one is built
     own = replace(listener, step=_part_of(listener.step, len(teachers), 1 + len(teachers), seconds))
-    run, resumed = _begin(partial(_Run, config, corpus, vectors, placement, own, checks), identity_of(config, corpus),
-                          checkpoint, listener)
+    run, resumed = _begin(partial(_Run, config, corpus, vectors, placement, own, checkpoint, checks), listener)
     if taught:
         run.taught_NC = torch.from_numpy(_mean(taught))
     if resumed:
@@ -140,25 +138,23 @@ def train(
         for record in run.progress.epochs:
             listener.epoch(record)
     with _removed_if_failed(files):
-        _complete(run, identity_of(config, corpus), checkpoint)
+        run.complete()
         result = run.result(score_test)
     for file in files:
         _remove(file)
     return replace(result, train_seconds=result.train_seconds + seconds) if teachers else result
 
 
-def _begin(
-    new: Callable[[], _Run], identity: str, checkpoint: Path | None, listener: Listener
-) -> tuple[_Run, bool]:
+def _begin(new: Callable[[], _Run], listener: Listener) -> tuple[_Run, bool]:
     """Return a run at its checkpoint, if there is one, and whether there is. A damaged checkpoint is renamed."""
     run = new()
-    if checkpoint is None or not checkpoint.exists():
+    if run.checkpoint is None or not run.checkpoint.exists():
         return run, False
     try:
-        run.progress = load_checkpoint(checkpoint, identity, run.model, run.optimizer)
+        run.progress = load_checkpoint(run.checkpoint, run.identity, run.model, run.optimizer)
         return run, True
     except DataError as error:
-        reason = f"{error}: it is kept as {set_aside(checkpoint).name}, and this run begins again"
+        reason = f"{error}: it is kept as {set_aside(run.checkpoint).name}, and this run begins again"
     listener.restarted(reason)
     del run  # its memory is free before it is built again
     return new(), False
@@ -175,17 +171,6 @@ def _removed_if_failed(checkpoints: Sequence[Path | None]) -> Iterator[None]:
         for checkpoint in checkpoints:
             _remove(checkpoint)
         raise
-
-
-def _complete(run: _Run, identity: str, checkpoint: Path | None) -> None:
-    def save() -> None:
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, identity, run.model, run.optimizer, run.progress)
-
-    while not run.finished():
-        record = run.epoch(save)
-        save()
-        run.listener.epoch(record)
 
 
 def _mean(predictions: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -324,10 +309,11 @@ class _Run:
 
     def __init__(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, placement: Placement, listener: Listener = SILENT,
-        checks: int = 0,
+        checkpoint: Path | None = None, checks: int = 0,
     ) -> None:
         device = placement.device
         self.config, self.placement, self.listener = config, placement, listener
+        self.checkpoint, self.identity = checkpoint, identity_of(config, corpus)
         self.weight_C = balanced(corpus).to(device) if config.training.class_weight == "balanced" else None
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
         self.model = untrained(config, table_VE, len(corpus.classes)).to(device)
@@ -355,15 +341,18 @@ class _Run:
         """Return whether the last epoch is done or the patience is used up."""
         return len(self.progress.epochs) >= self.config.training.epochs or self._out_of_patience()
 
-    def epoch(self, save: Callable[[], None]) -> EpochRecord:
-        """Train the rest of an epoch, validate, and keep the weights if they are the best so far.
+    def complete(self) -> None:
+        """Train all epochs that are left."""
+        while not self.finished():
+            record = self.epoch()
+            self._save()
+            self.listener.epoch(record)
 
-        Args:
-            save: Function that writes a checkpoint. It is called now and then within the epoch.
-        """
+    def epoch(self) -> EpochRecord:
+        """Train the rest of an epoch, validate, and keep the weights if they are the best so far."""
         training, progress = self.config.training, self.progress
         number = len(progress.epochs) + 1
-        losses, reviews, tokens, seconds = self._train_epoch(number, save)
+        losses, reviews, tokens, seconds = self._train_epoch(number)
         validation_loss = validation_accuracy = validation_score = None
         if len(self.validation_split):
             with self.optimizer.averaged():
@@ -405,7 +394,7 @@ class _Run:
         self.model.load_state_dict(self.progress.best)
         return self._probabilities(self.train_split)
 
-    def _train_epoch(self, number: int, save: Callable[[], None]) -> tuple[float, int, int, float]:
+    def _train_epoch(self, number: int) -> tuple[float, int, int, float]:
         """Train one epoch and return its sum of losses and its numbers of reviews, tokens and seconds."""
         training, progress, device = self.config.training, self.progress, self.placement.device
         self.model.train()
@@ -457,7 +446,7 @@ class _Run:
                 in_window = 0
                 if now - saved >= CHECKPOINT_SECONDS:
                     progress.begun = PartialEpoch(done, reviews, tokens, float(total), before, dropout.get_state())
-                    save()
+                    self._save()
                     progress.begun = None
                     saved = time.perf_counter()
                     started += saved - now
@@ -472,6 +461,10 @@ class _Run:
         progress.seconds = before + time.perf_counter() - started
         self._checked(summed / reviews)
         return summed, reviews, tokens, progress.seconds - before
+
+    def _save(self) -> None:
+        if self.checkpoint is not None:
+            save_checkpoint(self.checkpoint, self.identity, self.model, self.optimizer, self.progress)
 
     def _kept_words(self, rows_UE: Tensor, dropout: torch.Generator) -> Tensor | None:
         """Return what the vectors of a batch are multiplied with by dropout of words; None without it."""

@@ -231,7 +231,7 @@ class TestCheckpointOfACard:
         """The state of a card's generator has 16 bytes."""
         run = loop._Run(config, corpus, vectors, Placement(torch.device("cpu"), "torch"))
         run.progress.begun = PartialEpoch(1, 16, 100, 11.0, 0.0, torch.zeros(16, dtype=torch.uint8))
-        assert run.epoch(lambda: None).train_loss > 0
+        assert run.epoch().train_loss > 0
 
 
 class TestMemory:
@@ -341,7 +341,7 @@ class TestOnACard:
             run = loop._Run(on(model__name=model), corpus, vectors, Placement(torch.device("cuda:0"), "torch"))
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                run.epoch(lambda: None)
+                run.epoch()
 
     @pytest.mark.parametrize("after", ["cuda:0", "cpu"])
     def test_a_run_resumes_from_the_checkpoint_of_a_card(

@@ -85,7 +85,7 @@ class TestDropoutOfWords:
 
         monkeypatch.setattr(run, "_kept_words", noted)
         monkeypatch.setattr(run.optimizer, "step", lambda _, rows_UE: seen.append(rows_UE.grad))
-        run._train_epoch(1, lambda: None)
+        run._train_epoch(1)
         assert len(seen) > 2
         for kept_U1, gradient_UE in zip(seen[::2], seen[1::2], strict=True):
             dropped_U = kept_U1.eq(0).squeeze(1)
@@ -188,14 +188,14 @@ class TestTeachers:
     ) -> None:
         seen: list[RunConfig] = []
         means: list[Any] = []
-        complete = loop._complete
+        complete = loop._Run.complete
 
-        def noted(run: Any, *rest: Any) -> None:
+        def noted(run: Any) -> None:
             seen.append(run.config)
             means.append(run.taught_NC)
-            complete(run, *rest)
+            complete(run)
 
-        monkeypatch.setattr(loop, "_complete", noted)
+        monkeypatch.setattr(loop._Run, "complete", noted)
         steps: list[StepReport] = []
         monkeypatch.setattr(loop, "REFRESH_SECONDS", 0.0)
         found = train(taught, corpus, vectors, Listener(step=steps.append))
@@ -205,7 +205,7 @@ class TestTeachers:
         predicted = []
         for teacher in seen[:2]:
             run = loop._Run(teacher, corpus, vectors, Placement(torch.device("cpu"), "torch"))
-            complete(run, "", None)
+            complete(run)
             predicted.append(run.probabilities_of_training())
         np.testing.assert_array_equal(means[2][:, 1].numpy(), np.mean(predicted, axis=0)[:, 1])
         np.testing.assert_array_equal(means[2].sum(dim=1).numpy(), 1)
@@ -222,11 +222,11 @@ class TestTeachers:
     ) -> None:
         epochs, epoch = list[int](), loop._Run.epoch
 
-        def counted(run: Any, save: Any) -> Any:
+        def counted(run: Any) -> Any:
             if len(epochs) + 1 == cut:
                 raise KeyboardInterrupt
             epochs.append(1)
-            return epoch(run, save)
+            return epoch(run)
 
         monkeypatch.setattr(loop._Run, "epoch", counted)
         with pytest.raises(KeyboardInterrupt):
