@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,9 +19,7 @@ from gru_bench.stats.text import percent
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
-    from gru_bench.data.vectors import Vectors
     from gru_bench.diagnose.compute import Sentence
-    from gru_bench.models.trained import TrainedModel
     from gru_bench.report.document.figure import Figure
     from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, RecallCurve
     from gru_bench.tracking import LoggedRun, Reader
@@ -146,8 +145,9 @@ def _run(
     else:
         console.print("words: skipped, because no word of the built-in sentence has a vector; give a sentence with "
                       "--text", markup=False)
-    with console.status("following gradients"):
-        flows = _flows(trained, corpus, vectors)
+    flows: list[GradientFlow] = []
+    with console.status("following gradients"), suppress(DataError):  # of texts that are too short for this
+        flows = diagnostics.flows_by_training(subject, corpus, vectors)
     if flows:
         _show_flows(console, flows)
         figures.append(gradient_figure(flows))
@@ -232,17 +232,6 @@ def _same_data(run: LoggedRun, corpus: Corpus) -> None:
     if fingerprint and fingerprint != corpus.fingerprint:
         raise DataError(f"the data must be what the run {run.run_id} was trained on, but {run.params.get('data.name')} "
                         f"has changed since (fingerprint {corpus.fingerprint}, then {fingerprint}): put it back")
-
-
-def _flows(trained: TrainedModel, corpus: Corpus, vectors: Vectors) -> list[GradientFlow]:
-    from gru_bench.diagnose.compute import Subject, gradient_flows
-
-    try:
-        return [flow for subject in (Subject.untrained(trained.config, vectors, corpus.classes),
-                                     Subject.trained(trained))
-                for flow in gradient_flows(subject, corpus, vectors)]
-    except DataError:  # texts are too short for this; everything else can be shown
-        return []
 
 
 def study_run(store: Reader, name: str) -> LoggedRun:

@@ -110,17 +110,15 @@ def study_diagnostics(
             "training.log_every": max(1, min(20, len(corpus.train) // 32))})
         result = train(config, corpus, vectors)
         how = COMPARISON_WORDS.format(len(result.epochs), result.epochs[-1].train_loss)
-        flows += gradient_flows(Subject.untrained(config, vectors, corpus.classes), corpus, vectors)
-        flows += [replace(flow, trained_how=how) for flow in gradient_flows(
+        flows += [replace(flow, trained_how=how if flow.state == "trained" else "") for flow in flows_by_training(
             Subject.trained(TrainedModel.of(result, vectors)), corpus, vectors)]
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
     review = legible_review(corpus, vectors) if texts else None
     ours = {_function(one.config.model) for one in models.values() if not one.config.model.preset.from_torch}
     for one in models.values():
-        flows += gradient_flows(Subject.untrained(one.config, vectors, corpus.classes), corpus, vectors)
         subject = Subject.trained(one)
-        flows += gradient_flows(subject, corpus, vectors)
+        flows += flows_by_training(subject, corpus, vectors)
         sentence = Sentence.of(review or tokenize(SENTENCE), one)
         if sentence.tokens:
             # torch.nn computes the same function as our own module: one map for both is enough.
@@ -226,6 +224,16 @@ def gradient_flows(
                 norms.setdefault(direction, []).append(
                     _back_from_end(norm_BT, length_B, direction, subject.config.model.pooling, steps))
     return [_flow(subject, direction, np.concatenate(parts)) for direction, parts in norms.items()]
+
+
+def flows_by_training(trained: Subject, corpus: Corpus, vectors: Vectors) -> list[GradientFlow]:
+    """Return the gradient flows of a model before its first step, and then those of the trained model.
+
+    Raises:
+        DataError: as `gradient_flows`.
+    """
+    initial = Subject.untrained(trained.config, vectors, trained.classes)
+    return [flow for subject in (initial, trained) for flow in gradient_flows(subject, corpus, vectors)]
 
 
 @contextmanager
