@@ -58,16 +58,9 @@ class LookPlan:
         """Return a plan that was logged, and the digest that was logged with it.
 
         Raises:
-            ValueError: The text is not such a plan.
+            ValueError: as `parsed`.
         """
-        values = parsed(dict[str, Any], text)
-        try:
-            digest = values.pop("digest")
-            lists = {key: tuple(values[key]) for key in ("models", "looks", "seeds")}
-            return cls(**{**values, **lists}), str(digest)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(
-                f"a plan of interim analyses must contain the fields of {cls.__name__}, but {error}") from None
+        return parsed(cls, text), str(parsed(dict[str, Any], text).get("digest"))
 
 
 @dataclass(frozen=True)
