@@ -422,13 +422,12 @@ def may_be_guessing(metric: ComparedName, found: Estimate, guess: float) -> bool
     return found.high >= guess if metric == "log_loss" else found.low <= guess
 
 
-def wilson_interval(right: int, examples: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's (1927) score interval of a share. Its width is above 0 even where all answers are equal.
+def wilson_interval(right: int, examples: int) -> tuple[float, float]:
+    """Return Wilson's (1927) 95 % score interval of a share. Its width is above 0 even where all answers are equal.
 
     Args:
         right: Number of correct answers.
         examples: Number of examples.
-        confidence: Confidence of the interval, between 0 and 1.
 
     Raises:
         ValueError: for fewer than 1 example, or more correct answers than examples.
@@ -436,7 +435,7 @@ def wilson_interval(right: int, examples: int, confidence: float = 0.95) -> tupl
     if not 0 <= right <= examples or examples < 1:
         raise ValueError("right must be between 0 and examples, and examples at least 1, but got "
                          f"{right} and {examples}")
-    z = float(special.ndtri((1 + confidence) / 2))
+    z = float(special.ndtri(1 - ALPHA / 2))
     share, weight = right / examples, 1 + z * z / examples
     middle = (share + z * z / (2 * examples)) / weight
     half = z / weight * float(np.sqrt(share * (1 - share) / examples + z * z / (4 * examples**2)))
