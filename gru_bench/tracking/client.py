@@ -130,6 +130,16 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
         raise unreadable(database, error, gone=not database.exists()) from error
 
 
+def require_tables(database: Path) -> None:
+    """Check that a database file has MLflow's tables, without loading MLflow.
+
+    Raises:
+        RunError: It lacks one of them, or cannot be read.
+    """
+    with reading(database) as connection:
+        connection.execute("SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metrics LIMIT 0")
+
+
 def _opened(uri: str) -> sqlite3.Connection:
     """Open a database file and read from it, because SQLite checks it only then."""
     connection = sqlite3.connect(uri, uri=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from numpy.typing import NDArray
 
@@ -30,7 +30,6 @@ from gru_bench.tracking.client import (
 )
 from gru_bench.tracking.file import FileSource
 from gru_bench.tracking.record import LATEST
-from gru_bench.tracking.server import source_of
 from gru_bench.tracking.source import Found, RawRun, Source
 from gru_bench.tracking.view import view_page, view_tag
 
@@ -287,15 +286,17 @@ class Reader:
     def _client(self) -> MlflowClient:
         return open_client(self.uri, self.database)
 
-    def _open(self) -> MlflowClient:
-        return self._client
+    @property
+    def is_open(self) -> bool:
+        """Whether MLflow's client was opened."""
+        return "_client" in vars(self)
 
     @property
     def _source(self) -> Source:
-        return source_of(self.uri, self.database, self._open)
+        def client() -> MlflowClient:
+            return self._client
 
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        return FileSource(cast("Path", self.database), self._open).rows(query, *values)
+        return Source(self.uri, client) if self.database is None else FileSource(self.database, client)
 
     def _read(self, read: Callable[[Source], T], key: str | None = None) -> T | None:
         """Ask the store something; return None if it does not exist yet, because nothing was written to it.
@@ -546,10 +547,6 @@ class Reader:
         if content is None:
             raise _unread(run_id, path, "MLflow has no run yet")
         return content
-
-    def _local_artifacts(self, mlflow_id: str) -> Path | None:
-        """Return the folder of a run's artifacts if the store is a database file and the folder is a local path."""
-        return None if self.database is None else FileSource(self.database, self._open).artifacts(mlflow_id)
 
 
 def _logged(

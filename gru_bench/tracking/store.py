@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar, cast
 from gru_bench.config import RunConfig, flat
 from gru_bench.errors import GruBenchError, RunError, first_line, given_as, same_command, without_passwords
 from gru_bench.platforms import user
-from gru_bench.tracking.client import replace_artifacts, require_folder
+from gru_bench.tracking.client import replace_artifacts, require_folder, require_tables
 from gru_bench.tracking.failures import brief, is_away
 from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, State, abandoned, waiting
 from gru_bench.tracking.provenance import provenance
@@ -38,7 +38,6 @@ MOST_SECONDS = 600.0
 OTHERS_SECONDS = 60.0
 """Seconds to wait for runs that other processes still upload."""
 POLL_SECONDS = 0.5
-_TABLES = "SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metrics LIMIT 0"
 
 
 class Store(Reader):
@@ -99,7 +98,7 @@ class Store(Reader):
             raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
                            "directory first (gru-bench sweep --study smoke), or name another file with "
                            f"{given_as('--tracking-uri')}")
-        self._rows(_TABLES)
+        require_tables(self.database)
 
     def __enter__(self) -> Self:
         """Return the store."""
@@ -317,7 +316,7 @@ class Store(Reader):
         """
         try:
             mlflow_id = self.mlflow_id(run_id)
-            if (artifacts := self._local_artifacts(mlflow_id)) is not None:  # it takes MLflow two seconds to load
+            if (artifacts := self._source.artifacts(mlflow_id)) is not None:  # it takes MLflow two seconds to load
                 shutil.rmtree(artifacts / ATTACHED, ignore_errors=True)
                 shutil.copytree(folder, artifacts / ATTACHED, dirs_exist_ok=True)
             else:
@@ -397,39 +396,36 @@ class Store(Reader):
     def _begin_upload(self) -> None:
         # No retries by MLflow: the upload retries by itself, and first checks whether the run was created after all.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        away, client = "", None
+        away, sending = "", Reader(self.uri)
         if self.database is not None:
             require_folder(self.database)
             self._was_new = True
         # The upload's thread imports MLflow, which takes as long as importing torch, unless an error may show now.
         if not (self._is_new() or self._has_tables()):
             try:
-                client = self._client
+                assert sending._client is not None  # opened now, so that errors of the store are raised now
             except RunError as error:
                 if self.database is not None or not is_away(error):
                     raise
                 away = brief(error)
                 self._say(f"{self._shown} does not answer ({away}): runs are stored in {FOLDER} until it does")
-        self._uploader = Uploader(self.uri, client)
-        self._uploader.set_away(away)
+        self._uploader = Uploader(sending, away)
         self.adopt()
         atexit.register(self._at_exit)
 
     def _is_new(self) -> bool:
         """Whether the store is a file that does not exist yet, so that it has no runs."""
-        from filelock import FileLock
-
         if self._was_new and self.database is not None:
-            with FileLock(f"{self.database}.lock"):  # held while the file is being created
-                self._was_new = not self.database.exists()
+            self._was_new = not self.database.exists()
         return self._was_new
 
     def _has_tables(self) -> bool:
-        """Whether the store is a database file with MLflow's tables, which is found out without loading MLflow."""
-        try:
-            return self.database is not None and not self._rows(_TABLES)
-        except RunError:
-            return False
+        """Whether the store is a database file with MLflow's tables."""
+        with suppress(RunError):
+            if self.database is not None:
+                require_tables(self.database)
+                return True
+        return False
 
     def writing(self) -> tuple[Outbox, Uploader]:
         """Return the outbox of this process and its upload, which are begun if needed.

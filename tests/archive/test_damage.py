@@ -278,7 +278,7 @@ def test_archives_with_a_changed_field_are_refused_or_can_be_read(far: Path, nea
 
 
 def artifact(directory: Path, run_id: str, path: str) -> Path:
-    folder = stores(directory)[0]._local_artifacts(run_id)
+    folder = stores(directory)[0]._source.artifacts(run_id)
     assert folder is not None
     return folder / path
 

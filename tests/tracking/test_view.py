@@ -106,7 +106,7 @@ class TestAttached:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_text(name, encoding="utf-8")
             assert store.attach(study.run_id, folder) == ""
-        place = present(store._local_artifacts(store.mlflow_id(study.run_id))) / ATTACHED
+        place = present(store._source.artifacts(store.mlflow_id(study.run_id))) / ATTACHED
         assert sorted(path.relative_to(place).as_posix() for path in place.rglob("*.*")) == [
             "figures/new.pdf", "report.html"]
 
