@@ -298,23 +298,18 @@ class Reader:
 
         return Source(self.uri, client) if self.database is None else FileSource(self.database, client)
 
-    def _read(self, read: Callable[[Source], T], key: str | None = None) -> T | None:
-        """Ask the store something; return None if it does not exist yet, because nothing was written to it.
-
-        Args:
-            read: Asks it.
-            key: Name of a list whose last answer, or None, may be returned while the store is away.
-        """
-        del key  # for a store that is written to
+    def _read(self, read: Callable[[Source], T]) -> T | None:
+        """Ask the store something; return None if it does not exist yet, because nothing was written to it."""
         return read(self._source)
 
-    def _read_run(self, read: Callable[[Source], T]) -> T | None:
-        """Ask the store about one run, which nothing that waits to be uploaded changes; see `_read`."""
-        return read(self._source)
+    def _read_list(self, read: Callable[[Source], T], name: str) -> T | None:
+        """Ask the store for a list with a name. While it is away, its last answer or None may be returned."""
+        del name  # for a store that is written to
+        return self._read(read)
 
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first."""
-        return list(self._read(lambda source: source.experiments(), "") or ())
+        return list(self._read_list(lambda source: source.experiments(), "") or ())
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
         """Return the studies of an experiment with their children, newest first.
@@ -353,7 +348,7 @@ class Reader:
                 raise unknown("experiment", experiment, source.experiments())
             return found
 
-        found = self._read(read, experiment) or ()
+        found = self._read_list(read, experiment) or ()
         return list(self._sound(run for run in found if "gru_bench.role" in run[6]))
 
     def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
@@ -446,7 +441,7 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        return self._read_run(lambda source: source.find(run_id))
+        return self._read(lambda source: source.find(run_id))
 
     def is_deleted(self, run_id: str) -> bool:
         """Return whether a run was deleted in MLflow; False for a run that MLflow does not know."""
@@ -541,7 +536,7 @@ class Reader:
     def _artifact(self, run_id: str, path: str) -> bytes:
         mlflow_id = self.mlflow_id(run_id)
         try:
-            content = self._read_run(lambda source: source.artifact(mlflow_id, path))
+            content = self._read(lambda source: source.artifact(mlflow_id, path))
         except (RunError, OSError) as error:
             raise _unread(run_id, path, first_line(error)) from error
         if content is None:

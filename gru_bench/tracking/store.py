@@ -43,9 +43,9 @@ POLL_SECONDS = 0.5
 class Store(Reader):
     """A tracking store for reading and writing. Records go to an outbox on disk, from which a thread uploads them.
 
-    Lists of runs and numbers are read after the upload, so that this process reads what it has written. While a server
-    is away, the lists of experiments and runs are those of its last answer, or empty if there was none and `require`
-    was not called; what is asked of one run waits for the server.
+    Lists of experiments and runs are read after the upload, so that this process reads what it has written. While a
+    server is away, they are those of its last answer, or empty if there was none and `require` was not called. What
+    else is asked waits for the server.
 
     Use it as a context. A normal end waits until MLflow has all records; an end by an error waits only for a moment and
     leaves the rest to the next start.
@@ -338,10 +338,17 @@ class Store(Reader):
             time.sleep(POLL_SECONDS)
         return True
 
-    def _read(self, read: Callable[[Source], T], key: str | None = None) -> T | None:
-        if key is None:
-            self.catch_up()
-            return None if self._is_new() else super()._read(read)
+    def _read(self, read: Callable[[Source], T]) -> T | None:
+        while not self._is_new():
+            try:
+                return super()._read(read)
+            except (RunError, OSError) as error:
+                if not self._went_away(error):
+                    raise
+                self._wait_while_away()
+        return None
+
+    def _read_list(self, read: Callable[[Source], T], name: str) -> T | None:
         while True:
             if self.catch_up():
                 if self._is_new():
@@ -352,21 +359,11 @@ class Store(Reader):
                     if not self._went_away(error):
                         raise
                 else:
-                    self._known[key] = answer
+                    self._known[name] = answer
                     return answer
-            if self.database is None and (key in self._known or not self._required):
-                return cast("T | None", self._known.get(key))
+            if self.database is None and (name in self._known or not self._required):
+                return cast("T | None", self._known.get(name))
             self._wait_while_away()
-
-    def _read_run(self, read: Callable[[Source], T]) -> T | None:
-        while not self._is_new():
-            try:
-                return super()._read_run(read)
-            except (RunError, OSError) as error:
-                if not self._went_away(error):
-                    raise
-                self._wait_while_away()
-        return None
 
     def _went_away(self, error: RunError | OSError) -> bool:
         """Return whether an error means that the server went away; the upload then waits for it too."""
