@@ -223,21 +223,17 @@ RESTORE = ": restore it from a copy or an archive, or delete the run in MLflow a
 """Remedy for an artifact that is damaged or missing, as the end of an error message."""
 
 
-class _UnreadError(RunError):
-    """An artifact is missing, or cannot be read."""
+class _MissingArtifactError(RunError):
+    """An artifact is missing, or the store does not return it."""
 
-
-def _unread(run_id: str, path: str, reason: str) -> RunError:
-    return _UnreadError(f"the run {run_id} must contain the artifact {path}, but it cannot be read ({reason}){RESTORE}")
-
-
-class _Damaged(RunError):
-    """An artifact exists, but cannot be read."""
+    def __init__(self, run_id: str, path: str, reason: str) -> None:
+        super().__init__(
+            f"the run {run_id} must contain the artifact {path}, but it cannot be read ({reason}){RESTORE}")
 
 
 def damaged(run_id: str, path: str, error: Exception) -> RunError:
     """Return the error for an artifact that cannot be parsed."""
-    return _Damaged(f"the run {run_id} must contain {path} as it was logged, but it cannot be read "
+    return RunError(f"the run {run_id} must contain {path} as it was logged, but it cannot be read "
                     f"({first_line(error)}){RESTORE}")
 
 
@@ -328,7 +324,7 @@ class Reader:
                 summary, damaged = None, ""
                 try:
                     summary = self._summary(run)
-                except _Damaged as error:  # the other studies can still be read
+                except RunError as error:  # the other studies can still be read
                     damaged = str(error)
                 studies.append(LoggedStudy(
                     run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
@@ -459,9 +455,7 @@ class Reader:
         """
         try:
             return self._parsed(run_id, f"texts/{split}.parquet", texts_of)
-        except _Damaged:
-            raise
-        except RunError:
+        except _MissingArtifactError:
             return None
 
     def models(self, run_ids: Sequence[str], parent: str | None) -> list[TrainedModel]:
@@ -491,7 +485,7 @@ class Reader:
         """Return a text artifact of a run; None if it was not logged."""
         try:
             return self._artifact(run_id, path).decode(errors="replace")
-        except _UnreadError:
+        except _MissingArtifactError:
             return None
 
     def _parsed(self, run_id: str, path: str, parse: Callable[[bytes], T]) -> T:
@@ -538,9 +532,9 @@ class Reader:
         try:
             content = self._read(lambda source: source.artifact(mlflow_id, path))
         except (RunError, OSError) as error:
-            raise _unread(run_id, path, first_line(error)) from error
+            raise _MissingArtifactError(run_id, path, first_line(error)) from error
         if content is None:
-            raise _unread(run_id, path, "MLflow has no run yet")
+            raise _MissingArtifactError(run_id, path, "MLflow has no run yet")
         return content
 
 
