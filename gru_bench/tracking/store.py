@@ -109,8 +109,7 @@ class Store(Reader):
         if error is None:
             self.close()
         else:
-            with suppress(GruBenchError):
-                self.close(LAST_SECONDS)
+            self._at_exit()
 
     @property
     def away(self) -> str:
