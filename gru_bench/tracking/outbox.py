@@ -352,10 +352,9 @@ def _resolved(uri: str, root: Path) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file and flush it to the disk."""
-    with platforms.patiently(lambda: path.open("wb", buffering=0)) as file:
-        left = memoryview(content)
-        while left:
-            left = left[file.write(left):]
+    with platforms.patiently(lambda: path.open("wb")) as file:
+        file.write(content)
+        file.flush()
         os.fsync(file.fileno())
 
 

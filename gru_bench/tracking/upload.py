@@ -182,7 +182,7 @@ class Uploader:
                 self.set_away("")
                 return True
             attempts += 1
-            self._pause(attempts)
+            self._stopping.wait(BACK_OFF_SECONDS[min(attempts, len(BACK_OFF_SECONDS)) - 1])
         return False
 
     def _attempt(self, work: tuple[Outbox, Entry] | str, attempts: int) -> bool:
@@ -237,12 +237,6 @@ class Uploader:
         with self._changed:
             self.away = away
             self._changed.notify_all()
-
-    def _pause(self, attempts: int) -> None:
-        until = time.monotonic() + BACK_OFF_SECONDS[min(attempts, len(BACK_OFF_SECONDS)) - 1]
-        with self._changed:
-            while not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
-                self._changed.wait(left)
 
     def _upload_live(self, run_id: str) -> None:
         with self._changed:
