@@ -51,8 +51,6 @@ class Uploader:
         self.outboxes: list[Outbox] = []
         self._live: dict[str, RunRecord] = {}
         """Id of a run under way -> its record so far, if MLflow lacks a part of it."""
-        self._busy = False
-        """Whether the thread uploads a part of a run under way."""
         self._failure: GruBenchError | None = None
         self._broken = False
         self._stopping = threading.Event()
@@ -108,7 +106,7 @@ class Uploader:
     @property
     def is_done(self) -> bool:
         """Whether the store has all records, and what the runs under way have logged."""
-        return not (self._live or self._busy) and all(outbox.is_empty for outbox in self.outboxes)
+        return not self._live and all(outbox.is_empty for outbox in self.outboxes)
 
     def waiting(self) -> Waiting:
         """Return the number of runs that wait in all outboxes."""
@@ -124,7 +122,7 @@ class Uploader:
         self._wait(lambda: self.is_done or bool(self.away), seconds)
         return self.is_done
 
-    def wait_for_answer(self, seconds: float | None = None) -> bool:
+    def wait_for_answer(self, seconds: float) -> bool:
         """Wait until a store that is away answers, for at most `seconds`; return whether it answers.
 
         Raises:
@@ -239,15 +237,10 @@ class Uploader:
             self._changed.notify_all()
 
     def _upload_live(self, run_id: str) -> None:
-        with self._changed:
-            record = self._live.get(run_id)
-            self._busy = record is not None
+        record = self._live.get(run_id)
         if record is None:  # it has ended meanwhile
             return
-        try:
-            self.sender.send(record, {})
-        finally:
-            self._busy = False
+        self.sender.send(record, {})
         with self._changed:
             if self._live.get(run_id) is record:
                 del self._live[run_id]
