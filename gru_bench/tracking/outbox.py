@@ -337,11 +337,11 @@ def _folder_lock(folder: Path) -> BaseFileLock:
 
 
 def _portable(uri: str, root: Path) -> str:
-    """Return a URI without its password; that of a database in the working directory is made relative to it."""
+    """Return a URI; that of a database in the working directory is made relative to it."""
     database = sqlite_path(uri)
     directory = root.parent.parent
     if database is None or not database.is_relative_to(directory):
-        return without_passwords(uri)
+        return uri
     return f"sqlite:///{database.relative_to(directory).as_posix()}"
 
 
