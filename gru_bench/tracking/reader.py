@@ -289,10 +289,9 @@ class Reader:
 
     @property
     def _source(self) -> Source:
-        def client() -> MlflowClient:
-            return self._client
-
-        return Source(self.uri, client) if self.database is None else FileSource(self.database, client)
+        if self.database is None:
+            return Source(self.uri, lambda: self._client)
+        return FileSource(self.database, lambda: self._client)
 
     def _read(self, read: Callable[[Source], T]) -> T | None:
         """Ask the store something; return None if it does not exist yet, because nothing was written to it."""
@@ -323,7 +322,8 @@ class Reader:
                 own = sorted(children.get(run.run_id, []), key=lambda child: child.started)
                 summary, damaged = None, ""
                 try:
-                    summary = self._summary(run)
+                    if run.complete:
+                        summary = self._parsed(run.run_id, "study.json", StudySummary.from_json)
                 except RunError as error:  # the other studies can still be read
                     damaged = str(error)
                 studies.append(LoggedStudy(
@@ -521,11 +521,6 @@ class Reader:
         """
         found = self._read(lambda source: source.tagged(experiment, view_tag(metric)))
         return "" if found is None else view_page(found, metric)
-
-    def _summary(self, run: LoggedRun) -> StudySummary | None:
-        if not run.complete:
-            return None
-        return self._parsed(run.run_id, "study.json", StudySummary.from_json)
 
     def _artifact(self, run_id: str, path: str) -> bytes:
         mlflow_id = self.mlflow_id(run_id)
