@@ -202,7 +202,7 @@ class TestRefused:
             store.start("reviews", "r", role="single").kill("done")
             store._client.delete_experiment(store.runs("reviews")[0].experiment_id)
         store = Store()
-        store.start("reviews", "r", role="single").kill("done")
+        store.put(records()[0])
         with pytest.raises(RunError, match=r"'reviews' was deleted: .*mlflow experiments restore"):
             store.catch_up()
         store.close()
