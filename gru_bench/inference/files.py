@@ -87,7 +87,7 @@ class TextFile:
                     raise DataError(f"{self.path} must contain a text in each row, but row {number:,} has "
                                     f"{shown(text)} as its {shown(table.columns.text)}: correct the row, or leave "
                                     "it out")
-                ids.append(number if table.columns.id is None else storable(ident) if isinstance(ident, str) else ident)
+                ids.append(number if not table.columns.id else storable(ident) if isinstance(ident, str) else ident)
                 texts.append(storable(text))
                 characters += len(text)
                 if len(texts) == count or characters > _CHARACTERS:
