@@ -210,12 +210,7 @@ def _objects(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _class_names(metadata: Any, column: str | None) -> tuple[str, ...]:
-    """Return the names of the classes that Hugging Face `datasets` writes into a Parquet file; none where it has none.
-
-    Args:
-        metadata: Metadata of the file's schema.
-        column: The column of the labels.
-    """
+    """Return the names of the classes that Hugging Face `datasets` writes into the metadata of a schema, if any."""
     try:
         content: Any = json.loads((metadata or {})[b"huggingface"])
         names = tuple(content["info"]["features"][column]["names"])

@@ -10,7 +10,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,6 @@ WHERE = Path("the frame")
 _LONGEST_NAME = 80
 
 
-@dataclass(frozen=True)
-class KeptFrame:
-    """A frame in the cache."""
-
-    path: Path
-    """A file whose name without its ending is the name of the data."""
-    columns: Columns
-
-
 def is_frame(data: object) -> bool:
     """Return whether data is a data frame."""
     if isinstance(data, Mapping):
@@ -41,8 +31,10 @@ def is_frame(data: object) -> bool:
     return values and (hasattr(data, "columns") or hasattr(data, "column_names"))
 
 
-def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> KeptFrame:
-    """Write the columns of a frame that are read to the cache, unless they are there, and return where they are.
+def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> tuple[Path, Columns]:
+    """Write the columns of a frame that are read to the cache, unless they are there.
+
+    Returns the file, whose name without its ending is the name of the data, and its columns.
 
     Args:
         frame: The data frame.
@@ -67,7 +59,7 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     file = f"{_file_name(name)}.parquet"
     folder = cached_folder(default_cache() if cache is None else cache, "frames", key,
                            lambda begun: pq.write_table(table, begun / file))
-    return KeptFrame(folder / file, found)
+    return folder / file, found
 
 
 def written(frame: Any, model: str, path: Path) -> Path:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import ComparedName
+from gru_bench.data.corpus import LEAST_GROUPS
 from gru_bench.data.labels import classes_of
 from gru_bench.errors import IN_PYTHON, UsageError, shown
 from gru_bench.predictions.columns import asked_as
@@ -30,8 +31,6 @@ SUM = 1e-3
 """Largest difference of the sum of the probabilities of an example from 1."""
 TIE = 1e-6
 """Largest amount by which the probability of a predicted class may be below the largest one."""
-LEAST_GROUPS = 20
-"""Fewest groups in a column that is found by its name, as in data sets."""
 
 
 @dataclass(frozen=True)
@@ -248,11 +247,7 @@ def _scored(
 
 
 def _predicted(runs: Sequence[FileRun], examples: Examples, read: Read) -> NDArray[np.int_]:
-    """Return the predicted classes as positions.
-
-    Raises:
-        UsageError: for a class that no true label has.
-    """
+    """Return the predicted classes as positions."""
     place_of = {name: place for place, name in enumerate(examples.classes)}
     class_of = np.array([place_of.get(name, -1) for name in read.spellings.names])
     spelling_RN = np.stack([run.prediction_N for run in runs if run.prediction_N is not None])
@@ -269,11 +264,7 @@ def _predicted(runs: Sequence[FileRun], examples: Examples, read: Read) -> NDArr
 def _probabilities(
     runs: Sequence[FileRun], examples: Examples, named_RN: NDArray[np.int_] | None
 ) -> NDArray[np.float32] | None:
-    """Return the probability of each class; None where they are not known.
-
-    Raises:
-        UsageError: for probabilities that are missing, do not sum to 1, or do not agree with the predictions.
-    """
+    """Return the probability of each class; None where they are not known."""
     first, count = runs[0], len(examples.classes)
     if not first.has & {"p:", "probability"}:
         return None

@@ -165,11 +165,7 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
 
 
 def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
-    """Check that a file has ids, and predictions unless it has true labels.
-
-    Raises:
-        UsageError: it has not.
-    """
+    """Check that a file has ids, and predictions unless it has true labels."""
     found = columns.found
     if "id" not in found and not by_order:
         other = "" if IN_PYTHON.get() else ", or give --by-order if all files have the same examples in the same order"
