@@ -121,19 +121,11 @@ def rows_of(ids: Sequence[Any], prediction: Prediction) -> Iterator[dict[str, An
 
 
 @contextmanager
-def writing(path: Path, classes: Sequence[str], *, force: bool = False) -> Iterator[
-        Callable[[Sequence[Any], Prediction], None]]:
+def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Sequence[Any], Prediction], None]]:
     """Yield a function that writes predictions to a file, whose ending shows its kind. All are written, or none.
 
-    Args:
-        path: The file.
-        classes: Names of the classes.
-        force: Whether a file that exists is replaced.
-
-    Raises:
-        UsageError: for a file that exists, is in no folder, or is of an unsupported kind.
+    `check_output` has checked the file.
     """
-    check_output(path, force=force)
     kind = path.suffix.lower()
     with replacing(path) as file:
         if kind == ".parquet":
