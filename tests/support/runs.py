@@ -38,7 +38,7 @@ def result() -> RunResult:
         window_losses=(WindowLoss(10, 1, 0.5, 0.69), WindowLoss(20, 1, 1.0, 0.66)), best_epoch=1, parameters=12,
         parameter_tensors=2, train_seconds=4.5, peak_memory_bytes=1000,
         predictions={"validation": predictions(), "test": predictions()},
-        weights={"linear.weight": np.ones((2, 3), dtype=np.float32)})
+        weights={"linear.weight": np.ones((2, 3), dtype=np.float32)}, classes=("negative", "positive"))
 
 
 def modeled(one: RunResult) -> RunResult:
