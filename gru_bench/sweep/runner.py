@@ -513,7 +513,6 @@ class Sweep:
                     self.display.note(f"note: {text}")
             case CheckDone(check):
                 self.pool.answer(job, go_on=active.check(check))
-                self.display.job_check(job.key, active.checks[-1])
             case EpochDone(record):
                 self.pool.answer(job, go_on=active.report(record))
                 active.writer.epoch(record, self.spec.metric)
