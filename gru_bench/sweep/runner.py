@@ -25,7 +25,16 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.results.logged_metrics import compared, score_name
 from gru_bench.results.looks import LOOKS, looks_json
 from gru_bench.results.pruners import PRUNERS
-from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss, compared_baseline
+from gru_bench.results.runs import (
+    Baseline,
+    Check,
+    EpochRecord,
+    RunResult,
+    StepReport,
+    StudySummary,
+    WindowLoss,
+    compared_baseline,
+)
 from gru_bench.stats.intervals import Scored
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import ActiveRun, Assignment
@@ -56,8 +65,6 @@ from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
 from gru_bench.sweep.workers.local import (
-    CheckDone,
-    EpochDone,
     Failed,
     Finished,
     Job,
@@ -68,7 +75,7 @@ from gru_bench.sweep.workers.local import (
     WasPruned,
     Workers,
 )
-from gru_bench.sweep.workers.tasks import MeasureBaselines, Task, Train, TrySettings
+from gru_bench.sweep.workers.tasks import MeasureBaselines, Task, Train, TrySettings, materials
 from gru_bench.tracking import LoggedStudy, Store
 
 POLL_SECONDS = 0.5
@@ -363,7 +370,7 @@ class Sweep:
 
     def _job(self, key: str, task: Task) -> Job:
         """Return a job whose worker refuses data that were changed since this process has read them."""
-        data = dict.fromkeys(data for data, _ in task.materials)
+        data = dict.fromkeys(data for data, _ in materials(task))
         code = tuple(kept(model, source) for model in self.spec.active_models
                      if isinstance(source := self.spec.own.get(model, {}).get(SOURCE), str))
         return Job(key, task, tuple((one, fingerprint_of(one, self.spec, self.corpus)) for one in data), code)
@@ -511,12 +518,12 @@ class Sweep:
                     self.notes.append(text)
                     self.shown_notes.add(text)
                     self.display.note(f"note: {text}")
-            case CheckDone(check):
-                self.pool.answer(job, go_on=active.check(check))
-            case EpochDone(record):
-                self.pool.answer(job, go_on=active.report(record))
-                active.writer.epoch(record, self.spec.metric)
-                self.display.job_epoch(job.key, record)
+            case Check():
+                self.pool.answer(job, go_on=active.check(message))
+            case EpochRecord():
+                self.pool.answer(job, go_on=active.report(message))
+                active.writer.epoch(message, self.spec.metric)
+                self.display.job_epoch(job.key, message)
             case _:
                 self._end_run(job, active, message)
 

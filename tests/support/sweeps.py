@@ -66,10 +66,6 @@ class ThreadPool:
     def idle(self) -> bool:
         return self._job is None
 
-    @property
-    def busy(self) -> bool:
-        return self._job is not None
-
     def submit(self, job: Job) -> None:
         def work() -> None:
             try:

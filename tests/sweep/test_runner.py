@@ -24,7 +24,7 @@ from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.workers.local import CheckDone, Failed, Finished, Message, WasPruned
+from gru_bench.sweep.workers.local import Failed, Finished, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store, upload
 from gru_bench.tracking import store as tracking_store
@@ -44,7 +44,7 @@ def logged() -> LoggedStudy:
 
 
 def checked(*scores: float) -> tuple[Message, ...]:
-    return tuple(CheckDone(Check(number, number / 4, score)) for number, score in enumerate(scores, 1))
+    return tuple(Check(number, number / 4, score) for number, score in enumerate(scores, 1))
 
 
 class TestFailures:
