@@ -265,7 +265,7 @@ class TestMemoryOfAGpu:
         assert len(said) == 1
         mentions(said[0].reason, "batch of 32", "2 micro-batches")
         again = pipe.said.index(said[0])
-        epochs = [message.record.epoch for message in pipe.said[again:] if hasattr(message, "record")]
+        epochs = [message.epoch for message in pipe.said[again:] if isinstance(message, EpochRecord)]
         assert epochs == [1, 2]
 
     def test_a_run_that_does_not_fit_is_repeated_once(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
