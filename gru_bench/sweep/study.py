@@ -68,7 +68,7 @@ class StudyRecord:
                                "import was interrupted: import it again (gru-bench archive import FILE)")
             self.spec = spec.with_stored(_sources(self.study.user_attrs))
             for model in self.models:
-                self._require_same(model)
+                self.identity(model)
             if FORMAT_KEY not in self.study.user_attrs:
                 self.study.set_user_attr(FORMAT_KEY, FORMAT)
             self.lease = Lease(self.study, self.spec.active_models)
@@ -96,8 +96,19 @@ class StudyRecord:
             self.study.set_user_attr(f"{SEARCH}{model}", after)
 
     def identity(self, model: str) -> dict[str, Any]:
-        """Return the identity of a search: that which it began with, and settings that were added since."""
-        return {**self._require_same(model), **self.notes(model).get(IDENTITY, {})}
+        """Return the identity of a search, with which it began.
+
+        Raises:
+            ChangedStudyError: This start would give it another.
+        """
+        identity = identity_of(self.spec, model, *self._begun_with)
+        known: dict[str, Any] | None = self.notes(model).get(IDENTITY)
+        if known is None:
+            return identity
+        study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
+        ended = sum(map(counts, study.get_trials(deepcopy=False))) >= self.spec.trials
+        require_same(self.spec.name, model, known, identity, ended=ended)
+        return known
 
     def _join(self, models: Mapping[str, str | None]) -> None:
         spec = self.spec.with_stored(models) if set(models) - self.searches.keys() else self.spec
@@ -163,16 +174,6 @@ class StudyRecord:
     def keeps_texts(self) -> bool:
         """Whether the study stores reviews."""
         return bool(self.study.user_attrs.get(TEXTS))
-
-    def _require_same(self, model: str) -> Mapping[str, Any]:
-        """Return the identity of a search as this start sees it; refuse it if the search began with another."""
-        identity = identity_of(self.spec, model, *self._begun_with)
-        known = self.notes(model).get(IDENTITY)
-        if known is None:
-            return identity
-        study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
-        ended = sum(map(counts, study.get_trials(deepcopy=False))) >= self.spec.trials
-        return require_same(self.spec.name, model, known, identity, ended=ended)
 
 
 @dataclass(frozen=True)
