@@ -17,7 +17,7 @@ from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import Role
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.storage import lock_for
-from gru_bench.sweep.sharing.trials import digest, run_key
+from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.tasks import corpus_of
@@ -182,7 +182,8 @@ class RunLog:
 
     def _missing_runs_note(self) -> list[str]:
         """Return a note when the searches have trials whose runs this tracking store never held."""
-        ended = sum(search.ended for search in self.record.searches.values())
+        ended = sum(trial.state not in ("running", "waiting")
+                    for search in self.record.searches.values() for trial in search.stored)
         return [f"The runs of {ended} trials of earlier starts are not in this tracking store: it was lost, or is "
                 "another."] if ended else []
 
@@ -191,8 +192,8 @@ class RunLog:
         ended = [run for run in self._runs() if run.role == "trial" and (
             run.status != "RUNNING" or self.record.lease.is_dead(run.tags.get("gru_bench.owner", "")))]
         # The searches are read after the runs, because a trial begins before its run.
-        known = {(model, str(number)) for model, search in self.record.searches.items()
-                 for number in search.numbers}
+        known = {(model, str(trial.number)) for model, search in self.record.searches.items()
+                 for trial in search.stored}
         lost = [run for run in ended
                 if run.model in self.record.searches and (run.model, run.tags.get("gru_bench.trial", "")) not in known]
         for run in lost:
@@ -230,22 +231,22 @@ class RunLog:
         if orphans or first:
             self._close_runs()
 
+    def _trials(self) -> list[StoredTrial]:
+        """Return the trials of all searches and of the planned work."""
+        return [trial for trials in (*self.record.searches.values(), self.record.work) for trial in trials.stored]
+
     def _has_ended(self, run_id: str) -> bool | None:
         """Return whether a trial has ended with a run; None while that is open."""
-        states = {trial.state for trials in (*self.record.searches.values(), self.record.work)
-                  for trial in trials.stored if trial.run_id == run_id}
-        if "running" in states:
-            return None
-        return bool(states & {"complete", "pruned", "failed"})
+        states = [trial.state for trial in self._trials() if trial.run_id == run_id]
+        return None if "running" in states else any(state in ENDED for state in states)
 
     def _close_runs(self) -> None:
         """Close the runs of dead processes in MLflow: those that are open, and those whose trials are done again."""
-        states = {trial.run_id: trial.state for trials in (*self.record.searches.values(), self.record.work)
-                  for trial in trials.stored}
+        states = {trial.run_id: trial.state for trial in self._trials()}
         for run in self._runs():
             state = states.get(run.run_id)
             if run.status == "RUNNING":  # if its trial has ended, its record waits on the machine where it was trained
-                wrong = state not in ("complete", "pruned", "failed")
+                wrong = state not in ENDED
             else:
                 wrong = state == "interrupted" and run.state in ("complete", "pruned") and not (
                     self.spec.seeds_per_trial > 1 and run.role == "trial")

@@ -70,7 +70,7 @@ class Search(Trials):
         self._asked: dict[int, Trial] = {}
         """Number -> trial, of the trials that this process has begun."""
         notes = record.notes(model)
-        if not notes and spec.first and spec.trials and not self.numbers:
+        if not notes and spec.first and spec.trials and not self.stored:
             study.enqueue_trial(dict(spec.first))
         startup = notes.get(STARTUP, max(LEAST_STARTUP, round(STARTUP_SHARE * spec.trials)))
         asked = max(spec.trials, notes.get(ASKED, self.counted))
@@ -166,19 +166,15 @@ class Search(Trials):
     def _by_checks(self) -> bool:
         return PRUNERS[self.spec.pruner].checks > 0
 
-    def seeds_done(self, number: int) -> list[float]:
-        """Return the values of the seeds of a trial that are done, taken from its earlier try if it has none itself."""
-        trial = self._trial(number)
-        while not trial.intermediate_values and RETRY_OF in trial.user_attrs:
-            trial = self._trial(int(trial.user_attrs[RETRY_OF]))
-        return [value for _, value in sorted(trial.intermediate_values.items())]
-
     def resumed_seeds(self, number: int) -> tuple[float, ...]:
         """Return the values of the seeds that an earlier try of a trial finished, and report them again.
 
         They are at most all seeds but one, so that the trial still ends in this process.
         """
-        done = tuple(self.seeds_done(number)[:self.spec.seeds_per_trial - 1])
+        trial = self._trial(number)
+        while not trial.intermediate_values and RETRY_OF in trial.user_attrs:
+            trial = self._trial(int(trial.user_attrs[RETRY_OF]))
+        done = tuple(value for _, value in sorted(trial.intermediate_values.items()))[:self.spec.seeds_per_trial - 1]
         for index, value in enumerate(done):
             self.report(number, index, value)
         return done

@@ -190,6 +190,11 @@ class StoredSearch:
     asked: int = 0
     """The most trials that a start has asked for."""
 
+    @property
+    def ended(self) -> int:
+        """Number of trials that have ended and are not repeated."""
+        return sum(trial.ended for trial in self.trials)
+
 
 @dataclass(frozen=True)
 class StoredStudy:
@@ -267,7 +272,7 @@ def require_same_settings(spec: StudySpec, model: str, search: StoredSearch) -> 
         ChangedStudyError: A setting differs.
     """
     known = search.identity
-    counted = sum(trial.state in ("complete", "pruned", "failed", "running") for trial in search.trials)
+    counted = search.ended + sum(trial.state == "running" for trial in search.trials)
     require_same(spec.name, model, known, identity_of(spec, model, known.get("data", ""), known.get(EXPERIMENT)),
                  ended=counted >= spec.trials)
 

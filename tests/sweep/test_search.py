@@ -448,13 +448,9 @@ class TestSeveralSeeds:
         search.report(number, 0, 0.7)
         search.report(number, 1, 0.8)
         search.give_up(number, "killed")
-        again, _ = asked(search)
-        assert search.seeds_done(again) == [0.7, 0.8]
-        search.give_up(again, "killed before it began")
+        search.give_up(asked(search)[0], "killed before it began")
         number, _ = asked(search)
-        assert search.seeds_done(number) == [0.7, 0.8]
-        search.report(number, 0, 0.7)
-        search.report(number, 1, 0.8)
+        assert search.resumed_seeds(number) == (0.7, 0.8)
         last = search.trials()[-1]
         assert last.epochs == 4
         assert last.value == pytest.approx(0.75)
