@@ -210,9 +210,7 @@ class Sweep:
             texts=self.texts, data=self.data, own=self.own)
         self.begun, self.experiment = True, log.experiment  # a user may have renamed it
         for note in log.resume():
-            self.notes.append(note)
-            self.shown_notes.add(note)
-            self.display.note(f"note: {note}")
+            self._note(note)
         self._read()
         self._note_closed_searches()
         self._log_looks()  # the process that took the last one may have died before it logged it
@@ -322,7 +320,7 @@ class Sweep:
         index, (label, task) = follow_up.waiting.pop(0)
 
         def receive(message: Finished | Failed) -> None:
-            follow_up.end_task(index, message)
+            follow_up.ended[index] = message
             reason = message.reason if isinstance(message, Failed) else ""
             if reason:
                 self.notes.append(f"The follow-up {label!r} failed: {reason}")
@@ -514,10 +512,7 @@ class Sweep:
                 active.restart(reason)
                 self.display.note(f"{label}: {reason}")
             case Note(text):
-                if text not in self.notes:
-                    self.notes.append(text)
-                    self.shown_notes.add(text)
-                    self.display.note(f"note: {text}")
+                self._note(text)
             case Check():
                 self.pool.answer(job, go_on=active.check(message))
             case EpochRecord():
@@ -526,6 +521,13 @@ class Sweep:
                 self.display.job_epoch(job.key, message)
             case _:
                 self._end_run(job, active, message)
+
+    def _note(self, text: str) -> None:
+        """Show a note now, once, instead of at the end."""
+        if text not in self.notes:
+            self.notes.append(text)
+            self.shown_notes.add(text)
+            self.display.note(f"note: {text}")
 
     def _prints_console_log(self, active: ActiveRun) -> bool:
         return self.spec.console_log and active.run.role == "confirm"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.live import Live
@@ -30,7 +30,9 @@ class _Row:
     """trial, confirm or ablation; empty for other tasks."""
     label: str
     settings: Mapping[str, Scalar]
-    began: float = field(default_factory=time.monotonic)
+    began: float
+    before: float
+    """Seconds that earlier seeds of the trial took."""
     step: StepReport | None = None
     """Latest step report; None until the first one, which short epochs may never send."""
     first_step: StepReport | None = None
@@ -62,14 +64,14 @@ class _Row:
 
     @property
     def seconds(self) -> float:
-        """Seconds since it began, without those of compiling the kernel, which the first epoch of a worker contains."""
+        """Seconds of it so far, without those of compiling the kernel, which the first epoch of a worker contains."""
         now, compiled = time.monotonic(), 0.0
         if self.epoch is not None and self.first_epoch is not self.epoch:
             assert self.first_epoch is not None
             compiled = max(0.0, self.first_epoch.seconds - self.epoch.seconds)
         elif self.first_step is not None:
             compiled = self.reported - self.began
-        return max(0.0, now - self.began - compiled)
+        return self.before + max(0.0, now - self.began - compiled)
 
     @property
     def speed_and_left(self) -> tuple[str, str]:
@@ -100,6 +102,8 @@ class ProgressDisplay:
         self._rows: dict[str, _Row] = {}
         self._ended: dict[str, list[float]] = {}
         """Kind -> seconds of each run that has ended."""
+        self._seeds_done: dict[str, float] = {}
+        """Key -> seconds of a trial whose next seed follows."""
         self._best: float | None = None
         self._outcomes: dict[str, int] = {}
         self._to_begin: Mapping[str, int] = {}
@@ -164,7 +168,8 @@ class ProgressDisplay:
             settings: Settings to show.
             kind: trial, confirm or ablation; empty for other tasks.
         """
-        self._rows[key] = row = _Row(kind, label, settings)
+        self._rows[key] = row = _Row(
+            kind, label, settings, time.monotonic(), self._seeds_done.pop(key, 0.0))
         if self._live is None:
             self.note(f"{row.what}  started")
 
@@ -199,7 +204,9 @@ class ProgressDisplay:
             reason: Printed where there is no value.
         """
         row = self._rows.pop(key)
-        if value is not None:
+        if outcome == "seed done":
+            self._seeds_done[key] = row.seconds
+        elif value is not None:
             self._ended.setdefault(row.kind, []).append(row.seconds)
         self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
         if value is not None and outcome == "complete":  # a search chooses among these alone

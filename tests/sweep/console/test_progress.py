@@ -71,6 +71,17 @@ def test_the_time_left_is_without_that_of_compiling_the_kernel(now: list[float],
     mentions(display.status(), "about 4 s left")  # four trials of 2 s, two at a time
 
 
+def test_the_time_of_a_trial_is_that_of_all_its_seeds(now: list[float]) -> None:
+    display, _ = shown(terminal=False)
+    display.tick({"trial": 4})
+    for outcome in ("seed done", "complete"):
+        assert "left" not in display.status()
+        display.job_started("torch trial 0", "torch trial 0 seed 0", {}, "trial")
+        now[0] += 3
+        display.job_ended("torch trial 0", outcome, 0.75)
+    mentions(display.status(), "about 12 s left")  # four trials of 6 s, two at a time
+
+
 def test_the_time_left_does_not_grow_while_a_sweep_is_stopped(now: list[float]) -> None:
     display, _ = shown(terminal=False)
     display.tick({"trial": 4})
