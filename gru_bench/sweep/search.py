@@ -185,12 +185,7 @@ class Search(Trials):
 
     def best(self) -> tuple[dict[str, Scalar], float] | None:
         """Return the settings and the objective value of the best complete trial, or None."""
-        complete = self._complete()
-        if not complete:
-            return None
-        first = best_of(complete, self.spec.metric)
-        assert first.value is not None
-        return dict(first.params), first.value
+        return best_of(self.study.get_trials(deepcopy=False), self.spec.metric)
 
     def trials(self) -> list[TrialSummary]:
         """Return all trials that have begun."""
@@ -250,10 +245,14 @@ def is_exhausted(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribu
     return noted or (len(trials) >= points and len(tried(trials, space)) >= points)
 
 
-def best_of(complete: Sequence[FrozenTrial], metric: MetricName) -> FrozenTrial:
-    """Return the best of the complete trials; the first among equals."""
-    value = best(metric, (trial.value for trial in complete if trial.value is not None))
-    return min((trial for trial in complete if trial.value == value), key=lambda trial: trial.number)
+def best_of(trials: Sequence[FrozenTrial], metric: MetricName) -> tuple[dict[str, Scalar], float] | None:
+    """Return the settings and the objective value of the best complete trial, the first among equals, or None."""
+    complete = [(trial.params, trial.value) for trial in trials
+                if trial.state == TrialState.COMPLETE and trial.value is not None]
+    if not complete:
+        return None
+    reached = best(metric, (value for _, value in complete))
+    return next((dict(settings), value) for settings, value in complete if value == reached)
 
 
 def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:

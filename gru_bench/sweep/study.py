@@ -143,11 +143,11 @@ class StudyRecord:
         search = self.searches[model]
         trials = search.study.get_trials(deepcopy=False)
         states = {trial.state for trial in trials}
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        best = best_of(trials, self.spec.metric)
         return SearchState(
             counted=sum(map(counts, trials)), running=TrialState.RUNNING in states,
             exhausted=is_exhausted(trials, search.space, bool(attributes[f"{SEARCH}{model}"].get(EXHAUSTED))),
-            best=dict(best_of(complete, self.spec.metric).params) if complete else None,
+            best=None if best is None else best[0],
             searched_elsewhere=any(model in lease["searching"] for lease in others),
             worked_on_elsewhere=any(model in lease["models"] for lease in others))
 
@@ -233,10 +233,10 @@ def read_study(spec: StudySpec, storage: BaseStorage) -> StoredStudy:
 
 def _stored_search(spec: StudySpec, model: str, notes: Mapping[str, Any], storage: BaseStorage) -> StoredSearch:
     found = optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage).get_trials(deepcopy=False)
-    complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
+    best = best_of(found, spec.metric)
     return StoredSearch(
         identity=notes.get(IDENTITY, {}), trials=tuple(map(stored, found)),
-        best=dict(best_of(complete, spec.metric).params) if complete else None,
+        best=None if best is None else best[0],
         exhausted=is_exhausted(found, distributions(spec), bool(notes.get(EXHAUSTED))),
         asked=int(notes.get(ASKED, 0)))
 
