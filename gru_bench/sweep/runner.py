@@ -256,7 +256,8 @@ class Sweep:
                     return work
 
     def _read(self) -> None:
-        self.state = self.record.state(in_time=self._in_time(), texts=self.begun and self.log.texts)
+        in_time = self.timeout is None or self.seconds < self.timeout
+        self.state = self.record.state(in_time=in_time, texts=self.begun and self.log.texts)
 
     def _announce(self) -> bool:
         """Tell MLflow and the user what is newly planned; return whether anything is."""
@@ -414,9 +415,6 @@ class Sweep:
     def seconds(self) -> float:
         """Seconds since this start began."""
         return time.monotonic() - self.started
-
-    def _in_time(self) -> bool:
-        return self.timeout is None or self.seconds < self.timeout
 
     def _search_ended(self, search: Search, plan: ModelPlan) -> None:
         if search.exhausted and search.counted < self.spec.trials:

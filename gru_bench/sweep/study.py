@@ -67,7 +67,7 @@ class StudyRecord:
                 raise RunError(f"the study {spec.name!r} must be imported completely before it continues, but its "
                                "import was interrupted: import it again (gru-bench archive import FILE)")
             self.spec = spec.with_stored(_sources(self.study.user_attrs))
-            for model in self.models:
+            for model in _models(self.study.user_attrs):
                 self.identity(model)
             if FORMAT_KEY not in self.study.user_attrs:
                 self.study.set_user_attr(FORMAT_KEY, FORMAT)
@@ -79,11 +79,6 @@ class StudyRecord:
             self.looks = None if plan is None else Looks(plan, self.study)
             """The interim analyses of the confirmation stage; None for a stage of one size."""
             self.note_searching(self.state())
-
-    @property
-    def models(self) -> list[str]:
-        """The models whose search has begun, in any start."""
-        return _models(self.study.user_attrs)
 
     def notes(self, model: str) -> dict[str, Any]:
         """Return what is noted of the search of a model; empty if it has not begun."""
