@@ -34,7 +34,7 @@ class _Row:
     before: float
     """Seconds that earlier seeds of the trial took."""
     step: StepReport | None = None
-    """Latest step report; None until the first one, which short epochs may never send."""
+    """Latest step report of the epoch under way, if any: short epochs may send none."""
     first_step: StepReport | None = None
     """The first one."""
     reported: float = 0.0
@@ -190,6 +190,8 @@ class ProgressDisplay:
             return
         row = self._rows[key]
         row.epoch, row.first_epoch = record, row.first_epoch or record
+        if row.step is not None and row.step.epoch < record.epoch:
+            row.step = None
         score = record.score(self._metric)
         if score is not None:
             row.score = score if row.score is None else best(self._metric, (score, row.score))

@@ -105,6 +105,7 @@ def test_the_best_score_is_that_of_a_complete_trial() -> None:
 def test_the_table_shows_an_epoch_that_ended_before_its_first_report() -> None:
     display, _ = shown(terminal=True)
     display.job_started("torch trial 1", "torch trial 1", {}, "trial")
+    display.job_step("torch trial 1", step(1, 10))  # the kernel was compiled
     display.job_epoch("torch trial 1", record(3, 0.75))
     text = io.StringIO()
     Console(file=text, width=140).print(display.table())
