@@ -625,12 +625,9 @@ class Sweep:
         study, state = self.log.study, self.state
         timings = self.store.text(study.run_id, TIMINGS) if self.spec.timings else None
         summary = study_summary(
-            self.spec, self.data, self.record.searches,
-            {model: plan.tuned for model, plan in state.plans.items() if plan.tuned is not None},
-            {name: settings for plan in state.plans.values() for name, settings in plan.chosen.items()},
-            baselines=self.baselines, timings=() if timings is None else timings_of(timings),
-            seconds=lease.seconds(), search_seconds=lease.search_seconds(), notes=self.notes,
-            confirm_seeds=tuple(sorted({seed for model in state.searches for seed in state.seeds(model)})))
+            state, self.data, self.record.searches, baselines=self.baselines,
+            timings=() if timings is None else timings_of(timings), seconds=lease.seconds(),
+            search_seconds=lease.search_seconds(), notes=self.notes)
         if not lease.has_others():
             study.metrics(study_metrics(summary))
             self._describe("incomplete" if any(self.unfinished()) else "complete",
