@@ -60,6 +60,7 @@ from gru_bench.sweep.plan import (
 from gru_bench.sweep.run_log import RunLog, fingerprint_of
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, this_process
+from gru_bench.sweep.sharing.looks import take_look, taken_looks
 from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
@@ -434,20 +435,20 @@ class Sweep:
 
     def _take_look(self, index: int) -> None:
         """Take an interim analysis, unless another process has taken it, and show what it found."""
-        looks = self.record.looks
-        assert looks is not None
+        record, plan = self.record, self.state.looks
+        assert plan is not None
         self._await_others()
         runs = {model: self._scored_by_seed(model) for model in self.state.searches}
         if empty := [model for model, own in runs.items() if not own]:
             raise RunError(f"an interim analysis must have a complete confirmation run of each model, but all runs "
                            f"of {empty[0]} failed: {same_command()} tries them again, and a study of another name may "
                            "leave the model out")
-        with self.record.lock:
-            if len(looks.taken) > index:
+        with record.lock:
+            if len(taken_looks(record.study.user_attrs)) > index:
                 return
-            look, pairs = looks.take(runs)
+            look, pairs = take_look(plan, record.study, runs)
             self._log_looks()
-        for line in look_lines(looks.plan, look, index, pairs):
+        for line in look_lines(plan, look, index, pairs):
             self.display.note(line)
 
     def _note_closed_searches(self) -> None:
@@ -459,7 +460,7 @@ class Sweep:
     def _log_looks(self) -> None:
         """Log the looks taken so far, from all processes and starts."""
         with self.record.lock:
-            if self.record.looks is not None and (taken := self.record.looks.taken):
+            if taken := taken_looks(self.record.study.user_attrs):
                 self.log.study.text(LOOKS, looks_json(taken))
 
     def _scored_by_seed(self, model: str) -> dict[int, Scored]:

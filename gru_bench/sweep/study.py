@@ -22,7 +22,7 @@ from gru_bench.sweep.identity import EXPERIMENT, direction, identity_of, require
 from gru_bench.sweep.plan import SearchState, State, may_ask
 from gru_bench.sweep.search import ASKED, EXHAUSTED, Search, best_of, counts, distributions, is_exhausted
 from gru_bench.sweep.sharing.leases import Lease
-from gru_bench.sweep.sharing.looks import Looks, taken_looks
+from gru_bench.sweep.sharing.looks import taken_looks
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, stored
 from gru_bench.sweep.spec import StudySpec
@@ -75,9 +75,8 @@ class StudyRecord:
             self.work = Trials(self.study, self.lock, self.lease)
             """The planned work of all models: the runs that follow the searches, and the follow-ups."""
             self.searches: dict[str, Search] = {model: Search(self, model) for model in self.spec.models}
-            plan = self.spec.plan(fingerprint)
-            self.looks = None if plan is None else Looks(plan, self.study)
-            """The interim analyses of the confirmation stage; None for a stage of one size."""
+            self.look_plan = self.spec.plan(fingerprint)
+            """The planned interim analyses of the confirmation stage; None for a stage of one size."""
             self.note_searching(self.state())
 
     def notes(self, model: str) -> dict[str, Any]:
@@ -126,7 +125,7 @@ class StudyRecord:
         return State(
             self.spec, {model: self._search_state(model, attributes, others) for model in self.spec.models},
             self.work.latest(), start=self.lease.start, in_time=in_time,
-            looks=None if self.looks is None else self.looks.plan, taken=tuple(taken_looks(attributes)), texts=texts)
+            looks=self.look_plan, taken=tuple(taken_looks(attributes)), texts=texts)
 
     def note_searching(self, state: State) -> None:
         """Record for which models this start may ask for more trials."""
