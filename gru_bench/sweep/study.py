@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from gru_bench.config import SOURCE, Scalar
 from gru_bench.errors import RunError, given_as, named
 from gru_bench.results.looks import Look
-from gru_bench.sweep.identity import EXPERIMENT, direction, identity_of, require_same
+from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_of, require_same
 from gru_bench.sweep.plan import SearchState, State, may_ask
 from gru_bench.sweep.search import ASKED, EXHAUSTED, Search, best_of, counts, distributions, is_exhausted
 from gru_bench.sweep.sharing.leases import Lease
@@ -90,7 +90,7 @@ class StudyRecord:
             self.study.set_user_attr(f"{SEARCH}{model}", after)
 
     def identity(self, model: str) -> dict[str, Any]:
-        """Return the identity of a search, with which it began.
+        """Return the identity of a search: that with which it began, and settings that were added since.
 
         Raises:
             ChangedStudyError: This start would give it another.
@@ -102,7 +102,7 @@ class StudyRecord:
         study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
         ended = sum(map(counts, study.get_trials(deepcopy=False))) >= self.spec.trials
         require_same(self.spec.name, model, known, identity, ended=ended)
-        return known
+        return {**{key: value for key, value in identity.items() if key not in PROPOSALS}, **known}
 
     def _join(self, models: Mapping[str, str | None]) -> None:
         spec = self.spec.with_stored(models) if set(models) - self.searches.keys() else self.spec
