@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 
-from gru_bench.config import DataConfig, MetricName, RunConfig, Scalar, assignment
+from gru_bench.config import DataConfig, MetricName, Scalar, assignment
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, given_as, named
 from gru_bench.results.logged_metrics import Split, compared
 from gru_bench.results.looks import PLAN
 from gru_bench.results.runs import BASELINES, DATA, NEAR, SEARCH, Baseline, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
+from gru_bench.sweep.active_run import Assignment
 from gru_bench.sweep.console.description import run_description
-from gru_bench.sweep.plan import Role
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, digest, run_key
@@ -34,7 +34,7 @@ class RunLog:
 
     def __init__(
         self, record: StudyRecord, corpus: Corpus, store: Store, *, experiment: str, command: str, texts: bool,
-        data: DataSummary, own: Mapping[str, str] | None = None,
+        data: DataSummary, own: Mapping[str, str],
     ) -> None:
         """Begin the study's own run, or continue it.
 
@@ -75,7 +75,7 @@ class RunLog:
             self.record.work.forget()  # its runs were logged to another store
         if self.is_new or (known is not None and "study" not in known.params):  # the start that began it died
             self._describe()
-        for path, text in (own or {}).items():
+        for path, text in own.items():
             self.study.text(path, text)
 
     @property
@@ -133,29 +133,18 @@ class RunLog:
         """Log the baselines; they are logged early so that a report of an unfinished study shows them."""
         self.study.text(BASELINES, json.dumps([asdict(baseline) for baseline in found], indent=1))
 
-    def begin(
-        self, label: str, role: Role, config: RunConfig, settings: Mapping[str, Scalar], tags: Mapping[str, str]
-    ) -> RunWriter:
+    def begin(self, run: Assignment) -> RunWriter:
         """Begin a child run of the study and return its writer.
 
-        Args:
-            label: Name under which the run is shown.
-            role: Role of the run: trial, confirm or ablation.
-            config: Config of the run.
-            settings: Settings that differ from the study's own. Their digest identifies the run later.
-            tags: Further tags to log.
+        Its name in MLflow has its study, its model where the study has several, and its trial or seed.
         """
+        label = run.label.removeprefix(f"{run.model} ") if len(self.spec.models) == 1 else run.label
         return self.store.start(
-            self.experiment, self._run_name(config.model.name, label), role=role, study=self.spec.name,
-            model=config.model.name,
-            command=self.command, config=config,
-            fingerprint=fingerprint_of(config.data, self.spec, self.corpus), parent=self.study.run_id,
-            tags={"gru_bench.settings": digest(settings), "gru_bench.owner": this_process(),
-                  NOTE: run_description(role, settings), **tags})
-
-    def _run_name(self, model: str, label: str) -> str:
-        """Return a run's name in MLflow: its study, its model where the study has several, and its trial or seed."""
-        return f"{self.spec.name} {label.removeprefix(f'{model} ') if len(self.spec.models) == 1 else label}"
+            self.experiment, f"{self.spec.name} {label}", role=run.role, study=self.spec.name, model=run.model,
+            command=self.command, config=run.config,
+            fingerprint=fingerprint_of(run.config.data, self.spec, self.corpus), parent=self.study.run_id,
+            tags={"gru_bench.settings": digest(run.settings), "gru_bench.owner": this_process(),
+                  NOTE: run_description(run.role, run.settings), **run.tags})
 
     def _runs(self) -> list[LoggedRun]:
         return [run for run in self.store.runs(self.experiment)

@@ -283,8 +283,8 @@ class Sweep:
         self, search: Search, number: int, settings: Mapping[str, Scalar], done: tuple[float, ...]
     ) -> Assignment:
         # A search compares settings, so it saves the time of teachers.
-        config = self.spec.config(
-            search.model, {**settings, "training.teachers": 0}, self.spec.search_seeds[len(done)])
+        config = self._with_threads(self.spec.config(
+            search.model, {**settings, "training.teachers": 0}, self.spec.search_seeds[len(done)]))
         label = f"{search.model} trial {number}"
         if self.spec.seeds_per_trial > 1:
             label += f" seed {config.seed}"
@@ -293,8 +293,8 @@ class Sweep:
     def _take(self, run: PlannedRun) -> None:
         if (number := self.record.work.take(run.key)) is not None:
             label = " ".join(filter(None, (run.config.model.name, run.name, f"seed {run.config.seed}")))
-            self._train(Assignment(
-                self.record.work, number, run.role, run.config, run.settings, label, run.tags, planned=run.key))
+            self._train(Assignment(self.record.work, number, run.role, self._with_threads(run.config), run.settings,
+                                   label, run.tags, planned=run.key))
 
     def _begin_follow_up(self, follow_up: FollowUp) -> None:
         if (number := self.record.work.take(follow_up.key)) is None:
@@ -483,12 +483,10 @@ class Sweep:
                                   else f"ablation {name}: all candidates failed")
 
     def _train(self, run: Assignment) -> None:
-        config = self._with_threads(run.config)
-        writer = self.log.begin(run.label, run.role, config, run.settings, run.tags)
-        self.active[run.key] = ActiveRun(run, writer, self.spec)
+        self.active[run.key] = ActiveRun(run, self.log.begin(run), self.spec)
         self.display.job_started(run.key, run.label, run.settings if run.role == "trial" else {}, run.role)
         checks = PRUNERS[self.spec.pruner].checks if run.role == "trial" else 0
-        task = Train(config, score_test=run.role == "confirm", checks=checks)
+        task = Train(run.config, score_test=run.role == "confirm", checks=checks)
         self._submit(self._job(run.key, task), self._receive_run)
 
     def _with_threads(self, config: RunConfig) -> RunConfig:

@@ -16,6 +16,7 @@ from gru_bench.config import RunConfig
 from gru_bench.errors import ChangedStudyError, RunError
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_of
 from gru_bench.stats.intervals import Scored
+from gru_bench.sweep.active_run import Assignment
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.console.looks import look_lines
 from gru_bench.sweep.plan import InterimAnalysis, Wait
@@ -221,9 +222,9 @@ class TestLogged:
             events.append(path)
             write(self, path, content)
 
-        def begun(self: RunLog, label: str, *arguments: Any) -> RunWriter:
+        def begun(self: RunLog, run: Assignment) -> RunWriter:
             events.append("a run")
-            return begin(self, label, *arguments)
+            return begin(self, run)
 
         monkeypatch.setattr(RunWriter, "text", text)
         monkeypatch.setattr(RunLog, "begin", begun)
