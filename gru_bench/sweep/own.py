@@ -86,7 +86,7 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
 def _runs_left(spec: StudySpec, model: str, stored: StoredStudy) -> int:
     """Return the number of runs of a model that no start has done."""
     search = stored.searches.get(model)
-    trials = 0 if search is None else sum(trial.state in ("complete", "pruned", "failed") for trial in search.trials)
+    trials = 0 if search is None else search.ended
     ended = stored.looks and stored.looks[-1].stops
     confirmed = sum(key.startswith(f"{model} confirm ") and trial.state == "complete"
                     for key, trial in stored.work.items())
