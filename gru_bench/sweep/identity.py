@@ -119,7 +119,8 @@ def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> 
     if key == SOURCE:
         return f"the file of its class was changed (SHA-256 {_short(began.get(key))}, now {_short(identity.get(key))})"
     name = "data" if key == "data.name" else "Optuna's version" if key == "optuna" else key
-    return f"{name} was {_short(began.get(key))} and is now {_short(identity.get(key))}"
+    was = "not recorded" if key in PROPOSALS and key not in began else _short(began.get(key))
+    return f"{name} was {was} and is now {_short(identity.get(key))}"
 
 
 def objective(spec: StudySpec) -> str:
