@@ -16,6 +16,8 @@ from gru_bench.gru_check.load import Source, failure, settings_kept
 from gru_bench.gru_check.trace import Recorder
 from gru_bench.models.calls import Form, arguments, bound, flat, forms, parameters_of, sample_input
 
+STEPS = 6
+"""Length of the sequences that are tried."""
 _DICTS = (dict, OrderedDict, defaultdict)
 _OWN = {*vars(nn.Module()), "__builtins__", "__annotations__"}
 """Names of what is Python's and torch's own."""
@@ -132,6 +134,14 @@ def _restored(kept: Tensor, value: Tensor) -> Tensor:
     return value.clone()
 
 
+def sample(form: Form) -> tuple[Tensor, Tensor | None]:
+    """Return an input and, where it takes one, a state of a form, also of one that is no GRU's."""
+    x = sample_input(replace(form, kind="cell" if form.layout in {"BE", "E", "E1", "11E"} else "layer"), STEPS)
+    if form.tokens:  # only ids that its own embedding has, and not 0, which is often padding
+        x = x.remainder(max(1, form.vocabulary - 1)) + 1
+    return x, torch.full((form.batch, form.hidden), 0.25) if form.state else None
+
+
 def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
     """Return the first form that works.
 
@@ -149,11 +159,7 @@ def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
     for form in forms(caller.built, caller.source.sizes):
         recorder = Recorder(caller.file)
         try:
-            x = sample_input(form, 6 if form.kind == "layer" else 0)
-            if form.tokens:  # only ids that its own embedding has, and not 0, which is often padding
-                x = x.remainder(max(1, form.vocabulary - 1)) + 1
-            h = torch.full((form.batch, form.hidden), 0.25) if form.state else None
-            results = caller.call(form, x, h, recorder)
+            results = caller.call(form, *sample(form), recorder)
         except Exception as error:
             furthest = max(furthest, (recorder.count, error), key=lambda one: one[0])
             continue

@@ -126,7 +126,7 @@ def _states(cells: Sequence[Any], seed: int) -> list[Any]:
 
     found = []
     for number, cell in enumerate(cells):
-        step = cell.equal or cell.step
+        step = cell.equal
         x, h = map(torch.from_numpy, drawn(seed, number, step.batch, step.width, step.hidden))
         with torch.no_grad():
             found.append([step.run(x[m], h[m], False).tolist() for m in range(DRAWN)])

@@ -95,13 +95,13 @@ def load(path: Path, defines: Mapping[str, str] | None = None) -> ModuleType:
     return module
 
 
-def check_name(path: Path, name: str) -> None:
-    """Check that a file defines a name.
+def check_name(path: Path, name: str, text: str) -> None:
+    """Check that a file, which has this text, defines a name.
 
     Raises:
         UsageError: It does not. The error lists those that it defines.
     """
-    names = submission.names(submission.read(path).text)
+    names = submission.names(text)
     if name not in names:
         raise unknown(f"name in {path.name}", name, names, "Write FILE:NAME.") if names else nothing_in(path)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gru_bench.gru_check.cell.blocks import Parts, examples, take_apart
+from gru_bench.gru_check.cell.blocks import Parts, examples, outcomes, take_apart
 from gru_bench.gru_check.cell.family import Affine, Inner, Member, search, search_right
 from gru_bench.gru_check.cell.mend import mended
 from gru_bench.gru_check.claim import TOLERANCE, Claim, Sum
@@ -26,10 +26,13 @@ class Cell:
     findings: tuple[Finding, ...]
     error: float
     """Largest difference from the member."""
-    mended: bool = False
-    """Whether the member equals the cell only after one change."""
-    equal: Step | None = None
-    """The step that the member equals: the cell's, or the changed one. None: its own."""
+    equal: Step
+    """The step that the member equals: the cell's, or a changed one."""
+
+    @property
+    def mended(self) -> bool:
+        """Return whether the member equals the cell only after one change."""
+        return self.equal is not self.step
 
     def after(self, x: Tensor, h: Tensor) -> Tensor:
         """Return the state after one step."""
@@ -49,50 +52,40 @@ def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
     if cell.member is not None and len(cell.member.faults) < 2:
         return cell
 
-    equal: list[Step] = []
-
-    def right(other: Step, own: Sequence[Tensor]) -> Member | None:
-        parts = take_apart(other, own)
-        x, h = examples(other, 3, seed=11)
-        with torch.no_grad():
-            new = torch.stack([other.run(x[m], h[m], False) for m in range(len(x))])
-        member = search_right(parts, x, h, new)
-        if member is None or _compare(other, member)[0] > TOLERANCE:
-            return None
-        equal.append(other)
-        return member
-
-    found = mended(step, leaves, right)
+    found = mended(step, leaves, _right)
     if found is None:
         return cell
-    member, finding = found
-    rights = tuple(Finding(code) for code in conventions(member))
-    return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, True,
-                equal[-1])
+    member, finding, equal = found
+    rights = tuple(Finding(code) for code in _conventions(member))
+    return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, equal)
+
+
+def _right(step: Step, leaves: Sequence[Tensor]) -> Member | None:
+    """Return the right GRU that a step equals, if there is one."""
+    member = search_right(take_apart(step, leaves), *outcomes(step))
+    return None if member is None or _compare(step, member)[0] > TOLERANCE else member
 
 
 def _as_member(step: Step, leaves: Sequence[Tensor]) -> Cell:
     """Return the member of the family that a cell equals, if there is one."""
     parts = take_apart(step, leaves)
-    x, h = examples(step, 3, seed=11)
-    with torch.no_grad():
-        new = torch.stack([step.run(x[m], h[m], False) for m in range(len(x))])
+    x, h, new = outcomes(step)
     member = search(parts, x, h, new)
     if member is None:
-        return Cell(step, parts, None, (), float("inf"))
+        return Cell(step, parts, None, (), float("inf"), step)
     if not parts.spare and any(code == "shared-matrices" for code, _ in member.faults) and _idle_gate(step):
         parts.spare = True
         member = search(parts, x, h, new) or member
     error, cut = _compare(step, member)
     if error > TOLERANCE:
-        return Cell(step, parts, None, (), error)
+        return Cell(step, parts, None, (), error, step)
     codes = list(member.faults)
     if cut:
         codes.append(("detached", "The gradient with respect to the old state is not that of a GRU."))
-    codes += [(code, "") for code in conventions(member)]
+    codes += [(code, "") for code in _conventions(member)]
     inners = _lines(step, member)
     findings = tuple(Finding(code, detail, _line(code, detail, inners)) for code, detail in dict(codes).items())
-    return Cell(step, parts, member, findings, error)
+    return Cell(step, parts, member, findings, error, step)
 
 
 def _idle_gate(step: Step) -> bool:
@@ -147,7 +140,7 @@ def _compare(step: Step, member: Member) -> tuple[float, bool]:
     return error, cut
 
 
-def conventions(member: Member) -> list[str]:
+def _conventions(member: Member) -> list[str]:
     """Return the codes of a cell's conventions besides its equations'."""
     found = list(member.rights)
     roles = _roles(member)

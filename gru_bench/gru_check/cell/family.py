@@ -175,9 +175,12 @@ class Affine:
     @classmethod
     def of(cls, group: Group) -> Affine:
         """Return the sum that a group of blocks is."""
-        return cls(group.total("x"), group.total("h"), group.total("1"),
-                   any(block.moved and block.source == "h" for block in group.blocks), group.blocks,
-                   any(block.moved and block.source == "x" for block in group.blocks))
+        def total(source: str) -> Tensor | None:
+            values = [block.value for block in group if block.source == source]
+            return torch.stack(values).sum(0) if values else None
+
+        moved = {block.source for block in group if block.moved}
+        return cls(total("x"), total("h"), total("1"), "h" in moved, tuple(group), "x" in moved)
 
     def of_input(self, x: Tensor, like: Tensor, gate: Tensor | None = None) -> Tensor:
         """Return W x + b, with a gate on x where something acts on it."""
@@ -309,22 +312,22 @@ def search_right(parts: Parts, x: Tensor, h: Tensor, new: Tensor) -> Member | No
         return next((member for _, member in _by_parts(case, False, 0) if not member.faults), None)
 
 
-def _arrangements(parts: Parts) -> Iterator[tuple[list[Group], bool]]:
+def _arrangements(parts: Parts) -> Iterator[tuple[Sequence[Group], bool]]:
     """Yield the groups as they are, and then with one group's blocks in several others."""
     yield parts.groups, bool(parts.shared)
     if len(parts.groups) > 7:
         return
     for loose in parts.groups:
-        sources = {block.source for block in loose.blocks}
+        sources = {block.source for block in loose}
         if {"x", "h"} <= sources:
             continue
         source = min(sources - {"1"}, default="1")
         others = [group for group in parts.groups if group is not loose]
-        takers = [group for group in others if source == "1" or not group.count(source)]
+        takers = [group for group in others if source == "1" or all(block.source != source for block in group)]
         for count in range(1, len(takers) + 1):
             for chosen in itertools.combinations(takers, count):
-                joined = [Group((*group.blocks, *loose.blocks)) if group in chosen else group for group in others]
-                twice = loose.blocks[0].twice
+                joined = [[*group, *loose] if group in chosen else group for group in others]
+                twice = loose[0].twice
                 if count >= 2 or twice:
                     yield joined, True
                 if not twice:

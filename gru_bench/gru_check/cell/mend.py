@@ -57,8 +57,9 @@ class _Change:
 
 def mended(
     step: Step, leaves: Sequence[Tensor], right: Callable[[Step, Sequence[Tensor]], Member | None]
-) -> tuple[Member, Finding] | None:
-    """Return the right GRU that one change makes of a step, and what the change says; None where none is found.
+) -> tuple[Member, Finding, Step] | None:
+    """Return the right GRU that one change makes of a step, what the change says, and the changed step; None where none
+    is found.
 
     Args:
         step: The step.
@@ -81,9 +82,10 @@ def mended(
         if time.monotonic() > until:
             return None
         try:
-            member = right(step.edited(change.edits), [*leaves, *change.fresh])
+            edited = step.edited(change.edits)
+            member = right(edited, [*leaves, *change.fresh])
             if member is not None and (finding := _named(step, calls, change, member)) is not None:
-                return member, finding
+                return member, finding, edited
         except Exception:  # what was changed does not fit there
             continue
     return None
