@@ -14,7 +14,7 @@ from gru_bench.errors import ExitCode, GruBenchError, RunError
 from gru_bench.gru_check import load
 from gru_bench.gru_check.__main__ import app
 from gru_bench.gru_check.check import check
-from gru_bench.gru_check.child import Request
+from gru_bench.gru_check.child import Options
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.guard import run as run_child
 from tests.gru_check.students import NOTEBOOK, SPLIT
@@ -50,7 +50,7 @@ def test_a_wrong_gru_ends_with_4(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("gru_bench.gru_check.guard.run",
-                        lambda request, timeout: check(Path(request.path), request.name))
+                        lambda path, options: check(path, options.name))
     path = written(tmp_path, SPLIT.replace("r * self.U_n(h)", "self.U_n(h)"))
     code, said = shown([f"{path}:GRUCell", "--no-speed"], monkeypatch, capsys)
     assert code == ExitCode.NO
@@ -77,7 +77,7 @@ def test_times_are_shown_with_their_range_or_left_out_where_they_scatter(
 def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, message: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
     with pytest.raises(RunError, match=message):
-        run_child(Request(str(path), "A", None, {}, 1.0, False), timeout=timeout)
+        run_child(path, Options("A", None, {}, 1.0, timeout))
 
 
 @pytest.mark.parametrize(("name", "text", "parts"), [

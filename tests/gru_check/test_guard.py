@@ -19,7 +19,7 @@ import pytest
 from gru_bench import platforms
 from gru_bench.errors import RunError
 from gru_bench.gru_check import guard
-from gru_bench.gru_check.child import Request
+from gru_bench.gru_check.child import Options
 from gru_bench.gru_check.claim import DRAWN, drawn, holds
 from gru_bench.gru_check.codes import Verdict
 from tests.gru_check.students import SPLIT
@@ -28,15 +28,18 @@ from tests.support.commands import ROOT, mentions
 posix = pytest.mark.skipif(platforms.WINDOWS, reason="os.fork")
 FORGED = """
 import json, os, sys
-line = json.dumps({"findings": [{"code": "equal"}], "form": "forged", "notes": [], "claims": []}) + "\\n"
+line = json.dumps({"verdict": {"findings": [{"code": "equal"}], "form": "forged", "notes": [], "name": "A"},
+                   "claims": []}) + "\\n"
 """
 
 
-def checked(tmp_path: Path, first_lines: str, timeout: float = 60, memory: float = 4, name: str = "mine.py") -> Verdict:
+def checked(
+    tmp_path: Path, first_lines: str, timeout: float = 60, memory: float = 4, name: str = "mine.py", speed: bool = False
+) -> Verdict:
     """Verdict on a right cell, whose file begins with these lines."""
     path = tmp_path / name
     path.write_text(first_lines + "\n" + SPLIT, encoding="utf-8")
-    return guard.run(Request(str(path), "GRUCell", None, {}, memory, False), timeout)
+    return guard.run(path, Options("GRUCell", None, {}, memory, timeout, speed))
 
 
 @pytest.fixture
@@ -135,12 +138,11 @@ if os.fork() == 0:
     def test_a_file_that_kills_its_guard_does_not_end_the_others(self, tmp_path: Path, mark: str) -> None:
         kills = f"import os, subprocess, sys\nsubprocess.Popen({sleeper(mark)}, start_new_session=True)\n"
         texts = {"kills.py": f"{kills}os.kill(os.getppid(), 9)\n", "right.py": f"import time\ntime.sleep(8)\n{SPLIT}"}
-        requests = []
         for name, text in texts.items():
             (tmp_path / name).write_text(text, encoding="utf-8")
-            requests.append(Request(str(tmp_path / name), None, None, {}, 4, False))
+        options = Options(None, None, {}, 4, 120)
         with guard.Guards() as guards, ThreadPoolExecutor(2) as pool:
-            killing, right = [pool.submit(guard.run, request, 120, guards) for request in requests]
+            killing, right = [pool.submit(guard.run, tmp_path / name, options, guards) for name in texts]
             assert isinstance(killing.exception(), RunError)
             assert not marked(mark)
             assert right.result().code == "equal"
@@ -281,6 +283,15 @@ class TestVerdicts:
         assert guard._answer(b"[1]") is None
         assert guard._answer(b"\xff{") is None
         assert guard._answer(json.dumps({"done": True}).encode()) == {"done": True}
+
+
+@pytest.mark.slow
+def test_the_speed_of_a_file_is_measured(tmp_path: Path) -> None:
+    verdict = checked(tmp_path, "", timeout=300, speed=True)
+    own, torch_gru, *_ = verdict.speed
+    assert (own[0], torch_gru[0]) == ("GRUCell (300 -> 100)", "torch.nn.GRU")
+    assert all(0 < least <= median <= most for _, median, least, most in verdict.speed)
+    assert "speed" not in " ".join(verdict.notes)
 
 
 @pytest.mark.slow
