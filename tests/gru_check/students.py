@@ -481,6 +481,9 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "softmax for z": ("gate-activation", (("z = torch.sigmoid(self.W_z(x) + self.U_z(h))",
                                                "z = torch.softmax(self.W_z(x) + self.U_z(h), dim=-1)"),)),
         "reset unused": ("reset-unused", (("r * self.U_n(h)", "self.U_n(h)"),)),
+        "a product beside reset": ("reset-unused", (
+            ("        self.U_n = nn", "        self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n = nn"),
+            ("r * self.U_n(h)", "self.V_n(h) + r * self.U_n(h)"))),
         "z for r": ("reset-unused", (("r * self.U_n(h)", "z * self.U_n(h)"),)),
         "reset on input": ("reset-on-input", (("self.W_n(x) + r * self.U_n(h)", "r * self.W_n(x) + self.U_n(h)"),)),
         "reset on both": ("reset-on-input", (("self.W_n(x) + r * self.U_n(h)", "r * (self.W_n(x) + self.U_n(h))"),)),

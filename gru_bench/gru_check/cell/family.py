@@ -595,10 +595,13 @@ def _acting(
     act = max(acting, key=len)
     places = [k for one, k in pairs if one != "1"]
     if act in ("r", "1 - r"):  # r may mean 1 - r, which is the same function of other weights
+
         if any(affines[k].moved_x or (affines[k].x is not None and not affines[k].moved) for k in places):
             return [("reset-on-input", "The reset gate acts on W_n x.")]
         if all(affines[k].h is None for k in places):
             return [("reset-unused", "The reset gate acts on a bias alone.")]
+        if any(one == "1" and affines[k].h is not None for one, k in pairs):
+            return [("reset-unused", "The candidate also takes the state without the reset gate.")]
         return []
     if act == "z":
         return [("reset-unused", "The update gate is where the reset gate belongs.")]
