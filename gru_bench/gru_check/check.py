@@ -22,9 +22,9 @@ from gru_bench.errors import ExitCode, RunError
 from gru_bench.gru_check import calls, load, submission
 from gru_bench.gru_check.calls import STEPS, Caller, sample
 from gru_bench.gru_check.cell.blocks import examples, outcomes, take_apart
-from gru_bench.gru_check.cell.examine import Cell, as_torch, claimed, examine
+from gru_bench.gru_check.cell.examine import Cell, as_torch, examine
 from gru_bench.gru_check.cell.family import Member, right_members
-from gru_bench.gru_check.claim import TOLERANCE, Claim
+from gru_bench.gru_check.claim import TOLERANCE
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.layers import Layer, examine_layer
 from gru_bench.gru_check.states import (
@@ -59,10 +59,6 @@ class Checked:
     cells: tuple[Cell, ...] = ()
     """Its cells, as far as they were looked into."""
 
-    @property
-    def claims(self) -> tuple[Claim, ...]:
-        """Return the weights of the GRU that each cell equals. The verdict must be that it is one."""
-        return tuple(claimed(cell) for cell in self.cells)
 
 
 def check(

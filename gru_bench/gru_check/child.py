@@ -96,7 +96,7 @@ def main(guard: int) -> None:
         answers.flush()
 
     from gru_bench.gru_check import check, load, submission
-
+    from gru_bench.gru_check.cell.examine import claimed
     load.output = sys.stdout
     reason = limit_memory(options.memory)
     answer({"ready": os.getpid()})
@@ -107,8 +107,8 @@ def main(guard: int) -> None:
             limits = [f"Memory was not limited: {reason}."] if reason else []
             limits += [f"{NOT_CUT_OFF} {' and '.join(left)}."] if left else []
             notes = (*verdict.notes, *([note] if (note := submission.read(path).note) else []), *limits)
-            claims = checked.claims if verdict.exit_code == ExitCode.DONE else ()
-            answer({"verdict": asdict(replace(verdict, notes=notes)), "claims": [asdict(claim) for claim in claims]})
+            claims = [asdict(claimed(cell)) for cell in checked.cells] if verdict.exit_code == ExitCode.DONE else []
+            answer({"verdict": asdict(replace(verdict, notes=notes)), "claims": claims})
             if claims:
                 answer({"states": _states(checked.cells, int(json.loads(requests.readline())["seed"]))})
         if options.speed:

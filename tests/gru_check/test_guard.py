@@ -244,20 +244,17 @@ class TestVerdicts:
             checked(tmp_path, FORGED + how)
 
     def claim(self, **changes: Any) -> dict[str, Any]:
-        def total(x: float | None, h: float | None, act: str = "1") -> dict[str, Any]:
-            return {"x": None if x is None else [[x]], "h": None if h is None else [[h]], "b": [0.25], "act": act,
-                    "moved": False}
+        return {"batch": 2, "weight_ih": [[0.5], [-1.0], [1.5]], "weight_hh": [[-0.5], [0.75], [0.5]],
+                "bias_ih": [0.25, 0.25, 0.25], "bias_hh": [0, 0, 0.25], "before": [[0.125]], **changes}
 
-        return {"batch": 2, "width": 1, "hidden": 1, "reset": total(0.5, -0.5), "update": total(-1.0, 0.75),
-                "candidate": [total(1.5, None), total(None, 0.5, "r")], "inverted": False, **changes}
-
-    def states(self, seed: int) -> list[Any]:
+    def states(self, seed: int, u_r: float = -0.5, u_z: float = 0.75, u_n: float = 0.5, v: float = 0.125) -> list[Any]:
         """States of the cell of `claim`, computed with torch."""
         import torch
 
         x, h = map(torch.from_numpy, drawn(seed, 0, 2, 1, 1))
-        r, z = torch.sigmoid(0.5 * x - 0.5 * h + 0.25), torch.sigmoid(-x + 0.75 * h + 0.25)
-        states: list[Any] = (z * h + (1 - z) * torch.tanh(1.5 * x + 0.25 + r * (0.5 * h + 0.25))).tolist()
+        r, z = torch.sigmoid(0.5 * x + u_r * h + 0.25), torch.sigmoid(-x + u_z * h + 0.25)
+        n = torch.tanh(1.5 * x + 0.25 + r * (u_n * h + 0.25) + v * (r * h))
+        states: list[Any] = (z * h + (1 - z) * n).tolist()
         return states
 
     def test_states_of_a_gru_agree_with_its_claim(self) -> None:
@@ -267,17 +264,21 @@ class TestVerdicts:
     def test_what_is_no_gru_or_was_drawn_from_another_seed_does_not_agree(self) -> None:
         states = self.states(5)
         assert not holds([self.claim()], 6, [states])
-        assert not holds([self.claim(inverted=True)], 5, [states])
+        assert not holds([self.claim(before=[[0.25]])], 5, [states])
         assert not holds([], 5, [])
         assert not holds([self.claim()], 5, [])
         assert not holds([{}], 5, [states])
+        assert not holds([self.claim(weight_ih=[0.5, -1.0, 1.5])], 5, [states])
         assert not holds([self.claim()], 5, [[[["nan"]]]])
 
-    def test_a_claim_must_be_that_of_a_gru(self) -> None:
-        claim = self.claim()
-        for candidate in (claim["candidate"][:1], [{**claim["candidate"][0], "act": "r"}],
-                          [{**claim["candidate"][1], "act": "z"}]):
-            assert not holds([self.claim(candidate=candidate)], 5, [self.states(5)])
+    @pytest.mark.parametrize(("u_r", "u_z", "u_n", "v", "is_one"), [
+        (0, 0.75, 0.5, 0.125, False), (-0.5, 0, 0.5, 0.125, False), (-0.5, 0.75, 0, 0, False),
+        (-0.5, 0.75, 0, 0.125, True), (-0.5, 0.75, 0.5, 0, True)])
+    def test_each_gate_of_a_claimed_gru_reads_the_state(
+        self, u_r: float, u_z: float, u_n: float, v: float, is_one: bool
+    ) -> None:
+        claim = self.claim(weight_hh=[[u_r], [u_z], [u_n]], before=[[v]])
+        assert holds([claim], 5, [self.states(5, u_r, u_z, u_n, v)]) == is_one
 
     def test_an_answer_that_is_no_object_is_passed_over(self) -> None:
         assert guard._answer(b"[1]") is None

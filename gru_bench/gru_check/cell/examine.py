@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gru_bench.gru_check.cell.blocks import Parts, examples, outcomes, take_apart
 from gru_bench.gru_check.cell.family import Affine, Inner, Member, search, search_right
 from gru_bench.gru_check.cell.mend import mended
-from gru_bench.gru_check.claim import TOLERANCE, Claim, Sum
+from gru_bench.gru_check.claim import TOLERANCE, Claim
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.states import Step, as_made
 
@@ -168,51 +168,46 @@ def _roles(member: Member) -> dict[tuple[int, int, str], str]:
             for block in affine.blocks}
 
 
+def weights(member: Member) -> dict[str, Tensor]:
+    """Return the weights of a right cell by the names of `Claim`, with the usual meaning of r and z."""
+    reset, update = member.reset, member.update
+    assert reset is not None
+    assert update is not None
+    assert update.x is not None
+    hidden, width = update.x.shape
+    shapes = {"x": (hidden, width), "h": (hidden, hidden), "b": (hidden,)}
+    terms = list(zip(member.terms, member.acts, strict=True))
+    inside = [term for term, act in terms if act != "1" and not term.moved]
+    outside = [term for term, act in terms if act == "1" or term.moved]
+
+    def total(affines: Sequence[Affine], source: str) -> Tensor:
+        values = [value for affine in affines if (value := getattr(affine, source)) is not None]
+        return torch.stack(values).sum(0).detach() if values else torch.zeros(shapes[source])
+
+    def rows(source: str, candidate: Sequence[Affine]) -> Tensor:
+        return torch.cat([total([reset], source) * (-1 if "1 - r" in member.acts else 1),
+                          total([update], source) * (-1 if member.mixture == 1 else 1), total(candidate, source)])
+
+    return {"weight_ih": rows("x", outside), "weight_hh": rows("h", inside), "bias_ih": rows("b", outside),
+            "bias_hh": torch.cat([torch.zeros(2 * hidden), total(inside, "b")]),
+            "before": total([term for term, _ in terms if term.moved], "h")}
+
+
 def as_torch(member: Member) -> nn.GRUCell | None:
     """Return nn.GRUCell with a right cell's weights; None where it has no such form."""
-    if (member.faults or "1 - r" in member.acts or "reset-before" in member.rights or member.reset is None
-            or member.update is None):
+    own = weights(member)
+    if own.pop("before").any():
         return None
-    hidden = next(term.h for term in member.terms if term.h is not None).shape[0]
-    inside = [term for term, act in zip(member.terms, member.acts, strict=True) if act == "r"]
-    outside = [term for term, act in zip(member.terms, member.acts, strict=True) if act != "r"]
-    width = next(term.x for term in member.terms if term.x is not None).shape[1]
-    sign = -1.0 if "update-inverted" in member.rights else 1.0
+    hidden, width = len(own["bias_ih"]) // 3, own["weight_ih"].shape[1]
     cell = nn.GRUCell(width, hidden, dtype=torch.float64)
-
-    def total(affines: Sequence[Affine], source: str, shape: tuple[int, ...]) -> Tensor:
-        values = [value for a in affines if (value := {"x": a.x, "h": a.h, "b": a.b}[source]) is not None]
-        return torch.stack(values).sum(0) if values else torch.zeros(shape)
-
-    square, flat = (hidden, hidden), (hidden,)
-    rows: Mapping[str, list[Tensor]] = {
-        "weight_ih": [total([member.reset], "x", (hidden, width)), sign * total([member.update], "x", (hidden, width)),
-                      total(outside, "x", (hidden, width))],
-        "weight_hh": [total([member.reset], "h", square), sign * total([member.update], "h", square),
-                      total(inside, "h", square)],
-        "bias_ih": [total([member.reset], "b", flat), sign * total([member.update], "b", flat),
-                    total(outside, "b", flat)],
-        "bias_hh": [torch.zeros(2 * hidden), total(inside, "b", flat)],
-    }
-    with torch.no_grad():
-        for name, parts in rows.items():
-            getattr(cell, name).copy_(torch.cat(parts))
+    cell.load_state_dict(own)
     return cell
 
 
 def claimed(cell: Cell) -> Claim:
     """Return the weights of the GRU that a right cell equals."""
-    member, step = cell.member, cell.step
-    assert member is not None
-    assert member.reset is not None
-    assert member.update is not None
-    return Claim(step.batch, step.width, step.hidden, _sum(member.reset), _sum(member.update),
-                 [_sum(term, act) for term, act in zip(member.terms, member.acts, strict=True)], member.mixture == 1)
-
-
-def _sum(affine: Affine, act: str = "1") -> Sum:
-    x, h, b = (None if value is None else value.detach().tolist() for value in (affine.x, affine.h, affine.b))
-    return Sum(x, h, b, act, affine.moved)
+    assert cell.member is not None
+    return Claim(cell.step.batch, **{name: value.tolist() for name, value in weights(cell.member).items()})
 
 
 # ---------------------------------------------------------------- lines
