@@ -75,16 +75,10 @@ class Caller:
             for key in [key for key in space if key not in before]:
                 del space[key]
             for key, value in before.items():
-                if isinstance(value, Tensor) and not value.requires_grad and isinstance(space.get(key), Tensor):
-                    kept = space[key]
-                    if kept is value or kept.shape != value.shape or not torch.equal(kept, value):
-                        space[key] = value if kept is value else _restored(kept, value)
-                elif isinstance(value, list) and not isinstance(value, nn.Module):
-                    space[key] = list(value)
-                elif type(value) in _DICTS and key not in _OWN:
-                    space[key] = copy.copy(value)
-                elif space.get(key) is not value and not isinstance(value, dict):
-                    space[key] = value
+                if isinstance(value, Tensor) and not value.requires_grad:
+                    space[key] = _restored(space.get(key), value)
+                elif key not in _OWN or not isinstance(value, dict):
+                    space[key] = _copied(value)
 
     def call(
         self, form: Form, x: Tensor, h: Tensor | None = None, recorder: Recorder | None = None, *,
@@ -127,11 +121,13 @@ def _copied(value: Any) -> Any:
     return copy.copy(value) if type(value) in _DICTS else value
 
 
-def _restored(kept: Tensor, value: Tensor) -> Tensor:
-    if kept.shape == value.shape and kept.is_leaf and not kept.requires_grad:
-        kept.copy_(value)
+def _restored(kept: Any, value: Tensor) -> Tensor:
+    """Return a tensor with its old value: the one that is kept, if possible."""
+    if not isinstance(kept, Tensor) or kept.shape != value.shape:
+        return value.clone()
+    if torch.equal(kept, value):
         return kept
-    return value.clone()
+    return kept.copy_(value) if kept.is_leaf and not kept.requires_grad else value.clone()
 
 
 def sample(form: Form) -> tuple[Tensor, Tensor | None]:
