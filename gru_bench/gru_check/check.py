@@ -531,18 +531,17 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
     held = {site: layer.runs.value(site) for track in layer.tracks for site in track.before} if layer else {}
     after = [site for track in layer.tracks for site in track.after] if layer else []
 
-    def run(seed: int, keep_dropout: bool) -> tuple[list[Tensor], Recorder]:
-        recorder = Recorder(caller.file, keep_dropout=keep_dropout, calm=False, rows=rows)
+    def run(
+        seed: int, keep_dropout: bool = False, held: Mapping[Site, Tensor] | None = None
+    ) -> tuple[list[Tensor], Recorder]:
+        recorder = Recorder(caller.file, keep_dropout=keep_dropout, calm=False, rows=rows, replace=held, read=after)
         torch.manual_seed(seed)
         with torch.no_grad():
             return caller.call(form, x, h, recorder), recorder
 
     def goes_on(seed: int, held: Mapping[Site, Tensor]) -> list[Tensor]:
         """Return the states that a step gives, after states that are held."""
-        recorder = Recorder(caller.file, calm=False, rows=rows, replace=held, read=after)
-        torch.manual_seed(seed)
-        with torch.no_grad():
-            caller.call(form, x, h, recorder)
+        _, recorder = run(seed, held=held)
         return [recorder.found[site] for site in after]
 
     def starts_alone() -> bool:
@@ -560,10 +559,10 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
         (a, recorder), (b, _) = (run(seed, keep_dropout) for seed in (0, 1))
         return None if alike(a, b) else recorder
 
-    if differ(True) is None:
+    recorder = differ(True)
+    if recorder is None:
         caller.calm = False  # what it draws, if anything, is always the same, and so is part of its function
         return []
-    _, recorder = run(0, True)
     lines = [*recorder.dropout, *(recorder.masked if caller.masks is not None else [])]
     found = [Finding("dropout", "Two calls in evaluation differ.", lines[0])] if lines else []
     rest = differ(False)

@@ -95,10 +95,10 @@ def take_apart(step: Step, leaves: Sequence[Tensor]) -> Parts:
     for m in range(EXAMPLES):
         new = step.run(x[m], h[m], False)
         news.append(new[0].detach())
-        got = torch.autograd.grad((weight[m] * new[0]).sum(), leaves, allow_unused=True) if new.requires_grad else [
-            None] * len(leaves)
-        for own, leaf, gradient in zip(gradients, leaves, got, strict=True):
-            own.append(torch.zeros_like(leaf) if gradient is None else gradient.detach())
+        got = torch.autograd.grad((weight[m] * new[0]).sum(), leaves, materialize_grads=True
+                                  ) if new.requires_grad else map(torch.zeros_like, leaves)
+        for own, gradient in zip(gradients, got, strict=True):
+            own.append(gradient.detach())
     parts = Parts(x=x[:, 0], h=h[:, 0], new=torch.stack(news), weight=weight)
     blocks: list[Block] = []
     for number, (leaf, own) in enumerate(zip(leaves, gradients, strict=True)):
