@@ -61,10 +61,10 @@ class Checked:
 
 
 
-def check(
-    path: Path, name: str | None = None, make: str | None = None, defines: Mapping[str, str] | None = None
-) -> Verdict:
-    """Run a file and return what its GRU is.
+def check_file(
+    path: Path, name: str | None, make: str | None, defines: Mapping[str, str] | None
+) -> tuple[ModuleType, Checked]:
+    """Run a file, and return its module and what its GRU is. It must be called in `prepared`.
 
     Args:
         path: The file: Python, or a notebook.
@@ -75,14 +75,6 @@ def check(
     Raises:
         GruBenchError: When the file cannot be run or the object not be called.
     """
-    with prepared():
-        return check_file(path, name, make, defines)[1].verdict
-
-
-def check_file(
-    path: Path, name: str | None, make: str | None, defines: Mapping[str, str] | None
-) -> tuple[ModuleType, Checked]:
-    """Run a file, and return its module and what its GRU is. The default type of torch must be float64."""
     with suppress(SyntaxError, ValueError, OSError, RecursionError, MemoryError):  # `load` says what is wrong
         text = submission.read(path).text
         names = submission.candidates(text)
@@ -123,7 +115,7 @@ def _rank(verdict: Verdict) -> int:
 
 
 def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) -> Checked:
-    """Return what the GRU of a loaded file is, and how it is called. The default type of torch must be float64."""
+    """Return what the GRU of a loaded file is, and how it is called. It must be called in `prepared`."""
     checked = _built(module, path, name, make)
     if make is None and checked.verdict.exit_code == ExitCode.DONE and isinstance(getattr(module, name, None), type):
         checked = replace(checked, verdict=_variants(checked.verdict, module, path, name))

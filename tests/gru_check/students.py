@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gru_bench.gru_check.check import check_file, prepared
+from gru_bench.gru_check.codes import Verdict
+
 SPLIT = '''
 import torch
 from torch import nn
@@ -689,3 +692,10 @@ def notebook(*cells: str, name: str = "homework.ipynb") -> Path:
         {"cell_type": "markdown", "source": ["# Not code"]},
         *({"cell_type": "code", "source": text.splitlines(keepends=True)} for text in cells)]}), encoding="utf-8")
     return path
+
+
+def check(path: Path, name: str | None = None, make: str | None = None, defines: Mapping[str, str] | None = None
+          ) -> Verdict:
+    """Verdict on a file, which is run in this process."""
+    with prepared():
+        return check_file(path, name, make, defines)[1].verdict

@@ -13,11 +13,10 @@ from gru_bench import cli
 from gru_bench.errors import ExitCode, GruBenchError, RunError
 from gru_bench.gru_check import load
 from gru_bench.gru_check.__main__ import app
-from gru_bench.gru_check.check import check
 from gru_bench.gru_check.child import Options
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.guard import run as run_child
-from tests.gru_check.students import NOTEBOOK, SPLIT
+from tests.gru_check.students import NOTEBOOK, SPLIT, check
 from tests.support.commands import ROOT, completed, mentions
 
 

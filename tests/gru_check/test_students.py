@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from gru_bench.errors import ExitCode, GruBenchError, RunError
 from gru_bench.gru_check import assert_is_gru
-from gru_bench.gru_check.check import check, check_object
+from gru_bench.gru_check.check import check_object
 from gru_bench.gru_check.codes import KINDS
-from tests.gru_check.students import STYLES, WRAPPER, Student, mutants, right_ones
+from tests.gru_check.students import STYLES, WRAPPER, Student, check, mutants, right_ones
 from tests.support.commands import mentions
 
 RIGHT, MUTANTS = tuple(right_ones()), tuple(mutants())
