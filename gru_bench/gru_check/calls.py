@@ -138,12 +138,12 @@ def sample(form: Form) -> tuple[Tensor, Tensor | None]:
     return x, torch.full((form.batch, form.hidden), 0.25) if form.state else None
 
 
-def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
+def find_form(caller: Caller, accepts: Callable[[Form], bool]) -> Form:
     """Return the first form that works.
 
     Args:
         caller: The object.
-        accepts: Takes a form, and returns it completed, or None where the calls ran but were not those of a GRU.
+        accepts: Takes a form whose calls ran, and returns whether they are those of a GRU.
 
     Raises:
         RunError: When no call works, with the line and the message of the one that came furthest.
@@ -162,9 +162,8 @@ def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
         if not results:
             empty = True
             continue
-        done = accepts(form)
-        if done is not None:
-            return done
+        if accepts(form):
+            return form
         ran = ran or form
     if ran is not None:
         return replace(ran, kind="none")

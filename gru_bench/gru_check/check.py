@@ -290,18 +290,14 @@ def _drops(caller: Caller, form: Form) -> bool:
 def _examined(caller: Caller) -> Checked:
     kept: dict[Form, tuple[Runs, list[Track]]] = {}
 
-    def accepts(form: Form) -> Form | None:
+    def accepts(form: Form) -> bool:
         if form.kind == "cell":
-            return form if _is_cell(caller, form) else None
-        try:
+            return _is_cell(caller, form)
+        with suppress(Exception):
             runs = runs_of(caller, form)
-            found = tracks(runs)
-        except Exception:
-            return None
-        if not found:
-            return None
-        kept[form] = (runs, found)
-        return form
+            if found := tracks(runs):
+                kept[form] = runs, found
+        return form in kept
 
     form = calls.find_form(caller, accepts)
     _refuse_without_answer(caller, form)
@@ -310,7 +306,7 @@ def _examined(caller: Caller) -> Checked:
     if form.kind == "cell":
         return _best_result(caller, form)
     runs, found = kept[form]
-    checked = _layer_verdict(caller, form, runs, found)
+    checked = _layer_verdict(runs, found)
     site = found[0].before[-1]
     return replace(checked, form=replace(form, hidden=runs.value(site).numel() // form.batch))
 
@@ -465,17 +461,17 @@ def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
     return found
 
 
-def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -> Checked:
+def _layer_verdict(runs: Runs, found: list[Track]) -> Checked:
+    caller, form = runs.caller, runs.form
     leaves = _leaves(runs.leaves)
     caller.remember()
     random = _randomness(caller, form, Layer(runs, tuple(found), ()))
+    if coupled := [track for track in found if track.coupled]:
+        finding = (Finding("lstm", "Of its two states, one is the other behind tanh and a gate.")
+                   if _is_lstm(runs, coupled[0]) else
+                   Finding("wrong-candidate", "More than the state is carried from step to step."))
+        return Checked(Verdict((finding,), form.words), form)
     cells = []
-    for track in found:
-        if track.coupled:
-            return Checked(Verdict((Finding("lstm", "Of its two states, one is the other behind tanh and a gate.")
-                                    if _is_lstm(runs, track) else
-                                    Finding("wrong-candidate", "More than the state is carried from step to step."),),
-                                   form.words), form)
     found = [_without_sums(runs, track, leaves) for track in found]
     for track in found:
         own: list[Cell] = []

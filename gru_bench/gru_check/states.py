@@ -208,7 +208,7 @@ def _front(runs: Runs, common: set[Site], earlier: set[Site]) -> list[Site]:
         if all((number, place) in common or (number, place) in runs.constant for place in range(len(call.values))):
             continue
         used.update(site for site in call.inputs if site in common and site not in earlier)
-    return list(dict.fromkeys(sorted(_made(runs, site, common) for site in used)))
+    return sorted({_made(runs, site, common) for site in used})
 
 
 _PARTS = {"__getitem__", "select", "narrow", "index_select"}
