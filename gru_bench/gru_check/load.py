@@ -10,11 +10,10 @@ import linecache
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import IO, Any
 
 import numpy as np
@@ -83,15 +82,16 @@ def load(path: Path, defines: Mapping[str, str] | None = None) -> ModuleType:
     for key, value in (defines or {}).items():
         module.__dict__[key] = _literal(value)
     linecache.checkcache(str(path))
-    neighbors = Neighbors(path.parent)
-    sys.meta_path.insert(0, neighbors)
+    folder = str(path.parent)
+    sys.path.insert(0, folder)
     try:
         with settings_kept():
             exec(code, module.__dict__)
     except (Exception, SystemExit) as error:
         raise failure(error, path, "to run the file") from error
     finally:
-        sys.meta_path.remove(neighbors)
+        with contextlib.suppress(ValueError):  # the file may have removed it
+            sys.path.remove(folder)
     return module
 
 
@@ -110,30 +110,6 @@ def nothing_in(path: Path) -> UsageError:
     """Return the error for a file in which nothing can be checked."""
     return UsageError(f"{path.name} must contain a class or a function, but it has none that may be a GRU: name it by "
                       "FILE:NAME")
-
-
-class Neighbors:
-    """Finds modules in a student's folder, for imports that stand in files of this folder alone.
-
-    A `json.py` that lies there does not come before Python's own for anybody else.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Take the folder."""
-        self._folder = str(folder)
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Return where a module is; None where the import stands elsewhere, or the folder has no such module."""
-        if path is not None:
-            return None
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and ("importlib" in frame.f_code.co_filename):
-            frame = frame.f_back
-        if frame is None or str(Path(frame.f_code.co_filename).parent) != self._folder:
-            return None
-        return PathFinder.find_spec(name, [self._folder], target)
 
 
 @contextlib.contextmanager

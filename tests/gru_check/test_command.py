@@ -144,14 +144,12 @@ def test_a_cell_may_return_its_gates_too(tmp_path: Path) -> None:
     assert check(written(tmp_path, text), "GRUCell").code == "equal"
 
 
-def test_imports_of_the_file_alone_find_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_imports_what_is_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_layers.py").write_text("WIDTH = 3\n", encoding="utf-8")
     monkeypatch.delitem(sys.modules, "my_layers", raising=False)
-    finder = load.Neighbors(tmp_path)
-    assert finder.find_spec("my_layers") is None  # asked from here
     module = load.load(written(tmp_path, "import my_layers, importlib\nimportlib.import_module('my_layers')\n"))
     assert module.my_layers.WIDTH == 3
-    assert finder not in sys.meta_path
+    assert str(tmp_path) not in sys.path
 
 
 def test_a_global_that_the_file_lacks_may_be_defined(tmp_path: Path) -> None:
