@@ -31,42 +31,44 @@ def findings_of(evidence: Evidence) -> Findings:
     going_on = [once_more(study) for study in evidence.studies if unfinished(study)]
     commands = going_on or [*next_step_commands(evidence), *remove_limit_commands(evidence)]
     return Findings(
-        tuple(map(study_name, evidence.studies)), evidence.groups[0].scale.score, evidence.groups[0].metric,
-        () if evidence.trials else tuple(map(_score, evidence.groups)),
-        () if evidence.trials else tuple(
+        studies=tuple(map(study_name, evidence.studies)), score=evidence.groups[0].scale.score,
+        metric=evidence.groups[0].metric,
+        models=() if evidence.trials else tuple(map(_score, evidence.groups)),
+        baselines=() if evidence.trials else tuple(
             BaselineScore(one.name, one.score.value) for one in evidence.baselines),
-        tuple(map(_against, evidence.against)),
-        tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.compared),
-        tuple(commands), tuple(map(in_text, others_on_test(evidence))))
+        against_baselines=tuple(map(_against, evidence.against)),
+        pairs=tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.compared),
+        next_commands=tuple(commands), notes=tuple(map(in_text, others_on_test(evidence))))
 
 
 def _score(group: Group) -> ModelScore:
     score = group.score
-    return ModelScore(group.label, group.model, study_name(group.study), score.value, score.low, score.high,
-                      len(group.runs))
+    return ModelScore(label=group.label, model=group.model, study=study_name(group.study), score=score.value,
+                      low=score.low, high=score.high, seeds=len(group.runs))
 
 
 def _against(one: AgainstBaseline) -> BaselineAnswer:
     return BaselineAnswer(
-        one.group.label, one.group.model, one.baseline.name,
-        {1: one.group.label, -1: one.baseline.name}.get(one.favours or 0), one.difference.value, one.difference.low,
-        one.difference.high, one.p.value, in_text(one.warning))
+        model=one.group.label, model_name=one.group.model, baseline=one.baseline.name,
+        better={1: one.group.label, -1: one.baseline.name}.get(one.favours or 0), difference=one.difference.value,
+        low=one.difference.low, high=one.difference.high, p=one.p.value, sentence=in_text(one.warning))
 
 
 def _answer(pair: Pair, together: int | None) -> Answer:
-    finding, theta = pair.verdict.finding, pair.number("difference")
-    p_values: tuple[float | None, float | None, float | None] = (None, None, None) if pair.tests is None else (
-        pair.tests.different, pair.tests.beyond, pair.tests.equivalent)
+    finding, theta, tests = pair.verdict.finding, pair.number("difference"), pair.tests
+    p, p_beyond, p_equivalent = (tests.different, tests.beyond, tests.equivalent) if tests else (None, None, None)
     better = None
     if finding in DIFFERENT:
         better = pair.a.label if pair.favours >= 0 else pair.b.label
     return Answer(
-        pair.a.label, pair.b.label, (pair.a.model, pair.b.model), (study_name(pair.a.study), study_name(pair.b.study)),
-        finding.value, better, pair.difference.estimate, theta.low, theta.high, in_text((pair.interval_name,)),
-        pair.verdict.margin, *p_values, pair.family, (pair.difference.seeds[0], pair.difference.seeds[1]),
-        pair.difference.examples, pair.look, pair.planned or None,
-        better is not None or finding is Finding.EQUIVALENT, in_text(verdict_sentence(pair)),
-        in_text(next_step_sentence(pair, together, held_back(pair.a)) if pair.done else ()))
+        a=pair.a.label, b=pair.b.label, models=(pair.a.model, pair.b.model),
+        studies=(study_name(pair.a.study), study_name(pair.b.study)), finding=finding.value, better=better,
+        difference=pair.difference.estimate, low=theta.low, high=theta.high, interval=in_text((pair.interval_name,)),
+        margin=pair.verdict.margin, p=p, p_beyond=p_beyond, p_equivalent=p_equivalent, family=pair.family,
+        seeds=(pair.difference.seeds[0], pair.difference.seeds[1]), examples=pair.difference.examples, look=pair.look,
+        looks=pair.planned or None, settled=better is not None or finding is Finding.EQUIVALENT,
+        sentence=in_text(verdict_sentence(pair)),
+        next_step=in_text(next_step_sentence(pair, together, held_back(pair.a)) if pair.done else ()))
 
 
 def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:

@@ -150,7 +150,7 @@ def draw(figures: Sequence[Figure]) -> None:
         fork = multiprocessing.get_context("fork")
         receiver, sender = fork.Pipe(duplex=False)
         second = fork.Process(target=_send_drawn, args=(there, sender, receiver), daemon=True)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), suppress(OSError):  # the system may refuse another process
             # The threads that a fork leaves behind are those of numpy and pyarrow, which are prepared for it.
             warnings.filterwarnings("ignore", message=".* is multi-threaded", category=DeprecationWarning)
             second.start()
@@ -161,8 +161,9 @@ def draw(figures: Sequence[Figure]) -> None:
             if receiver.poll(PATIENCE):
                 for figure, drawn in zip(there, receiver.recv(), strict=True):
                     vars(figure)["_drawn"] = drawn
-        second.kill()
-        second.join()
+        if second.pid is not None:
+            second.kill()
+            second.join()
 
 
 def _send_drawn(figures: Sequence[Figure], sender: Connection, receiver: Connection) -> None:

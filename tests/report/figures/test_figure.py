@@ -98,7 +98,7 @@ def test_two_processes_draw_what_one_draws(built: Built) -> None:
 
 
 @pytest.mark.skipif(not platforms.LINUX, reason="a second process draws on Linux alone")
-@pytest.mark.parametrize("failure", ["killed", "stuck", "error"])
+@pytest.mark.parametrize("failure", ["refused", "killed", "stuck", "error"])
 def test_what_a_second_process_fails_to_draw_is_drawn_where_it_is_used(
     built: Built, failure: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,6 +115,11 @@ def test_what_a_second_process_fails_to_draw_is_drawn_where_it_is_used(
         drawing: Drawing = figure.draw(frame)
         return drawing
 
+    def refused() -> int:
+        raise BlockingIOError
+
+    if failure == "refused":
+        monkeypatch.setattr(os, "fork", refused)
     figures = [replace(figure, draw=fails_there) for _ in range(3)]
     draw(figures)
     assert ["_drawn" in vars(drawn) for drawn in figures] == [True, True, False]
