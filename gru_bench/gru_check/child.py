@@ -55,11 +55,14 @@ def limit_memory(gigabytes: float) -> str | None:
         import resource
     except ImportError:
         return "this system has no limit for the memory of a process"
-    import psutil
-
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        taken = pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        taken = 8 * GIGABYTE  # address space that torch reserves
     try:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        most = psutil.Process().memory_info().vms + int(gigabytes * GIGABYTE)
+        most = taken + int(gigabytes * GIGABYTE)
         resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     except (OSError, ValueError) as error:
         return f"this system does not limit the memory of a process: {error}"
