@@ -475,11 +475,7 @@ class SavedModel:
 
 
 def _check_types(function: Callable[..., object], given: Mapping[str, object]) -> None:
-    """Check that the arguments of a call are of the types that the function declares.
-
-    Raises:
-        UsageError: The first that is not.
-    """
+    """Check that the arguments of a call are of the types that the function declares."""
     from pydantic import TypeAdapter, ValidationError
 
     kinds = get_type_hints(function)
@@ -505,9 +501,8 @@ def _kept(data: Data, columns: Columns, name: str) -> dict[str, Scalar]:
     from gru_bench.inference.frames import keep
 
     if _is_frame(data):
-        kept = keep(data, columns, name)
-        return {"data.name": str(kept.path), "data.text_column": kept.columns.text,
-                "data.label_column": kept.columns.label}
+        path, found = keep(data, columns, name)
+        return {"data.name": str(path), "data.text_column": found.text, "data.label_column": found.label}
     if not isinstance(data, str | Path):
         raise UsageError("data must be a data frame (pandas, polars, pyarrow, a dictionary of columns), or the name or "
                          f"path of a data set, but got {shown(data)} of type {type(data).__name__}: make a frame of "

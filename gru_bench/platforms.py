@@ -14,10 +14,11 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import platformdirs
 
@@ -516,6 +517,20 @@ def remove(path: Path) -> None:
     except PermissionError:
         if not WINDOWS:
             raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of another once it is written: a reader sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begun = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with begun.open("xb") as file:
+            yield file
+        replace(begun, path)
+    except BaseException:
+        remove(begun)
+        raise
 
 
 def is_reserved(name: str) -> bool:

@@ -20,7 +20,7 @@ ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli",
 """Packages and the files beside them: each imports only those before it. Checks look at the evidence of a report, and
 the rest of report shows what they warn of."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "mlflow": ("tracking.client", "tracking.registry", "tracking.server", "tracking.sender", "inference.served"),
+    "mlflow": ("tracking.client", "tracking.registry", "tracking.source", "tracking.sender", "inference.served"),
     "optuna": ("sweep.study", "sweep.identity", "sweep.search", "sweep.space", "sweep.export", "sweep.sharing."),
     "ray": ("sweep.workers.ray",),
     "torch": ("data.batches", "kernels.", "models.", "train.", "diagnose.", "sweep.workers.tasks",

@@ -127,12 +127,11 @@ def sizes(cache: Path) -> dict[str, int]:
 
 def size_of(path: Path) -> int:
     """Return the bytes of a file, or of all files below a folder. Symbolic links are not followed."""
-    total = 0
     with suppress(OSError):  # what another process removes meanwhile takes no space
-        total = path.lstat().st_size if path.is_symlink() or not path.is_dir() else 0
-        if not path.is_symlink() and path.is_dir():
-            total += sum(map(size_of, path.iterdir()))
-    return total
+        if path.is_dir() and not path.is_symlink():
+            return sum(map(size_of, path.iterdir()))
+        return path.lstat().st_size
+    return 0
 
 
 def clean(cache: Path) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from gru_bench.config import PRESETS, is_own
 from gru_bench.data.cache import default_cache
 from gru_bench.errors import DataError, UsageError, given_as, shown, unknown
-from gru_bench.platforms import replace
+from gru_bench.platforms import replacing
 from gru_bench.results.own import digest_of
 
 FOLDER = "code"
@@ -75,10 +75,8 @@ def keep(text: str) -> str:
     digest = digest_of(text)
     path = default_cache() / FOLDER / f"{digest}.py"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        begun = path.with_suffix(f".{id(text)}")
-        begun.write_text(text, encoding="utf-8", newline="\n")
-        replace(begun, path)
+        with replacing(path) as file:
+            file.write(text.encode())
     return digest
 
 

@@ -67,16 +67,11 @@ class Choice(Protocol):
     def roles(self) -> Sequence[tuple[str, str | None]]:
         """Return the role and the name of each column, in the order of a row."""
 
-    def found_in(self, known: Sequence[str]) -> Self:
+    def found_in(self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]) -> Self:
         """Return the columns to read of a file with these columns."""
 
     def note(self, found: Self) -> Note | None:
         """Return a sentence on the columns that were found by their names."""
-
-    def places(
-        self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
-    ) -> Sequence[int | None]:
-        """Return the positions of the columns among the `known` ones, a role each."""
 
     def require_header(self, first: Sequence[str], path: Path, separator: str) -> None:
         """Check that the first line of a file holds the names of columns."""
@@ -100,8 +95,36 @@ class Columns:
         return [("text", self.text), ("label", self.label), ("category", self.category), ("split", self.split),
                 ("id", self.id), ("group", self.group or None)]
 
-    def found_in(self, known: Sequence[str]) -> Columns:
-        """Return the columns to read of a file with these columns: usual names stand in for default ones."""
+    def found_in(self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]) -> Columns:
+        """Return the columns to read of a file: usual names stand in for default ones.
+
+        Args:
+            known: The columns of the file.
+            path: The file.
+            examples: Function that returns a value of each column, for error messages.
+
+        Raises:
+            UsageError: for a column that the file lacks.
+            DataError: for two columns of one name.
+        """
+        found = self._usual(known)
+        for role, name in found.roles():
+            if found._is_missing_default(role, known):
+                raise found._unclear(role, known, path, examples)
+            if name is not None and name not in known:
+                names = [shown(other, "") for other in known[:1000]]
+                near = get_close_matches(name, names, n=1)
+                more = len(known) - _SHOWN_NAMES
+                raise unknown(f"{role} column", name, {*names[:_SHOWN_NAMES], *near},
+                              f"{path.name} has {f'{more:,} more' if more > 0 else 'no other'}: name it by "
+                              f"{given_as(_OPTIONS[role])}.")
+            if name is not None and known.count(name) > 1:
+                raise DataError(f"{path} must have one column {shown(name)}, but it has {known.count(name)} of that "
+                                "name: rename the others")
+        return found
+
+    def _usual(self, known: Sequence[str]) -> Columns:
+        """Return the columns with those of usual names in place of default ones."""
         found = self
         for role in USUAL:
             fits = self._candidates(role, USUAL[role], known)
@@ -128,44 +151,13 @@ class Columns:
         return Note(f"{read}, by {'its name' if len(others) == 1 else 'their names'}",
                     tuple(_OPTIONS[role] for role, _ in others))
 
-    def places(
-        self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
-    ) -> list[int | None]:
-        """Return the positions of the columns among the `known` ones, a role each. None for one that is not read.
-
-        Args:
-            known: The columns of the file.
-            path: The file.
-            examples: Function that returns a value of each column, for error messages.
-
-        Raises:
-            UsageError: for a column that the file lacks.
-            DataError: for two columns of one name.
-        """
-        places: list[int | None] = []
-        for role, name in self.roles():
-            if self._is_missing_default(role, known):
-                raise self._unclear(role, known, path, examples)
-            if name is not None and name not in known:
-                names = [shown(other, "") for other in known[:1000]]
-                near = get_close_matches(name, names, n=1)
-                more = len(known) - _SHOWN_NAMES
-                raise unknown(f"{role} column", name, {*names[:_SHOWN_NAMES], *near},
-                              f"{path.name} has {f'{more:,} more' if more > 0 else 'no other'}: name it by "
-                              f"{given_as(_OPTIONS[role])}.")
-            if name is not None and known.count(name) > 1:
-                raise DataError(f"{path} must have one column {shown(name)}, but it has {known.count(name)} of that "
-                                "name: rename the others")
-            places.append(None if name is None else known.index(name))
-        return places
-
     def require_header(self, first: Sequence[str], path: Path, separator: str) -> None:
         """Check that the first line of a file holds the names of columns, unless those to read are in it.
 
         Raises:
             DataError: where the line looks like a row.
         """
-        found = self.found_in(first)
+        found = self._usual(first)
         if not any(found._is_missing_default(role, first) for role in USUAL):
             return
         if any(as_number(cell.strip()) is not None or len(cell) >= _LONG or len(cell.split()) >= _WORDS

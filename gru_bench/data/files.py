@@ -208,14 +208,7 @@ def _entries(path: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _classes_or_tables(path: Path, folders: Sequence[Path], tables: Sequence[Path], part: str | None = None) -> Found:
-    """Return the files of a folder that holds a folder for each class, or tables.
-
-    Args:
-        path: The folder.
-        folders: The folders in it.
-        tables: The tables in it.
-        part: The split that it is, if it is one.
-    """
+    """Return the files of a folder of classes or of tables. `part` is the split that it is, if it is one."""
     texts = {folder: sorted((file for file in folder.iterdir()
                              if file.name.lower().endswith(TEXT) and not file.name.startswith(".")), key=str)
              for folder in folders}

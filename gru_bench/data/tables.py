@@ -95,7 +95,6 @@ class Table(Generic[C]):
                 size = self._path.stat().st_size
                 self.fraction = lambda: text.buffer.tell() / size
             if self._kind == TEXT:
-                self.columns = self.columns.found_in([])
                 for line in text:
                     yield line.rstrip("\r\n"), None, None, None, None, None
             elif self._kind in (".csv", ".tsv"):
@@ -110,8 +109,8 @@ class Table(Generic[C]):
 
     def _places(self, known: list[str], examples: Callable[[], Iterable[object]]) -> Sequence[int | None]:
         """Find the columns among the `known` ones, and return their positions in the order of a row."""
-        self.columns = self.columns.found_in(known)
-        return self.columns.places(known, self._path, examples)
+        self.columns = self._wanted.found_in(known, self._path, examples)
+        return [None if name is None else known.index(name) for _, name in self.columns.roles()]
 
     def _separated(self, text: TextIO) -> Iterator[Row]:
         csv.field_size_limit(2**31 - 1)
@@ -211,12 +210,7 @@ def _objects(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _class_names(metadata: Any, column: str | None) -> tuple[str, ...]:
-    """Return the names of the classes that Hugging Face `datasets` writes into a Parquet file; none where it has none.
-
-    Args:
-        metadata: Metadata of the file's schema.
-        column: The column of the labels.
-    """
+    """Return the names of the classes that Hugging Face `datasets` writes into the metadata of a schema, if any."""
     try:
         content: Any = json.loads((metadata or {})[b"huggingface"])
         names = tuple(content["info"]["features"][column]["names"])

@@ -203,44 +203,35 @@ def _need_gensim(name: str) -> None:
 
 
 def _build(folder: Path, source: _Source, corpus: Corpus, config: EmbeddingConfig) -> None:
-    rows = source.read()
-    if not rows:
+    vector_of = source.read()
+    if not vector_of:
         raise DataError(f"the word vectors must contain words of the data, but contain none of its "
                         f"{len(corpus.words)} words ({', '.join(map(shown, corpus.words[:3]))}, ...): are they for "
                         "another language?")
-    places = sorted(rows)
-    row_of_word = np.full(len(corpus.words), -1, np.int32)
-    row_of_word[places] = np.arange(1, len(places) + 1, dtype=np.int32)
-    table_VE = np.zeros((len(places) + 1, len(rows[places[0]])), np.float32)
-    for row, place in enumerate(places, start=1):
-        table_VE[row] = rows.pop(place)
+    table_VE, row_of_word = _table(vector_of, len(corpus.words))
     finite_V = np.isfinite(table_VE).all(axis=1)
     if not finite_V.all():
-        wrong = corpus.words[places[int(np.argmin(finite_V)) - 1]]
+        wrong = corpus.words[int(np.flatnonzero(row_of_word == np.argmin(finite_V))[0])]
         raise DataError(f"word vectors must be finite numbers, but that of {shown(wrong)} contains a NaN or an "
-                        f"infinity ({int((~finite_V).sum())} of {len(places)} vectors do): repair or replace the file")
+                        f"infinity ({int((~finite_V).sum())} of {len(vector_of)} vectors do): repair or replace the "
+                        "file")
     if config.unknown == "draw":
-        table_VE, row_of_word = _with_drawn(table_VE, row_of_word, corpus, config)
+        unknown = np.flatnonzero((row_of_word < 0) & (_counts(corpus) >= config.min_count)).tolist()
+        norm = np.float32(_DRAWN_NORM * float(np.linalg.norm(table_VE[1:], axis=1).mean()))
+        drawn = _drawn(config.seed, table_VE.shape[1], {place: corpus.words[place] for place in unknown})
+        table_VE, row_of_word = _table(
+            vector_of | {place: vector_E * norm for place, vector_E in drawn.items()}, len(corpus.words))
     np.save(folder / "table.npy", table_VE)
     np.save(folder / "row_of_word.npy", row_of_word)
 
 
-def _with_drawn(
-    table_VE: NDArray[np.float32], row_of_word: NDArray[np.int32], corpus: Corpus, config: EmbeddingConfig
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Return the table and the rows with vectors drawn for the words of the training split that have none."""
-    unknown = (row_of_word < 0) & (_counts(corpus) >= config.min_count)
-    norm = _DRAWN_NORM * float(np.linalg.norm(table_VE[1:], axis=1).mean())
-    dimension = table_VE.shape[1]
-    vector_of = _drawn(config.seed, dimension, {
-        place: corpus.words[place] for place in np.flatnonzero(unknown).tolist()})
-    known = (row_of_word >= 0) | unknown
-    full_VE = np.zeros((int(known.sum()) + 1, dimension), np.float32)
-    full_of_word = np.where(known, np.cumsum(known), -1).astype(np.int32)
-    full_VE[full_of_word[row_of_word >= 0]] = table_VE[1:]
-    for place, vector_E in vector_of.items():
-        full_VE[full_of_word[place]] = vector_E * np.float32(norm)
-    return full_VE, full_of_word
+def _table(vector_of: Found, words: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return the vectors as rows of a table whose first one is zero, and for each word its row, or -1."""
+    places = sorted(vector_of)
+    row_of_word = np.full(words, -1, np.int32)
+    row_of_word[places] = np.arange(1, len(places) + 1, dtype=np.int32)
+    vectors_VE = [vector_of[place] for place in places]
+    return np.stack([np.zeros_like(vectors_VE[0]), *vectors_VE]), row_of_word
 
 
 # ---------------------------------------------------------------- trained on the corpus

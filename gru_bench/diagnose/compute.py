@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 import numpy as np
@@ -45,7 +45,7 @@ from gru_bench.results.diagnostics import (
     RecallPoint,
     State,
 )
-from gru_bench.results.runs import TWO_CLASSES, RunResult
+from gru_bench.results.runs import RunResult
 from gru_bench.stats.estimate import METHOD_BOTH, accuracy_interval
 from gru_bench.stats.metrics import correct
 from gru_bench.train.loop import best_epoch, restored, train, untrained
@@ -151,10 +151,10 @@ class Subject:
     config: RunConfig
     state: State
     run_id: str = ""
-    classes: tuple[str, ...] = TWO_CLASSES
+    classes: tuple[str, ...] = field(kw_only=True)
 
     @classmethod
-    def untrained(cls, config: RunConfig, vectors: Vectors, classes: tuple[str, ...] = TWO_CLASSES) -> Subject:
+    def untrained(cls, config: RunConfig, vectors: Vectors, classes: tuple[str, ...]) -> Subject:
         """Return the model of a run before its first step, for classes of these names."""
         return cls(_watched(config, vectors, classes), config, "initial", classes=classes)
 
@@ -166,7 +166,7 @@ class Subject:
             DataError: where the weights do not fit the settings or the vectors.
         """
         network = restored(trained).double().eval().requires_grad_(False)
-        return cls(network, trained.config, "trained", "".join(trained.run_ids), trained.classes)
+        return cls(network, trained.config, "trained", "".join(trained.run_ids), classes=trained.classes)
 
     @property
     def directions(self) -> tuple[Direction, ...]:

@@ -6,14 +6,14 @@ moved there when it is whole.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gru_bench.config import DataConfig, validated
 from gru_bench.data.columns import Columns
@@ -21,7 +21,7 @@ from gru_bench.data.files import PICKLE, TABLES, TEXT, kind_of, reading
 from gru_bench.data.tables import Table, storable
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.inference.predictor import CHUNK, Prediction
-from gru_bench.platforms import remove, replace
+from gru_bench.platforms import replacing
 from gru_bench.report.document.figure import csv_cell
 
 _CHARACTERS = 4_000_000
@@ -87,7 +87,7 @@ class TextFile:
                     raise DataError(f"{self.path} must contain a text in each row, but row {number:,} has "
                                     f"{shown(text)} as its {shown(table.columns.text)}: correct the row, or leave "
                                     "it out")
-                ids.append(number if table.columns.id is None else storable(ident) if isinstance(ident, str) else ident)
+                ids.append(number if not table.columns.id else storable(ident) if isinstance(ident, str) else ident)
                 texts.append(storable(text))
                 characters += len(text)
                 if len(texts) == count or characters > _CHARACTERS:
@@ -121,26 +121,18 @@ def rows_of(ids: Sequence[Any], prediction: Prediction) -> Iterator[dict[str, An
 
 
 @contextmanager
-def writing(path: Path, classes: Sequence[str], *, force: bool = False) -> Iterator[
-        Callable[[Sequence[Any], Prediction], None]]:
+def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Sequence[Any], Prediction], None]]:
     """Yield a function that writes predictions to a file, whose ending shows its kind. All are written, or none.
 
-    Args:
-        path: The file.
-        classes: Names of the classes.
-        force: Whether a file that exists is replaced.
-
-    Raises:
-        UsageError: for a file that exists, is in no folder, or is of an unsupported kind.
+    `check_output` has checked the file.
     """
-    check_output(path, force=force)
-    begun = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with (_parquet_writer if path.suffix.lower() == ".parquet" else _text_writer)(begun, path, classes) as write:
-            yield write
-        replace(begun, path)
-    finally:
-        remove(begun)
+    kind = path.suffix.lower()
+    with replacing(path) as file:
+        if kind == ".parquet":
+            with _parquet_writer(file, classes) as write:
+                yield write
+        else:
+            yield _text_writer(file, kind, classes)
 
 
 def check_output(path: Path, *, force: bool = False) -> None:
@@ -158,34 +150,25 @@ def check_output(path: Path, *, force: bool = False) -> None:
                          "add --force")
 
 
-@contextmanager
-def _text_writer(
-    begun: Path, path: Path, classes: Sequence[str]
-) -> Iterator[Callable[[Sequence[Any], Prediction], None]]:
-    names = column_names(classes)
-    with begun.open("w", encoding="utf-8", newline="", errors="replace") as file:
-        if path.suffix.lower() in (".csv", ".tsv"):
-            table = csv.DictWriter(file, names, delimiter="," if path.suffix.lower() == ".csv" else "\t",
-                                   lineterminator="\n")
-            table.writeheader()
+def _text_writer(file: BinaryIO, kind: str, classes: Sequence[str]) -> Callable[[Sequence[Any], Prediction], None]:
+    text = codecs.getwriter("utf-8")(file, "replace")
+    if kind in (".csv", ".tsv"):
+        table = csv.writer(text, delimiter="," if kind == ".csv" else "\t", lineterminator="\n")
+        table.writerow(column_names(classes))
 
-            def write_row(row: Mapping[str, Any]) -> None:
-                table.writerow({name: csv_cell(value) if isinstance(value, str) else value
-                                for name, value in row.items()})
-        else:
-            def write_row(row: Mapping[str, Any]) -> None:
-                file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+    def write(ids: Sequence[Any], prediction: Prediction) -> None:
+        for row in rows_of(ids, prediction):
+            if kind in (".csv", ".tsv"):
+                table.writerow(csv_cell(value) if isinstance(value, str) else value for value in row.values())
+            else:
+                text.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
 
-        def write(ids: Sequence[Any], prediction: Prediction) -> None:
-            for row in rows_of(ids, prediction):
-                write_row(row)
-
-        yield write
+    return write
 
 
 @contextmanager
 def _parquet_writer(
-    begun: Path, path: Path, classes: Sequence[str]
+    file: BinaryIO, classes: Sequence[str]
 ) -> Iterator[Callable[[Sequence[Any], Prediction], None]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -203,7 +186,7 @@ def _parquet_writer(
         rows = list(rows_of(ids, prediction))
         columns = {name: pa.array([row[name] for row in rows]) for name in column_names(classes)[1:]}
         table = pa.table({"id": values, **columns})
-        writer = writer or pq.ParquetWriter(begun, table.schema)
+        writer = writer or pq.ParquetWriter(file, table.schema)
         writer.write_table(table)
 
     try:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,6 @@ WHERE = Path("the frame")
 _LONGEST_NAME = 80
 
 
-@dataclass(frozen=True)
-class KeptFrame:
-    """A frame in the cache."""
-
-    path: Path
-    """A file whose name without its ending is the name of the data."""
-    columns: Columns
-
-
 def is_frame(data: object) -> bool:
     """Return whether data is a data frame."""
     if isinstance(data, Mapping):
@@ -41,8 +31,10 @@ def is_frame(data: object) -> bool:
     return values and (hasattr(data, "columns") or hasattr(data, "column_names"))
 
 
-def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> KeptFrame:
-    """Write the columns of a frame that are read to the cache, unless they are there, and return where they are.
+def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> tuple[Path, Columns]:
+    """Write the columns of a frame that are read to the cache, unless they are there.
+
+    Returns the file, whose name without its ending is the name of the data, and its columns.
 
     Args:
         frame: The data frame.
@@ -58,9 +50,8 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     import pyarrow.parquet as pq
 
     known = _column_names(frame)
-    found = columns.found_in(known)
-    places = [place for place in found.places(known, WHERE, lambda: _first_row(frame)) if place is not None]
-    table = _table(frame, list(dict.fromkeys(places)), known)
+    found = columns.found_in(known, WHERE, lambda: _first_row(frame))
+    table = _table(frame, known, [name for _, name in found.roles() if name is not None])
     if not table.num_rows:
         raise DataError("the frame must contain texts, but it has no rows: check how it was made")
     content = [name, *([column, table.column(column).to_pylist()] for column in table.column_names)]
@@ -68,7 +59,7 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     file = f"{_file_name(name)}.parquet"
     folder = cached_folder(default_cache() if cache is None else cache, "frames", key,
                            lambda begun: pq.write_table(table, begun / file))
-    return KeptFrame(folder / file, found)
+    return folder / file, found
 
 
 def written(frame: Any, model: str, path: Path) -> Path:
@@ -81,7 +72,7 @@ def written(frame: Any, model: str, path: Path) -> Path:
     import pyarrow.parquet as pq
 
     known = _column_names(frame)
-    table = _table(frame, [known.index(name) for name in dict.fromkeys(known)], known)
+    table = _table(frame, known, known)
     if model and "model" not in known:
         table = table.append_column("model", pa.array([model] * table.num_rows, pa.string()))
     pq.write_table(table, path)
@@ -100,19 +91,20 @@ def _column_names(frame: Any) -> list[str]:
     return list(map(str, names))
 
 
-def _table(frame: Any, places: Sequence[int], known: Sequence[str]) -> Any:
-    """Return some columns of a frame as an Arrow table of plain values."""
+def _table(frame: Any, known: Sequence[str], wanted: Sequence[str]) -> Any:
+    """Return the wanted ones of the columns of a frame, each once, as an Arrow table of plain values."""
     import pyarrow as pa
 
-    names = [known[place] for place in places]
+    names = list(dict.fromkeys(wanted))
+    places = [known.index(name) for name in names]
     try:
         if isinstance(frame, Mapping):
             values = list(frame.values())
             table = pa.table([pa.array(list(values[place]), from_pandas=True) for place in places], names)
         elif hasattr(frame, "iloc"):
-            table = pa.Table.from_pandas(frame.iloc[:, list(places)], preserve_index=False)
+            table = pa.Table.from_pandas(frame.iloc[:, places], preserve_index=False)
         else:
-            table = pa.table(frame).select(list(places))
+            table = pa.table(frame).select(places)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"the columns {', '.join(map(shown, names))} of the frame must be equally long, and each must "
                         "contain values of one kind, texts or numbers, but they cannot be read as such "

@@ -93,7 +93,7 @@ def predict(
     console = cli.out()
     asked = _predictor(study, model, single=single, run_code=run_code, tracking_uri=tracking_uri)
     if source is not None and out is not None:
-        _file(console, asked, source, out, force=force)
+        _file(console, asked, source, out)
     elif texts:
         _texts(console, asked, texts, why=why)
     else:
@@ -193,7 +193,7 @@ def _lines_of(binary: IO[bytes]) -> Iterator[str]:
         yield text.rstrip("\r\n")
 
 
-def _file(console: Any, asked: Predictor, source: TextFile, out: Path, *, force: bool) -> None:
+def _file(console: Any, asked: Predictor, source: TextFile, out: Path) -> None:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from gru_bench.inference.files import writing
@@ -205,7 +205,7 @@ def _file(console: Any, asked: Predictor, source: TextFile, out: Path, *, force:
                    TextColumn("{task.fields[rows]:,} texts"), TimeRemainingColumn(), console=console, transient=True,
                    disable=not console.is_terminal)
     task = bar.add_task("", total=None, rows=0)
-    with bar, writing(out, asked.model.classes, force=force) as write:
+    with bar, writing(out, asked.model.classes) as write:
         for part in source.parts():
             found = asked.predict(part.texts)
             write(part.ids, found)

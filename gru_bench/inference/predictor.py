@@ -58,14 +58,9 @@ class Prediction:
         return len(self.tokens_N)
 
     @property
-    def place_N(self) -> NDArray[np.int_]:
-        """Return the position of the predicted class of each text."""
-        return predicted(self.probability_NC)
-
-    @property
     def label_N(self) -> list[str]:
         """Return the name of the predicted class of each text."""
-        return [self.classes[place] for place in self.place_N]
+        return [self.classes[place] for place in predicted(self.probability_NC)]
 
     @property
     def known_share_N(self) -> NDArray[np.float64]:

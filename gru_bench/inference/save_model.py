@@ -92,7 +92,6 @@ def write_model(store: Store, winner: Winner, trained: TrainedModel, folder: Pat
     from gru_bench.inference.card import model_card, scores_of
     from gru_bench.models import saved
 
-    saved.check_free(folder, force=force)
     scores = scores_of(store, winner)
     return saved.save(trained, folder, model_card(winner, trained, scores), scores, force=force)
 

@@ -9,13 +9,14 @@ Shapes: `R` runs of a model, `N` examples, `C` classes, `K` columns of probabili
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import ComparedName
+from gru_bench.data.corpus import LEAST_GROUPS
 from gru_bench.data.labels import classes_of
 from gru_bench.errors import IN_PYTHON, UsageError, shown
 from gru_bench.predictions.columns import asked_as
@@ -30,8 +31,6 @@ SUM = 1e-3
 """Largest difference of the sum of the probabilities of an example from 1."""
 TIE = 1e-6
 """Largest amount by which the probability of a predicted class may be below the largest one."""
-LEAST_GROUPS = 20
-"""Fewest groups in a column that is found by its name, as in data sets."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,8 @@ def aligned(
     left_out = len(np.unique(np.concatenate([run.place_N for run in sources]))) - len(place_N)
     rank = np.full(len(read.ids.names), -1)
     rank[place_N] = np.arange(len(place_N))
-    rows = {id(run): _rows(run, rank) for run in sources}
-    label_N, classes = _labels(sources, rows, names_N, read, classes)
+    sources = [run.select(_rows(run, rank)) for run in sources]
+    label_N, classes = _labels(sources, names_N, read, classes)
     about: dict[str, Sequence[str]] = {
         role: [known.get(place, "") for place in place_N.tolist()] for role, known in read.about.items()}
     group_N = _groups(about.get("group"), names_N)
@@ -100,7 +99,7 @@ def aligned(
         group_N = None
     examples = Examples(names_N, label_N, classes, about, group_N, left_out)
     by_model: dict[tuple[str, str], list[FileRun]] = {}
-    for run in runs:
+    for run in sources[-len(runs):]:
         by_model.setdefault((run.study, run.model), []).append(run)
     named = Counter(model for _, model in by_model)
     models = []
@@ -108,7 +107,7 @@ def aligned(
         _refuse_same_seeds(model, own)
         name = f"{model} ({study})" if named[model] > 1 else model
         sorted_runs = sorted(own, key=lambda run: run.seed or 0)
-        models.append(FileModel(name, tuple(sorted_runs), _scored(sorted_runs, rows, examples, read, metric)))
+        models.append(FileModel(name, tuple(sorted_runs), _scored(sorted_runs, examples, read, metric)))
     return examples, models
 
 
@@ -119,7 +118,7 @@ def _groups(name_N: Sequence[str] | None, id_N: NDArray[np.str_]) -> NDArray[np.
 
 
 def _refuse_repeats(run: FileRun, ids: Names) -> None:
-    places, counts = np.unique(np.asarray(run.place_N), return_counts=True)
+    places, counts = np.unique(run.place_N, return_counts=True)
     if (repeated := places[counts > 1]).size:
         raise UsageError(f"{run.name} must have one row for each id, but has several for "
                          f"{_named(repeated, ids)}: remove the repeats, or name the columns of models and seeds "
@@ -128,10 +127,10 @@ def _refuse_repeats(run: FileRun, ids: Names) -> None:
 
 def _kept(sources: Sequence[FileRun], ids: Names, common: bool) -> NDArray[np.int_]:
     """Return the positions of the ids of the examples that are compared."""
-    first = np.unique(np.asarray(sources[0].place_N))
+    first = np.unique(sources[0].place_N)
     kept = first
     for run in sources[1:]:
-        own = np.unique(np.asarray(run.place_N))
+        own = np.unique(run.place_N)
         kept = np.intersect1d(kept, own)
         if not common and not np.array_equal(first, own):
             differing = np.setxor1d(first, own)
@@ -152,7 +151,7 @@ def _named(places: NDArray[np.int_], ids: Names) -> str:
 
 def _rows(run: FileRun, rank: NDArray[np.int_]) -> NDArray[np.int_]:
     """Return the row of each example in a run."""
-    rank_N = rank[np.asarray(run.place_N)]
+    rank_N = rank[run.place_N]
     inside = np.flatnonzero(rank_N >= 0)
     return np.asarray(inside[np.argsort(rank_N[inside], kind="stable")])
 
@@ -171,11 +170,10 @@ def _refuse_same_seeds(model: str, runs: Sequence[FileRun]) -> None:
 
 
 def _labels(
-    sources: Sequence[FileRun], rows: Mapping[int, NDArray[np.int_]], id_N: NDArray[np.str_], read: Read,
-    classes: Sequence[str],
+    sources: Sequence[FileRun], id_N: NDArray[np.str_], read: Read, classes: Sequence[str]
 ) -> tuple[NDArray[np.int_], tuple[str, ...]]:
     """Return the true label of each example, and the classes; no classes where no file has labels."""
-    labeled = [(run, np.asarray(run.label_N)[rows[id(run)]]) for run in sources if len(run.label_N)]
+    labeled = [(run, run.label_N) for run in sources if run.label_N is not None]
     if not labeled:
         lacking = next((run for run in sources if "score" not in run.has), None)
         if lacking is not None:
@@ -211,8 +209,7 @@ def _labels(
 
 
 def _scored(
-    runs: Sequence[FileRun], rows: Mapping[int, NDArray[np.int_]], examples: Examples, read: Read,
-    metric: ComparedName,
+    runs: Sequence[FileRun], examples: Examples, read: Read, metric: ComparedName
 ) -> Scored:
     """Return what the runs of one model answer."""
     first, size, group_N = runs[0], len(examples.id_N), examples.group_N
@@ -221,7 +218,7 @@ def _scored(
             raise UsageError(f"all runs of {first.model} must have the same columns, but those of {first.name} and "
                              f"{run.name} differ: write them alike, or leave one out")
     if "score" in first.has:
-        score_RN = np.stack([np.asarray(run.score_N)[rows[id(run)]] for run in runs])
+        score_RN = np.stack([run.score_N for run in runs if run.score_N is not None])
         if metric == "accuracy" and not np.isin(score_RN, (0, 1)).all():
             odd = score_RN[~np.isin(score_RN, (0, 1))][0]
             raise UsageError(f"scores must be 0 or 1 for an accuracy, but {first.name} has {odd:g}: give "
@@ -235,10 +232,8 @@ def _scored(
         raise UsageError(f"{asked_as('--metric', 'score')} needs a column of scores, but {first.name} has none: name "
                          f"it by {asked_as('--score-column')}")
     count = len(examples.classes)
-    named_RN = None
-    if len(first.prediction_N):
-        named_RN = np.stack([_predicted(run, rows[id(run)], examples, read) for run in runs])
-    probability_RNC = _probabilities(runs, rows, examples, named_RN)
+    named_RN = _predicted(runs, examples, read) if "prediction" in first.has else None
+    probability_RNC = _probabilities(runs, examples, named_RN)
     if probability_RNC is None:
         if metric in ("log_loss", "roc_auc"):
             raise UsageError(f"{asked_as('--metric', metric)} needs the probability of each class, but {first.name} "
@@ -251,36 +246,29 @@ def _scored(
     return Scored(examples.label_N, probability_RNC, group_N, named_RN)
 
 
-def _predicted(run: FileRun, row_N: NDArray[np.int_], examples: Examples, read: Read) -> NDArray[np.int_]:
-    """Return the predicted classes as positions.
-
-    Raises:
-        UsageError: for a class that no true label has.
-    """
+def _predicted(runs: Sequence[FileRun], examples: Examples, read: Read) -> NDArray[np.int_]:
+    """Return the predicted classes as positions."""
     place_of = {name: place for place, name in enumerate(examples.classes)}
     class_of = np.array([place_of.get(name, -1) for name in read.spellings.names])
-    found_N = class_of[np.asarray(run.prediction_N)[row_N]]
-    if (odd := np.flatnonzero(found_N < 0)).size:
-        name = read.spellings.names[run.prediction_N[row_N[odd[0]]]]
+    spelling_RN = np.stack([run.prediction_N for run in runs if run.prediction_N is not None])
+    found_RN = class_of[spelling_RN]
+    if (odd := np.argwhere(found_RN < 0)).size:
+        run, place = odd[0]
+        name = read.spellings.names[spelling_RN[run, place]]
         raise UsageError(f"predictions must be among the classes of the true labels ({listed(examples.classes[:10])}), "
-                         f"but {run.name} predicts {shown(name)} for {len(odd):,} examples, such as "
-                         f"{shown(str(examples.id_N[odd[0]]), most=40)}: spell both alike")
-    return np.asarray(found_N)
+                         f"but {runs[run].name} predicts {shown(name)} for {int((odd[:, 0] == run).sum()):,} examples, "
+                         f"such as {shown(str(examples.id_N[place]), most=40)}: spell both alike")
+    return np.asarray(found_RN)
 
 
 def _probabilities(
-    runs: Sequence[FileRun], rows: Mapping[int, NDArray[np.int_]], examples: Examples,
-    named_RN: NDArray[np.int_] | None,
+    runs: Sequence[FileRun], examples: Examples, named_RN: NDArray[np.int_] | None
 ) -> NDArray[np.float32] | None:
-    """Return the probability of each class; None where they are not known.
-
-    Raises:
-        UsageError: for probabilities that are missing, do not sum to 1, or do not agree with the predictions.
-    """
+    """Return the probability of each class; None where they are not known."""
     first, count = runs[0], len(examples.classes)
     if not first.has & {"p:", "probability"}:
         return None
-    value_RNK = np.stack([run.probabilities()[rows[id(run)]] for run in runs])
+    value_RNK = np.stack([run.probability_NK for run in runs if run.probability_NK is not None])
     by_class = [class_of(name) for name in first.classes]
     missing_K = np.asarray(np.isnan(value_RNK).all(axis=(0, 1)))
     if missing_K.all():

@@ -76,13 +76,30 @@ class PredictionColumns:
         """Return the role and the name of each column, in the order of a row."""
         return list(self.found.items())
 
-    def found_in(self, known: Sequence[str]) -> PredictionColumns:
-        """Return the columns to read of a file with these columns."""
+    def found_in(
+        self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
+    ) -> PredictionColumns:
+        """Return the columns to read of a file with these columns.
+
+        Raises:
+            UsageError: for a column that the file lacks, or two of one name.
+        """
+        found = self._usual(known)
+        for role, name in self.asked.items():
+            if name not in known and not (self.is_truth and role in ("prediction", "score")):
+                raise unknown(f"column in {path.name}", name, known, f"It is named by {asked_as(OPTIONS[role])}.")
+        for name in found.values():
+            if known.count(name) > 1:
+                raise UsageError(f"{path} must have one column {shown(name)}, but it has {known.count(name)}: rename "
+                                 "the others")
+        return replace(self, found=found)
+
+    def _usual(self, known: Sequence[str]) -> dict[str, str]:
+        """Return role -> column of the file, for the columns that are asked for and those of usual names."""
         if set(known) >= LM_EVAL:
             score = next((name for name in (*LM_EVAL_SCORES, *known) if name in known and _may_be_score(name)), None)
             keys = {"id": "doc_id", "score": self.asked.get("score", score), "filter": "filter", "text": DOC}
-            read = {role: name for role, name in keys.items() if name is not None and name in known}
-            return replace(self, found=read)
+            return {role: name for role, name in keys.items() if name is not None and name in known}
         roles = ("id", "label", "text", "category", "group", "tokens") if self.is_truth else tuple(NAMES)
         found: dict[str, str | None] = {}
         for role in roles:
@@ -92,7 +109,7 @@ class PredictionColumns:
                  if plain_name(name) == plain_name(usual) and name not in taken), None)
         if not self.is_truth:
             found |= self._predictions(known, found)
-        return replace(self, found={role: name for role, name in found.items() if name is not None})
+        return {role: name for role, name in found.items() if name is not None}
 
     def _predictions(self, known: Sequence[str], found: Mapping[str, str | None]) -> dict[str, str | None]:
         """Return the columns of the predictions: a score where it is asked for or nothing else is there."""
@@ -112,21 +129,6 @@ class PredictionColumns:
         if self.truth_is_given and found["label"] is not None and "label" not in self.asked:
             return {"prediction": found["label"], "label": None, "score": None}
         return {}
-
-    def places(self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]) -> list[int]:
-        """Return the positions of the columns among the `known` ones.
-
-        Raises:
-            UsageError: for a column that the file lacks, or two of one name.
-        """
-        for role, name in self.asked.items():
-            if name not in known and not (self.is_truth and role in ("prediction", "score")):
-                raise unknown(f"column in {path.name}", name, known, f"It is named by {asked_as(OPTIONS[role])}.")
-        for name in self.found.values():
-            if known.count(name) > 1:
-                raise UsageError(f"{path} must have one column {shown(name)}, but it has {known.count(name)}: rename "
-                                 "the others")
-        return [known.index(name) for name in self.found.values()]
 
     def require_header(self, first: Sequence[str], path: Path, separator: str) -> None:
         """Do nothing: what a file lacks is said when all files are read."""

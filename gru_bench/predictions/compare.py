@@ -68,8 +68,8 @@ def compared(
     if own_study is not None:
         examples = own_study.described(examples)
     factor = 1 if chosen == "score" else 100
-    evidence = evidence_of(examples, models, {str(path): digest for path, digest in read.digests.items()}, chosen,
-                           None if margin is None else margin / factor, own_study)
+    evidence = evidence_of(
+        examples, models, read.digests, chosen, None if margin is None else margin / factor, own_study)
     warnings: list[Sentence] = []
     if by_order:
         warnings.append(("The rows of the files are aligned by their order, because they have no ids: nothing shows "

@@ -73,7 +73,7 @@ class FileStore:
 
 
 def evidence_of(
-    examples: Examples, models: Sequence[FileModel], digests: Mapping[str, str], metric: ComparedName,
+    examples: Examples, models: Sequence[FileModel], digests: Mapping[Path, str], metric: ComparedName,
     margin: float | None, own_study: StudyRuns | None = None,
 ) -> Evidence:
     """Return the evidence of models from files.
@@ -81,7 +81,7 @@ def evidence_of(
     Args:
         examples: The examples that all of them answer.
         models: The models.
-        digests: Path of a file -> the SHA-256 of its content.
+        digests: A file -> the SHA-256 of its content.
         metric: The score that they are compared by.
         margin: The equivalence margin, the largest difference of no practical weight, in the unit of the score. None:
             that of the study, or one point.
@@ -146,15 +146,14 @@ class StudyRuns:
         """
         first = self.groups[0]
         ids, names = first.example_N.tolist(), self._names()
-        asked = {read.ids.names[place] for place in runs[0].place_N[:MOST_ASKED]}
+        asked = {read.ids.names[place] for place in runs[0].place_N[:MOST_ASKED].tolist()}
         by_name = bool(names) and len(asked & set(names)) > len(asked & set(ids))
-        truth = FileRun(Path(f"the study {first.study.name}"), "", None, (), frozenset({"id", "label"}))
-        for own, name, label in zip(ids, names if by_name else ids, first.label_N.tolist(), strict=True):
-            place = read.ids.place(name)
+        places = [read.ids.place(name) for name in (names if by_name else ids)]
+        for place, own in zip(places, ids, strict=True):
             read.ids.names[place] = own
-            truth.place_N.append(place)
-            truth.label_N.append(read.spellings.place(self.classes[label]))
-        return truth
+        spelling_C = np.array([read.spellings.place(name) for name in self.classes])
+        return FileRun(Path(f"the study {first.study.name}"), "", None, (), frozenset({"id", "label"}),
+                       np.array(places), spelling_C[first.label_N])
 
     def _names(self) -> list[str]:
         """Return the names of the rows of the examples in the data; nothing where none were logged."""
@@ -180,7 +179,7 @@ class StudyRuns:
 
 
 def _group(
-    model: FileModel, examples: Examples, study: LoggedStudy, digests: Mapping[str, str], numbers: Numbers,
+    model: FileModel, examples: Examples, study: LoggedStudy, digests: Mapping[Path, str], numbers: Numbers,
     metric: ComparedName,
 ) -> Group:
     name, size = plain(model.name), len(examples.id_N)
@@ -205,9 +204,9 @@ def _logged(run_id: str, name: str, model: str, seed: int | None, fingerprint: s
         metrics={}, tags={"gru_bench.data_fingerprint": fingerprint}, started=0.0)
 
 
-def _id(run: FileRun, digests: Mapping[str, str]) -> str:
+def _id(run: FileRun, digests: Mapping[Path, str]) -> str:
     """Return the id of a run: it changes with the content of its file."""
-    own = [digests[str(run.path)], run.study, run.model, str(run.seed)]
+    own = [digests[run.path], run.study, run.model, str(run.seed)]
     return sha256("\0".join(own).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

@@ -1,7 +1,7 @@
 """Files of predictions -> runs: what each run answers on the examples of its file, in the order of the file.
 
-A file has one run or, with columns of models and seeds, several. Millions of rows fit into memory: ids and class
-names are kept once, and rows as numbers.
+A file has one run or, with columns of models and seeds, several. Ids and class names are kept once, and rows as
+numbers.
 
 Shapes: `N` rows of a run, `K` columns of probabilities.
 """
@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import file_digest
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import MOST_NAME, as_number
-from gru_bench.data.files import TABLES, kind_of, named_path, reading
+from gru_bench.data.files import TABLES, digest, kind_of, named_path, reading
 from gru_bench.data.labels import label_of
 from gru_bench.data.tables import Table, storable
 from gru_bench.errors import IN_PYTHON, UsageError, shown
 from gru_bench.predictions.columns import PredictionColumns, asked_as
 
-BLOCK = 8192
-"""Rows that are read at once."""
 SEED = re.compile(r"(.+?)[-_. ]?seed[-_ ]?(\d{1,9})", re.IGNORECASE)
 """The name of a file of one seed, such as `bert-seed3`: the model and the seed."""
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 _TRUTHS = {"true": 1.0, "false": 0.0}
 
 
-@dataclass
+@dataclass(frozen=True)
 class FileRun:
-    """One run of one model as its file tells it."""
+    """One run of one model as its file tells it. An array is None where the file has no such column."""
 
     path: Path
     model: str
@@ -47,36 +42,36 @@ class FileRun:
     """Classes that have a column of probabilities each. Empty for one column of probabilities, or none."""
     has: frozenset[str]
     """The roles that the file has columns for; `p:` stands for the probabilities of several classes."""
+    place_N: NDArray[np.int_]
+    """Position of each row's id in `Read.ids`."""
+    label_N: NDArray[np.int_] | None = None
+    """Position of its true label in `Read.spellings`."""
+    prediction_N: NDArray[np.int_] | None = None
+    """The same of its predicted class."""
+    score_N: NDArray[np.float64] | None = None
+    probability_NK: NDArray[np.float32] | None = None
     study: str = ""
     """What its column of studies says."""
-    place_N: array[int] = field(default_factory=lambda: array("q"))
-    """Position of each row's id in `Read.ids`."""
-    label_N: array[int] = field(default_factory=lambda: array("q"))
-    """Position of its true label in `Read.spellings`."""
-    prediction_N: array[int] = field(default_factory=lambda: array("q"))
-    """The same of its predicted class."""
-    score_N: array[float] = field(default_factory=lambda: array("d"))
-    probability_NK: array[float] = field(default_factory=lambda: array("f"))
-    """Probabilities, row by row."""
 
     @property
     def name(self) -> str:
         """Return what messages and tables call the run."""
         return self.path.name if self.seed is None else f"{self.path.name}, seed {self.seed}"
 
-    def probabilities(self) -> NDArray[np.float32]:
-        """Return the probabilities, N x K."""
-        return np.frombuffer(self.probability_NK, np.float32).reshape(len(self.place_N), -1)
+    def select(self, row_K: NDArray[np.int_] | Sequence[int]) -> FileRun:
+        """Return the run with the rows at these positions, in this order."""
+        return replace(self, place_N=self.place_N[row_K], **{
+            name: values[row_K] for name in ("label_N", "prediction_N", "score_N", "probability_NK")
+            if (values := getattr(self, name)) is not None})
 
 
 class Names:
-    """Positions of names, each kept once: equal names of other types or spellings are one."""
+    """Positions of names, each kept once."""
 
     def __init__(self) -> None:
         """Begin without names."""
         self.names: list[str] = []
         self._place: dict[str, int] = {}
-        self._seen: dict[Any, int] = {}
 
     def place(self, name: str) -> int:
         """Return the position of a name, which is added where it is new."""
@@ -85,29 +80,13 @@ class Names:
             self.names.append(name)
         return self._place[name]
 
-    def places(self, values: Sequence[Any], spell: Callable[[Any], str]) -> list[int]:
-        """Return the positions of values as `spell` writes them; -1 where it writes nothing."""
-        seen = self._seen
-        found = []
-        for value in values:
-            key = value if isinstance(value, str | int) else repr(value)
-            place = seen.get(key)
-            if place is None or isinstance(value, bool):
-                text = spell(value)
-                place = self.place(text) if text else -1
-                if not isinstance(value, bool):
-                    seen[key] = place
-            found.append(place)
-        return found
-
 
 @dataclass
 class Read:
-    """All runs of some files, and what the files tell of the examples."""
+    """What some files tell of the examples, beside their runs."""
 
     ids: Names = field(default_factory=Names)
     spellings: Names = field(default_factory=Names)
-    runs: list[FileRun] = field(default_factory=list)
     about: dict[str, dict[int, str]] = field(default_factory=dict)
     """Role (text, category, group, tokens) -> position of an id -> what the first file with such a column tells."""
     notes: list[str] = field(default_factory=list)
@@ -138,13 +117,12 @@ def read_files(
         if kind_of(path) not in TABLES:
             raise UsageError(f"predictions must be in CSV, TSV, JSON Lines or Parquet files, but got {shown(path.name)}"
                              ": convert it")
-        with path.open("rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
-        same = next((other for other, known in read.digests.items() if known == digest), None)
+        content = digest(path)
+        same = next((other for other, known in read.digests.items() if known == content), None)
         if same is not None:
             raise UsageError(f"each file must have a run that no other has, but {path} has the same content as {same}: "
                              "leave one out")
-        read.digests[path] = digest
+        read.digests[path] = content
         with reading(path):
             runs += _runs(path, columns, read, by_order)
     return runs
@@ -153,59 +131,41 @@ def read_files(
 def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> list[FileRun]:
     """Return the runs of one file."""
     table = Table(path, asked)
-    runs: dict[tuple[str, str, str], FileRun] = {}
-    start, first_filter = 0, None
-    for block in _blocks(table):
-        columns = table.columns
-        values: dict[str, Sequence[Any]] = dict(
-            zip((role for role, _ in columns.roles()), zip(*block, strict=True), strict=True))
-        if not start:
-            _require(path, columns, by_order)
-            about = [role for role in ("text", "category", "group", "tokens")
-                     if role in values and role not in read.about]
-            read.about |= {role: {} for role in about}
-            if (note := table.note) is not None:
-                read.notes.append(f"{path.name}: {note}")
-        if by_order:
-            values["id"] = range(start + 1, start + len(block) + 1)
-        rows = _Rows(path, columns, values, start)
-        start += len(block)
-        keep: Sequence[int] = range(len(block))
-        if "filter" in values:
-            first_filter = values["filter"][0] if first_filter is None else first_filter
-            keep = [row for row, one in enumerate(values["filter"]) if one == first_filter]
-            if len(keep) < len(block) and (said := f"{path.name}: of several filters, {first_filter} is read"
-                                           ) not in read.notes:
-                read.notes.append(said)
-        place_N = rows.ids(read.ids, keep)
-        for role in about:
-            texts = read.about[role]
-            for place, row in zip(place_N, keep, strict=True):
-                texts.setdefault(place, _text(values[role][row]))
-        for key, some in _by_run(values, keep).items():
-            if key not in runs:
-                runs[key] = rows.begun(key)
-            chosen = [row for _, row in some]
-            run = runs[key]
-            run.place_N.extend(place_N[place] for place, _ in some)
-            rows.extend(run, chosen, read.spellings)
-    if not start:
+    rows = list(table)
+    if not rows:
         raise UsageError(f"{path} must contain predictions, but it has no rows: write or copy it again")
-    return list(runs.values())
-
-
-def _blocks(table: Table[PredictionColumns]) -> Iterator[list[tuple[Any, ...]]]:
-    rows = iter(table)
-    while block := list(islice(rows, BLOCK)):
-        yield block
+    columns = table.columns
+    _require(path, columns, by_order)
+    if (note := table.note) is not None:
+        read.notes.append(f"{path.name}: {note}")
+    numbers: Sequence[int] = range(1, len(rows) + 1)
+    values: dict[str, Sequence[Any]] = dict(
+        zip((role for role, _ in columns.roles()), zip(*rows, strict=True), strict=True))
+    if by_order:
+        values["id"] = numbers
+    if "filter" in values:
+        first = values["filter"][0]
+        numbers = [number for number, one in zip(numbers, values["filter"], strict=True) if one == first]
+        values = {role: [column[number - 1] for number in numbers] for role, column in values.items()}
+        said = f"{path.name}: of several filters, {first} is read"
+        if len(numbers) < len(rows) and said not in read.notes:
+            read.notes.append(said)
+    whole = _Rows(path, columns, values, numbers).run(read)
+    for role in ("text", "category", "group", "tokens"):
+        if role in values and role not in read.about:
+            about = read.about[role] = {}
+            for place, value in zip(whole.place_N.tolist(), values[role], strict=True):
+                about.setdefault(place, _text(value))
+    rows_of: dict[tuple[str, str, str], list[int]] = {}
+    named = [list(map(_text, values[role])) if role in values else [""] * len(numbers)
+             for role in ("study", "model", "seed")]
+    for row, key in enumerate(zip(*named, strict=True)):
+        rows_of.setdefault(key, []).append(row)
+    return [_named(whole.select(some), *key, columns) for key, some in rows_of.items()]
 
 
 def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
-    """Check that a file has ids, and predictions unless it has true labels.
-
-    Raises:
-        UsageError: it has not.
-    """
+    """Check that a file has ids, and predictions unless it has true labels."""
     found = columns.found
     if "id" not in found and not by_order:
         other = "" if IN_PYTHON.get() else ", or give --by-order if all files have the same examples in the same order"
@@ -221,80 +181,66 @@ def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
                          f"{asked_as('--score-column')}")
 
 
-def _by_run(
-    values: Mapping[str, Sequence[Any]], keep: Sequence[int]
-) -> dict[tuple[str, str, str], list[tuple[int, int]]]:
-    """Return study, model and seed -> the rows of the run, each as its position among those kept and in the block."""
-    named = [values.get(role) for role in ("study", "model", "seed")]
-    if not any(named):
-        return {("", "", ""): list(enumerate(keep))}
-    found: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
-    for place, row in enumerate(keep):
-        study, model, seed = ("" if one is None else _text(one[row]) for one in named)
-        found.setdefault((study, model, seed), []).append((place, row))
-    return found
+def _named(run: FileRun, study: str, model: str, seed: str, columns: PredictionColumns) -> FileRun:
+    """Return a run with its model and seed: those of the columns, or of the name of the file."""
+    stem = re.sub(r"(\.(csv|tsv|jsonl|ndjson|parquet|gz))+$", "", run.path.name, flags=re.IGNORECASE)
+    match = SEED.fullmatch(stem) if not model and not seed else None
+    if columns.is_lm_eval:
+        stem = run.path.resolve().parent.name or stem
+    number = as_number(_WHOLE.sub(r"\1", seed)) if seed else int(match[2]) if match else None
+    if isinstance(number, float) or (seed and number is None):
+        raise UsageError(f"the seeds in {run.path} must be whole numbers, but got {shown(seed)}: correct the column")
+    return replace(run, model=model or (match[1] if match else stem), seed=number, study=study)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Rows:
-    """Some rows of a file, column by column."""
+    """The rows of a file, column by column."""
 
     path: Path
     columns: PredictionColumns
     values: Mapping[str, Sequence[Any]]
-    start: int
-    """Number of rows before them."""
+    """Role -> values of its column."""
+    numbers: Sequence[int]
+    """Number of each row in the file, from 1 on."""
 
-    def ids(self, names: Names, keep: Sequence[int]) -> list[int]:
-        found = names.places([self.values["id"][row] for row in keep], _id)
-        if -1 in found:
-            raise self._wrong("id", f"a name of at most {MOST_NAME} characters", keep[found.index(-1)])
-        return found
-
-    def begun(self, key: tuple[str, str, str]) -> FileRun:
-        """Return a run without rows: its model and seed are those of the columns, or of the name of the file."""
-        study, model, seed = key
-        stem = re.sub(r"(\.(csv|tsv|jsonl|ndjson|parquet|gz))+$", "", self.path.name, flags=re.IGNORECASE)
-        match = SEED.fullmatch(stem) if not model and not seed else None
-        if self.columns.is_lm_eval:
-            stem = self.path.resolve().parent.name or stem
-        named = model or (match[1] if match else stem)
-        number = as_number(_WHOLE.sub(r"\1", seed)) if seed else int(match[2]) if match else None
-        if seed and not isinstance(number, int):
-            raise UsageError(f"the seeds in {self.path} must be whole numbers, but got {shown(seed)}: correct the "
-                             "column")
+    def run(self, read: Read) -> FileRun:
+        """Return all rows as one run."""
+        place_N = self._places("id", _id, f"a name of at most {MOST_NAME} characters", read.ids)
+        assert place_N is not None
+        label_N, prediction_N = (self._places(role, class_of, "a word, a number, true or false", read.spellings)
+                                 for role in ("label", "prediction"))
+        score_N = self._column("score", np.isfinite, "a finite number") if "score" in self.values else None
+        roles = [f"p:{name}" for name in self.columns.classes] or [
+            role for role in ("probability",) if role in self.values]
+        probability_KN = [self._column(role, lambda value_N: ~((value_N < 0) | (value_N > 1)),
+                                       "a probability between 0 and 1") for role in roles]
         has = frozenset({*self.columns.found, *(["p:"] if self.columns.classes else [])})
-        return FileRun(self.path, named, number if isinstance(number, int) else None, self.columns.classes, has, study)
+        return FileRun(self.path, "", None, self.columns.classes, has, place_N, label_N, prediction_N, score_N,
+                       np.stack(probability_KN, axis=1).astype(np.float32) if roles else None)
 
-    def extend(self, run: FileRun, chosen: Sequence[int], spellings: Names) -> None:
-        """Add rows to a run."""
-        for role, into in (("label", run.label_N), ("prediction", run.prediction_N)):
-            if role in self.values:
-                found = spellings.places([self.values[role][row] for row in chosen], class_of)
-                if -1 in found:
-                    raise self._wrong(role, "a word, a number, true or false", chosen[found.index(-1)])
-                into.extend(found)
-        if "score" in self.values:
-            score_N = self.numbers("score", chosen)
-            if (odd := np.flatnonzero(~np.isfinite(score_N))).size:
-                raise self._wrong("score", "a finite number", chosen[odd[0]])
-            run.score_N.extend(score_N.tolist())
-        roles = [f"p:{name}" for name in run.classes] or [role for role in ("probability",) if role in self.values]
-        if roles:
-            value_NK = np.stack([self.numbers(role, chosen) for role in roles], axis=1)
-            for place, role in enumerate(roles):
-                odd = np.flatnonzero((value_NK[:, place] < 0) | (value_NK[:, place] > 1))
-                if odd.size:
-                    raise self._wrong(role, "a probability between 0 and 1", chosen[odd[0]])
-            run.probability_NK.frombytes(value_NK.astype(np.float32).tobytes())
+    def _places(
+        self, role: str, spell: Callable[[Any], str], rule: str, names: Names
+    ) -> NDArray[np.int_] | None:
+        """Return the positions of the values among names, as `spell` writes them. It writes nothing for a wrong one."""
+        if role not in self.values:
+            return None
+        texts = list(map(spell, self.values[role]))
+        if "" in texts:
+            raise self._wrong(role, rule, texts.index(""))
+        return np.array(list(map(names.place, texts)))
 
-    def numbers(self, role: str, chosen: Sequence[int]) -> NDArray[np.float64]:
+    def _column(
+        self, role: str, is_right: Callable[[NDArray[np.float64]], NDArray[np.bool_]], rule: str
+    ) -> NDArray[np.float64]:
         """Return the numbers of a column; NaN for an empty cell."""
-        values = self.values[role]
         try:
-            return np.array([values[row] for row in chosen], dtype=np.float64)
+            value_N = np.array(self.values[role], dtype=np.float64)
         except (TypeError, ValueError):
-            return np.array([self._number(role, row) for row in chosen])
+            value_N = np.array([self._number(role, row) for row in range(len(self.numbers))])
+        if (odd := np.flatnonzero(~is_right(value_N))).size:
+            raise self._wrong(role, rule, odd[0])
+        return value_N
 
     def _number(self, role: str, row: int) -> float:
         value = self.values[role][row]
@@ -310,7 +256,7 @@ class _Rows:
     def _wrong(self, role: str, rule: str, row: int) -> UsageError:
         column = self.columns.found.get(role, role)
         return UsageError(f"column {shown(column)} of {self.path} must have {rule} in each row, but row "
-                          f"{self.start + row + 1:,} has {shown(self.values[role][row])}: correct it, or name "
+                          f"{self.numbers[row]:,} has {shown(self.values[role][row])}: correct it, or name "
                           "another column")
 
 

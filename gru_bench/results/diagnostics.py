@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from gru_bench.config import POOLING_PARTS
-from gru_bench.results.runs import TWO_CLASSES, parsed
+from gru_bench.results.runs import parsed
 
 State = Literal["initial", "trained"]
 Direction = Literal["forward", "backward"]
@@ -89,9 +89,9 @@ class Attribution:
     """For each token its part of the log-odds of a class, in nats: above 0 speaks for the class, below 0 against it."""
     probability: float
     """Probability of the class for the whole sentence."""
-    label: str = TWO_CLASSES[1]
+    label: str
     """Name of the class."""
-    against: str = TWO_CLASSES[0]
+    against: str
     """Name of the other one of two classes. Empty for more, where the odds are those against all others together."""
 
     @property

@@ -27,8 +27,6 @@ DATA, BASELINES, SEARCH, NEAR = "data.json", "baselines.json", "search.json", "t
 
 MAJORITY = "majority class"
 """Name of the baseline that always answers the most frequent class."""
-TWO_CLASSES = ("negative", "positive")
-"""Names of the classes where none were logged: studies of an earlier version had these two."""
 
 MOST_WHOLE = 50
 """Largest number of classes whose probabilities are all kept, and so the largest with areas below curves."""
@@ -190,7 +188,7 @@ class RunResult:
     """Why a slower backend ran than the fastest one, or a CPU instead of a card, if so."""
     card: Mapping[str, str] = field(default_factory=dict)
     """Property of the graphics card, its driver and its libraries -> value. Empty for a run without a card."""
-    classes: tuple[str, ...] = TWO_CLASSES
+    classes: tuple[str, ...] = field(kw_only=True)
     """Names of the classes, in the order of their positions."""
 
 
@@ -240,7 +238,7 @@ class DataSummary:
     available: int | None = None
     """Number of distinct reviews in the data, those that `data.limit` leaves out included. None where it was not
     logged."""
-    classes: tuple[str, ...] = TWO_CLASSES
+    classes: tuple[str, ...] = field(kw_only=True)
     """Names of the classes, in the order of their positions."""
     class_counts: tuple[int, ...] = ()
     """Number of examples of each class over all splits. Empty where it was not logged."""
@@ -285,7 +283,7 @@ class Baseline:
     """Whether it classifies each test example correctly, as `packed` gives it. Empty where it was not kept."""
     regularization: float | None = None
     """The value chosen on validation: C of logistic regression, alpha of naive Bayes. None for a baseline without one,
-    and for those of an earlier version, which were not fitted again on training and validation reviews."""
+    and where it was not logged."""
     is_at_end: bool = False
     """Whether this value lies at an end of the values that were tried."""
 

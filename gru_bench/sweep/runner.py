@@ -655,7 +655,7 @@ class Sweep:
         if read and not self.store.away:
             with suppress(RunError):  # another process may still be writing its runs
                 self.linked = True
-                if self.view is None:
+                if self.view is None and self.store.catch_up():  # the view waits to be uploaded, too
                     self.view = self.store.view(self.experiment, self.spec.metric)
                 self.found = self.confirmed()
         searches = self.record.searches

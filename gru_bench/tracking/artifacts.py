@@ -181,6 +181,7 @@ def texts_of(content: bytes) -> dict[str, str]:
 def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """Return columns of a table by name. Kind `text` gives a fixed-width array, `object` an array of Python strings."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     most = int(max(FREE_BYTES, MOST_SWELL * len(content)) * factor())
@@ -206,7 +207,7 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
         for name, kind in kinds.items():
             column = table.column(name)
             if kind in _LISTS:
-                flat = pa.chunked_array([chunk.flatten() for chunk in column.chunks], held[name].value_type)
+                flat = pc.list_flatten(column)
                 if flat.null_count or len(flat) != len(column) * held[name].list_size:
                     raise ValueError(f"its column {name!r} has missing values")
                 found[name] = flat.to_numpy().reshape(len(column), held[name].list_size)
@@ -214,7 +215,7 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
             if name in words:
                 most -= _room(column, fixed=kind == "text")
                 _bound(-most, 0)
-                column = pa.chunked_array([chunk.dictionary_decode() for chunk in column.chunks], pa.string())
+                column = column.cast(pa.string())
             values = column.to_numpy()
             found[name] = values.astype(np.str_) if kind == "text" else values
     except (pa.ArrowException, OSError, KeyError, TypeError, OverflowError, MemoryError) as error:
@@ -239,12 +240,11 @@ def _room(column: pa.ChunkedArray, *, fixed: bool) -> int:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    room = longest = 0
-    for chunk in column.chunks:
-        lengths = pc.binary_length(chunk.dictionary)
-        longest = max(longest, pc.max(lengths).as_py() or 0)
-        room += pc.sum(pc.cast(pc.take(lengths, chunk.indices), pa.int64())).as_py() or 0
-    return 4 * longest * len(column) if fixed else room
+    texts = column.combine_chunks()
+    lengths = pc.binary_length(texts.dictionary)
+    if fixed:
+        return 4 * (pc.max(lengths).as_py() or 0) * len(column)
+    return pc.sum(pc.take(lengths, texts.indices).cast(pa.int64())).as_py() or 0
 
 
 def _bound(bytes_needed: int, most: int) -> None:

@@ -93,12 +93,8 @@ def _prepare(database: Path) -> None:
     replace(half_made, database)
 
 
-def unreadable(database: Path, error: Exception, *, gone: bool = False) -> RunError:
-    """Return the error for a database file that cannot be read: damaged, of another program, or (`gone`) removed.
-    """
-    if gone:
-        return RunError(f"the tracking store must stay in {str(database)!r} while a command works on it, but the file "
-                        f"was removed: put it back and run {same_command()} again; without the file its runs are lost")
+def unreadable(database: Path, error: Exception) -> RunError:
+    """Return the error for a database file that cannot be read: damaged, or of another program."""
     return RunError(f"the tracking store must be an MLflow database, but {str(database)!r} cannot be read "
                     f"({first_line(error)}): restore a copy of it, move it away to begin a new one, or name "
                     f"another with {given_as('--tracking-uri')}")
@@ -127,7 +123,21 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
         with closing(connection):
             yield connection
     except sqlite3.Error as error:
-        raise unreadable(database, error, gone=not database.exists()) from error
+        if database.exists():
+            raise unreadable(database, error) from error
+        raise RunError(
+            f"the tracking store must stay in {str(database)!r} while a command works on it, but the file was removed: "
+            f"put it back and run {same_command()} again; without the file its runs are lost") from error
+
+
+def require_tables(database: Path) -> None:
+    """Check that a database file has MLflow's tables, without loading MLflow.
+
+    Raises:
+        RunError: It lacks one of them, or cannot be read.
+    """
+    with reading(database) as connection:
+        connection.execute("SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metrics LIMIT 0")
 
 
 def _opened(uri: str) -> sqlite3.Connection:
@@ -179,7 +189,7 @@ def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
         RunError: The store does not answer or is damaged.
     """
     mlflow = _mlflow()
-    with _opening(uri, of):
+    with _opening(of or uri):
         if uri.startswith(DATABASE_SERVERS):
             _try_database(uri)
         client: MlflowClient = mlflow.MlflowClient(tracking_uri=uri)
@@ -188,14 +198,14 @@ def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
 
 
 @contextmanager
-def _opening(uri: str, of: str | None = None) -> Iterator[None]:
-    """Turn errors of opening a store into ours. They name the URI `of` instead of `uri` if it is given.
+def _opening(uri: str) -> Iterator[None]:
+    """Turn errors of opening a store into ours, which name its URI.
 
     Raises:
         UsageError: The URI is not valid for MLflow.
         RunError: The store does not answer or is damaged.
     """
-    shown = without_passwords(of or uri)
+    shown = without_passwords(uri)
     unanswered = (f"the tracking store must answer, but {shown!r} does not: {{}}. Start its server, or leave "
                   f"{named('--tracking-uri')} out to use mlflow.db in this directory")
     try:
@@ -203,8 +213,8 @@ def _opening(uri: str, of: str | None = None) -> Iterator[None]:
     except (_mlflow().exceptions.MlflowException, ConnectionError) as error:
         raise RunError(unanswered.format(brief(error) if is_away(error) else first_line(error))) from error
     except Exception as error:
-        if (database := sqlite_path(of or uri)) is not None:
-            raise unreadable(database, error, gone=of is None and not database.exists()) from error
+        if (database := sqlite_path(uri)) is not None:
+            raise unreadable(database, error) from error
         raise UsageError(f"{named('--tracking-uri')} must be {URI_KINDS}, but got {shown!r}: "
                          f"{first_line(error)}") from error
 

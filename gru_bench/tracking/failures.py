@@ -60,7 +60,7 @@ def meaning(error: BaseException) -> Meaning:
 
 def is_away(error: BaseException) -> bool:
     """Return whether an error means that a server cannot answer now, and not that it refused a request."""
-    return meaning(error) in ("away", "busy")
+    return meaning(error) == "away"
 
 
 def brief(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from gru_bench.tracking.client import ID_TAG, TEST_SET, reading
-from gru_bench.tracking.source import Found, RawPoint, RawRun
+from gru_bench.tracking.source import Found, RawPoint, RawRun, Source
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,21 +18,17 @@ MOST_IDS = 500
 """Most runs that are named in one query."""
 
 
-class FileSource:
-    """The `Source` of a reader for a database file."""
+class FileSource(Source):
+    """The `Source` of a database file, which is read without MLflow except for what is asked of few runs."""
 
     def __init__(self, database: Path, client: Callable[[], MlflowClient]) -> None:
-        """Read from `database`; `client` is called for artifacts that are not in a local folder."""
-        self._database, self._client = database, client
-
-    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return the rows of a query."""
-        with reading(self._database) as connection:
-            return connection.execute(query, values).fetchall()
+        """Read from `database`; `client` returns MLflow's client for it."""
+        super().__init__(f"sqlite:///{database}", client)
+        self._database = database
 
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first."""
-        return [name for name, _ in self.rows(
+        return [name for name, _ in self._rows(
             "SELECT experiments.name, MAX(runs.start_time) AS latest FROM experiments JOIN runs USING "
             "(experiment_id) JOIN tags USING (run_uuid) WHERE tags.key = 'gru_bench.complete' "
             "AND runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' "
@@ -65,7 +60,7 @@ class FileSource:
     def scored_on(self, test_set: str) -> list[tuple[str, int | None, Mapping[str, str]]]:
         """Return id, begin and tags of the runs of all experiments with this digest of the test examples."""
         by_run: dict[tuple[str, int | None], dict[str, str]] = {}
-        for run_id, begin, key, value in self.rows(
+        for run_id, begin, key, value in self._rows(
             "SELECT run_uuid, start_time, key, value FROM tags JOIN runs USING (run_uuid) JOIN experiments USING "
             "(experiment_id) WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' AND "
             "run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)", TEST_SET, test_set):
@@ -85,33 +80,25 @@ class FileSource:
 
     def find(self, run_id: str) -> Found | None:
         """Return where the run with one of our ids is, even if it was deleted."""
-        rows = self.rows(
+        rows = self._rows(
             "SELECT run_uuid, experiments.name, runs.lifecycle_stage FROM runs JOIN tags USING (run_uuid) JOIN "
             "experiments USING (experiment_id) WHERE key = ? AND value = ? ORDER BY runs.lifecycle_stage, start_time",
             ID_TAG, run_id)
         return next((Found(mlflow_id, place, stage == "deleted") for mlflow_id, place, stage in rows), None)
 
-    def tagged(self, experiment: str, key: str) -> str | None:
-        """Return the id of the experiment of that name if it has a tag."""
-        found = self.rows("SELECT experiment_id FROM experiments JOIN experiment_tags USING (experiment_id) WHERE "
-                          "name = ? AND key = ?", experiment, key)
-        return next((str(number) for number, in found), None)
-
     def artifact(self, run_id: str, path: str) -> bytes:
         """Return the content of an artifact."""
         folder = self.artifacts(run_id)
-        return downloaded(self._client(), run_id, path) if folder is None else (folder / path).read_bytes()
+        return super().artifact(run_id, path) if folder is None else (folder / path).read_bytes()
 
     def artifacts(self, run_id: str) -> Path | None:
         """Return the folder of a run's artifacts; None if it is not a local path."""
-        found = self.rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
+        found = self._rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
         return local_path(found[0][0] or "") if found else None
 
-
-def downloaded(client: MlflowClient, run_id: str, path: str) -> bytes:
-    """Return the content of an artifact, downloaded by MLflow."""
-    with tempfile.TemporaryDirectory() as folder:
-        return Path(client.download_artifacts(run_id, path, folder)).read_bytes()
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with reading(self._database) as connection:
+            return connection.execute(query, values).fetchall()
 
 
 def local_path(uri: str) -> Path | None:

@@ -337,11 +337,11 @@ def _folder_lock(folder: Path) -> BaseFileLock:
 
 
 def _portable(uri: str, root: Path) -> str:
-    """Return a URI without its password; that of a database in the working directory is made relative to it."""
+    """Return a URI; that of a database in the working directory is made relative to it."""
     database = sqlite_path(uri)
     directory = root.parent.parent
     if database is None or not database.is_relative_to(directory):
-        return without_passwords(uri)
+        return uri
     return f"sqlite:///{database.relative_to(directory).as_posix()}"
 
 
@@ -352,10 +352,9 @@ def _resolved(uri: str, root: Path) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file and flush it to the disk."""
-    with platforms.patiently(lambda: path.open("wb", buffering=0)) as file:
-        left = memoryview(content)
-        while left:
-            left = left[file.write(left):]
+    with platforms.patiently(lambda: path.open("wb")) as file:
+        file.write(content)
+        file.flush()
         os.fsync(file.fileno())
 
 

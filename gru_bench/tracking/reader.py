@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from numpy.typing import NDArray
 
@@ -30,7 +30,6 @@ from gru_bench.tracking.client import (
 )
 from gru_bench.tracking.file import FileSource
 from gru_bench.tracking.record import LATEST
-from gru_bench.tracking.server import source_of
 from gru_bench.tracking.source import Found, RawRun, Source
 from gru_bench.tracking.view import view_page, view_tag
 
@@ -224,21 +223,17 @@ RESTORE = ": restore it from a copy or an archive, or delete the run in MLflow a
 """Remedy for an artifact that is damaged or missing, as the end of an error message."""
 
 
-class _UnreadError(RunError):
-    """An artifact is missing, or cannot be read."""
+class _MissingArtifactError(RunError):
+    """An artifact is missing, or the store does not return it."""
 
-
-def _unread(run_id: str, path: str, reason: str) -> RunError:
-    return _UnreadError(f"the run {run_id} must contain the artifact {path}, but it cannot be read ({reason}){RESTORE}")
-
-
-class _Damaged(RunError):
-    """An artifact exists, but cannot be read."""
+    def __init__(self, run_id: str, path: str, reason: str) -> None:
+        super().__init__(
+            f"the run {run_id} must contain the artifact {path}, but it cannot be read ({reason}){RESTORE}")
 
 
 def damaged(run_id: str, path: str, error: Exception) -> RunError:
     """Return the error for an artifact that cannot be parsed."""
-    return _Damaged(f"the run {run_id} must contain {path} as it was logged, but it cannot be read "
+    return RunError(f"the run {run_id} must contain {path} as it was logged, but it cannot be read "
                     f"({first_line(error)}){RESTORE}")
 
 
@@ -287,33 +282,29 @@ class Reader:
     def _client(self) -> MlflowClient:
         return open_client(self.uri, self.database)
 
-    def _open(self) -> MlflowClient:
-        return self._client
+    @property
+    def is_open(self) -> bool:
+        """Whether MLflow's client was opened."""
+        return "_client" in vars(self)
 
     @property
     def _source(self) -> Source:
-        return source_of(self.uri, self.database, self._open)
+        if self.database is None:
+            return Source(self.uri, lambda: self._client)
+        return FileSource(self.database, lambda: self._client)
 
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        return FileSource(cast("Path", self.database), self._open).rows(query, *values)
-
-    def _read(self, read: Callable[[Source], T], key: str | None = None) -> T | None:
-        """Ask the store something; return None if it does not exist yet, because nothing was written to it.
-
-        Args:
-            read: Asks it.
-            key: Name of a list whose last answer, or None, may be returned while the store is away.
-        """
-        del key  # for a store that is written to
+    def _read(self, read: Callable[[Source], T]) -> T | None:
+        """Ask the store something; return None if it does not exist yet, because nothing was written to it."""
         return read(self._source)
 
-    def _read_run(self, read: Callable[[Source], T]) -> T | None:
-        """Ask the store about one run, which nothing that waits to be uploaded changes; see `_read`."""
-        return read(self._source)
+    def _read_list(self, read: Callable[[Source], T], name: str) -> T | None:
+        """Ask the store for a list with a name. While it is away, its last answer or None may be returned."""
+        del name  # for a store that is written to
+        return self._read(read)
 
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first."""
-        return list(self._read(lambda source: source.experiments(), "") or ())
+        return list(self._read_list(lambda source: source.experiments(), "") or ())
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
         """Return the studies of an experiment with their children, newest first.
@@ -331,8 +322,9 @@ class Reader:
                 own = sorted(children.get(run.run_id, []), key=lambda child: child.started)
                 summary, damaged = None, ""
                 try:
-                    summary = self._summary(run)
-                except _Damaged as error:  # the other studies can still be read
+                    if run.complete:
+                        summary = self._parsed(run.run_id, "study.json", StudySummary.from_json)
+                except RunError as error:  # the other studies can still be read
                     damaged = str(error)
                 studies.append(LoggedStudy(
                     run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
@@ -352,7 +344,7 @@ class Reader:
                 raise unknown("experiment", experiment, source.experiments())
             return found
 
-        found = self._read(read, experiment) or ()
+        found = self._read_list(read, experiment) or ()
         return list(self._sound(run for run in found if "gru_bench.role" in run[6]))
 
     def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
@@ -445,7 +437,7 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        return self._read_run(lambda source: source.find(run_id))
+        return self._read(lambda source: source.find(run_id))
 
     def is_deleted(self, run_id: str) -> bool:
         """Return whether a run was deleted in MLflow; False for a run that MLflow does not know."""
@@ -463,9 +455,7 @@ class Reader:
         """
         try:
             return self._parsed(run_id, f"texts/{split}.parquet", texts_of)
-        except _Damaged:
-            raise
-        except RunError:
+        except _MissingArtifactError:
             return None
 
     def models(self, run_ids: Sequence[str], parent: str | None) -> list[TrainedModel]:
@@ -495,7 +485,7 @@ class Reader:
         """Return a text artifact of a run; None if it was not logged."""
         try:
             return self._artifact(run_id, path).decode(errors="replace")
-        except _UnreadError:
+        except _MissingArtifactError:
             return None
 
     def _parsed(self, run_id: str, path: str, parse: Callable[[bytes], T]) -> T:
@@ -532,24 +522,15 @@ class Reader:
         found = self._read(lambda source: source.tagged(experiment, view_tag(metric)))
         return "" if found is None else view_page(found, metric)
 
-    def _summary(self, run: LoggedRun) -> StudySummary | None:
-        if not run.complete:
-            return None
-        return self._parsed(run.run_id, "study.json", StudySummary.from_json)
-
     def _artifact(self, run_id: str, path: str) -> bytes:
         mlflow_id = self.mlflow_id(run_id)
         try:
-            content = self._read_run(lambda source: source.artifact(mlflow_id, path))
+            content = self._read(lambda source: source.artifact(mlflow_id, path))
         except (RunError, OSError) as error:
-            raise _unread(run_id, path, first_line(error)) from error
+            raise _MissingArtifactError(run_id, path, first_line(error)) from error
         if content is None:
-            raise _unread(run_id, path, "MLflow has no run yet")
+            raise _MissingArtifactError(run_id, path, "MLflow has no run yet")
         return content
-
-    def _local_artifacts(self, mlflow_id: str) -> Path | None:
-        """Return the folder of a run's artifacts if the store is a database file and the folder is a local path."""
-        return None if self.database is None else FileSource(self.database, self._open).artifacts(mlflow_id)
 
 
 def _logged(

@@ -17,10 +17,9 @@ from gru_bench.errors import named
 from gru_bench.models.saved import SHARED
 from gru_bench.tracking.client import ID_TAG, PARENT_TAG
 from gru_bench.tracking.failures import MissingError
+from gru_bench.tracking.reader import Reader
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.registry import log_model
-from gru_bench.tracking.server import source_of
-from gru_bench.tracking.source import Found
 from gru_bench.tracking.view import NOTE, moved, save_view
 
 if TYPE_CHECKING:
@@ -46,15 +45,14 @@ class _Sent:
 class Sender:
     """Writes records to a tracking store."""
 
-    def __init__(self, uri: str, database: Path | None) -> None:
-        """Write to the store at `uri`, which is the file `database` or, for None, a server."""
-        self._uri, self._database = uri, database
+    def __init__(self, store: Reader) -> None:
+        """Write to a store."""
+        self._store = store
         self.begin_study: AbstractContextManager[object] = nullcontext()
         """Held while the run of a study is created, so that only one process creates it."""
         self._sent: dict[str, _Sent] = {}
-        self._experiments: dict[str, str] = {}
 
-    def send(self, client: MlflowClient, record: RunRecord, files: Mapping[str, Path]) -> None:
+    def send(self, record: RunRecord, files: Mapping[str, Path]) -> None:
         """Write what MLflow does not have yet of a record and its artifacts.
 
         Raises:
@@ -63,10 +61,11 @@ class Sender:
         """
         from mlflow.entities import Metric, Param, RunTag
 
+        client = self._store._client
         whole = bool(record.first_tags)  # otherwise it is added to a run, and all of its points are new
         sent = self._sent.get(record.run_id)
         if sent is None:
-            sent = self._sent[record.run_id] = _Sent(self._created(client, record))
+            sent = self._sent[record.run_id] = _Sent(self._created(record))
         run_id = sent.mlflow_id
         for path, file in files.items():
             if not (path.startswith(SHARED) and _has(client, run_id, path, file)):
@@ -93,15 +92,15 @@ class Sender:
         elif record.status:
             client.set_terminated(run_id, record.status, record.ended)
         if record.view is not None:
-            save_view(client, self._uri, client.get_run(run_id).info.experiment_id, record.view, record.time)
+            save_view(client, self._store.uri, client.get_run(run_id).info.experiment_id, record.view, record.time)
         if whole and record.ended is not None:
             del self._sent[record.run_id]
 
-    def _created(self, client: MlflowClient, record: RunRecord) -> str:
+    def _created(self, record: RunRecord) -> str:
         """Return MLflow's id of the run of a record; the run is created if it does not exist."""
-        begins = bool(record.first_tags)
+        client, begins = self._store._client, bool(record.first_tags)
         with self.begin_study if begins and record.parent is None else nullcontext():
-            found = self._find(client, record.run_id)
+            found = self._store.find(record.run_id)
             if found is not None and found.is_deleted:
                 raise MissingError(f"only runs that exist can be logged to, but {found.run_id} was deleted in MLflow")
             if found is not None:
@@ -110,48 +109,40 @@ class Sender:
                 raise MissingError(f"MLflow must have the run {record.run_id} to write to it, but it does not")
             tags = {**record.first_tags, ID_TAG: record.run_id}
             if record.parent is None:
-                place = self._experiment(client, record.experiment)
+                place = self._experiment(record.experiment)
             else:
-                parent = self._parent(client, record.parent)
+                parent = self._parent(record.parent)
                 place = client.get_run(parent).info.experiment_id
                 tags |= {PARENT_TAG: record.parent, "mlflow.parentRunId": parent}
             if NOTE in tags:  # its links lead to the experiment that it was written in
                 tags[NOTE] = moved(tags[NOTE], place)
             return str(client.create_run(place, start_time=record.time, tags=tags).info.run_id)
 
-    def _find(self, client: MlflowClient, run_id: str) -> Found | None:
-        return source_of(self._uri, self._database, lambda: client).find(run_id)
-
-    def _parent(self, client: MlflowClient, run_id: str) -> str:
+    def _parent(self, run_id: str) -> str:
         if run_id not in self._sent:
-            found = self._find(client, run_id)
+            found = self._store.find(run_id)
             if found is None:
                 raise MissingError(f"MLflow must have the run {run_id} to log runs below it, but it does not")
             self._sent[run_id] = _Sent(found.run_id)
         return self._sent[run_id].mlflow_id
 
-    def _experiment(self, client: MlflowClient, name: str) -> str:
+    def _experiment(self, name: str) -> str:
         """Return the id of the experiment called `name`, which is created if it does not exist."""
         from filelock import FileLock
 
-        if name in self._experiments:
-            return self._experiments[name]
-        database = self._database
+        client, database = self._store._client, self._store.database
         with nullcontext() if database is None else FileLock(f"{database}.lock"):
             found = client.get_experiment_by_name(name)
             if found is None:
                 location = None if database is None else (database.parent / ARTIFACTS).resolve().as_uri()
-                number = client.create_experiment(
-                    name, artifact_location=location, tags={"mlflow.experimentKind": "custom_model_development"})
-            elif found.lifecycle_stage == "deleted":
+                return str(client.create_experiment(
+                    name, artifact_location=location, tags={"mlflow.experimentKind": "custom_model_development"}))
+            if found.lifecycle_stage == "deleted":
                 raise MissingError(
                     f"runs can be logged only to an experiment that exists, but {name!r} was deleted: restore it "
                     f"(mlflow experiments restore --experiment-id {found.experiment_id}), or use another "
                     f"{named('--tracking-uri')}")
-            else:
-                number = found.experiment_id
-        self._experiments[name] = str(number)
-        return self._experiments[name]
+            return str(found.experiment_id)
 
 
 def _log_dataset(client: MlflowClient, run_id: str, name: str, fingerprint: str) -> None:

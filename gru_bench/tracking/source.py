@@ -1,10 +1,22 @@
-"""What is read from a tracking store, as MLflow has it: a database file and a server answer the same questions."""
+"""What is read from a tracking store, as MLflow has it: through its client, which works for any store.
+
+Those of a server send the histories of many runs at once. `FileSource` reads a database file faster.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gru_bench.tracking.client import ID_TAG, TEST_SET, asked
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 RawRun = tuple[str, str, str | None, str, int | None, int | None, Mapping[str, str], Mapping[str, str], Mapping[
     str, float]]
@@ -12,6 +24,13 @@ RawRun = tuple[str, str, str | None, str, int | None, int | None, Mapping[str, s
 params and metrics."""
 RawPoint = tuple[str, str, int, float, int]
 """MLflow's id of a run, metric, step, value and time in milliseconds since 1970."""
+BULK_ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
+BULK_RUNS = 100
+"""Most runs in one request for a metric's history to an MLflow server."""
+BULK_POINTS = 25_000
+"""Most points in one answer of the server. It leaves out the rest silently."""
+PAGE = 1000
+"""Most runs in one answer of MLflow."""
 
 
 @dataclass(frozen=True)
@@ -25,26 +44,123 @@ class Found:
     is_deleted: bool
 
 
-class Source(Protocol):
+class Source:
     """What a reader asks of a tracking store. Runs are named by MLflow's ids, except in `find`."""
+
+    def __init__(self, uri: str, client: Callable[[], MlflowClient]) -> None:
+        """Read from the store at `uri`; `client` returns its client, which is opened when it is first needed."""
+        self._uri, self._open = uri, client
+
+    @property
+    def _client(self) -> MlflowClient:
+        return self._open()
 
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first."""
+        latest: dict[str, int] = {}
+        for experiment in self._client.search_experiments():
+            runs = self._client.search_runs(
+                [experiment.experiment_id], filter_string="tags.`gru_bench.complete` LIKE '%'", max_results=1,
+                order_by=["attributes.start_time DESC"])
+            if runs:
+                latest[experiment.name] = runs[0].info.start_time
+        return sorted(latest, key=lambda name: latest[name], reverse=True)
 
-    def runs(self, experiment: str) -> Iterable[RawRun] | None:
+    def runs(self, experiment: str) -> list[RawRun] | None:
         """Return the runs of an experiment, newest first; None if it does not exist."""
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            return None
+        return [(run.info.run_id, run.info.experiment_id, run.info.run_name, run.info.status, run.info.start_time,
+                 run.info.end_time, run.data.tags, run.data.params, run.data.metrics)
+                for run in self._search([found.experiment_id], "")]
 
     def scored_on(self, test_set: str) -> Iterable[tuple[str, int | None, Mapping[str, str]]]:
-        """Return id, begin and tags of the runs of all experiments with this digest of the test examples."""
+        """Yield id, begin and tags of the runs of all experiments with this digest of the test examples."""
+        places = [experiment.experiment_id for experiment in self._client.search_experiments()]
+        for run in self._search(places, f"tags.`{TEST_SET}` = '{test_set}'"):
+            yield run.info.run_id, run.info.start_time, run.data.tags
 
-    def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterable[RawPoint]:
-        """Return the points of some metrics of runs."""
+    def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterator[RawPoint]:
+        """Yield the points of some metrics: for many runs at once if it can, otherwise for each metric of each run."""
+        in_bulk = self._uri.startswith(("http://", "https://"))
+        for metric in metrics:
+            left = sorted(set(run_ids))
+            while left:
+                some = left[:BULK_RUNS]
+                points = bulk_history(self._uri, some, metric) if in_bulk else None
+                if points is None:
+                    in_bulk = False
+                    yield from self._slow_points(left, metric)
+                    break
+                left = left[BULK_RUNS:]
+                if len(points) >= BULK_POINTS:
+                    # An answer is ordered by run id and ends at this many points: the last run may be incomplete.
+                    last = points[-1]["run_id"]
+                    points = [point for point in points if point["run_id"] != last]
+                    yield from self._slow_points([last], metric)
+                    left = [run_id for run_id in some if run_id > last] + left
+                for point in points:
+                    yield point["run_id"], metric, point["step"], point["value"], point["timestamp"]
 
     def find(self, run_id: str) -> Found | None:
         """Return where the run with one of our ids is, even if it was deleted; None if the store does not have it."""
+        from mlflow.entities import ViewType
+
+        names = {experiment.experiment_id: experiment.name for experiment in self._client.search_experiments()}
+        runs = self._client.search_runs(
+            list(names), f"tags.`{ID_TAG}` = '{run_id}'", run_view_type=ViewType.ALL, max_results=2,
+            order_by=["attributes.start_time ASC"]) if names else []
+        found = [Found(run.info.run_id, names[run.info.experiment_id], run.info.lifecycle_stage == "deleted")
+                 for run in runs]
+        return min(found, key=lambda one: one.is_deleted, default=None)
 
     def tagged(self, experiment: str, key: str) -> str | None:
         """Return the id of the experiment of that name if it has a tag."""
+        found = self._client.get_experiment_by_name(experiment)
+        return None if found is None or key not in found.tags else str(found.experiment_id)
 
     def artifact(self, run_id: str, path: str) -> bytes:
         """Return the content of an artifact."""
+        with tempfile.TemporaryDirectory() as folder:
+            return Path(self._client.download_artifacts(run_id, path, folder)).read_bytes()
+
+    def artifacts(self, run_id: str) -> Path | None:
+        """Return the folder of a run's artifacts; None if it is not known to be a local path."""
+        del run_id
+        return None
+
+    def _slow_points(self, run_ids: Sequence[str], metric: str) -> Iterator[RawPoint]:
+        for run_id in run_ids:
+            for point in self._client.get_metric_history(run_id, metric):
+                yield run_id, metric, point.step, point.value, point.timestamp
+
+    def _search(self, places: Sequence[str], query: str) -> Iterator[Run]:
+        """Yield the runs that a query finds in some experiments, newest first, page by page."""
+        token = None
+        while True:
+            page = self._client.search_runs(list(places), query, max_results=PAGE, page_token=token,
+                                            order_by=["attributes.start_time DESC"])
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+
+def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str, Any]] | None:
+    """Return the points of a metric of up to `BULK_RUNS` runs from an MLflow server.
+
+    Each point has `run_id`, `step`, `value` and `timestamp`. They are ordered by run id, and there are at
+    most `BULK_POINTS` of them. The result is None if the server has no bulk requests.
+
+    Raises:
+        RunError: The server does not answer.
+    """
+    answer = asked(uri, BULK_ROUTE, f"return the history of {metric}", {
+        "run_id": list(run_ids), "metric_key": metric, "max_results": BULK_POINTS})
+    if answer.status_code != HTTPStatus.OK:
+        return None
+    try:
+        return list(answer.json()["metrics"])
+    except (ValueError, KeyError, TypeError):  # an HTML page, from a server without this route
+        return None

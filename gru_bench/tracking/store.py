@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar, cast
 from gru_bench.config import RunConfig, flat
 from gru_bench.errors import GruBenchError, RunError, first_line, given_as, same_command, without_passwords
 from gru_bench.platforms import user
-from gru_bench.tracking.client import replace_artifacts, require_folder
+from gru_bench.tracking.client import replace_artifacts, require_folder, require_tables
 from gru_bench.tracking.failures import brief, is_away
 from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, State, abandoned, waiting
 from gru_bench.tracking.provenance import provenance
@@ -38,15 +38,14 @@ MOST_SECONDS = 600.0
 OTHERS_SECONDS = 60.0
 """Seconds to wait for runs that other processes still upload."""
 POLL_SECONDS = 0.5
-_TABLES = "SELECT 1 FROM experiments, runs, tags, params, metrics, latest_metrics LIMIT 0"
 
 
 class Store(Reader):
     """A tracking store for reading and writing. Records go to an outbox on disk, from which a thread uploads them.
 
-    Lists of runs and numbers are read after the upload, so that this process reads what it has written. While a server
-    is away, the lists of experiments and runs are those of its last answer, or empty if there was none and `require`
-    was not called; what is asked of one run waits for the server.
+    Lists of experiments and runs are read after the upload, so that this process reads what it has written. While a
+    server is away, they are those of its last answer, or empty if there was none and `require` was not called. What
+    else is asked waits for the server.
 
     Use it as a context. A normal end waits until MLflow has all records; an end by an error waits only for a moment and
     leaves the rest to the next start.
@@ -99,7 +98,7 @@ class Store(Reader):
             raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
                            "directory first (gru-bench sweep --study smoke), or name another file with "
                            f"{given_as('--tracking-uri')}")
-        self._rows(_TABLES)
+        require_tables(self.database)
 
     def __enter__(self) -> Self:
         """Return the store."""
@@ -110,8 +109,7 @@ class Store(Reader):
         if error is None:
             self.close()
         else:
-            with suppress(GruBenchError):
-                self.close(LAST_SECONDS)
+            self._at_exit()
 
     @property
     def away(self) -> str:
@@ -317,7 +315,7 @@ class Store(Reader):
         """
         try:
             mlflow_id = self.mlflow_id(run_id)
-            if (artifacts := self._local_artifacts(mlflow_id)) is not None:  # it takes MLflow two seconds to load
+            if (artifacts := self._source.artifacts(mlflow_id)) is not None:  # it takes MLflow two seconds to load
                 shutil.rmtree(artifacts / ATTACHED, ignore_errors=True)
                 shutil.copytree(folder, artifacts / ATTACHED, dirs_exist_ok=True)
             else:
@@ -339,10 +337,17 @@ class Store(Reader):
             time.sleep(POLL_SECONDS)
         return True
 
-    def _read(self, read: Callable[[Source], T], key: str | None = None) -> T | None:
-        if key is None:
-            self.catch_up()
-            return None if self._is_new() else super()._read(read)
+    def _read(self, read: Callable[[Source], T]) -> T | None:
+        while not self._is_new():
+            try:
+                return super()._read(read)
+            except (RunError, OSError) as error:
+                if not self._went_away(error):
+                    raise
+                self._wait_while_away()
+        return None
+
+    def _read_list(self, read: Callable[[Source], T], name: str) -> T | None:
         while True:
             if self.catch_up():
                 if self._is_new():
@@ -353,21 +358,11 @@ class Store(Reader):
                     if not self._went_away(error):
                         raise
                 else:
-                    self._known[key] = answer
+                    self._known[name] = answer
                     return answer
-            if self.database is None and (key in self._known or not self._required):
-                return cast("T | None", self._known.get(key))
+            if self.database is None and (name in self._known or not self._required):
+                return cast("T | None", self._known.get(name))
             self._wait_while_away()
-
-    def _read_run(self, read: Callable[[Source], T]) -> T | None:
-        while not self._is_new():
-            try:
-                return super()._read_run(read)
-            except (RunError, OSError) as error:
-                if not self._went_away(error):
-                    raise
-                self._wait_while_away()
-        return None
 
     def _went_away(self, error: RunError | OSError) -> bool:
         """Return whether an error means that the server went away; the upload then waits for it too."""
@@ -397,39 +392,36 @@ class Store(Reader):
     def _begin_upload(self) -> None:
         # No retries by MLflow: the upload retries by itself, and first checks whether the run was created after all.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        away, client = "", None
+        away, sending = "", Reader(self.uri)
         if self.database is not None:
             require_folder(self.database)
             self._was_new = True
         # The upload's thread imports MLflow, which takes as long as importing torch, unless an error may show now.
         if not (self._is_new() or self._has_tables()):
             try:
-                client = self._client
+                assert sending._client is not None  # opened now, so that errors of the store are raised now
             except RunError as error:
                 if self.database is not None or not is_away(error):
                     raise
                 away = brief(error)
                 self._say(f"{self._shown} does not answer ({away}): runs are stored in {FOLDER} until it does")
-        self._uploader = Uploader(self.uri, client)
-        self._uploader.set_away(away)
+        self._uploader = Uploader(sending, away)
         self.adopt()
         atexit.register(self._at_exit)
 
     def _is_new(self) -> bool:
         """Whether the store is a file that does not exist yet, so that it has no runs."""
-        from filelock import FileLock
-
         if self._was_new and self.database is not None:
-            with FileLock(f"{self.database}.lock"):  # held while the file is being created
-                self._was_new = not self.database.exists()
+            self._was_new = not self.database.exists()
         return self._was_new
 
     def _has_tables(self) -> bool:
-        """Whether the store is a database file with MLflow's tables, which is found out without loading MLflow."""
-        try:
-            return self.database is not None and not self._rows(_TABLES)
-        except RunError:
-            return False
+        """Whether the store is a database file with MLflow's tables."""
+        with suppress(RunError):
+            if self.database is not None:
+                require_tables(self.database)
+                return True
+        return False
 
     def writing(self) -> tuple[Outbox, Uploader]:
         """Return the outbox of this process and its upload, which are begun if needed.

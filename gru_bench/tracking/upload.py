@@ -10,17 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gru_bench.errors import GruBenchError, first_line, without_passwords
-from gru_bench.tracking.client import open_client, sqlite_path
 from gru_bench.tracking.failures import brief, failed, meaning
 from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, Waiting, abandoned
+from gru_bench.tracking.reader import Reader
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.sender import Sender
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Seconds between two attempts while the store is away."""
@@ -38,26 +34,23 @@ class Uploader:
     While nothing waits in them, it uploads what runs under way have logged so far, so that MLflow shows them.
     """
 
-    def __init__(self, uri: str, client: MlflowClient | None = None) -> None:
+    def __init__(self, store: Reader, away: str = "") -> None:
         """Start the thread without any outbox.
 
         Args:
-            uri: MLflow's tracking URI.
-            client: Client for that URI, if one is open already.
+            store: The store, which is opened when the first record is uploaded unless it is open.
+            away: Why it does not answer at present; empty if that is not known.
         """
-        self.uri, self.database = uri, sqlite_path(uri)
-        self.away = ""
+        self._store = store
+        self.away = away
         """Why the store did not answer when it was last asked; empty if it did."""
-        self._shown = without_passwords(uri)
+        self._shown = without_passwords(store.uri)
         self.remarks: list[str] = []
         """Sentences for the user about the outboxes of dead processes."""
-        self.sender = Sender(uri, self.database)
+        self.sender = Sender(store)
         self.outboxes: list[Outbox] = []
         self._live: dict[str, RunRecord] = {}
         """Id of a run under way -> its record so far, if MLflow lacks a part of it."""
-        self._busy = False
-        """Whether the thread uploads a part of a run under way."""
-        self._client = client
         self._failure: GruBenchError | None = None
         self._broken = False
         self._stopping = threading.Event()
@@ -113,7 +106,7 @@ class Uploader:
     @property
     def is_done(self) -> bool:
         """Whether the store has all records, and what the runs under way have logged."""
-        return not (self._live or self._busy) and all(outbox.is_empty for outbox in self.outboxes)
+        return not self._live and all(outbox.is_empty for outbox in self.outboxes)
 
     def waiting(self) -> Waiting:
         """Return the number of runs that wait in all outboxes."""
@@ -129,7 +122,7 @@ class Uploader:
         self._wait(lambda: self.is_done or bool(self.away), seconds)
         return self.is_done
 
-    def wait_for_answer(self, seconds: float | None = None) -> bool:
+    def wait_for_answer(self, seconds: float) -> bool:
         """Wait until a store that is away answers, for at most `seconds`; return whether it answers.
 
         Raises:
@@ -187,21 +180,22 @@ class Uploader:
                 self.set_away("")
                 return True
             attempts += 1
-            self._pause(attempts)
+            self._stopping.wait(BACK_OFF_SECONDS[min(attempts, len(BACK_OFF_SECONDS)) - 1])
         return False
 
     def _attempt(self, work: tuple[Outbox, Entry] | str, attempts: int) -> bool:
         """Upload a record, or what the run with an id has logged; return False if it must be tried again."""
         try:
-            client = self._opened()
             if isinstance(work, str):
-                self._upload_live(client, work)
+                self._upload_live(work)
             else:
-                self._upload(client, *work)
+                outbox, entry = work
+                self.sender.send(entry.record(), entry.files())
+                outbox.mark_sent(entry)
         except Exception as error:
             what = meaning(error)
             if what == "unusable" or (
-                    what not in ("busy", "away") and self._client is None and self.database is not None):
+                    what not in ("busy", "away") and not self._store.is_open and self._store.database is not None):
                 raise  # all records wait for the next start
             if what != "refused" and (attempts + 1 < MOST_ATTEMPTS or not self._answers()):
                 if what != "busy":
@@ -228,15 +222,10 @@ class Uploader:
     def _as_ours(self, error: Exception) -> GruBenchError:
         return error if isinstance(error, GruBenchError) else failed(self._shown, "take a record", error)
 
-    def _opened(self) -> MlflowClient:
-        if self._client is None:
-            self._client = open_client(self.uri, self.database)
-        return self._client
-
     def _answers(self) -> bool:
         """Return whether the store answers a simple request."""
         try:
-            self._opened().search_experiments(max_results=1)
+            self._store._client.search_experiments(max_results=1)
         except Exception:
             return False
         return True
@@ -247,26 +236,11 @@ class Uploader:
             self.away = away
             self._changed.notify_all()
 
-    def _pause(self, attempts: int) -> None:
-        until = time.monotonic() + BACK_OFF_SECONDS[min(attempts, len(BACK_OFF_SECONDS)) - 1]
-        with self._changed:
-            while not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
-                self._changed.wait(left)
-
-    def _upload(self, client: MlflowClient, outbox: Outbox, entry: Entry) -> None:
-        self.sender.send(client, entry.record(), entry.files())
-        outbox.mark_sent(entry)
-
-    def _upload_live(self, client: MlflowClient, run_id: str) -> None:
-        with self._changed:
-            record = self._live.get(run_id)
-            self._busy = record is not None
+    def _upload_live(self, run_id: str) -> None:
+        record = self._live.get(run_id)
         if record is None:  # it has ended meanwhile
             return
-        try:
-            self.sender.send(client, record, {})
-        finally:
-            self._busy = False
+        self.sender.send(record, {})
         with self._changed:
             if self._live.get(run_id) is record:
                 del self._live[run_id]
@@ -279,12 +253,12 @@ def upload_all(directory: Path) -> Iterator[str]:
         if (left := outbox.waiting()).runs:
             yield f"{left}, left by an earlier start"
         if outbox.uri not in by_uri:
-            by_uri[outbox.uri] = Uploader(outbox.uri)
+            by_uri[outbox.uri] = Uploader(Reader(outbox.uri))
         by_uri[outbox.uri].add(outbox)
-    for uploader in by_uri.values():
+    for uri, uploader in by_uri.items():
         try:
             if uploader.catch_up():
-                yield f"{uploader.uri} has all runs now"
+                yield f"{uri} has all runs now"
         except GruBenchError as error:
             yield str(error)
         finally:

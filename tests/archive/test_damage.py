@@ -278,7 +278,7 @@ def test_archives_with_a_changed_field_are_refused_or_can_be_read(far: Path, nea
 
 
 def artifact(directory: Path, run_id: str, path: str) -> Path:
-    folder = stores(directory)[0]._local_artifacts(run_id)
+    folder = stores(directory)[0]._source.artifacts(run_id)
     assert folder is not None
     return folder / path
 
@@ -300,10 +300,13 @@ def test_damaged_or_missing_predictions_are_named_left_out_of_reports_and_never_
     assert found.numbers["quick-torch.seeds"].value == 2
 
 
-@pytest.mark.parametrize("text", ["{", '{"name": 1}'])
-def test_a_study_whose_summary_is_damaged_is_neither_reported_nor_exported(own: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["{", '{"name": 1}', None])
+def test_a_study_whose_summary_is_damaged_or_missing_is_neither_reported_nor_exported(
+    own: Path, text: str | None
+) -> None:
     study = only(own).run.run_id
-    artifact(own, only(own).run.mlflow_id, "study.json").write_text(text, encoding="utf-8")
+    summary = artifact(own, only(own).run.mlflow_id, "study.json")
+    summary.unlink() if text is None else summary.write_text(text, encoding="utf-8")
     for doing in (lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, ["quick"]),
                   lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, []),
                   lambda: exported(own, own / "damaged.zip")):

@@ -112,7 +112,7 @@ def test_runs_are_imported_unchanged(far: Path, arrived: Path) -> None:
         files = [{path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*")
                   if path.is_file() and path.parent.name != ATTACHED}
                  for store, run in ((there, one), (here, two))
-                 for root in [present(store._local_artifacts(run.mlflow_id))]]
+                 for root in [present(store._source.artifacts(run.mlflow_id))]]
         assert files[0] == files[1]
         changed = {"mlflow.parentRunId", "gru_bench.state", "gru_bench.reason", NOTE}
         assert {key: value for key, value in one.tags.items() if key not in changed} == {

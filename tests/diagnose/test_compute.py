@@ -24,13 +24,14 @@ from gru_bench.diagnose import compute as d
 from gru_bench.errors import DataError, UsageError
 from gru_bench.models.trained import TrainedModel, Weights
 from gru_bench.results.diagnostics import Diagnostics, RecallCurve
-from gru_bench.results.runs import TWO_CLASSES, RunResult
+from gru_bench.results.runs import RunResult
 from gru_bench.train.loop import train, untrained
 from tests.support.values import present
 
 MODELS = [("rnn", "final", 1), ("scratch", "final", 1), ("scratch", "last", 2), ("torch", "meanmax", 1),
           ("bidirectional", "final", 1), ("bidirectional", "last", 2), ("bidirectional", "mean", 2)]
 """Model, pooling and layers."""
+TWO_CLASSES = ("negative", "positive")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def subject(name: str, pooling: str, layers: int, vectors: Vectors, **settings: 
     config = with_settings(RunConfig(), {
         "model.name": name, "model.pooling": pooling, "model.layers": layers, "model.hidden_size": 5,
         **{f"model.{key}": value for key, value in settings.items()}})
-    return d.Subject.untrained(config, vectors)
+    return d.Subject.untrained(config, vectors, TWO_CLASSES)
 
 
 def trained(config: RunConfig, weights: Weights, vectors: Vectors) -> TrainedModel:
@@ -163,7 +164,8 @@ def test_gradients_of_reviews_are_followed_in_each_direction(data: tuple[RunConf
     flows = {}
     for name in ("rnn", "scratch", "bidirectional"):
         one = with_settings(config, {"model.name": name})
-        for flow in d.gradient_flows(d.Subject.untrained(one, vectors), corpus, vectors, steps=8, reviews=20):
+        subject = d.Subject.untrained(one, vectors, corpus.classes)
+        for flow in d.gradient_flows(subject, corpus, vectors, steps=8, reviews=20):
             flows[name, flow.direction] = flow
     assert torch.get_num_threads() == threads
     assert set(flows) == {("rnn", "forward"), ("scratch", "forward"), ("bidirectional", "forward"),
@@ -184,11 +186,11 @@ def test_a_pooling_over_all_steps_has_no_decay(
 ) -> None:
     config, corpus, vectors = data
     mean = with_settings(config, {"model.name": "scratch", "model.pooling": "mean"})
-    (flow,) = d.gradient_flows(d.Subject.untrained(mean, vectors), corpus, vectors, steps=6)
+    (flow,) = d.gradient_flows(d.Subject.untrained(mean, vectors, corpus.classes), corpus, vectors, steps=6)
     assert flow.decay is None
     assert len(flow.norm) == 7
     last = with_settings(config, {"model.name": "bidirectional", "model.pooling": "last"})
-    forward, backward = d.gradient_flows(d.Subject.untrained(last, vectors), corpus, vectors, steps=6)
+    forward, backward = d.gradient_flows(d.Subject.untrained(last, vectors, corpus.classes), corpus, vectors, steps=6)
     assert (forward.direction, backward.direction) == ("forward", "backward")
     assert (len(forward.norm), len(backward.norm), backward.decay) == (7, 1, None)
 
@@ -213,7 +215,7 @@ def test_gates_by_hand() -> None:
     vectors = Vectors("made up", np.array([[0.0], [1.0], [-2.0]], np.float32), np.array([1, 2], np.int32),
                       ["", "one", "two"])
     watched = d.Subject.untrained(with_settings(RunConfig(), {"model.name": "scratch", "model.hidden_size": 1}),
-                                  vectors)
+                                  vectors, TWO_CLASSES)
     values = {"weight_ih_l0": [[0.5], [-0.3], [0.8]], "weight_hh_l0": [[0.2], [0.7], [-0.4]],
               "bias_ih_l0": [0.1, 0.0, -0.2], "bias_hh_l0": [0.0, 0.3, 0.05]}
     watched.model.recurrence.load_state_dict({name: torch.tensor(value) for name, value in values.items()})

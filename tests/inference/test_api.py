@@ -194,11 +194,11 @@ class TestFrames:
         lambda content: pa.table(content).to_pandas(types_mapper=pd.ArrowDtype),
     ])
     def test_frames_of_the_same_values_are_one_file(self, make: Any, tmp_path: Path) -> None:
-        first = keep(self.CONTENT, self.COLUMNS, "a study", tmp_path)
-        assert keep(make(self.CONTENT), self.COLUMNS, "a study", tmp_path) == first
-        assert first.columns == Columns("body", "stars")
-        assert first.path.name == "a study.parquet"
-        table = pa.parquet.read_table(first.path)
+        path, columns = keep(self.CONTENT, self.COLUMNS, "a study", tmp_path)
+        assert keep(make(self.CONTENT), self.COLUMNS, "a study", tmp_path) == (path, columns)
+        assert columns == Columns("body", "stars")
+        assert path.name == "a study.parquet"
+        table = pa.parquet.read_table(path)
         assert table.to_pydict() == {key: self.CONTENT[key] for key in ("body", "stars")}
         assert len(list((tmp_path / "frames").iterdir())) == 1
         clean(tmp_path)  # the frame is nowhere else
@@ -206,14 +206,14 @@ class TestFrames:
 
     def test_a_frame_of_other_values_or_another_name_is_another_file(self, tmp_path: Path) -> None:
         changed = {**self.CONTENT, "stars": [1, 2, 2]}
-        paths = {keep(content, self.COLUMNS, name, tmp_path).path
+        paths = {keep(content, self.COLUMNS, name, tmp_path)[0]
                  for content in (self.CONTENT, changed) for name in ("a", "b")}
         assert len(paths) == 4
 
     @pytest.mark.parametrize(("name", "file"), [("a/b: c?*[1]", "a-b- c-1.parquet"), ("..", "frame.parquet"),
                                                 ("NUL", "NUL-data.parquet"), ("x" * 200, f"{'x' * 80}.parquet")])
     def test_any_name_becomes_a_name_of_a_file(self, name: str, file: str, tmp_path: Path) -> None:
-        assert keep(self.CONTENT, self.COLUMNS, name, tmp_path).path.name == file
+        assert keep(self.CONTENT, self.COLUMNS, name, tmp_path)[0].name == file
 
 
 FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})

@@ -289,7 +289,7 @@ def test_nothing_is_left_of_a_failure(tmp_path: Path, name: str, error: BaseExce
     (tmp_path / name).write_text("before")
 
     def fail() -> None:
-        with writing(tmp_path / name, ("bad", "good"), force=True) as write_part:
+        with writing(tmp_path / name, ("bad", "good")) as write_part:
             write_part([1, 2], predictions(2, ("bad", "good")))
             raise error
 
@@ -322,7 +322,7 @@ def peak(predictor: Predictor, source: Path, out: Path) -> int:
     """The most bytes that Python and numpy hold while a file is predicted."""
     tracemalloc.start()
     try:
-        with writing(out, predictor.model.classes, force=True) as write_part:
+        with writing(out, predictor.model.classes) as write_part:
             for part in TextFile(source).parts():
                 write_part(part.ids, predictor.predict(part.texts))
         return tracemalloc.get_traced_memory()[1]

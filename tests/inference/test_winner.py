@@ -261,7 +261,7 @@ def refused(store: Store, kind: type[GruBenchError]) -> str:
 def test_weights_that_were_not_logged_are_named(studied: Studied, tmp_path: Path) -> None:
     store = studied.copied(tmp_path)
     (run, *_) = find_study(store, "quick").confirms
-    present(store._local_artifacts(run.mlflow_id)).joinpath("model/seed-10000.safetensors").unlink()
+    present(store._source.artifacts(run.mlflow_id)).joinpath("model/seed-10000.safetensors").unlink()
     mentions(refused(store, RunError), run.run_id, "weights", "delete the runs in MLflow", "gru-bench sweep")
 
 
@@ -276,7 +276,7 @@ def test_weights_that_an_archive_left_out_are_named(studied: Studied, database: 
 def test_a_model_in_the_form_of_an_earlier_version_is_refused_with_the_remedy(studied: Studied, tmp_path: Path) -> None:
     store = studied.copied(tmp_path)
     (run, *_) = find_study(store, "quick").confirms
-    folder = present(store._local_artifacts(run.mlflow_id)) / "model"
+    folder = present(store._source.artifacts(run.mlflow_id)) / "model"
     (folder / "model.json").rename(folder / "config.json")
     mentions(refused(store, RunError), run.run_id, "form of this version", "gru-bench sweep")
 
@@ -286,7 +286,7 @@ def test_a_logged_model_that_was_changed_is_refused(studied: Studied, tmp_path: 
     store = studied.copied(tmp_path)
     study = find_study(store, "quick")
     (run,) = (one for one in study.confirms if one.seed == 10_001)
-    artifacts = present(store._local_artifacts((study.run if changed == "vectors" else run).mlflow_id))
+    artifacts = present(store._source.artifacts((study.run if changed == "vectors" else run).mlflow_id))
     path = next((artifacts / "vectors").iterdir()) if changed == "vectors" else artifacts / changed
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -298,10 +298,10 @@ def test_vectors_that_training_leaves_unchanged_are_stored_once(studied: Studied
     store = studied.store()
     study = find_study(store, "quick")
     assert len(study.confirms) == 2
-    (shared,) = present(store._local_artifacts(study.run.mlflow_id)).joinpath("vectors").iterdir()
+    (shared,) = present(store._source.artifacts(study.run.mlflow_id)).joinpath("vectors").iterdir()
     assert shared.name == f"{hashlib.sha256(shared.read_bytes()).hexdigest()}.safetensors"
     for run in study.confirms:
-        artifacts = present(store._local_artifacts(run.mlflow_id))
+        artifacts = present(store._source.artifacts(run.mlflow_id))
         assert not (artifacts / "vectors").exists()
         assert sorted(path.name for path in (artifacts / "model").iterdir()) == [
             "model.json", f"seed-{run.seed}.safetensors"]

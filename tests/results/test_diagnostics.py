@@ -21,7 +21,8 @@ FLOW = GradientFlow(
     norm=(1.0, 0.5), low=(0.9, 0.4), high=(1.1, 0.6), decay=None, fitted=(5, 50))
 GATES = GateMap("scratch", "forward", "run", ("a", "word"), ((0.5,), (0.2,)), ((0.1,), (1.0,)))
 WHOLE = Diagnostics(
-    (FLOW,), (GATES,), (Attribution("scratch", "run", "occlusion", ("a", "word"), (0.3, -0.1), 0.6),),
+    (FLOW,), (GATES,),
+    (Attribution("scratch", "run", "occlusion", ("a", "word"), (0.3, -0.1), 0.6, "positive", "negative"),),
     (Neighbours("good", (("great", 0.8),)),), "validation")
 POINT = RecallPoint("rnn", 5, (0, 1), (1.0, 0.5), 0.75, 0.2, 1.0, 40)
 
@@ -30,12 +31,6 @@ def test_diagnostics_and_a_recall_curve_come_back_from_json_as_they_were() -> No
     assert Diagnostics.from_json(WHOLE.to_json()) == WHOLE
     curve = RecallCurve((POINT,), "t", {"training.lr": "0.01"})
     assert RecallCurve.from_json(curve.to_json()) == curve
-
-
-def test_diagnostics_of_an_earlier_version_are_about_the_positive_class() -> None:
-    old = WHOLE.to_json().replace(', "label": "positive", "against": "negative"', "")
-    assert "against" not in old
-    assert Diagnostics.from_json(old) == WHOLE
 
 
 def test_without_a_review_nothing_holds_its_words() -> None:

@@ -42,7 +42,8 @@ RANGE = {"training.lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=T
 
 DIAGNOSED = Diagnostics(
     (), (GateMap("torch", "forward", "run", ("review", "seven"), ((0.5,), (0.2,)), ((0.1,), (1.0,))),),
-    (Attribution("torch", "run", "occlusion", ("review", "seven"), (0.3, -0.1), 0.6),),
+    (Attribution("torch", "run", "occlusion", ("review", "seven"), (0.3, -0.1), 0.6,
+                 "positive", "negative"),),
     (Neighbours("good", (("great", 0.8),)),), "validation")
 
 

@@ -50,7 +50,7 @@ def gate_map(
 def attribution(model: str, method: str, tokens: tuple[str, ...] = TOKENS) -> Attribution:
     """Return drawn weights of the tokens in a decision of a model."""
     weight = np.random.default_rng(len(model) + len(method)).normal(size=len(tokens)).round(3)
-    return Attribution(model, f"run{model}", method, tokens, tuple(weight.tolist()), 0.8)
+    return Attribution(model, f"run{model}", method, tokens, tuple(weight.tolist()), 0.8, "positive", "negative")
 
 
 def some_diagnostics(tokens: tuple[str, ...] = TOKENS) -> Diagnostics:

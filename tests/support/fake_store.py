@@ -24,7 +24,6 @@ from gru_bench.errors import RunError, unknown
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_json
 from gru_bench.results.runs import (
     MOST_WHOLE,
-    TWO_CLASSES,
     Baseline,
     DataSummary,
     Predictions,
@@ -51,6 +50,7 @@ BEST: dict[str, Any] = {
     "training.lr": 0.00137, "model.hidden_size": 250, "model.pooling": "meanmax", "model.dropout": 0.31,
 }
 START = 1_763_942_400.0
+TWO_CLASSES = ("negative", "positive")
 
 
 @dataclass

@@ -35,7 +35,7 @@ def result() -> RunResult:
         window_losses=(WindowLoss(10, 1, 0.5, 0.69), WindowLoss(20, 1, 1.0, 0.66)), best_epoch=1, parameters=12,
         parameter_tensors=2, train_seconds=4.5, peak_memory_bytes=1000,
         predictions={"validation": predictions(), "test": predictions()},
-        weights={"linear.weight": np.ones((2, 3), dtype=np.float32)})
+        weights={"linear.weight": np.ones((2, 3), dtype=np.float32)}, classes=("negative", "positive"))
 
 
 def modeled(one: RunResult) -> RunResult:
@@ -45,7 +45,8 @@ def modeled(one: RunResult) -> RunResult:
 
 
 def summary() -> StudySummary:
-    data = DataSummary("d", "f", 8, 1, 1, 0.5, {"a": 10}, 0, 0, 5, "corpus", 3, 4, 0.1, None, 0.0)
+    data = DataSummary("d", "f", 8, 1, 1, 0.5, {"a": 10}, 0, 0, 5, "corpus", 3, 4, 0.1, None, 0.0,
+                       classes=("negative", "positive"))
     return StudySummary(
         "s", "why", ("torch",), {"training.lr": {"low": 1e-4, "high": 1e-2, "log": True}}, "tpe", "median", "accuracy",
         2, 3, 0, (10000, 10001), (TrialSummary(0, "torch", "complete", 0.8, 3, {"training.lr": 1e-3}),),

@@ -26,7 +26,7 @@ from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import CheckDone, Failed, Finished, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
-from gru_bench.tracking import LoggedStudy, Store, upload
+from gru_bench.tracking import LoggedStudy, Store, reader
 from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.client import open_client
 from tests.support.commands import mentions
@@ -154,10 +154,11 @@ class TestANewStore:
 
         def open_later(uri: str, database: Path | None) -> Any:
             assert event.wait(60)
-            shutil.copy(empty_database, present(database))
+            if not present(database).exists():
+                shutil.copy(empty_database, present(database))
             return open_client(uri, database)
 
-        monkeypatch.setattr(upload, "open_client", open_later)
+        monkeypatch.setattr(reader, "open_client", open_later)
         return event
 
     @staticmethod

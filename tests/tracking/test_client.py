@@ -16,9 +16,8 @@ from typing import Any, ClassVar
 import pytest
 
 from gru_bench.errors import RunError, UsageError
-from gru_bench.tracking import Reader, Store, client
-from gru_bench.tracking import server as reading
-from gru_bench.tracking.client import open_client, sqlite_path
+from gru_bench.tracking import Reader, Store, client, source
+from gru_bench.tracking.client import open_client, reading, sqlite_path
 from tests.support.runs import result
 from tests.support.servers import MlflowServer
 from tests.support.values import present
@@ -136,7 +135,8 @@ def test_the_log_of_a_removed_database_is_not_merged_into_a_new_one(tmp_path: Pa
     with Store() as store:
         store.start("reviews", "r", role="single").kill("")
         assert [run.name for run in store.runs("reviews")] == ["r"]
-        assert not store._rows("SELECT name FROM sqlite_master WHERE name = 'lost'")
+        with reading(database) as connection:
+            assert not connection.execute("SELECT name FROM sqlite_master WHERE name = 'lost'").fetchall()
     assert (tmp_path / "mlflow.db.lost-wal").read_bytes() == left
 
 
@@ -178,13 +178,13 @@ class TestHistoriesFromAServer:
                       for run in sorted(run_ids) for step, value, time in self.POINTS[run]]
             return points[:most[0]]
 
-        monkeypatch.setattr(reading, "bulk_history", bulk)
+        monkeypatch.setattr(source, "bulk_history", bulk)
         return asked
 
     @pytest.fixture
     def most(self) -> list[int]:
         """The most points in an answer of the server."""
-        return [reading.BULK_POINTS]
+        return [source.BULK_POINTS]
 
     @pytest.fixture
     def reader(self, asked: list[int | str]) -> Reader:
@@ -211,7 +211,7 @@ class TestHistoriesFromAServer:
     def test_more_runs_than_a_request_may_name_take_several(
         self, reader: Reader, asked: list[int | str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(reading, "BULK_RUNS", 3)
+        monkeypatch.setattr(source, "BULK_RUNS", 3)
         self.histories(reader)
         assert asked == [3, 3, 2]
 
@@ -219,7 +219,7 @@ class TestHistoriesFromAServer:
     def test_an_answer_that_was_cut_off_is_completed(
         self, reader: Reader, asked: list[int | str], most: list[int], monkeypatch: pytest.MonkeyPatch, limit: int
     ) -> None:
-        monkeypatch.setattr(reading, "BULK_POINTS", limit)
+        monkeypatch.setattr(source, "BULK_POINTS", limit)
         most[0] = limit
         self.histories(reader)
         assert any(isinstance(one, str) for one in asked)
@@ -227,7 +227,7 @@ class TestHistoriesFromAServer:
     def test_a_server_without_this_route_is_asked_run_by_run(
         self, reader: Reader, asked: list[int | str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(reading, "bulk_history", lambda *_: None)
+        monkeypatch.setattr(source, "bulk_history", lambda *_: None)
         self.histories(reader)
         assert asked == list(self.POINTS)
 
@@ -247,14 +247,14 @@ def test_a_server_returns_the_same_points_in_bulk_and_run_by_run(
     ids = [writer.run_id for writer in writers]
     metrics = ["loss/train", "loss/train_window", "absent"]
     in_mlflow = [store.mlflow_id(run_id) for run_id in ids]
-    assert len(present(reading.bulk_history(store.uri, in_mlflow, "loss/train"))) == 7
+    assert len(present(source.bulk_history(store.uri, in_mlflow, "loss/train"))) == 7
     in_bulk = store.histories(ids, metrics)
-    monkeypatch.setattr(reading, "bulk_history", lambda *_: None)
+    monkeypatch.setattr(source, "bulk_history", lambda *_: None)
     slow = store.histories(ids, metrics)
     assert repr(in_bulk) == repr(slow)
     assert slow[ids[2]]["loss/train"] == [(1, 0.99), (2, 0.5 + 2)]
     assert repr(slow[ids[0]]["loss/train_window"]) == "[(3, nan)]"
-    monkeypatch.setattr(reading, "BULK_ROUTE", "/ajax-api/2.0/mlflow/metrics/no-such-thing")
-    assert reading.bulk_history(store.uri, in_mlflow, "loss/train") is None
+    monkeypatch.setattr(source, "BULK_ROUTE", "/ajax-api/2.0/mlflow/metrics/no-such-thing")
+    assert source.bulk_history(store.uri, in_mlflow, "loss/train") is None
     with pytest.raises(RunError, match=r"predictions/test\.parquet"):
         store.predictions(ids[0], "test")

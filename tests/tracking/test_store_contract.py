@@ -129,7 +129,7 @@ def write_result(writer: RunWriter, fake: FakeStore, run: LoggedRun, config: Run
         peak_memory_bytes=int(run.metrics.get("size/peak_memory_bytes", 1)),
         predictions={split: fake.predicted[run.run_id, split] for split in SPLIT_NAMES
                      if (run.run_id, split) in fake.predicted},
-        weights={}))
+        weights={}, classes=("negative", "positive")))
     if "score/val_accuracy" in run.metrics:
         writer.metrics({"score/val_accuracy": run.metrics["score/val_accuracy"]})
 

@@ -23,7 +23,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from gru_bench.errors import IN_PYTHON, ExitCode, RunError
 from gru_bench.report.__main__ import app as report_app
-from gru_bench.tracking import DIED, LoggedRun, Store, upload, waiting
+from gru_bench.tracking import DIED, LoggedRun, Reader, Store, upload, waiting
 from gru_bench.tracking.__main__ import app as sync_app
 from gru_bench.tracking.outbox import FOLDER, Outbox, abandoned
 from gru_bench.tracking.record import Point, RunRecord
@@ -41,11 +41,15 @@ def _no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "BACK_OFF_SECONDS", (0.01,))
 
 
+def count(database: Path, rows: str, *values: str) -> int:
+    """How many rows the database has."""
+    with closing(sqlite3.connect(database)) as connection:
+        return int(connection.execute(f"SELECT COUNT(*) FROM {rows}", values).fetchone()[0])
+
+
 def points(database: Path, run: LoggedRun) -> int:
     """How many points of a run the database holds, repeats included."""
-    with closing(sqlite3.connect(database)) as connection:
-        ((count,),) = connection.execute("SELECT COUNT(*) FROM metrics WHERE run_uuid = ?", (run.mlflow_id,))
-        return int(count)
+    return count(database, "metrics WHERE run_uuid = ?", run.mlflow_id)
 
 
 class TestUploadedOnce:
@@ -76,7 +80,7 @@ class TestUploadedOnce:
                 patch.setattr(MlflowClient, name, cut_off(getattr(MlflowClient, name)))
             in_python = copy_context()
             in_python.run(IN_PYTHON.set, True)
-            uploader = in_python.run(Uploader, uri)  # its thread speaks as the one who starts it
+            uploader = in_python.run(Uploader, Reader(uri))  # its thread speaks as the one who starts it
             uploader.add(own)
             if call <= 7:
                 with pytest.raises(RunError, match=f"free space on the disk for the tracking store '{uri}'.*same call"):
@@ -95,7 +99,7 @@ class TestUploadedOnce:
         assert (parent.params, child.complete, child.parent_id) == ({"a": "1"}, True, STUDY)
         assert points(database, child) == 3
         assert repr(store.histories([TRIAL], ["loss/train"])[TRIAL]["loss/train"]) == "[(1, 0.5), (2, nan)]"
-        assert store._rows("SELECT COUNT(*) FROM runs, inputs WHERE run_uuid = destination_id") == [(1,)]
+        assert count(database, "runs, inputs WHERE run_uuid = destination_id") == 1
         store.close()
         assert waiting(Path.cwd()) == []
         assert abandoned(root()) == []
@@ -198,7 +202,7 @@ class TestRefused:
             store.start("reviews", "r", role="single").kill("done")
             store._client.delete_experiment(store.runs("reviews")[0].experiment_id)
         store = Store()
-        store.start("reviews", "r", role="single").kill("done")
+        store.put(records()[0])
         with pytest.raises(RunError, match=r"'reviews' was deleted: .*mlflow experiments restore"):
             store.catch_up()
         store.close()
@@ -217,7 +221,7 @@ class TestRefused:
         left(f"sqlite:///{database}")
         with Store() as store:
             assert len(store.runs("reviews")) == 2
-        assert store._rows("SELECT COUNT(*) FROM inputs") == [(1,)]
+        assert count(database, "inputs") == 1
         assert list(root().glob("*.refused")) == []
 
     @pytest.mark.parametrize("read", [
@@ -310,7 +314,6 @@ class TestOutage:
         """A store over that wire, which takes itself for a server's."""
         monkeypatch.setattr("gru_bench.tracking.reader.open_client", lambda *_: gate)
         monkeypatch.setattr("gru_bench.tracking.reader.sqlite_path", lambda _: None)
-        monkeypatch.setattr("gru_bench.tracking.upload.sqlite_path", lambda _: None)
         store = Store(f"sqlite:///{database}", say=said.append)
         yield store
         gate.cut = False

@@ -41,6 +41,7 @@ def test_runs_are_sorted_by_test_score_the_best_first(metric: MetricName, ascend
 
 def test_a_study_saves_its_view_once_and_a_user_may_change_it(store: Store) -> None:
     study = store.start("reviews", "s", role="study", study="s")
+    assert store.catch_up()
     assert store.view("reviews", "accuracy") == ""
     study.reopen("run.py")
     number = store.runs("reviews")[0].experiment_id
@@ -59,6 +60,7 @@ def test_a_study_saves_its_view_once_and_a_user_may_change_it(store: Store) -> N
 def test_an_unknown_version_gets_no_view(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gru_bench.tracking.view.shown_version", lambda _: "4.0.0")
     store.start("reviews", "s", role="study", study="s").reopen("run.py")
+    assert store.catch_up()
     assert store.view("reviews", "accuracy") == ""
 
 
@@ -106,7 +108,7 @@ class TestAttached:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_text(name, encoding="utf-8")
             assert store.attach(study.run_id, folder) == ""
-        place = present(store._local_artifacts(store.mlflow_id(study.run_id))) / ATTACHED
+        place = present(store._source.artifacts(store.mlflow_id(study.run_id))) / ATTACHED
         assert sorted(path.relative_to(place).as_posix() for path in place.rglob("*.*")) == [
             "figures/new.pdf", "report.html"]
 

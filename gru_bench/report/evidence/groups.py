@@ -32,7 +32,7 @@ from gru_bench.report.document.sentences import Field, Sentence, say
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
-from gru_bench.results.runs import TWO_CLASSES, DataSummary, Predictions
+from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import accuracy_interval, may_be_guessing
 from gru_bench.stats.intervals import Scored, deviation, interval
@@ -405,7 +405,7 @@ def group_of(
 
 def class_names(data: DataSummary | None, count: int) -> tuple[str, ...]:
     """Return the names of so many classes, or numbers where the data does not tell their names."""
-    known = TWO_CLASSES if data is None else data.classes
+    known = () if data is None else data.classes
     if len(known) != count:
         return tuple(f"class {place}" for place in range(count))
     return tuple(map(plain, known))

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
-from gru_bench.platforms import remove, replace
+from gru_bench.platforms import replacing
 from gru_bench.report.document.figure import draw
 from gru_bench.report.document.report import Report
 from gru_bench.report.render.html import html
@@ -43,17 +39,3 @@ def replace_file(path: Path, content: bytes) -> Path:
     with replacing(path) as file:
         file.write(content)
     return path
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of another once it is written: a reader sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    begun = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with begun.open("xb") as file:
-            yield file
-        replace(begun, path)
-    except BaseException:
-        remove(begun)
-        raise

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.errors import RunError
+from gru_bench.platforms import replacing
 from gru_bench.report.document.figure import csv_cell
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.evidence.collect import Evidence
@@ -20,7 +21,6 @@ from gru_bench.report.evidence.groups import class_names
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_data
 from gru_bench.report.evidence.store import Store
-from gru_bench.report.render.files import replacing
 from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
 from gru_bench.stats.disagreement import one_sided

@@ -24,7 +24,6 @@ from gru_bench.report.evidence.groups import (
     families,
 )
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
-from gru_bench.results.runs import TWO_CLASSES
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import EvidenceLevel, estimate
 from gru_bench.stats.intervals import f1_values
@@ -69,7 +68,7 @@ def _confusion(groups: Sequence[Group]) -> list[Block]:
         tuple((group.label, *(group.classes[place] for place in divmod(cell, 2)), *numbers)
               for group in groups for cell, numbers in enumerate(_counts(group)))))
     positive = dict.fromkeys(group.classes[1] for group in groups)
-    which = "" if list(positive) == [TWO_CLASSES[1]] else f" Positive is the class {' or '.join(positive)}."
+    which = "" if list(positive) == ["positive"] else f" Positive is the class {' or '.join(positive)}."
     table = Table(
         "confusion", "Confusion counts", (f"{figure.caption}{which}",),
         (Column("Model", align="left", width=4.6), Column("True negatives"), Column("False positives"),

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gru_bench import platforms
-from gru_bench.report.render.files import replace_file, replacing, write
+from gru_bench.platforms import replacing
+from gru_bench.report.render.files import replace_file, write
 from tests.support.renderings import Written
 
 
