@@ -487,6 +487,9 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "a product beside reset": ("reset-unused", (
             ("        self.U_n = nn", "        self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n = nn"),
             ("r * self.U_n(h)", "self.V_n(h) + r * self.U_n(h)"))),
+        "reset before and after": ("wrong-candidate", (
+            ("        self.U_n = nn", "        self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n = nn"),
+            ("r * self.U_n(h)", "self.V_n(r * h) + r * self.U_n(h)"))),
         "z for r": ("reset-unused", (("r * self.U_n(h)", "z * self.U_n(h)"),)),
         "reset on input": ("reset-on-input", (("self.W_n(x) + r * self.U_n(h)", "r * self.W_n(x) + self.U_n(h)"),)),
         "reset on both": ("reset-on-input", (("self.W_n(x) + r * self.U_n(h)", "r * (self.W_n(x) + self.U_n(h))"),)),

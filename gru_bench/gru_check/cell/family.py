@@ -564,13 +564,14 @@ def _acting(affines: Sequence[Affine], rest: Sequence[int], acts: Sequence[str])
     act = max(acting, key=len)
     places = [k for one, k in pairs if one != "1"]
     if act in ("r", "1 - r"):  # r may mean 1 - r, which is the same function of other weights
-
         if any(affines[k].moved_x or (affines[k].x is not None and not affines[k].moved) for k in places):
             return [("reset-on-input", "The reset gate acts on W_n x.")]
         if all(affines[k].h is None for k in places):
             return [("reset-unused", "The reset gate acts on a bias alone.")]
         if any(one == "1" and affines[k].h is not None for one, k in pairs):
             return [("reset-unused", "The candidate also takes the state without the reset gate.")]
+        if len({affines[k].moved for k in places if affines[k].h is not None}) > 1:
+            return [("wrong-candidate", "The reset gate acts before one product with the state and after another.")]
         return []
     if act in ("z", "1 - z"):
         return [("reset-unused", f"{'The update gate' if act == 'z' else act} is where the reset gate belongs.")]
