@@ -461,7 +461,8 @@ def epoch(scale: Scale) -> list[Values]:
 
 def sweep(scale: Scale) -> list[Values]:
     """Runs side by side: the workers of a sweep, which share the cards."""
-    from gru_bench.sweep.workers.local import EpochDone, Finished, Job, Pool, cards
+    from gru_bench.results.runs import EpochRecord
+    from gru_bench.sweep.workers.local import Finished, Job, Pool, cards
     from gru_bench.sweep.workers.tasks import Train
 
     rows = []
@@ -484,7 +485,7 @@ def sweep(scale: Scale) -> list[Values]:
                     while waiting and pool.idle and len(done) >= workers:
                         pool.submit(waiting.pop())
                     for job, message in pool.messages(0.05):
-                        if isinstance(message, EpochDone):
+                        if isinstance(message, EpochRecord):
                             pool.answer(job, go_on=True)
                         elif isinstance(message, Finished):
                             done[job.key] = message.outcome

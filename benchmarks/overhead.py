@@ -86,8 +86,9 @@ def bare(fraction: Fraction) -> None:
 
 def train(pool: Any, jobs: list[Any], reached: dict[str, float], *, to_the_end: bool = False) -> None:
     """Run jobs and note what each reaches; with `to_the_end`, also wait for all other jobs."""
+    from gru_bench.results.runs import EpochRecord
     from gru_bench.stats.metrics import correct
-    from gru_bench.sweep.workers.local import EpochDone, Failed, Finished
+    from gru_bench.sweep.workers.local import Failed, Finished
 
     waiting, open_keys = list(jobs), {job.key for job in jobs}
     while open_keys or (to_the_end and pool.busy):
@@ -95,7 +96,7 @@ def train(pool: Any, jobs: list[Any], reached: dict[str, float], *, to_the_end: 
             pool.submit(waiting.pop(0))
         for job, message in pool.messages(0.5):
             match message:
-                case EpochDone(_):
+                case EpochRecord():
                     pool.answer(job, go_on=True)
                 case Failed(_, reason):
                     raise SystemExit(f"{job.key} failed: {reason}")

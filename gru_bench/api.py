@@ -257,6 +257,8 @@ def compare(
     for role in columns or {}:
         if role not in OPTIONS:
             raise unknown("role of a column", role, OPTIONS)
+    if isinstance(a, Mapping | Sequence) and not a:
+        raise UsageError(f"predictions must be those of at least one model, but got {a!r}: give files or data frames")
     with _python_words(), TemporaryDirectory() as folder:
         if isinstance(a, Sequence) and not isinstance(a, str) and all(isinstance(one, str | Path) for one in a):
             files = list(map(str, a))

@@ -35,13 +35,18 @@ class Judged:
     """The measured accuracy, or else the claimed one, less the reference's."""
     p: float | None
     """Two-sided p for the hypothesis that this difference is noise of seeds and texts."""
-    p_adjusted: float | None
-    """The same, adjusted for all students by Holm's procedure."""
-    verdict: str
-    passes: bool | None
+    note: str
+    p_adjusted: float | None = None
+    """p, adjusted for all students by Holm's procedure."""
+    passes: bool | None = None
     """Whether the accuracy reaches the pass mark."""
-    note: str = ""
 
+    @property
+    def verdict(self) -> str:
+        """Return whether the difference is noise, or else its direction."""
+        if self.difference is None or self.p_adjusted is None:
+            return NOT_JUDGED
+        return WITHIN if self.p_adjusted >= ALPHA else ABOVE if self.difference > 0 else BELOW
     @property
     def accuracy(self) -> float | None:
         """Return the accuracy that is judged: the measured one, or else the claimed one."""
@@ -82,11 +87,9 @@ def judge(
     """
     predicted: dict[str, NDArray[np.int64]] = {}
     judged = [_judged(claim, reference, truth, predicted) for claim in claims]
-    adjusted = holm([one.p for one in judged])
     mark = reference.pass_mark()
-    done = [replace(one, p_adjusted=p, verdict=_verdict(one.difference, p),
-                    passes=None if one.accuracy is None else one.accuracy >= mark)
-            for one, p in zip(judged, adjusted, strict=True)]
+    done = [replace(one, p_adjusted=p, passes=None if one.accuracy is None else one.accuracy >= mark)
+            for one, p in zip(judged, holm([one.p for one in judged]), strict=True)]
     pairs = list(combinations(predicted, 2))
     alike = (_alike(a, b, predicted, disagreement) for a, b in pairs)
     return Result(tuple(done), tuple(one for one in alike if not one.apart or (
@@ -115,13 +118,7 @@ def _judged(
         p = reference.p_of_claim(accuracy)
     return Judged(claim.student, claimed, measured,
                   claim.accuracy.fits(measured) if claim.accuracy and measured is not None else None,
-                  None if accuracy is None else accuracy - reference.accuracy, p, None, NOT_JUDGED, None, note)
-
-
-def _verdict(difference: float | None, p: float | None) -> str:
-    if difference is None or p is None:
-        return NOT_JUDGED
-    return WITHIN if p >= ALPHA else ABOVE if difference > 0 else BELOW
+                  None if accuracy is None else accuracy - reference.accuracy, p, note)
 
 
 def _alike(

@@ -13,8 +13,9 @@ from gru_bench import cli, platforms
 from gru_bench.errors import ExitCode, UsageError, shown
 
 if TYPE_CHECKING:
+    from gru_bench.gru_check.child import Options
     from gru_bench.gru_check.codes import Verdict
-    from gru_bench.gru_check.folder import Options, Row
+    from gru_bench.gru_check.folder import Row
 
 app = cli.app()
 MOST = 1_000_000
@@ -77,15 +78,16 @@ def gru_check(
     if name is not None and not name.isidentifier():
         raise UsageError(f"--name must be a name of Python, such as GRU, but got {shown(name)}")
     defines = dict(_assignment(text) for text in define or ())
-    from gru_bench.gru_check.folder import Options
+    from gru_bench.gru_check.child import Options
 
-    path, options = Path(file), Options(name, make, defines, memory, timeout)
+    path = Path(file)
+    options = Options(name, make, defines, memory, timeout, speed and not path.is_dir())
     if path.is_dir():
         _check_folder(path, options, csv, jobs or max(1, platforms.cores() - 1))
     elif csv is not None or jobs is not None:
         raise UsageError(f"--csv and --jobs are for a folder, but {shown(file)} is none: leave them out")
     else:
-        _check_file(path, options, speed=speed)
+        _check_file(path, options)
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -98,9 +100,7 @@ def _assignment(text: str) -> tuple[str, str]:
 # ---------------------------------------------------------------- one file
 
 
-def _check_file(path: Path, options: Options, *, speed: bool) -> None:
-    from dataclasses import replace
-
+def _check_file(path: Path, options: Options) -> None:
     from gru_bench.gru_check.guard import run
     from gru_bench.gru_check.submission import ENDINGS, read
 
@@ -112,7 +112,7 @@ def _check_file(path: Path, options: Options, *, speed: bool) -> None:
     console.print(f"This executes {path.name} in a process of its own: at most {options.timeout:g} s and "
                   f"{options.memory:g} GB.", style="dim", markup=False)
     with console.status(f"checking {options.name or path.name}"):
-        verdict = run(replace(options.request(path), speed=speed), options.timeout)
+        verdict = run(path, options)
     color = {ExitCode.DONE: "green", ExitCode.NO: "red"}.get(verdict.exit_code, "yellow")
     console.print(f"{verdict.name}: {verdict.words}", style=f"bold {color}", markup=False)
     console.print(f"  {verdict.form}", style="dim", markup=False)
@@ -149,11 +149,11 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from gru_bench.gru_check.child import NOT_CUT_OFF
-    from gru_bench.gru_check.folder import check_folder, files, read_rows, write_rows
+    from gru_bench.gru_check.folder import check_folder, files, read_rows, state, write_rows
 
     names = files(folder)
     before = {} if table is None else read_rows(table)
-    rows = {name: row for name in names if (row := before.get(name)) and row.digest == options.digest(folder / name)}
+    rows = {name: row for name in names if (row := before.get(name)) and row.digest == state(folder / name, options)}
     left = [name for name in names if name not in rows]
     console = cli.out()
     known = f" {len(rows)} of {len(names)} are in {table} already." if rows else ""

@@ -16,6 +16,8 @@ from gru_bench.gru_check.load import Source, failure, settings_kept
 from gru_bench.gru_check.trace import Recorder
 from gru_bench.models.calls import Form, arguments, bound, flat, forms, parameters_of, sample_input
 
+STEPS = 6
+"""Length of the sequences that are tried."""
 _DICTS = (dict, OrderedDict, defaultdict)
 _OWN = {*vars(nn.Module()), "__builtins__", "__annotations__"}
 """Names of what is Python's and torch's own."""
@@ -73,16 +75,10 @@ class Caller:
             for key in [key for key in space if key not in before]:
                 del space[key]
             for key, value in before.items():
-                if isinstance(value, Tensor) and not value.requires_grad and isinstance(space.get(key), Tensor):
-                    kept = space[key]
-                    if kept is value or kept.shape != value.shape or not torch.equal(kept, value):
-                        space[key] = value if kept is value else _restored(kept, value)
-                elif isinstance(value, list) and not isinstance(value, nn.Module):
-                    space[key] = list(value)
-                elif type(value) in _DICTS and key not in _OWN:
-                    space[key] = copy.copy(value)
-                elif space.get(key) is not value and not isinstance(value, dict):
-                    space[key] = value
+                if isinstance(value, Tensor) and not value.requires_grad:
+                    space[key] = _restored(space.get(key), value)
+                elif key not in _OWN or not isinstance(value, dict):
+                    space[key] = _copied(value)
 
     def call(
         self, form: Form, x: Tensor, h: Tensor | None = None, recorder: Recorder | None = None, *,
@@ -125,19 +121,29 @@ def _copied(value: Any) -> Any:
     return copy.copy(value) if type(value) in _DICTS else value
 
 
-def _restored(kept: Tensor, value: Tensor) -> Tensor:
-    if kept.shape == value.shape and kept.is_leaf and not kept.requires_grad:
-        kept.copy_(value)
+def _restored(kept: Any, value: Tensor) -> Tensor:
+    """Return a tensor with its old value: the one that is kept, if possible."""
+    if not isinstance(kept, Tensor) or kept.shape != value.shape:
+        return value.clone()
+    if torch.equal(kept, value):
         return kept
-    return value.clone()
+    return kept.copy_(value) if kept.is_leaf and not kept.requires_grad else value.clone()
 
 
-def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
+def sample(form: Form) -> tuple[Tensor, Tensor | None]:
+    """Return an input and, where it takes one, a state of a form, also of one that is no GRU's."""
+    x = sample_input(replace(form, kind="cell" if form.layout in {"BE", "E", "E1", "11E"} else "layer"), STEPS)
+    if form.tokens:  # only ids that its own embedding has, and not 0, which is often padding
+        x = x.remainder(max(1, form.vocabulary - 1)) + 1
+    return x, torch.full((form.batch, form.hidden), 0.25) if form.state else None
+
+
+def find_form(caller: Caller, accepts: Callable[[Form], bool]) -> Form:
     """Return the first form that works.
 
     Args:
         caller: The object.
-        accepts: Takes a form, and returns it completed, or None where the calls ran but were not those of a GRU.
+        accepts: Takes a form whose calls ran, and returns whether they are those of a GRU.
 
     Raises:
         RunError: When no call works, with the line and the message of the one that came furthest.
@@ -149,20 +155,15 @@ def find_form(caller: Caller, accepts: Callable[[Form], Form | None]) -> Form:
     for form in forms(caller.built, caller.source.sizes):
         recorder = Recorder(caller.file)
         try:
-            x = sample_input(form, 6 if form.kind == "layer" else 0)
-            if form.tokens:  # only ids that its own embedding has, and not 0, which is often padding
-                x = x.remainder(max(1, form.vocabulary - 1)) + 1
-            h = torch.full((form.batch, form.hidden), 0.25) if form.state else None
-            results = caller.call(form, x, h, recorder)
+            results = caller.call(form, *sample(form), recorder)
         except Exception as error:
             furthest = max(furthest, (recorder.count, error), key=lambda one: one[0])
             continue
         if not results:
             empty = True
             continue
-        done = accepts(form)
-        if done is not None:
-            return done
+        if accepts(form):
+            return form
         ran = ran or form
     if ran is not None:
         return replace(ran, kind="none")

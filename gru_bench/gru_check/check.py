@@ -20,19 +20,17 @@ from torch import Tensor, nn
 
 from gru_bench.errors import ExitCode, RunError
 from gru_bench.gru_check import calls, load, submission
-from gru_bench.gru_check.calls import Caller
-from gru_bench.gru_check.cell.blocks import examples, take_apart
-from gru_bench.gru_check.cell.examine import Cell, as_torch, claimed, examine
-from gru_bench.gru_check.cell.family import Member
-from gru_bench.gru_check.claim import TOLERANCE, Claim
+from gru_bench.gru_check.calls import STEPS, Caller, sample
+from gru_bench.gru_check.cell.blocks import examples, outcomes, take_apart
+from gru_bench.gru_check.cell.examine import Cell, as_torch, examine
+from gru_bench.gru_check.cell.family import Member, right_members
+from gru_bench.gru_check.claim import TOLERANCE
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.layers import Layer, examine_layer
 from gru_bench.gru_check.states import (
-    STEPS,
     Runs,
     Step,
     Track,
-    changed,
     fitting_results,
     new_state,
     runs_of,
@@ -41,7 +39,7 @@ from gru_bench.gru_check.states import (
     tracks,
 )
 from gru_bench.gru_check.trace import LIBRARY, Call, Recorder, Site
-from gru_bench.models.calls import Form, constructor, flat, parameters_of, sample_input, size_of, widths
+from gru_bench.models.calls import Form, constructor, flat, parameters_of, size_of, widths
 
 ZEROS = {"zeros", "new_zeros", "zeros_like"}
 GATES = {"sigmoid", "gru_cell"}
@@ -61,16 +59,12 @@ class Checked:
     cells: tuple[Cell, ...] = ()
     """Its cells, as far as they were looked into."""
 
-    @property
-    def claims(self) -> tuple[Claim, ...]:
-        """Return the weights of the GRU that each cell equals. The verdict must be that it is one."""
-        return tuple(claimed(cell) for cell in self.cells)
 
 
-def check(
-    path: Path, name: str | None = None, make: str | None = None, defines: Mapping[str, str] | None = None
-) -> Verdict:
-    """Run a file and return what its GRU is.
+def check_file(
+    path: Path, name: str | None, make: str | None, defines: Mapping[str, str] | None
+) -> tuple[ModuleType, Checked]:
+    """Run a file, and return its module and what its GRU is. It must be called in `prepared`.
 
     Args:
         path: The file: Python, or a notebook.
@@ -81,22 +75,11 @@ def check(
     Raises:
         GruBenchError: When the file cannot be run or the object not be called.
     """
-    with prepared():
-        return check_file(path, name, make, defines)[1].verdict
-
-
-def check_file(
-    path: Path, name: str | None, make: str | None, defines: Mapping[str, str] | None
-) -> tuple[ModuleType, Checked]:
-    """Run a file, and return its module and what its GRU is. The default type of torch must be float64."""
-    text = ""
-    if name is None:
-        with suppress(SyntaxError, ValueError, OSError, RecursionError, MemoryError):  # `load` says what is wrong
-            text = submission.read(path).text
-            names = submission.candidates(text)
-    else:
-        with suppress(SyntaxError, ValueError, OSError, RecursionError, MemoryError):
-            load.check_name(path, name)
+    with suppress(SyntaxError, ValueError, OSError, RecursionError, MemoryError):  # `load` says what is wrong
+        text = submission.read(path).text
+        names = submission.candidates(text)
+        if name is not None:
+            load.check_name(path, name, text)
     module = load.load(path, defines)
     if name is not None:
         return module, check_loaded(module, path, name, make)
@@ -132,20 +115,23 @@ def _rank(verdict: Verdict) -> int:
 
 
 def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) -> Checked:
-    """Return what the GRU of a loaded file is, and how it is called. The default type of torch must be float64."""
-    first: RunError | None = None
-    for sizes in (load.SIZES, _SQUARE):
-        try:
-            checked = examine_source(load.build(module, path, name, make, sizes=sizes))
-        except RunError as error:
-            first = first or error
-            continue
-        if make is None and checked.verdict.exit_code == 0 and isinstance(getattr(module, name, None), type):
-            checked = replace(checked, verdict=_variants(checked.verdict, module, path, name))
-        return replace(checked, verdict=replace(checked.verdict, name=name))
-    assert first is not None
-    raise first
+    """Return what the GRU of a loaded file is, and how it is called. It must be called in `prepared`."""
+    checked = _built(module, path, name, make)
+    if make is None and checked.verdict.exit_code == ExitCode.DONE and isinstance(getattr(module, name, None), type):
+        checked = replace(checked, verdict=_variants(checked.verdict, module, path, name))
+    return replace(checked, verdict=replace(checked.verdict, name=name))
 
+
+def _built(
+    module: ModuleType, path: Path, name: str, make: str | None = None, chosen: Mapping[str, Any] | None = None
+) -> Checked:
+    """Build an object, if need be with an input as wide as its state, and return what it is."""
+    try:
+        return examine_source(load.build(module, path, name, make, chosen))
+    except RunError:
+        with suppress(RunError):
+            return examine_source(load.build(module, path, name, make, chosen, _SQUARE))
+        raise
 
 def check_object(built: Any) -> Verdict:
     """Return what an object is that exists already: a module of torch, or a function."""
@@ -187,15 +173,11 @@ def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
             chosen = {parameter.name: 0.5}
         else:
             continue
-        for sizes in (load.SIZES, _SQUARE):
-            try:
-                other = examine_source(load.build(module, path, name, None, chosen, sizes)).verdict
-            except Exception:
-                continue
+        with suppress(Exception):
             ((key, value),) = chosen.items()
             found += [replace(finding, detail=f"{finding.detail} (with {key}={value})".strip())
-                      for finding in other.findings if not finding.kind.right and finding.code != "unknown"]
-            break
+                      for finding in _built(module, path, name, None, chosen).verdict.findings
+                      if not finding.kind.right and finding.code != "unknown"]
     return replace(verdict, findings=(*found, *verdict.findings)) if found else verdict
 
 
@@ -240,7 +222,7 @@ def _is_lstm(runs: Runs, track: Track) -> bool:
     """Return whether one state of a layer is the other one behind tanh and a gate that the layer computes."""
     values = [value for call in runs.whole for value in call.values]
     for one, other in itertools.permutations(track.after, 2):
-        h, c = (runs.whole[number].values[place] for number, place in (one, other))
+        h, c = map(runs.value, (one, other))
         if h.shape == c.shape and _fits_lstm(h, c) and any(
                 value.shape == h.shape and torch.allclose(value * torch.tanh(c), h, rtol=0, atol=1e-10)
                 for value in values):
@@ -288,11 +270,10 @@ def _drops(caller: Caller, form: Form) -> bool:
     """Return whether one of the two values of all masks makes zeros of something that is read."""
     runs = []
     before = caller.masks
-    x = sample_input(form, 0 if form.kind == "cell" else STEPS)
     for caller.masks in ("zeros", "ones"):
         recorder = Recorder(caller.file, full=True)
         with torch.no_grad():
-            caller.call(form, x, torch.full((form.batch, form.hidden), 0.25) if form.state else None, recorder)
+            caller.call(form, *sample(form), recorder)
         runs.append(recorder.calls)
     caller.masks = before
     if len(runs[0]) != len(runs[1]):
@@ -309,18 +290,14 @@ def _drops(caller: Caller, form: Form) -> bool:
 def _examined(caller: Caller) -> Checked:
     kept: dict[Form, tuple[Runs, list[Track]]] = {}
 
-    def accepts(form: Form) -> Form | None:
+    def accepts(form: Form) -> bool:
         if form.kind == "cell":
-            return form if _is_cell(caller, form) else None
-        try:
+            return _is_cell(caller, form)
+        with suppress(Exception):
             runs = runs_of(caller, form)
-            found = tracks(runs)
-        except Exception:
-            return None
-        if not found:
-            return None
-        kept[form] = (runs, found)
-        return form
+            if found := tracks(runs):
+                kept[form] = runs, found
+        return form in kept
 
     form = calls.find_form(caller, accepts)
     _refuse_without_answer(caller, form)
@@ -329,9 +306,9 @@ def _examined(caller: Caller) -> Checked:
     if form.kind == "cell":
         return _best_result(caller, form)
     runs, found = kept[form]
-    checked = _layer_verdict(caller, form, runs, found)
+    checked = _layer_verdict(runs, found)
     site = found[0].before[-1]
-    return replace(checked, form=replace(form, hidden=runs.whole[site[0]].values[site[1]].numel() // form.batch))
+    return replace(checked, form=replace(form, hidden=runs.value(site).numel() // form.batch))
 
 
 def _idle(caller: Caller, form: Form) -> Finding:
@@ -344,10 +321,9 @@ def _idle(caller: Caller, form: Form) -> Finding:
         with torch.no_grad():
             own, _ = runs.record(runs.x)
             other, _ = runs.record(runs.x + 1.0) if runs.rows is None else runs.record(runs.x, rows=runs.rows + 1.0)
-            moved, _ = runs.record(runs.x, replace={site: torch.full_like(runs.whole[site[0]].values[0], 0.3)
+            moved, _ = runs.record(runs.x, replace={site: torch.full_like(runs.value(site), 0.3)
                                                     for site in first[:1]})
-            x, rows = changed(runs, 0, torch.full((form.batch, form.width), 0.3))
-            by_first, _ = runs.record(x, rows=rows)
+            by_first, _ = runs.record(*runs.changed(0))
     except Exception:
         return Finding("unknown", "No state passes from one step to the next.")
     if sum(call.name in GATES for call in runs.whole) >= STEPS and len(own) == 1 and own[0].shape[0] != STEPS and (
@@ -376,22 +352,23 @@ def _scatter(built: Any) -> frozenset[int]:
 
 def _is_cell(caller: Caller, form: Form) -> bool:
     """Return whether the new state of each sequence depends on its own input and state, and on both."""
-    x = sample_input(form, 0)
+    x, _ = sample(form)
     h = torch.rand(form.batch, form.hidden, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    other_x, other_h = x.clone(), h.clone()
+    other_x[0] += 0.5
+    other_h[0] += 0.5
     try:
-        with torch.no_grad():
-            def run(x: Tensor, h: Tensor) -> Tensor:
-                return new_state(caller.call(form, x, h, Recorder(caller.file)), form)
-
-            base = run(x, h)
-            other_x, other_h = x.clone(), h.clone()
-            other_x[0] += 0.5
-            other_h[0] += 0.5
-            by_x, by_h = run(other_x, h), run(x, other_h)
+        base, by_x, by_h = (_stepped(caller, form, *given) for given in ((x, h), (other_x, h), (x, other_h)))
     except Exception:
         return False
     return (torch.equal(base[1:], by_x[1:]) and torch.equal(base[1:], by_h[1:])
             and not (torch.equal(base, by_x) and torch.equal(base, by_h)))
+
+
+def _stepped(caller: Caller, form: Form, x: Tensor, h: Tensor | None, *, fresh: bool = True) -> Tensor:
+    """Return the state after one step of a cell."""
+    with torch.no_grad():
+        return new_state(caller.call(form, x, h, Recorder(caller.file), fresh=fresh), form)
 
 
 def _leaves(found: Mapping[int, Tensor]) -> list[Tensor]:
@@ -414,16 +391,14 @@ def _cell_verdict(caller: Caller, form: Form) -> Checked:
     step = step_of_cell(caller, form)
     if ignored := _ignored(caller, form, step):
         return Checked(Verdict((*found, *ignored), form.words), form)
-    seen = []
-    for seed in (0, 1):
-        x, h = examples(step, 1, seed)
-        with torch.no_grad():
-            seen.append(step.record(x[0], h[0]).leaves)
-    leaves = _leaves({key: leaf for key, leaf in seen[0].items() if key in seen[1]})
+    x, h = examples(step, 2)
+    with torch.no_grad():
+        one, other = (step.record(x[m], h[m]).leaves for m in range(2))
+    leaves = _leaves({key: leaf for key, leaf in one.items() if key in other})
     caller.remember()
     cell = examine(step, leaves)
     if cell.member is None:
-        return Checked(Verdict((*found, *_unknown([cell])), form.words), form)
+        return Checked(Verdict((*found, _unknown(cell)), form.words), form)
     around = [*found, *_kept(caller, form, step), *_without_state(caller, form, step)]
     return Checked(_verdict(around, [cell], form.words), form, (cell,))
 
@@ -445,8 +420,7 @@ def _best_result(caller: Caller, form: Form) -> Checked:
 def _ignored(caller: Caller, form: Form, step: Step) -> list[Finding]:
     """Find a cell whose new state does not depend on the state that is passed."""
     x, h = examples(step, 1)
-    with torch.no_grad():
-        one, other = (new_state(caller.call(form, x[0], state, Recorder(caller.file)), form) for state in (h[0], -h[0]))
+    one, other = (_stepped(caller, form, x[0], state) for state in (h[0], -h[0]))
     return [Finding("initial-state", "The state that is passed, h, is ignored.")] if torch.equal(one, other) else []
 
 
@@ -458,12 +432,11 @@ def _without_state(caller: Caller, form: Form, step: Step) -> list[Finding]:
     starts = [torch.zeros_like(h[0]), *(p.detach().reshape(1, -1).expand_as(h[0]) for p in
                                         parameters_of(caller.built)
                                         if p.numel() == h[0].shape[-1] and id(p) not in caller.nonzero)]
-    with torch.no_grad():
-        try:
-            own = new_state(caller.call(form, x[0], None, Recorder(caller.file)), form)
-        except Exception:
-            return []
-        known = [new_state(caller.call(form, x[0], start, Recorder(caller.file)), form) for start in starts]
+    try:
+        own = _stepped(caller, form, x[0], None)
+    except Exception:
+        return []
+    known = [_stepped(caller, form, x[0], start) for start in starts]
     return [] if any(torch.allclose(own, one, rtol=0, atol=TOLERANCE) for one in known) else [
         Finding("initial-state", "Where no state is passed, the first one is not zeros.")]
 
@@ -474,9 +447,7 @@ def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
 
     def differs(state: Tensor | None) -> int:
         """Return the number of the first call that gives another result than call 1. 0: none does."""
-        with torch.no_grad():
-            first, *others = (new_state(caller.call(form, x[0], state, Recorder(caller.file), fresh=not n), form)
-                              for n in range(REPEATS))
+        first, *others = (_stepped(caller, form, x[0], state, fresh=not n) for n in range(REPEATS))
         return next((n for n, other in enumerate(others, 2) if not torch.equal(first, other)), 0)
 
     found = []
@@ -490,17 +461,17 @@ def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
     return found
 
 
-def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -> Checked:
+def _layer_verdict(runs: Runs, found: list[Track]) -> Checked:
+    caller, form = runs.caller, runs.form
     leaves = _leaves(runs.leaves)
     caller.remember()
     random = _randomness(caller, form, Layer(runs, tuple(found), ()))
+    if coupled := [track for track in found if track.coupled]:
+        finding = (Finding("lstm", "Of its two states, one is the other behind tanh and a gate.")
+                   if _is_lstm(runs, coupled[0]) else
+                   Finding("wrong-candidate", "More than the state is carried from step to step."))
+        return Checked(Verdict((finding,), form.words), form)
     cells = []
-    for track in found:
-        if track.coupled:
-            return Checked(Verdict((Finding("lstm", "Of its two states, one is the other behind tanh and a gate.")
-                                    if _is_lstm(runs, track) else
-                                    Finding("wrong-candidate", "More than the state is carried from step to step."),),
-                                   form.words), form)
     found = [_without_sums(runs, track, leaves) for track in found]
     for track in found:
         own: list[Cell] = []
@@ -510,8 +481,8 @@ def _layer_verdict(caller: Caller, form: Form, runs: Runs, found: list[Track]) -
         cells.append(tuple(own))
     layer = Layer(runs, tuple(found), tuple(cells))
     flat = [cell for own in cells for cell in own]
-    if any(cell.member is None for cell in flat):
-        return Checked(Verdict((*random, *_unknown(flat, layer)), form.words), form)
+    if unknown := [cell for cell in flat if cell.member is None]:
+        return Checked(Verdict((*random, _unknown(unknown[0])), form.words), form)
     shape = form.words + (", both directions" if len(found) == 2 else "") + (
         f", {len(found[0].before)} layers" if len(found[0].before) > 1 else "")
     verdict = _verdict([*random, *examine_layer(layer)], flat, shape)
@@ -543,26 +514,22 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
     Raises:
         RunError: When something is random that is neither dropout nor the initial state.
     """
-    x = layer.runs.x if layer else sample_input(form, 0)
-    h = layer.runs.h0 if layer else torch.full((form.batch, form.hidden), 0.25)
+    x, h = (layer.runs.x, layer.runs.h0) if layer else sample(form)
     rows = layer.runs.rows if layer else None
-
-    held = {site: layer.runs.whole[site[0]].values[site[1]] for track in layer.tracks for site in track.before
-            } if layer else {}
+    held = {site: layer.runs.value(site) for track in layer.tracks for site in track.before} if layer else {}
     after = [site for track in layer.tracks for site in track.after] if layer else []
 
-    def run(seed: int, keep_dropout: bool) -> tuple[list[Tensor], Recorder]:
-        recorder = Recorder(caller.file, keep_dropout=keep_dropout, calm=False, rows=rows)
+    def run(
+        seed: int, keep_dropout: bool = False, held: Mapping[Site, Tensor] | None = None
+    ) -> tuple[list[Tensor], Recorder]:
+        recorder = Recorder(caller.file, keep_dropout=keep_dropout, calm=False, rows=rows, replace=held, read=after)
         torch.manual_seed(seed)
         with torch.no_grad():
             return caller.call(form, x, h, recorder), recorder
 
     def goes_on(seed: int, held: Mapping[Site, Tensor]) -> list[Tensor]:
         """Return the states that a step gives, after states that are held."""
-        recorder = Recorder(caller.file, calm=False, rows=rows, replace=held, read=after)
-        torch.manual_seed(seed)
-        with torch.no_grad():
-            caller.call(form, x, h, recorder)
+        _, recorder = run(seed, held=held)
         return [recorder.found[site] for site in after]
 
     def starts_alone() -> bool:
@@ -580,10 +547,10 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
         (a, recorder), (b, _) = (run(seed, keep_dropout) for seed in (0, 1))
         return None if alike(a, b) else recorder
 
-    if differ(True) is None:
+    recorder = differ(True)
+    if recorder is None:
         caller.calm = False  # what it draws, if anything, is always the same, and so is part of its function
         return []
-    _, recorder = run(0, True)
     lines = [*recorder.dropout, *(recorder.masked if caller.masks is not None else [])]
     found = [Finding("dropout", "Two calls in evaluation differ.", lines[0])] if lines else []
     rest = differ(False)
@@ -602,18 +569,9 @@ def _random(caller: Caller, recorder: Recorder) -> RunError:
                     "it for the check")
 
 
-def _samples(form: Form) -> tuple[Tensor, Tensor | None]:
-    """Return an input and a state of a form, also of one that is no GRU's."""
-    is_cell = form.layout in {"BE", "E", "E1", "11E"}
-    x = sample_input(replace(form, kind="cell" if is_cell else "layer"), 0 if is_cell else STEPS)
-    if form.tokens:
-        x = x.remainder(max(1, form.vocabulary - 1)) + 1
-    return x, torch.full((form.batch, form.hidden), 0.25) if form.state else None
-
-
 def _refuse_without_answer(caller: Caller, form: Form) -> None:
     """Refuse what gives values that are not numbers, and what changes its own weights."""
-    x, h = _samples(form)
+    x, h = sample(form)
     weights = [weight for weight in parameters_of(caller.built)
                if isinstance(weight, nn.Parameter) or weight.requires_grad]
     before = [weight.detach().clone() for weight in weights]
@@ -640,7 +598,7 @@ def _not_finite(value: Tensor) -> bool:
 
 def _refuse_random(caller: Caller, form: Form) -> None:
     """Raise an error where two calls differ that are no GRU's."""
-    x, h = _samples(form)
+    x, h = sample(form)
     results = []
     for seed in (0, 1):
         recorder = Recorder(caller.file, calm=False)
@@ -692,14 +650,12 @@ def _against_torch(cells: Sequence[Cell]) -> float | None:
     return most if most <= TOLERANCE else None
 
 
-def _unknown(cells: Sequence[Cell], layer: Layer | None = None) -> list[Finding]:
+def _unknown(cell: Cell) -> Finding:
     """Return the finding for a cell that no member equals, with the first step and unit that differ."""
-    cell = next(cell for cell in cells if cell.member is None)
     step = cell.step
     member = _closest(cell)
     if member is None:
-        return [Finding("unknown", "Its parameters do not make up the sums of a GRU: step 1, unit 1 cannot be "
-                        "computed.")]
+        return Finding("unknown", "Its parameters do not make up the sums of a GRU: step 1, unit 1 cannot be computed.")
     x, h = torch.randn(6, step.batch, step.width, generator=torch.Generator().manual_seed(7),
                        dtype=torch.float64), torch.zeros(step.batch, step.hidden)
     own = h
@@ -709,23 +665,14 @@ def _unknown(cells: Sequence[Cell], layer: Layer | None = None) -> list[Finding]
             difference = (own - h).abs()[0]
             if float(difference.max()) > TOLERANCE:
                 unit = int((difference > TOLERANCE).nonzero()[0])
-                return [Finding("unknown", f"It differs from the GRU that is nearest first at step {t + 1}, unit "
-                                f"{unit + 1}: {float(own[0, unit]):.6g} where the GRU has {float(h[0, unit]):.6g}.")]
-    return [Finding("unknown", "It differs from a GRU, but not on six random steps from a zero state.")]
+                return Finding("unknown", f"It differs from the GRU that is nearest first at step {t + 1}, unit "
+                               f"{unit + 1}: {float(own[0, unit]):.6g} where the GRU has {float(h[0, unit]):.6g}.")
+    return Finding("unknown", "It differs from a GRU, but not on six random steps from a zero state.")
 
 
 def _closest(cell: Cell) -> Member | None:
     """Return the right GRU that comes nearest to a cell."""
-    from gru_bench.gru_check.cell.family import right_members
-
-    x, h = examples(cell.step, 3, seed=11)
-    best, least = None, float("inf")
+    x, h, new = outcomes(cell.step)
     with torch.no_grad():
-        new = torch.stack([cell.step.run(x[m], h[m], False) for m in range(len(x))])
-        for member in right_members(cell.parts):
-            error = float((member.step(x, h) - new).abs().max())
-            if error < least:
-                best, least = member, error
-    return best
-
-
+        return min(right_members(cell.parts), key=lambda member: float((member.step(x, h) - new).abs().max()),
+                   default=None)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gru_bench import platforms
-from gru_bench.errors import ExitCode, GruBenchError
+from gru_bench.errors import ExitCode, GruBenchError, first_line
 from gru_bench.gru_check.claim import DRAWN, drawn
 
 GIGABYTE = 2 ** 30
@@ -27,18 +27,26 @@ MOST_WRITTEN = 100 * 2 ** 20
 """Most bytes of a file that is written."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked of the child."""
+OUT_OF_MEMORY = 137
+"""Exit code of a process that needs more memory."""
 
-    path: str
+
+@dataclass(frozen=True)
+class Options:
+    """How a file is checked."""
+
     name: str | None
-    """None: it is found by trying."""
+    """The class, function or object. None: it is found by trying."""
     make: str | None
+    """Expression that builds it. None: by the names of its arguments."""
     defines: dict[str, str]
+    """Values of names that the file lacks."""
     memory: float
     """Gigabytes beyond what torch takes by itself."""
-    speed: bool
+    timeout: float
+    """Seconds that the check may take."""
+    speed: bool = False
+    """Whether its speed is measured."""
 
 
 def limit_memory(gigabytes: float) -> str | None:
@@ -61,24 +69,24 @@ def limit_memory(gigabytes: float) -> str | None:
     return None
 
 
-def main(guard: int, timeout: float) -> None:
+def main(guard: int) -> None:
     """Answer one request.
 
     Args:
         guard: Process id of the process that started this one.
-        timeout: Seconds that the check may take.
     """
     requests = os.fdopen(os.dup(0), encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    request = Request(**json.loads(requests.readline()))
+    request = json.loads(requests.readline())
+    path, options = Path(request["path"]), Options(**request["options"])
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)  # the guard counts what is printed
     # The kernel that speed is measured of keeps its compiled code on disk.
-    left = platforms.isolate(None if request.speed else Path.cwd())
+    left = platforms.isolate(None if options.speed else Path.cwd())
     os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(Path.cwd())))
     platforms.end_with_parent(guard)
-    platforms.limit_processor_time(timeout + 10)
+    platforms.limit_processor_time(options.timeout + 10)
     platforms.limit_processes(MOST_STARTED)
     platforms.give_way()  # the guard must have its turn, however many processes the file starts
     platforms.limit_file_size(MOST_WRITTEN)
@@ -88,34 +96,32 @@ def main(guard: int, timeout: float) -> None:
         answers.flush()
 
     from gru_bench.gru_check import check, load, submission
-
+    from gru_bench.gru_check.cell.examine import claimed
     load.output = sys.stdout
-    reason = limit_memory(request.memory)
+    reason = limit_memory(options.memory)
     answer({"ready": os.getpid()})
-    path = Path(request.path)
     try:
         with check.prepared():
-            module, checked = check.check_file(path, request.name, request.make, request.defines)
+            module, checked = check.check_file(path, options.name, options.make, options.defines)
             verdict = checked.verdict
             limits = [f"Memory was not limited: {reason}."] if reason else []
             limits += [f"{NOT_CUT_OFF} {' and '.join(left)}."] if left else []
             notes = (*verdict.notes, *([note] if (note := submission.read(path).note) else []), *limits)
-            claims = checked.claims if verdict.exit_code == ExitCode.DONE else ()
-            answer({**asdict(replace(verdict, notes=notes)), "claims": [asdict(claim) for claim in claims]})
+            claims = [asdict(claimed(cell)) for cell in checked.cells] if verdict.exit_code == ExitCode.DONE else []
+            answer({"verdict": asdict(replace(verdict, notes=notes)), "claims": claims})
             if claims:
                 answer({"states": _states(checked.cells, int(json.loads(requests.readline())["seed"]))})
-        if request.speed:
+        if options.speed:
             from gru_bench.gru_check.speed import speed
 
             try:
-                answer({"speed": speed(module, path, verdict.name, request.make, checked.form)})
+                answer({"speed": speed(module, path, verdict.name, options.make, checked.form)})
             except Exception as error:
-                answer({"speed": [], "reason": (str(error) or type(error).__name__).splitlines()[0][:200]})
+                answer({"speed": [], "reason": first_line(error)})
     except GruBenchError as error:
         answer({"error": str(error), "code": error.exit_code})
     except MemoryError:
-        answer({"error": f"{path.name} must do with {request.memory:g} GB of memory, but took more: give more with "
-                "--memory", "code": ExitCode.FAILED})
+        os._exit(OUT_OF_MEMORY)
     answer({"done": True})
     os._exit(0)  # a thread of the student's file may still run
 
@@ -126,7 +132,7 @@ def _states(cells: Sequence[Any], seed: int) -> list[Any]:
 
     found = []
     for number, cell in enumerate(cells):
-        step = cell.equal or cell.step
+        step = cell.equal
         x, h = map(torch.from_numpy, drawn(seed, number, step.batch, step.width, step.hidden))
         with torch.no_grad():
             found.append([step.run(x[m], h[m], False).tolist() for m in range(DRAWN)])
@@ -134,4 +140,4 @@ def _states(cells: Sequence[Any], seed: int) -> list[Any]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))
+    main(int(sys.argv[1]))

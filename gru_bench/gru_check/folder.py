@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from gru_bench import __version__, platforms
 from gru_bench.data.files import digest, reading
 from gru_bench.errors import GruBenchError, UsageError, shown
 from gru_bench.gru_check import submission
-from gru_bench.gru_check.child import Request
+from gru_bench.gru_check.child import Options
 from gru_bench.gru_check.codes import Verdict
 from gru_bench.gru_check.guard import Guards, run
 from gru_bench.report.document.figure import csv_cell
@@ -48,7 +48,7 @@ class Row:
     note: str = ""
     """What was seen, as sentences."""
     digest: str = ""
-    """Stands for the content of the file, the options and the version."""
+    """See `state`."""
 
     @classmethod
     def of(cls, file: str, verdict: Verdict, code: submission.Code) -> Row:
@@ -64,26 +64,10 @@ class Row:
 COLUMNS = tuple(field.name for field in fields(Row))
 
 
-@dataclass(frozen=True)
-class Options:
-    """How all files are checked."""
-
-    name: str | None
-    make: str | None
-    defines: dict[str, str]
-    memory: float
-    timeout: float
-
-    def request(self, path: Path) -> Request:
-        """Return what is asked of the process that checks a file."""
-        return Request(str(path.resolve()), self.name, self.make, self.defines, self.memory, False)
-
-    def digest(self, path: Path) -> str:
-        """Return what stands for a file, these options and the version, as 16 hexadecimal digits."""
-        said = json.dumps([digest(path), asdict(self), __version__], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
-
-
+def state(path: Path, options: Options) -> str:
+    """Return what stands for the content of a file, the options and the version, as 16 hexadecimal digits."""
+    said = json.dumps([digest(path), asdict(options), __version__], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 def files(folder: Path) -> list[str]:
     """Return the submissions in a folder and the folders in it, without hidden ones, by name.
 
@@ -141,14 +125,12 @@ def check_folder(
         done: Takes each row, in this thread, as soon as it is there.
     """
     with Guards() as guards, ThreadPoolExecutor(jobs) as pool:
-        waiting = [pool.submit(_row, folder, name, options, guards) for name in names]
+        waiting = {pool.submit(_row, folder, name, options, guards) for name in names}
         try:
-            while waiting:
-                finished = [one for one in waiting if one.done()]
+            while waiting:  # with a timeout, because on Windows Ctrl-C does not end a wait
+                finished, waiting = wait(waiting, 0.1, FIRST_COMPLETED)
                 for one in finished:
                     done(one.result())
-                    waiting.remove(one)
-                time.sleep(0 if finished else 0.05)
         finally:
             guards.stop()
             pool.shutdown(cancel_futures=True)
@@ -157,8 +139,8 @@ def check_folder(
 def _row(folder: Path, name: str, options: Options, guards: Guards) -> Row:
     path, begin, stands_for = folder / name, time.monotonic(), ""
     try:
-        stands_for = options.digest(path)
-        row = Row.of(name, run(options.request(path), options.timeout, guards), submission.read(path))
+        stands_for = state(path, options)
+        row = Row.of(name, run(path, options, guards), submission.read(path))
     except GruBenchError as error:
         row = Row(name, NOT_CHECKED, note=str(error))
     return replace(row, seconds=f"{time.monotonic() - begin:.1f}", digest=stands_for)

@@ -19,14 +19,14 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 from gru_bench import platforms
 from gru_bench.errors import DataError, ExitCode, RunError, UsageError, shown
 from gru_bench.gru_check import submission
-from gru_bench.gru_check.child import GIGABYTE, Request
+from gru_bench.gru_check.child import GIGABYTE, OUT_OF_MEMORY, Options
 from gru_bench.gru_check.claim import holds
 from gru_bench.gru_check.codes import Finding, Verdict
 
@@ -58,22 +58,12 @@ runpy.run_module(module, run_name="__main__")
 """Runs a module of this package in an isolated Python. No module comes from the working directory."""
 
 
-@dataclass(frozen=True)
-class _Order:
-    """What the command asks of the guard."""
-
-    word: str
-    """What its answer begins with."""
-    request: Request
-    timeout: float
-
-
 @dataclass
 class Outcome:
     """What the guard found out."""
 
-    answers: list[dict[str, Any]]
-    """Those of the file's process, in their order."""
+    answer: dict[str, Any] = field(default_factory=dict)
+    """What the file's process has answered. Of two answers to one question it is the first."""
     code: int | None = None
     """Exit code of the file's process. None: the guard ended it."""
     limit: str = ""
@@ -82,7 +72,7 @@ class Outcome:
     """The end of what it printed."""
     dropped: int = 0
     """Bytes of its output before this end."""
-    confirmed: bool = True
+    confirmed: bool = False
     """Whether the states that it computed are those of the GRUs that it claims."""
     strays: int = 0
     """Number of processes that still ran besides its own."""
@@ -157,24 +147,23 @@ class Guards:
                     guard.stdin.close()
 
 
-def run(request: Request, timeout: float, guards: Guards | None = None) -> Verdict:
+def run(path: Path, options: Options, guards: Guards | None = None) -> Verdict:
     """Run a copy of a student's file in a process of its own, and return the verdict.
 
     Args:
-        request: What is asked.
-        timeout: Seconds that the check may take.
+        path: The file.
+        options: How it is checked.
         guards: The guards among which this one is. None: it is the only one.
 
     Raises:
         GruBenchError: When the file cannot be checked, or takes too much time or memory.
     """
-    path = Path(request.path)
+    path = path.resolve()
     with tempfile.TemporaryDirectory(prefix=COPIES, ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         _copy(path, folder)
-        order = _Order(secrets.token_hex(), replace(request, path=str(folder / path.name)), timeout)
         with nullcontext(guards) if guards is not None else Guards() as all_guards:
-            outcome = _guarded(order, path, all_guards)
+            outcome = _guarded(path, folder, options, all_guards)
     if outcome.fault:
         raise RunError(f"{path.name} could not be run: {outcome.fault}")
     notes = []
@@ -186,24 +175,21 @@ def run(request: Request, timeout: float, guards: Guards | None = None) -> Verdi
                      "this check ended.")
     if outcome.left:
         notes.append(f"{outcome.left} of its processes could not be ended: look for them in the system's list.")
-    answer = next((one for one in outcome.answers if "findings" in one or "error" in one), None)
-    if answer is None:
-        raise RunError(" ".join([_failure(path, outcome, request, timeout), *notes]))
-    if "error" in answer:
-        kind = UsageError if answer["code"] == ExitCode.MISTYPED else RunError
-        raise kind(str(answer["error"]))
-    verdict = _verdict(answer)
+    answer = outcome.answer
+    if "verdict" not in answer:
+        if "error" in answer:
+            raise (UsageError if answer["code"] == ExitCode.MISTYPED else RunError)(str(answer["error"]))
+        raise RunError(" ".join([_failure(path, outcome, options), *notes]))
+    verdict = _verdict(answer["verdict"])
     if verdict.exit_code == ExitCode.DONE and not outcome.confirmed:
         raise RunError(f"{path.name} must compute the GRU that it was found to be, but its states for other inputs are "
                        "not those of a GRU, or it ended before: the file may change the check that runs it")
-    speed = next((one for one in outcome.answers if "speed" in one), None)
-    if speed is None:
-        speed = {"speed": [], "reason": {"time": "it took too long", "memory": "it took too much memory"}.get(
-            outcome.limit, "the file ended its process")}
-    if request.speed and "reason" in speed:
-        notes.append(f"Its speed could not be measured: {speed['reason']}.")
+    if options.speed and ("speed" not in answer or "reason" in answer):
+        reason = answer.get("reason") or {"time": "it took too long", "memory": "it took too much memory"}.get(
+            outcome.limit, "the file ended its process")
+        notes.append(f"Its speed could not be measured: {reason}.")
     return replace(verdict, notes=(*verdict.notes, *notes), speed=tuple(
-        (str(name), float(median), float(least), float(most)) for name, median, least, most in speed["speed"]))
+        (str(name), float(median), float(least), float(most)) for name, median, least, most in answer.get("speed", ())))
 
 
 def _copy(path: Path, folder: Path) -> None:
@@ -229,18 +215,20 @@ def _copy(path: Path, folder: Path) -> None:
             waiting += [module] if module.is_file() else sorted(package.rglob("*.py")) if package.is_dir() else []
 
 
-def _guarded(order: _Order, path: Path, guards: Guards) -> Outcome:
-    """Run a file below a guard. If the guard is ended by force, this process ends what it has left."""
-    text = b""
-    guard = guards.start(command(__name__, away_from=path.parent), Path(order.request.path).parent)
+def _guarded(path: Path, folder: Path, options: Options, guards: Guards) -> Outcome:
+    """Run the copy of a file in a folder below a guard. If the guard is ended by force, this process ends what it has
+    left."""
+    text, own_word = b"", secrets.token_hex()
+    order = {"word": own_word, "path": str(folder / path.name), "options": asdict(options)}
+    guard = guards.start(command(__name__, away_from=path.parent), folder)
     try:
         assert guard.stdin is not None
         assert guard.stdout is not None
         reader = _Reader(guard.stdout, 2 * MOST_ANSWERED)
         try:
-            guard.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
+            guard.stdin.write(json.dumps(order).encode() + b"\n")
             guard.stdin.flush()
-            reader.join(order.timeout + GRACE)
+            reader.join(options.timeout + GRACE)
             text = reader.take()
         except (BrokenPipeError, ValueError):  # it has ended, or was told to
             pass
@@ -257,16 +245,16 @@ def _guarded(order: _Order, path: Path, guards: Guards) -> Outcome:
     finally:
         guards.ended(guard)
     word, _, answer = text.decode(errors="replace").partition("\n")
-    if not secrets.compare_digest(word.encode(), order.word.encode()):
+    if not secrets.compare_digest(word.encode(), own_word.encode()):
         raise RunError(f"{path.name} ended the process that watches over it, or kept it from its work: no verdict")
     return Outcome(**json.loads(answer))
 
 
-def _failure(path: Path, outcome: Outcome, request: Request, timeout: float) -> str:
+def _failure(path: Path, outcome: Outcome, options: Options) -> str:
     last = outcome.output.strip().splitlines()[-1] if outcome.output.strip() else ""
     if outcome.limit == "time":
-        return (f"{path.name} must be checked within {timeout:g} s, but was not: it may train when it is imported "
-                "(move that under if __name__ == \"__main__\":), or be slow (give more with --timeout).")
+        return (f"{path.name} must be checked within {options.timeout:g} s, but was not: it may train when it is "
+                "imported (move that under if __name__ == \"__main__\":), or be slow (give more with --timeout).")
     if outcome.limit == "processes":
         return (f"{path.name} must have at most {MOST_PROCESSES} processes at once, but has more: move what starts "
                 "them under if __name__ == \"__main__\":.")
@@ -276,8 +264,8 @@ def _failure(path: Path, outcome: Outcome, request: Request, timeout: float) -> 
     if outcome.limit == "answers":
         return f"{path.name} must not write into the check's own files, but did: no verdict."
     if outcome.limit == "memory" or (outcome.code is not None and platforms.was_killed(outcome.code)) or (
-            outcome.code == 137 or "bad_alloc" in outcome.output or "MemoryError" in outcome.output):
-        return f"{path.name} must do with {request.memory:g} GB of memory, but took more: give more with --memory."
+            outcome.code == OUT_OF_MEMORY or "bad_alloc" in outcome.output or "MemoryError" in outcome.output):
+        return f"{path.name} must do with {options.memory:g} GB of memory, but took more: give more with --memory."
     said = f": {shown(last, '', 300)}" if last else ""
     return f"{path.name} ended the process that ran it, with code {outcome.code}{said}."
 
@@ -339,27 +327,26 @@ def main() -> None:
     platforms.protect_memory()
     platforms.adopt_orphans()
     below = platforms.Descendants()
-    values = json.loads(sys.stdin.buffer.readline())
-    order = _Order(values["word"], Request(**values["request"]), values["timeout"])
+    order = json.loads(sys.stdin.buffer.readline())
+    path = Path(order["path"])
     try:
-        outcome = _watched(order, below)
+        outcome = _watched(path, Options(**order["options"]), below)
     except Exception as error:
-        outcome = Outcome([], fault=f"{type(error).__name__}: {error}")
+        outcome = Outcome(fault=f"{type(error).__name__}: {error}")
     outcome.left = below.end()
-    if (copies := Path(order.request.path).parent).name.startswith(COPIES):  # the command may have ended
-        shutil.rmtree(copies, ignore_errors=True)
-    sys.stdout.write(f"{order.word}\n{json.dumps(asdict(outcome))}")
+    if path.parent.name.startswith(COPIES):  # the command may have ended
+        shutil.rmtree(path.parent, ignore_errors=True)
+    sys.stdout.write(f"{order['word']}\n{json.dumps(asdict(outcome))}")
     sys.stdout.flush()
     os._exit(0)
 
 
-def _watched(order: _Order, below: platforms.Descendants) -> Outcome:
-    """Run the file until it has answered, has ended, or exceeds a limit, or until the command ends."""
-    deadline = time.monotonic() + order.timeout
+def _watched(path: Path, options: Options, below: platforms.Descendants) -> Outcome:
+    """Run a file until it has answered, has ended, or exceeds a limit, or until the command ends."""
+    deadline = time.monotonic() + options.timeout
     wake = threading.Event()
     command_ended = _Reader(sys.stdin.buffer, 1, wake)
-    words = command("gru_bench.gru_check.child", str(os.getpid()), str(order.timeout),
-                    away_from=Path(order.request.path).parent)
+    words = command("gru_bench.gru_check.child", str(os.getpid()), away_from=path.parent)
     child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              start_new_session=True)
     stdin, stdout, stderr = child.stdin, child.stdout, child.stderr
@@ -367,7 +354,7 @@ def _watched(order: _Order, below: platforms.Descendants) -> Outcome:
     assert stdout is not None
     assert stderr is not None
     answers, errors = _Reader(stdout, MOST_ANSWERED, wake), _Reader(stderr, KEPT_BYTES)
-    outcome = Outcome([])
+    outcome = Outcome()
     seed: int | None = None
     most = None
     own = {child.pid}  # on Windows, Python may start another Python
@@ -381,7 +368,7 @@ def _watched(order: _Order, below: platforms.Descendants) -> Outcome:
         except OSError:  # it has ended
             pass
 
-    say(asdict(order.request))
+    say({"path": str(path), "options": asdict(options)})
     done = False
     while not done:
         wake.wait(PAUSE)
@@ -397,16 +384,15 @@ def _watched(order: _Order, below: platforms.Descendants) -> Outcome:
                 continue
             if "ready" in value and most is None:
                 own.add(int(value["ready"]))
-                most = platforms.taken_memory(own) + int(order.request.memory * GIGABYTE)
+                most = platforms.taken_memory(own) + int(options.memory * GIGABYTE)
             elif "states" in value and seed is not None:
                 outcome.confirmed = holds(claims, seed, value["states"])
             elif "done" in value:
                 done = True
-            else:
-                outcome.answers.append(value)
-            if "findings" in value and seed is None:
-                claims, seed, outcome.confirmed = value.pop("claims", []), secrets.randbits(64), False
+            elif "verdict" in value and seed is None:
+                claims, seed = value.pop("claims", []), secrets.randbits(64)
                 say({"seed": seed})
+            outcome.answer = value | outcome.answer
         if answers.size > MOST_ANSWERED:
             outcome.limit, done = "answers", True
         if errors.size > MOST_OUTPUT:

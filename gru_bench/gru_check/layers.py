@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.gru_check import submission
+from gru_bench.gru_check.calls import STEPS
 from gru_bench.gru_check.cell.examine import Cell
 from gru_bench.gru_check.codes import Finding
-from gru_bench.gru_check.states import STEPS, Runs, Track, as_made, changed
+from gru_bench.gru_check.states import Runs, Track, as_made
 from gru_bench.gru_check.trace import Recorder, Site
 from gru_bench.models.calls import Form
 
@@ -28,11 +29,6 @@ class Layer:
     tracks: tuple[Track, ...]
     cells: tuple[tuple[Cell, ...], ...]
 
-    @property
-    def last(self) -> int:
-        """Return how many steps the layer leaves out, 0 or 1 where all is well."""
-        track = self.tracks[0]
-        return track.at - _consumed(track)
 
 
 def _consumed(track: Track) -> int:
@@ -96,7 +92,7 @@ def _reading(layer: Layer) -> list[Finding]:
     found += _final_states(layer, shapes)
     # Two directions. With the states of one held, what is left is what the other has read.
     for track in tracks:
-        held = {site: runs.whole[site[0]].values[site[1]] for site in track.before}
+        held = {site: runs.value(site) for site in track.before}
         rest = _depend(layer, held)
         for number, reads in enumerate(rest):
             if not reads or shapes[number]:  # has an axis of time
@@ -142,8 +138,7 @@ def _depend(
         base = parts(runs.record(runs.x, replace=held)[0])
         found: list[dict[int, bool]] = [{} for _ in base]
         for t in (0, 1, STEPS - 1):
-            x, rows = changed(runs, t, torch.full((runs.form.batch, runs.form.width), 0.3))
-            other = parts(runs.record(x, replace=held, rows=rows)[0])
+            other = parts(runs.record(*runs.changed(t), replace=held)[0])
             for reads, a, b in zip(found, base, other, strict=False):
                 reads[t] = a.shape == b.shape and not torch.equal(a, b)
     return [reads if any(reads.values()) else {} for reads in found]
@@ -164,8 +159,7 @@ def _turned(layer: Layer, shapes: Sequence[bool]) -> list[Finding]:
         base, _ = runs.record(runs.x)
         others = []
         for t in range(STEPS):
-            x, rows = changed(runs, t, torch.full((runs.form.batch, runs.form.width), 0.3))
-            others.append(runs.record(x, rows=rows)[0])
+            others.append(runs.record(*runs.changed(t))[0])
     for number, (result, timed) in enumerate(zip(base, shapes, strict=True)):
         if not timed or (own := _time_first(result, runs.form)) is None:
             continue
@@ -336,8 +330,7 @@ def _late_start(layer: Layer) -> list[Finding]:
     seen = []
     with torch.no_grad():
         for t in (0, STEPS - 1) if backward else (STEPS - 1, 0):
-            x, rows = changed(runs, t, torch.full((runs.form.batch, runs.form.width), 0.3))
-            seen.append(runs.record(x, rows=rows, full=True)[1].calls)
+            seen.append(runs.record(*runs.changed(t), full=True)[1].calls)
     if any(len(calls) != len(runs.whole) for calls in seen):
         return []
     moved = [{number for number, (a, b) in enumerate(zip(runs.whole, calls, strict=True))
@@ -372,7 +365,7 @@ def _last_layer(layer: Layer) -> list[Finding]:
     site = layer.tracks[0].after[-1]
     with torch.no_grad():
         own, _ = runs.record(runs.x)
-        other, _ = runs.record(runs.x, replace={site: runs.whole[site[0]].values[site[1]] + 0.3})
+        other, _ = runs.record(runs.x, replace={site: runs.value(site) + 0.3})
     if own and all(map(torch.equal, own, other)):
         return [Finding("unknown", "The result does not depend on the states of the last layer.", _return_line(runs))]
     return []
@@ -382,8 +375,7 @@ def _sharing(layer: Layer) -> list[Finding]:
     seen: set[tuple[int, int]] = set()
     for cells in layer.cells:
         for cell in cells:
-            own = {(block.leaf, block.place) for group in cell.parts.groups for block in group.blocks
-                   if block.source == "h"}
+            own = {(block.leaf, block.place) for group in cell.parts.groups for block in group if block.source == "h"}
             if own & seen:
                 what = "layers" if len(cells) > 1 else "directions"
                 return [Finding("shared-layers", f"Two {what} use the same matrix.")]

@@ -10,18 +10,17 @@ import linecache
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from gru_bench.errors import DataError, RunError, UsageError, unknown
+from gru_bench.errors import DataError, RunError, UsageError, first_line, unknown
 from gru_bench.gru_check import submission
 from gru_bench.models.calls import arguments_of, constructor, size_of
 
@@ -83,25 +82,26 @@ def load(path: Path, defines: Mapping[str, str] | None = None) -> ModuleType:
     for key, value in (defines or {}).items():
         module.__dict__[key] = _literal(value)
     linecache.checkcache(str(path))
-    neighbors = Neighbors(path.parent)
-    sys.meta_path.insert(0, neighbors)
+    folder = str(path.parent)
+    sys.path.insert(0, folder)
     try:
         with settings_kept():
             exec(code, module.__dict__)
     except (Exception, SystemExit) as error:
         raise failure(error, path, "to run the file") from error
     finally:
-        sys.meta_path.remove(neighbors)
+        with contextlib.suppress(ValueError):  # the file may have removed it
+            sys.path.remove(folder)
     return module
 
 
-def check_name(path: Path, name: str) -> None:
-    """Check that a file defines a name.
+def check_name(path: Path, name: str, text: str) -> None:
+    """Check that a file, which has this text, defines a name.
 
     Raises:
         UsageError: It does not. The error lists those that it defines.
     """
-    names = submission.names(submission.read(path).text)
+    names = submission.names(text)
     if name not in names:
         raise unknown(f"name in {path.name}", name, names, "Write FILE:NAME.") if names else nothing_in(path)
 
@@ -110,30 +110,6 @@ def nothing_in(path: Path) -> UsageError:
     """Return the error for a file in which nothing can be checked."""
     return UsageError(f"{path.name} must contain a class or a function, but it has none that may be a GRU: name it by "
                       "FILE:NAME")
-
-
-class Neighbors:
-    """Finds modules in a student's folder, for imports that stand in files of this folder alone.
-
-    A `json.py` that lies there does not come before Python's own for anybody else.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Take the folder."""
-        self._folder = str(folder)
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Return where a module is; None where the import stands elsewhere, or the folder has no such module."""
-        if path is not None:
-            return None
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and ("importlib" in frame.f_code.co_filename):
-            frame = frame.f_back
-        if frame is None or str(Path(frame.f_code.co_filename).parent) != self._folder:
-            return None
-        return PathFinder.find_spec(name, [self._folder], target)
 
 
 @contextlib.contextmanager
@@ -169,7 +145,7 @@ def failure(error: BaseException, path: Path, doing: str) -> RunError:
     line = next((frame.lineno for frame in reversed(traceback.extract_tb(error.__traceback__))
                  if frame.filename == str(path)), None)
     where = f"{path.name}, line {line}" if line else path.name
-    said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    said = first_line(error)
     if _NO_CUDA.search(str(error)) and isinstance(error, (RuntimeError, AssertionError)):
         return RunError(f"{path.name} needs CUDA ({where}), and the check runs on the CPU: take the device from "
                         "torch.cuda.is_available(), or remove .cuda()")
@@ -185,7 +161,7 @@ def failure(error: BaseException, path: Path, doing: str) -> RunError:
     if isinstance(error, (FileNotFoundError, PermissionError)):
         return RunError(f"{where}: {said}: code at the top level of the file reads files; move it under "
                         "if __name__ == \"__main__\":")
-    if isinstance(error, (MemoryError,)) or "not enough memory" in said or "can't allocate memory" in said:
+    if isinstance(error, MemoryError) or "not enough memory" in said or "can't allocate memory" in said:
         return RunError(f"{where}: the memory is used up: give more with --memory, or build a smaller GRU")
     if isinstance(error, SystemExit):
         return RunError(f"{where}: the file ends the program (exit {error.code}): move what does this under "
@@ -227,11 +203,9 @@ def build(
             return Source(path, name, module, built, used)
         if target is None:
             raise UsageError(f"{path.name} must define {name} at its top level when it is run, but it does not")
-        if isinstance(target, type):
-            built, used = _call(target, path, name, chosen or {}, sizes)
-        elif isinstance(target, nn.Module) or not callable(target) or (inspect.isfunction(target) and _is_step(target)):
+        if isinstance(target, nn.Module) or not callable(target) or (inspect.isfunction(target) and _is_step(target)):
             built, used = target, {}
-        elif (weights := _weights_of(target, module)) is not None:
+        elif not isinstance(target, type) and (weights := _weights_of(target, module)) is not None:
             built, used = _with_weights(target, *_call(weights, path, weights.__name__, {}, sizes))
         else:
             built, used = _call(target, path, name, chosen or {}, sizes)
@@ -304,8 +278,8 @@ def _call(
 ) -> tuple[Any, dict[str, int]]:
     positional, arguments, used, guessed = arguments_of(target, sizes, chosen)
     if guessed:
-        names = [str(p).partition(":")[0].partition("=")[0].strip() for p in constructor(target)]
-        call = ", ".join(_hint(p) for p in constructor(target))
+        names = [p.name for p in constructor(target)]
+        call = ", ".join(size_of(own) or "..." for own in names)
         raise UsageError(f"{name}({', '.join(names)}) must be given its arguments, but {', '.join(guessed)} cannot be "
                          f"guessed: add --make \"{name}({call})\", where E is the input width and H the hidden width")
     try:
@@ -313,7 +287,3 @@ def _call(
     except Exception as error:
         raise failure(error, path, f"to build {name}({', '.join(map(str, arguments.values()))}); --make "
                       f"\"{name}(E, H, ...)\" gives other arguments") from error
-
-
-def _hint(parameter: inspect.Parameter) -> str:
-    return size_of(parameter.name) or "..."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -58,7 +59,7 @@ def speed(module: ModuleType, path: Path, name: str, make: str | None, form: For
 
 
 def _review(caller: Caller, form: Form, rows: Tensor, hidden: int) -> Callable[[], Tensor]:
-    one = Form(form.kind, form.layout, 1, rows.shape[2], hidden, form.state, form.swapped, form.tokens)
+    one = replace(form, batch=1, width=rows.shape[2], hidden=hidden)
     h = torch.zeros(1, hidden)
 
     def layer() -> Tensor:

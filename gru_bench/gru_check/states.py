@@ -17,11 +17,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from gru_bench.gru_check.calls import Caller
+from gru_bench.gru_check.calls import STEPS, Caller
 from gru_bench.gru_check.trace import Call, Done, Edit, Recorder, Site
 from gru_bench.models.calls import Form, sample_input
 
-STEPS = 6
 _CLOSE = 1e-11
 
 
@@ -59,18 +58,31 @@ class Runs:
     """Where states are made whose last axis is that of the sequences."""
 
     def record(
-        self, x: Tensor, *, full: bool = False, replace: Mapping[Site, Tensor] | None = None,
-        read: Sequence[Site] = (), rows: Tensor | None = None, h0: Tensor | None = None, keep_cuts: bool = False,
+        self, x: Tensor, rows: Tensor | None = None, *, full: bool = False,
+        replace: Mapping[Site, Tensor] | None = None, read: Sequence[Site] = (), keep_cuts: bool = False,
     ) -> tuple[list[Tensor], Recorder]:
         """Run the layer on an input, and return its results and the recording."""
         recorder = Recorder(self.caller.file, full=full, keep_cuts=keep_cuts, replace=replace, read=read,
                             rows=self.rows if rows is None else rows)
-        results = self.caller.call(self.form, x, self.h0 if h0 is None else h0, recorder)
-        return results, recorder
+        return self.caller.call(self.form, x, self.h0, recorder), recorder
+
+    def changed(self, t: int, x_BE: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return the input and the vectors of tokens in which step t reads other vectors, by default of 0.3 alone."""
+        x_BE = torch.full((self.form.batch, self.form.width), 0.3) if x_BE is None else x_BE
+        if self.rows is None:
+            return torch.stack([*self.x[:t], x_BE, *self.x[t + 1:]]), None
+        rows = list(self.rows)
+        for b, token in enumerate(self.x[t].tolist()):
+            rows[token] = x_BE[b]
+        return self.x, torch.stack(rows)
+
+    def value(self, site: Site) -> Tensor:
+        """Return the result that is made at a place, flat."""
+        return self.whole[site[0]].values[site[1]]
 
     def state(self, site: Site) -> Tensor:
         """Return the state that is made at a place, B x H."""
-        return by_rows(self.whole[site[0]].values[site[1]], self.form.batch, site in self.columns)
+        return by_rows(self.value(site), self.form.batch, site in self.columns)
 
 
 def by_rows(value: Tensor, batch: int, columns: bool) -> Tensor:
@@ -131,7 +143,7 @@ def _columns(runs: Runs, sites: Sequence[Site]) -> set[Site]:
             _, recorder = runs.record(x, rows=vectors, read=sites)
         for site in sites:
             if site in recorder.found:
-                moved = recorder.found[site].reshape(-1) != _value(runs, site)
+                moved = recorder.found[site].reshape(-1) != runs.value(site)
                 for layout, own in ((rows, False), (columns, True)):
                     by_sequence = by_rows(moved, batch, own)
                     if bool(by_sequence[:b].any()) or bool(by_sequence[b + 1:].any()):
@@ -196,7 +208,7 @@ def _front(runs: Runs, common: set[Site], earlier: set[Site]) -> list[Site]:
         if all((number, place) in common or (number, place) in runs.constant for place in range(len(call.values))):
             continue
         used.update(site for site in call.inputs if site in common and site not in earlier)
-    return list(dict.fromkeys(sorted(_made(runs, site, common) for site in used)))
+    return sorted({_made(runs, site, common) for site in used})
 
 
 _PARTS = {"__getitem__", "select", "narrow", "index_select"}
@@ -204,31 +216,28 @@ _PARTS = {"__getitem__", "select", "narrow", "index_select"}
 
 def _made(runs: Runs, site: Site, common: set[Site]) -> Site:
     """Return where a value was first made, of which the result at `site` may be a view or a copy."""
-    value = _value(runs, site)
+    value = runs.value(site)
     while True:
         call = runs.whole[site[0]]
-        same = [other for other in call.inputs if other in common and _value(runs, other).numel() == value.numel()
-                and torch.equal(_value(runs, other), value)]
+        same = [other for other in call.inputs if other in common and runs.value(other).numel() == value.numel()
+                and torch.equal(runs.value(other), value)]
         if same:
             site = same[0]
             continue
         if not call.inputs or (call.name in _PARTS and not bool(
-                torch.isin(value, _value(runs, call.inputs[0])).all())):
+                torch.isin(value, runs.value(call.inputs[0])).all())):
             # Copied by way of numpy, or read from a buffer that was filled in place. Neither leaves a trace.
-            return min(other for other in common if _value(runs, other).numel() == value.numel()
-                       and torch.equal(_value(runs, other), value))
+            return min(other for other in common if runs.value(other).numel() == value.numel()
+                       and torch.equal(runs.value(other), value))
         if runs.caller.masks == "share":  # multiplied and divided by the share
-            return min(other for other in common if _value(runs, other).numel() == value.numel()
-                       and bool(((_value(runs, other) - value).abs() <= _CLOSE).all()))
+            return min(other for other in common if runs.value(other).numel() == value.numel()
+                       and bool(((runs.value(other) - value).abs() <= _CLOSE).all()))
         return site
 
 
-def _value(runs: Runs, site: Site) -> Tensor:
-    return runs.whole[site[0]].values[site[1]]
-
 
 def _reached(runs: Runs, site: Site, sites: Sequence[Site]) -> set[Site]:
-    value = _value(runs, site)
+    value = runs.value(site)
     other = value + torch.linspace(0.05, 0.35, value.numel())
     try:
         with torch.no_grad():
@@ -236,31 +245,20 @@ def _reached(runs: Runs, site: Site, sites: Sequence[Site]) -> set[Site]:
     except Exception:
         return set()
     return {place for place in sites if place in recorder.found and not torch.equal(
-        recorder.found[place].reshape(-1), _value(runs, place))}
+        recorder.found[place].reshape(-1), runs.value(place))}
 
 
 def _read(runs: Runs, track: Track) -> int:
     """Return the index of the input that the step after `track.before` reads."""
-    replace = {site: _value(runs, site) for site in track.before}
+    replace = {site: runs.value(site) for site in track.before}
     for t in range(STEPS):
-        x, rows = changed(runs, t, torch.full((runs.form.batch, runs.form.width), 0.3))
         with torch.no_grad():
-            _, recorder = runs.record(x, replace=replace, read=track.after[:1], rows=rows)
+            _, recorder = runs.record(*runs.changed(t), replace=replace, read=track.after[:1])
         found = recorder.found.get(track.after[0])
-        if found is not None and not torch.equal(found.reshape(-1), _value(runs, track.after[0])):
+        if found is not None and not torch.equal(found.reshape(-1), runs.value(track.after[0])):
             return t
     return -1
 
-
-def changed(runs: Runs, t: int, x_BE: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return the input and the vectors of tokens in which step t reads `x_BE`."""
-    if runs.rows is None:
-        parts = [*runs.x[:t], x_BE, *runs.x[t + 1:]]
-        return torch.stack(parts), None
-    rows = list(runs.rows)
-    for b, token in enumerate(runs.x[t].tolist()):
-        rows[token] = x_BE[b]
-    return runs.x, torch.stack(rows)
 
 
 @dataclass(frozen=True)
@@ -284,16 +282,16 @@ def step_of_track(runs: Runs, track: Track, layer: int, edits: Mapping[int, Edit
     """Return the step of one layer of a direction."""
     form = runs.form
     before, after = track.before[layer], track.after[layer]
-    size = _value(runs, before).numel()
+    size = runs.value(before).numel()
     hidden = size // form.batch
-    width = form.width if layer == 0 else _value(runs, track.after[layer - 1]).numel() // form.batch
+    width = form.width if layer == 0 else runs.value(track.after[layer - 1]).numel() // form.batch
 
     def record(x: Tensor, h: Tensor, keep_cuts: bool, full: bool) -> Recorder:
         state = as_made(h, before in runs.columns)
         replace = {before: state}
         whole, rows = runs.x, None
         if layer == 0:
-            whole, rows = changed(runs, track.reads, x)
+            whole, rows = runs.changed(track.reads, x)
         else:
             below = track.after[layer - 1]
             replace[below] = as_made(x, below in runs.columns)

@@ -30,6 +30,7 @@ class Assignment:
     role: Role
     config: RunConfig
     settings: Mapping[str, Scalar]
+    """Settings that differ from the study's own. Their digest identifies the run later."""
     label: str
     """Name under which the run is shown."""
     tags: Mapping[str, str]

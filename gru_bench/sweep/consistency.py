@@ -98,22 +98,20 @@ def _seeds(spec: StudySpec, looks: Sequence[Look], model: str) -> Sequence[int]:
 
 def _counts(spec: StudySpec, model: str, search: StoredSearch, seeds: int, planned: int) -> str:
     states = Counter(trial.state for trial in search.trials)
-    done = states["complete"] + states["pruned"] + states["failed"]
-    return (f"{model}: {done} of {max(spec.trials, done)} trials ({states['complete']} complete, "
+    return (f"{model}: {search.ended} of {max(spec.trials, search.ended)} trials ({states['complete']} complete, "
             f"{states['pruned']} pruned, {states['failed']} failed), "
             f"{len(_duplicates(search))} duplicates, {states['running']} running; "
             f"{states['interrupted']} interrupted and queued again; {seeds} of {planned} confirmation seeds")
 
 
 def _search_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:
-    states = Counter(trial.state for trial in search.trials)
-    done = states["complete"] + states["pruned"] + states["failed"]
+    done, running = search.ended, sum(trial.state == "running" for trial in search.trials)
     if done < spec.trials and not search.exhausted:
         yield f"{done} of {spec.trials} trials {'is' if done == 1 else 'are'} finished"
     if done > (most := max(spec.trials, search.asked)):
         yield f"{done} trials are finished, but no start has asked for more than {most}"
-    if states["running"]:
-        yield f"{states['running']} {'trial is' if states['running'] == 1 else 'trials are'} RUNNING"
+    if running:
+        yield f"{running} {'trial is' if running == 1 else 'trials are'} RUNNING"
 
 
 def _duplicate_faults(search: StoredSearch) -> Iterator[str]:
@@ -125,7 +123,7 @@ def _duplicates(search: StoredSearch) -> list[tuple[int, int]]:
     first: dict[object, int] = {}
     pairs = []
     for trial in search.trials:
-        if trial.state in ("complete", "pruned", "failed"):
+        if trial.ended:
             earlier = first.setdefault(point(trial.settings), trial.number)
             if earlier != trial.number:
                 pairs.append((earlier, trial.number))
@@ -149,7 +147,7 @@ def _unknown_faults(search: StoredSearch, runs: Sequence[LoggedRun]) -> Iterator
 
 def _trial_faults(spec: StudySpec, search: StoredSearch, runs: Sequence[LoggedRun]) -> Iterator[str]:
     by_trial = _by_trial(runs)
-    ended = [str(trial.number) for trial in search.trials if trial.state in ("complete", "pruned", "failed")]
+    ended = [str(trial.number) for trial in search.trials if trial.ended]
     if len(ended) > 1 and by_trial.keys().isdisjoint(ended):
         yield f"{len(ended)} trials have ended and must have a run each, but none has one"
         return

@@ -114,7 +114,7 @@ def timings_of(text: str | bytes) -> tuple[Timing, ...]:
 
 
 class ActiveFollowUp:
-    """A follow-up that this process does: the tasks that wait for a worker, and the outcomes of the others."""
+    """A follow-up that this process does: the tasks that wait for a worker, and how others have ended."""
 
     def __init__(self, follow_up: FollowUp, number: int, tasks: Mapping[str, Task]) -> None:
         """Begin with all tasks waiting.
@@ -126,21 +126,14 @@ class ActiveFollowUp:
         """
         self.follow_up, self.number = follow_up, number
         self.waiting = list(enumerate(tasks.items()))
+        self.ended: dict[int, Finished | Failed] = {}
+        """Index of a task -> how it has ended."""
         self._count = len(tasks)
-        self._outcomes: dict[int, object] = {}
-        self._failed = 0
-
-    def end_task(self, place: int, message: Finished | Failed) -> None:
-        """Take the end of a task, of which `place` is the index."""
-        if isinstance(message, Finished):
-            self._outcomes[place] = message.outcome
-        else:
-            self._failed += 1
 
     @property
     def has_ended(self) -> bool:
         """Whether all tasks have ended."""
-        return len(self._outcomes) + self._failed == self._count
+        return len(self.ended) == self._count
 
     def end(self, work: Trials, study: RunWriter) -> None:
         """Log the result, then end the trial.
@@ -149,10 +142,10 @@ class ActiveFollowUp:
             work: The planned work of the study.
             study: Writer of the study's parent run.
         """
-        if self._outcomes:
-            study.text(self.follow_up.artifact, self.follow_up.combine(
-                [outcome for _, outcome in sorted(self._outcomes.items())]))
-        if self._failed:
-            work.fail(self.number, f"{several(self._failed, 'task')} of {self._count} failed")
+        outcomes = [end.outcome for _, end in sorted(self.ended.items()) if isinstance(end, Finished)]
+        if outcomes:
+            study.text(self.follow_up.artifact, self.follow_up.combine(outcomes))
+        if failed := self._count - len(outcomes):
+            work.fail(self.number, f"{several(failed, 'task')} of {self._count} failed")
         else:
             work.complete(self.number, self._count)

@@ -31,8 +31,8 @@ def direction(metric: MetricName) -> Literal["maximize", "minimize"]:
 
 def require_same(
     name: str, model: str, known: Mapping[str, Any], identity: Mapping[str, Any], *, ended: bool
-) -> Mapping[str, Any]:
-    """Return what of an identity is to be compared, after a comparison with that of the study when it began.
+) -> None:
+    """Check that a search has the identity with which it began.
 
     Args:
         name: Name of the study.
@@ -40,15 +40,17 @@ def require_same(
         known: Its identity when it began.
         identity: Its identity now.
         ended: Whether no new trial is to begin.
+
+    Raises:
+        ChangedStudyError: A setting differs.
     """
-    began, compared = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
-                       for entries in (known, identity))
-    if changed := _changes(began, compared):
-        of_class = f"for {model} " if SOURCE in compared else ""
+    began, now = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
+                  for entries in (known, identity))
+    if changed := _changes(began, now):
+        of_class = f"for {model} " if SOURCE in identity else ""
         raise ChangedStudyError(f"the study {name!r} must continue as it began, but {of_class}{'; '.join(changed)}. "
                                 f"Give the new question a name of its own ({given_as('--study-name', 'NAME')}), or go "
                                 "back to the old settings")
-    return compared
 
 
 def identity_of(spec: StudySpec, model: str, fingerprint: str, experiment: str | None) -> dict[str, Any]:

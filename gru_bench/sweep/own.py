@@ -66,7 +66,7 @@ def checked_models(
 
 def _described(config: RunConfig, console: Any) -> OwnModel:
     """Return what is known of the class of a config: how it is called, what gru-check says of it, and its speed."""
-    from gru_bench.gru_check.child import Request
+    from gru_bench.gru_check.child import Options
     from gru_bench.gru_check.guard import run
     from gru_bench.models.own import check
 
@@ -76,7 +76,7 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
     with console.status(f"checking {model}"), tempfile.TemporaryDirectory(prefix="gru-bench-own-") as folder:
         path = Path(folder) / file
         path.write_text(code, encoding="utf-8")
-        verdict = run(Request(str(path), name, None, {}, CHECK_GIGABYTES, speed=True), CHECK_SECONDS)
+        verdict = run(path, Options(name, None, {}, CHECK_GIGABYTES, CHECK_SECONDS, speed=True))
         use = check(config.model)
     findings = tuple(finding.said for finding in verdict.findings)
     console.print(f"{model}: {use.words}. gru-check: {verdict.words}. {' '.join(findings)}", markup=False)
@@ -86,7 +86,7 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
 def _runs_left(spec: StudySpec, model: str, stored: StoredStudy) -> int:
     """Return the number of runs of a model that no start has done."""
     search = stored.searches.get(model)
-    trials = 0 if search is None else sum(trial.state in ("complete", "pruned", "failed") for trial in search.trials)
+    trials = 0 if search is None else search.ended
     ended = stored.looks and stored.looks[-1].stops
     confirmed = sum(key.startswith(f"{model} confirm ") and trial.state == "complete"
                     for key, trial in stored.work.items())

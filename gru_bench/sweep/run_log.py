@@ -6,18 +6,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 
-from gru_bench.config import DataConfig, MetricName, RunConfig, Scalar, assignment
+from gru_bench.config import DataConfig, MetricName, Scalar, assignment
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, given_as, named
 from gru_bench.results.logged_metrics import Split, compared
 from gru_bench.results.looks import PLAN
 from gru_bench.results.runs import BASELINES, DATA, NEAR, SEARCH, Baseline, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
+from gru_bench.sweep.active_run import Assignment
 from gru_bench.sweep.console.description import run_description
-from gru_bench.sweep.plan import Role
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.storage import lock_for
-from gru_bench.sweep.sharing.trials import digest, run_key
+from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.tasks import corpus_of
@@ -34,7 +34,7 @@ class RunLog:
 
     def __init__(
         self, record: StudyRecord, corpus: Corpus, store: Store, *, experiment: str, command: str, texts: bool,
-        data: DataSummary, own: Mapping[str, str] | None = None,
+        data: DataSummary, own: Mapping[str, str],
     ) -> None:
         """Begin the study's own run, or continue it.
 
@@ -75,7 +75,7 @@ class RunLog:
             self.record.work.forget()  # its runs were logged to another store
         if self.is_new or (known is not None and "study" not in known.params):  # the start that began it died
             self._describe()
-        for path, text in (own or {}).items():
+        for path, text in own.items():
             self.study.text(path, text)
 
     @property
@@ -133,29 +133,18 @@ class RunLog:
         """Log the baselines; they are logged early so that a report of an unfinished study shows them."""
         self.study.text(BASELINES, json.dumps([asdict(baseline) for baseline in found], indent=1))
 
-    def begin(
-        self, label: str, role: Role, config: RunConfig, settings: Mapping[str, Scalar], tags: Mapping[str, str]
-    ) -> RunWriter:
+    def begin(self, run: Assignment) -> RunWriter:
         """Begin a child run of the study and return its writer.
 
-        Args:
-            label: Name under which the run is shown.
-            role: Role of the run: trial, confirm or ablation.
-            config: Config of the run.
-            settings: Settings that differ from the study's own. Their digest identifies the run later.
-            tags: Further tags to log.
+        Its name in MLflow has its study, its model where the study has several, and its trial or seed.
         """
+        label = run.label.removeprefix(f"{run.model} ") if len(self.spec.models) == 1 else run.label
         return self.store.start(
-            self.experiment, self._run_name(config.model.name, label), role=role, study=self.spec.name,
-            model=config.model.name,
-            command=self.command, config=config,
-            fingerprint=fingerprint_of(config.data, self.spec, self.corpus), parent=self.study.run_id,
-            tags={"gru_bench.settings": digest(settings), "gru_bench.owner": this_process(),
-                  NOTE: run_description(role, settings), **tags})
-
-    def _run_name(self, model: str, label: str) -> str:
-        """Return a run's name in MLflow: its study, its model where the study has several, and its trial or seed."""
-        return f"{self.spec.name} {label.removeprefix(f'{model} ') if len(self.spec.models) == 1 else label}"
+            self.experiment, f"{self.spec.name} {label}", role=run.role, study=self.spec.name, model=run.model,
+            command=self.command, config=run.config,
+            fingerprint=fingerprint_of(run.config.data, self.spec, self.corpus), parent=self.study.run_id,
+            tags={"gru_bench.settings": digest(run.settings), "gru_bench.owner": this_process(),
+                  NOTE: run_description(run.role, run.settings), **run.tags})
 
     def _runs(self) -> list[LoggedRun]:
         return [run for run in self.store.runs(self.experiment)
@@ -182,7 +171,8 @@ class RunLog:
 
     def _missing_runs_note(self) -> list[str]:
         """Return a note when the searches have trials whose runs this tracking store never held."""
-        ended = sum(search.ended for search in self.record.searches.values())
+        ended = sum(trial.state not in ("running", "waiting")
+                    for search in self.record.searches.values() for trial in search.stored)
         return [f"The runs of {ended} trials of earlier starts are not in this tracking store: it was lost, or is "
                 "another."] if ended else []
 
@@ -191,8 +181,8 @@ class RunLog:
         ended = [run for run in self._runs() if run.role == "trial" and (
             run.status != "RUNNING" or self.record.lease.is_dead(run.tags.get("gru_bench.owner", "")))]
         # The searches are read after the runs, because a trial begins before its run.
-        known = {(model, str(number)) for model, search in self.record.searches.items()
-                 for number in search.numbers}
+        known = {(model, str(trial.number)) for model, search in self.record.searches.items()
+                 for trial in search.stored}
         lost = [run for run in ended
                 if run.model in self.record.searches and (run.model, run.tags.get("gru_bench.trial", "")) not in known]
         for run in lost:
@@ -230,22 +220,22 @@ class RunLog:
         if orphans or first:
             self._close_runs()
 
+    def _trials(self) -> list[StoredTrial]:
+        """Return the trials of all searches and of the planned work."""
+        return [trial for trials in (*self.record.searches.values(), self.record.work) for trial in trials.stored]
+
     def _has_ended(self, run_id: str) -> bool | None:
         """Return whether a trial has ended with a run; None while that is open."""
-        states = {trial.state for trials in (*self.record.searches.values(), self.record.work)
-                  for trial in trials.stored if trial.run_id == run_id}
-        if "running" in states:
-            return None
-        return bool(states & {"complete", "pruned", "failed"})
+        states = [trial.state for trial in self._trials() if trial.run_id == run_id]
+        return None if "running" in states else any(state in ENDED for state in states)
 
     def _close_runs(self) -> None:
         """Close the runs of dead processes in MLflow: those that are open, and those whose trials are done again."""
-        states = {trial.run_id: trial.state for trials in (*self.record.searches.values(), self.record.work)
-                  for trial in trials.stored}
+        states = {trial.run_id: trial.state for trial in self._trials()}
         for run in self._runs():
             state = states.get(run.run_id)
             if run.status == "RUNNING":  # if its trial has ended, its record waits on the machine where it was trained
-                wrong = state not in ("complete", "pruned", "failed")
+                wrong = state not in ENDED
             else:
                 wrong = state == "interrupted" and run.state in ("complete", "pruned") and not (
                     self.spec.seeds_per_trial > 1 and run.role == "trial")

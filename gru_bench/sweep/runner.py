@@ -25,7 +25,16 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.results.logged_metrics import compared, score_name
 from gru_bench.results.looks import LOOKS, looks_json
 from gru_bench.results.pruners import PRUNERS
-from gru_bench.results.runs import Baseline, RunResult, StepReport, StudySummary, WindowLoss, compared_baseline
+from gru_bench.results.runs import (
+    Baseline,
+    Check,
+    EpochRecord,
+    RunResult,
+    StepReport,
+    StudySummary,
+    WindowLoss,
+    compared_baseline,
+)
 from gru_bench.stats.intervals import Scored
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import ActiveRun, Assignment
@@ -51,13 +60,12 @@ from gru_bench.sweep.plan import (
 from gru_bench.sweep.run_log import RunLog, fingerprint_of
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, this_process
+from gru_bench.sweep.sharing.looks import take_look, taken_looks
 from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
 from gru_bench.sweep.workers.local import (
-    CheckDone,
-    EpochDone,
     Failed,
     Finished,
     Job,
@@ -68,7 +76,7 @@ from gru_bench.sweep.workers.local import (
     WasPruned,
     Workers,
 )
-from gru_bench.sweep.workers.tasks import MeasureBaselines, Task, Train, TrySettings
+from gru_bench.sweep.workers.tasks import MeasureBaselines, Task, Train, TrySettings, materials
 from gru_bench.tracking import LoggedStudy, Store
 
 POLL_SECONDS = 0.5
@@ -203,9 +211,7 @@ class Sweep:
             texts=self.texts, data=self.data, own=self.own)
         self.begun, self.experiment = True, log.experiment  # a user may have renamed it
         for note in log.resume():
-            self.notes.append(note)
-            self.shown_notes.add(note)
-            self.display.note(f"note: {note}")
+            self._note(note)
         self._read()
         self._note_closed_searches()
         self._log_looks()  # the process that took the last one may have died before it logged it
@@ -251,7 +257,8 @@ class Sweep:
                     return work
 
     def _read(self) -> None:
-        self.state = self.record.state(in_time=self._in_time(), texts=self.begun and self.log.texts)
+        in_time = self.timeout is None or self.seconds < self.timeout
+        self.state = self.record.state(in_time=in_time, texts=self.begun and self.log.texts)
 
     def _announce(self) -> bool:
         """Tell MLflow and the user what is newly planned; return whether anything is."""
@@ -276,8 +283,8 @@ class Sweep:
         self, search: Search, number: int, settings: Mapping[str, Scalar], done: tuple[float, ...]
     ) -> Assignment:
         # A search compares settings, so it saves the time of teachers.
-        config = self.spec.config(
-            search.model, {**settings, "training.teachers": 0}, self.spec.search_seeds[len(done)])
+        config = self._with_threads(self.spec.config(
+            search.model, {**settings, "training.teachers": 0}, self.spec.search_seeds[len(done)]))
         label = f"{search.model} trial {number}"
         if self.spec.seeds_per_trial > 1:
             label += f" seed {config.seed}"
@@ -286,8 +293,8 @@ class Sweep:
     def _take(self, run: PlannedRun) -> None:
         if (number := self.record.work.take(run.key)) is not None:
             label = " ".join(filter(None, (run.config.model.name, run.name, f"seed {run.config.seed}")))
-            self._train(Assignment(
-                self.record.work, number, run.role, run.config, run.settings, label, run.tags, planned=run.key))
+            self._train(Assignment(self.record.work, number, run.role, self._with_threads(run.config), run.settings,
+                                   label, run.tags, planned=run.key))
 
     def _begin_follow_up(self, follow_up: FollowUp) -> None:
         if (number := self.record.work.take(follow_up.key)) is None:
@@ -315,7 +322,7 @@ class Sweep:
         index, (label, task) = follow_up.waiting.pop(0)
 
         def receive(message: Finished | Failed) -> None:
-            follow_up.end_task(index, message)
+            follow_up.ended[index] = message
             reason = message.reason if isinstance(message, Failed) else ""
             if reason:
                 self.notes.append(f"The follow-up {label!r} failed: {reason}")
@@ -363,7 +370,7 @@ class Sweep:
 
     def _job(self, key: str, task: Task) -> Job:
         """Return a job whose worker refuses data that were changed since this process has read them."""
-        data = dict.fromkeys(data for data, _ in task.materials)
+        data = dict.fromkeys(data for data, _ in materials(task))
         code = tuple(kept(model, source) for model in self.spec.active_models
                      if isinstance(source := self.spec.own.get(model, {}).get(SOURCE), str))
         return Job(key, task, tuple((one, fingerprint_of(one, self.spec, self.corpus)) for one in data), code)
@@ -410,9 +417,6 @@ class Sweep:
         """Seconds since this start began."""
         return time.monotonic() - self.started
 
-    def _in_time(self) -> bool:
-        return self.timeout is None or self.seconds < self.timeout
-
     def _search_ended(self, search: Search, plan: ModelPlan) -> None:
         if search.exhausted and search.counted < self.spec.trials:
             self.notes.append(f"The search of {search.model} has {search.counted} trials instead of "
@@ -431,20 +435,20 @@ class Sweep:
 
     def _take_look(self, index: int) -> None:
         """Take an interim analysis, unless another process has taken it, and show what it found."""
-        looks = self.record.looks
-        assert looks is not None
+        record, plan = self.record, self.state.looks
+        assert plan is not None
         self._await_others()
         runs = {model: self._scored_by_seed(model) for model in self.state.searches}
         if empty := [model for model, own in runs.items() if not own]:
             raise RunError(f"an interim analysis must have a complete confirmation run of each model, but all runs "
                            f"of {empty[0]} failed: {same_command()} tries them again, and a study of another name may "
                            "leave the model out")
-        with self.record.lock:
-            if len(looks.taken) > index:
+        with record.lock:
+            if len(taken_looks(record.study.user_attrs)) > index:
                 return
-            look, pairs = looks.take(runs)
+            look, pairs = take_look(plan, record.study, runs)
             self._log_looks()
-        for line in look_lines(looks.plan, look, index, pairs):
+        for line in look_lines(plan, look, index, pairs):
             self.display.note(line)
 
     def _note_closed_searches(self) -> None:
@@ -456,7 +460,7 @@ class Sweep:
     def _log_looks(self) -> None:
         """Log the looks taken so far, from all processes and starts."""
         with self.record.lock:
-            if self.record.looks is not None and (taken := self.record.looks.taken):
+            if taken := taken_looks(self.record.study.user_attrs):
                 self.log.study.text(LOOKS, looks_json(taken))
 
     def _scored_by_seed(self, model: str) -> dict[int, Scored]:
@@ -479,12 +483,10 @@ class Sweep:
                                   else f"ablation {name}: all candidates failed")
 
     def _train(self, run: Assignment) -> None:
-        config = self._with_threads(run.config)
-        writer = self.log.begin(run.label, run.role, config, run.settings, run.tags)
-        self.active[run.key] = ActiveRun(run, writer, self.spec)
+        self.active[run.key] = ActiveRun(run, self.log.begin(run), self.spec)
         self.display.job_started(run.key, run.label, run.settings if run.role == "trial" else {}, run.role)
         checks = PRUNERS[self.spec.pruner].checks if run.role == "trial" else 0
-        task = Train(config, score_test=run.role == "confirm", checks=checks)
+        task = Train(run.config, score_test=run.role == "confirm", checks=checks)
         self._submit(self._job(run.key, task), self._receive_run)
 
     def _with_threads(self, config: RunConfig) -> RunConfig:
@@ -507,19 +509,22 @@ class Sweep:
                 active.restart(reason)
                 self.display.note(f"{label}: {reason}")
             case Note(text):
-                if text not in self.notes:
-                    self.notes.append(text)
-                    self.shown_notes.add(text)
-                    self.display.note(f"note: {text}")
-            case CheckDone(check):
-                self.pool.answer(job, go_on=active.check(check))
-                self.display.job_check(job.key, active.checks[-1])
-            case EpochDone(record):
-                self.pool.answer(job, go_on=active.report(record))
-                active.writer.epoch(record, self.spec.metric)
-                self.display.job_epoch(job.key, record)
+                self._note(text)
+            case Check():
+                self.pool.answer(job, go_on=active.check(message))
+            case EpochRecord():
+                self.pool.answer(job, go_on=active.report(message))
+                active.writer.epoch(message, self.spec.metric)
+                self.display.job_epoch(job.key, message)
             case _:
                 self._end_run(job, active, message)
+
+    def _note(self, text: str) -> None:
+        """Show a note now, once, instead of at the end."""
+        if text not in self.notes:
+            self.notes.append(text)
+            self.shown_notes.add(text)
+            self.display.note(f"note: {text}")
 
     def _prints_console_log(self, active: ActiveRun) -> bool:
         return self.spec.console_log and active.run.role == "confirm"
@@ -619,12 +624,9 @@ class Sweep:
         study, state = self.log.study, self.state
         timings = self.store.text(study.run_id, TIMINGS) if self.spec.timings else None
         summary = study_summary(
-            self.spec, self.data, self.record.searches,
-            {model: plan.tuned for model, plan in state.plans.items() if plan.tuned is not None},
-            {name: settings for plan in state.plans.values() for name, settings in plan.chosen.items()},
-            baselines=self.baselines, timings=() if timings is None else timings_of(timings),
-            seconds=lease.seconds(), search_seconds=lease.search_seconds(), notes=self.notes,
-            confirm_seeds=tuple(sorted({seed for model in state.searches for seed in state.seeds(model)})))
+            state, self.data, self.record.searches, baselines=self.baselines,
+            timings=() if timings is None else timings_of(timings), seconds=lease.seconds(),
+            search_seconds=lease.search_seconds(), notes=self.notes)
         if not lease.has_others():
             study.metrics(study_metrics(summary))
             self._describe("incomplete" if any(self.unfinished()) else "complete",

@@ -70,7 +70,7 @@ class Search(Trials):
         self._asked: dict[int, Trial] = {}
         """Number -> trial, of the trials that this process has begun."""
         notes = record.notes(model)
-        if not notes and spec.first and spec.trials and not self.numbers:
+        if not notes and spec.first and spec.trials and not self.stored:
             study.enqueue_trial(dict(spec.first))
         startup = notes.get(STARTUP, max(LEAST_STARTUP, round(STARTUP_SHARE * spec.trials)))
         asked = max(spec.trials, notes.get(ASKED, self.counted))
@@ -166,19 +166,15 @@ class Search(Trials):
     def _by_checks(self) -> bool:
         return PRUNERS[self.spec.pruner].checks > 0
 
-    def seeds_done(self, number: int) -> list[float]:
-        """Return the values of the seeds of a trial that are done, taken from its earlier try if it has none itself."""
-        trial = self._trial(number)
-        while not trial.intermediate_values and RETRY_OF in trial.user_attrs:
-            trial = self._trial(int(trial.user_attrs[RETRY_OF]))
-        return [value for _, value in sorted(trial.intermediate_values.items())]
-
     def resumed_seeds(self, number: int) -> tuple[float, ...]:
         """Return the values of the seeds that an earlier try of a trial finished, and report them again.
 
         They are at most all seeds but one, so that the trial still ends in this process.
         """
-        done = tuple(self.seeds_done(number)[:self.spec.seeds_per_trial - 1])
+        trial = self._trial(number)
+        while not trial.intermediate_values and RETRY_OF in trial.user_attrs:
+            trial = self._trial(int(trial.user_attrs[RETRY_OF]))
+        done = tuple(value for _, value in sorted(trial.intermediate_values.items()))[:self.spec.seeds_per_trial - 1]
         for index, value in enumerate(done):
             self.report(number, index, value)
         return done
@@ -189,12 +185,7 @@ class Search(Trials):
 
     def best(self) -> tuple[dict[str, Scalar], float] | None:
         """Return the settings and the objective value of the best complete trial, or None."""
-        complete = self._complete()
-        if not complete:
-            return None
-        first = best_of(complete, self.spec.metric)
-        assert first.value is not None
-        return dict(first.params), first.value
+        return best_of(self.study.get_trials(deepcopy=False), self.spec.metric)
 
     def trials(self) -> list[TrialSummary]:
         """Return all trials that have begun."""
@@ -254,10 +245,14 @@ def is_exhausted(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribu
     return noted or (len(trials) >= points and len(tried(trials, space)) >= points)
 
 
-def best_of(complete: Sequence[FrozenTrial], metric: MetricName) -> FrozenTrial:
-    """Return the best of the complete trials; the first among equals."""
-    value = best(metric, (trial.value for trial in complete if trial.value is not None))
-    return min((trial for trial in complete if trial.value == value), key=lambda trial: trial.number)
+def best_of(trials: Sequence[FrozenTrial], metric: MetricName) -> tuple[dict[str, Scalar], float] | None:
+    """Return the settings and the objective value of the best complete trial, the first among equals, or None."""
+    complete = [(trial.params, trial.value) for trial in trials
+                if trial.state == TrialState.COMPLETE and trial.value is not None]
+    if not complete:
+        return None
+    reached = best(metric, (value for _, value in complete))
+    return next((dict(settings), value) for settings, value in complete if value == reached)
 
 
 def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:

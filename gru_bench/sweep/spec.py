@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
@@ -653,10 +653,9 @@ def _check_ablations(spec: StudySpec, ablations: Ablations, largest: Mapping[str
                              f"has {'both' if other.tune else 'neither'}: give one line, such as settings = "
                              "{ model.pooling = \"final\" } or tune = { training.lr = [3e-4, 1e-3] }")
         usual = flat(spec.config(ablations.model, ablations.settings, 0))
-        for key in other.tune:
+        for key, values in other.tune.items():
             if key not in usual:
                 raise unknown_setting(key, usual, where)
-        for key, values in other.tune.items():
             _check_choices(spec, ablations.model, key, values, f"{where}: ablations.other.{name}.tune.{key}")
         if other.tune and spec.space.keys().isdisjoint(other.tune) and len(other.candidates(usual)) < 2:
             raise UsageError(f"{where}: ablations.other.{name}.tune must contain another value than the study's own, "
@@ -670,15 +669,19 @@ def _check_ablations(spec: StudySpec, ablations: Ablations, largest: Mapping[str
 
 def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None:
     name = f"{where}: space.{setting}"
+
+    def refuse(rule: str) -> NoReturn:
+        raise UsageError(f"{name} must {rule}, but got {span.described()}") from None
+
     if span.choices is not None:
         if not span.choices or span.described().keys() != {"choices"}:
-            raise UsageError(f"{name} must contain either choices or low and high, but got {span.described()}")
+            refuse("contain either choices or low and high")
         for model in spec.models:
             _check_choices(spec, model, setting, span.choices, name)
         return
     low, high, step = span.low, span.high, span.step
     if low is None or high is None or not low < high:
-        raise UsageError(f"{name} must have low below high, but got {span.described()}")
+        refuse("have low below high")
     if span.log and (low <= 0 or step is not None):
         raise UsageError(f"{name} on a log scale must have low above 0 and no step, but got {span.described()}")
     for model in spec.models:
@@ -686,22 +689,18 @@ def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None
             spec.config(model, {setting: end}, 0)
     whole = isinstance(low, int) and isinstance(high, int)
     if step is not None and not 0 < step <= high - low:
-        raise UsageError(f"{name} must have a step above 0 and at most high - low = {high - low:g}, but got "
-                         f"{span.described()}")
+        refuse(f"have a step above 0 and at most high - low = {high - low:g}")
     if whole and step is not None and step % 1:
-        raise UsageError(f"{name} must have a whole number as step, because low and high are whole, but got "
-                         f"{span.described()}")
+        refuse("have a whole number as step, because low and high are whole")
     if whole:
         return
     if (high - low if step is None else step) < LEAST_APART * max(abs(low), abs(high)):
-        raise UsageError(f"{name} must have values that differ in their first 9 digits, but got "
-                         f"{span.described()}")
+        refuse("have values that differ in their first 9 digits")
     between = low + (step or (high - low) / math.e)
     try:
         spec.config(spec.models[0], {setting: between}, 0)
     except UsageError:
-        raise UsageError(f"{name} must have whole numbers for low and high, because {setting} is one, but got "
-                         f"{span.described()}") from None
+        refuse(f"have whole numbers for low and high, because {setting} is one")
 
 
 def _check_choices(spec: StudySpec, model: str, setting: str, values: Sequence[Scalar], name: str) -> None:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gru_bench.checks import Outcome
     from gru_bench.data.corpus import Corpus
     from gru_bench.results.runs import DataSummary, StudySummary
-    from gru_bench.sweep.console.progress import ProgressDisplay
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.study import StudyRecord
@@ -60,62 +59,52 @@ def completed(
         workers, cluster, gpus_per_trial, device_of(spec), searching=spec.trials > 0)
     # The workers start first: they import what they need while this process reads the reviews and imports optuna.
     with start_workers() as pool:
+        from gru_bench.data.corpus import load_corpus
+        from gru_bench.data.vectors import load_vectors
+        from gru_bench.sweep.console.opening import show_data, show_record, show_settings
         from gru_bench.sweep.console.progress import ProgressDisplay
-        from gru_bench.sweep.sharing.storage import wrapped_errors
+        from gru_bench.sweep.own import checked_models
+        from gru_bench.sweep.runner import Sweep
+        from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
+        from gru_bench.sweep.study import begun_with, read_study
+        from gru_bench.tracking import Store
 
-        prepared = prepare(
-            spec, console, storage, tracking_uri, pool, threads, ProgressDisplay(console, count, spec.metric), timeout,
-            texts, command, interrupt, allow_slow=allow_slow)
-        with prepared.store:
+        def say(text: str) -> None:
+            console.print(text, markup=False)
+
+        say(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}")
+        with cli.reading_texts(console) as progress:
+            corpus = load_corpus(spec.base.data, on_progress=progress)
+        show_data(console, corpus, texts=texts)
+        need_windows(spec.fitted(len(corpus.train)), corpus)  # nothing is stored of a study that cannot run
+        with console.status("opening the stores"):
+            opened = open_storage(storage, say=say)
             with wrapped_errors(storage):
-                summary = prepared.run()
-            yield prepared, summary
-
-
-def prepare(
-    spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None, pool: Workers, threads: int,
-    display: ProgressDisplay, timeout: float | None, texts: bool, command: str, interrupt: Interrupt | None = None,
-    *, allow_slow: bool = False,
-) -> Sweep:
-    """Return a start of a study that has read its data and opened its stores."""
-    from gru_bench.data.corpus import load_corpus
-    from gru_bench.data.vectors import load_vectors
-    from gru_bench.sweep.console.opening import show_data, show_record, show_settings, show_study
-    from gru_bench.sweep.own import checked_models
-    from gru_bench.sweep.runner import Sweep
-    from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-    from gru_bench.sweep.study import begun_with, read_study
-    from gru_bench.tracking import Store
-
-    show_study(console, spec)
-    with cli.reading_texts(console) as progress:
-        corpus = load_corpus(spec.base.data, on_progress=progress)
-    show_data(console, corpus, texts=texts)
-    need_windows(spec.fitted(len(corpus.train)), corpus)  # nothing is stored of a study that cannot run
-    with console.status("opening the stores"):
-        opened = open_storage(storage, say=lambda text: console.print(text, markup=False))
-        with wrapped_errors(storage):
-            begun = begun_with(spec, opened, corpus.fingerprint)
-            stored = read_study(spec, opened)
-    spec = spec.fitted(len(corpus.train), begun).with_stored()
-    show_settings(console, spec, begun, len(corpus.train))
-    code = checked_models(spec, corpus, console, stored=stored, workers=display.workers, threads=threads,
-                          allow_slow=allow_slow)
-    with console.status("preparing the word vectors"):
-        vectors = load_vectors(spec.base.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
-    with console.status("opening the stores"):
-        store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
-        with wrapped_errors(storage):
-            record = _record(spec, opened, corpus)
-    show_record(console, record)
-    if record.lease.start > 1:
-        store.require()  # to read what earlier starts have done
-    sweep = Sweep(
-        record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
-        timeout=timeout, texts=texts, display=display, interrupt=interrupt, own=code)
-    for one in start_warnings(record.spec, sweep.data):
-        one.show(console)
-    return sweep
+                begun = begun_with(spec, opened, corpus.fingerprint)
+                stored = read_study(spec, opened)
+        spec = spec.fitted(len(corpus.train), begun).with_stored()
+        show_settings(console, spec, begun, len(corpus.train))
+        code = checked_models(spec, corpus, console, stored=stored, workers=count, threads=threads,
+                              allow_slow=allow_slow)
+        with console.status("preparing the word vectors"):
+            vectors = load_vectors(spec.base.embedding, corpus, on_progress=say)
+        with console.status("opening the stores"):
+            store = Store(tracking_uri, say=say)
+            with wrapped_errors(storage):
+                record = _record(spec, opened, corpus)
+        show_record(console, record)
+        if record.lease.start > 1:
+            store.require()  # to read what earlier starts have done
+        sweep = Sweep(
+            record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
+            timeout=timeout, texts=texts, display=ProgressDisplay(console, count, spec.metric), interrupt=interrupt,
+            own=code)
+        for one in start_warnings(record.spec, sweep.data):
+            one.show(console)
+        with store:
+            with wrapped_errors(storage):
+                summary = sweep.run()
+            yield sweep, summary
 
 
 def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:

@@ -18,11 +18,11 @@ from optuna.trial import TrialState
 from gru_bench.config import SOURCE, Scalar
 from gru_bench.errors import RunError, given_as, named
 from gru_bench.results.looks import Look
-from gru_bench.sweep.identity import EXPERIMENT, direction, identity_of, require_same
+from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_of, require_same
 from gru_bench.sweep.plan import SearchState, State, may_ask
 from gru_bench.sweep.search import ASKED, EXHAUSTED, Search, best_of, counts, distributions, is_exhausted
 from gru_bench.sweep.sharing.leases import Lease
-from gru_bench.sweep.sharing.looks import Looks, taken_looks
+from gru_bench.sweep.sharing.looks import taken_looks
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, stored
 from gru_bench.sweep.spec import StudySpec
@@ -67,23 +67,17 @@ class StudyRecord:
                 raise RunError(f"the study {spec.name!r} must be imported completely before it continues, but its "
                                "import was interrupted: import it again (gru-bench archive import FILE)")
             self.spec = spec.with_stored(_sources(self.study.user_attrs))
-            for model in self.models:
-                self._require_same(model)
+            for model in _models(self.study.user_attrs):
+                self.identity(model)
             if FORMAT_KEY not in self.study.user_attrs:
                 self.study.set_user_attr(FORMAT_KEY, FORMAT)
             self.lease = Lease(self.study, self.spec.active_models)
             self.work = Trials(self.study, self.lock, self.lease)
             """The planned work of all models: the runs that follow the searches, and the follow-ups."""
             self.searches: dict[str, Search] = {model: Search(self, model) for model in self.spec.models}
-            plan = self.spec.plan(fingerprint)
-            self.looks = None if plan is None else Looks(plan, self.study)
-            """The interim analyses of the confirmation stage; None for a stage of one size."""
+            self.look_plan = self.spec.plan(fingerprint)
+            """The planned interim analyses of the confirmation stage; None for a stage of one size."""
             self.note_searching(self.state())
-
-    @property
-    def models(self) -> list[str]:
-        """The models whose search has begun, in any start."""
-        return _models(self.study.user_attrs)
 
     def notes(self, model: str) -> dict[str, Any]:
         """Return what is noted of the search of a model; empty if it has not begun."""
@@ -96,8 +90,19 @@ class StudyRecord:
             self.study.set_user_attr(f"{SEARCH}{model}", after)
 
     def identity(self, model: str) -> dict[str, Any]:
-        """Return the identity of a search: that which it began with, and settings that were added since."""
-        return {**self._require_same(model), **self.notes(model).get(IDENTITY, {})}
+        """Return the identity of a search: that with which it began, and settings that were added since.
+
+        Raises:
+            ChangedStudyError: This start would give it another.
+        """
+        identity = identity_of(self.spec, model, *self._begun_with)
+        known: dict[str, Any] | None = self.notes(model).get(IDENTITY)
+        if known is None:
+            return identity
+        study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
+        ended = sum(map(counts, study.get_trials(deepcopy=False))) >= self.spec.trials
+        require_same(self.spec.name, model, known, identity, ended=ended)
+        return {**{key: value for key, value in identity.items() if key not in PROPOSALS}, **known}
 
     def _join(self, models: Mapping[str, str | None]) -> None:
         spec = self.spec.with_stored(models) if set(models) - self.searches.keys() else self.spec
@@ -120,7 +125,7 @@ class StudyRecord:
         return State(
             self.spec, {model: self._search_state(model, attributes, others) for model in self.spec.models},
             self.work.latest(), start=self.lease.start, in_time=in_time,
-            looks=None if self.looks is None else self.looks.plan, taken=tuple(taken_looks(attributes)), texts=texts)
+            looks=self.look_plan, taken=tuple(taken_looks(attributes)), texts=texts)
 
     def note_searching(self, state: State) -> None:
         """Record for which models this start may ask for more trials."""
@@ -132,11 +137,11 @@ class StudyRecord:
         search = self.searches[model]
         trials = search.study.get_trials(deepcopy=False)
         states = {trial.state for trial in trials}
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        best = best_of(trials, self.spec.metric)
         return SearchState(
             counted=sum(map(counts, trials)), running=TrialState.RUNNING in states,
             exhausted=is_exhausted(trials, search.space, bool(attributes[f"{SEARCH}{model}"].get(EXHAUSTED))),
-            best=dict(best_of(complete, self.spec.metric).params) if complete else None,
+            best=None if best is None else best[0],
             searched_elsewhere=any(model in lease["searching"] for lease in others),
             worked_on_elsewhere=any(model in lease["models"] for lease in others))
 
@@ -164,16 +169,6 @@ class StudyRecord:
         """Whether the study stores reviews."""
         return bool(self.study.user_attrs.get(TEXTS))
 
-    def _require_same(self, model: str) -> Mapping[str, Any]:
-        """Return the identity of a search as this start sees it; refuse it if the search began with another."""
-        identity = identity_of(self.spec, model, *self._begun_with)
-        known = self.notes(model).get(IDENTITY)
-        if known is None:
-            return identity
-        study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
-        ended = sum(map(counts, study.get_trials(deepcopy=False))) >= self.spec.trials
-        return require_same(self.spec.name, model, known, identity, ended=ended)
-
 
 @dataclass(frozen=True)
 class StoredSearch:
@@ -188,6 +183,11 @@ class StoredSearch:
     """Whether no point of the space is left to try."""
     asked: int = 0
     """The most trials that a start has asked for."""
+
+    @property
+    def ended(self) -> int:
+        """Number of trials that have ended and are not repeated."""
+        return sum(trial.ended for trial in self.trials)
 
 
 @dataclass(frozen=True)
@@ -227,10 +227,10 @@ def read_study(spec: StudySpec, storage: BaseStorage) -> StoredStudy:
 
 def _stored_search(spec: StudySpec, model: str, notes: Mapping[str, Any], storage: BaseStorage) -> StoredSearch:
     found = optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage).get_trials(deepcopy=False)
-    complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
+    best = best_of(found, spec.metric)
     return StoredSearch(
         identity=notes.get(IDENTITY, {}), trials=tuple(map(stored, found)),
-        best=dict(best_of(complete, spec.metric).params) if complete else None,
+        best=None if best is None else best[0],
         exhausted=is_exhausted(found, distributions(spec), bool(notes.get(EXHAUSTED))),
         asked=int(notes.get(ASKED, 0)))
 
@@ -266,7 +266,7 @@ def require_same_settings(spec: StudySpec, model: str, search: StoredSearch) -> 
         ChangedStudyError: A setting differs.
     """
     known = search.identity
-    counted = sum(trial.state in ("complete", "pruned", "failed", "running") for trial in search.trials)
+    counted = search.ended + sum(trial.state == "running" for trial in search.trials)
     require_same(spec.name, model, known, identity_of(spec, model, known.get("data", ""), known.get(EXPERIMENT)),
                  ended=counted >= spec.trials)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gru_bench.config import MetricName, Scalar
+from gru_bench.config import MetricName
 from gru_bench.data.batches import encode
 from gru_bench.data.corpus import SPLITS, Corpus
 from gru_bench.data.vectors import Vectors
@@ -24,6 +24,7 @@ from gru_bench.stats.estimate import Estimate, EvidenceLevel
 from gru_bench.stats.intervals import Scored, deviation, interval
 from gru_bench.sweep.ablations import ablations_of
 from gru_bench.sweep.identity import objective
+from gru_bench.sweep.plan import ModelPlan, State
 from gru_bench.sweep.search import IMPORTANCE_METHOD, Search
 from gru_bench.sweep.spec import StudySpec
 
@@ -56,39 +57,36 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
 
 
 def study_summary(
-    spec: StudySpec, data: DataSummary, searches: Mapping[str, Search], tuned: Mapping[str, Mapping[str, Scalar]],
-    chosen: Mapping[str, Mapping[str, Scalar]], *,
-    baselines: tuple[Baseline, ...], timings: tuple[Timing, ...], seconds: float, search_seconds: float,
-    notes: Sequence[str], confirm_seeds: tuple[int, ...],
+    state: State, data: DataSummary, searches: Mapping[str, Search], *, baselines: tuple[Baseline, ...],
+    timings: tuple[Timing, ...], seconds: float, search_seconds: float, notes: Sequence[str],
 ) -> StudySummary:
     """Return the summary of a study, which is logged as study.json.
 
     Args:
-        spec: The study.
+        state: The study as it was last read.
         data: Summary of its data.
         searches: Model -> its search.
-        tuned: Model -> the settings that are confirmed, for the models whose search has ended.
-        chosen: Ablation -> the best candidate of its tuning runs.
         baselines: Baselines on the same data.
         timings: Results of the timing benchmark.
         seconds: Seconds that all starts took together.
         search_seconds: Those of them before the last search had ended.
         notes: Sentences for the reader on what happened during the study.
-        confirm_seeds: The confirmation seeds that were used.
     """
+    spec = state.spec
+    ablated = ModelPlan() if spec.ablations is None else state.plans[spec.ablations.model]
     best = {model: found for model in spec.models if (found := searches[model].best()) is not None}
     return StudySummary(
         name=spec.name, purpose=spec.purpose, models=tuple(spec.models),
         space={key: span.described() for key, span in spec.space.items()}, sampler=spec.sampler, pruner=spec.pruner,
-        objective=objective(spec), epochs=spec.base.training.epochs, search_seed=spec.seed, confirm_seeds=confirm_seeds,
+        objective=objective(spec), epochs=spec.base.training.epochs, search_seed=spec.seed,
+        confirm_seeds=tuple(sorted({seed for model in state.searches for seed in state.seeds(model)})),
         trials=tuple(trial for model in spec.models for trial in searches[model].trials()),
         best={model: found[0] for model, found in best.items()},
         best_value={model: found[1] for model, found in best.items()},
         importance={model: searches[model].importance() for model in spec.models},
         importance_method=IMPORTANCE_METHOD, data=data, baselines=baselines, seconds=seconds,
         search_seconds=search_seconds, notes=tuple(notes), protocol=spec.protocol, timings=timings,
-        ablations=ablations_of(spec, tuned[spec.ablations.model], chosen)
-        if spec.ablations is not None and spec.ablations.model in tuned else (),
+        ablations=() if ablated.tuned is None else ablations_of(spec, ablated.tuned, ablated.chosen),
         ablation_seeds=spec.ablation_seeds, metric=spec.metric)
 
 

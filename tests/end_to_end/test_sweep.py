@@ -382,7 +382,7 @@ class TestProcesses:
         self, tmp_path: Path, few_reviews: Path, how: signal.Signals
     ) -> None:
         options = ("--trials", "1", "--epochs", "40", "--confirm", "1")
-        process = started(tmp_path, few_reviews, *options, "--workers", "1", until="epoch 2")
+        process = started(tmp_path, few_reviews, *options, "--workers", "1")
         process.send_signal(how)
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == ExitCode.INTERRUPTED
@@ -404,8 +404,7 @@ class TestProcesses:
         assert [run.seed for run in study.confirms] == [10_000]
 
     def test_a_killed_worker_is_replaced_and_its_trial_done_again(self, tmp_path: Path, few_reviews: Path) -> None:
-        process = started(tmp_path, few_reviews, "--trials", "1", "--epochs", "40", "--confirm", "1", "--workers", "1",
-                          until="epoch 1")
+        process = started(tmp_path, few_reviews, "--trials", "1", "--epochs", "40", "--confirm", "1", "--workers", "1")
         workers = [child for child in psutil.Process(process.pid).children()
                    if "spawn_main" in " ".join(child.cmdline())]
         workers[0].kill()
@@ -422,7 +421,7 @@ class TestProcesses:
         self, tmp_path: Path, few_reviews: Path
     ) -> None:
         options = ("--workers", "1", "--trials", "3", "--epochs", "12", "--confirm", "1")
-        killed = started(tmp_path, few_reviews, *options, until="epoch 2")
+        killed = started(tmp_path, few_reviews, *options)
         others = [started(tmp_path, few_reviews, *options, *more, until="study")
                   for more in ((), ("--study-name", "other"))]
         killed.kill()

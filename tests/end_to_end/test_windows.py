@@ -15,7 +15,7 @@ from gru_bench import platforms
 from gru_bench.errors import ExitCode
 from gru_bench.tracking import Store
 from tests.support.commands import ROOT, mentions
-from tests.support.sweeps import STUDY
+from tests.support.sweeps import STUDY, await_checkpoints, checkpoints
 from tests.support.windows import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600),
@@ -49,13 +49,17 @@ class TestSweep:
         shutil.copy(few_reviews, tmp_path / "отзывы.csv")
         (tmp_path / "quick.toml").write_text(STUDY, encoding="utf-8")
 
-    def started(self, directory: Path, *options: str, until: str) -> subprocess.Popen[str]:
-        """A sweep under way, once it has printed a line with `until`."""
+    def started(self, directory: Path, *options: str, until: str = "") -> subprocess.Popen[str]:
+        """A sweep under way, once it has printed a line with `until`; by default, once a run has a checkpoint."""
+        before = checkpoints()
         process = subprocess.Popen(
             words(*self.SWEEP, *options), cwd=directory, env=environment(), stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, encoding="cp1252", start_new_session=True)
         assert process.stdout is not None
-        assert any(until in line for line in process.stdout)
+        if until:
+            assert any(until in line for line in process.stdout)
+        else:
+            await_checkpoints(before)
         return process
 
     def test_a_study_is_run_carried_to_another_machine_and_reported_there(
@@ -78,14 +82,14 @@ class TestSweep:
 
     def test_a_sweep_resumes_after_ctrl_c_and_goes_on_beside_one_that_is_killed(self, tmp_path: Path) -> None:
         options = ("--trials", "3", "--epochs", "20")
-        process = self.started(tmp_path, *options, until="epoch 2")
+        process = self.started(tmp_path, *options)
         os.killpg(process.pid, signal.SIGINT)  # it reaches the workers too
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == ExitCode.INTERRUPTED, complaint
         mentions(complaint, "interrupted", "the same command continues")
         assert "Traceback" not in complaint
 
-        killed = self.started(tmp_path, *options, until="epoch 2")
+        killed = self.started(tmp_path, *options)
         process = self.started(tmp_path, *options, until=" training, ")
         killed.kill()
         killed.communicate(timeout=60)

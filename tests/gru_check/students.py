@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gru_bench.gru_check.check import check_file, prepared
+from gru_bench.gru_check.codes import Verdict
+
 SPLIT = '''
 import torch
 from torch import nn
@@ -481,6 +484,12 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "softmax for z": ("gate-activation", (("z = torch.sigmoid(self.W_z(x) + self.U_z(h))",
                                                "z = torch.softmax(self.W_z(x) + self.U_z(h), dim=-1)"),)),
         "reset unused": ("reset-unused", (("r * self.U_n(h)", "self.U_n(h)"),)),
+        "a product beside reset": ("reset-unused", (
+            ("        self.U_n = nn", "        self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n = nn"),
+            ("r * self.U_n(h)", "self.V_n(h) + r * self.U_n(h)"))),
+        "reset before and after": ("wrong-candidate", (
+            ("        self.U_n = nn", "        self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n = nn"),
+            ("r * self.U_n(h)", "self.V_n(r * h) + r * self.U_n(h)"))),
         "z for r": ("reset-unused", (("r * self.U_n(h)", "z * self.U_n(h)"),)),
         "reset on input": ("reset-on-input", (("self.W_n(x) + r * self.U_n(h)", "r * self.W_n(x) + self.U_n(h)"),)),
         "reset on both": ("reset-on-input", (("self.W_n(x) + r * self.U_n(h)", "r * (self.W_n(x) + self.U_n(h))"),)),
@@ -686,3 +695,10 @@ def notebook(*cells: str, name: str = "homework.ipynb") -> Path:
         {"cell_type": "markdown", "source": ["# Not code"]},
         *({"cell_type": "code", "source": text.splitlines(keepends=True)} for text in cells)]}), encoding="utf-8")
     return path
+
+
+def check(path: Path, name: str | None = None, make: str | None = None, defines: Mapping[str, str] | None = None
+          ) -> Verdict:
+    """Verdict on a file, which is run in this process."""
+    with prepared():
+        return check_file(path, name, make, defines)[1].verdict

@@ -13,11 +13,10 @@ from gru_bench import cli
 from gru_bench.errors import ExitCode, GruBenchError, RunError
 from gru_bench.gru_check import load
 from gru_bench.gru_check.__main__ import app
-from gru_bench.gru_check.check import check
-from gru_bench.gru_check.child import Request
+from gru_bench.gru_check.child import Options
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.guard import run as run_child
-from tests.gru_check.students import NOTEBOOK, SPLIT
+from tests.gru_check.students import NOTEBOOK, SPLIT, check
 from tests.support.commands import ROOT, completed, mentions
 
 
@@ -50,7 +49,7 @@ def test_a_wrong_gru_ends_with_4(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("gru_bench.gru_check.guard.run",
-                        lambda request, timeout: check(Path(request.path), request.name))
+                        lambda path, options: check(path, options.name))
     path = written(tmp_path, SPLIT.replace("r * self.U_n(h)", "self.U_n(h)"))
     code, said = shown([f"{path}:GRUCell", "--no-speed"], monkeypatch, capsys)
     assert code == ExitCode.NO
@@ -77,7 +76,7 @@ def test_times_are_shown_with_their_range_or_left_out_where_they_scatter(
 def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, message: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
     with pytest.raises(RunError, match=message):
-        run_child(Request(str(path), "A", None, {}, 1.0, False), timeout=timeout)
+        run_child(path, Options("A", None, {}, 1.0, timeout))
 
 
 @pytest.mark.parametrize(("name", "text", "parts"), [
@@ -145,14 +144,12 @@ def test_a_cell_may_return_its_gates_too(tmp_path: Path) -> None:
     assert check(written(tmp_path, text), "GRUCell").code == "equal"
 
 
-def test_imports_of_the_file_alone_find_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_imports_what_is_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_layers.py").write_text("WIDTH = 3\n", encoding="utf-8")
     monkeypatch.delitem(sys.modules, "my_layers", raising=False)
-    finder = load.Neighbors(tmp_path)
-    assert finder.find_spec("my_layers") is None  # asked from here
     module = load.load(written(tmp_path, "import my_layers, importlib\nimportlib.import_module('my_layers')\n"))
     assert module.my_layers.WIDTH == 3
-    assert finder not in sys.meta_path
+    assert str(tmp_path) not in sys.path
 
 
 def test_a_global_that_the_file_lacks_may_be_defined(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from gru_bench import platforms
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.gru_check import folder
 from gru_bench.gru_check.__main__ import app
+from gru_bench.gru_check.child import Options
 from gru_bench.gru_check.codes import Finding, Verdict
-from gru_bench.gru_check.folder import COLUMNS, NOT_CHECKED, Options, Row, files, read_rows, write_rows
+from gru_bench.gru_check.folder import COLUMNS, NOT_CHECKED, Row, files, read_rows, write_rows
 from gru_bench.gru_check.submission import Code
 from tests.gru_check.students import SPLIT, WRAPPER, mutants, notebook, right_ones
 from tests.support.commands import ROOT, completed, mentions
@@ -65,8 +66,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Verdicts without processes; the names of the files that were checked."""
     seen: list[str] = []
 
-    def run(request: object, timeout: float, guards: object) -> Verdict:
-        path = Path(request.path)  # type: ignore[attr-defined]
+    def run(path: Path, options: Options, guards: object) -> Verdict:
         seen.append(path.name)
         if "stop" in path.read_text(encoding="utf-8"):
             raise KeyboardInterrupt
@@ -139,15 +139,15 @@ def test_an_interrupted_folder_continues(fast: list[str]) -> None:
     assert list(rows_of(Path("t.csv"))) == ["a.py", "b.py", "c.py"]
 
 
-def test_a_digest_stands_for_file_options_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_stands_for_file_options_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path("a.py")
     path.write_text("x", encoding="utf-8")
-    digests = [OPTIONS.digest(path), Options("A", None, {}, 4, 60).digest(path)]
+    states = [folder.state(path, OPTIONS), folder.state(path, Options("A", None, {}, 4, 60))]
     path.write_text("y", encoding="utf-8")
-    digests.append(OPTIONS.digest(path))
+    states.append(folder.state(path, OPTIONS))
     monkeypatch.setattr(folder, "__version__", "99")
-    digests.append(OPTIONS.digest(path))
-    assert len(set(digests)) == 4
+    states.append(folder.state(path, OPTIONS))
+    assert len(set(states)) == 4
 
 
 @pytest.mark.slow

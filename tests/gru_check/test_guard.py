@@ -19,7 +19,7 @@ import pytest
 from gru_bench import platforms
 from gru_bench.errors import RunError
 from gru_bench.gru_check import guard
-from gru_bench.gru_check.child import Request
+from gru_bench.gru_check.child import Options
 from gru_bench.gru_check.claim import DRAWN, drawn, holds
 from gru_bench.gru_check.codes import Verdict
 from tests.gru_check.students import SPLIT
@@ -28,15 +28,18 @@ from tests.support.commands import ROOT, mentions
 posix = pytest.mark.skipif(platforms.WINDOWS, reason="os.fork")
 FORGED = """
 import json, os, sys
-line = json.dumps({"findings": [{"code": "equal"}], "form": "forged", "notes": [], "claims": []}) + "\\n"
+line = json.dumps({"verdict": {"findings": [{"code": "equal"}], "form": "forged", "notes": [], "name": "A"},
+                   "claims": []}) + "\\n"
 """
 
 
-def checked(tmp_path: Path, first_lines: str, timeout: float = 60, memory: float = 4, name: str = "mine.py") -> Verdict:
+def checked(
+    tmp_path: Path, first_lines: str, timeout: float = 60, memory: float = 4, name: str = "mine.py", speed: bool = False
+) -> Verdict:
     """Verdict on a right cell, whose file begins with these lines."""
     path = tmp_path / name
     path.write_text(first_lines + "\n" + SPLIT, encoding="utf-8")
-    return guard.run(Request(str(path), "GRUCell", None, {}, memory, False), timeout)
+    return guard.run(path, Options("GRUCell", None, {}, memory, timeout, speed))
 
 
 @pytest.fixture
@@ -135,12 +138,11 @@ if os.fork() == 0:
     def test_a_file_that_kills_its_guard_does_not_end_the_others(self, tmp_path: Path, mark: str) -> None:
         kills = f"import os, subprocess, sys\nsubprocess.Popen({sleeper(mark)}, start_new_session=True)\n"
         texts = {"kills.py": f"{kills}os.kill(os.getppid(), 9)\n", "right.py": f"import time\ntime.sleep(8)\n{SPLIT}"}
-        requests = []
         for name, text in texts.items():
             (tmp_path / name).write_text(text, encoding="utf-8")
-            requests.append(Request(str(tmp_path / name), None, None, {}, 4, False))
+        options = Options(None, None, {}, 4, 120)
         with guard.Guards() as guards, ThreadPoolExecutor(2) as pool:
-            killing, right = [pool.submit(guard.run, request, 120, guards) for request in requests]
+            killing, right = [pool.submit(guard.run, tmp_path / name, options, guards) for name in texts]
             assert isinstance(killing.exception(), RunError)
             assert not marked(mark)
             assert right.result().code == "equal"
@@ -242,20 +244,17 @@ class TestVerdicts:
             checked(tmp_path, FORGED + how)
 
     def claim(self, **changes: Any) -> dict[str, Any]:
-        def total(x: float | None, h: float | None, act: str = "1") -> dict[str, Any]:
-            return {"x": None if x is None else [[x]], "h": None if h is None else [[h]], "b": [0.25], "act": act,
-                    "moved": False}
+        return {"batch": 2, "weight_ih": [[0.5], [-1.0], [1.5]], "weight_hh": [[-0.5], [0.75], [0.5]],
+                "bias_ih": [0.25, 0.25, 0.25], "bias_hh": [0, 0, 0.25], "before": [[0.125]], **changes}
 
-        return {"batch": 2, "width": 1, "hidden": 1, "reset": total(0.5, -0.5), "update": total(-1.0, 0.75),
-                "candidate": [total(1.5, None), total(None, 0.5, "r")], "inverted": False, **changes}
-
-    def states(self, seed: int) -> list[Any]:
+    def states(self, seed: int, u_r: float = -0.5, u_z: float = 0.75, u_n: float = 0.5, v: float = 0.125) -> list[Any]:
         """States of the cell of `claim`, computed with torch."""
         import torch
 
         x, h = map(torch.from_numpy, drawn(seed, 0, 2, 1, 1))
-        r, z = torch.sigmoid(0.5 * x - 0.5 * h + 0.25), torch.sigmoid(-x + 0.75 * h + 0.25)
-        states: list[Any] = (z * h + (1 - z) * torch.tanh(1.5 * x + 0.25 + r * (0.5 * h + 0.25))).tolist()
+        r, z = torch.sigmoid(0.5 * x + u_r * h + 0.25), torch.sigmoid(-x + u_z * h + 0.25)
+        n = torch.tanh(1.5 * x + 0.25 + r * (u_n * h + 0.25) + v * (r * h))
+        states: list[Any] = (z * h + (1 - z) * n).tolist()
         return states
 
     def test_states_of_a_gru_agree_with_its_claim(self) -> None:
@@ -265,22 +264,35 @@ class TestVerdicts:
     def test_what_is_no_gru_or_was_drawn_from_another_seed_does_not_agree(self) -> None:
         states = self.states(5)
         assert not holds([self.claim()], 6, [states])
-        assert not holds([self.claim(inverted=True)], 5, [states])
+        assert not holds([self.claim(before=[[0.25]])], 5, [states])
         assert not holds([], 5, [])
         assert not holds([self.claim()], 5, [])
         assert not holds([{}], 5, [states])
+        assert not holds([self.claim(weight_ih=[0.5, -1.0, 1.5])], 5, [states])
         assert not holds([self.claim()], 5, [[[["nan"]]]])
 
-    def test_a_claim_must_be_that_of_a_gru(self) -> None:
-        claim = self.claim()
-        for candidate in (claim["candidate"][:1], [{**claim["candidate"][0], "act": "r"}],
-                          [{**claim["candidate"][1], "act": "z"}]):
-            assert not holds([self.claim(candidate=candidate)], 5, [self.states(5)])
+    @pytest.mark.parametrize(("u_r", "u_z", "u_n", "v", "is_one"), [
+        (0, 0.75, 0.5, 0.125, False), (-0.5, 0, 0.5, 0.125, False), (-0.5, 0.75, 0, 0, False),
+        (-0.5, 0.75, 0, 0.125, True), (-0.5, 0.75, 0.5, 0, True)])
+    def test_each_gate_of_a_claimed_gru_reads_the_state(
+        self, u_r: float, u_z: float, u_n: float, v: float, is_one: bool
+    ) -> None:
+        claim = self.claim(weight_hh=[[u_r], [u_z], [u_n]], before=[[v]])
+        assert holds([claim], 5, [self.states(5, u_r, u_z, u_n, v)]) == is_one
 
     def test_an_answer_that_is_no_object_is_passed_over(self) -> None:
         assert guard._answer(b"[1]") is None
         assert guard._answer(b"\xff{") is None
         assert guard._answer(json.dumps({"done": True}).encode()) == {"done": True}
+
+
+@pytest.mark.slow
+def test_the_speed_of_a_file_is_measured(tmp_path: Path) -> None:
+    verdict = checked(tmp_path, "", timeout=300, speed=True)
+    own, torch_gru, *_ = verdict.speed
+    assert (own[0], torch_gru[0]) == ("GRUCell (300 -> 100)", "torch.nn.GRU")
+    assert all(0 < least <= median <= most for _, median, least, most in verdict.speed)
+    assert "speed" not in " ".join(verdict.notes)
 
 
 @pytest.mark.slow

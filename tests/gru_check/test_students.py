@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from gru_bench.errors import ExitCode, GruBenchError, RunError
 from gru_bench.gru_check import assert_is_gru
-from gru_bench.gru_check.check import check, check_object
+from gru_bench.gru_check.check import check_object
 from gru_bench.gru_check.codes import KINDS
-from tests.gru_check.students import STYLES, WRAPPER, Student, mutants, right_ones
+from tests.gru_check.students import STYLES, WRAPPER, Student, check, mutants, right_ones
 from tests.support.commands import mentions
 
 RIGHT, MUTANTS = tuple(right_ones()), tuple(mutants())
@@ -23,6 +23,7 @@ LINES = {
     "split: tanh for z": "z = torch.tanh(",
     "split: z twice": "return z * h + z * n",
     "split: reset on input": "n = torch.tanh(r * self.W_n(x)",
+    "split: a product beside reset": "self.V_n(h) + r * self.U_n(h)",
     "fused: detached": "h = h.detach()",
     "fused: ones at first": "x.new_ones(",
     "fused: last step left out": "range(steps - 1)",
@@ -43,6 +44,12 @@ FAST = frozenset({
 """One student for each code; all others are slow."""
 
 
+def written(text: str) -> Path:
+    path = Path("student.py")
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 def title(student: Student) -> str:
     return f"{student.style}: {student.title}"
 
@@ -59,19 +66,15 @@ def test_every_code_has_a_fast_student() -> None:
 
 
 @pytest.mark.parametrize("student", cases(RIGHT))
-def test_a_right_gru_is_found_right_with_its_conventions(student: Student, tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(student.written(), encoding="utf-8")
-    verdict = check(path, student.name)
+def test_a_right_gru_is_found_right_with_its_conventions(student: Student) -> None:
+    verdict = check(written(student.written()), student.name)
     assert tuple(finding.code for finding in verdict.findings) == student.codes
     assert verdict.exit_code == ExitCode.DONE
 
 
 @pytest.mark.parametrize("student", cases(MUTANTS))
-def test_a_mistake_is_named_by_its_code_and_line(student: Student, tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(student.written(), encoding="utf-8")
-    verdict = check(path, student.name)
+def test_a_mistake_is_named_by_its_code_and_line(student: Student) -> None:
+    verdict = check(written(student.written()), student.name)
     assert (verdict.code,) == student.codes
     assert verdict.exit_code == ExitCode.NO
     if (words := LINES.get(title(student))) is not None:
@@ -83,10 +86,8 @@ def test_a_mistake_is_named_by_its_code_and_line(student: Student, tmp_path: Pat
     "return torch.tanh(z * h + (1 - z) * n)",
     "return torch.nn.functional.layer_norm(z * h + (1 - z) * n, (z.shape[-1],))",
 ])
-def test_what_is_neither_a_gru_nor_a_known_mistake_is_unknown(step: str, tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(STYLES["split"].text.replace("return z * h + (1 - z) * n", step), encoding="utf-8")
-    verdict = check(path, "GRUCell")
+def test_what_is_neither_a_gru_nor_a_known_mistake_is_unknown(step: str) -> None:
+    verdict = check(written(STYLES["split"].text.replace("return z * h + (1 - z) * n", step)), "GRUCell")
     assert verdict.code == "unknown"
     assert verdict.exit_code == ExitCode.INCOMPLETE
     mentions(verdict.findings[0].detail, "step 1", "unit 1")
@@ -97,27 +98,21 @@ def test_what_is_neither_a_gru_nor_a_known_mistake_is_unknown(step: str, tmp_pat
     "z * h + (1 - z) * n * torch.rand(h.shape)",
     pytest.param("torch.where(torch.rand(h.shape) < 0.5, z * h + (1 - z) * n, -n)", marks=pytest.mark.slow),
 ])
-def test_refuses_what_is_random_in_evaluation_and_no_dropout(noise: str, tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(STYLES["split"].text.replace("z * h + (1 - z) * n", noise), encoding="utf-8")
+def test_refuses_what_is_random_in_evaluation_and_no_dropout(noise: str) -> None:
     with pytest.raises(RunError, match="is random in evaluation"):
-        check(path, "GRUCell")
+        check(written(STYLES["split"].text.replace("z * h + (1 - z) * n", noise)), "GRUCell")
 
 
 @pytest.mark.slow
-def test_noise_that_is_always_the_same_is_part_of_the_function(tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(STYLES["split"].text.replace(
-        "return z * h", "return torch.randn(h.shape, generator=torch.Generator().manual_seed(3)) + z * h"),
-        encoding="utf-8")
+def test_noise_that_is_always_the_same_is_part_of_the_function() -> None:
+    path = written(STYLES["split"].text.replace(
+        "return z * h", "return torch.randn(h.shape, generator=torch.Generator().manual_seed(3)) + z * h"))
     assert check(path, "GRUCell").exit_code != ExitCode.DONE
 
 
 @pytest.mark.parametrize("argument", ["x", "h"])
-def test_a_cell_may_write_over_its_arguments_before_it_uses_them(argument: str, tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(STYLES["split"].text.replace("        r =", f"        {argument}.mul_(1.0)\n        r ="),
-                    encoding="utf-8")
+def test_a_cell_may_write_over_its_arguments_before_it_uses_them(argument: str) -> None:
+    path = written(STYLES["split"].text.replace("        r =", f"        {argument}.mul_(1.0)\n        r ="))
     assert check(path, "GRUCell").code == "equal"
 
 
@@ -166,17 +161,13 @@ SPLIT = next(student for student in RIGHT if student.style == "split")
     ("def forward(self, x, h):\n", "def forward(self, x, h=None):\n"
      "        h = torch.ones(len(x), self.U_r.out_features) if h is None else h\n"),
 ])
-def test_a_cell_must_use_the_state_that_it_is_given_and_start_from_zeros(old: str, new: str, tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(SPLIT.written().replace(old, new), encoding="utf-8")
-    assert check(path, SPLIT.name).code == "initial-state"
+def test_a_cell_must_use_the_state_that_it_is_given_and_start_from_zeros(old: str, new: str) -> None:
+    assert check(written(SPLIT.written().replace(old, new)), SPLIT.name).code == "initial-state"
 
 
 @pytest.mark.parametrize("sizes", ["(3, 5)", "(input_size=2, hidden_size=7)"])
-def test_sizes_are_read_from_the_expression_that_builds_the_object(sizes: str, tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(SPLIT.written(), encoding="utf-8")
-    assert check(path, SPLIT.name, SPLIT.name + sizes).code == SPLIT.codes[0]
+def test_sizes_are_read_from_the_expression_that_builds_the_object(sizes: str) -> None:
+    assert check(written(SPLIT.written()), SPLIT.name, SPLIT.name + sizes).code == SPLIT.codes[0]
 
 
 FEW_WORDS = SPLIT.written() + """
@@ -200,18 +191,15 @@ class Net(nn.Module):
 
 
 @pytest.mark.parametrize(("last", "padding"), [("lengths - 1", False), ("-1", True)])
-def test_padding_is_found_where_there_are_few_words(last: str, padding: bool, tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(FEW_WORDS.replace("LAST", last), encoding="utf-8")
-    verdict = check(path, "Net")
+def test_padding_is_found_where_there_are_few_words(last: str, padding: bool) -> None:
+    verdict = check(written(FEW_WORDS.replace("LAST", last)), "Net")
     assert verdict.code == "equal"
     assert verdict.has("padding") == padding
 
 
-def test_an_index_of_padding_is_a_warning_beside_a_right_gru(tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(FEW_WORDS.replace("tokens, lengths", "tokens").replace("Embedding(6, 3", "Embedding(6, 3, "
-                    "padding_idx=0").replace("torch.arange(len(tokens)), LAST", ":, -1"), encoding="utf-8")
+def test_an_index_of_padding_is_a_warning_beside_a_right_gru() -> None:
+    path = written(FEW_WORDS.replace("tokens, lengths", "tokens").replace("Embedding(6, 3", "Embedding(6, 3, "
+                    "padding_idx=0").replace("torch.arange(len(tokens)), LAST", ":, -1"))
     verdict = check(path, "Net")
     assert [finding.code for finding in verdict.findings] == ["equal", "padding"]
     assert verdict.exit_code == ExitCode.DONE
@@ -269,19 +257,15 @@ class ArrayGRU:
 
 @pytest.mark.parametrize(("name", "code", "said"), [
     ("LSTMCell", "lstm", "pair"), ("LSTMLayer", "lstm", "two states"), ("RNN", "unknown", "torch.nn.RNN")])
-def test_another_recurrence_is_named(name: str, code: str, said: str, tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(OTHERS, encoding="utf-8")
-    verdict = check(path, name)
+def test_another_recurrence_is_named(name: str, code: str, said: str) -> None:
+    verdict = check(written(OTHERS), name)
     assert verdict.code == code
     mentions(verdict.findings[0].detail, said)
 
 
-def test_arrays_of_numpy_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(OTHERS, encoding="utf-8")
+def test_arrays_of_numpy_are_refused() -> None:
     with pytest.raises(RunError, match=r"ArrayGRU.*NumPy"):
-        check(path, "ArrayGRU")
+        check(written(OTHERS), "ArrayGRU")
 
 
 FUNCTIONAL = """
@@ -310,24 +294,18 @@ def gru(inputs, state, params):
 
 @pytest.mark.parametrize(("state", "code"), [("H, = state", "reset-before"), ("H = state", "reset-before"),
                                              ("H, = state; H = H * 0", "initial-state")])
-def test_a_function_that_takes_its_weights_is_checked(state: str, code: str, tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(FUNCTIONAL.replace("H, = state", state), encoding="utf-8")
-    assert check(path).code == code
+def test_a_function_that_takes_its_weights_is_checked(state: str, code: str) -> None:
+    assert check(written(FUNCTIONAL.replace("H, = state", state))).code == code
 
 
-def test_weights_that_no_function_makes_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "student.py"
-    path.write_text(FUNCTIONAL.replace("def get_params", "def build"), encoding="utf-8")
+def test_weights_that_no_function_makes_are_refused() -> None:
     with pytest.raises(GruBenchError, match="takes its weights as params"):
-        check(path, "gru")
+        check(written(FUNCTIONAL.replace("def get_params", "def build")), "gru")
 
 
-def test_the_class_is_found_by_trying(tmp_path: Path) -> None:
+def test_the_class_is_found_by_trying() -> None:
     """The layer comes before its cell, and what is written from scratch before a wrapper."""
-    path = tmp_path / "student.py"
-    path.write_text(f"{WRAPPER}\n{OTHERS}\n{FEW_WORDS.replace('LAST', '-1')}", encoding="utf-8")
-    verdict = check(path)
+    verdict = check(written(f"{WRAPPER}\n{OTHERS}\n{FEW_WORDS.replace('LAST', '-1')}"))
     assert verdict.name == "Net"
     others = " ".join(verdict.notes).partition("also has")[2]
     assert "Wrapped" in others

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from gru_bench.errors import DataError, ExitCode
-from gru_bench.gru_check.check import check
 from gru_bench.gru_check.submission import Code, candidates, read
-from tests.gru_check.students import SPLIT, notebook
+from tests.gru_check.students import SPLIT, check, notebook
 from tests.support.commands import mentions
 
 KEPT = ("import torch\nfrom torch import nn\nimport numpy as np", "sizes = (3, 4)\nscale: float = 1 / sizes[0]",

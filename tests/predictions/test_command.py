@@ -335,6 +335,10 @@ def test_python_compares_frames_files_and_answers() -> None:
         gb.compare(frames, clusters=[1])  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="data frames"):
         gb.compare(3)
+    nothing: Any
+    for nothing in ([], {}):
+        with pytest.raises(UsageError, match="at least one model"):
+            gb.compare(nothing)
 
 
 def test_a_store_of_files_has_no_runs() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -64,10 +66,6 @@ class ThreadPool:
     def idle(self) -> bool:
         return self._job is None
 
-    @property
-    def busy(self) -> bool:
-        return self._job is not None
-
     def submit(self, job: Job) -> None:
         def work() -> None:
             try:
@@ -116,15 +114,37 @@ def sweep(directory: Path, data: Path, *options: str, study: str = STUDY) -> sub
         return completed(app, "--study", "quick.toml", "--data", str(data), *options, cwd=directory, program=SCRIPT)
 
 
-def started(directory: Path, data: Path, *options: str, until: str) -> subprocess.Popen[str]:
-    """Start a sweep and return its process once it has printed a line that holds `until`."""
+def started(directory: Path, data: Path, *options: str, until: str = "") -> subprocess.Popen[str]:
+    """Start a sweep and return its process once it has printed a line with `until`; by default, once one of its runs
+    has a checkpoint."""
     (directory / "quick.toml").write_text(STUDY, encoding="utf-8")
+    before = checkpoints()
     process = subprocess.Popen(
         [sys.executable, SCRIPT, "--study", "quick.toml", "--data", str(data), *options],
         cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    assert any(until in line for line in process.stdout)
+    if until:
+        assert any(until in line for line in process.stdout)
+    else:
+        await_checkpoints(before)
     return process
+
+
+def checkpoints() -> set[tuple[str, int]]:
+    """The checkpoints of runs that train or were interrupted, as they are now."""
+    found = set()
+    for file in Path(os.environ["GRU_BENCH_CACHE"], "checkpoints").glob("*.pt"):
+        with suppress(FileNotFoundError):  # its run has just ended
+            found.add((file.name, file.stat().st_mtime_ns))
+    return found
+
+
+def await_checkpoints(before: set[tuple[str, int]], runs: int = 1) -> None:
+    """Wait until so many runs have written a checkpoint, after those of `before`."""
+    deadline = time.monotonic() + 200
+    while len({name for name, _ in checkpoints() - before}) < runs:
+        assert time.monotonic() < deadline, "no run has written a checkpoint"
+        time.sleep(0.02)
 
 
 def only_study(directory: Path) -> LoggedStudy:

@@ -22,8 +22,8 @@ from gru_bench.sweep.runner import BASELINES, SETTINGS, Sweep
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.workers.local import EpochDone, Failed, Finished, Job, Message
-from gru_bench.sweep.workers.tasks import Train
+from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
+from gru_bench.sweep.workers.tasks import Train, materials
 from gru_bench.tracking import Store
 from tests.support.runs import result
 
@@ -42,7 +42,7 @@ training.lr = { low = 1e-4, high = 1e-1, log = true }
 """
 
 
-EPOCH = EpochDone(EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0))
+EPOCH = EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0)
 
 
 KILLED = Failed("worker", "its worker process ended by signal 9")
@@ -69,10 +69,6 @@ class Actors:
     def idle(self) -> bool:
         return not self._said
 
-    @property
-    def busy(self) -> bool:
-        return bool(self._said)
-
     def submit(self, job: Job) -> None:
         says: Sequence[Message] = [Finished(())]
         if isinstance(job.task, Train):
@@ -83,7 +79,7 @@ class Actors:
             said = self._baselines if job.key == BASELINES else ()
             says = [said if isinstance(said, Failed) else Finished(said)]
         assert all(fingerprint for _, fingerprint in job.fingerprints)
-        assert {data for data, _ in job.fingerprints} == {data for data, _ in job.task.materials}
+        assert {data for data, _ in job.fingerprints} == {data for data, _ in materials(job.task)}
         self._said.extend((job, message) for message in says)
 
     def answer(self, job: Job, *, go_on: bool) -> None:
@@ -136,7 +132,7 @@ def well(outcome: RunResult) -> Sequence[Message]:
     """What is said of a run of one epoch, whose validation accuracy is that of its result."""
     validation = outcome.predictions["validation"]
     accuracy = float(correct(validation.label_N, validation.probability_NC).mean())
-    return EpochDone(replace(EPOCH.record, validation_accuracy=accuracy)), Finished(outcome)
+    return replace(EPOCH, validation_accuracy=accuracy), Finished(outcome)
 
 
 WELL = well(result())

@@ -17,10 +17,12 @@ from gru_bench.errors import ChangedStudyError, RunError
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan
 from gru_bench.results.runs import parsed
 from gru_bench.stats.intervals import Scored
+from gru_bench.sweep.active_run import Assignment
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.console.looks import look_lines
 from gru_bench.sweep.plan import InterimAnalysis, Wait
 from gru_bench.sweep.run_log import RunLog
+from gru_bench.sweep.sharing.looks import take_look
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.study import StudyRecord, read_study
@@ -51,14 +53,14 @@ class Stage:
     def start(self, most: int = 100) -> list[tuple[str, int]]:
         """Start the study, interrupt the run after `most` others, and return model and seed of the others."""
         record, trained = StudyRecord(self.spec, open_storage(None), "abc"), list[tuple[str, int]]()
-        looks = present(record.looks)
+        plan = present(record.look_plan)
         while (work := begun(record)) is not None:
             if isinstance(work, InterimAnalysis):
                 state = record.state()
-                look, pairs = looks.take({
+                look, pairs = take_look(plan, record.study, {
                     model: {seed: self.scored(model, seed) for seed in state.confirmed(model)} for model in MODELS
                     if model in state.searches})
-                self.said += "\n".join(look_lines(looks.plan, look, work.index, pairs))
+                self.said += "\n".join(look_lines(plan, look, work.index, pairs))
                 continue
             assert isinstance(work, Begun)
             if len(trained) == most:
@@ -151,7 +153,7 @@ def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_
     def take(record: StudyRecord) -> int:
         """Take the look that is due, and return how many runs it rests on."""
         seeds = record.state().confirmed("torch")
-        present(record.looks).take({"torch": dict.fromkeys(
+        take_look(present(record.look_plan), record.study, {"torch": dict.fromkeys(
             seeds, Scored(np.zeros(2, np.int8), np.tile([0.9, 0.1], (1, 2, 1))))})
         return len(seeds)
 
@@ -221,9 +223,9 @@ class TestLogged:
             events.append(path)
             write(self, path, content)
 
-        def begun(self: RunLog, label: str, *arguments: Any) -> RunWriter:
+        def begun(self: RunLog, run: Assignment) -> RunWriter:
             events.append("a run")
-            return begin(self, label, *arguments)
+            return begin(self, run)
 
         monkeypatch.setattr(RunWriter, "text", text)
         monkeypatch.setattr(RunLog, "begin", begun)

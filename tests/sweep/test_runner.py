@@ -24,7 +24,7 @@ from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.workers.local import CheckDone, Failed, Finished, Message, WasPruned
+from gru_bench.sweep.workers.local import Failed, Finished, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store, reader
 from gru_bench.tracking import store as tracking_store
@@ -44,7 +44,7 @@ def logged() -> LoggedStudy:
 
 
 def checked(*scores: float) -> tuple[Message, ...]:
-    return tuple(CheckDone(Check(number, number / 4, score)) for number, score in enumerate(scores, 1))
+    return tuple(Check(number, number / 4, score) for number, score in enumerate(scores, 1))
 
 
 class TestFailures:
@@ -107,7 +107,8 @@ def test_the_decisions_at_checks_are_logged(easy_csv: Path) -> None:
     assert found["1"].tags["gru_bench.checks"] == "0.25 epochs: 50.0 %, continue; 0.50 epochs: 50.0 %, prune"
     mentions(found["1"].reason, "at check 2", "successive-halving pruner")
     assert found["1"].metrics[CHECK.key] == 0.5
-    mentions(text.getvalue(), "torch trial 1", "0.50 epochs: 50.0 %, prune")
+    mentions(text.getvalue(), "torch trial 1", "pruned")
+    assert "epochs: " not in text.getvalue()
     trial = present(study.summary).trials[1]
     assert (trial.state, trial.value, trial.epochs) == ("pruned", 0.5, 0.5)
 
@@ -130,8 +131,7 @@ def test_the_console_shows_the_log_of_confirmation_runs_if_asked(easy_csv: Path,
     text = io.StringIO()
     swept(easy_csv, lambda _: (*result().window_losses, EPOCH, Finished(result())), trials=0, confirm=1,
           console=Console(file=text, width=200), **({"console_log": True} if asked else {"protocol": "homework"}))
-    shown = re.findall(r"torch seed 10000: (.*?) *$", text.getvalue(), re.MULTILINE)
-    lines = [line for line in shown if "train loss" not in line]  # the lines of epochs, which are always shown
+    lines = re.findall(r"torch seed 10000: (.*?) *$", text.getvalue(), re.MULTILINE)
     if not asked:
         assert lines == []
         return

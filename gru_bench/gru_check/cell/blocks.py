@@ -37,7 +37,6 @@ class Block:
     """M x H: the sensitivity of its rows."""
     vector: Tensor | None = None
     """M x H: the factor, where it is the state after something has acted on it. Its scale is not known."""
-
     twice: bool = False
     """Whether the same matrix also has a changed state for its factor. Its sensitivity is then not known."""
 
@@ -47,41 +46,19 @@ class Block:
         return self.vector is not None
 
 
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Blocks whose products are summed: W x + U h + b."""
-
-    blocks: tuple[Block, ...]
-
-    def total(self, source: str) -> Tensor | None:
-        """Return the sum of the blocks with a factor."""
-        values = [block.value for block in self.blocks if block.source == source]
-        return torch.stack(values).sum(0) if values else None
-
-    def count(self, source: str) -> int:
-        """Return how many blocks have a factor."""
-        return len({(block.leaf, block.place) for block in self.blocks if block.source == source})
-
-    twice: bool = False
-    """Whether the same matrix also has a changed state for its factor. Its sensitivity is then not known."""
-
-    @property
-    def moved(self) -> bool:
-        """Return whether the state was changed before its product."""
-        return any(block.moved for block in self.blocks)
+Group = Sequence[Block]
+"""Blocks whose products are summed: W x + U h + b."""
 
 
 @dataclass
 class Parts:
     """What the parameters of a cell were found to be."""
 
-    groups: list[Group] = field(default_factory=list)
+    groups: Sequence[Group] = ()
     shared: list[Block] = field(default_factory=list)
     """Blocks that stand in two groups."""
     odd: list[int] = field(default_factory=list)
     """Parameters that are none of these."""
-    unused: list[int] = field(default_factory=list)
-    """Parameters without effect."""
     spare: bool = False
     """Whether a gate has matrices that have no effect."""
     x: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -101,6 +78,13 @@ def examples(step: Step, count: int, seed: int = 3) -> tuple[Tensor, Tensor]:
     return x, h
 
 
+def outcomes(step: Step) -> tuple[Tensor, Tensor, Tensor]:
+    """Return three random inputs and states, and the states that a step makes of them, each 3 x B x E or H."""
+    x, h = examples(step, 3, seed=11)
+    with torch.no_grad():
+        return x, h, torch.stack([step.run(own_x, own_h, False) for own_x, own_h in zip(x, h, strict=True)])
+
+
 def take_apart(step: Step, leaves: Sequence[Tensor]) -> Parts:
     """Return the blocks of a cell's parameters, grouped."""
     x, h = examples(step, EXAMPLES)
@@ -111,16 +95,15 @@ def take_apart(step: Step, leaves: Sequence[Tensor]) -> Parts:
     for m in range(EXAMPLES):
         new = step.run(x[m], h[m], False)
         news.append(new[0].detach())
-        got = torch.autograd.grad((weight[m] * new[0]).sum(), leaves, allow_unused=True) if new.requires_grad else [
-            None] * len(leaves)
-        for own, leaf, gradient in zip(gradients, leaves, got, strict=True):
-            own.append(torch.zeros_like(leaf) if gradient is None else gradient.detach())
+        got = torch.autograd.grad((weight[m] * new[0]).sum(), leaves, materialize_grads=True
+                                  ) if new.requires_grad else map(torch.zeros_like, leaves)
+        for own, gradient in zip(gradients, got, strict=True):
+            own.append(gradient.detach())
     parts = Parts(x=x[:, 0], h=h[:, 0], new=torch.stack(news), weight=weight)
     blocks: list[Block] = []
     for number, (leaf, own) in enumerate(zip(leaves, gradients, strict=True)):
         gradient = torch.stack(own)
         if float(gradient.abs().max()) == 0:
-            parts.unused.append(number)
             continue
         found = _blocks(number, leaf.detach(), gradient, x[:, 0], h[:, 0])
         if found is None:
@@ -128,8 +111,7 @@ def take_apart(step: Step, leaves: Sequence[Tensor]) -> Parts:
         else:
             blocks += found
     most = max((float(block.sense.abs().max()) for block in blocks), default=0.0)
-    silent = [float(block.sense.abs().max()) <= 1e-13 * most for block in blocks]
-    _group(parts, [block for block, is_silent in zip(blocks, silent, strict=True) if not is_silent])
+    _group(parts, [block for block in blocks if float(block.sense.abs().max()) > 1e-13 * most])
     return parts
 
 
@@ -164,13 +146,10 @@ def _blocks(number: int, leaf: Tensor, gradient: Tensor, x: Tensor, h: Tensor) -
                 best = blocks
     if best is not None:
         return best
-    for turned in (False, True):
-        if both := _twice(number, 0, leaf.T, gradient.transpose(1, 2), h) if turned else _twice(
-                number, 0, leaf, gradient, h):
-            return both
-    if len(shape) == 2:
-        return _cut(number, leaf, gradient, hidden)  # a bias that is stacked
-    return _cut(number, leaf.flatten(0, -2), gradient.flatten(1, -2), hidden)
+    if both := _twice(number, 0, leaf, gradient, h) or _twice(
+            number, 0, leaf.transpose(0, 1), gradient.transpose(1, 2), h):
+        return both
+    return _cut(number, leaf.flatten(0, -2), gradient.flatten(1, -2), hidden)  # a bias that is stacked
 
 
 def _pieces(size: int, width: int, hidden: int) -> list[list[tuple[str, int, int]]]:
@@ -279,6 +258,9 @@ def _group(parts: Parts, blocks: list[Block]) -> None:
     def same(a: Tensor, b: Tensor) -> bool:
         return float((a - b).abs().max()) <= _SAME * scale
 
+    def is_multiple(a: Tensor, b: Tensor) -> bool:  # such as -1
+        ratio = float((a * b).sum() / (b ** 2).sum())
+        return same(ratio * b, a) and not same(a, torch.zeros_like(a))
     loose = [block for block in blocks if block.moved and not any(
         other.leaf == block.leaf and not other.moved and not other.twice for other in blocks)]
     for block in blocks:
@@ -287,13 +269,8 @@ def _group(parts: Parts, blocks: list[Block]) -> None:
             continue
         if any(block is other for other in loose):
             continue
-        home = next((group for group in groups if same(group[0].sense, block.sense)), None)
-        if home is None:
-            for group in groups:  # multiplied by a number, such as -1
-                ratio = float((block.sense * group[0].sense).sum() / (group[0].sense ** 2).sum())
-                if same(ratio * group[0].sense, block.sense) and not same(block.sense, torch.zeros_like(block.sense)):
-                    home = group
-                    break
+        home = next((group for alike in (same, is_multiple) for group in groups if alike(block.sense, group[0].sense)),
+                    None)
         if home is None:
             groups.append([block])
         else:
@@ -314,7 +291,7 @@ def _group(parts: Parts, blocks: list[Block]) -> None:
         if pairs:
             groups = [[*other, *group] if any(other is one for one in pairs[0]) else other for other in others]
             parts.shared += group
-    parts.groups = [Group(tuple(group)) for group in groups]
+    parts.groups = groups
 
 
 def _on_one_scale(group: list[Block], scale: float) -> list[Block]:

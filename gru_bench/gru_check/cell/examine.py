@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gru_bench.gru_check.cell.blocks import Parts, examples, take_apart
+from gru_bench.gru_check.cell.blocks import Parts, examples, outcomes, take_apart
 from gru_bench.gru_check.cell.family import Affine, Inner, Member, search, search_right
 from gru_bench.gru_check.cell.mend import mended
-from gru_bench.gru_check.claim import TOLERANCE, Claim, Sum
+from gru_bench.gru_check.claim import TOLERANCE, Claim
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.states import Step, as_made
 
@@ -26,10 +26,13 @@ class Cell:
     findings: tuple[Finding, ...]
     error: float
     """Largest difference from the member."""
-    mended: bool = False
-    """Whether the member equals the cell only after one change."""
-    equal: Step | None = None
-    """The step that the member equals: the cell's, or the changed one. None: its own."""
+    equal: Step
+    """The step that the member equals: the cell's, or a changed one."""
+
+    @property
+    def mended(self) -> bool:
+        """Return whether the member equals the cell only after one change."""
+        return self.equal is not self.step
 
     def after(self, x: Tensor, h: Tensor) -> Tensor:
         """Return the state after one step."""
@@ -49,50 +52,40 @@ def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
     if cell.member is not None and len(cell.member.faults) < 2:
         return cell
 
-    equal: list[Step] = []
-
-    def right(other: Step, own: Sequence[Tensor]) -> Member | None:
-        parts = take_apart(other, own)
-        x, h = examples(other, 3, seed=11)
-        with torch.no_grad():
-            new = torch.stack([other.run(x[m], h[m], False) for m in range(len(x))])
-        member = search_right(parts, x, h, new)
-        if member is None or _compare(other, member)[0] > TOLERANCE:
-            return None
-        equal.append(other)
-        return member
-
-    found = mended(step, leaves, right)
+    found = mended(step, leaves, _right)
     if found is None:
         return cell
-    member, finding = found
-    rights = tuple(Finding(code) for code in conventions(member))
-    return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, True,
-                equal[-1])
+    member, finding, equal = found
+    rights = tuple(Finding(code) for code in _conventions(member))
+    return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, equal)
+
+
+def _right(step: Step, leaves: Sequence[Tensor]) -> Member | None:
+    """Return the right GRU that a step equals, if there is one."""
+    member = search_right(take_apart(step, leaves), *outcomes(step))
+    return None if member is None or _compare(step, member)[0] > TOLERANCE else member
 
 
 def _as_member(step: Step, leaves: Sequence[Tensor]) -> Cell:
     """Return the member of the family that a cell equals, if there is one."""
     parts = take_apart(step, leaves)
-    x, h = examples(step, 3, seed=11)
-    with torch.no_grad():
-        new = torch.stack([step.run(x[m], h[m], False) for m in range(len(x))])
+    x, h, new = outcomes(step)
     member = search(parts, x, h, new)
     if member is None:
-        return Cell(step, parts, None, (), float("inf"))
+        return Cell(step, parts, None, (), float("inf"), step)
     if not parts.spare and any(code == "shared-matrices" for code, _ in member.faults) and _idle_gate(step):
         parts.spare = True
         member = search(parts, x, h, new) or member
     error, cut = _compare(step, member)
     if error > TOLERANCE:
-        return Cell(step, parts, None, (), error)
+        return Cell(step, parts, None, (), error, step)
     codes = list(member.faults)
     if cut:
         codes.append(("detached", "The gradient with respect to the old state is not that of a GRU."))
-    codes += [(code, "") for code in conventions(member)]
+    codes += [(code, "") for code in _conventions(member)]
     inners = _lines(step, member)
     findings = tuple(Finding(code, detail, _line(code, detail, inners)) for code, detail in dict(codes).items())
-    return Cell(step, parts, member, findings, error)
+    return Cell(step, parts, member, findings, error, step)
 
 
 def _idle_gate(step: Step) -> bool:
@@ -135,19 +128,16 @@ def _compare(step: Step, member: Member) -> tuple[float, bool]:
         if number >= len(x):  # a rectifier has no gradient at 0
             continue
         weight = torch.linspace(0.5, 1.5, new.numel()).reshape(new.shape)
-        expected = torch.autograd.grad((weight * reference).sum(), inputs, allow_unused=True)
+        expected = torch.autograd.grad((weight * reference).sum(), inputs, materialize_grads=True)
         if not new.requires_grad:
-            cut = cut or any(e is not None and bool((e != 0).any()) for e in expected)
+            cut = cut or any(bool((e != 0).any()) for e in expected)
             continue
-        got = torch.autograd.grad((weight * new).sum(), inputs, allow_unused=True)
-        for g, e in zip(got, expected, strict=True):
-            zero = torch.zeros(1)
-            difference = float(((zero if g is None else g) - (zero if e is None else e)).abs().max())
-            cut = cut or difference > TOLERANCE * max(1.0, size)
+        got = torch.autograd.grad((weight * new).sum(), inputs, materialize_grads=True)
+        cut = cut or any(float((g - e).abs().max()) > TOLERANCE * size for g, e in zip(got, expected, strict=True))
     return error, cut
 
 
-def conventions(member: Member) -> list[str]:
+def _conventions(member: Member) -> list[str]:
     """Return the codes of a cell's conventions besides its equations'."""
     found = list(member.rights)
     roles = _roles(member)
@@ -175,51 +165,46 @@ def _roles(member: Member) -> dict[tuple[int, int, str], str]:
             for block in affine.blocks}
 
 
+def weights(member: Member) -> dict[str, Tensor]:
+    """Return the weights of a right cell by the names of `Claim`, with the usual meaning of r and z."""
+    reset, update = member.reset, member.update
+    assert reset is not None
+    assert update is not None
+    assert update.x is not None
+    hidden, width = update.x.shape
+    shapes = {"x": (hidden, width), "h": (hidden, hidden), "b": (hidden,)}
+    terms = list(zip(member.terms, member.acts, strict=True))
+    inside = [term for term, act in terms if act != "1" and not term.moved]
+    outside = [term for term, act in terms if act == "1" or term.moved]
+
+    def total(affines: Sequence[Affine], source: str) -> Tensor:
+        values = [value for affine in affines if (value := getattr(affine, source)) is not None]
+        return torch.stack(values).sum(0).detach() if values else torch.zeros(shapes[source])
+
+    def rows(source: str, candidate: Sequence[Affine]) -> Tensor:
+        return torch.cat([total([reset], source) * (-1 if "1 - r" in member.acts else 1),
+                          total([update], source) * (-1 if member.mixture == 1 else 1), total(candidate, source)])
+
+    return {"weight_ih": rows("x", outside), "weight_hh": rows("h", inside), "bias_ih": rows("b", outside),
+            "bias_hh": torch.cat([torch.zeros(2 * hidden), total(inside, "b")]),
+            "before": total([term for term, _ in terms if term.moved], "h")}
+
+
 def as_torch(member: Member) -> nn.GRUCell | None:
     """Return nn.GRUCell with a right cell's weights; None where it has no such form."""
-    if (member.faults or "1 - r" in member.acts or "reset-before" in member.rights or member.reset is None
-            or member.update is None):
+    own = weights(member)
+    if own.pop("before").any():
         return None
-    hidden = next(term.h for term in member.terms if term.h is not None).shape[0]
-    inside = [term for term, act in zip(member.terms, member.acts, strict=True) if act == "r"]
-    outside = [term for term, act in zip(member.terms, member.acts, strict=True) if act != "r"]
-    width = next(term.x for term in member.terms if term.x is not None).shape[1]
-    sign = -1.0 if "update-inverted" in member.rights else 1.0
+    hidden, width = len(own["bias_ih"]) // 3, own["weight_ih"].shape[1]
     cell = nn.GRUCell(width, hidden, dtype=torch.float64)
-
-    def total(affines: Sequence[Affine], source: str, shape: tuple[int, ...]) -> Tensor:
-        values = [value for a in affines if (value := {"x": a.x, "h": a.h, "b": a.b}[source]) is not None]
-        return torch.stack(values).sum(0) if values else torch.zeros(shape)
-
-    square, flat = (hidden, hidden), (hidden,)
-    rows: Mapping[str, list[Tensor]] = {
-        "weight_ih": [total([member.reset], "x", (hidden, width)), sign * total([member.update], "x", (hidden, width)),
-                      total(outside, "x", (hidden, width))],
-        "weight_hh": [total([member.reset], "h", square), sign * total([member.update], "h", square),
-                      total(inside, "h", square)],
-        "bias_ih": [total([member.reset], "b", flat), sign * total([member.update], "b", flat),
-                    total(outside, "b", flat)],
-        "bias_hh": [torch.zeros(2 * hidden), total(inside, "b", flat)],
-    }
-    with torch.no_grad():
-        for name, parts in rows.items():
-            getattr(cell, name).copy_(torch.cat(parts))
+    cell.load_state_dict(own)
     return cell
 
 
 def claimed(cell: Cell) -> Claim:
     """Return the weights of the GRU that a right cell equals."""
-    member, step = cell.member, cell.step
-    assert member is not None
-    assert member.reset is not None
-    assert member.update is not None
-    return Claim(step.batch, step.width, step.hidden, _sum(member.reset), _sum(member.update),
-                 [_sum(term, act) for term, act in zip(member.terms, member.acts, strict=True)], member.mixture == 1)
-
-
-def _sum(affine: Affine, act: str = "1") -> Sum:
-    x, h, b = (None if value is None else value.detach().tolist() for value in (affine.x, affine.h, affine.b))
-    return Sum(x, h, b, act, affine.moved)
+    assert cell.member is not None
+    return Claim(cell.step.batch, **{name: value.tolist() for name, value in weights(cell.member).items()})
 
 
 # ---------------------------------------------------------------- lines

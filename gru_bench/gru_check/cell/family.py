@@ -175,9 +175,12 @@ class Affine:
     @classmethod
     def of(cls, group: Group) -> Affine:
         """Return the sum that a group of blocks is."""
-        return cls(group.total("x"), group.total("h"), group.total("1"),
-                   any(block.moved and block.source == "h" for block in group.blocks), group.blocks,
-                   any(block.moved and block.source == "x" for block in group.blocks))
+        def total(source: str) -> Tensor | None:
+            values = [block.value for block in group if block.source == source]
+            return torch.stack(values).sum(0) if values else None
+
+        moved = {block.source for block in group if block.moved}
+        return cls(total("x"), total("h"), total("1"), "h" in moved, tuple(group), "x" in moved)
 
     def of_input(self, x: Tensor, like: Tensor, gate: Tensor | None = None) -> Tensor:
         """Return W x + b, with a gate on x where something acts on it."""
@@ -309,42 +312,35 @@ def search_right(parts: Parts, x: Tensor, h: Tensor, new: Tensor) -> Member | No
         return next((member for _, member in _by_parts(case, False, 0) if not member.faults), None)
 
 
-def _arrangements(parts: Parts) -> Iterator[tuple[list[Group], bool]]:
+def _arrangements(parts: Parts) -> Iterator[tuple[Sequence[Group], bool]]:
     """Yield the groups as they are, and then with one group's blocks in several others."""
     yield parts.groups, bool(parts.shared)
     if len(parts.groups) > 7:
         return
     for loose in parts.groups:
-        sources = {block.source for block in loose.blocks}
+        sources = {block.source for block in loose}
         if {"x", "h"} <= sources:
             continue
         source = min(sources - {"1"}, default="1")
         others = [group for group in parts.groups if group is not loose]
-        takers = [group for group in others if source == "1" or not group.count(source)]
+        takers = [group for group in others if source == "1" or all(block.source != source for block in group)]
         for count in range(1, len(takers) + 1):
             for chosen in itertools.combinations(takers, count):
-                joined = [Group((*group.blocks, *loose.blocks)) if group in chosen else group for group in others]
-                twice = loose.blocks[0].twice
+                joined = [[*group, *loose] if group in chosen else group for group in others]
+                twice = loose[0].twice
                 if count >= 2 or twice:
                     yield joined, True
                 if not twice:
                     yield [*joined, loose], True
 
 
-def _as_a_whole(case: _Case) -> Iterator[tuple[int, Member]]:
-    """Yield members that equal the cell where its gates cannot be told one after the other, each after its rank."""
-    found = False
-    for roles in _roles(case):
-        for rank, member in _with_gates(case, roles, "sigmoid", "sigmoid", 1):
-            found = True
-            yield rank, member
-    if found:
-        return
-    # A unit of a softmax depends on all units.
-    pairs = [("softmax", "sigmoid"), ("sigmoid", "softmax"), ("softmax", "softmax")]
-    for roles in _roles(case):
-        for z_name, r_name in pairs if roles[0] != roles[1] else pairs[2:]:
-            yield from _with_gates(case, roles, z_name, r_name, 1)
+def _as_a_whole(case: _Case) -> list[tuple[int, Member]]:
+    """Return members that equal the cell where its gates cannot be told one after the other, each after its rank."""
+    # A unit of a softmax depends on all units. Both gates with the same wrong function are one mistake.
+    softmax = [("softmax", "sigmoid"), ("sigmoid", "softmax"), ("softmax", "softmax")]
+    return [ranked for roles in _roles(case) for ranked in _with_gates(case, roles, "sigmoid", "sigmoid")] or [
+        ranked for roles in _roles(case) for names in (softmax if roles[0] != roles[1] else softmax[2:])
+        for ranked in _with_gates(case, roles, *names)]
 
 
 def _by_parts(case: _Case, first: bool, most: int = 1) -> Iterator[tuple[int, Member]]:
@@ -409,16 +405,13 @@ def _with_candidate(
     case: _Case, roles: Roles, z_name: str, number: int, z: Tensor, n: Tensor, first: bool, most: int
 ) -> Iterator[tuple[int, Member]]:
     """Yield the members whose update gate, mixture and candidate are known, each after its rank."""
-    update, reset, rest = roles
+    reset = roles[1]
     names = list(SIGMOIDS) if first and reset is not None else ["sigmoid"]
-    functions = list(TANHS) if first else ["tanh"]
     gates = torch.stack([_gate(None if reset is None else case.affines[reset], SIGMOIDS[name], case.x, case.h)
                          for name in names])
-    h = case.h.expand_as(gates)
     tolerance = 1e-9 * max(1.0, float(n.abs().max()))
-    for acts, after, a, codes, cost in _candidates(case.affines, rest, z.expand_as(gates), gates, most, h, case.x,
-                                                   reset is None, update is None):
-        for place, function in enumerate(functions):
+    for acts, after, a, codes in _candidates(case, roles, z, gates, most):
+        for function in TANHS if first else ["tanh"]:
             own = TANHS[function](a)
             if after != "1":
                 own = own * ACTS[after](z, gates)
@@ -426,29 +419,36 @@ def _with_candidate(
             for which in (difference <= tolerance).nonzero().flatten().tolist():
                 if which and all(act == "1" for act in acts) and after == "1":
                     continue  # the gate has no part in it
-                wrong = {name for name in (z_name, names[which]) if name != "sigmoid"}
-                total = len(wrong) + cost + int(place > 0) + int(number > 1)
-                if total > _MOST:
-                    continue
-                structure = list(_structure(case, roles))
-                yield total * 10 + len(structure), _member(
-                    case, roles, acts, after, z_name, names[which], function, number, codes, structure)
+                yield from _ranked(case, roles, acts, after, z_name, names[which], function, number, codes, _MOST)
 
 
-def _member(
+def _ranked(
     case: _Case, roles: Roles, acts: tuple[str, ...], after: str, z_name: str, r_name: str, function: str,
-    number: int, codes: Sequence[tuple[str, str]], structure: Sequence[tuple[str, str]],
-) -> Member:
+    number: int, codes: Sequence[tuple[str, str]], most: int,
+) -> Iterator[tuple[int, Member]]:
+    """Yield a member after its rank, if it has at most so many mistakes besides those of its structure."""
+    mistakes = len({z_name, r_name} - {"sigmoid"}) + len(codes) + int(function != "tanh") + int(number > 1)
+    if mistakes > most:
+        return
     update, reset, rest = roles
     affines = case.affines
-    code, formula, _ = MIXTURES[number]
-    faults = _faults(z_name, r_name, function, codes, structure, update, reset)
+    structure = list(_structure(case, roles))
+    faults = []
+    for gate, name in (("update", z_name), ("reset", r_name)):
+        if name != "sigmoid" and not (gate == "reset" and reset in (None, update)) and not (
+                name == "(tanh + 1) / 2" and (gate, "gate-without-state") in {(d.split()[1], c) for c, d in structure}):
+            faults.append(("gate-activation", f"The {gate} gate goes through {name}."))
+    if function != "tanh":
+        faults.append(("candidate-activation", f"The candidate goes through {function}."))
+    faults += [*codes, *structure]
     if number > 1:
+        code, formula, _ = MIXTURES[number]
         faults.append((code, f"It computes h' = {formula}."))
     rights = ["update-inverted"] if number == 1 else []
     if any(act in ("r", "1 - r") and affines[k].moved for act, k in zip(acts, rest, strict=True)):
         rights.append("reset-before")
-    return Member(
+    # Of two that are equal, the one with the fewer mistakes in its structure comes first.
+    yield 10 * mistakes + len(structure), Member(
         None if reset is None else affines[reset], None if update is None else affines[update],
         tuple(affines[k] for k in rest), acts, r_name, z_name, function, after, number, tuple(faults), tuple(rights))
 
@@ -476,62 +476,35 @@ def _roles(case: _Case) -> Iterator[Roles]:
             yield update, reset, rest
 
 
-def _with_gates(
-    case: _Case, roles: Roles, z_name: str, r_name: str, most: int
-) -> Iterator[tuple[int, Member]]:
-    """Yield the members with these gates that equal the cell, each after what ranks it."""
+def _with_gates(case: _Case, roles: Roles, z_name: str, r_name: str) -> Iterator[tuple[int, Member]]:
+    """Yield the members with these gates that equal the cell, each after its rank."""
     update, reset, rest = roles
-    same = update is not None and reset == update
     x, h, new, affines = case.x, case.h, case.new, case.affines
-    # Both gates with the same wrong function are one mistake.
-    gate_cost = len({name for name in (z_name, r_name) if name != "sigmoid"})
-    if gate_cost > most:
-        return
     z = _gate(None if update is None else affines[update], SIGMOIDS[z_name], x, h)
-    r = z if same else _gate(None if reset is None else affines[reset], SIGMOIDS[r_name], x, h)
+    r = z if update is not None and reset == update else _gate(
+        None if reset is None else affines[reset], SIGMOIDS[r_name], x, h)
     if not (bool(torch.isfinite(z).all()) and bool(torch.isfinite(r).all())):
         return
-    left = most - gate_cost
+    left = int(z_name == r_name == "sigmoid")
     mixes = MIXTURES if left else MIXTURES[:2]
     tried = [number for number, (_, formula, _) in enumerate(mixes)
              if (update is not None or not re.search(r"\bz\b", formula)) and (rest or "n" not in formula)]
     tolerance = 1e-10 * max(1.0, float(new.abs().max()))
     names = list(TANHS) if left else ["tanh"]
     zero, one = torch.zeros_like(h), torch.ones_like(h)
-    structure: list[tuple[str, str]] | None = None
-    base: tuple[Tensor, Tensor] | None = None
-    for acts, after, a, codes, cost in _candidates(affines, rest, z, r, left, h, x, reset is None, update is None):
-        if base is None:  # every mixture is linear in the candidate
-            at_zero = torch.stack([mix(z, r, h, zero, zero) for _, _, mix in mixes])
-            base = at_zero, torch.stack([mix(z, r, h, one, zero) for _, _, mix in mixes]) - at_zero
-        n = torch.stack([TANHS[name](a) for name in (names if left > cost else names[:1])])
+    # Every mixture is linear in the candidate.
+    at_zero = torch.stack([mix(z, r, h, zero, zero) for _, _, mix in mixes])
+    slope = torch.stack([mix(z, r, h, one, zero) for _, _, mix in mixes]) - at_zero
+    for acts, after, a, codes in _candidates(case, roles, z, r, left):
+        n = torch.stack([TANHS[name](a) for name in (names if left > len(codes) else names[:1])])
         if after != "1":
             n = n * ACTS[after](z, r)
-        difference = (base[0][:, None] + base[1][:, None] * n - new).abs().flatten(2).amax(2)
+        difference = (at_zero[:, None] + slope[:, None] * n - new).abs().flatten(2).amax(2)
         for number in [number for number, (_, formula, _) in enumerate(mixes) if "a before" in formula]:
             difference[number] = (mixes[number][2](z, r, h, n, a) - new).abs().flatten(1).amax(1)
         for number, place in (difference <= tolerance).nonzero().tolist():
-            total = gate_cost + cost + int(number > 1) + int(place > 0)
-            if total > most or number not in tried:
-                continue
-            structure = list(_structure(case, roles)) if structure is None else structure
-            # Of two that are equal, the one with the fewer mistakes in its structure.
-            yield total * 10 + len(structure), _member(
-                case, roles, acts, after, z_name, z_name if same else r_name, names[place], number, codes, structure)
-
-
-def _faults(
-    z_name: str, r_name: str, function: str, codes: Sequence[tuple[str, str]], structure: Sequence[tuple[str, str]],
-    update: int | None, reset: int | None,
-) -> list[tuple[str, str]]:
-    faults = []
-    for gate, name in (("update", z_name), ("reset", r_name)):
-        if name != "sigmoid" and not (gate == "reset" and reset in (None, update)) and not (
-                name == "(tanh + 1) / 2" and (gate, "gate-without-state") in {(d.split()[1], c) for c, d in structure}):
-            faults.append(("gate-activation", f"The {gate} gate goes through {name}."))
-    if function != "tanh":
-        faults.append(("candidate-activation", f"The candidate goes through {function}."))
-    return [*faults, *codes, *structure]
+            if number in tried:
+                yield from _ranked(case, roles, acts, after, z_name, r_name, names[place], number, codes, 1)
 
 
 def _structure(case: _Case, roles: Roles) -> Iterator[tuple[str, str]]:
@@ -552,16 +525,16 @@ def _structure(case: _Case, roles: Roles) -> Iterator[tuple[str, str]]:
 
 
 def _candidates(
-    affines: Sequence[Affine], rest: Sequence[int], z: Tensor, r: Tensor, most: int, h: Tensor, x: Tensor,
-    no_reset: bool, no_update: bool,
-) -> Iterator[tuple[tuple[str, ...], str, Tensor, list[tuple[str, str]], int]]:
-    """Yield what may act on the terms, the candidate before its function, the mistakes, and their number."""
-    names = ["1"] if no_reset else ["1", "r", "1 - r", *(["r * r"] if most else [])]
-    if not no_update and most:
+    case: _Case, roles: Roles, z: Tensor, r: Tensor, most: int
+) -> Iterator[tuple[tuple[str, ...], str, Tensor, list[tuple[str, str]]]]:
+    """Yield what may act on the terms and after them, the candidate before its function, and the mistakes."""
+    update, reset, rest = roles
+    affines = case.affines
+    names = ["1"] if reset is None else ["1", "r", "1 - r", *(["r * r"] if most else [])]
+    if update is not None and most:
         names += ["z", "1 - z"]
-        if not no_reset:
+        if reset is not None:
             names += ["z * r", "(1 - z) * r", "r, z", "r, 1 - z"]
-    with_state = any(affines[k].h is not None for k in rest)
     for acts in itertools.product(names, repeat=len(rest)):
         if any((affines[k].moved and act == "1") or (not affines[k].moved and "," in act)
                for act, k in zip(acts, rest, strict=True)):
@@ -569,23 +542,22 @@ def _candidates(
         if len({act for act in acts if act != "1" and not act.startswith("r, ")} | {
                 "r" for act in acts if act.startswith("r, ")}) > 1:
             continue
-        codes = _acting(affines, rest, acts, with_state)
+        codes = _acting(affines, rest, acts)
         if len(codes) > most:
             continue
-        a = torch.zeros_like(h)
+        a = torch.zeros_like(r)
         for k, act in zip(rest, acts, strict=True):
-            a = a + _term(affines[k], act, z, r, x, h)
-        yield acts, "1", a, codes, len(codes)
-        if most and all(act == "1" for act in acts) and not no_reset:
-            yield acts, "r", a, [("reset-on-input", "The reset gate acts on the whole candidate.")], 1
+            a = a + _term(affines[k], act, z, r, case.x, case.h)
+        yield acts, "1", a, codes
+        if most and all(act == "1" for act in acts) and reset is not None:
+            yield acts, "r", a, [("reset-on-input", "The reset gate acts on the whole candidate.")]
 
 
-def _acting(
-    affines: Sequence[Affine], rest: Sequence[int], acts: Sequence[str], with_state: bool
-) -> list[tuple[str, str]]:
+def _acting(affines: Sequence[Affine], rest: Sequence[int], acts: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the mistakes that show in what acts on the terms of the candidate."""
     pairs = list(zip(acts, rest, strict=True))
     acting = {act for act in acts if act != "1"}
-    if not with_state:
+    if not any(affines[k].h is not None for k in rest):
         return []
     if not acting:
         return [("reset-unused", "The reset gate does not act on the candidate.")]
@@ -596,16 +568,16 @@ def _acting(
             return [("reset-on-input", "The reset gate acts on W_n x.")]
         if all(affines[k].h is None for k in places):
             return [("reset-unused", "The reset gate acts on a bias alone.")]
+        if any(one == "1" and affines[k].h is not None for one, k in pairs):
+            return [("reset-unused", "The candidate also takes the state without the reset gate.")]
+        if len({affines[k].moved for k in places if affines[k].h is not None}) > 1:
+            return [("wrong-candidate", "The reset gate acts before one product with the state and after another.")]
         return []
-    if act == "z":
-        return [("reset-unused", "The update gate is where the reset gate belongs.")]
-    if act == "1 - z":
-        return [("reset-unused", "1 - z is where the reset gate belongs.")]
+    if act in ("z", "1 - z"):
+        return [("reset-unused", f"{'The update gate' if act == 'z' else act} is where the reset gate belongs.")]
     if "," in act:
         return [("wrong-candidate", f"The candidate takes {act[3:]} times the state in place of the state.")]
     return [("wrong-candidate", f"{act} is where r belongs.")]
-
-
 
 
 def right_members(parts: Parts) -> Iterator[Member]:

@@ -32,7 +32,7 @@ _MOVES = {"view", "reshape", "chunk", "split", "unbind", "__getitem__", "select"
 _NORMS = {"layer_norm", "group_norm", "instance_norm", "batch_norm", "norm", "div", "__truediv__", "div_"}
 _WEIGHINGS = {"linear", "matmul", "__matmul__", "mm", "addmm", "cat", "concat", "einsum", "lerp", "where"}
 _SECONDS = 30
-"""Most time for all changes of a cell. Those of a small cell take two seconds."""
+"""Most processor time for all changes of a cell. Those of a small cell take two seconds."""
 _NAMES = {"tanh": torch.tanh, "sigmoid": torch.sigmoid}
 _CODES = {"tanh": "candidate-activation", "sigmoid": "gate-activation"}
 _ROLES = {"tanh": "candidate", "sigmoid": "gate"}
@@ -57,8 +57,9 @@ class _Change:
 
 def mended(
     step: Step, leaves: Sequence[Tensor], right: Callable[[Step, Sequence[Tensor]], Member | None]
-) -> tuple[Member, Finding] | None:
-    """Return the right GRU that one change makes of a step, and what the change says; None where none is found.
+) -> tuple[Member, Finding, Step] | None:
+    """Return the right GRU that one change makes of a step, what the change says, and the changed step; None where none
+    is found.
 
     Args:
         step: The step.
@@ -76,14 +77,15 @@ def mended(
     own = _own(step, calls, last)
     if not own:
         return None
-    until = time.monotonic() + _SECONDS
+    until = time.process_time() + _SECONDS
     for change in chain(_apart(calls, own[0], last, leaves), _changes(calls, last, size, own)):
-        if time.monotonic() > until:
+        if time.process_time() > until:
             return None
         try:
-            member = right(step.edited(change.edits), [*leaves, *change.fresh])
+            edited = step.edited(change.edits)
+            member = right(edited, [*leaves, *change.fresh])
             if member is not None and (finding := _named(step, calls, change, member)) is not None:
-                return member, finding
+                return member, finding, edited
         except Exception:  # what was changed does not fit there
             continue
     return None
@@ -129,8 +131,8 @@ def _apart(calls: Sequence[Call], first: int, last: int, leaves: Sequence[Tensor
         return lambda func, args, kwargs, live: func(*map(given, args), **{k: given(v) for k, v in kwargs.items()})
 
     if fresh:
-        yield _Change({n: edit(others) for n, others in fresh.items()}, "apart", min(fresh), (), 0,
-                      tuple(own for others in fresh.values() for own in others.values()))
+        yield _Change({n: edit(others) for n, others in fresh.items()}, "apart", min(fresh),
+                      fresh=tuple(own for others in fresh.values() for own in others.values()))
 
 
 def _changes(calls: Sequence[Call], last: int, size: int, own: Sequence[int]) -> Iterator[_Change]:
@@ -167,10 +169,9 @@ def _changes(calls: Sequence[Call], last: int, size: int, own: Sequence[int]) ->
                 yield _Change({**stripped, **{n: _after(torch.sigmoid) for n in places}}, "sigmoid", places[0])
     for n in pointwise:
         for which in range(2 if n != last else 0):
-            yield _Change({n: _argument(which)}, "argument", n, (), which, (), n in functions)
+            yield _Change({n: _argument(which)}, "argument", n, which=which, function=n in functions)
         if n != last and len(calls[n].inputs) == 1 and (m := calls[n].inputs[0][0]) in pointwise:
-            yield _Change({m: _argument(0), n: _argument(0)}, "argument", n, (), 0, (),
-                          n in functions and m in functions)
+            yield _Change({m: _argument(0), n: _argument(0)}, "argument", n, function={m, n} <= set(functions))
     if last in functions:
         for n in own:
             if n != last:
@@ -178,7 +179,7 @@ def _changes(calls: Sequence[Call], last: int, size: int, own: Sequence[int]) ->
     for z in gates if last not in functions else ():
         for candidate in states:
             for inverted in (False, True):
-                yield _Change({last: _mixture(z, candidate, inverted, place)}, "mixture", last, (z, candidate))
+                yield _Change({last: _mixture(z, candidate, inverted, place)}, "mixture", last, sites=(z, candidate))
 
 
 def _alike(calls: Sequence[Call], own: Sequence[int]) -> list[list[int]]:
@@ -306,30 +307,24 @@ def _mixing(step: Step, change: _Change, line: int) -> Finding | None:
     z, n = change.sites
     x, h = examples(step, 1, seed=31)
     slopes = []
-    rest = torch.zeros(1)
+    leaves: dict[Site, Tensor] = {}
+
+    def cut(site: Site) -> Edit:
+        def edit(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], live: Mapping[Site, Tensor]) -> Any:
+            result = func(*args, **kwargs)
+            parts = [result] if isinstance(result, Tensor) else list(result)
+            parts[site[1]] = leaves[site] = parts[site[1]].detach().requires_grad_()
+            return parts[0] if isinstance(result, Tensor) else tuple(parts)
+        return edit
+
     for seed in (1, 2):
-        leaves: dict[Site, Tensor] = {}
-
-        def cut(site: Site, leaves: dict[Site, Tensor] = leaves) -> Edit:
-            def edit(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], live: Mapping[Site, Tensor]) -> Any:
-                result = func(*args, **kwargs)
-                if isinstance(result, Tensor):
-                    leaves[site] = result.detach().requires_grad_()
-                    return leaves[site]
-                leaves[site] = result[site[1]].detach().requires_grad_()
-                return (*result[:site[1]], leaves[site], *result[site[1] + 1:])
-            return edit
-
         state = h[0].clone().requires_grad_()
         new = step.edited({z[0]: cut(z), n[0]: cut(n)}).run(x[0], state, False)
         weight = torch.linspace(0.5, 1.5, new.numel()).reshape(new.shape) * seed + seed * seed
-        by = torch.autograd.grad((weight * new).sum(), (state, leaves[n]), allow_unused=True)
-        by_h, by_n = by[0], None if by[1] is None else by_rows(by[1], step.batch, step.columns)
-        candidate = by_rows(leaves[n], step.batch, step.columns)
-        rest = (new - (h[0] * by_h / weight if by_h is not None else 0) - (
-            candidate * by_n / weight if by_n is not None else 0)).detach()
-        slopes.append([torch.zeros_like(new) if g is None else g / weight for g in (by_h, by_n)])
-    (a, b), (c, d) = slopes
+        by_h, by_n = torch.autograd.grad((weight * new).sum(), (state, leaves[n]), materialize_grads=True)
+        slopes.append((by_h / weight, by_rows(by_n, step.batch, step.columns) / weight))
+    (c, d), (a, b) = slopes
+    rest = (new - h[0] * a - by_rows(leaves[n], step.batch, step.columns) * b).detach()
     zero_a, zero_b = not bool((a != 0).any()), not bool((b != 0).any())
     alone = torch.allclose(a, c, atol=1e-9) and torch.allclose(b, d, atol=1e-9)
     if alone and not zero_a and not zero_b and float(rest.abs().max()) < 1e-9 and float(

@@ -2,52 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 
 
-@dataclass(frozen=True)
-class RunningTime:
-    """A run that is being trained."""
+def seconds_left(
+    ended: Mapping[str, Sequence[float]], running: Iterable[tuple[str, float]], to_begin: Mapping[str, int],
+    workers: int,
+) -> float | None:
+    """Return the seconds until all runs are done; None before the first has ended.
 
-    kind: str
-    """trial, confirm or ablation; runs of the same kind take about the same time."""
-    seconds: float
-    """Seconds since the run began."""
+    Runs of a kind take about the same time. A run of a kind of which none has ended is taken for one of any kind.
 
+    Args:
+        ended: Kind (trial, confirm or ablation) -> seconds of each run that has ended. Pruned runs count: later ones
+            are pruned about as often.
+        running: Kind and seconds so far of each run that this process trains.
+        to_begin: Kind -> number of runs that no process has begun.
+        workers: Number of runs that are trained side by side.
+    """
+    known = [seconds for times in ended.values() for seconds in times]
+    if not known:
+        return None
 
-@dataclass
-class EtaEstimator:
-    """Estimates the remaining time from the durations of ended runs."""
+    def expected(kind: str) -> float:
+        return fmean(ended.get(kind) or known)
 
-    ended: dict[str, list[float]] = field(default_factory=dict)
-    """Kind -> seconds of each run that has ended. Pruned runs count: later runs are pruned about as often."""
-
-    def add(self, kind: str, seconds: float) -> None:
-        """Add the duration of a run that has ended."""
-        self.ended.setdefault(kind, []).append(seconds)
-
-    def seconds_left(self, to_begin: Mapping[str, int], running: Sequence[RunningTime], workers: int) -> float | None:
-        """Return the seconds until all runs are done, or None if there is nothing to estimate from yet.
-
-        Args:
-            to_begin: Kind -> number of runs that no process has begun.
-            running: Runs that this process is training.
-            workers: Number of runs that are trained side by side.
-        """
-        expected = {kind: self._expected(kind) for kind in {*to_begin, *(run.kind for run in running)}}
-        work = 0.0
-        for kind, seconds in expected.items():
-            if seconds is None:
-                return None
-            work += to_begin.get(kind, 0) * seconds
-            work += sum(max(0.0, seconds - run.seconds) for run in running if run.kind == kind)
-        return work / max(1, workers)
-
-    def _expected(self, kind: str) -> float | None:
-        """Return the expected seconds of a run: from ended runs of its kind, else of any kind.
-
-        A run under way tells nothing: the first one also loads the data and compiles the kernel.
-        """
-        known = self.ended.get(kind) or [seconds for times in self.ended.values() for seconds in times]
-        return sum(known) / len(known) if known else None
+    work = sum(count * expected(kind) for kind, count in to_begin.items())
+    work += sum(max(0.0, expected(kind) - seconds) for kind, seconds in running)
+    return work / max(1, workers)

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from gru_bench.sweep.study import StudyRecord
 
 
-def show_study(console: Any, spec: StudySpec) -> None:
-    """Print the name and the purpose of a study."""
-    console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
-
-
 def show_data(console: Any, corpus: Corpus, *, texts: bool) -> None:
     """Print how many reviews there are, the notes on them, and some near-duplicates if texts may be shown."""
     for line in corpus.lines:

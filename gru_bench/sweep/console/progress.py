@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.live import Live
@@ -13,10 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from gru_bench.config import MetricName, Scalar
-from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, best, compared, curve
+from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.runs import EpochRecord, StepReport
-from gru_bench.stats.text import percent
-from gru_bench.sweep.console.eta import EtaEstimator, RunningTime
+from gru_bench.sweep.console.eta import seconds_left
 
 STOPPED_SECONDS = 30.0
 """Seconds without a sign of the sweep after which it counts as stopped meanwhile."""
@@ -32,20 +30,60 @@ class _Row:
     """trial, confirm or ablation; empty for other tasks."""
     label: str
     settings: Mapping[str, Scalar]
-    began: float = field(default_factory=time.monotonic)
+    began: float
+    before: float
+    """Seconds that earlier seeds of the trial took."""
     step: StepReport | None = None
-    """Latest step report; None until the first one, which short epochs may never send."""
+    """Latest step report of the epoch under way, if any: short epochs may send none."""
+    first_step: StepReport | None = None
+    """The first one."""
+    reported: float = 0.0
+    """When it came."""
     epoch: EpochRecord | None = None
     """Latest epoch that has ended."""
+    first_epoch: EpochRecord | None = None
+    """The first one."""
     score: float | None = None
     """Best validation score so far."""
-    first: int = 1
-    """First epoch that this start trains; earlier epochs come from a checkpoint."""
+
+    @property
+    def what(self) -> str:
+        """Its label and its settings."""
+        return "  ".join(filter(None, (self.label, described(self.settings))))
 
     @property
     def done(self) -> float:
         """Share of the training that is done, from 0 to 1."""
         return self.step.reviews / self.step.reviews_total if self.step is not None else 0.0
+
+    def report(self, step: StepReport) -> None:
+        """Take a step report."""
+        self.step = step
+        if self.first_step is None:
+            self.first_step, self.reported = step, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of it so far, without those of compiling the kernel, which the first epoch of a worker contains."""
+        now, compiled = time.monotonic(), 0.0
+        if self.epoch is not None and self.first_epoch is not self.epoch:
+            assert self.first_epoch is not None
+            compiled = max(0.0, self.first_epoch.seconds - self.epoch.seconds)
+        elif self.first_step is not None:
+            compiled = self.reported - self.began
+        return self.before + max(0.0, now - self.began - compiled)
+
+    @property
+    def speed_and_left(self) -> tuple[str, str]:
+        """Texts per second and time left, as text, from the second step report on."""
+        step, first = self.step, self.first_step
+        if step is None or first is None:
+            return "", ""
+        reviews, seconds = step.reviews - first.reviews, step.seconds - first.seconds
+        if reviews <= 0 or seconds <= 0:  # no second report yet, or the run has begun again
+            return "", ""
+        since = time.monotonic() - self.reported
+        return f"{reviews / seconds:,.0f}", duration(since * (step.reviews_total - step.reviews) / reviews)
 
 
 class ProgressDisplay:
@@ -62,7 +100,10 @@ class ProgressDisplay:
         self.console, self.workers, self._metric = console, workers, metric
         self._validation, self._test = compared(metric, "val"), compared(metric, "test")
         self._rows: dict[str, _Row] = {}
-        self._eta = EtaEstimator()
+        self._ended: dict[str, list[float]] = {}
+        """Kind -> seconds of each run that has ended."""
+        self._seeds_done: dict[str, float] = {}
+        """Key -> seconds of a trial whose next seed follows."""
         self._best: float | None = None
         self._outcomes: dict[str, int] = {}
         self._to_begin: Mapping[str, int] = {}
@@ -107,6 +148,7 @@ class ProgressDisplay:
         if now - self._alive > STOPPED_SECONDS:
             for row in self._rows.values():
                 row.began += now - self._alive
+                row.reported += now - self._alive
         self._alive = now
 
     def tick(self, to_begin: Mapping[str, int]) -> None:
@@ -114,7 +156,8 @@ class ProgressDisplay:
         self._to_begin = to_begin
         if self._live is None and self._rows and time.monotonic() - self._status_shown >= self._status_seconds:
             self._status_seconds = min(2 * self._status_seconds, MOST_STATUS_SECONDS)
-            self._say_status()
+            self._status_shown = time.monotonic()
+            self.note(f"  {self.status()}")
 
     def job_started(self, key: str, label: str, settings: Mapping[str, Scalar], kind: str = "") -> None:
         """Add a run that begins.
@@ -125,41 +168,33 @@ class ProgressDisplay:
             settings: Settings to show.
             kind: trial, confirm or ablation; empty for other tasks.
         """
-        self._rows[key] = _Row(kind, label, settings)
+        self._rows[key] = row = _Row(
+            kind, label, settings, time.monotonic(), self._seeds_done.pop(key, 0.0))
+        if self._live is None:
+            self.note(f"{row.what}  started")
 
     def job_step(self, key: str, step: StepReport) -> None:
         """Update the step of a run."""
-        self._rows[key].step = step
+        self._rows[key].report(step)
 
     def job_resumed(self, key: str, epoch: int | None) -> None:
         """Show that a run resumes at `epoch` from a checkpoint; None means that all its epochs were trained."""
-        row = self._rows[key]
-        row.first = epoch or sys.maxsize
         if epoch != 1:
-            self.note(f"  {row.label}: " + ("all epochs were trained by an earlier start" if epoch is None else
-                                        f"resumed at epoch {epoch} from the checkpoint of an earlier start"))
-
-    def job_check(self, key: str, decision: str) -> None:
-        """Show what was decided at a check within an epoch."""
-        if self._live is None:
-            self.note(f"  {self._rows[key].label}: {decision}")
+            self.note(f"  {self._rows[key].label}: " + (
+                "all epochs were trained by an earlier start" if epoch is None else
+                f"resumed at epoch {epoch} from the checkpoint of an earlier start"))
 
     def job_epoch(self, key: str, record: EpochRecord) -> None:
-        """Show the validation scores of an epoch."""
+        """Update the latest epoch of a run and its best score."""
         if record.validation_accuracy is None or record.validation_loss is None:
             return
         row = self._rows[key]
-        row.epoch = record
+        row.epoch, row.first_epoch = record, row.first_epoch or record
+        if row.step is not None and row.step.epoch < record.epoch:
+            row.step = None
         score = record.score(self._metric)
         if score is not None:
             row.score = score if row.score is None else best(self._metric, (score, row.score))
-        more = curve(self._metric)
-        decisive = f"  {more.label.removeprefix('validation ')} {more.written(score)}" if more and score else ""
-        if self._live is None and record.epoch >= row.first:
-            self.note(f"  {row.label}: epoch {record.epoch}  "
-                      f"{LOSS_TRAIN.label} {LOSS_TRAIN.written(record.train_loss)}  "
-                      f"{LOSS_VAL.label} {LOSS_VAL.written(record.validation_loss)}  "
-                      f"accuracy {percent(record.validation_accuracy)}{decisive}  ({record.seconds:.1f} s)")
 
     def job_ended(self, key: str, outcome: str, value: float | None, reason: str = "") -> None:
         """Remove a run that has ended and print its result.
@@ -171,18 +206,16 @@ class ProgressDisplay:
             reason: Printed where there is no value.
         """
         row = self._rows.pop(key)
-        seconds = time.monotonic() - row.began
-        if value is not None:
-            self._eta.add(row.kind, seconds)
+        if outcome == "seed done":
+            self._seeds_done[key] = row.seconds
+        elif value is not None:
+            self._ended.setdefault(row.kind, []).append(row.seconds)
         self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
         if value is not None and outcome == "complete":  # a search chooses among these alone
             self._best = value if self._best is None else best(self._metric, (value, self._best))
         shown = self._test if outcome == "tested" else self._validation
         score = f"{shown.label} {shown.written(value)}" if value is not None else reason
-        what = f"{row.label}  {described(row.settings)}" if row.settings else row.label
-        self.note(f"{what}  {outcome}  {score}  ({duration(seconds)})")
-        if self._live is None and any(self._to_begin.values()):
-            self._say_status()
+        self.note(f"{row.what}  {outcome}  {score}  ({duration(time.monotonic() - row.began)})")
 
     def search_ended(self, model: str, found: tuple[Mapping[str, Scalar], float] | None, confirm: int) -> None:
         """Print the best settings of a search and how many confirmation runs follow."""
@@ -191,15 +224,10 @@ class ProgressDisplay:
             score = f"{self._validation.label} {self._validation.written(found[1])}"
             self.note(f"{model}: best of the search {described(found[0])}  {score}{more}")
 
-    def _say_status(self) -> None:
-        self._status_shown = time.monotonic()
-        self.note(f"  {self.status()}")
-
     def status(self) -> str:
         """Return the status of the sweep in one line."""
-        now = time.monotonic()
-        running = [RunningTime(row.kind, now - row.began) for row in self._rows.values() if row.kind]
-        seconds = self._eta.seconds_left(self._to_begin, running, self.workers)
+        running = [(row.kind, row.seconds) for row in self._rows.values() if row.kind]
+        seconds = seconds_left(self._ended, running, self._to_begin, self.workers)
         parts = [
             *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
             f"{sum(self._to_begin.values())} to begin",
@@ -215,15 +243,12 @@ class ProgressDisplay:
                       caption=self.status(), caption_justify="left", box=None, pad_edge=False)
         for row in self._rows.values():
             step = row.step
-            elapsed = time.monotonic() - row.began
             epoch = f"{step.epoch}/{step.epochs}" if step else str(row.epoch.epoch) if row.epoch else ""
             loss = step.loss if step else row.epoch.train_loss if row.epoch else None
             table.add_row(
                 row.label, described(row.settings), epoch, ProgressBar(total=1.0, completed=row.done, width=12),
                 f"{loss:.3f}" if loss is not None else "",
-                self._validation.written(row.score) if row.score is not None else "",
-                f"{step.reviews / step.seconds:,.0f}" if step and step.seconds else "",
-                duration(elapsed * (1 - row.done) / row.done) if row.done else "")
+                self._validation.written(row.score) if row.score is not None else "", *row.speed_and_left)
         return table
 
 

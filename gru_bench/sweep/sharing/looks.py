@@ -20,37 +20,24 @@ TAKEN = "looks taken"
 """Set on the record of a study: its looks so far."""
 
 
-class Looks:
-    """The looks of one study, shared by all processes that work on it."""
+def take_look(
+    plan: LookPlan, study: Attributes, runs: Mapping[str, Mapping[int, Scored]]
+) -> tuple[Look, list[PairLooks]]:
+    """Take the next look and record it; the caller holds the study's lock.
 
-    def __init__(self, plan: LookPlan, attributes: Attributes) -> None:
-        """Continue with the looks that were taken.
-
-        Args:
-            plan: The plan.
-            attributes: The record of the study.
-        """
-        self.plan, self._attributes = plan, attributes
-
-    @property
-    def taken(self) -> list[Look]:
-        """The looks so far, from all processes and starts."""
-        return taken_looks(self._attributes.user_attrs)
-
-    def take(self, runs: Mapping[str, Mapping[int, Scored]]) -> tuple[Look, list[PairLooks]]:
-        """Take the next look and record it; the caller holds the study's lock.
-
-        Args:
-            runs: Model -> confirmation seed -> what the run predicts for the test reviews, for all complete runs.
-        """
-        taken = self.taken
-        now = Look(self.plan.looks[len(taken)], {model: tuple(sorted(runs[model])) for model in self.plan.models})
-        pairs = follow(self.plan, [scored_at(look, runs) for look in (*taken, now)])
-        last = len(taken) + 1 == len(self.plan.looks)
-        look = Look(now.planned, now.seeds, tuple(map(settled_as, filter(lambda pair: pair.settled, pairs))),
-                    last or is_settled(pairs))
-        self._attributes.set_user_attr(TAKEN, json.dumps([asdict(one) for one in (*taken, look)]))
-        return look, pairs
+    Args:
+        plan: The plan.
+        study: The record of the study.
+        runs: Model -> confirmation seed -> what the run predicts for the test reviews, for all complete runs.
+    """
+    taken = taken_looks(study.user_attrs)
+    now = Look(plan.looks[len(taken)], {model: tuple(sorted(runs[model])) for model in plan.models})
+    pairs = follow(plan, [scored_at(look, runs) for look in (*taken, now)])
+    last = len(taken) + 1 == len(plan.looks)
+    look = Look(now.planned, now.seeds, tuple(map(settled_as, filter(lambda pair: pair.settled, pairs))),
+                last or is_settled(pairs))
+    study.set_user_attr(TAKEN, json.dumps([asdict(one) for one in (*taken, look)]))
+    return look, pairs
 
 
 def open_seeds(plan: LookPlan, taken: Sequence[Look], model: str) -> tuple[int, ...]:
@@ -61,6 +48,6 @@ def open_seeds(plan: LookPlan, taken: Sequence[Look], model: str) -> tuple[int, 
 
 
 def taken_looks(attributes: Mapping[str, object]) -> list[Look]:
-    """Return the looks that were recorded in a storage."""
+    """Return the looks that were recorded of a study, from all processes and starts."""
     text = attributes.get(TAKEN)
     return parsed(list[Look], text) if isinstance(text, str) else []

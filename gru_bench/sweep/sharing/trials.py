@@ -48,6 +48,8 @@ FORGOTTEN = "forgotten"
 
 
 State = Literal["complete", "pruned", "failed", "interrupted", "duplicate", "forgotten", "running", "waiting"]
+ENDED: tuple[State, ...] = ("complete", "pruned", "failed")
+"""States of a trial that has ended and is not repeated."""
 
 
 def digest(values: object) -> str:
@@ -88,6 +90,11 @@ class StoredTrial:
     failed_at: int = 0
     """Number of starts of the study when it failed."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended and is not repeated."""
+        return self.state in ENDED
+
 
 class Trials:
     """The trials of one Optuna study, used by one process beside others."""
@@ -107,19 +114,9 @@ class Trials:
         self.study, self.lock, self.lease, self.space = study, lock, lease, dict(space or {})
 
     @property
-    def numbers(self) -> list[int]:
-        """The numbers of all trials."""
-        return [trial.number for trial in self.study.get_trials(deepcopy=False)]
-
-    @property
     def stored(self) -> list[StoredTrial]:
         """All trials as records."""
         return list(map(stored, self.study.get_trials(deepcopy=False)))
-
-    @property
-    def ended(self) -> int:
-        """Number of trials that have ended in any way."""
-        return sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
 
     def is_ours(self, number: int) -> bool:
         """Return whether a trial that this process began is still running, so was not given to another process."""

@@ -51,20 +51,6 @@ class Job:
 
 
 @dataclass(frozen=True)
-class EpochDone:
-    """An epoch is done; the worker waits for `Pool.answer`."""
-
-    record: EpochRecord
-
-
-@dataclass(frozen=True)
-class CheckDone:
-    """A check within an epoch is done; the worker waits for `Pool.answer`."""
-
-    check: Check
-
-
-@dataclass(frozen=True)
 class Resumed:
     """The job resumes from a checkpoint; the epochs trained before are reported again."""
 
@@ -109,7 +95,8 @@ class Note:
     text: str
 
 
-Message = StepReport | WindowLoss | CheckDone | EpochDone | Resumed | Restarted | Note | Finished | WasPruned | Failed
+Message = StepReport | WindowLoss | Check | EpochRecord | Resumed | Restarted | Note | Finished | WasPruned | Failed
+"""What a worker sends. After a `Check` or an `EpochRecord` it waits for the answer whether to continue."""
 
 
 class Workers(Protocol):
@@ -119,15 +106,11 @@ class Workers(Protocol):
     def idle(self) -> bool:
         """Whether a job may be submitted."""
 
-    @property
-    def busy(self) -> bool:
-        """Whether a job is running."""
-
     def submit(self, job: Job) -> None:
         """Begin a job."""
 
     def answer(self, job: Job, *, go_on: bool) -> None:
-        """Answer a `CheckDone` or an `EpochDone`."""
+        """Answer a `Check` or an `EpochRecord`."""
 
     def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
         """Yield the messages that arrive within `timeout` seconds.
@@ -143,7 +126,7 @@ class Channel(Protocol):
         """Send a message."""
 
     def recv(self) -> Any:
-        """Wait for the answer to a `CheckDone` or an `EpochDone`."""
+        """Wait for the answer to a `Check` or an `EpochRecord`."""
 
 
 def cards(device: str) -> list[str]:
@@ -220,7 +203,7 @@ class Pool:
             worker.pipe.send(job)
 
     def answer(self, job: Job, *, go_on: bool) -> None:
-        """Answer a `CheckDone` or an `EpochDone`."""
+        """Answer a `Check` or an `EpochRecord`."""
         worker = next(worker for worker in self._workers if worker.job is job)
         try:
             worker.pipe.send(go_on)
@@ -325,14 +308,13 @@ def _end_with_parent() -> None:
 
 def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
     """Do a job in this process and return its last message."""
-    def ask(message: CheckDone | EpochDone) -> None:
+    def ask(message: Check | EpochRecord) -> None:
         channel.send(message)
         if not channel.recv():
             raise Pruned
 
     listener = Listener(
-        step=channel.send, window=channel.send, check=lambda check: ask(CheckDone(check)),
-        epoch=lambda record: ask(EpochDone(record)),
+        step=channel.send, window=channel.send, check=ask, epoch=ask,
         restarted=lambda reason: channel.send(Restarted(reason)),
         note=lambda text: channel.send(Note(text)), resumed=lambda epoch: channel.send(Resumed(epoch)))
     try:

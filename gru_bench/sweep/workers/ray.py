@@ -27,7 +27,7 @@ from gru_bench import __version__
 from gru_bench.errors import RunError, UsageError, first_line
 from gru_bench.platforms import cores
 from gru_bench.sweep.workers.local import MOST_WORKERS, Failed, Finished, Job, Message, WasPruned, run_job
-from gru_bench.sweep.workers.tasks import Material, MeasureBaselines, corpus_of, provide, vectors_of
+from gru_bench.sweep.workers.tasks import Material, MeasureBaselines, corpus_of, materials, provide, vectors_of
 from gru_bench.train.card import pinned
 
 if TYPE_CHECKING:
@@ -185,11 +185,6 @@ class ClusterPool:
         """Whether the cluster has room for another job. If all nodes are lost, one job waits for a new node."""
         return len(self._tasks) < max(1, self._room)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a job is running."""
-        return bool(self._tasks)
-
     def submit(self, job: Job) -> None:
         """Start a job on a node that has room."""
         self._tickets += 1
@@ -199,7 +194,7 @@ class ClusterPool:
         ).remote(
             job, self._tickets, self._mailbox, __version__, os.environ.get("GRU_BENCH_CACHE"), gpus > 0,
             # Ray resolves object references only if each is an argument of its own.
-            *(part for material in job.task.materials for part in (material, *self._send(material))))
+            *(part for material in materials(job.task) for part in (material, *self._send(material))))
         self._tasks[task] = (self._tickets, job)
 
     def _send(self, material: Material) -> tuple[Any, Any]:
@@ -216,7 +211,7 @@ class ClusterPool:
         return self._sent[material]
 
     def answer(self, job: Job, *, go_on: bool) -> None:
-        """Answer a `CheckDone` or an `EpochDone`."""
+        """Answer a `Check` or an `EpochRecord`."""
         for ticket, its_job in self._tasks.values():
             if its_job is job:
                 self._mailbox.answer.remote(ticket, go_on)

@@ -6,10 +6,10 @@ vectors loaded; they are memory-mapped, so that workers share them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,15 +29,8 @@ Material = tuple[DataConfig, EmbeddingConfig | None]
 """The data that a task reads: a corpus, and word vectors where the task needs them."""
 
 
-class Task(Protocol):
-    """A task that a worker does."""
-
-    @property
-    def materials(self) -> tuple[Material, ...]:
-        """Return the data that the task reads with `corpus_of` and `vectors_of`."""
-
-    def __call__(self, listener: Listener, /) -> object:
-        """Do the task and return its result; raise `train.listener.Pruned` where the listener does."""
+Task = Callable[[Listener], object]
+"""Does a task and returns its result; raises `train.listener.Pruned` where the listener does."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +41,6 @@ class Train:
     score_test: bool = False
     checks: int = 0
     """Number of checks in each epoch."""
-
-    @property
-    def materials(self) -> tuple[Material, ...]:
-        """Return the data that the task reads."""
-        return ((self.config.data, self.config.embedding),)
 
     def __call__(self, listener: Listener) -> RunResult:
         """Train the run, from its checkpoint if there is one, and return its result."""
@@ -73,11 +61,6 @@ class TrySettings:
     """Refuse settings that no run can be trained with on this machine: device, backend, selection, data."""
 
     configs: tuple[RunConfig, ...]
-
-    @property
-    def materials(self) -> tuple[Material, ...]:
-        """Return the data that the task reads."""
-        return tuple(dict.fromkeys((config.data, config.embedding) for config in self.configs))
 
     def __call__(self, _: Listener) -> None:
         """Try the config of each run, and load its word vectors.
@@ -100,11 +83,6 @@ class MeasureBaselines:
 
     data: DataConfig
 
-    @property
-    def materials(self) -> tuple[Material, ...]:
-        """Return the data that the task reads."""
-        return ((self.data, None),)
-
     def __call__(self, _: Listener) -> tuple[Baseline, ...]:
         """Fit and score the baselines."""
         from gru_bench.stats.baseline import baselines
@@ -118,11 +96,6 @@ class MeasureTiming:
 
     config: RunConfig
     iterations: int
-
-    @property
-    def materials(self) -> tuple[Material, ...]:
-        """Return the data that the task reads."""
-        return ((self.config.data, self.config.embedding),)
 
     def __call__(self, _: Listener) -> Timing:
         """Train two epochs on a sample of reviews of all lengths; the first one warms up, the second one is timed."""
@@ -156,22 +129,16 @@ class Diagnose:
     """Whether the words of a review may be stored."""
 
     @property
-    def materials(self) -> tuple[Material, ...]:
-        """Return the data that the task reads."""
-        first = self._first
-        return ((first.data, first.embedding),)
-
-    @property
-    def _first(self) -> RunConfig:
+    def config(self) -> RunConfig:
+        """Return the config of the first run; all have its data and vectors."""
         return next(iter(self.models.values())).config
 
     def __call__(self, _: Listener) -> Diagnostics:
         """Compute gradients through time, gate activations and the words that decide."""
         from gru_bench.diagnose.compute import study_diagnostics
 
-        first = self._first
-        return study_diagnostics(self.models, corpus_of(first.data), vectors_of(first.embedding, first.data),
-                                 texts=self.texts)
+        data, embedding = self.config.data, self.config.embedding
+        return study_diagnostics(self.models, corpus_of(data), vectors_of(embedding, data), texts=self.texts)
 
 
 @dataclass(frozen=True)
@@ -182,11 +149,6 @@ class MeasureRecall:
     seeds: int
     sequences: int
 
-    @property
-    def materials(self) -> tuple[Material, ...]:
-        """Return nothing: the task makes its own sequences."""
-        return ()
-
     def __call__(self, _: Listener) -> RecallCurve:
         """Return the points of the recall curve at this number of steps."""
         from concurrent.futures import ThreadPoolExecutor
@@ -196,6 +158,20 @@ class MeasureRecall:
         with ThreadPoolExecutor(1) as executor:  # one thread: the other workers do the other numbers of steps
             return recall_curve(
                 executor, steps=(self.steps,), seeds=tuple(range(self.seeds)), sequences=self.sequences)
+
+
+def materials(task: Task) -> tuple[Material, ...]:
+    """Return the data that a task reads with `corpus_of` and `vectors_of`."""
+    match task:
+        case Train() | MeasureTiming() | Diagnose():
+            return ((task.config.data, task.config.embedding),)
+        case TrySettings(configs):
+            return tuple(dict.fromkeys((config.data, config.embedding) for config in configs))
+        case MeasureBaselines(data):
+            return ((data, None),)
+        case MeasureRecall():  # makes its own sequences
+            return ()
+    raise AssertionError(f"{task} must name the data that it reads")
 
 
 def evenly_by_length(split: Split, count: int) -> Split:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -14,8 +15,8 @@ from gru_bench.sweep.console.progress import ProgressDisplay
 from tests.support.commands import mentions
 
 
-def step(epoch: int, reviews: int) -> StepReport:
-    return StepReport(epoch, 4, reviews, 400, 0.512, 2.0)
+def step(epoch: int, reviews: int, seconds: float = 2.0) -> StepReport:
+    return StepReport(epoch, 4, reviews, 400, 0.512, seconds)
 
 
 def record(epoch: int, accuracy: float) -> EpochRecord:
@@ -28,7 +29,15 @@ def shown(terminal: bool) -> tuple[ProgressDisplay, io.StringIO]:
     return ProgressDisplay(console, workers=2), text
 
 
-def test_a_pipe_gets_a_line_for_each_epoch_and_each_ended_run() -> None:
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which tests set."""
+    now = [time.monotonic()]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_pipe_gets_a_line_where_a_run_starts_and_ends() -> None:
     display, text = shown(terminal=False)
     display.begin({"trial": 2, "confirm": 3})
     display.tick({"trial": 1, "confirm": 3})
@@ -37,16 +46,43 @@ def test_a_pipe_gets_a_line_for_each_epoch_and_each_ended_run() -> None:
     display.job_epoch("torch trial 0", record(1, 0.75))
     display.job_ended("torch trial 0", "complete", 0.75)
     display.end()
-    begin, epoch, end, status = text.getvalue().splitlines()[:4]
+    begin, start, end = text.getvalue().splitlines()
     mentions(begin, "2 trials", "3 confirmation runs")
-    mentions(epoch, "torch trial 0: epoch 1", "train loss 0.5000", "validation loss 0.4000", "75.0 %", "1.0 s")
+    mentions(start, "torch trial 0", "lr 0.00123", "started")
     mentions(end, "torch trial 0", "lr 0.00123", "complete", "75.0 %")
-    mentions(status, "1 complete", "4 to begin", "75.0 %", "left")
+    mentions(display.status(), "1 complete", "4 to begin", "75.0 %")
 
 
-def test_the_time_left_does_not_grow_while_a_sweep_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [time.monotonic()]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_time_left_is_without_that_of_compiling_the_kernel(now: list[float], epochs: int) -> None:
+    display, _ = shown(terminal=False)
+    display.tick({"trial": 4})
+    display.job_started("torch trial 0", "torch trial 0", {}, "trial")
+    now[0] += 60  # the kernel compiles
+    display.job_step("torch trial 0", step(1, 10, 60.0))
+    assert "left" not in display.status()
+    now[0] += 2
+    display.job_step("torch trial 0", step(2, 170, 62.0))
+    *_, speed, left = display.table().columns
+    assert [*speed.cells, *left.cells] == ["80", "3 s"]  # 230 texts of 400 are left
+    for epoch, seconds in ((1, 61.0), (2, 1.0))[:epochs]:
+        display.job_epoch("torch trial 0", replace(record(epoch, 0.75), seconds=seconds))
+    display.job_ended("torch trial 0", "complete", 0.75)
+    mentions(display.status(), "about 4 s left")  # four trials of 2 s, two at a time
+
+
+def test_the_time_of_a_trial_is_that_of_all_its_seeds(now: list[float]) -> None:
+    display, _ = shown(terminal=False)
+    display.tick({"trial": 4})
+    for outcome in ("seed done", "complete"):
+        assert "left" not in display.status()
+        display.job_started("torch trial 0", "torch trial 0 seed 0", {}, "trial")
+        now[0] += 3
+        display.job_ended("torch trial 0", outcome, 0.75)
+    mentions(display.status(), "about 12 s left")  # four trials of 6 s, two at a time
+
+
+def test_the_time_left_does_not_grow_while_a_sweep_is_stopped(now: list[float]) -> None:
     display, _ = shown(terminal=False)
     display.tick({"trial": 4})
     display.job_started("torch trial 0", "torch trial 0", {}, "trial")
@@ -69,6 +105,7 @@ def test_the_best_score_is_that_of_a_complete_trial() -> None:
 def test_the_table_shows_an_epoch_that_ended_before_its_first_report() -> None:
     display, _ = shown(terminal=True)
     display.job_started("torch trial 1", "torch trial 1", {}, "trial")
+    display.job_step("torch trial 1", step(1, 10))  # the kernel was compiled
     display.job_epoch("torch trial 1", record(3, 0.75))
     text = io.StringIO()
     Console(file=text, width=140).print(display.table())
@@ -84,7 +121,8 @@ def test_a_terminal_shows_a_table_of_the_running_runs() -> None:
         display.job_started("torch trial 0", "torch trial 0", {"training.lr": 0.1}, "trial")
         display.job_ended("torch trial 0", "pruned", 0.61)
         display.job_started("torch trial 1", "torch trial 1", {"training.lr": 0.00123, "model.layers": 2}, "trial")
-        display.job_step("torch trial 1", step(2, 150))
+        display.job_step("torch trial 1", step(1, 50, 1.0))
+        display.job_step("torch trial 1", step(2, 125))
         display.job_epoch("torch trial 1", record(1, 0.8125))
         display.job_epoch("torch trial 1", record(2, 0.75))
         display.tick({"trial": 2, "confirm": 2})
@@ -142,17 +180,13 @@ def test_the_runs_that_are_left_to_do_are_counted() -> None:
     assert "trial" not in begin
 
 
-def test_a_resumed_run_shows_only_the_epochs_of_this_start() -> None:
+def test_a_resumed_run_says_so() -> None:
     display, text = shown(terminal=False)
     display.begin({"trial": 1})
-    for label, epoch, epochs in (("torch trial 0", 3, 3), ("torch trial 1", None, 2), ("torch trial 2", 1, 1)):
+    for label, epoch in (("torch trial 0", 3), ("torch trial 1", None), ("torch trial 2", 1)):
         display.job_started(label, label, {}, "trial")
         display.job_resumed(label, epoch)
-        for number in range(1, epochs + 1):
-            display.job_epoch(label, record(number, 0.5 + number / 10))
-    resumed, last, complete, other = text.getvalue().splitlines()[1:]
+    _, resumed, _, complete, other = text.getvalue().splitlines()[1:]
     mentions(resumed, "torch trial 0", "resumed at epoch 3")
-    mentions(last, "torch trial 0", "epoch 3", "80.0 %")
     mentions(complete, "torch trial 1", "all epochs", "earlier start")
-    mentions(other, "torch trial 2", "epoch 1")
-    assert "80.0 %" in "".join(str(cell) for column in display.table().columns for cell in column.cells)
+    mentions(other, "torch trial 2", "started")

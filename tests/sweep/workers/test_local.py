@@ -24,11 +24,9 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.data.batches import Batch
 from gru_bench.errors import IN_PYTHON, DataError, MachineError, RunError, UsageError
 from gru_bench.platforms import cores
-from gru_bench.results.runs import RunResult, Timing
+from gru_bench.results.runs import Check, EpochRecord, RunResult, Timing
 from gru_bench.sweep.workers import local, tasks
 from gru_bench.sweep.workers.local import (
-    CheckDone,
-    EpochDone,
     Failed,
     Finished,
     Job,
@@ -39,7 +37,7 @@ from gru_bench.sweep.workers.local import (
     fair_threads,
     run_job,
 )
-from gru_bench.sweep.workers.tasks import Material, MeasureTiming, Train, TrySettings, corpus_of
+from gru_bench.sweep.workers.tasks import MeasureTiming, Train, TrySettings, corpus_of
 from gru_bench.train import loop
 from gru_bench.train.listener import Listener
 from tests.support.commands import mentions
@@ -63,10 +61,6 @@ class Raising:
     """A task that fails."""
 
     error: Exception
-
-    @property
-    def materials(self) -> tuple[Material, ...]:
-        return ()
 
     def __call__(self, listener: Listener, /) -> object:
         raise self.error
@@ -242,8 +236,8 @@ def config(easy_csv: Path) -> RunConfig:
 def test_a_worker_asks_after_each_check_and_each_epoch(config: RunConfig) -> None:
     pipe = Pipe()
     assert isinstance(run_job(Job("job", Train(config, checks=2)), pipe), Finished)
-    asked = [message for message in pipe.said if isinstance(message, CheckDone | EpochDone)]
-    assert [type(message) for message in asked] == [CheckDone, CheckDone, EpochDone] * 2
+    asked = [message for message in pipe.said if isinstance(message, Check | EpochRecord)]
+    assert [type(message) for message in asked] == [Check, Check, EpochRecord] * 2
 
 
 class TestMemoryOfAGpu:
@@ -271,7 +265,7 @@ class TestMemoryOfAGpu:
         assert len(said) == 1
         mentions(said[0].reason, "batch of 32", "2 micro-batches")
         again = pipe.said.index(said[0])
-        epochs = [message.record.epoch for message in pipe.said[again:] if hasattr(message, "record")]
+        epochs = [message.epoch for message in pipe.said[again:] if isinstance(message, EpochRecord)]
         assert epochs == [1, 2]
 
     def test_a_run_that_does_not_fit_is_repeated_once(self, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:

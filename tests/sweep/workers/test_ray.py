@@ -14,7 +14,7 @@ from gru_bench.errors import RunError, UsageError
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.workers.ray import Cluster, Node, Share, shared_out
 from tests.support.commands import ROOT, completed, mentions
-from tests.support.sweeps import STUDY, only_study
+from tests.support.sweeps import STUDY, await_checkpoints, checkpoints, only_study
 
 TWO, CARD = Node(cpus=2, gpus=0), Node(cpus=8, gpus=1)
 
@@ -83,17 +83,12 @@ def test_a_sweep_completes_after_a_node_is_lost(
 ) -> None:
     shutil.copy(empty_database, tmp_path)
     (tmp_path / "quick.toml").write_text(STUDY, encoding="utf-8")
+    before = checkpoints()
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "sweeps" / "run.py"), "--study", "quick.toml", "--data", str(easy_csv), "--epochs",
          "20", "--device", "cpu", "--cluster", two_nodes.address, "--gpus-per-trial", "0.5"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    under_way: set[str] = set()
-    for line in process.stdout:
-        if "epoch 2" in line:
-            under_way.add(line.partition("epoch")[0])
-        if len(under_way) == 2:  # a trial on each node
-            break
+    await_checkpoints(before, runs=2)  # a trial on each node
     two_nodes.remove_node(two_nodes.lost, allow_graceful=False)
     shown, complaint = process.communicate(timeout=400)
     assert process.returncode == 0, complaint
