@@ -340,7 +340,7 @@ def test_a_folder_that_must_not_be_written_is_named_with_its_option(
             raise PermissionError(errno.EACCES, "Permission denied")
         return real(source, target)
 
-    monkeypatch.setattr("gru_bench.report.render.files.replace", shut)
+    monkeypatch.setattr("gru_bench.platforms.replace", shut)
     assert command(store, "--study", "newest", "--out", "x", option, "shut") == 1
     mentions(capsys.readouterr().err, "error: ", "shut", "Permission denied", option)
 

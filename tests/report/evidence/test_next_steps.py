@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,12 +71,11 @@ def spec_of(command: str, monkeypatch: pytest.MonkeyPatch) -> StudySpec:
     assert program == "sweeps/run.py"
     seen = []
 
-    def prepared(spec: StudySpec, *_: object, **__: object) -> None:
+    def completed(spec: StudySpec, *_: object, **__: object) -> None:
         seen.append(spec.with_stored())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(start, "choose_workers", lambda *_, **__: (1, 1, nullcontext))
-    monkeypatch.setattr(start, "prepare", prepared)
+    monkeypatch.setattr(start, "completed", completed)
     monkeypatch.setattr(sys, "argv", ["run.py", *words])
     ended(sweep_command.app)
     (spec,) = seen
