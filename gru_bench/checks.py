@@ -533,7 +533,6 @@ def parallel_vectors(subject: Subject) -> Found:
                 cosine=one.numbers.add("cosine", cosine, "score", "mean over all pairs of words"))
 
 
-
 @check("GRU017", "Take test texts of other groups, or leave the test data out, so that whole groups are kept for the "
                  "test.")
 def seen_groups(subject: Subject) -> Found:

@@ -289,7 +289,6 @@ class TestEncoding:
         streams[0].flush()
         assert streams[0].buffer.getvalue().decode(encoding) == f"{shown}\n"
 
-
     @pytest.mark.parametrize(("encoding", "ascii_only"), [("utf-8", False), ("ascii", True)])
     def test_a_spinner_has_characters_of_the_terminal(
         self, encoding: str, ascii_only: bool, monkeypatch: pytest.MonkeyPatch

@@ -219,6 +219,7 @@ def _build(folder: Path, source: _Source, corpus: Corpus, config: EmbeddingConfi
         unknown = np.flatnonzero((row_of_word < 0) & (_counts(corpus) >= config.min_count)).tolist()
         norm = np.float32(_DRAWN_NORM * float(np.linalg.norm(table_VE[1:], axis=1).mean()))
         drawn = _drawn(config.seed, table_VE.shape[1], {place: corpus.words[place] for place in unknown})
+        del table_VE  # it may be large
         table_VE, row_of_word = _table(
             vector_of | {place: vector_E * norm for place, vector_E in drawn.items()}, len(corpus.words))
     np.save(folder / "table.npy", table_VE)

@@ -47,6 +47,7 @@ class Judged:
         if self.difference is None or self.p_adjusted is None:
             return NOT_JUDGED
         return WITHIN if self.p_adjusted >= ALPHA else ABOVE if self.difference > 0 else BELOW
+
     @property
     def accuracy(self) -> float | None:
         """Return the accuracy that is judged: the measured one, or else the claimed one."""

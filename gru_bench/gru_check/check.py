@@ -60,7 +60,6 @@ class Checked:
     """Its cells, as far as they were looked into."""
 
 
-
 def check_file(
     path: Path, name: str | None, make: str | None, defines: Mapping[str, str] | None
 ) -> tuple[ModuleType, Checked]:
@@ -132,6 +131,7 @@ def _built(
         with suppress(RunError):
             return examine_source(load.build(module, path, name, make, chosen, _SQUARE))
         raise
+
 
 def check_object(built: Any) -> Verdict:
     """Return what an object is that exists already: a module of torch, or a function."""

@@ -68,6 +68,8 @@ def state(path: Path, options: Options) -> str:
     """Return what stands for the content of a file, the options and the version, as 16 hexadecimal digits."""
     said = json.dumps([digest(path), asdict(options), __version__], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
 def files(folder: Path) -> list[str]:
     """Return the submissions in a folder and the folders in it, without hidden ones, by name.
 
@@ -125,12 +127,13 @@ def check_folder(
         done: Takes each row, in this thread, as soon as it is there.
     """
     with Guards() as guards, ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_row, folder, name, options, guards) for name in names}
+        waiting = [pool.submit(_row, folder, name, options, guards) for name in names]
         try:
             while waiting:  # with a timeout, because on Windows Ctrl-C does not end a wait
-                finished, waiting = wait(waiting, 0.1, FIRST_COMPLETED)
-                for one in finished:
+                finished = wait(waiting, 0.1, FIRST_COMPLETED).done
+                for one in [one for one in waiting if one in finished]:
                     done(one.result())
+                    waiting.remove(one)
         finally:
             guards.stop()
             pool.shutdown(cancel_futures=True)

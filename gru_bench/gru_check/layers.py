@@ -30,7 +30,6 @@ class Layer:
     cells: tuple[tuple[Cell, ...], ...]
 
 
-
 def _consumed(track: Track) -> int:
     """Return after how many inputs the state at `track.before` is made."""
     return STEPS - 1 - track.reads if track.backward else track.reads

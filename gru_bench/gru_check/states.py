@@ -235,7 +235,6 @@ def _made(runs: Runs, site: Site, common: set[Site]) -> Site:
         return site
 
 
-
 def _reached(runs: Runs, site: Site, sites: Sequence[Site]) -> set[Site]:
     value = runs.value(site)
     other = value + torch.linspace(0.05, 0.35, value.numel())
@@ -258,7 +257,6 @@ def _read(runs: Runs, track: Track) -> int:
         if found is not None and not torch.equal(found.reshape(-1), runs.value(track.after[0])):
             return t
     return -1
-
 
 
 @dataclass(frozen=True)

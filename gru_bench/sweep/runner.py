@@ -659,7 +659,8 @@ class Sweep:
                 self.linked = True
                 if self.view is None and self.store.catch_up():  # the view waits to be uploaded, too
                     self.view = self.store.view(self.experiment, self.spec.metric)
-                self.found = self.confirmed()
+                if not self.store.away:
+                    self.found = self.confirmed()
         searches = self.record.searches
         best = {model: found[1] for model, search in searches.items() if (found := search.best()) is not None}
         self.log.study.describe(study_description(

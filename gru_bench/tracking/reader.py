@@ -28,6 +28,7 @@ from gru_bench.tracking.client import (
     require_uri,
     sqlite_path,
 )
+from gru_bench.tracking.failures import is_away
 from gru_bench.tracking.file import FileSource
 from gru_bench.tracking.record import LATEST
 from gru_bench.tracking.source import Found, RawRun, Source
@@ -324,8 +325,10 @@ class Reader:
                 try:
                     if run.complete:
                         summary = self._parsed(run.run_id, "study.json", StudySummary.from_json)
-                except RunError as error:  # the other studies can still be read
-                    damaged = str(error)
+                except RunError as error:
+                    if is_away(error):
+                        raise
+                    damaged = str(error)  # the other studies can still be read
                 studies.append(LoggedStudy(
                     run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
                     confirms=tuple(r for r in own if r.role == "confirm"),
@@ -519,7 +522,8 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        found = self._read(lambda source: source.tagged(experiment, view_tag(metric)))
+        # A link is not waited for.
+        found = Reader._read(self, lambda source: source.tagged(experiment, view_tag(metric)))
         return "" if found is None else view_page(found, metric)
 
     def _artifact(self, run_id: str, path: str) -> bytes:

@@ -1,6 +1,6 @@
 """What is read from a tracking store, as MLflow has it: through its client, which works for any store.
 
-Those of a server send the histories of many runs at once. `FileSource` reads a database file faster.
+A server is asked for the histories of many runs at once. `FileSource` reads a database file faster.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from gru_bench.config import RunConfig, flat
 from gru_bench.errors import GruBenchError, RunError, first_line, given_as, same_command, without_passwords
 from gru_bench.platforms import user
 from gru_bench.tracking.client import replace_artifacts, require_folder, require_tables
-from gru_bench.tracking.failures import brief, is_away
+from gru_bench.tracking.failures import brief, is_away, meaning
 from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, State, abandoned, waiting
 from gru_bench.tracking.provenance import provenance
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, Reader
@@ -44,8 +44,8 @@ class Store(Reader):
     """A tracking store for reading and writing. Records go to an outbox on disk, from which a thread uploads them.
 
     Lists of experiments and runs are read after the upload, so that this process reads what it has written. While a
-    server is away, they are those of its last answer, or empty if there was none and `require` was not called. What
-    else is asked waits for the server.
+    server is away, they are those of its last answer, or empty if there was none and `require` was not called. What is
+    asked of one run waits for the server.
 
     Use it as a context. A normal end waits until MLflow has all records; an end by an error waits only for a moment and
     leaves the rest to the next start.
@@ -401,7 +401,7 @@ class Store(Reader):
             try:
                 assert sending._client is not None  # opened now, so that errors of the store are raised now
             except RunError as error:
-                if self.database is not None or not is_away(error):
+                if self.database is not None or meaning(error) not in ("away", "busy"):
                     raise
                 away = brief(error)
                 self._say(f"{self._shown} does not answer ({away}): runs are stored in {FOLDER} until it does")

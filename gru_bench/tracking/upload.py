@@ -252,9 +252,13 @@ def upload_all(directory: Path) -> Iterator[str]:
     for outbox in abandoned(directory / FOLDER):
         if (left := outbox.waiting()).runs:
             yield f"{left}, left by an earlier start"
-        if outbox.uri not in by_uri:
-            by_uri[outbox.uri] = Uploader(Reader(outbox.uri))
-        by_uri[outbox.uri].add(outbox)
+        try:
+            if outbox.uri not in by_uri:
+                by_uri[outbox.uri] = Uploader(Reader(outbox.uri))
+            by_uri[outbox.uri].add(outbox)
+        except GruBenchError as error:
+            yield str(error)
+            outbox.close()
     for uri, uploader in by_uri.items():
         try:
             if uploader.catch_up():

@@ -117,7 +117,6 @@ class TestExactlyN:
         assert again[1] == search.study.trials[2].params
         assert search.ask() is None
 
-
     def test_the_trials_are_counted_again_once_the_lock_is_held(self, tmp_path: Path) -> None:
         search, other = search_in(tmp_path, 1), search_in(tmp_path, 1)
         lock = search.lock
@@ -336,6 +335,7 @@ class TestProposals:
         ("version", r"Optuna's version was \d+ and is now 99"),
         ("first", r"first trial was .*0\.005.* and is now none"),
         ("sampler", "sampler was tpe and is now random"),
+        ("pruner", "pruner was not recorded and is now .*halving"),
     ])
     def test_what_proposes_trials_may_change_only_once_all_trials_are_done(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, parts: str
@@ -354,6 +354,8 @@ class TestProposals:
                 space = self.SPACE
             case "sampler":
                 changes["sampler"] = "random"
+            case "pruner":
+                changes["pruner"] = "halving"
         finished = search_over(tmp_path, space, 2, **changes)
         assert finished.ask() is None
         assert present(finished.best())[1] == 0.8

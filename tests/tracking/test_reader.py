@@ -18,7 +18,7 @@ from gru_bench.config import DataConfig, EmbeddingConfig, ModelConfig, RunConfig
 from gru_bench.errors import FormatError, RunError, UsageError
 from gru_bench.results.runs import digest_of_examples
 from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan
-from gru_bench.tracking.file import local_path
+from gru_bench.tracking.file import FileSource, local_path
 from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.reader import RESTORE
 from tests.support.commands import mentions
@@ -133,6 +133,22 @@ def test_a_study_that_is_not_complete_has_no_summary(store: Store) -> None:
     store.start("reviews", "s", role="study", study="s").text("study.json", summary().to_json())
     (study,) = store.studies("reviews")
     assert study.summary is None
+
+
+def test_a_request_that_a_server_drops_does_not_count_as_a_damaged_study(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = store.start("reviews", "s", role="study", study="s")
+    parent.text("study.json", "{")
+    parent.complete()
+    assert "study.json" in store.studies("reviews")[0].damaged
+
+    def dropped(*_: object) -> bytes:
+        raise ConnectionResetError("Connection reset by peer")
+
+    monkeypatch.setattr(FileSource, "artifact", dropped)
+    with pytest.raises(RunError, match="Connection reset"):
+        Reader(store.uri).studies("reviews")
 
 
 def test_the_experiment_written_last_comes_first(store: Store) -> None:

@@ -163,6 +163,14 @@ class TestUploadedOnce:
         mentions(done.stderr, "start the server")
         assert waiting(Path.cwd()) != []
 
+    def test_a_database_that_has_become_a_folder_keeps_no_other_runs_waiting(self, database: Path) -> None:
+        Path("folder.db").mkdir()
+        left(f"sqlite:///{Path('folder.db').resolve()}", records()[0])
+        left(f"sqlite:///{database}")
+        mentions(" ".join(upload_all(Path.cwd())), "folder.db", "has all runs")
+        assert len(Store(create=False).runs("reviews")) == 2
+        assert len(waiting(Path.cwd())) == 1
+
     def test_the_command_uploads_what_waits(self, database: Path) -> None:
         left(f"sqlite:///{database}")
         done = completed(sync_app)

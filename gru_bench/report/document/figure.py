@@ -157,7 +157,7 @@ def draw(figures: Sequence[Figure]) -> None:
         sender.close()
         for figure in here:
             _ = figure._drawn
-        with receiver, suppress(EOFError):
+        with receiver, suppress(EOFError, OSError):
             if receiver.poll(PATIENCE):
                 for figure, drawn in zip(there, receiver.recv(), strict=True):
                     vars(figure)["_drawn"] = drawn

@@ -34,6 +34,7 @@ KINDS: Mapping[Unit, Kind] = {
     "seconds": "amount", "tokens per second": "amount", "epoch": "tenth"}
 """How the values of a logged metric are shown, by its unit."""
 
+
 @dataclass(frozen=True)
 class Number:
     """One number of a report."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,7 +43,9 @@ class _Row:
     epoch: EpochRecord | None = None
     """Latest epoch that has ended."""
     first_epoch: EpochRecord | None = None
-    """The first one."""
+    """The first one that this start has trained."""
+    first: int = 1
+    """Its number: earlier epochs come from a checkpoint."""
     score: float | None = None
     """Best validation score so far."""
 
@@ -54,7 +57,9 @@ class _Row:
     @property
     def done(self) -> float:
         """Share of the training that is done, from 0 to 1."""
-        return self.step.reviews / self.step.reviews_total if self.step is not None else 0.0
+        if self.step is not None:
+            return self.step.reviews / self.step.reviews_total
+        return self.epoch.epoch / self.first_step.epochs if self.epoch and self.first_step else 0.0
 
     def report(self, step: StepReport) -> None:
         """Take a step report."""
@@ -66,8 +71,7 @@ class _Row:
     def seconds(self) -> float:
         """Seconds of it so far, without those of compiling the kernel, which the first epoch of a worker contains."""
         now, compiled = time.monotonic(), 0.0
-        if self.epoch is not None and self.first_epoch is not self.epoch:
-            assert self.first_epoch is not None
+        if self.epoch and self.first_epoch and self.first_epoch is not self.epoch:
             compiled = max(0.0, self.first_epoch.seconds - self.epoch.seconds)
         elif self.first_step is not None:
             compiled = self.reported - self.began
@@ -179,6 +183,7 @@ class ProgressDisplay:
 
     def job_resumed(self, key: str, epoch: int | None) -> None:
         """Show that a run resumes at `epoch` from a checkpoint; None means that all its epochs were trained."""
+        self._rows[key].first = epoch or sys.maxsize
         if epoch != 1:
             self.note(f"  {self._rows[key].label}: " + (
                 "all epochs were trained by an earlier start" if epoch is None else
@@ -189,7 +194,9 @@ class ProgressDisplay:
         if record.validation_accuracy is None or record.validation_loss is None:
             return
         row = self._rows[key]
-        row.epoch, row.first_epoch = record, row.first_epoch or record
+        row.epoch = record
+        if record.epoch >= row.first:
+            row.first_epoch = row.first_epoch or record
         if row.step is not None and row.step.epoch < record.epoch:
             row.step = None
         score = record.score(self._metric)

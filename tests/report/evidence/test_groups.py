@@ -164,7 +164,6 @@ def test_the_report_warns_of_a_confirmation_set_that_was_extended(scratch: tuple
     mentions(all_said(evaluated(store, grown).warnings), "scratch began with 3 confirmation seeds", "now has 5")
 
 
-
 def grouped(groups: int, **options: Any) -> tuple[FakeStore, list[LoggedStudy]]:
     """Return three studies whose test examples are in so many groups."""
     store, studies = three_models(**options)

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -98,7 +99,7 @@ def test_two_processes_draw_what_one_draws(built: Built) -> None:
 
 
 @pytest.mark.skipif(not platforms.LINUX, reason="a second process draws on Linux alone")
-@pytest.mark.parametrize("failure", ["refused", "killed", "stuck", "error"])
+@pytest.mark.parametrize("failure", ["refused", "killed", "cut off", "stuck", "error"])
 def test_what_a_second_process_fails_to_draw_is_drawn_where_it_is_used(
     built: Built, failure: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,8 +119,14 @@ def test_what_a_second_process_fails_to_draw_is_drawn_where_it_is_used(
     def refused() -> int:
         raise BlockingIOError
 
+    def cut_off(figures: object, sender: Connection, receiver: object) -> None:
+        os.write(sender.fileno(), (100_000).to_bytes(4, "big") + bytes(1_000))
+        os._exit(1)
+
     if failure == "refused":
         monkeypatch.setattr(os, "fork", refused)
+    if failure == "cut off":
+        monkeypatch.setattr(document_figure, "_send_drawn", cut_off)
     figures = [replace(figure, draw=fails_there) for _ in range(3)]
     draw(figures)
     assert ["_drawn" in vars(drawn) for drawn in figures] == [True, True, False]

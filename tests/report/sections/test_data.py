@@ -59,9 +59,6 @@ def test_each_data_set_has_a_table_that_names_its_studies() -> None:
     assert [dict(table.rows)["fingerprint"] for table in tables] == ["f0", "f1"]
 
 
-
-
-
 def test_the_studies_that_scored_the_test_reviews_until_the_newest_run_are_counted() -> None:
     store = FakeStore()
     here = TestSet.draw(50)

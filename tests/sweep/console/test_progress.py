@@ -114,6 +114,27 @@ def test_the_table_shows_an_epoch_that_ended_before_its_first_report() -> None:
     assert "left" not in display.status()
 
 
+def test_the_bar_of_a_run_does_not_fall_back_after_its_first_epoch() -> None:
+    display, _ = shown(terminal=True)
+    display.job_started("torch trial 1", "torch trial 1", {}, "trial")
+    display.job_step("torch trial 1", step(1, 90))
+    before = display._rows["torch trial 1"].done
+    display.job_epoch("torch trial 1", record(1, 0.75))
+    display.job_epoch("torch trial 1", record(2, 0.75))
+    assert before < display._rows["torch trial 1"].done == 2 / step(1, 90).epochs
+
+
+def test_epochs_of_a_checkpoint_do_not_count_as_compilation() -> None:
+    display, _ = shown(terminal=True)
+    display.job_started("torch trial 1", "torch trial 1", {}, "trial")
+    display.job_resumed("torch trial 1", 3)
+    row = display._rows["torch trial 1"]
+    row.began -= 40
+    for number, seconds in ((1, 61.0), (2, 20.0), (3, 20.0), (4, 20.0)):
+        display.job_epoch("torch trial 1", replace(record(number, 0.75), seconds=seconds))
+    assert row.seconds == pytest.approx(40, abs=1)
+
+
 def test_a_terminal_shows_a_table_of_the_running_runs() -> None:
     display, _ = shown(terminal=True)
     display.begin({"trial": 4, "confirm": 2})
