@@ -518,7 +518,7 @@ def remove(path: Path) -> None:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of another once it is written: a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    begun = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    begun = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with begun.open("xb") as file:
             yield file

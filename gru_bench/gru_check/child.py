@@ -97,6 +97,7 @@ def main(guard: int) -> None:
 
     from gru_bench.gru_check import check, load, submission
     from gru_bench.gru_check.cell.examine import claimed
+
     load.output = sys.stdout
     reason = limit_memory(options.memory)
     answer({"ready": os.getpid()})

@@ -138,9 +138,11 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
     _require(path, columns, by_order)
     if (note := table.note) is not None:
         read.notes.append(f"{path.name}: {note}")
-    numbers: Sequence[int] = range(1, len(rows) + 1)
+    total = len(rows)
+    numbers: Sequence[int] = range(1, total + 1)
     values: dict[str, Sequence[Any]] = dict(
         zip((role for role, _ in columns.roles()), zip(*rows, strict=True), strict=True))
+    del rows  # they may be large
     if by_order:
         values["id"] = numbers
     if "filter" in values:
@@ -148,7 +150,7 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
         numbers = [number for number, one in zip(numbers, values["filter"], strict=True) if one == first]
         values = {role: [column[number - 1] for number in numbers] for role, column in values.items()}
         said = f"{path.name}: of several filters, {first} is read"
-        if len(numbers) < len(rows) and said not in read.notes:
+        if len(numbers) < total and said not in read.notes:
             read.notes.append(said)
     whole = _Rows(path, columns, values, numbers).run(read)
     for role in ("text", "category", "group", "tokens"):

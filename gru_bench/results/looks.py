@@ -60,7 +60,10 @@ class LookPlan:
         Raises:
             ValueError: as `parsed`.
         """
-        return parsed(cls, text), str(parsed(dict[str, Any], text).get("digest"))
+        digest = parsed(dict[str, Any], text).get("digest")
+        if not isinstance(digest, str):
+            raise ValueError(f"digest must be a text, but got {digest!r}")
+        return parsed(cls, text), digest
 
 
 @dataclass(frozen=True)

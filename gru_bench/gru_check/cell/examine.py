@@ -240,6 +240,6 @@ def _line(code: str, detail: str, lines: Mapping[str, int]) -> int:
         quantity = "z" if "update" in detail else "r" if "reset" in detail else "n"
     if code == "shared-matrices":
         quantity = "z"
-    if code == "wrong-candidate" and "belongs" in detail:
+    if code == "wrong-candidate" and ("belongs" in detail or "reset gate" in detail):
         quantity = "n"
     return lines.get(quantity or "", 0) or (lines.get("n", 0) if quantity == "a" else 0)

@@ -445,7 +445,8 @@ def _ranked(
         code, formula, _ = MIXTURES[number]
         faults.append((code, f"It computes h' = {formula}."))
     rights = ["update-inverted"] if number == 1 else []
-    if any(act in ("r", "1 - r") and affines[k].moved for act, k in zip(acts, rest, strict=True)):
+    if all(code != "wrong-candidate" for code, _ in codes) and any(
+            act in ("r", "1 - r") and affines[k].moved for act, k in zip(acts, rest, strict=True)):
         rights.append("reset-before")
     # Of two that are equal, the one with the fewer mistakes in its structure comes first.
     yield 10 * mistakes + len(structure), Member(
@@ -569,7 +570,7 @@ def _acting(affines: Sequence[Affine], rest: Sequence[int], acts: Sequence[str])
         if all(affines[k].h is None for k in places):
             return [("reset-unused", "The reset gate acts on a bias alone.")]
         if any(one == "1" and affines[k].h is not None for one, k in pairs):
-            return [("reset-unused", "The candidate also takes the state without the reset gate.")]
+            return [("wrong-candidate", "The candidate also takes the state without the reset gate.")]
         if len({affines[k].moved for k in places if affines[k].h is not None}) > 1:
             return [("wrong-candidate", "The reset gate acts before one product with the state and after another.")]
         return []
