@@ -60,10 +60,10 @@ class LookPlan:
         Raises:
             ValueError: as `parsed`.
         """
-        digest = parsed(dict[str, Any], text).get("digest")
+        plan, digest = parsed(cls, text), parsed(dict[str, Any], text).get("digest")
         if not isinstance(digest, str):
             raise ValueError(f"digest must be a text, but got {digest!r}")
-        return parsed(cls, text), digest
+        return plan, digest
 
 
 @dataclass(frozen=True)

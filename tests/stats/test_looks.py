@@ -215,6 +215,8 @@ def test_plans_and_looks_are_read_back_from_json() -> None:
     for text in ("{}", '{"digest": ""}'):
         with pytest.raises(ValueError, match="study: Field required"):
             LookPlan.from_json(text)
+    with pytest.raises(ValueError, match="digest"):
+        LookPlan.from_json(plan.to_json().replace('"digest"', '"other"'))
     with pytest.raises(ValueError, match="planned: Field required"):
         parsed(list[Look], "[{}]")
 
