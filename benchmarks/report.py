@@ -97,7 +97,7 @@ def made_up(config: RunConfig, label_N: Any, ease_N: Any, rng: np.random.Generat
         WindowLoss(10 * i, 1 + i * EPOCHS // (WINDOWS + 1), i / 2, 0.7 / (1 + i / 40)) for i in range(1, WINDOWS + 1))
     return RunResult(
         config, "fused", "cpu", epochs, window_losses, EPOCHS, 120_802, 6, 90.0, 900_000_000,
-        {"validation": predictions, "test": predictions}, {})
+        {"validation": predictions, "test": predictions}, {}, classes=("negative", "positive"))
 
 
 def summary(model: str, trials: int) -> StudySummary:
