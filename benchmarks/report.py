@@ -146,8 +146,8 @@ def stages(database: Path, folder: Path) -> None:
     stage("import", imports)
     from gru_bench.report.build import build
     from gru_bench.report.choice import choose
-    from gru_bench.report.document.figure import draw
     from gru_bench.report.evidence.collect import collect
+    from gru_bench.report.render.drawing import draw
     from gru_bench.report.render.files import write
     from gru_bench.tracking import Store
 

@@ -96,7 +96,7 @@ class Columns:
                 ("id", self.id), ("group", self.group or None)]
 
     def found_in(self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]) -> Columns:
-        """Return the columns to read of a file: usual names stand in for default ones.
+        """Return the columns to read of a file. If it lacks a default column, one with a usual name is read instead.
 
         Args:
             known: The columns of the file.

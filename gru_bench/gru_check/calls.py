@@ -131,7 +131,10 @@ def _restored(kept: Any, value: Tensor) -> Tensor:
 
 
 def sample(form: Form) -> tuple[Tensor, Tensor | None]:
-    """Return an input and, where it takes one, a state of a form, also of one that is no GRU's."""
+    """Return an input and a state with the shapes of a form; no state (None) if it takes none.
+
+    Calls of this form need not be those of a GRU.
+    """
     x = sample_input(replace(form, kind="cell" if form.layout in {"BE", "E", "E1", "11E"} else "layer"), STEPS)
     if form.tokens:  # only ids that its own embedding has, and not 0, which is often padding
         x = x.remainder(max(1, form.vocabulary - 1)) + 1

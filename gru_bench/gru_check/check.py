@@ -626,7 +626,7 @@ def _verdict(around: Sequence[Finding], cells: Sequence[Cell], words: str) -> Ve
     notes = []
     error = max(cell.error for cell in cells)
     if not wrong:
-        if not any(cell.mended for cell in cells):
+        if not any(cell.is_fixed for cell in cells):
             notes.append(f"Largest difference of states from the reference: {error:.1e}. Gradients are equal too.")
         if not right:
             right = [Finding("equal")]

@@ -65,7 +65,7 @@ COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def state(path: Path, options: Options) -> str:
-    """Return what stands for the content of a file, the options and the version, as 16 hexadecimal digits."""
+    """Return a digest of the content of a file, the options and the version: 16 hexadecimal digits."""
     said = json.dumps([digest(path), asdict(options), __version__], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 

@@ -34,13 +34,14 @@ def is_frame(data: object) -> bool:
 def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> tuple[Path, Columns]:
     """Write the columns of a frame that are read to the cache, unless they are there.
 
-    Returns the file, whose name without its ending is the name of the data, and its columns.
-
     Args:
         frame: The data frame.
         columns: Its columns. Usual names stand in for default ones that it lacks.
         name: Name of the data.
         cache: Root folder of the caches. None: `default_cache()`.
+
+    Returns:
+        The file, whose name without its ending is the name of the data, and the columns to read of it.
 
     Raises:
         UsageError: for a column that the frame lacks. The error lists its columns.

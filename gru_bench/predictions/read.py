@@ -83,7 +83,7 @@ class Names:
 
 @dataclass
 class Read:
-    """What some files tell of the examples, beside their runs."""
+    """What files contain about the examples, apart from their runs."""
 
     ids: Names = field(default_factory=Names)
     spellings: Names = field(default_factory=Names)

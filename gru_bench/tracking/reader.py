@@ -522,7 +522,7 @@ class Reader:
         Raises:
             RunError: The store does not answer.
         """
-        # A link is not waited for.
+        # It is only a link: a sweep must not stop for it while the server is away.
         found = Reader._read(self, lambda source: source.tagged(experiment, view_tag(metric)))
         return "" if found is None else view_page(found, metric)
 

@@ -484,7 +484,7 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "softmax for z": ("gate-activation", (("z = torch.sigmoid(self.W_z(x) + self.U_z(h))",
                                                "z = torch.softmax(self.W_z(x) + self.U_z(h), dim=-1)"),)),
         "reset unused": ("reset-unused", (("r * self.U_n(h)", "self.U_n(h)"),)),
-        "a product beside reset": ("wrong-candidate", (
+        "a product without reset": ("wrong-candidate", (
             ("        self.U_n = nn", "        self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n = nn"),
             ("r * self.U_n(h)", "self.V_n(h) + r * self.U_n(h)"))),
         "reset before and after": ("wrong-candidate", (

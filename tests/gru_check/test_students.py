@@ -23,7 +23,7 @@ LINES = {
     "split: tanh for z": "z = torch.tanh(",
     "split: z twice": "return z * h + z * n",
     "split: reset on input": "n = torch.tanh(r * self.W_n(x)",
-    "split: a product beside reset": "self.V_n(h) + r * self.U_n(h)",
+    "split: a product without reset": "self.V_n(h) + r * self.U_n(h)",
     "split: reset before and after": "self.V_n(r * h) + r * self.U_n(h)",
     "fused: detached": "h = h.detach()",
     "fused: ones at first": "x.new_ones(",

@@ -261,6 +261,7 @@ def _group(parts: Parts, blocks: list[Block]) -> None:
     def is_multiple(a: Tensor, b: Tensor) -> bool:  # such as -1
         ratio = float((a * b).sum() / (b ** 2).sum())
         return same(ratio * b, a) and not same(a, torch.zeros_like(a))
+
     loose = [block for block in blocks if block.moved and not any(
         other.leaf == block.leaf and not other.moved and not other.twice for other in blocks)]
     for block in blocks:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gru_bench.gru_check.cell.blocks import Parts, examples, outcomes, take_apart
 from gru_bench.gru_check.cell.family import Affine, Inner, Member, search, search_right
-from gru_bench.gru_check.cell.mend import mended
+from gru_bench.gru_check.cell.fix import fixed
 from gru_bench.gru_check.claim import TOLERANCE, Claim
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.states import Step, as_made
@@ -30,13 +30,13 @@ class Cell:
     """The step that the member equals: the cell's, or a changed one."""
 
     @property
-    def mended(self) -> bool:
+    def is_fixed(self) -> bool:
         """Return whether the member equals the cell only after one change."""
         return self.equal is not self.step
 
     def after(self, x: Tensor, h: Tensor) -> Tensor:
         """Return the state after one step."""
-        if self.member is not None and not self.mended:
+        if self.member is not None and not self.is_fixed:
             return self.member.step(x, h)
         return self.step.run(x, h, False)
 
@@ -52,7 +52,7 @@ def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
     if cell.member is not None and len(cell.member.faults) < 2:
         return cell
 
-    found = mended(step, leaves, _right)
+    found = fixed(step, leaves, _right)
     if found is None:
         return cell
     member, finding, equal = found

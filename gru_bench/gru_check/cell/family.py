@@ -426,7 +426,10 @@ def _ranked(
     case: _Case, roles: Roles, acts: tuple[str, ...], after: str, z_name: str, r_name: str, function: str,
     number: int, codes: Sequence[tuple[str, str]], most: int,
 ) -> Iterator[tuple[int, Member]]:
-    """Yield a member after its rank, if it has at most so many mistakes besides those of its structure."""
+    """Yield the rank of a member and the member, unless it has more than `most` mistakes.
+
+    Mistakes of its structure, which show in the matrices alone, do not count.
+    """
     mistakes = len({z_name, r_name} - {"sigmoid"}) + len(codes) + int(function != "tanh") + int(number > 1)
     if mistakes > most:
         return

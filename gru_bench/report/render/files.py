@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gru_bench.platforms import replacing
-from gru_bench.report.document.figure import draw
 from gru_bench.report.document.report import Report
+from gru_bench.report.render.drawing import draw
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown

@@ -44,8 +44,8 @@ class _Row:
     """Latest epoch that has ended."""
     first_epoch: EpochRecord | None = None
     """The first one that this start has trained."""
-    first: int = 1
-    """Its number: earlier epochs come from a checkpoint."""
+    first_number: int = 1
+    """Number of that epoch: earlier ones come from a checkpoint."""
     score: float | None = None
     """Best validation score so far."""
 
@@ -183,7 +183,7 @@ class ProgressDisplay:
 
     def job_resumed(self, key: str, epoch: int | None) -> None:
         """Show that a run resumes at `epoch` from a checkpoint; None means that all its epochs were trained."""
-        self._rows[key].first = epoch or sys.maxsize
+        self._rows[key].first_number = epoch or sys.maxsize
         if epoch != 1:
             self.note(f"  {self._rows[key].label}: " + (
                 "all epochs were trained by an earlier start" if epoch is None else
@@ -195,7 +195,7 @@ class ProgressDisplay:
             return
         row = self._rows[key]
         row.epoch = record
-        if record.epoch >= row.first:
+        if record.epoch >= row.first_number:
             row.first_epoch = row.first_epoch or record
         if row.step is not None and row.step.epoch < record.epoch:
             row.step = None

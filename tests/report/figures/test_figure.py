@@ -18,9 +18,10 @@ from xml.etree import ElementTree
 import pytest
 
 from gru_bench import platforms
-from gru_bench.report.document import figure as document_figure
-from gru_bench.report.document.figure import Figure, Values, draw
+from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number
+from gru_bench.report.render import drawing as two_processes
+from gru_bench.report.render.drawing import draw
 from gru_bench.report.render.html import html
 from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study
 from tests.support.renderings import Built, column_of, figure_of, soup_of, without_drawing
@@ -103,7 +104,7 @@ def test_two_processes_draw_what_one_draws(built: Built) -> None:
 def test_what_a_second_process_fails_to_draw_is_drawn_where_it_is_used(
     built: Built, failure: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(document_figure, "PATIENCE", 0.2)
+    monkeypatch.setattr(two_processes, "PATIENCE", 0.2)
     figure, here = figure_of(built.report, "differences"), os.getpid()
 
     def fails_there(frame: DataFrame) -> Drawing:
@@ -126,7 +127,7 @@ def test_what_a_second_process_fails_to_draw_is_drawn_where_it_is_used(
     if failure == "refused":
         monkeypatch.setattr(os, "fork", refused)
     if failure == "cut off":
-        monkeypatch.setattr(document_figure, "_send_drawn", cut_off)
+        monkeypatch.setattr(two_processes, "_send_drawn", cut_off)
     figures = [replace(figure, draw=fails_there) for _ in range(3)]
     draw(figures)
     assert ["_drawn" in vars(drawn) for drawn in figures] == [True, True, False]

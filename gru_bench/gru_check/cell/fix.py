@@ -55,7 +55,7 @@ class _Change:
     """Whether the call is a function of one tensor, other than a sum or product with a number."""
 
 
-def mended(
+def fixed(
     step: Step, leaves: Sequence[Tensor], right: Callable[[Step, Sequence[Tensor]], Member | None]
 ) -> tuple[Member, Finding, Step] | None:
     """Return the right GRU that one change makes of a step, what the change says, and the changed step; None where none
