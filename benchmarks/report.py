@@ -75,7 +75,7 @@ def fill(database: Path, runs: int) -> None:
             writer.finish(result)
             if trial:
                 store.catch_up()
-                copies(database, writer.run_id, trials - 1)
+                copies(database, store.mlflow_id(writer.run_id), trials - 1)
         reviews = range(REVIEWS)
         parent.texts("test", [f"{i:06d}" for i in reviews], [f"review {i}" + " word" * 150 for i in reviews])
         parent.text("study.json", summary(model, trials).to_json())
@@ -115,7 +115,9 @@ def summary(model: str, trials: int) -> StudySummary:
 
 
 def copies(database: Path, run_id: str, count: int) -> None:
-    """Copy a run's rows under new ids."""
+    """Copy the rows of a run of MLflow under new ids."""
+    from gru_bench.tracking.client import ID_TAG
+
     with sqlite3.connect(database) as connection:
         new = [(f"{run_id[:16]}{n:016x}", run_id) for n in range(count)]
         for table in ("runs", "tags", "params", "latest_metrics", "metrics"):
@@ -124,6 +126,8 @@ def copies(database: Path, run_id: str, count: int) -> None:
             named = ", ".join(f'"{name}"' for name in columns)
             connection.executemany(
                 f"INSERT INTO {table} ({named}) SELECT {values} FROM {table} WHERE run_uuid = ?", new)
+        connection.executemany("UPDATE tags SET value = run_uuid WHERE run_uuid = ? AND key = ?",
+                               [(copy, ID_TAG) for copy, _ in new])
 
 
 def stages(database: Path, folder: Path) -> None:
@@ -176,7 +180,10 @@ def main() -> None:
         if filling.exitcode:
             sys.exit("the store could not be filled")
         with sqlite3.connect(database) as connection:
-            print(f"{connection.execute('SELECT COUNT(*) FROM runs').fetchone()[0]:,} runs")
+            held = connection.execute("SELECT COUNT(*) FROM runs").fetchone()[0]
+        if abs(held - options.runs) > len(STUDIES) and options.runs > len(STUDIES) * (SEEDS + 2):
+            sys.exit(f"the store must hold about {options.runs:,} runs, but holds {held:,}")
+        print(f"{held:,} runs")
         subprocess.run([sys.executable, __file__, "--stages", str(database), f"{temporary}/stages"], check=True)
         times = []
         for _ in range(3):
