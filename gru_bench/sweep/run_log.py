@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 
@@ -25,6 +26,9 @@ from gru_bench.tracking import DIED, NOTE, LoggedRun, RunWriter, Store, new_id
 
 SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val"}
 """Role -> split whose score is the objective value of such a run."""
+OTHERS_SECONDS = 60.0
+"""Seconds to wait for runs that other processes still upload."""
+POLL_SECONDS = 0.5
 SUPERSEDED = {"gru_bench.role": "superseded"}
 """Tag of a run that is no longer part of its study; reports leave it out."""
 
@@ -210,8 +214,9 @@ class RunLog:
         record = self.record
         orphans = [(trials, number) for trials in (*record.searches.values(), record.work)
                    for number in trials.orphans()]
+        # Those that were interrupted queue their runs again themselves, but may leave records that MLflow lacks.
+        self.store.adopt(self.spec.name)
         if orphans:
-            self.store.adopt(self.spec.name)  # their last runs may not have reached MLflow
             with record.lock:
                 for trials, number in orphans:
                     if number in trials.orphans():  # otherwise another process was faster
@@ -219,6 +224,21 @@ class RunLog:
         self.store.settle(self._has_ended, DIED)
         if orphans or first:
             self._close_runs()
+
+    def await_whole(self, run_ids: Sequence[str], seconds: float = OTHERS_SECONDS) -> bool:
+        """Wait until MLflow has all of the runs `run_ids`, which other processes still upload or have left behind.
+
+        Returns:
+            False if MLflow does not have them after `seconds`; reading them then raises an error.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            self.take_over()
+            if set(run_ids) <= {run.run_id for run in self.store.runs(self.experiment) if run.complete}:
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
 
     def _trials(self) -> list[StoredTrial]:
         """Return the trials of all searches and of the planned work."""

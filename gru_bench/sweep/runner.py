@@ -57,7 +57,7 @@ from gru_bench.sweep.plan import (
     next_work,
     to_begin,
 )
-from gru_bench.sweep.run_log import RunLog, fingerprint_of
+from gru_bench.sweep.run_log import POLL_SECONDS, RunLog, fingerprint_of
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, this_process
 from gru_bench.sweep.sharing.looks import take_look, taken_looks
@@ -79,7 +79,6 @@ from gru_bench.sweep.workers.local import (
 from gru_bench.sweep.workers.tasks import MeasureBaselines, Task, Train, TrySettings, materials
 from gru_bench.tracking import LoggedStudy, Store
 
-POLL_SECONDS = 0.5
 TAKE_OVER_SECONDS = 2.0
 """Seconds between two checks for runs of dead processes."""
 SETTINGS, BASELINES = "settings", "baselines"
@@ -403,7 +402,7 @@ class Sweep:
 
     def _await_others(self) -> None:
         """Wait until MLflow has the confirmation runs that other processes have done."""
-        self.store.await_whole(self.experiment, [
+        self.log.await_whole([
             trial.run_id for model in self.state.searches for trial in self.state.confirmed(model).values()
             if trial.owner != this_process()])
 

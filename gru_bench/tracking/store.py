@@ -8,8 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
@@ -35,9 +34,6 @@ LAST_SECONDS = 2.0
 """Seconds to continue uploading when a command ends by an error or Ctrl-C."""
 MOST_SECONDS = 600.0
 """Seconds to wait for a server whose answer a command needs to continue or to end."""
-OTHERS_SECONDS = 60.0
-"""Seconds to wait for runs that other processes still upload."""
-POLL_SECONDS = 0.5
 
 
 class Store(Reader):
@@ -323,19 +319,6 @@ class Store(Reader):
         except Exception as error:  # of MLflow, of its database, of the file system, of a cloud
             return first_line(error)
         return ""
-
-    def await_whole(self, experiment: str, run_ids: Sequence[str], seconds: float = OTHERS_SECONDS) -> bool:
-        """Wait until MLflow has all of the runs `run_ids`, which other processes may still be uploading.
-
-        Returns:
-            False if MLflow does not have them after `seconds`; reading them then raises an error.
-        """
-        deadline = time.monotonic() + seconds
-        while not set(run_ids) <= {run.run_id for run in self.runs(experiment) if run.complete}:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(POLL_SECONDS)
-        return True
 
     def _read(self, read: Callable[[Source], T]) -> T | None:
         while not self._is_new():

@@ -149,9 +149,11 @@ class Chaos:
     def _collect(self) -> None:
         """Take note of sweeps that have ended; one that says that all is done has done it, so more is asked for.
 
-        A run that was killed too often is given up for that start, which says so, and tried again by the next one.
+        A run that was killed too often is given up for that start, which says so, and tried again by the next one. What
+        a sweep that was killed after another's end has left waits for the next one too.
         """
-        for sweep in [sweep for sweep in self._sweeps if sweep.poll() is not None]:
+        sweeps = list(self._sweeps)
+        for sweep in [sweep for sweep in sweeps if sweep.poll() is not None]:
             self._sweeps.remove(sweep)
             well = sweep.returncode in (0, 3, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
             assert well, f"exit code {sweep.returncode}\n{self.log(self._logs[sweep.pid])}"
@@ -159,7 +161,7 @@ class Chaos:
                 done = "the study chaos is done" in self._logs[sweep.pid].read_text(encoding="utf-8")
                 assert done == (sweep.returncode == 0)
                 if self._asked[sweep.pid] == self.trials:
-                    self._finished = done
+                    self._finished = done and sweeps == [sweep]
 
     def _deal(self, blow: str) -> bool:
         """Deal a blow; return False where there was nothing to hit."""

@@ -6,6 +6,7 @@ import io
 import shutil
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -16,15 +17,19 @@ from gru_bench.config import DataConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.platforms import machine
+from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
-from gru_bench.tracking import Store, StudyPlan
+from gru_bench.tracking import Store, StudyPlan, waiting
+from gru_bench.tracking.record import RunRecord
 from tests.support.commands import completed, mentions
+from tests.support.runs import result
 from tests.support.workers import WELL, Script, states, swept
+from tests.support.writes import STUDY, TRIAL, left
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -85,6 +90,34 @@ os._exit(1)
     (study,) = store.studies("easy")
     assert len(study.trials) == 1
     assert [run.run_id for run in store.runs("easy") if run.role == "study"] == [study.run.run_id]
+
+
+def test_what_other_starts_have_left_or_still_upload_is_in_mlflow_at_the_end(
+    easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = Sweep._end
+
+    def end_after_others(sweep: Sweep) -> StudySummary:
+        alive, dead = Store(), left(f"sqlite:///{database}")
+        assert sweep.log.await_whole([])
+        assert dead.is_empty
+        writer = alive.start(sweep.experiment, "r", role="confirm", study="study")
+        writer.metrics({"loss/train": 0.5}, step=1)
+        assert alive.catch_up()
+        assert not sweep.log.await_whole([writer.run_id], seconds=0.0)
+        threading.Timer(0.1, lambda: writer.finish(result())).start()
+        assert sweep.log.await_whole([writer.run_id])
+        assert len(sweep.store.predictions(writer.run_id, "test")) == 4
+        alive.close()
+        left(f"sqlite:///{database}", RunRecord(writer.run_id, 1, params={"late": "1"}))
+        return end(sweep)
+
+    monkeypatch.setattr(Sweep, "_end", end_after_others)
+    swept(easy_csv, Script(WELL), trials=1)
+    assert waiting(Path.cwd()) == []
+    store = Store(create=False)
+    assert [run.params.get("late") for run in store.runs("easy") if run.role == "confirm"] == ["1"]
+    assert {run.run_id for run in store.runs("reviews")} == {STUDY, TRIAL}
 
 
 class TestALostStore:

@@ -265,19 +265,6 @@ def test_a_database_of_another_version_of_mlflow_is_refused_while_a_run_is_logge
             call()
 
 
-def test_waits_for_a_run_that_another_process_still_uploads(database: Path) -> None:
-    theirs, ours = Store(), Store()
-    writer = theirs.start("reviews", "r", role="confirm", study="s")
-    writer.metrics({"loss/train": 0.5}, step=1)
-    assert theirs.catch_up()
-    assert not ours.await_whole("reviews", [writer.run_id], seconds=0.0)
-    threading.Timer(0.1, lambda: writer.finish(result())).start()
-    assert ours.await_whole("reviews", [writer.run_id])
-    assert len(ours.predictions(writer.run_id, "test")) == 4
-    theirs.close()
-    ours.close()
-
-
 def test_a_run_is_shown_while_it_is_under_way_and_its_end_only_once_it_is_released(database: Path) -> None:
     with Store() as store:
         writer = store.start("reviews", "r", role="trial", study="s")
