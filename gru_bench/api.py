@@ -172,11 +172,10 @@ def open_study(
     given = locals()
     with _python_words():
         _check_types(open_study, given)
-        from gru_bench.inference.winner import find_study
         from gru_bench.tracking import Store
 
         store = Store(_stores(folder, tracking_uri, None)[0], create=False)
-        find_study(store, name)
+        store.study(name)
         return Study(name, store, run_code=run_code)
 
 
@@ -404,9 +403,7 @@ class Study:
 
     @property
     def _logged(self) -> LoggedStudy:
-        from gru_bench.inference.winner import find_study
-
-        return find_study(self._store, self.name)
+        return self._store.study(self.name)
 
     @property
     def _chosen(self) -> Choice:

@@ -234,22 +234,6 @@ def _same_data(run: LoggedRun, corpus: Corpus) -> None:
                         f"has changed since (fingerprint {corpus.fingerprint}, then {fingerprint}): put it back")
 
 
-def study_run(store: Reader, name: str) -> LoggedRun:
-    """Return the newest parent run of the study called `name`.
-
-    Raises:
-        RunError: When the store has no study.
-        UsageError: For an unknown study. The error lists the known ones.
-    """
-    runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.role == "study"]
-    if not runs:
-        raise RunError(f"--study must name a study in {store.uri}, but there is none yet: run one, or leave it out")
-    found = [run for run in runs if run.study == name]
-    if not found:
-        raise unknown("study", name, {run.study for run in runs}, f"These are the studies in {store.uri}.")
-    return max(found, key=lambda run: run.started)
-
-
 def _recall(
     console: Any, seeds: int, workers: int, out: Path, study: str | None, tracking_uri: str | None
 ) -> None:
@@ -263,7 +247,7 @@ def _recall(
 
     # A wrong name is an error before anything is trained.
     store = Store(tracking_uri, create=False) if study is not None else None
-    parent = study_run(store, study) if store is not None and study is not None else None
+    parent = store.study(study).run if store is not None and study is not None else None
     from gru_bench.diagnose import compute as diagnostics
     from gru_bench.report.figures.diagnostics import recall_figure
 

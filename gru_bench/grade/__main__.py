@@ -104,7 +104,7 @@ def _of_study(
     from gru_bench.tracking import Store
 
     store = Store(tracking_uri, create=False)
-    group = winner.choose(store, winner.find_study(store, name), model).group
+    group = winner.choose(store, store.study(name), model).group
     ids = tuple(map(str, group.example_N))
     if len(group.runs) < FEWEST_RUNS:
         raise IncompleteError(f"a reference must have at least {FEWEST_RUNS} confirmation runs, but {group.model} of "

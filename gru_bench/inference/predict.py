@@ -121,7 +121,7 @@ def _predictor(
 
         store = Store(tracking_uri, create=False)
         with said.status("reading the model"):
-            winner = winners.choose(store, winners.find_study(store, study), model)
+            winner = winners.choose(store, store.study(study), model)
             trained = winners.load(store, winner, single=single)
             better = winners.better_baseline(store, winner)
         where = f"study {study}"

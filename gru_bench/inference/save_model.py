@@ -51,7 +51,7 @@ def save_model(
     console = cli.out()
     store = Store(tracking_uri, create=False)
     with console.status("reading the model"):
-        winner = winners.choose(store, winners.find_study(store, study), model)
+        winner = winners.choose(store, store.study(study), model)
         trained = winners.load(store, winner, single=single)
     with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
         place = folder or Path(temporary) / "model"

@@ -16,10 +16,8 @@ from gru_bench.errors import (
     RunError,
     UsageError,
     given_as,
-    named,
     same_command,
     unknown,
-    without_passwords,
 )
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import Numbers
@@ -47,24 +45,6 @@ class Winner:
     def name(self) -> str:
         """Return the name of the model."""
         return self.group.model
-
-
-def find_study(store: Store, name: str) -> LoggedStudy:
-    """Return the newest study of this name.
-
-    Raises:
-        UsageError: for an unknown study. The error lists the known ones.
-    """
-    studies = [study for experiment in store.experiments() for study in store.studies(experiment)]
-    found = [study for study in studies if study.run.study == name]
-    where = without_passwords(store.uri)
-    if not found:
-        known = {study.run.study for study in studies}
-        if not known:
-            raise UsageError(f"{named('--study')} must name a study in {where}, but there is none yet: "
-                             f"{cli.line(['gru-bench', 'sweep', '--study', 'smoke'])} runs one")
-        raise unknown("study", name, known, f"These are the studies in {where}.")
-    return max(found, key=lambda study: study.run.started)
 
 
 def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> Winner:

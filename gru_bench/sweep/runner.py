@@ -344,8 +344,7 @@ class Sweep:
                     self.display.note("baselines: " + ", ".join(
                         f"{one.name} {100 * one.scores['test']['accuracy']:.1f} % on test" for one in outcome))
                 case Failed(_, reason):
-                    self.notes.append(f"The baselines could not be measured: {reason}")
-                    self.display.note(self.notes[-1])
+                    self._note(f"The baselines could not be measured: {reason}")
 
         self._submit_task(BASELINES, MeasureBaselines(self.spec.base.data), receive)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from numpy.typing import NDArray
 
+from gru_bench import cli
 from gru_bench.config import SECTIONS, MetricName, RunConfig, is_valid_setting, with_settings
 from gru_bench.errors import FormatError, RunError, UsageError, first_line, named, unknown, without_passwords
 from gru_bench.models.saved import SHARED, Origin, artifact, read
@@ -334,6 +335,23 @@ class Reader:
                     confirms=tuple(r for r in own if r.role == "confirm"),
                     ablations=tuple(r for r in own if r.role == "ablation")))
         return studies
+
+    def study(self, name: str) -> LoggedStudy:
+        """Return the newest study of this name.
+
+        Raises:
+            UsageError: for an unknown study. The error lists the known ones.
+        """
+        studies = [study for experiment in self.experiments() for study in self.studies(experiment)]
+        found = [study for study in studies if study.run.study == name]
+        where = without_passwords(self.uri)
+        if not found:
+            known = {study.run.study for study in studies}
+            if not known:
+                raise UsageError(f"{named('--study')} must name a study in {where}, but there is none yet: "
+                                 f"{cli.line(['gru-bench', 'sweep', '--study', 'smoke'])} runs one")
+            raise unknown("study", name, known, f"These are the studies in {where}.")
+        return max(found, key=lambda study: study.run.started)
 
     def runs(self, experiment: str) -> list[LoggedRun]:
         """Return all runs of gru-bench in an experiment, newest first.

@@ -252,7 +252,7 @@ def test_diagnoses_an_rnn_a_mean_pooling_and_both_directions(
     (["--out", "file.txt"], 1, "--out.*folder.*file.txt"),
     (["--recall", "--text", ""], 2, "--text must be left out with --recall"),
     (["--study", "homework"], 2, "--study needs --recall.*'homework'"),
-    (["--recall", "--study", "other"], 1, "--study must name a study.*sqlite:.*none yet"),
+    (["--recall", "--study", "other"], 2, "--study must name a study.*sqlite:.*none yet"),
     (["--recall", "--seeds", "2"], 2, "--seeds.*3"),
 ])
 def test_refuses_options_that_do_not_fit(

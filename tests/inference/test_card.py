@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from gru_bench.data.corpus import load_corpus
 from gru_bench.inference.card import EXAMPLE, model_card, scores_of
-from gru_bench.inference.winner import Winner, choose, find_study, load
+from gru_bench.inference.winner import Winner, choose, load
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP
 from tests.inference.conftest import Studied
@@ -30,7 +30,7 @@ class Loaded:
 @pytest.fixture(scope="module")
 def loaded(studied: Studied) -> Loaded:
     store = studied.store()
-    winner = choose(store, find_study(store, "quick"))
+    winner = choose(store, store.study("quick"))
     return Loaded(winner, load(store, winner))
 
 

@@ -19,7 +19,7 @@ from gru_bench.api import load_model
 from gru_bench.errors import ExitCode
 from gru_bench.inference.predict import app
 from gru_bench.inference.predictor import Predictor
-from gru_bench.inference.winner import choose, find_study, load
+from gru_bench.inference.winner import choose, load
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
 from tests.inference.conftest import Studied
@@ -72,7 +72,7 @@ def test_predicts_texts_with_the_winner_of_a_study(studied: Studied, capsys: pyt
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
     assert [row[0] for row in rows] == ["good1 good2 good3 unheard", "bad1 bad4"]
     store = studied.store()
-    expected = Predictor(load(store, choose(store, find_study(store, "quick")))).predict([row[0] for row in rows])
+    expected = Predictor(load(store, choose(store, store.study("quick")))).predict([row[0] for row in rows])
     assert [row[1] for row in rows] == expected.label_N
     assert [row[3] for row in rows] == [f"{100 * value:.1f} %" for value in expected.probability_NC[:, 1]]
     assert [row[-1] for row in rows] == ["3 of 4", "2 of 2"]

@@ -14,7 +14,7 @@ from gru_bench.errors import ExitCode
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.save_model import app
-from gru_bench.inference.winner import choose, find_study
+from gru_bench.inference.winner import choose
 from gru_bench.inference.winner import load as load_winner
 from gru_bench.models.saved import load
 from tests.inference.conftest import Studied
@@ -39,7 +39,7 @@ def test_the_winner_is_saved_with_all_its_seeds(
     assert out.endswith('next: gru-bench predict --model "my model" "A text of yours."')
     saved, scores = load(tmp_path / "my model")
     store = studied.store()
-    winner = choose(store, find_study(store, "quick"))
+    winner = choose(store, store.study("quick"))
     expected = load_winner(store, winner)
     assert (saved.seeds, saved.classes, saved.best) == (expected.seeds, expected.classes, expected.best)
     texts = list(studied.texts.values())
@@ -55,7 +55,7 @@ def test_one_seed_is_saved(studied: Studied, tmp_path: Path, capsys: pytest.Capt
     out, _ = said(studied, capsys, "model", "--single")
     assert "1 seed," in out
     store = studied.store()
-    both = load_winner(store, choose(store, find_study(store, "quick")))
+    both = load_winner(store, choose(store, store.study("quick")))
     saved, _ = load(tmp_path / "model")
     assert saved.seeds == (both.seeds[both.best],)
     assert saved.config.seed == saved.seeds[0]

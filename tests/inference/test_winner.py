@@ -14,7 +14,7 @@ import pytest
 from gru_bench.archive.study import export_study
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
 from gru_bench.inference.predictor import Predictor
-from gru_bench.inference.winner import best_seed, better_baseline, choose, find_study, load
+from gru_bench.inference.winner import best_seed, better_baseline, choose, load
 from gru_bench.models.saved import load as load_saved
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
@@ -164,12 +164,12 @@ def test_a_baseline_is_named_only_where_it_beats_the_model_on_test(
 
 def test_an_unknown_study_lists_the_known_ones(studied: Studied) -> None:
     with pytest.raises(UsageError, match=r"'quik'.*'quick'"):
-        find_study(studied.store(), "quik")
+        studied.store().study("quik")
 
 
 def test_a_store_without_studies_says_how_to_run_one(database: Path) -> None:
     with pytest.raises(UsageError, match="gru-bench sweep --study smoke"):
-        find_study(Store(f"sqlite:///{database}", create=False), "quick")
+        Store(f"sqlite:///{database}", create=False).study("quick")
 
 
 def test_the_newest_study_of_a_name_is_taken(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_the_newest_study_of_a_name_is_taken(studied: Studied, monkeypatch: pyte
     (study,) = store.studies("easy")
     newer = replace(study, run=replace(study.run, run_id="newer", started=study.run.started + 1))
     monkeypatch.setattr(store, "studies", lambda _: [study, newer, study])
-    assert find_study(store, "quick").run.run_id == "newer"
+    assert store.study("quick").run.run_id == "newer"
 
 
 # ---------------------------------------------------------------- weights
@@ -195,7 +195,7 @@ def _without_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_seeds_are_read_with_their_words_and_predict_what_was_logged(studied: Studied) -> None:
     store = studied.store()
-    model = load(store, choose(store, find_study(store, "quick")))
+    model = load(store, choose(store, store.study("quick")))
     assert model.seeds == tuple(result.config.seed for result in studied.results)
     assert model.classes == ("0", "1")
     assert model.words_V[0] == ""
@@ -211,7 +211,7 @@ def test_all_seeds_are_read_with_their_words_and_predict_what_was_logged(studied
 
 def test_single_reads_the_best_seed(studied: Studied) -> None:
     store = studied.store()
-    winner = choose(store, find_study(store, "quick"))
+    winner = choose(store, store.study("quick"))
     scores = [(result.predictions["validation"].probability_NC[:, 1] > 0.5) == result.predictions["validation"].label_N
               for result in studied.results]
     best = int(np.argmax([right_N.mean() for right_N in scores]))
@@ -233,7 +233,7 @@ def test_the_winner_has_the_temperatures_of_its_validation_predictions(
             for n in range(300)]
     results = log_study(tmp_path, Path(write(tmp_path / "noisy.csv", rows)))["torch"]
     store = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False)
-    winner = choose(store, find_study(store, "quick"))
+    winner = choose(store, store.study("quick"))
     read = [result.predictions["validation"].by_id() for result in results]
     mean_NC = np.mean([one.probability_NC for one in read], axis=0)
     own_R = [temperature(one.label_N, one.probability_NC) for one in read]
@@ -253,13 +253,13 @@ def test_a_winner_without_validation_reviews_has_no_temperature() -> None:
 
 def refused(store: Store, kind: type[GruBenchError]) -> str:
     with pytest.raises(kind) as found:
-        load(store, choose(store, find_study(store, "quick")))
+        load(store, choose(store, store.study("quick")))
     return str(found.value)
 
 
 def test_weights_that_were_not_logged_are_named(studied: Studied, tmp_path: Path) -> None:
     store = studied.copied(tmp_path)
-    (run, *_) = find_study(store, "quick").confirms
+    (run, *_) = store.study("quick").confirms
     present(store._source.artifacts(run.mlflow_id)).joinpath("model/seed-10000.safetensors").unlink()
     mentions(refused(store, RunError), run.run_id, "weights", "delete the runs in MLflow", "gru-bench sweep")
 
@@ -274,7 +274,7 @@ def test_weights_that_an_archive_left_out_are_named(studied: Studied, database: 
 
 def test_a_model_in_the_form_of_an_earlier_version_is_refused_with_the_remedy(studied: Studied, tmp_path: Path) -> None:
     store = studied.copied(tmp_path)
-    (run, *_) = find_study(store, "quick").confirms
+    (run, *_) = store.study("quick").confirms
     folder = present(store._source.artifacts(run.mlflow_id)) / "model"
     (folder / "model.json").rename(folder / "config.json")
     mentions(refused(store, RunError), run.run_id, "form of this version", "gru-bench sweep")
@@ -283,7 +283,7 @@ def test_a_model_in_the_form_of_an_earlier_version_is_refused_with_the_remedy(st
 @pytest.mark.parametrize("changed", ["model/seed-10001.safetensors", "model/model.json", "vectors"])
 def test_a_logged_model_that_was_changed_is_refused(studied: Studied, tmp_path: Path, changed: str) -> None:
     store = studied.copied(tmp_path)
-    study = find_study(store, "quick")
+    study = store.study("quick")
     (run,) = (one for one in study.confirms if one.seed == 10_001)
     artifacts = present(store._source.artifacts((study.run if changed == "vectors" else run).mlflow_id))
     path = next((artifacts / "vectors").iterdir()) if changed == "vectors" else artifacts / changed
@@ -295,7 +295,7 @@ def test_a_logged_model_that_was_changed_is_refused(studied: Studied, tmp_path: 
 
 def test_vectors_that_training_leaves_unchanged_are_stored_once(studied: Studied) -> None:
     store = studied.store()
-    study = find_study(store, "quick")
+    study = store.study("quick")
     assert len(study.confirms) == 2
     (shared,) = present(store._source.artifacts(study.run.mlflow_id)).joinpath("vectors").iterdir()
     assert shared.name == f"{hashlib.sha256(shared.read_bytes()).hexdigest()}.safetensors"
@@ -314,20 +314,20 @@ def test_an_imported_study_of_another_name_predicts_the_same(
     export_study(*stores(studied.directory), "quick", tmp_path / "quick.zip", experiment=None, texts=True)
     imported(tmp_path / "quick.zip", tmp_path, "other")
     before, store = studied.store(), Store(f"sqlite:///{database}", create=False)
-    one, two = (load(where, choose(where, find_study(where, name)))
+    one, two = (load(where, choose(where, where.study(name)))
                 for where, name in ((before, "quick"), (store, "other")))
     texts = list(studied.texts.values())[:20]
     assert two.study == "other"
     assert set(two.run_ids).isdisjoint(one.run_ids)
     assert np.array_equal(Predictor(two).predict(texts).probability_NC, Predictor(one).predict(texts).probability_NC)
-    run = find_study(store, "other").confirms[0]
+    run = store.study("other").confirms[0]
     (alone,) = store.models([run.run_id], run.parent_id)  # as gru-bench diagnose reads it
     assert alone.words_V == one.words_V
 
 
 def test_seeds_that_were_trained_on_other_machines_keep_their_own_vectors(studied: Studied, tmp_path: Path) -> None:
     store = studied.store()
-    study = find_study(store, "quick")
+    study = store.study("quick")
     one, two = store.models([run.run_id for run in study.confirms], study.run.run_id)
     other = replace(two, table_VE=2 * present(two.table_VE))
     both = TrainedModel.of_seeds([one, other], study="quick", run_ids=["a", "b"], best=0)
@@ -341,7 +341,7 @@ def test_seeds_that_were_trained_on_other_machines_keep_their_own_vectors(studie
 
 def test_seeds_that_know_other_words_are_refused(studied: Studied) -> None:
     store = studied.store()
-    study = find_study(store, "quick")
+    study = store.study("quick")
     one, two = store.models([run.run_id for run in study.confirms], study.run.run_id)
     with pytest.raises(DataError, match="same words"):
         TrainedModel.of_seeds([one, replace(two, words_V=[*two.words_V[:-1], "other"])], study="quick",

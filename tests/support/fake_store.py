@@ -35,7 +35,7 @@ from gru_bench.stats import metrics as measured
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.looks import follow, scored_at, settled_as
 from gru_bench.stats.metrics import scores
-from gru_bench.tracking import LoggedRun, LoggedStudy
+from gru_bench.tracking import LoggedRun, LoggedStudy, Reader
 from gru_bench.tracking.artifacts import LIKELIEST
 from gru_bench.tracking.reader import RESTORE
 from tests.support.runs import baseline
@@ -80,6 +80,7 @@ class FakeStore:
     """Why nothing can be attached; empty where it can."""
     uri: str = "sqlite:///mlflow.db"
     home: Path = Path()
+    study = Reader.study
 
     def experiments(self) -> list[str]:
         """Return the experiments."""
