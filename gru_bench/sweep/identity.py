@@ -16,6 +16,8 @@ from gru_bench.sweep.spec import StudySpec
 
 PROPOSALS = ("optuna", "sampler", "sampler options", "pruner", "first trial")
 """Entries of an identity that decide which settings new trials get."""
+AFTER_EPOCHS = " or ".join(name for name, pruner in PRUNERS.items() if not pruner.checks)
+"""The pruners of which an identity has no entry: they decide after whole epochs."""
 MACHINE_SETTINGS = (
     "training.device", "training.threads", "training.micro_batches", "model.name", "model.backend", "seed")
 """Settings that may change between two starts of a study: they change where it runs, not what it asks."""
@@ -119,8 +121,9 @@ def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> 
     if key == SOURCE:
         return f"the file of its class was changed (SHA-256 {_short(began.get(key))}, now {_short(identity.get(key))})"
     name = "data" if key == "data.name" else "Optuna's version" if key == "optuna" else key
-    was = "not recorded" if key in PROPOSALS and key not in began else _short(began.get(key))
-    return f"{name} was {was} and is now {_short(identity.get(key))}"
+    was, now = (AFTER_EPOCHS if key == "pruner" and key not in entries else _short(entries.get(key))
+                for entries in (began, identity))
+    return f"{name} was {was} and is now {now}"
 
 
 def objective(spec: StudySpec) -> str:

@@ -335,7 +335,7 @@ class TestProposals:
         ("version", r"Optuna's version was \d+ and is now 99"),
         ("first", r"first trial was .*0\.005.* and is now none"),
         ("sampler", "sampler was tpe and is now random"),
-        ("pruner", "pruner was not recorded and is now .*halving"),
+        ("pruner", "pruner was median or none and is now .*halving"),
     ])
     def test_what_proposes_trials_may_change_only_once_all_trials_are_done(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, parts: str
