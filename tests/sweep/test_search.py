@@ -437,7 +437,7 @@ class TestChecks:
 
     def test_refuses_another_pruner_once_the_study_has_begun(self, tmp_path: Path) -> None:
         search_over(tmp_path, self.SPACE, 3, pruner="halving")
-        with pytest.raises(ChangedStudyError, match=r"pruner was .*halving.* and is now none"):
+        with pytest.raises(ChangedStudyError, match=r"pruner was .*halving.* and is now median or none"):
             search_over(tmp_path, self.SPACE, 3, pruner="median")
 
 
