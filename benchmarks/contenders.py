@@ -118,7 +118,8 @@ def loader(
 
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     return DataLoader(
-        reviews, batch_size, shuffle=seed is not None, collate_fn=collate, generator=generator)
+        reviews,  # type: ignore[arg-type]  # DataLoader takes any sequence
+        batch_size, shuffle=seed is not None, collate_fn=collate, generator=generator)
 
 
 def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:

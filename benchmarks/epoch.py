@@ -75,14 +75,15 @@ class Contender:
         self.encoded, self.encoded_few = (encode(c.train, self.vectors, length) for c in (self.corpus, self.few))
         table_VE = torch.from_numpy(np.array(self.vectors.table_VE))
         self.model = Classifier(self.config.model, table_VE, torch.Generator().manual_seed(0))
+        self.weights = list(self.model.parameters())
         self.is_ours = name in ("ours", "reversed")
         if not self.is_ours:
             peer = peer_model(self.config, self.vectors.table_VE, packed=name == "packed")
+            own = [*peer.gru.parameters(), *peer.linear.parameters()]
             with torch.no_grad():
-                own = [*peer.gru.parameters(), *peer.linear.parameters()]
-                for values, drawn in zip(own, self.model.parameters(), strict=True):
+                for values, drawn in zip(own, self.weights, strict=True):
                     values.copy_(drawn)
-            self.model = peer
+            self.model, self.weights = peer, own
             self.reviews = reviews_of(self.encoded) if name == "packed" else []
         self.round = 0
 
@@ -129,8 +130,7 @@ class Contender:
         labels = torch.from_numpy(self.encoded_few.label_N.astype(np.int64))
         loss = torch.nn.functional.nll_loss(log, labels)
         loss.backward()
-        weights = self.model if self.is_ours else torch.nn.ModuleList([self.model.gru, self.model.linear])
-        norm = torch.nn.utils.get_total_norm([p.grad for p in weights.parameters()])
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.weights if p.grad is not None])
         self.model.zero_grad()
         return {"probabilities": log[:, 1].exp().tolist(), "loss": loss.item(), "norm": norm.item(),
                 "trained": self._ours(self.few).train_loss if self.is_ours else None}

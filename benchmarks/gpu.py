@@ -99,7 +99,7 @@ def milliseconds(scale: Scale, call: Callable[[], object]) -> float | None:
     if not scale.timed:
         call()
         return None
-    times = []
+    times: list[float] = []
     for turn in range(scale.repeats + 3):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
@@ -233,7 +233,7 @@ def precision(name: str) -> Iterator[None]:
     """Compute float32 products as `ieee` or `tf32` meanwhile."""
     import torch
 
-    products = (torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
+    products: tuple[Any, ...] = (torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
     before = [product.fp32_precision for product in products]
     for product in products:
         product.fp32_precision = name
@@ -344,8 +344,8 @@ def ragged_against_packed(scale: Scale) -> list[Values]:
     row: Values = {}
     with precision("ieee"):
         agree("ragged and packed", float((ragged() - packed()).detach().abs().max()), 1e-4, row)
-        row["ms"] = {name: milliseconds(scale, lambda call=call: call().sum().backward())
-                     for name, call in (("ours", ragged), ("packed", packed))}
+        row["ms"] = {"ours": milliseconds(scale, lambda: ragged().sum().backward()),
+                     "packed": milliseconds(scale, lambda: packed().sum().backward())}
     return [row]
 
 
@@ -371,7 +371,8 @@ def step_against_cudnn(scale: Scale) -> list[Values]:
     rows = []
     for size in (1, scale.batch):
         ours = Ours(scale, drawn_batch(scale, size), scale.device, model__name="torch")
-        contenders = {"ours": ours, "padded": Peer(scale, ours, packed=False), "packed": Peer(scale, ours, packed=True)}
+        contenders: dict[str, Ours | Peer] = {
+            "ours": ours, "padded": Peer(scale, ours, packed=False), "packed": Peer(scale, ours, packed=True)}
         row: Values = {"batch": size}
         with precision("ieee"):
             losses = {name: [float(one.step()) for _ in range(3)] for name, one in contenders.items()}

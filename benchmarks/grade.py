@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from gru_bench.stats.claims import Disagreement, Reference
@@ -21,7 +22,9 @@ CASES = ((0.85, 0.004, 5, 2_500), (0.85, 0.0, 5, 2_500), (0.85, 0.015, 5, 2_500)
 """Accuracy, between-seed standard deviation, runs, texts."""
 
 
-def answers(generator: np.random.Generator, difficulty_N: np.ndarray, skill_R: np.ndarray) -> np.ndarray:
+def answers(
+    generator: np.random.Generator, difficulty_N: NDArray[np.float64], skill_R: NDArray[np.float64]
+) -> NDArray[np.bool_]:
     """Return whether each run answers each text rightly, R x N."""
     chance_RN = special.expit(difficulty_N + skill_R[:, None])
     return generator.random(chance_RN.shape) < chance_RN

@@ -39,6 +39,7 @@ from itertools import combinations
 from multiprocessing import Pool
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import optimize, special
 
 from gru_bench.stats.estimate import ALPHA, accuracy_difference, accuracy_interval
@@ -82,7 +83,7 @@ class Truth:
 
     def draw(
         self, models: int, seeds: int, examples: int, rng: np.random.Generator, shifts: Sequence[float] = (),
-        group_N: np.ndarray | None = None, alike: float = 0.0,
+        group_N: NDArray[np.int64] | None = None, alike: float = 0.0,
     ) -> list[np.ndarray]:
         """Return the correctness of each model's runs, (R, N), on the same examples.
 
@@ -95,7 +96,7 @@ class Truth:
             own_N = normal(examples, np.float32)
             if group_N is None:
                 return own_N
-            shared_K = normal(group_N.max() + 1, np.float32)
+            shared_K = normal(int(group_N.max()) + 1, np.float32)
             return np.float32(np.sqrt(alike)) * shared_K[group_N] + np.float32(np.sqrt(1 - alike)) * own_N
 
         shared_N = self.mean + np.sqrt(self.between) * difficulty()
@@ -157,8 +158,7 @@ def grouped_held(seeds: int, groups: int, alike: float, repetitions: int, rng: n
 
 
 def _grouped_chunk(job: tuple[int, int, float, int, np.random.SeedSequence]) -> np.ndarray:
-    *cell, sequence = job
-    return grouped_held(*cell, np.random.default_rng(sequence))
+    return grouped_held(*job[:-1], np.random.default_rng(job[-1]))
 
 
 def grouped_table(options: argparse.Namespace) -> None:
@@ -176,8 +176,7 @@ def grouped_table(options: argparse.Namespace) -> None:
 
 
 def _few_chunk(job: tuple[int, int, float, int, np.random.SeedSequence]) -> np.ndarray:
-    *cell, sequence = job
-    return few_held(*cell, np.random.default_rng(sequence))
+    return few_held(*job[:-1], np.random.default_rng(job[-1]))
 
 
 def few_table(options: argparse.Namespace) -> None:

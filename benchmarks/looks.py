@@ -123,8 +123,7 @@ def simulated(deviation: float, examples: int, repetitions: int, rng: np.random.
 
 
 def _chunk(job: tuple[float, int, int, np.random.SeedSequence]) -> Counter[str]:
-    *cell, sequence = job
-    return simulated(*cell, np.random.default_rng(sequence))
+    return simulated(*job[:-1], np.random.default_rng(job[-1]))
 
 
 def main() -> None:

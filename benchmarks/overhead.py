@@ -86,7 +86,7 @@ def bare(fraction: Fraction) -> None:
 
 def train(pool: Any, jobs: list[Any], reached: dict[str, float], *, to_the_end: bool = False) -> None:
     """Run jobs and note what each reaches; with `to_the_end`, also wait for all other jobs."""
-    from gru_bench.results.runs import EpochRecord
+    from gru_bench.results.runs import EpochRecord, RunResult
     from gru_bench.stats.metrics import correct
     from gru_bench.sweep.workers.local import Failed, Finished
 
@@ -100,9 +100,10 @@ def train(pool: Any, jobs: list[Any], reached: dict[str, float], *, to_the_end: 
                     pool.answer(job, go_on=True)
                 case Failed(_, reason):
                     raise SystemExit(f"{job.key} failed: {reason}")
-                case Finished(result) if job.key in open_keys:
+                case Finished(RunResult() as result) if job.key in open_keys:
                     test = result.predictions.get("test")
-                    reached[job.key] = max(e.validation_accuracy for e in result.epochs) if test is None else float(
+                    accuracies = [e.validation_accuracy for e in result.epochs if e.validation_accuracy is not None]
+                    reached[job.key] = max(accuracies) if test is None else float(
                         correct(test.label_N, test.probability_NC).mean())
                     open_keys.discard(job.key)
 

@@ -54,8 +54,10 @@ def drawn(models: int, seeds: int, examples: int, classes: int, uneven: bool, rn
 def truths(classes: int, uneven: bool, metrics: tuple[MetricName, ...]) -> NDArray[np.float64]:
     """Return the scores of the training procedure: means over many seeds and examples."""
     rng = np.random.default_rng([classes, uneven])
-    return np.mean([[np.mean(model.scores(metric)) for metric in metrics]
-                    for _ in range(40) for model in drawn(1, 5, 20_000, classes, uneven, rng)], axis=0)
+    true_M: NDArray[np.float64] = np.mean(
+        [[np.mean(model.scores(metric)) for metric in metrics]
+         for _ in range(40) for model in drawn(1, 5, 20_000, classes, uneven, rng)], axis=0)
+    return true_M
 
 
 def _chunk(job: tuple[int, int, int, bool, int, tuple[MetricName, ...], NDArray[np.float64], np.random.SeedSequence],

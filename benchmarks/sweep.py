@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -92,7 +93,7 @@ def peer(fraction: Fraction) -> None:
             pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1))
         for settings in trials:
             study.enqueue_trial(settings)
-        study.optimize(lambda trial, name=model_name: run(trial, name), n_trials=len(trials), n_jobs=1)
+        study.optimize(partial(run, model_name=model_name), n_trials=len(trials), n_jobs=1)
     Path(ANSWER).write_text(json.dumps(done))
 
 

@@ -100,7 +100,7 @@ def prepare(device: torch.device) -> None:
         product.fp32_precision = "ieee"
     # Only a batch of equal lengths reads both directions at once, and each has its own chunk (`in_chunks`).
     warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
-    torch.cuda.init()  # type: ignore[no-untyped-call]  # before it, the count of a card with a number cannot be reset
+    torch.cuda.init()  # before it, the count of a card with a number cannot be reset
     if device.index is not None:
         torch.cuda.set_device(device)  # otherwise pinned memory would open the first card too
     torch.cuda.reset_peak_memory_stats(device)

@@ -489,7 +489,7 @@ class _Run:
         loss, weighted = training_loss(log_BC.float(), batch.label_B, weight_C=self.weight_C, taught_BC=taught_BC)
         if share < 1:
             loss, weighted = loss * share, weighted * share
-        weighted.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        weighted.backward()
         return loss.detach()
 
     def _set_rate(self) -> None:
