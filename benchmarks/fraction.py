@@ -68,8 +68,11 @@ class Fraction:
         import optuna
 
         from gru_bench.sweep.sharing.storage import JOURNAL, open_storage
+        from gru_bench.sweep.study import FORMAT, FORMAT_KEY
 
         storage = open_storage(str(folder / JOURNAL))
+        record = optuna.create_study(study_name=self.spec().name, storage=storage, direction="maximize")
+        record.set_user_attr(FORMAT_KEY, FORMAT)
         for model, trials in self.drawn().items():
             search = optuna.create_study(
                 study_name=f"{self.spec().name}/{model}", storage=storage, direction="maximize")

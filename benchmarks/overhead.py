@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,8 +39,11 @@ def sweep(fraction: Fraction) -> None:
     sys.argv = ["run.py", *fraction.command()]
     from gru_bench.sweep.__main__ import main as command
 
-    with suppress(SystemExit):
+    try:
         command()
+    except SystemExit as end:
+        if end.code:
+            raise
     used = processor_seconds()
     from gru_bench.tracking import Store
 

@@ -131,7 +131,7 @@ def timed(command: list[str], folder: Path, threads: int | None) -> float:
 def same_work(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
     """End the program where the trials differ in anything but what they reach."""
     def work(trials: list[dict[str, Any]]) -> list[str]:
-        return sorted(json.dumps([t["model"], t["epochs"], t["settings"]], sort_keys=True) for t in trials)
+        return sorted(json.dumps([t["model"], float(t["epochs"]), t["settings"]], sort_keys=True) for t in trials)
 
     if work(ours) != work(theirs):
         raise SystemExit(f"ours and the peer have not trained the same:\n{work(ours)}\n{work(theirs)}")
@@ -176,7 +176,7 @@ def main() -> None:
     for name, times in seconds.items():
         trials = found[name]
         table.add_row(
-            name, f"{median(times):.1f}", str(len(trials)), str(sum(t["epochs"] for t in trials)),
+            name, f"{median(times):.1f}", str(len(trials)), f"{sum(t['epochs'] for t in trials):g}",
             f"{100 * max(t['value'] for t in trials):.1f} %", f"{ratio(times, seconds['ours']):.1f}x")
     console.print(table)
 

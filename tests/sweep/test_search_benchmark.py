@@ -15,6 +15,8 @@ import optuna
 import pytest
 
 from gru_bench.errors import RunError
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.study import StudyRecord
 from tests.support.benchmarks import benchmark
 
 
@@ -302,3 +304,10 @@ class TestTrain:
 def made_up(job: tuple[int, int, float]) -> dict[str, Any]:
     number, seed, share = job
     return {"configuration": number, "seed": seed, "share": share, "failed": False, "score": 0.8, "seconds": 1.0}
+
+
+def test_a_sweep_continues_the_trials_that_are_drawn_beforehand(tmp_path: Path) -> None:
+    fraction = benchmark("fraction").Fraction("bidirectional", 2, 0, None, None, ())
+    fraction.queue(tmp_path)
+    record = StudyRecord(fraction.spec(), open_storage(str(tmp_path / "optuna.journal")), "f" * 64)
+    assert [trial.state for trial in record.searches["bidirectional"].stored] == ["waiting", "waiting"]
