@@ -190,7 +190,9 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
         require_same_settings(spec, model, search)
     prints = {search.identity["data"] for search in stored.searches.values()}
     store = Store(tracking_uri, create=False)
-    runs = [run for experiment in store.experiments() for run in store.runs(experiment) if run.study == spec.name]
+    logged = [run for experiment in store.experiments() for run in store.runs(experiment)]
+    runs = [run for run in logged if run.study == spec.name]
+    known = {run.run_id: run.study for run in logged}
     studies = [run for run in runs if run.role == "study" and run.fingerprint in prints]
     planned = list(stored.work.values())
     if not studies:
@@ -204,7 +206,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
         trial.run_id for trial in planned if trial.run_id not in there and store.is_deleted(trial.run_id)])
     for count in found.counts:
         console.print(count, markup=False)
-    unsynced = waiting(store.home, store.uri)
+    unsynced = waiting(store.home, store.uri, lambda outbox: spec.name in (outbox.studies(known) or {spec.name}))
     unreadable = list(_unreadable(store, runs))
     faults = [*found.faults, *unreadable, *map(str, unsynced)]
     for remark in store.odd.values():

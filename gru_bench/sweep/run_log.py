@@ -77,7 +77,7 @@ class RunLog:
             command=self.command, fingerprint=self.corpus.fingerprint, run_id=record.run_id)
         if self.is_new:
             self.record.work.forget()  # its runs were logged to another store
-        if self.is_new or (known is not None and "study" not in known.params):  # the start that began it died
+        if self.is_new or (known is not None and not _is_described(known)):  # the start that began it died
             self._describe()
         for path, text in own.items():
             self.study.text(path, text)
@@ -115,6 +115,20 @@ class RunLog:
         """Return whether the study was logged to another tracking store. Other starts may still upload its run."""
         return not self.store.away and min(self.record.lease.others(), default=self.record.lease.start) >= (
             self.record.lease.start)
+
+    def describe_if_lost(self) -> None:
+        """Describe the study if the start that began it died before it did so, while this one worked already."""
+        if not all(map(_is_described, self._own_run())):
+            self._describe()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a start has completed the study."""
+        return any(run.complete for run in self._own_run())
+
+    def _own_run(self) -> Iterator[LoggedRun]:
+        """Yield the study's own run, if MLflow has it."""
+        yield from (run for run in self.store.runs(self.experiment) if run.run_id == self.study.run_id)
 
     def _describe(self) -> None:
         spec, corpus = self.spec, self.corpus
@@ -338,3 +352,8 @@ def _key(run: LoggedRun) -> str:
     if run.seed is None or settings is None:
         return ""
     return run_key(run.model, _role(run), settings, run.seed, run.side)
+
+
+def _is_described(study: LoggedRun) -> bool:
+    """Return whether all params that describe a study were logged; `study` is the last one."""
+    return "study" in study.params

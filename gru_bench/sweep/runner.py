@@ -166,8 +166,9 @@ class Sweep:
             try:
                 self._try_settings()
                 self._begin()
-                while self._fill() is not None or self._receivers:
-                    self._receive()
+                self._work()
+                self._await_others()
+                self._work()  # what starts have left that ended meanwhile
             except BaseException as error:
                 if self.begun:
                     self._stop_early(error)
@@ -221,6 +222,11 @@ class Sweep:
         work = self._next_work()
         self._describe("running", read=not log.is_new)
         self.display.begin(to_begin(self.state), done=work is None or isinstance(work, Follow))
+
+    def _work(self) -> None:
+        """Do all work that is left."""
+        while self._fill() is not None or self._receivers:
+            self._receive()
 
     def _fill(self) -> Work | None:
         """Begin work until no worker is idle or none is left to begin; return what follows, None for nothing."""
@@ -602,16 +608,15 @@ class Sweep:
                 self.record.work.give_up(self.follow_up.number, "interrupted", fault=False)
         with suppress(Exception):
             self._sign_out()
-            if not self.record.lease.has_others():
+            if not self.record.lease.has_others() and not (self.state.is_complete and self.log.is_complete):
                 (self.log.study.kill if interrupted else self.log.study.fail)(reason)
                 self._describe("interrupted" if interrupted else "failed", read=False)
 
     def _end(self) -> StudySummary:
-        """Complete the study's parent run, unless another process still works on the study and will complete it.
+        """Complete the study's parent run, unless another process still has work to do for it and will complete it.
 
         Where models of other starts are still to be searched or confirmed, it ends without being complete.
         """
-        self._await_others()
         self._sign_out()
         lease, deadline = self.record.lease, time.monotonic() + 2 * LEASE_SECONDS
         while lease.has_others(elsewhere=True) and time.monotonic() < deadline and not self.interrupt.asked:
@@ -625,7 +630,9 @@ class Sweep:
             state, self.data, self.record.searches, baselines=self.baselines,
             timings=() if timings is None else timings_of(timings), seconds=lease.seconds(),
             search_seconds=lease.search_seconds(), notes=self.notes)
-        if not lease.has_others():
+        # Another start may have nothing to do any more, or die before it completes the study: twice does no harm.
+        if state.is_complete or not lease.has_others():
+            self.log.describe_if_lost()
             study.metrics(study_metrics(summary))
             self._describe("incomplete" if any(self.unfinished()) else "complete",
                            verdicts=self._verdicts() if state.is_complete else ())

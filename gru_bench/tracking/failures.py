@@ -23,7 +23,7 @@ DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 class MissingError(RunError):
-    """A record cannot be uploaded, because MLflow lacks its run or its experiment, or a user has deleted it."""
+    """A record cannot be uploaded: it is damaged, MLflow lacks its run or its experiment, or a user has deleted it."""
 
 
 def meaning(error: BaseException) -> Meaning:

@@ -68,6 +68,15 @@ class Entry:
         """
         return RunRecord.from_json((self.folder / RUN).read_bytes())
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether the record can be read."""
+        try:
+            self.record()
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            return False
+        return True
+
     def files(self) -> dict[str, Path]:
         """Return path among the run's artifacts -> file."""
         root = self.folder / FILES
@@ -246,6 +255,10 @@ class Outbox:
         held = {entry.run_id for entry in self.entries("held")}
         return Waiting(self.uri, len(held | {entry.run_id for entry in self.entries("waiting")}), len(held))
 
+    def studies(self, known: Mapping[str, str]) -> set[str]:
+        """Return the studies of its runs, as far as its records or `known`, run id -> study, tell."""
+        return {known.get(entry.run_id) or entry.record().study for entry in self.entries() if entry.is_sound} - {""}
+
     def close(self) -> None:
         """Release the folder; it is removed if nothing in it waits."""
         with _root_lock(self.folder.parent):
@@ -281,23 +294,13 @@ def abandoned(root: Path, wanted: Callable[[Outbox], bool] = lambda _: True) -> 
     with _root_lock(root):
         for folder in _folders(root):
             lock = _folder_lock(folder)
-            try:
+            # Its process lives, the disk is full, or it fails at the moment: the outbox is left as it is.
+            with suppress(Timeout, RunError, OSError):
                 lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            try:
-                outbox = Outbox.open(folder, lock)
-            except (OSError, ValueError, KeyError):  # its process was killed before it wrote anything
-                lock.release()
-                shutil.rmtree(folder, ignore_errors=True)
-                continue
-            try:
-                if wanted(outbox):
+                if (outbox := _opened(folder, lock)) is not None and wanted(outbox):
                     outbox.close_runs()
                     found.append(outbox)
                     continue
-            except (RunError, OSError, ValueError, KeyError, TypeError):  # the disk is full, or a record is damaged
-                pass
             lock.release()
     for outbox in [outbox for outbox in found if not outbox.entries("waiting", "held")]:
         found.remove(outbox)
@@ -305,16 +308,43 @@ def abandoned(root: Path, wanted: Callable[[Outbox], bool] = lambda _: True) -> 
     return found
 
 
-def waiting(directory: Path, uri: str | None = None) -> list[Waiting]:
-    """Return what waits in each outbox in a directory, for one tracking URI or all; nothing is changed."""
+def _opened(folder: Path, lock: BaseFileLock) -> Outbox | None:
+    """Open the outbox of a dead process. One that was killed before it wrote anything is removed, and None returned.
+
+    Raises:
+        OSError: The disk fails.
+    """
+    try:
+        outbox = Outbox.open(folder, lock)
+    except (FileNotFoundError, ValueError, KeyError):
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    for entry in outbox.entries("open", "held"):
+        if not entry.is_sound:
+            outbox.release(entry)  # the upload sets it aside, and says so
+    return outbox
+
+
+def waiting(
+    directory: Path, uri: str | None = None, wanted: Callable[[Outbox], bool] = lambda _: True
+) -> list[Waiting]:
+    """Return what waits in each outbox in a directory; nothing is changed.
+
+    Args:
+        directory: The directory.
+        uri: MLflow's tracking URI; None for all.
+        wanted: Whether to count what is in an outbox.
+    """
     root, found = directory / FOLDER, []
     uri = None if uri is None else without_passwords(uri)
     for folder in _folders(root) if root.is_dir() else ():
         try:
-            one = Outbox.open(folder).waiting()
+            outbox = Outbox.open(folder)
+            one, is_wanted = outbox.waiting(), wanted(outbox)
         except (OSError, ValueError, KeyError):  # the folder is being created or removed
             continue
-        if one.runs and uri in (None, one.uri):
+        if one.runs and is_wanted and uri in (None, one.uri):
             found.append(one)
     return found
 

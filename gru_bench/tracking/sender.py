@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from gru_bench.errors import named
 from gru_bench.models.saved import SHARED
 from gru_bench.tracking.client import ID_TAG, PARENT_TAG
 from gru_bench.tracking.failures import MissingError
+from gru_bench.tracking.outbox import FOLDER
 from gru_bench.tracking.reader import Reader
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.registry import log_model
@@ -52,8 +53,14 @@ class Sender:
         """Held while the run of a study is created, so that only one process creates it."""
         self._sent: dict[str, _Sent] = {}
 
-    def send(self, record: RunRecord, files: Mapping[str, Path]) -> None:
+    def send(self, record: RunRecord, files: Mapping[str, Path], *, late: bool = False) -> None:
         """Write what MLflow does not have yet of a record and its artifacts.
+
+        Args:
+            record: The record.
+            files: Path of an artifact in the run -> its file.
+            late: Whether a dead process has left the record. If another one has ended the run since, the record says no
+                longer whether it runs.
 
         Raises:
             MissingError: The run or its experiment was deleted, or MLflow does not have what the record adds to.
@@ -67,6 +74,8 @@ class Sender:
         if sent is None:
             sent = self._sent[record.run_id] = _Sent(self._created(record))
         run_id = sent.mlflow_id
+        if late and not whole and record.status and (client.get_run(run_id).info.end_time or 0) > record.time:
+            record = replace(record, status="", tags={}, view=None)
         for path, file in files.items():
             if not (path.startswith(SHARED) and _has(client, run_id, path, file)):
                 client.log_artifact(run_id, str(file), path.rpartition("/")[0])
@@ -98,8 +107,13 @@ class Sender:
 
     def _created(self, record: RunRecord) -> str:
         """Return MLflow's id of the run of a record; the run is created if it does not exist."""
+        from filelock import FileLock
+
         client, begins = self._store._client, bool(record.first_tags)
-        with self.begin_study if begins and record.parent is None else nullcontext():
+        with ExitStack() as stack:
+            if begins and record.parent is None:
+                stack.enter_context(self.begin_study)
+                stack.enter_context(FileLock(self._store.home / FOLDER / ".begin"))  # what dead processes have left
             found = self._store.find(record.run_id)
             if found is not None and found.is_deleted:
                 raise MissingError(f"only runs that exist can be logged to, but {found.run_id} was deleted in MLflow")

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from pathlib import Path
 
 from gru_bench.errors import GruBenchError, first_line, without_passwords
-from gru_bench.tracking.failures import brief, failed, meaning
+from gru_bench.tracking.failures import MissingError, brief, failed, meaning
 from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, Waiting, abandoned
 from gru_bench.tracking.reader import Reader
 from gru_bench.tracking.record import RunRecord
@@ -190,7 +190,9 @@ class Uploader:
                 self._upload_live(work)
             else:
                 outbox, entry = work
-                self.sender.send(entry.record(), entry.files())
+                if not entry.is_sound:
+                    raise MissingError("a record must be complete to be uploaded, but this one is damaged")
+                self.sender.send(entry.record(), entry.files(), late=outbox.inherited)
                 outbox.mark_sent(entry)
         except Exception as error:
             what = meaning(error)

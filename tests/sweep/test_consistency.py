@@ -57,7 +57,7 @@ class Study:
             StoredTrial(4, "duplicate", {"training.lr": 0.01}, None)]
         self.planned = {run_key("torch", "confirm", digest(BEST), seed): StoredTrial(place, "complete", {}, run_id="x")
                         for place, seed in enumerate(spec.confirm_seeds)}
-        self.studies = [run("study", "s")]
+        self.studies = [run("study", "s", params={"study": "s"})]
         self.asked = 3
         self.runs = [
             run("trial", "0"), run("trial", "1", "pruned"), run("trial", "2", "killed", "KILLED"), run("trial", "3"),
@@ -148,8 +148,10 @@ def test_names_a_confirmation_seed_that_is_missing_and_one_that_is_done_twice(st
     faults(study.found(), f"torch.*seed {first} is not done", f"torch.*seed {second}.*one complete run.*2")
 
 
-def test_names_a_killed_or_missing_run_of_the_study_itself(study: Study) -> None:
-    study.studies[0] = run("study", "s", "killed", "KILLED")
+def test_names_a_killed_missing_or_undescribed_run_of_the_study_itself(study: Study) -> None:
+    study.studies[0] = run("study", "s")
+    faults(study.found(), "MLflow.*study's own run does not describe it")
+    study.studies[0] = run("study", "s", "killed", "KILLED", params={"study": "s"})
     faults(study.found(), "MLflow.*study's own run is KILLED and not complete")
     study.studies = []
     faults(study.found(), "MLflow.*'s'.*one run of its own.*0")
@@ -162,7 +164,7 @@ def test_names_a_search_that_the_storage_does_not_have(study: Study) -> None:
 def test_faults_that_the_same_command_does_not_repair_are_permanent(study: Study) -> None:
     first, second = study.spec.confirm_seeds
     study.runs = [run("trial", "9"), run("confirm", str(second))]  # one of a lost search; those of this one are lost
-    study.studies.append(run("study", "again"))
+    study.studies.append(run("study", "again", params={"study": "s"}))
     del study.planned[run_key("torch", "confirm", digest(BEST), first)]
     found = study.found()
     faults(found, "id-trial-9-complete.*trial 9", f"seed {first} is not done", "3 trials.*run.*none",

@@ -17,13 +17,14 @@ from gru_bench.config import DataConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.platforms import machine
-from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.followups import FollowUp
+from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.study import StudyRecord
 from gru_bench.tracking import Store, StudyPlan, waiting
 from gru_bench.tracking.record import RunRecord
 from tests.support.commands import completed, mentions
@@ -95,9 +96,9 @@ os._exit(1)
 def test_what_other_starts_have_left_or_still_upload_is_in_mlflow_at_the_end(
     easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    end = Sweep._end
+    await_others = Sweep._await_others
 
-    def end_after_others(sweep: Sweep) -> StudySummary:
+    def await_more(sweep: Sweep) -> None:
         alive, dead = Store(), left(f"sqlite:///{database}")
         assert sweep.log.await_whole([])
         assert dead.is_empty
@@ -110,14 +111,40 @@ def test_what_other_starts_have_left_or_still_upload_is_in_mlflow_at_the_end(
         assert len(sweep.store.predictions(writer.run_id, "test")) == 4
         alive.close()
         left(f"sqlite:///{database}", RunRecord(writer.run_id, 1, params={"late": "1"}))
-        return end(sweep)
+        await_others(sweep)
 
-    monkeypatch.setattr(Sweep, "_end", end_after_others)
+    monkeypatch.setattr(Sweep, "_await_others", await_more)
     swept(easy_csv, Script(WELL), trials=1)
     assert waiting(Path.cwd()) == []
     store = Store(create=False)
     assert [run.params.get("late") for run in store.runs("easy") if run.role == "confirm"] == ["1"]
     assert {run.run_id for run in store.runs("reviews")} == {STUDY, TRIAL}
+
+
+def test_a_study_is_completed_while_another_start_lives_that_has_nothing_to_do(easy_csv: Path) -> None:
+    storage = open_storage("optuna.journal")
+    swept(easy_csv, Script(WELL), storage=storage, trials=1)
+    spec = load_study("study.toml", settings={"data.name": str(easy_csv)}, trials=1)
+    StudyRecord(spec, storage, load_corpus(spec.base.data).fingerprint)
+    swept(easy_csv, Script(WELL), storage=storage, trials=1)
+    (study,) = Store(create=False).studies("easy")
+    assert (study.run.status, study.run.complete) == ("FINISHED", True)
+
+
+def test_a_study_is_described_at_the_end_if_the_start_that_began_it_died_before_it_did_so(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe, calls = RunLog._describe, list[RunLog]()
+
+    def second(log: RunLog) -> None:
+        calls.append(log)
+        if len(calls) == 2:
+            describe(log)
+
+    monkeypatch.setattr(RunLog, "_describe", second)
+    swept(easy_csv, Script(WELL), trials=1)
+    (study,) = Store(create=False).studies("easy")
+    assert (study.run.params["study"], study.run.params["trials"]) == ("study", "1")
 
 
 class TestALostStore:

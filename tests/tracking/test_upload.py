@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import sqlite3
@@ -25,8 +26,8 @@ from gru_bench.errors import IN_PYTHON, ExitCode, RunError
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.tracking import DIED, LoggedRun, Reader, Store, upload, waiting
 from gru_bench.tracking.__main__ import app as sync_app
-from gru_bench.tracking.outbox import FOLDER, Outbox, abandoned
-from gru_bench.tracking.record import Point, RunRecord
+from gru_bench.tracking.outbox import FOLDER, RUN, Outbox, State, abandoned
+from gru_bench.tracking.record import Point, RunRecord, now
 from gru_bench.tracking.upload import Uploader, upload_all
 from tests.support.commands import completed, mentions
 from tests.support.runs import modeled, predictions, result, summary
@@ -144,6 +145,65 @@ class TestUploadedOnce:
             assert (found[TRIAL].status if TRIAL in found else None) == status
         assert (found[TRIAL].complete, found[TRIAL].reason) == (False, "why")
         assert waiting(Path.cwd()) == []
+
+    def test_a_late_record_does_not_open_a_run_again_that_another_process_has_ended_since(
+        self, database: Path
+    ) -> None:
+        with Store() as store:
+            store.put(records()[0])
+            store.writer(STUDY).complete()
+        for written, status in ((1, "FINISHED"), (now() + 1000, "RUNNING")):
+            left(f"sqlite:///{database}", RunRecord(
+                STUDY, written, tags={"gru_bench.complete": "false"}, params={status: "1"}, status="RUNNING"))
+            list(upload_all(Path.cwd()))
+            (run,) = Store(create=False).runs("reviews")
+            assert (run.status, run.complete, run.params[status]) == (status, status == "FINISHED", "1")
+
+    def test_a_run_that_two_processes_upload_at_once_is_created_once(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create = MlflowClient.create_run
+
+        def slowly(*arguments: Any, **named: Any) -> Any:
+            time.sleep(0.3)
+            return create(*arguments, **named)
+
+        monkeypatch.setattr(MlflowClient, "create_run", slowly)
+        left(f"sqlite:///{database}", records()[0])
+        with Store() as store:
+            store.put(records()[0])
+        assert count(database, "runs") == 1
+
+    @pytest.mark.parametrize("state", ["open", "held"])
+    def test_a_damaged_record_of_a_dead_process_is_set_aside_and_the_others_are_uploaded(
+        self, database: Path, state: State
+    ) -> None:
+        own = Outbox.begin(root(), f"sqlite:///{database}")
+        own.put(records()[0])
+        damaged = own.put(records()[1], state=state)
+        (damaged.folder / RUN).write_text("{", encoding="utf-8")
+        release(own)
+        remarks = list(upload_all(Path.cwd()))
+        mentions(remarks[-1], "refuses a record")
+        assert [run.run_id for run in Store(create=False).runs("reviews")] == [STUDY]
+        assert waiting(Path.cwd()) == []
+
+    @pytest.mark.parametrize("name", ["owner.json", "lock"])
+    def test_a_failing_file_system_loses_no_record(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        own = left(f"sqlite:///{database}")
+
+        def stale(path: Any, *arguments: Any, **named: Any) -> Any:
+            if str(path).endswith(name) and str(path).startswith(str(own.folder)):
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            return opened(path, *arguments, **named)
+
+        target, opened = ("io.open", io.open) if name == "owner.json" else ("os.open", os.open)
+        with monkeypatch.context() as patch:
+            patch.setattr(target, stale)
+            assert abandoned(root()) == []
+        assert len(own.entries("waiting")) == 3
 
     def test_records_for_another_store_are_uploaded_there(self, database: Path, empty_database: Path) -> None:
         other = Path(shutil.copy(empty_database, Path.cwd() / "other.db"))
