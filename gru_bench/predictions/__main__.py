@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,9 +67,9 @@ def compare(
     The report is that of a study: results with intervals, a verdict on each pair, where they disagree.
     """
     from gru_bench.predictions.compare import compared
+    from gru_bench.report.__main__ import answered
     from gru_bench.report.document.numbers import folder_name
     from gru_bench.report.document.sentences import in_text
-    from gru_bench.report.findings import judged
     from gru_bench.report.render import files as render
 
     asked = {role: name for role, name in (
@@ -87,14 +85,8 @@ def compare(
 
     report = compared(files, truth=truth, metric=metric, margin=margin, columns=asked, common=common,
                       by_order=by_order, own_study=None if study is None else _runs_of(study, tracking_uri), say=say)
-    if as_json:
-        print(json.dumps(asdict(report.findings), indent=1))
-        return
-    if claim is not None:
-        code, lines = judged(claim, report.findings)
-        for line in lines:
-            cli.out().print(line, markup=False, soft_wrap=True)
-        raise typer.Exit(code)
+    if as_json or claim is not None:
+        raise typer.Exit(answered(report.findings, claim, as_json=as_json))
     folder = out or Path("reports") / folder_name(
         "-".join(model.label for model in report.findings.models), "comparison")
     page, *_ = render.write(report, folder)

@@ -113,7 +113,7 @@ def report(
                        None if answers else mcnemar)
     whole = chosen_report(choice, store, evidence)
     if answers:
-        raise typer.Exit(_answered(whole.findings, claim))
+        raise typer.Exit(answered(whole.findings, claim, as_json=as_json))
     for found in waiting(store.home, store.uri):
         say(f"{found}: not in this report; gru-bench sync uploads what waits")
     folder = out or Path("reports") / folder_name("-".join(study) if study else choice.experiment, "report")
@@ -136,16 +136,17 @@ def report(
         say(f"wrote {typeset.pdf(page.parent)}")
 
 
-def _answered(found: Findings, claim: str | None) -> ExitCode:
+def answered(found: Findings, claim: str | None, *, as_json: bool) -> ExitCode:
     """Print what a report finds as JSON, or whether a claim is true, and return the exit code that says so."""
     from gru_bench.report.findings import judged
 
-    if claim is None:
+    if as_json:
         print(json.dumps(asdict(found), indent=1))
+    if claim is None:
         return ExitCode.DONE
     code, lines = judged(claim, found)
     for line in lines:
-        cli.out().print(line, markup=False, soft_wrap=True)
+        cli.out(stderr=as_json).print(line, markup=False, soft_wrap=True)
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from gru_bench.errors import ExitCode, UsageError, shown
 from gru_bench.report.document.report import Answer, BaselineAnswer, BaselineScore, Findings, ModelScore
@@ -90,10 +91,9 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
         raise UsageError(f"--claim must name two models with > between them, such as 'bidirectional > torch', but got "
                          f"{shown(claim)}")
     first, second = (parts[1], parts[3]) if parts[2] == ">" else (parts[3], parts[1])
-    if BASELINE in (first.casefold(), second.casefold()):
+    matching = [pair for pair in found.pairs if _names(pair, first, second) or _names(pair, second, first)]
+    if not matching and BASELINE in (first.casefold(), second.casefold()):
         return _judged_against_baseline(first, second, found)
-    matching = [pair for pair in found.pairs
-                if _names(pair, first, second) or _names(pair, second, first)]
     if len(matching) != 1:
         known = "; ".join(f"{pair.models[0]} and {pair.models[1]}" for pair in found.pairs) or "none"
         what = "no pair is" if not matching else f"{len(matching)} pairs are"
@@ -129,8 +129,10 @@ def _judged_against_baseline(first: str, second: str, found: Findings) -> tuple[
 
 def _names(pair: Answer, first: str, second: str) -> bool:
     """Return whether two names are those of the models of a pair, in this order."""
-    return _is(first, pair.a, pair.models[0]) and _is(second, pair.b, pair.models[1])
+    a, b = (pair.a, pair.models[0]), (pair.b, pair.models[1])
+    return _is(first, *a, unlike=b) and _is(second, *b, unlike=a)
 
 
-def _is(name: str, label: str, model: str) -> bool:
-    return name.casefold() in (label.casefold(), model.casefold())
+def _is(name: str, *called: str, unlike: Sequence[str] = ()) -> bool:
+    """Return whether a model is called like that, however it is written unless another one is called exactly so."""
+    return name in called or (name not in unlike and name.casefold() in map(str.casefold, called))

@@ -178,7 +178,7 @@ class Store(Reader):
         return self._uploader is None or self._uploader.catch_up()
 
     def close(self, seconds: float | None = None) -> None:
-        """Wait until MLflow has all records, then stop the upload.
+        """Wait until MLflow has all records, also those that processes have left which died meanwhile; stop the upload.
 
         Args:
             seconds: Most seconds to wait. None waits as long as the store answers. If it is away, the wait ends after
@@ -188,6 +188,8 @@ class Store(Reader):
             RunError: A record could not be uploaded, or the store has not answered for so long.
             KeyboardInterrupt: The user has interrupted the wait; the next start uploads the rest.
         """
+        if self._uploader is not None and seconds is None:
+            self.adopt()
         uploader, self._uploader = self._uploader, None
         if uploader is None:
             return

@@ -262,11 +262,21 @@ def test_scores_that_are_missing_files_alike_and_equal_seeds_are_refused() -> No
 
 
 @pytest.mark.parametrize(("claim", "code"), [
+    ("baseline > Baseline", ExitCode.DONE), ("Baseline > baseline", ExitCode.NO)])
+def test_a_claim_names_models_as_they_are_written_even_one_called_baseline(claim: str, code: int) -> None:
+    files = [write(f"{name}/{model}.csv", of(one)) for name, model, one in (
+        ("a", "baseline", GOOD), ("b", "Baseline", POOR))]
+    assert completed(app, *files, "--claim", claim).returncode == code
+
+
+@pytest.mark.parametrize(("claim", "code"), [
     ("good > poor", ExitCode.DONE), ("poor > good", ExitCode.NO), ("good > other", ExitCode.INCOMPLETE)])
 def test_a_claim_ends_with_the_code_of_its_answer(claim: str, code: ExitCode) -> None:
     files = [write(f"{name}.csv", of(one)) for name, one in (
         ("good", GOOD), ("poor", POOR), ("other", right(0.28, 12)))]
     assert completed(app, *files, "--claim", claim).returncode == code
+    both = completed(app, *files, "--claim", claim, "--json")  # as without, and the scores
+    assert (both.returncode, len(json.loads(both.stdout)["pairs"])) == (code, 3)
 
 
 def test_a_report_says_what_it_is_about_and_leaves_out_what_no_file_tells() -> None:

@@ -108,10 +108,17 @@ class AgainstBaseline:
         return f"{self.group.label} {MINUS} {self.baseline.name}"
 
     @property
+    def lead(self) -> int:
+        """Return 1 if the model has the better score, as both are shown, -1 if the worse one, 0 if they are equal."""
+        if self.group.score.text == self.baseline.score.text:
+            return 0
+        difference = (self.group.score.value or 0.0) - (self.baseline.score.value or 0.0)
+        return 1 if (difference > 0) == self.group.scale.higher_is_better else -1
+
+    @property
     def is_below(self) -> bool:
         """Return whether the model has the worse score, as both are shown."""
-        lead = (self.group.score.value or 0.0) - (self.baseline.score.value or 0.0)
-        return self.group.score.text != self.baseline.score.text and (lead < 0) == self.group.scale.higher_is_better
+        return self.lead < 0
 
     @property
     def is_ahead(self) -> bool:
@@ -120,9 +127,10 @@ class AgainstBaseline:
 
     @property
     def warning(self) -> Sentence:
-        """Return what is to be known of a model with a worse score."""
+        """Return how the model compares, with the test or without it."""
+        shown = {1: "has a better score than", -1: "has a worse score than", 0: "has the same score as"}
         how = {1: "is better than", -1: "is worse than", 0: "is not shown to be better or worse than",
-               None: "has a worse score than"}[self.favours]
+               None: shown[self.lead]}[self.favours]
         told: Sentence = ()
         if self.favours is not None:
             told = (": ", self.difference, f"{self.group.scale.after} (95{NBSP}% interval ", Ends(self.difference),

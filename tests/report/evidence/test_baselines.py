@@ -87,7 +87,8 @@ def test_the_warning_says_whether_a_baseline_is_inside_the_interval(skill: float
     assert (present(score.low) < 0.8731 < present(score.high)) == inside
     assert found.is_below == below == (present(score.value) < 0.8731)
     text = "".join(part if isinstance(part, str) else getattr(part, "text", "") for part in found.warning)
-    mentions(text, f"Torch GRU ({score.text}", f"{LINEAR} (87.3", f"{'within' if inside else 'outside'} the model's")
+    mentions(text, f"Torch GRU ({score.text}", f"a {'worse' if below else 'better'} score than", f"{LINEAR} (87.3",
+             f"{'within' if inside else 'outside'} the model's")
 
 
 def test_models_are_tested_against_a_baseline_whose_answers_were_kept() -> None:
