@@ -17,6 +17,7 @@ from gru_bench.config import DataConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.platforms import machine
+from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.run_log import RunLog
@@ -96,7 +97,8 @@ os._exit(1)
 def test_what_other_starts_have_left_or_still_upload_is_in_mlflow_at_the_end(
     easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await_others = Sweep._await_others
+    await_others, end = Sweep._await_others, Sweep._end
+    runs: list[str] = []
 
     def await_more(sweep: Sweep) -> None:
         alive, dead = Store(), left(f"sqlite:///{database}")
@@ -112,12 +114,20 @@ def test_what_other_starts_have_left_or_still_upload_is_in_mlflow_at_the_end(
         alive.close()
         left(f"sqlite:///{database}", RunRecord(writer.run_id, 1, params={"late": "1"}))
         await_others(sweep)
+        runs.append(writer.run_id)
+
+    def end_before_others(sweep: Sweep) -> StudySummary:
+        summary = end(sweep)
+        left(f"sqlite:///{database}", RunRecord(runs[0], 2, params={"later": "1"}))
+        return summary
 
     monkeypatch.setattr(Sweep, "_await_others", await_more)
+    monkeypatch.setattr(Sweep, "_end", end_before_others)
     swept(easy_csv, Script(WELL), trials=1)
     assert waiting(Path.cwd()) == []
     store = Store(create=False)
-    assert [run.params.get("late") for run in store.runs("easy") if run.role == "confirm"] == ["1"]
+    assert [(run.params["late"], run.params["later"]) for run in store.runs("easy") if run.role == "confirm"] == [
+        ("1", "1")]
     assert {run.run_id for run in store.runs("reviews")} == {STUDY, TRIAL}
 
 
