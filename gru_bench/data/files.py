@@ -289,12 +289,12 @@ def digest(path: Path) -> str:
 
 
 @contextmanager
-def reading(path: Path, encoding: str = "utf-8") -> Iterator[None]:
+def reading(path: Path, encoding: str | None = None) -> Iterator[None]:
     """Replace errors of the standard library about a damaged file by one message.
 
     Args:
         path: The file.
-        encoding: Encoding in which the file is read, for the message.
+        encoding: Encoding in which the file is read, for the message. None: UTF-8, and no option names another.
 
     Raises:
         DataError: instead of an error within the context about gzip, the encoding or reading.
@@ -305,10 +305,11 @@ def reading(path: Path, encoding: str = "utf-8") -> Iterator[None]:
         raise DataError(f"{path} must be whole gzip data, but it is cut off or damaged ({error}): "
                         "fetch or copy it again") from error
     except UnicodeError as error:
-        wrong = (f"line {_line_of_wrong_byte(path, encoding):,} is not (byte {error.object[error.start]:#04x})"
+        used = encoding or "utf-8"
+        wrong = (f"line {_line_of_wrong_byte(path, used):,} is not (byte {error.object[error.start]:#04x})"
                  if isinstance(error, UnicodeDecodeError) else f"it is not ({shown(str(error), '')})")
-        raise DataError(f"{path} must be {encoding.upper()} text, but {wrong}: save it as UTF-8, or name its encoding, "
-                        f"such as {given_as('--encoding', 'cp1252')}") from error
+        other = f", or name its encoding, such as {given_as('--encoding', 'cp1252')}" if encoding else ""
+        raise DataError(f"{path} must be {used.upper()} text, but {wrong}: save it as UTF-8{other}") from error
     except OSError as error:
         raise DataError(f"{path} must be readable, but: {shown(error.strerror or str(error), '', 200)}") from error
 
