@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -85,19 +86,29 @@ def read_claims(path: Path) -> list[Claim]:
 
     Raises:
         UsageError: There is no such file.
-        DataError: It lacks these columns, or has no rows.
+        DataError: It lacks these columns, has no rows, or a row that cannot be one of a student.
     """
     if not path.is_file():
         raise UsageError(f"CLAIMS.csv must be a file, but there is no {shown(str(path))}: check the path")
     with reading(path), opened_text(path, "utf-8") as text:
         first = text.readline()
         separator = max(",;\t", key=first.count)
-        header = next(csv.reader([first], delimiter=separator), [])
+        rows = _rows(path, chain([first], text), separator)
+        _, header = next(rows, (1, []))
         places = [_place(header, usual) for usual in (_NAMES, _ACCURACIES, _FILES)]
         if places[0] is None or places[1] is places[2] is None:
             raise DataError(f"{path.name} must have a column {_NAMES[0]}, and a column {_ACCURACIES[0]}, a column "
                             f"{_FILES[0]}, or both, but its first line is {shown(first.strip())}: rename its columns")
-        claims = [_claim(row, places, path.parent) for row in csv.reader(text, delimiter=separator) if any(row)]
+        claims = []
+        for line, row in rows:
+            if any(row[len(header):]):
+                raise DataError(f"{path.name} must have {len(header)} values in each row, as in its first line, but "
+                                f"line {line:,} has {len(row)} ({shown(separator.join(row))}): quote values that "
+                                f"contain {shown(separator)}")
+            claims.append(_claim(row, places, path.parent))
+            if not claims[-1].student:
+                raise DataError(f"{path.name} must name a student in each row, but line {line:,} names none "
+                                f"({shown(separator.join(row))}): add the name")
     if not claims:
         raise DataError(f"{path.name} must have a row for each student, but it has none: add them")
     student, count = Counter(claim.student for claim in claims).most_common(1)[0]
@@ -107,13 +118,29 @@ def read_claims(path: Path) -> list[Claim]:
     return claims
 
 
+def _rows(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of each line that is not blank, and its cells.
+
+    No cell has a line break: else a quote that is not closed would hide the students of the next lines.
+    """
+    for number, line in enumerate(lines, start=1):
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([line], delimiter=separator, strict=True), [])]
+        except csv.Error as error:
+            raise DataError(f"{path.name} must have a complete row on each line, but line {number:,} is not one "
+                            f"({shown(str(error), '')}): close each quote, and remove line breaks inside quotes"
+                            ) from error
+        if any(cells):
+            yield number, cells
+
+
 def _place(header: Sequence[str], usual: Sequence[str]) -> int | None:
     plain = [name.strip().lower().replace(" ", "_") for name in header]
     return next((plain.index(name) for name in usual if name in plain), None)
 
 
 def _claim(row: Sequence[str], places: Sequence[int | None], folder: Path) -> Claim:
-    student, accuracy, file = (row[place].strip() if place is not None and place < len(row) else ""
+    student, accuracy, file = (row[place] if place is not None and place < len(row) else ""
                                for place in places)
     path = folder / file if file else None
     try:

@@ -58,7 +58,10 @@ def test_claims_have_an_accuracy_a_file_or_both(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "parts"), [
     ("ada,84.2\nbob,83\n", ["student", "accuracy", "predictions"]), ("student,points\nada,3\n", ["accuracy"]),
-    ("student,accuracy\n", ["a row for each student"]), ("student,accuracy\nada,84\nada,85\n", ["'ada'", "2 times"])])
+    ("student,accuracy\n", ["a row for each student"]), ("student,accuracy\nada,84\nada,85\n", ["'ada'", "2 times"]),
+    ("student,accuracy,predictions\nada,84,2,ada.csv\n", ["line 2", "'ada,84,2,ada.csv'", "3 values"]),
+    ('student,accuracy\nada,84\n"bob,85\ncy"",90\ndee",91\n', ["line 3", "quote"]),
+    ("student,accuracy\nada,84\n\n ,85\n", ["line 4", "student"])])
 def test_a_table_without_claims_is_refused(text: str, parts: list[str]) -> None:
     with pytest.raises(DataError) as refused:
         read_claims(written("claims.csv", text))
