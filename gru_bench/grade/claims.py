@@ -29,6 +29,8 @@ _NAMES = ("student", "name", "team", "id")
 _ACCURACIES = ("accuracy", "claimed_accuracy", "claim", "acc")
 _FILES = ("predictions", "prediction", "file", "path")
 _NUMBER = re.compile(r"(\d+)(?:[.,](\d+))?\s*(%?)")
+_LEAST_DIGIT = 1e-6
+"""Least that the last digit of an accuracy counts, as a fraction. Further digits are rounding errors of float32."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Accuracy:
     value: float
     """As a fraction."""
     last_digit: float
-    """What 1 of its last digit is worth, as a fraction."""
+    """What 1 of its last digit is worth, as a fraction, but at least `_LEAST_DIGIT`."""
 
     def fits(self, found: float) -> bool:
         """Return whether a number, rounded or cut off to as many digits, is this accuracy."""
@@ -162,7 +164,8 @@ def parsed_accuracy(text: str) -> Accuracy:
         value = float(f"{whole}.{decimals or 0}")
         scale = 0.01 if percent or value > 1 else 1.0
         if value * scale <= 1:
-            return Accuracy(value * scale, min(0.01, scale) if not decimals else scale * 10.0 ** -len(decimals))
+            last_digit = min(0.01, scale) if not decimals else scale * 10.0 ** -len(decimals)
+            return Accuracy(value * scale, max(last_digit, _LEAST_DIGIT))
     raise UsageError("an accuracy must be a fraction such as 0.842 or a percentage such as 84.2, but got "
                      f"{shown(text)}: correct it")
 

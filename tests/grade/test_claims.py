@@ -37,7 +37,8 @@ def test_what_is_no_accuracy_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("claimed", "found", "fits"), [
     ("84.2", 0.84249, True), ("84.2", 0.8429, True), ("84.2", 0.8413, True), ("84.2", 0.8431, False),
-    ("84.20", 0.8423, False), ("84", 0.8471, True)])
+    ("84.20", 0.8423, False), ("84", 0.8471, True), ("0.8730000257492065", 0.873, True), ("87.30001", 0.873, True),
+    ("87.3010", 0.873, False)])
 def test_a_claim_fits_what_rounds_or_is_cut_off_to_it(claimed: str, found: float, fits: bool) -> None:
     assert parsed_accuracy(claimed).fits(found) == fits
 
