@@ -83,8 +83,8 @@ def grade(
     from gru_bench.grade.claims import read_claims
     from gru_bench.grade.judge import judge
 
-    if csv is not None and (not csv.parent.is_dir() or csv.is_dir()):
-        raise UsageError(f"--csv must be a file in a folder that exists, but got {shown(str(csv))}: name another")
+    if csv is not None:
+        _check_table(csv)
     result = judge(read_claims(claims), reference, known, disagreement)
     _show(console, result, reference, disagreement)
     if csv is not None:
@@ -131,6 +131,9 @@ def _of_numbers(
     from gru_bench.stats.claims import Reference
 
     truth = None if path is None else read_truth(path)
+    if truth and texts not in (None, len(truth.id_N)):
+        raise UsageError(f"--texts must be the number of texts of --truth, {len(truth.id_N):,}, but got {texts:,}: "
+                         "leave it out")
     size = texts or (len(truth.id_N) if truth else 0)
     if deviation is None or not size:
         raise UsageError(f"--accuracy needs {'--seed-deviation' if deviation is None else '--texts or --truth'}, but "
@@ -186,6 +189,20 @@ def _alike(pair: Alike, pairs: int, disagreement: Disagreement | None) -> str:
     return (f"{fact}; two runs of the reference differ on {disagreement.mean:,.0f} texts ({disagreement.least:,} to "
             f"{disagreement.most:,}). Between independent runs, so few have a probability of about "
             f"{pair.probability:.1g} for one pair, and {min(1.0, pair.probability * pairs):.1g} for any of {pairs:,}")
+
+
+def _check_table(path: Path) -> None:
+    """Check that the table of results overwrites nothing else, such as a file that students have handed in."""
+    from gru_bench.data.files import reading
+
+    if not path.parent.is_dir() or path.is_dir():
+        raise UsageError(f"--csv must be a file in a folder that exists, but got {shown(str(path))}: name another")
+    head = ",".join(COLUMNS).encode()
+    if path.is_file():
+        with reading(path), path.open("rb") as file:
+            if file.read(len(head)) != head:
+                raise UsageError("--csv must name a new file, or one that grade has written, with the columns "
+                                 f"{', '.join(COLUMNS)}, but {shown(path.name)} has others: name another")
 
 
 def _write(path: Path, result: Result) -> None:

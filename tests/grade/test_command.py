@@ -61,6 +61,11 @@ def test_numbers_may_stand_for_a_study() -> None:
                      "graded.csv")
     assert done.returncode == ExitCode.DONE, done.stderr
     assert [row["passes"] for row in table()] == ["yes", "no"]
+    Path("claims.csv").write_text("student,accuracy\ncy,80\n", encoding="utf-8")
+    again = completed(app, "claims.csv", "--accuracy", "84.2", "--seed-deviation", "0.4", "--texts", "2664", "--csv",
+                      "graded.csv")
+    assert again.returncode == ExitCode.DONE, again.stderr
+    assert [row["student"] for row in table()] == ["cy"]
 
 
 def test_predictions_are_read_beside_true_classes() -> None:
@@ -109,9 +114,15 @@ def test_a_study_without_texts_hands_out_nothing(store: FakeStore) -> None:
     (["gone.csv", "--accuracy", "84", "--seed-deviation", "1", "--texts", "100"], ["'gone.csv'"]),
     (["claims.csv", "--accuracy", "84", "--seed-deviation", "1", "--hand-out", "t.csv"], ["--hand-out"]),
     (["claims.csv", "--study", "torch", "--csv", "no/graded.csv"], ["--csv", "graded.csv"]),
+    (["claims.csv", "--accuracy", "84", "--seed-deviation", "1", "--texts", "500", "--truth", "t.csv"], ["2", "500"]),
+    (["claims.csv", "--accuracy", "84", "--seed-deviation", "1", "--truth", "t.csv", "--csv", "t.csv"], ["'t.csv'"]),
+    (["claims.csv", "--study", "torch", "--csv", "claims.csv"], ["'claims.csv'", "a new file"]),
     (["claims.csv", "--study", "nowhere"], ["'nowhere'"])])
 def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], store: FakeStore) -> None:
-    Path("claims.csv").write_text("student,accuracy\nada,84.0\n", encoding="utf-8")
+    texts = {"claims.csv": "student,accuracy\nada,84.0\n", "t.csv": "id,label\na,0\nb,1\n"}
+    for name, text in texts.items():
+        Path(name).write_text(text, encoding="utf-8")
     done = completed(app, *words)
     assert done.returncode == ExitCode.MISTYPED
     mentions(done.stderr, *parts)
+    assert {name: Path(name).read_text(encoding="utf-8") for name in texts} == texts
