@@ -25,9 +25,9 @@ HELP = """Judge the accuracies that students claim, with the noise of seeds and 
   [bold]gru-bench grade --study homework --hand-out test.csv[/bold]
 
 CLAIMS.csv has a column student, and a column accuracy, a column predictions, or both: 84.2 or 0.842, and a file with a
-class (label) for each test text (id). For each student: whether the claim agrees with the predictions, whether it
-differs from the reference by more than noise, and whose predictions are the same. For the class: the pass mark that a
-right solution misses in fewer than 1 of 100 cases."""
+class (prediction or label) for each test text (id). For each student: whether the claim agrees with the predictions,
+whether it differs from the reference by more than noise, and whose predictions are the same. For the class: the pass
+mark that a right solution misses in fewer than 1 of 100 cases."""
 
 
 @app.command(help=HELP)
@@ -113,15 +113,17 @@ def _of_study(
         found = store.texts(group.study.run.run_id, "test")
         if found is None or not set(ids) <= found.keys():
             raise RunError(f"the study {shown(name)} must contain its test texts, but it was run with --no-texts: hand "
-                           "out your own file, whose rows are in the order of the study's predictions")
+                           "out your own file, with the ids in the column row of gru-bench report --csv")
         write_texts(hand_out, found, ids)
         console.print(f"wrote {len(ids):,} texts to {hand_out}", markup=False)
     reference = Reference.of_runs(group.correct_RN)
     console.print(f"reference: {group.model} of the study {name}: {_percent(reference.accuracy)} on {len(ids):,} test "
                   f"texts, {len(group.runs)} runs, standard deviation between these runs "
                   f"{100 * reference.spread**0.5:.2f} points", markup=False)
-    return (reference, Truth(f"the study {name}", ids, group.label_N.astype(int), group.classes),
-            Disagreement.of_runs(group.predicted_RN))
+    name_N = store.predictions(group.ids[0], "test").by_id().name_N
+    truth = Truth(f"the study {name}", ids, group.label_N.astype(int), group.classes,
+                  () if name_N is None else tuple(map(str, name_N)))
+    return reference, truth, Disagreement.of_runs(group.predicted_RN)
 
 
 def _of_numbers(

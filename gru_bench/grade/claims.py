@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import as_number
-from gru_bench.data.columns import Columns
-from gru_bench.data.files import check_files, files_of, opened_text, reading
-from gru_bench.data.labels import listed, spelled
+from gru_bench.data.files import TABLES, DataFile, check_files, named_path, opened_text, reading
+from gru_bench.data.labels import listed
 from gru_bench.data.tables import Table
 from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.predictions.columns import PredictionColumns
+from gru_bench.predictions.read import class_of, id_of
 
-LABELS = ("label", "prediction", "predicted", "predicted_label", "pred", "class", "sentiment", "y_pred", "y")
-"""Usual names of the column of classes in a file of predictions or true classes."""
 _NAMES = ("student", "name", "team", "id")
 _ACCURACIES = ("accuracy", "claimed_accuracy", "claim", "acc")
 _FILES = ("predictions", "prediction", "file", "path")
@@ -68,9 +67,13 @@ class Truth:
     label_N: NDArray[np.int64]
     """Positions of the classes."""
     classes: tuple[str, ...]
+    name_N: tuple[str, ...] = ()
+    """Names of the rows of the texts in the data, which may be the ids of predictions, too. Empty: not known."""
 
     def position(self, spelling: str) -> int | None:
         """Return the position of a class by its name, or by its number where no class has such a name."""
+        if spelling in self.classes:
+            return self.classes.index(spelling)
         lower = [name.lower() for name in self.classes]
         if spelling.lower() in lower:
             return lower.index(spelling.lower())
@@ -176,11 +179,14 @@ def read_truth(path: Path) -> Truth:
     Raises:
         GruBenchError: The file cannot be read, or names a text twice.
     """
-    ids, labels = _read(path)
+    ids, labels = _read(path, PredictionColumns(is_truth=True))
     classes = tuple(sorted(set(labels), key=lambda name: (as_number(name) is None, as_number(name) or 0, name)))
-    ids = [str(number) for number in range(1, len(labels) + 1)] if ids is None else ids
+    where = path.name
+    if ids is None:
+        ids = [str(number) for number in range(1, len(labels) + 1)]
+        where = f"{path.name} (without ids: its rows are counted from 1)"
     _refuse_repeats(path, ids)
-    return Truth(path.name, tuple(ids), np.array([classes.index(label) for label in labels]), classes)
+    return Truth(where, tuple(ids), np.array([classes.index(label) for label in labels]), classes)
 
 
 def read_predictions(path: Path, truth: Truth) -> tuple[NDArray[np.int64], str]:
@@ -189,23 +195,28 @@ def read_predictions(path: Path, truth: Truth) -> tuple[NDArray[np.int64], str]:
     Raises:
         GruBenchError: The file cannot be read, or does not hold one class for each text.
     """
-    ids, labels = _read(path)
+    ids, labels = _read(path, PredictionColumns())
     size, note = len(truth.id_N), ""
-    if ids is None or not set(ids) & set(truth.id_N):
+    if ids is None:
         if len(labels) != size:
             raise DataError(f"{path.name} must have the ids of {truth.where}, or one row for each of its {size:,} "
-                            f"texts, but it has {len(labels):,} rows{'' if ids is None else ' and other ids'}: correct "
-                            "it")
+                            f"texts, but it has {len(labels):,} rows: correct it")
         note = "joined by the order of the rows"
     else:
         _refuse_repeats(path, ids)
-        if missing := set(truth.id_N) - set(ids):
+        given = set(ids)
+        known = [[id_of(one) for one in some] for some in (truth.id_N, truth.name_N)]
+        wanted = max(known, key=lambda some: len(given.intersection(some)))
+        others = given - set(wanted)
+        if missing := set(wanted) - given:
+            found = f", and has other ids, such as {shown(min(others))}" if others else ""
             raise DataError(f"{path.name} must have each of the {size:,} texts of {truth.where}, but lacks "
-                            f"{len(missing):,}, such as {shown(min(missing))}: add them")
-        if len(ids) > size:
-            note = f"rows of other texts: {len(ids) - size:,}"
+                            f"{len(missing):,}, such as {shown(min(missing))}{found}: write the id and the class of "
+                            "each text that was handed out")
+        if others:
+            note = f"rows of other texts: {len(others):,}"
         label_of = dict(zip(ids, labels, strict=True))
-        labels = [label_of[one] for one in truth.id_N]
+        labels = [label_of[one] for one in wanted]
     position = {label: truth.position(label) for label in set(labels)}
     if wrong := sorted(label for label, place in position.items() if place is None):
         raise DataError(f"{path.name} must predict the classes {listed(truth.classes)}, or their numbers from 0, but "
@@ -213,27 +224,29 @@ def read_predictions(path: Path, truth: Truth) -> tuple[NDArray[np.int64], str]:
     return np.array([position[label] for label in labels], dtype=np.int64), note
 
 
-def _read(path: Path) -> tuple[list[str] | None, list[str]]:
+def _read(path: Path, columns: PredictionColumns) -> tuple[list[str] | None, list[str]]:
     """Return the ids and the classes of a file. None: it has no ids."""
-    check_files(files_of(path).files, path)
-    for name in LABELS:
-        # The reader's first role is any column that must be there.
-        columns = Columns(text=name, label=None, id="")
-        place = [role for role, _ in columns.roles()].index("id")
-        table = Table(path, columns)
-        try:
-            with reading(path):
-                rows = [(row[0], row[place]) for row in table]
-        except UsageError:  # it has no such column
-            continue
-        labels = [spelled(label) for label, _ in rows]
-        if "" in labels:
-            raise DataError(f"{path.name} must have a class in each row, but row {labels.index('') + 1:,} has none: "
-                            "add it")
-        if not rows:
-            raise DataError(f"{path.name} must have a row for each text, but it has none: write it again")
-        return (None if table.columns.id is None else [spelled(ident) for _, ident in rows]), labels
-    raise UsageError(f"{path.name} must have a column of classes named {', '.join(LABELS)}, but it has none: rename it")
+    what, roles = ("true classes", ["label"]) if columns.is_truth else ("predictions", ["prediction", "label"])
+    path = named_path(str(path), f"a file of {what}")
+    if path.is_file() and not path.name.lower().removesuffix(".gz").endswith(TABLES):
+        raise UsageError(f"a file of {what} must be CSV, TSV, JSON Lines or Parquet, but got {shown(path.name)}: "
+                         "convert it")
+    check_files([DataFile(path)], path)
+    table = Table(path, columns)
+    with reading(path):
+        rows = list(table)
+    if not rows:
+        raise DataError(f"{path.name} must have a row for each text, but it has none: write it again")
+    found = list(table.columns.found)
+    role = next((one for one in roles if one in found), None)
+    if role is None:
+        raise UsageError(f"{path.name} must have a column of classes, such as {' or '.join(roles)}, but no column has "
+                         "a usual name of one: rename it")
+    labels = [class_of(row[found.index(role)]) for row in rows]
+    if "" in labels:
+        raise DataError(f"{path.name} must have a class in each row, but row {labels.index('') + 1:,} has none: "
+                        "add it")
+    return [id_of(row[found.index("id")]) for row in rows] if "id" in found else None, labels
 
 
 def _refuse_repeats(path: Path, ids: Sequence[str]) -> None:

@@ -113,7 +113,7 @@ def _judged(
                 measured, p = float(correct_N.mean()), reference.p_of_answers(correct_N)
                 predicted[claim.student] = class_N
         except GruBenchError as error:
-            note = str(error)
+            note = f"cannot score the predictions: {error}"
     accuracy = claimed if measured is None else measured
     if accuracy is not None and p is None:
         p = reference.p_of_claim(accuracy)

@@ -208,7 +208,7 @@ class _Rows:
 
     def run(self, read: Read) -> FileRun:
         """Return all rows as one run."""
-        place_N = self._places("id", _id, f"a name of at most {MOST_NAME} characters", read.ids)
+        place_N = self._places("id", id_of, f"a name of at most {MOST_NAME} characters", read.ids)
         assert place_N is not None
         label_N, prediction_N = (self._places(role, class_of, "a word, a number, true or false", read.spellings)
                                  for role in ("label", "prediction"))
@@ -262,8 +262,8 @@ class _Rows:
                           "another column")
 
 
-def _id(value: Any) -> str:
-    """Return the id of a row; empty where it has none."""
+def id_of(value: Any) -> str:
+    """Return the id of a row, as a whole number if it is one; empty where it has none."""
     if value is None or value != value:
         return ""
     text = storable(str(value).replace("\0", "").strip())

@@ -71,12 +71,20 @@ def test_a_table_without_claims_is_refused(text: str, parts: list[str]) -> None:
 
 @pytest.mark.parametrize(("name", "text"), [
     ("p.csv", "id,label\nc,positive\na,negative\nb,negative\n"), ("p.csv", "label\nnegative\nnegative\npositive\n"),
-    ("p.tsv", "id\tprediction\nb\t0\na\t0\nc\t1\n"), ("p.csv", "id,pred,score\n1,NEGATIVE,0\n2,0.0,1\n3,Positive,1\n"),
+    ("p.tsv", "id\tprediction\nb\t0\na\t0\nc\t1\n"), ("p.csv", "pred,score\nNEGATIVE,0\n0.0,1\nPositive,1\n"),
+    ("p.csv", "id,label,prediction\nb,1,0\na,1,0\nc,0,1\n"),
+    ("p.csv", "id,label,probability_negative,probability_positive,known_words\nb,0,0.9,0.1,1\na,0,1,0,1\nc,1,0,1,1\n"),
     ("p.jsonl", '{"id": "b", "predicted": 0}\n{"id": "c", "predicted": 1}\n{"id": "a", "predicted": 0}\n')])
 def test_predictions_are_joined_by_id_or_by_order(name: str, text: str) -> None:
     class_N, note = read_predictions(written(name, text), TRUTH)
     assert class_N.tolist() == [0, 0, 1]
-    assert bool(note) == (not text.startswith(("id,label", "id\tprediction", '{"id"')))
+    assert bool(note) == (not text.startswith(("id", '{"id"')))
+
+
+def test_a_spreadsheet_may_have_made_ids_decimal_numbers() -> None:
+    truth = Truth("test.csv", ("1", "2.0", "c"), np.array([0, 1, 1]), ("A", "a"))
+    class_N, note = read_predictions(written("p.csv", "id,prediction\nc,A\n1.0,a\n2,a\n"), truth)
+    assert (class_N.tolist(), note) == ([1, 1, 0], "")
 
 
 def test_rows_of_other_texts_are_said() -> None:
@@ -87,7 +95,8 @@ def test_rows_of_other_texts_are_said() -> None:
 
 @pytest.mark.parametrize(("text", "parts"), [
     ("id,label\na,0\nb,1\n", ["lacks 1", "'c'"]), ("id,label\na,0\na,1\nb,0\nc,1\n", ["'a'", "once"]),
-    ("label\n0\n1\n", ["3", "2 rows"]), ("id,label\n7,0\n8,1\n", ["other ids"]), ("id,label\na,0\nb,2\nc,1\n", ["'2'"]),
+    ("label\n0\n1\n", ["3", "2 rows"]), ("id,label\n7,0\n8,1\n9,1\n", ["lacks 3", "'a'", "'7'"]),
+    ("id,label\na,0\nb,2\nc,1\n", ["'2'"]),
     ("id,label\na,0\nb,\nc,1\n", ["row 2"]), ("id,guess\na,0\nb,1\nc,1\n", ["a column of classes", "label"]),
     ("id,label\n", ["a row for each text"])])
 def test_predictions_that_are_not_one_for_each_text_are_refused(text: str, parts: list[str]) -> None:
@@ -96,8 +105,20 @@ def test_predictions_that_are_not_one_for_each_text_are_refused(text: str, parts
     mentions(str(refused.value), "p.csv", *parts)
 
 
+@pytest.mark.parametrize(("name", "parts"), [
+    ("x" * 300 + ".csv", ["too long"]), (".", ["is a folder"]), ("*.csv", ["*.csv does not exist"]),
+    ("cell.py", ["'cell.py'", "Parquet"]), ("latin.csv", ["line 2", "save it as UTF-8"])])
+def test_what_is_no_file_of_predictions_is_refused(name: str, parts: list[str]) -> None:
+    written("cell.py", "x = 1\n")
+    Path("latin.csv").write_bytes("id,label\nä,1\n".encode("cp1252"))
+    with pytest.raises(GruBenchError) as refused:
+        read_predictions(Path(name), TRUTH)
+    mentions(str(refused.value), *parts)
+    assert "--encoding" not in str(refused.value)
+
+
 def test_true_classes_have_ids_or_are_counted() -> None:
-    truth = read_truth(written("t.csv", "id,label\nx,good\ny,bad\n"))
+    truth = read_truth(written("t.csv", "id,prediction,label\nx,bad,good\ny,bad,bad\n"))
     assert (truth.id_N, truth.classes, truth.label_N.tolist()) == (("x", "y"), ("bad", "good"), [1, 0])
     counted = read_truth(written("t.csv", "label\n3\n10\n3\n"))
     assert (counted.id_N, counted.classes, counted.label_N.tolist()) == (("1", "2", "3"), ("3", "10"), [0, 1, 0])

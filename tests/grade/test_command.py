@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gru_bench.tracking
@@ -53,6 +55,19 @@ def test_a_class_is_judged_beside_a_study(store: FakeStore) -> None:
     assert (bob["agrees"], ada["alike"], bob["alike"]) == ("no", "bob (0 texts differ)", "ada (0 texts differ)")
     assert (cy["student"], cy["verdict"], cy["passes"]) == ("'=cy", "below the reference", "no")
     assert (dee["verdict"], dee["passes"]) == ("not judged", "")
+
+
+def test_names_of_rows_are_ids_of_a_study(store: FakeStore) -> None:
+    own = group(store, "torch")
+    for key, found in store.predicted.items():
+        store.predicted[key] = replace(found, name_N=np.array([f"row {one}" for one in found.example_id_N]))
+    rows = [f"row {one},{own.classes[label]}" for one, label in zip(own.example_N, own.label_N, strict=True)]
+    Path("ada.csv").write_text("\n".join(["id,prediction", *reversed(rows)]), encoding="utf-8")
+    Path("claims.csv").write_text("student,predictions\nada,ada.csv\n", encoding="utf-8")
+    done = completed(app, "claims.csv", "--study", "torch", "--csv", "graded.csv")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    (ada,) = table()
+    assert (ada["measured"], ada["note"]) == ("1", "")
 
 
 def test_numbers_may_stand_for_a_study() -> None:
