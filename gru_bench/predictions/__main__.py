@@ -75,9 +75,9 @@ def compare(
     asked = {role: name for role, name in (
         ("id", id_column), ("label", label_column), ("prediction", prediction_column), ("score", score_column),
         ("group", group_column)) if name is not None}
-    if study is not None and (truth is not None or by_order):
-        raise UsageError("--study gives the true labels and the ids of its test examples: leave out --truth and "
-                         "--by-order")
+    if study is not None and (truth is not None or by_order or group_column is not None):
+        raise UsageError("--study gives the true labels, the ids and the groups of its test examples: leave out "
+                         "--truth, --by-order and --group-column")
     console = cli.out(stderr=as_json or claim is not None)
 
     def say(line: str) -> None:

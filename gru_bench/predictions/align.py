@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import ComparedName
-from gru_bench.data.corpus import LEAST_GROUPS
 from gru_bench.data.labels import classes_of
 from gru_bench.errors import IN_PYTHON, UsageError, shown
 from gru_bench.predictions.columns import asked_as
@@ -64,7 +63,7 @@ class FileModel:
 
 def aligned(
     read: Read, runs: Sequence[FileRun], truth: FileRun | None, metric: ComparedName, *, common: bool = False,
-    groups_are_asked: bool = False, classes: Sequence[str] = (),
+    classes: Sequence[str] = (),
 ) -> tuple[Examples, list[FileModel]]:
     """Return the examples and what each model answers on them.
 
@@ -75,7 +74,6 @@ def aligned(
         metric: The score that the models are compared by.
         common: Whether only the examples that all files have are compared.
         classes: Names of the classes in their order, where a study tells them.
-        groups_are_asked: Whether the column of groups was named. One that was found by its name needs 20 groups.
 
     Raises:
         UsageError: for other examples or labels, and for what the metric needs and a run lacks.
@@ -95,8 +93,6 @@ def aligned(
     about: dict[str, Sequence[str]] = {
         role: [known.get(place, "") for place in place_N.tolist()] for role, known in read.about.items()}
     group_N = _groups(about.get("group"), names_N)
-    if group_N is not None and not groups_are_asked and len(np.unique(group_N)) < LEAST_GROUPS:
-        group_N = None
     examples = Examples(names_N, label_N, classes, about, group_N, left_out)
     by_model: dict[tuple[str, str], list[FileRun]] = {}
     for run in sources[-len(runs):]:
@@ -177,7 +173,7 @@ def _labels(
     if not labeled:
         lacking = next((run for run in sources if "score" not in run.has), None)
         if lacking is not None:
-            other = "" if IN_PYTHON.get() else ", or a file that has them by --truth"
+            other = "" if IN_PYTHON.get() else ", or give --truth FILE or --study NAME, which have them"
             raise UsageError(f"{lacking.name} must have true labels, but it has no column with a usual name for them: "
                              f"name it by {asked_as('--label-column')}{other}")
         return np.zeros(len(id_N), np.int_), ()

@@ -40,6 +40,8 @@ OF_CLASS = re.compile(r"(?:probability|proba|prob|p)(?:_|-| of | )(.+)", re.IGNO
 LM_EVAL = {"doc_id", "target", "resps", "filtered_resps"}
 """Keys of each line of a file that lm-eval writes."""
 LM_EVAL_SCORES = ("acc", "exact_match")
+PREDICT = {"label", "known_words"}
+"""Columns of each file that `gru-bench predict` writes, next to the probabilities: its label is what it predicts."""
 DOC = "doc"
 """Key of the dictionary with the text of an example of lm-eval."""
 
@@ -53,7 +55,9 @@ class PredictionColumns:
     is_truth: bool = False
     """Whether the file has true labels, and no predictions are looked for."""
     truth_is_given: bool = False
-    """Whether another file has the true labels, so that a column of labels alone is of predictions."""
+    """Whether another file or a study has the true labels, so that a column of labels alone is of predictions."""
+    has_groups: bool = True
+    """Whether groups are looked for. A study has those of its own examples."""
     found: Mapping[str, str] = field(default_factory=dict)
     """Role -> column of the file. The role of the probability of a class is `p:` and the name of the class."""
 
@@ -65,7 +69,7 @@ class PredictionColumns:
     @property
     def is_lm_eval(self) -> bool:
         """Return whether lm-eval wrote the file."""
-        return self.found.get("id") == "doc_id" and self.found.get("text") == DOC
+        return self.found.get("text") == DOC
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -85,8 +89,8 @@ class PredictionColumns:
             UsageError: for a column that the file lacks, or two of one name.
         """
         found = self._usual(known)
-        for role, name in self.asked.items():
-            if name not in known and not (self.is_truth and role in ("prediction", "score")):
+        for role, name in self._asked_of(known).items():
+            if name not in known:
                 raise unknown(f"column in {path.name}", name, known, f"It is named by {asked_as(OPTIONS[role])}.")
         for name in found.values():
             if known.count(name) > 1:
@@ -94,19 +98,34 @@ class PredictionColumns:
                                  "the others")
         return replace(self, found=found)
 
+    def _asked_of(self, known: Sequence[str]) -> dict[str, str]:
+        """Return role -> column of a file with these columns, for the roles that are not found by usual names."""
+        asked = dict(self.asked)
+        if asked.get("id") not in known and (self.is_truth or self.truth_is_given):
+            asked.pop("id", None)  # it is the column of another file
+        of_predict = set(known) >= PREDICT and any(name.startswith("probability_") for name in known)
+        if of_predict and not self.is_truth and asked.get("label") != "label":
+            asked.setdefault("prediction", "label")
+        return asked
+
     def _usual(self, known: Sequence[str]) -> dict[str, str]:
         """Return role -> column of the file, for the columns that are asked for and those of usual names."""
+        asked = self._asked_of(known)
         if set(known) >= LM_EVAL:
             score = next((name for name in (*LM_EVAL_SCORES, *known) if name in known and _may_be_score(name)), None)
-            keys = {"id": "doc_id", "score": self.asked.get("score", score), "filter": "filter", "text": DOC}
-            return {role: name for role, name in keys.items() if name is not None and name in known}
+            keys = {"id": "doc_id", "filter": "filter", "text": DOC, "question": "doc_hash"}
+            if score is not None and "prediction" not in asked:
+                keys["score"] = score
+            return {role: name for role, name in keys.items() if name in known} | asked
         roles = ("id", "label", "text", "category", "group", "tokens") if self.is_truth else tuple(NAMES)
         found: dict[str, str | None] = {}
         for role in roles:
-            taken = [*self.asked.values(), *filter(None, found.values())]
-            found[role] = self.asked.get(role) or next(
+            taken = [*asked.values(), *filter(None, found.values())]
+            found[role] = asked.get(role) or next(
                 (name for usual in NAMES[role].split() for name in known
                  if plain_name(name) == plain_name(usual) and name not in taken), None)
+        if not self.has_groups:
+            del found["group"]
         if not self.is_truth:
             found |= self._predictions(known, found)
         return {role: name for role, name in found.items() if name is not None}

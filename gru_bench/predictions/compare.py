@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gru_bench.config import ComparedName
 from gru_bench.errors import UsageError
-from gru_bench.predictions.align import aligned
-from gru_bench.predictions.columns import PredictionColumns, asked_as
+from gru_bench.predictions.align import FileModel, aligned
+from gru_bench.predictions.columns import asked_as
 from gru_bench.predictions.evidence import StudyRuns, evidence_of
-from gru_bench.predictions.read import Read, read_files
+from gru_bench.predictions.read import Read, read_all
 from gru_bench.report.build import composed
+from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Report, Source
-from gru_bench.report.document.sentences import Sentence, listed
+from gru_bench.report.document.sentences import Sentence, in_text, listed
 from gru_bench.report.evidence.groups import metric_of
 
 METRICS: tuple[ComparedName, ...] = ("accuracy", "macro_f1", "log_loss", "roc_auc", "score")
@@ -53,26 +54,23 @@ def compared(
         raise UsageError(f"the equivalence margin must be above 0{most}, but got {margin:g}: try "
                          f"{asked_as('--margin', 1)}")
     read = Read()
-    truths = [] if truth is None else read_files(
-        [truth], PredictionColumns({role: name for role, name in columns.items() if role in ("id", "label", "group")},
-                                   is_truth=True), read, by_order=by_order)
-    own = PredictionColumns(columns, truth_is_given=truth is not None or own_study is not None)
-    runs = read_files(files, own, read, by_order=by_order)
+    runs, labeled = read_all(files, truth, columns, read, by_order=by_order, has_study=own_study is not None)
     for note in read.notes:
         say(note)
     if own_study is not None:
-        truths = [own_study.truth(read, runs)]
-    examples, models = aligned(
-        read, runs, truths[0] if truths else None, chosen, common=common, groups_are_asked="group" in columns,
-        classes=() if own_study is None else own_study.classes)
+        labeled = own_study.truth(read, runs)
+    examples, models = aligned(read, runs, labeled, chosen, common=common,
+                               classes=() if own_study is None else own_study.classes)
     if own_study is not None:
         examples = own_study.described(examples)
     factor = 1 if chosen == "score" else 100
     evidence = evidence_of(
         examples, models, read.digests, chosen, None if margin is None else margin / factor, own_study)
-    warnings: list[Sentence] = []
+    warnings = list(_equal_runs(models))
+    for warning in warnings:
+        say(in_text(warning))
     if by_order:
-        warnings.append(("The rows of the files are aligned by their order, because they have no ids: nothing shows "
+        warnings.append(("The rows of the files are aligned by their order, because not all have ids: nothing shows "
                          "that they are the same examples.",))
     names = [path.name for path in read.digests]
     return composed(
@@ -84,3 +82,15 @@ def compared(
             mcnemar_runs=(), on_test={}, studies=(),
             files=tuple({"name": path.name, "sha256": digest} for path, digest in read.digests.items())))
 
+
+def _equal_runs(models: Sequence[FileModel]) -> Iterator[Sentence]:
+    """Yield a warning for each set of runs of a model that answer alike."""
+    for model in models:
+        names: dict[tuple[bytes, ...], list[str]] = {}
+        for run in model.runs:
+            names.setdefault(run.answers, []).append(run.name)
+        for equal in names.values():
+            if len(equal) > 1:
+                yield (f"{len(equal)} runs of {plain(model.name)} have the same predictions "
+                       f"({plain('; '.join(equal))}): make sure that each was trained, because copies of a run make "
+                       "the interval too narrow.",)

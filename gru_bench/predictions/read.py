@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import MOST_NAME, as_number
+from gru_bench.data.corpus import LEAST_GROUPS
 from gru_bench.data.files import TABLES, digest, kind_of, named_path, reading
 from gru_bench.data.labels import label_of
 from gru_bench.data.tables import Table, storable
 from gru_bench.errors import IN_PYTHON, UsageError, shown
 from gru_bench.predictions.columns import PredictionColumns, asked_as
+from gru_bench.report.document.sentences import listed
 
 SEED = re.compile(r"(.+?)[-_. ]?seed[-_ ]?(\d{1,9})", re.IGNORECASE)
 """The name of a file of one seed, such as `bert-seed3`: the model and the seed."""
@@ -52,11 +54,24 @@ class FileRun:
     probability_NK: NDArray[np.float32] | None = None
     study: str = ""
     """What its column of studies says."""
+    filter: str = ""
+    """The filter of lm-eval that its scores are of."""
 
     @property
     def name(self) -> str:
         """Return what messages and tables call the run."""
         return self.path.name if self.seed is None else f"{self.path.name}, seed {self.seed}"
+
+    @property
+    def key(self) -> tuple[str, str, int | None]:
+        """Return what no other run may have."""
+        return self.study, self.model, self.seed
+
+    @property
+    def answers(self) -> tuple[bytes, ...]:
+        """Return what is equal for runs that answer alike on the same examples in the same order."""
+        return tuple(values_N.tobytes() for values_N in (self.prediction_N, self.score_N, self.probability_NK)
+                     if values_N is not None)
 
     def select(self, row_K: NDArray[np.int_] | Sequence[int]) -> FileRun:
         """Return the run with the rows at these positions, in this order."""
@@ -88,10 +103,71 @@ class Read:
     ids: Names = field(default_factory=Names)
     spellings: Names = field(default_factory=Names)
     about: dict[str, dict[int, str]] = field(default_factory=dict)
-    """Role (text, category, group, tokens) -> position of an id -> what the first file with such a column tells."""
+    """Role (text, category, group, tokens, question) -> position of an id -> what the first file that has it tells."""
     notes: list[str] = field(default_factory=list)
     digests: dict[Path, str] = field(default_factory=dict)
     """SHA-256 of each file."""
+    id_columns: set[str] = field(default_factory=set)
+    """The columns of ids of the files; empty for a file that has none."""
+    _sources: dict[str, list[tuple[str, NDArray[np.int_]]]] = field(default_factory=dict)
+    """Role -> the files that have it, and their ids."""
+
+    def tell(self, role: str, name: str, place_N: NDArray[np.int_], values: Sequence[str]) -> None:
+        """Take what a file tells of the examples.
+
+        Raises:
+            UsageError: for a group or a question that differs from what is known.
+        """
+        known = self.about.setdefault(role, {})
+        self._sources.setdefault(role, []).append((name, place_N))
+        odd = {place: value for place, value in zip(place_N.tolist(), values, strict=True)
+               if known.setdefault(place, value) != value}
+        if not odd or role not in ("text", "group", "question"):
+            return
+        place, value = next(iter(odd.items()))
+        first = next(source for source, own_N in self._sources[role] if place in own_N)
+        differ = (f"in {listed(list(dict.fromkeys((first, name))))} differ for {len(odd):,} of {len(values):,} rows, "
+                  f"such as {shown(self.ids.names[place], most=40)} ({shown(known[place])} and {shown(value)})")
+        if role == "text":
+            self.notes.append(f"the texts {differ}: the first are shown")
+        elif role == "group":
+            raise UsageError(f"each example must be in one group, but the groups {differ}: check which column has them "
+                             f"({asked_as('--group-column')})")
+        else:
+            raise UsageError(f"rows of one id must answer the same question, but the values of doc_hash {differ}: "
+                             "compare files of the same task")
+
+
+def read_all(
+    files: Sequence[str], truth: str | None, asked: Mapping[str, str], read: Read, *, by_order: bool = False,
+    has_study: bool = False,
+) -> tuple[list[FileRun], FileRun | None]:
+    """Read files of predictions and one of true labels. Return the runs, and the true labels.
+
+    Args:
+        files: The files of predictions.
+        truth: The file of true labels. None: each file has its own, or a study has them.
+        asked: Role -> the column that was named. Columns of labels and groups are those of the file of true labels.
+        read: Takes the ids, class names and what the files say of the examples.
+        by_order: Whether rows are examples by their order, because the files have no ids.
+        has_study: Whether a study has the true labels.
+
+    Raises:
+        UsageError: for what `read_files` refuses, and for an option that does not fit the files.
+        DataError: for a damaged file.
+    """
+    of_truth = {role: name for role, name in asked.items() if role in ("id", "label", "group")}
+    truths = [] if truth is None else read_files(
+        [truth], PredictionColumns(of_truth, is_truth=True), read, by_order=by_order)
+    own = {role: name for role, name in asked.items() if truth is None or role not in ("label", "group")}
+    runs = read_files(files, PredictionColumns(own, truth_is_given=truth is not None or has_study,
+                                               has_groups=not has_study), read, by_order=by_order)
+    if by_order and "" not in read.id_columns:
+        raise UsageError("--by-order is for files without ids, but all files have a column of ids: leave it out")
+    if "id" in asked and asked["id"] not in read.id_columns:
+        raise UsageError(f"{asked_as('--id-column')} must name a column, but no file has {shown(asked['id'])}: leave "
+                         "it out to use the columns of usual names")
+    return runs, truths[0] if truths else None
 
 
 def read_files(
@@ -118,14 +194,46 @@ def read_files(
             raise UsageError(f"predictions must be in CSV, TSV, JSON Lines or Parquet files, but got {shown(path.name)}"
                              ": convert it")
         content = digest(path)
-        same = next((other for other, known in read.digests.items() if known == content), None)
-        if same is not None:
-            raise UsageError(f"each file must have a run that no other has, but {path} has the same content as {same}: "
-                             "leave one out")
-        read.digests[path] = content
         with reading(path):
-            runs += _runs(path, columns, read, by_order)
-    return runs
+            own = _runs(path, columns, read, by_order)
+        for same in (other for other, known in read.digests.items() if known == content):
+            if not _are_other_seeds(own, [run for run in runs if run.path == same]):
+                raise UsageError(f"each file must have a run that no other has, but {path} has the same content as "
+                                 f"{same}: leave one out")
+        read.digests[path] = content
+        runs += own
+    return _of_one_filter(runs, read)
+
+
+def _are_other_seeds(own: Sequence[FileRun], others: Sequence[FileRun]) -> bool:
+    """Return whether two files have different seeds of the same models. Such runs may answer alike."""
+    models, other_models = ({run.key[:2] for run in some} for some in (own, others))
+    return models == other_models and {run.key for run in own}.isdisjoint(run.key for run in others)
+
+
+def _of_one_filter(runs: list[FileRun], read: Read) -> list[FileRun]:
+    """Return the runs of one filter of lm-eval: the alphabetically first that all files have."""
+    filters: dict[Path, set[str]] = {}
+    for run in runs:
+        if "filter" in run.has:
+            filters.setdefault(run.path, set()).add(run.filter)
+    if not filters:
+        return runs
+    common = set.intersection(*filters.values())
+    if not common:
+        each = "; ".join(f"{_in_folder(path)} has {listed(sorted(own))}" for path, own in filters.items())
+        raise UsageError(f"all files must have a filter in common, but {each}: let lm-eval write them with the same "
+                         "filters")
+    chosen = min(common)
+    read.notes += [f"{_in_folder(path)}: of several filters, {chosen} is read"
+                   for path, own in filters.items() if len(own) > 1]
+    return [run for run in runs if run.filter == chosen or "filter" not in run.has]
+
+
+def _in_folder(path: Path) -> str:
+    """Return the name of a file of lm-eval, which is the same for all models, with its folder, which tells them apart.
+    """
+    return f"{path.resolve().parent.name}/{path.name}"
 
 
 def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> list[FileRun]:
@@ -136,34 +244,34 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
         raise UsageError(f"{path} must contain predictions, but it has no rows: write or copy it again")
     columns = table.columns
     _require(path, columns, by_order)
+    name = _in_folder(path) if columns.is_lm_eval else path.name
+    read.id_columns.add(columns.found.get("id", ""))
     if (note := table.note) is not None:
-        read.notes.append(f"{path.name}: {note}")
+        read.notes.append(f"{name}: {note}")
     total = len(rows)
-    numbers: Sequence[int] = range(1, total + 1)
     values: dict[str, Sequence[Any]] = dict(
         zip((role for role, _ in columns.roles()), zip(*rows, strict=True), strict=True))
     del rows  # they may be large
     if by_order:
-        values["id"] = numbers
-    if "filter" in values:
-        first = values["filter"][0]
-        numbers = [number for number, one in zip(numbers, values["filter"], strict=True) if one == first]
-        values = {role: [column[number - 1] for number in numbers] for role, column in values.items()}
-        said = f"{path.name}: of several filters, {first} is read"
-        if len(numbers) < total and said not in read.notes:
-            read.notes.append(said)
-    whole = _Rows(path, columns, values, numbers).run(read)
-    for role in ("text", "category", "group", "tokens"):
-        if role in values and role not in read.about:
-            about = read.about[role] = {}
-            for place, value in zip(whole.place_N.tolist(), values[role], strict=True):
-                about.setdefault(place, _text(value))
-    rows_of: dict[tuple[str, str, str], list[int]] = {}
-    named = [list(map(_text, values[role])) if role in values else [""] * len(numbers)
-             for role in ("study", "model", "seed")]
+        values["id"] = range(1, total + 1)
+    whole = _Rows(path, columns, values).run(read)
+    for role in ("text", "category", "group", "tokens", "question"):
+        if role in values:
+            told = list(map(_text, values[role]))
+            if role != "group" or "group" in columns.asked or _are_groups(whole, told):
+                read.tell(role, name, whole.place_N, told)
+    rows_of: dict[tuple[str, ...], list[int]] = {}
+    named = [list(map(_text, values[role])) if role in values else [""] * total
+             for role in ("study", "model", "seed", "filter")]
     for row, key in enumerate(zip(*named, strict=True)):
         rows_of.setdefault(key, []).append(row)
-    return [_named(whole.select(some), *key, columns) for key, some in rows_of.items()]
+    return [_named(whole.select(some), columns, *key) for key, some in rows_of.items()]
+
+
+def _are_groups(run: FileRun, value_N: Sequence[str]) -> bool:
+    """Return whether a column that was found by its name has enough groups. An empty cell is a group of its own."""
+    groups = {value or place for place, value in zip(run.place_N.tolist(), value_N, strict=True)}
+    return len(groups) >= LEAST_GROUPS
 
 
 def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
@@ -171,8 +279,9 @@ def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
     found = columns.found
     if "id" not in found and not by_order:
         other = "" if IN_PYTHON.get() else ", or give --by-order if all files have the same examples in the same order"
-        raise UsageError(f"{path} must have a column of ids, by which rows are aligned, but none has a usual name for "
-                         f"it: name it by {asked_as('--id-column')}{other}")
+        named = "is the one that was named, or " if "id" in columns.asked else ""
+        raise UsageError(f"{path} must have a column of ids, by which rows are aligned, but none {named}has a usual "
+                         f"name for it: name it by {asked_as('--id-column')}{other}")
     if columns.is_truth:
         if "label" not in found:
             raise UsageError(f"{path} must have a column of true labels, but none has a usual name for it: name it by "
@@ -183,16 +292,16 @@ def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
                          f"{asked_as('--score-column')}")
 
 
-def _named(run: FileRun, study: str, model: str, seed: str, columns: PredictionColumns) -> FileRun:
+def _named(run: FileRun, columns: PredictionColumns, study: str, model: str, seed: str, kept: str) -> FileRun:
     """Return a run with its model and seed: those of the columns, or of the name of the file."""
     stem = re.sub(r"(\.(csv|tsv|jsonl|ndjson|parquet|gz))+$", "", run.path.name, flags=re.IGNORECASE)
-    match = SEED.fullmatch(stem) if not model and not seed else None
+    match = SEED.fullmatch(stem) if not model else None
     if columns.is_lm_eval:
         stem = run.path.resolve().parent.name or stem
     number = as_number(_WHOLE.sub(r"\1", seed)) if seed else int(match[2]) if match else None
     if isinstance(number, float) or (seed and number is None):
         raise UsageError(f"the seeds in {run.path} must be whole numbers, but got {shown(seed)}: correct the column")
-    return replace(run, model=model or (match[1] if match else stem), seed=number, study=study)
+    return replace(run, model=model or (match[1] if match else stem), seed=number, study=study, filter=kept)
 
 
 @dataclass(frozen=True)
@@ -203,8 +312,6 @@ class _Rows:
     columns: PredictionColumns
     values: Mapping[str, Sequence[Any]]
     """Role -> values of its column."""
-    numbers: Sequence[int]
-    """Number of each row in the file, from 1 on."""
 
     def run(self, read: Read) -> FileRun:
         """Return all rows as one run."""
@@ -239,7 +346,7 @@ class _Rows:
         try:
             value_N = np.array(self.values[role], dtype=np.float64)
         except (TypeError, ValueError):
-            value_N = np.array([self._number(role, row) for row in range(len(self.numbers))])
+            value_N = np.array([self._number(role, row) for row in range(len(self.values[role]))])
         if (odd := np.flatnonzero(~is_right(value_N))).size:
             raise self._wrong(role, rule, odd[0])
         return value_N
@@ -258,7 +365,7 @@ class _Rows:
     def _wrong(self, role: str, rule: str, row: int) -> UsageError:
         column = self.columns.found.get(role, role)
         return UsageError(f"column {shown(column)} of {self.path} must have {rule} in each row, but row "
-                          f"{self.numbers[row]:,} has {shown(self.values[role][row])}: correct it, or name "
+                          f"{row + 1:,} has {shown(self.values[role][row])}: correct it, or name "
                           "another column")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +104,15 @@ def test_several_seeds_are_compared_over_seeds_and_examples_in_files_or_in_one()
             for place, (model, skill) in enumerate({"good": 0.3, "poor": -0.4}.items())}
     apart = [write(f"{model}-seed{seed}.csv", of(runs[model][seed]), shuffled=seed)
              for model in runs for seed in range(5)]
+    twice = [write(f"runs/{name}", of(runs[model][seed], seed=[seed] * N))
+             for name, (model, seed) in zip(apart, product(runs, range(5)), strict=True)]
     stacked = {name: [value for model in runs for seed in range(5) for value in of(
         runs[model][seed], model=[model] * N, seed=[seed] * N)[name]]
         for name in ("id", "label", "prediction", "model", "seed")}
     together = write("all.csv", stacked, shuffled=0)
     wanted = compare(runs["good"], runs["poor"], names=("good", "poor"))
     assert wanted.interval is not None
-    for one in (pair(*apart), pair(together)):
+    for one in (pair(*apart), pair(*twice), pair(together)):
         assert (100 * one["low"], 100 * one["high"]) == pytest.approx(wanted.interval, **TIGHT)
         assert one["p"] == pytest.approx(wanted.p, **TIGHT)
         assert one["sentence"].replace("−", "-") == wanted.verdict
@@ -140,11 +143,13 @@ def samples(folder: str, right_N: np.ndarray, **more: Any) -> str:
     path.parent.mkdir()
     with path.open("w", encoding="utf-8") as file:
         for place, one in enumerate(right_N.tolist()):
-            for name, score in (("none", float(one)), *((name, 0.0) for name in more.get("filters", ()))):
+            scores = {"none": float(one), **dict.fromkeys(more.get("filters", ()), 0.0)}
+            for name, score in sorted(scores.items(), reverse=more.get("reverse", False)):
                 file.write(json.dumps({
                     "doc_id": place, "doc": {"sentence": f"text {place}", "label": 1}, "target": "1",
                     "arguments": {}, "resps": [[["-1.2", "False"]]], "filtered_resps": [["-1.2", "False"]],
-                    "filter": name, "metrics": ["acc"], "doc_hash": "h", "acc": score}) + "\n")
+                    "filter": name, "metrics": ["acc"], "doc_hash": f"{more.get('task', 'sst2')} {place}",
+                    "acc": score}) + "\n")
     return str(path)
 
 
@@ -156,7 +161,22 @@ def test_files_that_lm_eval_writes_are_read_as_they_are() -> None:
     wanted = accuracy_difference(GOOD[None], POOR[None])
     assert (one["a"], one["b"], one["better"]) == ("meta__llama", "tiny", "meta__llama")
     assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
-    mentions(done.stderr, "of several filters, none is read")
+    mentions(done.stderr, "tiny/samples_sst2_2026-11-01T10-00-00.jsonl: of several filters, none is read")
+
+
+def test_one_filter_of_lm_eval_is_read_of_all_files_whatever_their_order() -> None:
+    files = samples("a", GOOD, filters=["strict"]), samples("b", GOOD, filters=["strict", "loose"], reverse=True)
+    assert [one["score"] for one in found(*files)["models"]] == [GOOD.mean()] * 2
+    lines = Path(files[1]).read_text("utf-8").splitlines(keepends=True)
+    Path(files[1]).write_text("".join(line for line in lines if '"loose"' in line), "utf-8")
+    mentions(refused(*files), "a filter in common", "a/samples", "none and strict", "b/samples", "loose")
+
+
+def test_samples_of_other_questions_are_refused_and_other_columns_of_lm_eval_are_read() -> None:
+    files = samples("a", GOOD), samples("b", POOR, task="arc")
+    mentions(refused(*files), "the same question", f"{N} of {N}", "a/samples", "b/samples", "doc_hash", "same task")
+    mentions(refused(*files, "--id-column", "doc_hash", "--common"), "at least 2 examples", "0 in common")
+    mentions(refused(*files, "--group-column", "film"), "unknown column", "'film'")
 
 
 @pytest.mark.parametrize(("metric", "margin"), [("log_loss", "1"), ("roc_auc", "1"), ("macro_f1", "1")])
@@ -209,6 +229,41 @@ def test_the_truth_may_stand_in_a_file_of_its_own() -> None:
     assert [one["score"] for one in found(*files, "--truth", truth)["models"]] == [GOOD.mean(), POOR.mean()]
 
 
+def test_columns_that_are_named_may_be_those_of_the_file_of_true_labels() -> None:
+    group_N = [f"g{place // 10}" for place in range(N)]
+    files = [write(f"{name}.csv", {name: values for name, values in of(one).items() if name != "label"})
+             for name, one in (("a", GOOD), ("b", POOR))]
+    truth = write("truth.csv", {"key": of(GOOD)["id"], "wahr": of(GOOD)["label"], "film": group_N}, shuffled=3)
+    asked = (*files, "--truth", truth, "--label-column", "wahr", "--group-column", "film")
+    one = pair(*asked, "--id-column", "key")
+    wanted = accuracy_difference(GOOD[None], POOR[None], group_N=np.array(group_N))
+    assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
+    mentions(refused(*asked, "--id-column", "keys"), "truth.csv must have a column of ids", "--id-column")
+    truth = write("gold.csv", of(GOOD))
+    mentions(refused(*files, "--truth", truth, "--id-column", "key"), "no file has 'key'", "leave it out")
+
+
+def test_the_labels_that_predict_writes_are_predictions() -> None:
+    chance_N = np.where([one == "spam" for one in words(GOOD)], 0.8, 0.3)
+    file = write("mine.csv", {"id": of(GOOD)["id"], "label": words(GOOD), "probability_ham": 1 - chance_N,
+                              "probability_spam": chance_N, "known_words": [0.9] * N})
+    mentions(refused(file), "mine.csv must have true labels", "--truth FILE", "--study NAME")
+    truth = write("truth.csv", {name: of(GOOD)[name] for name in ("id", "label")})
+    assert found(file, "--truth", truth)["models"][0]["score"] == GOOD.mean()
+
+
+def test_files_that_contradict_each_other_on_groups_are_refused_and_on_texts_are_noted() -> None:
+    group_N = [place // 10 for place in range(N)]
+    good = write("good.csv", of(GOOD, group=group_N, text=["x"] * N))
+    done = completed(app, good, write("poor.csv", of(POOR, group=group_N, text=["y", *["x"] * (N - 1)])), "--json")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    mentions(done.stderr, "texts in good.csv and poor.csv", f"1 of {N}", "'x' and 'y'")
+    other = write("other.csv", of(POOR, group=group_N[::-1]))
+    for files in ((good, other), (other, good)):
+        mentions(refused(*files), "must be in one group", files[0], files[1], f"{N} of {N}", "--group-column")
+    assert found(write("few.csv", of(POOR, group=["a"] * N)), good)["pairs"][0]["low"] == pair(good, "poor.csv")["low"]
+
+
 def test_common_ids_are_compared_alone_where_that_is_asked_for() -> None:
     first = {name: list(values)[:-3] for name, values in of(GOOD).items()}
     files = write("a.csv", first), write("b.csv", {name: list(values)[2:] for name, values in of(POOR).items()})
@@ -226,6 +281,9 @@ def test_files_without_ids_are_aligned_by_order_only_where_that_is_asked_for() -
     done = completed(app, *files, "--by-order", "--out", "out")
     assert done.returncode == ExitCode.DONE, done.stderr
     mentions(Path("out/report.md").read_text("utf-8"), "aligned by their order")
+    write("c.csv", of(GOOD))
+    assert found("a.csv", "c.csv", "--by-order")["models"][0]["score"] == GOOD.mean()
+    mentions(refused("c.csv", write("d.csv", of(POOR)), "--by-order"), "--by-order is for files without ids", "leave")
 
 
 @pytest.mark.parametrize(("changed", "words"), [
@@ -246,11 +304,17 @@ def test_what_cannot_be_is_refused_in_one_sentence(changed: dict[str, Any], word
     mentions(refused(first, write("b.csv", other)), *words)
 
 
-def test_scores_that_are_missing_files_alike_and_equal_seeds_are_refused() -> None:
+def test_scores_that_are_missing_and_files_alike_are_refused_and_equal_runs_are_a_warning() -> None:
     scored = write("s.csv", {"id": range(N), "score": ["nan", *[1] * (N - 1)]})
     mentions(refused(scored), "a finite number", "row 1")
     Path("copy.csv").write_bytes(Path(write("a.csv", of(GOOD))).read_bytes())
     mentions(refused("a.csv", "copy.csv"), "the same content as a.csv")
+    for name in ("a-seed1.csv", "a-seed2.csv"):
+        Path(name).write_bytes(Path("a.csv").read_bytes())
+    done = completed(app, "a-seed1.csv", "a-seed2.csv", "--out", "out")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    for said in (done.stdout, Path("out/report.md").read_text("utf-8")):
+        mentions(said, "2 runs of a have the same predictions", "a-seed1.csv, seed 1")
     twice = write("b.csv", of(POOR, model=["a"] * N, seed=[1] * N)), write("c.csv", of(GOOD, model=["a"] * N,
                                                                                    seed=[1] * N))
     mentions(refused(*twice), "different seeds", "seed 1", "b.csv and c.csv")
@@ -259,6 +323,8 @@ def test_scores_that_are_missing_files_alike_and_equal_seeds_are_refused() -> No
     mentions(refused("a.csv", "--metric", "loss"), "metric must be one of", "log_loss")
     mentions(refused("a.csv", "--margin", "0"), "margin must be above 0", "--margin 1")
     mentions(refused("a.csv", "--id-column", "idd"), "unknown column", "'id'")
+    Path("words.csv").write_text(Path("a.csv").read_text("utf-8"), "utf-16")
+    assert refused("words.csv", code=ExitCode.FAILED).endswith("save it as UTF-8\n")  # it cannot name an encoding
 
 
 @pytest.mark.parametrize(("claim", "code"), [
@@ -329,7 +395,8 @@ def test_files_are_compared_with_the_runs_of_a_study(monkeypatch: pytest.MonkeyP
     assert one["examples"] == len(first)
     assert sorted(one["seeds"])[0] == 1
     assert one["family"] >= 3
-    mentions(refused(file, "--study", "torch", "--by-order"), "leave out --truth and --by-order")
+    for option in (["--by-order"], ["--group-column", "film"]):
+        mentions(refused(file, "--study", "torch", *option), "leave out --truth, --by-order and --group-column")
 
 
 def test_python_compares_frames_files_and_answers() -> None:
