@@ -340,6 +340,7 @@ class Study:
             from gru_bench.report.build import chosen_report
             from gru_bench.report.render import files
 
+            cli.check_folder("folder", Path(folder))
             return files.write(chosen_report(self._chosen, self._store), Path(folder))[0]
 
     def save_model(

@@ -36,7 +36,7 @@ from gru_bench.errors import (
     visible,
     without_passwords,
 )
-from gru_bench.platforms import WINDOWS, most_workers
+from gru_bench.platforms import WINDOWS, is_reserved, most_workers
 
 PIPE_WIDTH = 140
 """Columns of the output when it does not go to a terminal."""
@@ -408,6 +408,23 @@ def quoted(word: str) -> str:
     if _QUOTED.fullmatch(word):
         return f'"{word}"'
     return subprocess.list2cmdline([word]) if WINDOWS else shlex.quote(word)
+
+
+def check_folder(option: str, folder: Path | None) -> None:
+    """Check that an option names a folder, which may be new.
+
+    Raises:
+        UsageError: for a file, a folder in one, or a name that Windows reserves.
+    """
+    devices = [part for part in folder.parts if is_reserved(part)] if WINDOWS and folder is not None else []
+    if devices:
+        raise UsageError(f"{option} must name a folder, but Windows reserves {devices[0]!r} for a device: choose "
+                         "another name")
+    for place in (folder, *folder.parents) if folder is not None else ():
+        if place.exists():
+            if not place.is_dir():
+                raise UsageError(f"{option} must name a folder, but {place} is a file: choose another name")
+            return
 
 
 def _failing_folder(error: OSError) -> str | None:

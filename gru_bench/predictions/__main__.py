@@ -78,6 +78,7 @@ def compare(
     if study is not None and (truth is not None or by_order or group_column is not None):
         raise UsageError("--study gives the true labels, the ids and the groups of its test examples: leave out "
                          "--truth, --by-order and --group-column")
+    cli.check_folder("--out", out)
     console = cli.out(stderr=as_json or claim is not None)
 
     def say(line: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
+
 from gru_bench.config import ComparedName
-from gru_bench.errors import UsageError
+from gru_bench.errors import UsageError, shown
 from gru_bench.predictions.align import FileModel, aligned
 from gru_bench.predictions.columns import asked_as
 from gru_bench.predictions.evidence import StudyRuns, evidence_of
@@ -63,6 +65,10 @@ def compared(
                                classes=() if own_study is None else own_study.classes)
     if own_study is not None:
         examples = own_study.described(examples)
+    if examples.group_N is not None and len(groups := np.unique(examples.group_N)) < 2:
+        raise UsageError(f"there must be at least 2 groups of examples, but all examples are in {shown(str(groups[0]))}"
+                         f": compare examples of more groups, or leave out {asked_as('--group-column')} if each is "
+                         "independent")
     factor = 1 if chosen == "score" else 100
     evidence = evidence_of(
         examples, models, read.digests, chosen, None if margin is None else margin / factor, own_study)

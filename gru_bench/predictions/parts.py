@@ -47,6 +47,7 @@ def data(
 
     Train any model on train.csv, add its predictions to test.csv as a column, and gru-bench compare compares it.
     """
+    cli.check_folder("--out", out)
     named, assigned = cli.given(context, OPTIONS), parsed_settings(settings or [])
     if study is not None and (named or assigned):
         typed = next(iter([*(OPTIONS[setting] for setting in named), *(f"--set {setting}" for setting in assigned)]))

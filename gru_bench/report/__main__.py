@@ -16,7 +16,6 @@ import typer
 
 from gru_bench import cli
 from gru_bench.errors import DifferenceError, ExitCode, RunError, UsageError
-from gru_bench.platforms import WINDOWS, is_reserved
 
 if TYPE_CHECKING:
     from gru_bench.report.choice import Choice
@@ -86,8 +85,8 @@ def report(
         return
     if margin is not None and not 0 < margin <= 50:
         raise UsageError(f"--margin must be above 0 and at most 50 points, but got {margin:g}: try --margin 1")
-    _check_folder("--out", out)
-    _check_folder("--csv", csv)
+    cli.check_folder("--out", out)
+    cli.check_folder("--csv", csv)
     from gru_bench.report.build import chosen_report
     from gru_bench.report.choice import choose
     from gru_bench.report.document.numbers import folder_name
@@ -207,18 +206,6 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
     console.print(f"{folder}: all {len(found.numbers):,} numbers are what {len(found.runs):,} runs in "
                   f"{store.uri} give; compared: {', '.join(names)}, and the tables and figures in this folder",
                   markup=False, soft_wrap=True)
-
-
-def _check_folder(option: str, folder: Path | None) -> None:
-    devices = [part for part in folder.parts if is_reserved(part)] if WINDOWS and folder is not None else []
-    if devices:
-        raise UsageError(f"{option} must name a folder, but Windows reserves {devices[0]!r} for a device: choose "
-                         "another name")
-    for place in (folder, *folder.parents) if folder is not None else ():
-        if place.exists():
-            if not place.is_dir():
-                raise UsageError(f"{option} must name a folder, but {place} is a file: choose another name")
-            return
 
 
 @contextmanager

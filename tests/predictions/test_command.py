@@ -219,6 +219,8 @@ def test_groups_widen_the_interval_as_in_a_study() -> None:
     wanted = accuracy_difference(GOOD[None], POOR[None], group_N=np.array(group_N))
     assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
     assert pair(*files)["low"] != one["low"]
+    single = [write(f"{name}.csv", of(one, film=["g"] * N)) for name, one in (("a", GOOD), ("b", POOR))]
+    mentions(refused(*single, "--group-column", "film"), "at least 2 groups", "'g'", "leave out --group-column")
 
 
 def test_the_truth_may_stand_in_a_file_of_its_own() -> None:
@@ -325,6 +327,8 @@ def test_scores_that_are_missing_and_files_alike_are_refused_and_equal_runs_are_
     mentions(refused("a.csv", "--id-column", "idd"), "unknown column", "'id'")
     Path("words.csv").write_text(Path("a.csv").read_text("utf-8"), "utf-16")
     assert refused("words.csv", code=ExitCode.FAILED).endswith("save it as UTF-8\n")  # it cannot name an encoding
+    for folder in ("a.csv", "a.csv/below"):
+        mentions(refused("a.csv", "b.csv", "--out", folder), "--out must name a folder", "a.csv is a file")
 
 
 @pytest.mark.parametrize(("claim", "code"), [

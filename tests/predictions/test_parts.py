@@ -89,6 +89,13 @@ def test_a_study_whose_data_are_read_otherwise_today_is_refused(study: Path) -> 
     assert not Path("parts").exists()
 
 
+def test_a_file_is_no_folder_to_write_to(easy_csv: Path) -> None:
+    Path("file").touch()
+    done = completed(app, "--data", str(easy_csv), "--out", "file")
+    assert done.returncode == ExitCode.MISTYPED
+    mentions(done.stderr, "--out must name a folder", "file is a file")
+
+
 def test_a_study_and_data_are_not_given_together(study: Path) -> None:
     done = completed(app, "--study", "quick", "--data", str(study), "--out", "parts")
     assert done.returncode == ExitCode.MISTYPED
