@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ class Examples:
     """Group of each example, which is its id where it has none. None where no groups are known."""
     left_out: int = 0
     """Number of examples that only some files have."""
+    unused: tuple[int, ...] = ()
+    """Classes that means over classes leave out, as in `Scored`."""
     fingerprint: str = ""
     """Fingerprint of the data of a study whose test examples they are."""
 
@@ -59,6 +61,11 @@ class FileModel:
     name: str
     runs: tuple[FileRun, ...]
     scored: Scored
+
+    @property
+    def is_of_second(self) -> bool:
+        """Return whether one column of probabilities was taken as that of the second class without a sign of it."""
+        return self.scored.has_probabilities and not self.runs[0].classes and "prediction" not in self.runs[0].has
 
 
 def aligned(
@@ -88,8 +95,11 @@ def aligned(
     left_out = len(np.unique(np.concatenate([run.place_N for run in sources]))) - len(place_N)
     rank = np.full(len(read.ids.names), -1)
     rank[place_N] = np.arange(len(place_N))
+    spelled = {read.spellings.names[place] for run in sources if run.label_N is not None
+               for place in np.unique(run.label_N)}
     sources = [run.select(_rows(run, rank)) for run in sources]
-    label_N, classes = _labels(sources, names_N, read, classes)
+    is_known = bool(classes)
+    label_N, classes = _labels(sources, names_N, read, classes, spelled)
     about: dict[str, Sequence[str]] = {
         role: [known.get(place, "") for place in place_N.tolist()] for role, known in read.about.items()}
     group_N = _groups(about.get("group"), names_N)
@@ -104,7 +114,23 @@ def aligned(
         name = f"{model} ({study})" if named[model] > 1 else model
         sorted_runs = sorted(own, key=lambda run: run.seed or 0)
         models.append(FileModel(name, tuple(sorted_runs), _scored(sorted_runs, examples, read, metric)))
+    if unused := _unused(examples, models, metric, is_known):
+        examples = replace(examples, unused=unused)
+        models = [replace(one, scored=replace(one.scored, unused=unused)) for one in models]
     return examples, models
+
+
+def _unused(
+    examples: Examples, models: Sequence[FileModel], metric: ComparedName, is_known: bool
+) -> tuple[int, ...]:
+    """Return the classes without examples that no model predicts. A ROC AUC needs examples of a class, and all other
+    means of a study, whose classes are known, are over all of them."""
+    every = range(len(examples.classes))
+    used = set(np.unique(examples.label_N).tolist())
+    if metric != "roc_auc" and len(used) < len(every):
+        answers = [one.scored.predicted_RN for one in models if one.scored.score_RN is None]
+        used.update(every if is_known else (place for one_RN in answers for place in np.unique(one_RN).tolist()))
+    return tuple(place for place in every if place not in used)
 
 
 def _groups(name_N: Sequence[str] | None, id_N: NDArray[np.str_]) -> NDArray[np.str_] | None:
@@ -159,6 +185,10 @@ def _refuse_same_seeds(model: str, runs: Sequence[FileRun]) -> None:
     for run in runs:
         if run.seed is None or run.seed in known:
             other = known.get(run.seed, runs[0] if run is not runs[0] else runs[1])
+            if "model" not in run.has:
+                raise UsageError(f"files of different models must have different names, but {other.path} and "
+                                 f"{run.path} are both taken as runs of {model}: rename one, or add a column 'model', "
+                                 "or a column 'seed' if they are runs of one model")
             raise UsageError(f"the runs of a model must have different seeds, but {model} has two with "
                              f"{'none' if run.seed is None else f'seed {run.seed}'} ({other.path.name} and "
                              f"{run.path.name}): add a column 'seed', or name the files like {model}-seed1.csv")
@@ -166,9 +196,17 @@ def _refuse_same_seeds(model: str, runs: Sequence[FileRun]) -> None:
 
 
 def _labels(
-    sources: Sequence[FileRun], id_N: NDArray[np.str_], read: Read, classes: Sequence[str]
+    sources: Sequence[FileRun], id_N: NDArray[np.str_], read: Read, classes: Sequence[str], known: set[str]
 ) -> tuple[NDArray[np.int_], tuple[str, ...]]:
-    """Return the true label of each example, and the classes; no classes where no file has labels."""
+    """Return the true label of each example, and the classes; no classes where no file has labels.
+
+    Args:
+        sources: What has labels, on the examples that are compared.
+        id_N: Their ids.
+        read: What was read.
+        classes: Names of the classes in their order, where a study tells them.
+        known: The true labels of all examples, whether they are compared or not.
+    """
     labeled = [(run, run.label_N) for run in sources if run.label_N is not None]
     if not labeled:
         lacking = next((run for run in sources if "score" not in run.has), None)
@@ -192,9 +230,8 @@ def _labels(
         return np.array([place_of[name] for name in spelled]), tuple(classes)
     named = list(dict.fromkeys(read.spellings.names[read.spellings.place(class_of(name))]
                                for run in sources for name in run.classes))
-    known = set(spelled)
     # Of columns of probabilities whose names are classes, one may be absent from the labels.
-    extra = [name for name in named if name not in known] if known <= set(named) else []
+    extra = sorted(known - set(spelled)) + [name for name in named if name not in known and known <= set(named)]
     found = classes_of([*spelled, *extra], (), f"the true labels of {first.name}",
                        f"name their column by {asked_as('--label-column')}")
     label_N = found.label_N[:len(spelled)].astype(np.int_)

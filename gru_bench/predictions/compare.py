@@ -8,7 +8,7 @@ import numpy as np
 
 from gru_bench.config import ComparedName
 from gru_bench.errors import UsageError, shown
-from gru_bench.predictions.align import FileModel, aligned
+from gru_bench.predictions.align import Examples, FileModel, aligned
 from gru_bench.predictions.columns import asked_as
 from gru_bench.predictions.evidence import StudyRuns, evidence_of
 from gru_bench.predictions.read import Read, read_all
@@ -72,7 +72,7 @@ def compared(
     factor = 1 if chosen == "score" else 100
     evidence = evidence_of(
         examples, models, read.digests, chosen, None if margin is None else margin / factor, own_study)
-    warnings = list(_equal_runs(models))
+    warnings: list[Sentence] = [*_equal_runs(models), *(_of_second(one, examples) for one in models if one.is_of_second)]
     for warning in warnings:
         say(in_text(warning))
     if by_order:
@@ -100,3 +100,13 @@ def _equal_runs(models: Sequence[FileModel]) -> Iterator[Sentence]:
                 yield (f"{len(equal)} runs of {plain(model.name)} have the same predictions "
                        f"({plain('; '.join(equal))}): make sure that each was trained, because copies of a run make "
                        "the interval too narrow.",)
+
+
+def _of_second(model: FileModel, examples: Examples) -> Sentence:
+    """Return the warning that one column of probabilities was taken as that of the second class."""
+    first, second = map(plain, examples.classes)
+    said = f"The one column of probabilities of {plain(model.name)} was taken as that of the class {second}."
+    if (model.scored.correct_RN.mean(axis=1) < 0.5).all():
+        said += (f" The accuracy is below 50 %, so it may be of the class {first}: if so, name it "
+                 f"probability_{first}.")
+    return (said,)

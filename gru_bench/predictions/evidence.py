@@ -15,7 +15,7 @@ from gru_bench.predictions.align import Examples, FileModel
 from gru_bench.predictions.columns import asked_as
 from gru_bench.predictions.read import FileRun, Read, class_of
 from gru_bench.report.document.numbers import Numbers, plain
-from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.collect import Evidence, assembled
 from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.looks import study_looks
@@ -175,7 +175,7 @@ class StudyRuns:
             group, metric=metric, numbers=replace(group.numbers, examples=int(kept_N.sum())),
             example_N=group.example_N[kept_N], label_N=group.label_N[kept_N], category_N=group.category_N[kept_N],
             tokens_N=group.tokens_N[kept_N], probability_RNC=group.probability_RNC[:, kept_N],
-            group_N=group.groups_of(kept_N))
+            group_N=group.groups_of(kept_N), unused=examples.unused)
 
 
 def _group(
@@ -189,7 +189,7 @@ def _group(
     tokens = about.get("tokens", ())
     known = bool(tokens) and all(one.isdigit() for one in tokens)
     return Group(
-        scored.label_N, scored.probability_RNC, examples.group_N, scored.named_RN, scored.score_RN,
+        scored.label_N, scored.probability_RNC, examples.group_N, scored.named_RN, scored.score_RN, scored.unused,
         numbers=numbers.named(name, runs=[run.run_id for run in runs], examples=size), label=name, model=model.name,
         study=study, data=None, runs=runs, example_N=examples.id_N, metric=metric,
         category_N=np.array(about.get("category", [""] * size), dtype=np.str_),
@@ -211,6 +211,11 @@ def _id(run: FileRun, digests: Mapping[Path, str]) -> str:
 
 
 def _gaps(examples: Examples, numbers: Numbers) -> list[Sentence]:
-    if not examples.left_out:
-        return []
-    return [(numbers.add("left-out", examples.left_out), " examples are left out, because not all files have them.")]
+    gaps: list[Sentence] = []
+    if examples.left_out:
+        gaps.append((numbers.add("left-out", examples.left_out),
+                     " examples are left out, because not all files have them."))
+    if examples.unused:
+        names = listed([plain(examples.classes[place]) for place in examples.unused])
+        gaps.append((f"Means over classes leave out classes without examples: {names}.",))
+    return gaps

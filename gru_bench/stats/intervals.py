@@ -57,11 +57,18 @@ class Scored:
     """Predicted classes, as positions, where they are known by themselves. None: they follow from the probabilities."""
     score_RN: Floats | None = None
     """Score of each answer, where neither labels nor predictions are known."""
+    unused: tuple[int, ...] = ()
+    """Classes, as positions, that means over classes leave out, because no example is of them."""
 
     @property
     def class_count(self) -> int:
         """Return C."""
         return int(self.probability_RNC.shape[2])
+
+    @property
+    def averaged(self) -> list[int]:
+        """Return the classes, as positions, of a mean over classes."""
+        return [place for place in range(self.class_count) if place not in self.unused]
 
     @cached_property
     def predicted_RN(self) -> NDArray[np.int_]:
@@ -108,12 +115,11 @@ class Scored:
                 return Values(self.loss_RN, (0.0, math.inf))
             case "roc_auc":
                 return _mean([_area(self.label_N == place, self.probability_RNC[:, :, place])
-                              for place in ((1,) if self.class_count == 2 else range(self.class_count))])
+                              for place in ((1,) if self.class_count == 2 else self.averaged)])
             case "f1":
                 return f1_values(self.label_N == 1, self.predicted_RN == 1)
             case "macro_f1":
-                return _mean([f1_values(self.label_N == place, self.predicted_RN == place)
-                              for place in range(self.class_count)])
+                return _mean([f1_values(self.label_N == place, self.predicted_RN == place) for place in self.averaged])
 
     def scores(self, metric: ComparedName) -> list[float]:
         """Return the score of each run.
@@ -121,7 +127,7 @@ class Scored:
         Raises:
             ValueError: for a ROC AUC where a class is absent.
         """
-        if metric == "score":
+        if metric == "score" or self.unused:
             return [float(one) for one in self.values(metric).value_RN.mean(axis=1)]
         if metric == "accuracy":
             return [float(one) for one in self.correct_RN.mean(axis=1)]

@@ -20,7 +20,7 @@ from gru_bench.errors import ExitCode, UsageError
 from gru_bench.predictions.__main__ import app
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.report.render.spreadsheets import predictions_table
-from gru_bench.stats import intervals
+from gru_bench.stats import intervals, metrics
 from gru_bench.stats.compare import compare
 from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval, estimate
 from gru_bench.stats.intervals import Scored
@@ -87,6 +87,12 @@ def pair(*words: str) -> dict[str, Any]:
     pairs: list[dict[str, Any]] = found(*words)["pairs"]
     one, = pairs
     return one
+
+
+def pair_of_scores(file: str, metric: str) -> list[float]:
+    """Return the score of a model of one file with the lower end of its interval."""
+    one, = found(file, "--metric", metric)["models"]
+    return [one["score"], one["low"]]
 
 
 def test_rows_are_aligned_by_id_and_the_interval_of_single_runs_is_over_examples() -> None:
@@ -197,6 +203,41 @@ def test_one_column_of_probabilities_is_of_the_class_that_it_predicts() -> None:
     files = [write("a.csv", of(GOOD, probability=ham)), write("b.csv", of(GOOD, probability_spam=1 - ham))]
     models = found(*files, "--metric", "log_loss")["models"]
     assert models[0]["score"] == pytest.approx(models[1]["score"], rel=1e-6)
+
+
+@pytest.mark.parametrize("is_spam", [True, False])
+def test_one_column_of_probabilities_without_predictions_is_named_after_the_class_it_was_taken_for(
+    is_spam: bool
+) -> None:
+    spam = np.where([one == "spam" for one in words(GOOD)], 0.9, 0.2)
+    file = write("a.csv", {name: values for name, values in of(
+        GOOD, probability=spam if is_spam else 1 - spam).items() if name != "prediction"})
+    done = completed(app, file, "--json")
+    mentions(done.stderr, "of a was taken as that of the class spam")
+    assert ("below 50 %" in done.stderr) is ("probability_ham" in done.stderr) is not is_spam
+    mentions(gb.compare([file]).warnings[0], "of the class spam")
+
+
+def test_a_class_that_only_probabilities_name_changes_no_mean_over_classes() -> None:
+    names, label_N = np.array(["a", "b", "c"]), np.arange(N) % 3
+    chance_NC = np.random.default_rng(1).dirichlet([1, 1, 1], N) + 0.3 * np.eye(3)[label_N]
+    chance_NC /= chance_NC.sum(axis=1, keepdims=True)
+    columns = {"id": range(N), "label": names[label_N], "prediction": names[chance_NC.argmax(axis=1)]}
+    three = {f"p_{name}": 0.99 * chance_NC[:, place] for place, name in enumerate(names)}
+    own, more = write("own.csv", columns), write("more.csv", {**columns, **three, "p_none": [0.01] * N})
+    assert pair_of_scores(own, "macro_f1") == pytest.approx(pair_of_scores(more, "macro_f1"), **TIGHT)
+    wanted = np.mean([metrics.roc_auc(label_N == place, chance_NC[:, place]) for place in range(3)])
+    assert pair_of_scores(more, "roc_auc")[0] == pytest.approx(wanted, abs=1e-6)
+    mentions(gb.compare([more]).warnings[0], "leave out", "none")
+
+
+def test_with_common_ids_a_class_of_an_example_left_out_may_be_predicted() -> None:
+    columns = of(GOOD)
+    first = {name: [*values, more] for (name, values), more in zip(columns.items(), ("x", "eggs", "ham"), strict=True)}
+    first["prediction"][0] = "eggs"
+    files = write("a.csv", first), write("b.csv", of(POOR))
+    scores = [one["score"] for one in found(*files, "--common")["models"]]
+    assert GOOD[1:].sum() / N in scores
 
 
 def test_grades_are_compared_in_their_own_unit_and_need_a_margin() -> None:
@@ -320,6 +361,8 @@ def test_scores_that_are_missing_and_files_alike_are_refused_and_equal_runs_are_
     twice = write("b.csv", of(POOR, model=["a"] * N, seed=[1] * N)), write("c.csv", of(GOOD, model=["a"] * N,
                                                                                    seed=[1] * N))
     mentions(refused(*twice), "different seeds", "seed 1", "b.csv and c.csv")
+    same = write("x/p.csv", of(GOOD)), write("y/p.csv", of(POOR))
+    mentions(refused(*same), "x/p.csv", "y/p.csv", "rename one", "column 'model'")
     mentions(refused("a.csv", "gone.csv"), "'gone.csv' does not exist")
     mentions(refused("a.csv", "--metric", "log_loss"), "needs the probability of each class")
     mentions(refused("a.csv", "--metric", "loss"), "metric must be one of", "log_loss")

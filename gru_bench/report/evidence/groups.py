@@ -159,7 +159,7 @@ class Group(Scored):
         class is known."""
         value = None
         if self.metric != "score" and self.has_classes:
-            value = guessing(self.metric, self.label_N, len(self.classes))
+            value = guessing(self.metric, self.label_N, len(self.averaged))
         return self.numbers.add("guessing", value, self.scale.kind,
                                 "of the frequencies of the classes, without reading the text")
 
