@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints, overload
 
 from gru_bench import cli
@@ -55,7 +56,8 @@ _SETTINGS = {"seed": "seed", "model.name": "model"} | {
 """Setting -> the argument that sets it."""
 _KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path",
           "Sequence[str]": "a list of texts", "Sequence[int]": "a list of whole numbers",
-          "Mapping[str, Scalar]": "a dictionary of settings", "None": "None"}
+          "Mapping[str, Scalar]": "a dictionary of settings", "Mapping[str, str]": "a dictionary of column names",
+          "None": "None"}
 """Type of an argument -> its name in messages."""
 
 
@@ -145,7 +147,8 @@ def run_study(
         spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
         uri, journal = _stores(folder, tracking_uri, storage)
         console = cli.out(quiet=not progress)
-        with _frame_words(kept["data.name"] if _is_frame(data) else None), completed(
+        path = Path(str(kept["data.name"]))
+        with _frame_words({str(path): WHERE, path.name: WHERE} if _is_frame(data) else {}), completed(
                 spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
                 texts=not no_texts, allow_slow=allow_slow, interrupt=Interrupt(ends_process=False)) as (done, _):
             if left := "; ".join(done.unfinished()):
@@ -211,7 +214,7 @@ def compare(
 
 
 def compare(
-    a: Any, b: Any = None, *, names: tuple[str, str] = ("A", "B"), margin: float | None = None, clusters: Any = None,
+    a: Any, b: Any = None, *, names: Sequence[str] = ("A", "B"), margin: float | None = None, clusters: Any = None,
     metric: str | None = None, columns: Mapping[str, str] | None = None, common: bool = False,
 ) -> Comparison | Verdict:
     """Compare any classifiers by their predictions or by their right and wrong answers.
@@ -220,7 +223,8 @@ def compare(
         a: Predictions: a data frame of each model by its name, one frame with a column `model`, or files as
             `gru-bench compare` reads them. Or, with `b`, whether each seed of a model answers each example correctly: a
             row of 0 and 1 for each seed, a column for each example.
-        b: The same answers of another model, for the same examples in the same order.
+        b: The same answers of another model, for the same examples in the same order. A verdict on such answers takes 5
+            seeds of each model, as in a study; one on single runs alone takes their predictions.
         names: What the two models of such answers are called.
         margin: Largest difference without practical weight, in percentage points, fixed before the runs; of `score` in
             its unit. By default 1.
@@ -239,6 +243,7 @@ def compare(
     """
     from gru_bench.stats import compare as answers
 
+    _check_types(compare, {"names": names, "margin": margin, "metric": metric, "columns": columns, "common": common})
     if b is not None:
         if metric is not None or columns is not None or common:
             raise UsageError("metric, columns and common are about predictions, but a and b contain right and wrong "
@@ -250,7 +255,7 @@ def compare(
     from gru_bench.predictions.columns import OPTIONS
     from gru_bench.predictions.compare import compared
 
-    if clusters is not None or names != ("A", "B"):
+    if clusters is not None or tuple(names) != ("A", "B"):
         raise UsageError("clusters and names are about right and wrong answers, but a contains predictions: add "
                          "columns of groups and of models")
     for role in columns or {}:
@@ -258,6 +263,7 @@ def compare(
             raise unknown("role of a column", role, OPTIONS)
     if isinstance(a, Mapping | Sequence) and not a:
         raise UsageError(f"predictions must be those of at least one model, but got {a!r}: give files or data frames")
+    words: dict[str, str] = {}
     with _python_words(), TemporaryDirectory() as folder:
         if isinstance(a, Sequence) and not isinstance(a, str) and all(isinstance(one, str | Path) for one in a):
             files = list(map(str, a))
@@ -266,10 +272,16 @@ def compare(
             for frame in frames.values():
                 if not _is_frame(frame):
                     raise UsageError("predictions must be data frames (pandas, polars, pyarrow, a dictionary of "
-                                     f"columns) or files, but got {shown(frame)} of type {type(frame).__name__}")
-            files = [str(written(frame, str(name), Path(folder) / f"frame-{place}.parquet"))
-                     for place, (name, frame) in enumerate(frames.items(), start=1)]
-        return Verdict.of(compared(files, metric=metric, margin=margin, columns=columns or {}, common=common))
+                                     "columns) or a list of files, such as ['a.csv', 'b.csv'], but got "
+                                     f"{shown(frame)} of type {type(frame).__name__}")
+            files = []
+            for place, (name, frame) in enumerate(frames.items(), start=1):
+                path, called = Path(folder) / f"frame-{place}.parquet", f"{WHERE} of {name}" if name else WHERE
+                with _frame_words({WHERE: called}):
+                    files.append(str(written(frame, str(name), path)))
+                words |= {str(path): called, path.name: called}
+        with _frame_words(words):
+            return Verdict.of(compared(files, metric=metric, margin=margin, columns=columns or {}, common=common))
 
 
 # ---------------------------------------------------------------- what they return
@@ -478,7 +490,8 @@ def _check_types(function: Callable[..., object], given: Mapping[str, object]) -
     """Check that the arguments of a call are of the types that the function declares."""
     from pydantic import TypeAdapter, ValidationError
 
-    kinds = get_type_hints(function)
+    declared = SimpleNamespace(__annotations__={name: function.__annotations__[name] for name in given})
+    kinds = get_type_hints(declared, function.__globals__)
     for name, value in given.items():
         try:
             right = kinds[name] is Any or TypeAdapter(kinds[name]).validate_python(value) == value  # "3" becomes 3
@@ -585,17 +598,22 @@ def _python_words() -> Iterator[None]:
 
 
 @contextmanager
-def _frame_words(kept: Scalar) -> Iterator[None]:
-    """Let errors about the file that keeps a frame speak of the frame. None: there is no frame."""
+def _frame_words(words: Mapping[str, str]) -> Iterator[None]:
+    """Let errors about files that keep frames speak of the frames.
+
+    Args:
+        words: Path or name of a file -> what errors call its frame.
+    """
     try:
         yield
     except ChangedStudyError:
         raise
     except GruBenchError as error:
-        if kept is None:
+        said = str(error)
+        for path, called in words.items():
+            said = said.replace(path, called)
+        if said == str(error):
             raise
-        path = Path(str(kept))
-        said = str(error).replace(str(path), WHERE).replace(path.name, WHERE)
         raise type(error)(said) from error.__cause__
 
 

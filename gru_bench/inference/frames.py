@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gru_bench.data.cache import cached_folder, default_cache
 from gru_bench.data.columns import Columns
-from gru_bench.errors import DataError, shown
+from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.platforms import is_reserved
 
 WHERE = Path("the frame")
@@ -67,12 +68,16 @@ def written(frame: Any, model: str, path: Path) -> Path:
     """Write a frame of predictions to a Parquet file, with a column `model` where it has none, and return its path.
 
     Raises:
+        UsageError: for several columns of one name.
         DataError: for a column that holds something else than values.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     known = _column_names(frame)
+    for column, count in Counter(known).items():
+        if count > 1:
+            raise UsageError(f"{WHERE} must have one column {shown(column)}, but it has {count}: rename the others")
     table = _table(frame, known, known)
     if model and "model" not in known:
         table = table.append_column("model", pa.array([model] * table.num_rows, pa.string()))
@@ -97,25 +102,33 @@ def _table(frame: Any, known: Sequence[str], wanted: Sequence[str]) -> Any:
     import pyarrow as pa
 
     names = list(dict.fromkeys(wanted))
-    places = [known.index(name) for name in names]
-    try:
-        if isinstance(frame, Mapping):
-            values = list(frame.values())
-            table = pa.table([pa.array(list(values[place]), from_pandas=True) for place in places], names)
-        elif hasattr(frame, "iloc"):
-            table = pa.Table.from_pandas(frame.iloc[:, places], preserve_index=False)
-        else:
-            table = pa.table(frame).select(places)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"the columns {', '.join(map(shown, names))} of the frame must be equally long, and each must "
-                        "contain values of one kind, texts or numbers, but they cannot be read as such "
-                        f"({shown(str(error).splitlines()[0], '', 200)}): convert them, for example by "
-                        f"frame[{names[0]!r}].astype(str)") from error
-    for name, column in zip(names, table.columns, strict=True):
+    columns = []
+    for name in names:
+        try:
+            column = _column(frame, known.index(name))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"column {shown(name)} of the frame must contain values of one kind, texts or numbers, but "
+                            f"it cannot be read as such ({shown(str(error).splitlines()[0], '', 200)}): convert it, "
+                            f"for example by frame[{name!r}].astype(str)") from error
         if pa.types.is_nested(column.type):
             raise DataError(f"column {shown(name)} of the frame must contain single values, but it contains "
                             f"{shown(str(column.type), '')}: name another column")
-    return pa.table([_plain(column) for column in table.columns], names)
+        columns.append(_plain(column))
+    if len(set(map(len, columns))) > 1:
+        raise DataError(f"the columns {', '.join(map(shown, names))} of the frame must be equally long, but have "
+                        f"{', '.join(str(len(column)) for column in columns)} values: write one value for each text")
+    return pa.table(columns, names)
+
+
+def _column(frame: Any, place: int) -> Any:
+    """Return a column of a frame as Arrow reads it."""
+    import pyarrow as pa
+
+    if isinstance(frame, Mapping):
+        return pa.array(list(list(frame.values())[place]), from_pandas=True)
+    if hasattr(frame, "iloc"):
+        return pa.Table.from_pandas(frame.iloc[:, [place]], preserve_index=False).column(0)
+    return pa.table(frame).column(place)
 
 
 def _plain(column: Any) -> Any:

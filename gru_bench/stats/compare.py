@@ -8,7 +8,7 @@ Shapes: `S` seeds of a model, `N` examples.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -101,7 +101,7 @@ def compare(
     a: ArrayLike,
     b: ArrayLike,
     *,
-    names: tuple[str, str] = ("A", "B"),
+    names: Sequence[str] = ("A", "B"),
     margin: float = USUAL_MARGIN,
     clusters: ArrayLike | None = None,
 ) -> Comparison:
@@ -123,7 +123,7 @@ def compare(
             that is missing.
     """
     correct_A_SN, correct_B_SN = _correct("a", a), _correct("b", b)
-    _check_same_examples(a, b, correct_A_SN.shape[1], correct_B_SN.shape[1])
+    _check_same_examples(a, b, clusters, correct_A_SN.shape[1], correct_B_SN.shape[1])
     if len(names) != 2 or names[0] == names[1]:
         raise ValueError(f"names must be two different names, but got {names!r}: give one to each model")
     if not 0 < margin <= MOST_MARGIN:
@@ -170,8 +170,9 @@ def _correct(name: str, given: ArrayLike) -> NDArray[np.bool_]:
         remedy = f"a single seed goes into a list, as [{name}]" if found.ndim == 1 else "stack the seeds of one model"
         raise ValueError(f"{rule}, but has the shape {found.shape}: {remedy}")
     if found.shape[1] < max(2, found.shape[0]):
+        frames = ", or give frames of predictions as {'A': a, 'B': b}" if hasattr(given, "columns") else ""
         raise ValueError(f"{rule}, and at least 2 examples and as many as seeds, but has {found.shape[0]:,} rows and "
-                         f"{found.shape[1]:,} columns: turn it by .T if its rows are examples")
+                         f"{found.shape[1]:,} columns: turn it by .T if its rows are examples{frames}")
     if found.dtype.kind in "biuf":
         known_SN = np.isin(found, (0, 1))
     else:
@@ -192,8 +193,8 @@ def _is_zero_or_one(value: Any) -> bool:
         return False
 
 
-def _check_same_examples(a: Any, b: Any, examples_A: int, examples_B: int) -> None:
-    """Check that both have as many examples and, where both are tables of pandas, the same names of columns.
+def _check_same_examples(a: Any, b: Any, clusters: Any, examples_A: int, examples_B: int) -> None:
+    """Check that both have as many examples and that all tables and series of pandas name them in the same order.
 
     Raises:
         ValueError: where they differ.
@@ -201,11 +202,24 @@ def _check_same_examples(a: Any, b: Any, examples_A: int, examples_B: int) -> No
     rule = "a and b must be about the same examples in the same order"
     if examples_A != examples_B:
         raise ValueError(f"{rule}, but a has {examples_A:,} and b has {examples_B:,}: keep those that both have")
-    columns_A, columns_B = (list(getattr(one, "columns", ())) for one in (a, b))
-    for place, (one, two) in enumerate(zip(columns_A, columns_B, strict=False), start=1):
-        if one != two:
-            raise ValueError(f"{rule}, but column {place} is {one!r} in a and {two!r} in b: put them in one order, as "
-                             "with b[a.columns]")
+    orders = [*_orders("a", a), *_orders("b", b), *_orders("clusters", clusters)]
+    for name, order in orders[1:]:
+        first, known = orders[0]
+        for place, (one, two) in enumerate(zip(known, order, strict=False), start=1):
+            if one != two:
+                raise ValueError(f"{rule}, but example {place} is {one!r} in {first} and {two!r} in {name}: put them "
+                                 "in one order, as with b[a.columns] for tables and .loc[...] for series, or give "
+                                 ".to_numpy() if the order is right")
+
+
+def _orders(name: str, given: Any) -> list[tuple[str, list[Any]]]:
+    """Return the names of the examples in their order, of a table or of each series of pandas."""
+    if hasattr(given, "columns"):
+        return [(name, list(given.columns))]
+    if hasattr(given, "iloc"):
+        return [(name, given.index.tolist())]
+    rows = enumerate(given) if isinstance(given, list | tuple) else ()
+    return [(f"{name}[{place}]", row.index.tolist()) for place, row in rows if hasattr(row, "iloc")]
 
 
 def _places(clusters: ArrayLike, examples: int) -> NDArray[np.int_]:

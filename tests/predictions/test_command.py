@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 import gru_bench as gb
 import gru_bench.tracking
-from gru_bench.errors import ExitCode, UsageError
+from gru_bench.errors import ExitCode, GruBenchError, UsageError
 from gru_bench.predictions.__main__ import app
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.report.render.spreadsheets import predictions_table
@@ -457,8 +457,12 @@ def test_python_compares_frames_files_and_answers() -> None:
     assert gb.compare(GOOD[None], POOR[None]).p is None
     with pytest.raises(UsageError, match="columns of groups"):
         gb.compare(frames, clusters=[1])  # type: ignore[call-overload]
-    with pytest.raises(UsageError, match="data frames"):
-        gb.compare(3)
+    for wrong in (3, "good.csv"):
+        with pytest.raises(UsageError, match=r"data frames .* or a list of files"):
+            gb.compare(wrong)
+    for named in ({"margin": "1"}, {"names": None}, {"columns": ["id"]}, {"columns": {"id": 0}}):
+        with pytest.raises(UsageError, match=rf"^{next(iter(named))} must be"):
+            gb.compare(frames, **named)
     nothing: Any
     for nothing in ([], {}):
         with pytest.raises(UsageError, match="at least one model"):
@@ -526,9 +530,13 @@ def test_messages_of_python_name_its_arguments() -> None:
         ({"good": good.drop(columns="prediction")}, {}, "columns={'score': ...}"),
         ({"good": good, "poor": poor[1:]}, {}, "common=True"),
         ({"good": good}, {"metric": "log_loss"}, "metric='log_loss'"),
-        ({"good": good}, {"margin": -1}, "margin=1")]
+        ({"good": good}, {"margin": -1}, "margin=1"),
+        ({"good": good, "poor": poor.assign(label=LABEL_N)}, {}, "the frame of good and the frame of poor"),
+        ({"good": good, "poor": pd.concat([poor, poor[["label"]]], axis=1)}, {}, "of poor must have one column"),
+        ({"good": good.assign(label=[1, "x"] * (N // 2))}, {}, "frame['label'].astype(str)")]
     for frames, named, remedy in calls:
-        with pytest.raises(UsageError) as raised:
+        with pytest.raises(GruBenchError) as raised:
             gb.compare(frames, **named)
         mentions(str(raised.value), remedy)
         assert "--" not in str(raised.value)
+        assert "parquet" not in str(raised.value).lower()

@@ -202,6 +202,7 @@ GOOD = np.array([[1, 0, 1], [1, 1, 1]])
     ([[1, 0, 1], [1]], {}, ["a must", "length"]),
     ([[1], [0]], {}, ["a must", "at least 2 examples", "2 rows and 1 column", ".T"]),
     (np.ones((4, 3)), {}, ["a must", "as many as seeds", "4 rows and 3 columns", ".T"]),
+    (pd.DataFrame({"id": range(3), "label": 1}), {}, ["a must", ".T", "predictions as {'A': a, 'B': b}"]),
     ([[1, 0, 1], [1, 2, 1]], {}, ["a must", "0 or 1", "contains 2", "row 2", "column 2", "predicted == label"]),
     ([[0.9, 0, 1]], {}, ["0.9", "row 1", "column 1"]),
     ([[1, float("nan"), 1]], {}, ["nan", "row 1", "column 2"]),
@@ -232,9 +233,17 @@ def test_an_error_about_the_second_model_names_it() -> None:
 
 def test_tables_must_have_their_examples_in_one_order() -> None:
     a, b = pd.DataFrame(GOOD, columns=["e1", "e2", "e3"]), pd.DataFrame(GOOD[:, ::-1], columns=["e3", "e2", "e1"])
-    with pytest.raises(ValueError, match=r"column 1.*'e1'.*'e3'.*b\[a\.columns\]"):
+    with pytest.raises(ValueError, match=r"example 1.*'e1' in a.*'e3' in b.*b\[a\.columns\]"):
         compare(a, b)
     assert compare(a, b[a.columns]).difference == 0.0
+    row, other = a.loc[0], b.loc[0]
+    with pytest.raises(ValueError, match=r"'e1' in a\[0\].*'e3' in b\[0\].*\.loc.*\.to_numpy\(\)"):
+        compare([row], [other])
+    assert compare([row], [other.loc[row.index]]).difference == 0.0
+    clusters = pd.Series(["x", "y", "z"], index=["e3", "e2", "e1"])
+    with pytest.raises(ValueError, match=r"in a and 'e3' in clusters"):
+        compare(a, a, clusters=clusters)
+    assert compare(a, a, clusters=clusters.to_numpy()).clusters == 3
 
 
 def test_a_comparison_is_shown_as_text_and_as_an_html_table() -> None:
