@@ -72,7 +72,8 @@ def compared(
     factor = 1 if chosen == "score" else 100
     evidence = evidence_of(
         examples, models, read.digests, chosen, None if margin is None else margin / factor, own_study)
-    warnings: list[Sentence] = [*_equal_runs(models), *(_of_second(one, examples) for one in models if one.is_of_second)]
+    warnings: list[Sentence] = [
+        *_equal_runs(models), *(_of_second(one, examples) for one in models if one.is_of_second)]
     for warning in warnings:
         say(in_text(warning))
     if by_order:
