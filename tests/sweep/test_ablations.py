@@ -333,7 +333,7 @@ class TestLogged:
 
         monkeypatch.setattr("gru_bench.sweep.plan.follow_ups", meanwhile)
         assert study(study=self.WIDER).ablations[1].other == {"training.lr": 3e-2}
-        assert study.logged.side("lr", "other") == ()  # those of 0.001 are superseded
+        assert self.rates(study, "other") == {"0.03"}  # those of 0.001 are superseded
 
 
 class TwoAtOnce(Actors):
