@@ -386,12 +386,12 @@ class Study:
     def trials(self) -> pd.DataFrame:
         """Return a pandas data frame with a row for each trial of the searches: its settings and validation score.
 
-        It is empty until the study is complete.
+        Of an unfinished study, these are the trials that were logged so far.
         """
         with _python_words():
             from gru_bench.report.render.spreadsheets import trials_table
 
-            return _frame(trials_table([self._logged]))
+            return _frame(trials_table([self._logged], self._store))
 
     def predictions(self) -> pd.DataFrame:
         """Return a pandas data frame with a row for each test text of each confirmation run."""

@@ -42,7 +42,7 @@ from gru_bench.tracking import LoggedStudy, Store
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
     evaluation, comparisons, protocol, ablations, discussion, learning, errors, disagreements, confidence, search,
-    diagnostics, runs, own, methods, checklist)
+    trials, diagnostics, runs, own, methods, checklist)
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
 CONTENTS_OF_TRIALS: tuple[Callable[[Evidence], Section | None], ...] = (trials, learning, runs)
 """The sections of a report on trials: nothing is scored on test yet."""

@@ -1,20 +1,22 @@
-"""What a report says of a search that nothing has confirmed yet: its first sentences, and the section on the trials."""
+"""What a report says of a search before its summary is logged: the section on its trials, and in a report on nothing
+else the first sentences."""
 
 from __future__ import annotations
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Details, Paragraph, Table
-from gru_bench.report.document.numbers import MISSING, Number, plain, slug, written
+from dataclasses import replace
+
+from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table
+from gru_bench.report.document.numbers import MISSING, Number, Numbers, plain, slug, written
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Anchor, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, model_name
-from gru_bench.report.evidence.progress import once_more, study_baselines, study_name, study_search
+from gru_bench.report.evidence.progress import once_more, study_baselines, study_name
 from gru_bench.report.evidence.settings import as_number, range_text, setting, setting_name
-from gru_bench.report.evidence.store import known_run
-from gru_bench.report.evidence.trials import ENDED, Trial, best_trial
+from gru_bench.report.evidence.store import Store, known_run
+from gru_bench.report.evidence.trials import ENDED, SearchSoFar, Trial, best_trial
 from gru_bench.report.sections.search import history
 from gru_bench.results.logged_metrics import score_name
-from gru_bench.results.runs import SearchPlan
 
 _OPTIMISTIC: Sentence = (
     "The validation score of the best of several trials is optimistic: the trial was chosen for it, on the same "
@@ -24,24 +26,30 @@ FEW = 20
 """Most trials whose table a page does not fold."""
 
 
-def trials(evidence: Evidence) -> Section:
-    """Return the section of a report on trials."""
-    plan = study_search(evidence.studies[0], evidence.store)
-    return Section("search", "Search so far", (
-        _best(evidence, plan), Paragraph(_OPTIMISTIC), *_settings(evidence, plan), *_history(evidence),
-        _trials(evidence)))
+def trials(evidence: Evidence) -> Section | None:
+    """Return the section on the searches that are shown by their trials; None without one."""
+    blocks: list[Block] = []
+    shown = [one for one in evidence.so_far if one.groups]
+    for place, one in enumerate(shown, start=1):
+        end = "so-far" if place == 1 else f"so-far-{place}"
+        if len(shown) > 1:
+            blocks.append(Heading(study_name(one.study), f"search-{end}-of"))
+        blocks += [_best(one, evidence.store, end), Paragraph(_OPTIMISTIC), *_settings(one, end), *_history(one, end),
+                   _trials(one, evidence.numbers, evidence.store, end)]
+    return Section("search-so-far", "Search so far", tuple(blocks)) if blocks else None
 
 
 def so_far(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the first sentences of a report on trials: how far the study is, its best trials, and how it goes on."""
-    (study,), group = evidence.studies, evidence.groups[0]
-    plan, name, planned = study_search(study, evidence.store), study_name(study), study.plan()
-    count = sum(trial.summary.state in ENDED for trial in evidence.trials)
-    models = {*planned.models, *(trial.summary.model for trial in evidence.trials)}
-    asked = max(plan.trials * len(models), count)
+    (search,), group = evidence.so_far, evidence.groups[0]
+    study, name, planned = search.study, study_name(search.study), search.study.plan()
+    count = sum(trial.summary.state in ENDED for trial in search.trials)
+    models = {*planned.models, *(trial.summary.model for trial in search.trials)}
+    asked = max(search.plan.trials * len(models), count)
     unit = group.scale.suffix
-    scores: list[Sentence] = [(f"{one.label}: ", _value(one, trial), unit) for one, trial in _tops(evidence)]
-    scores += [(f"baseline {label}: ", value, unit) for label, value in _baselines(evidence) if value.value is not None]
+    scores: list[Sentence] = [(f"{one.label}: ", _value(one, trial), unit) for one, trial in _tops(search)]
+    scores += [(f"baseline {label}: ", value, unit)
+               for label, value in _baselines(search, evidence.store) if value.value is not None]
     state, how = "is not finished", "Continue it by running its command again"
     if study.summary is not None and planned.confirm == 0:
         state, how = "has no confirmation stage", "To confirm the best settings, run its command again with --confirm 5"
@@ -57,10 +65,10 @@ def so_far(evidence: Evidence) -> tuple[Sentence, ...]:
     )
 
 
-def _tops(evidence: Evidence) -> list[tuple[Group, Trial]]:
+def _tops(search: SearchSoFar) -> list[tuple[Group, Trial]]:
     """Return the best trial of each model, as a group of runs and as a trial."""
-    return [(group, top) for group in evidence.groups
-            if (top := best_trial(evidence.trials, group.model, group.study.plan().metric)) is not None]
+    return [(group, top) for group in search.groups
+            if (top := best_trial(search.trials, group.model, group.study.plan().metric)) is not None]
 
 
 def _value(group: Group, trial: Trial) -> Number:
@@ -69,28 +77,27 @@ def _value(group: Group, trial: Trial) -> Number:
                         "best trial so far, best epoch, on validation")
 
 
-def _baselines(evidence: Evidence) -> list[tuple[str, Number]]:
+def _baselines(search: SearchSoFar, store: Store) -> list[tuple[str, Number]]:
     """Return the name and the validation score of each baseline."""
-    (study,), group = evidence.studies, evidence.groups[0]
+    group = search.groups[0]
     return [(plain(baseline.name), group.of_study.named("baseline", baseline.name).add(
         "", baseline.score("validation", score_name(group.metric)), group.scale.kind,
         "one deterministic fit, on validation", group.example_N.size))
-        for baseline in study_baselines(study, evidence.store)]
+        for baseline in study_baselines(search.study, store)]
 
 
-def _best(evidence: Evidence, plan: SearchPlan) -> Table:
+def _best(search: SearchSoFar, store: Store, end: str) -> Table:
     def ended_of(group: Group) -> Cell:
-        count = sum(trial.summary.model == group.model and trial.summary.state in ENDED for trial in evidence.trials)
+        count = sum(trial.state in ENDED for trial in search.of(group.model))
         return (group.of_study.add("search.trials", count, "count"), " of ",
-                group.of_study.add("search.planned", max(plan.trials, count), "count"))
+                group.of_study.add("search.planned", max(search.plan.trials, count), "count"))
 
-    scale = evidence.groups[0].scale
-    baselines = _baselines(evidence)
+    scale, baselines = search.scale, _baselines(search, store)
     return Table.of(
-        "search", "Best trials so far, and the baselines",
+        f"search-{end}", "Best trials so far, and the baselines",
         (f"Validation {scale.score} of the best trial of each model so far, and of the baselines on the same texts"
          f"{'' if baselines else ', which are not logged yet'}.",),
-        _tops(evidence),
+        _tops(search),
         (Column("Model", align="left", width=5), lambda one: one[0].label),
         (Column("Trials", note="“{}” are those that have ended, of those asked for."), lambda one: ended_of(one[0])),
         (Column("Epochs"), lambda one: one[0].of_study.add("search.epochs", one[1].summary.epochs, "setting")),
@@ -99,43 +106,43 @@ def _best(evidence: Evidence, plan: SearchPlan) -> Table:
     )
 
 
-def _settings(evidence: Evidence, plan: SearchPlan) -> list[Block]:
+def _settings(search: SearchSoFar, end: str) -> list[Block]:
     """Return the table of the best settings; nothing where it is not known what was searched."""
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (group.label, setting_name(name), range_text(range_),
          setting(group, f"search.{slug(name)}.best-trial", top.summary.settings[name]))
-        for group, top in _tops(evidence) for name, range_ in plan.space.items() if name in top.summary.settings)
+        for group, top in _tops(search) for name, range_ in search.plan.space.items() if name in top.summary.settings)
     return [Table(
-        "settings", "Best settings so far", ("The settings searched, and those of the best trial so far.",),
+        f"settings-{end}", "Best settings so far", ("The settings searched, and those of the best trial so far.",),
         (Column("Model", align="left", width=4.4), Column("Setting", align="left", width=2.8),
          Column("Range", align="left", width=4.6), Column("Best so far", width=2)), rows, grouped=True)] if rows else []
 
 
-def _history(evidence: Evidence) -> list[Block]:
+def _history(search: SearchSoFar, end: str) -> list[Block]:
     """Return the figure of the trials by number; nothing for scores without per cent."""
-    scale, models = evidence.groups[0].scale, dict.fromkeys(group.model for group in evidence.groups)
-    searches = [(model_name(model), [trial.summary for trial in evidence.trials if trial.summary.model == model])
-                for model in models]
-    return [history(searches, scale)] if scale.kind == "percent" else []
+    scale, models = search.scale, dict.fromkeys(group.model for group in search.groups)
+    drawn = history([(model_name(model), search.of(model)) for model in models], scale)
+    return [replace(drawn, name=f"{drawn.name}-{end}")] if scale.kind == "percent" else []
 
 
-def _trials(evidence: Evidence) -> Details:
+def _trials(search: SearchSoFar, numbers: Numbers, store: Store, end: str) -> Details:
     """Return the table of all trials, at which numbers that rest on one find its runs."""
-    scale = evidence.groups[0].scale
+    scale = search.scale
     rows: list[tuple[Cell, ...]] = []
-    for place, trial in enumerate(evidence.trials, start=1):
+    for place, trial in enumerate(search.trials, start=1):
         one, ids = trial.summary, tuple(run.run_id for run in trial.runs)
-        numbers = evidence.numbers.of(f"trial-{place}", ids)
-        names = joined([(known_run(run, evidence.store),) for run in trial.runs], ", ")
+        key = f"trial-{end}-{place}"
+        own = numbers.of(key, ids)
+        names = joined([(known_run(run, store),) for run in trial.runs], ", ")
         tried = (f"{setting_name(name)} {plain(str(value)) if number is None else written(number, 'setting')}"
                  for name, value in one.settings.items() for number in [as_number(value)])
         rows.append((
-            f"{model_name(one.model)}, trial {one.number}", (Anchor(f"trial-{place}", ids, names),), one.state,
-            numbers.add("epochs", one.epochs, "setting"),
-            numbers.add("score", one.value, scale.kind, "best epoch, on validation"),
+            f"{model_name(one.model)}, trial {one.number}", (Anchor(key, ids, names),), one.state,
+            own.add("epochs", one.epochs, "setting"),
+            own.add("score", one.value, scale.kind, "best epoch, on validation"),
             ", ".join(tried)))
     table = Table(
-        "trials", "Trials", ("All trials so far, with the validation score of their best epoch.",),
+        f"trials-{end}", "Trials", ("All trials so far, with the validation score of their best epoch.",),
         (Column("Trial", align="left", width=2.6), Column("Run", align="left", width=3.6),
          Column("State", align="left", note="“Other” ones were interrupted, or have not ended."), Column("Epochs"),
          Column(f"Validation {scale.score}", scale.unit, short="Validation"),

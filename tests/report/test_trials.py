@@ -19,15 +19,17 @@ from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.trials import trials_of
 from gru_bench.report.render.files import texts, write
 from gru_bench.report.render.record import read
+from gru_bench.report.render.spreadsheets import trials_table
 from gru_bench.report.verify import differences
 from gru_bench.results.runs import Baseline
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import completed, mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, searching, with_params
+from tests.support.fake_store import SPACE, FakeStore, TestSet, add_study, searching, with_params
 from tests.support.renderings import all_said, column_of, figure_of, said, table_of, words_of
 from tests.support.reports import build
+from tests.support.values import present
 from tests.support.workers import WELL, Script, swept
 
 SMALL = TestSet.draw(80)
@@ -60,10 +62,10 @@ def test_it_says_first_how_far_the_study_is(report: Report) -> None:
 
 
 def test_nothing_in_it_is_about_the_test_reviews(report: Report) -> None:
-    assert [section.name for section in report.sections] == ["summary", "search", "learning", "runs"]
+    assert [section.name for section in report.sections] == ["summary", "search-so-far", "learning", "runs"]
     assert {table.key for table in report.tables} == {
-        "search", "settings", "trials", "data-1", "data-1-categories", "runs"}
-    assert [figure.name for figure in report.figures] == ["search-history", "curves"]
+        "search-so-far", "settings-so-far", "trials-so-far", "data-1", "data-1-categories", "runs"}
+    assert [figure.name for figure in report.figures] == ["search-history-so-far", "curves"]
     assert not [key for key in report.numbers if "accuracy" in key and not key.endswith("validation-accuracy")]
     for name, text in texts(report).items():
         if name != "report.tex":
@@ -76,25 +78,25 @@ def test_the_best_trials_stand_beside_the_baselines(store: FakeStore, study: Log
     for place, model in enumerate(("scratch", "torch")):
         best = max((trial for trial in trials if trial.summary.model == model and trial.summary.state == "complete"),
                    key=lambda trial: trial.summary.value or 0)
-        label, ended, epochs, value = table_of(report, "search").rows[place]
+        label, ended, epochs, value = table_of(report, "search-so-far").rows[place]
         assert label.endswith(f", trial {best.summary.number}")
         assert (said(ended), epochs.value, value.value) == ("5 of 8", 2, best.summary.value)
         assert value.runs == (best.runs[0].run_id,)
         assert value.low is None  # the interval of a chosen trial would be wrong
-        shown = [row for row in table_of(report, "settings").rows if row[0] == label]
+        shown = [row for row in table_of(report, "settings-so-far").rows if row[0] == label]
         assert [row[1] for row in shown] == ["learning rate", "hidden size", "pooling", "dropout"]
         assert shown[1][3].value == best.summary.settings["model.hidden_size"]
-    assert [(row[0], row[1], row[3].text) for row in table_of(report, "search").context] == [
+    assert [(row[0], row[1], row[3].text) for row in table_of(report, "search-so-far").context] == [
         ("majority class", MISSING, "50.3"), ("TF-IDF + logistic regression", MISSING, "87.4")]
-    assert "optimistic" in words_of(report, "search")
+    assert "optimistic" in words_of(report, "search-so-far")
 
 
 def test_all_trials_are_listed_and_drawn(report: Report) -> None:
-    assert column_of(report, "trials", "State") == ["complete", "complete", "pruned", "complete", "failed"] * 2
-    assert column_of(report, "trials", "Trial")[:2] == ["Scratch GRU, trial 0", "Scratch GRU, trial 1"]
-    assert column_of(report, "trials", "Validation accuracy")[4].text == MISSING
-    assert "hidden size 46, pooling meanmax, dropout 0.31" in column_of(report, "trials", "Settings")[1]
-    assert len(figure_of(report, "search-history").values.rows) == 10
+    assert column_of(report, "trials-so-far", "State") == ["complete", "complete", "pruned", "complete", "failed"] * 2
+    assert column_of(report, "trials-so-far", "Trial")[:2] == ["Scratch GRU, trial 0", "Scratch GRU, trial 1"]
+    assert column_of(report, "trials-so-far", "Validation accuracy")[4].text == MISSING
+    assert "hidden size 46, pooling meanmax, dropout 0.31" in column_of(report, "trials-so-far", "Settings")[1]
+    assert len(figure_of(report, "search-history-so-far").values.rows) == 10
     assert column_of(report, "runs", "Stage") == ["search"]
 
 
@@ -104,16 +106,16 @@ def test_a_trial_that_was_pruned_within_its_first_epoch_has_the_score_of_its_che
     pruned = next(run for run in study.trials if run.state == "pruned")
     store.metrics[pruned.run_id] = {"search/check": [(1, 0.7), (2, 0.75), (3, 0.72)]}
     report = build([study], store)
-    place = column_of(report, "trials", "State").index("pruned")
-    assert column_of(report, "trials", "Epochs")[place].text == "0.75"
-    assert column_of(report, "trials", "Validation accuracy")[place].text == "75.0"
+    place = column_of(report, "trials-so-far", "State").index("pruned")
+    assert column_of(report, "trials-so-far", "Epochs")[place].text == "0.75"
+    assert column_of(report, "trials-so-far", "Validation accuracy")[place].text == "75.0"
 
 
 def test_it_can_be_verified(store: FakeStore, study: LoggedStudy, tmp_path: Path) -> None:
     write(build([study], store, experiment="movie-reviews"), tmp_path)
     assert differences(tmp_path, read(tmp_path), store) == []
     store.metrics[study.trials[0].run_id]["accuracy/val"] = [(1, 0.9)]
-    assert any("trial-1.score has " in one for one in differences(tmp_path, read(tmp_path), store))
+    assert any("trial-so-far-1.score has " in one for one in differences(tmp_path, read(tmp_path), store))
 
 
 def test_missing_records_of_the_search_and_its_baselines_are_said(store: FakeStore, study: LoggedStudy) -> None:
@@ -123,14 +125,14 @@ def test_missing_records_of_the_search_and_its_baselines_are_said(store: FakeSto
     report = build([only], store)
     assert "its search has 5 of 16 trials" in said(report.in_short[0])
     assert all_said(report.warnings) == "Torch GRU has no complete trial yet."
-    assert "not logged yet" in said(table_of(report, "search").caption)
-    assert "settings" not in {table.key for table in report.tables}
+    assert "not logged yet" in said(table_of(report, "search-so-far").caption)
+    assert "settings-so-far" not in {table.key for table in report.tables}
 
 
 def test_baselines_have_the_score_that_the_study_is_about(store: FakeStore, study: LoggedStudy) -> None:
     about = with_params(study, metric="log_loss")
     report = build([about], store)
-    assert [row[3].text for row in table_of(report, "search").context] == [MISSING, MISSING]
+    assert [row[3].text for row in table_of(report, "search-so-far").context] == [MISSING, MISSING]
     assert [figure.name for figure in report.figures] == ["curves"]
     one = Baseline("majority class", 10, 0.1, {"validation": {"loss": 0.693}})
     store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(one)])
@@ -176,6 +178,24 @@ def test_no_report_on_trials_beside_confirm_runs(store: FakeStore, study: Logged
     with pytest.raises(IncompleteError, match="complete trial"):
         build([study, replace(other, confirms=())], store)
     assert build([other], store).sections[1].name == "results"
+
+
+def test_a_search_without_a_summary_is_shown_beside_confirmation_runs(store: FakeStore) -> None:
+    whole = add_study(store, "tuning", {"scratch": 0.0, "torch": 0.1}, test_set=SMALL, trials=5, epochs=2)
+    done = add_study(store, "done", {"bidirectional": 0.1}, test_set=SMALL, trials=5, epochs=2)
+    begun = replace(searching(store, whole), confirms=whole.confirms)
+    report = build([begun, done], store)
+    mentions(" ".join(section.name for section in report.sections), "search search-so-far")
+    assert column_of(report, "trials-so-far", "State") == ["complete", "complete", "pruned", "complete", "failed"] * 2
+    assert said(table_of(report, "search-so-far").rows[0][1]) == "5 of 5"
+    answers = {row[0]: said(row[1]) for row in table_of(report, "checklist").rows if not isinstance(row[1], str)}
+    for question, *words in (("Which settings were searched, within which bounds?", "learning rate 0.0001 to 0.01"),
+                             ("How were the final settings chosen?", "the best of 5 trials", "validation accuracy")):
+        mentions(answers[question], "Scratch GRU: ", "Torch GRU: ", "Bidirectional GRU: ", *words)
+    heading, *rows = map(list, trials_table([begun, done], store))
+    assert heading[6:] == list(SPACE)
+    assert [row[0] for row in rows] == ["tuning"] * 10 + ["done"] * 5
+    assert [row[4] for row in rows[:5]] == [trial.value for trial in present(whole.summary).trials[:5]]
 
 
 # ---------------------------------------------------------------- a real store

@@ -13,9 +13,17 @@ from gru_bench.report.evidence.baselines import AgainstBaseline, ScoredBaseline,
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
 from gru_bench.report.evidence.pairs import Family, Margin, Pair, compare, families_of, margin_of
-from gru_bench.report.evidence.progress import is_searched, nothing_to_report, study_name
+from gru_bench.report.evidence.progress import is_searched, nothing_to_report, study_name, study_search
 from gru_bench.report.evidence.store import Histories, Store
-from gru_bench.report.evidence.trials import Search, Trial, searches_of, trial_groups, trials_of
+from gru_bench.report.evidence.trials import (
+    Search,
+    SearchSoFar,
+    Trial,
+    searches_of,
+    searches_so_far,
+    trial_groups,
+    trials_of,
+)
 from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
 from gru_bench.tracking import LoggedStudy
 
@@ -50,6 +58,9 @@ class Evidence:
     trials: Sequence[Trial] = ()
     """The trials of a study that has no complete confirmation run: the report is only on these. Empty in other reports.
     """
+    so_far: Sequence[SearchSoFar] = ()
+    """The searches that are shown by their trials, because no summary of them is logged. In a report on trials: this
+    one."""
     looks: Sequence[StudyLooks] = ()
     """The interim analyses of the studies that have some."""
     families: Sequence[Family] = ()
@@ -110,7 +121,9 @@ def assembled(
         [run.run_id for group in groups if group.is_logged for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     baselines = baselines_of(studies, store, groups[0].metric, numbers)
+    so_far, missing = searches_so_far(studies, store, numbers) if not trials else (
+        [SearchSoFar(studies[0], study_search(studies[0], store), trials, groups)], [])
     return Evidence(
-        studies, numbers, groups, gaps, store, histories, margin, compared, apart, baselines,
+        studies, numbers, groups, [*gaps, *missing], store, histories, margin, compared, apart, baselines,
         against_baselines(groups, families, baselines), [] if trials else searches_of(groups, histories), known_studies,
-        mcnemar_runs, trials, looks, families)
+        mcnemar_runs, trials, so_far, looks, families)

@@ -17,7 +17,7 @@ from gru_bench.report.evidence.progress import study_name, study_search
 from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, best, compared, curve
 from gru_bench.results.pruners import CHECKS, PRUNERS
-from gru_bench.results.runs import StudySummary, TrialSummary
+from gru_bench.results.runs import SearchPlan, StudySummary, TrialSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 SAMPLERS = {"tpe": "TPE", "random": "random trials"}
@@ -105,6 +105,41 @@ def trial_groups(
         if group is not None:
             groups.append(group)
     return groups, gaps
+
+
+@dataclass(frozen=True)
+class SearchSoFar:
+    """The search of a study as its trials tell of it: there is no summary yet, or no complete confirmation run."""
+
+    study: LoggedStudy
+    plan: SearchPlan
+    trials: Sequence[Trial]
+    groups: Sequence[Group]
+    """The best trial of each model, with its predictions of the validation texts."""
+
+    @property
+    def scale(self) -> Scale:
+        """Return how its scores are shown."""
+        return scale_of(self.study.plan().metric)
+
+    def of(self, model: str) -> list[TrialSummary]:
+        """Return the trials of a model."""
+        return [trial.summary for trial in self.trials if trial.summary.model == model]
+
+
+def searches_so_far(
+    studies: Sequence[LoggedStudy], store: Store, numbers: Numbers
+) -> tuple[list[SearchSoFar], list[Sentence]]:
+    """Return the searches of the studies that have no summary yet, and what is missing of them."""
+    found: list[SearchSoFar] = []
+    gaps: list[Sentence] = []
+    for study in studies:
+        if study.summary is None and study.trials:
+            trials = trials_of(study, store)
+            groups, missing = trial_groups(study, trials, store, numbers.of("so-far"))
+            found.append(SearchSoFar(study, study_search(study, store), trials, groups))
+            gaps += missing
+    return found, gaps
 
 
 @dataclass(frozen=True)

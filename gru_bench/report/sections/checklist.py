@@ -13,8 +13,10 @@ from gru_bench.report.document.numbers import NBSP, Numbers, file_name, plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import data_sets, study_name
 from gru_bench.report.evidence.settings import range_text, setting_name
+from gru_bench.report.evidence.trials import SearchSoFar
 from gru_bench.results.logged_metrics import PARAMETERS, TRAIN_SECONDS, compared
 from gru_bench.results.runs import DataSummary
 from gru_bench.tracking import LoggedRun
@@ -22,14 +24,15 @@ from gru_bench.tracking import LoggedRun
 AUTHOR: Sentence = ("[author]",)
 """The answer to what only the author of a paper knows."""
 NOT_LOGGED: Sentence = ("not logged",)
-SEARCH = "Search"
+SEARCH, SO_FAR = "Search", "Search so far"
 HOUR = 3600
 
 
 def checklist(evidence: Evidence) -> Section:
     """Return the section."""
     unknown = NOT_LOGGED if evidence.studies else AUTHOR
-    rows = tuple((question, answer(evidence) or unknown, "" if where == SEARCH and not evidence.searches else where)
+    search = SEARCH if evidence.searches else SO_FAR if evidence.so_far else ""
+    rows = tuple((question, answer(evidence) or unknown, search if where == SEARCH else where)
                  for question, answer, where in QUESTIONS)
     return Section("checklist", "Checklist", (Table(
         "checklist", "Reproducibility checklist",
@@ -114,23 +117,32 @@ def _left_out(evidence: Evidence) -> Sentence:
 
 
 def _bounds(evidence: Evidence) -> Sentence:
+    spaces = [(one.group, one.summary.space) for one in evidence.searches]
+    spaces += [(group, one.plan.space) for group, one in _so_far(evidence)]
     parts = []
-    for one in evidence.searches:
-        ranges = ", ".join(f"{setting_name(name)} {range_text(found)}" for name, found in one.summary.space.items())
-        parts.append(f"{one.group.label}: {ranges}")
+    for group, space in spaces:
+        ranges = ", ".join(f"{setting_name(name)} {range_text(found)}" for name, found in space.items())
+        parts.append(f"{group.label}: {ranges or 'not logged'}")
     if not parts and not evidence.studies:
         return ()
     return ("; ".join(parts),) if parts else ("no setting was searched",)
 
 
 def _selection(evidence: Evidence) -> Sentence:
-    if not evidence.searches:
-        return ("settings were fixed in advance",) if evidence.studies else ()
     parts: list[Sentence] = []
     for one in evidence.searches:
         parts.append((f"{one.group.label}: the best of ", one.group.of_study.add("checklist.trials", len(one.trials)),
                       f" trials ({one.how}) by {plain(one.summary.objective)}"))
-    return joined(parts, "; ")
+    for group, search in _so_far(evidence):
+        parts.append((f"{group.label}: the best of ", group.of_study.add(
+            "checklist.trials", len(search.of(group.model))), f" trials by validation {search.scale.score}"))
+    return joined(parts, "; ") or (("settings were fixed in advance",) if evidence.studies else ())
+
+
+def _so_far(evidence: Evidence) -> list[tuple[Group, SearchSoFar]]:
+    """Return the models whose search has no summary yet, each with this search."""
+    return [(group, one) for group in evidence.groups for one in evidence.so_far
+            if one.study is group.study and one.of(group.model)]
 
 
 def _teachers(evidence: Evidence) -> Sentence:
