@@ -107,6 +107,8 @@ def quantity(pair: Pair, slot: str) -> Quantity:
                             "f with (1 - f)^R = 0.05 for the fewer seeds R of both models", decimals=0)
         case "seeds":
             return Quantity("fewest-seeds", fewest, "count", "of the model with fewer")
+        case "most":
+            return Quantity("most-seeds", max(found.seeds), "count", "of the model with more")
         case "groups":
             return Quantity("groups", found.groups, "tenth", "groups of one size")
         case "family":
@@ -175,6 +177,9 @@ def _test(pair: Pair, p: str) -> str:
 
 def _too_few_seeds(pair: Pair) -> str:
     match pair.difference.evidence_level:
+        case EvidenceLevel.EXAMPLES_ONLY if max(pair.difference.seeds) > 1:
+            return (f" seed: {{a}} minus {{b}} is {_size(pair)}, one run against the mean of {{most}} runs, over test "
+                    "examples only")
         case EvidenceLevel.EXAMPLES_ONLY:
             return f" seed: between these two runs the difference is {_size(pair)}, over test examples only"
         case EvidenceLevel.ESTIMATE:

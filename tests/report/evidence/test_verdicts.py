@@ -57,6 +57,14 @@ def test_a_verdict_names_the_models_the_finding_and_its_numbers(pair: Pair, part
     mentions(said(verdict_sentence(pair)), *parts)
 
 
+def test_a_single_run_is_said_to_be_compared_with_the_mean_of_several() -> None:
+    pair = pair_of(0.012, 0.03, seeds=1)
+    assert "between these two runs" in said(verdict_sentence(pair))
+    pair = replace(pair, difference=replace(pair.difference, seeds=(2, 1)))
+    mentions(said(verdict_sentence(pair)), "from 1 seed: Alpha minus Beta is +1.2 points",
+             "one run against the mean of 2 runs")
+
+
 TOO_NOISY = design_of(0.04, 0.07, 0.07)
 """Seeds that vary so much that no number of test examples helps."""
 
