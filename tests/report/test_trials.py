@@ -98,6 +98,7 @@ def test_all_trials_are_listed_and_drawn(report: Report) -> None:
     assert "hidden size 46, pooling meanmax, dropout 0.31" in column_of(report, "trials-so-far", "Settings")[1]
     assert len(figure_of(report, "search-history-so-far").values.rows) == 10
     assert column_of(report, "runs", "Stage") == ["search"]
+    assert said(table_of(report, "runs").caption) == "The state of every run."  # the pruned ones are counted above
 
 
 def test_a_trial_that_was_pruned_within_its_first_epoch_has_the_score_of_its_checks(

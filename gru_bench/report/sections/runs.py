@@ -47,12 +47,15 @@ def _states(evidence: Evidence) -> list[Block]:
                 evidence.numbers.add(f"{key}-{stage}.{state}", len(some), runs=[run.run_id for run in some])
                 for state, some in by_state.items())))
             reasons: list[Sentence] = [
-                (f"{plain(run.name) or run.run_id}: {state}: {plain(run.reason)[:200] or 'no reason logged'}",)
-                for state in ("failed", "other") for run in by_state[state]]
+                (f"{plain(run.name) or run.run_id}: {state}{plain(run.reason)[:200] or unknown}",)
+                for state, found, unknown in (("failed: ", "failed", "no reason logged"),
+                                              ("", "other", "interrupted, or has not ended"))
+                for run in by_state[found]]
             if reasons:
                 incomplete.append(Details(f"Runs of {name}, {stage}, that did not complete", tuple(sentences(reasons))))
+    scored = "" if evidence.trials else " Test scores are those of complete runs."
     return [] if not rows else [Table(
-        "runs", "Runs by state", ("The state of every run. Only complete runs are counted above.",),
+        "runs", "Runs by state", (f"The state of every run.{scored}",),
         (Column("Study", align="left", width=5), Column("Stage", align="left"), Column("Complete"), Column("Pruned"),
          Column("Failed"), Column("Other", note="“{}” are runs that were interrupted or have not ended.")),
         tuple(rows), grouped=True), *incomplete]
