@@ -22,12 +22,13 @@ from gru_bench.errors import IncompleteError, given_as, unknown
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
 from gru_bench.report.document.sentences import Sentence, Warning, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.groups import Group, are_uneven, families, model_name
+from gru_bench.report.evidence.groups import Group, families, model_name
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import DataSummary, StudySummary
+from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.estimate import EvidenceLevel
 from gru_bench.stats.looks import settled_as
 from gru_bench.tracking import LoggedStudy
@@ -345,7 +346,8 @@ def uneven_classes(subject: Subject) -> Found:
     for spec in subject.specs:
         for one in subject.data:
             if spec.metric == "accuracy":
-                yield _uneven(one.summary.class_counts, one.summary.classes, "texts", one.numbers)
+                yield None if not are_uneven(one.summary.class_counts) else _uneven(
+                    one.summary.class_counts, one.summary.classes, "texts", one.numbers)
     if subject.scored and subject.scored[0].metric == "accuracy":
         yield from uneven_on_test(subject.scored, subject.numbers)
 
@@ -354,7 +356,7 @@ def uneven_on_test(groups: Sequence[Group], numbers: Numbers) -> Found:
     """Yield for each test set what its uneven classes mean for the accuracy."""
     for place, members in enumerate(families([group for group in groups if group.has_classes]), start=1):
         first = members[0]
-        yield _uneven(
+        yield None if not first.are_uneven else _uneven(
             np.bincount(first.label_N, minlength=len(first.classes)).tolist(), first.classes, "test texts",
             numbers.of(f"uneven-{place}", [run_id for group in members for run_id in group.ids]),
             of="" if len(members) == len(groups) else f" of {listed([group.label for group in members])}")
@@ -362,10 +364,10 @@ def uneven_on_test(groups: Sequence[Group], numbers: Numbers) -> Found:
 
 def _uneven(
     counts: Sequence[int], classes: Sequence[str], reviews: str, numbers: Numbers, of: str = ""
-) -> Sentence | None:
+) -> Sentence:
     largest = max(counts)
     share = numbers.add("", largest / sum(counts), "percent", "of this class", sum(counts))
-    return None if not are_uneven(counts) else say(
+    return say(
         "The classes{of} are uneven: the largest one, {largest}, has {share} % of the {reviews}, so a model that "
         "always predicts it has this accuracy.", of=of, largest=classes[counts.index(largest)], share=share,
         reviews=reviews)
@@ -398,10 +400,10 @@ def lucky_best_trial(subject: Subject) -> Found:
         fall = one.fall.value
         if fall is not None:
             yield None if (-fall if one.scale.higher_is_better else fall) <= PROMISE else say(
-                "{model}: the best trial reached {best}{unit} on validation, but fresh seeds of the same settings "
-                "reach only {confirmed}{unit} ({fall}{after}).",
-                model=one.group.label, best=one.best, confirmed=one.confirmed, fall=one.fall, unit=one.scale.suffix,
-                after=one.scale.after)
+                "{model}: the best trial reached {best}{unit} on validation, but {seeds:a fresh seed|fresh seeds} of "
+                "the same settings {seeds:reaches|reach} only {confirmed}{unit} ({fall}{after}).",
+                model=one.group.label, seeds=one.group.seeds, best=one.best, confirmed=one.confirmed, fall=one.fall,
+                unit=one.scale.suffix, after=one.scale.after)
 
 
 @check("GRU009", "Set the same margin in all study files before the first run.")

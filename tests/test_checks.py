@@ -25,10 +25,10 @@ from gru_bench.checks import (
 from gru_bench.config import MetricName
 from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.sentences import Warning, say
-from gru_bench.report.evidence.groups import are_uneven
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import PLAN, LookPlan
 from gru_bench.results.runs import NearDuplicates
+from gru_bench.stats.classes import are_uneven
 from gru_bench.sweep.spec import known_studies, load_study
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
@@ -442,4 +442,14 @@ def test_a_search_promised_more_where_the_score_is_worse_by_more_than_a_point(
 def test_finds_uneven_classes() -> None:
     assert are_uneven([200, 100])
     assert not are_uneven([199, 100])
-    assert are_uneven([5, 0])
+    assert not are_uneven([20, 10])  # this happens by chance
+    assert not are_uneven([50, 50, 0])
+
+
+def test_classes_are_uneven_by_all_texts_where_these_are_known() -> None:
+    """A class that is rare in a small test split alone is not."""
+    store, (study,) = uneven()
+    assert "GRU006" in codes(of_logged([study], store))
+    assert "GRU006" not in codes(of_logged([with_data(study, class_counts=(600, 500))], store))
+    store, (study,) = sound()
+    assert "GRU006" in codes(of_logged([with_data(study, class_counts=(900, 100))], store))

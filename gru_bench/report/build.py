@@ -91,12 +91,13 @@ def composed(
     """
     studies, store = evidence.studies, evidence.store
     if evidence.trials:
-        contents, said, missing = CONTENTS_OF_TRIALS, so_far(evidence), list(evidence.gaps)
+        contents, said, missing, few = CONTENTS_OF_TRIALS, so_far(evidence), [], []
         first: tuple[Block, ...] = (Bullets(tuple(("", one) for one in said)),)
     else:
         contents, said, first = CONTENTS, in_sentences(evidence), summary(evidence)
-        missing = [*evidence.gaps, *what_is_missing(studies, store), *few_texts(evidence)]
-    others = (*warnings, *missing)
+        missing, few = what_is_missing(studies, store), few_texts(evidence)
+    # What continues a study comes first, so that it is not folded.
+    others = (*missing, *warnings, *evidence.gaps, *few)
     checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence))
     sections = tuple(made for section in contents if (made := section(evidence)) is not None)
     runs_of_files = [run for group in evidence.groups if not group.is_logged for run in group.runs]

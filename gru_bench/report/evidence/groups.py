@@ -8,7 +8,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples, `C` classes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,6 +34,7 @@ from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, score
 from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.stats import metrics
+from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.estimate import accuracy_interval, may_be_guessing
 from gru_bench.stats.intervals import Scored, deviation, interval
 from gru_bench.stats.metrics import guessing
@@ -43,8 +44,6 @@ UNCATEGORIZED = "(none)"
 """The name of the category of texts that have none."""
 LISTED_CLASSES = 200
 """Largest number of classes that a table lists: of more, it lists the largest ones."""
-UNEVEN = 2
-"""Ratio of the largest class to the smallest one from which on accuracy alone says little about the small ones."""
 
 
 def model_name(model: str) -> str:
@@ -197,6 +196,12 @@ class Group(Scored):
         """Return the names of the classes, as a report shows them."""
         return self.given_classes or class_names(self.data, self.class_count)
 
+    @cached_property
+    def are_uneven(self) -> bool:
+        """Return whether its classes are uneven: over all splits where that is logged, else on its examples."""
+        counts = () if self.data is None else self.data.class_counts
+        return are_uneven(counts if len(counts) == self.class_count else np.bincount(self.label_N).tolist())
+
     @property
     def is_binary(self) -> bool:
         """Return whether there are two classes."""
@@ -236,12 +241,6 @@ class Group(Scored):
         return numbers.add("", float(correct_RN.mean()), "percent", "mean over seeds", size)
 
 
-def are_uneven(counts: Iterable[int]) -> bool:
-    """Return whether the largest class has at least `UNEVEN` times the examples of the smallest one."""
-    count_C = np.fromiter(counts, np.int64)
-    return bool(count_C.max() >= UNEVEN * count_C.min())
-
-
 def _named(metric: ComparedName) -> str:
     return "accuracy" if metric == "accuracy" else f"score-{slug(metric)}"
 
@@ -264,8 +263,6 @@ def confirm_groups(
     several = Counter(model for study in studies for model in {run.model for run in study.confirms})
     for study in studies:
         name, own_run = study_name(study), study.run.run_id
-        if study.summary is None:
-            gaps.append(say("The study {study} is not finished: this report shows what it has so far.", study=name))
         gaps += _extended(study, name, numbers.named("extended", name, same=own_run, runs=[own_run]))
         expected = _expected(study)
         if not expected:
@@ -349,16 +346,18 @@ def _chosen(
              runs=number("other-configuration", len(others), others))
     lost = [run for run in own if not run.complete and run.seed not in kept]
     seeds = sorted({run.seed for run in lost}, key=lambda seed: seed or 0)
-    if lost:
+    asked = None if study.plan().looks else study.plan().confirm  # how many seeds looks take is not known before
+    left = 0 if study.summary is not None or asked is None else asked - len(kept)
+    if lost and left <= 0:
         names = ", ".join("unknown" if seed is None else str(seed) for seed in seeds)
-        tell("{seeds} {seeds:confirmation run is|confirmation runs are} not complete ({seeds:seed|seeds} {names}); the "
-             "numbers use the other runs.", seeds=number("lost-seeds", len(seeds), lost), names=names)
+        tell("{seeds} {seeds:confirmation run is|confirmation runs are} not complete ({seeds:seed|seeds} {names})"
+             f"{'; the numbers use the other runs' if kept else ''}.", seeds=number("lost-seeds", len(seeds), lost),
+             names=names)
     absent = sorted(set(study.summary.confirm_seeds) - {*kept, *seeds}) if study.summary else []
     if absent and kept:
         tell("{seeds} planned seeds without a run: {names}.", seeds=number("absent-seeds", len(absent), [study.run]),
              names=", ".join(map(str, absent)))
-    asked = None if study.plan().looks else study.plan().confirm  # how many seeds looks take is not known before
-    if study.summary is None and asked is not None and (left := asked - len(kept)) > 0:
+    if left > 0 and asked is not None and kept:
         tell("{left} of the {planned} planned confirmation seeds {left:has|have} no complete run yet.",
              left=number("missing-seeds", left, [study.run]), planned=number("planned-seeds", asked, [study.run]))
     return sorted(kept.values(), key=lambda run: run.seed or 0), said

@@ -104,14 +104,16 @@ def unfinished(study: LoggedStudy) -> bool:
 
 
 def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Sentence]:
-    """Return, for each unfinished study, the parts that are missing and the command that continues it."""
+    """Return, for each unfinished study, the command that continues it and the parts that are missing."""
     said: list[Sentence] = []
     for study in filter(unfinished, studies):
         name = study_name(study)
+        state = "" if study.summary is not None else (
+            "The study {study} is not finished: this report shows what it has so far. ")
+        said.append(say(f"{state}First continue {{study}} by running its command again: {{command}}", study=name,
+                        command=once_more(study)))
         if study.summary is None and (parts := _absent(study, store)):
             said.append(say("Still missing from {study}: {parts}.", study=name, parts=", ".join(parts)))
-        said.append(say("First continue {study} by running its command again: {command}", study=name,
-                        command=once_more(study)))
     return said
 
 
@@ -146,7 +148,9 @@ def _absent(study: LoggedStudy, store: Store) -> list[str]:
         absent.append("the summary of its data")
     if planned is None:  # a study begun before these were logged
         return [*absent, "the result of its search, if it has one, and all else that is logged at its end"]
+    # The search of a model has ended once it has a confirmation run, which the report tells of.
+    confirmed = {*study.plan().models} <= {run.model for run in study.confirms}
     return absent + [
-        words for part, words in PARTS.items() if part in planned
+        words for part, words in PARTS.items() if part in planned and not (part == "search" and confirmed)
         and (part not in LOGGED_EARLY or store.text(study.run.run_id, LOGGED_EARLY[part]) is None)
     ]

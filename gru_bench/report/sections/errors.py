@@ -20,7 +20,6 @@ from gru_bench.report.evidence.groups import (
     LISTED_CLASSES,
     UNCATEGORIZED,
     Group,
-    are_uneven,
     families,
 )
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
@@ -54,7 +53,7 @@ def errors(evidence: Evidence) -> Section | None:
         *_confusion([group for group in groups if group.is_binary]),
         *_confusions([group for group in groups if not group.is_binary]),
         *(_by_class(group) for group in groups
-          if group.is_binary and are_uneven(np.bincount(group.label_N, minlength=2))),
+          if group.is_binary and group.are_uneven),
         *_by_category(evidence), *_by_length(evidence),
     )
     return Section("errors", "Errors", blocks) if blocks else None
@@ -145,7 +144,7 @@ def _by_class(group: Group) -> Details:
     size_C = np.bincount(group.label_N, minlength=len(group.classes))
     listed_C = np.sort(np.argsort(-size_C, kind="stable")[:LISTED_CLASSES])
     sure = EvidenceLevel.of(len(group.runs)).has_interval
-    caption = f"Test scores of {group.label} by class: means over seeds"
+    caption = f"Test scores of {group.label} by class: {'means over seeds' if len(group.runs) > 1 else 'of one run'}"
     caption += f", those of recall and F1 with 95 % intervals from {LEAST} test texts on." if sure else "."
     if len(listed_C) < len(size_C):
         caption += f" The {LISTED_CLASSES} largest classes are listed."

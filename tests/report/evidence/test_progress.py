@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from gru_bench.report.document.blocks import Bullets
 from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.progress import typed
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, under_way
-from tests.support.renderings import all_said, column_of, figure_of, table_of, words_of
+from tests.support.renderings import all_said, column_of, figure_of, said, section_of, table_of, words_of
 from tests.support.reports import build
 from tests.support.sections import build_only
 from tests.support.values import present
@@ -54,6 +55,22 @@ def test_an_unfinished_study_is_to_be_continued_before_new_seeds_are_proposed() 
     assert report.numbers["data-1.train"].value == present(whole.summary).data.train
     assert "Next steps" not in words_of(report, "comparisons")
     assert "new confirmation set" not in all_said(report.in_short)
+
+
+def test_the_command_comes_first_and_what_is_missing_is_said_once() -> None:
+    store = FakeStore()
+    whole = add_study(store, "half", {"scratch": 0.0, "torch": 0.01}, seeds=2, failed=1, test_set=FEW)
+    begun = under_way(store, whole, models="scratch,torch", contents="search", confirm="4")
+    report = build_only([begun], store)
+    command, scratch, torch, *others = map(said, report.warnings)
+    mentions(command, "half is not finished", "First continue half", ": python sweeps/run.py --study half")
+    mentions(scratch, "Scratch GRU: 2 of the 4 planned confirmation seeds")
+    mentions(torch, "Torch GRU: 2 of the 4 planned confirmation seeds")
+    text = " ".join(others)  # the search of a model has ended before its first confirmation run begins
+    assert "search" not in text
+    assert "confirmation run" not in text
+    lines = next(block for block in section_of(report, "summary").blocks if isinstance(block, Bullets))
+    assert said(lines.items[0][1]) == command
 
 
 def test_a_study_that_ended_without_some_seeds_is_to_be_continued() -> None:
