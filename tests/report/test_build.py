@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 
 import pytest
 
 from gru_bench.errors import RunError
-from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from gru_bench.report.sections.errors import errors
+from gru_bench.report.sections.evaluation import evaluation
+from gru_bench.report.sections.learning import learning
+from gru_bench.report.sections.search import search
+from tests.support.commands import mentions
+from tests.support.fake_store import FakeStore, TestSet, add_study, class_names, three_models
 from tests.support.homework_study import homework
-from tests.support.renderings import Built, column_of, said, words_of
+from tests.support.renderings import Built, all_said, column_of, said, words_of
 from tests.support.reports import build
+from tests.support.sections import build_only
 
 
 def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
@@ -41,6 +48,17 @@ def test_captions_speak_of_what_is_there_alone() -> None:
     assert len(captions) > 10
     assert [caption for caption in captions if any(word in caption for word in ("95 %", "Holm", "bootstrap"))] == []
     assert "bootstrap" not in words_of(report, "methods")
+
+
+def test_a_single_run_is_no_mean_over_seeds() -> None:
+    store = FakeStore()
+    study = add_study(store, "one seed", {"torch": 0.0}, seeds=1, test_set=TestSet.draw(100, classes=class_names(4)))
+    report = build_only([study], store, evaluation, learning, search, errors)
+    texts = [*(said(table.caption) for table in report.tables),
+             *(words_of(report, section.name) for section in report.sections), all_said(report.warnings)]
+    assert [text for text in texts if re.search("means? over seeds|average over seeds|fresh seeds of", text)] == []
+    mentions("\n".join(texts), "one run of each model", "a fresh seed of the same configuration reaches",
+             "of one run", "It comes from epoch 3.0")
 
 
 def test_refuses_a_study_without_a_complete_run() -> None:

@@ -83,7 +83,7 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
     return Table.of(
         "results",
         "Test results",
-        (f"Test results: means over seeds{', 95 % intervals in brackets' if sure else ''}.{also}",),
+        (f"Test results: {_means(groups)}{', 95 % intervals in brackets' if sure else ''}.{also}",),
         groups,
         (Column("Model", align="left", width=2.85), lambda group: _named(group, groups)),
         (Column("Seeds", note="Each number of seeds says what it is enough for: a verdict (5 or more) or a "
@@ -106,6 +106,11 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
             (f"{one.name} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "",
              *(shown(one) for _, shown in f1s), "", (one.seconds,), "") for one in baselines),
     )
+
+
+def _means(groups: Sequence[Group], also: str = "") -> str:
+    """Return of what runs the scores in a table are, and what else it shows of several runs of a model."""
+    return f"means over seeds{also}" if any(len(group.runs) > 1 for group in groups) else "one run of each model"
 
 
 def _fits(baselines: Sequence[ScoredBaseline]) -> str:
@@ -220,7 +225,7 @@ def _further_scores(groups: Sequence[Group]) -> Table:
                 slug(name).removesuffix("-error"), [scores[name] for scores in scores_R if name in scores],
                 KINDS[score(name, "test").unit])
             for name in shown)))
-    caption = "Further scores on the test texts, means over seeds, lowest and highest in brackets."
+    caption = f"Further scores on the test texts, {_means(groups, ', lowest and highest in brackets')}."
     if any(not group.is_binary for group in groups):
         caption += (" With more than two classes, ROC AUC and average precision are means over the classes, each "
                     "against all others.")
@@ -231,7 +236,7 @@ def _further_scores(groups: Sequence[Group]) -> Table:
 
 def _cost(groups: Sequence[Group]) -> Table:
     return Table.of(
-        "cost", "Speed and memory", ("Speed and memory: means over seeds, lowest and highest in brackets.",),
+        "cost", "Speed and memory", (f"Speed and memory: {_means(groups, ', lowest and highest in brackets')}.",),
         groups,
         (Column("Model", align="left", width=3.6), lambda group: group.label),
         (Column("Tokens/s"), lambda group: group.logged(TOKENS_PER_SECOND)),

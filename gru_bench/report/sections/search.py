@@ -46,9 +46,10 @@ def _in_words(one: Search) -> Sentence:
     if best.value is not None and confirmed.value is not None:
         test = " and {score}{unit} on test" if one.summary.metric == group.metric else ""
         gap = say(
-            "{model}: the best trial reached {best}{unit} on validation; fresh seeds of the same configuration reach "
-            f"{{confirmed}}{{unit}} ({{fall}}{{after}}){test}.", model=group.label, best=best,
-            confirmed=confirmed, fall=one.fall, score=group.score, unit=scale.suffix, after=scale.after)
+            "{model}: the best trial reached {best}{unit} on validation; {seeds:a fresh seed|fresh seeds} of the same "
+            f"configuration {{seeds:reaches|reach}} {{confirmed}}{{unit}} ({{fall}}{{after}}){test}.",
+            model=group.label, best=best, seeds=group.seeds, confirmed=confirmed,
+            fall=one.fall, score=group.score, unit=scale.suffix, after=scale.after)
     teachers = group.config.training.teachers
     taught: Sentence = say(
         "The confirmation runs were also trained on the answers of {teachers} teacher {teachers:model|models} each; "
@@ -68,10 +69,11 @@ def _in_words(one: Search) -> Sentence:
 def _table(searches: Sequence[Search]) -> Table:
     scale = _common_scale(searches)
     what, unit = ("score", "") if scale is None else (scale.score, scale.unit)
+    seeds = "fresh seeds" if any(len(one.group.runs) > 1 for one in searches) else "a fresh seed"
     return Table.of(
         "search", "Best trial, confirmed, and test",
-        (f"The best trial of each search and fresh seeds of its configuration: validation {what} of both, and test "
-         f"{what} of the fresh seeds.",),
+        (f"The best trial of each search and {seeds} of its configuration: validation {what} of both, and test "
+         f"{what} of the {seeds.removeprefix('a ')}.",),
         searches,
         (Column("Model", align="left", width=3), lambda one: one.group.label),
         (Column("Search", align="left", width=3.6),

@@ -60,7 +60,7 @@ def check_results(
     context = copy_context()
     context.run(IN_PYTHON.set, False)
     warned = [found for found in checked if found.warnings]
-    counts = ["1 check warns" if len(warned) == 1 else f"{len(warned) or 'no'} checks warn"]
+    counts = ["1 check warns" if len(warned) == 1 else f"{len(warned) or 'No'} checks warn"]
     more = f", and {len(others)} more {'warning' if len(others) == 1 else 'warnings'}" if others else ""
     lines: list[tuple[str, Sentence]] = [("", said) for said in others]
     for found in warned:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from gru_bench.checks import CHECKS, State, of_logged, outcomes
+from gru_bench.checks import CHECKS, State, Subject, of_logged, outcomes
 from gru_bench.errors import IN_PYTHON
 from gru_bench.report.document.blocks import Bullets, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure
@@ -151,6 +153,13 @@ def test_fewer_than_two_hundred_test_reviews_cause_a_warning(size: int) -> None:
     _, warnings, _ = checks_of(report)
     assert ("few test texts: 199" in all_said(report.warnings)) == (size == 199)
     assert ("few test texts: 199" in warnings[0][1]) == (size == 199)
+
+
+def test_where_no_check_warns_this_is_said() -> None:
+    passed = [replace(one, warnings=(), state=State.PASSED) for one in outcomes(Subject())]
+    checks = check_results((), passed, ())[0]
+    assert isinstance(checks, Paragraph)
+    assert said(checks.text) == f"No checks warn, {len(passed)} passed."
 
 
 def test_checks_are_counted_and_each_that_warns_has_a_line_with_its_sentences_and_remedy_folded() -> None:
