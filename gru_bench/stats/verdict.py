@@ -126,8 +126,8 @@ def adjusted_tests(
     """
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, but got {margin}")
-    able = [place for place, one in enumerate(differences) if one.groups >= LEAST_GROUPS and (
-        one.evidence_level.has_verdict or (single_runs and one.evidence_level is EvidenceLevel.EXAMPLES_ONLY))]
+    able = [place for place, one in enumerate(differences)
+            if one.groups >= LEAST_GROUPS and _has_enough_seeds(one, single_runs)]
     found: list[PairTests | None] = [None] * len(differences)
     chosen = [differences[place] for place in able]
     kinds: tuple[list[float | None], ...] = (
@@ -137,6 +137,11 @@ def adjusted_tests(
         different, beyond, equivalent = (1.0 if value is None else value for value in p)
         found[place] = PairTests(different, beyond, equivalent)
     return found
+
+
+def _has_enough_seeds(difference: Estimate, single_runs: bool) -> bool:
+    level = difference.evidence_level
+    return level.has_verdict or (single_runs and level is EvidenceLevel.EXAMPLES_ONLY)
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,9 @@ class Verdict:
     enough."""
 
     @classmethod
-    def of(cls, difference: Estimate, adjusted: PairTests | None, margin: float = MARGIN) -> Verdict:
+    def of(
+        cls, difference: Estimate, adjusted: PairTests | None, margin: float = MARGIN, *, single_runs: bool = False
+    ) -> Verdict:
         """Return the verdict on a difference, decided on unrounded values.
 
         Equivalence also needs enough examples (`can_be_equivalent`), whatever the interval.
@@ -159,6 +166,7 @@ class Verdict:
             difference: Difference of two models, with its 95 % interval.
             adjusted: Its p values, as `adjusted_tests` returns them.
             margin: Largest difference without practical weight, fixed beforehand. 0.01 is one percentage point.
+            single_runs: Whether a model may have a single run, as in `adjusted_tests`.
 
         Raises:
             ValueError: for a margin that is not above 0.
@@ -166,8 +174,8 @@ class Verdict:
         if margin <= 0:
             raise ValueError(f"margin must be greater than 0, but got {margin}")
         if adjusted is None:
-            enough = difference.evidence_level.has_verdict
-            return cls(Finding.TOO_FEW_GROUPS if enough else Finding.TOO_FEW_SEEDS, margin, difference.at(0.90))
+            few = Finding.TOO_FEW_GROUPS if _has_enough_seeds(difference, single_runs) else Finding.TOO_FEW_SEEDS
+            return cls(few, margin, difference.at(0.90))
         equivalent = can_be_equivalent(difference, margin) and adjusted.equivalent < ALPHA
         finding = finding_of(adjusted.different < ALPHA, adjusted.beyond < ALPHA, equivalent)
         return cls(finding, margin, difference.at(0.90))

@@ -25,6 +25,7 @@ from gru_bench.stats.compare import compare
 from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval, estimate
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
+from gru_bench.stats.verdict import Finding
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, add_study, of_classes, three_models, with_looks
 from tests.support.reports import build
@@ -262,6 +263,12 @@ def test_groups_widen_the_interval_as_in_a_study() -> None:
     assert pair(*files)["low"] != one["low"]
     single = [write(f"{name}.csv", of(one, film=["g"] * N)) for name, one in (("a", GOOD), ("b", POOR))]
     mentions(refused(*single, "--group-column", "film"), "at least 2 groups", "'g'", "leave out --group-column")
+
+
+def test_single_runs_on_few_groups_lack_groups_and_not_seeds() -> None:
+    few = [f"g{place % 10}" for place in range(N)]
+    files = [write(f"{name}.csv", of(one, group=few)) for name, one in (("good", GOOD), ("poor", POOR))]
+    assert pair(*files, "--group-column", "group")["finding"] == Finding.TOO_FEW_GROUPS.value
 
 
 def test_the_truth_may_stand_in_a_file_of_its_own() -> None:

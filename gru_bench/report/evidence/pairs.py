@@ -233,8 +233,8 @@ def tested(couples: Sequence[tuple[Numbers, Group, Group]], margin: float, famil
     adjusted = adjusted_tests(differences, margin, family, single_runs=single_runs)
     family = max(family, sum(one is not None for one in adjusted))
     return [
-        _shown(Compared((a.label, b.label), found, own, family, Verdict.of(found, own, margin), a.metric), numbers, a,
-               b)
+        _shown(Compared((a.label, b.label), found, own, family,
+                        Verdict.of(found, own, margin, single_runs=single_runs), a.metric), numbers, a, b)
         for (numbers, a, b), found, own in zip(couples, differences, adjusted, strict=True)
     ]
 
