@@ -184,10 +184,12 @@ def _f1_columns(groups: Sequence[Group]) -> list[tuple[Column, Callable[[Group |
     def shown(binary: bool) -> Callable[[Group | ScoredBaseline], Cell]:
         return lambda one: _f1(one) if one.has_classes and one.is_binary == binary else ""
 
+    absent = any({*range(len(group.classes))} - {*group.label_N.tolist(), *group.unused}
+                 for group in groups if group.has_classes and not group.is_binary)
+    note = f"{{}} is the mean of the F1 of all classes{', which is 0 for those without test texts' if absent else ''}."
     return [
         *([(Column("F1", unit="%"), shown(True))] if two else []),
-        *([(Column("Macro F1", unit="%", note="{} is the mean of the F1 of all classes."), shown(False))]
-          if several else [])]
+        *([(Column("Macro F1", unit="%", note=note), shown(False))] if several else [])]
 
 
 def _f1(one: Group | ScoredBaseline) -> Number:

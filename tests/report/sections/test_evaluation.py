@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy import stats
 
 from gru_bench.config import MetricName
 from gru_bench.report.document.numbers import MISSING
-from gru_bench.report.sections.evaluation import evaluation
+from gru_bench.report.sections.evaluation import _f1_columns, evaluation
 from gru_bench.report.sections.methods import methods
 from gru_bench.results.runs import Predictions
 from gru_bench.stats import metrics
@@ -272,3 +273,13 @@ def test_no_verdict_depends_on_the_ensembles(monkeypatch: pytest.MonkeyPatch) ->
         assert words_of(before, name) == words_of(after, name)
     assert all_said(before.in_short) == all_said(after.in_short)
     assert all_said(before.warnings) == all_said(after.warnings)
+
+
+@pytest.mark.parametrize(("unused", "told"), [((), True), ((2,), False)])
+def test_a_note_says_that_classes_without_test_texts_count_as_0_in_macro_f1(
+    unused: tuple[int, ...], told: bool
+) -> None:
+    group: Any = SimpleNamespace(
+        has_classes=True, is_binary=False, classes=("a", "b", "c"), label_N=np.array([0, 1, 1]), unused=unused)
+    ((column, _),) = _f1_columns([group])
+    assert ("0 for those" in column.note) == told
