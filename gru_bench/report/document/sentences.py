@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Formatter
 
 from gru_bench.report.document.numbers import NBSP, Number
+from gru_bench.stats.text import MINUS
+
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001efff]")
+_BETWEEN_NAMES = re.compile(f"( [→{MINUS}] )")
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,17 @@ def in_text(sentence: Sentence) -> str:
     return "".join(
         part if isinstance(part, str) else in_text(part.parts) if isinstance(part, Aside | Ends | Anchor) else part.text
         for part in sentence).replace(NBSP, " ")
+
+
+def by_direction(text: str) -> list[tuple[str, bool]]:
+    """Return a text in pieces, and of each whether it has letters that are written from right to left.
+
+    A format isolates these pieces, because such letters swap places with the numbers and names next to them. The names
+    on the two sides of an arrow or a minus are pieces of their own.
+    """
+    if not _RIGHT_TO_LEFT.search(text):
+        return [(text, False)]
+    return [(piece, bool(_RIGHT_TO_LEFT.search(piece))) for piece in _BETWEEN_NAMES.split(text)]
 
 
 def p_is(p: Number) -> Sentence:

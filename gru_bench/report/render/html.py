@@ -1,6 +1,7 @@
 """Renders a `Report` as one HTML page, which contains its style, script and figures and loads nothing else.
 
-Text reaches the page only through Jinja's escaping, which is applied to whatever a template prints. Numbers are printed
+Text reaches the page only through Jinja's escaping, which is applied to whatever a template prints. Where an element
+cannot stand, in attributes and in the title, the templates escape text themselves. Numbers are printed
 with their keys, so that the formats can be compared.
 """
 
@@ -19,7 +20,7 @@ from markupsafe import Markup
 from gru_bench.report.document.blocks import has_interval
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report, RunSet
-from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, by_direction
 from gru_bench.resources import resource
 
 MOST_NAMED = 5
@@ -78,5 +79,8 @@ def shown(value: Any, sets: Mapping[frozenset[str], RunSet]) -> Any:
             return Markup('<span id="{}">{}</span>').format(value.key, shown(value.parts, sets))
         case tuple():
             return Markup("").join(shown(part, sets) for part in value)
+        case str() if not isinstance(value, Markup):
+            return Markup("").join(Markup('<bdi dir="ltr">{}</bdi>').format(piece) if to_left else piece
+                                   for piece, to_left in by_direction(value))
         case _:
             return value

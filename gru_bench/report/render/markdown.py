@@ -11,8 +11,11 @@ from markupsafe import Markup
 from gru_bench.report.document.blocks import has_interval
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun
+from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, by_direction
 from gru_bench.resources import resource
+
+ISOLATE, END = "\u2066", "\u2069"
+"""Controls around text with letters from right to left, so that it does not swap places with what is next to it."""
 
 
 def markdown(report: Report) -> str:
@@ -53,4 +56,7 @@ def shown(value: Any) -> Any:
         case tuple():
             return Markup("").join(shown(part) for part in value)
         case _:
-            return escaped(str(value))
+            return Markup("").join(
+                Markup(f"{ISOLATE}{escaped(piece)}{END}") if to_left
+                else escaped(piece)
+                for piece, to_left in by_direction(str(value)))

@@ -113,6 +113,14 @@ def test_no_name_becomes_markup(hostile: Rendered) -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", page)
 
 
+def test_names_from_right_to_left_keep_their_sides_of_an_arrow() -> None:
+    first, second = "\u05d0\u05d1 #35", "\u0639\u0631"
+    found = soup_of(shown(f"{first} \u2192 {second}", {}))
+    assert [part.get_text() for part in found.find_all("bdi", dir="ltr")] == [first, second]
+    assert found.get_text() == f"{first} \u2192 {second}"
+    assert shown("one \u2192 two & more", {}) == "one \u2192 two &amp; more"
+
+
 def test_html_marks_are_escaped_in_attributes() -> None:
     number = Number("k", 0.5, "percent", method='a "quoted" <method>')
     found = shown(number, {})

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gru_bench.report.render.markdown import escaped, markdown
+from gru_bench.report.render.markdown import escaped, markdown, shown
 from tests.support.renderings import Rendered
 
 
@@ -17,6 +17,10 @@ from tests.support.renderings import Rendered
 ])
 def test_markdown_escapes(text: str, shown: str) -> None:
     assert escaped(text) == shown
+
+
+def test_names_from_right_to_left_keep_their_sides_of_a_minus() -> None:
+    assert shown("\u05d0\u05d1 \u2212 \u0639*") == "\u2066\u05d0\u05d1\u2069 \u2212 \u2066\u0639\\*\u2069"
 
 
 def test_no_name_becomes_markdown(hostile: Rendered) -> None:
