@@ -79,7 +79,7 @@ def compared(
     if by_order:
         warnings.append(("The rows of the files are aligned by their order, because not all have ids: nothing shows "
                          "that they are the same examples.",))
-    names = [path.name for path in read.digests]
+    names = [plain(path.name) for path in read.digests]
     return composed(
         evidence, f"Comparison: {listed([group.label for group in evidence.groups])}",
         f"{'Files' if own_study is None else 'Confirmation runs of a study, and files'} of predictions: "
@@ -87,7 +87,8 @@ def compared(
         warnings, Source(
             experiment="", tracking_uri="", margin=evidence.margin.value, warnings_before=(), known_studies=(),
             mcnemar_runs=(), on_test={}, studies=(),
-            files=tuple({"name": path.name, "sha256": digest} for path, digest in read.digests.items())))
+            files=tuple({"name": name, "sha256": digest}
+                        for name, digest in zip(names, read.digests.values(), strict=True))))
 
 
 def _equal_runs(models: Sequence[FileModel]) -> Iterator[Sentence]:

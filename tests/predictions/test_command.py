@@ -415,6 +415,13 @@ def test_a_report_says_what_it_is_about_and_leaves_out_what_no_file_tells() -> N
     mentions(verified.stderr, "files of predictions", "gru-bench compare")
 
 
+def test_the_name_of_a_file_cannot_turn_the_direction_of_a_report() -> None:
+    files = [write(f"{name}.csv", of(one)) for name, one in (("good\u202e", GOOD), ("poor", POOR))]
+    assert completed(app, *files, "--out", "out").returncode == ExitCode.DONE
+    for name in ("report.html", "report.md", "report.tex", "numbers.json"):
+        assert "\u202e" not in Path("out", name).read_text("utf-8").replace(r"\u202e", "\u202e")
+
+
 @pytest.mark.parametrize("studies", [three_models, lambda: of_classes(4)])
 def test_the_predictions_of_a_study_give_its_numbers(studies: Any) -> None:
     store, logged = studies()
