@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gru_bench.checks import end_of_range
-from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table, has_interval
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Scale, plain, scale_of, slug
 from gru_bench.report.document.report import Section
@@ -81,8 +81,12 @@ def _table(searches: Sequence[Search]) -> Table:
         (Column("Trials"), lambda one: one.group.of_study.add("search.trials", len(one.trials), "count")),
         (Column("Epochs"), lambda one: one.group.of_study.add("search.epochs", one.summary.epochs, "count")),
         (Column("Best trial", unit), lambda one: one.best),
-        (Column("Confirmed", unit), lambda one: one.confirmed),
-        (Column("Test", unit), lambda one: one.group.score),
+        (Column("Confirmed", unit, note=(
+            "{} shows the lowest and the highest seed in brackets."
+            if any(has_interval(one.confirmed) for one in searches) else "")), lambda one: one.confirmed),
+        (Column("Test", unit, note=(
+            "{} shows the 95 % interval in brackets."
+            if any(has_interval(one.group.score) for one in searches) else "")), lambda one: one.group.score),
     )
 
 

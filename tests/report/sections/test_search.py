@@ -107,6 +107,8 @@ def test_the_table_compares_the_best_trial_with_fresh_seeds_on_validation_and_te
     _, studies, report = built
     runs = studies[0].confirms
     assert column_of(report, "search", "Best trial")[0].value == 0.872
+    mentions(said(table_of(report, "search").captioned()), "Confirmed shows the lowest and the highest seed",
+             "Test shows the 95 % interval")
     assert column_of(report, "search", "Confirmed")[0].value == pytest.approx(
         np.mean([run.metrics["score/val_accuracy"] for run in runs]))
     assert column_of(report, "search", "Test")[0].value == pytest.approx(
