@@ -121,14 +121,15 @@ def _ngrams(pair: Pair, of_first: Sequence[Ngram], of_second: Sequence[Ngram]) -
 
 
 def _never_right(members: Sequence[Group], texts: Texts, numbers: Numbers) -> list[Block]:
-    """Return how many test texts no run classifies correctly, and the most confident of these mistakes."""
+    """Return how many test texts no run classifies correctly, and some of these mistakes: the most confident ones."""
     right_MN = np.stack([group.correct_RN.mean(0) for group in members])
     wrong_N = np.flatnonzero(right_MN.max(0) == 0)
     if not wrong_N.size:
         return []
-    # The more confident the mistake, the more it tells; ties in the order of the ids.
-    confidence_N = np.mean([np.mean([metrics.confidence(one_NC) for one_NC in group.probability_RNC], axis=0)
-                            for group in members if group.has_probabilities] or [np.zeros(right_MN.shape[1])], axis=0)
+    # The more confident the mistake, the more it tells; ties, and all without probabilities, in the order of the ids.
+    confident = [np.mean([metrics.confidence(one_NC) for one_NC in group.probability_RNC], axis=0)
+                 for group in members if group.has_probabilities]
+    confidence_N = np.mean(confident or [np.zeros(right_MN.shape[1])], axis=0)
     ordered_F = wrong_N[np.argsort(-confidence_N[wrong_N], kind="stable")]
     shown = ordered_F[:QUOTED] if members[0].is_binary else _of_each_class(ordered_F, members[0].label_N)
     ids, size = tuple(run_id for group in members for run_id in group.ids), members[0].example_N.size
@@ -136,11 +137,12 @@ def _never_right(members: Sequence[Group], texts: Texts, numbers: Numbers) -> li
     numbers = numbers.of("", ids, size)
     items = tuple((beginning(texts.get(str(members[0].example_N[place]), "")),
                    _remark(members, int(place), numbers.of(str(rank)))) for rank, place in enumerate(shown, start=1))
+    which = "The most confident of these mistakes" if confident else "Some of these mistakes"
     return [
         Paragraph((numbers.add("count", wrong_N.size, "count", f"wrong in {runs}"), " of the ",
                    numbers.add("all", size, "count", "test texts"),
                    f" test texts {'is' if wrong_N.size == 1 else 'are'} misclassified by {runs}.")),
-        Details("The most confident of these mistakes", (Bullets(items, quoted=True),))]
+        Details(which, (Bullets(items, quoted=True),))]
 
 
 def _of_each_class(place_F: NDArray[np.intp], label_N: NDArray[Any]) -> NDArray[np.intp]:
