@@ -71,6 +71,7 @@ def _table(compared: Sequence[Pair]) -> Table:
     sure = any(one.number("difference").low is not None for one in compared)
     looked = any(one.followed is not None for one in compared)
     tested, scale = any(one.number("p").value is not None for one in compared), compared[0].scale
+    adjusted = tested and any(one.family > 1 for one in compared)
     return Table.of(
         "comparisons",
         "Comparisons of models",
@@ -79,19 +80,20 @@ def _table(compared: Sequence[Pair]) -> Table:
              " Intervals have 95 % confidence. Models are equivalent if the interval shown with the finding lies "
              "within the equivalence margin." if looked else
              " Intervals have 95 % confidence and are not adjusted for the number of pairs. Models are equivalent if "
-             f"two one-sided tests{', with p adjusted by Holm’s procedure,' if tested else ''} find the difference "
+             f"two one-sided tests{', with p adjusted by Holm’s procedure,' if adjusted else ''} find the difference "
              "within the equivalence margin; the finding then shows its 90 % interval."),
          " Studies with interim analyses have repeated intervals, which are valid at all analyses together."
          if looked else ""),
         compared,
         (Column("Pair", align="left", width=4.2), lambda one: one.label),
         (Column("Difference", unit=scale.differences), lambda one: one.number("difference")),
-        *([(Column("p", note="{} is adjusted by Holm’s procedure." if tested else ""), lambda one: one.number("p"))]
+        *([(Column("p", note="{} is adjusted by Holm’s procedure." if adjusted else ""), lambda one: one.number("p"))]
           if tested or not looked else []),
-        (Column("MDD", unit=scale.differences, note=(
+        *([(Column("MDD", unit=scale.differences, note=(
             "{}, the minimum detectable difference, is the smallest true difference that such runs find with 80 % "
-            f"power, at a level of 5 %{' / number of pairs' if any(one.family > 1 for one in compared) else ''}."
-            if sure else "")), lambda one: one.number("detectable")),
+            f"power, at a level of 5 %{' / number of pairs' if any(one.family > 1 for one in compared) else ''}.")),
+            lambda one: one.number("detectable"))]
+          if any(one.number("detectable").value is not None for one in compared) else []),
         (Column("Finding", align="left", width=2.8), _finding),
     )
 

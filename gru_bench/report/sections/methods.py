@@ -79,7 +79,7 @@ def _scores(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
 def _holm(evidence: Evidence) -> Sentence:
     """Return how the tests of several pairs are corrected, as the rest of a paragraph."""
     sizes = {pair.family for pair in evidence.compared}
-    if max(sizes) < 2:
+    if max(sizes) < 2 or all(pair.number("p").value is None for pair in evidence.compared):
         return ()
     count: Sentence = () if len(sizes) > 1 else (evidence.numbers.add("methods.family", sizes.pop()), " ")
     baseline = " Tests against the baseline are adjusted separately, over all models." if any(

@@ -83,8 +83,18 @@ def test_the_caption_explains_only_the_columns_that_the_table_has() -> None:
     assert "Holm" in five
     mentions(three, "95 %", "MDD")
     assert "Holm" not in three
-    for words in ("95 %", "90 %", "MDD"):
+    mentions(two, "MDD")
+    for words in ("95 %", "90 %", "Holm"):
         assert words not in two
+
+
+def test_the_p_of_a_single_pair_is_not_called_adjusted() -> None:
+    store = FakeStore()
+    study = add_study(store, "two", {"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(50))
+    report = build_only([study], store, comparisons)
+    (p,) = column_of(report, "comparisons", "p")
+    assert p.value is not None
+    assert "Holm" not in said(table_of(report, "comparisons").captioned())
 
 
 def spread_out(store: FakeStore, study: LoggedStudy, shares: tuple[float, ...]) -> None:
