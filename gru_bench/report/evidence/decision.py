@@ -155,7 +155,8 @@ def _decided(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]
             said = _within_margin(evidence, decision, groups)
         case Reason.BEST:
             take = "Of these models, take" if unproven else "Take"
-            said = (f"{take} {names}: it is better than each of the others.",)
+            others = "the other" if len(groups) == 2 else "each of the others"
+            said = (f"{take} {names}: it is better than {others}.",)
         case Reason.LEFT:
             said = (f"Take {names}: no model is better, and every other model is worse than another one"
                     f"{f' or than {linear}' if linear else ''}.",)

@@ -235,7 +235,7 @@ def test_a_report_of_two_models_takes_the_better_one() -> None:
     store = FakeStore()
     study = add_study(store, "two", {"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(1000))
     assert said(decision_sentence(collect([study], store))).startswith(
-        "Of these models, take Torch GRU: it is better than each")
+        "Of these models, take Torch GRU: it is better than the other.")
 
 
 def test_models_of_different_test_reviews_have_no_decision_across_them() -> None:
