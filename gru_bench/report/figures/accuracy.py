@@ -105,7 +105,7 @@ def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
         axes.vlines(baselines["accuracy"], -0.6, len(names) - 0.6, linestyle="dashed", **GUIDE)
     for place, row in enumerate([*means.to_dict("records"), *baselines.to_dict("records")]):
         # A name above its line has room however long it is.
-        axes.annotate(f"{short(row['model'], 48)}: {row['text']}", (0, place), (0, 4.5),
+        axes.annotate(f"{short(row['model'], 25)}: {row['text']}", (0, place), (0, 4.5),
                       xycoords=("axes fraction", "data"), textcoords="offset points", va="bottom",
                       color=FAINT if place in below else INK, bbox=BEHIND, zorder=1)
     keep_within(axes, "x", high=scale.factor if scale.higher_is_better else None)
@@ -122,7 +122,7 @@ def _differences(frame: DataFrame, margin: float, scale: Scale) -> Drawing:
         axes.annotate(text, (x, place), (0, 4.5), textcoords="offset points", ha="center", va="bottom")
     axes.axvline(0, **GUIDE)
     axes.axvspan(-scale.factor * margin, scale.factor * margin, color=GRID, alpha=0.45, linewidth=0, zorder=0)
-    name_lines(axes, [in_two_lines(pair, 32) for pair in pairs["pair"]])
+    name_lines(axes, [in_two_lines(pair, 18) for pair in pairs["pair"]])
     left, right = axes.get_xlim()
     axes.set_xlim(min(left, -1.3 * scale.factor * margin), max(right, 1.3 * scale.factor * margin))
     axes.set_xlabel(f"difference in test {scale.score}{f', {scale.differences}' if scale.differences else ''}")

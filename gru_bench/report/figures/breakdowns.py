@@ -32,6 +32,7 @@ from gru_bench.report.figures.style import (
     new_figure,
     shades,
     short,
+    width_of,
 )
 
 if TYPE_CHECKING:
@@ -50,9 +51,11 @@ SMALLEST = 0.68
 
 def confusion_figure(values: Values) -> Figure:
     """Return the figure of the confusion counts of each model with two classes, with their deviation over seeds."""
+    several = any(spread.value is not None for spread in values.column("standard deviation"))
     return Figure(
         "confusion",
-        "Test texts by label and prediction: mean count over seeds ± standard deviation over seeds.",
+        "Test texts by label and prediction"
+        f"{': mean count over seeds ± standard deviation over seeds' if several else ''}.",
         f"Mean counts of test texts by label and prediction, of {listed(list(values.groups('model')))}.", values,
         _confusion)
 
@@ -69,6 +72,8 @@ def confusion_map(
         mean_CC: Mean count over seeds of each true class (row) and predicted class (column).
         spread_CC: Its standard deviation over seeds. None for a single seed.
     """
+    counts = ("Counts" if spread_CC is None
+              else "Counts are means over seeds; they and the standard deviation over seeds")
     size_C1 = mean_CC.sum(axis=1, keepdims=True)
     share_CC = np.divide(mean_CC, size_C1, out=np.zeros_like(mean_CC), where=size_C1 > 0)
     values = Values(("label", "predicted", "mean count", "standard deviation", "fraction of the label"), tuple(
@@ -78,8 +83,7 @@ def confusion_map(
     return Figure(
         name,
         f"Test texts of {model} by label (rows) and predicted class (columns). The stronger the shade, the larger "
-        "the fraction of the row. Counts are means over seeds; they and the standard deviation over seeds are written "
-        "where there is room for them.",
+        f"the fraction of the row. {counts} are written where there is room for them.",
         f"Test texts of {model} by label and predicted class, {len(classes)} classes.", values, _confusion_map)
 
 
@@ -98,32 +102,33 @@ def length_figure(name: str, values: Values) -> Figure:
 def _confusion(frame: DataFrame) -> Drawing:
     models = list(frame.groupby("model", sort=False))[:PANELS]
     columns = min(4, len(models))
-    room = min(40, 72 // columns)  # letters of a line of a title
-    figure, panels = new_figure(0.45 + min(1.4, 4.3 / columns), len(models), columns)
+    side, line = min(1.4, 4.3 / columns), min(21, 38 / columns)  # inches of a panel; width of a line of its title
+    figure, panels = new_figure(0.45 + side, len(models), columns)
     for place, (axes, (model, own)) in enumerate(zip(panels, models, strict=True)):
         count_CC = own["mean count"].to_numpy().reshape(2, 2)
         shades(axes, count_CC / np.maximum(1, count_CC.sum(axis=1, keepdims=True)), color_of(place), MAP_SHADE,
                **_texts(own, 2, 100), linewidths=1.0, linecolor="none")
-        names = [short(label, 12) for label in own["label"][::2]]
+        names = [short(label, 72 * side / 2 / SIZE - 0.5) for label in own["label"][::2]]
         axes.set_xticks((0.5, 1.5), names)
         axes.set_yticks((0.5, 1.5), names if place % columns == 0 else ["", ""], rotation=90, va="center")
-        axes.set_title(textwrap.fill(short(str(model), 2 * room - 4), room))
+        title = short(str(model), 2 * line - 2)
+        axes.set_title(textwrap.fill(title, int(line * len(title) / width_of(title))))
     figure.supxlabel("predicted")
     figure.supylabel("label")
     return figure
 
 
 def _confusion_map(frame: DataFrame) -> Drawing:
-    classes = [short(name, 20) for name in frame["label"].unique()]
-    count, longest = len(classes), max(map(len, classes))
-    figure, (axes,) = new_figure(0.6 + 0.036 * longest + max(0.15, min(0.36, 3.8 / count)) * count)
-    # The room of a cell in points, about: names stand on the left, in letters half as wide as high.
-    width = (72 * WIDTH - SIZE * (0.56 * longest + 3)) / count
+    classes = [short(name, 11) for name in frame["label"].unique()]
+    count, longest = len(classes), max(map(width_of, classes))
+    figure, (axes,) = new_figure(0.6 + 0.068 * longest + max(0.15, min(0.36, 3.8 / count)) * count)
+    # The room of a cell in points, about: names stand on the left.
+    width = (72 * WIDTH - SIZE * (longest + 3)) / count
     texts = _texts(frame, count, width)
     shades(axes, np.sqrt(frame["fraction of the label"].to_numpy().reshape(count, count)), color_of(0),
            MAP_SHADE if texts else 1.0, **texts)
     axes.set_xticks(np.arange(count) + 0.5, classes)
-    if 0.58 * SIZE * longest > width:
+    if SIZE * longest > width:
         axes.tick_params(axis="x", labelrotation=60)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
@@ -158,7 +163,7 @@ def _categories(frame: DataFrame) -> Drawing:
               "place", models)
     for place in range(1, len(names)):
         axes.axhline(place - 0.5, color=GRID, linewidth=0.5, zorder=0)
-    name_lines(axes, [f"{short(name, 26)}  ({texts:,.0f})"
+    name_lines(axes, [f"{short(name, 15)}  ({texts:,.0f})"
                       for name, texts in zip(names, parts["texts"], strict=True)])
     keep_within(axes, "x")
     axes.set_xlabel("test accuracy, %")

@@ -128,7 +128,7 @@ def _gates(frame: DataFrame) -> Drawing:
         shades(key, np.linspace(0, 1, 6)[None], color)
         for x, ha, text in ((-0.04, "right", "0"), (1.04, "left", "1")):
             key.text(x, 0.5, text, transform=key.transAxes, ha=ha, va="center", color=FAINT)
-    axes_of[-1].set_xticks(np.arange(len(own)) + 0.5, [short(word, 14) for word in own["word"]], rotation=60,
+    axes_of[-1].set_xticks(np.arange(len(own)) + 0.5, [short(word, 8) for word in own["word"]], rotation=60,
                            ha="right", rotation_mode="anchor")
     return figure
 
@@ -185,12 +185,12 @@ def _words(frame: DataFrame, attributions: Sequence[Attribution]) -> Drawing:
                             edgecolor=INK, linewidth=0.6, label=METHODS[1], legend=False, ax=axes)
         axes.axvline(0, **GUIDE)
         axes.margins(x=0.08)
-        axes.set_title(f"{short(str(model), 22)}\n{written(found.probability, 'percent')} % for "
-                       f"{short(plain(found.label), 20)}")
+        axes.set_title(f"{short(str(model), 12)}\n{written(found.probability, 'percent')} % for "
+                       f"{short(plain(found.label), 11)}")
         axes.set(xlabel="", ylabel="")
-        name_lines(axes, [short(plain(word), 16) for word in first.tokens])
-    figure.supxlabel("change of the log-odds of " + short(explained(attributions), 60))
-    sides = [Patch(color=color_of(place), alpha=0.75, label=f"for {short(plain(side), 20)}, by occlusion")
+        name_lines(axes, [short(plain(word), 9) for word in first.tokens])
+    figure.supxlabel("change of the log-odds of " + short(explained(attributions), 34))
+    sides = [Patch(color=color_of(place), alpha=0.75, label=f"for {short(plain(side), 11)}, by occlusion")
              for place, side in enumerate((first.label, first.other)) if METHODS[0] in frame["method"].values]
     figure.legend(handles=[*sides, *axes_of[0].collections], loc="outside upper left", ncols=3)
     return figure

@@ -51,6 +51,6 @@ def _looks(frame: DataFrame, margin: float, scale: Scale) -> Drawing:
         axes.axhspan(-margin, margin, color=GRID, alpha=0.45, linewidth=0, zorder=0)
         axes.set_xticks(looks["place"], [f"{seeds:.0f}" for seeds in looks["seeds"]])
         axes.set(xlim=(-0.6, len(looks) - 0.4), xlabel="seeds of each model")
-        axes.set_title(in_two_lines(str(pair), 26))
+        axes.set_title(in_two_lines(str(pair), 14))
     panels[0].set_ylabel(f"difference{f', {scale.differences}' if scale.differences else ''}")
     return figure

@@ -9,9 +9,11 @@ seaborn draws what it is given and estimates nothing: means and intervals are co
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +24,7 @@ from gru_bench.stats.text import MINUS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ft2font import FT2Font
     from pandas import DataFrame
 
 WIDTH = 4.8
@@ -40,8 +43,10 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 PANELS = 12
 LINES = 30
 """Most panels and most lines of a figure; the tables hold the rest."""
-NAMES = 22
-"""Most letters of names of series of which three share a line above the axes; of longer ones two do."""
+NAMES = 12
+"""Largest width of names of series of which three share a line above the axes; of wider ones two do."""
+MEASURED = 100
+"""Size of letters, in points, at which the widths of names are measured."""
 MARKED = 24
 """Most points of a curve that get a mark each."""
 MARK = 5.1
@@ -103,14 +108,49 @@ def for_page(svg: str, name: str) -> str:
     return re.sub(r' (?:width|height)="[^"]*"', "", svg, count=2)
 
 
-def short(name: str, width: int) -> str:
-    """Return a name on one line; a long one keeps its beginning and its end, by which it can be told from others."""
+def short(name: str, width: float) -> str:
+    """Return a name on one line; a long one keeps its beginning and its end, by which it can be told from others.
+
+    Args:
+        name: The name.
+        width: Its largest width (`width_of`).
+    """
     name = " ".join(name.split())
-    end = len(name) - (width - 1) // 2
-    return name if len(name) <= width else f"{name[:width // 2].rstrip()}…{name[end:].lstrip()}"
+    if width_of(name) <= width:
+        return name
+    shown = "…"
+    for kept in range(1, len(name)):
+        longer = f"{name[:(kept + 1) // 2].rstrip()}…{name[len(name) - kept // 2:].lstrip()}"
+        if width_of(longer) > width:
+            break
+        shown = longer
+    return shown
 
 
-def in_two_lines(pair: str, width: int) -> str:
+def width_of(text: str) -> float:
+    """Return the width of a text, as a multiple of the size of its letters, which are about half as wide as high."""
+    return sum(map(_width_of, text))
+
+
+@cache
+def _width_of(letter: str) -> float:
+    font = _font()
+    if unicodedata.east_asian_width(letter) in "WF" or not (glyph := font.get_char_index(ord(letter))):
+        return 1.0  # the page has letters that this font does not have
+    return font.load_glyph(glyph).linearHoriAdvance / 2**16 / MEASURED
+
+
+@cache
+def _font() -> FT2Font:
+    from matplotlib.font_manager import findfont
+    from matplotlib.ft2font import FT2Font
+
+    font = FT2Font(findfont("DejaVu Sans"))
+    font.set_size(MEASURED, 72)
+    return font
+
+
+def in_two_lines(pair: str, width: float) -> str:
     """Return `A − B` with each name on a line of its own."""
     return f"\n{MINUS} ".join(short(name, width) for name in pair.split(f" {MINUS} ", 1))
 
@@ -153,10 +193,10 @@ def name_series(figure: Figure, names: Sequence[str], beside: bool = False) -> N
 
     if len(names) > 1:
         handles = [Line2D([], [], linestyle="none", markersize=4, **mark_of(place)) for place in range(len(names))]
-        columns = 1 if beside else 3 if max(map(len, names)) <= NAMES else 2
+        columns = 1 if beside else 3 if max(map(width_of, names)) <= NAMES else 2
         if not beside:
             figure.set_figheight(figure.get_figheight() + 0.15 * -(-len(names) // columns))
-        figure.legend(handles, [short(name, 32) for name in names], ncols=columns,
+        figure.legend(handles, [short(name, 18) for name in names], ncols=columns,
                       loc="outside right upper" if beside else "outside upper left")
 
 
@@ -228,14 +268,17 @@ def keep_within(axes: Axes, along: Literal["x", "y"], low: float | None = 0.0, h
 
 
 def log_axis(axes: Axes, along: Literal["x", "y"] = "x") -> None:
-    """Make an axis logarithmic, with few and round ticks."""
-    from matplotlib.ticker import LogLocator, ScalarFormatter
+    """Make an axis logarithmic, with few and round ticks, at least two."""
+    from matplotlib.ticker import Locator, LogLocator, MaxNLocator, ScalarFormatter
 
     axes.set(**{f"{along}scale": "log"})
     axis = axes.xaxis if along == "x" else axes.yaxis
     low, high = axis.get_view_interval()
     parts = (1, 2, 5) if high < 30 * low else (1, 3) if high < 1000 * low else (1,)
-    axis.set_major_locator(LogLocator(subs=parts))
+    locator: Locator = LogLocator(subs=parts)
+    if sum(low <= tick <= high for tick in locator.tick_values(low, high)) < 2:
+        locator = MaxNLocator(4, steps=(1, 2, 5, 10))
+    axis.set_major_locator(locator)
     axis.set_major_formatter(
         (lambda value, _: written(value, "setting")) if high > 2 * low else ScalarFormatter(useOffset=False))
     axes.minorticks_off()

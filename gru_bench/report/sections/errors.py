@@ -68,11 +68,13 @@ def _confusion(groups: Sequence[Group]) -> list[Block]:
               for group in groups for cell, numbers in enumerate(_counts(group)))))
     positive = dict.fromkeys(group.classes[1] for group in groups)
     which = "" if list(positive) == ["positive"] else f" Positive is the class {' or '.join(positive)}."
+    single = all(len(group.runs) == 1 for group in groups)
     table = Table(
         "confusion", "Confusion counts", (f"{figure.caption}{which}",),
         (Column("Model", align="left", width=4.6), Column("True negatives"), Column("False positives"),
          Column("False negatives"), Column("True positives")),
-        tuple((group.label, *((mean, " ", Aside(("± ", spread))) for mean, spread in _counts(group)))
+        tuple((group.label, *(mean if single else (mean, " ", Aside(() if spread.value is None else ("± ", spread)))
+                              for mean, spread in _counts(group)))
               for group in groups))
     return [figure, Details("Counts of correct and wrong predictions", (table,))]
 
@@ -82,7 +84,7 @@ def _counts(group: Group) -> list[tuple[Number, Number]]:
     numbers = group.numbers.of("confusion")
     counts_R4 = group.counts_RCC.reshape(-1, len(CELLS)).astype(float)
     return [
-        (numbers.add(name, float(count_R.mean()), "count", "mean over seeds"),
+        (numbers.add(name, float(count_R.mean()), "count", "mean over seeds" if count_R.size > 1 else "one run"),
          numbers.add(f"{name}.spread", float(count_R.std(ddof=1)) if count_R.size > 1 else None, "tenth",
                      "standard deviation over seeds"))
         for name, count_R in zip(CELLS, counts_R4.T, strict=True)

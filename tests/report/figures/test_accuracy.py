@@ -75,6 +75,14 @@ def test_the_names_of_baselines_do_not_overlap() -> None:
     assert not one.overlaps(two)
 
 
+def test_a_long_name_of_wide_letters_leaves_room_for_the_axes() -> None:
+    values = Values(("model", "what", "accuracy"), (("m" * 80, MEAN, share(0.85)), ("m" * 80, "seed 1", share(0.84))),
+                    intervals=("accuracy",))
+    figure = drawing_of(accuracy_figure(values, scale_of("accuracy")))
+    (axes,) = figure.axes
+    assert axes.get_position().width > 0.8
+
+
 def test_seeds_are_marked_below_their_own_mean() -> None:
     values = accuracies()
     other = (("Two", MEAN, share(0.5)), ("Two", "seed 1", share(0.4)), ("Two", "seed 2", share(0.6)))

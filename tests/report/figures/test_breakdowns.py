@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from gru_bench.report.document.blocks import has_interval
-from gru_bench.report.figures.breakdowns import confusion_map
+from gru_bench.report.document.figure import Values
+from gru_bench.report.document.numbers import Number
+from gru_bench.report.figures.breakdowns import confusion_figure, confusion_map
 from tests.support.renderings import Built, drawing_of, figure_of, marks_in, table_of
 
 
@@ -47,6 +49,19 @@ def test_the_marks_of_the_models_are_at_their_accuracies(built: Built, name: str
         100 * number.value for own in figure.values.groups("model").values() for number in own.column("accuracy")]
     # Those of one line or place are next to one another.
     assert len({round(place, 6) for place in places[:, 1 - along].tolist()}) == len(places)
+
+
+@pytest.mark.parametrize("models", [1, 4])
+def test_long_names_of_two_classes_do_not_overlap(models: int) -> None:
+    names = ("W" * 40, "[99](n:x.accuracy)")
+    values = Values(("model", "label", "predicted", "mean count", "standard deviation"), tuple(
+        (f"GRU {model}", label, predicted, Number("count", 10, "count"), Number("spread", None, "tenth"))
+        for model in range(models) for label in names for predicted in names))
+    figure = drawing_of(confusion_figure(values))
+    low, high = (text.get_window_extent() for text in reversed(figure.axes[0].get_yticklabels()))
+    assert low.y1 < high.y0
+    left, right = (text.get_window_extent() for text in figure.axes[0].get_xticklabels())
+    assert left.x1 < right.x0
 
 
 @pytest.mark.parametrize(("count", "written"), [(12.0, 900), (123456.0, 0), (0.0, 0)])
