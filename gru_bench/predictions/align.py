@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import ComparedName
 from gru_bench.data.labels import classes_of
-from gru_bench.errors import IN_PYTHON, UsageError, shown
+from gru_bench.errors import IN_PYTHON, UsageError, given_as, shown
 from gru_bench.predictions.columns import asked_as
 from gru_bench.predictions.read import FileRun, Names, Read, class_of
 from gru_bench.report.document.sentences import listed
@@ -211,9 +211,9 @@ def _labels(
     if not labeled:
         lacking = next((run for run in sources if "score" not in run.has), None)
         if lacking is not None:
-            other = "" if IN_PYTHON.get() else ", or give --truth FILE or --study NAME, which have them"
+            more = f", or give --truth FILE or {given_as('--study', 'NAME')}, which have them"
             raise UsageError(f"{lacking.name} must have true labels, but it has no column with a usual name for them: "
-                             f"name it by {asked_as('--label-column')}{other}")
+                             f"name it by {asked_as('--label-column')}{'' if IN_PYTHON.get() else more}")
         return np.zeros(len(id_N), np.int_), ()
     first, spelling_N = labeled[0]
     for run, own_N in labeled[1:]:
