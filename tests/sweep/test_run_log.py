@@ -157,6 +157,18 @@ def test_a_study_is_described_at_the_end_if_the_start_that_began_it_died_before_
     assert (study.run.params["study"], study.run.params["trials"]) == ("study", "1")
 
 
+def test_what_waits_of_another_study_is_no_fault_of_this_one(easy_csv: Path, database: Path) -> None:
+    swept(easy_csv, Script(WELL), trials=1)
+    check = ("--study", "study.toml", "--data", str(easy_csv), "--trials", "1", "--check")
+    left(f"sqlite:///{database}")  # a run of the study s, its trial, and a part of the run, which names no study
+    assert completed(app, *check).returncode == ExitCode.DONE
+    (study,) = Store(create=False).studies("easy")
+    left(f"sqlite:///{database}", RunRecord(study.run.run_id, 1, params={"late": "1"}))
+    found = completed(app, *check)
+    assert found.returncode == ExitCode.INCOMPLETE
+    mentions(found.stdout, "1 run waits")
+
+
 class TestALostStore:
     """The search or the tracking store is lost, completely or in part, and the same command is typed again."""
 
