@@ -288,6 +288,29 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_table(path: Path, columns: Sequence[str], command: str) -> None:
+    """Check that the option --csv of a command names a new file or a table of its own, and nothing else is lost.
+
+    Args:
+        path: The file that --csv names.
+        columns: The columns of the table.
+        command: The command that writes it.
+
+    Raises:
+        UsageError: It is another file, or in no folder.
+        DataError: It cannot be read.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"--csv must be a file in a folder that exists, but got {shown(str(path))}: name another")
+    if not path.exists():
+        return
+    head = ",".join(columns).encode()
+    with reading(path), path.open("rb") as file:
+        if file.readline(len(head) + 2).rstrip(b"\r\n") != head:
+            raise UsageError(f"--csv must name a new file, or one that {command} has written, with the columns "
+                             f"{', '.join(columns)}, but {shown(path.name)} has others: name another")
+
+
 @contextmanager
 def reading(path: Path, encoding: str | None = None) -> Iterator[None]:
     """Replace errors of the standard library about a damaged file by one message.

@@ -80,11 +80,12 @@ def grade(
         reference, known = _of_numbers(console, accuracy, seed_deviation, runs or 5, texts, truth)
     if claims is None:
         return
+    from gru_bench.data.files import check_table
     from gru_bench.grade.claims import read_claims
     from gru_bench.grade.judge import judge
 
     if csv is not None:
-        _check_table(csv)
+        check_table(csv, COLUMNS, "grade")
     result = judge(read_claims(claims), reference, known, disagreement)
     _show(console, result, reference, disagreement)
     if csv is not None:
@@ -191,20 +192,6 @@ def _alike(pair: Alike, pairs: int, disagreement: Disagreement | None) -> str:
     return (f"{fact}; two runs of the reference differ on {disagreement.mean:,.0f} texts ({disagreement.least:,} to "
             f"{disagreement.most:,}). Between independent runs, so few have a probability of about "
             f"{pair.probability:.1g} for one pair, and {min(1.0, pair.probability * pairs):.1g} for any of {pairs:,}")
-
-
-def _check_table(path: Path) -> None:
-    """Check that the table of results overwrites nothing else, such as a file that students have handed in."""
-    from gru_bench.data.files import reading
-
-    if not path.parent.is_dir() or path.is_dir():
-        raise UsageError(f"--csv must be a file in a folder that exists, but got {shown(str(path))}: name another")
-    head = ",".join(COLUMNS).encode()
-    if path.is_file():
-        with reading(path), path.open("rb") as file:
-            if file.read(len(head)) != head:
-                raise UsageError("--csv must name a new file, or one that grade has written, with the columns "
-                                 f"{', '.join(COLUMNS)}, but {shown(path.name)} has others: name another")
 
 
 def _write(path: Path, result: Result) -> None:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from gru_bench import __version__, platforms
-from gru_bench.data.files import digest, reading
+from gru_bench.data.files import check_table, digest, reading
 from gru_bench.errors import GruBenchError, UsageError, shown
 from gru_bench.gru_check import submission
 from gru_bench.gru_check.child import Options
@@ -92,16 +92,11 @@ def read_rows(path: Path) -> dict[str, Row]:
     Raises:
         UsageError: The file is another one, or in no folder.
     """
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"--csv must be a file in a folder that exists, but got {shown(str(path))}: name another")
+    check_table(path, COLUMNS, "gru-check")
     if not path.exists():
         return {}
     with reading(path), path.open(encoding="utf-8", newline="") as file:
-        table = csv.DictReader(file)
-        if tuple(table.fieldnames or ()) != COLUMNS:
-            raise UsageError(f"--csv must name a new file, or one that gru-check has written, with the columns "
-                             f"{', '.join(COLUMNS)}, but {shown(path.name)} has others: name another")
-        return {row["file"]: Row(**{name: row[name] or "" for name in COLUMNS}) for row in table}
+        return {row["file"]: Row(**{name: row[name] or "" for name in COLUMNS}) for row in csv.DictReader(file)}
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
