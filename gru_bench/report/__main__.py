@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import gc
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gru_bench import cli
-from gru_bench.errors import DifferenceError, ExitCode, RunError, UsageError
+from gru_bench.errors import DifferenceError, RunError, UsageError
 
 if TYPE_CHECKING:
     from gru_bench.report.choice import Choice
-    from gru_bench.report.document.report import Findings, Report
+    from gru_bench.report.document.report import Report
     from gru_bench.tracking import Store
 
 app = cli.app()
@@ -91,6 +89,7 @@ def report(
     from gru_bench.report.choice import choose
     from gru_bench.report.document.numbers import folder_name
     from gru_bench.report.evidence.collect import collect
+    from gru_bench.report.findings import answered
     from gru_bench.report.render import files, spreadsheets
     from gru_bench.tracking import Store, waiting
 
@@ -133,20 +132,6 @@ def report(
         from gru_bench.report.render import pdf as typeset
 
         say(f"wrote {typeset.pdf(page.parent)}")
-
-
-def answered(found: Findings, claim: str | None, *, as_json: bool) -> ExitCode:
-    """Print what a report finds as JSON, or whether a claim is true, and return the exit code that says so."""
-    from gru_bench.report.findings import judged
-
-    if as_json:
-        print(json.dumps(asdict(found), indent=1))
-    if claim is None:
-        return ExitCode.DONE
-    code, lines = judged(claim, found)
-    for line in lines:
-        cli.out(stderr=as_json).print(line, markup=False, soft_wrap=True)
-    return code
 
 
 def _attached(store: Store, choice: Choice, whole: Report, folder: Path) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 
+from gru_bench import cli
 from gru_bench.errors import ExitCode, UsageError, shown
 from gru_bench.report.document.report import Answer, BaselineAnswer, BaselineScore, Findings, ModelScore
 from gru_bench.report.document.sentences import in_text
@@ -70,6 +73,18 @@ def _answer(pair: Pair, together: int | None) -> Answer:
         looks=pair.planned or None, settled=better is not None or finding is Finding.EQUIVALENT,
         sentence=in_text(verdict_sentence(pair)),
         next_step=in_text(next_step_sentence(pair, together, held_back(pair.a)) if pair.done else ()))
+
+
+def answered(found: Findings, claim: str | None, *, as_json: bool) -> ExitCode:
+    """Print what a report finds as JSON, or whether a claim is true, and return the exit code that says so."""
+    if as_json:
+        print(json.dumps(asdict(found), indent=1))
+    if claim is None:
+        return ExitCode.DONE
+    code, lines = judged(claim, found)
+    for line in lines:
+        cli.out(stderr=as_json).print(line, markup=False, soft_wrap=True)
+    return code
 
 
 def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
