@@ -78,7 +78,7 @@ def compare_stores(
         if not looks or not looks[-1].stops:
             faults.append(f"the interim analysis {len(looks) + 1} is not done")
     faults += ("MLflow: the study's own run does not describe it yet" for study in studies
-               if "study" not in study.params)
+               if not study.is_described)
     running = [run.name for run in (*studies, *runs) if run.status == "RUNNING"]
     roles = Counter(run.role for run in runs)
     counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} of trials, "

@@ -29,6 +29,7 @@ SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val"}
 OTHERS_SECONDS = 60.0
 """Seconds to wait for runs that other processes still upload."""
 POLL_SECONDS = 0.5
+"""Seconds between two looks at what other processes do."""
 SUPERSEDED = {"gru_bench.role": "superseded"}
 """Tag of a run that is no longer part of its study; reports leave it out."""
 
@@ -77,7 +78,7 @@ class RunLog:
             command=self.command, fingerprint=self.corpus.fingerprint, run_id=record.run_id)
         if self.is_new:
             self.record.work.forget()  # its runs were logged to another store
-        if self.is_new or (known is not None and not _is_described(known)):  # the start that began it died
+        if self.is_new or (known is not None and not known.is_described):  # the start that began it died
             self._describe()
         for path, text in own.items():
             self.study.text(path, text)
@@ -103,7 +104,7 @@ class RunLog:
         if found.is_deleted:
             raise RunError(deleted(self.spec.name, found.run_id))
         self.experiment = found.experiment  # a user may have renamed it
-        return next(run for run in self.store.runs(self.experiment) if run.run_id == self.record.run_id)
+        return self.own_run()
 
     def _logged_studies(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():
@@ -118,17 +119,17 @@ class RunLog:
 
     def describe_if_lost(self) -> None:
         """Describe the study if the start that began it died before it did so, while this one worked already."""
-        if not all(map(_is_described, self._own_run())):
+        if (study := self.own_run()) is not None and not study.is_described:
             self._describe()
 
     @property
     def is_complete(self) -> bool:
         """Whether a start has completed the study."""
-        return any(run.complete for run in self._own_run())
+        return (study := self.own_run()) is not None and study.complete
 
-    def _own_run(self) -> Iterator[LoggedRun]:
-        """Yield the study's own run, if MLflow has it."""
-        yield from (run for run in self.store.runs(self.experiment) if run.run_id == self.study.run_id)
+    def own_run(self) -> LoggedRun | None:
+        """Return the study's own run; None while MLflow does not have it."""
+        return next((run for run in self.store.runs(self.experiment) if run.run_id == self.record.run_id), None)
 
     def _describe(self) -> None:
         spec, corpus = self.spec, self.corpus
@@ -352,8 +353,3 @@ def _key(run: LoggedRun) -> str:
     if run.seed is None or settings is None:
         return ""
     return run_key(run.model, _role(run), settings, run.seed, run.side)
-
-
-def _is_described(study: LoggedRun) -> bool:
-    """Return whether all params that describe a study were logged; `study` is the last one."""
-    return "study" in study.params

@@ -700,8 +700,8 @@ class Sweep:
         Args:
             served: Address at which a store that is a file would be shown.
         """
-        return next((self.store.run_url(run, served) for run in self.store.runs(self.experiment)
-                     if run.run_id == self.log.study.run_id), None)
+        study = self.log.own_run()
+        return None if study is None else self.store.run_url(study, served)
 
     def view_url(self, served: str) -> str | None:
         """Return the URL of the saved view of the runs; empty where there is none, None while that is not known.

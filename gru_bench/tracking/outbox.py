@@ -256,7 +256,14 @@ class Outbox:
         return Waiting(self.uri, len(held | {entry.run_id for entry in self.entries("waiting")}), len(held))
 
     def studies(self, known: Mapping[str, str]) -> set[str]:
-        """Return the studies of its runs, as far as its records or `known`, run id -> study, tell."""
+        """Return the names of the studies that its runs belong to.
+
+        Args:
+            known: Run id -> name of its study, for runs that MLflow has: a record of a part does not name the study.
+
+        Raises:
+            OSError: The disk fails.
+        """
         return {known.get(entry.run_id) or entry.record().study for entry in self.entries() if entry.is_sound} - {""}
 
     def close(self) -> None:

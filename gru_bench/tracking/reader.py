@@ -100,6 +100,11 @@ class LoggedRun:
         return self.tags.get("gru_bench.state", "")
 
     @property
+    def is_described(self) -> bool:
+        """Return whether all params that describe a study were logged, of which `study` is the last one."""
+        return "study" in self.params
+
+    @property
     def fingerprint(self) -> str:
         """Fingerprint of the data and its split; empty where none was logged."""
         return self.tags.get("gru_bench.data_fingerprint", "")
