@@ -57,7 +57,7 @@ class PredictionColumns:
     truth_is_given: bool = False
     """Whether another file or a study has the true labels, so that a column of labels alone is of predictions."""
     has_groups: bool = True
-    """Whether groups are looked for. A study has those of its own examples."""
+    """Whether the file may have a column of groups. In a comparison with a study, the study's data have the groups."""
     found: Mapping[str, str] = field(default_factory=dict)
     """Role -> column of the file. The role of the probability of a class is `p:` and the name of the class."""
 
@@ -88,8 +88,9 @@ class PredictionColumns:
         Raises:
             UsageError: for a column that the file lacks, or two of one name.
         """
-        found = self._usual(known)
-        for role, name in self._asked_of(known).items():
+        asked = self._asked_of(known)
+        found = self._usual(known, asked)
+        for role, name in asked.items():
             if name not in known:
                 raise unknown(f"column in {path.name}", name, known, f"It is named by {asked_as(OPTIONS[role])}.")
         for name in found.values():
@@ -108,15 +109,14 @@ class PredictionColumns:
             asked.setdefault("prediction", "label")
         return asked
 
-    def _usual(self, known: Sequence[str]) -> dict[str, str]:
+    def _usual(self, known: Sequence[str], asked: Mapping[str, str]) -> dict[str, str]:
         """Return role -> column of the file, for the columns that are asked for and those of usual names."""
-        asked = self._asked_of(known)
         if set(known) >= LM_EVAL:
             score = next((name for name in (*LM_EVAL_SCORES, *known) if name in known and _may_be_score(name)), None)
             keys = {"id": "doc_id", "filter": "filter", "text": DOC, "question": "doc_hash"}
             if score is not None and "prediction" not in asked:
                 keys["score"] = score
-            return {role: name for role, name in keys.items() if name in known} | asked
+            return {**{role: name for role, name in keys.items() if name in known}, **asked}
         roles = ("id", "label", "text", "category", "group", "tokens") if self.is_truth else tuple(NAMES)
         found: dict[str, str | None] = {}
         for role in roles:

@@ -269,7 +269,10 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
 
 
 def _are_groups(run: FileRun, value_N: Sequence[str]) -> bool:
-    """Return whether a column that was found by its name has enough groups. An empty cell is a group of its own."""
+    """Return whether a column that the user did not name has enough different values to be a column of groups.
+
+    An example without a value is a group of its own.
+    """
     groups = {value or place for place, value in zip(run.place_N.tolist(), value_N, strict=True)}
     return len(groups) >= LEAST_GROUPS
 

@@ -109,7 +109,7 @@ def trial_groups(
 
 @dataclass(frozen=True)
 class SearchSoFar:
-    """The search of a study as its trials tell of it: there is no summary yet, or no complete confirmation run."""
+    """A search that is read from the runs of its trials, because no summary of it is logged or nothing confirms it."""
 
     study: LoggedStudy
     plan: SearchPlan

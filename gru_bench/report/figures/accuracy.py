@@ -136,7 +136,7 @@ def _cost(frame: DataFrame) -> Drawing:
     figure, (axes,) = new_figure(2.1)
     timed = frame[frame["training seconds"] > 0][:LINES]
     intervals(axes, timed, "training seconds", "accuracy", names, "y")
-    name_series(figure, names, beside=True)
+    name_series(figure, names, on_right=True)
     axes.margins(0.12)
     log_axis(axes)
     keep_within(axes, "y")
