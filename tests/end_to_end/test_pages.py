@@ -182,8 +182,6 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/report.py
         python benchmarks/scaling.py --quick
         python benchmarks/score_coverage.py --repetitions 1000
-        python benchmarks/search.py replay search.parquet
-        python benchmarks/search.py train --out search.parquet
         python benchmarks/startup.py
         python benchmarks/startup.py --limit 3000
         python benchmarks/sweep.py
