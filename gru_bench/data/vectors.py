@@ -22,6 +22,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,6 +75,13 @@ class Vectors:
     """The word of each row. Row 0 has the empty word."""
     passes: int | None = None
     """How often word2vec read the training reviews. None for vectors that were not trained on the corpus."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a digest of the vectors, which differs where a vector or the words that have one differ."""
+        whole = hashlib.sha256(np.ascontiguousarray(self.table_VE))
+        whole.update(self.row_of_word)
+        return whole.hexdigest()
 
     @property
     def dimension(self) -> int:

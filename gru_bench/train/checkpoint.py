@@ -23,12 +23,13 @@ from torch import Tensor, nn
 
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import Corpus
+from gru_bench.data.vectors import Vectors
 from gru_bench.errors import DataError, MachineError, RunError
 from gru_bench.platforms import remove, replace, replace_if_free
 from gru_bench.results.runs import Check, EpochRecord, WindowLoss
 from gru_bench.train.optimizer import Optimizer
 
-FORMAT = 5
+FORMAT = 6
 """Version of the content of a checkpoint. Raise it with each change: a run does not resume from another version."""
 
 
@@ -61,14 +62,16 @@ class Progress:
     begun: PartialEpoch | None = None
 
 
-def checkpoint_name(config: RunConfig, corpus: Corpus) -> str:
+def checkpoint_name(config: RunConfig, corpus: Corpus, vectors: Vectors) -> str:
     """Return the file name of the checkpoint of a run."""
-    return f"{identity_of(config, corpus)}.pt"
+    return f"{identity_of(config, corpus, vectors)}.pt"
 
 
-def identity_of(config: RunConfig, corpus: Corpus) -> str:
-    """Return a text that differs for runs with other settings or data, and for checkpoints of another format."""
-    return hashlib.sha256(f"{FORMAT} {config.model_dump_json()} {corpus.fingerprint}".encode()).hexdigest()
+def identity_of(config: RunConfig, corpus: Corpus, vectors: Vectors) -> str:
+    """Return a text that differs for runs with other settings, data or word vectors, and for checkpoints of another
+    format."""
+    parts = FORMAT, config.model_dump_json(), corpus.fingerprint, vectors.fingerprint
+    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
 
 def save_checkpoint(

@@ -116,7 +116,7 @@ def train(
     teachers = [
         with_settings(config, {"seed": _seed(config, "teacher", number) % (LARGEST_SEED + 1), "training.teachers": 0})
         for number in range(config.training.teachers)]
-    files = [checkpoint, *(checkpoint and checkpoint.with_name(checkpoint_name(teacher, corpus))
+    files = [checkpoint, *(checkpoint and checkpoint.with_name(checkpoint_name(teacher, corpus, vectors))
                            for teacher in teachers)]
     taught, seconds = [], 0.0
     for number, teacher in enumerate(teachers):
@@ -205,7 +205,7 @@ def train_resumably(
     """
     def attempt(config: RunConfig) -> RunResult:
         return train(config, corpus, vectors, listener, placement=placement, score_test=score_test, checks=checks,
-                     checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus))
+                     checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus, vectors))
 
     if placement.note is not None:
         listener.note(placement.note)
@@ -313,7 +313,7 @@ class _Run:
     ) -> None:
         device = placement.device
         self.config, self.placement, self.listener = config, placement, listener
-        self.checkpoint, self.identity = checkpoint, identity_of(config, corpus)
+        self.checkpoint, self.identity = checkpoint, identity_of(config, corpus, vectors)
         self.weight_C = balanced(corpus).to(device) if config.training.class_weight == "balanced" else None
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
         self.model = untrained(config, table_VE, len(corpus.classes)).to(device)

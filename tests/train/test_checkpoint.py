@@ -25,8 +25,8 @@ from gru_bench.sweep.workers.tasks import Train, provide
 from gru_bench.train import loop
 from gru_bench.train.checkpoint import checkpoint_name
 from gru_bench.train.listener import Listener
-from gru_bench.train.loop import train
-from gru_bench.train.placement import Placement
+from gru_bench.train.loop import train, train_resumably
+from gru_bench.train.placement import Placement, place
 from tests.support.commands import mentions
 from tests.support.runs import losses, windows
 
@@ -127,11 +127,28 @@ def test_an_epoch_of_less_than_a_minute_has_no_checkpoint_within_it(
     assert run.progress.window_losses
 
 
-def test_each_setting_has_a_checkpoint_of_its_own(config: RunConfig, corpus: Corpus) -> None:
+def test_each_setting_has_a_checkpoint_of_its_own(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
     changes: tuple[dict[str, Scalar], ...] = (
         {}, {"model.bidirectional": True}, {"training.weight_decay": 0.1}, {"seed": 9}, {"data.max_length": 7})
-    assert len({checkpoint_name(with_settings(config, change), corpus) for change in changes}) == len(changes)
-    assert checkpoint_name(config, replace(corpus, fingerprint="other")) != checkpoint_name(config, corpus)
+    names = {checkpoint_name(with_settings(config, change), corpus, vectors) for change in changes}
+    assert len(names) == len(changes)
+    assert checkpoint_name(config, replace(corpus, fingerprint="other"), vectors) not in names
+
+
+def test_a_run_does_not_resume_with_other_word_vectors(
+    config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The file of vectors was edited after the second epoch."""
+    monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path))
+    edited = replace(vectors, table_VE=vectors.table_VE[::-1].copy())
+    with pytest.raises(KeyboardInterrupt):
+        train_resumably(config, corpus, vectors, Listener(epoch=stop_after(2)), placement=place(config))
+    resumed: list[int | None] = []
+    trained = train_resumably(config, corpus, edited, Listener(resumed=resumed.append), placement=place(config))
+    assert resumed == []
+    check_same(trained, train(config, corpus, edited))
+    train_resumably(config, corpus, vectors, Listener(resumed=resumed.append), placement=place(config))
+    assert resumed == [3]
 
 
 def test_a_checkpoint_of_another_run_is_refused(
@@ -195,7 +212,7 @@ def test_a_run_begins_again_where_its_checkpoint_is_damaged(
     whole: RunResult, interrupted: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """In a worker of a sweep, as for every run."""
-    checkpoint = tmp_path / CHECKPOINTS / checkpoint_name(config, corpus)
+    checkpoint = tmp_path / CHECKPOINTS / checkpoint_name(config, corpus, vectors)
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(damage(interrupted))
     monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path))
