@@ -30,7 +30,7 @@ from gru_bench.results.looks import Look, LookPlan
 from gru_bench.stats.estimate import Estimate
 from gru_bench.stats.intervals import Scored, difference
 from gru_bench.stats.spending import DIGITS, levels
-from gru_bench.stats.verdict import DIFFERENT, Finding, Pair, Verdict, can_be_equivalent, finding_of
+from gru_bench.stats.verdict import DIFFERENT, LEAST_GROUPS, Finding, Pair, Verdict, can_be_equivalent, finding_of
 
 SETTLING = (*DIFFERENT, Finding.EQUIVALENT)
 """Findings that settle a pair."""
@@ -55,7 +55,8 @@ class PairLook:
     usual: Estimate
     """The difference with its 95 % interval, as if this look were the only one."""
     fraction: float | None
-    """Information fraction. None where the seeds are too few to settle anything; such a look spends nothing."""
+    """Information fraction. None where the seeds or the groups of examples are too few to settle anything; such a look
+    spends nothing."""
     level: float | None
     """Level of a two-sided test of this pair alone, which is that of the repeated interval."""
     one_sided: float | None
@@ -155,8 +156,9 @@ def is_settled(pairs: Sequence[PairLooks]) -> bool:
 def _looked(plan: LookPlan, pair: PairLooks, place: int, runs: Mapping[str, Scored]) -> PairLook:
     a, b = (runs[model] for model in pair.pair)
     usual = difference(plan.metric, a, b)
-    if not usual.evidence_level.has_verdict:
-        return PairLook(place, usual, None, None, None, finding=Finding.TOO_FEW_SEEDS)
+    if not usual.evidence_level.has_verdict or usual.groups < LEAST_GROUPS:
+        few = Finding.TOO_FEW_GROUPS if usual.evidence_level.has_verdict else Finding.TOO_FEW_SEEDS
+        return PairLook(place, usual, None, None, None, finding=few)
     before = [look.fraction for look in pair.looks if look.fraction is not None]
     now = 1.0 if place == len(plan.looks) - 1 else fraction_of(usual, plan.looks[-1])
     fractions = [*before, round(max(now, *before, 10**-DIGITS), DIGITS)]
@@ -196,7 +198,7 @@ def _is_found(plan: LookPlan, pair: PairLooks, kind: Kind, alpha: float) -> bool
     if kind is Kind.BEYOND:
         return last.usual.p_beyond(plan.margin) <= level
     pair.looks[-1] = replace(last, tested_at=level)
-    return (last.usual.p or 0.0) <= level
+    return last.usual.p_beyond(0.0) <= level
 
 
 def compared_at(pair: PairLooks, plan: LookPlan, names: tuple[str, str], usual: Estimate | None = None) -> Pair:

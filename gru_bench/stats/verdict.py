@@ -81,6 +81,9 @@ DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
 ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
 """Findings that say that any difference is within the equivalence margin."""
 
+TOO_FEW = (Finding.TOO_FEW_SEEDS, Finding.TOO_FEW_GROUPS)
+"""Findings that say that nothing was tested."""
+
 
 def finding_of(different: bool, beyond: bool, equivalent: bool) -> Finding:
     """Return the result of a comparison from what its tests have found."""
@@ -220,7 +223,7 @@ class Pair:
     @property
     def interval_name(self) -> str:
         """Return the name of the interval of the difference."""
-        repeated = self.look is not None and self.difference.evidence_level.has_verdict
+        repeated = self.look is not None and self.verdict.finding not in TOO_FEW
         return f"{'repeated ' if repeated else ''}95{NBSP}% interval"
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from types import ModuleType
 
@@ -14,7 +15,7 @@ from gru_bench.results.looks import Look, LookPlan, looks_json
 from gru_bench.results.runs import parsed
 from gru_bench.stats.estimate import accuracy_difference
 from gru_bench.stats.intervals import Scored
-from gru_bench.stats.looks import Kind, follow, fraction_of, is_settled, scored_at, settled_as
+from gru_bench.stats.looks import Kind, PairLooks, compared_at, follow, fraction_of, is_settled, scored_at, settled_as
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.spending import levels
 from gru_bench.stats.verdict import Finding
@@ -43,7 +44,8 @@ def drawn(chances: Mapping[str, float], examples: int = 1500, seeds: int = SEEDS
 
 
 def looked(runs: Mapping[str, Scored], sizes: Sequence[int]) -> list[dict[str, Scored]]:
-    return [{model: Scored(one.label_N, one.probability_RNC[:size]) for model, one in runs.items()} for size in sizes]
+    return [{model: replace(one, probability_RNC=one.probability_RNC[:size]) for model, one in runs.items()}
+            for size in sizes]
 
 
 def test_the_variance_falls_with_more_seeds_as_expected() -> None:
@@ -153,6 +155,25 @@ def test_looks_below_five_seeds_settle_nothing_and_spend_nothing() -> None:
     assert pair.looks[1].repeated is None
     (other,) = follow(without, looked(runs, without.looks))
     assert [look.level for look in pair.looks[2:]] == [look.level for look in other.looks]
+
+
+def test_looks_at_fewer_than_twenty_groups_settle_nothing_and_spend_nothing() -> None:
+    runs = drawn({"a": 0.6, "b": 0.9}, examples=1600)
+    plan = plan_of(looks=(5, 20))
+
+    def found(groups: int) -> PairLooks:
+        group_N = np.array([str(place % groups) for place in range(1600)])
+        grouped = {model: replace(one, group_N=group_N) for model, one in runs.items()}
+        (pair,) = follow(plan, looked(grouped, plan.looks))
+        return pair
+
+    few, enough = found(8), found(20)
+    assert [look.finding for look in few.looks] == [Finding.TOO_FEW_GROUPS] * 2
+    assert (few.settled, few.last.repeated, few.last.fraction) == (None, None, None)
+    assert enough.settled is not None
+    shown = compared_at(few, plan, few.pair)
+    assert shown.difference == few.last.usual
+    assert "repeated" not in shown.interval_name
 
 
 def test_the_last_look_spends_all_that_is_left_also_where_a_run_failed() -> None:

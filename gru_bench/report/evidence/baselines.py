@@ -22,7 +22,7 @@ from gru_bench.results.logged_metrics import score_name
 from gru_bench.results.runs import Baseline, compared_baseline, unpacked
 from gru_bench.stats.estimate import Estimate, accuracy_difference
 from gru_bench.stats.text import MINUS
-from gru_bench.stats.verdict import PairTests, Verdict, holm
+from gru_bench.stats.verdict import LEAST_GROUPS, PairTests, Verdict, holm
 from gru_bench.tracking import LoggedStudy
 
 
@@ -148,7 +148,8 @@ def against_baselines(
 ) -> list[AgainstBaseline]:
     """Return each model against the linear baseline that `compared_baseline` names; nothing of models without one.
 
-    A test takes the answers of the baseline, at least five seeds, and accuracy as the score.
+    A test takes the answers of the baseline, at least five seeds, as many groups as other tests, and accuracy as the
+    score.
     """
     scored = [one for one in baselines if one.score.value is not None]
     found: dict[str, AgainstBaseline] = {}
@@ -156,8 +157,10 @@ def against_baselines(
         for baseline in scored:
             own = [group for group in family.groups if _compared(scored, group) is baseline]
             differences = [_difference(group, baseline) for group in own]
-            tested = holm([one.p if one is not None and one.evidence_level.has_verdict else None
-                           for one in differences], family.size)
+            able = [one is not None and one.evidence_level.has_verdict and one.groups >= LEAST_GROUPS
+                    for one in differences]
+            tested = holm([one.p if one is not None and is_able else None
+                           for one, is_able in zip(differences, able, strict=True)], family.size)
             found |= {group.key: _against(group, baseline, one, p, family.size)
                       for group, one, p in zip(own, differences, tested, strict=True)}
     return [found[group.key] for group in groups if group.key in found]

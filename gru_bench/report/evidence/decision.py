@@ -129,6 +129,8 @@ def _why_untested(group: Group) -> str:
         return "a test takes accuracy as the score"
     if len(group.runs) < LEAST_SEEDS:
         return f"a test takes at least {LEAST_SEEDS} seeds"
+    if group.groups_of_one_size < LEAST_GROUPS:
+        return f"a test takes at least {LEAST_GROUPS} groups of test texts"
     return "the baseline’s answers were not logged"
 
 

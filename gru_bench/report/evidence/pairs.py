@@ -26,7 +26,7 @@ from gru_bench.stats.intervals import difference
 from gru_bench.stats.looks import PairLooks, compared_at
 from gru_bench.stats.sentence import quantity
 from gru_bench.stats.text import MINUS
-from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests, pairs_of
+from gru_bench.stats.verdict import MARGIN, TOO_FEW, Finding, Verdict, adjusted_tests, pairs_of
 from gru_bench.stats.verdict import Pair as Compared
 from gru_bench.tracking import LoggedStudy
 
@@ -287,8 +287,7 @@ def _followed(numbers: Numbers, a: Group, b: Group, looks: StudyLooks) -> Pair:
 def _shown(pair: Compared, numbers: Numbers, a: Group, b: Group) -> Pair:
     """Return a pair with its groups, and without a verdict where neither model is above guessing."""
     found = pair.verdict
-    given = found.finding not in (Finding.TOO_FEW_SEEDS, Finding.TOO_FEW_GROUPS)
-    if given and a.may_be_guessing and b.may_be_guessing:
+    if found.finding not in TOO_FEW and a.may_be_guessing and b.may_be_guessing:
         pair = replace(pair, verdict=replace(found, finding=Finding.GUESSING))
     return Pair(**vars(pair), numbers=numbers.of("", a.ids + b.ids, pair.difference.examples), a=a, b=b)
 

@@ -150,7 +150,7 @@ def _look_rows(pair: Pair) -> Iterator[tuple[str | Number, ...]]:
     for look in pair.followed.looks:
         key = f"look-{look.place + 1}"
         wide = look.repeated
-        method, low, high = "fewer than 5 seeds: no interval", None, None
+        method, low, high = "too few seeds or groups: no repeated interval", None, None
         if wide is not None:
             method, low, high = pair.interval_name.replace(NBSP, " "), wide.low, wide.high
         shown = pair.numbers.add(key, look.usual.estimate, pair.scale.difference, method, low=low, high=high)

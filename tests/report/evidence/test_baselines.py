@@ -118,6 +118,18 @@ def test_few_seeds_have_a_difference_from_the_baseline_and_no_test(seeds: int, h
     assert (found.difference.low is not None, found.p.value, found.favours) == (has_interval, None, None)
 
 
+@pytest.mark.parametrize(("groups", "is_tested"), [(12, False), (60, True)])
+def test_few_groups_have_no_test_against_the_baseline(groups: int, is_tested: bool) -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.5}, test_set=TestSet.draw(600))
+    group_N = np.array([f"film {n % groups}" for n in range(600)])
+    for key, predictions in store.predicted.items():
+        if len(predictions) == 600:
+            store.predicted[key] = replace(predictions, group_N=group_N)
+    (found,) = compared(store, with_answers(study, np.arange(600) % 2 == 0))
+    assert (found.p.value is not None, found.favours) == (is_tested, 1 if is_tested else None)
+
+
 def test_the_test_against_a_baseline_allows_for_all_models_on_the_same_test_reviews() -> None:
     store, test_set = FakeStore(), TestSet.draw(1000)
     one, *others = [add_study(store, name, {"torch": skill}, test_set=test_set)

@@ -130,7 +130,7 @@ def test_a_model_that_is_found_worse_is_never_taken(data: st.DataObject) -> None
 def evidence_of(
     found: Found, *, models: str = "", seconds: Mapping[str, float | None] | None = None,
     backends: Mapping[str, str] | None = None, seeds: Mapping[str, int] | None = None, metric: Any = "accuracy",
-    families: int = 1, scores: Mapping[str, float] | None = None,
+    families: int = 1, scores: Mapping[str, float] | None = None, groups_of: Mapping[str, float] | None = None,
 ) -> Evidence:
     """Return as much of the evidence on models as a decision is told from."""
     numbers, scale = Numbers(), scale_of(metric)
@@ -141,7 +141,8 @@ def evidence_of(
         count = (seeds or {}).get(name, 5)
         time = own.add("seconds", (seconds or {}).get(name, 10.0), "amount")
         groups[name] = SimpleNamespace(
-            key=name, label=name.upper(), ids=own.runs, runs=(None,) * count, seeds=own.add("seeds", count),
+            key=name, label=name.upper(), ids=own.runs, runs=(None,) * count,
+            groups_of_one_size=(groups_of or {}).get(name, 1000.0), seeds=own.add("seeds", count),
             score=own.add("score", (scores or {}).get(name, 0.9), scale.kind), scale=scale, metric=metric,
             backend=(backends or {}).get(name, "torch"), logged=lambda _, time=time: time)
     pairs = [SimpleNamespace(
@@ -220,6 +221,7 @@ def test_a_model_that_is_taken_is_not_called_better_than_the_baseline_without_pr
     ({AB: WINS}, {"scores": {"a": 0.7}}, ("Take A", "(80.0", "than A", "not logged")),
     ({AB: OPEN}, {"scores": {"a": 0.7, "b": 0.6}}, ("No decision yet", "(80.0", "than every model here")),
     ({AB: OPEN}, {"scores": {"a": 0.7}, "seeds": {"a": 3}}, ("No decision yet", "than A", "at least 5 seeds")),
+    ({AB: OPEN}, {"scores": {"a": 0.7}, "groups_of": {"a": 8.0}}, ("No decision yet", "at least 20 groups")),
     ({AB: SAME}, {"scores": {"a": 0.7, "b": 0.6}, "metric": "macro_f1"}, ("take either", "accuracy")),
 ])
 def test_an_untested_baseline_with_a_better_score_is_named(
