@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ from gru_bench.data.batches import (
 )
 from gru_bench.data.cache import CHECKPOINTS, default_cache
 from gru_bench.data.corpus import Corpus, Split
+from gru_bench.data.labels import listed
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError, given_as
 from gru_bench.kernels import fused as kernels
@@ -353,6 +355,9 @@ class _Run:
         training, progress = self.config.training, self.progress
         number = len(progress.epochs) + 1
         losses, reviews, tokens, seconds = self._train_epoch(number)
+        if number == 1 and (unreached := self._unreached()):
+            self.listener.note(f"the loss of {self.config.model.name} does not reach {listed(unreached)}, which stay "
+                               "as they were drawn: use them in forward, or remove them")
         validation_loss = validation_accuracy = validation_score = None
         if len(self.validation_split):
             with self.optimizer.averaged():
@@ -461,6 +466,12 @@ class _Run:
         progress.seconds = before + time.perf_counter() - started
         self._checked(summed / reviews)
         return summed, reviews, tokens, progress.seconds - before
+
+    def _unreached(self) -> list[str]:
+        """Return the names of the parameters that no loss has reached, those of an own class as it names them."""
+        trained = [name for name, weight in self.model.named_parameters() if weight.requires_grad]
+        names = [name for name, steps in zip(trained, self.optimizer.steps, strict=True) if not steps]
+        return list(dict.fromkeys(re.sub(r"^own\.parts\.\d+\.", "", name) for name in names))
 
     def _save(self) -> None:
         if self.checkpoint is not None:

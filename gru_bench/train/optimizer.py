@@ -53,7 +53,8 @@ class Optimizer:
         self.training, self.lr, self.fused = training, training.lr, fused
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
-        self.steps = torch.zeros((), device=self.parameters[0].device)
+        self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
+        """Number of steps of each parameter."""
         self.table_VE = table_VE
         self.rows: dict[str, Tensor] = {}
         """Moments and numbers of steps of the rows. Empty where the vectors are frozen."""
@@ -69,36 +70,41 @@ class Optimizer:
     def step(self, distinct_U: Tensor, rows_UE: Tensor) -> None:
         """Do one step with the gradients of the parameters and of `rows_UE`, and clear the gradients.
 
+        A parameter without a gradient stays as it is, even with a weight decay: the loss does not reach it.
+
         Args:
             distinct_U: Rows of the vector table in the batch, each once.
             rows_UE: Vectors of these rows, with their gradient.
         """
         training = self.training
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        reached = [place for place, weight in enumerate(self.parameters) if weight.grad is not None]
+        parameters, first, second, steps = (
+            [of_all[place] for place in reached]
+            for of_all in (self.parameters, self.first, self.second, self.steps))
+        gradients = [weight.grad for weight in parameters if weight.grad is not None]
         if training.clip_norm is not None:
             clipped = gradients if rows_UE.grad is None else [*gradients, rows_UE.grad]
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(clipped)))
             torch._foreach_mul_(clipped, (training.clip_norm / (norm + 1e-6)).clamp(max=1.0))
-        self.steps += 1
+        torch._foreach_add_(steps, 1)
         # torch.optim.Adam(fused=True) calls the same, but doubles its time on a small model, and its first step loads
         # torch's compiler for half a second.
         RULES[training.optimizer](
-            self.parameters, gradients, self.first, self.second, [], [self.steps] * len(gradients), lr=self.lr,
-            beta1=training.beta1, beta2=training.beta2, weight_decay=training.weight_decay, eps=EPSILON, amsgrad=False,
-            maximize=False)
-        for parameter in self.parameters:
+            parameters, gradients, first, second, [], steps, lr=self.lr, beta1=training.beta1, beta2=training.beta2,
+            weight_decay=training.weight_decay, eps=EPSILON, amsgrad=False, maximize=False)
+        for parameter in parameters:
             parameter.grad = None
         if self.table_VE is not None and rows_UE.grad is not None:
             move = kernels.adam_rows if self.fused else adam_rows
             move(distinct_U, rows_UE.grad.contiguous(), self.table_VE, *self.rows.values(), lr=self.lr,
                  betas=(training.beta1, training.beta2), epsilon=EPSILON)
-        if self.average and int(self.steps) % AVERAGED_EVERY == 0:
+        if self.average and int(max(self.steps)) % AVERAGED_EVERY == 0:
             torch._foreach_lerp_(self.average, self.trained,
                                  _gained(training.average, 1) / _gained(training.average, self._updates))
 
     @property
     def _updates(self) -> int:
-        return int(self.steps) // AVERAGED_EVERY if self.average else 0
+        return int(max(self.steps)) // AVERAGED_EVERY if self.average else 0
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -122,8 +128,8 @@ class Optimizer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load a state that `state_dict` returned, in place."""
-        torch._foreach_copy_([*self.first, *self.second, self.steps],
-                             [*state["first"], *state["second"], state["steps"]])
+        torch._foreach_copy_([*self.first, *self.second, *self.steps],
+                             [*state["first"], *state["second"], *state["steps"]])
         if self.average:
             torch._foreach_copy_(self.average, state["average"])
         for name, own in self.rows.items():

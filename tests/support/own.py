@@ -27,6 +27,12 @@ class BatchFirst(nn.Module):
         return torch.stack(outputs, dim=1), h
 
 
+class LeftOver(BatchFirst):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.head = nn.Linear(hidden_size, 2)
+
+
 class TimeFirst(BatchFirst):
     def forward(self, x):
         return super().forward(x.transpose(0, 1))[0].transpose(0, 1)

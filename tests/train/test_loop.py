@@ -15,6 +15,7 @@ import torch
 
 from gru_bench.config import Backend, MetricName, RunConfig, Scalar, with_settings
 from gru_bench.data.batches import Batch
+from gru_bench.data.code import own_model
 from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
@@ -26,6 +27,8 @@ from gru_bench.train.listener import Listener, Pruned
 from gru_bench.train.loop import best_epoch, train
 from gru_bench.train.optimizer import Optimizer
 from gru_bench.train.placement import Placement, choose_device, place
+from tests.support.commands import mentions
+from tests.support.own import written
 from tests.support.runs import losses, windows
 
 
@@ -279,6 +282,25 @@ def test_a_listener_may_prune(config: RunConfig, corpus: Corpus, vectors: Vector
     with pytest.raises(Pruned):
         train(config, corpus, vectors, Listener(epoch=prune), checkpoint=tmp_path / "run.pt")
     assert not list(tmp_path.iterdir())
+
+
+def test_parameters_that_the_loss_does_not_reach_stay_as_they_are_and_are_named_once(
+    config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
+) -> None:
+    found = own_model(f"{written(tmp_path)}:LeftOver")
+    assert found is not None
+    settings: dict[str, Scalar] = {
+        "model.name": found[0], "model.source": found[1], "model.backend": "auto", "model.bidirectional": True,
+        "training.optimizer": "adamw", "training.weight_decay": 0.1}
+    notes: list[str] = []
+    first, last = (train(with_settings(config, {**settings, "training.epochs": epochs}), corpus, vectors,
+                         listener=Listener(note=notes.append)) for epochs in (1, 3))
+    note, again = notes
+    assert note == again
+    mentions(note, "homework.py:LeftOver", "'head.weight', 'head.bias', which")
+    assert "'h.weight'" not in note
+    for name, values in last.weights.items():
+        assert np.array_equal(values, first.weights[name]) == ("head" in name), name
 
 
 def test_a_review_without_known_words_is_classified(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:

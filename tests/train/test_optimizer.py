@@ -56,6 +56,29 @@ class TestWeights:
                 optimizer = Optimizer(ours, None, training)
                 optimizer.load_state_dict(stored)
 
+    @pytest.mark.parametrize("name", get_args(OptimizerName))
+    def test_a_parameter_that_the_loss_does_not_reach_stays_and_one_that_it_reaches_late_moves_as_with_torch(
+        self, name: OptimizerName
+    ) -> None:
+        training = SETTINGS.model_copy(update={"optimizer": name, "weight_decay": 0.3})
+        ours, theirs = ([nn.Linear(2, 2) for _ in range(3)] for _ in range(2))
+        model, other = nn.ModuleList(ours), nn.ModuleList(theirs)
+        other.load_state_dict(model.state_dict())
+        left_over = ours[2].weight.clone()
+        optimizer = Optimizer(model, None, training)
+        torchs = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](
+            other.parameters(), lr=0.01, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.3, fused=True)
+        for step in range(6):
+            for first, second, _ in (ours, theirs):
+                loss = first(torch.ones(1, 2)) + (second(torch.ones(1, 2)) if step > 2 else 0)
+                torch.autograd.backward(loss.sum())
+            nn.utils.clip_grad_norm_(other.parameters(), 0.5)
+            optimizer.step(torch.tensor([0]), torch.zeros(1, 2))
+            torchs.step()
+            torchs.zero_grad()
+            assert all(map(torch.equal, model.parameters(), other.parameters()))
+        assert torch.equal(ours[2].weight, left_over)
+
     @pytest.mark.parametrize(("name", "expected"), [("adamw", 2 * (1 - 0.1 * 0.5)), ("adam", 2 - 0.1)])
     def test_weight_decay_moves_a_weight_that_has_no_gradient(self, name: OptimizerName, expected: float) -> None:
         """Decoupled, a step multiplies by 1 - learning rate * decay. An L2 penalty has a gradient, and the first step
