@@ -79,8 +79,8 @@ class Vectors:
     @cached_property
     def fingerprint(self) -> str:
         """Return a digest of the vectors, which differs where a vector or the words that have one differ."""
-        whole = hashlib.sha256(np.ascontiguousarray(self.table_VE))
-        whole.update(self.row_of_word)
+        whole = hashlib.sha256(np.ascontiguousarray(self.table_VE).data)
+        whole.update(np.ascontiguousarray(self.row_of_word).data)
         return whole.hexdigest()
 
     @property
