@@ -86,8 +86,7 @@ def compared(
         f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}.",
         warnings, Source(
             experiment="", tracking_uri="", margin=evidence.margin.value, warnings_before=(), known_studies=(),
-            mcnemar_runs=(), on_test={}, studies=(),
-            files=tuple({"name": name, "sha256": digest}
+            on_test={}, studies=(), files=tuple({"name": name, "sha256": digest}
                         for name, digest in zip(names, read.digests.values(), strict=True))))
 
 

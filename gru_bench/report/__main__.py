@@ -52,9 +52,6 @@ def report(
     margin: Annotated[float | None, typer.Option(
         help="The largest difference that does not matter in practice, in points of accuracy. The report says whether "
         "it was chosen before the study or afterwards.", show_default="the studies'")] = None,
-    mcnemar: Annotated[tuple[str, str] | None, typer.Option(
-        help="Ids of two confirmation runs. Adds McNemar's exact test of these two trained models.",
-        metavar="RUN RUN", show_default=False)] = None,
     verify: Annotated[Path | None, typer.Option(
         help="Write nothing. Compute the report in this folder again and list what differs from the "
         "runs: exit code 0 if none does, 4 otherwise.", show_default=False)] = None,
@@ -107,8 +104,7 @@ def report(
             say(remark)
     for remark in choice.remarks:
         say(remark)
-    evidence = collect(choice.studies, store, None if margin is None else margin / 100, choice.known,
-                       None if answers else mcnemar)
+    evidence = collect(choice.studies, store, None if margin is None else margin / 100, choice.known)
     whole = chosen_report(choice, store, evidence)
     if answers:
         raise typer.Exit(answered(whole.findings, claim, as_json=as_json))

@@ -60,10 +60,6 @@ def build(
         title: Title of the report; by default it is made from the names of the studies.
         warnings: Warnings that are known already.
         tracking_uri: Address of the store, for the record.
-
-    Raises:
-        UsageError: If a run named for McNemar's test is not a confirmation run of this report, or the two runs were
-            scored on different test texts.
     """
     studies = evidence.studies
     return composed(
@@ -72,7 +68,6 @@ def build(
         Source(
             experiment=plain(experiment), tracking_uri=_address(tracking_uri), margin=evidence.margin.value,
             warnings_before=tuple(map(in_text, warnings)), known_studies=tuple(sorted(evidence.known_studies)),
-            mcnemar_runs=evidence.mcnemar_runs or (),
             on_test={family.digest: (family.size, family.studies) for family in evidence.families},
             studies=tuple(SourceStudy(study_name(study), study.run.run_id) for study in studies)))
 

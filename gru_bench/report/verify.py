@@ -56,7 +56,7 @@ def differences(folder: Path, found: Record, store: StudyStore) -> list[str]:
     ids = {written: own for one in chosen.values() if one is not None for written, own in one.ids.items()}
     view = _StoreWithReportIds(store, ids, found.pages)
     try:
-        evidence = collect(studies, view, found.margin, found.known_studies, found.mcnemar_runs or None, found.on_test)
+        evidence = collect(studies, view, found.margin, found.known_studies, found.on_test)
         report = build(evidence, experiment=found.experiment, title=found.title, tracking_uri=found.tracking_uri,
                        warnings=[(text,) for text in found.warnings_before])
     except (RunError, UsageError) as error:

@@ -44,24 +44,6 @@ def holm(p: Sequence[float | None], family: int = 0) -> list[float | None]:
     return adjusted
 
 
-def mcnemar(only_A: int, only_B: int) -> float:
-    """Return the exact two-sided p of McNemar's (1947) test for two trained models on the same examples.
-
-    The test is about these two checkpoints, not about the procedures that trained them.
-
-    Args:
-        only_A: Number of examples that only A answers correctly.
-        only_B: Number of examples that only B answers correctly.
-
-    Raises:
-        ValueError: for a negative number.
-    """
-    if min(only_A, only_B) < 0:
-        raise ValueError(f"counts must be at least 0, but got {only_A} and {only_B}")
-    total = only_A + only_B
-    return float(min(1.0, 2 * special.bdtr(min(only_A, only_B), total, 0.5))) if total else 1.0
-
-
 class Finding(Enum):
     """The possible results of a comparison."""
 

@@ -367,22 +367,6 @@ def test_names_in_the_terminal_are_not_markup(
     assert "study [red]x: left out" in capsys.readouterr().err
 
 
-def test_two_named_runs_are_tested_and_the_report_can_be_verified(
-    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    a, b = (next(run.run_id for run in study.confirms if run.complete) for study in store.by_experiment["movie-reviews"]
-            if study.run.name in ("newest", "oldest"))
-    assert command(store, "--out", "x", "--mcnemar", a, b) == 0
-    found = json.loads((tmp_path / "x" / "numbers.json").read_text(encoding="utf-8"))
-    assert found["mcnemar_runs"] == found["numbers"]["mcnemar.p"]["runs"] == [a, b]
-    capsys.readouterr()
-    assert command(store, "--verify", "x") == 0
-    assert command(store, "--mcnemar", a, "nonsense") == 2
-    mentions(capsys.readouterr().err, "'nonsense'", a)
-    assert command(store, "--mcnemar", a, a) == 2
-    mentions(capsys.readouterr().err, "--mcnemar", "different")
-
-
 # ---------------------------------------------------------------- --csv
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gru_bench.config import RunConfig
-from gru_bench.errors import IncompleteError, UsageError
+from gru_bench.errors import IncompleteError
 from gru_bench.report.__main__ import app
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
@@ -173,8 +173,6 @@ def test_a_trial_of_several_seeds_has_their_mean(store: FakeStore, study: Logged
 
 
 def test_no_report_on_trials_beside_confirm_runs(store: FakeStore, study: LoggedStudy) -> None:
-    with pytest.raises(UsageError, match=r"--mcnemar .*confirmation runs"):
-        build([study], store, mcnemar_runs=("a", "b"))
     other = add_study(store, "other", {"torch": 0.0}, test_set=SMALL)
     with pytest.raises(IncompleteError, match="complete trial"):
         build([study, replace(other, confirms=())], store)

@@ -14,6 +14,6 @@ from gru_bench.tracking import LoggedStudy
 
 def build(
     studies: Sequence[LoggedStudy], store: Store, *, margin: float | None = None,
-    mcnemar_runs: tuple[str, str] | None = None, known_studies: Collection[str] = (), **about: Any,
+    known_studies: Collection[str] = (), **about: Any,
 ) -> Report:
-    return report.build(collect(studies, store, margin, known_studies, mcnemar_runs), **about)
+    return report.build(collect(studies, store, margin, known_studies), **about)

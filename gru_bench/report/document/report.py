@@ -171,8 +171,6 @@ class Source:
     """Warnings that were known before the studies were read."""
     known_studies: tuple[str, ...]
     """Names of the experiment's studies, which a new study must not have."""
-    mcnemar_runs: tuple[str, str] | tuple[()]
-    """Two runs to compare by McNemar's test; empty where none were named."""
     on_test: Mapping[str, tuple[Count, Count]]
     """Digest of each test set -> the number of models in the store that had been scored on it, and of their studies."""
     studies: tuple[SourceStudy, ...]

@@ -53,8 +53,6 @@ class Evidence:
     """Empty in a report on trials."""
     known_studies: Collection[str]
     """Names that a new study must not have."""
-    mcnemar_runs: tuple[str, str] | None
-    """Two runs to compare by McNemar's test; None where none were named."""
     trials: Sequence[Trial] = ()
     """The trials of a study that has no complete confirmation run: the report is only on these. Empty in other reports.
     """
@@ -69,7 +67,7 @@ class Evidence:
 
 def collect(
     studies: Sequence[LoggedStudy], store: Store, margin: float | None = None, known_studies: Collection[str] = (),
-    mcnemar_runs: tuple[str, str] | None = None, counted: Mapping[str, tuple[int, int]] | None = None,
+    counted: Mapping[str, tuple[int, int]] | None = None,
 ) -> Evidence:
     """Return the evidence of some studies, or of one study whose search is all there is.
 
@@ -78,13 +76,11 @@ def collect(
         store: Source of their curves and predictions, and of the number of models on their test sets.
         margin: Largest difference of no practical weight; by default that of the studies.
         known_studies: Names that a new study must not have.
-        mcnemar_runs: Ids of two confirmation runs to compare by McNemar's test.
         counted: As for `families_of`.
 
     Raises:
         IncompleteError: If no study has a complete confirmation run, unless there is one study and it has a complete
             trial.
-        UsageError: If runs are named for McNemar's test, but no confirmation run is complete.
     """
     numbers = Numbers()
     trials = trials_of(studies[0], store) if len(studies) == 1 and is_searched(studies[0]) else ()
@@ -92,9 +88,6 @@ def collect(
                     else confirm_groups(studies, store, numbers))
     if not groups:
         raise nothing_to_report("there is none")
-    if trials and mcnemar_runs:
-        raise UsageError("--mcnemar must name two confirmation runs of the report, but the study has no complete one "
-                         "yet: leave it out")
     looks = () if trials else study_looks(studies, groups, store, numbers)
     for one in looks:
         if margin is not None and not math.isclose(margin, one.plan.margin):
@@ -104,15 +97,13 @@ def collect(
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     return assembled(
         studies, store, numbers, groups, gaps, chosen, looks, trials,
-        known_studies={*known_studies, *(study_name(group.study) for group in groups)}, mcnemar_runs=mcnemar_runs,
-        counted=counted)
+        known_studies={*known_studies, *(study_name(group.study) for group in groups)}, counted=counted)
 
 
 def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[Group], gaps: Sequence[Sentence],
     margin: Margin, looks: Sequence[StudyLooks] = (), trials: Sequence[Trial] = (), *,
-    known_studies: Collection[str] = (), mcnemar_runs: tuple[str, str] | None = None,
-    counted: Mapping[str, tuple[int, int]] | None = None,
+    known_studies: Collection[str] = (), counted: Mapping[str, tuple[int, int]] | None = None,
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""
     families = () if trials else families_of(groups, store, numbers, counted)
@@ -126,4 +117,4 @@ def assembled(
     return Evidence(
         studies, numbers, groups, [*gaps, *missing], store, histories, margin, compared, apart, baselines,
         against_baselines(groups, families, baselines), [] if trials else searches_of(groups, histories), known_studies,
-        mcnemar_runs, trials, so_far, looks, families)
+        trials, so_far, looks, families)

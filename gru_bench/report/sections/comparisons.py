@@ -1,16 +1,10 @@
 """The comparisons section: each pair of models on the same test texts, its verdict, and what may settle open ones.
-
-Shapes: `R` runs (seeds) of a model, `N` test examples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gru_bench.errors import UsageError, unknown
 from gru_bench.report.document.blocks import (
     Block,
     Bullets,
@@ -23,11 +17,10 @@ from gru_bench.report.document.blocks import (
     sentences,
 )
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import NBSP, Number, plain
+from gru_bench.report.document.numbers import NBSP, Number
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Ends, Sentence, in_text, joined, p_is, say
+from gru_bench.report.document.sentences import Aside, Ends, Sentence, in_text, joined, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.pairs import Pair
@@ -35,7 +28,7 @@ from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import advice, needed_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.figures.looks import looks_figure
-from gru_bench.stats.verdict import ALIKE, mcnemar
+from gru_bench.stats.verdict import ALIKE
 
 UNEQUAL = 5
 """Ratio of the between-seed standard deviations of two models from which on intervals of few seeds are too narrow."""
@@ -43,7 +36,7 @@ UNEQUAL = 5
 
 def comparisons(evidence: Evidence) -> Section | None:
     """Return the section; None where there is nothing to compare."""
-    compared, tested = evidence.compared, _mcnemar_of_runs(evidence)
+    compared = evidence.compared
     blocks: list[Block] = []
     if compared:
         values = Values(
@@ -53,18 +46,13 @@ def comparisons(evidence: Evidence) -> Section | None:
     comments = [(f"{one.label}.", said) for one in compared if (said := comment_on(evidence, one))]
     if comments:
         blocks.append(Bullets(tuple(comments)))
-    blocks += [*([Paragraph(tested)] if tested else []), *sentences(evidence.not_compared), *_looks(evidence),
-               *_next_steps(evidence)]
+    blocks += [*sentences(evidence.not_compared), *_looks(evidence), *_next_steps(evidence)]
     return Section("comparisons", "Comparisons", tuple(blocks)) if blocks else None
 
 
 def comment_on(evidence: Evidence, pair: Pair) -> Sentence:
     """Return warnings about the intervals of a pair, and what may settle it; empty for most pairs that are settled."""
-    return joined([
-        _too_narrow(pair),
-        needed_sentence(pair, fresh_for_all(evidence)),
-        _mcnemar_of_pair(pair),
-    ])
+    return joined([_too_narrow(pair), needed_sentence(pair, fresh_for_all(evidence))])
 
 
 def _table(compared: Sequence[Pair]) -> Table:
@@ -206,54 +194,3 @@ def _too_narrow(pair: Pair) -> Sentence:
                    "as much from seed to seed ({deviation}{unit}) as the other model.", model=noisy.label,
                    deviation=noisy.score_deviation, unit=pair.scale.after)
     return ()
-
-
-def _mcnemar_of_pair(pair: Pair) -> Sentence:
-    """Return McNemar's test of a pair with one run each: it describes these two trained models alone."""
-    if max(pair.difference.seeds) > 1 or pair.is_of_runs or not pair.a.has_accuracy:
-        return ()
-    a, b = pair.a, pair.b
-    p = pair.numbers.add(
-        "mcnemar", mcnemar(*_only(a.correct_RN[0], b.correct_RN[0])), "p", "exact McNemar test, two-sided")
-    names = " and ".join(plain(group.runs[0].name) or group.ids[0] for group in (a, b))
-    return say("McNemar's exact test of these two trained models alone ({names}): {p}.", names=names, p=p_is(p))
-
-
-def _mcnemar_of_runs(evidence: Evidence) -> Sentence:
-    """Return McNemar's test of the two runs that were named: it describes these models, not how they were trained."""
-    if evidence.mcnemar_runs is None:
-        return ()
-    one, two = evidence.mcnemar_runs
-    places = []
-    for name in (one, two):
-        found = [(group, place) for group in evidence.groups for place, run in enumerate(group.runs)
-                 if run.is_called(name)]
-        if len(found) != 1:
-            raise unknown("run", name, [run_id for group in evidence.groups for run_id in group.ids],
-                           "These are the confirmation runs of this report.")
-        places += found
-    (a, r), (b, s) = places
-    if a.runs[r] is b.runs[s]:
-        raise UsageError(f"--mcnemar must name two different runs, but got {one} twice: name another confirmation run")
-    if a.fingerprint != b.fingerprint or not np.array_equal(a.example_N, b.example_N):
-        raise UsageError(f"--mcnemar must name two runs scored on the same test texts, but {one} and {two} were "
-                         "scored on different ones: name runs of studies on the same data")
-
-    numbers = evidence.numbers.of("mcnemar", (a.ids[r], b.ids[s]), a.example_N.size)
-    def named(group: Group, place: int) -> str:
-        run_id = group.ids[place]
-        return f"{group.label}, {plain(group.runs[place].name) or run_id} ({plain(run_id)})"
-
-    only, alone = _only(a.correct_RN[r], b.correct_RN[s]), "texts only this run classifies correctly"
-    return say(
-        "McNemar’s exact test of two trained models on the same test texts. Texts classified correctly only by "
-        "{first}: {only_first}; only by {second}: {only_second}; {p}. This describes these two trained models, not the "
-        "procedures that trained them: other seeds may give another result. It is not part of the verdicts.",
-        first=named(a, r), only_first=numbers.add("only-first", only[0], "count", alone), second=named(b, s),
-        only_second=numbers.add("only-second", only[1], "count", alone),
-        p=p_is(numbers.add("p", mcnemar(*only), "p", "exact McNemar test, two-sided")))
-
-
-def _only(right_A_N: NDArray[np.bool_], right_B_N: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return how many examples only A and only B answers correctly."""
-    return int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum())

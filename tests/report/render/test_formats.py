@@ -108,7 +108,7 @@ def every_kind(tmp_path: Path) -> Report:
     return Report(
         "A title of 5 % & <more>", "Below it.", (Paragraph(("Why?",), lead="one."),), (("First ", ROUND, "."),),
         (("Careful of ", COUNT), (ENDING,)), (some(tmp_path),), (RUN,),
-        Source(experiment="e", tracking_uri="", margin=0.01, warnings_before=(), known_studies=(), mcnemar_runs=(),
+        Source(experiment="e", tracking_uri="", margin=0.01, warnings_before=(), known_studies=(),
                on_test={}, studies=(SourceStudy("one", RUN.run_id),)))
 
 

@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gru_bench.errors import UsageError
 from gru_bench.report.document.blocks import Table
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.sections.comparisons import comment_on, comparisons
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.stats.estimate import accuracy_difference
-from gru_bench.stats.verdict import holm, mcnemar
+from gru_bench.stats.verdict import holm
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import (
@@ -27,7 +26,7 @@ from tests.support.fake_store import (
     three_models,
     with_params,
 )
-from tests.support.renderings import Built, column_of, said, table_of, words_of
+from tests.support.renderings import Built, column_of, said, table_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
@@ -140,22 +139,3 @@ def test_a_perfect_score_is_neither_certain_nor_proof_of_equivalence() -> None:
         text = said(verdict_sentence(one))
         mentions(text, "Inconclusive", "cannot show equivalence within 1.0 points", "at least 269")
         assert "difference of 0.0 points" not in text
-
-
-def test_two_named_runs_are_compared_by_mcnemars_test() -> None:
-    store, studies = three_models(test_set=TestSet.draw(300))
-    a, b = studies[0].confirms[0].run_id, studies[2].confirms[1].run_id
-    report = build_only(studies, store, comparisons, mcnemar_runs=(a, b))
-    right_A_N, right_B_N = correct(store, studies[0].confirms)[0], correct(store, studies[2].confirms)[1]
-    only = int((right_A_N & ~right_B_N).sum()), int((right_B_N & ~right_A_N).sum())
-    assert [report.numbers[f"mcnemar.{name}"].value for name in ("only-first", "only-second", "p")] == [
-        *only, mcnemar(*only)]
-    mentions(words_of(report, "comparisons"), "McNemar", f"scratch seed 1000 ({a}): {only[0]};", f"({b}): {only[1]}")
-    # The test is shown even if no two models can be compared.
-    alone = build_only(studies[:1], store, comparisons, mcnemar_runs=(a, studies[0].confirms[1].run_id))
-    assert "McNemar" in words_of(alone, "comparisons")
-    add_study(store, "there", {"torch": 0.0}, test_set=TestSet.draw(300, seed=1))
-    there = store.by_experiment["movie-reviews"][-1].confirms[0].run_id
-    for two, rule in ((a, "two different runs"), ("x", "unknown run"), (there, "same test texts")):
-        with pytest.raises(UsageError, match=rule):
-            build_only(studies, store, comparisons, mcnemar_runs=(a, two))
