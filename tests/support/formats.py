@@ -19,7 +19,6 @@ from gru_bench.report.document.blocks import (
     Block,
     Bullets,
     Cell,
-    Code,
     Column,
     Commands,
     Details,
@@ -74,7 +73,7 @@ def _said(blocks: Sequence[Block], form: Form) -> Iterator[str | Grid]:
             case Bullets(items, quoted):
                 yield from (one_line(f"{form.quoted.format(lead) if quoted else lead} {words(text, form)}")
                             for lead, text in items)
-            case Commands(lines) | Code(lines):
+            case Commands(lines):
                 yield from filter(None, map(one_line, lines))
             case Table():
                 yield words(block.captioned(form.on_paper), form)

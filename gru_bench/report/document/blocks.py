@@ -8,7 +8,7 @@ from itertools import compress
 from typing import Any, ClassVar, Literal, TypeVar
 
 from gru_bench.report.document.figure import Figure
-from gru_bench.report.document.numbers import NBSP, Number
+from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Anchor, Aside, Ends, Sentence
 
 T = TypeVar("T")
@@ -53,19 +53,6 @@ class Commands:
 
     kind: ClassVar[str] = "commands"
     lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Code:
-    """A program."""
-
-    kind: ClassVar[str] = "code"
-    lines: tuple[str, ...]
-
-    @property
-    def indented(self) -> tuple[str, ...]:
-        """Return the lines with no-break spaces at their starts, for a format that drops other spaces."""
-        return tuple(NBSP * (len(line) - len(line.lstrip())) + line.lstrip() for line in self.lines)
 
 
 @dataclass(frozen=True)
@@ -161,7 +148,7 @@ class Details:
     opened: bool = False
 
 
-Block = Heading | Paragraph | Bullets | Commands | Code | Table | Figure | Details
+Block = Heading | Paragraph | Bullets | Commands | Table | Figure | Details
 
 
 def parts_in(shown: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""The figures of test accuracies: of each model, their differences, and against the cost of training."""
+"""The figures of test accuracies: of each model, and of their differences."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from gru_bench.report.figures.style import (
     in_two_lines,
     intervals,
     keep_within,
-    log_axis,
     name_lines,
-    name_series,
     new_figure,
     short,
 )
@@ -76,19 +74,6 @@ def difference_figure(values: Values, margin: float, scale: Scale) -> Figure:
         partial(_differences, margin=margin, scale=scale))
 
 
-def cost_figure(values: Values) -> Figure:
-    """Return the figure of test accuracy against the seconds of training.
-
-    Args:
-        values: `model`, `backend`, `training seconds` and `accuracy`.
-    """
-    return Figure(
-        "cost",
-        f"Test accuracy{with_intervals(values.column('accuracy'))}, against the seconds of training; the backend is "
-        "named.",
-        f"Test accuracy of {listed(values.column('model'))} against the seconds of training.", values, _cost)
-
-
 def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
     means = frame[frame["what"] == MEAN][:LINES]
     baselines = frame[(frame["what"] == BASELINE) & frame["model"].isin(near)]
@@ -126,20 +111,4 @@ def _differences(frame: DataFrame, margin: float, scale: Scale) -> Drawing:
     left, right = axes.get_xlim()
     axes.set_xlim(min(left, -1.3 * scale.factor * margin), max(right, 1.3 * scale.factor * margin))
     axes.set_xlabel(f"difference in test {scale.score}{f', {scale.differences}' if scale.differences else ''}")
-    return figure
-
-
-def _cost(frame: DataFrame) -> Drawing:
-    # A model keeps its color and its mark, whether or not the models before it have a time.
-    frame = frame.assign(model=frame["model"] + ", " + frame["backend"])
-    names = frame["model"].tolist()
-    figure, (axes,) = new_figure(2.1)
-    timed = frame[frame["training seconds"] > 0][:LINES]
-    intervals(axes, timed, "training seconds", "accuracy", names, "y")
-    name_series(figure, names, on_right=True)
-    axes.margins(0.12)
-    log_axis(axes)
-    keep_within(axes, "y")
-    axes.grid(axis="y")
-    axes.set(xlabel="training, seconds (log scale)", ylabel="test accuracy, %")
     return figure

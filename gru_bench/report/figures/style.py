@@ -187,18 +187,15 @@ def new_figure(
     return figure, axes[:panels]
 
 
-def name_series(figure: Figure, names: Sequence[str], on_right: bool = False) -> None:
-    """Put the names and marks of the series above the axes, or next to them, where there are several."""
+def name_series(figure: Figure, names: Sequence[str]) -> None:
+    """Put the names and marks of the series above the axes, where there are several."""
     from matplotlib.lines import Line2D
 
     if len(names) > 1:
         handles = [Line2D([], [], linestyle="none", markersize=4, **mark_of(place)) for place in range(len(names))]
-        columns = 1
-        if not on_right:
-            columns = 3 if max(map(width_of, names)) <= NAMES else 2
-            figure.set_figheight(figure.get_figheight() + 0.15 * -(-len(names) // columns))
-        figure.legend(handles, [short(name, 18) for name in names], ncols=columns,
-                      loc="outside right upper" if on_right else "outside upper left")
+        columns = 3 if max(map(width_of, names)) <= NAMES else 2
+        figure.set_figheight(figure.get_figheight() + 0.15 * -(-len(names) // columns))
+        figure.legend(handles, [short(name, 18) for name in names], ncols=columns, loc="outside upper left")
 
 
 def dots(axes: Axes, frame: DataFrame, x: str, y: str, names: Sequence[str], **options: Any) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 from gru_bench.checks import uneven_on_test
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Paragraph, Table
-from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, is_zero, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, Warning, joined, listed
@@ -17,14 +16,7 @@ from gru_bench.report.evidence.baselines import ScoredBaseline
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.settings import setting, setting_name
-from gru_bench.report.figures.accuracy import cost_figure
-from gru_bench.results.logged_metrics import (
-    PARAMETERS,
-    PEAK_MEMORY,
-    TOKENS_PER_SECOND,
-    TRAIN_SECONDS,
-    score,
-)
+from gru_bench.results.logged_metrics import PEAK_MEMORY, TOKENS_PER_SECOND, TRAIN_SECONDS, score
 from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import EvidenceLevel
@@ -58,8 +50,8 @@ def evaluation(evidence: Evidence) -> Section:
     groups = evidence.groups
     return Section(
         "results", "Results",
-        (_results(groups, evidence.baselines), *_same_settings(groups), *_uneven(evidence), *_cost_figure(groups),
-         *_further(groups), *_together(evidence)))
+        (_results(groups, evidence.baselines), *_same_settings(groups), *_uneven(evidence), *_further(groups),
+         *_together(evidence)))
 
 
 def _further(groups: Sequence[Group]) -> list[Block]:
@@ -99,12 +91,11 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
             _deviation)] if logged or varied else []),
         *f1s,
         # In a tuple a number stands without its lowest and highest.
-        *([(Column("Parameters", short="Params"), lambda group: (group.logged(PARAMETERS),)),
-           (Column("Training", unit="s", short="Train"), lambda group: (group.logged(TRAIN_SECONDS),)),
+        *([(Column("Training", unit="s", short="Train"), lambda group: (group.logged(TRAIN_SECONDS),)),
            (Column("Backend", align="left", width=1.3), lambda group: group.backend)] if logged else []),
         context=tuple(
             (f"{one.name} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "",
-             *(shown(one) for _, shown in f1s), "", (one.seconds,), "") for one in baselines),
+             *(shown(one) for _, shown in f1s), (one.seconds,), "") for one in baselines),
     )
 
 
@@ -268,12 +259,6 @@ def _together(evidence: Evidence) -> list[Block]:
              lambda group: (group.score,)),
             *([] if groups[0].metric == "log_loss" else [(Column("Loss"), _loss_together)]),
             (Column("Calibration", note="{} is the calibration error of this one prediction."), _calibration_together),
-            *([(Column("Parameters", short="Params"), _parameters_together)]
-              if any(group.is_logged for group in shown) else []),
-            (Column("Inference", note="“{}” is the cost of a prediction, for which every seed reads the text."),
-             lambda group: (
-                 group.numbers.add("together.inference", len(group.runs), "count", "models that read a text"),
-                 f"{NBSP}×{NBSP}one seed")),
         ))
     if left_out:
         blocks.append(Paragraph((
@@ -293,21 +278,3 @@ def _loss_together(group: Group) -> Number:
 def _calibration_together(group: Group) -> Number:
     error = metrics.expected_calibration_error(group.label_N, group.together.probability_RNC[0])
     return group.numbers.add("together.calibration", error, "percent", "of the mean probability of all seeds")
-
-
-def _parameters_together(group: Group) -> Number:
-    """Return the parameters of all seeds; unknown where a run logged none."""
-    logged_R = [run.metrics.get(PARAMETERS.key) for run in group.runs]
-    known_R = [value for value in logged_R if value is not None]
-    total = sum(known_R) if len(known_R) == len(logged_R) else None
-    method = "sum over seeds" if total is not None else "not logged"
-    return group.numbers.add("together.parameters", total, "count", method)
-
-
-def _cost_figure(groups: Sequence[Group]) -> list[Figure]:
-    """Return the figure of accuracy against cost, where the time of several models is known."""
-    rows = tuple((group.label, group.backend, group.logged(TRAIN_SECONDS), group.accuracy)
-                 for group in groups if group.is_logged)
-    if sum(bool(seconds.value) for _, _, seconds, _ in rows) < 2:
-        return []
-    return [cost_figure(Values(("model", "backend", "training seconds", "accuracy"), rows, intervals=("accuracy",)))]

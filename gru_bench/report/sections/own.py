@@ -1,11 +1,11 @@
-"""The appendix on models that are classes of the user's own: gru-check's verdict, their speed and their files."""
+"""The appendix on models that are classes of the user's own: gru-check's verdict and their speed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from gru_bench.config import is_own
-from gru_bench.report.document.blocks import Block, Cell, Code, Column, Details, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
 from gru_bench.report.document.numbers import Numbers, plain, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import say
@@ -28,8 +28,10 @@ def own(evidence: Evidence) -> Section | None:
             blocks.append(Paragraph((lost,)))
             continue
         blocks.append(Paragraph(say(
-            "is called as {use}. gru-check says: {verdict}. {findings}", use=plain(one.use), verdict=plain(one.verdict),
-            findings=plain(" ".join(one.findings))), lead=model_name(one.model)))
+            "is called as {use}. gru-check says: {verdict}. {findings} The run of the study {study} keeps its file in "
+            "{file} (SHA-256 {digest}).", use=plain(one.use), verdict=plain(one.verdict),
+            findings=plain(" ".join(one.findings)), study=study_name(study), file=plain(own_artifact(model)),
+            digest=one.source), lead=model_name(one.model)))
     if not blocks:
         return None
     timed = [one for one in found.values() if one.speed]
@@ -42,8 +44,6 @@ def own(evidence: Evidence) -> Section | None:
              Column("Least", "ms"), Column("Most", "ms")),
             tuple(_row(evidence.numbers.named("own-speed", one.model, same=one.source, runs=[run_id]), one, *times)
                   for (run_id, _), one in found.items() for times in one.speed), grouped=True))
-    for one in found.values():
-        blocks.append(Details(f"{plain(one.model)}, SHA-256 {one.source}", (Code(tuple(one.code.splitlines())),)))
     return Section("own", "Models of one's own", tuple(blocks), appendix=True)
 
 

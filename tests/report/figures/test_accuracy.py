@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from gru_bench.report.figures.accuracy import (
     BASELINE,
     MEAN,
     accuracy_figure,
-    cost_figure,
     difference_figure,
 )
 from gru_bench.report.figures.style import COLORS
@@ -48,7 +46,7 @@ def test_no_axis_of_percentages_leaves_the_range_from_0_to_100(right: bool) -> N
     for histories in store.metrics.values():
         histories["accuracy/val"] = [(step, float(right)) for step, _ in histories["accuracy/val"]]
     report = build_only(studies, store, evaluation, errors, learning)
-    for name, along in (("accuracy", "x"), ("categories-1", "x"), ("lengths-1", "y"), ("cost", "y"), ("curves", "y")):
+    for name, along in (("accuracy", "x"), ("categories-1", "x"), ("lengths-1", "y"), ("curves", "y")):
         axes = drawing_of(figure_of(report, name)).axes[-1]
         low, high = axes.get_xlim() if along == "x" else axes.get_ylim()
         assert 0 <= low < high <= 100, name
@@ -101,18 +99,6 @@ def test_the_margin_is_shaded_and_both_models_are_named() -> None:
     low, high = band.get_extents().transformed(axes.transData.inverted()).intervalx
     assert (low, high) == pytest.approx((-2, 2))
     assert axes.get_xlim() == pytest.approx((-2.6, 2.6))
-
-
-def test_a_model_without_a_time_is_left_out_and_the_others_keep_their_marks() -> None:
-    def marks(*seconds: float | None) -> list[Any]:
-        values = Values(("model", "backend", "training seconds", "accuracy"), tuple(
-            (f"Model {place}", "fused", Number("seconds", value, "amount"), share(0.8 + 0.05 * place))
-            for place, value in enumerate(seconds)), ("accuracy",))
-        (axes,) = drawing_of(cost_figure(values)).axes
-        return [(one.get_xydata().tolist(), one.get_color(), one.get_marker()) for one in marks_in(axes)]
-
-    assert len(marks(None, 20.0, 300.0)) == 2
-    assert marks(None, 20.0, 300.0) == marks(5.0, 20.0, 300.0)[1:]
 
 
 def test_each_model_has_a_color_of_the_page() -> None:

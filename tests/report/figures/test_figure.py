@@ -91,7 +91,7 @@ def test_a_figure_is_drawn_in_the_same_way_each_time(built: Built) -> None:
 
 def test_two_processes_draw_what_one_draws(built: Built) -> None:
     """The slow reference is the drawing of each figure by itself."""
-    figures = [replace(figure_of(built.report, name)) for name in ("cost", "differences", "confusion")]
+    figures = [replace(figure_of(built.report, name)) for name in ("accuracy", "differences", "confusion")]
     draw(figures)
     assert all("_drawn" in vars(figure) for figure in figures) == (platforms.LINUX)
     for figure in figures:

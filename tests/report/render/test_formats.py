@@ -12,7 +12,6 @@ from pandas import DataFrame
 
 from gru_bench.report.document.blocks import (
     Bullets,
-    Code,
     Column,
     Commands,
     Details,
@@ -80,7 +79,6 @@ def some(folder: Path) -> Section:
         Bullets((("", ("plain", SMALL)), ("Bold.", ("and ", MISSING)), ("", ("- not a list",)), ("", ("1. no",)))),
         Bullets((("“quoted” <review> of *stars*", ("label ", COUNT)),), quoted=True),
         Commands(("gru-bench sweep --study 'a b' --set x.y=1", "second")),
-        Code(("def f(x):", "    return {x: '<&>'}", "", "# 5 % of ~\\\\it")),
         Details("More of it", (Paragraph(("Folded ", MINUS),), dense())),
         Details("A table alone", (replace(wide(2), key="two", title="Two"),), opened=True),
         Table("mixed", "Mixed", ("Caption with ", COUNT, "."), (

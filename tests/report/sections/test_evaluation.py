@@ -68,7 +68,7 @@ def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
             ("scores", "Average precision", "score/test_average_precision", 1),
             ("scores", "Loss", "score/test_loss", 1), ("scores", "Calibration", "score/test_calibration_error", 1),
             ("results", "Training", "time/train_seconds", 1), ("cost", "Tokens/s", "time/tokens_per_second", 1),
-            ("cost", "Memory", "size/peak_memory_bytes", 1e6), ("results", "Parameters", "size/parameters", 1),
+            ("cost", "Memory", "size/peak_memory_bytes", 1e6),
         ):
             values = [run.metrics[key] / scale for run in runs]
             shown = cell(table, heading)
@@ -98,13 +98,10 @@ def test_missing_metrics_are_dashes_and_never_zero() -> None:
     study = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
     bare = tuple(replace(run, metrics={}) for run in study.confirms)
     report = build_only([replace(study, confirms=bare)], store, evaluation)
-    for heading in ("Parameters", "Training"):
-        ((cost,),) = column_of(report, "results", heading)
-        assert cost.text == MISSING
+    ((training,),) = column_of(report, "results", "Training")
+    assert training.text == MISSING
     assert [column_of(report, "cost", heading)[0].text for heading in ("Tokens/s", "Memory")] == [MISSING] * 2
     assert column_of(report, "results", "Accuracy")[0].value is not None
-    # Without times there is nothing to set against accuracy.
-    assert "cost" not in [figure.name for figure in report.figures]
 
 
 def test_tuned_settings_that_all_models_have_are_shown_once_as_they_ran(built: Built) -> None:
@@ -188,7 +185,7 @@ def test_the_ensemble_of_the_seeds_is_scored_by_their_mean_probability(classes: 
     for place, study in enumerate(studies):
         runs = [run for run in study.confirms if run.complete]
         expected = scored_slowly([store.predicted[run.run_id, "test"] for run in runs])
-        _, score, (single,), loss, calibration, parameters, (inference, times) = table.rows[place]
+        _, score, (single,), loss, calibration = table.rows[place]
         assert (score.value, score.low, score.high) == pytest.approx(
             [expected[name] for name in ("accuracy", "low", "high")], rel=1e-12)
         assert (loss.value, calibration.value) == pytest.approx((expected["loss"], expected["calibration"]), rel=1e-5)
@@ -196,8 +193,6 @@ def test_the_ensemble_of_the_seeds_is_scored_by_their_mean_probability(classes: 
         assert score.examples == store.predicted[runs[0].run_id, "test"].label_N.size
         mentions(score.method, "95 %", "test examples only", f"{len(runs)} seeds")
         assert single == column_of(report, "results", "Accuracy")[place]
-        assert parameters.value == sum(run.metrics["size/parameters"] for run in runs)
-        assert (inference.value, times.strip()) == (len(runs), "×\u00a0one seed")
         assert loss.value < column_of(report, "scores", "Loss")[place].value
     assert "An ensemble predicts" in words_of(report, "methods")
 
@@ -248,15 +243,6 @@ def test_models_of_many_classes_have_no_ensemble_and_the_report_says_why() -> No
     report = build_only([study, few], store, evaluation)
     assert column_of(report, "together", "Model") == ["Scratch GRU"]
     mentions(words_of(report, "results"), *why)
-
-
-def test_the_size_of_an_ensemble_is_a_dash_if_a_run_did_not_log_its_own() -> None:
-    store = FakeStore()
-    study = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
-    first, *others = study.confirms
-    changed = replace(study, confirms=(replace(first, metrics={}), *others))
-    (parameters,) = column_of(build_only([changed], store, evaluation), "together", "Parameters")
-    assert (parameters.text, parameters.method) == (MISSING, "not logged")
 
 
 def test_no_verdict_depends_on_the_ensembles(monkeypatch: pytest.MonkeyPatch) -> None:
