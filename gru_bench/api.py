@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from gru_bench import cli
 from gru_bench.config import Scalar, preset_of
@@ -33,15 +33,12 @@ from gru_bench.errors import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import ArrayLike, NDArray
 
     from gru_bench.data.columns import Columns
     from gru_bench.inference.predictor import Predictor
     from gru_bench.inference.shown import Answers, Effects, Verdict
     from gru_bench.report.choice import Choice
-    from gru_bench.stats.compare import Comparison
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.tracking import LoggedStudy, Store
 
@@ -199,89 +196,60 @@ def load_model(folder: str | Path, *, run_code: bool = False) -> SavedModel:
         return SavedModel(Path(folder), run_code=run_code)
 
 
-@overload
 def compare(
-    a: ArrayLike, b: ArrayLike, *, names: tuple[str, str] = ..., margin: float | None = ...,
-    clusters: ArrayLike | None = ...,
-) -> Comparison: ...
-
-
-@overload
-def compare(
-    a: Data | Mapping[str, Data] | Sequence[str | Path], *, margin: float | None = ..., metric: str | None = ...,
-    columns: Mapping[str, str] | None = ..., common: bool = ...,
-) -> Verdict: ...
-
-
-def compare(
-    a: Any, b: Any = None, *, names: Sequence[str] = ("A", "B"), margin: float | None = None, clusters: Any = None,
-    metric: str | None = None, columns: Mapping[str, str] | None = None, common: bool = False,
-) -> Comparison | Verdict:
-    """Compare any classifiers by their predictions or by their right and wrong answers.
+    predictions: Any, *, truth: Any = None, margin: float | None = None, metric: str | None = None,
+    columns: Mapping[str, str] | None = None, common: bool = False,
+) -> Verdict:
+    """Compare any classifiers by their predictions, as the command `gru-bench compare` does.
 
     Args:
-        a: Predictions: a data frame of each model by its name, one frame with a column `model`, or files as
-            `gru-bench compare` reads them. Or, with `b`, whether each seed of a model answers each example correctly: a
-            row of 0 and 1 for each seed, a column for each example.
-        b: The same answers of another model, for the same examples in the same order. A verdict on such answers takes 5
-            seeds of each model, as in a study; one on single runs alone takes their predictions.
-        names: What the two models of such answers are called.
-        margin: Largest difference without practical weight, in percentage points, fixed before the runs; of `score` in
-            its unit. By default 1.
-        clusters: For each example of such answers the name of its cluster: examples that belong together. Frames have a
-            column of groups.
-        metric: What is compared of predictions: accuracy, macro_f1, log_loss, roc_auc or score. By default accuracy.
+        predictions: A data frame of each model by its name, one frame with a column `model`, or a list of files. Or,
+            with an array as `truth`, the predicted classes of each model by its name: an array of N classes, or a list
+            of such arrays, one for each seed.
+        truth: The true classes of N examples, in the order of the predicted ones. For frames and files without true
+            labels: a frame or a file of ids and true labels.
+        margin: The equivalence margin, the largest difference without practical weight, fixed before the runs: in
+            percentage points, of `score` in its unit. By default 1.
+        metric: What is compared: accuracy, macro_f1, log_loss, roc_auc or score. By default accuracy.
         columns: Role of a column (id, label, prediction, score, group) -> its name, where it is not found by its name.
         common: Whether only the examples that all models have are compared.
 
     Returns:
-        Of answers a `Comparison`; of predictions the verdict of a report: scores, and a verdict on each pair.
+        The verdict of a report: scores, and a verdict on each pair.
 
     Raises:
         GruBenchError: What the predictions lack, in one sentence with the remedy.
-        ValueError: What the answers lack.
     """
-    from gru_bench.stats import compare as answers
-
-    _check_types(compare, {"names": names, "margin": margin, "metric": metric, "columns": columns, "common": common})
-    if b is not None:
-        if metric is not None or columns is not None or common:
-            raise UsageError("metric, columns and common are about predictions, but a and b contain right and wrong "
-                             "answers: leave them out")
-        return answers.compare(a, b, names=names, margin=answers.USUAL_MARGIN if margin is None else margin,
-                               clusters=clusters)
-    from gru_bench.inference.frames import written
+    from gru_bench.inference.frames import of_arrays
     from gru_bench.inference.shown import Verdict
     from gru_bench.predictions.columns import OPTIONS
     from gru_bench.predictions.compare import compared
 
-    if clusters is not None or tuple(names) != ("A", "B"):
-        raise UsageError("clusters and names are about right and wrong answers, but a contains predictions: add "
-                         "columns of groups and of models")
+    _check_types(compare, {"margin": margin, "metric": metric, "columns": columns, "common": common})
     for role in columns or {}:
         if role not in OPTIONS:
             raise unknown("role of a column", role, OPTIONS)
-    if isinstance(a, Mapping | Sequence) and not a:
-        raise UsageError(f"predictions must be those of at least one model, but got {a!r}: give files or data frames")
+    if isinstance(predictions, Mapping | Sequence) and not predictions:
+        raise UsageError(f"predictions must be those of at least one model, but got {predictions!r}: give files or "
+                         "data frames")
+    if truth is not None and not isinstance(truth, str | Path) and not _is_frame(truth):
+        predictions, truth = of_arrays(predictions, truth), None
     words: dict[str, str] = {}
     with _python_words(), TemporaryDirectory() as folder:
-        if isinstance(a, Sequence) and not isinstance(a, str) and all(isinstance(one, str | Path) for one in a):
-            files = list(map(str, a))
+        if isinstance(predictions, Sequence) and all(isinstance(one, str | Path) for one in predictions) and \
+                not isinstance(predictions, str):
+            files = list(map(str, predictions))
         else:
-            frames = a if isinstance(a, Mapping) and a and all(map(_is_frame, a.values())) else {"": a}
-            for frame in frames.values():
-                if not _is_frame(frame):
-                    raise UsageError("predictions must be data frames (pandas, polars, pyarrow, a dictionary of "
-                                     "columns) or a list of files, such as ['a.csv', 'b.csv'], but got "
-                                     f"{shown(frame)} of type {type(frame).__name__}")
-            files = []
-            for place, (name, frame) in enumerate(frames.items(), start=1):
-                path, called = Path(folder) / f"frame-{place}.parquet", f"{WHERE} of {name}" if name else WHERE
-                with _frame_words({WHERE: called}):
-                    files.append(str(written(frame, str(name), path)))
-                words |= {str(path): called, path.name: called}
+            are_several = isinstance(predictions, Mapping) and all(map(_is_frame, predictions.values()))
+            frames = predictions if are_several else {"": predictions}
+            files = [_written(frame, str(name), f"{WHERE} of {name}" if name else WHERE,
+                              Path(folder) / f"frame-{place}.parquet", words)
+                     for place, (name, frame) in enumerate(frames.items(), start=1)]
+        if _is_frame(truth):
+            truth = _written(truth, "", "the frame of true labels", Path(folder) / "truth.parquet", words)
         with _frame_words(words):
-            return Verdict.of(compared(files, metric=metric, margin=margin, columns=columns or {}, common=common))
+            return Verdict.of(compared(files, truth=None if truth is None else str(truth), metric=metric, margin=margin,
+                                       columns=columns or {}, common=common))
 
 
 # ---------------------------------------------------------------- what they return
@@ -316,16 +284,6 @@ class Study:
             from gru_bench.inference.winner import choose
 
             return choose(self._store, self._logged).name
-
-    def correct(self, model: str | None = None) -> NDArray[np.bool_]:
-        """Return whether each seed of the winner, or of another model, is right on each test text: seeds x texts.
-
-        `gru_bench.compare` takes two of these. Studies of the same data have their test texts in the same order.
-        """
-        with _python_words():
-            from gru_bench.inference.winner import choose
-
-            return choose(self._store, self._logged, model).group.correct_RN
 
     def predict(self, texts: str | Iterable[str], *, model: str | None = None, single: bool = False) -> Answers:
         """Return the classes of texts, as the winner predicts them: all of its seeds together.
@@ -506,6 +464,25 @@ def _is_frame(data: object) -> bool:
     from gru_bench.inference.frames import is_frame
 
     return not isinstance(data, str | Path) and is_frame(data)
+
+
+def _written(frame: Any, model: str, called: str, path: Path, words: dict[str, str]) -> str:
+    """Write a frame of predictions to a file, and add to `words` what errors call it. Return the path.
+
+    Raises:
+        UsageError: It is no frame, or has several columns of one name.
+        DataError: A column holds something else than values.
+    """
+    from gru_bench.inference.frames import written
+
+    if not _is_frame(frame):
+        raise UsageError("predictions must be data frames (pandas, polars, pyarrow, a dictionary of columns), a list "
+                         "of files, such as ['a.csv', 'b.csv'], or with truth a dictionary of arrays, but got "
+                         f"{shown(frame)} of type {type(frame).__name__}")
+    with _frame_words({WHERE: called}):
+        written(frame, model, path)
+    words |= {str(path): called, path.name: called}
+    return str(path)
 
 
 def _kept(data: Data, columns: Columns, name: str) -> dict[str, Scalar]:

@@ -162,7 +162,7 @@ def closure(module: str) -> set[str]:
 
 
 ALLOWED: Mapping[str, set[str]] = {
-    "stats.estimate": {"scipy"}, "stats.claims": {"scipy"}, "stats.compare": {"scipy"}, "report.build": {"scipy"},
+    "stats.estimate": {"scipy"}, "stats.claims": {"scipy"}, "report.build": {"scipy"},
     "report.sections.diagnostics": {"scipy"}, "inference.winner": {"scipy"}, "gru_check.check": {"torch"}}
 """Module -> heavy packages that it may load."""
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,54 @@ def written(frame: Any, model: str, path: Path) -> Path:
         table = table.append_column("model", pa.array([model] * table.num_rows, pa.string()))
     pq.write_table(table, path)
     return path
+
+
+def of_arrays(predictions: Any, truth: Iterable[Any]) -> dict[str, dict[str, list[Any]]]:
+    """Return the frame of each model from its predicted classes in the order of the true ones.
+
+    Args:
+        predictions: Model -> N predicted classes, or several such arrays, one for each seed.
+        truth: N true classes.
+
+    Raises:
+        UsageError: for predictions of another form or length, and for series of pandas in different orders.
+    """
+    if not isinstance(predictions, Mapping) or not isinstance(truth, Iterable):
+        raise UsageError("with an array of true classes, predictions must be a dictionary of arrays by the names of "
+                         f"their models, but got {shown(predictions)} of type {type(predictions).__name__}: give "
+                         "{'bert': [...], 'tfidf': [...]}")
+    label_N = list(truth)
+    orders: dict[str, Any] = {"truth": truth}
+    frames: dict[str, dict[str, list[Any]]] = {}
+    for model, given in predictions.items():
+        if is_frame(given) or not _is_array(given):
+            raise UsageError(f"with an array of true classes, the predictions of {shown(model)} must be an array of "
+                             f"classes or a list of such arrays, but got {shown(given)} of type "
+                             f"{type(given).__name__}: give a column, such as frame['prediction']")
+        several = list(given)
+        are_seeds = bool(several) and all(map(_is_array, several))
+        orders |= {f"{model}, seed {seed}": one for seed, one in enumerate(several, 1)} if are_seeds else {model: given}
+        prediction_RN = list(map(list, several)) if are_seeds else [several]
+        for prediction_N in prediction_RN:
+            if len(prediction_N) != len(label_N):
+                raise UsageError(f"there must be a prediction for each of the {len(label_N):,} true classes, but "
+                                 f"{shown(model)} has {len(prediction_N):,}: give an array for each seed")
+        frames[str(model)] = {
+            "id": [place for _ in prediction_RN for place in range(len(label_N))],
+            "label": label_N * len(prediction_RN), "prediction": list(chain.from_iterable(prediction_RN))}
+        if are_seeds:
+            frames[str(model)]["seed"] = [seed for seed in range(1, len(several) + 1) for _ in label_N]
+    indexes = {name: list(values.index) for name, values in orders.items() if hasattr(values, "iloc")}
+    first = next(iter(indexes), "")
+    for name, index in indexes.items():
+        if index != indexes[first]:
+            raise UsageError(f"series must be of the same examples in the same order, but the index of {name} is not "
+                             f"that of {first}: put them in one order by .loc, or give .to_numpy() if it is right")
+    return frames
+
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str)
 
 
 def _column_names(frame: Any) -> list[str]:

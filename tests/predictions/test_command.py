@@ -21,7 +21,6 @@ from gru_bench.predictions.__main__ import app
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.report.render.spreadsheets import predictions_table
 from gru_bench.stats import intervals, metrics
-from gru_bench.stats.compare import compare
 from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval, estimate
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
@@ -117,12 +116,31 @@ def test_several_seeds_are_compared_over_seeds_and_examples_in_files_or_in_one()
         runs[model][seed], model=[model] * N, seed=[seed] * N)[name]]
         for name in ("id", "label", "prediction", "model", "seed")}
     together = write("all.csv", stacked, shuffled=0)
-    wanted = compare(runs["good"], runs["poor"], names=("good", "poor"))
-    assert wanted.interval is not None
+    wanted = accuracy_difference(runs["good"], runs["poor"])
     for one in (pair(*apart), pair(*twice), pair(together)):
-        assert (100 * one["low"], 100 * one["high"]) == pytest.approx(wanted.interval, **TIGHT)
+        assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
         assert one["p"] == pytest.approx(wanted.p, **TIGHT)
-        assert one["sentence"].replace("−", "-") == wanted.verdict
+        mentions(one["sentence"], "good is better than poor")
+
+
+def remainders(k: int, threshold: int) -> np.ndarray:
+    """Return which of 200 answers each of five runs has right."""
+    s, i = np.arange(5)[:, None], np.arange(200)
+    return (7 * i + k * s * i + 11 * s + k) % 29 >= threshold + (2 * s) % 5
+
+
+def test_a_golden_difference_is_the_same_for_files_and_for_arrays() -> None:
+    label_N = np.arange(200) % 2
+    predicted = {name: list(np.where(right_RN, label_N, 1 - label_N))
+                 for name, right_RN in (("a", remainders(3, 2)), ("b", remainders(5, 3)))}
+    files = [write(f"{name}-seed{seed}.csv", {"id": range(200), "label": label_N, "prediction": prediction_N})
+             for name, prediction_RN in predicted.items() for seed, prediction_N in enumerate(prediction_RN, start=1)]
+    one, = gb.compare(predicted, truth=label_N).findings.pairs
+    read = pair(*files)
+    assert [one.difference, one.low, one.high, one.p] == [read[key] for key in ("difference", "low", "high", "p")]
+    assert (one.difference, one.low, one.high, one.p) == pytest.approx(
+        (4 / 125, -0.0493435153, 0.1133435153, 0.3981905712), **TIGHT)
+    assert (one.models, one.seeds, one.finding) == (("a", "b"), (5, 5), "inconclusive")
 
 
 def test_five_files_of_other_spellings_and_kinds_are_compared() -> None:
@@ -460,27 +478,45 @@ def test_files_are_compared_with_the_runs_of_a_study(monkeypatch: pytest.MonkeyP
         mentions(refused(file, "--study", "torch", *option), "leave out --truth, --by-order and --group-column")
 
 
-def test_python_compares_frames_files_and_answers() -> None:
-    frames = {"good": pd.DataFrame(of(GOOD)).sample(frac=1, random_state=1), "poor": of(POOR)}
+def test_python_compares_frames_files_and_arrays() -> None:
+    frames: dict[str, Any] = {"good": pd.DataFrame(of(GOOD)).sample(frac=1, random_state=1), "poor": of(POOR)}
     files = [write(f"{name}.csv", of(one)) for name, one in (("good", GOOD), ("poor", POOR))]
+    arrays = {"good": words(GOOD), "poor": np.array(words(POOR))}
+    label_N = pd.Series(of(GOOD)["label"], index=range(N, 2 * N))
+    truth = pd.DataFrame({name: of(GOOD)[name] for name in ("id", "label")})
+    unlabeled = {name: pd.DataFrame(one).drop(columns="label") for name, one in frames.items()}
     wanted = accuracy_interval(GOOD[None])
-    for verdict in (gb.compare(frames), gb.compare(files)):
+    for verdict in (gb.compare(frames), gb.compare(files), gb.compare(arrays, truth=label_N),
+                    gb.compare(unlabeled, truth=truth)):
         first = verdict.findings.models[0]
         assert first.label == "good"
         assert (first.low, first.high) == pytest.approx((wanted.low, wanted.high), **TIGHT)
-    assert gb.compare(GOOD[None], POOR[None]).p is None
-    with pytest.raises(UsageError, match="columns of groups"):
-        gb.compare(frames, clusters=[1])  # type: ignore[call-overload]
     for wrong in (3, "good.csv"):
-        with pytest.raises(UsageError, match=r"data frames .* or a list of files"):
+        with pytest.raises(UsageError, match=r"data frames .*a list of files"):
             gb.compare(wrong)
-    for named in ({"margin": "1"}, {"names": None}, {"columns": ["id"]}, {"columns": {"id": 0}}):
+    for named in ({"margin": "1"}, {"columns": ["id"]}, {"columns": {"id": 0}}):
         with pytest.raises(UsageError, match=rf"^{next(iter(named))} must be"):
             gb.compare(frames, **named)
-    nothing: Any
-    for nothing in ([], {}):
+    nothing: list[Any] = [[], {}]
+    for predictions in nothing:
         with pytest.raises(UsageError, match="at least one model"):
-            gb.compare(nothing)
+            gb.compare(predictions)
+
+
+@pytest.mark.parametrize(("predictions", "parts"), [
+    ([0, 1, 0], ["a dictionary of arrays", "[0, 1, 0] of type list"]),
+    ({"a": "010"}, ["'a'", "'010' of type str"]),
+    ({"a": pd.DataFrame({"prediction": [0, 1, 0]})}, ["'a'", "DataFrame", "frame['prediction']"]),
+    ({"a": [0, 1, 0, 1]}, ["the 3 true classes", "'a' has 4"]),
+    ({"a": np.zeros((3, 2))}, ["the 3 true classes", "'a' has 2", "an array for each seed"]),
+    ({"a": [0, None, 0]}, ["'prediction'", "row 2"]),
+    ({"a": [pd.Series([0, 1, 0]), pd.Series([0, 1, 0], index=[2, 1, 0])]}, ["a, seed 2", "a, seed 1", ".loc"]),
+    ({"a": [[0, 1, 0], [0, 1, 2]]}, ["among the classes", "'2'"]),
+])
+def test_arrays_that_are_not_of_the_same_examples_are_refused(predictions: Any, parts: list[str]) -> None:
+    with pytest.raises(UsageError) as raised:
+        gb.compare(predictions, truth=[0, 1, 1])
+    mentions(str(raised.value), *parts)
 
 
 def test_a_store_of_files_has_no_runs() -> None:
@@ -516,11 +552,10 @@ def test_a_study_with_interim_analyses_keeps_the_verdict_of_its_plan(monkeypatch
     planned, = (one for one in pairs if "mine" not in (one["a"], one["b"]))
     assert (planned["finding"], planned["seeds"]) == (wanted.finding, list(wanted.seeds))
     assert (planned["low"], planned["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
-    usual = compare(*(np.stack([
+    usual = accuracy_difference(*(np.stack([
         scored.probability_NC.argmax(axis=1) == scored.label_N for run in study.confirms if run.model == model
         for scored in [store.predictions(run.run_id, "test")]]) for model in ("bidirectional", "scratch")))
-    assert usual.interval is not None
-    assert 100 * (planned["high"] - planned["low"]) > usual.interval[1] - usual.interval[0]
+    assert planned["high"] - planned["low"] > usual.high - usual.low
     others = [one for one in pairs if "mine" in (one["a"], one["b"])]
     assert [sorted(one["seeds"]) for one in others] == [[1, 10], [1, 10]]
 
