@@ -31,6 +31,7 @@ from gru_bench.errors import (
     InterruptedCommandError,
     UsageError,
     named,
+    removed,
     same_command,
     shown,
     visible,
@@ -53,6 +54,8 @@ _UNTYPABLE = str.maketrans({"−": "-", "–": "-", "—": "-", "≤": "<=", "�
 """Characters that have a likeness in ASCII, for streams whose encoding lacks them."""
 _NUMBERS = {"valid integer": "a whole number", "valid number": "a number", "valid float": "a number"}
 """Part of typer's message about a word that is no number -> what an option must be."""
+_UNKNOWN = re.compile(r"No such (?:option|command):? '?([\w-]+)")
+"""Typer's message about an unknown option or command."""
 INTERRUPTED = "interrupted; the same command continues from here"
 
 # ---------------------------------------------------------------- shared options
@@ -289,7 +292,8 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
         show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
         if show is None or exit_code is None:
             raise
-        if (sentence := _not_a_number(error)) is not None:
+        unknown = _UNKNOWN.match(getattr(error, "message", ""))
+        if sentence := (removed(unknown[1]) if unknown else _not_a_number(error)):
             _complain(sentence)
             return int(exit_code)
         if "unexpected extra argument" in getattr(error, "message", ""):
@@ -441,12 +445,12 @@ def _failing_folder(error: OSError) -> str | None:
     return None
 
 
-def _not_a_number(error: Exception) -> str | None:
-    """Return a sentence for an option that takes a number and was given something else; None for another error."""
+def _not_a_number(error: Exception) -> str:
+    """Return a sentence for an option that takes a number and was given something else; empty for another error."""
     message, option = getattr(error, "message", ""), getattr(error, "param", None)
     kind = next((words for part, words in _NUMBERS.items() if part in message), None)
     if kind is None or option is None:
-        return None
+        return ""
     name = option.opts[0]
     given = next((after if word == name else word.partition("=")[2] for word, after in zip(
         sys.argv, [*sys.argv[1:], ""], strict=True) if word.partition("=")[0] == name), "")

@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from gru_bench.errors import UsageError, given_as, shown, unknown
+from gru_bench.errors import UsageError, given_as, removed, shown, unknown
 
 Pooling = Literal["last", "final", "mean", "max", "meanmax"]
 Part = Literal["last", "final", "mean", "max"]
@@ -646,6 +646,8 @@ def unknown_setting(name: str, known: Collection[str], where: str = "") -> Usage
         known: Dotted names of all settings.
         where: File that the name comes from.
     """
+    if gone := removed(name):
+        return UsageError(f"{where}: {gone}" if where else gone)
     near = _meant(name, known)
     section = near[0].rpartition(".")[0] if near else ""
     error = str(unknown("setting", name, known, near=near))

@@ -44,6 +44,11 @@ _FLAGS = ("--no-texts", "--force", "--single", "--allow-slow", "--run-code")
 IN_PYTHON: ContextVar[bool] = ContextVar("in_python", default=False)
 """Whether a call of the Python API is at work, not a command. `named` and `given_as` follow it."""
 
+REMOVED: Mapping[str, str] = {
+    "--recall": "a study with [recall], such as the homework, compares an RNN and a GRU, and its report shows it",
+}
+"""Option, command or dotted setting that was removed -> what to do now. An error says so where one is given."""
+
 
 class ExitCode(IntEnum):
     """How a command ended, as the shell sees it. All commands use this one table.
@@ -160,6 +165,11 @@ def unknown(
     guess = f". Did you mean {' or '.join(map(repr, near))}? It" if near else ": it"
     tail = f" {remedy}" if remedy else ""
     return UsageError(f"unknown {kind} {shown(name)}{guess} must be one of {', '.join(names)}.{tail}")
+
+
+def removed(name: str) -> str:
+    """Return that an option, a command or a setting was removed, and what to do now; empty for any other name."""
+    return f"{shown(name, '')} was removed: {REMOVED[name]}" if name in REMOVED else ""
 
 
 def named(option: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,18 +13,16 @@ import typer
 
 from gru_bench import cli
 from gru_bench.errors import DataError, RunError, UsageError, unknown
-from gru_bench.platforms import worker_per_core
 from gru_bench.stats.text import percent
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.diagnose.compute import Sentence
     from gru_bench.report.document.figure import Figure
-    from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow, RecallCurve
+    from gru_bench.results.diagnostics import Attribution, GateMap, GradientFlow
     from gru_bench.tracking import LoggedRun, Reader
 
 SHOWN_RUNS = 8
-FEWEST_SEEDS = 3
 REVIEW_WORDS = 40
 """Words of a review that figures show. More cannot be read."""
 
@@ -34,8 +31,7 @@ HELP = """Look inside the model of a run: how far a gradient reaches back throug
 sentence, which words move its decision, and which words are close to each other.
 
 Without --run, it takes the newest run that has weights: a confirmation run of a sweep, or a run of gru-bench train.
-The figures are .png and .svg files, and their values are .csv files. --recall needs no run: it trains a vanilla RNN and
-a GRU on made-up sequences and shows over how many steps each remembers a token."""
+The figures are .png and .svg files, and their values are .csv files."""
 
 
 @app.command(help=HELP)
@@ -55,36 +51,13 @@ def diagnose(
     label: Annotated[str | None, typer.Option(
         "--class", metavar="NAME", help="Name of the class whose log-odds are explained.",
         show_default="the predicted class; of two classes, the second", rich_help_panel="What to look at")] = None,
-    recall: Annotated[bool, typer.Option(
-        "--recall", help="Train a vanilla RNN and a GRU to remember a token over 5 to 80 steps, and draw accuracy "
-        "against steps. This takes about two minutes on two cores.", rich_help_panel="What to look at")] = False,
-    seeds: Annotated[int, typer.Option(
-        help="Seeds for each point of --recall.", min=FEWEST_SEEDS, rich_help_panel="What to look at")] = FEWEST_SEEDS,
-    workers: Annotated[int | None, typer.Option(
-        help="Processes that train for --recall.", min=1, show_default="one for each core",
-        rich_help_panel="What to look at")] = None,
-    study: Annotated[str | None, typer.Option(
-        help="With --recall: a study to store the result with, so that its report shows it.",
-        show_default=False, rich_help_panel="Stores")] = None,
     out: Annotated[Path | None, typer.Option(
-        help="Folder for the figures.", show_default="diagnostics/ and the run's id, or diagnostics/recall",
+        help="Folder for the figures.", show_default="diagnostics/ and the run's id",
         rich_help_panel="Stores")] = None,
     run_code: cli.RunCode = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Look inside a model."""
-    if recall:
-        for option, value in (("--run", run), ("--text", text), ("--review", review), ("--neighbours", neighbours),
-                              ("--class", label)):
-            if value is not None and value != []:
-                raise UsageError(f"{option} must be left out with --recall, which trains models of its own, but got "
-                                 f"{value!r}")
-        _recall(cli.out(), seeds, cli.checked_workers(workers) or worker_per_core(),
-                out or Path("diagnostics") / "recall", study, tracking_uri)
-        return
-    if study is not None:
-        raise UsageError(f"--study needs --recall, whose result is stored with the study, but got {study!r} alone: add "
-                         "--recall, or look inside one of the study's runs with --run")
     if text is not None and review is not None:
         raise UsageError(f"--text and --review must not be given together, but got {text!r} and {review}: leave one "
                          "out")
@@ -234,54 +207,6 @@ def _same_data(run: LoggedRun, corpus: Corpus) -> None:
                         f"has changed since (fingerprint {corpus.fingerprint}, then {fingerprint}): put it back")
 
 
-def _recall(
-    console: Any, seeds: int, workers: int, out: Path, study: str | None, tracking_uri: str | None
-) -> None:
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from gru_bench.results.diagnostics import RECALL
-    from gru_bench.tracking import Store
-
-    # A wrong name is an error before anything is trained.
-    store = Store(tracking_uri, create=False) if study is not None else None
-    parent = store.study(study).run if store is not None and study is not None else None
-    from gru_bench.diagnose import compute as diagnostics
-    from gru_bench.report.figures.diagnostics import recall_figure
-
-    bar = Progress(
-        TextColumn("training on the recall task"), BarColumn(bar_width=32), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("left"), console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task("", total=None)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
-    try:
-        with bar:
-            curve = diagnostics.recall_curve(
-                pool, seeds=range(seeds), on_run=lambda done, total: bar.update(task, completed=done, total=total))
-    finally:
-        # Running jobs are ended at once, because nobody waits for them after Ctrl-C.
-        for process in multiprocessing.active_children():
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
-    _show_recall(console, curve)
-    written = _write(console, [recall_figure(curve)], out)
-    (written / RECALL).write_text(curve.to_json() + "\n", encoding="utf-8")
-    console.print(f"wrote {written / RECALL}", markup=False)
-    if store is not None and parent is not None:
-        with store:
-            store.writer(parent.run_id).text(RECALL, curve.to_json())
-        console.print(f"stored with the study {study}: gru-bench report --study {cli.quoted(str(study))} shows it",
-                      markup=False)
-
-
-def _ignore_interrupts() -> None:
-    """Ignore Ctrl-C, which reaches all processes. The parent process handles it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 # ---------------------------------------------------------------- what is shown
 
 
@@ -362,23 +287,6 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
     elif max(flow.steps_back[-1] for flow in flows):
         console.print(f"no factor per step is given: with model.pooling {flows[0].pooling}, the loss depends on every "
                       "state directly, not only through the states after it", markup=False)
-
-
-def _show_recall(console: Any, curve: RecallCurve) -> None:
-    from rich.table import Table
-
-    from gru_bench.report.evidence.groups import model_name
-
-    models = list(dict.fromkeys(point.model for point in curve.points))
-    table = Table("steps", *map(model_name, models),
-                  title="test accuracy by steps to remember, with 95 % intervals")
-    for k in sorted({point.k for point in curve.points}):
-        table.add_row(str(k), *(
-            f"{100 * point.mean:.1f} % [{100 * point.low:.1f}, {100 * point.high:.1f}]".replace("[", "\\[")
-            for model in models for point in curve.points if (point.model, point.k) == (model, k)))
-    console.print(table)
-    console.print("; ".join(f"{name} {value}" for name, value in curve.settings.items()), markup=False)
-    console.print(f"intervals: {curve.method}", markup=False)
 
 
 def _write(console: Any, figures: Sequence[Figure], out: Path) -> Path:

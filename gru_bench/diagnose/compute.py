@@ -10,8 +10,7 @@ Shapes: `B` reviews, `T` steps, `S` steps back, `E` vector width, `H` hidden wid
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, wait
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -62,8 +61,6 @@ LEGIBLE = (12, 30)
 """Smallest and largest number of known words in a review that is shown, so that its picture can be read."""
 TURN = "but"
 """Reviews with this word are preferred, because a turn in the text shows the gates at work."""
-WAIT_SECONDS = 0.5
-"""Most seconds of a single wait for runs."""
 WORDS = ("good", "bad", "not", "boring", "excellent", "love")
 NEAREST = 8
 COMMON = 20_000
@@ -75,14 +72,11 @@ COMPARISON: Mapping[str, Scalar] = {
 COMPARISON_WORDS = "batches of 32, learning rate 0.001, epochs: {}, training loss of the last {:.3f} nats a text"
 
 RECALL_MODELS = ("rnn", "scratch")
-RECALL_STEPS = (5, 10, 20, 40, 80)
-RECALL_SEEDS = (0, 1, 2)
 RECALL_RATES = (3e-3, 1e-2)
 """Learning rates. The better one on validation counts for each run: a single rate would favor one of the models."""
 RECALL_SETTINGS: Mapping[str, Scalar] = {
     "data.max_length": None, "embedding.name": "random", "model.hidden_size": 32, "training.epochs": 10,
     "training.batch_size": 32, "training.device": "cpu", "training.threads": 1}
-RECALL_SEQUENCES = 3000
 
 
 def study_diagnostics(
@@ -490,49 +484,24 @@ def _attribution(
 
 
 def recall_curve(
-    executor: Executor,
     *,
-    models: Sequence[str] = RECALL_MODELS,
-    steps: Sequence[int] = RECALL_STEPS,
-    seeds: Sequence[int] = RECALL_SEEDS,
+    steps: Sequence[int],
+    seeds: Sequence[int],
+    sequences: int,
     settings: Mapping[str, Scalar] = RECALL_SETTINGS,
-    sequences: int = RECALL_SEQUENCES,
-    on_run: Callable[[int, int], None] | None = None,
 ) -> RecallCurve:
     """Return the accuracy of models on the recall task for several numbers of steps k. This trains the models.
 
     Args:
-        executor: Executor for the runs. Each run takes one thread, and its result does not depend on where it runs.
-        models: Names of the models.
         steps: Values of k.
         seeds: Seeds for each model and k. All seeds have the same sequences, but their own weights and batches.
-        settings: Dotted settings of every run.
         sequences: Number of sequences of each data set, over all splits.
-        on_run: Function that is called after each run with the number of finished runs and of all runs.
+        settings: Dotted settings of every run.
     """
-    # The longest runs start first, so that none of them runs alone at the end.
-    runs = sorted(((model, k, seed) for model in models for k in steps for seed in seeds), key=lambda run: -run[1])
-    done = 0
-
-    def count(_: Future[NDArray[np.bool_]]) -> None:
-        nonlocal done
-        done += 1
-        if on_run is not None:
-            on_run(done, len(runs))
-
-    futures = {}
-    for run in runs:
-        futures[run] = executor.submit(recall_answers, *run, sequences, dict(settings))
-        futures[run].add_done_callback(count)
-    for future in futures.values():
-        while not wait([future], WAIT_SECONDS).done:
-            pass  # many short waits: on Windows, Ctrl-C cannot end a long one
-        future.result()
-    right = {run: future.result() for run, future in futures.items()}
     points = []
-    for model in models:
+    for model in RECALL_MODELS:
         for k in steps:
-            correct_RN = np.stack([right[model, k, seed] for seed in seeds])
+            correct_RN = np.stack([recall_answers(model, k, seed, sequences, settings) for seed in seeds])
             found = accuracy_interval(correct_RN)
             points.append(RecallPoint(
                 model, k, tuple(seeds), _rounded(correct_RN.mean(axis=1)), found.estimate, found.low, found.high,

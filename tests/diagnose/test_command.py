@@ -23,11 +23,9 @@ from gru_bench.diagnose import compute as diagnostics
 from gru_bench.models.saved import with_model
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.figure import Figure
-from gru_bench.results.diagnostics import RecallCurve, RecallPoint
 from gru_bench.tracking import Store
 from gru_bench.train.loop import train
-from tests.support.commands import command, mentions
-from tests.support.values import present
+from tests.support.commands import mentions
 
 
 @pytest.fixture(scope="module")
@@ -250,17 +248,14 @@ def test_diagnoses_an_rnn_a_mean_pooling_and_both_directions(
     (["--text", "..."], 2, "text.*vector.*other words"),
     (["--neighbours", "god1"], 2, r"vector.*'god1'.*did you mean 'good1'\?"),
     (["--out", "file.txt"], 1, "--out.*folder.*file.txt"),
-    (["--recall", "--text", ""], 2, "--text must be left out with --recall"),
-    (["--study", "homework"], 2, "--study needs --recall.*'homework'"),
-    (["--recall", "--study", "other"], 2, "--study must name a study.*sqlite:.*none yet"),
-    (["--recall", "--seeds", "2"], 2, "--seeds.*3"),
+    (["--recall"], 2, r"--recall was removed: .*\[recall\]"),
 ])
 def test_refuses_options_that_do_not_fit(
     arguments: list[str], code: int, message: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "file.txt").write_text("here first", encoding="utf-8")
-    run = [] if "--run" in arguments or "--recall" in arguments else ["--run", run_id(store, "scratch single", 0)]
+    run = [] if "--run" in arguments else ["--run", run_id(store, "scratch single", 0)]
     got, _, err = ended([*run, *arguments], store, monkeypatch, capsys)
     assert got == code
     assert re.search(message, " ".join(err.replace("│", " ").split()))
@@ -281,46 +276,3 @@ def test_refuses_a_store_without_runs(
     code, _, err = ended([], tmp_path, monkeypatch, capsys)
     assert code == 1
     mentions(err, "run with weights", "0 runs", "gru-bench train")
-
-
-@pytest.mark.slow
-def test_recall_is_measured_and_drawn_in_a_process_pool(tmp_path: Path) -> None:
-    """In a process of its own, with the one it starts; on little data, which a small module stands for."""
-    (tmp_path / "small.py").write_text(
-        "import gru_bench.diagnose.__main__ as diagnose\n"
-        "from gru_bench.diagnose import compute as diagnostics\n"
-        "if __name__ == '__main__':\n"
-        "    diagnostics.recall_curve.__kwdefaults__.update(steps=(1, 3), sequences=200, settings={\n"
-        "        **diagnostics.RECALL_SETTINGS, 'training.epochs': 1, 'embedding.dimension': 8})\n"
-        "    diagnose.main()\n", encoding="utf-8")
-    done = command("small.py", "--recall", "--workers", "1", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    folder = tmp_path / "diagnostics" / "recall"
-    assert sorted(path.name for path in folder.iterdir()) == ["recall.csv", "recall.json", "recall.png", "recall.svg"]
-    curve = RecallCurve.from_json((folder / "recall.json").read_text(encoding="utf-8"))
-    assert [(point.model, point.k) for point in curve.points] == [
-        ("rnn", 1), ("rnn", 3), ("scratch", 1), ("scratch", 3)]
-    for point in curve.points:
-        assert f"{100 * point.mean:.1f} % [{100 * point.low:.1f}, {100 * point.high:.1f}]" in done.stdout
-    mentions(done.stdout, "the better of 0.003 and 0.01 on validation")
-    assert curve.settings["training.epochs"] == "1"
-
-
-def test_the_recall_curve_is_drawn_and_stored_with_a_study(
-    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    store = Store()
-    parent = store.start("easy", "homework", role="study", study="homework")
-    assert store.catch_up()
-    curve = RecallCurve((RecallPoint("rnn", 5, (0, 1, 2), (1.0, 0.5, 1.0), 0.833, 0.2, 1.0, 40),), "t", {"a": "b"})
-    monkeypatch.setattr(diagnostics, "recall_curve", lambda *_, **__: curve)
-    code, _, err = ended(["--recall", "--study", "homwork"], tmp_path, monkeypatch, capsys)
-    assert code == 2
-    mentions(err, "'homwork'", "Did you mean 'homework'?")
-    code, out, _ = ended(["--recall", "--study", "homework"], tmp_path, monkeypatch, capsys)
-    assert code == 0
-    mentions(out, "83.3 % [20.0, 100.0]", "gru-bench report --study homework")
-    assert (tmp_path / "diagnostics" / "recall" / "recall.png").stat().st_size > 0
-    assert RecallCurve.from_json(present(store.text(parent.run_id, "recall.json"))) == curve

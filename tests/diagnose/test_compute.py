@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -356,15 +354,6 @@ def test_neighbours_by_cosine() -> None:
 # ---------------------------------------------------------------- recall task
 
 
-class Here(Executor):
-    """Runs what it is given at once, in this process."""
-
-    def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(call(*arguments, **named))
-        return future
-
-
 SMALL = {**d.RECALL_SETTINGS, "model.hidden_size": 8, "model.backend": "torch", "training.epochs": 3,
          "training.batch_size": 8, "embedding.dimension": 20}
 
@@ -372,10 +361,7 @@ SMALL = {**d.RECALL_SETTINGS, "model.hidden_size": 8, "model.backend": "torch", 
 def test_a_recall_curve_has_the_accuracy_of_each_model_and_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made-up answers: the further back, the more are wrong."""
     monkeypatch.setattr(d, "recall_answers", lambda model, k, seed, *_: np.arange(40) >= min(k, 20) + seed)
-    told: list[tuple[int, int]] = []
-    curve = d.recall_curve(Here(), steps=(1, 30), seeds=(0, 1, 2), settings=SMALL, sequences=200,
-                           on_run=lambda done, of: told.append((done, of)))
-    assert told == [(done, 12) for done in range(1, 13)]
+    curve = d.recall_curve(steps=(1, 30), seeds=(0, 1, 2), settings=SMALL, sequences=200)
     assert [(point.model, point.k, point.accuracy) for point in curve.points] == [
         (model, k, accuracy) for model in ("rnn", "scratch")
         for k, accuracy in ((1, (0.975, 0.95, 0.925)), (30, (0.5, 0.475, 0.45)))]
@@ -390,7 +376,7 @@ def test_a_recall_curve_has_the_accuracy_of_each_model_and_distance(monkeypatch:
 
 @pytest.mark.slow
 def test_models_recall_a_near_word_better_than_a_distant_one() -> None:
-    curve = d.recall_curve(Here(), steps=(1, 30), seeds=(0, 1), settings=SMALL, sequences=200)
+    curve = d.recall_curve(steps=(1, 30), seeds=(0, 1), settings=SMALL, sequences=200)
     for point in curve.points:
         assert point.low < point.high  # also where all seeds are right on all sequences
         assert 8 < point.test_size < 35

@@ -162,7 +162,6 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
         gru-bench sweep --study compare --study-name compare-two --model torch --model bidirectional --looks 5,8,12
         gru-bench report --study compare-two --claim "bidirectional > torch"
-        gru-bench diagnose --recall
         gru-bench gru-check submissions --csv checked.csv
         python benchmarks/compare.py
         python benchmarks/epoch.py

@@ -151,13 +151,9 @@ class MeasureRecall:
 
     def __call__(self, _: Listener) -> RecallCurve:
         """Return the points of the recall curve at this number of steps."""
-        from concurrent.futures import ThreadPoolExecutor
-
         from gru_bench.diagnose.compute import recall_curve
 
-        with ThreadPoolExecutor(1) as executor:  # one thread: the other workers do the other numbers of steps
-            return recall_curve(
-                executor, steps=(self.steps,), seeds=tuple(range(self.seeds)), sequences=self.sequences)
+        return recall_curve(steps=(self.steps,), seeds=tuple(range(self.seeds)), sequences=self.sequences)
 
 
 def materials(task: Task) -> tuple[Material, ...]:
