@@ -76,13 +76,8 @@ class Subject:
 
     @property
     def groups(self) -> Sequence[Group]:
-        """Return the models whose confirmation runs, or else trials, have ended."""
+        """Return the models whose confirmation runs have ended."""
         return () if self.evidence is None else self.evidence.groups
-
-    @property
-    def scored(self) -> Sequence[Group]:
-        """Return the models that were scored on test texts."""
-        return () if self.evidence is None or self.evidence.trials else self.evidence.groups
 
     @cached_property
     def summaries(self) -> Sequence[tuple[LoggedStudy, StudySummary]]:
@@ -298,7 +293,7 @@ def _budget(
 def few_seeds(subject: Subject) -> Found:
     """Too few seeds for a verdict."""
     # The report says of each single run of a file that it is compared as this very run.
-    confirmed = [(group.label, group.seeds) for group in subject.scored if group.is_logged or len(group.runs) > 1]
+    confirmed = [(group.label, group.seeds) for group in subject.groups if group.is_logged or len(group.runs) > 1]
     for spec in subject.specs:
         ablations = spec.ablations.seeds if spec.ablations is not None else 0
         confirmed += [(f"Each {what} of {spec.name}", Numbers().add("seeds", seeds))
@@ -348,8 +343,8 @@ def uneven_classes(subject: Subject) -> Found:
             if spec.metric == "accuracy":
                 yield None if not are_uneven(one.summary.class_counts) else _uneven(
                     one.summary.class_counts, one.summary.classes, "texts", one.numbers)
-    if subject.scored and subject.scored[0].metric == "accuracy":
-        yield from uneven_on_test(subject.scored, subject.numbers)
+    if subject.groups and subject.groups[0].metric == "accuracy":
+        yield from uneven_on_test(subject.groups, subject.numbers)
 
 
 def uneven_on_test(groups: Sequence[Group], numbers: Numbers) -> Found:
@@ -515,7 +510,7 @@ def baseline_at_an_end(subject: Subject) -> Found:
 @check("GRU015", "Train on more texts, or for more epochs; until then its scores mean nothing.")
 def guessing_models(subject: Subject) -> Found:
     """A model that may be guessing."""
-    for group in subject.scored:
+    for group in subject.groups:
         yield None if not group.may_be_guessing else say(
             "{model} may be guessing: the 95 % interval of its test {name}, {score}{unit}, does not lie beyond that of "
             "guessing, {guessing}{unit}.", model=group.label, name=group.scale.score, score=group.score,

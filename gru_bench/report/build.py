@@ -37,15 +37,13 @@ from gru_bench.report.sections.own import own
 from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
 from gru_bench.report.sections.summary import check_results, few_texts, in_sentences, summary
-from gru_bench.report.trials import so_far, trials
+from gru_bench.report.trials import best_trials, search_alone, trials
 from gru_bench.tracking import LoggedStudy, Store
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
     evaluation, comparisons, protocol, ablations, discussion, learning, errors, disagreements, confidence, search,
     trials, diagnostics, runs, own, methods, checklist)
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
-CONTENTS_OF_TRIALS: tuple[Callable[[Evidence], Section | None], ...] = (trials, learning, runs)
-"""The sections of a report on trials: nothing is scored on test yet."""
 
 
 def build(
@@ -63,7 +61,7 @@ def build(
     """
     studies = evidence.studies
     return composed(
-        evidence, plain(title) or _title([study_name(group.study) for group in evidence.groups]),
+        evidence, plain(title) or _title(list(map(study_name, studies))),
         _subtitle(studies, plain(experiment)), warnings,
         Source(
             experiment=plain(experiment), tracking_uri=_address(tracking_uri), margin=evidence.margin.value,
@@ -85,25 +83,26 @@ def composed(
         source: What the report is made from.
     """
     studies, store = evidence.studies, evidence.store
-    if evidence.trials:
-        contents, said, missing, few = CONTENTS_OF_TRIALS, so_far(evidence), [], []
-        first: tuple[Block, ...] = (Bullets(tuple(("", one) for one in said)),)
+    if evidence.groups:
+        said = in_sentences(evidence)
+        # What continues a study comes first, so that it is not folded.
+        others = (*what_is_missing(studies, store), *warnings, *evidence.gaps, *few_texts(evidence))
+        checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence))
+        first: tuple[Block, ...] = (*summary(evidence), *check_results(
+            others, checked, [group.label for group in evidence.groups]))
+        sections = tuple(made for section in CONTENTS if (made := section(evidence)) is not None)
+        others += tuple(one.coded for found in checked for one in found.warnings)
     else:
-        contents, said, first = CONTENTS, in_sentences(evidence), summary(evidence)
-        missing, few = what_is_missing(studies, store), few_texts(evidence)
-    # What continues a study comes first, so that it is not folded.
-    others = (*missing, *warnings, *evidence.gaps, *few)
-    checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence))
-    sections = tuple(made for section in contents if (made := section(evidence)) is not None)
+        said, others, sections = search_alone(evidence), tuple(warnings), ()
+        first = (Bullets(tuple(("", one) for one in said)), best_trials(evidence, 0))
     runs_of_files = [run for group in evidence.groups if not group.is_logged for run in group.runs]
     return Report(
         title=title,
         subtitle=subtitle,
         purposes=_purposes(studies),
         in_short=said,
-        warnings=(*others, *(one.coded for found in checked for one in found.warnings)),
-        sections=(Section("summary", "Summary", (*first, *check_results(
-            others, checked, [group.label for group in evidence.groups]))), *sections),
+        warnings=others,
+        sections=(Section("summary", "Summary", first), *sections),
         runs=tuple(known_run(run, store)
                    for run in (*(run for study in studies for run in study.runs), *runs_of_files)),
         source=source,

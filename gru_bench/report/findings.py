@@ -9,11 +9,12 @@ from dataclasses import asdict
 
 from gru_bench import cli
 from gru_bench.errors import ExitCode, UsageError, shown
+from gru_bench.report.document.numbers import scale_of
 from gru_bench.report.document.report import Answer, BaselineAnswer, BaselineScore, Findings, ModelScore
 from gru_bench.report.document.sentences import in_text
 from gru_bench.report.evidence.baselines import AgainstBaseline
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.groups import Group, metric_of
 from gru_bench.report.evidence.next_steps import (
     fresh_for_all,
     held_back,
@@ -31,15 +32,14 @@ BASELINE = "baseline"
 
 
 def findings_of(evidence: Evidence) -> Findings:
-    """Return what a report finds; without pairs where it is on trials alone."""
+    """Return what a report finds; no scores and no pairs where there is nothing but a search."""
     going_on = [once_more(study) for study in evidence.studies if unfinished(study)]
     commands = going_on or [*next_step_commands(evidence), *remove_limit_commands(evidence)]
+    metric = evidence.groups[0].metric if evidence.groups else metric_of(evidence.studies)
     return Findings(
-        studies=tuple(map(study_name, evidence.studies)), score=evidence.groups[0].scale.score,
-        metric=evidence.groups[0].metric,
-        models=() if evidence.trials else tuple(map(_score, evidence.groups)),
-        baselines=() if evidence.trials else tuple(
-            BaselineScore(one.name, one.score.value) for one in evidence.baselines),
+        studies=tuple(map(study_name, evidence.studies)), score=scale_of(metric).score, metric=metric,
+        models=tuple(map(_score, evidence.groups)),
+        baselines=tuple(BaselineScore(one.name, one.score.value) for one in evidence.baselines),
         against_baselines=tuple(map(_against, evidence.against)),
         pairs=tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.compared),
         next_commands=tuple(commands), notes=tuple(map(in_text, others_on_test(evidence))))

@@ -63,7 +63,7 @@ def test_a_single_run_is_no_mean_over_seeds() -> None:
 
 def test_refuses_a_study_without_a_complete_run() -> None:
     store = FakeStore()
-    study = add_study(store, "torch", {"torch": 0.0}, seeds=0, failed=2)
+    study = add_study(store, "torch", {"torch": 0.0}, seeds=0, failed=2, search=False)
     with pytest.raises(RunError, match="gru-bench sweep --study smoke"):
         build([study], store)
 

@@ -13,17 +13,9 @@ from gru_bench.report.evidence.baselines import AgainstBaseline, ScoredBaseline,
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
 from gru_bench.report.evidence.pairs import Family, Margin, Pair, compare, families_of, margin_of
-from gru_bench.report.evidence.progress import is_searched, nothing_to_report, study_name, study_search
+from gru_bench.report.evidence.progress import is_searched, nothing_to_report, study_name
 from gru_bench.report.evidence.store import Histories, Store
-from gru_bench.report.evidence.trials import (
-    Search,
-    SearchSoFar,
-    Trial,
-    searches_of,
-    searches_so_far,
-    trial_groups,
-    trials_of,
-)
+from gru_bench.report.evidence.trials import Search, SearchSoFar, searches_of, searches_so_far
 from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
 from gru_bench.tracking import LoggedStudy
 
@@ -36,8 +28,8 @@ class Evidence:
     numbers: Numbers
     """Makes all numbers of the report."""
     groups: Sequence[Group]
-    """The confirmation runs of each model of each study, with their predictions of the test texts. In a report on
-    trials: the best trial of each model, with its predictions of the validation texts."""
+    """The confirmation runs of each model of each study, with their predictions of the test texts. Empty if there
+    is nothing but the search of one study."""
     gaps: Sequence[Sentence]
     """What cannot be shown, and why."""
     store: Store
@@ -48,21 +40,16 @@ class Evidence:
     not_compared: Sequence[Sentence]
     baselines: Sequence[ScoredBaseline]
     against: Sequence[AgainstBaseline]
-    """Each model against the best linear baseline on its data. Empty in a report on trials."""
+    """Each model against the best linear baseline on its data."""
     searches: Sequence[Search]
-    """Empty in a report on trials."""
     known_studies: Collection[str]
     """Names that a new study must not have."""
-    trials: Sequence[Trial] = ()
-    """The trials of a study that has no complete confirmation run: the report is only on these. Empty in other reports.
-    """
     so_far: Sequence[SearchSoFar] = ()
-    """The searches that are shown by their trials, because no summary of them is logged. In a report on trials: this
-    one."""
+    """The searches that are shown by their trials, because no summary of them is logged or nothing confirms them."""
     looks: Sequence[StudyLooks] = ()
     """The interim analyses of the studies that have some."""
     families: Sequence[Family] = ()
-    """For each test set the models that were scored on it, in the whole store. Empty in a report on trials."""
+    """For each test set the models that were scored on it, in the whole store."""
 
 
 def collect(
@@ -83,12 +70,11 @@ def collect(
             trial.
     """
     numbers = Numbers()
-    trials = trials_of(studies[0], store) if len(studies) == 1 and is_searched(studies[0]) else ()
-    groups, gaps = (trial_groups(studies[0], trials, store, numbers) if trials
-                    else confirm_groups(studies, store, numbers))
-    if not groups:
+    alone = len(studies) == 1 and is_searched(studies[0])
+    groups, gaps = ([], []) if alone else confirm_groups(studies, store, numbers)
+    if not groups and not alone:
         raise nothing_to_report("there is none")
-    looks = () if trials else study_looks(studies, groups, store, numbers)
+    looks = study_looks(studies, groups, store, numbers) if groups else ()
     for one in looks:
         if margin is not None and not math.isclose(margin, one.plan.margin):
             raise UsageError("--margin must be that of the plan if a study has interim analyses, but "
@@ -96,25 +82,23 @@ def collect(
                              "leave --margin out")
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     return assembled(
-        studies, store, numbers, groups, gaps, chosen, looks, trials,
-        known_studies={*known_studies, *(study_name(group.study) for group in groups)}, counted=counted)
+        studies, store, numbers, groups, gaps, chosen, looks,
+        known_studies={*known_studies, *map(study_name, studies)}, counted=counted)
 
 
 def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[Group], gaps: Sequence[Sentence],
-    margin: Margin, looks: Sequence[StudyLooks] = (), trials: Sequence[Trial] = (), *,
+    margin: Margin, looks: Sequence[StudyLooks] = (), *,
     known_studies: Collection[str] = (), counted: Mapping[str, tuple[int, int]] | None = None,
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""
-    families = () if trials else families_of(groups, store, numbers, counted)
-    compared, apart = ([], []) if trials else compare(groups, margin.value, looks, families, numbers)
+    families = families_of(groups, store, numbers, counted)
+    compared, apart = compare(groups, margin.value, looks, families, numbers)
     histories = store.histories(
         [run.run_id for group in groups if group.is_logged for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
-    baselines = baselines_of(studies, store, groups[0].metric, numbers)
-    so_far, missing = searches_so_far(studies, store, numbers) if not trials else (
-        [SearchSoFar(studies[0], study_search(studies[0], store), trials, groups)], [])
+    baselines = baselines_of(studies, store, groups[0].metric, numbers) if groups else []
     return Evidence(
-        studies, numbers, groups, [*gaps, *missing], store, histories, margin, compared, apart, baselines,
-        against_baselines(groups, families, baselines), [] if trials else searches_of(groups, histories), known_studies,
-        trials, so_far, looks, families)
+        studies, numbers, groups, gaps, store, histories, margin, compared, apart, baselines,
+        against_baselines(groups, families, baselines), searches_of(groups, histories), known_studies,
+        searches_so_far(studies, store), looks, families)

@@ -117,10 +117,10 @@ def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Senten
     return said
 
 
-def once_more(study: LoggedStudy) -> str:
-    """Return the command of a study as the end of a sentence on running it again."""
+def once_more(study: LoggedStudy, *options: str) -> str:
+    """Return the command of a study, with further options, as the end of a sentence on running it again."""
     words = typed(study.run.command)
-    return f"{words[0]} {line(words[1:])}" if words else "it resumes where it stopped."
+    return f"{words[0]} {line([*words[1:], *options])}" if words else "it resumes where it stopped."
 
 
 def typed(command: str) -> list[str]:

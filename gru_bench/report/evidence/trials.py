@@ -10,10 +10,9 @@ import numpy as np
 
 from gru_bench.config import MetricName, flat
 from gru_bench.errors import RunError
-from gru_bench.report.document.numbers import Number, Numbers, Scale, plain, scale_of
-from gru_bench.report.document.sentences import Sentence, say
-from gru_bench.report.evidence.groups import Group, group_of, model_name
-from gru_bench.report.evidence.progress import study_name, study_search
+from gru_bench.report.document.numbers import Number, Scale, plain, scale_of
+from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.progress import is_searched, study_search
 from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, best, compared, curve
 from gru_bench.results.pruners import CHECKS, PRUNERS
@@ -86,27 +85,6 @@ def best_trial(trials: Sequence[Trial], model: str, metric: MetricName) -> Trial
     return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
 
 
-def trial_groups(
-    study: LoggedStudy, trials: Sequence[Trial], store: Store, numbers: Numbers
-) -> tuple[list[Group], list[Sentence]]:
-    """Return the best trial of each model with its predictions of the validation texts, and what is missing."""
-    groups: list[Group] = []
-    gaps: list[Sentence] = []
-    metric = study.plan().metric
-    for model in dict.fromkeys([*study.plan().models, *(trial.summary.model for trial in trials)]):
-        top = best_trial(trials, model, metric)
-        if top is None:
-            gaps.append(say("{model} has no complete trial yet.", model=model_name(model)))
-            continue
-        label = f"{model_name(model)}, trial {top.summary.number}"
-        group, missing = group_of(store, top.runs, numbers.named(study_name(study), model), label, model, study,
-                                  metric, "validation")
-        gaps += missing
-        if group is not None:
-            groups.append(group)
-    return groups, gaps
-
-
 @dataclass(frozen=True)
 class SearchSoFar:
     """A search that is read from the runs of its trials, because no summary of it is logged or nothing confirms it."""
@@ -114,8 +92,11 @@ class SearchSoFar:
     study: LoggedStudy
     plan: SearchPlan
     trials: Sequence[Trial]
-    groups: Sequence[Group]
-    """The best trial of each model, with its predictions of the validation texts."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Return the models that are searched."""
+        return tuple(dict.fromkeys([*self.study.plan().models, *(trial.summary.model for trial in self.trials)]))
 
     @property
     def scale(self) -> Scale:
@@ -127,19 +108,10 @@ class SearchSoFar:
         return [trial.summary for trial in self.trials if trial.summary.model == model]
 
 
-def searches_so_far(
-    studies: Sequence[LoggedStudy], store: Store, numbers: Numbers
-) -> tuple[list[SearchSoFar], list[Sentence]]:
-    """Return the searches of the studies that have no summary yet, and what is missing of them."""
-    found: list[SearchSoFar] = []
-    gaps: list[Sentence] = []
-    for study in studies:
-        if study.summary is None and study.trials:
-            trials = trials_of(study, store)
-            groups, missing = trial_groups(study, trials, store, numbers.of("so-far"))
-            found.append(SearchSoFar(study, study_search(study, store), trials, groups))
-            gaps += missing
-    return found, gaps
+def searches_so_far(studies: Sequence[LoggedStudy], store: Store) -> list[SearchSoFar]:
+    """Return the searches of the studies that have trials, but no summary or no complete confirmation run yet."""
+    return [SearchSoFar(study, study_search(study, store), trials_of(study, store)) for study in studies
+            if study.trials and (study.summary is None or is_searched(study))]
 
 
 @dataclass(frozen=True)

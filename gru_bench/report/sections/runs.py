@@ -24,8 +24,7 @@ def runs(evidence: Evidence) -> Section:
     return Section("runs", "Data and runs", (
         *data(evidence),
         *_states(evidence),
-        *(() if evidence.trials else (
-            Heading(_title(evidence.groups), "confirm-runs"), _confirm_runs(evidence.groups, evidence.store))),
+        Heading(_title(evidence.groups), "confirm-runs"), _confirm_runs(evidence.groups, evidence.store),
         *(block for study in evidence.studies for block in (
             Paragraph((f"Study {study_name(study)}: ", known_run(study.run, evidence.store))),
             *sentences([(plain(note),) for note in (study.summary.notes if study.summary is not None else ())]))),
@@ -53,9 +52,8 @@ def _states(evidence: Evidence) -> list[Block]:
                 for run in by_state[found]]
             if reasons:
                 incomplete.append(Details(f"Runs of {name}, {stage}, that did not complete", tuple(sentences(reasons))))
-    scored = "" if evidence.trials else " Test scores are those of complete runs."
     return [] if not rows else [Table(
-        "runs", "Runs by state", (f"The state of every run.{scored}",),
+        "runs", "Runs by state", ("The state of every run. Test scores are those of complete runs.",),
         (Column("Study", align="left", width=5), Column("Stage", align="left"), Column("Complete"), Column("Pruned"),
          Column("Failed"), Column("Other", note="“{}” are runs that were interrupted or have not ended.")),
         tuple(rows), grouped=True), *incomplete]

@@ -8,7 +8,7 @@ from typing import Any
 
 from gru_bench.checks import end_of_range
 from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table, has_interval
-from gru_bench.report.document.figure import Figure, Values
+from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import Scale, plain, scale_of, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
@@ -134,17 +134,12 @@ def _figures(searches: Sequence[Search]) -> list[Block]:
               for name in DRAWN for one in searches if name in one.summary.space
               for trial, value, _ in ended(one.trials)
               if (chosen := as_number(trial.settings.get(name))) is not None))
-    figures = (history([(one.group.label, one.trials) for one in searches], scale),
-               settings_figure(settings, scale.score))
-    return [one for one in figures if any(value is not None for value in one.values.column("validation accuracy"))]
-
-
-def history(searches: Sequence[tuple[str, Sequence[TrialSummary]]], scale: Scale) -> Figure:
-    """Return the figure of the trials of each model by number."""
-    return history_figure(Values(
+    history = Values(
         ("model", "trial", "state", "validation accuracy", "best so far"),
-        tuple((label, trial.number, trial.state, value, best)
-              for label, trials in searches for trial, value, best in ended(trials))), scale.score)
+        tuple((one.group.label, trial.number, trial.state, value, best)
+              for one in searches for trial, value, best in ended(one.trials)))
+    figures = history_figure(history, scale.score), settings_figure(settings, scale.score)
+    return [one for one in figures if any(value is not None for value in one.values.column("validation accuracy"))]
 
 
 def ended(trials: Sequence[TrialSummary]) -> Iterator[tuple[TrialSummary, float | None, float | None]]:
