@@ -180,7 +180,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     from gru_bench.sweep.run_log import deleted
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.sweep.study import read_study, require_same_settings, stored_models
-    from gru_bench.tracking import Store, waiting
+    from gru_bench.tracking import Store, refused, waiting
 
     opened = open_storage(storage, create=False, say=lambda text: console.print(text, markup=False))
     with wrapped_errors(storage):
@@ -208,7 +208,9 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
         console.print(count, markup=False)
     unsynced = waiting(store.home, store.uri, lambda outbox: spec.name in (outbox.studies(known) or {spec.name}))
     unreadable = list(_unreadable(store, runs))
-    faults = [*found.faults, *unreadable, *map(str, unsynced)]
+    aside = [one for one in refused(store.home, store.uri)
+             if spec.name == (known.get(one.entry.run_id) or one.study or spec.name)]
+    faults = [*found.faults, *unreadable, *map(str, unsynced), *map(str, aside)]
     for remark in store.odd.values():
         console.print(f"note: {remark}", markup=False)
     for fault in faults:
@@ -219,12 +221,12 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     if unsynced or len(found.permanent) < len(found.faults):
         console.print("Optuna and MLflow do not agree, or something is still to be done: the same command without "
                       "--check continues the study")
-    if unsynced or not (found.permanent or unreadable):
+    if unsynced or not (found.permanent or unreadable or aside):
         return ExitCode.INCOMPLETE
     if unreadable:
         console.print("the same command does not repair what these runs lack: restore their artifacts, or delete the "
                       "runs in MLflow, and the same command trains them again")
-    if found.permanent:
+    if found.permanent and not aside:
         console.print("the two stores do not belong together, perhaps because one was lost or replaced; the same "
                       "command does not repair that: restore the stores that belong together, or begin the study again "
                       "under another name (--study-name NAME)")

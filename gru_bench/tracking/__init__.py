@@ -3,7 +3,7 @@
 A record goes to an outbox on disk first. A thread then uploads it to MLflow.
 """
 
-from gru_bench.tracking.outbox import waiting
+from gru_bench.tracking.outbox import refused, waiting
 from gru_bench.tracking.reader import FILE, LoggedRun, LoggedStudy, Reader, StudyPlan
 from gru_bench.tracking.record import DIED, new_id
 from gru_bench.tracking.store import Store
@@ -11,4 +11,4 @@ from gru_bench.tracking.view import NOTE
 from gru_bench.tracking.writer import RunWriter
 
 __all__ = ["DIED", "FILE", "NOTE", "LoggedRun", "LoggedStudy", "Reader", "RunWriter", "Store", "StudyPlan", "new_id",
-           "waiting"]
+           "refused", "waiting"]

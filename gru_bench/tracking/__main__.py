@@ -17,12 +17,14 @@ def sync() -> None:
 
     Runs wait in the directory's outbox after an outage of the tracking server, or after a command was killed. Every
     sweep and every training run also uploads them when it starts. A command that is still running uploads its own runs.
+    Records that MLflow has refused are tried again.
     """
-    from gru_bench.tracking.outbox import waiting
+    from gru_bench.tracking.outbox import bring_back, refused, waiting
     from gru_bench.tracking.upload import upload_all
 
     console = cli.out()
     with console.status("uploading the waiting runs"):
+        bring_back(Path.cwd())
         for line in upload_all(Path.cwd()):
             console.print(line, markup=False)
     left = waiting(Path.cwd())
@@ -34,6 +36,8 @@ def sync() -> None:
         remedy = "free some space on their disk, or make the file writable," if files else "start the server"
         raise IncompleteError("; ".join(map(str, left)) + f": {remedy} and run this again; if a command is still "
                               "running here, it uploads its own runs")
+    if again := refused(Path.cwd()):
+        raise IncompleteError("; ".join(map(str, again)))
     console.print("no runs wait in this directory", markup=False)
 
 

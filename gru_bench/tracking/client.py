@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from gru_bench.errors import RunError, UsageError, first_line, given_as, named, same_command, without_passwords
 from gru_bench.platforms import remove, replace
-from gru_bench.tracking.failures import brief, failed, is_away
+from gru_bench.tracking.failures import LOCKED, brief, failed, is_away
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -94,7 +94,10 @@ def _prepare(database: Path) -> None:
 
 
 def unreadable(database: Path, error: Exception) -> RunError:
-    """Return the error for a database file that cannot be read: damaged, or of another program."""
+    """Return the error for a database file that cannot be read: locked, damaged, or of another program."""
+    if LOCKED in str(error):
+        return RunError(f"the tracking store {str(database)!r} must be free to be read, but another process keeps it "
+                        f"locked: end that process, then run {same_command()} again")
     return RunError(f"the tracking store must be an MLflow database, but {str(database)!r} cannot be read "
                     f"({first_line(error)}): restore a copy of it, move it away to begin a new one, or name "
                     f"another with {given_as('--tracking-uri')}")

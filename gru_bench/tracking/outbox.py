@@ -13,7 +13,7 @@ be emptied, and each machine of a cluster may have its own.)
     NUMBER-ID.new      a record that is being written
 
 A record that MLflow has refused is moved out of the outbox, to a folder next to it whose name ends in .refused, with
-the reason in refused.txt.
+the reason in refused.txt and owner.json. `bring_back` puts it into an outbox again.
 
 A record is written under its last name, flushed to the disk and then renamed, so it is there whole or not at all. A
 folder without owner.json is nobody's: it is removed once its process has died.
@@ -49,6 +49,8 @@ _OWNER, _LOCK, _REASON = "owner.json", "lock", "refused.txt"
 _NAME = re.compile(rf"(\d+)-([0-9a-f]+)(?:\.({'|'.join(get_args(State)[1:])}))?")
 _SET_ASIDE = ".refused"
 """Suffix of the folder of a record that MLflow has refused."""
+BRINGS_BACK = "once its cause is gone, gru-bench sync uploads it"
+"""What a user can do about a record that MLflow has refused."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,24 @@ class Waiting:
         """Return the numbers as a clause for messages."""
         text = f"{self.runs} run{'s' * (self.runs != 1)} wait{'s' * (self.runs == 1)} in {FOLDER} for {self.uri}"
         return f"{text} ({self.held} of them until the sweep is started again)" if self.held else text
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A record that a tracking store has refused."""
+
+    entry: Entry
+    uri: str
+    reason: str
+
+    @property
+    def study(self) -> str:
+        """Name of the study of a run that begins; otherwise empty."""
+        return self.entry.record().study if self.entry.is_sound else ""
+
+    def __str__(self) -> str:
+        """Return what was refused and what brings it back, as a clause for messages."""
+        return f"{self.uri} has refused {FOLDER / self.entry.folder.name} ({self.reason}): {BRINGS_BACK}"
 
 
 class Outbox:
@@ -223,9 +243,15 @@ class Outbox:
     def refuse(self, entry: Entry, reason: str) -> Path:
         """Set aside a record that MLflow refuses; return its new folder."""
         _write(entry.folder / _REASON, reason.encode())
+        shutil.copyfile(self.folder / _OWNER, entry.folder / _OWNER)
         aside = self.folder.with_name(f"{self.folder.name}-{entry.folder.name}{_SET_ASIDE}")
         platforms.patiently(lambda: entry.folder.rename(aside))
         return aside
+
+    def take(self, entry: Entry) -> None:
+        """Move a record that was refused into this outbox, after the others."""
+        number, self._next = self._next, self._next + 1
+        platforms.patiently(lambda: entry.folder.rename(self.folder / f"{number:06d}-{entry.run_id}"))
 
     def file(self, run_id: str, artifact: str) -> Path | None:
         """Return the file of an artifact; None if it is not in the outbox, or no longer."""
@@ -354,6 +380,40 @@ def waiting(
         if one.runs and is_wanted and uri in (None, one.uri):
             found.append(one)
     return found
+
+
+def refused(directory: Path, uri: str | None = None) -> list[Refused]:
+    """Return the records in a directory that a store has refused, oldest first.
+
+    Args:
+        directory: The directory.
+        uri: MLflow's tracking URI; None for all.
+    """
+    root, found = directory / FOLDER, []
+    uri = None if uri is None else without_passwords(uri)
+    for folder in sorted(root.glob(f"*{_SET_ASIDE}")):
+        name = re.search(rf"-(\d+)-([0-9a-f]+)\{_SET_ASIDE}$", folder.name)
+        with suppress(OSError, ValueError, KeyError):  # the folder is being written, or a user has changed it
+            owner = _resolved(json.loads((folder / _OWNER).read_text(encoding="utf-8"))["uri"], root)
+            reason = (folder / _REASON).read_text(encoding="utf-8")
+            if name and uri in (None, owner):
+                found.append(Refused(Entry(folder, int(name[1]), name[2], "waiting"), owner, reason))
+    return found
+
+
+def bring_back(directory: Path) -> None:
+    """Put the records in a directory that their stores have refused into outboxes again.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    outboxes: dict[str, Outbox] = {}
+    for one in refused(directory):
+        if one.uri not in outboxes:
+            outboxes[one.uri] = Outbox.begin(directory / FOLDER, one.uri)
+        outboxes[one.uri].take(one.entry)
+    for outbox in outboxes.values():
+        outbox.close()
 
 
 def _folders(root: Path) -> Iterator[Path]:

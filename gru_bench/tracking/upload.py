@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gru_bench.errors import GruBenchError, first_line, without_passwords
 from gru_bench.tracking.failures import MissingError, brief, failed, meaning
-from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, Waiting, abandoned
+from gru_bench.tracking.outbox import BRINGS_BACK, FOLDER, Entry, Outbox, Waiting, abandoned
 from gru_bench.tracking.reader import Reader
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.sender import Sender
@@ -25,7 +25,7 @@ WAIT_SECONDS = 0.5
 STOP_SECONDS = 0.5
 """Seconds that an upload has to finish its current record when it is stopped."""
 MOST_ATTEMPTS = 5
-"""Most attempts at a record that fails although the store answers other requests."""
+"""Most attempts at a record that fails for a reason that is not clear, although the store answers other requests."""
 
 
 class Uploader:
@@ -53,6 +53,8 @@ class Uploader:
         """Id of a run under way -> its record so far, if MLflow lacks a part of it."""
         self._failure: GruBenchError | None = None
         self._broken = False
+        self._unclear = 0
+        """Attempts at the current record that have failed for a reason that is not clear while the store answered."""
         self._stopping = threading.Event()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="upload to MLflow",
@@ -173,18 +175,22 @@ class Uploader:
                 self._changed.wait()
             live = next(iter(self._live), None)
         work = next(((outbox, entry) for outbox in self.outboxes for entry in outbox.entries("waiting")), live)
-        attempts = 0
+        attempts = self._unclear = 0
         while not self._stopping.is_set():
             # Without any work, the store was away when it was last asked.
-            if self._answers() if work is None else self._attempt(work, attempts):
+            if self._answers() if work is None else self._attempt(work):
                 self.set_away("")
                 return True
             attempts += 1
             self._stopping.wait(BACK_OFF_SECONDS[min(attempts, len(BACK_OFF_SECONDS)) - 1])
         return False
 
-    def _attempt(self, work: tuple[Outbox, Entry] | str, attempts: int) -> bool:
-        """Upload a record, or what the run with an id has logged; return False if it must be tried again."""
+    def _attempt(self, work: tuple[Outbox, Entry] | str) -> bool:
+        """Upload a record, or what the run with an id has logged; return False if it must be tried again.
+
+        What a store does not take because it is away or busy is tried until it takes it: only a store that says no
+        refuses a record.
+        """
         try:
             if isinstance(work, str):
                 self._upload_live(work)
@@ -199,7 +205,9 @@ class Uploader:
             if what == "unusable" or (
                     what not in ("busy", "away") and not self._store.is_open and self._store.database is not None):
                 raise  # all records wait for the next start
-            if what != "refused" and (attempts + 1 < MOST_ATTEMPTS or not self._answers()):
+            if what == "unclear" and self._answers():
+                self._unclear += 1
+            if what in ("busy", "away") or (what == "unclear" and self._unclear < MOST_ATTEMPTS):
                 if what != "busy":
                     self.set_away(brief(error))
                 return False
@@ -213,7 +221,7 @@ class Uploader:
             aside = outbox.refuse(entry, first_line(error))
             if outbox.inherited:
                 self.remarks.append(f"{self._shown} refuses a record of an earlier start: {first_line(error)}. The "
-                                    f"record is saved in {aside.name}")
+                                    f"record is saved in {aside.name}; {BRINGS_BACK}")
                 ours = None
         with self._changed:
             if isinstance(work, str):

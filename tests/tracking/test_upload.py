@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import BAD_REQUEST
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, TEMPORARILY_UNAVAILABLE
 
 from gru_bench.errors import IN_PYTHON, ExitCode, RunError
 from gru_bench.report.__main__ import app as report_app
-from gru_bench.tracking import DIED, LoggedRun, Reader, Store, upload, waiting
+from gru_bench.tracking import DIED, LoggedRun, Reader, Store, refused, upload, waiting
 from gru_bench.tracking.__main__ import app as sync_app
 from gru_bench.tracking.outbox import FOLDER, RUN, Outbox, State, abandoned
 from gru_bench.tracking.record import Point, RunRecord, now
@@ -264,6 +265,49 @@ class TestRefused:
             mentions(line, f"sqlite:///{database}", *parts)
         assert "f" * 32 in lines[2]
         assert len(Store(create=False).runs("reviews")) == 1
+
+    def test_a_record_whose_cause_is_gone_is_uploaded_by_the_command(self, database: Path) -> None:
+        with Store() as store:
+            store.start("reviews", "r", role="single").kill("done")
+            experiment = store.runs("reviews")[0].experiment_id
+            store._client.delete_experiment(experiment)
+        left(f"sqlite:///{database}")
+        done = completed(sync_app)
+        assert done.returncode == ExitCode.INCOMPLETE
+        mentions(done.stderr, "'reviews' was deleted", "gru-bench sync")
+        (first, *rest) = refused(Path.cwd(), f"sqlite:///{database}")
+        assert (first.entry.run_id, first.study, len(rest)) == (STUDY, "s", 2)
+        assert refused(Path.cwd(), NOBODY) == []
+        store._client.restore_experiment(experiment)
+        assert completed(sync_app).returncode == 0
+        assert refused(Path.cwd()) == []
+        assert {run.run_id: run.status for run in Store(create=False).runs("reviews")}.items() >= {
+            STUDY: "KILLED", TRIAL: "FINISHED"}.items()
+
+    @pytest.mark.parametrize(("text", "cause"), [
+        ("database is locked", sqlite3.OperationalError("database is locked")),
+        ("API request failed with timeout", requests.ReadTimeout("read timed out"))])
+    def test_a_store_that_answers_again_at_the_moment_when_it_is_asked_refuses_nothing(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch, text: str, cause: Exception
+    ) -> None:
+        """Another process locks the file, or the server is slow, until the store is asked whether it answers."""
+        log_batch, calls = MlflowClient.log_batch, 0
+        most = 2 * upload.MOST_ATTEMPTS
+
+        def locked(*arguments: Any, **named: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if calls < most:
+                raise MlflowException(text, TEMPORARILY_UNAVAILABLE) from cause
+            log_batch(*arguments, **named)
+
+        monkeypatch.setattr(MlflowClient, "log_batch", locked)
+        left(f"sqlite:///{database}")
+        with Store() as store:
+            while not store.is_caught_up:
+                time.sleep(0.01)
+        assert refused(Path.cwd()) == []
+        assert [run.run_id for run in Store(create=False).runs("reviews")] == [TRIAL, STUDY]
 
     def test_no_run_is_logged_to_a_deleted_experiment(self, database: Path) -> None:
         with Store() as store:
