@@ -110,7 +110,8 @@ class ActiveRun:
             return True
         self.scores.append(score)
         if self.run.role != "trial":
-            return True
+            self._reassigned = not self.run.trials.note_progress(self.run.number, record.epoch, score)
+            return not self._reassigned
         if self.spec.seeds_per_trial > 1:
             self._reassigned = not self._search.is_ours(self.run.number)
             return not self._reassigned
@@ -127,17 +128,24 @@ class ActiveRun:
             case WasPruned():
                 return self._pruned()
             case Failed(kind, reason):
-                (self.writer.kill if kind in ("worker", "machine") else self.writer.fail)(reason)
-                if kind != "run":
-                    again = self.run.trials.give_up(self.run.number, reason, fault=kind == "worker")
-                    return Outcome("failed", None, reason, again)
-                self.run.trials.fail(self.run.number, reason)
-                return Outcome("failed", None, reason)
+                if kind == "run":
+                    self.writer.fail(reason)
+                    self.run.trials.fail(self.run.number, reason)
+                    return Outcome("failed", None, reason)
+                again = self._interrupted(reason, fault=kind == "worker")
+                return Outcome("failed", None, reason, again)
 
     def break_off(self, reason: str) -> None:
         """End a run that was interrupted and queue it again."""
-        self.writer.kill(reason)
-        self.run.trials.give_up(self.run.number, reason, fault=False)
+        self._interrupted(reason, fault=False)
+
+    def _interrupted(self, reason: str, *, fault: bool) -> bool:
+        """Log that the run was interrupted and queue it again; return False if it was tried too often."""
+        try:
+            self.writer.kill(reason)
+        finally:  # on a full disk too: the next start finds the beginning of the run, and must not blame its trial
+            again = self.run.trials.give_up(self.run.number, reason, fault=fault)
+        return again
 
     def _finished(self, result: RunResult) -> Outcome:
         # The record is on the disk before the trial ends. If this process dies in between, the trial is done again,

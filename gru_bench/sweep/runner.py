@@ -487,7 +487,12 @@ class Sweep:
                                   else f"ablation {name}: all candidates failed")
 
     def _train(self, run: Assignment) -> None:
-        self.active[run.key] = ActiveRun(run, self.log.begin(run), self.spec)
+        try:
+            writer = self.log.begin(run)
+        except BaseException as error:  # such as a full disk
+            run.trials.give_up(run.number, str(error), fault=False)
+            raise
+        self.active[run.key] = ActiveRun(run, writer, self.spec)
         self.display.job_started(run.key, run.label, run.settings if run.role == "trial" else {}, run.role)
         checks = PRUNERS[self.spec.pruner].checks if run.role == "trial" else 0
         task = Train(run.config, score_test=run.role == "confirm", checks=checks)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 import shutil
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,15 @@ from gru_bench.errors import RunError
 from gru_bench.results.logged_metrics import CHECK
 from gru_bench.results.runs import Check
 from gru_bench.sweep import runner
+from gru_bench.sweep.active_run import Assignment
+from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Finished, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
-from gru_bench.tracking import LoggedStudy, Store, reader
+from gru_bench.tracking import LoggedStudy, RunWriter, Store, outbox, reader
 from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.client import open_client
 from tests.support.commands import mentions
@@ -81,6 +86,51 @@ class TestFailures:
         assert states(summary)["complete"] == 1
         counted = [trial for trial in summary.trials if trial.reason and trial.state == "failed"]
         assert len({trial.settings["training.lr"] for trial in counted}) == 2
+
+
+@pytest.mark.parametrize("trials", [1, 0], ids=["search", "confirmation"])
+def test_a_run_that_gets_further_each_time_survives_any_number_of_kills(easy_csv: Path, trials: int) -> None:
+    tries = 0
+
+    def says(config: RunConfig) -> Sequence[Message]:
+        nonlocal tries
+        assert config.training.epochs > tries
+        tries += 1
+        epochs = [replace(EPOCH, epoch=epoch) for epoch in range(1, tries + 1)]
+        return (*epochs, KILLED) if tries < 8 else WELL
+
+    swept(easy_csv, says, trials=trials, confirm=1 - trials, settings={"training.epochs": 9})
+    assert tries == 8
+    assert [run.complete for run in (*logged().trials, *logged().confirms)].count(True) == 1
+
+
+@pytest.mark.parametrize("when", ["at its beginning", "during training", "at its end"])
+def test_a_full_disk_is_never_blamed_on_a_trial(
+    easy_csv: Path, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no space for the outbox, but the search can still write."""
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    begin = RunLog.begin
+    for _ in range(trials.MOST_ATTEMPTS + 1):
+        with monkeypatch.context() as patch:
+            def says(config: RunConfig, patch: pytest.MonkeyPatch = patch) -> Sequence[Message]:
+                patch.setattr(outbox, "_write", full)
+                return WELL if when == "at its end" else (EPOCH, Failed("machine", f"no space: {config.seed}"))
+
+            def beginning(log: RunLog, run: Assignment, patch: pytest.MonkeyPatch = patch) -> RunWriter:
+                if when == "at its beginning":
+                    patch.setattr(outbox, "_write", full)
+                return begin(log, run)
+
+            patch.setattr(RunLog, "begin", beginning)
+            with pytest.raises(RunError, match="space"):
+                swept(easy_csv, says, trials=1)
+    found = optuna.load_study(study_name="study/torch", storage=open_storage(None)).trials
+    assert {trial.user_attrs.get("attempt", 1) for trial in found} == {1}
+    assert states(swept(easy_csv, lambda _: WELL, trials=1))["complete"] == 1
+    assert not [trial for trial in found if trial.user_attrs.get("own_fault")]
 
 
 def test_a_worker_that_finds_other_data_ends_the_sweep_and_its_trial_is_queued_again(easy_csv: Path) -> None:

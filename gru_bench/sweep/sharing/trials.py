@@ -135,6 +135,15 @@ class Trials:
         with suppress(UpdateFinishedTrialError):
             self._note(number, RUN, run_id)
 
+    def note_progress(self, number: int, epoch: int, score: float) -> bool:
+        """Note how far planned work got, so that it is not blamed when its process dies; return False if another
+        process has its trial by now."""
+        try:
+            self.study._storage.set_trial_intermediate_value(self._trial(number)._trial_id, epoch, score)
+        except UpdateFinishedTrialError:
+            return False
+        return True
+
     def complete(self, number: int, value: float) -> bool:
         """End a trial with its objective value; return False if another process has the trial by now."""
         return self._end(number, TrialState.COMPLETE, float(value))
