@@ -17,7 +17,6 @@ from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import Assignment
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.sharing.leases import this_process
-from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
@@ -60,7 +59,7 @@ class RunLog:
         """
         self.record, self.corpus, self.store = record, corpus, store
         self.experiment, self.command, self.data = experiment, command, data
-        store.begin_study_under(lock_for(record.storage, record.spec.name))
+        store.create_if(lambda run_id: run_id != record.run_id or record.may_create_run())
         store.adopt(self.spec.name)
         known = self._known_study()
         begins = record.begin_run(new_id() if known is None else known.run_id, texts=(

@@ -21,7 +21,7 @@ from gru_bench.results.looks import Look
 from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_of, require_same
 from gru_bench.sweep.plan import SearchState, State, may_ask
 from gru_bench.sweep.search import ASKED, EXHAUSTED, Search, best_of, counts, distributions, is_exhausted
-from gru_bench.sweep.sharing.leases import Lease
+from gru_bench.sweep.sharing.leases import Lease, LeaseWatch, this_process
 from gru_bench.sweep.sharing.looks import taken_looks
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, stored
@@ -37,6 +37,8 @@ IDENTITY = "identity"
 """Noted of a search: the settings that it began with."""
 RUN, TEXTS = "run_id", "texts"
 """Set when the study's own run begins: its id, and whether reviews are stored."""
+CREATOR = "run created by"
+"""Set when the study's own run is created in MLflow: the process that creates it, and how often it has said so."""
 
 
 class StudyRecord:
@@ -58,6 +60,7 @@ class StudyRecord:
             RunError: The study is of another version of gru-bench, or its import was interrupted.
         """
         self.storage, self._begun_with = storage, (fingerprint, experiment)
+        self._creators = LeaseWatch()
         need_format(spec.name, storage)
         self.lock = lock_for(storage, spec.name)
         with self.lock:
@@ -162,6 +165,16 @@ class StudyRecord:
                 return False
             self.study.set_user_attr(TEXTS, texts)
             self.study.set_user_attr(RUN, run_id)
+            return True
+
+    def may_create_run(self) -> bool:
+        """Return whether this process creates the study's own run in MLflow. No lock is held while it does: it is the
+        first process that asks, as long as it lives and asks again within `LEASE_SECONDS`."""
+        with lock_for(self.storage, self.spec.name):  # a lock of its own: a thread that uploads asks
+            creator, asked = self.study.user_attrs.get(CREATOR, (this_process(), 0))
+            if creator != this_process() and not self._creators.is_dead(creator, asked):
+                return False
+            self.study.set_user_attr(CREATOR, (this_process(), asked + 1))
             return True
 
     @property

@@ -7,8 +7,8 @@ artifacts and the status are overwritten by the same values; a logged model is l
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ARTIFACTS = "mlartifacts"
 BATCH = 1000
 """Most points, params and tags in one call to MLflow."""
+BEGIN_SECONDS = 5.0
+"""Seconds to wait for another process that creates a run, before the next attempt."""
 
 
 @dataclass
@@ -49,8 +51,9 @@ class Sender:
     def __init__(self, store: Reader) -> None:
         """Write to a store."""
         self._store = store
-        self.begin_study: AbstractContextManager[object] = nullcontext()
-        """Held while the run of a study is created, so that only one process creates it."""
+        self.may_create: Callable[[str], bool] = lambda _: True
+        """Return whether this process creates the run with an id; several starts of a study may ask for its own run,
+        and it is one of them until it dies. Each call renews that, so it is asked before each call to MLflow."""
         self._sent: dict[str, _Sent] = {}
 
     def send(self, record: RunRecord, files: Mapping[str, Path], *, late: bool = False) -> None:
@@ -64,7 +67,7 @@ class Sender:
 
         Raises:
             MissingError: The run or its experiment was deleted, or MLflow does not have what the record adds to.
-            RunError, OSError: The store fails.
+            RunError, OSError: The store fails, or another start creates the run of the study.
         """
         from mlflow.entities import Metric, Param, RunTag
 
@@ -106,31 +109,43 @@ class Sender:
             del self._sent[record.run_id]
 
     def _created(self, record: RunRecord) -> str:
-        """Return MLflow's id of the run of a record; the run is created if it does not exist."""
-        from filelock import FileLock
+        """Return MLflow's id of the run of a record; the run is created if it does not exist.
 
-        client, begins = self._store._client, bool(record.first_tags)
-        with ExitStack() as stack:
-            if begins and record.parent is None:
-                stack.enter_context(self.begin_study)
-                stack.enter_context(FileLock(self._store.home / FOLDER / ".begin"))  # what dead processes have left
-            found = self._store.find(record.run_id)
-            if found is not None and found.is_deleted:
-                raise MissingError(f"only runs that exist can be logged to, but {found.run_id} was deleted in MLflow")
-            if found is not None:
-                return found.run_id
-            if not begins:
-                raise MissingError(f"MLflow must have the run {record.run_id} to write to it, but it does not")
-            tags = {**record.first_tags, ID_TAG: record.run_id}
+        Raises:
+            ConnectionError: Another start creates the run of the study.
+        """
+        client = self._store._client
+        if (found := self._found(record)) is not None:
+            return found
+        tags = {**record.first_tags, ID_TAG: record.run_id}
+        if record.parent is not None:
+            parent = self._parent(record.parent)
+            place = client.get_run(parent).info.experiment_id
+            tags |= {PARENT_TAG: record.parent, "mlflow.parentRunId": parent}
+        else:
+            place = self._experiment(record.experiment)
+        if NOTE in tags:  # its links lead to the experiment that it was written in
+            tags[NOTE] = moved(tags[NOTE], place)
+        with nullcontext() if record.parent is not None else _begin_lock(self._store.home):
             if record.parent is None:
-                place = self._experiment(record.experiment)
-            else:
-                parent = self._parent(record.parent)
-                place = client.get_run(parent).info.experiment_id
-                tags |= {PARENT_TAG: record.parent, "mlflow.parentRunId": parent}
-            if NOTE in tags:  # its links lead to the experiment that it was written in
-                tags[NOTE] = moved(tags[NOTE], place)
+                self._require_turn(record.run_id)
+                if (found := self._found(record)) is not None:  # another one has created it meanwhile
+                    return found
+                self._require_turn(record.run_id)
             return str(client.create_run(place, start_time=record.time, tags=tags).info.run_id)
+
+    def _require_turn(self, run_id: str) -> None:
+        if not self.may_create(run_id):
+            raise ConnectionError("another start creates the run of the study")
+
+    def _found(self, record: RunRecord) -> str | None:
+        """Return MLflow's id of the run of a record; None if it does not exist and the record is all of it."""
+        found = self._store.find(record.run_id)
+        if found is not None and found.is_deleted:
+            raise MissingError(f"only runs that exist can be logged to, but {found.run_id} was deleted in MLflow")
+        if found is None and not record.first_tags:
+            raise MissingError(f"MLflow must have the run {record.run_id} to write to it, but it does not")
+        return None if found is None else found.run_id
 
     def _parent(self, run_id: str) -> str:
         if run_id not in self._sent:
@@ -157,6 +172,13 @@ class Sender:
                     f"(mlflow experiments restore --experiment-id {found.experiment_id}), or use another "
                     f"{named('--tracking-uri')}")
             return str(found.experiment_id)
+
+
+def _begin_lock(home: Path) -> AbstractContextManager[object]:
+    """Return the lock under which a process creates a run that others in its directory may have a record of, too."""
+    from filelock import FileLock
+
+    return FileLock(home / FOLDER / ".begin", timeout=BEGIN_SECONDS)
 
 
 def _log_dataset(client: MlflowClient, run_id: str, name: str, fingerprint: str) -> None:

@@ -9,7 +9,7 @@ import atexit
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
@@ -299,9 +299,9 @@ class Store(Reader):
             self.put(RunRecord(run_id, now()), new)
             self._shared |= {(run_id, path) for path in new}
 
-    def begin_study_under(self, lock: AbstractContextManager[object]) -> None:
-        """Set the lock under which the run of a study is created in MLflow, which several processes may begin."""
-        self.writing()[1].sender.begin_study = lock
+    def create_if(self, may_create: Callable[[str], bool]) -> None:
+        """Let only one of several processes create a run: the one for which `may_create` of its id is true."""
+        self.writing()[1].sender.may_create = may_create
 
     def attach(self, run_id: str, folder: Path) -> str:
         """Attach the files of a folder to a run, in place of what was attached before: now, and not by the outbox.

@@ -8,9 +8,14 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
 from rich.console import Console
 
 from gru_bench.config import DataConfig
@@ -18,11 +23,12 @@ from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.platforms import machine
 from gru_bench.results.runs import StudySummary
+from gru_bench.sweep import study
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.runner import Sweep
-from gru_bench.sweep.sharing.leases import this_process
+from gru_bench.sweep.sharing.leases import LEASE_SECONDS, LeaseWatch, this_process
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
@@ -30,6 +36,7 @@ from gru_bench.tracking import Store, StudyPlan, waiting
 from gru_bench.tracking.record import RunRecord
 from tests.support.commands import completed, mentions
 from tests.support.runs import result
+from tests.support.workers import STUDY as STUDY_FILE
 from tests.support.workers import WELL, Script, states, swept
 from tests.support.writes import STUDY, TRIAL, left
 
@@ -92,6 +99,51 @@ os._exit(1)
     (study,) = store.studies("easy")
     assert len(study.trials) == 1
     assert [run.run_id for run in store.runs("easy") if run.role == "study"] == [study.run.run_id]
+
+
+def test_only_the_start_that_holds_its_creation_creates_the_run_of_a_study(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another start takes over once the first has died, or has not asked for a minute."""
+    storage, clock = open_storage("optuna.journal"), [0.0]
+    monkeypatch.setattr(study, "LeaseWatch", lambda: LeaseWatch(lambda: clock[0]))
+    Path("study.toml").write_text(STUDY_FILE, encoding="utf-8")
+    spec = load_study("study.toml", settings={"data.name": str(easy_csv)})
+
+    def start(process: str) -> Callable[[], bool]:
+        record = StudyRecord(spec, storage, "data")
+
+        def may_create() -> bool:
+            with monkeypatch.context() as patch:
+                patch.setattr(study, "this_process", lambda: process)
+                return record.may_create_run()
+
+        return may_create
+
+    here, there, dead = start("here 1 1"), start("there 2 2"), start(f"{machine()} 999999999 1")
+    assert [here(), there(), here(), there()] == [True, False, True, False]
+    clock[0] += LEASE_SECONDS / 2
+    assert [here(), there()] == [True, False]
+    clock[0] += LEASE_SECONDS + 1
+    assert [there(), here(), dead()] == [True, False, False]
+    clock[0] += LEASE_SECONDS + 1
+    assert [dead(), here(), there(), dead()] == [True, True, False, False]
+
+
+def test_no_lock_of_the_study_is_held_while_its_run_is_created(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, tried = MlflowClient.create_run, list[bool]()
+
+    def tries_the_lock(*arguments: Any, **named: Any) -> Any:
+        lock = FileLock("optuna.journal.step.lock")
+        with suppress(Timeout), lock.acquire(timeout=5):
+            tried.append(True)
+        return create(*arguments, **named)
+
+    monkeypatch.setattr(MlflowClient, "create_run", tries_the_lock)
+    swept(easy_csv, Script(WELL), trials=1)
+    assert tried == [True, True]
 
 
 def test_what_other_starts_have_left_or_still_upload_is_in_mlflow_at_the_end(

@@ -296,13 +296,16 @@ class _DatabaseLock:
         self._depth = 0
 
     def __enter__(self) -> None:
-        if self._depth == 0:
+        if self._connection is None:
             self._connection = self._engine.connect()
             try:
                 self._take(self._connection)
             except BaseException:
                 self._connection.close()
+                self._connection = None
                 raise
+        else:  # before the next write: the database ends the session of a holder that was idle for too long
+            self._connection.exec_driver_sql("SELECT 1")
         self._depth += 1
 
     def __exit__(
@@ -310,10 +313,11 @@ class _DatabaseLock:
     ) -> None:
         self._depth -= 1
         if self._depth == 0 and self._connection is not None:
+            connection, self._connection = self._connection, None
             try:
-                self._connection.commit()
+                connection.commit()
             finally:
-                self._connection.close()
+                connection.close()
 
     def _take(self, connection: Connection) -> None:
         from sqlalchemy import text

@@ -263,6 +263,28 @@ def test_a_process_that_waits_for_the_lock_says_what_to_do(
     other.release()
 
 
+@pytest.mark.service
+def test_a_lock_that_the_database_has_taken_back_is_noticed_before_the_next_write(postgres_url: str) -> None:
+    """PostgreSQL ends the session of a holder that was idle for too long."""
+    storage, written = open_storage(postgres_url), list[str]()
+    lock, other = lock_for(storage, "study"), lock_for(storage, "study")
+
+    def write_twice() -> None:
+        with wrapped_errors(postgres_url), lock:
+            with storage.engine.connect() as connection:  # type: ignore[attr-defined]  # a database
+                connection.exec_driver_sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+            with other:
+                written.append("by another process")
+            with lock:  # as each write does
+                written.append("too late")
+
+    with pytest.raises(RunError, match="storage must answer"):
+        write_twice()
+    assert written == ["by another process"]
+    with lock:
+        written.append("in turn")
+
+
 def test_on_windows_a_write_waits_while_another_program_has_the_journal_open(
     journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
