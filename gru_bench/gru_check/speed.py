@@ -25,6 +25,7 @@ WIDTH, HIDDEN, TOKENS = 300, 100, 60
 REPEATS = 5
 
 
+@fused.flushed()
 def speed(module: ModuleType, path: Path, name: str, make: str | None, form: Form) -> list[Times]:
     """Return the times of a text forward and backward, the student's own first.
 

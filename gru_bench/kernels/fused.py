@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
 from gru_bench.config import POOLING_PARTS, Part, Pooling, Reset
-from gru_bench.kernels.threads import run_together, set_threads, threads
+from gru_bench.kernels.threads import flushed, run_together, set_threads, threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 Buffers = TypeVar("Buffers")
 
-__all__ = ["adam_rows", "fused_gru", "fused_gru_states", "release", "set_threads", "unavailable"]
+__all__ = ["adam_rows", "flushed", "fused_gru", "fused_gru_states", "release", "set_threads", "unavailable"]
 
 _PARTS: tuple[tuple[Part, ...], ...] = (("last",), ("final",), ("mean",), ("max",), ("mean", "max"))
 """Parts of a pooling that the kernel computes together, forward and backward."""
@@ -316,6 +316,7 @@ def _buffers(thread: int, dtype: np.dtype[Any], workers: int, directions: int, i
         _pool.take(dtype, (workers, 2 * directions * hidden))[1])
 
 
+@flushed()
 def _run_forward(
     rows_UE: Tensor, initial: Tensor | None, task: _Task, tensors: Sequence[Tensor]
 ) -> tuple[Tensor, _Forward]:
@@ -370,6 +371,7 @@ def _parts(pooling: str, width: int, hidden: int) -> Parts:
     return Parts(width if "last" in parts else hidden if "final" in parts else 0, "mean" in parts, "max" in parts)
 
 
+@flushed()
 def _run_backward(
     grad: Tensor, rows_UE: Tensor, initial: Tensor | None, forward: _Forward, want_rows: bool, tensors: Sequence[Tensor]
 ) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
@@ -612,6 +614,7 @@ LEAST_VALUES = 100_000
 """Smallest number of values per thread in `adam_rows`. They take some 0.2 ms, and starting a thread a tenth of that."""
 
 
+@flushed()
 def adam_rows(
     distinct_U: Tensor, gradient_UE: Tensor, table_VE: Tensor, first_VE: Tensor, second_VE: Tensor, steps_V: Tensor,
     *, lr: float, betas: tuple[float, float], epsilon: float,

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from gru_bench.config import ModelConfig
 from gru_bench.data.code import kept
 from gru_bench.errors import RunError, UsageError
+from gru_bench.kernels import fused as kernels
 from gru_bench.models.calls import (
     NotUsable,
     Use,
@@ -121,6 +122,7 @@ def check(config: ModelConfig) -> Use:
     return use
 
 
+@kernels.flushed(torch_threads=True)
 def seconds_of_batch(
     config: ModelConfig, input_size: int, batch: int, steps: int, *, threads: int, trainable: bool
 ) -> float:

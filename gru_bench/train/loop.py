@@ -274,6 +274,7 @@ def check_metric(training: TrainingConfig, corpus: Corpus) -> None:
                              f"macro_f1, or raise data.{split}_share")
 
 
+@kernels.flushed(torch_threads=True)
 def predict(
     model: Classifier, encoded: Encoded, *, backend: Backend, bf16: bool = False, tokens: int = SCORED_TOKENS,
 ) -> NDArray[np.float32]:
@@ -399,6 +400,7 @@ class _Run:
         self.model.load_state_dict(self.progress.best)
         return self._probabilities(self.train_split)
 
+    @kernels.flushed(torch_threads=True)
     def _train_epoch(self, number: int) -> tuple[float, int, int, float]:
         """Train one epoch and return its sum of losses and its numbers of reviews, tokens and seconds."""
         training, progress, device = self.config.training, self.progress, self.placement.device
