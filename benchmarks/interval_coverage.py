@@ -4,6 +4,7 @@
     python benchmarks/interval_coverage.py --repetitions 10000    enough for the goal below, some minutes
     python benchmarks/interval_coverage.py --few --repetitions 4000    few test reviews, or few wrong answers
     python benchmarks/interval_coverage.py --groups --repetitions 1000    test reviews in groups, such as films
+    python benchmarks/interval_coverage.py --few-seeds --repetitions 4000    2 to 4 seeds of a model
 
 Two models of equal accuracy are drawn in each repetition, each with R seeds on N test examples. A run answers example i
 correctly where mu + w u_run + sqrt(rho_b) d_i + sqrt(rho_w - rho_b) e_model,i + sqrt(1 - rho_w) g_run,i > 0, all five
@@ -25,6 +26,11 @@ at least 94 % in every cell; far more where less than one wrong answer is expect
 With --groups, for 20 to 200 groups of 1 to 30 reviews: how often intervals hold the truth that ignore the groups, and
 how often those that allow for them do. The difficulties d and e have a part that all reviews of a group share; the
 correlation of the d of two reviews of a group is 0.05 or 0.3, and so is that of their e. Goal: at least 94 %.
+
+With --few-seeds, for 2 to 4 seeds of one model and as many to 5 of the other, on 2,000 reviews, with deviations over
+seeds of 0.5 and 1.0 points: how often the test finds a difference of two equal models, how often it finds one of more
+than a margin of 1 point between models that are 1 point apart, how often the interval of the model with fewer seeds
+holds its accuracy, and how often a test of one run each, which is about these runs, finds a difference.
 
 Shapes: `R` runs, `N` examples, `K` groups.
 """
@@ -48,6 +54,7 @@ from gru_bench.stats.verdict import holm
 ACCURACY, DEVIATION, WITHIN, BETWEEN = 0.865, 0.005, 0.07, 0.10
 SEEDS, EXAMPLES, MODELS = (3, 5, 10), (500, 2000, 5500), 3
 FEW_EXAMPLES, FEW_ACCURACIES, APART = (20, 50, 100, 200, 500), (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0), 0.05
+SMALL, DEVIATIONS, MARGIN = (2, 3, 4), (0.005, 0.01), 0.01
 GROUPS, ALIKE, LARGEST = (20, 50, 200), (0.05, 0.3), 30
 CHUNK = 50
 
@@ -157,6 +164,42 @@ def grouped_held(seeds: int, groups: int, alike: float, repetitions: int, rng: n
     return held
 
 
+def few_seeds_found(
+    deviation: float, fewer: int, more: int, repetitions: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return how often, of so many repetitions: a difference of equal models is found, one of more than the margin of
+    models that are the margin apart, the interval of one model holds, and one run each of equal models differ."""
+    truth = Truth.of(ACCURACY, deviation, WITHIN, BETWEEN)
+    lower = float(special.ndtri(ACCURACY - MARGIN)) * float(np.sqrt(1 + truth.seed**2)) - truth.mean
+    found = np.zeros(4)
+    for _ in range(repetitions):
+        a_RN, b_RN, c_RN = truth.draw(3, more, 2000, rng, (0.0, 0.0, lower))
+        alone, same = accuracy_interval(a_RN[:fewer]), accuracy_difference(a_RN[:fewer], b_RN)
+        apart, runs = accuracy_difference(a_RN[:fewer], c_RN), accuracy_difference(a_RN[:1], b_RN[:1])
+        found += (same.p_beyond(0.0) < ALPHA, apart.p_beyond(MARGIN) < ALPHA, alone.low <= ACCURACY <= alone.high,
+                  runs.p_beyond(0.0) < ALPHA)
+    return found
+
+
+def _few_seeds_chunk(job: tuple[float, int, int, int, np.random.SeedSequence]) -> np.ndarray:
+    return few_seeds_found(*job[:-1], np.random.default_rng(job[-1]))
+
+
+def few_seeds_table(options: argparse.Namespace) -> None:
+    """Print how often tests of few seeds find what is not there."""
+    print(f"{options.repetitions:,} repetitions; in %")
+    print("deviation  seeds   difference found   beyond the margin   one model held   one run each")
+    with Pool(options.processes) as pool:
+        cells = [(d, fewer, more) for d in DEVIATIONS for fewer in SMALL for more in range(fewer, 6)]
+        for place, cell in enumerate(cells):
+            sizes = [min(CHUNK, options.repetitions - start) for start in range(0, options.repetitions, CHUNK)]
+            sequences = np.random.SeedSequence([options.seed, place]).spawn(len(sizes))
+            jobs = [(*cell, size, s) for size, s in zip(sizes, sequences, strict=True)]
+            same, apart, held, runs = 100 * sum(pool.imap_unordered(_few_seeds_chunk, jobs)) / options.repetitions
+            print(f"{100 * cell[0]:9.1f}{cell[1]:5}/{cell[2]}{same:19.1f}{apart:20.1f}{held:17.1f}{runs:15.1f}",
+                  flush=True)
+
+
 def _grouped_chunk(job: tuple[int, int, float, int, np.random.SeedSequence]) -> np.ndarray:
     return grouped_held(*job[:-1], np.random.default_rng(job[-1]))
 
@@ -208,7 +251,11 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="parallel processes; results are the same (default 2)")
     parser.add_argument("--few", action="store_true", help="simulate few test reviews, or few wrong answers")
     parser.add_argument("--groups", action="store_true", help="simulate test reviews in groups")
+    parser.add_argument("--few-seeds", action="store_true", help="simulate 2 to 4 seeds of a model")
     options = parser.parse_args()
+    if options.few_seeds:
+        few_seeds_table(options)
+        return
     if options.groups:
         grouped_table(options)
         return

@@ -288,10 +288,10 @@ def _budget(
     return {(count, epochs, settings) for count in counts}, said
 
 
-@check("GRU003", lambda: f"Confirm on 5 fresh seeds for a verdict ({given_as('--confirm', 5)}), on 10 to publish "
+@check("GRU003", lambda: f"Confirm on 5 fresh seeds for every verdict ({given_as('--confirm', 5)}), on 10 to publish "
                          "a claim.")
 def few_seeds(subject: Subject) -> Found:
-    """Too few seeds for a verdict."""
+    """Too few seeds for every verdict."""
     # The report says of each single run of a file that it is compared as this very run.
     confirmed = [(group.label, group.seeds) for group in subject.groups if group.is_logged or len(group.runs) > 1]
     for spec in subject.specs:
@@ -302,7 +302,7 @@ def few_seeds(subject: Subject) -> Found:
         few = {
             EvidenceLevel.EXAMPLES_ONLY: "its interval covers test texts only",
             EvidenceLevel.ESTIMATE: "an estimate without an interval",
-            EvidenceLevel.FLAGGED: "too few for a verdict",
+            EvidenceLevel.FLAGGED: "too few for equivalence and claims",
         }.get(EvidenceLevel.of(int(seeds.value or 0)))
         yield say("{who} has only {seeds} {seeds:seed|seeds}: {few}.", who=who, seeds=seeds, few=few) if few else None
 

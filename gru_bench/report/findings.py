@@ -70,7 +70,8 @@ def _answer(pair: Pair, together: int | None) -> Answer:
         difference=pair.difference.estimate, low=theta.low, high=theta.high, interval=in_text((pair.interval_name,)),
         margin=pair.verdict.margin, p=p, p_beyond=p_beyond, p_equivalent=p_equivalent, family=pair.family,
         seeds=(pair.difference.seeds[0], pair.difference.seeds[1]), examples=pair.difference.examples, look=pair.look,
-        looks=pair.planned or None, settled=better is not None or finding is Finding.EQUIVALENT,
+        looks=pair.planned or None,
+        settled=pair.can_be_claimed and (better is not None or finding is Finding.EQUIVALENT),
         sentence=in_text(verdict_sentence(pair)),
         next_step=in_text(next_step_sentence(pair, together, held_back(pair.a)) if pair.done else ()))
 
@@ -116,14 +117,15 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
                          f"compared are: {known}. --study chooses studies, and the names in a report tell pairs apart")
     pair = matching[0]
     claimed = pair.a if _names(pair, first, second) else pair.b
-    if pair.better is not None:
+    if pair.settled and pair.better is not None:
         holds = pair.better == claimed
         return (ExitCode.DONE if holds else ExitCode.NO,
                 [f"{'proven' if holds else 'refuted'}: {pair.sentence}", *found.notes])
     if pair.settled:
         return ExitCode.NO, [f"equivalent: {pair.sentence}", *found.notes]
     commands = ["to continue:", *(f"  {command}" for command in found.next_commands)] if found.next_commands else []
-    said = " ".join(filter(None, (f"not settled: {pair.sentence}", pair.next_step)))
+    few = "A claim takes at least 5 seeds of each model." if pair.better is not None else ""
+    said = " ".join(filter(None, (f"not settled: {pair.sentence}", few, pair.next_step)))
     return ExitCode.INCOMPLETE, [said, *found.notes, *commands]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from string import Formatter
 
-from gru_bench.stats.estimate import Estimate, EvidenceLevel
+from gru_bench.stats.estimate import Estimate
 from gru_bench.stats.text import MINUS, NBSP, Kind, decimals_for, scale_of, written
 from gru_bench.stats.verdict import (
     LEAST_GROUPS,
@@ -26,10 +26,11 @@ DETECTED = "minimum detectable difference: the smallest true one found with 80 %
 def verdict_template(pair: Pair) -> str:
     """Return the verdict on a pair of models, as a sentence with slots."""
     found = difference_template(pair)
-    of_runs = "In these runs alone, " if pair.is_of_runs else ""
+    before = "In these runs alone, " if pair.is_of_runs else "With few seeds, " if pair.has_few_seeds else ""
     # Of the first model, whose difference from the second is shown: its sign and the word agree.
-    better = f"{of_runs}{{a}} is {'better' if pair.favours >= 0 else 'worse'} than {{b}}"
-    unseen = "" if of_runs else f" With so few seeds, up to {{unseen}}{NBSP}% of runs could score far lower unnoticed."
+    better = f"{before}{{a}} is {'better' if pair.favours >= 0 else 'worse'} than {{b}}"
+    unseen = "" if pair.is_of_runs else (
+        f" With so few seeds, up to {{unseen}}{NBSP}% of runs could score far lower unnoticed.")
     match pair.verdict.finding:
         case Finding.BETTER:
             return f"{better}: {found}."
@@ -39,10 +40,11 @@ def verdict_template(pair: Pair) -> str:
             return (f"{better}, but by a negligible amount: {found}; the {pair.narrow_name}, {{narrow}}, lies within "
                     f"±{{margin}}{{unit}}{_test(pair, '{p_equivalent}')}.{unseen}")
         case Finding.EQUIVALENT:
-            return (f"{of_runs}{{a}} and {{b}} are equivalent within {{margin}}{{unit}}: the {pair.narrow_name} of "
+            return (f"{before}{{a}} and {{b}} are equivalent within {{margin}}{{unit}}: the {pair.narrow_name} of "
                     f"their difference is {{narrow}}{{unit}}{_test(pair, '{p_equivalent}')}.{unseen}")
         case Finding.TOO_FEW_SEEDS:
-            return f"No verdict on {{a}} and {{b}} from {{seeds}}{_too_few_seeds(pair)}."
+            return ("No verdict on {a} and {b} from {seeds} seeds (an interim analysis takes at least 5): {a} minus "
+                    f"{{b}} is {_size(pair)}.")
         case Finding.TOO_FEW_GROUPS:
             return ("No verdict on {a} and {b} from groups that count like {groups} of equal size (at least "
                     f"{LEAST_GROUPS} are needed): {{a}} minus {{b}} is {_size(pair)}.")
@@ -52,8 +54,8 @@ def verdict_template(pair: Pair) -> str:
         case Finding.INCONCLUSIVE if pair.planned and not pair.look:
             return ("No verdict on {a} and {b}: no interim analysis has been done yet, or its runs are gone.")
         case Finding.INCONCLUSIVE:
-            state = "Inconclusive in these runs" if of_runs else "Inconclusive"
-            return f"{state}: {{a}} minus {{b}} is {found}.{_reasons(pair)}"
+            where = " in these runs" if pair.is_of_runs else " with few seeds" if pair.has_few_seeds else ""
+            return f"Inconclusive{where}: {{a}} minus {{b}} is {found}.{_reasons(pair)}"
 
 
 def difference_template(pair: Pair) -> str:
@@ -107,8 +109,6 @@ def quantity(pair: Pair, slot: str) -> Quantity:
                             "f with (1 - f)^R = 0.05 for the fewer seeds R of both models", decimals=0)
         case "seeds":
             return Quantity("fewest-seeds", fewest, "count", "of the model with fewer")
-        case "most":
-            return Quantity("most-seeds", max(found.seeds), "count", "of the model with more")
         case "groups":
             return Quantity("groups", found.groups, "tenth", "groups of one size")
         case "family":
@@ -135,8 +135,6 @@ def _difference(pair: Pair, name: str, found: Estimate, interval: str) -> Quanti
     """Return the difference, with enough decimals that it does not look equal to 0, nor an end to 0 or the margin."""
     kind, margin = scale_of(pair.metric).difference, pair.verdict.margin
     decimals = decimals_for([found.estimate], [0.0], kind)
-    if not found.evidence_level.has_interval:
-        return Quantity(name, found.estimate, kind, decimals=decimals)
     return Quantity(name, found.estimate, kind, f"{interval}, {found.method}".replace(NBSP, " "), found.low, found.high,
                     max(decimals, decimals_for((found.low, found.high), (0.0, margin, -margin), kind)))
 
@@ -161,8 +159,7 @@ def in_words(pair: Pair, template: str) -> str:
 
 
 def _size(pair: Pair) -> str:
-    ends = f" ({pair.interval_name} {{ends}})" if pair.difference.evidence_level.has_interval else ""
-    return f"{{difference}}{{of}}{ends}"
+    return f"{{difference}}{{of}} ({pair.interval_name} {{ends}})"
 
 
 def _test(pair: Pair, p: str) -> str:
@@ -175,19 +172,6 @@ def _test(pair: Pair, p: str) -> str:
     return "" if pair.tests is None else f", {p}{' after Holm' if pair.family > 1 else ''}"
 
 
-def _too_few_seeds(pair: Pair) -> str:
-    match pair.difference.evidence_level:
-        case EvidenceLevel.EXAMPLES_ONLY if max(pair.difference.seeds) > 1:
-            return (f" seed: {{a}} minus {{b}} is {_size(pair)}, one run against the mean of {{most}} runs, over test "
-                    "examples only")
-        case EvidenceLevel.EXAMPLES_ONLY:
-            return f" seed: between these two runs the difference is {_size(pair)}, over test examples only"
-        case EvidenceLevel.ESTIMATE:
-            return f" seeds: {{a}} minus {{b}} is {_size(pair)}, an estimate only"
-        case _:
-            return f" seeds (at least 5 are needed): {{a}} minus {{b}} is {_size(pair)}"
-
-
 def _reasons(pair: Pair) -> str:
     """Return why a comparison may be inconclusive."""
     found, margin, inner = pair.difference, pair.verdict.margin, pair.verdict.equivalence
@@ -198,6 +182,8 @@ def _reasons(pair: Pair) -> str:
         said += f" The unadjusted {pair.narrow_name} lies within the equivalence margin{chance}"
     if found.design is not None:
         said += f" The minimum detectable difference of such runs is {{detectable}}{{unit}} (80{NBSP}% power)."
+    if pair.has_few_seeds:
+        return f"{said} Equivalence takes at least 5 seeds of each model."
     if not able and found.is_tailed:
         said += " They cannot show equivalence: the difference rests on too few test examples."
     elif not able:

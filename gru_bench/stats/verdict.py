@@ -52,7 +52,7 @@ class Finding(Enum):
     NEGLIGIBLE = "real but negligible"
     EQUIVALENT = "equivalent within the margin"
     INCONCLUSIVE = "inconclusive"
-    TOO_FEW_SEEDS = "too few seeds for a verdict"
+    TOO_FEW_SEEDS = "too few seeds for an interim analysis"
     TOO_FEW_GROUPS = "too few groups of examples for a verdict"
     GUESSING = "neither is above guessing"
     """The caller finds this one (`metrics.guessing`): it takes the labels."""
@@ -92,11 +92,12 @@ def pairs_of(models: int) -> int:
 
 
 def adjusted_tests(
-    differences: Sequence[Estimate], margin: float = MARGIN, family: int = 0, *, single_runs: bool = False
+    differences: Sequence[Estimate], margin: float = MARGIN, family: int = 0
 ) -> list[PairTests | None]:
     """Return the adjusted p values of pairs that are compared together, in the same order.
 
-    A pair that can have no verdict, because of too few seeds or groups, has None.
+    A pair that can have no verdict, because of too few groups, has None. Every other pair counts, whatever its number
+    of seeds: if pairs of few seeds had no p, discarding runs would make those of others smaller.
 
     Args:
         differences: Difference of each pair.
@@ -104,15 +105,13 @@ def adjusted_tests(
         family: Number of all pairs of which these are some, such as those of all models that were scored on the same
             examples. The others count as if they had the largest p. Fewer than the pairs that can have a verdict:
             these are all.
-        single_runs: Whether a model may have a single run. The verdict is then about these very runs, over examples.
 
     Raises:
         ValueError: for a margin that is not above 0.
     """
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, but got {margin}")
-    able = [place for place, one in enumerate(differences)
-            if one.groups >= LEAST_GROUPS and _has_enough_seeds(one, single_runs)]
+    able = [place for place, one in enumerate(differences) if one.groups >= LEAST_GROUPS]
     found: list[PairTests | None] = [None] * len(differences)
     chosen = [differences[place] for place in able]
     kinds: tuple[list[float | None], ...] = (
@@ -122,11 +121,6 @@ def adjusted_tests(
         different, beyond, equivalent = (1.0 if value is None else value for value in p)
         found[place] = PairTests(different, beyond, equivalent)
     return found
-
-
-def _has_enough_seeds(difference: Estimate, single_runs: bool) -> bool:
-    level = difference.evidence_level
-    return level.has_verdict or (single_runs and level is EvidenceLevel.EXAMPLES_ONLY)
 
 
 @dataclass(frozen=True)
@@ -140,18 +134,15 @@ class Verdict:
     enough."""
 
     @classmethod
-    def of(
-        cls, difference: Estimate, adjusted: PairTests | None, margin: float = MARGIN, *, single_runs: bool = False
-    ) -> Verdict:
+    def of(cls, difference: Estimate, adjusted: PairTests | None, margin: float = MARGIN) -> Verdict:
         """Return the verdict on a difference, decided on unrounded values.
 
-        Equivalence also needs enough examples (`can_be_equivalent`), whatever the interval.
+        Equivalence also needs enough seeds and examples (`can_be_equivalent`), whatever the interval.
 
         Args:
             difference: Difference of two models, with its 95 % interval.
             adjusted: Its p values, as `adjusted_tests` returns them.
             margin: Largest difference without practical weight, fixed beforehand. 0.01 is one percentage point.
-            single_runs: Whether a model may have a single run, as in `adjusted_tests`.
 
         Raises:
             ValueError: for a margin that is not above 0.
@@ -159,8 +150,7 @@ class Verdict:
         if margin <= 0:
             raise ValueError(f"margin must be greater than 0, but got {margin}")
         if adjusted is None:
-            few = Finding.TOO_FEW_GROUPS if _has_enough_seeds(difference, single_runs) else Finding.TOO_FEW_SEEDS
-            return cls(few, margin, difference.at(0.90))
+            return cls(Finding.TOO_FEW_GROUPS, margin, difference.at(0.90))
         equivalent = can_be_equivalent(difference, margin) and adjusted.equivalent < ALPHA
         finding = finding_of(adjusted.different < ALPHA, adjusted.beyond < ALPHA, equivalent)
         return cls(finding, margin, difference.at(0.90))
@@ -203,6 +193,16 @@ class Pair:
         return self.tests is not None and self.difference.evidence_level is EvidenceLevel.EXAMPLES_ONLY
 
     @property
+    def has_few_seeds(self) -> bool:
+        """Return whether its verdict rests on few seeds, from which equivalence and claims never follow."""
+        return self.tests is not None and self.difference.evidence_level.is_few
+
+    @property
+    def qualifier(self) -> str:
+        """Return the words that stand with its verdict where a model has fewer than five seeds; else none."""
+        return "these runs only" if self.is_of_runs else "few seeds" if self.has_few_seeds else ""
+
+    @property
     def interval_name(self) -> str:
         """Return the name of the interval of the difference."""
         repeated = self.look is not None and self.verdict.finding not in TOO_FEW
@@ -215,7 +215,9 @@ class Pair:
 
 
 def can_be_equivalent(difference: Estimate, margin: float) -> bool:
-    """Return whether there are enough examples to show equivalence within the margin."""
+    """Return whether there are enough seeds and examples to show equivalence within the margin."""
+    if difference.evidence_level.is_few:
+        return False
     if difference.is_tailed:  # there is no largest change by one example
         return difference.deciding >= DECIDING_TAILED
     return can_show_equivalence(difference.effective, margin)

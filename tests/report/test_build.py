@@ -35,7 +35,7 @@ def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
 
 
 def test_captions_speak_of_what_is_there_alone() -> None:
-    """Two seeds have no interval, and one pair has no correction: no caption explains one."""
+    """A model of two seeds has no interval, but a difference has one; one pair has no correction."""
     store = FakeStore()
     study = add_study(store, "two seeds", {"scratch": 0.0, "torch": 0.0}, seeds=2, test_set=TestSet.draw(100))
     report = build([study], store)
@@ -46,7 +46,8 @@ def test_captions_speak_of_what_is_there_alone() -> None:
     captions = [*(said(table.captioned(on_paper)) for table in tables for on_paper in (False, True)),
                 *(figure.caption for figure in report.figures)]
     assert len(captions) > 10
-    assert [caption for caption in captions if any(word in caption for word in ("95 %", "Holm", "bootstrap"))] == []
+    assert [caption for caption in captions if any(word in caption for word in ("Holm", "bootstrap"))] == []
+    assert {caption.split()[0] for caption in captions if "95 %" in caption} == {"Difference", "Each"}
     assert "bootstrap" not in words_of(report, "methods")
 
 

@@ -28,6 +28,7 @@ from gru_bench.stats.estimate import (
     estimate,
     wilson_interval,
 )
+from gru_bench.stats.sentence import in_words, verdict_template
 from gru_bench.stats.verdict import (
     Finding,
     PairTests,
@@ -39,6 +40,7 @@ from gru_bench.stats.verdict import (
     pairs_of,
     unseen_failures,
 )
+from gru_bench.stats.verdict import Pair as Compared
 from tests.support.designs import design_of
 from tests.support.values import present
 
@@ -380,9 +382,15 @@ def made(theta: float, deviation: float, seeds: int = 10) -> Estimate:
         # Here the 90 % interval, which decides, lies within the margin, and the 95 % interval does not.
         (0.0, 0.0055, 10, Finding.EQUIVALENT, 0),
         (0.01, 0.008, 10, Finding.INCONCLUSIVE, 0),
-        (0.03, 0.008, 4, Finding.TOO_FEW_SEEDS, 0),
-        (0.03, 0.008, 2, Finding.TOO_FEW_SEEDS, 0),
-        (0.03, 0.008, 1, Finding.TOO_FEW_SEEDS, 0),
+        # Few seeds may show a difference, but never equivalence.
+        (0.03, 0.008, 4, Finding.BETTER_BY_MARGIN, 1),
+        (-0.02, 0.008, 2, Finding.BETTER, -1),
+        (0.005, 0.002, 4, Finding.BETTER, 1),
+        (0.001, 0.002, 4, Finding.INCONCLUSIVE, 0),
+        (0.001, 0.002, 2, Finding.INCONCLUSIVE, 0),
+        # One run: it is about these runs.
+        (0.03, 0.008, 1, Finding.BETTER_BY_MARGIN, 1),
+        (0.001, 0.002, 1, Finding.EQUIVALENT, 0),
     ],
 )
 def test_verdicts(theta: float, deviation: float, seeds: int, finding: Finding, favours: int) -> None:
@@ -415,19 +423,30 @@ def test_no_verdict_contradicts_its_numbers(
 
 
 @pytest.mark.parametrize(
-    ("seeds", "interval", "verdict"),
+    ("seeds", "interval", "few", "verdict"),
     [
-        (1, True, False),
-        (2, False, False),
-        (3, True, False),
-        (4, True, False),
-        (5, True, True),
-        (10, True, True),
+        (1, True, False, False),
+        (2, False, True, False),
+        (3, True, True, False),
+        (4, True, True, False),
+        (5, True, False, True),
+        (10, True, False, True),
     ],
 )
-def test_few_seeds_have_no_interval_or_no_verdict(seeds: int, interval: bool, verdict: bool) -> None:
+def test_what_a_number_of_seeds_is_enough_for(seeds: int, interval: bool, few: bool, verdict: bool) -> None:
     level = EvidenceLevel.of(seeds)
-    assert (level.has_interval, level.has_verdict) == (interval, verdict)
+    assert (level.has_interval, level.is_few, level.has_verdict) == (interval, few, verdict)
+
+
+@pytest.mark.parametrize(("seeds", "qualifier"), [(1, "these runs only"), (2, "few seeds"), (4, "few seeds"), (5, "")])
+def test_a_pair_of_few_seeds_is_labelled(seeds: int, qualifier: str) -> None:
+    difference = made(0.03, 0.008, seeds)
+    tests = adjusted_tests([difference])[0]
+    pair = Compared(("a", "b"), difference, tests, 1, Verdict.of(difference, tests))
+    assert pair.qualifier == qualifier
+    sentence = in_words(pair, verdict_template(pair))
+    assert ("few seeds" in sentence, "these runs alone" in sentence) == (
+        qualifier == "few seeds", qualifier == "these runs only")
 
 
 def probit_runs(
@@ -539,11 +558,15 @@ class TestFamily:
                 family = [difference, *[made(0.01, 0.02)] * others]
                 assert Verdict.of(difference, adjusted_tests(family)[0]).finding is finding
 
-    def test_pairs_without_a_verdict_are_not_counted(self) -> None:
-        few = made(0.03, 0.001, seeds=4)
-        first, second = adjusted_tests([few, made(0.02, 0.009)])
-        assert first is None
-        assert present(second).different == made(0.02, 0.009).p
+    @pytest.mark.parametrize("seeds", [1, 2, 4])
+    def test_pairs_of_few_seeds_count_and_those_of_few_groups_do_not(self, seeds: int) -> None:
+        few, other = made(0.03, 0.001, seeds=seeds), made(0.02, 0.009)
+        first, second = adjusted_tests([few, other])
+        assert present(first).different == 2 * present(few.p)
+        assert present(second).different == present(other.p)
+        first, second = adjusted_tests([other, made(0.02, 0.0095, seeds=seeds)])
+        assert present(first).different == 2 * present(other.p)
+        assert adjusted_tests([replace(few, groups=8), other]) == [None, adjusted_tests([other])[0]]
 
     def test_a_larger_family_detects_less(self) -> None:
         one, ten = (design_of(0.005, 0.07, 0.1, family=family) for family in (1, 10))

@@ -104,7 +104,7 @@ class Answer:
     looks: int | None
     """Looks planned."""
     settled: bool
-    """Whether it is found different or equivalent."""
+    """Whether it is found different or equivalent, from enough seeds for a claim."""
     sentence: str
     next_step: str
     """What could settle it; empty where it is settled."""

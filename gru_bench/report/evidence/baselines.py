@@ -188,12 +188,10 @@ def _against(
     if found is None:
         lead = (group.score.value or 0.0) - (baseline.score.value or 0.0)
         shown = numbers.add("", lead, kind, "of the means, without a test")
-    elif found.evidence_level.has_interval:
+    else:
         shown = numbers.add(
             "", found.estimate, kind, f"95 % interval, {found.method}; one fit of the baseline", low=found.low,
             high=found.high, decimals=decimals_for((found.estimate, found.low, found.high), (0.0,)))
-    else:
-        shown = numbers.add("", found.estimate, kind, "an estimate only; one fit of the baseline")
     favours = None
     if found is not None and p is not None:
         favours = Verdict.of(found, PairTests(p, 1.0, 1.0)).favours

@@ -107,7 +107,19 @@ def decision_sentence(evidence: Evidence) -> Sentence:
     decision = decide(
         tuple(groups), {(pair.a.key, pair.b.key): (pair.verdict.finding, pair.favours) for pair in evidence.compared},
         {one.group.key: one.favours for one in evidence.against})
-    return (*_decided(evidence, decision, groups), *_untested(evidence, decision))
+    return (*_decided(evidence, decision, groups), *_qualified(evidence, decision), *_untested(evidence, decision))
+
+
+def _qualified(evidence: Evidence, decision: Decision) -> Sentence:
+    """Return that a model is taken from few seeds, or from single runs of a study; empty elsewhere."""
+    own = [pair for pair in evidence.compared if {pair.a.key, pair.b.key} & {*decision.models}]
+    if decision.reason in UNDECIDED or decision.reason is Reason.BASELINE:
+        return ()
+    if any(pair.has_few_seeds for pair in own):
+        return (f" This rests on few seeds: equivalence and claims take at least {LEAST_SEEDS} of each model.",)
+    if any(pair.lacks_seeds for pair in own):
+        return (" This is true of these runs only, not of the way they were trained.",)
+    return ()
 
 
 def _untested(evidence: Evidence, decision: Decision) -> Sentence:
@@ -232,7 +244,8 @@ def _undecided(evidence: Evidence, decision: Decision, groups: Mapping[str, Grou
     """Return why the verdicts allow no decision on several models."""
     couples = [(groups[a].label, groups[b].label) for a, b in decision.open]
     open_models = [groups[key] for key in dict.fromkeys(chain.from_iterable(decision.open))]
-    many: Sentence = (evidence.numbers.add("decision.open", len(couples)), " pairs of models")
+    many: Sentence = (evidence.numbers.add("decision.open", len(couples), runs=[
+        run_id for group in open_models for run_id in group.ids]), " pairs of models")
     match decision.reason:
         case Reason.TOO_FEW_SEEDS:
             return _too_few_seeds(open_models)

@@ -138,10 +138,20 @@ class Pair(Compared):
             found.name, found.value, found.kind, found.method, runs=None if found.of_runs else (), low=found.low,
             high=found.high, decimals=found.decimals)
 
+    @property
+    def lacks_seeds(self) -> bool:
+        """Return whether more seeds of both models could be trained, and one has fewer than every verdict takes."""
+        return bool(self.qualifier) and self.a.is_logged and self.b.is_logged
+
+    @property
+    def can_be_claimed(self) -> bool:
+        """Return whether its verdict can prove or refute a claim: not with few seeds, nor with one run of a study."""
+        return not (self.has_few_seeds or self.lacks_seeds)
+
     @cached_property
     def fresh_seeds(self) -> int | None:
         """Return the fresh seeds for each model that could settle it; None if none are needed or enough."""
-        if self.verdict.finding is Finding.TOO_FEW_SEEDS:
+        if self.lacks_seeds:
             return SEEDS[0]
         if self.design_again is None or not self.is_open:
             return None
@@ -171,6 +181,15 @@ class Pair(Compared):
                     return best
                 best = examples, seeds
         return best
+
+
+def qualifiers(pairs: Sequence[Pair]) -> str:
+    """Return what the words mean that stand with verdicts on few seeds or on one run, as the end of a caption."""
+    few = (" Few seeds: with fewer than 5 seeds of a model, a difference may be found, but no equivalence and no claim."
+           if any(one.has_few_seeds for one in pairs) else "")
+    runs = (" These runs only: a verdict on a single run is about this run, not about the way it was trained."
+            if any(one.is_of_runs for one in pairs) else "")
+    return few + runs
 
 
 def margin_of(
@@ -225,16 +244,13 @@ def tested(couples: Sequence[tuple[Numbers, Group, Group]], margin: float, famil
         margin: Largest difference of no practical weight; 0.01 is one point.
         family: Number of all pairs of which these are some; fewer than these: these are all.
     """
-    # A model of a file may have one run for ever, such as an LLM: it is then compared as this very run.
-    single_runs = any(not (a.is_logged and b.is_logged) for _, a, b in couples)
     differences = [difference(a.metric, a, b) for _, a, b in couples]
-    if single_runs:
-        differences = [replace(one, design=one.design_of_runs) if min(one.seeds) == 1 else one for one in differences]
-    adjusted = adjusted_tests(differences, margin, family, single_runs=single_runs)
+    differences = [replace(one, design=one.design_of_runs) if min(one.seeds) == 1 else one for one in differences]
+    adjusted = adjusted_tests(differences, margin, family)
     family = max(family, sum(one is not None for one in adjusted))
     return [
-        _shown(Compared((a.label, b.label), found, own, family,
-                        Verdict.of(found, own, margin, single_runs=single_runs), a.metric), numbers, a, b)
+        _shown(Compared((a.label, b.label), found, own, family, Verdict.of(found, own, margin), a.metric),
+               numbers, a, b)
         for (numbers, a, b), found, own in zip(couples, differences, adjusted, strict=True)
     ]
 

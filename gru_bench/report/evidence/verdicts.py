@@ -12,7 +12,6 @@ from gru_bench.report.document.sentences import Ends, Field, Sentence, joined, p
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.stats.estimate import Design
 from gru_bench.stats.sentence import detected, slots_in, verdict_template, words
-from gru_bench.stats.verdict import Finding
 
 FRESH = ("fewest that detect the equivalence margin with 80 % power in a second test on the same texts, and at least "
          "twice those at hand; one number for all pairs")
@@ -71,8 +70,8 @@ def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
     """
     if not (pair.a.is_logged and pair.b.is_logged):  # no more seeds of a file can be trained
         return _enough_examples(pair) if pair.is_open else ()
-    if not pair.done or pair.design is None or pair.verdict.finding is Finding.TOO_FEW_SEEDS:
-        return ()  # of too few seeds it is said once for all pairs
+    if not pair.done or pair.design is None or pair.lacks_seeds:
+        return ()  # of few seeds it is said once for all pairs
     if pair.fresh_seeds is None:
         return _only_examples(pair, pair.design) if pair.is_open else ()
     assert pair.design_again is not None

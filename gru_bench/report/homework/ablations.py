@@ -115,15 +115,15 @@ def _ablation_table(one: Reproduction, pairs: Sequence[Pair]) -> Table:
     return Table(
         f"{one.numbers.key}-ablations", title,
         (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, " seeds for each side, trained on "
-         f"the {plain(asked[0].backend)} backend, and the difference in points. Intervals are unadjusted and "
-         "shown where there are enough seeds."),
+         f"the {plain(asked[0].backend)} backend, and the difference in points. Intervals are unadjusted."),
         (Column("Choice", align="left", width=4.4), Column("Protocol"), Column("Instead"), Column("Difference"),
          Column("p", note="{} is adjusted by Holm’s procedure."),
          Column("Finding", align="left", width=2.6, note=(
              "Where the checkpoint is chosen on validation, the same reviews choose and judge, which favors that side."
              if selects else ""))),
         tuple((f"{model_name(pair.a.model)}: {pair.a.label} instead of {pair.b.label}", pair.b.accuracy,
-               pair.a.accuracy, pair.number("difference"), pair.number("p"), pair.found) for pair in pairs),
+               pair.a.accuracy, pair.number("difference"), pair.number("p"),
+               ", ".join(filter(None, (pair.found, pair.qualifier)))) for pair in pairs),
     )
 
 

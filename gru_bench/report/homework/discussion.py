@@ -83,7 +83,8 @@ def _claim(one: Reproduction, evidence: Evidence) -> Sentence:
             continue
         other = pair.a if behind else pair.b
         if other.study is one.study:
-            becomes.setdefault(BECOMES[pair.verdict.finding][behind], []).append(other.label)
+            verdict = BECOMES[pair.verdict.finding][behind] if pair.can_be_claimed else "stays open"
+            becomes.setdefault(verdict, []).append(other.label)
     if bidirectional is None or not becomes:
         return (f"{one.name or 'The study'} has no bidirectional model and another one on the same test reviews, "
                     "so it says nothing about the claim.",)

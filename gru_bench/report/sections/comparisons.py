@@ -17,13 +17,13 @@ from gru_bench.report.document.blocks import (
     sentences,
 )
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import NBSP, Number
+from gru_bench.report.document.numbers import NBSP, Number, is_zero
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Ends, Sentence, in_text, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
-from gru_bench.report.evidence.pairs import Pair
+from gru_bench.report.evidence.pairs import Pair, qualifiers
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import advice, needed_sentence
 from gru_bench.report.figures.accuracy import difference_figure
@@ -71,7 +71,7 @@ def _table(compared: Sequence[Pair]) -> Table:
              f"two one-sided tests{', with p adjusted by Holm’s procedure,' if adjusted else ''} find the difference "
              "within the equivalence margin; the finding then shows its 90 % interval."),
          " Studies with interim analyses have repeated intervals, which are valid at all analyses together."
-         if looked else ""),
+         if looked else "", qualifiers(compared)),
         compared,
         (Column("Pair", align="left", width=4.2), lambda one: one.label),
         (Column("Difference", unit=scale.differences), lambda one: one.number("difference")),
@@ -89,10 +89,11 @@ def _table(compared: Sequence[Pair]) -> Table:
 def _finding(pair: Pair) -> Sentence:
     """Return the finding, with the 90 % interval where it rests on that."""
     finding = pair.verdict.finding
+    few: Sentence = (Aside((pair.qualifier,), below=True),) if pair.qualifier else ()
     if finding not in ALIKE:
-        return (finding.value,)
+        return (finding.value, *few)
     name = pair.narrow_name.replace(NBSP, " ")
-    return (finding.value, Aside((f"{name} [", Ends(pair.number("narrow"), ", "), "]"), below=True))
+    return (finding.value, Aside((f"{name} [", Ends(pair.number("narrow"), ", "), "]"), below=True), *few)
 
 
 def _looks(evidence: Evidence) -> list[Block]:
@@ -182,14 +183,15 @@ def _next_steps(evidence: Evidence) -> list[Block]:
 
 def _too_narrow(pair: Pair) -> Sentence:
     """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
-    if min(pair.difference.seeds) < 3:
-        return ()  # there is no interval over seeds
+    if min(pair.difference.seeds) < 2:
+        return ()  # the interval is over test texts alone
     calm, noisy = sorted((pair.a, pair.b), key=lambda group: group.score_deviation.value or 0.0)
     small, large = calm.score_deviation.value or 0.0, noisy.score_deviation.value or 0.0
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:
         return say("The interval is somewhat too narrow: {model} varies more from seed to seed ({deviation}{unit}) and "
                    "has fewer seeds.", model=noisy.label, deviation=noisy.score_deviation, unit=pair.scale.after)
-    if not pair.difference.evidence_level.has_verdict and large >= UNEQUAL * small and large > 0:
+    is_known = not is_zero(calm.score_deviation.text)  # else the noise of the test set explains all of it
+    if not pair.difference.evidence_level.has_verdict and is_known and large >= UNEQUAL * small:
         return say("The interval is somewhat too narrow: there are few seeds, and {model} varies at least five times "
                    "as much from seed to seed ({deviation}{unit}) as the other model.", model=noisy.label,
                    deviation=noisy.score_deviation, unit=pair.scale.after)

@@ -23,7 +23,7 @@ from gru_bench.stats.estimate import EvidenceLevel
 from gru_bench.stats.intervals import interval, interval_together
 
 TIERS = {
-    EvidenceLevel.EXAMPLES_ONLY: "too few", EvidenceLevel.ESTIMATE: "too few", EvidenceLevel.FLAGGED: "too few",
+    EvidenceLevel.EXAMPLES_ONLY: "this run", EvidenceLevel.ESTIMATE: "few", EvidenceLevel.FLAGGED: "few",
     EvidenceLevel.VERDICT: "for a verdict", EvidenceLevel.CLAIM: "for a claim"}
 """Sample-size tier -> what the seeds are enough for."""
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
@@ -151,8 +151,7 @@ def _written_setting(group: Group, name: str) -> Sentence:
 
 def _seeds(group: Group) -> Cell:
     """Return the number of seeds, and below it what so many are enough for."""
-    is_run = len(group.runs) == 1 and not group.is_logged
-    return (group.seeds, Aside(("this run" if is_run else TIERS[EvidenceLevel.of(len(group.runs))],), below=True))
+    return (group.seeds, Aside((TIERS[EvidenceLevel.of(len(group.runs))],), below=True))
 
 
 def _deviation(group: Group) -> Cell:

@@ -15,20 +15,23 @@ from gru_bench.stats.estimate import ALPHA, EvidenceLevel
 
 def methods(evidence: Evidence) -> Section:
     """Return the section: how intervals and verdicts are computed, and what they cover."""
-    lines = [*_intervals(evidence.groups), *_verdicts(evidence), _covered(evidence), *_scores(evidence.groups),
+    lines = [*_intervals(evidence), *_verdicts(evidence), _covered(evidence), *_scores(evidence.groups),
              *_scratch_and_torch(evidence.groups)]
     return Section("methods", "How computed", (Bullets(tuple(lines)), Paragraph((
         "docs/statistics.md explains each step with its sources; docs/checks.md explains the codes of warnings.",))))
 
 
-def _intervals(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
-    single = [group for group in groups if len(group.runs) == 1 and not group.is_logged]
+def _intervals(evidence: Evidence) -> list[tuple[str, Sentence]]:
+    groups = evidence.groups
+    single = [group for group in groups if len(group.runs) == 1]
     of_runs: list[tuple[str, Sentence]] = [("One run", (
         f"of a model ({listed([group.label for group in single])}): its intervals and verdicts have 95 % confidence "
         "over test texts alone. They are about this very run, not about the way it was trained: another run may "
         "differ.",
     ))] if single else []
-    if not any(EvidenceLevel.of(len(group.runs)).has_interval for group in groups if group not in single):
+    over_seeds = any(min(pair.difference.seeds) > 1 for pair in evidence.compared)
+    if not over_seeds and not any(
+            EvidenceLevel.of(len(group.runs)).has_interval for group in groups if group not in single):
         return of_runs
     grouped = [group.group_N is not None for group in groups]
     drawn, units = ("groups of test texts", "groups") if all(grouped) else (

@@ -10,16 +10,16 @@ from gru_bench.errors import IN_PYTHON
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.sentences import Sentence, joined, listed, say
+from gru_bench.report.document.sentences import Aside, Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
 from gru_bench.report.evidence.groups import families
 from gru_bench.report.evidence.next_steps import fresh_for_all
-from gru_bench.report.evidence.pairs import Pair
+from gru_bench.report.evidence.pairs import Pair, qualifiers
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
-from gru_bench.stats.verdict import ALIKE, Finding, pairs_of
+from gru_bench.stats.verdict import ALIKE, pairs_of
 
 FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""
@@ -109,12 +109,10 @@ def _verdicts(evidence: Evidence) -> list[Block]:
     scale = evidence.groups[0].scale
     sure = any(difference.low is not None for _, difference, *_ in (*pairs, *baselines))
     looked = any(one.followed is not None for one in evidence.compared)
-    of_runs = any(one.is_of_runs for one in evidence.compared)
     interval = f" with its {'repeated ' if looked else ''}95 % interval" if sure else ""
     adjusted = any("Holm" in p.method for _, _, p, _ in (*pairs, *baselines) if p.value is not None)
-    of_run = " Verdicts on a single run are about this run, not about the way it was trained." if of_runs else ""
     caption = (f"Difference in test {scale.score}{interval}."
-               f"{' p is adjusted (Holm), intervals are not.' if adjusted else ''}{of_run}")
+               f"{' p is adjusted (Holm), intervals are not.' if adjusted else ''}{qualifiers(evidence.compared)}")
     columns = (Column("Pair", align="left", width=5.4), Column("Difference", unit=scale.differences), Column("p"),
                Column("Verdict", align="left", width=3.4))
     shown, more = (*pairs[:FEW], *baselines[:FEW]), (*pairs[FEW:], *baselines[FEW:])
@@ -127,9 +125,11 @@ def _verdicts(evidence: Evidence) -> list[Block]:
 
 def _found(pair: Pair) -> Sentence:
     """Return the finding on a pair, of the first model, with the equivalence margin where it is about that."""
+    few: Sentence = (Aside((pair.qualifier,), below=True),) if pair.qualifier else ()
     if "the margin" not in pair.found:
-        return (pair.found,)
-    return say(pair.found.replace("the margin", "{margin}{unit}"), margin=pair.number("margin"), unit=pair.scale.after)
+        return (pair.found, *few)
+    return (*say(pair.found.replace("the margin", "{margin}{unit}"), margin=pair.number("margin"),
+                 unit=pair.scale.after), *few)
 
 
 def _baseline_note(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -187,13 +187,12 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
 
 
 def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
-    """Return how many fresh seeds are needed where there are too few for a verdict."""
+    """Return how many fresh seeds are needed where there are too few for every verdict."""
     fresh = fresh_for_all(evidence)
-    few = any(one.done and one.verdict.finding is Finding.TOO_FEW_SEEDS for one in evidence.compared)
-    if not few or fresh is None:
+    if fresh is None or not any(one.done and one.lacks_seeds for one in evidence.compared):
         return ()
-    return (say("For a verdict, train each model that has too few seeds again on {fresh} fresh seeds. Do not count the "
-                "old runs with them.", fresh=evidence.numbers.add("summary.fresh", fresh)),)
+    return (say("Equivalence and claims take at least 5 seeds: train each model that has fewer again on {fresh} fresh "
+                "seeds, and do not count the old runs with them.", fresh=evidence.numbers.add("summary.fresh", fresh)),)
 
 
 def few_texts(evidence: Evidence) -> list[Sentence]:

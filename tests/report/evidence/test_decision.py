@@ -147,6 +147,8 @@ def evidence_of(
             backend=(backends or {}).get(name, "torch"), logged=lambda _, time=time: time)
     pairs = [SimpleNamespace(
         a=groups[one], b=groups[two], verdict=SimpleNamespace(finding=finding), favours=side,
+        has_few_seeds=1 < min(len(groups[one].runs), len(groups[two].runs)) < 5,
+        lacks_seeds=min(len(groups[one].runs), len(groups[two].runs)) < 5,
         number=lambda slot: numbers.add(slot, 0.01, scale.kind)) for (one, two), (finding, side) in found.items()]
     return cast(Evidence, SimpleNamespace(
         groups=tuple(groups.values()), compared=pairs, numbers=numbers, families=(None,) * families))
@@ -182,6 +184,8 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
     ({AB: FEW_SEEDS}, {"seeds": {"a": 2}}, ("No decision yet", "at least 5 seeds, and A has 2.")),
     ({AB: FEW_SEEDS}, {"seeds": {"a": 2, "b": 4}}, ("No decision yet", "at least 5 seeds, and A has 2, B has 4.")),
     ({AB: FEW_GROUPS}, {}, ("No decision yet", "at least 20 groups")),
+    ({AB: WINS}, {"seeds": {"a": 3}}, ("Take A: it is better than the other.", "few seeds", "at least 5")),
+    ({AB: WINS}, {"seeds": {"b": 1}}, ("Take A: it is better than the other.", "these runs only")),
     ({AB: GUESSING}, {}, ("No decision", "A and B", "guessing")),
     ({AB: SAME, BC: SAME}, {}, ("No decision", "A with C", "Comparisons")),
     ({AB: WINS}, {"families": 2}, ("No decision", "different test texts")),

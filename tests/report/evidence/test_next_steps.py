@@ -223,7 +223,7 @@ def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file: None, monkeyp
     spec = spec_of(command, monkeypatch)
     assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "all-confirm-2", 10)
     (_, notes) = (block for block in summary(evidence) if isinstance(block, Paragraph))
-    mentions(said(notes.text), "too few seeds", "10 fresh seeds")
+    mentions(said(notes.text), "at least 5 seeds", "10 fresh seeds")
 
 
 def test_all_new_sets_of_a_report_have_the_same_size() -> None:

@@ -57,12 +57,11 @@ def test_a_verdict_names_the_models_the_finding_and_its_numbers(pair: Pair, part
     mentions(said(verdict_sentence(pair)), *parts)
 
 
-def test_a_single_run_is_said_to_be_compared_with_the_mean_of_several() -> None:
-    pair = pair_of(0.012, 0.03, seeds=1)
-    assert "between these two runs" in said(verdict_sentence(pair))
-    pair = replace(pair, difference=replace(pair.difference, seeds=(2, 1)))
-    mentions(said(verdict_sentence(pair)), "from 1 seed: Alpha minus Beta is +1.2 points",
-             "one run against the mean of 2 runs")
+@pytest.mark.parametrize(("seeds", "where"), [((1, 1), "these runs"), ((5, 1), "these runs"), ((2, 5), "few seeds")])
+def test_an_open_verdict_says_that_it_rests_on_these_runs_or_on_few_seeds(seeds: tuple[int, int], where: str) -> None:
+    pair = pair_of(0.012, 0.03)
+    pair = replace(pair, difference=replace(pair.difference, seeds=seeds, design=None))
+    mentions(said(verdict_sentence(pair)), f"{where}: Alpha minus Beta is +1.2 points")
 
 
 TOO_NOISY = design_of(0.04, 0.07, 0.07)

@@ -11,7 +11,7 @@ from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.homework.ablations import ablations
 from gru_bench.report.homework.protocol import protocol
 from gru_bench.stats.estimate import accuracy_difference
-from gru_bench.stats.verdict import Finding, holm
+from gru_bench.stats.verdict import holm
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, correct
@@ -120,15 +120,15 @@ def test_nothing_is_compared_if_the_tuning_found_nothing_better() -> None:
     assert "complete run" not in words
 
 
-@pytest.mark.parametrize(("seeds", "words"), [(1, "from 1 seed"), (2, "from 2 seeds"),
-                                              (3, "from 3 seeds (at least 5 are needed)")])
-def test_an_ablation_with_fewer_than_five_seeds_has_no_verdict(seeds: int, words: str) -> None:
+@pytest.mark.parametrize(("seeds", "qualifier", "words"), [
+    (1, "these runs only", "these runs"), (2, "few seeds", "few seeds"), (3, "few seeds", "few seeds")])
+def test_an_ablation_with_fewer_than_five_seeds_is_labelled(seeds: int, qualifier: str, words: str) -> None:
     report = homework_report(ablations, ablation_seeds=seeds)
     row = table_of(report, "of-homework-ablations").rows[0]
-    assert (row[3].low is None) == (seeds == 2)
-    assert row[4].text == MISSING
-    assert row[5] == Finding.TOO_FEW_SEEDS.value
-    assert words in words_of(report, "ablations")
+    assert row[3].low is not None
+    assert row[4].text != MISSING
+    assert row[5].endswith(qualifier)
+    assert words in words_of(report, "ablations").lower()
 
 
 def test_runs_of_ablations_are_counted_among_all_runs(made: Built) -> None:
