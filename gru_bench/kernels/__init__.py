@@ -30,8 +30,7 @@ before the product. The backward pass knows only what the forward pass keeps (`g
 derivative is written in n: that of softsign is (1 - |n|)^2. Write a new function of a vector by operators, as `sigmoid`
 in vectors.py, and an instruction of LLVM as `square_root`. Then change what computes the same: `models/gru.py` (the
 backend `reference`) and the references in tests/support/batches.py. What calls torch's GRU keeps tanh and must be
-refused: the backend `torch`, `GRU` where it falls back to it (module.py), and second derivatives
-(`_differentiable_backward` in fused.py).
+refused: the backend `torch`, and `GRU` where it falls back to it (module.py).
 """
 
 from __future__ import annotations

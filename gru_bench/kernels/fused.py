@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
 from gru_bench.config import POOLING_PARTS, Part, Pooling, Reset
 from gru_bench.kernels.threads import flushed, run_together, set_threads, threads
@@ -187,9 +186,10 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows_UE, initial, _, *weights = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            raise RuntimeError("create_graph must be False for a gradient of the fused kernel, which has no second "
+                               "derivatives, but it is True: for a gradient penalty, take torch.nn.GRU")
         forward: _Forward = ctx.forward_pass
-        if torch.is_grad_enabled():  # create_graph=True
-            return _differentiable_backward(grad, rows_UE, initial, forward.task, ctx.needs_input_grad, weights)
         if forward.block is None:  # a second backward pass: the first one wrote over the gates
             _, forward = _run_forward(rows_UE, initial, forward.task, weights)
         row_grad, initial_grad, grads = _run_backward(grad.contiguous(), rows_UE, initial, forward,
@@ -410,35 +410,6 @@ def _run_backward(
     return row_grad, initial_grad, grads
 
 
-def _differentiable_backward(
-    grad: Tensor, rows_UE: Tensor, initial: Tensor | None, task: _Task, needed: Sequence[bool],
-    weights: Sequence[Tensor],
-) -> tuple[Tensor | None, ...]:
-    """Return what `_Layer.backward` does, computed by torch, so that it can be differentiated again.
-
-    Raises:
-        RuntimeError: for a layer that torch does not have.
-    """
-    batch = task.batch
-    if task.form != "tokens" or task.reset_before:
-        raise RuntimeError(
-            "create_graph must be False for a gradient of fused_gru: only fused_gru_states with reset 'after' has "
-            "second derivatives"
-        )
-    sequences = torch.split(rows_UE[torch.from_numpy(batch.rows)], np.diff(batch.starts).tolist())
-    packed = pack_sequence(list(sequences), enforce_sorted=False)
-    directions, hidden = len(weights) // 4, weights[1].shape[1]
-    h0 = rows_UE.new_zeros(directions, len(batch.order), hidden) if initial is None else initial
-    output = torch.gru(
-        packed.data, packed.batch_sizes, h0[:, packed.sorted_indices], list(weights), has_biases=True, num_layers=1,
-        dropout=0.0, train=True, bidirectional=directions == 2)[0]
-    output_ND = torch.cat(unpack_sequence(PackedSequence(output, *packed[1:])))
-    inputs = [rows_UE, initial, None, *weights]
-    wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if tensor is not None and need]
-    grads = iter(torch.autograd.grad(output_ND, wanted, grad, create_graph=True))
-    return tuple(next(grads) if need else None for need in needed)
-
-
 def _check(
     rows_UE: Tensor, index_BT: Tensor, lengths_B: Tensor, weights: Sequence[Tensor], directions: int, reset: str,
     pooling: str | None,
@@ -542,8 +513,7 @@ def fused_gru_states(
 ) -> tuple[Tensor, Tensor]:
     """Return the output of a GRU without padding, and the last states of all its layers, as `torch.nn.GRU` does.
 
-    Everything that `fused_gru` says holds here too, but that with reset "after" there are second derivatives: torch
-    computes a gradient that is taken with `create_graph=True`.
+    Everything that `fused_gru` says holds here too.
 
     Args:
         rows_UE: As for `fused_gru`.

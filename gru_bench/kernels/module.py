@@ -23,9 +23,8 @@ class GRU(nn.GRU):
 
     Everything but the computation is torch's own: arguments, parameters, initial values, state dicts, errors. Outputs
     and gradients differ from torch's by rounding alone. Dropout between layers has the same distribution, but draws
-    other numbers. Where the kernel cannot compute a call, torch does, and `fallback_reason` says why. torch also
-    computes a gradient that is taken with `create_graph=True`, so that it can be differentiated again.
-    `torch.jit.script` cannot read this module.
+    other numbers. Where the kernel cannot compute a call, torch does, and `fallback_reason` says why. There are no
+    second derivatives: for a gradient penalty, take `torch.nn.GRU`. `torch.jit.script` cannot read this module.
     """
 
     fallback_reason: str | None = "the module has not been called yet."

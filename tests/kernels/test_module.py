@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from gru_bench.kernels import GRU
-from gru_bench.kernels.fused import fused_gru, set_threads
-from tests.support.batches import BOUND_32, make_batch
+from gru_bench.kernels.fused import set_threads
+from tests.support.batches import BOUND_32
 from tests.support.commands import ROOT, mentions, printed
 from tests.support.values import present
 
@@ -195,36 +195,16 @@ def test_repeats_bit_for_bit() -> None:
         assert all(torch.equal(a, b) for a, b in zip(values, same, strict=True))
 
 
-@pytest.mark.parametrize("lengths", [None, [3, 6, 1, 6]])
-def test_has_second_derivatives(lengths: list[int] | None) -> None:
-    """Of a loss that holds the squares of gradients, as a gradient penalty does. The worst observed is 0.4e-6."""
-    case = make_case(5, 7, 2, True, True, False, 6, 4, 5, has_h0=True, lengths=lengths)
-
-    def second(module: nn.GRU, dtype: torch.dtype) -> list[Tensor]:
-        x, h0 = case.x.to(dtype).requires_grad_(), present(case.h0).to(dtype).requires_grad_()
-        if lengths is None:
-            output, state = module(x, h0)
-        else:
-            packed, state = module(pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False), h0)
-            output = packed.data
-        grads = torch.autograd.grad(output.sum() + state.square().sum(), [x, h0], create_graph=True)
-        penalty = torch.stack([grad.square().sum() for grad in grads]).sum()
-        return list(torch.autograd.grad(penalty + output.square().sum(), [x, h0, *module.parameters()]))
-
-    gru = case.module(GRU, torch.float32)
-    assert isinstance(gru, GRU)
-    ours, exact = second(gru, torch.float32), second(case.module(nn.GRU, torch.float64), torch.float64)
+@pytest.mark.parametrize("lengths", [None, [3, 5]])
+def test_refuses_second_derivatives(lengths: list[int] | None) -> None:
+    """Also of a gradient whose own input needs none, which would silently be taken for a constant."""
+    gru = GRU(3, 4)
+    x = torch.randn(5, 2, 3, requires_grad=True)
+    output = gru(x if lengths is None else pack_padded_sequence(x, lengths, enforce_sorted=False))[1]
+    with pytest.raises(RuntimeError, match=r"create_graph.*torch\.nn\.GRU"):
+        torch.autograd.grad(output.sum(), x, create_graph=True)
     assert gru.fallback_reason is None
-    for value, reference in zip(ours, exact, strict=True):
-        assert (value.double() - reference).abs().max() < BOUND * reference.abs().max()
-
-
-def test_refuses_a_gradient_that_cannot_be_differentiated_again() -> None:
-    batch = make_batch(2, 3, 4, 5, 6)
-    rows, weights, _ = batch.to(torch.float32)
-    output = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=False)
-    with pytest.raises(RuntimeError, match=r"create_graph.*fused_gru"):
-        torch.autograd.grad(output.sum(), rows, create_graph=True)
+    assert torch.autograd.grad(output.sum(), x)[0].any()
 
 
 # ---------------------------------------------------------------- a module of torch
