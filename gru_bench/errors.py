@@ -45,7 +45,12 @@ IN_PYTHON: ContextVar[bool] = ContextVar("in_python", default=False)
 """Whether a call of the Python API is at work, not a command. `named` and `given_as` follow it."""
 
 REMOVED: Mapping[str, str] = {
+    "--class": "gru-bench diagnose explains the likeliest class, of two classes the second",
+    "--mcnemar": "gru-bench report --csv writes the answers of each run, which statsmodels' mcnemar compares",
+    "--neighbours": "gensim's most_similar lists the words whose vectors are nearest to that of a word",
     "--recall": "a study with [recall], such as the homework, compares an RNN and a GRU, and its report shows it",
+    "--review": "gru-bench predict --why shows the words behind the answer to a text",
+    "--text": "gru-bench predict --why shows the words behind the answer to a text",
 }
 """Option, command or dotted setting that was removed -> what to do now. An error says so where one is given."""
 

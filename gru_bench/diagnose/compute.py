@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 
 import numpy as np
 import torch
@@ -26,8 +25,8 @@ from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.recall import RecallTask
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.data.vectors import Vectors, load_vectors
-from gru_bench.diagnose.occlusion import log_odds, occlusion
-from gru_bench.errors import DataError, UsageError
+from gru_bench.diagnose.occlusion import occlusion
+from gru_bench.errors import DataError
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.gru import Step
 from gru_bench.models.trained import TrainedModel
@@ -38,7 +37,6 @@ from gru_bench.results.diagnostics import (
     Direction,
     GateMap,
     GradientFlow,
-    Neighbours,
     RecallCurve,
     RecallPoint,
     State,
@@ -61,10 +59,6 @@ LEGIBLE = (12, 30)
 """Smallest and largest number of known words in a review that is shown, so that its picture can be read."""
 TURN = "but"
 """Reviews with this word are preferred, because a turn in the text shows the gates at work."""
-WORDS = ("good", "bad", "not", "boring", "excellent", "love")
-NEAREST = 8
-COMMON = 20_000
-"""Number of the most frequent words among which neighbors are searched. Vectors of rare words are mostly noise."""
 COMPARISON: Mapping[str, Scalar] = {
     "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
     "training.selection": "lowest_train_window", "training.drop_last": False, "training.threads": 1,
@@ -113,16 +107,14 @@ def study_diagnostics(
     for one in models.values():
         subject = Subject.trained(one)
         flows += flows_by_training(subject, corpus, vectors)
-        sentence = Sentence.of(review or tokenize(SENTENCE), one)
+        sentence = shown_sentence(one, review)
         if sentence.tokens:
             # torch.nn computes the same function as our own module: one map for both is enough.
             if not one.config.model.preset.from_torch or _function(one.config.model) not in ours:
                 gates += gate_maps(subject, sentence)
-            attributions += [gradient_times_input(subject, sentence), occluded(subject, sentence)]
-    known = set(vectors.words_V[1:])
+            attributions.append(occluded(subject, sentence))
     return Diagnostics(
         tuple(flows), tuple(gates), tuple(attributions),
-        tuple(neighbours(word, vectors) for word in WORDS if word in known),
         "" if review is None else _inspected_split(corpus)[0])
 
 
@@ -364,56 +356,22 @@ def legible_review(corpus: Corpus, vectors: Vectors) -> list[str] | None:
 
 @dataclass(frozen=True)
 class Sentence:
-    """The tokens of a text, and which of them a model reads. Diagnostics need at least one that it reads."""
+    """The tokens of a text that a model reads: they have a vector and lie within `max_length`."""
 
     tokens: tuple[str, ...]
-    """Tokens that the model reads: they have a vector and lie within `max_length`."""
     rows: tuple[int, ...]
     """Row of the vector table for each of `tokens`."""
-    unknown: tuple[str, ...]
-    """Tokens without a vector."""
-    beyond: tuple[str, ...]
-    """Tokens with a vector that lie beyond `max_length`."""
 
     @classmethod
-    def of(cls, tokens: Sequence[str], model: TrainedModel, most: int | None = None) -> Sentence:
-        """Return the tokens of a text as a model reads them.
-
-        Args:
-            tokens: The tokens.
-            model: The model.
-            most: Number of known tokens that are read. None is `data.max_length`.
-        """
-        rows = model.rows(tokens)
-        words = [model.words_V[row] for row in rows]
-        longest = model.config.data.max_length if most is None else most
-        known = set(words)
-        return cls(tuple(words[:longest]), tuple(rows[:longest]),
-                   tuple(token for token in tokens if token not in known),
-                   () if longest is None else tuple(words[longest:]))
-
-    def need_words(self) -> None:
-        """Check that the model reads at least one token.
-
-        Raises:
-            UsageError: where no token has a vector.
-        """
-        if not self.tokens:
-            raise UsageError("the text must contain words that have a vector, but got none: "
-                             + (f"{', '.join(map(repr, self.unknown[:8]))} have none; " if self.unknown else "")
-                             + "try other words")
+    def of(cls, tokens: Sequence[str], model: TrainedModel) -> Sentence:
+        """Return the tokens of a text that a model reads."""
+        rows = tuple(model.rows(tokens)[:model.config.data.max_length])
+        return cls(tuple(model.words_V[row] for row in rows), rows)
 
 
-def probabilities(subject: Subject, sentence: Sentence) -> list[float]:
-    """Return the probability of each class for a sentence."""
-    log_BC = subject.run(subject.model.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]))
-    return [math.exp(value) for value in log_BC[0].tolist()]
-
-
-def explained_class(subject: Subject, sentence: Sentence) -> int:
-    """Return the position of the class whose log-odds are explained: class 1 of two classes, else the likeliest one."""
-    found = probabilities(subject, sentence)
-    return 1 if len(found) == 2 else found.index(max(found))
+def shown_sentence(model: TrainedModel, review: Sequence[str] | None) -> Sentence:
+    """Return what a model reads of the tokens of a review, or without one of `SENTENCE`."""
+    return Sentence.of(review or tokenize(SENTENCE), model)
 
 
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
@@ -437,47 +395,18 @@ def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
     ]
 
 
-def gradient_times_input(subject: Subject, sentence: Sentence, label: int | None = None) -> Attribution:
-    """Return, for each word with vector x, the sum of x times the derivative of the log-odds of a class by x.
-
-    To first order this is the loss of log-odds if x is replaced by 0 (Simonyan et al. 2013; Shrikumar et al. 2016).
-
-    Args:
-        subject: The model.
-        sentence: What it reads.
-        label: Position of the class. None is that of `explained_class`.
-    """
-    x_BTE = subject.model.table_VE[list(sentence.rows)][None].clone().requires_grad_()
-    log_BC = subject.run(x_BTE, torch.tensor([len(sentence.rows)]))
-    label = explained_class(subject, sentence) if label is None else label
-    (gradient,) = torch.autograd.grad(log_odds(log_BC, label).sum(), [x_BTE])
-    weight_T = (gradient * x_BTE).sum(dim=2)[0].detach()
-    return _attribution(subject, sentence, "gradient times input", weight_T, label, log_BC)
-
-
-def occluded(subject: Subject, sentence: Sentence, label: int | None = None) -> Attribution:
-    """Return, for each word, the loss of log-odds of a class if the word is left out.
-
-    Args:
-        subject: The model.
-        sentence: What it reads.
-        label: Position of the class. None is that of `explained_class`.
-    """
+def occluded(subject: Subject, sentence: Sentence) -> Attribution:
+    """Return, for each word, the loss of log-odds of a class if the word is left out: of the second of two classes, of
+    the likeliest one of more."""
     def read(texts: Sequence[Sequence[int]]) -> Tensor:
         return subject.run(subject.model.table_VE[torch.tensor(texts)], torch.tensor([len(texts[0])] * len(texts)))
 
-    label = explained_class(subject, sentence) if label is None else label
-    return _attribution(
-        subject, sentence, "occlusion", occlusion(read, sentence.rows, label), label, read([sentence.rows]))
-
-
-def _attribution(
-    subject: Subject, sentence: Sentence, method: str, weight_T: Tensor, label: int, log_BC: Tensor
-) -> Attribution:
-    names = subject.classes
+    log_BC, names = read([sentence.rows]), subject.classes
+    label = 1 if len(names) == 2 else int(log_BC[0].argmax())
     return Attribution(
-        subject.config.model.name, subject.run_id, method, sentence.tokens, _rounded(weight_T.numpy()),
-        math.exp(log_BC[0, label].item()), names[label], names[1 - label] if len(names) == 2 else "")
+        subject.config.model.name, subject.run_id, sentence.tokens,
+        _rounded(occlusion(read, sentence.rows, label).numpy()), math.exp(log_BC[0, label].item()), names[label],
+        names[1 - label] if len(names) == 2 else "")
 
 
 # ---------------------------------------------------------------- recall task
@@ -527,25 +456,3 @@ def recall_answers(
     best = max(results, key=lambda result: best_epoch(list(result.epochs)).validation_accuracy or 0.0)
     test = best.predictions["test"].by_id()  # one order for all seeds
     return correct(test.label_N, test.probability_NC)
-
-
-# ---------------------------------------------------------------- word vectors
-
-
-def neighbours(word: str, vectors: Vectors, count: int = NEAREST) -> Neighbours:
-    """Return the words whose vectors have the highest cosine with the vector of a word, among the `COMMON` words.
-
-    Raises:
-        UsageError: for a word without a vector. The message suggests the word nearest in spelling.
-    """
-    row_of = {known: row for row, known in enumerate(vectors.words_V) if row}
-    if word not in row_of:
-        near = get_close_matches(word.lower(), vectors.words_V[1:COMMON + 1], n=1)
-        raise UsageError(f"the word must have a vector, but {word!r} has none: "
-                         + (f"did you mean {near[0]!r}?" if near else "try another; most are in lower case"))
-    unit_VE = vectors.table_VE[1:COMMON + 1] / np.maximum(
-        np.linalg.norm(vectors.table_VE[1:COMMON + 1], axis=1, keepdims=True), 1e-12)
-    own = vectors.table_VE[row_of[word]]
-    cosine_V = unit_VE @ (own / max(float(np.linalg.norm(own)), 1e-12))
-    best = [row for row in np.argsort(-cosine_V, kind="stable")[:count + 1] + 1 if row != row_of[word]][:count]
-    return Neighbours(word, tuple((vectors.words_V[row], round(float(cosine_V[row - 1]), 4)) for row in best))

@@ -78,12 +78,10 @@ class GateMap:
 
 @dataclass(frozen=True)
 class Attribution:
-    """How much each word of a sentence contributes to the decision of a model."""
+    """How much each word of a sentence contributes to the decision of a model: what is lost without it (occlusion)."""
 
     model: str
     run_id: str
-    method: str
-    """`gradient times input` or `occlusion`."""
     tokens: tuple[str, ...]
     weight: tuple[float, ...]
     """For each token its part of the log-odds of a class, in nats: above 0 speaks for the class, below 0 against it."""
@@ -101,22 +99,12 @@ class Attribution:
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """The words with the vectors that are nearest to the vector of a word."""
-
-    word: str
-    nearest: tuple[tuple[str, float], ...]
-    """Pairs of word and cosine, the nearest first."""
-
-
-@dataclass(frozen=True)
 class Diagnostics:
     """The diagnostics of the models of a study."""
 
     flows: tuple[GradientFlow, ...]
     gates: tuple[GateMap, ...]
     attributions: tuple[Attribution, ...]
-    neighbours: tuple[Neighbours, ...]
     review: str = ""
     """Split of the review whose words are shown. Empty where the sentence is not from a review."""
 

@@ -37,7 +37,7 @@ RUN: Mapping[str, str] = {
     "gru-bench lint --study my.toml": "my.toml",
     "gru-bench lint --study NAME": "warnings on smoke",
     "gru-bench lint --ignore GRU003,GRU010": "warnings on ",
-    "gru-bench diagnose --run ID --text \"Dull at first, but I loved it.\"": "wrote ",
+    "gru-bench diagnose --run ID": "wrote ",
     "gru-bench predict --study NAME \"A text.\"": "A text.",
     "gru-bench predict --study NAME --why \"A text.\"": "A text.",
     "gru-bench predict --study NAME --file reviews.csv --out predictions.csv": "predictions.csv",

@@ -11,7 +11,6 @@ from gru_bench.results.diagnostics import (
     Diagnostics,
     GateMap,
     GradientFlow,
-    Neighbours,
     RecallCurve,
     RecallPoint,
 )
@@ -22,8 +21,8 @@ FLOW = GradientFlow(
 GATES = GateMap("scratch", "forward", "run", ("a", "word"), ((0.5,), (0.2,)), ((0.1,), (1.0,)))
 WHOLE = Diagnostics(
     (FLOW,), (GATES,),
-    (Attribution("scratch", "run", "occlusion", ("a", "word"), (0.3, -0.1), 0.6, "positive", "negative"),),
-    (Neighbours("good", (("great", 0.8),)),), "validation")
+    (Attribution("scratch", "run", ("a", "word"), (0.3, -0.1), 0.6, "positive", "negative"),),
+    "validation")
 POINT = RecallPoint("rnn", 5, (0, 1), (1.0, 0.5), 0.75, 0.2, 1.0, 40)
 
 

@@ -20,7 +20,7 @@ from gru_bench.archive.container import MANIFEST, packed
 from gru_bench.archive.study import JOURNAL, Transfer, export_study, import_study
 from gru_bench.config import RunConfig
 from gru_bench.report.render import record
-from gru_bench.results.diagnostics import DIAGNOSTICS, Attribution, Diagnostics, GateMap, Neighbours
+from gru_bench.results.diagnostics import DIAGNOSTICS, Attribution, Diagnostics, GateMap
 from gru_bench.results.runs import EpochRecord
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.study import FORMAT
@@ -42,9 +42,9 @@ RANGE = {"training.lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=T
 
 DIAGNOSED = Diagnostics(
     (), (GateMap("torch", "forward", "run", ("review", "seven"), ((0.5,), (0.2,)), ((0.1,), (1.0,))),),
-    (Attribution("torch", "run", "occlusion", ("review", "seven"), (0.3, -0.1), 0.6,
+    (Attribution("torch", "run", ("review", "seven"), (0.3, -0.1), 0.6,
                  "positive", "negative"),),
-    (Neighbours("good", (("great", 0.8),)),), "validation")
+    "validation")
 
 
 def fill(directory: Path) -> None:

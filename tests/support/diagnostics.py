@@ -14,7 +14,6 @@ from gru_bench.results.diagnostics import (
     Direction,
     GateMap,
     GradientFlow,
-    Neighbours,
     RecallCurve,
     RecallPoint,
     State,
@@ -47,10 +46,10 @@ def gate_map(
     return GateMap(model, direction, f"run{model}", tokens, tuple(map(tuple, update)), tuple(map(tuple, reset)))
 
 
-def attribution(model: str, method: str, tokens: tuple[str, ...] = TOKENS) -> Attribution:
+def attribution(model: str, tokens: tuple[str, ...] = TOKENS) -> Attribution:
     """Return drawn weights of the tokens in a decision of a model."""
-    weight = np.random.default_rng(len(model) + len(method)).normal(size=len(tokens)).round(3)
-    return Attribution(model, f"run{model}", method, tokens, tuple(weight.tolist()), 0.8, "positive", "negative")
+    weight = np.random.default_rng(len(model)).normal(size=len(tokens)).round(3)
+    return Attribution(model, f"run{model}", tokens, tuple(weight.tolist()), 0.8, "positive", "negative")
 
 
 def some_diagnostics(tokens: tuple[str, ...] = TOKENS) -> Diagnostics:
@@ -63,9 +62,7 @@ def some_diagnostics(tokens: tuple[str, ...] = TOKENS) -> Diagnostics:
         tuple(flows),
         (gate_map("scratch", tokens=tokens), gate_map("bidirectional", tokens=tokens),
          gate_map("bidirectional", "backward", tokens)),
-        tuple(attribution(model, method, tokens) for model in ("scratch", "bidirectional")
-              for method in ("gradient times input", "occlusion")),
-        (Neighbours("good", (("great", 0.81), ("fine", 0.7))), Neighbours(tokens[0], ((tokens[1], -0.25),))))
+        tuple(attribution(model, tokens) for model in ("scratch", "bidirectional")))
 
 
 def some_recall() -> RecallCurve:

@@ -21,7 +21,6 @@ from gru_bench.report.figures.breakdowns import draw_along
 from gru_bench.report.figures.style import (
     FAINT,
     GUIDE,
-    INK,
     color_of,
     curves,
     log_axis,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 BANDS = 10
 """Rows of a gate's map: each is the mean of a tenth of the units."""
-METHODS = ("occlusion", "gradient times input")
 
 
 def with_direction(found: GradientFlow | GateMap, among: Sequence[GradientFlow | GateMap]) -> str:
@@ -143,29 +141,27 @@ def explained(attributions: Sequence[Attribution]) -> str:
 
 
 def word_figure(attributions: Sequence[Attribution], name: str = "words", key: str = "diagnostics") -> Figure:
-    """Return the figure of how far each word moves the decision of each model, by each method.
+    """Return the figure of how far each word moves the decision of each model.
 
     Args:
-        attributions: The weights of the same words, for each model and method.
+        attributions: The weights of the same words, for each model.
         name: Name of the figure.
         key: First part of the keys of the numbers.
     """
     rows: list[tuple[Any, ...]] = []
     for found in attributions:
-        part, runs = f"{key}.words-{slug(found.model)}-{slug(found.method)}", (found.run_id,) if found.run_id else ()
-        model, words = model_name(found.model), list(map(plain, found.tokens))
-        weights = [Number(f"{part}.{place}", weight, "signed", runs, None, found.method)
-                   for place, weight in enumerate(found.weight, start=1)]
-        rows += [(model, found.method, place, word, weight)
-                 for place, (word, weight) in enumerate(zip(words, weights, strict=True))]
+        part, runs = f"{key}.words-{slug(found.model)}-occlusion", (found.run_id,) if found.run_id else ()
+        rows += [(model_name(found.model), place, plain(word),
+                  Number(f"{part}.{place + 1}", weight, "signed", runs, None, "occlusion"))
+                 for place, (word, weight) in enumerate(zip(found.tokens, found.weight, strict=True))]
     return Figure(
         name,
         f"How far each word moves a model's decision, in nats of the log-odds: bars to the right speak for "
-        f"{explained(attributions)}, to the left for {plain(attributions[0].other)}. Bars: the change when the word is "
-        "left out (occlusion). Marks: gradient times input.",
+        f"{explained(attributions)}, to the left for {plain(attributions[0].other)}. A bar is the change when the "
+        "word is left out (occlusion).",
         f"How far each of {len(attributions[0].tokens)} words moves the decision of "
         f"{listed(list(dict.fromkeys(model_name(found.model) for found in attributions)))}.",
-        Values(("model", "method", "place", "word", "weight"), tuple(rows)),
+        Values(("model", "place", "word", "weight"), tuple(rows)),
         partial(_words, attributions=attributions))
 
 
@@ -177,12 +173,9 @@ def _words(frame: DataFrame, attributions: Sequence[Attribution]) -> Drawing:
     figure, axes_of = new_figure(0.9 + 0.15 * len(first.tokens), models.ngroups, models.ngroups, sharey=True)
     for axes, (model, own) in zip(axes_of, models, strict=True):
         found = next(one for one in attributions if model_name(one.model) == model)
-        bars, marks = (own[own["method"] == method] for method in METHODS)
-        seaborn.barplot(bars, x="weight", y="place", hue=bars["weight"] < 0, hue_order=[False, True], orient="h",
+        seaborn.barplot(own, x="weight", y="place", hue=own["weight"] < 0, hue_order=[False, True], orient="h",
                         palette=[color_of(0), color_of(1)], dodge=False, saturation=1, errorbar=None, alpha=0.75,
                         linewidth=0, width=0.62, legend=False, ax=axes)
-        seaborn.scatterplot(marks, x="weight", y=marks["place"] - 1, marker="D", s=8, facecolor="none",
-                            edgecolor=INK, linewidth=0.6, label=METHODS[1], legend=False, ax=axes)
         axes.axvline(0, **GUIDE)
         axes.margins(x=0.08)
         axes.set_title(f"{short(str(model), 12)}\n{written(found.probability, 'percent')} % for "
@@ -190,9 +183,9 @@ def _words(frame: DataFrame, attributions: Sequence[Attribution]) -> Drawing:
         axes.set(xlabel="", ylabel="")
         name_lines(axes, [short(plain(word), 9) for word in first.tokens])
     figure.supxlabel("change of the log-odds of " + short(explained(attributions), 34))
-    sides = [Patch(color=color_of(place), alpha=0.75, label=f"for {short(plain(side), 11)}, by occlusion")
-             for place, side in enumerate((first.label, first.other)) if METHODS[0] in frame["method"].values]
-    figure.legend(handles=[*sides, *axes_of[0].collections], loc="outside upper left", ncols=3)
+    sides = [Patch(color=color_of(place), alpha=0.75, label=f"for {short(plain(side), 11)}")
+             for place, side in enumerate((first.label, first.other))]
+    figure.legend(handles=sides, loc="outside upper left", ncols=3)
     return figure
 
 

@@ -15,7 +15,6 @@ from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.figures.accuracy import MEAN
 from gru_bench.report.figures.diagnostics import (
-    METHODS,
     gate_figure,
     gradient_figure,
     recall_figure,
@@ -224,12 +223,12 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
     alike = [found for found in attributions if found.tokens == words]
     name = names.of("words")
     figure = word_figure(alike, name, names.numbers.key)
-    weights = {drawn: found.column("weight") for drawn, found in figure.values.groups("model", "method").items()}
+    weights = {drawn: found.column("weight") for drawn, found in figure.values.groups("model").items()}
     return [
         Heading("Words that move the decision", f"{name}-heading"),
         figure,
-        *sentences([_word_sentence(names, found, weights[model_name(found.model), found.method])
-                    for found in alike if found.method == METHODS[0]]),
+        *sentences([_word_sentence(names, found, weights[model_name(found.model)])
+                    for found in alike]),
     ]
 
 
@@ -241,8 +240,8 @@ def _word_sentence(names: _Names, found: Attribution, weights: Sequence[Number])
         (f"“{plain(found.tokens[place])}” speaks most for {plain(label)} (", weights[place], ")")
         for place, label, sign in ((most, found.label, 1), (least, found.other, -1)) if sign * found.weight[place] > 0]
     return say(
-        "{model} gives the class {label} a probability of {probability} %; by {method} {words}.",
-        model=model_name(found.model), label=plain(found.label), method=found.method,
+        "{model} gives the class {label} a probability of {probability} %; by occlusion {words}.",
+        model=model_name(found.model), label=plain(found.label),
         probability=names.numbers.add(f"words-{slug(found.model)}.probability", found.probability, "percent",
                                       runs=_ids(found.run_id)),
         words=joined(parts, ", ") or "no word moves it")

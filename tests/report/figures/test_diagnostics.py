@@ -24,14 +24,10 @@ def rows(figure: Figure) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(figure.values.csv())))
 
 
-def words(*methods: str) -> Figure:
-    return word_figure([attribution("scratch", method, ("one", "two")) for method in methods])
-
-
 FIGURES = {
     "gradients": gradient_figure(some_diagnostics().flows[:2]),
     "gates": gate_figure([gate_map("scratch", units=3)], "gates"),
-    "words": words("occlusion"),
+    "words": word_figure([attribution("scratch", ("one", "two"))]),
     "recall": recall_figure(some_recall()),
 }
 
@@ -79,15 +75,13 @@ def test_the_figure_of_recall_has_a_row_for_each_mean_and_each_seed() -> None:
                                        if (row["what"] == "mean over seeds") == what)
 
 
-def test_a_legend_names_both_classes_and_both_methods_of_the_words() -> None:
-    figure = words("occlusion", "gradient times input")
-    (legend,) = drawing_of(figure).legends
-    assert [text.get_text() for text in legend.get_texts()] == [
-        "for positive, by occlusion", "for negative, by occlusion", "gradient times input"]
+def test_a_legend_names_both_classes_of_the_words() -> None:
+    (legend,) = drawing_of(FIGURES["words"]).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["for positive", "for negative"]
 
 
 def test_the_caption_of_words_names_the_class_that_they_speak_for() -> None:
-    one, two = (replace(attribution(model, "occlusion"), label=label, against="")
+    one, two = (replace(attribution(model), label=label, against="")
                 for model, label in (("scratch", "sports & arts"), ("torch", "$news$")))
     mentions(word_figure([one]).caption, "for the class sports & arts", "for another class")
     both = word_figure([one, two])

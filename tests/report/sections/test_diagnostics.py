@@ -53,7 +53,7 @@ def test_the_numbers_are_those_of_the_artifacts_with_their_runs(diagnosed: Rende
     decay = numbers["diagnostics-homework.flow-scratch-forward-trained.decay"]
     assert (decay.text, decay.runs, decay.examples) == ("0.920", ("runscratch",), 96)
     assert numbers["diagnostics-homework.flow-scratch-forward-initial.decay"].runs == ()
-    weights = some_diagnostics().attributions[1].weight
+    weights = some_diagnostics().attributions[0].weight
     assert numbers["diagnostics-homework.words-scratch-occlusion.3"].value == weights[2]
     memory = numbers["diagnostics-homework.recall-scratch-40"]
     assert (memory.value, memory.low, memory.high, memory.examples) == (0.99, 0.94, 1.0, 300)
@@ -68,7 +68,7 @@ def test_every_number_on_the_page_is_a_number_of_the_report(diagnosed: Rendered)
 
 
 def test_the_words_repeat_the_numbers_of_the_artifacts(diagnosed: Rendered) -> None:
-    best = some_diagnostics().attributions[1]
+    best = some_diagnostics().attributions[0]
     most = best.tokens[int(np.argmax(best.weight))]
     update = np.array(some_diagnostics().gates[0].update).mean(axis=1)
     mentions(
@@ -81,20 +81,20 @@ def test_the_words_repeat_the_numbers_of_the_artifacts(diagnosed: Rendered) -> N
 
 
 def test_poolings_of_every_state_or_of_one_state_are_explained() -> None:
-    every = Diagnostics((flow("scratch", 0.9, pooling="meanmax", decay=None),), (), (), ())
+    every = Diagnostics((flow("scratch", 0.9, pooling="meanmax", decay=None),), (), ())
     shown = words(report_of(diagnostics=every))
     assert "The pooling meanmax uses every state" in shown
     assert "multiplies the norm" not in shown
     once = flow("bidirectional", 0.9, direction="backward", pooling="last", steps_back=(0,), norm=(0.3,), low=(0.2,),
                 high=(0.4,), decay=None, fitted=(0, 0))
-    report = report_of(diagnostics=Diagnostics((flow("rnn", 0.5), once), (), (), ()))
+    report = report_of(diagnostics=Diagnostics((flow("rnn", 0.5), once), (), ()))
     assert "backward half is read after its first step" in words(report)
     assert len(drawing_of(figure_of(report, "gradients")).axes) == 1
 
 
 def test_the_directions_of_a_bidirectional_model_are_told_apart() -> None:
     two = (flow("scratch", 0.9), flow("scratch", 0.8, direction="backward"), flow("torch", 0.7))
-    report = report_of(diagnostics=Diagnostics(two, (), (), ()))
+    report = report_of(diagnostics=Diagnostics(two, (), ()))
     mentions(words(report), "Scratch GRU, forward 0.900; Scratch GRU, backward 0.800; Torch GRU 0.700")
 
 
@@ -106,18 +106,18 @@ def test_diagnostics_that_cannot_be_read_are_left_out_and_named(raw: str) -> Non
 def test_the_values_are_those_that_were_logged(diagnosed: Rendered) -> None:
     report, logged = diagnosed.report, some_diagnostics()
     weights = [row for row in figure_of(report, "words").values.records()
-               if (row["model"], row["method"]) == ("Scratch GRU", "occlusion")]
+               if row["model"] == "Scratch GRU"]
     assert [row["word"] for row in weights] == list(TOKENS)
-    assert [row["weight"].value for row in weights] == list(logged.attributions[1].weight)
+    assert [row["weight"].value for row in weights] == list(logged.attributions[0].weight)
     recall = next(iter(figure_of(report, "recall").values.groups("model").values()))
     assert [(row["steps"], row["accuracy"].value) for row in recall.records() if row["what"] == MEAN] == [
         (5, 1.0), (40, 0.55), (80, 0.51)]
 
 
 def test_words_of_another_text_are_left_out() -> None:
-    other = (attribution("scratch", "occlusion"), attribution("bidirectional", "occlusion", ("other", "words")))
-    apart = report_of(diagnostics=Diagnostics((), (), other, ()))
-    assert list(figure_of(apart, "words").values.groups("model", "method")) == [("Scratch GRU", "occlusion")]
+    other = (attribution("scratch"), attribution("bidirectional", ("other", "words")))
+    apart = report_of(diagnostics=Diagnostics((), (), other))
+    assert list(figure_of(apart, "words").values.groups("model")) == ["Scratch GRU"]
     assert len(drawing_of(figure_of(apart, "words")).axes) == 1
 
 
@@ -150,5 +150,5 @@ def test_what_remains_of_a_gradient_is_said_before_and_after_training(diagnosed:
              "1.5 % in the trained model",
              "Vanilla RNN: of the gradient, less than a thousandth is left 50 steps back, before training and "
              "in the trained model.")
-    same = Diagnostics((flow("scratch", 0.92, "initial"), flow("scratch", 0.921)), (), (), ())
+    same = Diagnostics((flow("scratch", 0.92, "initial"), flow("scratch", 0.921)), (), ())
     assert "1.6 % in the trained model" in words(report_of(diagnostics=same))
