@@ -42,7 +42,7 @@ ONE_SIDED = re.compile(
     r"\.epoch-\d+|\.precision-at-recall-|\.(effect|chance)/|\.loss\.|\.setting\.|\.near-|/of-homework\.seconds/"
     r"|\.flow-[a-z-]+\.(start|end|steps|reviews|decay)/|checklist\.|\.only-(first|second)/"
     r"|\.one-seed\.|\.wordless|\.discussion\.|\.recall-steps-|methods\.looks-|\.together\.(parameters|inference)/"
-    r"|-gradient-times-input\.")
+    r"|-gradient-times-input\.|published\.(reviews|others-|slower)")
 """Names of numbers that were removed from reports or added to them: one tree may have them alone."""
 EXAMPLES = {"tuned": ("bidirectional", "torch", "scratch"), "amazon": ("amazon",), "homework": ("homework",)}
 """Report in reports/example -> its studies."""

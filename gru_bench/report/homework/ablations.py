@@ -36,14 +36,11 @@ PHRASES: Mapping[str, str] = {
 
 
 def ablations(evidence: Evidence) -> Section | None:
-    """Return the section; None where no study follows the homework's protocol."""
+    """Return the section; None where no study follows the homework's protocol, or there is nothing to say."""
     studies = reproductions(evidence)
     if not studies:
         return None
-    blocks: list[Block] = [Paragraph((
-        "Some choices of the protocol may be questioned. Each was compared with another choice on validation reviews "
-        "taken from the training file, with seeds of their own. The test reviews are used for comparing models only.",
-    ))]
+    blocks: list[Block] = []
     for one in studies:
         pairs, gaps = _compared(one, evidence)
         if pairs:
@@ -60,7 +57,7 @@ def ablations(evidence: Evidence) -> Section | None:
         if not one.ablations:
             blocks.append(Paragraph((f"{one.titled('There are no ablations')}.",)))
         blocks += map(Paragraph, gaps)
-    return Section("ablations", "Ablations", tuple(blocks))
+    return Section("ablations", "Ablations", tuple(blocks)) if blocks else None
 
 
 def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[Sentence]]:

@@ -68,7 +68,6 @@ def _training_table(one: Reproduction) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (label, *(shown_setting(group, name) for group in groups)) for name, label in names_shown(groups).items()]
     rows += [
-        ("initial weights, for hidden size H", *("uniform in ±1/√H" for _ in groups)),
         ("backend", *(group.backend for group in groups)),
         ("parameter tensors", *(_logged(group, PARAMETER_TENSORS, "tensors") for group in groups)),
         ("parameters", *(_logged(group, PARAMETERS, "parameters") for group in groups)),

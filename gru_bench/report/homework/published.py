@@ -14,10 +14,6 @@ ACCURACY: Mapping[str, float] = {"scratch": 0.841, "torch": 0.842, "bidirectiona
 """Test accuracy, of one run each."""
 SECONDS: Mapping[str, float] = {"scratch": 8075, "torch": 388, "bidirectional": 476}
 """Training time, of one run each, on a graphics card."""
-REVIEWS = 3560
-"""Approximate number of test reviews."""
-OTHERS = (0.827, 0.877)
-"""Lowest and highest accuracy of other students' published solutions."""
 PROTOCOL: Mapping[str, tuple[str, Scalar]] = {
     "embedding.trainable": ("vectors trained too", False),
     "model.hidden_size": ("hidden size, each direction", 100),

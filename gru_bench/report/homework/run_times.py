@@ -5,13 +5,11 @@ from __future__ import annotations
 from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
 from gru_bench.report.document.numbers import plain, slug
 from gru_bench.report.document.sentences import Sentence, joined, say
-from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
-from gru_bench.report.homework import published
 from gru_bench.report.homework.reproduction import Reproduction
 
 
-def timings(one: Reproduction, evidence: Evidence) -> list[Block]:
+def timings(one: Reproduction) -> list[Block]:
     """Return the time of each model on each backend, and how the scratch GRU compares with nn.GRU."""
     base = next((timing for timing in one.timings if timing.model == timing.backend == "torch"), None)
     rows: list[tuple[Cell, ...]] = []
@@ -53,10 +51,4 @@ def timings(one: Reproduction, evidence: Evidence) -> list[Block]:
          Column("Ratio", note="{} is the time divided by that of the torch GRU on its own backend.")),
         tuple(rows),
     )
-    if not said:
-        return [table]
-    slower = published.SECONDS["scratch"] / published.SECONDS["torch"]
-    return [table, Paragraph(say(
-        "{said} The published factor is {factor}, for a loop in Python against nn.GRU on a GPU: the factor "
-        "comes from the backends, not from the model.", said=joined(said),
-        factor=published.number(evidence.numbers, "slower", slower, "tenth")))]
+    return [table, *([Paragraph(joined(said))] if said else [])]
