@@ -382,8 +382,6 @@ class TrainingConfig(Section):
     """Whether batches contain texts of similar length. Otherwise they are drawn at random."""
     drop_last: bool = False
     """Whether the last batch of an epoch is left out if it is not full."""
-    bf16: bool = False
-    """Whether an NVIDIA GPU computes products in bfloat16. Weights stay in float32. A CPU refuses it."""
     device: Device = "auto"
     """`auto` (an NVIDIA GPU if there is one, otherwise the CPU), `cpu`, `cuda`, `cuda:N` or `mps`."""
     threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
@@ -399,6 +397,19 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     seed: Seed = 0
     """Decides weights, batches and dropout."""
+
+
+NEUTRAL: Mapping[str, Scalar] = {"training.bf16": False}
+"""Setting that was removed -> its value in the records of runs that it did not affect."""
+
+
+def removed_settings(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a run's recorded settings that affected it and were removed since.
+
+    Args:
+        recorded: Dotted name -> value, or the text of it.
+    """
+    return {key: value for key, value in recorded.items() if key in NEUTRAL and str(value) != str(NEUTRAL[key])}
 
 
 SOURCE = "model.source"
@@ -544,7 +555,6 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "distillation distill teacher": "training.teachers",
         "ema averaging swa moving_average": "training.average",
         "accumulation gradient_accumulation accumulate": "training.micro_batches",
-        "precision amp mixed_precision": "training.bf16",
         "gpu cuda": "training.device",
         "num_threads n_threads num_workers cores": "training.threads",
         "shuffle bucketing": "training.bucket",

@@ -90,17 +90,15 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compute on the CPU, whose numbers are known, unless `--card` is given. Let Ctrl-C reach the commands that tests
-    start: a shell's background jobs would hand on that it is ignored.
+    """Compute on the CPU, whose numbers are known. Let Ctrl-C reach the commands that tests start: a shell's background
+    jobs would hand on that it is ignored.
     """
-    if not config.getoption("--card"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["HIP_VISIBLE_DEVICES"] = ""
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["HIP_VISIBLE_DEVICES"] = ""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--card", action="store_true", help="let tests see the graphics cards, for those that need one")
     parser.addoption("--write-messages", action="store_true", help="write tests/messages.txt as the commands print now")
     parser.addoption("--kills", type=int, help="least kills of the chaos test")
     parser.addoption("--chaos-seed", type=int, default=1, help="random seed of the chaos test")

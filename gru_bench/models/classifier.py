@@ -89,7 +89,6 @@ class Classifier(nn.Module):
         *,
         backend: Backend,
         generator: torch.Generator | None = None,
-        bf16: bool = False,
         equal_lengths: bool = False,
     ) -> Tensor:
         """Return log-probabilities, B x C.
@@ -100,8 +99,6 @@ class Classifier(nn.Module):
             length_B: Number of tokens of each review, 1 to T.
             backend: Implementation of the recurrence that runs.
             generator: Source of the dropout masks. It is needed in training mode where dropout is above 0.
-            bf16: Whether the backend `torch` computes products in bfloat16. The backend `reference` follows
-                `torch.autocast`, and the backend `fused` has none.
             equal_lengths: Whether all reviews are known to have T tokens. A graphics card cannot find out without
                 making the host wait.
         """
@@ -112,7 +109,7 @@ class Classifier(nn.Module):
 
         features_BF = run(
             self.own or self.recurrence, backend, rows_UE, index_BT, length_B, between=drop if share else None,
-            pooling=self.config.pooling, bf16=bf16, equal_lengths=equal_lengths)
+            pooling=self.config.pooling, equal_lengths=equal_lengths)
         return self._head(drop(features_BF))
 
     def decide(self, output_BTD: Tensor, length_B: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import embedding
 
 from gru_bench.config import ModelConfig, Pooling, Reset
@@ -121,7 +121,6 @@ def run(
     *,
     between: Between | None = None,
     pooling: Pooling | None = None,
-    bf16: bool = False,
     equal_lengths: bool = False,
 ) -> Tensor:
     """Run all layers of a recurrence on one of the backends.
@@ -134,8 +133,6 @@ def run(
         length_B: Number of tokens of each sequence, 1 to T, in any order.
         between: Function for the output of every layer except the last.
         pooling: Reduction of the output over time (`pool`).
-        bf16: Whether the backend `torch` computes products in bfloat16. The backend `reference` follows
-            `torch.autocast`, and the backend `fused` has none.
         equal_lengths: Whether all sequences are known to have T tokens. A graphics card cannot find out without making
             the host wait.
 
@@ -158,7 +155,7 @@ def run(
         if in_kernel is not None:
             return output
     elif backend == "torch":
-        output = torch_layers(recurrence, embedding(index_BT, rows_UE), length_B, between=between, bf16=bf16,
+        output = torch_layers(recurrence, embedding(index_BT, rows_UE), length_B, between=between,
                               equal_lengths=equal_lengths)
     else:
         output = recurrence(embedding(index_BT, rows_UE), length_B, between=between)
@@ -168,8 +165,7 @@ def run(
 
 
 def torch_layers(
-    recurrence: GRU, x_BTE: Tensor, length_B: Tensor, *, between: Between | None = None, bf16: bool = False,
-    equal_lengths: bool = False,
+    recurrence: GRU, x_BTE: Tensor, length_B: Tensor, *, between: Between | None = None, equal_lengths: bool = False,
 ) -> Tensor:
     """Return the output of the last layer from one of torch's own kernels, without packing the sequences.
 
@@ -179,23 +175,17 @@ def torch_layers(
     # On a graphics card this check would make the host wait for the card.
     equal_lengths = equal_lengths or (length_B.device.type == "cpu" and int(length_B.min()) == x_BTE.shape[1])
     if equal_lengths and (between is None or recurrence.layers == 1):
-        return _run_kernel(recurrence, x_BTE, list(recurrence.parameters()), bf16=bf16)
+        return _run_kernel(recurrence, x_BTE, list(recurrence.parameters()))
 
     def read(layer: int, direction: int, x_BTE: Tensor) -> Tensor:
-        return _run_kernel(recurrence, x_BTE, recurrence.weights_of(layer, direction), bf16=bf16)
+        return _run_kernel(recurrence, x_BTE, recurrence.weights_of(layer, direction))
 
     return run_layers(read, x_BTE, length_B, layers=recurrence.layers, directions=recurrence.directions,
                       between=between)
 
 
-def _run_kernel(recurrence: GRU, x_BTE: Tensor, weights: Sequence[Tensor], *, bf16: bool) -> Tensor:
+def _run_kernel(recurrence: GRU, x_BTE: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """Return the output of torch's kernel: of one layer and direction, or of all whose weights are given."""
-    if bf16:
-        # torch.autocast runs cuDNN's recurrent layers in float16, whatever type it is asked for.
-        half = torch.bfloat16
-        with torch.autocast(x_BTE.device.type, enabled=False):
-            halves = [weight.to(half) for weight in weights]
-            return _run_kernel(recurrence, x_BTE.to(half), halves, bf16=False).to(weights[0].dtype)
     kernel = torch.rnn_tanh if isinstance(recurrence, RNN) else torch.gru
     one = len(weights) == 4
     h0 = x_BTE.new_zeros(len(weights) // 4, x_BTE.shape[0], recurrence.hidden_size)
@@ -203,19 +193,3 @@ def _run_kernel(recurrence: GRU, x_BTE: Tensor, weights: Sequence[Tensor], *, bf
         x_BTE, h0, list(weights), has_biases=True, num_layers=1 if one else recurrence.layers, dropout=0.0,
         train=torch.is_grad_enabled(), bidirectional=recurrence.bidirectional and not one, batch_first=True)[0]
     return output_BTD
-
-
-def in_chunks(parameters: Sequence[nn.Parameter]) -> None:
-    """Put the four weights of each layer and direction side by side in memory, in cuDNN's order.
-
-    cuDNN takes weights in one chunk. Where they are not, torch copies them together at each call. `torch.nn.GRU` has
-    one chunk for all layers and directions; with padding each is called alone, so each has its own here.
-    """
-    for start in range(0, len(parameters), 4):
-        own = parameters[start:start + 4]
-        chunk = torch.cat([parameter.detach().flatten() for parameter in own])
-        start_in_chunk = 0
-        for parameter in own:
-            end = start_in_chunk + parameter.numel()
-            parameter.data = chunk[start_in_chunk:end].view_as(parameter)
-            start_in_chunk = end

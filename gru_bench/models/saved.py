@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gru_bench import __version__, platforms
-from gru_bench.config import RunConfig, validated
+from gru_bench.config import NEUTRAL, RunConfig, validated
 from gru_bench.data.tokenizer import SETTINGS
 from gru_bench.errors import DataError, UsageError, given_as, shown
 from gru_bench.models.trained import TABLE, TrainedModel, Weights
@@ -290,7 +290,7 @@ def read(
     about = _about(origin)
     shared = {} if shared is None else shared
     code = None if CODE not in about.files else _content(origin, about, CODE).decode(errors="replace")
-    config = validated(RunConfig, about.config)
+    config = _config(about)
     if config.model.source != (None if code is None else digest_of(code)):
         raise origin.refused(f"its {CODE} is not the file that its settings name")
     table_VE: NDArray[Any] | None = None
@@ -356,7 +356,7 @@ def about_of(content: bytes, name: str) -> About:
         where = ".".join(map(str, first["loc"][:4]))
         raise ValueError(f"is damaged ({where}: {first['msg']})") from error
     try:
-        validated(RunConfig, about.config)
+        _config(about)
     except UsageError as error:
         raise ValueError(f"is damaged ({error})") from error
     if not 0 <= about.best < len(about.seeds) or len(about.classes) < 2:
@@ -364,6 +364,17 @@ def about_of(content: bytes, name: str) -> About:
     if len(about.temperatures) not in (0, len(about.seeds)):
         raise ValueError("must have a temperature for each seed")
     return about
+
+
+def _config(about: About) -> RunConfig:
+    """Return the settings of a model, without those that were removed since it was saved.
+
+    Raises:
+        UsageError: for a setting that is unknown or out of range.
+    """
+    return validated(RunConfig, {
+        section: {key: value for key, value in values.items() if f"{section}.{key}" not in NEUTRAL}
+        if isinstance(values, dict) else values for section, values in about.config.items()})
 
 
 def _require(name: str, values: Mapping[str, Any], key: str, ours: object) -> None:

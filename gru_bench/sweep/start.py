@@ -56,7 +56,7 @@ def completed(
         KeyboardInterrupt: The user has interrupted the sweep. The next start continues it.
     """
     count, threads, start_workers = choose_workers(
-        workers, cluster, gpus_per_trial, device_of(spec), searching=spec.trials > 0)
+        workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
     # The workers start first: they import what they need while this process reads the reviews and imports optuna.
     with start_workers() as pool:
         from gru_bench.data.corpus import load_corpus
@@ -157,16 +157,6 @@ def _record(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> StudyRecor
                 name = called
         error.free_name = name
         raise
-
-
-def device_of(spec: StudySpec) -> str:
-    """Return the device of a study's runs, which is `cpu` where `auto` leaves a card unused for every model."""
-    from gru_bench.train.card import slower_than_cpu
-
-    device = spec.base.training.device
-    configs = [spec.config(model, {}, spec.seed) for model in spec.active_models]
-    fixed = spec.space.keys().isdisjoint(("training.batch_size", "model.reset", "model.backend"))
-    return "cpu" if device == "auto" and fixed and all(map(slower_than_cpu, configs)) else device
 
 
 def choose_workers(

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from numpy.typing import NDArray
 
 from gru_bench import cli
-from gru_bench.config import SECTIONS, MetricName, RunConfig, is_valid_setting, with_settings
+from gru_bench.config import (
+    NEUTRAL,
+    SECTIONS,
+    MetricName,
+    RunConfig,
+    is_valid_setting,
+    removed_settings,
+    with_settings,
+)
 from gru_bench.errors import FormatError, RunError, UsageError, first_line, named, unknown, without_passwords
 from gru_bench.models.saved import SHARED, Origin, artifact, read
 from gru_bench.models.trained import TrainedModel
@@ -131,18 +139,25 @@ class LoggedRun:
         return self.tags.get("gru_bench.side", "")
 
     def config(self) -> RunConfig:
-        """Return the config that was logged with the run. A setting that was not logged has its default.
+        """Return the config that was logged with the run, without the settings that were removed since. A setting that
+        was not logged has its default.
 
         Raises:
             RunError: The params are not those of a valid config. The message names the first such setting.
         """
         settings = {  # "None" stays text where a setting is always text
             key: None if text == "None" and is_valid_setting(key, None) else text
-            for key, text in self.params.items() if key == "seed" or key.startswith(_SECTIONS)}
+            for key, text in self.params.items()
+            if (key == "seed" or key.startswith(_SECTIONS)) and key not in NEUTRAL}
         try:
             return with_settings(RunConfig(), settings)
         except UsageError as error:
             raise damaged(self.run_id, "its config", error) from error
+
+    @property
+    def removed_settings(self) -> dict[str, str]:
+        """Settings that affected the run and were removed from gru-bench since, as they were logged."""
+        return removed_settings(self.params)
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRu
     try:
         for run in reader.runs(corpus.name) if corpus.name in reader.experiments() else ():
             if (run.role == "single" and run.complete and run.fingerprint == corpus.fingerprint
-                    and run.config() == config):
+                    and run.config() == config and not run.removed_settings):
                 return run
     except FormatError:  # a new run must not be logged among such runs
         raise

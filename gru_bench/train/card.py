@@ -9,17 +9,14 @@ import os
 import shutil
 import subprocess
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from gru_bench.config import RunConfig
 
 if TYPE_CHECKING:
     import torch
 
 NO_MEMORY = "memory ran out: lower training.batch_size or model.hidden_size, or raise training.micro_batches"
-CUDNN_BF16 = 91_300
-"""First version of cuDNN whose recurrent layers torch runs in bfloat16: 9.13.0."""
+_VARIABLE = "CUDA_VISIBLE_DEVICES"
+"""The environment variable that chooses cards."""
 
 
 def visible() -> list[str]:
@@ -30,7 +27,7 @@ def visible() -> list[str]:
     import torch
 
     count = torch.cuda.device_count()  # of AMD's cards too, which torch calls cuda
-    chosen = next((os.environ[name] for name in _variables() if name in os.environ), None)
+    chosen = os.environ.get(_VARIABLE)
     names = [str(number) for number in range(count)] if chosen is None else chosen.replace(" ", "").split(",")
     return names[:count]
 
@@ -56,32 +53,12 @@ def unused() -> str | None:
 
 def pinned(name: str) -> dict[str, str]:
     """Return the environment in which a process sees this card only, as cuda:0. An empty name: no card."""
-    return dict.fromkeys(_variables(), name)
-
-
-def _variables() -> tuple[str, ...]:
-    """Return the variables that choose cards: AMD's own one before the one that it shares with NVIDIA."""
-    import torch
-
-    return ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES") if torch.version.hip else ("CUDA_VISIBLE_DEVICES",)
+    return {_VARIABLE: name}
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Return whether the memory of a card, or of the host, ran out. cuDNN and cuBLAS have an error of their own."""
-    return any(words in str(error).lower() for words in ("out of memory", "status_alloc_failed"))
-
-
-def slower_than_cpu(config: RunConfig) -> str | None:
-    """Return why our kernel on a CPU trains a model faster than a card would, as a clause. None where it does not."""
-    if config.model.preset.cell != "gru" or config.model.backend not in ("auto", "fused"):
-        return None
-    if config.model.backend == "fused":
-        return "model.backend is 'fused', which runs on a CPU only"
-    if config.model.reset == "before":
-        return "cuDNN has no GRU whose reset gate acts before the product, and a loop over steps is slow"
-    if config.training.batch_size == 1:
-        return "with one text in a batch, a GPU has too little to do at each step"
-    return None
+    """Return whether torch had no memory left, on a card or on the CPU."""
+    return any(words in str(error) for words in ("out of memory", "DefaultCPUAllocator"))
 
 
 def prepare(device: torch.device) -> None:
@@ -98,7 +75,7 @@ def prepare(device: torch.device) -> None:
     products: tuple[Any, ...] = (torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
     for product in products:
         product.fp32_precision = "ieee"
-    # Only a batch of equal lengths reads both directions at once, and each has its own chunk (`in_chunks`).
+    # torch copies the weights of each call into one chunk for cuDNN.
     warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
     torch.cuda.init()  # before it, the count of a card with a number cannot be reset
     if device.index is not None:
@@ -112,12 +89,11 @@ def properties(device: torch.device) -> dict[str, str]:
 
     cudnn: Any = torch.backends.cudnn
     matmul: Any = torch.backends.cuda.matmul
-    versions = {"card_hip": torch.version.hip} if torch.version.hip else {"card_cuda": torch.version.cuda}
     return {
         "card": torch.cuda.get_device_name(device),
         "card_driver": _driver(),
-        **{key: version or "unknown" for key, version in versions.items()},
-        "card_cudnn": str(cudnn.version()),  # MIOpen's on AMD's cards
+        "card_cuda": torch.version.cuda or "unknown",
+        "card_cudnn": str(cudnn.version()),
         "card_float32": f"cuDNN {cudnn.rnn.fp32_precision}, cuBLAS {matmul.fp32_precision}",
     }
 
@@ -128,24 +104,4 @@ def _driver() -> str:
                               capture_output=True, text=True, check=True, timeout=20)
         return done.stdout.split()[0]
     except (OSError, subprocess.SubprocessError, IndexError):
-        pass
-    try:
-        return Path("/sys/module/amdgpu/version").read_text(encoding="utf-8").strip()
-    except OSError:
         return "unknown"
-
-
-def no_bf16(device: torch.device, backend: str) -> str | None:
-    """Return None if a card multiplies in bfloat16 on this backend, or else the reason as a sentence."""
-    import torch
-
-    if torch.cuda.get_device_capability(device) < (8, 0):
-        return "this GPU has no products in bfloat16, which NVIDIA's have from compute capability 8.0 on."
-    if backend == "torch" and torch.version.hip:
-        return "the backend 'torch' has no recurrent layers in bfloat16 on an AMD GPU."
-    cudnn: Any = torch.backends.cudnn
-    version = cudnn.version() or 0
-    if backend == "torch" and version < CUDNN_BF16:
-        return (f"the backend 'torch' has recurrent layers in bfloat16 from cuDNN {CUDNN_BF16} on, and this is "
-                f"{version}.")
-    return None

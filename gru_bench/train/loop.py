@@ -44,7 +44,7 @@ from gru_bench.data.vectors import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError, given_as
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.classifier import Classifier, dropped_out
-from gru_bench.models.recurrence import Backend, in_chunks
+from gru_bench.models.recurrence import Backend
 from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import MOST_WHOLE, Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
@@ -62,7 +62,7 @@ from gru_bench.train.checkpoint import (
 from gru_bench.train.listener import SILENT, Listener, Pruned
 from gru_bench.train.loss import balanced, training_loss
 from gru_bench.train.optimizer import Optimizer
-from gru_bench.train.placement import Placement, autocast, place
+from gru_bench.train.placement import Placement, place
 
 REFRESH_SECONDS = 0.5
 CHECKPOINT_SECONDS = 60.0
@@ -197,33 +197,18 @@ def train_resumably(
     config: RunConfig, corpus: Corpus, vectors: Vectors, listener: Listener, *, placement: Placement,
     score_test: bool = False, checks: int = 0,
 ) -> RunResult:
-    """Train a run as every command does: with a checkpoint in the cache, and in twice as many micro-batches where a
-    graphics card runs out of memory.
+    """Train a run as every command does: with a checkpoint in the cache.
 
     The arguments and errors are those of `train`.
 
     Raises:
-        RunError: where the second try does not fit either, or a batch has no more reviews to share out.
+        RunError: where memory runs out.
     """
-    def attempt(config: RunConfig) -> RunResult:
-        return train(config, corpus, vectors, listener, placement=placement, score_test=score_test, checks=checks,
-                     checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus, vectors))
-
     if placement.note is not None:
         listener.note(placement.note)
-    size, smaller = config.training.batch_size, 2 * config.training.micro_batches
     try:
-        return attempt(config)
-    except RuntimeError as error:  # its memory is free again after this clause
-        if not card.out_of_memory(error):
-            raise
-        if size < smaller:
-            raise RunError(card.NO_MEMORY) from error
-    listener.restarted(f"the GPU's memory ran out at a batch of {size} texts; done again in {smaller} "
-                       "micro-batches, their gradients added")
-    torch.cuda.empty_cache()
-    try:
-        return attempt(with_settings(config, {"training.micro_batches": smaller}))
+        return train(config, corpus, vectors, listener, placement=placement, score_test=score_test, checks=checks,
+                     checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus, vectors))
     except RuntimeError as error:
         if not card.out_of_memory(error):
             raise
@@ -276,7 +261,7 @@ def check_metric(training: TrainingConfig, corpus: Corpus) -> None:
 
 @kernels.flushed(torch_threads=True)
 def predict(
-    model: Classifier, encoded: Encoded, *, backend: Backend, bf16: bool = False, tokens: int = SCORED_TOKENS,
+    model: Classifier, encoded: Encoded, *, backend: Backend, tokens: int = SCORED_TOKENS,
 ) -> NDArray[np.float32]:
     """Return the probabilities of the examples of a split, in its order, N x C.
 
@@ -284,7 +269,6 @@ def predict(
         model: The model.
         encoded: The examples.
         backend: Backend that computes the model.
-        bf16: Whether products are rounded to bfloat16.
         tokens: Largest number of tokens, padding included, in a batch.
     """
     model.eval()
@@ -293,13 +277,12 @@ def predict(
     # In the order of the plan: each batch is written where the one before it ends.
     ordered_NC = torch.empty((len(encoded), classes), device=device)
     start = 0
-    with torch.inference_mode(), autocast(device, bf16):
+    with torch.inference_mode():
         for batch in make_batches(encoded, plan):
             there = batch.to(device)
             rows_UE = model.table_VE.index_select(0, there.distinct_U)
-            log_BC = model(rows_UE, there.index_BT, there.length_B, backend=backend, bf16=bf16,
-                           equal_lengths=there.equal_lengths)
-            ordered_NC[start:start + len(batch)] = log_BC.exp().float()
+            log_BC = model(rows_UE, there.index_BT, there.length_B, backend=backend, equal_lengths=there.equal_lengths)
+            ordered_NC[start:start + len(batch)] = log_BC.exp()
             start += len(batch)
     kernels.release()
     probability_NC = np.empty((len(encoded), classes), np.float32)
@@ -320,8 +303,6 @@ class _Run:
         self.weight_C = balanced(corpus).to(device) if config.training.class_weight == "balanced" else None
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
         self.model = untrained(config, table_VE, len(corpus.classes)).to(device)
-        if device.type == "cuda" and placement.backend != "own":
-            in_chunks(list(self.model.recurrence.parameters()))
         self.optimizer = Optimizer(
             self.model, self.model.table_VE if config.embedding.trainable else None, config.training,
             fused=placement.backend == "fused")
@@ -493,13 +474,10 @@ class _Run:
 
     def _backward(self, batch: Batch, rows_UE: Tensor, dropout: torch.Generator, share: float = 1.0) -> Tensor:
         """Add the gradients of a batch and return its loss; for a micro-batch, both are weighted with its `share`."""
-        training, device = self.config.training, self.placement.device
-        with autocast(device, training.bf16):
-            log_BC = self.model(
-                rows_UE, batch.index_BT, batch.length_B, backend=self.placement.backend, generator=dropout,
-                bf16=training.bf16, equal_lengths=batch.equal_lengths)
-        taught_BC = None if self.taught_NC is None else self.taught_NC[batch.example_B].to(device)
-        loss, weighted = training_loss(log_BC.float(), batch.label_B, weight_C=self.weight_C, taught_BC=taught_BC)
+        log_BC = self.model(rows_UE, batch.index_BT, batch.length_B, backend=self.placement.backend, generator=dropout,
+                            equal_lengths=batch.equal_lengths)
+        taught_BC = None if self.taught_NC is None else self.taught_NC[batch.example_B].to(log_BC.device)
+        loss, weighted = training_loss(log_BC, batch.label_B, weight_C=self.weight_C, taught_BC=taught_BC)
         if share < 1:
             loss, weighted = loss * share, weighted * share
         weighted.backward()
@@ -539,7 +517,7 @@ class _Run:
                         f"{self.config.training.lr:g}) or training.clip_norm (now {self.config.training.clip_norm})")
 
     def _probabilities(self, encoded: Encoded) -> NDArray[np.float32]:
-        probability_NC = predict(self.model, encoded, backend=self.placement.backend, bf16=self.config.training.bf16)
+        probability_NC = predict(self.model, encoded, backend=self.placement.backend)
         if np.isnan(probability_NC).any():
             raise self._exploded("the model's probabilities must stay finite, but became nan")
         return probability_NC

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 
 from gru_bench import platforms
 from gru_bench.config import RunConfig
-from gru_bench.errors import UsageError, given_as
+from gru_bench.errors import UsageError
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.recurrence import Backend, choose_backend, fallback
 from gru_bench.train import card
@@ -22,7 +21,7 @@ class Placement:
     device: torch.device
     backend: Backend
     note: str | None = None
-    """Why a slower backend runs than the fastest one, or a CPU instead of a card, as a sentence. None: neither."""
+    """Why a slower backend runs than the fastest one, as a sentence. None: the fastest one runs."""
 
     def prepare(self, threads: int | None) -> None:
         """Set what holds for the whole process while a run trains: threads, and how a card is used."""
@@ -37,14 +36,8 @@ def place(config: RunConfig) -> Placement:
     Raises:
         UsageError: for settings that do not fit the model or this machine, such as a device that is missing.
     """
-    device, note = _device(config)
-    backend = choose_backend(config.model, device)
-    if config.training.bf16:
-        reason = card.no_bf16(device, backend) if device.type == "cuda" else "only NVIDIA GPUs support it."
-        if reason:
-            raise UsageError("training.bf16 must be false without an NVIDIA GPU that supports it, but got true "
-                             f"on {device.type}: {reason} Leave it out")
-    return Placement(device, backend, note or fallback(config.model, device))
+    device = choose_device(config.training.device)
+    return Placement(device, choose_backend(config.model, device), fallback(config.model, device))
 
 
 def choose_device(name: str) -> torch.device:
@@ -68,21 +61,6 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _device(config: RunConfig) -> tuple[torch.device, str | None]:
-    """Return the device of a run, and a sentence where `auto` leaves a card unused, or None."""
-    device = choose_device(config.training.device)
-    if config.training.device != "auto" or device.type != "cuda" or kernels.unavailable() is not None:
-        return device, None
-    reason = card.slower_than_cpu(config)
-    if reason is None:
-        return device, None
-    if config.model.backend == "fused":  # which was asked for
-        return torch.device("cpu"), None
-    return torch.device("cpu"), (
-        f"{config.model.name} trains on the CPU, although this machine has a GPU: {reason}; "
-        f"{given_as('--device', 'cuda')} uses it")
-
-
 def use_threads(count: int | None, backend: Backend) -> None:
     """Set the number of CPU threads of this process.
 
@@ -96,8 +74,3 @@ def use_threads(count: int | None, backend: Backend) -> None:
     threads = count or platforms.cores()
     kernels.set_threads(threads)
     torch.set_num_threads(1 if backend == "fused" else threads)
-
-
-def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[object]:
-    """Return a context in which a graphics card computes products in bfloat16, if `bf16` is set."""
-    return torch.autocast(device.type, torch.bfloat16) if bf16 and device.type == "cuda" else nullcontext()

@@ -8,20 +8,18 @@ import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pytest
 import torch
 
-from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, UsageError
-from gru_bench.results.runs import EpochRecord, RunResult
+from gru_bench.results.runs import EpochRecord
 from gru_bench.sweep.__main__ import app as sweep_app
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.start import need_windows
 from gru_bench.tracking import Reader, Store
-from gru_bench.train import loop
 from gru_bench.train.__main__ import _Progress
 from gru_bench.train.__main__ import app as train_app
 from tests.support.commands import completed, mentions, printed
@@ -123,24 +121,6 @@ class TestTrain:
         lines = resumed.stdout.splitlines()
         index = next(number for number, line in enumerate(lines) if "continuing from epoch 3/3" in line)
         assert [line[:11] for line in lines[index + 1:index + 4]] == ["  epoch 1/3", "  epoch 2/3", "epoch 3/3  "]
-
-    def test_repeats_a_run_that_exceeds_the_memory_of_a_gpu_in_micro_batches(
-        self, data: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        trained = loop.train
-
-        def train(config: RunConfig, *rest: Any, **more: Any) -> RunResult:
-            if config.training.micro_batches == 1:
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            return replace(trained(config, *rest, **more), card={"card": "a card", "card_driver": "580.1"})
-
-        monkeypatch.setattr(loop, "train", train)
-        done = completed(train_app, "--model", "scratch", "--data", data, *QUICK)
-        assert done.returncode == 0, done.stderr
-        (logged,) = Store().runs("mine")
-        mentions(done.stdout, logged.tags["gru_bench.done_again"])
-        mentions(logged.tags["gru_bench.done_again"], "memory ran out", "micro-batches")
-        assert (logged.tags["gru_bench.card"], logged.tags["gru_bench.card_driver"]) == ("a card", "580.1")
 
     def test_a_full_disk_fails_the_run_and_leaves_no_part_of_a_checkpoint(
         self, data: str, monkeypatch: pytest.MonkeyPatch

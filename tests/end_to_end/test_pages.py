@@ -137,9 +137,9 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench archive export --study bidirectional mine.study --storage postgresql://gru@head/gru --tracking-uri http://head:5000
         gru-bench archive import mine.study
         type reviews.txt | gru-bench predict --study NAME
-        python benchmarks/gpu.py --strict""",  # noqa: E501
+        python benchmarks/gpu.py""",  # noqa: E501
     "tests/train/test_gpu_benchmark.py runs it": r"""
-        python benchmarks/gpu.py --dry""",
+        python benchmarks/gpu.py --device cpu --limit 100""",
     "tests/predictions/test_command.py compares such files": r"""
         gru-bench compare bert.csv tfidf.csv
         gru-bench compare bert.csv --study bidirectional""",

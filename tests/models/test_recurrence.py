@@ -15,7 +15,7 @@ from gru_bench.config import POOLING_PARTS, ModelConfig, ModelName, Pooling, Res
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.gru import GRU
-from gru_bench.models.recurrence import Backend, in_chunks, run, unsupported
+from gru_bench.models.recurrence import Backend, run, unsupported
 from gru_bench.models.rnn import RNN
 from tests.support.sequences import LENGTHS, TOLERANCE, alone, close, generator, gradients, sequences, table
 
@@ -137,12 +137,9 @@ class Recorded:
         self.real = torch.gru
         monkeypatch.setattr(torch, "gru", self)
         self.calls: list[tuple[int, int]] = []
-        self.types: set[torch.dtype] = set()
 
     def __call__(self, x_BTE: Tensor, h0: Tensor, weights: list[Tensor], **more: Any) -> tuple[Tensor, Tensor]:
         self.calls.append((len(weights), more["num_layers"]))
-        self.types |= {tensor.dtype for tensor in (x_BTE, h0, *weights)}
-        assert not torch.is_autocast_enabled("cpu")
         if x_BTE.device.type == "meta":
             return x_BTE.new_empty(*x_BTE.shape[:2], h0.shape[2] * (1 + more["bidirectional"])), h0
         output, state = self.real(x_BTE, h0, weights, **more)
@@ -161,40 +158,3 @@ def test_a_graphics_card_is_not_asked_whether_lengths_are_equal(
         equal_lengths=equal)
     assert output.shape == (3, 7, 8)
     assert kernel.calls == calls
-
-
-@pytest.mark.parametrize("lengths", [[6, 6], [6, 3]])
-def test_bfloat16_reaches_the_kernels_of_torch_also_under_autocast(
-    lengths: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also under torch.autocast. Values below 1 have a rounding error of 2 to the power of -9 in bfloat16."""
-    kernel = Recorded(monkeypatch)
-    ours = GRU(5, 4, bidirectional=True, generator=generator())
-    x_BTE, length_B = sequences(lengths)
-    rows_UE, index_BT = as_rows(x_BTE.float())
-    both = [run(ours, "torch", rows_UE, index_BT, length_B)]
-    with torch.autocast("cpu", torch.float16):
-        kernel.types.clear()
-        both.append(run(ours, "torch", rows_UE, index_BT, length_B, bf16=True))
-    assert kernel.types == {torch.bfloat16}
-    assert both[1].dtype == torch.float32
-    assert (both[0] != both[1]).any()
-    torch.testing.assert_close(both[1], both[0], rtol=0, atol=10 * 2 ** -9)
-
-
-def test_weights_in_one_chunk_lie_side_by_side_and_learn_the_same() -> None:
-    """In the order in which cuDNN has them: both matrices of a direction, then both biases."""
-    plain, chunked = (GRU(5, 4, 2, bidirectional=True, generator=generator()).double() for _ in range(2))
-    in_chunks(list(chunked.parameters()))
-    own = list(chunked.parameters())
-    for start in range(0, len(own), 4):
-        place = 0
-        for weight in own[start:start + 4]:
-            assert weight.untyped_storage().data_ptr() == own[start].untyped_storage().data_ptr()
-            assert (weight.storage_offset(), weight.is_contiguous()) == (place, True)
-            place += weight.numel()
-        assert place * 8 == own[start].untyped_storage().nbytes()
-    x_BTE, length_B = sequences([3, 7])
-    found = [gradients(one(x_BTE, length_B), list(one.parameters())) for one in (plain, chunked)]
-    for mine, wanted in zip(*found, strict=True):
-        torch.testing.assert_close(mine, wanted, rtol=0, atol=TOLERANCE)

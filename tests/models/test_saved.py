@@ -337,6 +337,11 @@ def test_a_model_with_a_wrong_setting_is_refused_by_its_name(
     mentions(refused(folder), ABOUT, named)
 
 
+def test_a_model_with_a_setting_that_was_removed_since_is_loaded(folder: Path, model: TrainedModel) -> None:
+    rewritten(folder, lambda content: content["config"]["training"].update(bf16=True))
+    assert load(folder)[0].config == saved.without_folders(model.config)
+
+
 def test_a_model_json_that_was_edited_is_refused(folder: Path) -> None:
     path = folder / ABOUT
     text = path.read_text(encoding="utf-8")

@@ -25,7 +25,6 @@ from gru_bench.sweep.plan import SearchState, State
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import load_study
-from gru_bench.sweep.start import device_of
 from gru_bench.sweep.summary import confirmed
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, add_study
@@ -124,20 +123,6 @@ def test_a_study_on_the_backend_torch_is_told_of_a_faster_one(
     note = backend_note(spec)
     assert note.endswith('add --set model.backend=auto --study-name "my study-quick"') == told
     assert bool(note) == told
-
-
-@pytest.mark.parametrize(("body", "device"), [
-    ('models = ["scratch"]', "auto"),
-    ('models = ["scratch"]\ntraining.batch_size = 1', "cpu"),
-    ('models = ["scratch", "rnn"]\ntraining.batch_size = 1', "auto"),
-    ('models = ["scratch"]\ntraining.batch_size = 1\ntraining.device = "cuda:1"', "cuda:1"),
-    ('models = ["scratch"]\nmodel.reset = "before"', "cpu"),
-    ('models = ["scratch"]\ntrials = 1\n[space]\ntraining.batch_size = { choices = [1, 8] }', "auto"),
-])
-def test_the_device_auto_of_small_batches_is_the_cpu(
-    tmp_path: Path, body: str, device: str
-) -> None:
-    assert device_of(load_study(study_file(tmp_path, body))) == device
 
 
 def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -251,6 +251,12 @@ class TestTheConfigOfARun:
             logged("ab12", params={key: text}).config()
         mentions(str(refused.value), "ab12", key, repr(text), RESTORE.removeprefix(": "))
 
+    @pytest.mark.parametrize(("text", "removed"), [("False", {}), ("True", {"training.bf16": "True"})])
+    def test_leaves_out_a_setting_that_was_removed_since(self, text: str, removed: dict[str, str]) -> None:
+        run = logged("1", params={"training.bf16": text, "training.lr": "0.5"})
+        assert run.config() == RunConfig(training=TrainingConfig(lr=0.5))
+        assert run.removed_settings == removed
+
     @pytest.mark.parametrize("key", ["training.warmup", "model.bias"])
     def test_is_refused_by_the_name_of_an_unknown_setting(self, key: str) -> None:
         with pytest.raises(RunError) as refused:

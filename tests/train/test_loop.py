@@ -358,14 +358,6 @@ class TestWhatGoesWrong:
         with pytest.raises(UsageError, match=r"device.*auto.*cpu.*'tpu'"):
             choose_device("tpu")
 
-    @pytest.mark.parametrize("backend", ["fused", "torch"])
-    def test_bfloat16_is_refused_on_a_cpu(
-        self, config: RunConfig, corpus: Corpus, vectors: Vectors, backend: str
-    ) -> None:
-        on_cpu = {"training.bf16": True, "training.device": "cpu", "model.backend": backend}
-        with pytest.raises(UsageError, match=r"training\.bf16.*cpu.*NVIDIA"):
-            train(with_settings(config, on_cpu), corpus, vectors)
-
     def test_selection_by_validation_without_a_validation_split_is_refused(
         self, config: RunConfig, vectors: Vectors
     ) -> None:

@@ -59,7 +59,8 @@ def _written(path: Path, table: Iterator[Row]) -> int:
 
 def runs_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
     """Yield a row for every run of the studies, with its settings and its latest metrics."""
-    settings = [name for name in flat(RunConfig()) if name != "seed"]
+    earlier = sorted({key for study in studies for run in study.runs for key in run.removed_settings})
+    settings = [*(name for name in flat(RunConfig()) if name != "seed"), *earlier]
     measured = sorted({key for study in studies for run in study.runs for key in run.metrics})
     yield ["study", "role", "name", "id", "model", "seed", "state", "started", *settings, *measured]
     for study in studies:
@@ -73,7 +74,7 @@ def runs_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
 def _config(run: LoggedRun) -> Mapping[str, Scalar]:
     """Return the settings of a run: none for a study's own run, and where they cannot be read."""
     try:
-        return {} if run.role == "study" else flat(run.config())
+        return {} if run.role == "study" else {**flat(run.config()), **run.removed_settings}
     except RunError:
         return {}
 
