@@ -170,6 +170,7 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/gru_module.py
         python benchmarks/gru_module.py --quick
         python benchmarks/interval_coverage.py --few --repetitions 4000
+        python benchmarks/interval_coverage.py --few-seeds --repetitions 4000
         python benchmarks/interval_coverage.py --groups --repetitions 1000
         python benchmarks/looks.py --repetitions 5000
         python benchmarks/overhead.py
