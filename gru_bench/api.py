@@ -598,15 +598,20 @@ def _frame_words(words: Mapping[str, str]) -> Iterator[None]:
 
 
 def _texts(texts: str | Iterable[str]) -> list[str]:
+    from gru_bench.data.columns import USUAL, plain_name
+    from gru_bench.data.labels import listed
+    from gru_bench.inference.files import texts_of
+    from gru_bench.inference.frames import column_names
+
+    rule = "texts must be a text or a list of texts"
+    if _is_frame(texts):
+        columns = column_names(texts)
+        column = next((name for name in columns if plain_name(name) in USUAL["text"].split()), "NAME")
+        raise UsageError(f"{rule}, but got a data frame with the columns {listed(columns)}: give the column of the "
+                         f"texts, such as frame[{column!r}]")
     if not isinstance(texts, Iterable):
-        raise UsageError(f"texts must be a text or a list of texts, but got {shown(texts)} of type "
-                         f"{type(texts).__name__}")
-    found = [texts] if isinstance(texts, str) else list(texts)
-    for place, text in enumerate(found):
-        if not isinstance(text, str):
-            raise UsageError(f"texts must be texts, but number {place + 1:,} of them is {shown(text)}: remove or "
-                             "convert it")
-    return found
+        raise UsageError(f"{rule}, but got {shown(texts)} of type {type(texts).__name__}")
+    return texts_of([texts] if isinstance(texts, str) else texts, "the texts")
 
 
 def _answers(predictor: Predictor, texts: str | Iterable[str]) -> Answers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,13 +83,9 @@ class TextFile:
         characters = number = 0
         with reading(self.path, encoding):
             for number, (text, _, _, _, ident, _) in enumerate(table, start=1):
-                if not isinstance(text, str):
-                    raise DataError(f"{self.path} must contain a text in each row, but row {number:,} has "
-                                    f"{shown(text)} as its {shown(table.columns.text)}: correct the row, or leave "
-                                    "it out")
                 ids.append(number if not table.columns.id else storable(ident) if isinstance(ident, str) else ident)
-                texts.append(storable(text))
-                characters += len(text)
+                texts += texts_of([text], f"column {shown(table.columns.text)} of {self.path}", number)
+                characters += len(texts[-1])
                 if len(texts) == count or characters > _CHARACTERS:
                     yield Part(ids, texts, table.fraction())
                     ids, texts, characters = [], [], 0
@@ -100,6 +96,26 @@ class TextFile:
 
     def _empty(self, why: str) -> DataError:
         return DataError(f"{self.path} must contain texts, but {why}: write or copy it again")
+
+
+def texts_of(values: Iterable[object], where: str, first: int = 1) -> list[str]:
+    """Return values as texts that a model reads, as commands, Python and served models do.
+
+    Args:
+        values: The values.
+        where: What contains them, for messages.
+        first: Number of the row of the first one.
+
+    Raises:
+        DataError: for a value that is no text, such as a missing value, a number or a list. The error has its row.
+    """
+    found = []
+    for row, value in enumerate(values, start=first):
+        if not isinstance(value, str):
+            raise DataError(f"{where} must contain a text in each row, but row {row:,} has {shown(value)}: correct the "
+                            "row, or leave it out")
+        found.append(storable(value))
+    return found
 
 
 # ---------------------------------------------------------------- predictions

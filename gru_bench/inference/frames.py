@@ -52,7 +52,7 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     """
     import pyarrow.parquet as pq
 
-    known = _column_names(frame)
+    known = column_names(frame)
     found = columns.found_in(known, WHERE, lambda: _first_row(frame))
     table = _table(frame, known, [name for _, name in found.roles() if name is not None])
     if not table.num_rows:
@@ -75,7 +75,7 @@ def written(frame: Any, model: str, path: Path) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    known = _column_names(frame)
+    known = column_names(frame)
     for column, count in Counter(known).items():
         if count > 1:
             raise UsageError(f"{WHERE} must have one column {shown(column)}, but it has {count}: rename the others")
@@ -134,7 +134,7 @@ def _is_array(value: object) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str)
 
 
-def _column_names(frame: Any) -> list[str]:
+def column_names(frame: Any) -> list[str]:
     """Return the names of the columns as text: pandas may have numbers."""
     if isinstance(frame, Mapping):
         for name, column in frame.items():

@@ -266,10 +266,19 @@ def test_refuses_names_and_folders_of_another_type(call: Callable[[], object]) -
         call()
 
 
-@pytest.mark.parametrize("texts", [["good", math.nan], [3], 3])
-def test_refuses_to_predict_what_is_no_text(texts: Any, study: gb.Study) -> None:
-    with pytest.raises(UsageError, match=r"texts must be .* (number \d|of type int)"):
+@pytest.mark.parametrize(("texts", "error", "parts"), [
+    (["good", math.nan], DataError, ["row 2 has nan"]), (["good", None], DataError, ["row 2 has None"]),
+    ([3], DataError, ["row 1 has 3"]), ([["good"]], DataError, ["row 1 has ['good']"]), (3, UsageError, ["type int"]),
+    (pd.DataFrame({"n": [1], "Review": ["good"]}), UsageError, ["'n', 'Review'", "frame['Review']"]),
+    ({"a": ["good"], "b": ["bad"]}, UsageError, ["'a', 'b'", "frame['NAME']"])])
+def test_refuses_to_predict_what_is_no_text(
+    texts: Any, error: type[GruBenchError], parts: list[str], study: gb.Study
+) -> None:
+    with pytest.raises(error) as raised:
         study.predict(texts)
+    mentions(str(raised.value), *parts)
+    with pytest.raises(GruBenchError):
+        study.explain(texts)
 
 
 def test_the_examples_of_the_page_work(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import runpy
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,7 +30,7 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking.registry import WEIGHTS, Registered, log_model, register, registered_name
 from gru_bench.train.loop import untrained
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, mentions
 from tests.support.runs import modeled, result
 from tests.support.servers import QUIET, MlflowServer, free_port
 
@@ -121,6 +123,17 @@ def test_mlflow_loads_what_was_registered(
     assert answer["label"].tolist() == want.label_N
     assert np.allclose(answer["probability_positive"], want.probability_NC[:, 1], atol=1e-6)  # six decimals are sent
     assert answer["known_words"].tolist() == [round(2 / 3, 4), 1.0, 0.0]
+    for value in (None, 5, ["bad"]):
+        with pytest.raises(mlflow.MlflowException, match="row 2 has") as refused:
+            model.predict(pd.DataFrame({"text": ["bad", value]}))
+        assert refused.value.error_code == "INVALID_PARAMETER_VALUE"
+    schema, served = model.metadata.get_input_schema(), mlflow.pyfunc.scoring_server
+    for text, rows in (("text\nNA\n12\n", ["NA", "12"]), ("id,text\n1,bad\n2,\n", ["bad", ""])):
+        assert served.parse_csv_input(io.StringIO(text), schema)["text"].tolist() == rows
+    for data in ({"inputs": ["bad", None, 5]}, {"inputs": {"text": ["bad", None, 5]}},
+                 {"instances": ["bad", None, 5]}, {"instances": [{"text": value} for value in ("bad", None, 5)]}):
+        assert served.infer_and_parse_data(data, schema)["text"].tolist() == ["bad", None, 5]
+    assert served.parse_csv_input(io.StringIO("text\nNA\n"))["text"].isna().all()  # as of any other model
     assert not [path for path in (tmp_path / "mlartifacts").rglob("*") if path.suffix in (".pkl", ".pickle", ".pt")]
     assert list(answer.columns) == [one["name"] for one in json.loads(model.metadata.signature.to_dict()["outputs"])]
 
@@ -167,14 +180,35 @@ def serving(store: Store, folder: Path) -> Iterator[int]:
 def test_the_registered_model_answers_over_http(store: Store, tmp_path: Path) -> None:
     registering(store, study(store), saved(tmp_path / "one"))
     with serving(store, tmp_path) as port:
-        body = json.dumps({"dataframe_records": [{"text": "a good film"}, {"text": "bad"}]}).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body,
-                                         {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            rows = json.load(answer)["predictions"]
-    want = Predictor(trained()).predict(["a good film", "bad"])
-    assert [row["label"] for row in rows] == want.label_N
-    assert np.allclose([row["probability_negative"] for row in rows], want.probability_NC[:, 0], atol=1e-6)
+        status, answer = ask(port, {"dataframe_records": [{"text": "a good film"}, {"text": "bad"}]})
+        rows = answer["predictions"]
+        want = Predictor(trained()).predict(["a good film", "bad"])
+        assert [row["label"] for row in rows] == want.label_N
+        assert np.allclose([row["probability_negative"] for row in rows], want.probability_NC[:, 0], atol=1e-6)
+        assert ask(port, "text\na good film\nNA\n12\n") == ask(port, {"inputs": ["a good film", "NA", "12"]})
+        for value in (None, 5, ["bad"], {"bad": 1}):
+            for wrong in ({"dataframe_records": [{"text": "bad"}, {"text": value}]},
+                          {"dataframe_split": {"columns": ["text"], "data": [["bad"], [value]]}},
+                          {"inputs": {"text": ["bad", value]}}, {"instances": ["bad", value]}):
+                status, answer = ask(port, wrong)
+                assert status == 400
+                mentions(answer["message"], "row 2 has")
+                assert "stack_trace" not in answer
+        for request in ('text\n"a good film\n', {"inputs": 5}, {"inputs": {"text": "bad"}}):
+            status, answer = ask(port, request)
+            assert status == 400
+            assert "stack_trace" not in answer
+
+
+def ask(port: int, request: object) -> tuple[int, Any]:
+    """Return the status and the answer to a request, in CSV if it is a text."""
+    kind, body = ("text/csv", request) if isinstance(request, str) else ("application/json", json.dumps(request))
+    posted = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body.encode(), {"Content-Type": kind})
+    try:
+        with urllib.request.urlopen(posted, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
 
 
 def test_an_environment_without_gru_bench_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
