@@ -311,7 +311,7 @@ class Study:
             from gru_bench.report.render import files
 
             cli.check_folder("folder", Path(folder))
-            return files.write(chosen_report(self._chosen, self._store), Path(folder))[0]
+            return files.write(chosen_report(self._chosen, self._store), Path(folder), option="folder")[0]
 
     def save_model(
         self, folder: str | Path, *, model: str | None = None, single: bool = False, force: bool = False

@@ -31,10 +31,12 @@ def export_study(
     no_weights: Annotated[bool, typer.Option(
         "--no-weights", help="Leave out the models' weights, which are most of the file. The report does not need "
         "them, but gru-bench predict and diagnose do.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an archive if it exists.")] = False,
 ) -> None:
     """Write a study to one file."""
+    from gru_bench.archive.container import is_archive
     from gru_bench.archive.study import export_study
+    from gru_bench.data.files import check_writable
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.tracking import Store
 
@@ -43,6 +45,7 @@ def export_study(
     if file.exists() and not force:
         raise UsageError(f"an export replaces a file only with --force, but {str(file)!r} exists: name another, or "
                          "add --force")
+    check_writable(file, "the file", "an archive", is_archive)
     store = Store(tracking_uri, create=False)
     console = cli.out()
     with console.status("reading the runs"), wrapped_errors(storage):

@@ -12,6 +12,7 @@ import lzma
 import re
 import shutil
 import tempfile
+import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ def packed(path: Path, about: Mapping[str, Any]) -> Iterator[Callable[[str, byte
         DataError: A member has a name that some systems cannot unpack.
         OSError: The file cannot be written.
     """
-    begun = path.with_name(f".{path.name}.part")
+    begun = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with (lzma.open(begun, "wb", check=lzma.CHECK_SHA256, filters=_COMPRESSION) as file,
               zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive):
@@ -77,6 +78,16 @@ def packed(path: Path, about: Mapping[str, Any]) -> Iterator[Callable[[str, byte
         replace(begun, path)
     finally:
         remove(begun)
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file begins as an archive does, with its description."""
+    try:
+        with lzma.open(path) as file:
+            begin = file.read(1024)
+    except (lzma.LZMAError, EOFError):
+        return False
+    return begin.startswith(b"PK\x03\x04") and f'"kind": "{KIND}"'.encode() in begin
 
 
 def unpack(path: Path, folder: Path, names: re.Pattern[str]) -> str:

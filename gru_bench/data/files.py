@@ -20,9 +20,10 @@ import importlib.util
 import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from gru_bench import platforms
@@ -288,13 +289,40 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_table(path: Path, columns: Sequence[str], command: str) -> None:
-    """Check that the option --csv of a command names a new file or a table of its own, and nothing else is lost.
+def check_writable(
+    path: Path, option: str, what: str, is_own: Callable[[Path], bool], *, inputs: Iterable[Path] = ()
+) -> None:
+    """Check that a command loses no file of the user where it writes one.
+
+    Args:
+        path: The file to write.
+        option: The option that names it or its folder, for messages.
+        what: What gru-bench writes there, for messages.
+        is_own: Whether gru-bench has written a file, as its content shows.
+        inputs: The files that the command reads.
+
+    Raises:
+        UsageError: It is one of `inputs`, a folder, in a folder that is a file, or a file that gru-bench has not
+            written.
+        DataError: It cannot be read.
+    """
+    if not path.exists():
+        return
+    with reading(path):
+        is_input = any(path.samefile(one) for one in inputs if one.exists())
+        own = not is_input and path.is_file() and is_own(path)
+    if not own:
+        found = "which this command reads" if is_input else "which is another one"
+        raise UsageError(f"{option} must name {what} that gru-bench has written, or something new, but there is "
+                         f"{shown(str(path))}, {found}: name another")
+
+
+def check_table(path: Path, columns: Sequence[str]) -> None:
+    """Check that the option --csv of a command names a new file or a table with the same columns.
 
     Args:
         path: The file that --csv names.
         columns: The columns of the table.
-        command: The command that writes it.
 
     Raises:
         UsageError: It is another file, or in no folder.
@@ -302,13 +330,15 @@ def check_table(path: Path, columns: Sequence[str], command: str) -> None:
     """
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(f"--csv must be a file in a folder that exists, but got {shown(str(path))}: name another")
-    if not path.exists():
-        return
+    check_writable(path, "--csv", f"a table with the columns {', '.join(columns)}", partial(has_columns, columns))
+
+
+def has_columns(columns: Sequence[str], path: Path, *, more: bool = False) -> bool:
+    """Return whether a file is a CSV table with these columns; with `more`, others may follow."""
     head = ",".join(columns).encode()
-    with reading(path), path.open("rb") as file:
-        if file.readline(len(head) + 2).rstrip(b"\r\n") != head:
-            raise UsageError(f"--csv must name a new file, or one that {command} has written, with the columns "
-                             f"{', '.join(columns)}, but {shown(path.name)} has others: name another")
+    with path.open("rb") as file:
+        first = file.readline(len(head) + 2).rstrip(b"\r\n")
+    return first == head or (more and first.startswith(head + b","))
 
 
 @contextmanager

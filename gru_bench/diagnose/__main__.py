@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -165,8 +166,13 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
 
 
 def _write(console: Any, figures: Sequence[Figure], out: Path) -> Path:
+    from gru_bench.data.files import check_writable
     from gru_bench.report.render.files import replace_file
 
+    for figure in figures:
+        heading = figure.values.csv().partition("\r\n")[0].split(",")
+        for kind in ("csv", "png", "svg"):
+            check_writable(out / f"{figure.name}.{kind}", "--out", "a folder of figures", partial(_is_figure, heading))
     try:
         for figure in figures:
             for kind, content in (("png", figure.alone("png")), ("svg", figure.alone("svg")),
@@ -177,6 +183,14 @@ def _write(console: Any, figures: Sequence[Figure], out: Path) -> Path:
         raise RunError(f"--out must be a folder that can be written to, but {out} is not ({error.strerror}): name "
                        "another") from error
     return out
+
+
+def _is_figure(heading: Sequence[str], path: Path) -> bool:
+    """Return whether a file is of a figure, beside whose drawings is the table of its values."""
+    from gru_bench.data.files import has_columns
+
+    table = path.with_suffix(".csv")
+    return table.is_file() and has_columns(heading, table)
 
 
 def main() -> None:

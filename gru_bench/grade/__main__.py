@@ -85,7 +85,7 @@ def grade(
     from gru_bench.grade.judge import judge
 
     if csv is not None:
-        check_table(csv, COLUMNS, "grade")
+        check_table(csv, COLUMNS)
     result = judge(read_claims(claims), reference, known, disagreement)
     _show(console, result, reference, disagreement)
     if csv is not None:
@@ -195,13 +195,15 @@ def _alike(pair: Alike, pairs: int, disagreement: Disagreement | None) -> str:
 
 
 def _write(path: Path, result: Result) -> None:
+    import codecs
     import csv
 
+    from gru_bench.platforms import replacing
     from gru_bench.report.document.figure import csv_cell
 
     answer = {True: "yes", False: "no", None: ""}
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
+    with replacing(path) as file:
+        table = csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\n")
         table.writerow(COLUMNS)
         for one in result.judged:
             alike = [f"{other} ({pair.apart} texts differ)" for pair in result.alike

@@ -5,6 +5,7 @@ The table is also the state: a row stays where its file, the options and the ver
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import json
@@ -92,7 +93,7 @@ def read_rows(path: Path) -> dict[str, Row]:
     Raises:
         UsageError: The file is another one, or in no folder.
     """
-    check_table(path, COLUMNS, "gru-check")
+    check_table(path, COLUMNS)
     if not path.exists():
         return {}
     with reading(path), path.open(encoding="utf-8", newline="") as file:
@@ -101,12 +102,10 @@ def read_rows(path: Path) -> dict[str, Row]:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write a table, all of it or nothing."""
-    begun = path.with_name(f"{path.name}.part")
-    with begun.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
+    with platforms.replacing(path) as file:
+        table = csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\n")
         table.writerow(COLUMNS)
         table.writerows([csv_cell(value) for value in asdict(row).values()] for row in rows)
-    platforms.replace(begun, path)
 
 
 def check_folder(

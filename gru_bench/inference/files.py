@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from gru_bench.config import DataConfig, validated
 from gru_bench.data.columns import Columns
-from gru_bench.data.files import PICKLE, TABLES, TEXT, kind_of, reading
+from gru_bench.data.files import PICKLE, TABLES, TEXT, check_writable, kind_of, reading
 from gru_bench.data.tables import Table, storable
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.inference.predictor import CHUNK, Prediction
@@ -151,11 +151,17 @@ def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Sequence[A
             yield _text_writer(file, kind, classes)
 
 
-def check_output(path: Path, *, force: bool = False) -> None:
+def check_output(path: Path, *, force: bool = False, inputs: Sequence[Path] = ()) -> None:
     """Check that predictions can be written to a file.
 
+    Args:
+        path: The file.
+        force: Whether predictions in it are replaced.
+        inputs: The files that the command reads.
+
     Raises:
-        UsageError: for a file that exists, is in no folder, or is of an unsupported kind.
+        UsageError: for a file that exists, unless `force` replaces predictions, is in no folder, or is of an
+            unsupported kind.
     """
     if path.suffix.lower() not in OUTPUTS:
         raise UsageError(f"--out must end in {', '.join(OUTPUTS)}, but got {path.name!r}: choose one")
@@ -164,6 +170,25 @@ def check_output(path: Path, *, force: bool = False) -> None:
     if path.exists() and not force:
         raise UsageError(f"predictions replace a file only with --force, but {str(path)!r} exists: name another, or "
                          "add --force")
+    check_writable(path, "--out", "predictions", are_predictions, inputs=inputs)
+
+
+def are_predictions(path: Path) -> bool:
+    """Return whether a file contains predictions, as its columns show."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            names = pq.read_schema(path).names
+        else:
+            with path.open(encoding="utf-8", newline="") as file:
+                names = (list(json.loads(file.readline())) if path.suffix.lower() in (".jsonl", ".ndjson") else
+                         next(csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), []))
+    except (ValueError, TypeError, csv.Error, pa.ArrowException):
+        return False
+    classes = [name.removeprefix("probability_") for name in names[2:-1]]
+    return list(names) == column_names(classes)
 
 
 def _text_writer(file: BinaryIO, kind: str, classes: Sequence[str]) -> Callable[[Sequence[Any], Prediction], None]:

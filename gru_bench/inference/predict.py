@@ -63,7 +63,7 @@ def predict(
     encoding: Annotated[str, typer.Option(
         help="Encoding of a text file, such as cp1252.", rich_help_panel="Files")] = "utf-8",
     force: Annotated[bool, typer.Option(
-        "--force", help="Replace the file of the predictions if it exists.", rich_help_panel="Files")] = False,
+        "--force", help="Replace a file of predictions if it exists.", rich_help_panel="Files")] = False,
     why: Annotated[bool, typer.Option(
         "--why", help="Show the words that moved the answer: each is left out, and the text is predicted again.",
         rich_help_panel="Answer")] = False,
@@ -86,10 +86,7 @@ def predict(
 
     source = None if file is None else TextFile(file, text_column, id_column, encoding)
     if out is not None:
-        check_output(out, force=force)
-        if file is not None and out.exists() and out.samefile(file):
-            raise UsageError(f"the predictions must not replace the file of the texts, but --file and --out both name "
-                             f"{str(out)!r}: name another file by --out")
+        check_output(out, force=force, inputs=[] if file is None else [file])
     console = cli.out()
     asked = _predictor(study, model, single=single, run_code=run_code, tracking_uri=tracking_uri)
     if source is not None and out is not None:

@@ -90,7 +90,7 @@ def compare(
         raise typer.Exit(answered(report.findings, claim, as_json=as_json))
     folder = out or Path("reports") / folder_name(
         "-".join(model.label for model in report.findings.models), "comparison")
-    page, *_ = render.write(report, folder)
+    page, *_ = render.write(report, folder, inputs=map(Path, [*files, *([truth] if truth else [])]))
     for sentence in report.in_short:
         say(in_text(sentence))
     say(f"wrote {page}: {page.resolve().as_uri()}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ import typer
 from gru_bench import cli
 from gru_bench.config import RunConfig, parsed_settings, with_settings
 from gru_bench.errors import IncompleteError, RunError, UsageError
+from gru_bench.platforms import replacing
 
 if TYPE_CHECKING:
     from gru_bench.config import DataConfig
@@ -58,6 +61,7 @@ def data(
     if study is not None:
         config, fingerprint = _of_study(study, tracking_uri)
     from gru_bench.data.corpus import SPLITS, load_corpus
+    from gru_bench.data.files import check_writable
 
     with cli.reading_texts(console) as progress:
         corpus = load_corpus(config, on_progress=progress)
@@ -66,9 +70,13 @@ def data(
                        f"other data (fingerprint {corpus.fingerprint}, then {fingerprint}), because its files have "
                        "changed or another version of gru-bench wrote the study: restore the files, or install that "
                        "version")
+    files = {out / f"{split}.csv": _table(corpus, split) for split in SPLITS}
+    for path, content in files.items():
+        check_writable(path, "--out", f"a folder with the {path.stem} texts of the same data",
+                       partial(_contains, content))
     console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
-    for split in SPLITS:
-        path = _write(corpus, split, out)
+    for split, (path, content) in zip(SPLITS, files.items(), strict=True):
+        _write(path, content)
         console.print(f"wrote {path} ({len(corpus.split(split)):,} rows)", markup=False, soft_wrap=True)
 
 
@@ -86,26 +94,34 @@ def _of_study(study: str, tracking_uri: str | None) -> tuple[DataConfig, str]:
     return run.config().data, run.fingerprint
 
 
-def _write(corpus: Corpus, name: str, folder: Path) -> Path:
-    """Write one split and return its path. Texts are as in the data, and not changed for spreadsheets."""
+def _table(corpus: Corpus, name: str) -> bytes:
+    """Return one split as CSV. Texts are as in the data, and not changed for spreadsheets."""
     split = corpus.split(name)
     columns = {"id": split.example_id_N.tolist(), "text": corpus.texts(name),
                "label": [corpus.classes[label] for label in split.label_N.tolist()],
                "category": split.category_N.tolist(),
                "group": [] if split.group_N is None else split.group_N.tolist(), "row": split.name_N.tolist()}
     columns = {heading: values for heading, values in columns.items() if any(values)}
-    path = folder / f"{name}.csv"
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return table.getvalue().encode()
+
+
+def _contains(content: bytes, path: Path) -> bool:
+    return path.read_bytes() == content
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))
+        with replacing(path) as file:
+            file.write(content)
     except OSError as error:
         if error.errno not in cli.UNWRITABLE:
             raise
-        raise RunError(f"{folder} must be writable, but is not ({error.strerror}): name another with --out") from error
-    return path
+        raise RunError(f"{path.parent} must be writable, but is not ({error.strerror}): name another with --out"
+                       ) from error
 
 
 def main() -> None:

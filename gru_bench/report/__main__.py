@@ -90,6 +90,8 @@ def report(
     from gru_bench.report.render import files, spreadsheets
     from gru_bench.tracking import Store, waiting
 
+    if csv is not None:
+        spreadsheets.check(csv)
     store = Store(tracking_uri, create=False)
     answers = as_json or claim is not None
     console = cli.out(stderr=answers)

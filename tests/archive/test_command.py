@@ -15,14 +15,21 @@ def test_an_export_and_an_import_say_what_they_do_and_replace_nothing_unasked(fa
     refused = completed(archive_app, *words, cwd=far)
     assert (refused.returncode, file.read_text(encoding="utf-8")) == (2, "mine")
     mentions(refused.stderr, "q.study'", "--force")
-    out = completed(archive_app, *words, "--force", cwd=far)
-    assert out.returncode == 0, out.stderr
+    for content in ("mine", "", "PK\x03\x04"):
+        file.write_text(content, encoding="utf-8")
+        refused = completed(archive_app, *words, "--force", cwd=far)
+        assert (refused.returncode, file.read_text(encoding="utf-8")) == (2, content)
+    mentions(refused.stderr, "q.study'", "an archive that gru-bench has written")
+    file.unlink()
+    for force in ((), ("--force",)):
+        out = completed(archive_app, *words, *force, cwd=far)
+        assert out.returncode == 0, out.stderr
     mentions(out.stdout, "study quick of easy, 6 trials, 8 runs", "still running", "--no-weights")
     assert not list(near.glob(".*export*"))
 
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    (near / "damaged.zip").write_bytes(content)
+    changed = bytearray(file.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    (near / "damaged.zip").write_bytes(changed)
     damaged = completed(archive_app, "import", "damaged.zip", cwd=near)
     assert damaged.returncode == 1
     mentions(damaged.stderr, "damaged.zip", "export the study again")

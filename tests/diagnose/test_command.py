@@ -99,6 +99,13 @@ def test_a_run_is_diagnosed(
     rows = list(csv.DictReader((folder / "words.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["word"] for row in rows] == list(sentence.tokens)
     assert float(rows[1]["weight"]) == occluded.weight[1]
+    assert ended(["--run", chosen], store, monkeypatch, capsys)[0] == 0  # it may replace its own figures
+    (folder / "words.csv").write_text("word\n", encoding="utf-8")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    code, _, err = ended(["--run", chosen], store, monkeypatch, capsys)
+    assert code == 2
+    mentions(err, "--out", "words.csv")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_takes_the_newest_run_with_weights_and_refuses_it_where_its_data_have_changed(

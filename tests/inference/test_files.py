@@ -312,7 +312,8 @@ def test_outputs_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
                        (tmp_path / "there.csv", "--force")):
         with pytest.raises(UsageError, match=said):
             check_output(path)
-    check_output(tmp_path / "there.csv", force=True)
+    with pytest.raises(UsageError, match="predictions"):
+        check_output(tmp_path / "there.csv", force=True)
 
 
 # ---------------------------------------------------------------- memory

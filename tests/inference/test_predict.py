@@ -228,13 +228,32 @@ def test_a_failure_in_a_file_names_its_line_and_leaves_nothing(
 
 def test_an_output_that_exists_needs_force(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in.txt").write_text("word1\n", encoding="utf-8")
-    (tmp_path / "out.csv").write_text("before", encoding="utf-8")
     words = ("--model", folder, "--file", "in.txt", "--out", "out.csv")
+    said(capsys, *words)
+    before = (tmp_path / "out.csv").read_bytes()
+    (tmp_path / "in.txt").write_text("word1\nword2\n", encoding="utf-8")
     _, err = said(capsys, *words, code=ExitCode.MISTYPED)
     mentions(err, "'out.csv'", "--force")
-    assert (tmp_path / "out.csv").read_text(encoding="utf-8") == "before"
+    assert (tmp_path / "out.csv").read_bytes() == before
     said(capsys, *words, "--force")
-    assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("id,label,")
+    assert len((tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("out.csv", "id,label,note\n1,a,b\n"), ("out.csv", "id,label,probability_a,known_words,note\n"), ("out.tsv", ""),
+    ("out.jsonl", '{"id": 1, "label": "a"}\n'), ("out.jsonl", "3\n"), ("out.parquet", "PAR1")])
+def test_force_replaces_nothing_but_predictions(
+    name: str, content: str, folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.txt").write_text("word1\n", encoding="utf-8")
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    words = ("--model", folder, "--file", "in.txt", "--out", name, "--force")
+    _, err = said(capsys, *words, code=ExitCode.MISTYPED)
+    mentions(err, name, "predictions that gru-bench has written")
+    assert (tmp_path / name).read_text(encoding="utf-8") == content
+    (tmp_path / name).unlink()
+    for _ in range(2):
+        said(capsys, *words)
 
 
 def test_refuses_to_replace_the_file_of_the_texts(
@@ -243,7 +262,7 @@ def test_refuses_to_replace_the_file_of_the_texts(
     (tmp_path / "in.csv").write_text("text\nword1\n", encoding="utf-8")
     for out in ("in.csv", str(tmp_path / "in.csv")):
         _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", out, "--force", code=ExitCode.MISTYPED)
-        mentions(err, "--file", "--out", out)
+        mentions(err, "--out", out, "which this command reads")
     assert (tmp_path / "in.csv").read_text(encoding="utf-8") == "text\nword1\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
@@ -287,6 +288,22 @@ def test_single_runs_on_few_groups_lack_groups_and_not_seeds() -> None:
     few = [f"g{place % 10}" for place in range(N)]
     files = [write(f"{name}.csv", of(one, group=few)) for name, one in (("good", GOOD), ("poor", POOR))]
     assert pair(*files, "--group-column", "group")["finding"] == Finding.TOO_FEW_GROUPS.value
+
+
+def test_a_comparison_replaces_neither_its_files_nor_others() -> None:
+    """Also where an earlier comparison has left its report."""
+    files = write("a.csv", of(GOOD)), write("b.csv", of(POOR))
+    assert completed(app, *files, "--out", "out").returncode == ExitCode.DONE
+    mine = Path("out/figures/accuracy.csv")
+    shutil.copy("a.csv", mine)
+    done = completed(app, str(mine), "b.csv", "--out", "out")
+    assert done.returncode == ExitCode.MISTYPED
+    mentions(done.stderr, "--out", "which this command reads")
+    assert mine.read_bytes() == Path("a.csv").read_bytes()
+    Path("out/numbers.json").unlink()
+    done = completed(app, *files, "--out", "out")
+    assert done.returncode == ExitCode.MISTYPED
+    mentions(done.stderr, "--out", "which is another one")
 
 
 def test_the_truth_may_stand_in_a_file_of_its_own() -> None:

@@ -89,6 +89,21 @@ def test_a_study_whose_data_are_read_otherwise_today_is_refused(study: Path) -> 
     assert not Path("parts").exists()
 
 
+def test_no_file_but_the_same_texts_is_replaced(easy_csv: Path) -> None:
+    shutil.copy(easy_csv, "train.csv")
+    before = Path("train.csv").read_bytes()
+    done = completed(app, "--data", "train.csv", "--out", ".")
+    assert done.returncode == ExitCode.MISTYPED
+    mentions(done.stderr, "--out", "'train.csv'")
+    assert Path("train.csv").read_bytes() == before
+    assert not Path("test.csv").exists()
+    for _ in range(2):
+        assert completed(app, "--data", "train.csv", "--out", "parts").returncode == ExitCode.DONE
+    written = Path("parts/train.csv").read_bytes()
+    assert completed(app, "--data", "train.csv", "--limit", "100", "--out", "parts").returncode == ExitCode.MISTYPED
+    assert Path("parts/train.csv").read_bytes() == written
+
+
 def test_a_file_is_no_folder_to_write_to(easy_csv: Path) -> None:
     Path("file").touch()
     done = completed(app, "--data", str(easy_csv), "--out", "file")

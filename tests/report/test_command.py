@@ -262,6 +262,24 @@ def test_it_writes_and_says_where(
         assert line.partition(" (GRU")[0] in page_text
 
 
+@pytest.mark.parametrize(("name", "option"), [
+    ("report.md", "--out"), ("report.pdf", "--out"), ("figures/accuracy.csv", "--out"), ("predictions.csv", "--csv")])
+def test_it_replaces_no_file_of_the_user(
+    name: str, option: str, store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = Path("mine") / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("id,prediction\n", encoding="utf-8")
+    words = ("--study", "newest", "--out", "x", option, "mine", "--no-attach")
+    assert command(store, *words) == 2
+    mentions(capsys.readouterr().err, option, str(mine))
+    assert mine.read_text(encoding="utf-8") == "id,prediction\n"
+    assert not Path("x").exists()
+    mine.unlink()
+    for _ in range(2):
+        assert command(store, *words) == 0
+
+
 def test_a_report_on_named_studies_is_named_after_them_and_attached_to_them(
     store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -380,7 +398,7 @@ def test_runs_trials_and_predictions_are_written_as_tables(
     store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (Path("tables")).mkdir()
-    Path("tables/runs.csv").write_text("old", encoding="utf-8")
+    Path("tables/runs.csv").write_text(",".join(spreadsheets.FIRST_COLUMNS["runs.csv"]) + ",old\n", encoding="utf-8")
     assert command(store, "--out", "x", "--csv", "tables", "--no-attach") == 0
     studies = [study for study in store.by_experiment["movie-reviews"] if study.run.name in ("newest", "oldest")][::-1]
     runs, trials, predictions, disagreements = (

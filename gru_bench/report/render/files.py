@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from gru_bench.data.files import check_writable
 from gru_bench.platforms import replacing
 from gru_bench.report.document.report import Report
 from gru_bench.report.render.drawing import draw
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
-from gru_bench.report.render.record import NAME, recorded
+from gru_bench.report.render.pdf import LEFTOVERS
+from gru_bench.report.render.record import NAME, is_report, recorded
 
 
-def write(report: Report, folder: Path) -> list[Path]:
+def write(report: Report, folder: Path, *, option: str = "--out", inputs: Iterable[Path] = ()) -> list[Path]:
     """Write all files of a report and return their paths, each replaced as a whole.
 
     Args:
         report: The report.
         folder: The folder, which is made where it does not exist.
+        option: What names the folder, for messages.
+        inputs: The files that the report is on.
+
+    Raises:
+        UsageError: A file of the report would replace one of `inputs`, or a file in a folder without a report.
     """
+    known = is_report(folder)
+    inputs = list(inputs)
+    names = [*texts(report, drawings=False), NAME, *(f"report.{ending}" for ending in ("pdf", *LEFTOVERS)), *(
+        f"figures/{figure.name}.{kind}" for figure in report.figures for kind in ("pdf", "csv"))]
+    for name in names:
+        check_writable(folder / name, option, "the folder of a report", lambda path: known, inputs=inputs)
     draw(report.figures)
     files = {name: text.encode() for name, text in texts(report).items()}
     files[NAME] = recorded(report).encode()
     for figure in report.figures:
         files[f"figures/{figure.name}.pdf"] = figure.pdf
         files[f"figures/{figure.name}.csv"] = figure.values.csv().encode()
-    return [replace_file(folder / name, content) for name, content in files.items()]
+    for name in sorted(files, key=lambda name: name != NAME):  # the numbers first: they show what folder it is
+        replace_file(folder / name, files[name])
+    return [folder / name for name in files]
 
 
 def texts(report: Report, drawings: bool = True) -> dict[str, str]:

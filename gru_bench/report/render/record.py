@@ -105,5 +105,14 @@ def read(folder: Path) -> Record:
     return found
 
 
+def is_report(folder: Path) -> bool:
+    """Return whether a folder contains a report, of any version of gru-bench."""
+    try:
+        found = json.loads((folder / NAME).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"format", "gru_bench", "numbers"} <= found.keys()
+
+
 def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)

@@ -9,9 +9,11 @@ import codecs
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from gru_bench.config import RunConfig, Scalar, flat
+from gru_bench.data.files import check_writable, has_columns
 from gru_bench.errors import RunError
 from gru_bench.platforms import replacing
 from gru_bench.report.document.figure import csv_cell
@@ -28,6 +30,14 @@ from gru_bench.stats.disagreement import one_sided
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 Row = Iterable[str | float | None]
+FIRST_COLUMNS = {
+    "runs.csv": ("study", "role", "name", "id", "model", "seed", "state", "started"),
+    "trials.csv": ("study", "model", "number", "state", "value", "epochs"),
+    "predictions.csv": ("study", "model", "seed", "run", "example", "label", "predicted", "probability", "correct",
+                        "category", "tokens", "row", "group"),
+    "disagreements.csv": ("pair", "example", "label", "right", "category", "tokens"),
+}
+"""Table -> the columns that each has; further ones follow in some."""
 
 
 def write(evidence: Evidence, folder: Path) -> dict[Path, int]:
@@ -46,6 +56,17 @@ def write(evidence: Evidence, folder: Path) -> dict[Path, int]:
     }
 
 
+def check(folder: Path) -> None:
+    """Check that the tables replace nothing but such tables.
+
+    Raises:
+        UsageError: A file of the folder is another one.
+    """
+    for name, columns in FIRST_COLUMNS.items():
+        check_writable(folder / name, "--csv", f"a folder with a {name} of a report",
+                       partial(has_columns, columns, more=True))
+
+
 def _written(path: Path, table: Iterator[Row]) -> int:
     """Write a table, the row of headings first, and return the number of its other rows."""
     count = -1
@@ -62,7 +83,7 @@ def runs_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
     earlier = sorted({key for study in studies for run in study.runs for key in run.removed_settings})
     settings = [*(name for name in flat(RunConfig()) if name != "seed"), *earlier]
     measured = sorted({key for study in studies for run in study.runs for key in run.metrics})
-    yield ["study", "role", "name", "id", "model", "seed", "state", "started", *settings, *measured]
+    yield [*FIRST_COLUMNS["runs.csv"], *settings, *measured]
     for study in studies:
         for run in study.runs:
             config = _config(run)
@@ -89,7 +110,7 @@ def trials_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
         if study.summary is None else (study.summary.name, study.summary.space, study.summary.trials)
         for study in studies]
     searched = list(dict.fromkeys(setting for _, space, _ in found for setting in space))
-    yield ["study", "model", "number", "state", "value", "epochs", *searched]
+    yield [*FIRST_COLUMNS["trials.csv"], *searched]
     for name, _, trials in found:
         for trial in trials:
             yield [name, trial.model, trial.number, trial.state, trial.value, trial.epochs,
@@ -104,8 +125,7 @@ def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[
     """
     named = {study.run.run_id: _many_classes(study, store) for study in studies}
     several = list(dict.fromkeys(name for names in named.values() for name in names))
-    yield ["study", "model", "seed", "run", "example", "label", "predicted", "probability", "correct", "category",
-           "tokens", "row", "group", *(f"probability_{name}" for name in several)]
+    yield [*FIRST_COLUMNS["predictions.csv"], *(f"probability_{name}" for name in several)]
     for study in studies:
         data, own = study_data(study, store), named[study.run.run_id]
         for run in study.confirms:
@@ -140,7 +160,7 @@ def _many_classes(study: LoggedStudy, store: Store) -> tuple[str, ...]:
 
 def disagreements_table(pairs: Sequence[Pair]) -> Iterator[Row]:
     """Yield a row for every test text that only one model of a pair gets right, by the majority of its runs."""
-    yield ["pair", "example", "label", "right", "category", "tokens"]
+    yield FIRST_COLUMNS["disagreements.csv"]
     for pair in pairs:
         a, b = pair.a, pair.b
         for right, place_F in zip((a, b), one_sided(a.correct_RN, b.correct_RN), strict=True):
