@@ -37,9 +37,9 @@ from gru_bench.results.diagnostics import (
     Direction,
     GateMap,
     GradientFlow,
+    ModelState,
     RecallCurve,
     RecallPoint,
-    State,
 )
 from gru_bench.results.runs import RunResult
 from gru_bench.stats.estimate import METHOD_BOTH, accuracy_interval
@@ -132,7 +132,7 @@ class Subject:
 
     model: Classifier
     config: RunConfig
-    state: State
+    state: ModelState
     run_id: str = ""
     classes: tuple[str, ...] = field(kw_only=True)
 

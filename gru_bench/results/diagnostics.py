@@ -16,12 +16,12 @@ from typing import Literal
 from gru_bench.config import POOLING_PARTS
 from gru_bench.results.runs import parsed
 
-State = Literal["initial", "trained"]
+ModelState = Literal["initial", "trained"]
 Direction = Literal["forward", "backward"]
 
 DIAGNOSTICS = "diagnostics.json"
 RECALL = "recall.json"
-STATES: Mapping[State, str] = {"initial": "before training", "trained": "trained"}
+STATES: Mapping[ModelState, str] = {"initial": "before training", "trained": "trained"}
 """What the weights of a gradient flow are called in tables."""
 EVERY_STEP = tuple(pooling for pooling, parts in POOLING_PARTS.items() if not {"last", "final"} & set(parts))
 """Poolings whose gradient reaches the state of every step directly."""
@@ -37,7 +37,7 @@ class GradientFlow:
 
     model: str
     direction: Direction
-    state: State
+    state: ModelState
     """Whether the weights are the initial or the trained ones."""
     run_id: str
     pooling: str

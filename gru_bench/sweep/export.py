@@ -15,10 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from gru_bench.config import ModelName
 from gru_bench.errors import GruBenchError, first_line
+from gru_bench.sweep.search import IDENTITY, SEARCH
 from gru_bench.sweep.sharing.leases import START
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import ATTEMPT, KEY, REASON, RETRY_OF, key_of
-from gru_bench.sweep.study import FORMAT, IDENTITY, IMPORTING, SEARCH, TEXTS, attributes_of, need_format
+from gru_bench.sweep.study import FORMAT, IMPORTING, TEXTS, attributes_of, need_format
 from gru_bench.tracking.export import BROKEN_OFF
 from gru_bench.tracking.record import Text, without_nul
 

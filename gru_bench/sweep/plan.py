@@ -1,9 +1,9 @@
 """The plan: what a start of a study does next.
 
-It is a pure function. A `State` is what was read of the study at one moment; `next_work` names the work that follows
-from it. Trials come first. The runs that follow a search are planned once it is over: confirmation runs, then runs of
-the ablations. In a study with interim analyses, the confirmation runs of one are planned once the one before was taken.
-Follow-ups come last.
+It is a pure function. A `StudyState` is what was read of the study at one moment; `next_work` names the work that
+follows from it. Trials come first. The runs that follow a search are planned once it is over: confirmation runs, then
+runs of the ablations. In a study with interim analyses, the confirmation runs of one are planned once the one before
+was taken. Follow-ups come last.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ModelPlan:
 
 
 @dataclass(frozen=True)
-class State:
+class StudyState:
     """A study as one of its starts has read it, at one moment."""
 
     spec: StudySpec
@@ -189,7 +189,7 @@ class Wait:
 Work = AskTrial | TrainPlanned | InterimAnalysis | Follow | NothingToConfirm | Wait
 
 
-def next_work(state: State) -> Work | None:
+def next_work(state: StudyState) -> Work | None:
     """Return what a start of a study does next; None if nothing is left to it."""
     spec, plans = state.spec, state.plans
     for model in state.active:
@@ -216,12 +216,12 @@ def next_work(state: State) -> Work | None:
     return None
 
 
-def may_ask(state: State, model: str) -> bool:
+def may_ask(state: StudyState, model: str) -> bool:
     """Return whether this start may ask for a trial of one of its models now."""
     return _has_room(state, model) and _is_searched(state, model)
 
 
-def to_begin(state: State) -> dict[str, int]:
+def to_begin(state: StudyState) -> dict[str, int]:
     """Return role -> number of runs that no process has begun, of the models that this start works on."""
     counts: dict[str, int] = {"trial": 0, "confirm": 0, "ablation": 0}
     for model in state.active:
@@ -239,11 +239,11 @@ def to_begin(state: State) -> dict[str, int]:
     return counts
 
 
-def _has_room(state: State, model: str) -> bool:
+def _has_room(state: StudyState, model: str) -> bool:
     return state.searches[model].counted < state.spec.trials and not state.searches[model].exhausted
 
 
-def _is_searched(state: State, model: str) -> bool:
+def _is_searched(state: StudyState, model: str) -> bool:
     """Return whether trials of a model may still begin, if any are left."""
     if state.taken:
         return False  # settings may not change once test results were seen
@@ -251,13 +251,13 @@ def _is_searched(state: State, model: str) -> bool:
     return state.in_time or state.searches[model].counted == 0 or model in state.others
 
 
-def _is_over(state: State, model: str) -> bool:
+def _is_over(state: StudyState, model: str) -> bool:
     """Return whether no trial is running and no process may ask for another one."""
     search = state.searches[model]
     return not (may_ask(state, model) or search.running or search.searched_elsewhere)
 
 
-def _plan(state: State, model: str) -> ModelPlan:
+def _plan(state: StudyState, model: str) -> ModelPlan:
     spec, search = state.spec, state.searches[model]
     tuned = {} if search.best is None and not spec.trials else search.best
     if tuned is None or not _is_over(state, model):
@@ -272,7 +272,7 @@ def _plan(state: State, model: str) -> ModelPlan:
     return ModelPlan(tuned, (*confirmations, *ablations), chosen, frozenset(tuning.keys() - chosen.keys()))
 
 
-def _chosen(state: State, runs: Sequence[PlannedRun]) -> Mapping[str, Scalar]:
+def _chosen(state: StudyState, runs: Sequence[PlannedRun]) -> Mapping[str, Scalar]:
     """Return the best candidate of a tuning that has ended, the first among equals; empty if all runs failed."""
     reached = {run.key: value for run in runs if (value := state.work[run.key].value) is not None}
     best = max((run for run in runs if run.key in reached), key=lambda run: reached[run.key], default=None)
@@ -297,14 +297,14 @@ def _expected_ablations(spec: StudySpec, model: str) -> int:
     return sum(len(runs) + spec.ablations.seeds for runs in tuning.values()) + len(ablation_runs(spec, {}, {}))
 
 
-def _is_look_due(state: State) -> bool:
+def _is_look_due(state: StudyState) -> bool:
     """Return whether all confirmation runs that the next interim analysis rests on have ended."""
     return not state.looks_ended and all(
         plan.tuned is not None and all(state.has_ended(run.key) for run in plan.confirmations)
         for plan in state.plans.values())
 
 
-def _awaits_look(state: State) -> bool:
+def _awaits_look(state: StudyState) -> bool:
     """Return whether an interim analysis will be due because other processes train all runs that it waits for."""
     return not state.looks_ended and all(
         state.searches[model].worked_on_elsewhere for model in state.unfinished)

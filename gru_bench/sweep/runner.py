@@ -50,7 +50,7 @@ from gru_bench.sweep.plan import (
     InterimAnalysis,
     ModelPlan,
     NothingToConfirm,
-    State,
+    StudyState,
     TrainPlanned,
     Wait,
     Work,
@@ -119,7 +119,7 @@ class Sweep:
         """Set when the first thing is logged."""
         self.begun = False
         """Whether `log` is set."""
-        self.state: State
+        self.state: StudyState
         """The study as it was last read."""
         self.active: dict[str, ActiveRun] = {}
         """Key -> run that this process trains."""

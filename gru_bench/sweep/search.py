@@ -11,12 +11,13 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gru_bench.config import MetricName, Scalar
@@ -29,9 +30,6 @@ from gru_bench.sweep.sharing.trials import DUPLICATE_OF, OWN_FAULT, OWNER, REASO
 from gru_bench.sweep.space import size, untried
 from gru_bench.sweep.spec import Point, Range, StudySpec, point
 
-if TYPE_CHECKING:
-    from gru_bench.sweep.study import StudyRecord
-
 STARTUP_SHARE = 0.25
 """Share of the trials that are drawn at random before the sampler begins to model."""
 LEAST_STARTUP = 3
@@ -40,6 +38,10 @@ IMPORTANCE_TRIALS = 4
 IMPORTANCE_METHOD = "PED-ANOVA"
 EPOCH = "epoch "
 """Prefix of the attributes of a trial that hold its best score after each epoch, where the pruner decides by checks."""
+SEARCH = "search "
+"""What the key of the notes on a model's search begins with, in the record of a study."""
+IDENTITY = "identity"
+"""Noted of a search: the settings that it began with."""
 EXHAUSTED = "exhausted"
 """Noted of a search when its space has no untried point left."""
 STARTUP = "startup trials"
@@ -54,28 +56,43 @@ Verdict = Literal["continue", "prune", "reassigned"]
 class Search(Trials):
     """The search of one model, shared by all processes that work on the study."""
 
-    def __init__(self, record: StudyRecord, model: str) -> None:
+    def __init__(
+        self, spec: StudySpec, model: str, storage: BaseStorage, work: Trials, identity: Mapping[str, Any]
+    ) -> None:
         """Begin the search, or continue it; the caller holds the study's lock.
 
         Args:
-            record: The record of the study, which knows how the search began.
-            model: One of the study's models. It need not be one that this start works on.
+            spec: The study.
+            model: One of its models. It need not be one that this start works on.
+            storage: The Optuna storage.
+            work: The planned work of the study. Its Optuna study, the record, has the notes on the search.
+            identity: The identity of the search.
         """
-        spec = record.spec
         study = optuna.create_study(
-            study_name=f"{spec.name}/{model}", storage=record.storage, direction=direction(spec.metric),
+            study_name=f"{spec.name}/{model}", storage=storage, direction=direction(spec.metric),
             pruner=_pruner(spec), load_if_exists=True)
-        super().__init__(study, record.lock, record.lease, distributions(spec))
-        self.spec, self.model, self.record = spec, model, record
+        super().__init__(study, work.lock, work.lease, distributions(spec))
+        self.spec, self.model, self.work = spec, model, work
         self._asked: dict[int, Trial] = {}
         """Number -> trial, of the trials that this process has begun."""
-        notes = record.notes(model)
+        notes = self.notes
         if not notes and spec.first and spec.trials and not self.stored:
             study.enqueue_trial(dict(spec.first))
         startup = notes.get(STARTUP, max(LEAST_STARTUP, round(STARTUP_SHARE * spec.trials)))
         asked = max(spec.trials, notes.get(ASKED, self.counted))
-        record.note(model, identity=record.identity(model), **{STARTUP: startup, ASKED: asked})
+        self.note(**{IDENTITY: dict(identity), STARTUP: startup, ASKED: asked})
         study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.lease.start - 1}:", startup)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What is noted of the search; empty before it begins."""
+        return notes_of(self.model, self.work.study.user_attrs)
+
+    def note(self, **notes: Any) -> None:
+        """Add notes on the search; the caller holds the lock."""
+        before = self.notes
+        if before != (after := {**before, **notes}):
+            self.work.study.set_user_attr(f"{SEARCH}{self.model}", after)
 
     @property
     def counted(self) -> int:
@@ -99,7 +116,7 @@ class Search(Trials):
                 self._end(trial.number, TrialState.FAIL, duplicate_of=earlier)
                 settings = self._untried()
                 if settings is None:
-                    self.record.note(self.model, **{EXHAUSTED: True})
+                    self.note(**{EXHAUSTED: True})
                     return None
                 self.study.enqueue_trial(settings)
                 trial = self._with_owner(self.study.ask(self.space))
@@ -109,8 +126,7 @@ class Search(Trials):
     @property
     def exhausted(self) -> bool:
         """Whether every point of the space has been tried or is being tried, and none waits for a retry."""
-        return is_exhausted(self.study.get_trials(deepcopy=False), self.space,
-                            bool(self.record.notes(self.model).get(EXHAUSTED)))
+        return is_exhausted(self.study.get_trials(deepcopy=False), self.space, bool(self.notes.get(EXHAUSTED)))
 
     def _with_owner(self, trial: Trial) -> Trial:
         trial.set_user_attr(OWNER, this_process())
@@ -220,6 +236,11 @@ class Search(Trials):
 
     def _complete(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def notes_of(model: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a study's record with these attributes notes of the search of a model; empty if nothing."""
+    return dict(attributes.get(f"{SEARCH}{model}", {}))
 
 
 def tried(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution]) -> dict[Point, int]:

@@ -19,8 +19,19 @@ from gru_bench.config import SOURCE, Scalar
 from gru_bench.errors import RunError, given_as, named
 from gru_bench.results.looks import Look
 from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_of, require_same
-from gru_bench.sweep.plan import SearchState, State, may_ask
-from gru_bench.sweep.search import ASKED, EXHAUSTED, Search, best_of, counts, distributions, is_exhausted
+from gru_bench.sweep.plan import SearchState, StudyState, may_ask
+from gru_bench.sweep.search import (
+    ASKED,
+    EXHAUSTED,
+    IDENTITY,
+    SEARCH,
+    Search,
+    best_of,
+    counts,
+    distributions,
+    is_exhausted,
+    notes_of,
+)
 from gru_bench.sweep.sharing.leases import Lease, LeaseWatch, this_process
 from gru_bench.sweep.sharing.looks import taken_looks
 from gru_bench.sweep.sharing.storage import lock_for
@@ -31,10 +42,6 @@ FORMAT_KEY, FORMAT = "format", 4
 """Set when a study begins: the format of what is stored of it."""
 IMPORTING = "importing"
 """Set while a study is being imported: the archive that it comes from."""
-SEARCH = "search "
-"""What the key of the notes on a model's search begins with."""
-IDENTITY = "identity"
-"""Noted of a search: the settings that it began with."""
 RUN, TEXTS = "run_id", "texts"
 """Set when the study's own run begins: its id, and whether reviews are stored."""
 CREATOR = "run created by"
@@ -77,20 +84,11 @@ class StudyRecord:
             self.lease = Lease(self.study, self.spec.active_models)
             self.work = Trials(self.study, self.lock, self.lease)
             """The planned work of all models: the runs that follow the searches, and the follow-ups."""
-            self.searches: dict[str, Search] = {model: Search(self, model) for model in self.spec.models}
+            self.searches: dict[str, Search] = {}
+            self._begin_searches()
             self.look_plan = self.spec.plan(fingerprint)
             """The planned interim analyses of the confirmation stage; None for a stage of one size."""
             self.note_searching(self.state())
-
-    def notes(self, model: str) -> dict[str, Any]:
-        """Return what is noted of the search of a model; empty if it has not begun."""
-        return dict(self.study.user_attrs.get(f"{SEARCH}{model}", {}))
-
-    def note(self, model: str, **notes: Any) -> None:
-        """Add notes on the search of a model; the caller holds the lock."""
-        before = self.notes(model)
-        if before != (after := {**before, **notes}):
-            self.study.set_user_attr(f"{SEARCH}{model}", after)
 
     def identity(self, model: str) -> dict[str, Any]:
         """Return the identity of a search: that with which it began, and settings that were added since.
@@ -99,7 +97,7 @@ class StudyRecord:
             ChangedStudyError: This start would give it another.
         """
         identity = identity_of(self.spec, model, *self._begun_with)
-        known: dict[str, Any] | None = self.notes(model).get(IDENTITY)
+        known: dict[str, Any] | None = notes_of(model, self.study.user_attrs).get(IDENTITY)
         if known is None:
             return identity
         study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
@@ -112,9 +110,14 @@ class StudyRecord:
         if spec.models != self.spec.models:
             self.spec = spec
             with self.lock:
-                self.searches = {model: self.searches.get(model) or Search(self, model) for model in spec.models}
+                self._begin_searches()
 
-    def state(self, *, in_time: bool = True, texts: bool = False) -> State:
+    def _begin_searches(self) -> None:
+        self.searches = {
+            model: self.searches.get(model) or Search(self.spec, model, self.storage, self.work, self.identity(model))
+            for model in self.spec.models}
+
+    def state(self, *, in_time: bool = True, texts: bool = False) -> StudyState:
         """Read the study, with models that other starts have added.
 
         Args:
@@ -125,12 +128,12 @@ class StudyRecord:
         attributes = self.study.user_attrs
         self._join(_sources(attributes))
         others = list(self.lease.others(attributes).values())
-        return State(
+        return StudyState(
             self.spec, {model: self._search_state(model, attributes, others) for model in self.spec.models},
             self.work.latest(), start=self.lease.start, in_time=in_time,
             looks=self.look_plan, taken=tuple(taken_looks(attributes)), texts=texts)
 
-    def note_searching(self, state: State) -> None:
+    def note_searching(self, state: StudyState) -> None:
         """Record for which models this start may ask for more trials."""
         self.lease.note_searching([model for model in state.active if may_ask(state, model)])
 
@@ -143,7 +146,7 @@ class StudyRecord:
         best = best_of(trials, self.spec.metric)
         return SearchState(
             counted=sum(map(counts, trials)), running=TrialState.RUNNING in states,
-            exhausted=is_exhausted(trials, search.space, bool(attributes[f"{SEARCH}{model}"].get(EXHAUSTED))),
+            exhausted=is_exhausted(trials, search.space, bool(notes_of(model, attributes).get(EXHAUSTED))),
             best=None if best is None else best[0],
             searched_elsewhere=any(model in lease["searching"] for lease in others),
             worked_on_elsewhere=any(model in lease["models"] for lease in others))

@@ -24,7 +24,7 @@ from gru_bench.stats.estimate import Estimate, EvidenceLevel
 from gru_bench.stats.intervals import Scored, deviation, interval
 from gru_bench.sweep.ablations import ablations_of
 from gru_bench.sweep.identity import objective
-from gru_bench.sweep.plan import ModelPlan, State
+from gru_bench.sweep.plan import ModelPlan, StudyState
 from gru_bench.sweep.search import IMPORTANCE_METHOD, Search
 from gru_bench.sweep.spec import StudySpec
 
@@ -57,7 +57,7 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
 
 
 def study_summary(
-    state: State, data: DataSummary, searches: Mapping[str, Search], *, baselines: tuple[Baseline, ...],
+    state: StudyState, data: DataSummary, searches: Mapping[str, Search], *, baselines: tuple[Baseline, ...],
     timings: tuple[Timing, ...], seconds: float, search_seconds: float, notes: Sequence[str],
 ) -> StudySummary:
     """Return the summary of a study, which is logged as study.json.

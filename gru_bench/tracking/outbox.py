@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 FOLDER = Path(".gru-bench") / "outbox"
-State = Literal["waiting", "held", "open", "sent", "new"]
+RecordState = Literal["waiting", "held", "open", "sent", "new"]
 RUN, FILES = "run.json", "files"
 _OWNER, _LOCK, _REASON = "owner.json", "lock", "refused.txt"
-_NAME = re.compile(rf"(\d+)-([0-9a-f]+)(?:\.({'|'.join(get_args(State)[1:])}))?")
+_NAME = re.compile(rf"(\d+)-([0-9a-f]+)(?:\.({'|'.join(get_args(RecordState)[1:])}))?")
 _SET_ASIDE = ".refused"
 """Suffix of the folder of a record that MLflow has refused."""
 BRINGS_BACK = "once its cause is gone, gru-bench sync uploads it"
@@ -60,7 +60,7 @@ class Entry:
     folder: Path
     number: int
     run_id: str
-    state: State
+    state: RecordState
 
     def record(self) -> RunRecord:
         """Read the record.
@@ -184,7 +184,7 @@ class Outbox:
         """Whether `reveal` was not called yet."""
         return not (self.folder / _OWNER).exists()
 
-    def entries(self, *states: State) -> list[Entry]:
+    def entries(self, *states: RecordState) -> list[Entry]:
         """Return the records in some states, or in any, in their order."""
         found = []
         for folder in self.folder.iterdir() if self.folder.is_dir() else ():  # a user may have removed it
@@ -194,7 +194,7 @@ class Outbox:
                     found.append(entry)
         return sorted(found, key=lambda entry: entry.number)
 
-    def put(self, record: RunRecord, files: Mapping[str, bytes] | None = None, state: State = "waiting") -> Entry:
+    def put(self, record: RunRecord, files: Mapping[str, bytes] | None = None, state: RecordState = "waiting") -> Entry:
         """Add a record and its artifacts; they are on the disk when this returns.
 
         Args:
@@ -302,7 +302,7 @@ class Outbox:
                 return
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _renamed(self, entry: Entry, state: State) -> Entry:
+    def _renamed(self, entry: Entry, state: RecordState) -> Entry:
         name = entry.folder.name.partition(".")[0]
         folder = entry.folder.with_name(name if state == "waiting" else f"{name}.{state}")
         platforms.patiently(lambda: entry.folder.rename(folder))

@@ -18,7 +18,7 @@ from gru_bench.errors import GruBenchError, RunError, first_line, given_as, same
 from gru_bench.platforms import user
 from gru_bench.tracking.client import replace_artifacts, require_folder, require_tables
 from gru_bench.tracking.failures import brief, is_away, meaning
-from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, State, abandoned, waiting
+from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, RecordState, abandoned, waiting
 from gru_bench.tracking.provenance import provenance
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, Reader
 from gru_bench.tracking.record import RunRecord, new_id, now
@@ -267,7 +267,7 @@ class Store(Reader):
         """Return a writer for a run that exists."""
         return RunWriter(self, RunRecord(run_id, now()))
 
-    def put(self, record: RunRecord, files: Mapping[str, bytes] | None = None, state: State = "waiting") -> Entry:
+    def put(self, record: RunRecord, files: Mapping[str, bytes] | None = None, state: RecordState = "waiting") -> Entry:
         """Put a record into the outbox of this process; it is on the disk when this returns.
 
         Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -37,16 +37,31 @@ from gru_bench.results.runs import Check, EpochRecord, RunResult, digest_of_exam
 from gru_bench.stats.metrics import scores
 from gru_bench.tracking.artifacts import class_table, prediction_table
 from gru_bench.tracking.client import TEST_SET
-from gru_bench.tracking.outbox import Entry
+from gru_bench.tracking.outbox import Entry, Outbox, RecordState
 from gru_bench.tracking.record import OPEN, Point, RunRecord, now
 from gru_bench.tracking.view import NOTE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from gru_bench.tracking.store import Store
+    from gru_bench.tracking.upload import Uploader
 
 COMPLETE = {"gru_bench.state": "complete", "gru_bench.complete": "true"}
+
+
+class Records(Protocol):
+    """Where a writer puts the records of its run: a `Store`."""
+
+    def put(
+        self, record: RunRecord, files: Mapping[str, bytes] | None = None, state: RecordState = "waiting"
+    ) -> Entry:
+        """Put a record on the disk."""
+
+    def share(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Log artifacts of a run, once."""
+
+    def writing(self) -> tuple[Outbox, Uploader]:
+        """Return the outbox of this process and its upload."""
 
 
 class RunWriter:
@@ -58,7 +73,7 @@ class RunWriter:
     Each method raises RunError if the disk is full or an earlier record could not be uploaded.
     """
 
-    def __init__(self, store: Store, record: RunRecord, opened: Entry | None = None) -> None:
+    def __init__(self, store: Records, record: RunRecord, opened: Entry | None = None) -> None:
         """Write to a run.
 
         Args:

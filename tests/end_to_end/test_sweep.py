@@ -254,7 +254,7 @@ class TestResumes:
         record = StudyRecord(spec, storage, "data")
         identity = record.identity("torch")
         assert identity.pop("training.drop_last") is False
-        record.note("torch", identity=identity)
+        record.searches["torch"].note(identity=identity)
         assert StudyRecord(spec, storage, "data").identity("torch")["training.drop_last"] is False
         changed = load_study(path, settings={"training.drop_last": True})
         with pytest.raises(UsageError, match=r"training\.drop_last was false and is now true"):
@@ -263,9 +263,9 @@ class TestResumes:
     def test_a_study_may_be_resumed_without_a_removed_setting_that_changed_nothing(self, tmp_path: Path) -> None:
         spec, storage = load_study(self.study_file(tmp_path, STUDY)), open_storage(str(tmp_path / "optuna.journal"))
         record = StudyRecord(spec, storage, "data")
-        record.note("torch", identity={**record.identity("torch"), "training.bf16": False})
+        record.searches["torch"].note(identity={**record.identity("torch"), "training.bf16": False})
         StudyRecord(spec, storage, "data")
-        record.note("torch", identity={**record.identity("torch"), "training.bf16": True})
+        record.searches["torch"].note(identity={**record.identity("torch"), "training.bf16": True})
         with pytest.raises(UsageError, match=r"training\.bf16 was true and is now none"):
             StudyRecord(spec, storage, "data")
 

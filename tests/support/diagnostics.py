@@ -14,9 +14,9 @@ from gru_bench.results.diagnostics import (
     Direction,
     GateMap,
     GradientFlow,
+    ModelState,
     RecallCurve,
     RecallPoint,
-    State,
 )
 from tests.support.fake_store import FakeStore, Studies, TestSet, add_study
 from tests.support.reports import build
@@ -26,7 +26,7 @@ TOKENS = ("at", "first", "i", "did", "n't", "like", "it", "!")
 
 
 def flow(
-    model: str, rate: float, state: State = "trained", direction: Direction = "forward", **changes: Any
+    model: str, rate: float, state: ModelState = "trained", direction: Direction = "forward", **changes: Any
 ) -> GradientFlow:
     """Return a flow of gradients that falls by `rate` with each step back."""
     norm = tuple((0.3 * rate ** np.arange(51)).tolist())

@@ -21,7 +21,7 @@ from gru_bench.results.runs import TrialSummary
 from gru_bench.stats.text import percent
 from gru_bench.sweep.__main__ import _best_trials, _confirmed, _show_next, app
 from gru_bench.sweep.console.opening import backend_note
-from gru_bench.sweep.plan import SearchState, State
+from gru_bench.sweep.plan import SearchState, StudyState
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import load_study
@@ -61,7 +61,7 @@ class TestClosing:
 
         def left(counted: int, *failed: str) -> list[str]:
             work = {key: StoredTrial(0, "failed", {}, key=key, failed_at=1) for key in failed}
-            state = State(spec, {"scratch": SearchState(counted, best=settings)}, work, in_time=False)
+            state = StudyState(spec, {"scratch": SearchState(counted, best=settings)}, work, in_time=False)
             sweep: Any = SimpleNamespace(state=state)
             return list(Sweep.unfinished(sweep))
 

@@ -6,12 +6,12 @@ import pytest
 
 from gru_bench.results.looks import Look
 from gru_bench.sweep.own import _runs_left
-from gru_bench.sweep.sharing.trials import State, StoredTrial
+from gru_bench.sweep.sharing.trials import StoredState, StoredTrial
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StoredSearch, StoredStudy
 
 
-def stored(trials: tuple[State, ...], confirmed: int, *looks: Look) -> StoredStudy:
+def stored(trials: tuple[StoredState, ...], confirmed: int, *looks: Look) -> StoredStudy:
     work = {f"torch confirm 3fa9 {10_000 + n}": StoredTrial(n, "complete", {}) for n in range(confirmed)}
     work["torch confirm 3fa9 10009"] = StoredTrial(9, "running", {})
     work["scratch confirm 3fa9 10000"] = StoredTrial(10, "complete", {})

@@ -17,7 +17,7 @@ from gru_bench.sweep.plan import (
     InterimAnalysis,
     NothingToConfirm,
     SearchState,
-    State,
+    StudyState,
     TrainPlanned,
     Wait,
     may_ask,
@@ -124,7 +124,8 @@ def test_what_is_next(
     models: str, torch: SearchState, scratch: SearchState, work: list[StoredTrial], more: dict[str, Any],
     expected: object
 ) -> None:
-    state = State(spec_of(*models.split()).with_stored(), {"torch": torch, "scratch": scratch}, work_of(*work), **more)
+    spec = spec_of(*models.split()).with_stored()
+    state = StudyState(spec, {"torch": torch, "scratch": scratch}, work_of(*work), **more)
     assert named(next_work(state)) == expected
     assert named(next_work(state)) == expected  # nothing has changed by that
 
@@ -150,12 +151,12 @@ def test_what_is_next_in_a_study_with_looks(
     expected: object
 ) -> None:
     spec = spec_of(*models.split(), looks=[1, 2, 5], confirm=None).with_stored().model_copy(update={"ablations": None})
-    state = State(spec, {"torch": torch, "scratch": scratch}, work_of(*work), looks=spec.plan("abc"), taken=taken)
+    state = StudyState(spec, {"torch": torch, "scratch": scratch}, work_of(*work), looks=spec.plan("abc"), taken=taken)
     assert named(next_work(state)) == expected
 
 
 def test_the_other_side_of_an_ablation_is_planned_once_its_tuning_has_ended() -> None:
-    state = State(spec_of(), {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
+    state = StudyState(spec_of(), {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
     tuning = [run for run in state.plans["torch"].runs if run.side == "tuning"]
     assert [run.candidate["training.lr"] for run in tuning] == [0.01, 1e-3]
     assert state.plans["torch"].undecided == {"lr"}
@@ -173,7 +174,7 @@ def test_the_other_side_of_an_ablation_is_planned_once_its_tuning_has_ended() ->
 def test_follow_ups_come_once_all_runs_of_all_models_have_ended() -> None:
     spec = spec_of().model_copy(update={"ablations": None})
     searches, done = {"torch": FULL, "scratch": FULL}, confirmed("torch", "scratch")
-    state = State(spec, searches, work_of(*done))
+    state = StudyState(spec, searches, work_of(*done))
     work = next_work(state)
     assert isinstance(work, Follow)
     assert work.follow_up.key == follow_ups(spec, {"torch": "", "scratch": ""}, texts=False)[0].key
@@ -185,9 +186,10 @@ def test_follow_ups_come_once_all_runs_of_all_models_have_ended() -> None:
 
 def test_counts_what_no_process_has_begun() -> None:
     spec = spec_of()
-    assert to_begin(State(spec, {"torch": GOING, "scratch": FULL}, work_of(trial(confirm(10_000, "scratch"))))) == {
+    state = StudyState(spec, {"torch": GOING, "scratch": FULL}, work_of(trial(confirm(10_000, "scratch"))))
+    assert to_begin(state) == {
         "trial": 3, "confirm": 2 + 1, "ablation": 1 + 1 + 1 + 1}  # the default rate is that of the candidate
-    tuned = State(spec, {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
+    tuned = StudyState(spec, {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
     assert to_begin(tuned) == {"trial": 0, "confirm": 0, "ablation": 2 + 1 + 2}
 
 
@@ -195,4 +197,4 @@ def test_a_start_may_ask_for_trials_until_there_is_no_room_or_time() -> None:
     spec = spec_of()
     for search, in_time, expected in ((GOING, True, True), (FULL, True, False), (GOING, False, False),
                                       (SearchState(), False, True)):
-        assert may_ask(State(spec, {"torch": search, "scratch": FULL}, {}, in_time=in_time), "torch") == expected
+        assert may_ask(StudyState(spec, {"torch": search, "scratch": FULL}, {}, in_time=in_time), "torch") == expected

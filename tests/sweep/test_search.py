@@ -40,8 +40,8 @@ def work(directory: Path, url: str | None, died: Any, dies: int | None) -> None:
     The others wait after a few of their own until it has died, so that they leave enough to do.
     """
     os.chdir(directory)
-    search = StudyRecord(load_study("shared.toml"), open_storage(url), "data").searches["torch"]
-    done = 0
+    record = StudyRecord(load_study("shared.toml"), open_storage(url), "data")
+    search, done = record.searches["torch"], 0
     while True:
         for orphan in search.orphans():
             with search.lock:
@@ -49,7 +49,7 @@ def work(directory: Path, url: str | None, died: Any, dies: int | None) -> None:
                     search.give_up(orphan, "died")
         trial = search.ask()
         if trial is None:
-            if not search.record.state().searches["torch"].running:
+            if not record.state().searches["torch"].running:
                 break
             time.sleep(0.01)
             continue
@@ -61,7 +61,7 @@ def work(directory: Path, url: str | None, died: Any, dies: int | None) -> None:
         search.report(trial[0], 1, 0.5)
         search.complete(trial[0], 0.5)
         done += 1
-    planned = search.record.work
+    planned = search.work
     while left := PLANNED - {key for key, trial in planned.latest().items() if trial.state == "complete"}:
         for key in left:
             if (number := planned.take(key)) is not None:
@@ -295,17 +295,17 @@ class TestIdentity:
     def test_refuses_a_study_in_the_form_of_another_version(self, tmp_path: Path) -> None:
         search = self.began(tmp_path)
         for earlier in (None, FORMAT - 1):
-            search.record.study.set_user_attr("format", earlier)
+            search.work.study.set_user_attr("format", earlier)
             with pytest.raises(RunError, match=r"'small'.*earlier.*--study-name"):
                 self.began(tmp_path)
-        search.record.study.set_user_attr("format", FORMAT + 1)
+        search.work.study.set_user_attr("format", FORMAT + 1)
         with pytest.raises(RunError, match=r"'small'.*another"):
             read_study(search.spec, open_storage(str(tmp_path / "optuna.journal")))
 
     def test_asks_to_repeat_an_import_that_was_interrupted(self, tmp_path: Path) -> None:
         search = self.began(tmp_path)
-        search.record.study.set_user_attr("importing", "0" * 64)
-        search.record.study.set_user_attr("format", None)  # as when the import ended before it wrote the format
+        search.work.study.set_user_attr("importing", "0" * 64)
+        search.work.study.set_user_attr("format", None)  # as when the import ended before it wrote the format
         with pytest.raises(RunError, match=r"'small'.*gru-bench archive import"):
             self.began(tmp_path)
 
@@ -343,7 +343,7 @@ class TestProposals:
         search = search_over(tmp_path, self.SPACE + self.FIRST, 2)
         for _ in range(2):
             search.complete(asked(search)[0], 0.8)
-        began = search.record.identity("torch")
+        began = search.notes["identity"]
         space, changes = self.SPACE + self.FIRST, {}
         match change:
             case "options":
@@ -359,13 +359,13 @@ class TestProposals:
         finished = search_over(tmp_path, space, 2, **changes)
         assert finished.ask() is None
         assert present(finished.best())[1] == 0.8
-        assert finished.record.notes("torch")["identity"] == began
+        assert finished.notes["identity"] == began
         with pytest.raises(ChangedStudyError, match=parts):
             search_over(tmp_path, space, 3, **changes)
 
     def test_a_study_that_began_with_an_unknown_setting_is_refused(self, tmp_path: Path) -> None:
         search = search_over(tmp_path, self.SPACE, 2)
-        search.record.note("torch", identity={**search.record.identity("torch"), "training.warmup": 0.1})
+        search.note(identity={**search.notes["identity"], "training.warmup": 0.1})
         with pytest.raises(ChangedStudyError, match=r"training\.warmup was 0\.1 and is now none"):
             search_over(tmp_path, self.SPACE, 2)
 

@@ -27,7 +27,7 @@ from gru_bench.errors import IN_PYTHON, ExitCode, RunError
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.tracking import DIED, LoggedRun, Reader, Store, refused, upload, waiting
 from gru_bench.tracking.__main__ import app as sync_app
-from gru_bench.tracking.outbox import FOLDER, RUN, Outbox, State, abandoned
+from gru_bench.tracking.outbox import FOLDER, RUN, Outbox, RecordState, abandoned
 from gru_bench.tracking.record import Point, RunRecord, now
 from gru_bench.tracking.upload import Uploader, upload_all
 from tests.support.commands import completed, mentions
@@ -177,7 +177,7 @@ class TestUploadedOnce:
 
     @pytest.mark.parametrize("state", ["open", "held"])
     def test_a_damaged_record_of_a_dead_process_is_set_aside_and_the_others_are_uploaded(
-        self, database: Path, state: State
+        self, database: Path, state: RecordState
     ) -> None:
         own = Outbox.begin(root(), f"sqlite:///{database}")
         own.put(records()[0])

@@ -47,8 +47,8 @@ FORGOTTEN = "forgotten"
 """Set on a trial that was never begun: all earlier trials of its key are forgotten."""
 
 
-State = Literal["complete", "pruned", "failed", "interrupted", "duplicate", "forgotten", "running", "waiting"]
-ENDED: tuple[State, ...] = ("complete", "pruned", "failed")
+StoredState = Literal["complete", "pruned", "failed", "interrupted", "duplicate", "forgotten", "running", "waiting"]
+ENDED: tuple[StoredState, ...] = ("complete", "pruned", "failed")
 """States of a trial that has ended and is not repeated."""
 
 
@@ -75,7 +75,7 @@ class StoredTrial:
     """A trial as a storage holds it."""
 
     number: int
-    state: State
+    state: StoredState
     """failed: by its own fault, so it counts. interrupted: it was queued again."""
     settings: Mapping[str, Scalar]
     retry_of: int | None = None
@@ -280,7 +280,7 @@ def stored(trial: FrozenTrial) -> StoredTrial:
         key=str(notes.get(KEY, "")), owner=str(notes.get(OWNER, "")), failed_at=int(notes.get(FAILED_AT, 0)))
 
 
-def _state(trial: FrozenTrial) -> State:
+def _state(trial: FrozenTrial) -> StoredState:
     match trial.state:
         case TrialState.COMPLETE:
             return "complete"

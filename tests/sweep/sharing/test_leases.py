@@ -68,26 +68,26 @@ class TestLiveness:
             leases._process_name.cache_clear()
             there = search_in(tmp_path)
             number, settings = asked(there)
-            planned = present(there.record.work.take("confirm x 1"))
+            planned = present(there.work.take("confirm x 1"))
         leases._process_name.cache_clear()
         now = 0.0
         here = search_in(tmp_path)
         here.lease._watch = LeaseWatch(lambda: now)
-        assert (here.orphans(), here.record.work.orphans()) == ([], [])
+        assert (here.orphans(), here.work.orphans()) == ([], [])
         now += LEASE_SECONDS
         there.lease.renew(20.0)  # it lives
-        assert (here.orphans(), here.record.work.orphans()) == ([], [])
+        assert (here.orphans(), here.work.orphans()) == ([], [])
         now += LEASE_SECONDS
         assert here.lease.has_others(elsewhere=True)
         now += 1
-        assert (here.orphans(), here.record.work.orphans()) == ([number], [planned])
+        assert (here.orphans(), here.work.orphans()) == ([number], [planned])
         assert not here.lease.has_others()
         here.give_up(number, "its machine is gone")
         assert asked(here)[1] == settings
-        assert here.record.work.give_up(planned, "its machine is gone")
-        assert here.record.work.take("confirm x 1") is not None
+        assert here.work.give_up(planned, "its machine is gone")
+        assert here.work.take("confirm x 1") is not None
         assert there.report(number, 1, 0.5) == "reassigned"
-        assert not there.record.work.complete(planned, 0.5)
+        assert not there.work.complete(planned, 0.5)
 
     def test_a_lease_shows_which_other_processes_work_and_search(self, monkeypatch: pytest.MonkeyPatch) -> None:
         notes = Notes()

@@ -30,7 +30,7 @@ class TestEither:
     def begin(search: Search, planned: bool) -> tuple[Trials, int | None]:
         """Return the trials, and the number of the one that the process may do, if it may do any."""
         if planned:
-            return search.record.work, search.record.work.take(KEY)
+            return search.work, search.work.take(KEY)
         asked = search.ask()
         return search, asked[0] if asked is not None else None
 
@@ -68,7 +68,7 @@ class TestEither:
     def test_a_process_cannot_end_a_trial_that_was_given_to_another(self, start: Start, planned: bool) -> None:
         a, b = start(), start()
         first, number = self.begun(a, planned)
-        second = b.record.work if planned else b
+        second = b.work if planned else b
         assert second.give_up(number, "seemed dead")
         _, again = self.begun(b, planned)
         assert not first.is_ours(number)
@@ -100,25 +100,25 @@ class TestEither:
 class TestPlanned:
     @staticmethod
     def done(search: Search, run_id: str = "r") -> int:
-        number = present(search.record.work.take(KEY))
-        search.record.work.note_run(number, run_id)
-        assert search.record.work.complete(number, 0.5)
+        number = present(search.work.take(KEY))
+        search.work.note_run(number, run_id)
+        assert search.work.complete(number, 0.5)
         return number
 
     @staticmethod
     def free(search: Search, *keys: str) -> list[str]:
-        latest = search.record.work.latest()
-        return [key for key in keys if is_free(latest.get(key), search.record.lease.start)]
+        latest = search.work.latest()
+        return [key for key in keys if is_free(latest.get(key), search.lease.start)]
 
     def test_takes_the_named_one_of_several_waiting_runs(self, start: Start) -> None:
         search = start()
         for key in ("a", "b", "c"):
-            search.record.work.give_up(present(search.record.work.take(key)), "interrupted", fault=False)
-        number = present(search.record.work.take("b"))
-        assert [(trial.number, trial.user_attrs["key"]) for trial in search.record.work.study.trials
+            search.work.give_up(present(search.work.take(key)), "interrupted", fault=False)
+        number = present(search.work.take("b"))
+        assert [(trial.number, trial.user_attrs["key"]) for trial in search.work.study.trials
                 if trial.state.name == "RUNNING"] == [(number, "b")]
         assert self.free(search, "a", "b", "c", "d") == ["a", "c", "d"]
-        search.record.work.complete(number, 0.5)
+        search.work.complete(number, 0.5)
         assert self.free(search, "a", "b", "c", "d") == ["a", "c", "d"]
 
     def test_a_search_does_not_count_planned_runs(self, start: Start) -> None:
@@ -129,32 +129,32 @@ class TestPlanned:
     def test_a_planned_run_is_queued_again_once_if_its_logged_run_was_deleted(self, start: Start) -> None:
         search = start()
         number = self.done(search)
-        search.record.work.reopen(KEY, "another")
+        search.work.reopen(KEY, "another")
         assert self.free(search, KEY) == []
-        search.record.work.reopen(KEY, "r")
-        search.record.work.reopen(KEY, "r")
+        search.work.reopen(KEY, "r")
+        search.work.reopen(KEY, "r")
         again = self.done(search, "s")
-        assert search.record.work.study.trials[again].user_attrs["retry_of"] == number
-        assert (len(search.record.work.study.trials), search.record.work.latest()[KEY].run_id) == (2, "s")
+        assert search.work.study.trials[again].user_attrs["retry_of"] == number
+        assert (len(search.work.study.trials), search.work.latest()[KEY].run_id) == (2, "s")
 
     def test_a_run_that_only_the_tracking_store_knows_is_recorded_as_done(self, start: Start) -> None:
         search = start()
-        search.record.work.record_done(KEY, "r", 0.75)
-        found = search.record.work.latest()[KEY]
+        search.work.record_done(KEY, "r", 0.75)
+        found = search.work.latest()[KEY]
         assert (found.state, found.run_id, found.value) == ("complete", "r", 0.75)
-        search.record.work.record_done(KEY, "another", 0.5)
-        assert search.record.work.latest()[KEY] == found
+        search.work.record_done(KEY, "another", 0.5)
+        assert search.work.latest()[KEY] == found
 
     def test_planned_runs_are_free_again_after_a_new_tracking_store(self, start: Start) -> None:
         search, other = start(), start()
         self.done(search)
-        under_way = present(other.record.work.take("another"))
-        search.record.work.forget()
-        assert search.record.work.latest() == {}
-        assert not other.record.work.complete(under_way, 0.5)
-        assert search.record.work.take("another") is not None
-        search.record.work.record_done(KEY, "s", 0.5)
-        assert search.record.work.latest()[KEY].run_id == "s"
+        under_way = present(other.work.take("another"))
+        search.work.forget()
+        assert search.work.latest() == {}
+        assert not other.work.complete(under_way, 0.5)
+        assert search.work.take("another") is not None
+        search.work.record_done(KEY, "s", 0.5)
+        assert search.work.latest()[KEY].run_id == "s"
 
     def test_planned_runs_are_in_the_record_of_the_study_next_to_its_search(self, start: Start, tmp_path: Path) -> None:
         start()
