@@ -124,6 +124,7 @@ def run_study(
                              "none: call it in the main process")
         from gru_bench.data.columns import Columns
         from gru_bench.sweep.console.interrupt import Interrupt
+        from gru_bench.sweep.plan import still_to_do
         from gru_bench.sweep.spec import parsed_duration
         from gru_bench.sweep.start import completed
 
@@ -148,9 +149,11 @@ def run_study(
         with _frame_words({str(path): WHERE, path.name: WHERE} if _is_frame(data) else {}), completed(
                 spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
                 texts=not no_texts, allow_slow=allow_slow, interrupt=Interrupt(ends_process=False)) as (done, _):
-            if left := "; ".join(done.unfinished()):
-                again = "a call without model" if done.state.unfinished else "the same call"
-                console.print(f"the study {spec.name} is not done yet ({left}): {again} continues it", markup=False)
+            if left := "; ".join(done.left):
+                console.print(f"the study {spec.name} is not done yet ({left}): the same call continues it",
+                              markup=False)
+            if others := done.state.others_left:
+                console.print(f"{still_to_do(others)}: a call without model continues with that", markup=False)
         return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
 
 

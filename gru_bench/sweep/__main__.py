@@ -110,8 +110,8 @@ def sweep(
         "--plan-only", help="Run nothing. Write the plan of the interim analyses, with a digest of all that it fixes, "
         "to STUDY.plan.json, for example to register it before the study begins.", rich_help_panel="Stores")] = False,
     check: Annotated[bool, typer.Option(
-        "--check", help="Run nothing. Check that the study is complete and that Optuna and MLflow agree: exit code 0 "
-        "if so, 3 if the same command has something left to do, 4 if the stores disagree for good.",
+        "--check", help="Run nothing. Check that all that this command asks for is done and that Optuna and MLflow "
+        "agree: exit code 0 if so, 3 if it has something left to do, 4 if the stores disagree for good.",
         rich_help_panel="Stores")] = False,
 ) -> None:
     """Search for the best settings of a recurrent classifier, then confirm them on fresh seeds.
@@ -152,7 +152,7 @@ def sweep(
                          f"  {cli.command_with('--study-name', error.free_name)}") from None
     written = report and _write_report(summary, tracking_uri)
     _show_next(console, done, summary, tracking_uri, has_report=written)
-    if any(done.unfinished()):
+    if done.left:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
@@ -177,33 +177,32 @@ def _write_plan(spec: StudySpec, console: Any) -> None:
 def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:
     """Print what both stores hold of a study, and return the exit code that answers `--check`."""
     from gru_bench.sweep.consistency import compare_stores
+    from gru_bench.sweep.plan import still_to_do
     from gru_bench.sweep.run_log import deleted
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-    from gru_bench.sweep.study import read_study, require_same_settings, stored_models
+    from gru_bench.sweep.study import begun_with, read_study, require_same_settings
     from gru_bench.tracking import Store, refused, waiting
 
     opened = open_storage(storage, create=False, say=lambda text: console.print(text, markup=False))
     with wrapped_errors(storage):
-        spec = spec.with_stored(stored_models(spec.name, opened))
-        stored = read_study(spec, opened)
-    for model, search in stored.searches.items():
-        require_same_settings(spec, model, search)
-    prints = {search.identity["data"] for search in stored.searches.values()}
+        state = read_study(spec.fitted(None, begun_with(spec, opened)), opened)
+    require_same_settings(state)
+    prints = {search.identity.get("data") for search in state.searches.values()}
     store = Store(tracking_uri, create=False)
     logged = [run for experiment in store.experiments() for run in store.runs(experiment)]
     runs = [run for run in logged if run.study == spec.name]
     known = {run.run_id: run.study for run in logged}
     studies = [run for run in runs if run.role == "study" and run.fingerprint in prints]
-    planned = list(stored.work.values())
     if not studies:
-        found_run = store.find(stored.run_id)
+        found_run = store.find(state.run_id)
         if found_run is not None and found_run.is_deleted:
             raise DifferenceError(deleted(spec.name, found_run.run_id))
     ids = {study.run_id for study in studies}
     runs = [run for run in runs if run.parent_id in ids]
     there = {run.run_id for run in runs}
-    found = compare_stores(spec, stored, studies, runs, [
-        trial.run_id for trial in planned if trial.run_id not in there and store.is_deleted(trial.run_id)])
+    found = compare_stores(state, studies, runs, [
+        trial.run_id for trial in state.work.values()
+        if trial.run_id and trial.run_id not in there and store.is_deleted(trial.run_id)])
     for count in found.counts:
         console.print(count, markup=False)
     unsynced = waiting(store.home, store.uri, lambda outbox: spec.name in (outbox.studies(known) or {spec.name}))
@@ -216,7 +215,9 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     for fault in faults:
         console.print(f"but {fault}", markup=False)
     if not faults:
-        console.print("all is done, and Optuna and MLflow agree")
+        console.print("all is done, and Optuna and MLflow agree" if not state.others_left else
+                      "all that this command asks for is done, and Optuna and MLflow agree; "
+                      f"{still_to_do(state.others_left)}", markup=False)
         return ExitCode.DONE
     if unsynced or len(found.permanent) < len(found.faults):
         console.print("Optuna and MLflow do not agree, or something is still to be done: the same command without "
@@ -271,6 +272,7 @@ def _show_next(
     """Print how long the study took, and the commands that are useful next."""
     from gru_bench.sweep.console.description import next_commands
     from gru_bench.sweep.console.progress import duration
+    from gru_bench.sweep.plan import still_to_do
     from gru_bench.tracking.view import MISSING
 
     where = without_passwords(tracking_uri or "")
@@ -279,9 +281,12 @@ def _show_next(
     took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
     if summary.trials and summary.search_seconds is not None:
         took += f", of which the search {duration(summary.search_seconds)}"
-    left = "; ".join(sweep.unfinished())
-    again = cli.command_without("--model") if sweep.state.unfinished else "the same command"
-    state = f"not done yet ({left}): {again} continues it" if left else "done"
+    if left := "; ".join(sweep.left):
+        state = f"not done yet ({left}): the same command continues it"
+    else:
+        state = "done as far as this command asks for it" if sweep.state.others_left else "done"
+    if sweep.state.others_left:
+        state += f"; {still_to_do(sweep.state.others_left)}: {cli.command_without('--model')} continues with that"
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     for command in next_commands(summary.name, where, report=not has_report, predict=sweep.is_confirmed,
                                  serve=not where.startswith("http")):

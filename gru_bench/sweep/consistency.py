@@ -1,26 +1,25 @@
 """Check that the search's storage (Optuna) and the tracking store (MLflow) hold the same study.
 
-Each trial and confirmation seed must be done, done once, and logged with the state in which it ended.
+What is left to do is what the plan says. What is done must be done once, and logged with the state in which it ended.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.looks import Look
-from gru_bench.sweep.sharing.looks import open_seeds
-from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
+from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
+from gru_bench.sweep.run_log import SCORED
+from gru_bench.sweep.sharing.trials import StoredTrial, run_key
 from gru_bench.sweep.spec import StudySpec, point
-from gru_bench.sweep.study import StoredSearch, StoredStudy
 from gru_bench.tracking import LoggedRun
 
 RUN_ENDS = {"complete": {("complete", "FINISHED")}, "pruned": {("pruned", "FINISHED")},
-        "failed": {("failed", "FAILED"), ("killed", "KILLED")},
-        "interrupted": {("killed", "KILLED"), ("failed", "FAILED")}}
+            "failed": {("failed", "FAILED"), ("killed", "KILLED")},
+            "interrupted": {("killed", "KILLED"), ("failed", "FAILED")}}
 """State of a trial -> the pairs (tag `gru_bench.state`, MLflow status) that its run may have."""
 
 TOLERANCE = 0.001
@@ -41,87 +40,68 @@ class Consistency:
 
 
 def compare_stores(
-    spec: StudySpec, stored: StoredStudy, studies: Sequence[LoggedRun], runs: Sequence[LoggedRun],
-    deleted: Collection[str] = (),
+    state: StudyState, studies: Sequence[LoggedRun], runs: Sequence[LoggedRun], deleted: Collection[str] = ()
 ) -> Consistency:
     """Return what is missing or different when both stores are compared.
 
     Args:
-        spec: The study.
-        stored: The study as the search's storage has it.
+        state: The study as the search's storage has it.
         studies: The parent runs of the study; a study must have exactly one.
         runs: The child runs of the study.
         deleted: Ids of planned runs that were deleted in MLflow. The same command trains them again.
     """
-    counts: list[str] = []
-    faults: list[str] = []
-    permanent: list[str] = []
-    looks, work = stored.looks, stored.work
-    for model in spec.models:
-        search = stored.searches.get(model)
-        if search is None:
-            faults.append(f"{model}: there is no search of {spec.name!r} in this storage")
-            continue
-        own = [run for run in runs if run.model == model]
-        seeds = _seeds(spec, looks, model)
-        done = _confirmed(work, model, search, seeds)
-        counts.append(_counts(spec, model, search, len(done), len(seeds)))
-        faults += (f"{model}: {fault}" for fault in (
-            *_search_faults(spec, search), *_unknown_faults(search, own),
-            *_confirm_seed_faults(done, seeds, deleted)))
-        permanent += (f"{model}: {fault}" for fault in (
-            *_duplicate_faults(search), *_trial_faults(spec, search, own),
-            *_confirm_run_faults(spec, search, done, own, deleted)))
-    faults += (f"the planned run {key!r} is RUNNING" for key, run in work.items() if run.state == "running")
-    if spec.looks:
-        counts.append(f"{len(looks)} of at most {len(spec.looks)} interim analyses done")
-        if not looks or not looks[-1].stops:
-            faults.append(f"the interim analysis {len(looks) + 1} is not done")
-    faults += ("MLflow: the study's own run does not describe it yet" for study in studies
-               if not study.is_described)
+    spec, roles = state.spec, Counter(run.role for run in runs)
     running = [run.name for run in (*studies, *runs) if run.status == "RUNNING"]
-    roles = Counter(run.role for run in runs)
+    counts = [_counts(state, model) for model in spec.models]
+    if state.looks is not None:
+        counts.append(f"{len(state.taken)} of at most {len(spec.looks)} interim analyses done")
     counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} of trials, "
                   f"{roles['confirm']} of confirmation seeds; {len(running)} running")
+    faults, permanent = list(left_to_do(state)), list[str]()
+    for model, search in state.searches.items():
+        own = [run for run in runs if run.model == model]
+        faults += (f"{model}: {fault}" for fault in (*_search_faults(spec, search), *_unknown_faults(search, own)))
+        permanent += (f"{model}: {fault}" for fault in (*_duplicate_faults(search), *_trial_faults(spec, search, own)))
+    for key, trial in state.work.items():
+        if trial.state == "running":
+            faults.append(f"the planned run {key!r} is RUNNING")
+        if trial.state == "complete" and trial.run_id in deleted:
+            faults.append(f"the planned run {key!r} was deleted in MLflow ({trial.run_id})")
+    permanent += _planned_faults(state, runs, deleted)
+    faults += ("MLflow: the study's own run does not describe it yet" for study in studies
+               if not study.is_described)
     faults += (f"MLflow: {name!r} is RUNNING" for name in running)
     if len(studies) != 1:
         (permanent if studies else faults).append(
             f"MLflow: the study {spec.name!r} must have one run of its own, but has {len(studies)}")
     faults += (f"MLflow: the study's own run is {study.status} and not complete" for study in studies
-               if study.status != "RUNNING" and not study.complete)
+               if study.status != "RUNNING" and not study.complete and not state.others_left)
     return Consistency(tuple(counts), (*faults, *permanent), tuple(permanent))
 
 
-def _seeds(spec: StudySpec, looks: Sequence[Look], model: str) -> Sequence[int]:
-    """Return the confirmation seeds that a model must have: all, or in a study with looks those that are due by now."""
-    plan = spec.plan("")
-    return spec.confirm_seeds if plan is None else open_seeds(plan, looks, model)
-
-
-def _counts(spec: StudySpec, model: str, search: StoredSearch, seeds: int, planned: int) -> str:
+def _counts(state: StudyState, model: str) -> str:
+    search = state.searches[model]
     states = Counter(trial.state for trial in search.trials)
-    return (f"{model}: {search.ended} of {max(spec.trials, search.ended)} trials ({states['complete']} complete, "
+    return (f"{model}: {search.ended} of {max(state.spec.trials, search.ended)} trials ({states['complete']} complete, "
             f"{states['pruned']} pruned, {states['failed']} failed), "
-            f"{len(_duplicates(search))} duplicates, {states['running']} running; "
-            f"{states['interrupted']} interrupted and queued again; {seeds} of {planned} confirmation seeds")
+            f"{len(_duplicates(search))} duplicates, {search.running} running; "
+            f"{states['interrupted']} interrupted and queued again; "
+            f"{len(state.confirmed(model))} of {len(state.seeds(model))} confirmation seeds")
 
 
-def _search_faults(spec: StudySpec, search: StoredSearch) -> Iterator[str]:
-    done, running = search.ended, sum(trial.state == "running" for trial in search.trials)
-    if done < spec.trials and not search.exhausted:
-        yield f"{done} of {spec.trials} trials {'is' if done == 1 else 'are'} finished"
-    if done > (most := max(spec.trials, search.asked)):
-        yield f"{done} trials are finished, but no start has asked for more than {most}"
-    if running:
-        yield f"{running} {'trial is' if running == 1 else 'trials are'} RUNNING"
+def _search_faults(spec: StudySpec, search: SearchState) -> Iterator[str]:
+    if search.ended > (most := max(spec.trials, search.asked)):
+        yield f"{search.ended} trials are finished, but no start has asked for more than {most}"
+    if search.running:
+        yield f"{search.running} {'trial is' if search.running == 1 else 'trials are'} RUNNING"
 
 
-def _duplicate_faults(search: StoredSearch) -> Iterator[str]:
+def _duplicate_faults(search: SearchState) -> Iterator[str]:
     for first, second in _duplicates(search):
         yield f"trials {first} and {second} tried the same settings"
 
 
-def _duplicates(search: StoredSearch) -> list[tuple[int, int]]:
+def _duplicates(search: SearchState) -> list[tuple[int, int]]:
     first: dict[object, int] = {}
     pairs = []
     for trial in search.trials:
@@ -140,14 +120,14 @@ def _by_trial(runs: Sequence[LoggedRun]) -> dict[str, list[LoggedRun]]:
     return found
 
 
-def _unknown_faults(search: StoredSearch, runs: Sequence[LoggedRun]) -> Iterator[str]:
+def _unknown_faults(search: SearchState, runs: Sequence[LoggedRun]) -> Iterator[str]:
     known = {str(trial.number) for trial in search.trials}
     for number, own in _by_trial(runs).items():
         if number not in known:
             yield f"the run {own[0].run_id} is of trial {number}, which the search does not know"
 
 
-def _trial_faults(spec: StudySpec, search: StoredSearch, runs: Sequence[LoggedRun]) -> Iterator[str]:
+def _trial_faults(spec: StudySpec, search: SearchState, runs: Sequence[LoggedRun]) -> Iterator[str]:
     by_trial = _by_trial(runs)
     ended = [str(trial.number) for trial in search.trials if trial.ended]
     if len(ended) > 1 and by_trial.keys().isdisjoint(ended):
@@ -198,32 +178,15 @@ def _differences(what: str, trial: StoredTrial, runs: Sequence[LoggedRun], metri
                f"({', '.join(run.run_id for run in runs)})")
 
 
-def _confirmed(
-    work: Mapping[str, StoredTrial], model: str, search: StoredSearch, seeds: Sequence[int]
-) -> dict[int, StoredTrial]:
-    runs = {seed: work.get(run_key(model, "confirm", digest(search.best or {}), seed)) for seed in seeds}
-    return {seed: run for seed, run in runs.items() if run is not None and run.state == "complete"}
-
-
-def _confirm_seed_faults(
-    done: Mapping[int, StoredTrial], seeds: Sequence[int], deleted: Collection[str]
-) -> Iterator[str]:
-    yield from (f"the confirmation seed {seed} is not done" for seed in seeds if seed not in done)
-    yield from (f"the run of the confirmation seed {seed} was deleted in MLflow ({trial.run_id})"
-                for seed, trial in done.items() if trial.run_id in deleted)
-
-
-def _confirm_run_faults(
-    spec: StudySpec, search: StoredSearch, done: Mapping[int, StoredTrial], runs: Sequence[LoggedRun],
-    deleted: Collection[str],
-) -> Iterator[str]:
-    settings = digest(search.best or {})
-    for seed, trial in done.items():
-        if trial.run_id in deleted:
+def _planned_faults(state: StudyState, runs: Sequence[LoggedRun], deleted: Collection[str]) -> Iterator[str]:
+    """Yield the planned runs that are done and have not exactly one complete run, or one with another score."""
+    for planned in (run for plan in state.plans.values() for run in plan.runs):
+        trial, what = state.work.get(planned.key), f"the planned run {planned.key!r}"
+        if trial is None or trial.state != "complete" or trial.run_id in deleted:
             continue
-        whole = [run for run in runs if run.role == "confirm" and run.seed == seed and run.complete
-                 and run.status == "FINISHED" and run.tags.get("gru_bench.settings") == settings]
+        whole = [run for run in runs if run.complete and run.status == "FINISHED" and planned.key == run_key(
+            run.model, run.role, run.tags.get("gru_bench.settings", ""), run.seed or 0, run.side)]
         if len(whole) != 1:
-            yield f"the confirmation seed {seed} is done and must have one complete run, but has {len(whole)}"
+            yield f"{what} is done and must have one complete run, but has {len(whole)}"
         else:
-            yield from _differences(f"the confirmation seed {seed}", trial, whole, compared(spec.metric, "test").key)
+            yield from _differences(what, trial, whole, compared(state.spec.metric, SCORED[planned.role]).key)

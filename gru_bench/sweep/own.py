@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ from gru_bench.data.code import kept
 from gru_bench.errors import UsageError, given_as
 from gru_bench.results.own import OwnModel, own_artifact
 from gru_bench.sweep.console.progress import duration, several
+from gru_bench.sweep.plan import to_begin
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
+    from gru_bench.sweep.plan import StudyState
     from gru_bench.sweep.spec import StudySpec
-    from gru_bench.sweep.study import StoredStudy
 
 MOST_SECONDS = 3600.0
 """Longest training of the user's own classes that begins without being allowed."""
@@ -25,7 +27,7 @@ CHECK_SECONDS, CHECK_GIGABYTES = 600.0, 4.0
 
 
 def checked_models(
-    spec: StudySpec, corpus: Corpus, console: Any, *, stored: StoredStudy, workers: int, threads: int,
+    spec: StudySpec, corpus: Corpus, console: Any, *, stored: StudyState, workers: int, threads: int,
     allow_slow: bool,
 ) -> dict[str, str]:
     """Try the classes of the user's own that this start works on, and print how each is called and how long its runs
@@ -35,7 +37,8 @@ def checked_models(
         spec: The study.
         corpus: Its texts.
         console: Where to print.
-        stored: What earlier starts have done. Of the models that they searched, they have logged what is returned.
+        stored: The study as earlier starts have left it. Of the models that they searched, they have logged what is
+            returned.
         workers: Number of runs at the same time.
         threads: CPU threads of each.
         allow_slow: Whether training may take more than an hour.
@@ -49,11 +52,11 @@ def checked_models(
     """
     models = [model for model in spec.active_models if is_own(model)]
     found = {own_artifact(model): _described(spec.config(model, {}, 0), console).to_json()
-             for model in models if model not in stored.searches}
-    left = {model: runs for model in models if (runs := _runs_left(spec, model, stored))}
+             for model in models if not stored.searches[model].identity}
+    left = {model: runs for model in models if (runs := _runs_left(stored, model))}
     seconds = {model: runs * _seconds(spec, model, corpus, threads) / workers for model, runs in left.items()}
     for model, expected in seconds.items():
-        again = " still to train" if model in stored.searches else ""
+        again = " still to train" if stored.searches[model].identity else ""
         console.print(f"{model}: about {duration(expected)} for {several(left[model], 'run')}{again}, from the time of "
                       "one batch", markup=False)
     if sum(seconds.values()) > MOST_SECONDS and not allow_slow:
@@ -83,15 +86,11 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
     return OwnModel(model, source, code, use.words, verdict.words, findings, verdict.speed)
 
 
-def _runs_left(spec: StudySpec, model: str, stored: StoredStudy) -> int:
-    """Return the number of runs of a model that no start has done."""
-    search = stored.searches.get(model)
-    trials = 0 if search is None else search.ended
-    ended = stored.looks and stored.looks[-1].stops
-    confirmed = sum(key.startswith(f"{model} confirm ") and trial.state == "complete"
-                    for key, trial in stored.work.items())
-    return (max(0, spec.trials - trials) * spec.seeds_per_trial
-            + (0 if ended else max(0, spec.confirm - confirmed)))
+def _runs_left(state: StudyState, model: str) -> int:
+    """Return the most runs of a model that the next start of a study may have to train."""
+    spec, counts = state.spec, to_begin(replace(state, start=state.start + 1), [model])
+    later = 0 if state.looks_ended else len(spec.confirm_seeds) - len(state.seeds(model))
+    return sum(counts.values()) + counts["trial"] * (spec.seeds_per_trial - 1) + later
 
 
 def _seconds(spec: StudySpec, model: str, corpus: Corpus, threads: int) -> float:

@@ -8,12 +8,13 @@ was taken. Follow-ups come last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from gru_bench.config import Scalar
+from gru_bench.errors import named
 from gru_bench.results.looks import Look, LookPlan
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
 from gru_bench.sweep.followups import FollowUp, follow_ups
@@ -26,20 +27,36 @@ Role = Literal["trial", "confirm", "ablation"]
 
 @dataclass(frozen=True)
 class SearchState:
-    """How far the search of one model is, over all processes."""
+    """The search of one model, over all processes; empty if it has not begun."""
 
-    counted: int = 0
-    """Number of trials that have ended or are running."""
+    trials: tuple[StoredTrial, ...] = ()
     exhausted: bool = False
     """Whether no point of the space is left to try."""
-    running: bool = False
-    """Whether a trial is running."""
     best: Mapping[str, Scalar] | None = None
     """Settings of the best complete trial."""
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that it began with; `data` is the fingerprint of its data."""
+    asked: int = 0
+    """The most trials that a start has asked for."""
     searched_elsewhere: bool = False
     """Whether another process that lives may ask for more trials."""
     worked_on_elsewhere: bool = False
     """Whether another process that lives works on the model."""
+
+    @property
+    def ended(self) -> int:
+        """Number of trials that have ended and are not repeated."""
+        return sum(trial.ended for trial in self.trials)
+
+    @property
+    def running(self) -> int:
+        """Number of trials that are running."""
+        return sum(trial.state == "running" for trial in self.trials)
+
+    @property
+    def counted(self) -> int:
+        """Number of trials that have ended or are running."""
+        return self.ended + self.running
 
 
 @dataclass(frozen=True)
@@ -63,7 +80,7 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class StudyState:
-    """A study as one of its starts has read it, at one moment."""
+    """A study as one of its starts has read it, at one moment, or as the last one has left it."""
 
     spec: StudySpec
     searches: Mapping[str, SearchState]
@@ -71,7 +88,7 @@ class StudyState:
     work: Mapping[str, StoredTrial]
     """Key -> the latest trial of the planned runs and follow-ups that have begun."""
     start: int = 1
-    """Number of this start."""
+    """Number of the start."""
     in_time: bool = True
     """Whether this start may begin new trials."""
     looks: LookPlan | None = None
@@ -79,7 +96,9 @@ class StudyState:
     taken: tuple[Look, ...] = ()
     """The interim analyses that were taken."""
     texts: bool = False
-    """Whether the words of reviews may be stored."""
+    """Whether the study stores reviews."""
+    run_id: str = ""
+    """Id of the study's own run; empty before it begins."""
 
     @cached_property
     def plans(self) -> Mapping[str, ModelPlan]:
@@ -110,11 +129,6 @@ class StudyState:
         found = {run.config.seed: self.work.get(run.key) for run in self.plans[model].confirmations}
         return {seed: trial for seed, trial in found.items() if trial is not None and trial.state == "complete"}
 
-    def failed(self, model: str) -> list[str]:
-        """Return the keys of the planned runs that failed."""
-        return [run.key for run in self.plans[model].runs
-                if run.key in self.work and self.work[run.key].state == "failed"]
-
     def free(self, runs: Iterable[PlannedRun]) -> list[PlannedRun]:
         """Return the planned runs that no process has begun, or that are to be done again."""
         return [run for run in runs if is_free(self.work.get(run.key), self.start)]
@@ -130,14 +144,23 @@ class StudyState:
         return not is_free(trial, self.start) and trial is not None and trial.state != "running"
 
     @property
-    def unfinished(self) -> list[str]:
-        """The models of other starts that are still to be searched or confirmed."""
+    def others_left(self) -> list[str]:
+        """The models that this start does not work on and that are still to be searched or confirmed."""
         return [model for model in self.others if self.is_open(model)]
 
     @property
     def cut_short(self) -> list[str]:
         """The models of this start whose searches have fewer trials than were asked for, although points are left."""
         return [model for model in self.active if _has_room(self, model)]
+
+    @property
+    def follow_ups(self) -> list[FollowUp]:
+        """The follow-ups, in their order; none before all trials and planned runs have ended."""
+        if not self.is_complete:
+            return []
+        first = {model: next(iter(done.values())).run_id
+                 for model in self.searches if (done := self.confirmed(model))}
+        return follow_ups(self.spec, first, texts=self.texts)
 
     @property
     def is_complete(self) -> bool:
@@ -191,7 +214,7 @@ Work = AskTrial | TrainPlanned | InterimAnalysis | Follow | NothingToConfirm | W
 
 def next_work(state: StudyState) -> Work | None:
     """Return what a start of a study does next; None if nothing is left to it."""
-    spec, plans = state.spec, state.plans
+    plans = state.plans
     for model in state.active:
         if may_ask(state, model):
             return AskTrial(model)
@@ -205,15 +228,39 @@ def next_work(state: StudyState) -> Work | None:
         return TrainPlanned(min(free, key=lambda run: run.rank))
     if any(map(state.is_open, state.active)) or _awaits_look(state):
         return Wait()
-    if state.is_complete:  # otherwise the start that completes the study does what follows
-        first = {model: next(iter(done.values())).run_id
-                 for model in state.searches if (done := state.confirmed(model))}
-        for follow_up in follow_ups(spec, first, texts=state.texts):
-            if is_free(state.work.get(follow_up.key), state.start):
-                return Follow(follow_up)
-            if not state.has_ended(follow_up.key):
-                return Wait()
+    for follow_up in state.follow_ups:  # the start that completes the study does them
+        if is_free(state.work.get(follow_up.key), state.start):
+            return Follow(follow_up)
+        if not state.has_ended(follow_up.key):
+            return Wait()
     return None
+
+
+def left_to_do(state: StudyState) -> Iterator[str]:
+    """Yield what the next start of the same command would do, other than wait for what is running.
+
+    Args:
+        state: The study after a start.
+    """
+    why = "" if state.in_time else f", because {named('--timeout')} ended the search"
+    state = replace(state, start=state.start + 1, in_time=True)
+    failed = {key for key, trial in state.work.items() if trial.state == "failed"}
+    for model in state.active:
+        if may_ask(state, model):
+            yield f"{model}: {state.searches[model].ended} of {state.spec.trials} trials are finished{why}"
+        seeds: dict[tuple[str, str], list[int]] = {}
+        for run in state.free(state.plans[model].runs):
+            what = f"ablation run {run.name!r}, seed" if run.name else "confirmation seed"
+            seeds.setdefault((what, "failed" if run.key in failed else "not done"), []).append(run.config.seed)
+        yield from (f"{model}: {what} {', '.join(map(str, found))} {how}" for (what, how), found in seeds.items())
+    match next_work(state):
+        case InterimAnalysis(index):
+            yield f"the interim analysis {index + 1} is not done"
+        case NothingToConfirm(model):
+            yield f"{model}: no trial is complete, so that there is nothing to confirm"
+    for follow_up in state.follow_ups:
+        if is_free(state.work.get(follow_up.key), state.start):
+            yield f"the follow-up {follow_up.name!r} {'failed' if follow_up.key in failed else 'is not done'}"
 
 
 def may_ask(state: StudyState, model: str) -> bool:
@@ -221,10 +268,15 @@ def may_ask(state: StudyState, model: str) -> bool:
     return _has_room(state, model) and _is_searched(state, model)
 
 
-def to_begin(state: StudyState) -> dict[str, int]:
-    """Return role -> number of runs that no process has begun, of the models that this start works on."""
+def still_to_do(models: Sequence[str]) -> str:
+    """Return that these models of a study are still to be searched or confirmed."""
+    return f"{' and '.join(models)} {'is' if len(models) == 1 else 'are'} still to be searched or confirmed"
+
+
+def to_begin(state: StudyState, models: Sequence[str] | None = None) -> dict[str, int]:
+    """Return role -> number of runs that no process has begun, of some models; None: those that this start works on."""
     counts: dict[str, int] = {"trial": 0, "confirm": 0, "ablation": 0}
-    for model in state.active:
+    for model in state.active if models is None else models:
         plan = state.plans[model]
         if plan.tuned is None:
             left = state.spec.trials - state.searches[model].counted
@@ -307,4 +359,4 @@ def _is_look_due(state: StudyState) -> bool:
 def _awaits_look(state: StudyState) -> bool:
     """Return whether an interim analysis will be due because other processes train all runs that it waits for."""
     return not state.looks_ended and all(
-        state.searches[model].worked_on_elsewhere for model in state.unfinished)
+        state.searches[model].worked_on_elsewhere for model in state.others_left)

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from gru_bench.config import SOURCE, RunConfig, Scalar
 from gru_bench.data.code import kept
@@ -42,7 +41,7 @@ from gru_bench.sweep.console.console_log import result_lines, window_line
 from gru_bench.sweep.console.description import study_description
 from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.looks import look_lines
-from gru_bench.sweep.console.progress import ProgressDisplay, described, several
+from gru_bench.sweep.console.progress import ProgressDisplay, described
 from gru_bench.sweep.followups import TIMINGS, ActiveFollowUp, FollowUp, timings_of
 from gru_bench.sweep.plan import (
     AskTrial,
@@ -54,7 +53,9 @@ from gru_bench.sweep.plan import (
     TrainPlanned,
     Wait,
     Work,
+    left_to_do,
     next_work,
+    still_to_do,
     to_begin,
 )
 from gru_bench.sweep.run_log import POLL_SECONDS, RunLog, fingerprint_of
@@ -131,8 +132,6 @@ class Sweep:
         """Key of a task that is no run -> how many workers have died at it."""
         self._failed_in_row: Counter[str] = Counter()
         """Model -> how many of its trials have failed since one ended well."""
-        self._chosen: dict[str, Mapping[str, Scalar]] = {}
-        """Ablation -> best candidate that has been shown to the user."""
         self._announced: dict[str, ModelPlan] = {}
         """Model -> what was last planned for it, as the user and MLflow know it."""
         self.baselines: tuple[Baseline, ...] = ()
@@ -263,7 +262,7 @@ class Sweep:
 
     def _read(self) -> None:
         in_time = self.timeout is None or self.seconds < self.timeout
-        self.state = self.record.state(in_time=in_time, texts=self.begun and self.log.texts)
+        self.state = self.record.state(in_time=in_time)
 
     def _announce(self) -> bool:
         """Tell MLflow and the user what is newly planned; return whether anything is."""
@@ -273,6 +272,10 @@ class Sweep:
             before = self._announced.get(model, ModelPlan())
             self._announced[model] = plan
             self._supersede(model, plan)
+            for name, settings in plan.chosen.items():
+                if before.chosen.get(name) != settings:
+                    self.display.note(f"ablation {name}: the best candidate is {described(settings)}" if settings
+                                      else f"ablation {name}: all candidates failed")
             if plan.tuned != before.tuned:
                 self._search_ended(self.record.searches[model], plan)
         return bool(new)
@@ -476,15 +479,10 @@ class Sweep:
         return found
 
     def _supersede(self, model: str, plan: ModelPlan) -> None:
-        """Supersede runs that are no longer planned, and show which candidates were chosen."""
+        """Supersede the runs of a model that are no longer planned."""
         assert plan.tuned is not None
         notes = self.log.supersede(model, plan.tuned, {run.key: run for run in plan.runs}, plan.undecided)
         self.notes += (note for note in notes if note not in self.notes)
-        for name, settings in plan.chosen.items():
-            if self._chosen.get(name) != settings:
-                self._chosen[name] = settings
-                self.display.note(f"ablation {name}: the best candidate is {described(settings)}" if settings
-                                  else f"ablation {name}: all candidates failed")
 
     def _train(self, run: Assignment) -> None:
         try:
@@ -557,9 +555,8 @@ class Sweep:
                 if sum(trial.state == "complete" for trial in run.trials.trials()) == 1:
                     self.first_trials[run.model] = outcome.value
                 self._show_first_trials()
-        elif self._tags_of(run) != run.tags:
-            # It was planned otherwise meanwhile.
-            self._announced[run.model] = replace(self._announced[run.model], runs=())
+        elif (plan := self.state.plans[run.model]).tuned is not None and self._tags_of(run) != run.tags:
+            self._supersede(run.model, plan)  # it was planned otherwise meanwhile
         if outcome.state == "tested" and len(self.state.confirmed(run.model)) == len(self.state.seeds(run.model)):
             self._describe("running")
         if not isinstance(message, Failed):
@@ -639,10 +636,10 @@ class Sweep:
         if state.is_complete or not lease.has_others():
             self.log.describe_if_lost()
             study.metrics(study_metrics(summary))
-            self._describe("incomplete" if any(self.unfinished()) else "complete",
+            self._describe("incomplete" if state.others_left else "complete",
                            verdicts=self._verdicts() if state.is_complete else ())
-            if state.unfinished:
-                study.kill("; ".join(self.unfinished()))
+            if state.others_left:
+                study.kill(still_to_do(state.others_left))
             else:
                 study.text("study.json", summary.to_json())
                 study.complete()
@@ -677,7 +674,7 @@ class Sweep:
             self.spec, state, command=self.command, uri=self.store.typed_uri, best=best, found=self.found,
             view=self.view, trials=sum(search.counted for search in searches.values()),
             confirmed=sum(len(self.state.confirmed(model)) for model in self.state.searches),
-            baselines=self.baselines, verdicts=verdicts))
+            baselines=self.baselines, verdicts=verdicts, left=self.left if state == "complete" else ()))
 
     def _sign_out(self) -> None:
         self.record.lease.end(self.seconds)
@@ -716,16 +713,7 @@ class Sweep:
         """
         return self.view and self.store.page_url(self.view, served)
 
-    def unfinished(self) -> Iterator[str]:
-        """Yield the reasons why the study is not done although `run` has ended.
-
-        The same command retries it, or where models of other starts are unfinished, the command without --model.
-        """
-        if not self.state.taken and self.state.cut_short:
-            yield f"{named('--timeout')} ended the search before all trials were begun"
-        failed = sum(len(self.state.failed(model)) for model in self.state.active)
-        if failed:
-            yield f"{several(failed, 'confirmation or ablation run')} failed"
-        if models := self.state.unfinished:
-            yield f"{' and '.join(models)} {'is' if len(models) == 1 else 'are'} still to be searched or confirmed"
-
+    @property
+    def left(self) -> list[str]:
+        """What this start was asked for and has not done; the same command does it."""
+        return list(left_to_do(self.state))

@@ -226,16 +226,16 @@ class StudySpec(Section):
         """Return the models that this start works on."""
         return [model for model in self.models if not self.only or model in self.only]
 
-    def fitted(self, examples: int, begun: Mapping[str, Scalar] | None = None) -> StudySpec:
+    def fitted(self, examples: int | None, begun: Mapping[str, Scalar] | None = None) -> StudySpec:
         """Return the study with settings that suit the data, or with which it began, where nobody gave them.
 
         Args:
-            examples: Number of training examples.
+            examples: Number of training examples; None where the data are not read.
             begun: The settings that the study began with, if it has begun.
         """
         trainings = [self.config(model, {}, 0).training for model in self.models]
         largest = max(trainings, key=lambda training: training.batch_size)
-        settings = {**by_size(examples, largest), **(begun or {})}
+        settings = {**({} if examples is None else by_size(examples, largest)), **(begun or {})}
         base = with_settings(self.base, {key: value for key, value in settings.items() if key in self.usual})
         found = self.model_copy(update={"base": base})
         found._file = self._file and self._file.model_copy(update={"base": base})

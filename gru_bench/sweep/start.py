@@ -81,8 +81,8 @@ def completed(
             opened = open_storage(storage, say=say)
             with wrapped_errors(storage):
                 begun = begun_with(spec, opened, corpus.fingerprint)
-                stored = read_study(spec, opened)
-        spec = spec.fitted(len(corpus.train), begun).with_stored()
+                stored = read_study(spec.fitted(len(corpus.train), begun), opened)
+        spec = stored.spec
         show_settings(console, spec, begun, len(corpus.train))
         code = checked_models(spec, corpus, console, stored=stored, workers=count, threads=threads,
                               allow_slow=allow_slow)

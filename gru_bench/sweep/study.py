@@ -8,16 +8,13 @@ search began, and the planned work of all models as trials. Next to it, the sear
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import TrialState
 
 from gru_bench.config import SOURCE, Scalar
 from gru_bench.errors import RunError, given_as, named
-from gru_bench.results.looks import Look
 from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_of, require_same
 from gru_bench.sweep.plan import SearchState, StudyState, may_ask
 from gru_bench.sweep.search import (
@@ -32,10 +29,10 @@ from gru_bench.sweep.search import (
     is_exhausted,
     notes_of,
 )
-from gru_bench.sweep.sharing.leases import Lease, LeaseWatch, this_process
+from gru_bench.sweep.sharing.leases import STARTS, Lease, LeaseWatch, this_process
 from gru_bench.sweep.sharing.looks import taken_looks
 from gru_bench.sweep.sharing.storage import lock_for
-from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, stored
+from gru_bench.sweep.sharing.trials import Trials, latest_trials, stored
 from gru_bench.sweep.spec import StudySpec
 
 FORMAT_KEY, FORMAT = "format", 4
@@ -86,8 +83,6 @@ class StudyRecord:
             """The planned work of all models: the runs that follow the searches, and the follow-ups."""
             self.searches: dict[str, Search] = {}
             self._begin_searches()
-            self.look_plan = self.spec.plan(fingerprint)
-            """The planned interim analyses of the confirmation stage; None for a stage of one size."""
             self.note_searching(self.state())
 
     def identity(self, model: str) -> dict[str, Any]:
@@ -117,39 +112,18 @@ class StudyRecord:
             model: self.searches.get(model) or Search(self.spec, model, self.storage, self.work, self.identity(model))
             for model in self.spec.models}
 
-    def state(self, *, in_time: bool = True, texts: bool = False) -> StudyState:
-        """Read the study, with models that other starts have added.
-
-        Args:
-            in_time: Whether this start may begin new trials.
-            texts: Whether the words of reviews may be stored.
-        """
+    def state(self, *, in_time: bool = True) -> StudyState:
+        """Read the study, with models that other starts have added; `in_time`: whether new trials may begin."""
         # The leases are read first: a process asks for its last trial before its lease says that it asks for no more.
         attributes = self.study.user_attrs
         self._join(_sources(attributes))
         others = list(self.lease.others(attributes).values())
-        return StudyState(
-            self.spec, {model: self._search_state(model, attributes, others) for model in self.spec.models},
-            self.work.latest(), start=self.lease.start, in_time=in_time,
-            looks=self.look_plan, taken=tuple(taken_looks(attributes)), texts=texts)
+        return _state(self.spec, self.study, {model: search.study for model, search in self.searches.items()},
+                      attributes, others, start=self.lease.start, in_time=in_time)
 
     def note_searching(self, state: StudyState) -> None:
         """Record for which models this start may ask for more trials."""
         self.lease.note_searching([model for model in state.active if may_ask(state, model)])
-
-    def _search_state(
-        self, model: str, attributes: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
-    ) -> SearchState:
-        search = self.searches[model]
-        trials = search.study.get_trials(deepcopy=False)
-        states = {trial.state for trial in trials}
-        best = best_of(trials, self.spec.metric)
-        return SearchState(
-            counted=sum(map(counts, trials)), running=TrialState.RUNNING in states,
-            exhausted=is_exhausted(trials, search.space, bool(notes_of(model, attributes).get(EXHAUSTED))),
-            best=None if best is None else best[0],
-            searched_elsewhere=any(model in lease["searching"] for lease in others),
-            worked_on_elsewhere=any(model in lease["models"] for lease in others))
 
     @property
     def run_id(self) -> str:
@@ -186,45 +160,11 @@ class StudyRecord:
         return bool(self.study.user_attrs.get(TEXTS))
 
 
-@dataclass(frozen=True)
-class StoredSearch:
-    """The search of one model as a storage holds it."""
-
-    identity: Mapping[str, Any]
-    """Settings that the search was begun with; `data` is the fingerprint of its data."""
-    trials: tuple[StoredTrial, ...]
-    best: Mapping[str, Scalar] | None
-    """Settings of the best complete trial."""
-    exhausted: bool
-    """Whether no point of the space is left to try."""
-    asked: int = 0
-    """The most trials that a start has asked for."""
-
-    @property
-    def ended(self) -> int:
-        """Number of trials that have ended and are not repeated."""
-        return sum(trial.ended for trial in self.trials)
-
-
-@dataclass(frozen=True)
-class StoredStudy:
-    """A study as a storage holds it."""
-
-    searches: Mapping[str, StoredSearch]
-    """Model -> its search."""
-    work: Mapping[str, StoredTrial]
-    """Key -> the latest trial of a planned run or follow-up, of all models."""
-    looks: tuple[Look, ...] = ()
-    """The interim analyses so far."""
-    run_id: str = ""
-    """Id of the study's own run; empty before it begins."""
-
-
-def read_study(spec: StudySpec, storage: BaseStorage) -> StoredStudy:
-    """Return a study, read without taking part in it; without any search if the storage does not have it.
+def read_study(spec: StudySpec, storage: BaseStorage) -> StudyState:
+    """Return a study as its last start has left it, read without taking part in it.
 
     Args:
-        spec: The study. Models that only the storage has are left out.
+        spec: The study. Models that only the storage has are added.
         storage: The Optuna storage.
 
     Raises:
@@ -232,59 +172,71 @@ def read_study(spec: StudySpec, storage: BaseStorage) -> StoredStudy:
     """
     need_format(spec.name, storage)
     if spec.name not in optuna.get_all_study_names(storage):
-        return StoredStudy({}, {})
+        spec = spec.with_stored()
+        return StudyState(spec, {model: SearchState() for model in spec.models}, {}, looks=spec.plan(""))
     record = optuna.load_study(study_name=spec.name, storage=storage)
     attributes = record.user_attrs
-    return StoredStudy(
-        {model: _stored_search(spec, model, attributes[f"{SEARCH}{model}"], storage)
-         for model in _models(attributes) if model in spec.models},
-        latest_trials(record), tuple(taken_looks(attributes)), str(attributes.get(RUN, "")))
+    searches = {model: optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage)
+                for model in _models(attributes)}
+    return _state(spec.with_stored(_sources(attributes)), record, searches, attributes, [],
+                  start=int(attributes.get(STARTS, 0)))
 
 
-def _stored_search(spec: StudySpec, model: str, notes: Mapping[str, Any], storage: BaseStorage) -> StoredSearch:
-    found = optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage).get_trials(deepcopy=False)
-    best = best_of(found, spec.metric)
-    return StoredSearch(
-        identity=notes.get(IDENTITY, {}), trials=tuple(map(stored, found)),
-        best=None if best is None else best[0],
-        exhausted=is_exhausted(found, distributions(spec), bool(notes.get(EXHAUSTED))),
-        asked=int(notes.get(ASKED, 0)))
+def _state(
+    spec: StudySpec, record: optuna.Study, searches: Mapping[str, optuna.Study], attributes: Mapping[str, Any],
+    others: Sequence[Mapping[str, Any]], *, start: int, in_time: bool = True,
+) -> StudyState:
+    """Return a study whose record has these attributes, beside other starts with these leases."""
+    found = {model: _search_state(spec, model, searches[model], notes_of(model, attributes), others)
+             if model in searches else SearchState() for model in spec.models}
+    data = next((search.identity.get("data", "") for search in found.values() if search.identity), "")
+    return StudyState(
+        spec, found, latest_trials(record), start=start, in_time=in_time, looks=spec.plan(data),
+        taken=tuple(taken_looks(attributes)), texts=bool(attributes.get(TEXTS)), run_id=str(attributes.get(RUN, "")))
 
 
-def stored_models(name: str, storage: BaseStorage) -> dict[str, str | None]:
-    """Return the models of the study of that name that have a search in a storage, and the SHA-256 of the file of each
-    that is a class of the user's own."""
-    return _sources(attributes_of(name, storage))
+def _search_state(
+    spec: StudySpec, model: str, search: optuna.Study, notes: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
+) -> SearchState:
+    trials = search.get_trials(deepcopy=False)
+    best = best_of(trials, spec.metric)
+    return SearchState(
+        tuple(map(stored, trials)), is_exhausted(trials, distributions(spec), bool(notes.get(EXHAUSTED))),
+        None if best is None else best[0], notes.get(IDENTITY, {}), int(notes.get(ASKED, 0)),
+        searched_elsewhere=any(model in lease["searching"] for lease in others),
+        worked_on_elsewhere=any(model in lease["models"] for lease in others))
 
 
-def begun_with(spec: StudySpec, storage: BaseStorage, fingerprint: str) -> dict[str, Scalar]:
+def begun_with(spec: StudySpec, storage: BaseStorage, fingerprint: str | None = None) -> dict[str, Scalar]:
     """Return the settings that nobody gave, as the study of that name began with them; empty for a new study.
 
     Args:
         spec: The study.
         storage: The Optuna storage.
-        fingerprint: Fingerprint of the data. With other data, the settings follow these.
+        fingerprint: Fingerprint of the data; None where the data are not read. With other data, the settings follow
+            these.
     """
     attributes = attributes_of(spec.name, storage)
     found: dict[str, Scalar] = {}
     for model in _models(attributes):
-        identity = attributes[f"{SEARCH}{model}"].get(IDENTITY, {})
-        if identity.get("data") == fingerprint:
+        identity = notes_of(model, attributes).get(IDENTITY, {})
+        if fingerprint in (None, identity.get("data")):
             usual = spec.usual - spec.own.get(model, {}).keys()
             found |= {key: identity[key] for key in usual & identity.keys()}
     return found
 
 
-def require_same_settings(spec: StudySpec, model: str, search: StoredSearch) -> None:
-    """Check that a study has the settings that a search began with. Its data are not read, so they are not compared.
+def require_same_settings(state: StudyState) -> None:
+    """Check that a study has the settings that its searches began with. Its data are not read, so not compared.
 
     Raises:
         ChangedStudyError: A setting differs.
     """
-    known = search.identity
-    counted = search.ended + sum(trial.state == "running" for trial in search.trials)
-    require_same(spec.name, model, known, identity_of(spec, model, known.get("data", ""), known.get(EXPERIMENT)),
-                 ended=counted >= spec.trials)
+    for model, search in state.searches.items():
+        if known := search.identity:
+            require_same(state.spec.name, model, known,
+                         identity_of(state.spec, model, known.get("data", ""), known.get(EXPERIMENT)),
+                         ended=search.counted >= state.spec.trials)
 
 
 def need_format(name: str, storage: BaseStorage) -> None:
@@ -323,4 +275,4 @@ def _models(attributes: Mapping[str, Any]) -> list[str]:
 
 
 def _sources(attributes: Mapping[str, Any]) -> dict[str, str | None]:
-    return {model: attributes[f"{SEARCH}{model}"].get(IDENTITY, {}).get(SOURCE) for model in _models(attributes)}
+    return {model: notes_of(model, attributes).get(IDENTITY, {}).get(SOURCE) for model in _models(attributes)}

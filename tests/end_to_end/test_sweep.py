@@ -146,7 +146,7 @@ class TestResumes:
         Store(f"sqlite:///{copy / 'mlflow.db'}")._client.delete_run(before[0].mlflow_id)
         checked = sweep(copy, few_reviews, *CATEGORIES, "--check")
         assert checked.returncode == ExitCode.INCOMPLETE
-        mentions(checked.stdout, f"seed {before[0].seed} was deleted", before[0].run_id, "the same command")
+        mentions(checked.stdout, str(before[0].seed), "was deleted", before[0].run_id, "the same command")
         done = sweep(copy, few_reviews, *CATEGORIES)
         assert done.returncode == 0, done.stderr
         mentions(done.stdout, "deleted in MLflow: 1 ")

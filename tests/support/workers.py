@@ -23,7 +23,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
-from gru_bench.sweep.workers.tasks import Train, materials
+from gru_bench.sweep.workers.tasks import MeasureRecall, Train, materials
 from gru_bench.tracking import Store
 from tests.support.runs import result
 
@@ -58,10 +58,11 @@ class Actors:
     """Workers that train nothing: `says` tells what is said of a run with a config, of its tries one after another."""
 
     def __init__(
-        self, says: Says, baselines: tuple[Baseline, ...] | Failed = (), submitted: list[Train] | None = None
+        self, says: Says, baselines: tuple[Baseline, ...] | Failed = (), submitted: list[Train] | None = None,
+        recall: Message | None = None,
     ) -> None:
-        """Append each training that is submitted to `submitted`."""
-        self._says, self._baselines = says, baselines
+        """Append each training that is submitted to `submitted`; say `recall` of the recall task."""
+        self._says, self._baselines, self._recall = says, baselines, recall
         self._submitted = [] if submitted is None else submitted
         self._said: deque[tuple[Job, Message]] = deque()
 
@@ -74,6 +75,9 @@ class Actors:
         if isinstance(job.task, Train):
             self._submitted.append(job.task)
             says = self._says(job.task.config)
+        elif isinstance(job.task, MeasureRecall):
+            assert self._recall is not None
+            says = [self._recall]
         else:
             assert job.key in (SETTINGS, BASELINES)
             said = self._baselines if job.key == BASELINES else ()

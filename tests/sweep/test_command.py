@@ -21,9 +21,8 @@ from gru_bench.results.runs import TrialSummary
 from gru_bench.stats.text import percent
 from gru_bench.sweep.__main__ import _best_trials, _confirmed, _show_next, app
 from gru_bench.sweep.console.opening import backend_note
-from gru_bench.sweep.plan import SearchState, StudyState
-from gru_bench.sweep.runner import Sweep
-from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
+from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
+from gru_bench.sweep.sharing.trials import StoredState, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.summary import confirmed
 from tests.support.commands import completed, mentions
@@ -57,17 +56,17 @@ class TestClosing:
 
     def test_names_what_is_left_of_an_unfinished_study(self) -> None:
         spec, settings = load_study("smoke", models=["scratch"], trials=3), {"training.lr": 0.01}
+        spec = spec.model_copy(update={"confirm": 1})
         key = run_key("scratch", "confirm", digest(settings), spec.confirm_seeds[0])
 
-        def left(counted: int, *failed: str) -> list[str]:
-            work = {key: StoredTrial(0, "failed", {}, key=key, failed_at=1) for key in failed}
-            state = StudyState(spec, {"scratch": SearchState(counted, best=settings)}, work, in_time=False)
-            sweep: Any = SimpleNamespace(state=state)
-            return list(Sweep.unfinished(sweep))
+        def left(counted: int, end: StoredState = "complete") -> list[str]:
+            work = {key: StoredTrial(0, end, {}, key=key, failed_at=1)}
+            search = SearchState(tuple(StoredTrial(n, "complete", {}) for n in range(counted)), best=settings)
+            return list(left_to_do(StudyState(spec, {"scratch": search}, work, in_time=False)))
 
         assert left(3) == left(4) == []
-        mentions(*left(1), "--timeout")
-        mentions(*left(3, key), "1 confirmation or ablation run failed")
+        mentions(*left(1), "1 of 3 trials", "--timeout")
+        mentions(*left(3, "failed"), "scratch", str(spec.confirm_seeds[0]), "failed")
 
     def test_shows_an_interval_from_three_seeds_on(self) -> None:
         assert self.summary is not None
@@ -130,7 +129,8 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
         shown_notes = frozenset[str]()
         seconds = 1.0
         spec = load_study("smoke")
-        state = SimpleNamespace(unfinished=())
+        state = SimpleNamespace(others_left=())
+        left = ()
         is_confirmed = True
 
         def page(self, served: str) -> str:
@@ -138,9 +138,6 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
 
         def view_url(self, served: str) -> str:
             return f"{served}/#/view" if self.is_confirmed else ""
-
-        def unfinished(self) -> tuple[str, ...]:
-            return ()
 
     sweep: Any = Done()
     _show_next(cli.out(), sweep, replace(summary(), name="x; touch y #"), "sqlite:///a b.db", has_report=False)

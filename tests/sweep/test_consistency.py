@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from gru_bench.sweep.consistency import Consistency, compare_stores
+from gru_bench.sweep.plan import SearchState, StudyState
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec, load_study
-from gru_bench.sweep.study import StoredSearch, StoredStudy
 from gru_bench.tracking import LoggedRun
 from tests.support.commands import mentions
 
@@ -58,15 +58,15 @@ class Study:
         self.planned = {run_key("torch", "confirm", digest(BEST), seed): StoredTrial(place, "complete", {}, run_id="x")
                         for place, seed in enumerate(spec.confirm_seeds)}
         self.studies = [run("study", "s", params={"study": "s"})]
-        self.asked = 3
+        self.asked, self.exhausted = 3, False
         self.runs = [
             run("trial", "0"), run("trial", "1", "pruned"), run("trial", "2", "killed", "KILLED"), run("trial", "3"),
             *(run("confirm", str(seed)) for seed in spec.confirm_seeds)]
 
     def found(self, *deleted: str) -> Consistency:
-        search = StoredSearch({}, tuple(self.trials), BEST, exhausted=False, asked=self.asked)
-        stored = StoredStudy({"torch": search}, self.planned)
-        return compare_stores(self.spec, stored, self.studies, self.runs, deleted)
+        search = SearchState(tuple(self.trials), best=BEST, asked=self.asked, exhausted=self.exhausted)
+        state = StudyState(self.spec, {"torch": search}, self.planned)
+        return compare_stores(state, self.studies, self.runs, deleted)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_complete_study_has_no_fault(study: Study) -> None:
 def test_names_a_missing_trial_and_one_that_is_running(study: Study) -> None:
     study.trials[3] = replace(study.trials[3], state="running")
     study.runs[3] = run("trial", "3", "running", "RUNNING")
-    faults(study.found(), "torch: 2 of 3 trials", "torch: 1 trial is RUNNING", "MLflow: 'trial 3' is RUNNING")
+    faults(study.found(), "torch: 1 trial is RUNNING", "MLflow: 'trial 3' is RUNNING")
 
 
 def test_names_a_planned_run_that_is_running(study: Study) -> None:
@@ -112,9 +112,8 @@ def test_names_more_trials_than_any_start_has_asked_for(study: Study) -> None:
 
 
 def test_a_search_whose_space_has_no_more_points_has_no_fault(study: Study) -> None:
-    search = StoredSearch({}, tuple(study.trials[:2]), BEST, exhausted=True)
-    faults(compare_stores(study.spec, StoredStudy({"torch": search}, study.planned), study.studies,
-                             [*study.runs[:2], *study.runs[4:]]))
+    study.trials, study.runs, study.exhausted = study.trials[:2], [*study.runs[:2], *study.runs[4:]], True
+    faults(study.found())
 
 
 def test_names_trials_of_the_same_settings(study: Study) -> None:
@@ -145,7 +144,7 @@ def test_names_a_confirmation_seed_that_is_missing_and_one_that_is_done_twice(st
     first, second = study.spec.confirm_seeds
     del study.planned[run_key("torch", "confirm", digest(BEST), first)]
     study.runs.append(run("confirm", str(second)))
-    faults(study.found(), f"torch.*seed {first} is not done", f"torch.*seed {second}.*one complete run.*2")
+    faults(study.found(), f"torch.*seed {first} not done", f"torch.*{second}.*one complete run.*2")
 
 
 def test_names_a_killed_missing_or_undescribed_run_of_the_study_itself(study: Study) -> None:
@@ -157,8 +156,9 @@ def test_names_a_killed_missing_or_undescribed_run_of_the_study_itself(study: St
     faults(study.found(), "MLflow.*'s'.*one run of its own.*0")
 
 
-def test_names_a_search_that_the_storage_does_not_have(study: Study) -> None:
-    faults(compare_stores(study.spec, StoredStudy({}, {}), study.studies, study.runs), "torch.*no search of 's'")
+def test_names_a_search_that_has_not_begun(study: Study) -> None:
+    state = StudyState(study.spec, {"torch": SearchState()}, {})
+    faults(compare_stores(state, [], []), "torch: 0 of 3 trials", "MLflow.*'s'.*one run of its own.*0")
 
 
 def test_faults_that_the_same_command_does_not_repair_are_permanent(study: Study) -> None:
@@ -167,7 +167,7 @@ def test_faults_that_the_same_command_does_not_repair_are_permanent(study: Study
     study.studies.append(run("study", "again", params={"study": "s"}))
     del study.planned[run_key("torch", "confirm", digest(BEST), first)]
     found = study.found()
-    faults(found, "id-trial-9-complete.*trial 9", f"seed {first} is not done", "3 trials.*run.*none",
+    faults(found, f"seed {first} not done", "id-trial-9-complete.*trial 9", "3 trials.*run.*none",
            "MLflow.*'s'.*one run of its own.*2")
     assert found.permanent == found.faults[2:]
 
@@ -179,7 +179,7 @@ def test_the_same_command_repairs_a_confirmation_run_that_was_deleted_in_mlflow(
     key = run_key("torch", "confirm", digest(BEST), first)
     study.planned[key] = replace(study.planned[key], run_id="gone")
     found = study.found("gone")
-    faults(found, f"torch.*seed {first} was deleted.*gone")
+    faults(found, f"torch.*{first}.*was deleted.*gone")
     assert not found.permanent
 
 

@@ -58,7 +58,7 @@ def faults(folder: Path, csv: Path) -> list[str]:
         storage = open_storage(None)
         (study,) = Store(create=False).studies("easy")
         runs = [*study.trials, *study.confirms]
-        found = list(compare_stores(spec, read_study(spec, storage), [study.run], runs).faults)
+        found = list(compare_stores(read_study(spec, storage), [study.run], runs).faults)
         for name in optuna.get_all_study_names(storage):
             states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
             done = TRIALS if "/" in name else CONFIRM

@@ -53,7 +53,7 @@ class Stage:
     def start(self, most: int = 100) -> list[tuple[str, int]]:
         """Start the study, interrupt the run after `most` others, and return model and seed of the others."""
         record, trained = StudyRecord(self.spec, open_storage(None), "abc"), list[tuple[str, int]]()
-        plan = present(record.look_plan)
+        plan = present(record.state().looks)
         while (work := begun(record)) is not None:
             if isinstance(work, InterimAnalysis):
                 state = record.state()
@@ -80,7 +80,7 @@ class Stage:
 
     @property
     def looks(self) -> list[Look]:
-        return list(read_study(self.spec, open_storage(None)).looks)
+        return list(read_study(self.spec, open_storage(None)).taken)
 
 
 def seeds_of(runs: Sequence[tuple[str, int]], model: str) -> list[int]:
@@ -153,7 +153,7 @@ def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_
     def take(record: StudyRecord) -> int:
         """Take the look that is due, and return how many runs it rests on."""
         seeds = record.state().confirmed("torch")
-        take_look(present(record.look_plan), record.study, {"torch": dict.fromkeys(
+        take_look(present(record.state().looks), record.study, {"torch": dict.fromkeys(
             seeds, Scored(np.zeros(2, np.int8), np.tile([0.9, 0.1], (1, 2, 1))))})
         return len(seeds)
 
@@ -255,11 +255,11 @@ class TestLogged:
         storage, store = open_storage(None), Store()
         stored = read_study(spec, storage)
         runs = [run for run in store.runs(store.experiments()[0]) if run.role != "study"]
-        found = compare_stores(spec, stored, [study.run], runs)
+        found = compare_stores(stored, [study.run], runs)
         assert found.faults == ()
         mentions("; ".join(found.counts), "2 of at most 2 interim analyses", "5 of 5 confirmation seeds")
-        for looks, due in ((), 1), (stored.looks[:1], 2):
-            begun = compare_stores(spec, replace(stored, looks=looks), [study.run], runs)
+        for looks, due in ((), 1), (stored.taken[:1], 2):
+            begun = compare_stores(replace(stored, taken=looks), [study.run], runs)
             assert f"the interim analysis {due} is not done" in begun.faults
 
     @pytest.mark.slow

@@ -49,7 +49,7 @@ def faults(csv: Path) -> tuple[str, ...]:
     """What `--check` finds."""
     spec = load_study("study.toml", settings={"data.name": str(csv)}, all_models=MODELS, trials=1, confirm=1)
     study = logged()
-    return compare_stores(spec, read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults
+    return compare_stores(read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults
 
 
 def confirmed(study: LoggedStudy) -> list[str]:
@@ -204,4 +204,4 @@ class TestLooks:
     def check() -> tuple[str, ...]:
         spec = load_study("study.toml", all_models=MODELS, trials=0, looks=[1, 2, 5])
         study = logged()
-        return compare_stores(spec, read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults
+        return compare_stores(read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults

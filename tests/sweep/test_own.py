@@ -6,22 +6,26 @@ import pytest
 
 from gru_bench.results.looks import Look
 from gru_bench.sweep.own import _runs_left
-from gru_bench.sweep.sharing.trials import StoredState, StoredTrial
+from gru_bench.sweep.plan import SearchState, StudyState
+from gru_bench.sweep.sharing.trials import StoredState, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import load_study
-from gru_bench.sweep.study import StoredSearch, StoredStudy
+
+BEST = {"training.lr": 0.01}
 
 
-def stored(trials: tuple[StoredState, ...], confirmed: int, *looks: Look) -> StoredStudy:
-    work = {f"torch confirm 3fa9 {10_000 + n}": StoredTrial(n, "complete", {}) for n in range(confirmed)}
-    work["torch confirm 3fa9 10009"] = StoredTrial(9, "running", {})
-    work["scratch confirm 3fa9 10000"] = StoredTrial(10, "complete", {})
-    search = StoredSearch({}, tuple(StoredTrial(n, state, {}) for n, state in enumerate(trials)), None, False)
-    return StoredStudy({"torch": search}, work, looks)
+def left(trials: tuple[StoredState, ...], confirmed: int = 0, *looks: Look, **changes: object) -> int:
+    spec = load_study("torch", **{"trials": 4, "confirm": 5, **changes}).with_stored()
+    keys = [run_key("torch", "confirm", digest(BEST), seed) for seed in spec.confirm_seeds]
+    work = {key: StoredTrial(n, "complete", {}) for n, key in enumerate(keys[:confirmed])}
+    search = SearchState(tuple(StoredTrial(n, state, {}) for n, state in enumerate(trials)), best=BEST)
+    return _runs_left(StudyState(spec, {"torch": search}, work, looks=spec.plan(""), taken=looks), "torch")
 
 
-@pytest.mark.parametrize(("study", "left"), [
-    (StoredStudy({}, {}), 4 + 5), (stored(("complete", "interrupted", "waiting"), 0), 3 + 5),
-    (stored(("complete", "pruned", "failed", "complete"), 2), 3), (stored(("complete",) * 6, 5), 0),
-    (stored(("complete",) * 4, 3, Look(3, {}, (), stops=True)), 0)])
-def test_runs_that_a_start_has_done_are_not_left(study: StoredStudy, left: int) -> None:
-    assert _runs_left(load_study("torch", trials=4, confirm=5), "torch", study) == left
+@pytest.mark.parametrize(("found", "expected"), [
+    (left(()), 4 + 5), (left(("complete", "interrupted", "waiting")), 3 + 5),
+    (left(("complete",), seeds_per_trial=2, pruner="none"), 3 * 2 + 5),
+    (left(("complete", "pruned", "failed", "complete"), 2), 3), (left(("complete",) * 6, 5), 0),
+    (left(("complete",) * 4, confirm=None, looks=[2, 5]), 5),
+    (left(("complete",) * 4, 2, Look(2, {"torch": (10_000, 10_001)}, (), stops=True), confirm=None, looks=[2, 5]), 0)])
+def test_runs_that_a_start_has_done_are_not_left(found: int, expected: int) -> None:
+    assert found == expected

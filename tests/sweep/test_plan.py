@@ -50,7 +50,14 @@ question = "Faster?"
 tune = { training.lr = [1e-3] }
 """
 BEST = {"training.lr": 0.01}
-GOING, FULL = SearchState(1, running=True), SearchState(4, best=BEST)
+
+
+def searched(ended: int, running: int = 0, **more: Any) -> SearchState:
+    trials = (StoredTrial(n, "complete" if n < ended else "running", {}) for n in range(ended + running))
+    return SearchState(tuple(trials), **more)
+
+
+GOING, FULL, LAST = searched(0, 1), searched(4, best=BEST), searched(3, 1, best=BEST)
 OTHER = replace(GOING, searched_elsewhere=True, worked_on_elsewhere=True)
 SEEDS = (10_000, 10_001)
 LOOKED = Look(1, {"torch": (10_000,), "scratch": (10_000,)}, (), stops=False)
@@ -97,13 +104,13 @@ def named(work: object) -> object:
     ("", replace(GOING, exhausted=True), SearchState(), [], {}, AskTrial("scratch")),
     # After the time limit only a first trial begins.
     ("", SearchState(), SearchState(), [], {"in_time": False}, AskTrial("torch")),
-    ("", replace(FULL, counted=3), replace(FULL, counted=3), [], {"in_time": False}, ("torch", "confirm", 10_000)),
+    ("", searched(3, best=BEST), searched(3, best=BEST), [], {"in_time": False}, ("torch", "confirm", 10_000)),
     # A search is over once nothing of it runs and no other process may ask for more.
-    ("", replace(FULL, running=True), replace(FULL, running=True), [], {}, Wait()),
-    ("", replace(FULL, searched_elsewhere=True), replace(FULL, running=True), [], {}, Wait()),
-    ("", replace(FULL, running=True), FULL, [], {}, ("scratch", "confirm", 10_000)),
+    ("", LAST, LAST, [], {}, Wait()),
+    ("", replace(FULL, searched_elsewhere=True), LAST, [], {}, Wait()),
+    ("", LAST, FULL, [], {}, ("scratch", "confirm", 10_000)),
     ("", replace(FULL, best=None), FULL, [], {}, NothingToConfirm("torch")),
-    ("", replace(FULL, best=None, running=True), FULL, [], {}, ("scratch", "confirm", 10_000)),
+    ("", searched(3, 1), FULL, [], {}, ("scratch", "confirm", 10_000)),
     # Confirmation runs go seed by seed, before the ablations.
     ("", FULL, FULL, [], {}, ("torch", "confirm", 10_000)),
     ("", FULL, FULL, [trial(confirm(10_000), "running")], {}, ("scratch", "confirm", 10_000)),
@@ -137,11 +144,11 @@ def test_what_is_next(
     ("", FULL, FULL, [*confirmed("torch", seeds=[10_000]), trial(confirm(10_000, "scratch"), "failed", failed_at=1)],
      (), InterimAnalysis(0)),
     # Another start trains the other model: its runs are waited for while it lives.
-    ("torch", FULL, replace(OTHER, counted=4), confirmed("torch", seeds=[10_000]), (), Wait()),
-    ("torch", FULL, replace(GOING, counted=4), confirmed("torch", seeds=[10_000]), (), None),
+    ("torch", FULL, replace(OTHER, trials=LAST.trials), confirmed("torch", seeds=[10_000]), (), Wait()),
+    ("torch", FULL, searched(3, 1), confirmed("torch", seeds=[10_000]), (), None),
     # The seeds of the next one are open once one was taken, and no trial begins any more.
     ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), (LOOKED,), ("torch", "confirm", 10_001)),
-    ("", replace(FULL, counted=3), FULL, confirmed("torch", "scratch", seeds=[10_000]), (LOOKED,),
+    ("", searched(3, best=BEST), FULL, confirmed("torch", "scratch", seeds=[10_000]), (LOOKED,),
      ("torch", "confirm", 10_001)),
     ("", FULL, FULL, confirmed("torch", "scratch"), (LOOKED,), InterimAnalysis(1)),
     ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), (replace(LOOKED, stops=True),), "recall"),
@@ -181,7 +188,7 @@ def test_follow_ups_come_once_all_runs_of_all_models_have_ended() -> None:
     for ended, failed_at, expected in (("running", 0, Wait()), ("complete", 0, None), ("failed", 1, None)):
         assert next_work(replace(state, work=work_of(*done, trial(work.follow_up.key, ended, None, failed_at)))) == (
             expected)
-    assert next_work(replace(state, searches={**searches, "scratch": replace(FULL, running=True)})) == Wait()
+    assert next_work(replace(state, searches={**searches, "scratch": LAST})) == Wait()
 
 
 def test_counts_what_no_process_has_begun() -> None:

@@ -103,7 +103,7 @@ def faults(folder: Path, csv: Path, uri: str | None, database: Path) -> Iterator
         storage, reader = open_storage(None), Reader(uri)
         studies = reader.studies(csv.stem)
         runs = [run for study in studies for run in study.runs[1:]]
-        yield from compare_stores(spec, read_study(spec, storage), [study.run for study in studies], runs).faults
+        yield from compare_stores(read_study(spec, storage), [study.run for study in studies], runs).faults
         yield from map(str, waiting(folder))
         for name in optuna.get_all_study_names(storage):
             states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STATUS = {
     "running": "running. If no process works on it any more, the same command continues it.",
     "complete": "complete.",
+    "left": "complete, but {left}. The same command continues it.",
     "incomplete": "not complete: {done}. The same command continues it.",
     "interrupted": "interrupted after {done}. The same command continues it.",
     "failed": "failed after {done}. The same command continues it once the cause is fixed.",
@@ -44,7 +45,7 @@ _ROLES: Mapping[Role, str] = {
 def study_description(
     spec: StudySpec, state: str, *, command: str, uri: str, best: Mapping[str, float], found: Mapping[str, Confirmed],
     view: str | None, trials: int = 0, confirmed: int = 0, baselines: Iterable[Baseline] = (),
-    verdicts: Sequence[str] = (),
+    verdicts: Sequence[str] = (), left: Sequence[str] = (),
 ) -> str:
     """Return the description of a study.
 
@@ -60,10 +61,12 @@ def study_description(
         confirmed: Number of its confirmation runs that are complete, of all models.
         baselines: The baselines on the same data, as far as known.
         verdicts: The sentence on each pair of models, once all runs of the study have ended.
+        left: What a complete study has not done, such as runs that failed.
     """
     # MLflow shows only the first lines until a reader asks for more.
     parts = [f"**Question:** {_escaped(spec.purpose)}"] if spec.purpose.strip() else []
-    parts.append(f"**Status:** {STATUS[state].format(done=_done(spec, trials, confirmed))}")
+    status = STATUS["left" if state == "complete" and left else state]
+    parts.append("**Status:** " + status.format(done=_done(spec, trials, confirmed), left=_escaped("; ".join(left))))
     if view:
         parts[-1] += f" See all runs [in one table]({view}) or [as charts]({view}&compareRunsMode=CHART)."
     elif view is not None:
