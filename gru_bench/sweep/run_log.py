@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from gru_bench.config import DataConfig, MetricName, Scalar, assignment
 from gru_bench.data.corpus import Corpus
-from gru_bench.errors import RunError, UsageError, given_as, named
+from gru_bench.errors import RunError, UsageError, given_as, named, without_passwords
 from gru_bench.results.logged_metrics import Split, compared
 from gru_bench.results.looks import PLAN
 from gru_bench.results.runs import BASELINES, DATA, NEAR, SEARCH, Baseline, DataSummary, SearchPlan
@@ -55,6 +55,7 @@ class RunLog:
 
         Raises:
             UsageError: `texts` is false, but the study has stored reviews already.
+            UsageError: Another start that works on the study logs to another tracking store.
             RunError: The study's own run was deleted in MLflow.
         """
         self.record, self.corpus, self.store = record, corpus, store
@@ -64,6 +65,10 @@ class RunLog:
         known = self._known_study()
         begins = record.begin_run(new_id() if known is None else known.run_id, texts=(
             texts if known is None or "texts" not in known.params else known.params["texts"] == "True"))
+        if known is None and not begins:
+            known = self._awaited_study()
+        if known is not None:
+            self.note_store()
         self.texts = record.keeps_texts
         """Whether reviews are stored."""
         if self.texts and not texts:
@@ -104,6 +109,30 @@ class RunLog:
             raise RunError(deleted(self.spec.name, found.run_id))
         self.experiment = found.experiment  # a user may have renamed it
         return self.own_run()
+
+    def _awaited_study(self) -> LoggedRun | None:
+        """Return the study's own run once another start has logged it; None while that is not known.
+
+        Raises:
+            UsageError: Another start has logged it to another tracking store.
+        """
+        deadline = time.monotonic() + OTHERS_SECONDS
+        while True:
+            stores = [lease.get("store", "") for lease in self.record.lease.others().values()]
+            self.store.adopt(self.spec.name)  # of a start that has died meanwhile
+            known = self._known_study()
+            if known is not None or not stores or self.store.away or time.monotonic() > deadline:
+                return known
+            if other := next(filter(None, stores), ""):
+                raise UsageError(
+                    "starts that work on a study at the same time must log to one tracking store, but another one logs "
+                    f"{self.spec.name!r} to {other}, and {without_passwords(self.store.uri)} does not have its run: "
+                    f"give {given_as('--tracking-uri', other)}, or wait until the other start has ended")
+            time.sleep(POLL_SECONDS)
+
+    def note_store(self) -> None:
+        """Tell other starts that this tracking store has the study's own run."""
+        self.record.lease.note_store(without_passwords(self.store.uri))
 
     def _logged_studies(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():

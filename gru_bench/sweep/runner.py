@@ -395,9 +395,11 @@ class Sweep:
         if not self.begun:
             return
         self.store.check()
-        if not self.linked and self.store.is_caught_up and not self.store.away:
-            self.linked = True
-            self._describe("running")  # MLflow has the experiment only now
+        if self.store.is_caught_up and not self.store.away:
+            self.log.note_store()
+            if not self.linked:
+                self.linked = True
+                self._describe("running")  # MLflow has the experiment only now
         self.record.lease.renew(self.seconds)
         if self.seconds - self.last_take_over >= TAKE_OVER_SECONDS:
             self.last_take_over = self.seconds

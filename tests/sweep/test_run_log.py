@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from rich.console import Console
 
-from gru_bench.config import DataConfig
+from gru_bench.config import DataConfig, RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.platforms import machine
@@ -32,6 +32,7 @@ from gru_bench.sweep.sharing.leases import LEASE_SECONDS, LeaseWatch, this_proce
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
+from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import Store, StudyPlan, waiting
 from gru_bench.tracking.record import RunRecord
 from tests.support.commands import completed, mentions
@@ -41,6 +42,22 @@ from tests.support.workers import WELL, Script, states, swept
 from tests.support.writes import STUDY, TRIAL, left
 
 pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_a_start_with_another_tracking_store_is_refused_while_one_works_on_the_study(easy_csv: Path) -> None:
+    swept(easy_csv, lambda _: WELL, trials=1)
+    refused = list[str]()
+
+    def says(_: RunConfig) -> Sequence[Message]:
+        with pytest.raises(UsageError) as error:
+            swept(easy_csv, lambda _: WELL, trials=2, uri="sqlite:///other.db")
+        refused.append(str(error.value))
+        return WELL
+
+    assert states(swept(easy_csv, says, trials=2)) == {"complete": 2}
+    mentions(refused[0], "'study'", "mlflow.db", "other.db", "--tracking-uri")
+    assert not Path("other.db").exists()
+    swept(easy_csv, lambda _: WELL, trials=3, uri="sqlite:///other.db")  # alone it may
 
 
 def test_a_study_begun_without_reviews_never_stores_any(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ class Lease:
         self._watch = LeaseWatch()
         self._record: dict[str, Any] = {
             "owner": this_process(), "lease": 0, "seconds": 0.0, "models": list(models), "searching": list(models),
-            "ended": False}
+            "store": "", "ended": False}
         self._renewed = 0.0
         self._put()
 
@@ -98,6 +98,11 @@ class Lease:
         """Record the models that this process may ask more trials of."""
         if self._record["searching"] != list(models):
             self._put(searching=list(models))
+
+    def note_store(self, uri: str) -> None:
+        """Record the tracking store, once it has the study's own run."""
+        if self._record["store"] != uri:
+            self._put(store=uri)
 
     def note_search(self, seconds: float) -> None:
         """Record that all searches have ended; `seconds` is the time since this start began."""
