@@ -18,7 +18,7 @@ from gru_bench.errors import GruBenchError, first_line
 from gru_bench.sweep.search import IDENTITY, SEARCH
 from gru_bench.sweep.sharing.leases import START
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.sharing.trials import ATTEMPT, KEY, REASON, RETRY_OF, key_of
+from gru_bench.sweep.sharing.trials import Count, TrialNotes, stored
 from gru_bench.sweep.study import FORMAT, IMPORTING, TEXTS, attributes_of, need_format
 from gru_bench.tracking.export import BROKEN_OFF
 from gru_bench.tracking.record import Text, without_nul
@@ -37,27 +37,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=500), AfterValidator(without_nul)]
 Setting = Text | bool | Annotated[int, Field(ge=-2**53, le=2**53)] | Finite | None
 Moment = Annotated[datetime, AfterValidator(_moment)]
-Count = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class _Form(BaseModel):
     """Attributes that our own readers use; others are allowed too."""
 
     model_config = ConfigDict(frozen=True, strict=True, from_attributes=True)
-
-
-class _Notes(_Form):
-    run_id: Text = ""
-    owner: Text = ""
-    reason: Text = ""
-    retry_of: Count | None = None
-    duplicate_of: Count | None = None
-    attempt: Annotated[int, Field(ge=1, le=1000)] = 1
-    reached: Count = 0
-    own_fault: bool = False
-    failed_at: Count = 0
-    key: Text = ""
-    forgotten: bool = False
 
 
 class _System(_Form):
@@ -68,7 +53,6 @@ class _Trial(_Form):
     value: Finite | None
     params: dict[Text, Setting]
     intermediate_values: dict[Count, float]
-    user_attrs: _Notes
     system_attrs: _System
     datetime_start: Moment | None
     datetime_complete: Moment | None
@@ -97,7 +81,7 @@ class _Study(_Form):
     importing: None = None
 
 
-_NAMES, _MODEL = TypeAdapter(dict[Name, Any]), TypeAdapter[str](ModelName)
+_NAMES, _MODEL, _NOTES = TypeAdapter(dict[Name, Any]), TypeAdapter[str](ModelName), TypeAdapter(TrialNotes)
 
 
 def export_searches(storage: BaseStorage, study: str, journal: Path, *, texts: bool) -> None:
@@ -129,15 +113,16 @@ def export_searches(storage: BaseStorage, study: str, journal: Path, *, texts: b
 
 def _end_running(study: optuna.Study) -> None:
     trials = study.get_trials()
-    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    retried = {stored(trial).retry_of for trial in trials}
     for trial in trials:
         if trial.state != TrialState.RUNNING:
             continue
         settings = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        if (settings or KEY in trial.user_attrs) and trial.number not in retried:
-            study.enqueue_trial(settings, user_attrs={
-                **key_of(trial.user_attrs), RETRY_OF: trial.number, ATTEMPT: trial.user_attrs.get(ATTEMPT, 1)})
-        study._storage.set_trial_user_attr(trial._trial_id, REASON, BROKEN_OFF)
+        known = stored(trial)
+        if (settings or known.key) and trial.number not in retried:
+            study.enqueue_trial(settings, user_attrs=TrialNotes(
+                key=known.key, retry_of=trial.number, attempt=known.attempt).written())
+        study._storage.set_trial_user_attr(trial._trial_id, "reason", BROKEN_OFF)
         study.tell(trial.number, state=TrialState.FAIL)
 
 
@@ -177,7 +162,8 @@ def _check(trial: optuna.trial.FrozenTrial, *, needs_key: bool) -> None:
     try:
         if trial.state == TrialState.RUNNING:
             raise ValueError("it must not be running")
-        notes = _Trial.model_validate(trial).user_attrs
+        _Trial.model_validate(trial)
+        notes = _NOTES.validate_python(trial.user_attrs)
         trial._validate()
         for attributes in (trial.user_attrs, trial.system_attrs, trial.distributions):
             _NAMES.validate_python(attributes)

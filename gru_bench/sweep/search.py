@@ -26,7 +26,7 @@ from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.identity import TPE, direction
 from gru_bench.sweep.sharing.leases import this_process
-from gru_bench.sweep.sharing.trials import DUPLICATE_OF, OWN_FAULT, OWNER, REASON, RETRY_OF, Trials
+from gru_bench.sweep.sharing.trials import ENDED, TrialNotes, Trials, state_of, stored
 from gru_bench.sweep.space import size, untried
 from gru_bench.sweep.spec import Point, Range, StudySpec, point
 
@@ -113,7 +113,7 @@ class Search(Trials):
                 return None
             trial = self._with_owner(self.study.ask(self.space))
             while (earlier := self._duplicated_trial(trial)) is not None:
-                self._end(trial.number, TrialState.FAIL, duplicate_of=earlier)
+                self._end(trial.number, TrialState.FAIL, notes=TrialNotes(duplicate_of=earlier))
                 settings = self._untried()
                 if settings is None:
                     self.note(**{EXHAUSTED: True})
@@ -129,7 +129,7 @@ class Search(Trials):
         return is_exhausted(self.study.get_trials(deepcopy=False), self.space, bool(self.notes.get(EXHAUSTED)))
 
     def _with_owner(self, trial: Trial) -> Trial:
-        trial.set_user_attr(OWNER, this_process())
+        self._note(trial.number, TrialNotes(owner=this_process()))
         return trial
 
     @property
@@ -188,8 +188,8 @@ class Search(Trials):
         They are at most all seeds but one, so that the trial still ends in this process.
         """
         trial = self._trial(number)
-        while not trial.intermediate_values and RETRY_OF in trial.user_attrs:
-            trial = self._trial(int(trial.user_attrs[RETRY_OF]))
+        while not trial.intermediate_values and (earlier := stored(trial).retry_of) is not None:
+            trial = self._trial(earlier)
         done = tuple(value for _, value in sorted(trial.intermediate_values.items()))[:self.spec.seeds_per_trial - 1]
         for index, value in enumerate(done):
             self.report(number, index, value)
@@ -197,7 +197,7 @@ class Search(Trials):
 
     def prune(self, number: int) -> bool:
         """End a trial that the pruner has stopped; return False if another process has the trial by now."""
-        return self._end(number, TrialState.PRUNED, reason=PRUNERS[self.spec.pruner].reason)
+        return self._end(number, TrialState.PRUNED, notes=TrialNotes(reason=PRUNERS[self.spec.pruner].reason))
 
     def best(self) -> tuple[dict[str, Scalar], float] | None:
         """Return the settings and the objective value of the best complete trial, or None."""
@@ -211,9 +211,9 @@ class Search(Trials):
             TrialSummary(
                 number=trial.number, model=self.model, state=states[trial.state],
                 value=_value(self.spec, trial), epochs=_epochs(self.spec, trial), settings=dict(trial.params),
-                reason=str(trial.user_attrs.get(REASON, "")))
+                reason=stored(trial).reason)
             for trial in self.study.get_trials(deepcopy=False)
-            if trial.state in states and DUPLICATE_OF not in trial.user_attrs
+            if trial.state in states and state_of(trial) != "duplicate"
         ]
 
     def load_importance(self) -> None:
@@ -307,8 +307,7 @@ def _seed(text: str) -> int:
 
 def counts(trial: FrozenTrial) -> bool:
     """Return whether a trial counts as one of those that were asked for: it is running or has ended, by itself."""
-    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING) or (
-        trial.state == TrialState.FAIL and bool(trial.user_attrs.get(OWN_FAULT)))
+    return state_of(trial) in (*ENDED, "running")
 
 
 def _pruner(spec: StudySpec) -> optuna.pruners.BasePruner:

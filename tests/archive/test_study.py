@@ -82,7 +82,7 @@ def test_what_was_running_during_the_export_is_killed_and_queued_again(arrived: 
     broken, queued = searched(arrived).trials[3], searched(arrived).trials[5]
     assert broken.user_attrs["reason"] == tracking.BROKEN_OFF
     assert queued.system_attrs["fixed_params"] == broken.params
-    assert queued.user_attrs == {"retry_of": 3, "attempt": 1}
+    assert queued.user_attrs == {"retry_of": 3}
     run = next(run for run in only(arrived).trials if run.run_id == broken.user_attrs["run_id"])
     assert (run.status, run.tags["gru_bench.state"], run.reason) == ("KILLED", "killed", tracking.BROKEN_OFF)
     attributes = searched(arrived, "quick").user_attrs

@@ -50,11 +50,11 @@ class Study:
     def __init__(self, spec: StudySpec) -> None:
         self.spec = spec
         self.trials = [
-            StoredTrial(0, "complete", {"training.lr": 0.01}, None),
-            StoredTrial(1, "pruned", {"training.lr": 0.02}, None),
-            StoredTrial(2, "interrupted", {"training.lr": 0.03}, None),
-            StoredTrial(3, "complete", {"training.lr": 0.03}, 2),
-            StoredTrial(4, "duplicate", {"training.lr": 0.01}, None)]
+            StoredTrial(0, "complete", {"training.lr": 0.01}),
+            StoredTrial(1, "pruned", {"training.lr": 0.02}),
+            StoredTrial(2, "interrupted", {"training.lr": 0.03}),
+            StoredTrial(3, "complete", {"training.lr": 0.03}, retry_of=2),
+            StoredTrial(4, "duplicate", {"training.lr": 0.01})]
         self.planned = {run_key("torch", "confirm", digest(BEST), seed): StoredTrial(place, "complete", {}, run_id="x")
                         for place, seed in enumerate(spec.confirm_seeds)}
         self.studies = [run("study", "s", params={"study": "s"})]

@@ -12,41 +12,22 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import Field
 
 from gru_bench.config import Scalar
 from gru_bench.sweep.sharing.leases import Lease, this_process
+from gru_bench.tracking.record import Text
 
 MOST_ATTEMPTS = 4
 """Most attempts at work that may itself be the cause of its failures, such as by killing its process."""
-KEY = "key"
-"""Set on a trial of planned work: what is to be done."""
-OWNER = "owner"
-"""Set on a trial: the process that does it."""
-RUN = "run_id"
-"""Set on a trial: its run in the tracking store."""
-REASON = "reason"
-"""Set on a trial: why it ended early."""
-RETRY_OF, ATTEMPT = "retry_of", "attempt"
-"""Set on a trial that retries another: the number of the other, and which attempt this one is, from 1."""
-REACHED = "reached"
-"""Set on a retried trial: the most epochs (or seeds) that an earlier attempt was trained for."""
-OWN_FAULT = "own_fault"
-"""Set on a trial that made itself fail, such as by a loss that is not finite; it counts as tried."""
-FAILED_AT = "failed_at"
-"""Set on such a trial: how many starts the study had by then. Planned work may be tried again by later ones."""
-DUPLICATE_OF = "duplicate_of"
-"""Set on a proposal that equals an earlier trial; it is never trained and does not count."""
-FORGOTTEN = "forgotten"
-"""Set on a trial that was never begun: all earlier trials of its key are forgotten."""
-
-
+Count = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 StoredState = Literal["complete", "pruned", "failed", "interrupted", "duplicate", "forgotten", "running", "waiting"]
 ENDED: tuple[StoredState, ...] = ("complete", "pruned", "failed")
 """States of a trial that has ended and is not repeated."""
@@ -70,25 +51,51 @@ def run_key(model: str, role: str, settings: str, seed: int, side: str = "") -> 
     return f"{model} {role} {settings} {seed} {side}".strip()
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrialNotes:
+    """What is noted of a trial: Optuna's user attributes of these names."""
+
+    key: Text = ""
+    """What is to be done, for planned work."""
+    owner: Text = ""
+    """The process that does it, or did it last."""
+    run_id: Text = ""
+    """Id of its run in the tracking store."""
+    reason: Text = ""
+    """Why it ended early."""
+    retry_of: Count | None = None
+    """Number of the trial that it retries."""
+    attempt: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1
+    """Which attempt it is, of those that may themselves be the cause of their failures."""
+    reached: Count = 0
+    """Of a retried trial: the most epochs (or seeds) that an earlier attempt was trained for."""
+    own_fault: Annotated[bool, Field(strict=True)] = False
+    """Whether it made itself fail, such as by a loss that is not finite; it counts as tried."""
+    failed_at: Count = 0
+    """How many starts the study had when it failed so. Planned work may be tried again by later ones."""
+    duplicate_of: Count | None = None
+    """Of a proposal that equals an earlier trial: its number. It is never trained and does not count."""
+    forgotten: Annotated[bool, Field(strict=True)] = False
+    """Whether it was never begun, and all earlier trials of its key are forgotten."""
+
+    def written(self) -> dict[str, Any]:
+        """Return the notes that differ from their defaults, as user attributes."""
+        return {one.name: value for one in fields(TrialNotes) if (value := getattr(self, one.name)) != one.default}
+
+
+_NAMES = frozenset(one.name for one in fields(TrialNotes))
+
+
 @dataclass(frozen=True)
-class StoredTrial:
+class StoredTrial(TrialNotes):
     """A trial as a storage holds it."""
 
     number: int
     state: StoredState
     """failed: by its own fault, so it counts. interrupted: it was queued again."""
     settings: Mapping[str, Scalar]
-    retry_of: int | None = None
-    run_id: str = ""
-    """Id of its run in the tracking store."""
-    value: float | None = None
+    value: float | None = field(default=None, kw_only=True)
     """Objective of a complete trial; of a confirmation run, test accuracy; of a follow-up, its number of tasks."""
-    key: str = ""
-    """What is to be done, for planned work."""
-    owner: str = ""
-    """The process that does it, or did it last."""
-    failed_at: int = 0
-    """Number of starts of the study when it failed."""
 
     @property
     def ended(self) -> bool:
@@ -127,13 +134,13 @@ class Trials:
         return [
             trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             # A trial without an owner: its process died between beginning the trial and writing the owner.
-            if OWNER not in trial.user_attrs or self.lease.is_dead(trial.user_attrs[OWNER])
+            if not (owner := stored(trial).owner) or self.lease.is_dead(owner)
         ]
 
     def note_run(self, number: int, run_id: str) -> None:
         """Note the run of a trial; nothing happens if the trial has ended."""
         with suppress(UpdateFinishedTrialError):
-            self._note(number, RUN, run_id)
+            self._note(number, TrialNotes(run_id=run_id))
 
     def note_progress(self, number: int, epoch: int, score: float) -> bool:
         """Note how far planned work got, so that it is not blamed when its process dies; return False if another
@@ -150,7 +157,8 @@ class Trials:
 
     def fail(self, number: int, reason: str) -> bool:
         """End a trial that failed by its own fault; return False if another process has the trial by now."""
-        return self._end(number, TrialState.FAIL, own_fault=True, failed_at=self.lease.starts, reason=reason)
+        return self._end(number, TrialState.FAIL, notes=TrialNotes(
+            own_fault=True, failed_at=self.lease.starts, reason=reason))
 
     def give_up(self, number: int, reason: str, *, fault: bool = True) -> bool:
         """End a trial that was interrupted and queue it again; return False if it was tried too often.
@@ -163,18 +171,18 @@ class Trials:
         """
         with self.lock:
             trial = self._trial(number)
-            before, reached = int(trial.user_attrs.get(REACHED, 0)), len(trial.intermediate_values)
-            attempt = int(trial.user_attrs.get(ATTEMPT, 1)) + (fault and reached <= before)
+            known, reached = stored(trial), len(trial.intermediate_values)
+            attempt = known.attempt + (fault and reached <= known.reached)
             again = attempt <= MOST_ATTEMPTS
             if trial.state != TrialState.RUNNING:
                 return again
             settings = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
             # The trial is queued first and ended second: if this process dies in between, another one repeats both.
             if again and settings.keys() == self.space.keys() and not self._is_retried(number):
-                self.study.enqueue_trial(settings, user_attrs={
-                    **key_of(trial.user_attrs), RETRY_OF: number, ATTEMPT: attempt, REACHED: max(before, reached)})
+                self.study.enqueue_trial(settings, user_attrs=TrialNotes(
+                    key=known.key, retry_of=number, attempt=attempt, reached=max(known.reached, reached)).written())
             if again:
-                self._end(number, TrialState.FAIL, reason=reason)
+                self._end(number, TrialState.FAIL, notes=TrialNotes(reason=reason))
             else:
                 self.fail(number, reason)
             return again
@@ -186,49 +194,53 @@ class Trials:
             if not is_free(known, self.lease.start):
                 return None
             if known is None or known.state != "waiting":
-                self.study.enqueue_trial({}, user_attrs={KEY: key, **({RETRY_OF: known.number} if known else {})})
+                self._queue(key, known)
                 known = self.latest()[key]
             if not self._begin(known.number):
                 return None
-            self._note(known.number, OWNER, this_process())
+            self._note(known.number, TrialNotes(owner=this_process()))
             return known.number
 
     def record_done(self, key: str, run_id: str, value: float) -> None:
         """Record planned work as done whose run is in the tracking store, but which the storage does not know."""
         with self.lock:
             if key not in self.latest():
-                self.study.add_trial(create_trial(
-                    state=TrialState.COMPLETE, value=value, user_attrs={KEY: key, RUN: run_id, OWNER: this_process()}))
+                self.study.add_trial(create_trial(state=TrialState.COMPLETE, value=value, user_attrs=TrialNotes(
+                    key=key, run_id=run_id, owner=this_process()).written()))
 
     def reopen(self, key: str, run_id: str) -> None:
         """Queue planned work again that is done, but whose run was deleted in the tracking store."""
         with self.lock:
             known = self.latest().get(key)
             if known is not None and known.state == "complete" and known.run_id == run_id:
-                self.study.enqueue_trial({}, user_attrs={KEY: key, RETRY_OF: known.number})
+                self._queue(key, known)
 
     def forget(self) -> None:
         """Forget all planned work; used when its runs are not in the current tracking store."""
         with self.lock:
             for key, trial in self.latest().items():
-                self._end(trial.number, TrialState.FAIL, reason="its tracking store was replaced")
-                self.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={KEY: key, FORGOTTEN: True}))
+                self._end(trial.number, TrialState.FAIL, notes=TrialNotes(reason="its tracking store was replaced"))
+                self.study.add_trial(create_trial(
+                    state=TrialState.FAIL, user_attrs=TrialNotes(key=key, forgotten=True).written()))
 
     def latest(self) -> dict[str, StoredTrial]:
         """Return key -> its latest trial, for all planned work that has begun."""
         return latest_trials(self.study)
 
     def _is_retried(self, number: int) -> bool:
-        return any(trial.user_attrs.get(RETRY_OF) == number for trial in self.study.get_trials(deepcopy=False))
+        return any(trial.retry_of == number for trial in self.stored)
+
+    def _queue(self, key: str, known: StoredTrial | None) -> None:
+        self.study.enqueue_trial({}, user_attrs=TrialNotes(
+            key=key, retry_of=None if known is None else known.number).written())
 
     def _end(
-        self, number: int, state: TrialState, value: float | None = None, **notes: str | bool | int
+        self, number: int, state: TrialState, value: float | None = None, notes: TrialNotes | None = None
     ) -> bool:
         with self.lock:
             if self._trial(number).state != TrialState.RUNNING:
                 return False
-            for key, note in notes.items():
-                self._note(number, key, note)
+            self._note(number, notes or TrialNotes())
             self.study.tell(number, value, state=state)
             return True
 
@@ -240,8 +252,9 @@ class Trials:
     def _begin(self, number: int) -> bool:
         return self.study._storage.set_trial_state_values(self._trial(number)._trial_id, state=TrialState.RUNNING)
 
-    def _note(self, number: int, key: str, value: str | bool | int) -> None:
-        self.study._storage.set_trial_user_attr(self._trial(number)._trial_id, key, value)
+    def _note(self, number: int, notes: TrialNotes) -> None:
+        for name, value in notes.written().items():
+            self.study._storage.set_trial_user_attr(self._trial(number)._trial_id, name, value)
 
 
 def is_free(trial: StoredTrial | None, start: int) -> bool:
@@ -253,11 +266,6 @@ def is_free(trial: StoredTrial | None, start: int) -> bool:
     """
     return trial is None or trial.state in ("waiting", "interrupted") or (
         trial.state == "failed" and trial.failed_at < start)
-
-
-def key_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a trial's user attributes that a retry takes over: its key, if it has one."""
-    return {name: value for name, value in attributes.items() if name == KEY}
 
 
 def latest_trials(study: optuna.Study) -> dict[str, StoredTrial]:
@@ -273,14 +281,14 @@ def latest_trials(study: optuna.Study) -> dict[str, StoredTrial]:
 
 def stored(trial: FrozenTrial) -> StoredTrial:
     """Return a trial of Optuna's as a record."""
-    notes = trial.user_attrs
+    notes = {name: value for name, value in trial.user_attrs.items() if name in _NAMES}
     return StoredTrial(
-        number=trial.number, state=_state(trial), settings=dict(trial.params), retry_of=notes.get(RETRY_OF),
-        run_id=str(notes.get(RUN, "")), value=trial.value if trial.state == TrialState.COMPLETE else None,
-        key=str(notes.get(KEY, "")), owner=str(notes.get(OWNER, "")), failed_at=int(notes.get(FAILED_AT, 0)))
+        trial.number, state_of(trial), dict(trial.params),
+        value=trial.value if trial.state == TrialState.COMPLETE else None, **notes)
 
 
-def _state(trial: FrozenTrial) -> StoredState:
+def state_of(trial: FrozenTrial) -> StoredState:
+    """Return the state of a trial of Optuna's, which has one name there for all that failed."""
     match trial.state:
         case TrialState.COMPLETE:
             return "complete"
@@ -290,8 +298,8 @@ def _state(trial: FrozenTrial) -> StoredState:
             return "running"
         case TrialState.WAITING:
             return "waiting"
-    if FORGOTTEN in trial.user_attrs:
+    if "forgotten" in trial.user_attrs:
         return "forgotten"
-    if DUPLICATE_OF in trial.user_attrs:
+    if "duplicate_of" in trial.user_attrs:
         return "duplicate"
-    return "failed" if trial.user_attrs.get(OWN_FAULT) else "interrupted"
+    return "failed" if trial.user_attrs.get("own_fault") else "interrupted"
