@@ -124,7 +124,7 @@ def run_study(
                              "none: call it in the main process")
         from gru_bench.data.columns import Columns
         from gru_bench.sweep.console.interrupt import Interrupt
-        from gru_bench.sweep.plan import still_to_do
+        from gru_bench.sweep.plan import how_far
         from gru_bench.sweep.spec import parsed_duration
         from gru_bench.sweep.start import completed
 
@@ -149,11 +149,9 @@ def run_study(
         with _frame_words({str(path): WHERE, path.name: WHERE} if _is_frame(data) else {}), completed(
                 spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
                 texts=not no_texts, allow_slow=allow_slow, interrupt=Interrupt(ends_process=False)) as (done, _):
-            if left := "; ".join(done.left):
-                console.print(f"the study {spec.name} is not done yet ({left}): the same call continues it",
-                              markup=False)
-            if others := done.state.others_left:
-                console.print(f"{still_to_do(others)}: a call without model continues with that", markup=False)
+            if done.left or done.state.others_left:
+                state = how_far(done.state, "the same call", "a call without model")
+                console.print(f"the study {spec.name} is {state}", markup=False)
         return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
 
 

@@ -272,7 +272,7 @@ def _show_next(
     """Print how long the study took, and the commands that are useful next."""
     from gru_bench.sweep.console.description import next_commands
     from gru_bench.sweep.console.progress import duration
-    from gru_bench.sweep.plan import still_to_do
+    from gru_bench.sweep.plan import how_far
     from gru_bench.tracking.view import MISSING
 
     where = without_passwords(tracking_uri or "")
@@ -281,12 +281,7 @@ def _show_next(
     took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
     if summary.trials and summary.search_seconds is not None:
         took += f", of which the search {duration(summary.search_seconds)}"
-    if left := "; ".join(sweep.left):
-        state = f"not done yet ({left}): the same command continues it"
-    else:
-        state = "done as far as this command asks for it" if sweep.state.others_left else "done"
-    if sweep.state.others_left:
-        state += f"; {still_to_do(sweep.state.others_left)}: {cli.command_without('--model')} continues with that"
+    state = how_far(sweep.state, "the same command", cli.command_without("--model"))
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     for command in next_commands(summary.name, where, report=not has_report, predict=sweep.is_confirmed,
                                  serve=not where.startswith("http")):

@@ -273,6 +273,16 @@ def still_to_do(models: Sequence[str]) -> str:
     return f"{' and '.join(models)} {'is' if len(models) == 1 else 'are'} still to be searched or confirmed"
 
 
+def how_far(state: StudyState, again: str, without_model: str) -> str:
+    """Return how far a study is after a start, and what continues it: the same command, or that without its models."""
+    left, others = "; ".join(left_to_do(state)), state.others_left
+    if left:
+        done = f"not done yet ({left}): {again} continues it"
+    else:
+        done = f"done for {' and '.join(state.active)}" if others else "done"
+    return f"{done}; {still_to_do(others)}: {without_model} continues with that" if others else done
+
+
 def to_begin(state: StudyState, models: Sequence[str] | None = None) -> dict[str, int]:
     """Return role -> number of runs that no process has begun, of some models; None: those that this start works on."""
     counts: dict[str, int] = {"trial": 0, "confirm": 0, "ablation": 0}

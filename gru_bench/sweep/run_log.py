@@ -111,14 +111,15 @@ class RunLog:
         return self.own_run()
 
     def _awaited_study(self) -> LoggedRun | None:
-        """Return the study's own run once another start has logged it; None while that is not known.
+        """Return the study's own run once the start that has begun it has logged it; None while that is not known.
 
         Raises:
             UsageError: Another start has logged it to another tracking store.
         """
-        deadline = time.monotonic() + OTHERS_SECONDS
+        record, deadline = self.record, time.monotonic() + OTHERS_SECONDS
         while True:
-            stores = [lease.get("store", "") for lease in self.record.lease.others().values()]
+            stores = [lease.get("store", "") for number, lease in record.lease.others().items()
+                      if number < record.lease.start or not record.was_begun]
             self.store.adopt(self.spec.name)  # of a start that has died meanwhile
             known = self._known_study()
             if known is not None or not stores or self.store.away or time.monotonic() > deadline:

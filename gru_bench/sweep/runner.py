@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from gru_bench.config import SOURCE, RunConfig, Scalar
 from gru_bench.data.code import kept
@@ -112,10 +113,8 @@ class Sweep:
             interrupt: Handles Ctrl-C; None for what suits a command.
             own: What to log of models of the user's own: artifact of the study's parent run -> its text.
         """
-        self.record, self.corpus, self.vectors, self.store = record, corpus, vectors, store
-        self.pool, self.experiment, self.command = pool, experiment, command
+        self.record, self.corpus, self.store, self.pool = record, corpus, store, pool
         self.threads, self.timeout, self.texts, self.display = threads, timeout, texts, display
-        self.own = own or {}
         self.log: RunLog
         """Set when the first thing is logged."""
         self.begun = False
@@ -136,16 +135,17 @@ class Sweep:
         """Model -> what was last planned for it, as the user and MLflow know it."""
         self.baselines: tuple[Baseline, ...] = ()
         self.data = data_summary(record.spec, corpus, vectors)
+        self._open_log = partial(
+            RunLog, record, corpus, store, experiment=experiment, command=command, texts=texts, data=self.data,
+            own=own or {})
         self.notes: list[str] = []
         self.interrupt = interrupt or Interrupt()
-        self.found: dict[str, Confirmed] = {}
-        """Model -> test score of its confirmation runs, from the last time they were read."""
         self.view: str | None = None
         """Page with the saved view of the runs in MLflow; empty where there is none, None while that is not known."""
         self.linked = False
         """Whether the saved view was looked for."""
-        self._scored: dict[tuple[str, ...], Confirmed] = {}
-        """Ids of confirmation runs -> their test score."""
+        self._scored: dict[str, tuple[list[str], Confirmed]] = {}
+        """Model -> ids and test score of its confirmation runs, as they were last read."""
         self.first_trials: dict[str, float] = {}
         """Model -> score of its first complete trial, until it is shown beside the baseline."""
         self.shown_notes: set[str] = set()
@@ -205,10 +205,8 @@ class Sweep:
 
     def _begin(self) -> None:
         """Begin the study in MLflow, or continue it, and show what is to do."""
-        self.log = log = RunLog(
-            self.record, self.corpus, self.store, experiment=self.experiment, command=self.command,
-            texts=self.texts, data=self.data, own=self.own)
-        self.begun, self.experiment = True, log.experiment  # a user may have renamed it
+        self.log = log = self._open_log()
+        self.begun = True
         for note in log.resume():
             self._note(note)
         self._read()
@@ -659,7 +657,7 @@ class Sweep:
 
     def logged(self) -> list[LoggedStudy]:
         """Return the study as MLflow has it; an empty list while MLflow does not have it."""
-        return [study for study in self.store.studies(self.experiment) if study.run.run_id == self.log.study.run_id]
+        return [study for study in self.store.studies(self.log.experiment) if study.run.run_id == self.log.study.run_id]
 
     def _describe(self, state: str, *, read: bool = True, verdicts: Sequence[str] = ()) -> None:
         """Write the description of the study; with `read`, unknown scores are read first, which takes a moment."""
@@ -667,13 +665,14 @@ class Sweep:
             with suppress(RunError):  # another process may still be writing its runs
                 self.linked = True
                 if self.view is None and self.store.catch_up():  # the view waits to be uploaded, too
-                    self.view = self.store.view(self.experiment, self.spec.metric)
+                    self.view = self.store.view(self.log.experiment, self.spec.metric)
                 if not self.store.away:
-                    self.found = self.confirmed()
+                    self.confirmed()
+        found = {model: scored for model, (_, scored) in self._scored.items() if self.state.confirmed(model)}
         searches = self.record.searches
-        best = {model: found[1] for model, search in searches.items() if (found := search.best()) is not None}
+        best = {model: trial[1] for model, search in searches.items() if (trial := search.best()) is not None}
         self.log.study.describe(study_description(
-            self.spec, state, command=self.command, uri=self.store.typed_uri, best=best, found=self.found,
+            self.spec, state, command=self.log.command, uri=self.store.typed_uri, best=best, found=found,
             view=self.view, trials=sum(search.counted for search in searches.values()),
             confirmed=sum(len(self.state.confirmed(model)) for model in self.state.searches),
             baselines=self.baselines, verdicts=verdicts, left=self.left if state == "complete" else ()))
@@ -682,16 +681,13 @@ class Sweep:
         self.record.lease.end(self.seconds)
 
     def confirmed(self) -> dict[str, Confirmed]:
-        """Return model -> test accuracy of its confirmation runs, for the models that have any."""
-        return {model: self._score(tuple(trial.run_id for trial in done.values()))
-                for model in self.state.searches if (done := self.state.confirmed(model))}
-
-    def _score(self, run_ids: tuple[str, ...]) -> Confirmed:
-        """Return the test score of confirmation runs, which are read once."""
-        if run_ids not in self._scored:
-            self._scored[run_ids] = confirmed(
-                [self.store.predictions(run_id, "test") for run_id in run_ids], self.spec.metric)
-        return self._scored[run_ids]
+        """Return model -> test score of its confirmation runs, for the models that have any; each is read once."""
+        for model in self.state.searches:
+            ids, known = [trial.run_id for trial in self.state.confirmed(model).values()], self._scored.get(model)
+            if ids and (known is None or known[0] != ids):
+                self._scored[model] = ids, confirmed(
+                    [self.store.predictions(run_id, "test") for run_id in ids], self.spec.metric)
+        return {model: self._scored[model][1] for model in self.state.searches if self.state.confirmed(model)}
 
     @property
     def is_confirmed(self) -> bool:

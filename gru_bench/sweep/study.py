@@ -83,6 +83,8 @@ class StudyRecord:
             """The planned work of all models: the runs that follow the searches, and the follow-ups."""
             self.searches: dict[str, Search] = {}
             self._begin_searches()
+            self.was_begun = bool(self.run_id)
+            """Whether an earlier start has begun the study's own run."""
             self.note_searching(self.state())
 
     def identity(self, model: str) -> dict[str, Any]:

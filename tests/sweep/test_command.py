@@ -6,7 +6,6 @@ import io
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,8 +128,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
         shown_notes = frozenset[str]()
         seconds = 1.0
         spec = load_study("smoke")
-        state = SimpleNamespace(others_left=())
-        left = ()
+        state = StudyState(spec, {}, {})
         is_confirmed = True
 
         def page(self, served: str) -> str:

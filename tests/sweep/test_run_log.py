@@ -173,7 +173,7 @@ def test_what_other_starts_have_left_or_still_upload_is_in_mlflow_at_the_end(
         alive, dead = Store(), left(f"sqlite:///{database}")
         assert sweep.log.await_whole([])
         assert dead.is_empty
-        writer = alive.start(sweep.experiment, "r", role="confirm", study="study")
+        writer = alive.start(sweep.log.experiment, "r", role="confirm", study="study")
         writer.metrics({"loss/train": 0.5}, step=1)
         assert alive.catch_up()
         assert not sweep.log.await_whole([writer.run_id], seconds=0.0)
