@@ -82,8 +82,8 @@ class RunLog:
             command=self.command, fingerprint=self.corpus.fingerprint, run_id=record.run_id)
         if self.is_new:
             self.record.work.forget()  # its runs were logged to another store
-        if self.is_new or (known is not None and not known.is_described):  # the start that began it died
-            self._describe()
+        if self.is_new or (known is not None and not known.is_described and not record.lease.has_others()):
+            self._describe()  # the start that began it died
         for path, text in own.items():
             self.study.text(path, text)
 
