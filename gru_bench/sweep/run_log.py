@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
+from typing import Any
 
 from gru_bench.config import DataConfig, MetricName, Scalar, assignment
 from gru_bench.data.corpus import Corpus
@@ -16,7 +17,7 @@ from gru_bench.results.runs import BASELINES, DATA, NEAR, SEARCH, Baseline, Data
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import Assignment
 from gru_bench.sweep.console.description import run_description
-from gru_bench.sweep.sharing.leases import this_process
+from gru_bench.sweep.sharing.leases import is_local, this_process
 from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
@@ -63,12 +64,11 @@ class RunLog:
         store.create_if(lambda run_id: run_id != record.run_id or record.may_create_run())
         store.adopt(self.spec.name)
         known = self._known_study()
+        self.note_store(logged=known is not None)
         begins = record.begin_run(new_id() if known is None else known.run_id, texts=(
             texts if known is None or "texts" not in known.params else known.params["texts"] == "True"))
         if known is None and not begins:
             known = self._awaited_study()
-        if known is not None:
-            self.note_store()
         self.texts = record.keeps_texts
         """Whether reviews are stored."""
         if self.texts and not texts:
@@ -114,26 +114,35 @@ class RunLog:
         """Return the study's own run once the start that has begun it has logged it; None while that is not known.
 
         Raises:
-            UsageError: Another start has logged it to another tracking store.
+            UsageError: Another start logs it to another tracking store.
         """
         record, deadline = self.record, time.monotonic() + OTHERS_SECONDS
         while True:
-            stores = [lease.get("store", "") for number, lease in record.lease.others().items()
-                      if number < record.lease.start or not record.was_begun]
+            others = [lease for number, lease in record.lease.others().items() if lease.get("store")
+                      and (number < record.lease.start or not record.was_begun) and not self._is_ours(lease)]
             self.store.adopt(self.spec.name)  # of a start that has died meanwhile
             known = self._known_study()
-            if known is not None or not stores or self.store.away or time.monotonic() > deadline:
+            if known is not None or not others or self.store.away:
                 return known
-            if other := next(filter(None, stores), ""):
+            if any(lease["logged"] for lease in others) or time.monotonic() > deadline:
+                other = others[0]["store"]
                 raise UsageError(
                     "starts that work on a study at the same time must log to one tracking store, but another one logs "
-                    f"{self.spec.name!r} to {other}, and {without_passwords(self.store.uri)} does not have its run: "
-                    f"give {given_as('--tracking-uri', other)}, or wait until the other start has ended")
+                    f"{self.spec.name!r} to {other}, and {self._uri} does not have its run: give "
+                    f"{given_as('--tracking-uri', other)}, or wait until the other start has ended")
             time.sleep(POLL_SECONDS)
 
-    def note_store(self) -> None:
-        """Tell other starts that this tracking store has the study's own run."""
-        self.record.lease.note_store(without_passwords(self.store.uri))
+    def _is_ours(self, lease: Mapping[str, Any]) -> bool:
+        """Return whether another start surely logs to this tracking store. Files of one name differ by machine."""
+        return lease["store"] == self._uri and (self.store.database is None or is_local(lease["owner"]))
+
+    def note_store(self, *, logged: bool = True) -> None:
+        """Tell other starts of this tracking store, and whether it has the study's own run."""
+        self.record.lease.note_store(self._uri, logged=logged)
+
+    @property
+    def _uri(self) -> str:
+        return without_passwords(self.store.uri)
 
     def _logged_studies(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():

@@ -41,6 +41,11 @@ def this_process() -> str:
     return _process_name(os.getpid())
 
 
+def is_local(name: str) -> bool:
+    """Return whether the process called `name` is on this machine."""
+    return name.startswith(f"{machine()} ")
+
+
 class LeaseWatch:
     """Watches leases over time to find out which processes are dead."""
 
@@ -53,7 +58,7 @@ class LeaseWatch:
         """Return whether the process called `name`, whose lease counter is now `lease`, is dead."""
         if name == this_process():
             return False
-        if name.startswith(f"{machine()} ") and not _is_alive(name):
+        if is_local(name) and not _is_alive(name):
             return True
         before, since = self._seen.get(name, (None, 0.0))
         if before != lease:
@@ -79,7 +84,7 @@ class Lease:
         self._watch = LeaseWatch()
         self._record: dict[str, Any] = {
             "owner": this_process(), "lease": 0, "seconds": 0.0, "models": list(models), "searching": list(models),
-            "store": "", "ended": False}
+            "store": "", "logged": False, "ended": False}
         self._renewed = 0.0
         self._put()
 
@@ -99,10 +104,10 @@ class Lease:
         if self._record["searching"] != list(models):
             self._put(searching=list(models))
 
-    def note_store(self, uri: str) -> None:
-        """Record the tracking store, once it has the study's own run."""
-        if self._record["store"] != uri:
-            self._put(store=uri)
+    def note_store(self, uri: str, *, logged: bool) -> None:
+        """Record the tracking store that this process logs to, and whether it has the study's own run."""
+        if (self._record["store"], self._record["logged"]) != (uri, logged):
+            self._put(store=uri, logged=logged)
 
     def note_search(self, seconds: float) -> None:
         """Record that all searches have ended; `seconds` is the time since this start began."""
@@ -129,7 +134,7 @@ class Lease:
 
     def has_others(self, *, elsewhere: bool = False) -> bool:
         """Return whether other starts still work on the study; `elsewhere` counts only those on other machines."""
-        return any(not (elsewhere and record["owner"].startswith(f"{machine()} ")) for record in self.others().values())
+        return any(not (elsewhere and is_local(record["owner"])) for record in self.others().values())
 
     def seconds(self) -> float:
         """Return the seconds that all starts have taken together; a killed start counts up to its last renewal."""
