@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 app = cli.app()
 COLUMNS = ("student", "claimed", "measured", "agrees", "difference", "p", "p_adjusted", "verdict", "passes", "alike",
            "note")
+FRACTION_DIGITS = 6
+"""Decimals of a fraction in the table."""
 HELP = """Judge the accuracies that students claim, with the noise of seeds and test texts.
 
   [bold]gru-bench grade claims.csv --study homework --csv graded.csv[/bold]
@@ -151,34 +153,44 @@ def _of_numbers(
 
 
 def _show(console: Any, result: Result, reference: Reference, disagreement: Disagreement | None) -> None:
+    from gru_bench.sweep.console.progress import several
+
     same = reference.pass_mark_on_same_texts()
     console.print(f"pass mark: {_percent(reference.pass_mark())}. A right solution misses it in fewer than 1 of 100 "
                   "cases." + (f" Of those scored on the very texts of the reference, 1 of 100 misses "
                               f"{_percent(same)}." if same is not None else ""), markup=False, style="bold")
     for one in result.judged:
-        console.print(f"{one.student}: {_sentence(one)}", markup=False)
+        console.print(f"{one.student}: {_sentence(one, result.family)}", markup=False)
     for pair in result.alike:
         console.print(_alike(pair, result.pairs, disagreement), markup=False)
     passes = [one.passes for one in result.judged]
-    console.print(f"{len(passes)} students: {passes.count(True)} reach the pass mark, {passes.count(False)} do not, "
-                  f"{passes.count(None)} not judged; claims that disagree with the predictions: "
+    console.print(f"{several(len(passes), 'student')}: pass mark reached by {passes.count(True)}, missed by "
+                  f"{passes.count(False)}, not judged {passes.count(None)}; claims that disagree with the predictions: "
                   f"{sum(one.agrees is False for one in result.judged)}", style="bold", markup=False)
 
 
-def _sentence(one: Judged) -> str:
-    """Return what is true of a student."""
-    from gru_bench.stats.text import p_text
+def _sentence(one: Judged, family: int) -> str:
+    """Return what is true of a student. p is adjusted for a `family` of students, and the pass mark is not."""
+    from gru_bench.stats.text import p_text, written
+
+    def p_of(p: float) -> str:
+        return f"p {text if (text := p_text(p)).startswith('<') else f'= {text}'}"
 
     parts = []
     if one.claimed is not None and one.measured is not None:
         parts.append(f"claims {_percent(one.claimed)}, and the predictions have {_percent(one.measured)}"
                      + ("" if one.agrees else ": they disagree"))
-    elif one.accuracy is not None:
-        parts.append(f"{'claims' if one.measured is None else 'the predictions have'} {_percent(one.accuracy)}")
-    if one.difference is not None and one.p_adjusted is not None:
-        p = p_text(one.p_adjusted)
-        parts.append(f"{one.verdict} ({100 * one.difference:+.1f} points, p {p if p.startswith('<') else f'= {p}'})")
-        parts.append("reaches the pass mark" if one.passes else "does not reach the pass mark")
+    elif one.claimed is not None:
+        parts.append(f"claims {_percent(one.claimed)}")
+    elif one.measured is not None:
+        parts.append(f"the predictions have {_percent(one.measured)}")
+    if one.difference is None or one.p is None or one.p_adjusted is None:
+        parts.append(one.verdict)
+    else:
+        adjusted, alone = (f", adjusted for {family} students", f", which is for one student alone ({p_of(one.p)})"
+                           ) if family > 1 else ("", "")
+        parts.append(f"{one.verdict} ({written(one.difference, 'points')} points, {p_of(one.p_adjusted)}{adjusted})")
+        parts.append(f"{'reaches' if one.passes else 'does not reach'} the pass mark{alone}")
     return "; ".join([*parts, *([one.note] if one.note else [])])
 
 
@@ -209,8 +221,13 @@ def _write(path: Path, result: Result) -> None:
             alike = [f"{other} ({pair.apart} texts differ)" for pair in result.alike
                      for other in pair.students if one.student in pair.students and other != one.student]
             table.writerow([csv_cell(value) for value in (
-                one.student, one.claimed, one.measured, answer[one.agrees], one.difference, one.p, one.p_adjusted,
-                one.verdict, answer[one.passes], "; ".join(alike), one.note)])
+                one.student, *map(_rounded, (one.claimed, one.measured)), answer[one.agrees], _rounded(one.difference),
+                one.p, one.p_adjusted, one.verdict, answer[one.passes], "; ".join(alike), one.note)])
+
+
+def _rounded(fraction: float | None) -> float | None:
+    """Return a fraction without the errors of its last binary digits. Zero has no sign."""
+    return None if fraction is None else round(fraction, FRACTION_DIGITS) + 0.0
 
 
 def _percent(fraction: float) -> str:

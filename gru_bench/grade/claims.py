@@ -165,10 +165,10 @@ def parsed_accuracy(text: str) -> Accuracy:
     if match:
         whole, decimals, percent = match.groups()
         value = float(f"{whole}.{decimals or 0}")
-        scale = 0.01 if percent or value > 1 else 1.0
-        if value * scale <= 1:
-            last_digit = min(0.01, scale) if not decimals else scale * 10.0 ** -len(decimals)
-            return Accuracy(value * scale, max(last_digit, _LEAST_DIGIT))
+        full = 100 if percent or value > 1 else 1
+        if value <= full:
+            last_digit = 10.0 ** -len(decimals) / full if decimals else 0.01
+            return Accuracy(value / full, max(last_digit, _LEAST_DIGIT))
     raise UsageError("an accuracy must be a fraction such as 0.842 or a percentage such as 84.2, but got "
                      f"{shown(text)}: correct it")
 

@@ -28,7 +28,9 @@ class Judged:
     student: str
     claimed: float | None
     measured: float | None
-    """Accuracy of the predictions. None: there are none."""
+    """Accuracy of the predictions. None: there are none, or they cannot be scored."""
+    is_judged: bool
+    """Whether there is an accuracy to judge. A claim does not stand for predictions that cannot be scored."""
     agrees: bool | None
     """Whether the claimed accuracy is that of the predictions, to its last digit. None: one of them is missing."""
     difference: float | None
@@ -50,8 +52,8 @@ class Judged:
 
     @property
     def accuracy(self) -> float | None:
-        """Return the accuracy that is judged: the measured one, or else the claimed one."""
-        return self.claimed if self.measured is None else self.measured
+        """Return the accuracy that is judged: the measured one, or the claimed one where there are no predictions."""
+        return self.measured if self.measured is not None else self.claimed if self.is_judged else None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Result:
     alike: tuple[Alike, ...]
     pairs: int
     """Number of pairs of students whose predictions were compared."""
+
+    @property
+    def family(self) -> int:
+        """Return the number of students for whom p is adjusted."""
+        return sum(one.p is not None for one in self.judged)
 
 
 def judge(
@@ -102,7 +109,7 @@ def _judged(
 ) -> Judged:
     """Return what is true of one claim alone, and keep its predictions."""
     claimed = claim.accuracy.value if claim.accuracy else None
-    measured, note, p = None, claim.problem, None
+    measured, note, p = None, "", None
     if claim.predictions is not None:
         try:
             if truth is None:
@@ -114,12 +121,14 @@ def _judged(
                 predicted[claim.student] = class_N
         except GruBenchError as error:
             note = f"cannot score the predictions: {error}"
-    accuracy = claimed if measured is None else measured
-    if accuracy is not None and p is None:
-        p = reference.p_of_claim(accuracy)
-    return Judged(claim.student, claimed, measured,
-                  claim.accuracy.fits(measured) if claim.accuracy and measured is not None else None,
-                  None if accuracy is None else accuracy - reference.accuracy, p, note)
+    elif claimed is not None:
+        p = reference.p_of_claim(claimed)
+    judged = Judged(
+        claim.student, claimed, measured, p is not None,
+        claim.accuracy.fits(measured) if claim.accuracy and measured is not None else None, None, p,
+        "; ".join(filter(None, (claim.problem, note))))
+    accuracy = judged.accuracy
+    return replace(judged, difference=None if accuracy is None else accuracy - reference.accuracy)
 
 
 def _alike(

@@ -150,6 +150,7 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
 
     from gru_bench.gru_check.child import NOT_CUT_OFF
     from gru_bench.gru_check.folder import check_folder, files, read_rows, state, write_rows
+    from gru_bench.sweep.console.progress import several
 
     names = files(folder)
     before = {} if table is None else read_rows(table)
@@ -157,8 +158,9 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
     left = [name for name in names if name not in rows]
     console = cli.out()
     known = f" {len(rows)} of {len(names)} are in {table} already." if rows else ""
-    console.print(f"This executes {len(left)} files, each in a process of its own: at most {options.timeout:g} s and "
-                  f"{options.memory:g} GB, {jobs} at a time.{known}", style="dim", markup=False)
+    console.print(f"This executes {several(len(left), 'file')}, each in a process of its own: at most "
+                  f"{options.timeout:g} s and {options.memory:g} GB, {jobs} at a time.{known}", style="dim",
+                  markup=False)
     if table is not None:
         write_rows(table, rows.values())  # what cannot be written is known before the first file
     bar = Progress(TextColumn("checking"), BarColumn(bar_width=32), MofNCompleteColumn(), console=console,
@@ -176,8 +178,8 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
 
         check_folder(folder, left, options, jobs, done)
     counts = Counter(rows[name].verdict for name in names)
-    console.print(f"{len(names)} files: {', '.join(f'{count} {words}' for words, count in counts.most_common())}",
-                  style="bold", markup=False)
+    found = ", ".join(f"{count} {words}" for words, count in counts.most_common())
+    console.print(f"{several(len(names), 'file')}: {found}", style="bold", markup=False)
     notes = [row.note for row in rows.values() if NOT_CUT_OFF in row.note]
     for note in {note[note.index(NOT_CUT_OFF):] for note in notes}:
         console.print(note, style="dim", markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def test_a_class_is_judged_beside_a_study(store: FakeStore) -> None:
     done = completed(app, "claims.csv", "--study", "torch", "--csv", "graded.csv")
     assert done.returncode == ExitCode.DONE, done.stderr
     mentions(done.stdout, "reference: torch", "5 runs", "pass mark: 8", "bob: claims 97.00 %", "they disagree",
-             "ada and bob predict the same class for every text", "4 students: 2 reach the pass mark, 1 do not, 1 not")
+             "ada and bob predict the same class for every text",
+             "4 students: pass mark reached by 2, missed by 1, not judged 1")
     ada, bob, cy, dee = table()
     assert tuple(ada) == COLUMNS
     assert (ada["agrees"], ada["verdict"], ada["passes"]) == ("yes", "within noise of the reference", "yes")
@@ -76,10 +78,17 @@ def test_numbers_may_stand_for_a_study() -> None:
                      "graded.csv")
     assert done.returncode == ExitCode.DONE, done.stderr
     assert [row["passes"] for row in table()] == ["yes", "no"]
+    assert [row["claimed"] for row in table()] == ["0.84", "0.79"]
+    assert [row["difference"] for row in table()] == ["-0.002", "-0.052"]
+    # p is adjusted and the pass mark is not: the row says both.
+    assert re.search(r"ada: .* adjusted for 2 students\); reaches the pass mark, which is for one student alone \(p ",
+                     " ".join(done.stdout.split()))
     Path("claims.csv").write_text("student,accuracy\ncy,80\n", encoding="utf-8")
     again = completed(app, "claims.csv", "--accuracy", "84.2", "--seed-deviation", "0.4", "--texts", "2664", "--csv",
                       "graded.csv")
     assert again.returncode == ExitCode.DONE, again.stderr
+    mentions(again.stdout, "1 student: pass mark reached by 0, missed by 1, not judged 0")
+    assert "adjusted" not in again.stdout
     assert [row["student"] for row in table()] == ["cy"]
 
 
@@ -131,7 +140,7 @@ def test_a_study_without_texts_hands_out_nothing(store: FakeStore) -> None:
     (["claims.csv", "--study", "torch", "--csv", "no/graded.csv"], ["--csv", "graded.csv"]),
     (["claims.csv", "--accuracy", "84", "--seed-deviation", "1", "--texts", "500", "--truth", "t.csv"], ["2", "500"]),
     (["claims.csv", "--accuracy", "84", "--seed-deviation", "1", "--truth", "t.csv", "--csv", "t.csv"], ["'t.csv'"]),
-    (["claims.csv", "--study", "torch", "--csv", "claims.csv"], ["'claims.csv'", "a new file"]),
+    (["claims.csv", "--study", "torch", "--csv", "claims.csv"], ["'claims.csv'", "something new"]),
     (["claims.csv", "--study", "nowhere"], ["'nowhere'"])])
 def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], store: FakeStore) -> None:
     texts = {"claims.csv": "student,accuracy\nada,84.0\n", "t.csv": "id,label\na,0\nb,1\n"}

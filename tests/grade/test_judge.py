@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gru_bench.grade.claims import Claim, Truth, parsed_accuracy
+from gru_bench.grade.claims import Claim, Truth, parsed_accuracy, read_claims
 from gru_bench.grade.judge import ABOVE, BELOW, NOT_JUDGED, WITHIN, judge
 from gru_bench.stats.claims import Disagreement, Reference
 from tests.support.answers import drawn
@@ -76,4 +76,22 @@ def test_without_runs_only_equal_predictions_are_said() -> None:
 def test_predictions_without_true_classes_are_not_judged() -> None:
     result = judge([claim("a", "84", PREDICTED_RN[5])], Reference.of_numbers(0.84, 0.01, 5, 1000), None)
     assert "--truth" in result.judged[0].note
-    assert result.judged[0].verdict == WITHIN
+    assert (result.judged[0].verdict, result.judged[0].passes, result.judged[0].p) == (NOT_JUDGED, None, None)
+
+
+def test_predictions_that_cannot_be_scored_are_not_judged_by_what_is_claimed() -> None:
+    result = judge([Claim("lost", parsed_accuracy("95"), Path("gone.csv")), claim("right", "", PREDICTED_RN[5])],
+                   REFERENCE, TRUTH)
+    lost, right = result.judged
+    assert (lost.claimed, lost.verdict, lost.passes, lost.difference) == (0.95, NOT_JUDGED, None, None)
+    assert result.family == 1
+    assert right.p == right.p_adjusted
+
+
+def test_a_claim_that_cannot_be_read_is_said_beside_predictions() -> None:
+    path = Path("claims.csv")
+    path.write_text("student,accuracy,predictions\na,about 85,a.csv\n", encoding="utf-8")
+    predictions("a", PREDICTED_RN[5])
+    one, = judge(read_claims(path), REFERENCE, TRUTH).judged
+    assert "about 85" in one.note
+    assert (one.verdict, one.passes, one.agrees) == (WITHIN, True, None)
