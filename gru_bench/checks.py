@@ -41,11 +41,10 @@ NEARLY_SEEN = 0.005
 """Fraction of the test or validation texts from which on those with a near-duplicate in training are warned of."""
 END_SHARE = 0.05
 """Fraction of a range, on its own scale, that counts as its end."""
+LEAST_VALUES = 4
+"""Fewest values of a range whose ends are told apart from its middle: the best of three is often at an end."""
 OVERLAP = 0.01
 """Fraction of the test texts from which on training rows with the same texts are more than a coincidence."""
-PROMISE = 0.01
-"""Fall from the best trial to its confirmation runs that is more than the luck of the best of some trials: one point of
-accuracy."""
 LEAST_COVERED = 0.6
 """Fraction of the words, counted as often as they occur, that should have a vector."""
 FOREIGN = 0.3
@@ -230,10 +229,10 @@ def best_value_at_an_end(subject: Subject) -> Found:
 
 def end_of_range(name: str, range_: Mapping[str, Any], value: Scalar) -> str:
     """Return `low` or `high` where the best value of a setting (its dotted name) lies in the outer twentieth of its
-    range, and the setting can go beyond; empty elsewhere."""
+    range, and the setting can go beyond; empty elsewhere, and where the range has few values."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return ""
-    if "low" not in range_ or range_["low"] == range_["high"]:
+    if "low" not in range_ or _values_in(range_) < LEAST_VALUES:
         return ""
     number = float(value)
     low, high = float(range_["low"]), float(range_["high"])
@@ -244,6 +243,14 @@ def end_of_range(name: str, range_: Mapping[str, Any], value: Scalar) -> str:
     end = "low" if share < END_SHARE else "high" if share > 1 - END_SHARE else ""
     # Of the two values beyond, whole numbers can have the first, others the second.
     return end if end and any(is_valid_setting(name, one) for one in beyond[end]) else ""
+
+
+def _values_in(range_: Mapping[str, Any]) -> float:
+    """Return how many values a range has; infinity for real numbers without a step."""
+    low, high, step = range_["low"], range_["high"], range_.get("step")
+    if step is None and isinstance(low, int) and isinstance(high, int):
+        step = 1
+    return 1 if low == high else math.inf if step is None else math.floor((high - low) / step + 1e-6) + 1
 
 
 @check("GRU002", "Give all of them the same trials, epochs and search space.")
@@ -390,15 +397,16 @@ def lost_trials(subject: Subject) -> Found:
 @check("GRU008", "Use the scores of the confirmation runs; in the next search, average each trial over several seeds "
                  "(--seeds-per-trial 3).")
 def lucky_best_trial(subject: Subject) -> Found:
-    """A best trial above its confirmation runs."""
+    """A best trial further above its confirmation runs than by chance."""
     for one in () if subject.evidence is None else subject.evidence.searches:
-        fall = one.fall.value
-        if fall is not None:
-            yield None if (-fall if one.scale.higher_is_better else fall) <= PROMISE else say(
-                "{model}: the best trial reached {best}{unit} on validation, but {seeds:a fresh seed|fresh seeds} of "
-                "the same settings {seeds:reaches|reach} only {confirmed}{unit} ({fall}{after}).",
-                model=one.group.label, seeds=one.group.seeds, best=one.best, confirmed=one.confirmed, fall=one.fall,
-                unit=one.scale.suffix, after=one.scale.after)
+        if one.expected is not None and one.fall.value is not None:
+            yield say(
+                "{model}: the best trial reached {best}{unit} on validation, but fresh seeds of the same settings "
+                "reach only {confirmed}{unit} ({fall}{after}). By chance, the best of {trials} trials is expected to "
+                "be up to {expected}{after} better.",
+                model=one.group.label, trials=one.group.of_study.add("search.complete", one.complete), best=one.best,
+                confirmed=one.confirmed, fall=one.fall, unit=one.scale.suffix, after=one.scale.after,
+                expected=one.expected) if one.is_surprising else None
 
 
 @check("GRU009", "Set the same margin in all study files before the first run.")
@@ -414,7 +422,7 @@ def late_margin(subject: Subject) -> Found:
 
 @check("GRU010", "Take the baseline, which is simpler, or tune the model on validation texts.")
 def below_a_baseline(subject: Subject) -> Found:
-    """A model below a baseline."""
+    """A model not shown to be better than a baseline."""
     if subject.evidence is not None:
         yield from (one.warning if one.is_below else None for one in subject.evidence.against)
 
@@ -511,10 +519,13 @@ def baseline_at_an_end(subject: Subject) -> Found:
 def guessing_models(subject: Subject) -> Found:
     """A model that may be guessing."""
     for group in subject.groups:
+        has_interval = EvidenceLevel.of(len(group.runs)).has_interval
         yield None if not group.may_be_guessing else say(
             "{model} may be guessing: the 95 % interval of its test {name}, {score}{unit}, does not lie beyond that of "
-            "guessing, {guessing}{unit}.", model=group.label, name=group.scale.score, score=group.score,
-            guessing=group.guessing, unit=group.scale.suffix)
+            "guessing, {guessing}{unit}." if has_interval else
+            "{model} may be guessing: from {seeds} seeds, its test {name}, {score}{unit}, is not shown to be beyond "
+            "that of guessing, {guessing}{unit}.", seeds=group.seeds, model=group.label, name=group.scale.score,
+            score=group.score, guessing=group.guessing, unit=group.scale.suffix)
 
 
 @check("GRU016", lambda: f"Train random vectors instead: {given_as('--embedding', 'random')} "

@@ -348,8 +348,10 @@ class Sweep:
                     self.baselines = outcome
                     self._log_baselines()
                     self._show_first_trials()
-                    self.display.note("baselines: " + ", ".join(
-                        f"{one.name} {100 * one.scores['test']['accuracy']:.1f} % on test" for one in outcome))
+                    metric = compared(self.spec.metric, "test")
+                    reached = [(one.name, one.score("test", score_name(self.spec.metric))) for one in outcome]
+                    self.display.note(f"baselines, {metric.label}: " + ", ".join(
+                        f"{name} {metric.written(value)}" for name, value in reached if value is not None))
                 case Failed(_, reason):
                     self._note(f"The baselines could not be measured: {reason}")
 

@@ -176,6 +176,17 @@ def test_confirmation_runs_alone_are_scored_on_test_and_have_teachers(easy_csv: 
     mentions(first, "torch", "50.0 %", "linear (baseline) 81.0 %")
 
 
+def test_the_baselines_are_shown_by_the_score_of_the_study(easy_csv: Path) -> None:
+    text = io.StringIO()
+    linear = replace(baseline("linear", 0.81, 0.8), scores={
+        split: {"accuracy": 0.8, "macro_f1": 0.61} for split in ("validation", "test")})
+    swept(easy_csv, lambda _: WELL, trials=0, confirm=1, settings={"training.metric": "macro_f1"}, baselines=(linear,),
+          console=Console(file=text, width=200))
+    (line,) = [line for line in text.getvalue().splitlines() if line.startswith("baselines")]
+    mentions(line, "macro F1", "linear 61.0 %")
+    assert "80.0" not in line
+
+
 @pytest.mark.parametrize("asked", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_console_shows_the_log_of_confirmation_runs_if_asked(easy_csv: Path, asked: bool) -> None:
     text = io.StringIO()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -38,6 +38,8 @@ class Values:
     rows: tuple[tuple[Value, ...], ...]
     intervals: tuple[str, ...] = ()
     """Columns whose numbers have an interval: in a file two columns follow each, with its low and high end."""
+    heads: tuple[tuple[str, str], ...] = ()
+    """Column -> its heading in a file, where that names the score that is drawn."""
 
     def records(self) -> list[dict[str, Any]]:
         """Return the rows as column -> value."""
@@ -58,7 +60,7 @@ class Values:
         for row in self.rows:
             shared = tuple(row[place] for place in places)
             found.setdefault(shared if len(columns) > 1 else shared[0], []).append(row)
-        return {shared: Values(self.columns, tuple(rows), self.intervals) for shared, rows in found.items()}
+        return {shared: replace(self, rows=tuple(rows)) for shared, rows in found.items()}
 
     def frame(self) -> DataFrame:
         """Return the table with its numbers as they are shown: fractions in percent.
@@ -82,7 +84,7 @@ class Values:
         """Return the table as comma-separated text, whole numbers and fractions unrounded."""
         widths = [3 if column in self.intervals else 1 for column in self.columns]
         heads = [name for column, width in zip(self.columns, widths, strict=True)
-                 for name in (column, "low", "high")[:width]]
+                 for name in (dict(self.heads).get(column, column), "low", "high")[:width]]
         rows = [[csv_cell(part) for value, width in zip(row, widths, strict=True) for part in _parts(value)[:width]]
                 for row in self.rows]
         buffer = io.StringIO()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from gru_bench.config import MetricName, flat
 from gru_bench.errors import RunError
@@ -128,6 +130,13 @@ class Search:
     """Validation accuracy of the best trial, and of fresh seeds of its configuration."""
     importance: Mapping[str, float]
     """Setting -> its importance; empty where it was not computed."""
+    fresh_R: tuple[float, ...] = ()
+    """Validation score of each fresh seed."""
+
+    @property
+    def complete(self) -> int:
+        """Return the number of its complete trials."""
+        return sum(trial.state == "complete" for trial in self.trials)
 
     @property
     def scale(self) -> Scale:
@@ -147,6 +156,30 @@ class Search:
         best, confirmed = self.best.value, self.confirmed.value
         value = None if best is None or confirmed is None else confirmed - best
         return self.group.numbers.add("search.fall", value, self.scale.difference, "confirmed less best trial")
+
+    @property
+    def expected(self) -> Number | None:
+        """Return how much better than fresh seeds the best of its trials may be by chance; None for one fresh seed.
+
+        Of n trials that differ by their seeds alone, the best is about s sqrt(2 ln n) above their mean, with s the
+        standard deviation between seeds; the mean of R fresh seeds is known to within t_{.975,R-1} s / sqrt(R).
+        """
+        seeds = len(self.fresh_R)
+        if seeds < 2 or not self.complete:
+            return None
+        s = float(np.std(self.fresh_R, ddof=1))
+        value = s * math.sqrt(2 * math.log(self.complete)) + float(special.stdtrit(seeds - 1, 0.975)) * s / seeds**0.5
+        return self.group.numbers.add(
+            "search.expected", value, self.scale.kind,
+            "s sqrt(2 ln n) + t s/sqrt(R), for n complete trials and R fresh seeds with the standard deviation s")
+
+    @property
+    def is_surprising(self) -> bool:
+        """Return whether the best trial is better than the fresh seeds by more than is expected."""
+        fall = self.fall.value
+        if fall is None or self.expected is None or self.expected.value is None:
+            return False
+        return (-fall if self.scale.higher_is_better else fall) > self.expected.value
 
 
 def searches_of(groups: Sequence[Group], histories: Histories) -> list[Search]:
@@ -172,5 +205,6 @@ def searches_of(groups: Sequence[Group], histories: Histories) -> list[Search]:
         known = [value for value in confirmed if value is not None]
         searches.append(Search(
             group, summary, sorted(trials, key=lambda trial: trial.number), best,
-            group.numbers.over_runs("search.confirmed", known, kind), summary.importance.get(group.model, {})))
+            group.numbers.over_runs("search.confirmed", known, kind), summary.importance.get(group.model, {}),
+            tuple(known)))
     return searches

@@ -142,7 +142,7 @@ def _flow_sentences(names: _Names, flows: Sequence[GradientFlow]) -> list[Senten
 
 
 def _lessons(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
-    """Return for each model how much of the gradient is left at the far end, before and after training, and why."""
+    """Return for each model how much of the gradient is left at the far end, before and after training."""
     said: list[Sentence] = []
     left = {(flow.model, flow.state): flow for flow in flows if flow.direction == "forward" and flow.norm[0] > 0}
 
@@ -165,14 +165,9 @@ def _lessons(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
                 "the trained model.", model=model_name(model),
                 steps=names.of_flow(after, "steps", after.steps_back[-1], "count")))
             continue
-        why = ""
-        if after.norm[-1] / after.norm[0] >= 10 * before.norm[-1] / before.norm[0]:
-            why = ", because its weights have grown" if model == "rnn" else (
-                ". With initial weights the gates forget a state within a few words; trained gates keep it, and with "
-                "it the gradient")
         said.append(say(
             "{model}: of the gradient, {before} is left {steps} steps back before training, and {after} in the trained "
-            "model{why}.", model=model_name(model), before=share(before), after=share(after), why=why,
+            "model.", model=model_name(model), before=share(before), after=share(after),
             steps=names.of_flow(after, "steps", after.steps_back[-1], "count")))
     return said
 

@@ -47,15 +47,15 @@ def _in_words(one: Search) -> Sentence:
         test = " and {score}{unit} on test" if one.summary.metric == group.metric else ""
         gap = say(
             "{model}: the best trial reached {best}{unit} on validation; {seeds:a fresh seed|fresh seeds} of the same "
-            f"configuration {{seeds:reaches|reach}} {{confirmed}}{{unit}} ({{fall}}{{after}}){test}.",
+            f"configuration {{seeds:reaches|reach}} {{confirmed}}{{unit}} ({{fall}}{{after}}){test}.{{expected}}",
             model=group.label, best=best, seeds=group.seeds, confirmed=confirmed,
-            fall=one.fall, score=group.score, unit=scale.suffix, after=scale.after)
+            fall=one.fall, score=group.score, unit=scale.suffix, after=scale.after, expected=_expected(one))
     teachers = group.config.training.teachers
     taught: Sentence = say(
         "The confirmation runs were also trained on the answers of {teachers} teacher {teachers:model|models} each; "
         "trials have none.",
         teachers=group.numbers.add("search.teachers", teachers, "setting", "a setting")) if gap and teachers else ()
-    complete = sum(trial.state == "complete" for trial in one.trials)
+    complete = one.complete
     unstable: Sentence = ()
     if complete < STABLE_TRIALS and one.importance:
         unstable = say(
@@ -64,6 +64,15 @@ def _in_words(one: Search) -> Sentence:
             tenth=group.of_study.add("search.best-tenth", math.ceil(BEST_SHARE * complete), "count",
                                      "a tenth of the completed trials, rounded up"))
     return joined((gap, taught, unstable))
+
+
+def _expected(one: Search) -> Sentence:
+    """Return that the best trial is above its fresh seeds, as the best of so many is; empty where it is a surprise."""
+    if one.expected is None or one.is_surprising:
+        return ()
+    return say(" By chance, the best of {trials} {trials:trial is|trials is} expected to be up to {expected}{after} "
+               "better.", trials=one.group.of_study.add("search.complete", one.complete), expected=one.expected,
+               after=one.scale.after)
 
 
 def _table(searches: Sequence[Search]) -> Table:
@@ -127,17 +136,18 @@ def _figures(searches: Sequence[Search]) -> list[Block]:
     scale = _common_scale(searches)
     if scale is None or scale.kind != "percent":
         return []
+    heads = (("validation accuracy", f"validation {scale.score}"),)
     settings = Values(
         ("setting", "scale", "value", "model", "trial", "state", "validation accuracy"),
         tuple((setting_name(name), "log" if one.summary.space[name].get("log") else "linear", chosen, one.group.label,
                trial.number, trial.state, value)
               for name in DRAWN for one in searches if name in one.summary.space
               for trial, value, _ in ended(one.trials)
-              if (chosen := as_number(trial.settings.get(name))) is not None))
+              if (chosen := as_number(trial.settings.get(name))) is not None), heads=heads)
     history = Values(
         ("model", "trial", "state", "validation accuracy", "best so far"),
         tuple((one.group.label, trial.number, trial.state, value, best)
-              for one in searches for trial, value, best in ended(one.trials)))
+              for one in searches for trial, value, best in ended(one.trials)), heads=heads)
     figures = history_figure(history, scale.score), settings_figure(settings, scale.score)
     return [one for one in figures if any(value is not None for value in one.values.column("validation accuracy"))]
 

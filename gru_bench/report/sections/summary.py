@@ -97,7 +97,7 @@ def _accuracies(evidence: Evidence) -> Figure:
               for run, score in zip(group.runs, group.scores_by_run(group.metric), strict=True)))),
         *((baseline.name, BASELINE, baseline.score) for baseline in evidence.baselines
           if baseline.score.value is not None),
-    ), intervals=("accuracy",)), evidence.groups[0].scale)
+    ), intervals=("accuracy",), heads=(("accuracy", evidence.groups[0].scale.score),)), evidence.groups[0].scale)
 
 
 def _verdicts(evidence: Evidence) -> list[Block]:
@@ -149,8 +149,8 @@ def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
         return ()
     fewest = min(alike, key=lambda one: min(one.difference.seeds))
     models = dict.fromkeys(label for one in alike for label in (one.a.label, one.b.label))
-    return (say("{models} are equivalent on average. Single runs may still score far lower: none did here, but with so "
-                "few seeds, up to {unseen} % of all runs could (95 % upper bound).", models=listed(list(models)),
+    return (say("{models} are equivalent on average. Single runs may still score far lower: if none of so few "
+                "seeds does, up to {unseen} % of all runs could (95 % upper bound).", models=listed(list(models)),
                 unseen=fewest.number("unseen")),)
 
 

@@ -67,8 +67,8 @@ def test_the_table_names_the_sampler_the_pruner_and_the_objective(
 
 @pytest.mark.parametrize(("name", "range_", "value", "edge"), [
     ("model.layers", {"low": 1, "high": 3}, 1, ""),
-    ("model.layers", {"low": 1, "high": 3}, 3, "high"),
-    ("model.layers", {"low": 2, "high": 3}, 2, "low"),
+    ("model.layers", {"low": 1, "high": 4}, 4, "high"),
+    ("model.layers", {"low": 2, "high": 5}, 2, "low"),
     ("model.pooling", {"choices": ["mean", "max"]}, "mean", ""),
 ])
 def test_a_best_value_at_an_end_of_its_range_is_marked_unless_the_setting_allows_no_more(
@@ -84,11 +84,11 @@ def test_a_best_value_at_an_end_of_its_range_is_marked_unless_the_setting_allows
 
 def test_the_warning_lists_all_settings_whose_best_value_is_at_an_end(torch: tuple[FakeStore, LoggedStudy]) -> None:
     store, study = torch
-    ranges = {"model.layers": {"low": 1, "high": 3}, "model.hidden_size": {"low": 8, "high": 16},
+    ranges = {"model.layers": {"low": 1, "high": 4}, "model.hidden_size": {"low": 8, "high": 16},
               "training.batch_size": {"low": 16, "high": 64}}
-    best = {"model.layers": 3, "model.hidden_size": 8, "training.batch_size": 64}
+    best = {"model.layers": 4, "model.hidden_size": 8, "training.batch_size": 64}
     report = build_only([summarized(study, space=ranges, best={"torch": best})], store, search)
-    mentions(all_said(report.warnings), "layers, 3", "hidden size, 8", "batch size, 64", "at an end", "GRU001")
+    mentions(all_said(report.warnings), "layers, 4", "hidden size, 8", "batch size, 64", "at an end", "GRU001")
 
 
 @pytest.mark.parametrize(("trials", "unstable"), [(6, True), (19, True), (20, False)])
