@@ -21,7 +21,7 @@ ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli",
 the rest of report shows what they warn of."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "mlflow": ("tracking.client", "tracking.registry", "tracking.source", "tracking.sender", "inference.served"),
-    "optuna": ("sweep.study", "sweep.identity", "sweep.search", "sweep.space", "sweep.export", "sweep.sharing."),
+    "optuna": ("sweep.study", "sweep.identity", "sweep.search", "sweep.export", "sweep.sharing."),
     "ray": ("sweep.workers.ray",),
     "torch": ("data.batches", "kernels.", "models.", "train.", "diagnose.", "sweep.workers.tasks",
               "inference.predictor", "gru_check."),

@@ -7,13 +7,13 @@ process that asked for it, and the number of trials is checked under a lock. The
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Literal
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import UpdateFinishedTrialError
@@ -27,7 +27,6 @@ from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.identity import TPE, direction
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.trials import ENDED, TrialNotes, Trials, state_of, stored
-from gru_bench.sweep.space import size, untried
 from gru_bench.sweep.spec import Point, Range, StudySpec, point
 
 STARTUP_SHARE = 0.25
@@ -42,8 +41,6 @@ SEARCH = "search "
 """What the key of the notes on a model's search begins with, in the record of a study."""
 IDENTITY = "identity"
 """Noted of a search: the settings that it began with."""
-EXHAUSTED = "exhausted"
-"""Noted of a search when its space has no untried point left."""
 STARTUP = "startup trials"
 """Noted of a search when it begins: the number of random trials at its start. More trials later do not change it."""
 ASKED = "trials asked"
@@ -102,8 +99,8 @@ class Search(Trials):
     def ask(self) -> tuple[int, dict[str, Scalar]] | None:
         """Begin a trial and return its number and settings.
 
-        No settings are tried twice. A proposal that equals an earlier or running trial does not count, and a random
-        untried point takes its place.
+        A proposal that equals an earlier or running trial does not count, and the sampler is asked once more. If it
+        repeats itself, the repeat is tried.
 
         Returns:
             Number and settings; None if enough trials have ended or are running, or if no point of the space is left.
@@ -112,13 +109,8 @@ class Search(Trials):
             if self.counted >= self.spec.trials or self.exhausted:
                 return None
             trial = self._with_owner(self.study.ask(self.space))
-            while (earlier := self._duplicated_trial(trial)) is not None:
+            if (earlier := self._duplicated_trial(trial)) is not None:
                 self._end(trial.number, TrialState.FAIL, notes=TrialNotes(duplicate_of=earlier))
-                settings = self._untried()
-                if settings is None:
-                    self.note(**{EXHAUSTED: True})
-                    return None
-                self.study.enqueue_trial(settings)
                 trial = self._with_owner(self.study.ask(self.space))
         self._asked[trial.number] = trial
         return trial.number, dict(trial.params)
@@ -126,26 +118,17 @@ class Search(Trials):
     @property
     def exhausted(self) -> bool:
         """Whether every point of the space has been tried or is being tried, and none waits for a retry."""
-        return is_exhausted(self.study.get_trials(deepcopy=False), self.space, bool(self.notes.get(EXHAUSTED)))
+        return is_exhausted(self.study.get_trials(deepcopy=False), self.space)
 
     def _with_owner(self, trial: Trial) -> Trial:
         self._note(trial.number, TrialNotes(owner=this_process()))
         return trial
 
-    @property
-    def _tried(self) -> dict[Point, int]:
-        return tried(self.study.get_trials(deepcopy=False), self.space)
-
     def _duplicated_trial(self, trial: Trial) -> int | None:
-        return next((other for settings, other in self._tried.items()
+        if stored(self._trial(trial.number)).retry_of is not None:  # it keeps its settings
+            return None
+        return next((other for settings, other in tried(self.study.get_trials(deepcopy=False), self.space).items()
                      if other != trial.number and settings == point(trial.params)), None)
-
-    def _untried(self) -> dict[str, Scalar] | None:
-        number = len(self.study.get_trials(deepcopy=False))
-        seed = _seed(f"{self.spec.seed}:{self.model}:{number}:untried")
-        draws = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-        return untried(self.space, self._tried, np.random.default_rng(seed),
-                       lambda: dict(draws.ask(self.space).params))
 
     def report(self, number: int, step: int, value: float) -> Verdict:
         """Report a value of a trial and return what happens to the trial.
@@ -252,18 +235,25 @@ def tried(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution]) 
     return found
 
 
-def is_exhausted(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution], noted: bool) -> bool:
-    """Return whether every point of a space has been tried or is being tried, and none waits for a retry.
-
-    Args:
-        trials: All trials.
-        space: The space.
-        noted: Whether it was noted that no point is left.
-    """
+def is_exhausted(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution]) -> bool:
+    """Return whether every point of a space has been tried or is being tried, and none waits for a retry."""
     if any(trial.state == TrialState.WAITING for trial in trials):
         return False
-    points = size(space)
-    return noted or (len(trials) >= points and len(tried(trials, space)) >= points)
+    points = math.prod(_points(span) for span in space.values())
+    return len(trials) >= points and len(tried(trials, space)) >= points
+
+
+def _points(span: BaseDistribution) -> float:
+    """Return the number of different values of a setting, which may be infinite."""
+    match span:
+        case CategoricalDistribution():
+            return len({point({"": choice}) for choice in span.choices})
+        case IntDistribution():
+            return len(range(span.low, span.high + 1, span.step))
+        case FloatDistribution(step=float(step)):
+            return round((span.high - span.low) / step) + 1
+        case _:
+            return math.inf
 
 
 def best_of(trials: Sequence[FrozenTrial], metric: MetricName) -> tuple[dict[str, Scalar], float] | None:

@@ -19,7 +19,6 @@ from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_
 from gru_bench.sweep.plan import SearchState, StudyState, may_ask
 from gru_bench.sweep.search import (
     ASKED,
-    EXHAUSTED,
     IDENTITY,
     SEARCH,
     Search,
@@ -203,7 +202,7 @@ def _search_state(
     trials = search.get_trials(deepcopy=False)
     best = best_of(trials, spec.metric)
     return SearchState(
-        tuple(map(stored, trials)), is_exhausted(trials, distributions(spec), bool(notes.get(EXHAUSTED))),
+        tuple(map(stored, trials)), is_exhausted(trials, distributions(spec)),
         None if best is None else best[0], notes.get(IDENTITY, {}), int(notes.get(ASKED, 0)),
         searched_elsewhere=any(model in lease["searching"] for lease in others),
         worked_on_elsewhere=any(model in lease["models"] for lease in others))

@@ -1,4 +1,4 @@
-"""A search proposes exactly N different trials, in several processes too, and refuses to go on as another one."""
+"""A search proposes exactly N trials, in several processes too, and refuses to go on as another one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import multiprocessing
 import os
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any, get_args
 import optuna
 import pytest
 from filelock import FileLock, Timeout
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
 
 from gru_bench.errors import ChangedStudyError, RunError, UsageError
 from gru_bench.platforms import machine
@@ -23,7 +23,7 @@ from gru_bench.results.pruners import PRUNERS, PrunerName
 from gru_bench.results.runs import Check
 from gru_bench.sweep import identity as identities
 from gru_bench.sweep import search as searching
-from gru_bench.sweep.search import Search
+from gru_bench.sweep.search import Search, is_exhausted
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import Range, StudySpec, load_study
 from gru_bench.sweep.study import FORMAT, StudyRecord, read_study
@@ -206,26 +206,28 @@ def test_a_pruned_trial_is_never_the_best(tmp_path: Path) -> None:
 
 
 class TestDuplicates:
-    @pytest.mark.parametrize("sampler", ["tpe", "random"])
-    def test_no_configuration_is_tried_twice(self, tmp_path: Path, sampler: str) -> None:
-        search = search_over(tmp_path, "model.hidden_size = { low = 1, high = 14 }", 12, sampler=sampler)
-        tried = []
-        while (trial := search.ask()) is not None:
-            size = trial[1]["model.hidden_size"]
-            assert isinstance(size, int)
-            tried.append(size)
-            # Towards the best one: there TPE proposes the same again and again.
-            search.complete(trial[0], -abs(size - 10.0))
-        assert len(tried) == len(set(tried)) == search.counted == len(search.trials()) == 12
-        assert len(search.study.trials) > 12  # the repeated proposals were put aside
+    def test_a_repeated_proposal_is_replaced_once_and_then_tried(self, tmp_path: Path) -> None:
+        search = search_over(tmp_path, "model.hidden_size = { low = 1, high = 9 }", 4)
+        proposed = iter([3, 3, 5, 5, 3, 7])
 
-    def test_running_trials_have_different_configurations(self, tmp_path: Path) -> None:
-        search = search_over(tmp_path, "model.hidden_size = { low = 1, high = 4 }", 4)
-        assert {asked(search)[1]["model.hidden_size"] for _ in range(4)} == {1, 2, 3, 4}
+        class Same(optuna.samplers.RandomSampler):
+            def sample_independent(self, *_: object) -> int:
+                return next(proposed)
+
+        search.study.sampler = Same()
+        assert [asked(search) for _ in range(4)] == [
+            (number, {"model.hidden_size": size}) for number, size in ((0, 3), (2, 5), (4, 3), (5, 7))]
+        assert search.ask() is None
+        assert search.counted == len(search.trials()) == 4
+        assert {trial.number for trial in search.study.trials if "duplicate_of" in trial.user_attrs} == {1, 3}
+        search.give_up(4, "killed")  # its repeated settings are tried again all the same
+        assert asked(search) == (6, {"model.hidden_size": 3})
 
     def test_a_search_ends_when_its_space_has_no_more_points(self, tmp_path: Path) -> None:
-        search = search_over(tmp_path, "model.pooling = { choices = ['last', 'mean', 'max'] }", 10)
-        numbers = [asked(search)[0] for _ in range(3)]
+        search = search_over(tmp_path, "model.pooling = { choices = ['last', 'mean', 'max'] }", 100)
+        numbers = list[int]()
+        while {search.study.trials[number].params["model.pooling"] for number in numbers} != {"last", "mean", "max"}:
+            numbers.append(asked(search)[0])
         exhausted = search.exhausted
         assert exhausted
         proposals = len(search.study.trials)
@@ -237,25 +239,24 @@ class TestDuplicates:
         assert asked(search)[1] == search.study.trials[numbers[1]].params
         assert search.ask() is None
 
-    @pytest.mark.parametrize(("span", "points"), [
-        (Range(choices=[0.1, 0.1, 0.1]), 1), (Range(low=0.5, high=0.5 + 3e-13), 2),
-        (Range(low=0.5, high=0.5 + 1e-11, step=1e-13), 11),
-    ])
-    def test_a_search_ends_where_values_of_its_space_are_equal_after_rounding(
-        self, tmp_path: Path, span: Range, points: int
-    ) -> None:
-        spec = spec_over(tmp_path, "training.lr = { low = 1e-4, high = 1e-1, log = true }", 20)
-        spec = spec.model_copy(update={"space": {"training.lr": span}, "name": "odd"})  # a file may not hold it
+    def test_equal_choices_are_one_point(self, tmp_path: Path) -> None:
+        spec = spec_over(tmp_path, "training.lr = { choices = [0.1, 0.2] }", 20)
+        equal = Range(choices=[0.3, 0.30000000000000004])  # a file may not hold it
+        spec = spec.model_copy(update={"space": {"training.lr": equal}})
         storage = open_storage(str(tmp_path / "optuna.journal"))
         search = StudyRecord(spec, storage, "data").searches["torch"]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Optuna's, of ranges that its steps do not divide
-            while (trial := search.ask()) is not None:
-                search.complete(trial[0], 0.5)
-        assert 1 <= search.counted <= points
-        assert search.exhausted
-        assert StudyRecord(spec, storage, "data").searches["torch"].ask() is None
+        search.complete(asked(search)[0], 0.5)
+        assert search.ask() is None
         assert read_study(spec, storage).searches["torch"].exhausted
+
+    @pytest.mark.parametrize(("span", "values"), [
+        (IntDistribution(2, 8, step=3), [2, 5, 8]), (FloatDistribution(0.1, 0.4, step=0.1), [0.1, 0.2, 0.3, 0.4])])
+    def test_a_space_has_no_more_points_after_its_last_one(self, span: BaseDistribution, values: list[float]) -> None:
+        trials = [create_trial(params={"x": value}, distributions={"x": span}, value=0.5) for value in values]
+        assert is_exhausted(trials, {"x": span})
+        assert not is_exhausted([*trials[1:], trials[1]], {"x": span})
+        endless = FloatDistribution(0.0, 9.0)
+        assert not is_exhausted(trials, {"x": endless})
 
 
 class TestIdentity:
