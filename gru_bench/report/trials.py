@@ -62,7 +62,7 @@ def best_trials(evidence: Evidence, place: int) -> Table:
     return Table(
         "search-so-far" if place == 0 else f"search-so-far-{place + 1}", f"Best trials of {study_name(study)} so far",
         (f"Validation {scale.score} of the best trial of each model so far{', and of baselines' if context else ''}. "
-         "That of a trial is optimistic: it was chosen for it, on the same texts.",),
+         "That of a trial is optimistic, because the best trial is chosen by it.",),
         (Column("Model", align="left", width=5),
          Column("Trials", note="“{}” are those that have ended, of those asked for."), Column("Best trial"),
          Column(f"Validation {scale.score}", scale.unit)),
