@@ -353,11 +353,18 @@ class Study:
             return _frame(trials_table([self._logged], self._store))
 
     def predictions(self) -> pd.DataFrame:
-        """Return a pandas data frame with a row for each test text of each confirmation run."""
+        """Return a pandas data frame with a row for each test text of each confirmation run.
+
+        Probabilities are numbers, and NaN for a class whose probability was not kept.
+        """
         with _python_words():
+            from pandas import to_numeric
+
             from gru_bench.report.render.spreadsheets import predictions_table
 
-            return _frame(predictions_table([self._logged], self._store)).astype({"probability": float})
+            frame = _frame(predictions_table([self._logged], self._store))
+            columns = [name for name in map(str, frame.columns) if name.startswith("probability")]
+            return frame.assign(**{name: to_numeric(frame[name]) for name in columns})
 
     def __repr__(self) -> str:
         """Return the verdict, or how far the study is."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from gru_bench.config import Scalar, TrainingConfig, is_valid_setting
 from gru_bench.data.batches import fills_window, iterations_of_epoch
-from gru_bench.errors import IncompleteError, given_as, unknown
+from gru_bench.errors import IncompleteError, given_as, given_together, unknown
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
 from gru_bench.report.document.sentences import Sentence, Warning, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence, collect
@@ -295,8 +295,7 @@ def _budget(
     return {(count, epochs, settings) for count in counts}, said
 
 
-@check("GRU003", lambda: f"Confirm on 5 fresh seeds for every verdict ({given_as('--confirm', 5)}), on 10 to publish "
-                         "a claim.")
+@check("GRU003", "Take 5 seeds of each for every verdict, and 10 to publish a claim.")
 def few_seeds(subject: Subject) -> Found:
     """Too few seeds for every verdict."""
     # The report says of each single run of a file that it is compared as this very run.
@@ -341,8 +340,8 @@ def words_without_vector(subject: Subject) -> Found:
             "occurs. The others are left out.", **one.names, covered=one.covered)
 
 
-@check("GRU006", lambda: f"Judge by macro F1 in a new study ({given_as('--metric', 'macro_f1')} "
-                          f"{given_as('--study-name', 'NAME')}), or report the scores of each class too.")
+@check("GRU006", lambda: "Judge by macro F1 in a new study (" + given_together(
+    ("--metric", "macro_f1"), ("--study-name", "NAME")) + "), or report the scores of each class too.")
 def uneven_classes(subject: Subject) -> Found:
     """Uneven classes judged by accuracy."""
     for spec in subject.specs:
@@ -528,8 +527,8 @@ def guessing_models(subject: Subject) -> Found:
             score=group.score, guessing=group.guessing, unit=group.scale.suffix)
 
 
-@check("GRU016", lambda: f"Train random vectors instead: {given_as('--embedding', 'random')} "
-                         f"{given_as('embedding.trainable', True, 'true')}.")
+@check("GRU016", lambda: "Train random vectors instead: " + given_together(
+    ("--embedding", "random"), ("embedding.trainable", True, "true")) + ".")
 def parallel_vectors(subject: Subject) -> Found:
     """Word vectors that are nearly parallel."""
     for one in subject.data:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from difflib import get_close_matches
 from enum import IntEnum
+from typing import Any
 
 LONGEST_SHOWN = 100
 """Most characters of a value that an error shows."""
@@ -206,6 +207,20 @@ def given_as(option: str, value: object = None, typed: str = "") -> str:
     if option in _FLAGS:
         return f"{name}=True"
     return f"{name}={'' if value is None else repr(value)}"
+
+
+def given_together(*options: tuple[Any, ...]) -> str:
+    """Return several options as the one who asks gives them together: in Python, settings share one dictionary.
+
+    Args:
+        options: The arguments of `given_as` for each option.
+    """
+    words = [given_as(*option) for option in options]
+    if not IN_PYTHON.get():
+        return " ".join(words)
+    settings = [word.removeprefix("settings={").removesuffix("}") for word in words if word.startswith("settings={")]
+    others = [word for word in words if not word.startswith("settings={")]
+    return ", ".join([*others, *([f"settings={{{', '.join(settings)}}}"] if settings else [])])
 
 
 def same_command() -> str:

@@ -27,6 +27,7 @@ from gru_bench.errors import (
     RunError,
     UsageError,
     given_as,
+    given_together,
     named,
     same_command,
     shown,
@@ -118,6 +119,13 @@ def test_what_holds_no_password_is_left(text: str) -> None:
 def test_an_option_is_spelled_for_the_one_who_asks(typed: str, in_python: str, asked: tuple[Any, ...]) -> None:
     assert given_as(*asked) == typed
     assert as_python(given_as, *asked) == in_python
+
+
+def test_options_that_are_given_together_share_one_dictionary_of_settings_in_python() -> None:
+    asked = ("--embedding", "random"), ("embedding.trainable", True, "true"), ("--limit", 300)
+    assert given_together(*asked) == "--embedding random --set embedding.trainable=true --limit 300"
+    assert as_python(given_together, *asked) == (
+        "limit=300, settings={'embedding.name': 'random', 'embedding.trainable': True}")
 
 
 def as_python(function: Any, *arguments: Any) -> Any:

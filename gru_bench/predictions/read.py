@@ -196,7 +196,7 @@ def read_files(
         content = digest(path)
         with reading(path):
             own = _runs(path, columns, read, by_order)
-        for same in (other for other, known in read.digests.items() if known == content):
+        for same in {run.path: None for run in runs if read.digests[run.path] == content}:
             if not _are_other_seeds(own, [run for run in runs if run.path == same]):
                 raise UsageError(f"each file must have a run that no other has, but {path} has the same content as "
                                  f"{same}: leave one out")

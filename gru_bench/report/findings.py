@@ -73,7 +73,7 @@ def _answer(pair: Pair, together: int | None) -> Answer:
         looks=pair.planned or None,
         settled=pair.can_be_claimed and (better is not None or finding is Finding.EQUIVALENT),
         sentence=in_text(verdict_sentence(pair)),
-        next_step=in_text(next_step_sentence(pair, together, held_back(pair.a)) if pair.done else ()))
+        next_step=in_text(next_step_sentence(pair, together, held_back(pair.a))))
 
 
 def answered(found: Findings, claim: str | None, *, as_json: bool) -> ExitCode:

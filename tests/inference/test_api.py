@@ -29,6 +29,7 @@ from gru_bench.inference import predict
 from gru_bench.inference.frames import keep
 from gru_bench.report.render import record
 from tests.support.commands import ROOT, command, completed, mentions
+from tests.support.fake_store import of_classes
 from tests.support.sweeps import without_worker_processes
 from tests.support.undrawn import draw_nothing
 from tests.support.values import present
@@ -264,6 +265,16 @@ def test_refuses_arguments_in_words_of_python(
 def test_refuses_names_and_folders_of_another_type(call: Callable[[], object]) -> None:
     with pytest.raises(UsageError, match=r"must be a text.* 3 of type int"):
         call()
+
+
+def test_probabilities_of_several_classes_are_numbers() -> None:
+    store, (study,) = of_classes(3, seeds=2, size=60)
+    found = gb.Study(study.run.study, store).predictions()  # type: ignore[arg-type]
+    by_class = found[[name for name in map(str, found) if name.startswith("probability_")]]
+    assert by_class.shape == (120, 3)
+    assert by_class.dtypes.tolist() == [float] * 3
+    assert by_class.sum(axis=1).to_numpy() == pytest.approx(np.ones(120), abs=1e-6)
+    assert found["probability"].tolist() == by_class.max(axis=1).tolist()
 
 
 @pytest.mark.parametrize(("texts", "error", "parts"), [

@@ -106,6 +106,27 @@ def test_rows_are_aligned_by_id_and_the_interval_of_single_runs_is_over_examples
     mentions(one["sentence"], "In these runs alone, good is better than poor")
 
 
+def test_a_file_of_predictions_may_have_the_true_labels_of_the_others() -> None:
+    own = write("good.csv", of(GOOD))
+    other = write("poor.csv", {name: values for name, values in of(POOR).items() if name != "label"})
+    assert pair(own, other, "--truth", own)["better"] == "good"
+    mentions(refused(own, own, "--truth", own), "good.csv has the same content as good.csv")
+
+
+def test_an_open_comparison_says_what_could_settle_it_and_names_no_option_of_a_study() -> None:
+    files = [write(f"{model}{seed}.csv", of(right(0.3, stream + seed), model=[model] * N, seed=[seed] * N))
+             for model, stream in (("a", 10), ("b", 20)) for seed in range(2)]
+    one = pair(*files)
+    assert one["finding"] == "inconclusive"
+    mentions(one["next_step"], "A new test set of about")
+    done = completed(app, *files, "--out", "out")
+    page = Path("out/report.md").read_text("utf-8")
+    assert "GRU003" in page
+    for text in (done.stdout, page, one["next_step"]):
+        assert "--confirm" not in text
+        assert "--study-name" not in text
+
+
 def test_several_seeds_are_compared_over_seeds_and_examples_in_files_or_in_one() -> None:
     runs = {model: np.stack([right(skill, 10 * place + seed) for seed in range(5)])
             for place, (model, skill) in enumerate({"good": 0.3, "poor": -0.4}.items())}

@@ -51,14 +51,15 @@ def verdict_sentence(pair: Pair) -> Sentence:
 
 
 def next_step_sentence(pair: Pair, together: int | None = None, limit: Limit | None = None) -> Sentence:
-    """Return what could settle an open comparison, and how to get it, as a text; empty for other verdicts.
+    """Return what could settle an open comparison, as a text, and for ended studies how to get it; empty for other
+    verdicts.
 
     Args:
         pair: Comparison.
         together: As for `needed_sentence`.
         limit: As for `advice`.
     """
-    return joined([needed_sentence(pair, together), *advice(pair, limit)])
+    return joined([needed_sentence(pair, together), *(advice(pair, limit) if pair.done else ())])
 
 
 def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
