@@ -29,7 +29,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -49,6 +49,8 @@ _OWNER, _LOCK, _REASON = "owner.json", "lock", "refused.txt"
 _NAME = re.compile(rf"(\d+)-([0-9a-f]+)(?:\.({'|'.join(get_args(RecordState)[1:])}))?")
 _SET_ASIDE = ".refused"
 """Suffix of the folder of a record that MLflow has refused."""
+QUIET_SECONDS, MOST_LOCKED_SECONDS = 5.0, 60.0
+"""Seconds to wait for another process that creates or takes over outboxes, before and after the user is told."""
 BRINGS_BACK = "once its cause is gone, gru-bench sync uploads it"
 """What a user can do about a record that MLflow has refused."""
 
@@ -135,16 +137,19 @@ class Outbox:
         self._next = 1 + max((entry.number for entry in self.entries()), default=0)
 
     @classmethod
-    def begin(cls, root: Path, uri: str, *, secret: bool = False) -> Outbox:
+    def begin(
+        cls, root: Path, uri: str, *, secret: bool = False, say: Callable[[str], None] = lambda _: None
+    ) -> Outbox:
         """Create the outbox of this process in `root`, for the tracking store `uri`.
 
         Args:
             root: Folder of the outboxes.
             uri: MLflow's tracking URI.
             secret: Whether no other process knows the outbox before `reveal`.
+            say: Called with a sentence for the user when another process keeps the lock of the outboxes.
 
         Raises:
-            RunError: The folder cannot be written.
+            RunError: The folder cannot be written, or another process does not let go of its lock.
         """
         folder = root / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         try:
@@ -152,7 +157,7 @@ class Outbox:
             ignore = root.parent / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n", encoding="utf-8")
-            with _root_lock(root):
+            with _root_lock(root, say):
                 folder.mkdir()
                 lock = _folder_lock(folder)
                 lock.acquire()
@@ -310,7 +315,9 @@ class Outbox:
         return Entry(folder, entry.number, entry.run_id, state)
 
 
-def abandoned(root: Path, wanted: Callable[[Outbox], bool] = lambda _: True) -> list[Outbox]:
+def abandoned(
+    root: Path, wanted: Callable[[Outbox], bool] = lambda _: True, say: Callable[[str], None] = lambda _: None
+) -> list[Outbox]:
     """Return the outboxes in `root` that dead processes have left with records, oldest first.
 
     Each of them is locked for this process.
@@ -318,13 +325,17 @@ def abandoned(root: Path, wanted: Callable[[Outbox], bool] = lambda _: True) -> 
     Args:
         root: Folder of the outboxes.
         wanted: Whether to take an outbox. The others are left as they are.
+        say: Called with a sentence for the user when another process keeps the lock of the outboxes.
+
+    Raises:
+        RunError: Another process does not let go of that lock.
     """
     from filelock import Timeout
 
     found: list[Outbox] = []
     if not root.is_dir():
         return found
-    with _root_lock(root):
+    with _root_lock(root, say):
         for folder in _folders(root):
             lock = _folder_lock(folder)
             # Its process lives, the disk is full, or it fails at the moment: the outbox is left as it is.
@@ -420,11 +431,31 @@ def _folders(root: Path) -> Iterator[Path]:
     return iter(sorted(path for path in root.iterdir() if path.is_dir() and not path.name.endswith(_SET_ASIDE)))
 
 
-def _root_lock(root: Path) -> BaseFileLock:
-    """Return the lock under which folders are created, removed or taken over."""
-    from filelock import FileLock
+@contextmanager
+def _root_lock(root: Path, say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    """Hold the lock under which folders are created, removed or taken over.
 
-    return FileLock(root / ".lock")
+    Raises:
+        RunError: Another process has kept it for `MOST_LOCKED_SECONDS`.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(root / ".lock")
+    held = (f"another process has {root / '.lock'}, the lock of the outbox: if that process is stopped (Ctrl-Z), "
+            "continue it with fg, or end it")
+    try:
+        lock.acquire(timeout=QUIET_SECONDS)
+    except Timeout:
+        say(f"waiting, because {held}")
+        try:
+            lock.acquire(timeout=MOST_LOCKED_SECONDS)
+        except Timeout as error:
+            raise RunError(f"the outbox must be free for a moment, but {held}, then run {same_command()} "
+                           "again") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _folder_lock(folder: Path) -> BaseFileLock:

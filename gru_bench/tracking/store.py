@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -134,7 +135,7 @@ class Store(Reader):
                 study is not None and entry.record().study == study for entry in outbox.entries("held"))
 
         assert self._uploader is not None
-        for outbox in abandoned(self._root, wanted):
+        for outbox in abandoned(self._root, wanted, self._say):
             if (left := outbox.waiting()).runs:
                 self._say(f"{left}, left by an earlier start: uploading")
             self._uploader.add(outbox)
@@ -233,7 +234,7 @@ class Store(Reader):
             run_id: Id of the run of a study, which another process may begin too. None: a new id.
 
         Raises:
-            RunError: The disk is full, or an earlier record could not be uploaded.
+            RunError: The disk is full.
         """
         all_tags = {
             "mlflow.runName": name,
@@ -271,7 +272,7 @@ class Store(Reader):
         """Put a record into the outbox of this process; it is on the disk when this returns.
 
         Raises:
-            RunError: The disk is full, or an earlier record could not be uploaded.
+            RunError: The disk is full.
         """
         outbox, uploader = self.writing()
         entry = outbox.put(record, files, state)
@@ -302,6 +303,17 @@ class Store(Reader):
     def create_if(self, may_create: Callable[[str], bool]) -> None:
         """Let only one of several processes create a run: the one for which `may_create` of its id is true."""
         self.writing()[1].sender.may_create = may_create
+
+    def pause(self, seconds: float) -> None:
+        """Wait for what other processes upload."""
+        if self._uploader is not None:
+            self._uploader.while_waiting()
+        time.sleep(seconds)
+
+    def stay_alive(self, renew: Callable[[], None]) -> None:
+        """Call a function again and again, at least twice a second, while this process waits for the store."""
+        if self._uploader is not None:
+            self._uploader.while_waiting = renew
 
     def attach(self, run_id: str, folder: Path) -> str:
         """Attach the files of a folder to a run, in place of what was attached before: now, and not by the outbox.
@@ -418,7 +430,7 @@ class Store(Reader):
             self._begin_upload()
             assert self._uploader is not None
         if self._own is None:
-            self._own = Outbox.begin(self._root, self.uri)
+            self._own = Outbox.begin(self._root, self.uri, say=self._say)
             self._uploader.add(self._own)
         return self._own, self._uploader
 

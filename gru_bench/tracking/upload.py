@@ -44,6 +44,8 @@ class Uploader:
         self._store = store
         self.away = away
         """Why the store did not answer when it was last asked; empty if it did."""
+        self.while_waiting: Callable[[], None] = lambda: None
+        """Called at least twice a second while a process waits for the store."""
         self._shown = without_passwords(store.uri)
         self.remarks: list[str] = []
         """Sentences for the user about the outboxes of dead processes."""
@@ -68,11 +70,7 @@ class Uploader:
             self._changed.notify_all()
 
     def show(self, record: RunRecord) -> None:
-        """Upload what a run under way has logged so far, if the store answers.
-
-        Raises:
-            RunError: An earlier record could not be uploaded.
-        """
+        """Upload what a run under way has logged so far, if the store answers."""
         with self._changed:
             self._live[record.run_id] = record
         self.notify()
@@ -83,14 +81,9 @@ class Uploader:
             self._live.pop(run_id, None)
 
     def notify(self) -> None:
-        """Wake the thread, because an outbox may have a new record.
-
-        Raises:
-            RunError: An earlier record could not be uploaded.
-        """
+        """Wake the thread, because an outbox may have a new record."""
         with self._changed:
             self._changed.notify_all()
-            self.check()
 
     def check(self) -> None:
         """Raise the error of a record that could not be uploaded; each error is raised once.
@@ -151,13 +144,15 @@ class Uploader:
             RunError: A record could not be uploaded.
         """
         until = None if seconds is None else time.monotonic() + seconds
-        with self._changed:
-            self._changed.notify_all()
-            # Many short waits: on Windows, Ctrl-C cannot end a long one.
-            while not (self._failure is not None or done() or (until is not None and time.monotonic() >= until)):
-                left = WAIT_SECONDS if until is None else until - time.monotonic()
-                self._changed.wait(max(0.0, min(WAIT_SECONDS, left)))
-            self.check()
+        self.notify()
+        # Many short waits: on Windows, Ctrl-C cannot end a long one.
+        while not (self._failure is not None or done() or (until is not None and time.monotonic() >= until)):
+            self.while_waiting()
+            left = WAIT_SECONDS if until is None else until - time.monotonic()
+            with self._changed:
+                if self._failure is None and not done():
+                    self._changed.wait(max(0.0, min(WAIT_SECONDS, left)))
+        self.check()
 
     def _run(self) -> None:
         try:

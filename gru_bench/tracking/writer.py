@@ -70,7 +70,7 @@ class RunWriter:
     What a run logs while it is under way is uploaded as far as the store answers; its record is on the disk once it has
     ended. What is added to a run that exists already, such as that of a study, is on the disk at once.
 
-    Each method raises RunError if the disk is full or an earlier record could not be uploaded.
+    Each method raises RunError if the disk is full.
     """
 
     def __init__(self, store: Records, record: RunRecord, opened: Entry | None = None) -> None:

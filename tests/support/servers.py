@@ -71,6 +71,21 @@ class MlflowServer:
         return False
 
 
+class Gate:
+    """MLflow's client, behind a wire that can be cut."""
+
+    def __init__(self, client: object) -> None:
+        self.client, self.cut = client, False
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if self.cut:
+                raise ConnectionError("the wire is cut")
+            return getattr(self.client, name)(*arguments, **named)
+
+        return call
+
+
 @contextmanager
 def mlflow_server(folder: Path, database: Path | None = None) -> Iterator[MlflowServer]:
     """Run a server in `folder`, over the file `database` where one is given."""

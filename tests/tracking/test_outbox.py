@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from gru_bench.errors import RunError
 from gru_bench.tracking import outbox, waiting
@@ -125,3 +126,20 @@ def test_an_outbox_that_is_removed_is_named() -> None:
     shutil.rmtree(root())
     with pytest.raises(RunError, match=r"\.gru-bench/outbox.*removed"):
         one.put(records()[0])
+
+
+def test_a_process_that_keeps_the_lock_of_the_outboxes_is_named_and_waited_for_no_longer_than_a_minute(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "QUIET_SECONDS", 0.01)
+    monkeypatch.setattr(outbox, "MOST_LOCKED_SECONDS", 0.01)
+    left("sqlite:///a.db")
+    other, said = FileLock(root() / ".lock"), list[str]()
+    with other.acquire(), pytest.raises(RunError, match=r"Ctrl-Z.*fg"):
+        abandoned(root(), say=said.append)
+    mentions(*said, str(root() / ".lock"), "Ctrl-Z", "fg")
+    monkeypatch.setattr(outbox, "MOST_LOCKED_SECONDS", 5.0)
+    other.acquire()
+    (found,) = abandoned(root(), say=lambda _: other.release())
+    assert len(found.entries("waiting")) == 3
+    found.close()

@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -32,6 +31,7 @@ from gru_bench.tracking.record import Point, RunRecord, now
 from gru_bench.tracking.upload import Uploader, upload_all
 from tests.support.commands import completed, mentions
 from tests.support.runs import modeled, predictions, result, summary
+from tests.support.servers import Gate
 from tests.support.undrawn import draw_nothing
 from tests.support.values import present
 from tests.support.writes import NOBODY, STUDY, TRIAL, left, records, release, root
@@ -384,21 +384,6 @@ def test_a_run_is_shown_while_it_is_under_way_and_its_end_only_once_it_is_releas
         assert (run.status, run.complete) == ("FINISHED", True)
 
 
-class Gate:
-    """MLflow's client, behind a wire that can be cut."""
-
-    def __init__(self, client: object) -> None:
-        self.client, self.cut = client, False
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*arguments: Any, **named: Any) -> Any:
-            if self.cut:
-                raise ConnectionError("the wire is cut")
-            return getattr(self.client, name)(*arguments, **named)
-
-        return call
-
-
 class TestOutage:
     @pytest.fixture
     def said(self) -> list[str]:
@@ -464,8 +449,15 @@ class TestOutage:
         store.require()
         assert said == []
         gate.cut = True
-        threading.Timer(0.1, lambda: setattr(gate, "cut", False)).start()
+        renewed = list[str]()
+
+        def renew() -> None:
+            renewed.append(store.away)
+            gate.cut = len(renewed) < 3
+
+        store.stay_alive(renew)
         assert [run.status for run in store.runs("reviews")] == ["KILLED"]
+        assert "the wire is cut" in renewed
         assert len(said) <= 1
 
     def test_closing_gives_up_after_a_while(self, store: Store, gate: Gate, said: list[str]) -> None:
