@@ -187,12 +187,12 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     with wrapped_errors(storage):
         state = read_study(spec.fitted(None, begun_with(spec, opened)), opened)
     require_same_settings(state)
-    prints = {search.identity.get("data") for search in state.searches.values()}
+    prints = {data for search in state.searches.values() if (data := search.identity.get("data"))}
     store = Store(tracking_uri, create=False)
     logged = [run for experiment in store.experiments() for run in store.runs(experiment)]
     runs = [run for run in logged if run.study == spec.name]
     known = {run.run_id: run.study for run in logged}
-    studies = [run for run in runs if run.role == "study" and run.fingerprint in prints]
+    studies = [run for run in runs if run.role == "study" and (run.fingerprint in prints or not prints)]
     if not studies:
         found_run = store.find(state.run_id)
         if found_run is not None and found_run.is_deleted:

@@ -80,7 +80,7 @@ class ActiveRun:
         """What was decided at each check so far."""
         self._reassigned = False
         """Whether the run was given to another process."""
-        run.trials.note_run(run.number, writer.run_id)
+        run.trials.note_run(run.number, writer.run_id, seeds=len(run.seeds_done))
 
     @property
     def _search(self) -> Search:

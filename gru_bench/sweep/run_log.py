@@ -6,18 +6,17 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
-from typing import Any
 
-from gru_bench.config import DataConfig, MetricName, Scalar, assignment
+from gru_bench.config import DataConfig, Scalar, assignment
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, given_as, named, without_passwords
-from gru_bench.results.logged_metrics import Split, compared
+from gru_bench.results.logged_metrics import Split
 from gru_bench.results.looks import PLAN
 from gru_bench.results.runs import BASELINES, DATA, NEAR, SEARCH, Baseline, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import Assignment
 from gru_bench.sweep.console.description import run_description
-from gru_bench.sweep.sharing.leases import is_local, this_process
+from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
@@ -56,33 +55,28 @@ class RunLog:
 
         Raises:
             UsageError: `texts` is false, but the study has stored reviews already.
-            UsageError: Another start that works on the study logs to another tracking store.
-            RunError: The study's own run was deleted in MLflow.
+            RunError: The study's own run was deleted in MLflow, or the two stores do not belong together.
         """
         self.record, self.corpus, self.store = record, corpus, store
         self.experiment, self.command, self.data = experiment, command, data
+        self._to_close = False
+        """Whether dead processes may have left runs that are open in MLflow."""
         store.create_if(lambda run_id: run_id != record.run_id or record.may_create_run())
         store.adopt(self.spec.name)
         known = self._known_study()
-        self.note_store(logged=known is not None)
-        begins = record.begin_run(new_id() if known is None else known.run_id, texts=(
-            texts if known is None or "texts" not in known.params else known.params["texts"] == "True"))
-        if known is None and not begins:
-            known = self._awaited_study()
+        begins = record.begin_run(new_id(), texts=texts)
         self.texts = record.keeps_texts
         """Whether reviews are stored."""
         if self.texts and not texts:
             raise UsageError(f"{named('--no-texts')} must be given from the first start of a study on, but "
                              f"{self.spec.name!r} was begun without it and has texts: leave "
                              f"{named('--no-texts')} out, or give another {named('--study-name')}")
-        self.is_new = known is None and (begins or self._is_elsewhere())
-        """Whether this start begins the study in this tracking store."""
+        self.is_new = known is None
+        """Whether the tracking store does not have the study's own run yet."""
         self.study = store.writer(record.run_id) if known is not None else store.start(
             self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
             command=self.command, fingerprint=self.corpus.fingerprint, run_id=record.run_id)
-        if self.is_new:
-            self.record.work.forget()  # its runs were logged to another store
-        if self.is_new or (known is not None and not known.is_described and not record.lease.has_others()):
+        if begins or (known is not None and not known.is_described and not record.lease.has_others()):
             self._describe()  # the start that began it died
         for path, text in own.items():
             self.study.text(path, text)
@@ -96,64 +90,38 @@ class RunLog:
         """Return the study's own run; None if the tracking store does not have it, or not yet.
 
         Raises:
-            RunError: The run was deleted in MLflow.
+            RunError: The run was deleted in MLflow, or the two stores do not belong together.
         """
         if not self.record.run_id:
-            return next(self._logged_studies(), None)
+            if (other := next(self._logged_studies(), None)) is not None and not self.record.run_id:
+                raise unknown_runs(self.spec.name, self.store.uri, f"the study's own run {other.run_id}")
+            return None
         if not self.store.catch_up():  # it answers later
             return None
         found = self.store.find(self.record.run_id)
         if found is None:
+            if logged_to := self.record.logged_to:
+                raise RunError(
+                    f"the tracking store must have the runs of the study {self.spec.name!r}, but "
+                    f"{without_passwords(self.store.uri)} does not have its own run, which {logged_to} has: give "
+                    f"{given_as('--tracking-uri', logged_to)}, or restore the store; or begin a new study under "
+                    f"another name ({given_as('--study-name', 'NAME')})")
             return None
         if found.is_deleted:
             raise RunError(deleted(self.spec.name, found.run_id))
         self.experiment = found.experiment  # a user may have renamed it
+        self.note_logged()
         return self.own_run()
 
-    def _awaited_study(self) -> LoggedRun | None:
-        """Return the study's own run once the start that has begun it has logged it; None while that is not known.
-
-        Raises:
-            UsageError: Another start logs it to another tracking store.
-        """
-        record, deadline = self.record, time.monotonic() + OTHERS_SECONDS
-        while True:
-            others = [lease for number, lease in record.lease.others().items() if lease.get("store")
-                      and (number < record.lease.start or not record.was_begun) and not self._is_ours(lease)]
-            self.store.adopt(self.spec.name)  # of a start that has died meanwhile
-            known = self._known_study()
-            if known is not None or not others or self.store.away:
-                return known
-            if any(lease["logged"] for lease in others) or time.monotonic() > deadline:
-                other = others[0]["store"]
-                raise UsageError(
-                    "starts that work on a study at the same time must log to one tracking store, but another one logs "
-                    f"{self.spec.name!r} to {other}, and {self._uri} does not have its run: give "
-                    f"{given_as('--tracking-uri', other)}, or wait until the other start has ended")
-            time.sleep(POLL_SECONDS)
-
-    def _is_ours(self, lease: Mapping[str, Any]) -> bool:
-        """Return whether another start surely logs to this tracking store. Files of one name differ by machine."""
-        return lease["store"] == self._uri and (self.store.database is None or is_local(lease["owner"]))
-
-    def note_store(self, *, logged: bool = True) -> None:
-        """Tell other starts of this tracking store, and whether it has the study's own run."""
-        self.record.lease.note_store(self._uri, logged=logged)
-
-    @property
-    def _uri(self) -> str:
-        return without_passwords(self.store.uri)
+    def note_logged(self) -> None:
+        """Note that the tracking store has the study's own run."""
+        self.record.note_logged(without_passwords(self.store.uri))
 
     def _logged_studies(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():
             yield from (run for run in self.store.runs(self.experiment)
                         if run.role == "study" and run.study == self.spec.name
                         and run.fingerprint == self.corpus.fingerprint)
-
-    def _is_elsewhere(self) -> bool:
-        """Return whether the study was logged to another tracking store. Other starts may still upload its run."""
-        return not self.store.away and min(self.record.lease.others(), default=self.record.lease.start) >= (
-            self.record.lease.start)
 
     def describe_if_lost(self) -> None:
         """Describe the study if the start that began it died before it did so, while this one worked already."""
@@ -216,7 +184,10 @@ class RunLog:
         Returns:
             Notes for the readers of the study.
         """
-        notes = self._missing_runs_note() if self.is_new else [*self._supersede_unknown(), *self._retrain_deleted()]
+        notes = list[str]()
+        if not self.is_new:
+            self._require_known()
+            notes = self._retrain_deleted()
         self.take_over(first=not self.is_new)
         self.study.reopen(self.command, self.spec.metric)
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
@@ -226,26 +197,24 @@ class RunLog:
             self.study.text(SEARCH, json.dumps(asdict(plan), indent=1))
         return notes
 
-    def _missing_runs_note(self) -> list[str]:
-        """Return a note when the searches have trials whose runs this tracking store never held."""
-        ended = sum(trial.state not in ("running", "waiting")
-                    for search in self.record.searches.values() for trial in search.stored)
-        return [f"The runs of {ended} trials of earlier starts are not in this tracking store: it was lost, or is "
-                "another."] if ended else []
+    def _require_known(self) -> None:
+        """Check that the search's storage knows the runs that have ended, before new ones get the same numbers.
 
-    def _supersede_unknown(self) -> list[str]:
-        """Supersede the runs of trials that no search knows, before new trials get the same numbers."""
-        ended = [run for run in self._runs() if run.role == "trial" and (
-            run.status != "RUNNING" or self.record.lease.is_dead(run.tags.get("gru_bench.owner", "")))]
+        Raises:
+            RunError: It does not: the two stores do not belong together.
+        """
+        ended = [run for run in self._runs()
+                 if run.status != "RUNNING" or self.record.lease.is_dead(run.tags.get("gru_bench.owner", ""))]
         # The searches are read after the runs, because a trial begins before its run.
-        known = {(model, str(trial.number)) for model, search in self.record.searches.items()
-                 for trial in search.stored}
-        lost = [run for run in ended
-                if run.model in self.record.searches and (run.model, run.tags.get("gru_bench.trial", "")) not in known]
-        for run in lost:
-            self.store.writer(run.run_id).tags(SUPERSEDED)
-        return [f"The search's storage was lost, or a part of it: {len(lost)} runs of trials that it does not know are "
-                "set aside."] if lost else []
+        trials = {(model, str(trial.number)) for model, search in self.record.searches.items()
+                  for trial in search.stored}
+        planned = self.record.work.latest()
+        unknown = [run for run in ended if (
+            (run.model, run.tags.get("gru_bench.trial", "")) not in trials if run.role == "trial" else
+            run.complete and _key(run) not in planned if run.role in SCORED else False)]
+        if unknown:
+            raise unknown_runs(self.spec.name, self.store.uri,
+                               f"{len(unknown)} of them, such as {unknown[-1].name!r}")
 
     def _retrain_deleted(self) -> list[str]:
         """Queue the runs again that a user has deleted in MLflow, for example because they were damaged."""
@@ -258,11 +227,12 @@ class RunLog:
             work.reopen(key, run_id)
         return [f"Runs of earlier starts were deleted in MLflow: {len(deleted)} are trained again."] if deleted else []
 
-    def take_over(self, *, first: bool = False) -> None:
+    def take_over(self, *, first: bool = False, wait: bool = True) -> None:
         """Queue again what processes that have died were working on, and close their runs.
 
         Args:
             first: Whether to look for unclosed runs even when no search knows of a dead process.
+            wait: Whether to wait for MLflow. If not, and it has not taken all yet, the runs are closed by a later call.
         """
         record = self.record
         orphans = [(trials, number) for trials in (*record.searches.values(), record.work)
@@ -275,32 +245,41 @@ class RunLog:
                     if number in trials.orphans():  # otherwise another process was faster
                         trials.give_up(number, DIED)
         self.store.settle(self._has_ended, DIED)
-        if orphans or first:
+        self._to_close = self._to_close or first or bool(orphans)
+        if self._to_close and (wait or (self.store.is_caught_up and not self.store.away)):
+            self._to_close = False
             self._close_runs()
 
-    def await_whole(self, run_ids: Sequence[str], seconds: float = OTHERS_SECONDS) -> bool:
-        """Wait until MLflow has all of the runs `run_ids`, which other processes still upload or have left behind.
+    def await_runs(self, trials: Sequence[StoredTrial], seconds: float = OTHERS_SECONDS) -> list[StoredTrial]:
+        """Wait until MLflow has the runs of trials that have ended, which other processes still upload or have left.
 
         Returns:
-            False if MLflow does not have them after `seconds`; reading them then raises an error.
+            The trials whose runs MLflow does not have after `seconds`.
         """
-        deadline = time.monotonic() + seconds
+        deadline, wanted = time.monotonic() + seconds, None
         while True:
             self.take_over()
-            if set(run_ids) <= {run.run_id for run in self.store.runs(self.experiment) if run.complete}:
-                return True
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(POLL_SECONDS)
+            there = {run.run_id: run for run in self.store.runs(self.experiment)}
+            if wanted is None:  # a user may have deleted some in MLflow
+                wanted = [one for one in trials if one.run_id in there or not self.store.is_deleted(one.run_id)]
+            missing = [trial for trial in wanted if (run := there.get(trial.run_id)) is None or (
+                not run.complete if trial.state == "complete" else run.status == "RUNNING")]
+            if not missing or time.monotonic() > deadline:
+                return missing
+            self.store.pause(POLL_SECONDS)
 
     def _trials(self) -> list[StoredTrial]:
         """Return the trials of all searches and of the planned work."""
         return [trial for trials in (*self.record.searches.values(), self.record.work) for trial in trials.stored]
 
     def _has_ended(self, run_id: str) -> bool | None:
-        """Return whether a trial has ended with a run; None while that is open."""
-        states = [trial.state for trial in self._trials() if trial.run_id == run_id]
-        return None if "running" in states else any(state in ENDED for state in states)
+        """Return whether a trial, or one of its seeds, has ended with a run; None while that is open."""
+        trials = [trial for trial in self._trials() if trial.run_id == run_id]
+        if any(trial.state == "running" for trial in trials):
+            return None
+        by_seed = self.spec.seeds_per_trial > 1
+        return any(trial.state in ENDED or (by_seed and not trial.key and trial.reported > trial.seeds)
+                   for trial in trials)
 
     def _close_runs(self) -> None:
         """Close the runs of dead processes in MLflow: those that are open, and those whose trials are done again."""
@@ -308,7 +287,7 @@ class RunLog:
         for run in self._runs():
             state = states.get(run.run_id)
             if run.status == "RUNNING":  # if its trial has ended, its record waits on the machine where it was trained
-                wrong = state not in ENDED
+                wrong = not self._has_ended(run.run_id)
             else:
                 wrong = state == "interrupted" and run.state in ("complete", "pruned") and not (
                     self.spec.seeds_per_trial > 1 and run.role == "trial")
@@ -336,8 +315,6 @@ class RunLog:
             key, tags = _key(run), SUPERSEDED
             if key in planned:
                 tags = {"gru_bench.role": _role(run), **planned[key].tags}
-                if run.complete and (value := _value(run, self.spec.metric)) is not None:
-                    self.record.work.record_done(key, run.run_id, value)
             elif not waiting.isdisjoint(run.ablations):
                 continue
             if _role(run) == "ablation" and not tags.items() <= run.tags.items():
@@ -347,6 +324,23 @@ class RunLog:
                 notes = [f"The search of {model} continued after its best settings had been scored on the test split; "
                          "those runs are set aside."]
         return notes
+
+
+def unknown_runs(study: str, uri: str, what: str) -> RunError:
+    """Return the error for runs of a study in a tracking store that the search's storage does not know."""
+    return RunError(
+        f"the search's storage must know the runs of the study {study!r} in {without_passwords(uri)}, but it does not "
+        f"know {what}: the two stores do not belong together. Restore the storage that the study began with, or name "
+        f"it with {given_as('--storage')}; or begin a new study under another name "
+        f"({given_as('--study-name', 'NAME')})")
+
+
+def not_sent(trials: Sequence[StoredTrial]) -> str:
+    """Return what sends the runs of trials that MLflow does not have, as a clause."""
+    machines = " and ".join(sorted({trial.owner.rsplit(" ", 2)[0] for trial in trials}))
+    one = len(trials) == 1
+    return (f"{len(trials)} {'run is' if one else 'runs are'} not in MLflow yet: run gru-bench sync in the directory "
+            f"of the sweep that trained {'it' if one else 'them'}, on {machines}")
 
 
 def deleted(study: str, run_id: str) -> str:
@@ -377,12 +371,6 @@ def _contents(spec: StudySpec) -> list[str]:
 def _role(run: LoggedRun) -> str:
     """Return the role that a run was begun with; a superseded ablation run is still an ablation run."""
     return "ablation" if run.side else run.role
-
-
-def _value(run: LoggedRun, metric: MetricName) -> float | None:
-    """Return the objective value of a confirm or ablation run; None if it was not logged."""
-    split = SCORED.get(_role(run))
-    return None if split is None else run.metrics.get(compared(metric, split).key)
 
 
 def _key(run: LoggedRun) -> str:

@@ -59,11 +59,11 @@ from gru_bench.sweep.plan import (
     still_to_do,
     to_begin,
 )
-from gru_bench.sweep.run_log import POLL_SECONDS, RunLog, fingerprint_of
+from gru_bench.sweep.run_log import OTHERS_SECONDS, POLL_SECONDS, RunLog, fingerprint_of, not_sent
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, this_process
 from gru_bench.sweep.sharing.looks import take_look, taken_looks
-from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS
+from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, StoredTrial
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
@@ -131,6 +131,8 @@ class Sweep:
         """Key of a task that is no run -> how many workers have died at it."""
         self._failed_in_row: Counter[str] = Counter()
         """Model -> how many of its trials have failed since one ended well."""
+        self._to_supersede: dict[str, ModelPlan] = {}
+        """Model -> its plan, while runs in MLflow may not fit it."""
         self._announced: dict[str, ModelPlan] = {}
         """Model -> what was last planned for it, as the user and MLflow know it."""
         self.baselines: tuple[Baseline, ...] = ()
@@ -140,6 +142,8 @@ class Sweep:
             own=own or {})
         self.notes: list[str] = []
         self.interrupt = interrupt or Interrupt()
+        self.not_sent: list[StoredTrial] = []
+        """The trials of other processes that have ended, but whose runs MLflow does not have at the end."""
         self.view: str | None = None
         """Page with the saved view of the runs in MLflow; empty where there is none, None while that is not known."""
         self.linked = False
@@ -152,6 +156,7 @@ class Sweep:
         """The notes that have been shown to the user."""
         self.started = time.monotonic()
         self.last_take_over = -TAKE_OVER_SECONDS
+        store.stay_alive(self._renew)
 
     def run(self) -> StudySummary:
         """Run what is left of the study and return the summary of the whole study.
@@ -166,8 +171,9 @@ class Sweep:
                 self._try_settings()
                 self._begin()
                 self._work()
-                self._await_others()
+                missing = self.log.await_runs(self._ended_elsewhere())
                 self._work()  # what starts have left that ended meanwhile
+                self.not_sent = self.log.await_runs(self._ended_elsewhere(), 0.0 if missing else OTHERS_SECONDS)
             except BaseException as error:
                 if self.begun:
                     self._stop_early(error)
@@ -268,8 +274,7 @@ class Sweep:
                if (plan := self.state.plans[model]).tuned is not None and plan != self._announced.get(model)}
         for model, plan in new.items():
             before = self._announced.get(model, ModelPlan())
-            self._announced[model] = plan
-            self._supersede(model, plan)
+            self._announced[model] = self._to_supersede[model] = plan
             for name, settings in plan.chosen.items():
                 if before.chosen.get(name) != settings:
                     self.display.note(f"ablation {name}: the best candidate is {described(settings)}" if settings
@@ -307,7 +312,7 @@ class Sweep:
             return
         try:
             # The runs of this process are read from its outbox, even when the tracking server is away.
-            self._await_others()
+            self._require_others()
             tasks = follow_up.tasks(self._with_threads, self._read_models)
         except BaseException:
             self.record.work.give_up(number, "interrupted", fault=False)
@@ -390,31 +395,50 @@ class Sweep:
                 del self._receivers[job.key]
             receive(job, message)
         self.display.alive()
+        self._renew()
         if self.interrupt.asked:
             raise KeyboardInterrupt
         if not self.begun:
             return
         self.store.check()
-        if self.store.is_caught_up and not self.store.away:
-            self.log.note_store()
+        if self._reads_at_once:
+            self._supersede()
             if not self.linked:
                 self.linked = True
                 self._describe("running")  # MLflow has the experiment only now
-        self.record.lease.renew(self.seconds)
         if self.seconds - self.last_take_over >= TAKE_OVER_SECONDS:
             self.last_take_over = self.seconds
-            self.log.take_over()
+            self.log.take_over(wait=False)
             self._read()
             self.display.tick(to_begin(self.state))
+
+    def _renew(self) -> None:
+        """Show other starts that this one lives: while it works, and while it waits for the tracking store."""
+        self.record.lease.renew(self.seconds)
+
+    @property
+    def _reads_at_once(self) -> bool:
+        """Whether the tracking store has all that this start has logged, so that reading from it waits for nothing."""
+        return self.store.is_caught_up and not self.store.away
 
     def _read_models(self, runs: Mapping[str, str]) -> dict[str, TrainedModel]:
         return dict(zip(runs, self.store.models(list(runs.values()), self.log.study.run_id), strict=True))
 
-    def _await_others(self) -> None:
-        """Wait until MLflow has the confirmation runs that other processes have done."""
-        self.log.await_whole([
-            trial.run_id for model in self.state.searches for trial in self.state.confirmed(model).values()
-            if trial.owner != this_process()])
+    def _ended_elsewhere(self) -> list[StoredTrial]:
+        """Return the trials and confirmation runs that other processes have ended with a run."""
+        confirmed = [trial for model in self.state.searches for trial in self.state.confirmed(model).values()]
+        trials = [trial for search in self.record.searches.values() for trial in search.stored if trial.ended]
+        return [trial for trial in (*confirmed, *trials) if trial.run_id and trial.owner != this_process()]
+
+    def _require_others(self) -> None:
+        """Wait until MLflow has the confirmation runs that other processes have done.
+
+        Raises:
+            RunError: It does not have them after a while.
+        """
+        if missing := self.log.await_runs([trial for trial in self._ended_elsewhere() if trial.key]):
+            raise RunError("MLflow must have all confirmation runs for what follows them, but "
+                           f"{not_sent(missing)}, then {same_command()} here again")
 
     @property
     def spec(self) -> StudySpec:
@@ -433,7 +457,7 @@ class Sweep:
         if all(model in self._announced for model in self.state.active):
             self.record.lease.note_search(self.seconds)
         search.load_importance()
-        self._describe("running", read=self.store.is_caught_up)
+        self._describe("running")
         self.display.search_ended(search.model, search.best(), len(self.state.free(plan.confirmations)))
 
     def _nothing_to_confirm(self, search: Search) -> RunError:
@@ -446,7 +470,7 @@ class Sweep:
         """Take an interim analysis, unless another process has taken it, and show what it found."""
         record, plan = self.record, self.state.looks
         assert plan is not None
-        self._await_others()
+        self._require_others()
         runs = {model: self._scored_by_seed(model) for model in self.state.searches}
         if empty := [model for model, own in runs.items() if not own]:
             raise RunError(f"an interim analysis must have a complete confirmation run of each model, but all runs "
@@ -480,11 +504,13 @@ class Sweep:
             found[seed] = Scored(test.label_N, test.probability_NC[None], test.group_N)
         return found
 
-    def _supersede(self, model: str, plan: ModelPlan) -> None:
-        """Supersede the runs of a model that are no longer planned."""
-        assert plan.tuned is not None
-        notes = self.log.supersede(model, plan.tuned, {run.key: run for run in plan.runs}, plan.undecided)
-        self.notes += (note for note in notes if note not in self.notes)
+    def _supersede(self) -> None:
+        """Supersede the runs that are no longer planned."""
+        while self._to_supersede:
+            model, plan = self._to_supersede.popitem()
+            assert plan.tuned is not None
+            notes = self.log.supersede(model, plan.tuned, {run.key: run for run in plan.runs}, plan.undecided)
+            self.notes += (note for note in notes if note not in self.notes)
 
     def _train(self, run: Assignment) -> None:
         try:
@@ -558,7 +584,7 @@ class Sweep:
                     self.first_trials[run.model] = outcome.value
                 self._show_first_trials()
         elif (plan := self.state.plans[run.model]).tuned is not None and self._tags_of(run) != run.tags:
-            self._supersede(run.model, plan)  # it was planned otherwise meanwhile
+            self._to_supersede[run.model] = plan  # it was planned otherwise meanwhile
         if outcome.state == "tested" and len(self.state.confirmed(run.model)) == len(self.state.seeds(run.model)):
             self._describe("running")
         if not isinstance(message, Failed):
@@ -628,6 +654,7 @@ class Sweep:
             time.sleep(POLL_SECONDS)
         self._read()
         self._announce()  # another start may have repeated a failed run meanwhile
+        self._supersede()
         study, state = self.log.study, self.state
         timings = self.store.text(study.run_id, TIMINGS) if self.spec.timings else None
         summary = study_summary(
@@ -636,12 +663,13 @@ class Sweep:
             search_seconds=lease.search_seconds(), notes=self.notes)
         # Another start may have nothing to do any more, or die before it completes the study: twice does no harm.
         if state.is_complete or not lease.has_others():
+            self.store.catch_up()
             self.log.describe_if_lost()
             study.metrics(study_metrics(summary))
             self._describe("incomplete" if state.others_left else "complete",
                            verdicts=self._verdicts() if state.is_complete else ())
-            if state.others_left:
-                study.kill(still_to_do(state.others_left))
+            if state.others_left or self.not_sent:
+                study.kill(still_to_do(state.others_left) if state.others_left else not_sent(self.not_sent))
             else:
                 study.text("study.json", summary.to_json())
                 study.complete()
@@ -662,14 +690,14 @@ class Sweep:
         return [study for study in self.store.studies(self.log.experiment) if study.run.run_id == self.log.study.run_id]
 
     def _describe(self, state: str, *, read: bool = True, verdicts: Sequence[str] = ()) -> None:
-        """Write the description of the study; with `read`, unknown scores are read first, which takes a moment."""
-        if read and not self.store.away:
+        """Write the description of the study; with `read`, unknown scores are read first, if that waits for nothing."""
+        if read and self._reads_at_once:
             with suppress(RunError):  # another process may still be writing its runs
                 self.linked = True
-                if self.view is None and self.store.catch_up():  # the view waits to be uploaded, too
+                self.log.note_logged()
+                if self.view is None:
                     self.view = self.store.view(self.log.experiment, self.spec.metric)
-                if not self.store.away:
-                    self.confirmed()
+                self.confirmed()
         found = {model: scored for model, (_, scored) in self._scored.items() if self.state.confirmed(model)}
         searches = self.record.searches
         best = {model: trial[1] for model, search in searches.items() if (trial := search.best()) is not None}
@@ -716,4 +744,4 @@ class Sweep:
     @property
     def left(self) -> list[str]:
         """What this start was asked for and has not done; the same command does it."""
-        return list(left_to_do(self.state))
+        return [*left_to_do(self.state), *([not_sent(self.not_sent)] if self.not_sent else [])]

@@ -93,12 +93,12 @@ def completed(
             with wrapped_errors(storage):
                 record = _record(spec, opened, corpus)
         show_record(console, record)
-        if record.lease.start > 1:
-            store.require()  # to read what earlier starts have done
         sweep = Sweep(
             record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
             timeout=timeout, texts=texts, display=ProgressDisplay(console, count, spec.metric), interrupt=interrupt,
             own=code)
+        if record.lease.start > 1:
+            store.require()  # to read what earlier starts have done
         for one in start_warnings(record.spec, sweep.data):
             one.show(console)
         with store:

@@ -40,6 +40,8 @@ IMPORTING = "importing"
 """Set while a study is being imported: the archive that it comes from."""
 RUN, TEXTS = "run_id", "texts"
 """Set when the study's own run begins: its id, and whether reviews are stored."""
+LOGGED = "logged to"
+"""Set once a tracking store has the study's own run: its URI, without a password."""
 CREATOR = "run created by"
 """Set when the study's own run is created in MLflow: the process that creates it, and how often it has said so."""
 
@@ -82,8 +84,6 @@ class StudyRecord:
             """The planned work of all models: the runs that follow the searches, and the follow-ups."""
             self.searches: dict[str, Search] = {}
             self._begin_searches()
-            self.was_begun = bool(self.run_id)
-            """Whether an earlier start has begun the study's own run."""
             self.note_searching(self.state())
 
     def identity(self, model: str) -> dict[str, Any]:
@@ -144,6 +144,17 @@ class StudyRecord:
             self.study.set_user_attr(TEXTS, texts)
             self.study.set_user_attr(RUN, run_id)
             return True
+
+    @property
+    def logged_to(self) -> str:
+        """URI of the tracking store that has the study's own run; empty until that is known."""
+        return str(self.study.user_attrs.get(LOGGED, ""))
+
+    def note_logged(self, uri: str) -> None:
+        """Note that a tracking store has the study's own run."""
+        if self.logged_to != uri:
+            with self.lock:
+                self.study.set_user_attr(LOGGED, uri)
 
     def may_create_run(self) -> bool:
         """Return whether this process creates the study's own run in MLflow. No lock is held while it does: it is the

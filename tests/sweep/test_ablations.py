@@ -269,12 +269,6 @@ class TestLogged:
         assert [run.run_id for run in study.logged.ablations] == [run.run_id for run in before.ablations]
         assert study.logged.run.tags["mlflow.source.name"] == "run.py --confirm 1"
 
-    def test_logged_runs_are_found_again_where_the_search_is_lost(self, study: Study) -> None:
-        ablations = present(study.logged.summary).ablations
-        Path("optuna.journal").unlink()
-        assert study().ablations == ablations
-        assert study.trained == []
-
     def test_runs_whose_ends_a_dead_process_logged_but_did_not_note_are_trained_again(self, study: Study) -> None:
         before, storage = study.logged, open_storage("optuna.journal")
         record = optuna.load_study(study_name="study", storage=storage)

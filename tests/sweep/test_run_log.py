@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import io
-import shutil
-import subprocess
-import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +14,30 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from rich.console import Console
 
-from gru_bench.config import DataConfig, RunConfig
+from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.platforms import machine
 from gru_bench.results.runs import StudySummary
-from gru_bench.sweep import study
+from gru_bench.sweep import runner
+from gru_bench.sweep import study as study_module
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, LeaseWatch, this_process
 from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.sharing.trials import StoredTrial
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import Store, StudyPlan, waiting
+from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.record import RunRecord
+from gru_bench.tracking.upload import upload_all
 from tests.support.commands import completed, mentions
 from tests.support.runs import result
+from tests.support.servers import Gate
 from tests.support.workers import STUDY as STUDY_FILE
 from tests.support.workers import WELL, Script, states, swept
 from tests.support.writes import STUDY, TRIAL, left
@@ -44,20 +45,83 @@ from tests.support.writes import STUDY, TRIAL, left
 pytestmark = pytest.mark.usefixtures("database")
 
 
-def test_a_start_with_another_tracking_store_is_refused_while_one_works_on_the_study(easy_csv: Path) -> None:
+@pytest.mark.parametrize("beside", [True, False], ids=["while one works on the study", "alone"])
+def test_a_start_with_another_tracking_store_is_refused(easy_csv: Path, beside: bool) -> None:
     swept(easy_csv, lambda _: WELL, trials=1)
     refused = list[str]()
 
-    def says(_: RunConfig) -> Sequence[Message]:
-        with pytest.raises(UsageError) as error:
+    def other() -> None:
+        with pytest.raises(RunError) as error:
             swept(easy_csv, lambda _: WELL, trials=2, uri="sqlite:///other.db")
         refused.append(str(error.value))
+
+    def says(_: RunConfig) -> Sequence[Message]:
+        if beside:
+            other()
         return WELL
 
+    if not beside:
+        other()
     assert states(swept(easy_csv, says, trials=2)) == {"complete": 2}
     mentions(refused[0], "'study'", "mlflow.db", "other.db", "--tracking-uri")
     assert not Path("other.db").exists()
-    swept(easy_csv, lambda _: WELL, trials=3, uri="sqlite:///other.db")  # alone it may
+
+
+def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_trained_twice(
+    easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server was away for the first start, whose user has ended it; the second is in another directory."""
+    gate, storage = Gate(Store(create=False)._client), open_storage(str(Path("optuna.journal").absolute()))
+    monkeypatch.setattr("gru_bench.tracking.reader.open_client", lambda *_: gate)
+    monkeypatch.setattr("gru_bench.tracking.reader.sqlite_path", lambda _: None)  # that of a server
+    monkeypatch.setattr(tracking_store, "MOST_SECONDS", 0.1)
+    monkeypatch.setattr(runner, "OTHERS_SECONDS", 0.5)
+    trained = list[int]()
+
+    def says(config: RunConfig) -> Sequence[Message]:
+        trained.append(config.seed)
+        return WELL
+
+    def start(folder: str) -> None:
+        Path(folder).mkdir(exist_ok=True)
+        with chdir(folder):
+            swept(easy_csv, says, uri=f"sqlite:///{database}", storage=storage, trials=2, confirm=1)
+
+    gate.cut = True
+    with pytest.raises(RunError, match="gru-bench sync"):
+        start("here")
+    gate.cut = False
+    monkeypatch.setattr(runner, "this_process", lambda: "there 1 1")
+    start("there")
+    (study,) = Store(f"sqlite:///{database}", create=False).studies("easy")
+    assert (study.run.complete, study.trials, study.confirms) == (False, (), ())
+    mentions(study.run.reason, "3 runs", "gru-bench sync", machine())
+    assert any("all runs" in line for line in upload_all(Path("here").absolute()))
+    start("there")
+    (study,) = Store(f"sqlite:///{database}", create=False).studies("easy")
+    assert [run.complete for run in study.runs] == [True] * 4
+    assert trained == [0, 0, 10_000]
+
+
+@pytest.mark.parametrize("lost", ["journal", "its end", "confirmation runs"])
+def test_a_search_that_does_not_know_the_runs_in_mlflow_is_refused(easy_csv: Path, lost: str) -> None:
+    journal, script, trials = Path("optuna.journal"), Script(*[WELL] * 4), 0 if lost == "confirmation runs" else 2
+    swept(easy_csv, script, trials=trials, confirm=1)
+    whole = journal.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    begins = [place for place, line in enumerate(lines) if b'"op_code":4,' in line]  # a trial's first line
+    left = b"" if lost == "journal" else b"".join(lines[:begins[1 if trials else 0]])
+    journal.write_bytes(left.replace(this_process().encode(), f"{machine()} 999999999 1".encode()))
+    with pytest.raises(RunError, match=r"do not belong together.*--storage.*--study-name"):
+        swept(easy_csv, script, trials=trials, confirm=1)
+    checked = completed(app, "--study", "study.toml", "--data", str(easy_csv), "--check", "--trials", str(trials),
+                        "--confirm", "1")
+    assert checked.returncode == ExitCode.NO
+    mentions(checked.stdout, "MLflow: 1 run of the study", f"{trials} of trials", "do not belong together")
+    journal.write_bytes(whole.replace(this_process().encode(), f"{machine()} 999999999 1".encode()))
+    assert swept(easy_csv, script, trials=trials, confirm=1).notes == ()
+    (study,) = Store(create=False).studies("easy")
+    assert [run.complete for run in study.runs] == [True] * (trials + 2)
 
 
 def test_a_study_begun_without_reviews_never_stores_any(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,37 +157,12 @@ def test_refuses_no_texts_once_a_study_holds_reviews(easy_csv: Path) -> None:
     assert Store().studies(store.experiments()[0]) == [before]
 
 
-@pytest.mark.slow
-def test_a_study_whose_process_died_before_mlflow_had_it_is_not_begun_twice(
-    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fingerprint = load_corpus(DataConfig(name=str(easy_csv))).fingerprint
-    begin_and_die = f"""
-import os
-from gru_bench.tracking import Store
-Store().start("easy", "study", role="study", study="study", model="torch", fingerprint={fingerprint!r})
-os._exit(1)
-"""
-    settings = Sweep._try_settings
-
-    def die_meanwhile(sweep: Sweep) -> None:
-        settings(sweep)
-        subprocess.run([sys.executable, "-c", begin_and_die], check=False)
-
-    monkeypatch.setattr(Sweep, "_try_settings", die_meanwhile)
-    swept(easy_csv, Script(WELL), trials=1)
-    store = Store()
-    (study,) = store.studies("easy")
-    assert len(study.trials) == 1
-    assert [run.run_id for run in store.runs("easy") if run.role == "study"] == [study.run.run_id]
-
-
 def test_only_the_start_that_holds_its_creation_creates_the_run_of_a_study(
     easy_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another start takes over once the first has died, or has not asked for a minute."""
     storage, clock = open_storage("optuna.journal"), [0.0]
-    monkeypatch.setattr(study, "LeaseWatch", lambda: LeaseWatch(lambda: clock[0]))
+    monkeypatch.setattr(study_module, "LeaseWatch", lambda: LeaseWatch(lambda: clock[0]))
     Path("study.toml").write_text(STUDY_FILE, encoding="utf-8")
     spec = load_study("study.toml", settings={"data.name": str(easy_csv)})
 
@@ -132,7 +171,7 @@ def test_only_the_start_that_holds_its_creation_creates_the_run_of_a_study(
 
         def may_create() -> bool:
             with monkeypatch.context() as patch:
-                patch.setattr(study, "this_process", lambda: process)
+                patch.setattr(study_module, "this_process", lambda: process)
                 return record.may_create_run()
 
         return may_create
@@ -166,31 +205,33 @@ def test_no_lock_of_the_study_is_held_while_its_run_is_created(
 def test_what_other_starts_have_left_or_still_upload_is_in_mlflow_at_the_end(
     easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await_others, end = Sweep._await_others, Sweep._end
+    await_runs, end = RunLog.await_runs, Sweep._end
     runs: list[str] = []
 
-    def await_more(sweep: Sweep) -> None:
-        alive, dead = Store(), left(f"sqlite:///{database}")
-        assert sweep.log.await_whole([])
-        assert dead.is_empty
-        writer = alive.start(sweep.log.experiment, "r", role="confirm", study="study")
-        writer.metrics({"loss/train": 0.5}, step=1)
-        assert alive.catch_up()
-        assert not sweep.log.await_whole([writer.run_id], seconds=0.0)
-        threading.Timer(0.1, lambda: writer.finish(result())).start()
-        assert sweep.log.await_whole([writer.run_id])
-        assert len(sweep.store.predictions(writer.run_id, "test")) == 4
-        alive.close()
-        left(f"sqlite:///{database}", RunRecord(writer.run_id, 1, params={"late": "1"}))
-        await_others(sweep)
-        runs.append(writer.run_id)
+    def await_more(log: RunLog, trials: Sequence[StoredTrial], seconds: float = 60.0) -> list[StoredTrial]:
+        if not runs:
+            alive, dead = Store(), left(f"sqlite:///{database}")
+            assert await_runs(log, []) == []
+            assert dead.is_empty
+            writer = alive.start(log.experiment, "r", role="confirm", study="study")
+            trial = StoredTrial(0, "complete", {}, run_id=writer.run_id)
+            writer.metrics({"loss/train": 0.5}, step=1)
+            assert alive.catch_up()
+            assert await_runs(log, [trial], seconds=0.0) == [trial]
+            threading.Timer(0.1, lambda: writer.finish(result())).start()
+            assert await_runs(log, [trial]) == []
+            assert len(log.store.predictions(writer.run_id, "test")) == 4
+            alive.close()
+            left(f"sqlite:///{database}", RunRecord(writer.run_id, 1, params={"late": "1"}))
+            runs.append(writer.run_id)
+        return await_runs(log, trials, seconds)
 
     def end_before_others(sweep: Sweep) -> StudySummary:
         summary = end(sweep)
         left(f"sqlite:///{database}", RunRecord(runs[0], 2, params={"later": "1"}))
         return summary
 
-    monkeypatch.setattr(Sweep, "_await_others", await_more)
+    monkeypatch.setattr(RunLog, "await_runs", await_more)
     monkeypatch.setattr(Sweep, "_end", end_before_others)
     swept(easy_csv, Script(WELL), trials=1)
     assert waiting(Path.cwd()) == []
@@ -238,39 +279,8 @@ def test_what_waits_of_another_study_is_no_fault_of_this_one(easy_csv: Path, dat
     mentions(found.stdout, "1 run waits")
 
 
-class TestALostStore:
-    """The search or the tracking store is lost, completely or in part, and the same command is typed again."""
-
-    @staticmethod
-    def trials() -> Counter[tuple[str, str]]:
-        """Return role and number of the runs of trials, and how many there are of each."""
-        store = Store(create=False)
-        return Counter((run.role, run.tags["gru_bench.trial"]) for run in store.runs("easy") if run.role != "study")
-
-    @pytest.mark.parametrize("kept", [0, pytest.param(1, marks=pytest.mark.slow)], ids=["journal", "end of journal"])
-    def test_the_runs_of_a_lost_search_are_superseded(self, easy_csv: Path, kept: int) -> None:
-        journal, script = Path("optuna.journal"), Script(*[WELL] * 4)
-        swept(easy_csv, script, trials=2)
-        lines = journal.read_bytes().splitlines(keepends=True)
-        begins = [place for place, line in enumerate(lines) if b'"op_code":4,' in line]  # a trial's first line
-        left = b"".join(lines[:begins[1]] if kept else [])
-        journal.write_bytes(left.replace(this_process().encode(), f"{machine()} 999999999 1".encode()))
-        summary = swept(easy_csv, script, trials=2)
-        assert states(summary)["complete"] == 2
-        mentions(" ".join(summary.notes), "search's storage was lost", "set aside")
-        found = self.trials()
-        assert {count for (role, _), count in found.items() if role == "trial"} == {1}
-        assert sum(count for (role, _), count in found.items() if role == "superseded") >= (1 if kept else 2)
-        if kept:
-            assert swept(easy_csv, script, trials=2).notes == ()
-
-    @pytest.mark.slow
-    def test_a_note_says_that_the_runs_of_earlier_starts_are_lost(self, easy_csv: Path, empty_database: Path) -> None:
-        script = Script(WELL)
-        swept(easy_csv, script, trials=1)
-        shutil.copy(empty_database, "another.db")
-        (note,) = swept(easy_csv, script, uri="sqlite:///another.db", trials=1).notes
-        mentions(note, "runs of 1 trials", "not in this tracking store")
+class TestAChangedStore:
+    """What is in the tracking store was renamed or deleted, and the same command is typed again."""
 
     @pytest.mark.parametrize("trials", [0, 1], ids=["confirmation runs alone", "a search"])
     def test_a_study_goes_on_in_an_experiment_that_was_renamed(self, easy_csv: Path, trials: int) -> None:

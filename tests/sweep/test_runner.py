@@ -34,6 +34,7 @@ from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, RunWriter, Store, outbox, reader
 from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.client import open_client
+from tests.support import workers
 from tests.support.commands import mentions
 from tests.support.runs import baseline, result
 from tests.support.values import present
@@ -244,6 +245,20 @@ class TestANewStore:
         assert set(known) == {study.run.run_id}
         searched = optuna.load_study(study_name="study/torch", storage=open_storage(None)).trials
         assert {run.run_id for run in study.trials} == {trial.user_attrs["run_id"] for trial in searched}
+
+    def test_no_run_waits_for_mlflow_to_have_another(
+        self, easy_csv: Path, opens: threading.Event, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """All confirmation runs of one model have ended while none of the other has begun."""
+        def says(config: RunConfig) -> Sequence[Message]:
+            if config.model.name == "scratch":
+                opens.set()
+            return WELL
+
+        monkeypatch.setattr(workers, "STUDY", workers.STUDY.replace('["torch"]', '["torch", "scratch"]'))
+        swept(easy_csv, says, trials=0, confirm=1)
+        assert opens.is_set()
+        assert sum(run.complete for run in logged().confirms) == 2
 
     def test_another_start_continues_the_run_of_one_that_has_failed(
         self, easy_csv: Path, opens: threading.Event, monkeypatch: pytest.MonkeyPatch

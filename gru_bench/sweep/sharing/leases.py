@@ -84,7 +84,7 @@ class Lease:
         self._watch = LeaseWatch()
         self._record: dict[str, Any] = {
             "owner": this_process(), "lease": 0, "seconds": 0.0, "models": list(models), "searching": list(models),
-            "store": "", "logged": False, "ended": False}
+            "ended": False}
         self._renewed = 0.0
         self._put()
 
@@ -95,7 +95,7 @@ class Lease:
 
     def renew(self, seconds: float) -> None:
         """Renew the lease if `RENEW_SECONDS` have passed; `seconds` is the time since this start began."""
-        if seconds - self._renewed >= RENEW_SECONDS:
+        if seconds - self._renewed >= RENEW_SECONDS and not self._record["ended"]:
             self._renewed = seconds
             self._put(lease=self._record["lease"] + 1, seconds=seconds)
 
@@ -103,11 +103,6 @@ class Lease:
         """Record the models that this process may ask more trials of."""
         if self._record["searching"] != list(models):
             self._put(searching=list(models))
-
-    def note_store(self, uri: str, *, logged: bool) -> None:
-        """Record the tracking store that this process logs to, and whether it has the study's own run."""
-        if (self._record["store"], self._record["logged"]) != (uri, logged):
-            self._put(store=uri, logged=logged)
 
     def note_search(self, seconds: float) -> None:
         """Record that all searches have ended; `seconds` is the time since this start began."""

@@ -157,8 +157,8 @@ class Journal(optuna.storages.JournalStorage):
                            f"another with {given_as('--storage', 'FILE.journal')}")
         if not create and not path.exists():
             raise RunError(f"the search must be in {str(path)!r}, but there is no such file: run this in the sweep's "
-                           f"directory, or name another file with {given_as('--storage')}. If it is lost, the sweep "
-                           "command begins a new search and does not use the runs of the lost one")
+                           f"directory, or name another file with {given_as('--storage')}. If it is lost, begin the "
+                           f"study again under another name ({given_as('--study-name', 'NAME')})")
         self.step_lock = _JournalLock(path.with_name(f"{path.name}.step.lock"), say)
         lines = _Lines(path, _JournalLock(path.with_name(f"{path.name}.append.lock"), say))
         try:
@@ -242,8 +242,8 @@ class _Lines(JournalFileBackend):
         """Return the error that names a damaged line and what to do."""
         return RunError(
             f"each line of {str(self._path)!r} must be an entry of a search, but line {line} is damaged ({reason}). "
-            f"Restore a copy of the file, or remove this line and all after it in an editor, so that {line - 1:,} are "
-            "left. The same sweep command then repeats what was removed")
+            "Restore a copy of the file, or begin its studies again under another name "
+            f"({given_as('--study-name', 'NAME')})")
 
     def _cut_torn_tail(self) -> None:
         """Remove what follows the last line break; a complete entry gets its line break instead."""
@@ -271,8 +271,8 @@ class _Lines(JournalFileBackend):
             found = self._path.stat()
         if found is None or not os.path.samestat(found, os.fstat(self._opened)) or found.st_size < self._next[1]:
             raise RunError(f"the search must stay in {str(self._path)!r} while a command works on it, but the file was "
-                           f"removed or replaced: put it back and run {same_command()} again; without the file a "
-                           "new search begins, which does not use the runs of the lost one")
+                           f"removed or replaced: put it back and run {same_command()} again, or begin the study "
+                           f"again under another name ({given_as('--study-name', 'NAME')})")
 
 
 def _entry(line: bytes) -> dict[str, Any]:

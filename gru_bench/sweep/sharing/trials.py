@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
 
 from gru_bench.config import Scalar
@@ -28,7 +28,7 @@ from gru_bench.tracking.record import Text
 MOST_ATTEMPTS = 4
 """Most attempts at work that may itself be the cause of its failures, such as by killing its process."""
 Count = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
-StoredState = Literal["complete", "pruned", "failed", "interrupted", "duplicate", "forgotten", "running", "waiting"]
+StoredState = Literal["complete", "pruned", "failed", "interrupted", "duplicate", "running", "waiting"]
 ENDED: tuple[StoredState, ...] = ("complete", "pruned", "failed")
 """States of a trial that has ended and is not repeated."""
 
@@ -59,8 +59,10 @@ class TrialNotes:
     """What is to be done, for planned work."""
     owner: Text = ""
     """The process that does it, or did it last."""
+    seeds: Count = 0
+    """Of a trial of several seeds: how many of them had ended when its latest run began."""
     run_id: Text = ""
-    """Id of its run in the tracking store."""
+    """Id of its latest run in the tracking store."""
     reason: Text = ""
     """Why it ended early."""
     retry_of: Count | None = None
@@ -75,8 +77,6 @@ class TrialNotes:
     """How many starts the study had when it failed so. Planned work may be tried again by later ones."""
     duplicate_of: Count | None = None
     """Of a proposal that equals an earlier trial: its number. It is never trained and does not count."""
-    forgotten: Annotated[bool, Field(strict=True)] = False
-    """Whether it was never begun, and all earlier trials of its key are forgotten."""
 
     def written(self) -> dict[str, Any]:
         """Return the notes that differ from their defaults, as user attributes."""
@@ -96,6 +96,9 @@ class StoredTrial(TrialNotes):
     settings: Mapping[str, Scalar]
     value: float | None = field(default=None, kw_only=True)
     """Objective of a complete trial; of a confirmation run, test accuracy; of a follow-up, its number of tasks."""
+
+    reported: int = field(default=0, kw_only=True)
+    """How many values it has reported: of epochs, or of seeds."""
 
     @property
     def ended(self) -> bool:
@@ -137,10 +140,10 @@ class Trials:
             if not (owner := stored(trial).owner) or self.lease.is_dead(owner)
         ]
 
-    def note_run(self, number: int, run_id: str) -> None:
-        """Note the run of a trial; nothing happens if the trial has ended."""
+    def note_run(self, number: int, run_id: str, *, seeds: int = 0) -> None:
+        """Note the run of a trial, of which so many seeds have ended; nothing happens if the trial has ended."""
         with suppress(UpdateFinishedTrialError):
-            self._note(number, TrialNotes(run_id=run_id))
+            self._note(number, TrialNotes(run_id=run_id, seeds=seeds))
 
     def note_progress(self, number: int, epoch: int, score: float) -> bool:
         """Note how far planned work got, so that it is not blamed when its process dies; return False if another
@@ -201,27 +204,12 @@ class Trials:
             self._note(known.number, TrialNotes(owner=this_process()))
             return known.number
 
-    def record_done(self, key: str, run_id: str, value: float) -> None:
-        """Record planned work as done whose run is in the tracking store, but which the storage does not know."""
-        with self.lock:
-            if key not in self.latest():
-                self.study.add_trial(create_trial(state=TrialState.COMPLETE, value=value, user_attrs=TrialNotes(
-                    key=key, run_id=run_id, owner=this_process()).written()))
-
     def reopen(self, key: str, run_id: str) -> None:
         """Queue planned work again that is done, but whose run was deleted in the tracking store."""
         with self.lock:
             known = self.latest().get(key)
             if known is not None and known.state == "complete" and known.run_id == run_id:
                 self._queue(key, known)
-
-    def forget(self) -> None:
-        """Forget all planned work; used when its runs are not in the current tracking store."""
-        with self.lock:
-            for key, trial in self.latest().items():
-                self._end(trial.number, TrialState.FAIL, notes=TrialNotes(reason="its tracking store was replaced"))
-                self.study.add_trial(create_trial(
-                    state=TrialState.FAIL, user_attrs=TrialNotes(key=key, forgotten=True).written()))
 
     def latest(self) -> dict[str, StoredTrial]:
         """Return key -> its latest trial, for all planned work that has begun."""
@@ -270,13 +258,7 @@ def is_free(trial: StoredTrial | None, start: int) -> bool:
 
 def latest_trials(study: optuna.Study) -> dict[str, StoredTrial]:
     """Return key -> its latest trial, for the planned work in a study."""
-    latest: dict[str, StoredTrial] = {}
-    for trial in map(stored, study.get_trials(deepcopy=False)):
-        if trial.state == "forgotten":
-            latest.pop(trial.key, None)
-        else:
-            latest[trial.key] = trial
-    return latest
+    return {trial.key: trial for trial in map(stored, study.get_trials(deepcopy=False))}
 
 
 def stored(trial: FrozenTrial) -> StoredTrial:
@@ -284,7 +266,8 @@ def stored(trial: FrozenTrial) -> StoredTrial:
     notes = {name: value for name, value in trial.user_attrs.items() if name in _NAMES}
     return StoredTrial(
         trial.number, state_of(trial), dict(trial.params),
-        value=trial.value if trial.state == TrialState.COMPLETE else None, **notes)
+        value=trial.value if trial.state == TrialState.COMPLETE else None, reported=len(trial.intermediate_values),
+        **notes)
 
 
 def state_of(trial: FrozenTrial) -> StoredState:
@@ -298,8 +281,6 @@ def state_of(trial: FrozenTrial) -> StoredState:
             return "running"
         case TrialState.WAITING:
             return "waiting"
-    if "forgotten" in trial.user_attrs:
-        return "forgotten"
     if "duplicate_of" in trial.user_attrs:
         return "duplicate"
     return "failed" if trial.user_attrs.get("own_fault") else "interrupted"

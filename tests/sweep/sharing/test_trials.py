@@ -137,25 +137,6 @@ class TestPlanned:
         assert search.work.study.trials[again].user_attrs["retry_of"] == number
         assert (len(search.work.study.trials), search.work.latest()[KEY].run_id) == (2, "s")
 
-    def test_a_run_that_only_the_tracking_store_knows_is_recorded_as_done(self, start: Start) -> None:
-        search = start()
-        search.work.record_done(KEY, "r", 0.75)
-        found = search.work.latest()[KEY]
-        assert (found.state, found.run_id, found.value) == ("complete", "r", 0.75)
-        search.work.record_done(KEY, "another", 0.5)
-        assert search.work.latest()[KEY] == found
-
-    def test_planned_runs_are_free_again_after_a_new_tracking_store(self, start: Start) -> None:
-        search, other = start(), start()
-        self.done(search)
-        under_way = present(other.work.take("another"))
-        search.work.forget()
-        assert search.work.latest() == {}
-        assert not other.work.complete(under_way, 0.5)
-        assert search.work.take("another") is not None
-        search.work.record_done(KEY, "s", 0.5)
-        assert search.work.latest()[KEY].run_id == "s"
-
     def test_planned_runs_are_in_the_record_of_the_study_next_to_its_search(self, start: Start, tmp_path: Path) -> None:
         start()
         names = optuna.get_all_study_names(open_storage(str(tmp_path / "optuna.journal")))
