@@ -10,7 +10,7 @@ import shutil
 import signal
 import sqlite3
 from collections.abc import Generator, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import hypothesis
@@ -19,6 +19,7 @@ import pytest
 from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
+from gru_bench.platforms import cores
 from tests.support.ray_cluster import ray_cluster
 from tests.support.servers import MlflowServer, mlflow_server, postgres
 
@@ -37,19 +38,24 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 GROUPS = {
     **dict.fromkeys(("end_to_end/test_chaos.py", "sweep/workers/test_ray.py"), "chaos"),
     **dict.fromkeys(("kernels", "models", "train", "diagnose"), "training"),
-    "report": "report", **dict.fromkeys(("inference", "tracking", "archive", "test_doctor.py"), "stores"),
-    "sweep": "sweep", "gru_check": "gru_check"}
-"""File or folder below tests/ -> its group, in the order of their start. All tests of a group run in one process: what
-they share, such as a report or a server, is made once. While one group compiles the kernel, others do without. There is
-one Ray cluster at a time. The other files share nothing: each is a group, the longest first, so that both processes end
-at about the same time."""
-LONGEST = ("end_to_end/test_sweep.py", "test_imports.py", "data/test_vectors.py", "end_to_end/test_commands.py")
+    **dict.fromkeys(("inference", "tracking", "archive", "test_doctor.py"), "stores"),
+    "sweep": "sweep", "report": "report", "gru_check": "gru_check", "report/figures": "figures"}
+"""File or folder below tests/ -> its group, in the order of their start. The longest name that a test is below counts.
+All tests of a group run in one process: what they share, such as a report or a server, is made once. While one group
+compiles the kernel, others do without. There is one Ray cluster at a time. The other files share little: each is a
+group, the longest first, so that all processes end at about the same time."""
+LONGEST = ("report/test_command.py", "end_to_end/test_sweep.py", "report/test_verify.py", "test_imports.py",
+           "data/test_vectors.py", "end_to_end/test_commands.py")
+MOST_PROCESSES = 8
+"""Processes beyond which the longest group decides how long the tests take."""
 
 
 def group_of(nodeid: str) -> str:
-    """Return the group of a test, by its file or the first folder in its id; its file if there is no such group."""
-    file = nodeid.partition("::")[0].removeprefix("tests/")
-    return GROUPS.get(file) or GROUPS.get(file.partition("/")[0], file)
+    """Return the group of a test, by its file or one of its folders; its file if there is no such group."""
+    file = PurePosixPath(nodeid.partition("::")[0].removeprefix("tests/"))
+    if str(file) in LONGEST:
+        return str(file)
+    return next((GROUPS[str(part)] for part in (file, *file.parents) if str(part) in GROUPS), str(file))
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -64,8 +70,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupSchedul
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes, but none for a single file or test, which would only wait for them to start."""
-    return 0 if all("::" in name or name.endswith(".py") for name in config.args) else 2
+    """As many processes as cores, but none for a single file or test, which would only wait for them to start."""
+    return 0 if all("::" in name or name.endswith(".py") for name in config.args) else min(cores(), MOST_PROCESSES)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
