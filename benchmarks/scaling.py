@@ -23,10 +23,10 @@ from typing import Any
 
 from contenders import Process, alternated, cores, ratio
 from epoch import prepared, same_work
-from train_step import batches_of, compare
+from train_step import OURS, batches_of, compare
 
 HERE = Path(__file__).resolve().parent
-STEP = {"ours": "ours", "padded": "padded"}
+STEP = {"ours": OURS, "padded": "padded"}
 EPOCH = {"ours": "ours", "padded": "buckets"}
 
 
