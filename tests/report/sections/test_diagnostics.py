@@ -153,6 +153,6 @@ def test_what_remains_of_a_gradient_is_said_before_and_after_training(diagnosed:
     same = Diagnostics((flow("scratch", 0.92, "initial"), flow("scratch", 0.921)), (), ())
     assert "1.6 % in the trained model" in words(report_of(diagnostics=same))
     # A ratio of gradients says neither that weights have grown nor what gates keep.
-    more = Diagnostics((flow("rnn", 0.9, "initial"), flow("rnn", 0.99)), (), (), ())
+    more = Diagnostics((flow("rnn", 0.9, "initial"), flow("rnn", 0.99)), (), ())
     for said in (words(diagnosed[0]), words(report_of(diagnostics=more))):
         assert not re.search("weights have grown|gates keep|gates forget", said)
