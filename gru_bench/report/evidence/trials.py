@@ -171,7 +171,8 @@ class Search:
         value = s * math.sqrt(2 * math.log(self.complete)) + float(special.stdtrit(seeds - 1, 0.975)) * s / seeds**0.5
         return self.group.numbers.add(
             "search.expected", value, self.scale.kind,
-            "s sqrt(2 ln n) + t s/sqrt(R), for n complete trials and R fresh seeds with the standard deviation s")
+            "s sqrt(2 ln n) + t s/sqrt(R), for n complete trials and R fresh seeds with the standard deviation s",
+            examples=None if self.group.data is None else self.group.data.validation, runs=self.group.ids)
 
     @property
     def is_surprising(self) -> bool:
