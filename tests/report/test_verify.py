@@ -145,7 +145,7 @@ def test_missing_lines_are_named_and_files_that_are_not_there_are_not_compared(o
     path = folder / "figures" / "accuracy.csv"
     lines = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(lines[:-1]), encoding="utf-8")
-    for name in ("report.tex", "figures/cost.csv", "figures/curves.pdf"):
+    for name in ("report.tex", "figures/differences.csv", "figures/curves.pdf"):
         (folder / name).unlink()
     (cut,) = differences(store, folder)
     mentions(cut, f"figures/accuracy.csv: line {len(lines)} has nothing, but the runs give '{lines[-1][:20]}")
@@ -154,10 +154,10 @@ def test_missing_lines_are_named_and_files_that_are_not_there_are_not_compared(o
 def test_a_drawing_that_was_changed_is_named(original: Written, folder: Path) -> None:
     svg = figure_of(original.report, "accuracy").svg
     change(folder / "report.html", svg, svg.replace("values", "other values"))
-    (folder / "figures" / "cost.pdf").write_bytes(b"%PDF-1.4")
+    (folder / "figures" / "differences.pdf").write_bytes(b"%PDF-1.4")
     on_page, on_paper = differences(original.store, folder)
     mentions(on_page, "report.html: ", "figure accuracy ", "numbers.json")
-    mentions(on_paper, "figures/cost.pdf ", "numbers.json")
+    mentions(on_paper, "figures/differences.pdf ", "numbers.json")
 
 
 def test_a_drawing_without_a_digest_is_named(original: Written, folder: Path) -> None:
