@@ -21,6 +21,7 @@ from gru_bench.config import with_settings
 from gru_bench.data.batches import Encoded
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.diagnose.occlusion import occlusion
+from gru_bench.errors import DataError
 from gru_bench.models.recurrence import choose_backend
 from gru_bench.models.trained import TrainedModel
 from gru_bench.stats.calibration import calibrated
@@ -146,10 +147,12 @@ class Predictor:
             return np.zeros((0, len(self.model.classes)))
         use_threads(self._threads, self.backend)
         encoded = _encoded(rows, len(self.model.words_V))
-        mean_NC = mean_probability([
-            predict(network, encoded, backend=self.backend, tokens=TOKENS).astype(np.float64)
-            for network in self._networks])
-        return calibrated(mean_NC, self.model.temperature)
+        seeds = [predict(network, encoded, backend=self.backend, tokens=TOKENS).astype(np.float64)
+                 for network in self._networks]
+        if not all(np.isfinite(probability_NC).all() for probability_NC in seeds):
+            raise DataError(f"the probabilities of {self.model.name} must be finite numbers, but its weights are too "
+                            "large for that: train it again, with a lower training.lr")
+        return calibrated(mean_probability(seeds), self.model.temperature)
 
 
 def _encoded(rows: Sequence[Sequence[int]], table_size: int) -> Encoded:

@@ -266,7 +266,9 @@ def content(folder: Path) -> str:
 def _of_folder(folder: Path) -> Origin:
     def read_file(name: str, _: str) -> bytes:
         path = folder / name
-        if name == ABOUT and path.is_file() and path.stat().st_size > _MOST_JSON_BYTES:
+        if path.exists() and not path.is_file():
+            raise OSError("is no file")  # a pipe or a device has no end
+        if name == ABOUT and path.exists() and path.stat().st_size > _MOST_JSON_BYTES:
             raise OSError(f"it has more than {_MOST_JSON_BYTES:,} bytes")
         return path.read_bytes()
 
@@ -361,6 +363,12 @@ def about_of(content: bytes, name: str) -> About:
         raise ValueError(f"is damaged ({error})") from error
     if not 0 <= about.best < len(about.seeds) or len(about.classes) < 2:
         raise ValueError("names no seeds or no classes")
+    from gru_bench.stats.calibration import HIGHEST, LOWEST  # it loads SciPy
+
+    if not all(one is None or LOWEST <= one <= HIGHEST for one in (about.temperature, *about.temperatures)):
+        raise ValueError(f"must have temperatures between {LOWEST:g} and {HIGHEST:g}")
+    if len(set(about.classes)) < len(about.classes):
+        raise ValueError("names a class twice")
     if len(about.temperatures) not in (0, len(about.seeds)):
         raise ValueError("must have a temperature for each seed")
     return about
@@ -405,7 +413,8 @@ def _file(origin: Origin, about: About, name: str) -> tuple[dict[str, NDArray[An
             raise origin.refused(f"its file {name} has {shown(key)} in {value.dtype} instead of float32")
         if not np.isfinite(value).all():
             raise origin.refused(f"its file {name} has values in {shown(key)} that are not finite numbers")
-    if (name == VECTORS or VECTORS not in about.files) and (TABLE not in arrays or arrays[TABLE].ndim != 2):
+    if (name == VECTORS or VECTORS not in about.files) and (
+            TABLE not in arrays or arrays[TABLE].ndim != 2 or not arrays[TABLE].size):
         raise origin.refused(f"its file {name} has no vectors")
     return arrays, words
 

@@ -29,6 +29,8 @@ from gru_bench.report.document.sentences import listed
 
 SEED = re.compile(r"(.+?)[-_. ]?seed[-_ ]?(\d{1,9})", re.IGNORECASE)
 """The name of a file of one seed, such as `bert-seed3`: the model and the seed."""
+MOST_SCORE = 1e50
+"""Largest score of an example: intervals are computed from its fourth power."""
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 _TRUTHS = {"true": 1.0, "false": 0.0}
 
@@ -322,7 +324,9 @@ class _Rows:
         assert place_N is not None
         label_N, prediction_N = (self._places(role, class_of, "a word, a number, true or false", read.spellings)
                                  for role in ("label", "prediction"))
-        score_N = self._column("score", np.isfinite, "a finite number") if "score" in self.values else None
+        score_N = None if "score" not in self.values else self._column(
+            "score", lambda value_N: np.abs(value_N) <= MOST_SCORE,
+            f"a number between -{MOST_SCORE:g} and {MOST_SCORE:g}")
         roles = [f"p:{name}" for name in self.columns.classes] or [
             role for role in ("probability",) if role in self.values]
         probability_KN = [self._column(role, lambda value_N: ~((value_N < 0) | (value_N > 1)),

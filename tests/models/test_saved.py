@@ -314,7 +314,8 @@ def test_a_model_of_another_tokenizer_is_refused(folder: Path) -> None:
     {"seeds": [1, 3]}, {"files": {}}, {"files": {"../secret": "0"}}, {"files": {"": "0"}}, {"config": {}},
     {"config": {"seed": "x"}}, {"config": {"model": {"hidden_size": -1}}}, {"kind": "something"}, {"format": True},
     {"format": 3.0}, {"scores": []}, {"study": None},
-    {"temperature": 0.0}, {"temperature": -1.0}, {"temperature": "2"}, {"temperatures": [1.5]},
+    {"temperature": 0.0}, {"temperature": -1.0}, {"temperature": "2"}, {"temperature": 1e-320}, {"temperature": 1e300},
+    {"temperatures": [1.5]}, {"temperatures": [1.5, 1e-320]}, {"classes": ["same", "same"]},
     {"temperatures": [1.5, 0.0]}, {"temperatures": None}])
 def test_a_model_json_with_impossible_values_is_refused(folder: Path, change: dict[str, Any]) -> None:
     rewritten(folder, lambda content: content.update(change))
@@ -371,7 +372,8 @@ def test_words_of_another_form_are_refused(folder: Path, content: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize("arrays", [
-    {}, {"table": np.ones(3, np.float16)}, {TABLE: np.ones((2, 2, 2))}, {"linear.weight": np.ones((13, 4))},
+    {}, {"table": np.ones(3, np.float16)}, {TABLE: np.ones((2, 2, 2))},
+    {TABLE: np.ones((13, 0), np.float32)}, {TABLE: np.ones((0, 7), np.float32)}, {"linear.weight": np.ones((13, 4))},
     {"table": np.ones((13, 7)), TABLE: np.ones((13, 7))}])
 def test_weights_of_another_form_are_refused(folder: Path, arrays: dict[str, Any]) -> None:
     from safetensors.numpy import save as to_bytes
@@ -399,6 +401,33 @@ def test_weights_that_are_no_numbers_are_refused(folder: Path, model: TrainedMod
     weights["linear.weight"][0, 1] = value
     sealed_weights(folder, to_bytes(weights))
     mentions(refused(folder), weights_file(1), "'linear.weight'", "not finite")
+
+
+def test_weights_that_are_too_large_to_compute_with_are_refused_when_they_are_asked(
+    folder: Path, model: TrainedModel
+) -> None:
+    from safetensors.numpy import save as to_bytes
+
+    weights = {name: np.array(array) for name, array in model.weights_S[0].items()}
+    weights["gru.bias_ih_l0"] = np.repeat(np.array([0, -100, 100], np.float32), 3)  # each state is 1
+    weights["linear.weight"][:] = 3e38
+    sealed_weights(folder, to_bytes(weights))
+    asked = Predictor(load(folder)[0])
+    for ask in (lambda: asked.predict(["word1 word2"]), lambda: asked.explain("word1 word2")):
+        with pytest.raises(DataError, match="finite"):
+            ask()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
+@pytest.mark.parametrize("name", [ABOUT, weights_file(1)])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_a_device_in_the_place_of_a_file_is_not_read(folder: Path, name: str, kind: str) -> None:
+    (folder / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to("/dev/zero")
+    mentions(refused(folder), name, "is no file")
 
 
 @pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "F4", "I8", "BOOL", "F128"])

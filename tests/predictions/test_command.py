@@ -294,6 +294,15 @@ def test_grades_are_compared_in_their_own_unit_and_need_a_margin() -> None:
     mentions(refused(*files, "--score-column", "judge"), "scores must be 0 or 1 for an accuracy")
 
 
+@pytest.mark.parametrize("score", ["1e308", "-1e51", "nan", "inf"])
+def test_scores_that_cannot_be_computed_with_are_refused_by_their_row(score: str) -> None:
+    files = [write(f"{name}.csv", {"id": range(4), "score": [1, 2, score, 3]}) for name in "ab"]
+    mentions(refused(*files, "--metric", "score", "--margin", "1"), "row 3", "between -1e+50 and 1e+50")
+    large = [write(f"{name}.csv", {"id": range(40), "score": [factor * 1e49 * (n % 5) for n in range(40)]})
+             for name, factor in (("c", 1), ("d", 2))]
+    assert 0 <= pair(*large, "--metric", "score", "--margin", "1")["p"] <= 1
+
+
 def test_groups_widen_the_interval_as_in_a_study() -> None:
     group_N = [f"g{place // 10}" for place in range(N)]
     files = [write(f"{name}.csv", of(one, film=group_N)) for name, one in (("a", GOOD), ("b", POOR))]

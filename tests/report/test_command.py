@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -460,6 +461,20 @@ def test_no_cell_of_a_table_is_computed_by_a_spreadsheet(command: Callable[..., 
     assert command(store, "--out", "x", "--csv", "x") == 0
     for name, column in (("runs", "study"), ("trials", "study"), ("predictions", "study"), ("predictions", "category")):
         assert {row[column][:2] for row in table(Path("x") / f"{name}.csv")} <= {"'=", "'@", "'-", "'+"}
+
+
+def test_no_cell_of_a_table_controls_the_terminal_that_shows_it(command: Callable[..., int]) -> None:
+    store = FakeStore()
+    add_study(store, "mine", {"torch": 0.0, "scratch": 0.0}, test_set=TestSet.draw(60, ["\x1b[31mred", "plain"]))
+    for key, found in store.predicted.items():
+        store.predicted[key] = replace(found, group_N=np.array([f"\x1b]0;{n % 20}\x07" for n in range(len(found))]))
+    assert command(store, "--out", "x", "--csv", "x") == 0
+    for name in ("predictions", "disagreements"):
+        content = (Path("x") / f"{name}.csv").read_text(encoding="utf-8")
+        assert "\ufffd[31mred" in content
+        assert not re.search(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f]", content)
+    assert {row["group"] for row in table(Path("x/predictions.csv"))} == {f"\ufffd]0;{n}\ufffd" for n in range(20)}
+    assert "\x1b[31mred" in store.predicted[key].category_N  # what the file leaves out is in the data
 
 
 def test_predictions_are_written_run_by_run(store: FakeStore, tmp_path: Path) -> None:

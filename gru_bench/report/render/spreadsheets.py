@@ -73,9 +73,14 @@ def _written(path: Path, table: Iterator[Row]) -> int:
     with replacing(path) as file:
         writer = csv.writer(codecs.getwriter("utf-8")(file, "replace"))
         for row in table:
-            writer.writerow(map(csv_cell, row))
+            writer.writerow(map(_cell, row))
             count += 1
     return count
+
+
+def _cell(value: str | float | None) -> str:
+    """Return a value for a table of text, without characters that control the terminal that shows the table."""
+    return csv_cell(plain(value) if isinstance(value, str) and not (value.isascii() and value.isprintable()) else value)
 
 
 def runs_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
