@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -21,9 +20,6 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from gru_bench import cli
 from gru_bench.config import Scalar, preset_of
 from gru_bench.errors import (
-    ARGUMENTS,
-    IN_PYTHON,
-    ChangedStudyError,
     GruBenchError,
     UsageError,
     shown,
@@ -44,12 +40,12 @@ if TYPE_CHECKING:
 
 Data = Any
 """A data frame of pandas, polars or pyarrow, a dictionary of columns, or the name or path of a data set."""
-WHERE = "the frame"
-"""What messages call a data frame."""
 USUAL_STUDY = "bidirectional"
 """The study whose settings and search space stand in where none is named. They suit all models."""
-_SETTINGS = {"seed": "seed", "model.name": "model"} | {
-    setting: name for setting, option in cli.SETTING_OPTIONS.items() if (name := ARGUMENTS[option]) != setting}
+_SETTINGS = {
+    "seed": "seed", "model.name": "model", "data.name": "data", "data.text_column": "text",
+    "data.label_column": "label", "data.category_column": "category", "data.split_column": "split",
+    "data.group_column": "group", "data.id_column": "id", "data.limit": "limit", "training.epochs": "epochs"}
 """Setting -> the argument that sets it."""
 _KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path",
           "Sequence[str]": "a list of texts", "Sequence[int]": "a list of whole numbers",
@@ -78,7 +74,7 @@ def run_study(
 
     Args:
         data: A data frame (pandas, polars, pyarrow, a dictionary of columns), or the name or path of a data set as the
-            command takes it. The columns of a frame that are read are kept in the cache.
+            command takes it. The columns of a frame that are read are kept in a file of the cache, which errors name.
         text: Column of the texts. By default `text`, or the one of a usual name.
         label: Column of the classes. By default `label`, or the one of a usual name.
         model: Model or models to tune: scratch, torch, bidirectional, rnn, or a class of your own as
@@ -116,43 +112,41 @@ def run_study(
         KeyboardInterrupt: The study was interrupted. The same call continues it.
     """
     given = locals()
-    with _python_words():
-        _check_types(run_study, given)
-        call = _call(given)
-        if multiprocessing.current_process().daemon:
-            raise UsageError("run_study starts worker processes, but this process is a worker itself, which may start "
-                             "none: call it in the main process")
-        from gru_bench.data.columns import Columns
-        from gru_bench.sweep.console.interrupt import Interrupt
-        from gru_bench.sweep.plan import how_far
-        from gru_bench.sweep.spec import parsed_duration
-        from gru_bench.sweep.start import completed
+    _check_types(run_study, given)
+    call = _call(given)
+    if multiprocessing.current_process().daemon:
+        raise UsageError("run_study starts worker processes, but this process is a worker itself, which may start "
+                         "none: call it in the main process")
+    from gru_bench.data.columns import Columns
+    from gru_bench.sweep.console.interrupt import Interrupt
+    from gru_bench.sweep.plan import how_far
+    from gru_bench.sweep.spec import parsed_duration
+    from gru_bench.sweep.start import completed
 
-        if workers is not None and workers < 1:
-            raise UsageError(f"workers must be at least 1, but got {workers}: leave it out for as many as suit this "
-                             "machine")
-        seconds = parsed_duration(None if timeout is None else str(timeout))
-        own = {"data.text_column": text, "data.label_column": label, "data.category_column": category,
-               "data.split_column": split, "data.id_column": id, "data.limit": limit, "training.epochs": epochs}
-        fixed: dict[str, Scalar] = {key: value for key, value in own.items() if value is not None}
-        if group != "auto":
-            fixed["data.group_column"] = group
-        changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed,
-                   "looks": None if looks is None else list(looks)}
-        spec = _spec(study, model, changes, fixed, settings or {})
-        columns = Columns(text or "text", label or "label", category, split, id, "" if group == "auto" else group)
-        kept = _kept(data, columns, data_name or spec.name)
-        spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
-        uri, journal = _stores(folder, tracking_uri, storage)
-        console = cli.out(quiet=not progress)
-        path = Path(str(kept["data.name"]))
-        with _frame_words({str(path): WHERE, path.name: WHERE} if _is_frame(data) else {}), completed(
-                spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
-                texts=not no_texts, allow_slow=allow_slow, interrupt=Interrupt(ends_process=False)) as (done, _):
-            if done.left or done.state.others_left:
-                state = how_far(done.state, "the same call", "a call without model")
-                console.print(f"the study {spec.name} is {state}", markup=False)
-        return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers must be at least 1, but got {workers}: leave it out for as many as suit this "
+                         "machine")
+    seconds = parsed_duration(None if timeout is None else str(timeout))
+    own = {"data.text_column": text, "data.label_column": label, "data.category_column": category,
+           "data.split_column": split, "data.id_column": id, "data.limit": limit, "training.epochs": epochs}
+    fixed: dict[str, Scalar] = {key: value for key, value in own.items() if value is not None}
+    if group != "auto":
+        fixed["data.group_column"] = group
+    changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed,
+               "looks": None if looks is None else list(looks)}
+    spec = _spec(study, model, changes, fixed, settings or {})
+    columns = Columns(text or "text", label or "label", category, split, id, "" if group == "auto" else group)
+    kept = _kept(data, columns, data_name or spec.name)
+    spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
+    uri, journal = _stores(folder, tracking_uri, storage)
+    console = cli.out(quiet=not progress)
+    with completed(
+            spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
+            texts=not no_texts, allow_slow=allow_slow, interrupt=Interrupt(ends_process=False)) as (done, _):
+        if done.left or done.state.others_left:
+            state = how_far(done.state, "the same call", "a call without model")
+            console.print(f"the study {spec.name} is {state}", markup=False)
+    return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
 
 
 def open_study(
@@ -171,13 +165,12 @@ def open_study(
         UsageError: for an unknown study. The error lists the known ones.
     """
     given = locals()
-    with _python_words():
-        _check_types(open_study, given)
-        from gru_bench.tracking import Store
+    _check_types(open_study, given)
+    from gru_bench.tracking import Store
 
-        store = Store(_stores(folder, tracking_uri, None)[0], create=False)
-        store.study(name)
-        return Study(name, store, run_code=run_code)
+    store = Store(_stores(folder, tracking_uri, None)[0], create=False)
+    store.study(name)
+    return Study(name, store, run_code=run_code)
 
 
 def load_model(folder: str | Path, *, run_code: bool = False) -> SavedModel:
@@ -192,9 +185,8 @@ def load_model(folder: str | Path, *, run_code: bool = False) -> SavedModel:
         GruBenchError: for a folder that holds no saved model, or one that was changed.
     """
     given = locals()
-    with _python_words():
-        _check_types(load_model, given)
-        return SavedModel(Path(folder), run_code=run_code)
+    _check_types(load_model, given)
+    return SavedModel(Path(folder), run_code=run_code)
 
 
 def compare(
@@ -223,34 +215,31 @@ def compare(
     """
     from gru_bench.inference.frames import of_arrays
     from gru_bench.inference.shown import Verdict
-    from gru_bench.predictions.columns import OPTIONS
+    from gru_bench.predictions.columns import ROLES
     from gru_bench.predictions.compare import compared
 
     _check_types(compare, {"margin": margin, "metric": metric, "columns": columns, "common": common})
     for role in columns or {}:
-        if role not in OPTIONS:
-            raise unknown("role of a column", role, OPTIONS)
+        if role not in ROLES:
+            raise unknown("role of a column", role, ROLES)
     if isinstance(predictions, Mapping | Sequence) and not predictions:
         raise UsageError(f"predictions must be those of at least one model, but got {predictions!r}: give files or "
                          "data frames")
     if truth is not None and not isinstance(truth, str | Path) and not _is_frame(truth):
         predictions, truth = of_arrays(predictions, truth), None
-    words: dict[str, str] = {}
-    with _python_words(), TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:
         if isinstance(predictions, Sequence) and all(isinstance(one, str | Path) for one in predictions) and \
                 not isinstance(predictions, str):
             files = list(map(str, predictions))
         else:
             are_several = isinstance(predictions, Mapping) and all(map(_is_frame, predictions.values()))
             frames = predictions if are_several else {"": predictions}
-            files = [_written(frame, str(name), f"{WHERE} of {name}" if name else WHERE,
-                              Path(folder) / f"frame-{place}.parquet", words)
-                     for place, (name, frame) in enumerate(frames.items(), start=1)]
+            files = [_written(frame, str(name), Path(folder, str(place))) for place, (name, frame) in enumerate(
+                frames.items())]
         if _is_frame(truth):
-            truth = _written(truth, "", "the frame of true labels", Path(folder) / "truth.parquet", words)
-        with _frame_words(words):
-            return Verdict.of(compared(files, truth=None if truth is None else str(truth), metric=metric, margin=margin,
-                                       columns=columns or {}, common=common))
+            truth = _written(truth, "", Path(folder, "truth"))
+        return Verdict.of(compared(files, truth=None if truth is None else str(truth), metric=metric, margin=margin,
+                                   columns=columns or {}, common=common))
 
 
 # ---------------------------------------------------------------- what they return
@@ -272,19 +261,17 @@ class Study:
         Raises:
             IncompleteError: No confirmation run is complete yet.
         """
-        with _python_words():
-            from gru_bench.inference.shown import Verdict
-            from gru_bench.report.build import chosen_report
+        from gru_bench.inference.shown import Verdict
+        from gru_bench.report.build import chosen_report
 
-            return Verdict.of(chosen_report(self._chosen, self._store))
+        return Verdict.of(chosen_report(self._chosen, self._store))
 
     @property
     def winner(self) -> str:
         """Return the name of the model with the best mean validation score over its confirmation seeds."""
-        with _python_words():
-            from gru_bench.inference.winner import choose
+        from gru_bench.inference.winner import choose
 
-            return choose(self._store, self._logged).name
+        return choose(self._store, self._logged).name
 
     def predict(self, texts: str | Iterable[str], *, model: str | None = None, single: bool = False) -> Answers:
         """Return the classes of texts, as the winner predicts them: all of its seeds together.
@@ -297,22 +284,19 @@ class Study:
         Raises:
             GruBenchError: The study has no complete confirmation run, or its model cannot be read.
         """
-        with _python_words():
-            return _answers(self._predictor(model, single=single), texts)
+        return _answers(self._predictor(model, single=single), texts)
 
     def explain(self, text: str, *, model: str | None = None, single: bool = False) -> Effects:
         """Return what each word of a text adds to its predicted class. The arguments are as those of `predict`."""
-        with _python_words():
-            return _effects(self._predictor(model, single=single), text)
+        return _effects(self._predictor(model, single=single), text)
 
     def write_report(self, folder: str | Path) -> Path:
         """Write the report to a folder (HTML, LaTeX, Markdown, all numbers), and return the path of its page."""
-        with _python_words():
-            from gru_bench.report.build import chosen_report
-            from gru_bench.report.render import files
+        from gru_bench.report.build import chosen_report
+        from gru_bench.report.render import files
 
-            cli.check_folder("folder", Path(folder))
-            return files.write(chosen_report(self._chosen, self._store), Path(folder), option="folder")[0]
+        cli.check_folder("folder", Path(folder))
+        return files.write(chosen_report(self._chosen, self._store), Path(folder), option="folder")[0]
 
     def save_model(
         self, folder: str | Path, *, model: str | None = None, single: bool = False, force: bool = False
@@ -325,46 +309,42 @@ class Study:
             single: Whether only the seed with the best validation score is saved.
             force: Whether a saved model in the folder is replaced.
         """
-        with _python_words():
-            from gru_bench.inference import winner
-            from gru_bench.inference.save_model import write_model
-            from gru_bench.models import saved
+        from gru_bench.inference import winner
+        from gru_bench.inference.save_model import write_model
+        from gru_bench.models import saved
 
-            saved.check_free(Path(folder), force=force)
-            chosen = winner.choose(self._store, self._logged, model)
-            write_model(self._store, chosen, winner.load(self._store, chosen, single=single), Path(folder), force=force)
-            return Path(folder)
+        saved.check_free(Path(folder), force=force)
+        chosen = winner.choose(self._store, self._logged, model)
+        write_model(self._store, chosen, winner.load(self._store, chosen, single=single), Path(folder), force=force)
+        return Path(folder)
 
     def runs(self) -> pd.DataFrame:
         """Return a pandas data frame with a row for each run: its settings and scores."""
-        with _python_words():
-            from gru_bench.report.render.spreadsheets import runs_table
+        from gru_bench.report.render.spreadsheets import runs_table
 
-            return _frame(runs_table([self._logged])).astype({"seed": "Int64"})  # the study itself has none
+        return _frame(runs_table([self._logged])).astype({"seed": "Int64"})  # the study itself has none
 
     def trials(self) -> pd.DataFrame:
         """Return a pandas data frame with a row for each trial of the searches: its settings and validation score.
 
         Of an unfinished study, these are the trials that were logged so far.
         """
-        with _python_words():
-            from gru_bench.report.render.spreadsheets import trials_table
+        from gru_bench.report.render.spreadsheets import trials_table
 
-            return _frame(trials_table([self._logged], self._store))
+        return _frame(trials_table([self._logged], self._store))
 
     def predictions(self) -> pd.DataFrame:
         """Return a pandas data frame with a row for each test text of each confirmation run.
 
         Probabilities are numbers, and NaN for a class whose probability was not kept.
         """
-        with _python_words():
-            from pandas import to_numeric
+        from pandas import to_numeric
 
-            from gru_bench.report.render.spreadsheets import predictions_table
+        from gru_bench.report.render.spreadsheets import predictions_table
 
-            frame = _frame(predictions_table([self._logged], self._store))
-            columns = [name for name in map(str, frame.columns) if name.startswith("probability")]
-            return frame.assign(**{name: to_numeric(frame[name]) for name in columns})
+        frame = _frame(predictions_table([self._logged], self._store))
+        columns = [name for name in map(str, frame.columns) if name.startswith("probability")]
+        return frame.assign(**{name: to_numeric(frame[name]) for name in columns})
 
     def __repr__(self) -> str:
         """Return the verdict, or how far the study is."""
@@ -434,13 +414,11 @@ class SavedModel:
 
     def predict(self, texts: str | Iterable[str]) -> Answers:
         """Return the classes of texts, or of one text, as all seeds of the model predict them together."""
-        with _python_words():
-            return _answers(self._predictor, texts)
+        return _answers(self._predictor, texts)
 
     def explain(self, text: str) -> Effects:
         """Return what each word of a text adds to its predicted class."""
-        with _python_words():
-            return _effects(self._predictor, text)
+        return _effects(self._predictor, text)
 
     def __repr__(self) -> str:
         """Return what the model is."""
@@ -474,8 +452,8 @@ def _is_frame(data: object) -> bool:
     return not isinstance(data, str | Path) and is_frame(data)
 
 
-def _written(frame: Any, model: str, called: str, path: Path, words: dict[str, str]) -> str:
-    """Write a frame of predictions to a file, and add to `words` what errors call it. Return the path.
+def _written(frame: Any, model: str, folder: Path) -> str:
+    """Write a frame of predictions to a file in a new folder, and return its path.
 
     Raises:
         UsageError: It is no frame, or has several columns of one name.
@@ -487,10 +465,7 @@ def _written(frame: Any, model: str, called: str, path: Path, words: dict[str, s
         raise UsageError("predictions must be data frames (pandas, polars, pyarrow, a dictionary of columns), a list "
                          "of files, such as ['a.csv', 'b.csv'], or with truth a dictionary of arrays, but got "
                          f"{shown(frame)} of type {type(frame).__name__}")
-    with _frame_words({WHERE: called}):
-        written(frame, model, path)
-    words |= {str(path): called, path.name: called}
-    return str(path)
+    return str(written(frame, model, folder))
 
 
 def _kept(data: Data, columns: Columns, name: str) -> dict[str, Scalar]:
@@ -522,8 +497,7 @@ def _spec(
     models = None if model is None else [model] if isinstance(model, str) else list(model)
     if models is not None and not models:
         raise UsageError("model must name a model, but the list is empty: leave it out for those of the study")
-    typed = {**_SETTINGS, **{key: key for key in changes}}
-    values = {"settings": {**own, **settings}, "typed": typed, **changes}
+    values = {"settings": {**own, **settings}, **changes}
     if study is not None:
         return load_study(str(study), models=models, **values)
     if models is None or models == [USUAL_STUDY]:
@@ -564,42 +538,6 @@ def _call(values: Mapping[str, Any]) -> str:
         f"{key}={without_passwords(repr(str(value) if isinstance(value, Path) else value))}"
         for key, value in values.items() if key != "data" and value is not defaults[key])]
     return f"gru_bench.run_study({', '.join(words)})"
-
-
-# ---------------------------------------------------------------- words
-
-
-@contextmanager
-def _python_words() -> Iterator[None]:
-    """Let errors name arguments of Python where those of the commands name options."""
-    before = IN_PYTHON.set(True)
-    try:
-        yield
-    except ChangedStudyError as error:
-        again = f". To begin a new study, call it with name={error.free_name!r}" if error.free_name else ""
-        raise UsageError(f"{error}{again}") from None
-    finally:
-        IN_PYTHON.reset(before)
-
-
-@contextmanager
-def _frame_words(words: Mapping[str, str]) -> Iterator[None]:
-    """Let errors about files that keep frames speak of the frames.
-
-    Args:
-        words: Path or name of a file -> what errors call its frame.
-    """
-    try:
-        yield
-    except ChangedStudyError:
-        raise
-    except GruBenchError as error:
-        said = str(error)
-        for path, called in words.items():
-            said = said.replace(path, called)
-        if said == str(error):
-            raise
-        raise type(error)(said) from error.__cause__
 
 
 # ---------------------------------------------------------------- predictions, tables

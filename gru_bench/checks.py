@@ -18,7 +18,7 @@ import numpy as np
 
 from gru_bench.config import Scalar, TrainingConfig, is_valid_setting
 from gru_bench.data.batches import fills_window, iterations_of_epoch
-from gru_bench.errors import IncompleteError, given_as, given_together, unknown
+from gru_bench.errors import IncompleteError, unknown
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
 from gru_bench.report.document.sentences import Sentence, Warning, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence, collect
@@ -124,7 +124,7 @@ class Check:
     """One check."""
 
     code: str
-    remedy: Callable[[], str]
+    remedy: str
     find: Find
     """Its docstring is the title of the check."""
 
@@ -152,21 +152,17 @@ class Outcome:
     def show(self, console: Any) -> None:
         """Print a line for each warning."""
         for one in self.warnings:
-            console.print(f"{one.code} {one.text} {self.check.remedy()}", markup=False, soft_wrap=True)
+            console.print(f"{one.code} {one.text} {self.check.remedy}", markup=False, soft_wrap=True)
 
 
 CHECKS: dict[str, Check] = {}
 """Code -> its check. A code keeps its meaning for ever."""
 
 
-def check(code: str, remedy: str | Callable[[], str]) -> Callable[[Find], Find]:
-    """Make a check of the function that follows, whose docstring is its title.
-
-    A function returns the remedy where it names an option, which is spelled for the one who asks when it is shown.
-    """
-
+def check(code: str, remedy: str) -> Callable[[Find], Find]:
+    """Make a check of the function that follows, whose docstring is its title."""
     def made(find: Find) -> Find:
-        CHECKS[code] = Check(code, (lambda: remedy) if isinstance(remedy, str) else remedy, find)
+        CHECKS[code] = Check(code, remedy, find)
         return find
 
     return made
@@ -330,8 +326,7 @@ def same_reviews(subject: Subject) -> Found:
             rows=one.numbers.add("overlap", rows), reviews=one.numbers.add("test", reviews))
 
 
-@check("GRU005", lambda: f"Take other vectors ({given_as('--embedding', 'corpus')}), or draw the missing ones "
-                         "(embedding.unknown=draw).")
+@check("GRU005", "Take other vectors (embedding.name=corpus), or draw the missing ones (embedding.unknown=draw).")
 def words_without_vector(subject: Subject) -> Found:
     """Fewer than 60 % of the words have a vector."""
     for one in subject.data:
@@ -340,8 +335,7 @@ def words_without_vector(subject: Subject) -> Found:
             "occurs. The others are left out.", **one.names, covered=one.covered)
 
 
-@check("GRU006", lambda: "Judge by macro F1 in a new study (" + given_together(
-    ("--metric", "macro_f1"), ("--study-name", "NAME")) + "), or report the scores of each class too.")
+@check("GRU006", "Judge by macro F1 in a new study (training.metric=macro_f1), or report the scores of each class too.")
 def uneven_classes(subject: Subject) -> Found:
     """Uneven classes judged by accuracy."""
     for spec in subject.specs:
@@ -394,7 +388,7 @@ def lost_trials(subject: Subject) -> Found:
 
 
 @check("GRU008", "Use the scores of the confirmation runs; in the next search, average each trial over several seeds "
-                 "(--seeds-per-trial 3).")
+                 "(seeds_per_trial=3).")
 def lucky_best_trial(subject: Subject) -> Found:
     """A best trial further above its confirmation runs than by chance."""
     for one in () if subject.evidence is None else subject.evidence.searches:
@@ -527,8 +521,7 @@ def guessing_models(subject: Subject) -> Found:
             score=group.score, guessing=group.guessing, unit=group.scale.suffix)
 
 
-@check("GRU016", lambda: "Train random vectors instead: " + given_together(
-    ("--embedding", "random"), ("embedding.trainable", True, "true")) + ".")
+@check("GRU016", "Train random vectors instead (embedding.name=random and embedding.trainable=true).")
 def parallel_vectors(subject: Subject) -> Found:
     """Word vectors that are nearly parallel."""
     for one in subject.data:
@@ -554,7 +547,7 @@ def seen_groups(subject: Subject) -> Found:
                 groups=one.numbers.add("seen-groups", one.summary.seen_groups))
 
 
-@check("GRU018", lambda: f"Remove them from training: {given_as('data.near_duplicates', 'remove')}.")
+@check("GRU018", "Remove them from training (data.near_duplicates=remove).")
 def near_duplicates(subject: Subject) -> Found:
     """Near-duplicates in training."""
     for one in subject.data:

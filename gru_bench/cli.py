@@ -30,9 +30,7 @@ from gru_bench.errors import (
     GruBenchError,
     InterruptedCommandError,
     UsageError,
-    named,
     removed,
-    same_command,
     shown,
     visible,
     without_passwords,
@@ -167,22 +165,10 @@ def checked_workers(workers: int | None) -> int | None:
     """
     most = most_workers()
     if workers is not None and most is not None and workers > most:
-        raise UsageError(f"{named('--workers')} must be at most {most} on Windows, where a process can wait for "
-                         f"{most + 3} others only, but got {workers}: start {same_command()} again for more, they "
+        raise UsageError(f"workers must be at most {most} on Windows, where a process can wait for "
+                         f"{most + 3} others only, but got {workers}: run this again elsewhere for more: they "
                          "share the work")
     return workers
-
-
-def typed(options: Mapping[str, str], settings: Iterable[str], assigned: Iterable[str]) -> dict[str, str]:
-    """Return setting -> the option that it was typed as, so that an error can name that option.
-
-    Args:
-        options: Setting -> the option that sets it.
-        settings: The settings whose options were typed.
-        assigned: The settings that `--set` gave. An error names these as they are.
-    """
-    assigned = set(assigned)
-    return {setting: options[setting] for setting in settings if setting not in assigned}
 
 
 # ---------------------------------------------------------------- applications, consoles, exit codes

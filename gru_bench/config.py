@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from gru_bench.errors import UsageError, given_as, removed, shown, unknown
+from gru_bench.errors import UsageError, removed, shown, unknown
 
 Pooling = Literal["last", "final", "mean", "max", "meanmax"]
 Part = Literal["last", "final", "mean", "max"]
@@ -421,7 +421,7 @@ S = TypeVar("S", bound=BaseModel)
 
 def validated(
     kind: type[S], values: Mapping[str, Any], where: str = "", *, under: str = "",
-    typed: Mapping[str, str] | None = None,
+    given: Collection[str] = (),
 ) -> S:
     """Return a group of settings with these values.
 
@@ -430,7 +430,7 @@ def validated(
         values: Setting -> value.
         where: File that the values come from, for error messages.
         under: Dotted name of the group itself, for error messages.
-        typed: Setting -> the option that the user typed, for error messages.
+        given: Settings whose values come from elsewhere than the file.
 
     Raises:
         UsageError: where a setting is unknown or out of range. The message names each such setting, its rule and its
@@ -441,18 +441,15 @@ def validated(
     except ValidationError as error:
         found = error.errors(include_url=False)
         raise UsageError("\n".join(dict.fromkeys(
-            _sentence(kind, one, _kinds(one["loc"], found), where, under, typed or {}) for one in found))) from None
+            _sentence(kind, one, _kinds(one["loc"], found), where, under, given) for one in found))) from None
 
 
-def with_settings(
-    config: RunConfig, settings: Mapping[str, Any], typed: Mapping[str, str] | None = None
-) -> RunConfig:
+def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     """Return a copy of `config` with some settings replaced.
 
     Args:
         config: Settings to start from.
         settings: Dotted name -> new value, such as `{"training.lr": 1e-3}`.
-        typed: Setting -> the option that the user typed, for error messages.
 
     Raises:
         UsageError: for an unknown setting or a value out of range.
@@ -464,7 +461,7 @@ def with_settings(
         if key not in known:
             raise unknown_setting(key, known)
         (values[section] if section else values)[name] = value
-    return validated(RunConfig, values, typed=typed)
+    return validated(RunConfig, values)
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -489,8 +486,8 @@ def parsed_settings(assignments: list[str]) -> dict[str, Scalar]:
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set must look like section.key=value, but got {assignment!r}: "
-                             f"try {given_as('training.lr', 0.001)}")
+            raise UsageError(f"a setting must look like section.key=value, but got {assignment!r}: "
+                             "try training.lr=0.001")
         settings[key.strip()] = _scalar(text.strip())
     return settings
 
@@ -616,7 +613,7 @@ def _kinds(place: tuple[int | str, ...], errors: Iterable[Any]) -> str:
 
 
 def _sentence(
-    kind: type[BaseModel], error: Any, kinds: str, where: str, under: str, typed: Mapping[str, str]
+    kind: type[BaseModel], error: Any, kinds: str, where: str, under: str, given: Collection[str]
 ) -> str:
     """Return one of pydantic's errors as a sentence: setting, rule, value."""
     place = [str(part) for part in (error["loc"][:-1] if kinds else error["loc"])]
@@ -627,7 +624,8 @@ def _sentence(
             owner = _model_in(owner.model_fields[part].annotation) or owner if part in owner.model_fields else owner
         known = [".".join([*path[:-1], key]) for key in owner.model_fields]
         return str(unknown_setting(".".join(path), known, where))
-    name = typed.get(".".join(path)) or (f"{where}: " if where else "") + ".".join(shown(part, '') for part in path)
+    in_file = where and ".".join(path) not in given
+    name = (f"{where}: " if in_file else "") + ".".join(shown(part, '') for part in path)
     if error["type"] == "missing":
         return f"{name} is required, but is not given"
     limits = {key: f"{value:g}" if isinstance(value, float) else f"{value:,}" if key in ("le", "max_length") else value

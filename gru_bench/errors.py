@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from difflib import get_close_matches
 from enum import IntEnum
-from typing import Any
 
 LONGEST_SHOWN = 100
 """Most characters of a value that an error shows."""
@@ -28,23 +26,6 @@ _PASSWORDS = (
 
 _RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that control a terminal, change the direction of a text, or cannot be written."""
-ARGUMENTS: Mapping[str, str] = {
-    "--study-name": "name", "--study": "study", "--model": "model", "--trials": "trials", "--confirm": "confirm",
-    "--looks": "looks", "--seed": "seed", "--epochs": "epochs", "--limit": "limit", "--data": "data",
-    "--text-column": "text", "--label-column": "label", "--category-column": "category", "--split-column": "split",
-    "--group-column": "group", "--id-column": "id",
-    "--workers": "workers", "--timeout": "timeout", "--storage": "storage", "--tracking-uri": "tracking_uri",
-    "--no-texts": "no_texts", "--force": "force", "--single": "single", "--test-data": "data.test_name",
-    "--positive": "data.positive", "--encoding": "data.encoding", "--embedding": "embedding.name",
-    "--device": "training.device", "--metric": "training.metric",
-    "--allow-slow": "allow_slow", "--run-code": "run_code",
-}
-"""Option of a command -> the argument of the Python API that means the same, or the setting where there is none."""
-_FLAGS = ("--no-texts", "--force", "--single", "--allow-slow", "--run-code")
-"""Options that take no value."""
-IN_PYTHON: ContextVar[bool] = ContextVar("in_python", default=False)
-"""Whether a call of the Python API is at work, not a command. `named` and `given_as` follow it."""
-
 REMOVED: Mapping[str, str] = {
     "--class": "gru-bench diagnose explains the likeliest class, of two classes the second",
     "--mcnemar": "gru-bench report --csv writes the answers of each run, which statsmodels' mcnemar compares",
@@ -111,13 +92,6 @@ class UsageError(GruBenchError):
     exit_code = ExitCode.MISTYPED
 
 
-class ChangedStudyError(UsageError):
-    """A command asks an existing study to go on with other settings than it began with."""
-
-    free_name = ""
-    """A name for a new study with these settings; empty where none was looked for."""
-
-
 class DataError(GruBenchError):
     """A file is damaged or empty, or lacks what was asked of it."""
 
@@ -177,55 +151,6 @@ def unknown(
 def removed(name: str) -> str:
     """Return that an option, a command or a setting was removed, and what to do now; empty for any other name."""
     return f"{shown(name, '')} was removed: {REMOVED[name]}" if name in REMOVED else ""
-
-
-def named(option: str) -> str:
-    """Return the name of an option for the one who asks: `--limit`, or in Python `limit`.
-
-    What has no other name in Python is returned unchanged.
-    """
-    return ARGUMENTS.get(option, option) if IN_PYTHON.get() else option
-
-
-def given_as(option: str, value: object = None, typed: str = "") -> str:
-    """Return an option or a setting as the one who asks gives it.
-
-    On the command line that is `--limit 300` or `--set training.lr=0.1`, and in Python `limit=300` or
-    `settings={'training.lr': 0.1}`.
-
-    Args:
-        option: An option of `ARGUMENTS`, or the dotted name of a setting.
-        value: The value to give. None: the user chooses it, or the option takes none.
-        typed: The value as a shell takes it, where that is not the value itself.
-    """
-    name = named(option)
-    if name.startswith("--") or not IN_PYTHON.get():
-        words = [option, *([] if value is None else [typed or str(value)])]
-        return " ".join(words) if option.startswith("--") else f"--set {'='.join(words)}"
-    if "." in name:
-        return f"settings={{{name!r}: {'...' if value is None else repr(value)}}}"
-    if option in _FLAGS:
-        return f"{name}=True"
-    return f"{name}={'' if value is None else repr(value)}"
-
-
-def given_together(*options: tuple[Any, ...]) -> str:
-    """Return several options as the one who asks gives them together: in Python, settings share one dictionary.
-
-    Args:
-        options: The arguments of `given_as` for each option.
-    """
-    words = [given_as(*option) for option in options]
-    if not IN_PYTHON.get():
-        return " ".join(words)
-    settings = [word.removeprefix("settings={").removesuffix("}") for word in words if word.startswith("settings={")]
-    others = [word for word in words if not word.startswith("settings={")]
-    return ", ".join([*others, *([f"settings={{{', '.join(settings)}}}"] if settings else [])])
-
-
-def same_command() -> str:
-    """Return what the one who asks repeats to go on: the same command, or in Python the same call."""
-    return "the same call" if IN_PYTHON.get() else "the same command"
 
 
 def shown(value: object, quote: str = "'", most: int = LONGEST_SHOWN) -> str:

@@ -208,11 +208,11 @@ def test_each_check_fires_on_a_study_made_for_it_and_its_report_says_the_same(co
     for one in found:
         assert f"{one.text} ({code})" in told
         assert one.text in page
-    mentions(page, f"{code} {found[0].text}", CHECKS[code].remedy())
+    mentions(page, f"{code} {found[0].text}", CHECKS[code].remedy)
 
 
 def test_one_function_adds_a_check_to_lint_and_to_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    added = Check("GRU999", lambda: "Do so.", lambda subject: iter([say("It is {what}.", what="so")]))
+    added = Check("GRU999", "Do so.", lambda subject: iter([say("It is {what}.", what="so")]))
     monkeypatch.setitem(CHECKS, added.code, added)
     store, studies = sound(test_set=TestSet.draw(60))
     assert [(one.code, one.text) for one in warned(of_logged(studies, store))] == [("GRU999", "It is so.")]

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 from collections.abc import Iterator
-from contextvars import copy_context
 from fnmatch import fnmatch
 from typing import Any
 
 import pytest
 
-import gru_bench as gb
-from gru_bench.config import RunConfig, flat
 from gru_bench.errors import (
-    ARGUMENTS,
-    IN_PYTHON,
-    ChangedStudyError,
+    REMOVED,
     DataError,
     DifferenceError,
     ExitCode,
@@ -26,14 +20,11 @@ from gru_bench.errors import (
     MachineError,
     RunError,
     UsageError,
-    given_as,
-    given_together,
-    named,
-    same_command,
+    removed,
     shown,
     without_passwords,
 )
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, mentions
 from tests.support.sources import parsed
 
 
@@ -64,7 +55,7 @@ def test_the_table_of_exit_codes() -> None:
 
 
 @pytest.mark.parametrize(("error", "code"), [
-    (GruBenchError, 1), (DataError, 1), (RunError, 1), (MachineError, 1), (UsageError, 2), (ChangedStudyError, 2),
+    (GruBenchError, 1), (DataError, 1), (RunError, 1), (MachineError, 1), (UsageError, 2),
     (IncompleteError, 3), (DifferenceError, 4),
 ])
 def test_each_error_has_its_exit_code(error: type[GruBenchError], code: int) -> None:
@@ -105,66 +96,35 @@ def test_what_holds_no_password_is_left(text: str) -> None:
 # ---------------------------------------------------------------- options in messages
 
 
-@pytest.mark.parametrize(("typed", "in_python", "asked"), [
-    ("--limit 300", "limit=300", ("--limit", 300)),
-    ("--study-name NAME", "name='NAME'", ("--study-name", "NAME")),
-    ('--study-name "a b"', "name='a b'", ("--study-name", "a b", '"a b"')),
-    ("--text-column", "text=", ("--text-column",)),
-    ("--force", "force=True", ("--force",)),
-    ("--set training.lr=0.001", "settings={'training.lr': 0.001}", ("training.lr", 0.001)),
-    ("--set embedding.trainable=true", "settings={'embedding.trainable': True}", ("embedding.trainable", True, "true")),
-    ("--encoding cp1252", "settings={'data.encoding': 'cp1252'}", ("--encoding", "cp1252")),
-    ("--test-data", "settings={'data.test_name': ...}", ("--test-data",)),
-])
-def test_an_option_is_spelled_for_the_one_who_asks(typed: str, in_python: str, asked: tuple[Any, ...]) -> None:
-    assert given_as(*asked) == typed
-    assert as_python(given_as, *asked) == in_python
-
-
-def test_options_that_are_given_together_share_one_dictionary_of_settings_in_python() -> None:
-    asked = ("--embedding", "random"), ("embedding.trainable", True, "true"), ("--limit", 300)
-    assert given_together(*asked) == "--embedding random --set embedding.trainable=true --limit 300"
-    assert as_python(given_together, *asked) == (
-        "limit=300, settings={'embedding.name': 'random', 'embedding.trainable': True}")
-
-
-def as_python(function: Any, *arguments: Any) -> Any:
-    context = copy_context()
-    context.run(IN_PYTHON.set, True)
-    return context.run(function, *arguments)
-
-
-def test_names_of_options_and_the_way_to_go_on_are_those_of_the_one_who_asks() -> None:
-    assert (named("--tracking-uri"), same_command()) == ("--tracking-uri", "the same command")
-    assert (as_python(named, "--tracking-uri"), as_python(same_command)) == ("tracking_uri", "the same call")
-
-
-def test_options_have_arguments_or_settings_that_exist() -> None:
-    calls = (gb.run_study, gb.open_study, gb.Study.save_model)
-    known = {name for call in calls for name in inspect.signature(call).parameters} | set(flat(RunConfig()))
-    assert not set(ARGUMENTS.values()) - known
-
-
-PLAIN = ("*__main__.py", "errors.py", "cli.py", "doctor.py", "lint.py", "archive/*", "diagnose/*", "gru_check/*",
-         "grade/*", "inference/predict.py", "inference/files.py", "inference/save_model.py", "predictions/parts.py",
-         "sweep/workers/ray.py", "sweep/console/description.py", "report/findings.py", "report/evidence/verdicts.py",
-         "report/evidence/next_steps.py", "report/trials.py", "report/sections/*")
-"""Files whose texts are of commands alone, or are parts of a report, which is the same for everybody."""
-BY_HAND = re.compile(rf"(?<![\w-])(?:{'|'.join(ARGUMENTS)}|--set [\w.]+=)(?![\w-])|(?:^|\s)--$|the same command")
+COMMANDS = ("*__main__.py", "errors.py", "cli.py", "doctor.py", "lint.py", "archive/*", "diagnose/*", "gru_check/*",
+            "grade/*", "inference/predict.py", "inference/files.py", "inference/save_model.py", "predictions/parts.py",
+            "sweep/workers/ray.py", "sweep/console/description.py", "report/findings.py", "report/evidence/verdicts.py",
+            "report/evidence/next_steps.py", "report/trials.py", "report/sections/*")
+"""Files whose texts are of commands alone, or are parts of a report, which shows commands."""
+OPTION = re.compile(r"(?<![\w-])--(?:set|study-name|tracking-uri|no-texts|test-data|allow-slow|run-code|text-column|"
+                    r"label-column|category-column|split-column|group-column|id-column|limit|epochs|device|metric|"
+                    r"storage|workers|timeout|trials|confirm|looks|force|single|embedding|encoding|positive)(?![\w-])")
 COMMAND = re.compile(r"\bgru-bench [a-z-]+[^();:,\n]*")
 """A whole command, which is the same for everybody."""
 
 
 def texts(tree: ast.AST) -> Iterator[ast.Constant]:
-    """The texts of a module that are neither docstrings nor an option alone, such as those that `given_as` takes."""
+    """The texts of a module that are neither docstrings nor an option alone, such as those of tables of options."""
     for node in ast.walk(tree):
         within = [child for child in ast.iter_child_nodes(node) if not isinstance(node, ast.Expr)]
         yield from (child for child in within if isinstance(child, ast.Constant) and isinstance(child.value, str)
-                    and child.value not in ARGUMENTS)
+                    and not OPTION.fullmatch(child.value))
 
 
-def test_no_message_that_a_call_of_python_may_show_writes_an_option_by_hand() -> None:
+def test_a_message_that_a_call_of_python_may_show_names_settings_and_not_options() -> None:
     found = [f"{name}:{text.lineno} {text.value!r}" for path in sorted((ROOT / "gru_bench").rglob("*.py"))
-             if not any(fnmatch(name := path.relative_to(ROOT / "gru_bench").as_posix(), plain) for plain in PLAIN)
-             for text in texts(parsed(path)) if BY_HAND.search(COMMAND.sub("", str(text.value)))]
-    assert not found, "spell options by gru_bench.errors.given_as or named"
+             if not any(fnmatch(name := path.relative_to(ROOT / "gru_bench").as_posix(), plain) for plain in COMMANDS)
+             for text in texts(parsed(path))
+             if OPTION.search(COMMAND.sub("", str(text.value))) and "in Python" not in str(text.value)]
+    assert not found, "name the setting: limit, text column, training.lr=0.001"
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_what_was_removed_is_refused_by_name_with_what_to_do_now(name: str) -> None:
+    mentions(removed(name), f"{name} was removed: ", REMOVED[name])
+    assert removed(f"{name}x") == ""

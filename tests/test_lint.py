@@ -44,8 +44,8 @@ class TestLogged:
         assert done.returncode == ExitCode.NO
         first, second, last = done.stdout.splitlines()
         assert first.startswith("GRU001 Torch GRU: the best value of hidden size, 250, is at an end of its range")
-        assert first.endswith(f" {CHECKS['GRU001'].remedy()}")
-        mentions(second, "GRU003 Torch GRU", "2 seeds", CHECKS["GRU003"].remedy())
+        assert first.endswith(f" {CHECKS['GRU001'].remedy}")
+        mentions(second, "GRU003 Torch GRU", "2 seeds", CHECKS["GRU003"].remedy)
         mentions(last, "2", "quick, sound", "docs/checks.md")
 
     @pytest.mark.parametrize("words", [("--ignore", "GRU001,gru003"), ("--ignore", "GRU001", "--ignore", " GRU003 ")])

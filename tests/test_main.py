@@ -87,14 +87,14 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["archive"], ["Missing command"]),
     (["archive", "export"], ["Missing"]),
     (["report", "--margin", "-1"], ["--margin", "-1", "--margin 1"]),
-    (["train", "--model", "lstm"], ["--model"]),
+    (["train", "--model", "lstm"], ["model.name"]),
     (["diagnose", "--text", ""], ["--text"]),
     (["gru-check", "mine.py"], ["mine.py"]),
     (["grade"], ["--study", "--accuracy"]),
     (["sync", "now"], ["extra argument"]),
     (["predict", "A text."], ["model"]),
     (["save-model", "folder"], ["--study"]),
-    (["doctor", "--tracking-uri", "here"], ["--tracking-uri"]),
+    (["doctor", "--tracking-uri", "here"], ["tracking_uri"]),
 ])
 def test_refuses_what_is_wrongly_typed(words: list[str], parts: list[str]) -> None:
     done = completed(app, *words)

@@ -53,7 +53,7 @@ def exit_codes() -> str:
 def warnings() -> str:
     """Return a Markdown table of the codes of warnings, each a link to its section of the page on warnings."""
     return table(("code", "warns of", "remedy"), (
-        (f"[{code}](../checks.html#{code.lower()})", str(check.find.__doc__), check.remedy())
+        (f"[{code}](../checks.html#{code.lower()})", str(check.find.__doc__), check.remedy)
         for code, check in CHECKS.items()))
 
 

@@ -21,7 +21,7 @@ from gru_bench.config import TrainingConfig
 from gru_bench.data.corpus import Split
 from gru_bench.data.labels import LabelArray
 from gru_bench.data.vectors import Vectors
-from gru_bench.errors import UsageError, given_as
+from gru_bench.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,7 @@ def check_window(training: TrainingConfig, examples: int) -> None:
         raise UsageError(
             f"training.log_every must be at most {iterations:,}, the iterations of an epoch of {examples:,} training "
             f"texts, when training.selection is lowest_train_window, but got {training.log_every}: "
-            f"{given_as('training.log_every', max(1, iterations // 10))}, or train on more texts")
+            f"training.log_every={max(1, iterations // 10)}, or train on more texts")
 
 
 def encode(split: Split, vectors: Vectors, max_length: int | None) -> Encoded:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gru_bench.config import PRESETS, is_own
 from gru_bench.data.cache import default_cache
-from gru_bench.errors import DataError, UsageError, given_as, shown, unknown
+from gru_bench.errors import DataError, UsageError, shown, unknown
 from gru_bench.platforms import replacing
 from gru_bench.results.own import digest_of
 
@@ -91,12 +91,12 @@ def kept(model: str, digest: str | None) -> str:
         UsageError: where this machine does not keep it: it comes from elsewhere.
     """
     if digest is None:
-        raise UsageError(f"a model of your own must be named by {given_as('--model')} or in a study file's models, but "
+        raise UsageError("a model of your own must be named as a model, or in a study file's models, but "
                          f"{model} was set as model.name, which reads no file: name it there")
     path = default_cache() / FOLDER / f"{digest}.py"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if digest_of(text) != digest:
         raise UsageError(f"the model {model} is Python code, which runs only on a machine where a command has named "
                          f"its file, but this machine does not know it (SHA-256 {digest}): read it "
-                         f"(code.py next to the model's weights), then add {given_as('--run-code')}")
+                         "(code.py next to the model's weights), then allow it by run_code")
     return text

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 from gru_bench.config import as_number
-from gru_bench.errors import DataError, UsageError, given_as, named, shown, unknown
+from gru_bench.errors import DataError, UsageError, shown, unknown
 
 USUAL = {
     "text": "text review reviewtext reviewbody sentence content body comment document message tweet post utterance "
@@ -25,9 +25,6 @@ USUAL = {
 """Role -> usual names of its column, in lower case, without `_`, `-`, spaces and a plural s."""
 GROUPS = "group movie product author user doc groupid movieid productid authorid userid docid"
 """The same for the column of groups."""
-_OPTIONS = {"text": "--text-column", "label": "--label-column", "category": "--category-column",
-            "split": "--split-column", "id": "--id-column", "group": "--group-column"}
-"""Role -> the option that names its column."""
 _IDS = ("id", "example_id", "review_id", "text_id")
 """Usual names of the column that identifies a row, in lower case."""
 _SHOWN_NAMES = 40
@@ -40,21 +37,6 @@ _LONG = 60
 """Fewest characters of what is a text rather than the name of a column."""
 _WORDS = 7
 """Fewest words of what is a text rather than the name of a column."""
-
-
-class Note(NamedTuple):
-    """A sentence on the columns that are read, and the options that name others.
-
-    A cache keeps the options apart, because they are spelled for the one who asks.
-    """
-
-    said: str
-    options: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """Return the whole sentence."""
-        options = " and ".join(", ".join(map(named, self.options)).rsplit(", ", 1))
-        return f"{self.said}; {options} can name others"
 
 
 class Choice(Protocol):
@@ -70,7 +52,7 @@ class Choice(Protocol):
     def found_in(self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]) -> Self:
         """Return the columns to read of a file with these columns."""
 
-    def note(self, found: Self) -> Note | None:
+    def note(self, found: Self) -> str | None:
         """Return a sentence on the columns that were found by their names."""
 
     def require_header(self, first: Sequence[str], path: Path, separator: str) -> None:
@@ -116,8 +98,7 @@ class Columns:
                 near = get_close_matches(name, names, n=1)
                 more = len(known) - _SHOWN_NAMES
                 raise unknown(f"{role} column", name, {*names[:_SHOWN_NAMES], *near},
-                              f"{path.name} has {f'{more:,} more' if more > 0 else 'no other'}: name it by "
-                              f"{given_as(_OPTIONS[role])}.")
+                              f"{path.name} has {f'{more:,} more' if more > 0 else 'no other'}.")
             if name is not None and known.count(name) > 1:
                 raise DataError(f"{path} must have one column {shown(name)}, but it has {known.count(name)} of that "
                                 "name: rename the others")
@@ -137,19 +118,18 @@ class Columns:
             found = replace(found, group=fits[0] if len(fits) == 1 else "" if fits else None)
         return found
 
-    def note(self, found: Columns) -> Note | None:
+    def note(self, found: Columns) -> str | None:
         """Return a sentence on the columns that are read in place of the default ones, and on those of groups."""
         wanted = dict(self.roles())
         others = [(role, name) for role, name in found.roles()
                   if role in (*USUAL, "group") and name not in (None, wanted[role])]
         if self.group == found.group == "" and not others:
-            return Note("several columns have a usual name of groups, so that none is read as such",
-                        (_OPTIONS["group"],))
+            return "several columns have a usual name of groups, so that none is read as such; name the group column"
         if not others:
             return None
         read = " and ".join(f"the {role}s are in column {shown(name)}" for role, name in others)
-        return Note(f"{read}, by {'its name' if len(others) == 1 else 'their names'}",
-                    tuple(_OPTIONS[role] for role, _ in others))
+        return (f"{read}, by {'its name' if len(others) == 1 else 'their names'}; to read others, name "
+                f"{' and '.join(f'the {role} column' for role, _ in others)}")
 
     def require_header(self, first: Sequence[str], path: Path, separator: str) -> None:
         """Check that the first line of a file holds the names of columns, unless those to read are in it.
@@ -165,7 +145,7 @@ class Columns:
             cells = ", ".join(shown(cell, most=_CUT) for cell in first[:_SHOWN_EXAMPLES])
             raise DataError(f"{path} must begin with a line of column names, but its first line looks like a row "
                             f"({cells}): write a line of names above it, such as {separator.join(USUAL)!r}; if these "
-                            f"are names, choose two by {given_as('--text-column')} and {given_as('--label-column')}")
+                            "are names, name two of them as text column and label column")
 
     def _is_missing_default(self, role: str, known: Sequence[str]) -> bool:
         return role in USUAL and dict(self.roles())[role] == role and role not in known
@@ -188,7 +168,7 @@ class Columns:
                            zip_longest(known[:_SHOWN_EXAMPLES], values, fillvalue=""))
         more = len(known) - _SHOWN_EXAMPLES
         return UsageError(
-            f"the {role} column must be named by {given_as(_OPTIONS[role])}, because {why}. "
+            f"the {role} column must be named, because {why}. "
             f"{f'Its columns are {listed}' if known else 'It has no columns'}"
             f"{f' and {more:,} more' if more > 0 else ''}")
 

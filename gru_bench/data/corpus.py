@@ -46,7 +46,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import DataConfig, printable_name
 from gru_bench.data.cache import cached_folder, content_digest, default_cache, reading_cache
-from gru_bench.data.columns import Columns, Note
+from gru_bench.data.columns import Columns
 from gru_bench.data.files import (
     KINDS,
     PARTS,
@@ -69,13 +69,13 @@ from gru_bench.data.noun import noun
 from gru_bench.data.recall import KIND, is_recall, parsed_task
 from gru_bench.data.tables import Rows, read_files
 from gru_bench.data.tokenizer import tokenize
-from gru_bench.errors import DataError, UsageError, given_as, named, shown, unknown
+from gru_bench.errors import DataError, UsageError, shown, unknown
 from gru_bench.results.runs import NearDuplicates
 
 SPLITS = ("train", "validation", "test")
 Progress = Callable[[int, int], object]
 """Is told how many of how many texts are done."""
-_FORMAT = "4"
+_FORMAT = "5"
 """Part of every cache key. Raise it when the cleaning, the splitting or the files of a folder change."""
 _IDS, _EXAMPLES, _ABOUT = "ids.npy", "examples.npz", "about.json"
 """The files of a corpus: the ids of all tokens; all other arrays, texts included; words, classes and counts."""
@@ -249,7 +249,7 @@ def load_corpus(
     given = config.test_name is not None or config.split_column is not None or source.has_splits
     if not given and config.test_share == 0:
         raise UsageError("data.test_share must be greater than 0 for data without a test split of its own, "
-                         f"but got 0: set a fraction, or name a test file by {given_as('--test-data')}")
+                         "but got 0: set a fraction, or name a test file by data.test_name")
     settings = [_FORMAT, source.key, *map(repr, (
         given, config.limit, config.validation_share, None if given else config.test_share, config.split_seed,
         config.classes, config.positive, config.encoding, config.unseen, config.group_column == "auto",
@@ -266,7 +266,7 @@ def load_corpus(
                                  arrays[f"{name}.example_id"], arrays[f"{name}.category"], arrays[f"{name}.name"],
                                  arrays.get(f"{name}.group"))
             ids = ids[offsets_N1[-1]:]
-    notes = tuple(note if isinstance(note, str) else str(Note(*note)) for note in about.pop("notes"))
+    notes = tuple(about.pop("notes"))
     notes += tuple(f"warning: the classes {listed(names)} differ only in case or spaces: spell them alike in the data "
                    "if they are one class" for names in alike(about["classes"]))
     near, examples = about.pop("near"), tuple(map(tuple, about.pop("near_examples")))
@@ -368,7 +368,7 @@ def _with_test(path: Path, found: Found, test_path: Path, test: Found) -> tuple[
     """Return the files of the training data, followed by those of the test data."""
     if any(file.split == "test" for file in found.files):
         raise UsageError(f"the test split must be given once, but {path} contains one, and "
-                         f"{named('--test-data')} names {test_path.name}: leave it out")
+                         f"data.test_name names {test_path.name}: leave it out")
     if any(file.split is not None for file in test.files):
         raise UsageError(f"the test data must be one split, but {test_path} contains several: name one of them")
     return (*(replace(file, split=file.split or "train") for file in found.files),
@@ -383,7 +383,7 @@ def _recall_source(config: DataConfig) -> _Source:
                          f"{config.test_name!r}: leave it out")
     if config.max_length is not None and config.max_length < task.longest:
         raise UsageError(f"data.max_length must be at least {task.longest}, the tokens of the longest sequences of "
-                         f"{task.name}, but got {config.max_length}: {given_as('data.max_length', task.longest)}")
+                         f"{task.name}, but got {config.max_length}: set data.max_length={task.longest}")
     return _Source(task.name, task.name, task.rows, repr(task))
 
 
@@ -455,10 +455,10 @@ def _in_order(rows: Rows, config: DataConfig, where: str) -> Rows:
         order = config.classes
     if config.positive is not None:
         if len(order) != 2:
-            raise UsageError(f"{named('--positive')} must be left out for more than two classes, but {where} has "
+            raise UsageError(f"data.positive must be left out for more than two classes, but {where} has "
                              f"{len(order):,} ({listed(order)}): leave it out, or order the classes by data.classes")
         if config.positive not in order:
-            raise unknown("class", config.positive, order, f"Name one of these by {given_as('--positive')}.")
+            raise unknown("class", config.positive, order, "Set data.positive to one of these.")
         order = tuple(sorted(order, key=lambda name: name == config.positive))
     if order == rows.classes:
         return rows
@@ -485,10 +485,10 @@ def _class_notes(rows: Rows, positions: dict[str, list[int]], config: DataConfig
                         f"{len(positions['train']):,} are of class "
                         f"{listed(name for name in rows.classes if name not in unseen)}: add texts of another class")
     if unseen and config.unseen == "refuse":
-        more = f"raise {named('--limit')}, " if config.limit is not None else ""
+        more = "raise limit, " if config.limit is not None else ""
         raise DataError(f"each class of {where} must have training texts, but there is none of {listed(unseen)}: "
                         f"{more}add some, leave these classes out, or let them count as wrong by "
-                        f"{given_as('data.unseen', 'wrong')}")
+                        "data.unseen=wrong")
     if unseen:
         yield f"no training text is of class {listed(unseen)}: such texts count as wrong"
     for split in ("validation", "test"):
@@ -524,12 +524,12 @@ def _grouped(rows: Rows, unique: Sequence[int], digests: Sequence[bytes], config
     if count == len(unique):
         return replace(rows, group_N=None)
     if config.group_column == "auto" and count < LEAST_GROUPS:
-        return replace(rows, group_N=None, notes=(*rows.notes, Note(
-            f"the column of a usual name of groups is not read, because it contains {count} different ones only",
-            ("--group-column",))))
+        return replace(rows, group_N=None, notes=(
+            *rows.notes, "the column of a usual name of groups is not read, because it contains "
+            f"{count} different ones only; to read it, name it as the group column"))
     if count < 2:
         raise DataError(f"the texts of {where} must belong to at least 2 groups, but all are in "
-                        f"{shown(names[unique[0]])}: name another column by {given_as('--group-column')}")
+                        f"{shown(names[unique[0]])}: name another group column")
     return replace(rows, group_N=names)
 
 
@@ -541,7 +541,7 @@ def _require_groups(rows: Rows, positions: Mapping[str, Sequence[int]], where: s
         if len(found := {group_N[row] for row in positions[split]}) == 1:
             raise DataError(f"the {split} split of {where} must contain texts of at least 2 groups, but all "
                             f"{len(positions[split]):,} are of {shown(found.pop())}: name a column of smaller groups "
-                            f"by {given_as('--group-column')}, or set data.group_column to none")
+                            "as group column, or set data.group_column=none")
 
 
 def _share(digest: bytes, purpose: str, seed: int) -> float:
@@ -591,7 +591,7 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
         remedy = {
             "train": "lower data.test_share or data.validation_share",
             "validation": "raise data.validation_share, or set it to 0 to train without",
-            "test": "raise data.test_share" if given is None else f"name a test file by {given_as('--test-data')}",
+            "test": "raise data.test_share" if given is None else "name a test file by data.test_name",
         }[name]
         raise DataError(f"each of train, validation and test must get a text, but of the {len(kept)} of "
                         f"{where} none is left for {name}: add texts, or {remedy}")
@@ -662,7 +662,7 @@ def _near_duplicates(
         positions["train"] = [row for place, row in enumerate(train) if place not in of_train]
         if not positions["train"]:
             raise DataError(f"the training split of {where} must contain texts that nearly repeat no other one, but "
-                            f"all {len(train):,} do: {given_as('data.near_duplicates', 'keep')}")
+                            f"all {len(train):,} do: data.near_duplicates=keep")
     return found, examples
 
 

@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 
 from gru_bench import platforms
-from gru_bench.errors import DataError, UsageError, given_as, shown
+from gru_bench.errors import DataError, UsageError, shown
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 PICKLES = (".pkl", ".pickle", ".tar.gz", ".pkl.gz", ".pickle.gz")
@@ -232,7 +232,7 @@ def _classes_or_tables(path: Path, folders: Sequence[Path], tables: Sequence[Pat
         named, other = (tables[parts.index(one)].name for one in (next(filter(None, parts)), None))
         raise UsageError(f"either all files of {path} must be named after a split, or none, but {named} is and {other} "
                          "is not: name a pattern of the files to read, such as 'train*.csv', and the test files by "
-                         f"{given_as('--test-data')}")
+                         "data.test_name")
     return Found(tuple(DataFile(table, split=one if several else None)
                        for table, one in zip(tables, parts, strict=True)), left_out)
 
@@ -361,7 +361,7 @@ def reading(path: Path, encoding: str | None = None) -> Iterator[None]:
         used = encoding or "utf-8"
         wrong = (f"line {_line_of_wrong_byte(path, used):,} is not (byte {error.object[error.start]:#04x})"
                  if isinstance(error, UnicodeDecodeError) else f"it is not ({shown(str(error), '')})")
-        other = f", or name its encoding, such as {given_as('--encoding', 'cp1252')}" if encoding else ""
+        other = ", or name its encoding, such as data.encoding=cp1252" if encoding else ""
         raise DataError(f"{path} must be {used.upper()} text, but {wrong}: save it as UTF-8{other}") from error
     except OSError as error:
         raise DataError(f"{path} must be readable, but: {shown(error.strerror or str(error), '', 200)}") from error

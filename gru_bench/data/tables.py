@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Generic, TextIO, TypeVar, cast
 
 from gru_bench.config import MOST_CLASS_NAME, MOST_NAME
-from gru_bench.data.columns import Choice, Columns, Note
+from gru_bench.data.columns import Choice, Columns
 from gru_bench.data.files import (
     PARTS,
     PICKLE,
@@ -34,7 +34,7 @@ from gru_bench.data.files import (
 )
 from gru_bench.data.labels import MISSING, NEGATIVE_POSITIVE, LabelArray, classes_of, label_of, listed, spelled
 from gru_bench.data.pickles import reviews
-from gru_bench.errors import DataError, UsageError, given_as, shown
+from gru_bench.errors import DataError, UsageError, shown
 
 _SHOWN = 5
 """Largest number of rows or values that an error message lists."""
@@ -103,7 +103,7 @@ class Table(Generic[C]):
                 yield from self._json_lines(text)
 
     @property
-    def note(self) -> Note | None:
+    def note(self) -> str | None:
         """Return a sentence on the columns that are read in place of the default ones; None if there are none."""
         return self._wanted.note(self.columns)
 
@@ -247,7 +247,7 @@ class Rows:
     """Name of each row's group; empty for a row that stands alone. None where the data have no groups."""
     plain: bool = True
     """Whether the data hold 0 and 1, in this order. Then the names are no part of the fingerprint."""
-    notes: tuple[str | Note, ...] = ()
+    notes: tuple[str, ...] = ()
     """What the user should know about how the files were read, a sentence each."""
 
     def __len__(self) -> int:
@@ -268,7 +268,7 @@ class _Read:
     tokens: list[list[str]] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
     label_column: str | None = None
-    notes: dict[Note, None] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
 
 
 def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encoding: str = "utf-8") -> Rows:
@@ -305,7 +305,7 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
         what, remedy = f"the folders of {where}", "have a folder for each class"
     else:
         what = f"column {shown(read.label_column)} of {where}"
-        remedy = f"name the column of the classes by {given_as('--label-column')}"
+        remedy = "name another label column"
     found = classes_of(read.labels, read.class_names, what, remedy)
     return Rows(
         text_N=read.texts, label_N=found.label_N, classes=found.names, category_N=read.categories,
@@ -370,14 +370,14 @@ def _add_table(path: Path, table: Table[Columns], read: _Read) -> None:
         return cast(list[str], found)
 
     read.texts += checked("text", _text, "a text in each row",
-                          f"remove such rows, or name the column of the texts by {given_as('--text-column')}")
+                          "remove such rows, or name another text column")
     read.labels += checked("label", _label, "words, numbers, true or false", "fill them in, or remove such rows")
     read.parts += checked("split", lambda value: PARTS.get(str(value).strip().lower()), "train, validation or test",
                           "replace it by one of these")
     read.names += checked("id", lambda value: _name(value) or None, f"a name of at most {MOST_NAME} characters in each "
-                          "row", f"name another column by {given_as('--id-column')}")
+                          "row", "name another id column")
     read.groups += checked("group", _name, f"names of at most {MOST_NAME} characters",
-                           f"name another column by {given_as('--group-column')}")
+                           "name another group column")
     read.categories += ["" if value is None else _category(str(value)) for value in values_of["category"]]
     read.label_column = table.columns.label
     if (note := table.note) is not None:

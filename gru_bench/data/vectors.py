@@ -33,7 +33,7 @@ from gru_bench.config import EmbeddingConfig
 from gru_bench.data.cache import cached_folder, content_digest, default_cache, reading_cache
 from gru_bench.data.corpus import Corpus, Split
 from gru_bench.data.files import named_path, opened, packaged, reading
-from gru_bench.errors import DataError, RunError, UsageError, given_as, shown, unknown
+from gru_bench.errors import DataError, RunError, UsageError, shown, unknown
 
 _FORMAT = "2"
 """Part of every cache key. Raise it when the training or the files of a folder change."""
@@ -207,7 +207,7 @@ def _need_gensim(name: str) -> None:
     if importlib.util.find_spec("gensim") is None:
         raise UsageError(f"the word vectors {name!r} need gensim, which is not installed (it has no release for Python "
                          f"3.14 and later; this is {platform.python_version()}): take Python 3.11 to 3.13, or "
-                         f"other vectors with {given_as('--embedding')}: {GLOVE}, {RANDOM}, or a file")
+                         f"other vectors by embedding.name: {GLOVE}, {RANDOM}, or a file")
 
 
 def _build(folder: Path, source: _Source, corpus: Corpus, config: EmbeddingConfig) -> None:

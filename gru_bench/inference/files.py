@@ -58,7 +58,7 @@ class TextFile:
             UsageError: for a path that is no file, a file of an unsupported kind, or an unknown encoding.
             DataError: for an empty file.
         """
-        validated(DataConfig, {"encoding": self.encoding}, typed={"encoding": "--encoding"})
+        validated(DataConfig, {"encoding": self.encoding})
         if not self.path.is_file():
             raise UsageError(f"--file must name a file of texts, but there is none at {str(self.path)!r}: check the "
                              "path")

@@ -65,8 +65,10 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     return folder / file, found
 
 
-def written(frame: Any, model: str, path: Path) -> Path:
-    """Write a frame of predictions to a Parquet file, with a column `model` where it has none, and return its path.
+def written(frame: Any, model: str, folder: Path) -> Path:
+    """Write a frame of predictions to a Parquet file in a new folder, with a column `model` where it has none.
+
+    Errors name the file, which is called after the model.
 
     Raises:
         UsageError: for several columns of one name.
@@ -78,10 +80,14 @@ def written(frame: Any, model: str, path: Path) -> Path:
     known = column_names(frame)
     for column, count in Counter(known).items():
         if count > 1:
-            raise UsageError(f"{WHERE} must have one column {shown(column)}, but it has {count}: rename the others")
+            of_model = f" of {model}" if model else ""
+            raise UsageError(f"{WHERE}{of_model} must have one column {shown(column)}, but it has {count}: rename the "
+                             "others")
     table = _table(frame, known, known)
     if model and "model" not in known:
         table = table.append_column("model", pa.array([model] * table.num_rows, pa.string()))
+    folder.mkdir()
+    path = folder / f"{_file_name(model)}.parquet"
     pq.write_table(table, path)
     return path
 

@@ -15,8 +15,6 @@ from gru_bench.errors import (
     IncompleteError,
     RunError,
     UsageError,
-    given_as,
-    same_command,
     unknown,
 )
 from gru_bench.models.trained import TrainedModel
@@ -66,7 +64,7 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> 
     name = study.run.study
     if not groups:
         raise IncompleteError(f"the study {name!r} must have a complete confirmation run, because only these have "
-                              f"weights, but it has none yet: {same_command()} continues it ({study.run.command})")
+                              f"weights, but it has none yet: run it again ({study.run.command})")
     by_model = {group.model: group for group in groups}
     if model is None:
         model = _best(study, groups)
@@ -91,7 +89,7 @@ def _best(study: LoggedStudy, groups: Sequence[Group]) -> str:
         return min(groups, key=rank).model
     except KeyError:
         raise UsageError(f"the winner is chosen by validation scores, but the runs of the study {study.run.study!r} "
-                         f"have none: name one of its models by {given_as('--model')}: "
+                         "have none: name one of its models: "
                          f"{', '.join(group.model for group in groups)}") from None
 
 
@@ -152,6 +150,6 @@ def _without_model(winner: Winner, error: RunError) -> RunError:
     again = f"delete the runs in MLflow and run the sweep again, which trains them again ({winner.study.run.command})"
     if NO_WEIGHTS in winner.group.runs[0].tags:
         again = (f"import an archive that was exported without --no-weights under another name "
-                 f"({cli.line(['gru-bench', 'archive', 'import', 'FILE', '--study-name', f'{study}-2'])}), or {again}")
+                 f"({cli.line(['gru-bench', 'archive', 'import', 'FILE', '--study-name', 'NAME'])}), or {again}")
     return RunError(f"the runs of the study {study!r} must contain their models in the form of this version, but one "
                     f"cannot be read ({error}): {again}")

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import embedding
 
 from gru_bench.config import ModelConfig, Pooling, Reset
-from gru_bench.errors import UsageError, given_as
+from gru_bench.errors import UsageError
 from gru_bench.kernels import fused as kernels
 from gru_bench.models import own
 from gru_bench.models.gru import GRU
@@ -90,7 +90,7 @@ def choose_backend(config: ModelConfig, device: torch.device) -> Backend:
         return next(backend for backend in get_args(Backend) if _cannot_run(backend, config, device) is None)
     if (reason := _cannot_run(config.backend, config, device)) is not None:
         raise UsageError(f"model.backend must be able to run here, but got {config.backend!r}: {reason}; "
-                         f"try {given_as('model.backend', 'auto')}")
+                         "try model.backend=auto")
     return config.backend
 
 

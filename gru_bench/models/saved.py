@@ -36,7 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gru_bench import __version__, platforms
 from gru_bench.config import NEUTRAL, RunConfig, validated
 from gru_bench.data.tokenizer import SETTINGS
-from gru_bench.errors import DataError, UsageError, given_as, shown
+from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.models.trained import TABLE, TrainedModel, Weights
 from gru_bench.results.own import digest_of
 from gru_bench.results.runs import RunResult, parsed
@@ -217,8 +217,8 @@ def check_free(folder: Path, *, force: bool = False) -> None:
         held = f"other files ({shown(others[0], '')})" if others else "other files"
         raise UsageError(f"a model is saved to a new folder, but {str(folder)!r} contains {held}: name another")
     if not force:
-        raise UsageError(f"a saved model is replaced only with {given_as('--force')}, but {str(folder)!r} contains "
-                         f"one: name another folder, or add {given_as('--force')}")
+        raise UsageError(f"a saved model is replaced only by force, but {str(folder)!r} contains "
+                         "one: name another folder, or give force")
 
 
 # ---------------------------------------------------------------- reading

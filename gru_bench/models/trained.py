@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import RunConfig
 from gru_bench.data.code import keep, kept
-from gru_bench.errors import DataError, given_as
+from gru_bench.errors import DataError
 from gru_bench.results.runs import RunResult
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class TrainedModel:
         first = models[0]
         if any(one.words_V != first.words_V for one in models):
             raise DataError(f"all seeds of a model must know the same words, but those of {first.name} in the study "
-                            f"{study!r} do not: ask one of them by {given_as('--single')}, or run the study again "
+                            f"{study!r} do not: ask one of them (single), or run the study again "
                             "under another name")
         weights_S = [one.weights_S[0] for one in models]
         shared = all(one.table_VE is first.table_VE for one in models)

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import ComparedName
 from gru_bench.data.labels import classes_of
-from gru_bench.errors import IN_PYTHON, UsageError, given_as, shown
-from gru_bench.predictions.columns import asked_as
+from gru_bench.errors import UsageError, shown
 from gru_bench.predictions.read import FileRun, Names, Read, class_of
 from gru_bench.report.document.sentences import listed
 from gru_bench.stats.intervals import Scored
@@ -158,11 +157,11 @@ def _kept(sources: Sequence[FileRun], ids: Names, common: bool) -> NDArray[np.in
             differing = np.setxor1d(first, own)
             counts = f"{len(np.setdiff1d(first, own)):,} are in {sources[0].name} alone, " \
                      f"{len(np.setdiff1d(own, first)):,} in {run.name} alone"
-            raise UsageError(f"all files must have the same ids, but {counts}, such as {_named(differing, ids)}: give "
-                             f"{asked_as('--common')} to compare the common ones")
+            raise UsageError(f"all files must have the same ids, but {counts}, such as {_named(differing, ids)}: "
+                             "compare the common ones alone (common)")
     if len(kept) < 2:
         raise UsageError(f"there must be at least 2 examples to compare, but the files have {len(kept)} in common: "
-                         f"check the columns of ids ({asked_as('--id-column')})")
+                         "check the id column")
     return kept
 
 
@@ -211,9 +210,8 @@ def _labels(
     if not labeled:
         lacking = next((run for run in sources if "score" not in run.has), None)
         if lacking is not None:
-            more = f", or give --truth FILE or {given_as('--study', 'NAME')}, which have them"
             raise UsageError(f"{lacking.name} must have true labels, but it has no column with a usual name for them: "
-                             f"name it by {asked_as('--label-column')}{'' if IN_PYTHON.get() else more}")
+                             "name the label column, or give a file of true labels as truth")
         return np.zeros(len(id_N), np.int_), ()
     first, spelling_N = labeled[0]
     for run, own_N in labeled[1:]:
@@ -222,8 +220,8 @@ def _labels(
             differing = ", ".join(f"{shown(str(id_N[place]), most=40)} ({names[spelling_N[place]]} and "
                                   f"{names[own_N[place]]})" for place in odd[:SHOWN])
             raise UsageError(f"all files must have the same true labels, but {first.name} and {run.name} differ in "
-                             f"{len(odd):,} of {len(id_N):,}, such as {differing}: check which column has them "
-                             f"({asked_as('--label-column')})")
+                             f"{len(odd):,} of {len(id_N):,}, such as {differing}: check the label "
+                             "column")
     spelled = [read.spellings.names[place] for place in spelling_N.tolist()]
     if classes:
         place_of = {name: place for place, name in enumerate(classes)}
@@ -233,11 +231,11 @@ def _labels(
     # Of columns of probabilities whose names are classes, one may be absent from the labels.
     extra = sorted(known - set(spelled)) + [name for name in named if name not in known and known <= set(named)]
     found = classes_of([*spelled, *extra], (), f"the true labels of {first.name}",
-                       f"name their column by {asked_as('--label-column')}")
+                       "name another label column")
     label_N = found.label_N[:len(spelled)].astype(np.int_)
     if len(np.unique(label_N)) < 2:
         raise UsageError(f"the true labels must be of at least two classes, but {first.name} has {shown(spelled[0])} "
-                         f"alone: check which column has them ({asked_as('--label-column')})")
+                         "alone: check the label column")
     return label_N, found.names
 
 
@@ -255,21 +253,21 @@ def _scored(
         if metric == "accuracy" and not np.isin(score_RN, (0, 1)).all():
             odd = score_RN[~np.isin(score_RN, (0, 1))][0]
             raise UsageError(f"scores must be 0 or 1 for an accuracy, but {first.name} has {odd:g}: give "
-                             f"{asked_as('--metric', 'score')}, with {asked_as('--margin')} in their unit")
+                             "metric=score, with a margin in their unit")
         if metric not in ("accuracy", "score"):
-            raise UsageError(f"{asked_as('--metric', metric)} needs predictions, but {first.name} has scores alone: "
-                             f"give {asked_as('--metric', 'accuracy')} or {asked_as('--metric', 'score')}")
+            raise UsageError(f"metric={metric} needs predictions, but {first.name} has scores alone: "
+                             "give metric=accuracy or metric=score")
         nothing = np.empty((len(runs), size, 0), np.float32)
         return Scored(examples.label_N, nothing, group_N, score_RN=score_RN)
     if metric == "score":
-        raise UsageError(f"{asked_as('--metric', 'score')} needs a column of scores, but {first.name} has none: name "
-                         f"it by {asked_as('--score-column')}")
+        raise UsageError(f"metric=score needs a column of scores, but {first.name} has none: name "
+                         "the score column")
     count = len(examples.classes)
     named_RN = _predicted(runs, examples, read) if "prediction" in first.has else None
     probability_RNC = _probabilities(runs, examples, named_RN)
     if probability_RNC is None:
         if metric in ("log_loss", "roc_auc"):
-            raise UsageError(f"{asked_as('--metric', metric)} needs the probability of each class, but {first.name} "
+            raise UsageError(f"metric={metric} needs the probability of each class, but {first.name} "
                              f"has none: add a column such as probability_{examples.classes[-1]}")
         if named_RN is None:
             raise UsageError(f"{first.name} must have predictions, but it has a column of probabilities alone, whose "

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gru_bench.data.columns import GROUPS, USUAL, Note, plain_name
-from gru_bench.errors import IN_PYTHON, UsageError, shown, unknown
+from gru_bench.data.columns import GROUPS, USUAL, plain_name
+from gru_bench.errors import UsageError, shown, unknown
 
 NAMES: Mapping[str, str] = {
     "id": "id exampleid example docid sampleid textid reviewid questionid uid guid idx index",
@@ -32,9 +32,8 @@ NAMES: Mapping[str, str] = {
     "filter": "filter",
 }
 """Role -> usual names of its column, the likeliest first, as `plain_name` spells them."""
-OPTIONS = {"id": "--id-column", "label": "--label-column", "prediction": "--prediction-column",
-           "score": "--score-column", "group": "--group-column"}
-"""Role -> the option that names its column."""
+ROLES = ("id", "label", "prediction", "score", "group")
+"""Roles whose column a user can name."""
 OF_CLASS = re.compile(r"(?:probability|proba|prob|p)(?:_|-| of | )(.+)", re.IGNORECASE | re.DOTALL)
 """The name of a column with the probability of one class."""
 LM_EVAL = {"doc_id", "target", "resps", "filtered_resps"}
@@ -92,7 +91,7 @@ class PredictionColumns:
         found = self._usual(known, asked)
         for role, name in asked.items():
             if name not in known:
-                raise unknown(f"column in {path.name}", name, known, f"It is named by {asked_as(OPTIONS[role])}.")
+                raise unknown(f"column in {path.name}", name, known, f"It was named as the {role} column.")
         for name in found.values():
             if known.count(name) > 1:
                 raise UsageError(f"{path} must have one column {shown(name)}, but it has {known.count(name)}: rename "
@@ -152,30 +151,15 @@ class PredictionColumns:
     def require_header(self, first: Sequence[str], path: Path, separator: str) -> None:
         """Do nothing: what a file lacks is said when all files are read."""
 
-    def note(self, found: PredictionColumns) -> Note | None:
+    def note(self, found: PredictionColumns) -> str | None:
         """Return which columns are read, where their names are not the roles themselves."""
-        others = [f"{role} in {shown(name)}" for role, name in found.found.items()
-                  if role in OPTIONS and role != name and role not in self.asked]
-        options = tuple(OPTIONS[role] for role, name in found.found.items()
-                        if role in OPTIONS and role != name and role not in self.asked)
-        return Note(f"columns were found by their names: {', '.join(others)}", options) if others else None
-
-
-def asked_as(option: str, value: object = None) -> str:
-    """Return an option of `gru-bench compare` as the one who asks gives it, in Python an argument of `compare`.
-
-    Args:
-        option: An option that has such an argument.
-        value: The value to give. None: the user chooses it, or the option takes none.
-    """
-    if not IN_PYTHON.get():
-        return option if value is None else f"{option} {value}"
-    if option == "--common":
-        return "common=True"
-    role = next((role for role, own in OPTIONS.items() if own == option), None)
-    if role is not None:
-        return f"columns={{{role!r}: ...}}"
-    return f"{option[2:]}={'...' if value is None else repr(value)}"
+        others = {role: name for role, name in found.found.items()
+                  if role in ROLES and role != name and role not in self.asked}
+        if not others:
+            return None
+        read = ", ".join(f"{role} in {shown(name)}" for role, name in others.items())
+        return (f"columns were found by their names: {read}; to read others, name "
+                f"{' and '.join(f'the {role} column' for role in others)}")
 
 
 def _may_be_score(name: str) -> bool:

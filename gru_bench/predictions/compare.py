@@ -9,7 +9,6 @@ import numpy as np
 from gru_bench.config import ComparedName
 from gru_bench.errors import UsageError, shown
 from gru_bench.predictions.align import Examples, FileModel, aligned
-from gru_bench.predictions.columns import asked_as
 from gru_bench.predictions.evidence import StudyRuns, evidence_of
 from gru_bench.predictions.read import Read, read_all
 from gru_bench.report.build import composed
@@ -54,7 +53,7 @@ def compared(
     if margin is not None and not 0 < margin <= (MOST_MARGIN if chosen != "score" else float("inf")):
         most = "" if chosen == "score" else f" and at most {MOST_MARGIN:g} points"
         raise UsageError(f"the equivalence margin must be above 0{most}, but got {margin:g}: try "
-                         f"{asked_as('--margin', 1)}")
+                         "margin=1")
     read = Read()
     runs, labeled = read_all(files, truth, columns, read, by_order=by_order, has_study=own_study is not None)
     for note in read.notes:
@@ -67,7 +66,7 @@ def compared(
         examples = own_study.described(examples)
     if examples.group_N is not None and len(groups := np.unique(examples.group_N)) < 2:
         raise UsageError(f"there must be at least 2 groups of examples, but all examples are in {shown(str(groups[0]))}"
-                         f": compare examples of more groups, or leave out {asked_as('--group-column')} if each is "
+                         ": compare examples of more groups, or leave out the group column if each is "
                          "independent")
     factor = 1 if chosen == "score" else 100
     evidence = evidence_of(

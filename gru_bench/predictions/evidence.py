@@ -12,7 +12,6 @@ import numpy as np
 from gru_bench.config import ComparedName
 from gru_bench.errors import IncompleteError, RunError, UsageError
 from gru_bench.predictions.align import Examples, FileModel
-from gru_bench.predictions.columns import asked_as
 from gru_bench.predictions.read import FileRun, Read, class_of
 from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.sentences import Sentence, listed
@@ -91,8 +90,8 @@ def evidence_of(
         UsageError: for a score without an equivalence margin.
     """
     if margin is None and metric == "score":
-        raise UsageError(f"the equivalence margin must be given with {asked_as('--metric', 'score')}, because only you "
-                         f"know which difference of such scores does not matter: give it by {asked_as('--margin')}")
+        raise UsageError("the equivalence margin must be given with metric=score, because only you "
+                         "know which difference of such scores does not matter: give a margin")
     numbers = Numbers() if own_study is None else own_study.numbers
     texts = examples.about.get("text")
     known = None if texts is None else dict(zip(examples.id_N.tolist(), texts, strict=True))

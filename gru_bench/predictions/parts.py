@@ -56,7 +56,7 @@ def data(
         typed = next(iter([*(OPTIONS[setting] for setting in named), *(f"--set {setting}" for setting in assigned)]))
         raise UsageError(f"--study says which data are written, but {typed} is given, too: leave one of both out")
     console = cli.out()
-    config = with_settings(RunConfig(), {**named, **assigned}, cli.typed(OPTIONS, named, assigned)).data
+    config = with_settings(RunConfig(), {**named, **assigned}).data
     fingerprint = ""
     if study is not None:
         config, fingerprint = _of_study(study, tracking_uri)

@@ -23,8 +23,8 @@ from gru_bench.data.corpus import LEAST_GROUPS
 from gru_bench.data.files import TABLES, digest, kind_of, named_path, reading
 from gru_bench.data.labels import label_of
 from gru_bench.data.tables import Table, storable
-from gru_bench.errors import IN_PYTHON, UsageError, shown
-from gru_bench.predictions.columns import PredictionColumns, asked_as
+from gru_bench.errors import UsageError, shown
+from gru_bench.predictions.columns import PredictionColumns
 from gru_bench.report.document.sentences import listed
 
 SEED = re.compile(r"(.+?)[-_. ]?seed[-_ ]?(\d{1,9})", re.IGNORECASE)
@@ -133,8 +133,7 @@ class Read:
         if role == "text":
             self.notes.append(f"the texts {differ}: the first are shown")
         elif role == "group":
-            raise UsageError(f"each example must be in one group, but the groups {differ}: check which column has them "
-                             f"({asked_as('--group-column')})")
+            raise UsageError(f"each example must be in one group, but the groups {differ}: check the group column")
         else:
             raise UsageError(f"rows of one id must answer the same question, but the values of doc_hash {differ}: "
                              "compare files of the same task")
@@ -165,9 +164,9 @@ def read_all(
     runs = read_files(files, PredictionColumns(own, truth_is_given=truth is not None or has_study,
                                                has_groups=not has_study), read, by_order=by_order)
     if by_order and "" not in read.id_columns:
-        raise UsageError("--by-order is for files without ids, but all files have a column of ids: leave it out")
+        raise UsageError("by_order is for files without ids, but all files have a column of ids: leave it out")
     if "id" in asked and asked["id"] not in read.id_columns:
-        raise UsageError(f"{asked_as('--id-column')} must name a column, but no file has {shown(asked['id'])}: leave "
+        raise UsageError(f"the id column must be in a file, but none has {shown(asked['id'])}: leave "
                          "it out to use the columns of usual names")
     return runs, truths[0] if truths else None
 
@@ -283,18 +282,18 @@ def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
     """Check that a file has ids, and predictions unless it has true labels."""
     found = columns.found
     if "id" not in found and not by_order:
-        other = "" if IN_PYTHON.get() else ", or give --by-order if all files have the same examples in the same order"
         named = "is the one that was named, or " if "id" in columns.asked else ""
         raise UsageError(f"{path} must have a column of ids, by which rows are aligned, but none {named}has a usual "
-                         f"name for it: name it by {asked_as('--id-column')}{other}")
+                         "name for it: name the id column, or, where all have the same examples in one order, compare "
+                         "them by their order")
     if columns.is_truth:
         if "label" not in found:
-            raise UsageError(f"{path} must have a column of true labels, but none has a usual name for it: name it by "
-                             f"{asked_as('--label-column')}")
+            raise UsageError(f"{path} must have a column of true labels, but none has a usual name for it: name the "
+                             "label column")
     elif not ({"prediction", "probability", "score"} & found.keys() or columns.classes):
         raise UsageError(f"{path} must have a column of predictions, of probabilities or of scores, but none has a "
-                         f"usual name for it: name it by {asked_as('--prediction-column')} or "
-                         f"{asked_as('--score-column')}")
+                         "usual name for it: name the prediction column or "
+                         "the score column")
 
 
 def _named(run: FileRun, columns: PredictionColumns, study: str, model: str, seed: str, kept: str) -> FileRun:

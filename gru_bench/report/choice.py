@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gru_bench.errors import RunError, UsageError, named, unknown
+from gru_bench.errors import RunError, UsageError, unknown
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.progress import is_confirmed, is_searched, nothing_to_report
 
@@ -121,6 +121,6 @@ def _experiment_of(store: StudyStore, places: Sequence[str], names: Sequence[str
     if lost:
         raise unknown("study", lost[0], seen) if seen else nothing_to_report("no study has been logged yet")
     raise UsageError(
-        f"{named('--study')} must name studies of one experiment, but {', '.join(names)} lie in several: report on "
+        f"study must name studies of one experiment, but {', '.join(names)} lie in several: report on "
         "them one by one"
     )

@@ -10,7 +10,6 @@ import typer
 from gru_bench import cli
 from gru_bench.config import parsed_settings
 from gru_bench.errors import (
-    ChangedStudyError,
     DifferenceError,
     ExitCode,
     IncompleteError,
@@ -127,8 +126,7 @@ def sweep(
     options = cli.given_settings(context)
     assigned = parsed_settings(settings or [])
     changes = cli.given(context, OPTIONS) | ({} if looks is None else {"looks": parsed_looks(looks)})
-    spec = load_study(study, **changes, models=model or None, settings={**options, **assigned},
-                      typed=cli.typed(cli.SETTING_OPTIONS | OPTIONS, [*options, *changes], assigned))
+    spec = load_study(study, **changes, models=model or None, settings={**options, **assigned})
     seconds = parsed_duration(timeout)
     console = cli.out()
     if plan_only:
@@ -139,17 +137,13 @@ def sweep(
     if gpus_per_trial is not None and cluster is None:
         raise UsageError("--gpus-per-trial shares the GPUs of a cluster, but --cluster is not given: add "
                          "--cluster local to share the GPUs of this machine")
-    try:
-        with completed(
-                spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
-                cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts,
-                allow_slow=allow_slow) as (done, summary):
-            _show(console, done, summary)
-            for one in end_warnings(done):
-                one.show(console)
-    except ChangedStudyError as error:
-        raise UsageError(f"{error}. The command that begins a new study:\n"
-                         f"  {cli.command_with('--study-name', error.free_name)}") from None
+    with completed(
+            spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
+            cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts,
+            allow_slow=allow_slow) as (done, summary):
+        _show(console, done, summary)
+        for one in end_warnings(done):
+            one.show(console)
     written = report and _write_report(summary, tracking_uri)
     _show_next(console, done, summary, tracking_uri, has_report=written)
     if done.left:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import optuna
 
 from gru_bench.config import NEUTRAL, SOURCE, MetricName, RunConfig, flat, removed_settings
-from gru_bench.errors import ChangedStudyError, given_as, shown
+from gru_bench.errors import UsageError, shown
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.sweep.spec import StudySpec
@@ -44,15 +44,15 @@ def require_same(
         ended: Whether no new trial is to begin.
 
     Raises:
-        ChangedStudyError: A setting differs.
+        UsageError: A setting differs.
     """
     began, now = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
                   for entries in (known, identity))
     if changed := _changes(began, now):
         of_class = f"for {model} " if SOURCE in identity else ""
-        raise ChangedStudyError(f"the study {name!r} must continue as it began, but {of_class}{'; '.join(changed)}. "
-                                f"Give the new question a name of its own ({given_as('--study-name', 'NAME')}), or go "
-                                "back to the old settings")
+        raise UsageError(f"the study {name!r} must continue as it began, but {of_class}{'; '.join(changed)}: give the "
+                         "new question a name of its own (--study-name, or name= in Python), or go back to the old "
+                         "settings")
 
 
 def identity_of(spec: StudySpec, model: str, fingerprint: str, experiment: str | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gru_bench.config import RunConfig, is_own
 from gru_bench.data.batches import iterations_of_epoch
 from gru_bench.data.code import kept
-from gru_bench.errors import UsageError, given_as
+from gru_bench.errors import UsageError
 from gru_bench.results.own import OwnModel, own_artifact
 from gru_bench.sweep.console.progress import duration, several
 from gru_bench.sweep.plan import to_begin
@@ -62,7 +62,7 @@ def checked_models(
     if sum(seconds.values()) > MOST_SECONDS and not allow_slow:
         raise UsageError(f"models of your own must train within {duration(MOST_SECONDS)}, but "
                          f"{' and '.join(seconds)} would take about {duration(sum(seconds.values()))}: add "
-                         f"{given_as('--allow-slow')}, or take fewer {corpus.noun} ({given_as('--limit', 3000)}), "
+                         f"allow_slow, or take fewer {corpus.noun} (limit=3000), "
                          "epochs or seeds")
     return found
 

@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any, Literal
 
 from gru_bench.config import Scalar
-from gru_bench.errors import named
 from gru_bench.results.looks import Look, LookPlan
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
 from gru_bench.sweep.followups import FollowUp, follow_ups
@@ -242,7 +241,7 @@ def left_to_do(state: StudyState) -> Iterator[str]:
     Args:
         state: The study after a start.
     """
-    why = "" if state.in_time else f", because {named('--timeout')} ended the search"
+    why = "" if state.in_time else ", because timeout ended the search"
     state = replace(state, start=state.start + 1, in_time=True)
     failed = {key for key, trial in state.work.items() if trial.state == "failed"}
     for model in state.active:

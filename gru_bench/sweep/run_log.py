@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from gru_bench.config import DataConfig, Scalar, assignment
 from gru_bench.data.corpus import Corpus
-from gru_bench.errors import RunError, UsageError, given_as, named, without_passwords
+from gru_bench.errors import RunError, UsageError, without_passwords
 from gru_bench.results.logged_metrics import Split
 from gru_bench.results.looks import PLAN
 from gru_bench.results.runs import BASELINES, DATA, NEAR, SEARCH, Baseline, DataSummary, SearchPlan
@@ -68,9 +68,9 @@ class RunLog:
         self.texts = record.keeps_texts
         """Whether reviews are stored."""
         if self.texts and not texts:
-            raise UsageError(f"{named('--no-texts')} must be given from the first start of a study on, but "
+            raise UsageError("no_texts must be given from the first start of a study on, but "
                              f"{self.spec.name!r} was begun without it and has texts: leave "
-                             f"{named('--no-texts')} out, or give another {named('--study-name')}")
+                             "no_texts out, or give another study name")
         self.is_new = known is None
         """Whether the tracking store does not have the study's own run yet."""
         self.study = store.writer(record.run_id) if known is not None else store.start(
@@ -104,8 +104,7 @@ class RunLog:
                 raise RunError(
                     f"the tracking store must have the runs of the study {self.spec.name!r}, but "
                     f"{without_passwords(self.store.uri)} does not have its own run, which {logged_to} has: give "
-                    f"{given_as('--tracking-uri', logged_to)}, or restore the store; or begin a new study under "
-                    f"another name ({given_as('--study-name', 'NAME')})")
+                    f"tracking_uri={logged_to}, or restore the store; or begin a new study under another name")
             return None
         if found.is_deleted:
             raise RunError(deleted(self.spec.name, found.run_id))
@@ -331,8 +330,7 @@ def unknown_runs(study: str, uri: str, what: str) -> RunError:
     return RunError(
         f"the search's storage must know the runs of the study {study!r} in {without_passwords(uri)}, but it does not "
         f"know {what}: the two stores do not belong together. Restore the storage that the study began with, or name "
-        f"it with {given_as('--storage')}; or begin a new study under another name "
-        f"({given_as('--study-name', 'NAME')})")
+        "it as storage; or begin a new study under another name")
 
 
 def not_sent(trials: Sequence[StoredTrial]) -> str:
@@ -347,7 +345,7 @@ def deleted(study: str, run_id: str) -> str:
     """Return that the own run of a study was deleted, and what to do; `run_id` is MLflow's."""
     return (f"the study {study!r} must have its own run in MLflow, but the run {run_id} was deleted: restore it "
             f"(mlflow runs restore --run-id {run_id}) and the runs below it that were deleted with it, or begin "
-            f"a new study under another name ({given_as('--study-name', 'NAME')})")
+            "a new study under another name")
 
 
 def fingerprint_of(data: DataConfig, spec: StudySpec, corpus: Corpus) -> str:

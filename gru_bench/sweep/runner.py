@@ -20,7 +20,7 @@ from gru_bench.config import SOURCE, RunConfig, Scalar
 from gru_bench.data.code import kept
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
-from gru_bench.errors import RunError, UsageError, given_as, named, same_command
+from gru_bench.errors import RunError, UsageError
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.logged_metrics import compared, score_name
 from gru_bench.results.looks import LOOKS, looks_json
@@ -220,7 +220,7 @@ class Sweep:
         self._log_looks()  # the process that took the last one may have died before it logged it
         if self.texts and not log.texts:
             self.display.note("note: no texts are stored, because the study was begun with "
-                              f"{given_as('--no-texts')}")
+                              "no_texts")
         self._log_baselines()
         work = self._next_work()
         self._describe("running", read=not log.is_new)
@@ -438,7 +438,7 @@ class Sweep:
         """
         if missing := self.log.await_runs([trial for trial in self._ended_elsewhere() if trial.key]):
             raise RunError("MLflow must have all confirmation runs for what follows them, but "
-                           f"{not_sent(missing)}, then {same_command()} here again")
+                           f"{not_sent(missing)}, then run this here again")
 
     @property
     def spec(self) -> StudySpec:
@@ -464,7 +464,7 @@ class Sweep:
         reasons = sorted({trial.reason for trial in search.trials() if trial.state == "failed" and trial.reason})
         return RunError(f"a search must have a complete trial to confirm, but {search.model} has none: "
                         f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more "
-                        f"{named('--trials')}")
+                        "trials")
 
     def _take_look(self, index: int) -> None:
         """Take an interim analysis, unless another process has taken it, and show what it found."""
@@ -474,7 +474,7 @@ class Sweep:
         runs = {model: self._scored_by_seed(model) for model in self.state.searches}
         if empty := [model for model, own in runs.items() if not own]:
             raise RunError(f"an interim analysis must have a complete confirmation run of each model, but all runs "
-                           f"of {empty[0]} failed: {same_command()} tries them again, and a study of another name may "
+                           f"of {empty[0]} failed: run this again to try them again; a study of another name may "
                            "leave the model out")
         with record.lock:
             if len(taken_looks(record.study.user_attrs)) > index:

@@ -34,7 +34,7 @@ from gru_bench.config import (
 )
 from gru_bench.data.code import own_model
 from gru_bench.data.recall import RecallTask
-from gru_bench.errors import DataError, UsageError, named, shown, unknown
+from gru_bench.errors import DataError, UsageError, shown, unknown
 from gru_bench.resources import resource
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import LookPlan
@@ -335,8 +335,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         changes: Values that replace those of the file, such as `trials`, `confirm`, `looks`, `seed` and `name`; None
             changes nothing. `models` lists the models of the study that this start works on; with a `name` that is
             not the file's, the study is of these alone. `all_models` replaces those of the study. `settings` maps
-            dotted settings of every run to values. `typed` maps any of these to the option that the user typed, for
-            error messages.
+            dotted settings of every run to values.
 
     Raises:
         UsageError: The study is unknown, or a setting is unknown or out of range.
@@ -344,11 +343,10 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     """
     path = _study_file(source)
     settings, models = changes.pop("settings", None) or {}, changes.pop("models", None)
-    typed = changes.pop("typed", None) or {}
-    for key, option in (("seed", "--seed"), ("model.name", "--model")):
+    for key, given in (("seed", "seed"), ("model.name", "model")):
         if key in settings:
-            raise UsageError(f"--set {key}={shown(settings[key])} has no effect in a study: use {option} "
-                             f"{shown(settings[key], '')}")
+            raise UsageError(f"{key} must not be among the settings of a study, which sets it for each run, but got "
+                             f"{shown(settings[key])}: give it as {given}")
     file = _parts(_read(path), path.name)
     name = file.keys.pop("base", None)
     usual = inherit(file, _base(name, path.name), settings, whole=name is not None)
@@ -363,10 +361,10 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         models = _named(models, sources)
         values["models"] = [*values.get("models", []), *(
             model for model in models if is_own(model) and model not in values.get("models", []))]
-    own = {model: left for model, given in file.own.items()
-           if (left := {key: value for key, value in given.items() if key not in settings})}
+    own = {model: left for model, settings_of in file.own.items()
+           if (left := {key: value for key, value in settings_of.items() if key not in settings})}
     own |= {model: {**own.get(model, {}), SOURCE: source} for model, source in sources.items()}
-    base = with_settings(validated(RunConfig, file.sections, path.name), settings, typed)
+    base = with_settings(validated(RunConfig, file.sections, path.name), settings)
     if "ablations" in values:
         values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
@@ -380,7 +378,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
         raise UsageError(f"{path.name}: a study of {base.training.metric} must give its margin, the largest difference "
                          "without practical importance, but has none: add a line such as margin = 0.01")
-    spec = validated(StudySpec, {**values, "base": base, "own": own, "usual": usual}, path.name, typed=typed)
+    spec = validated(StudySpec, {**values, "base": base, "own": own, "usual": usual}, path.name, given=changes)
     if models is not None:
         missing = [model for model in models if model not in spec.models]
         if missing:
@@ -449,13 +447,13 @@ def _plan_looks(values: dict[str, Any], changes: dict[str, Any], where: str) -> 
             raise UsageError(f"{where}: confirm must be {form}, but got {shown(table)}")
         if "confirm" in changes:
             raise UsageError(f"{where} plans interim analyses at {', '.join(map(str, table['looks']))} seeds, so "
-                             f"{named('--confirm')} must be left out, but got {changes['confirm']}: use "
-                             f"{named('--looks')} to plan others")
+                             f"confirm must be left out, but got {changes['confirm']}: use "
+                             "looks to plan others")
         values["looks"] = table["looks"]
     if "looks" in changes:
         if "confirm" in changes:
             raise UsageError("the confirmation seeds must be given once, but got both "
-                             f"{named('--confirm')} and {named('--looks')}: leave one of them out")
+                             "confirm and looks: leave one of them out")
         values["looks"] = changes.pop("looks")
     if "looks" in values:
         if not all(type(look) is int for look in values["looks"]):
@@ -473,7 +471,7 @@ def parsed_looks(text: str | None) -> list[int] | None:
         return None
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
-        raise UsageError(f"{named('--looks')} must be numbers of seeds with commas between, such as 5,8,12,20, but got "
+        raise UsageError("looks must be numbers of seeds with commas between, such as 5,8,12,20, but got "
                          f"{text!r}")
     return [int(part) for part in parts]
 
@@ -490,7 +488,7 @@ def _study_file(name: str) -> Path:
         except OSError:  # the name is too long
             there = False
         if not there:
-            raise UsageError(f"{named('--study')} must name a study or a TOML file that exists, but there is no file "
+            raise UsageError("study must name a study or a TOML file that exists, but there is no file "
                              f"{shown(name)}: the studies that come with gru-bench are {', '.join(known_studies())}")
         return Path(name)
     if name not in known_studies():
@@ -724,5 +722,5 @@ def parsed_duration(text: str | None) -> float | None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
     if not found or float(found[1]) == 0:
-        raise UsageError(f"{named('--timeout')} must be a time such as 90s, 10m or 1.5h, but got {text!r}")
+        raise UsageError(f"timeout must be a time such as 90s, 10m or 1.5h, but got {text!r}")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]

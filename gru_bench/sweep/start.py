@@ -5,26 +5,21 @@ The command and the Python API run it.
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gru_bench import cli
-from gru_bench.errors import ChangedStudyError
 from gru_bench.sweep.console.interrupt import Interrupt
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
 
     from gru_bench.checks import Outcome
     from gru_bench.data.corpus import Corpus
     from gru_bench.results.runs import DataSummary, StudySummary
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.spec import StudySpec
-    from gru_bench.sweep.study import StudyRecord
     from gru_bench.sweep.workers.local import Workers
 
 
@@ -51,7 +46,7 @@ def completed(
         interrupt: What handles Ctrl-C, or None for what suits a command.
 
     Raises:
-        ChangedStudyError: The study began with other settings.
+        UsageError: The study began with other settings.
         GruBenchError: The data, a store or a run fails.
         KeyboardInterrupt: The user has interrupted the sweep. The next start continues it.
     """
@@ -66,7 +61,7 @@ def completed(
         from gru_bench.sweep.own import checked_models
         from gru_bench.sweep.runner import Sweep
         from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-        from gru_bench.sweep.study import begun_with, read_study
+        from gru_bench.sweep.study import StudyRecord, begun_with, read_study
         from gru_bench.tracking import Store
 
         def say(text: str) -> None:
@@ -91,7 +86,7 @@ def completed(
         with console.status("opening the stores"):
             store = Store(tracking_uri, say=say)
             with wrapped_errors(storage):
-                record = _record(spec, opened, corpus)
+                record = StudyRecord(spec, opened, corpus.fingerprint, corpus.name)
         show_record(console, record)
         sweep = Sweep(
             record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
@@ -139,24 +134,6 @@ def need_windows(spec: StudySpec, corpus: Corpus) -> None:
         check_window(config.training, len(own.train))
 
 
-def _record(spec: StudySpec, storage: BaseStorage, corpus: Corpus) -> StudyRecord:
-    from gru_bench.config import DataConfig
-    from gru_bench.sweep.export import study_names
-    from gru_bench.sweep.study import StudyRecord, read_study
-
-    try:
-        return StudyRecord(spec, storage, corpus.fingerprint, corpus.name)
-    except ChangedStudyError as error:
-        taken = study_names(storage)
-        name = next(name for number in itertools.count(2) if (name := f"{spec.name}-{number}") not in taken)
-        data = re.sub(r"[^\w.-]+", "-", corpus.name).strip("-")[:40]
-        if spec.base.data.name != DataConfig().name and data not in spec.name:
-            called = f"{spec.name}-{data}"  # the name of an earlier study of these data, if any
-            known = read_study(spec.model_copy(update={"name": called}), storage).searches.values()
-            if called not in taken or corpus.fingerprint in (search.identity.get("data") for search in known):
-                name = called
-        error.free_name = name
-        raise
 
 
 def choose_workers(

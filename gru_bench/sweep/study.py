@@ -14,7 +14,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from gru_bench.config import SOURCE, Scalar
-from gru_bench.errors import RunError, given_as, named
+from gru_bench.errors import RunError
 from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_of, require_same
 from gru_bench.sweep.plan import SearchState, StudyState, may_ask
 from gru_bench.sweep.search import (
@@ -61,7 +61,7 @@ class StudyRecord:
             experiment: Name of the MLflow experiment that runs are logged to; None if no runs are logged.
 
         Raises:
-            ChangedStudyError: A search was begun with another space, data, objective or fixed setting.
+            UsageError: A search was begun with another space, data, objective or fixed setting.
             RunError: The study is of another version of gru-bench, or its import was interrupted.
         """
         self.storage, self._begun_with = storage, (fingerprint, experiment)
@@ -90,7 +90,7 @@ class StudyRecord:
         """Return the identity of a search: that with which it began, and settings that were added since.
 
         Raises:
-            ChangedStudyError: This start would give it another.
+            UsageError: This start would give it another.
         """
         identity = identity_of(self.spec, model, *self._begun_with)
         known: dict[str, Any] | None = notes_of(model, self.study.user_attrs).get(IDENTITY)
@@ -242,7 +242,7 @@ def require_same_settings(state: StudyState) -> None:
     """Check that a study has the settings that its searches began with. Its data are not read, so not compared.
 
     Raises:
-        ChangedStudyError: A setting differs.
+        UsageError: A setting differs.
     """
     for model, search in state.searches.items():
         if known := search.identity:
@@ -271,8 +271,8 @@ def need_format(name: str, storage: BaseStorage) -> None:
             f"the search's storage must contain studies of this version of gru-bench, but {name!r} was stored by "
             f"{'an earlier' if found is None or found < FORMAT else 'another'} one, in another form: continue it in "
             "the version that began it, or begin again with this one: in an empty folder, with another "
-            f"{named('--storage')} and {named('--tracking-uri')}, or under another name "
-            f"({given_as('--study-name', 'NAME')})")
+            "storage and tracking_uri, or under another "
+            "study name")
 
 
 def attributes_of(name: str, storage: BaseStorage) -> Mapping[str, Any]:

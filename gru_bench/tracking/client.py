@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from gru_bench.errors import RunError, UsageError, first_line, given_as, named, same_command, without_passwords
+from gru_bench.errors import RunError, UsageError, first_line, without_passwords
 from gru_bench.platforms import remove, replace
 from gru_bench.tracking.failures import LOCKED, brief, failed, is_away
 
@@ -97,10 +97,10 @@ def unreadable(database: Path, error: Exception) -> RunError:
     """Return the error for a database file that cannot be read: locked, damaged, or of another program."""
     if LOCKED in str(error):
         return RunError(f"the tracking store {str(database)!r} must be free to be read, but another process keeps it "
-                        f"locked: end that process, then run {same_command()} again")
+                        f"locked: end that process, then run this again")
     return RunError(f"the tracking store must be an MLflow database, but {str(database)!r} cannot be read "
                     f"({first_line(error)}): restore a copy of it, move it away to begin a new one, or name "
-                    f"another with {given_as('--tracking-uri')}")
+                    "another with tracking_uri")
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
             raise unreadable(database, error) from error
         raise RunError(
             f"the tracking store must stay in {str(database)!r} while a command works on it, but the file was removed: "
-            f"put it back and run {same_command()} again; without the file its runs are lost") from error
+            "put it back and run this again; without the file its runs are lost") from error
 
 
 def require_tables(database: Path) -> None:
@@ -166,10 +166,10 @@ def require_uri(uri: str) -> None:
     except ValueError:
         wrong = True
     if wrong or (uri.startswith("sqlite") and sqlite_path(uri) is None):
-        raise UsageError(f"{named('--tracking-uri')} must be {URI_KINDS}, but got {without_passwords(uri)!r}")
+        raise UsageError(f"tracking_uri must be {URI_KINDS}, but got {without_passwords(uri)!r}")
     database = sqlite_path(uri)
     if database is not None and database.is_dir():
-        raise UsageError(f"{named('--tracking-uri')} must name a file, but {uri!r} is a folder: try "
+        raise UsageError(f"tracking_uri must name a file, but {uri!r} is a folder: try "
                          f"sqlite:///{database / DEFAULT_DATABASE}")
 
 
@@ -180,7 +180,7 @@ def require_folder(database: Path) -> None:
         UsageError: The folder does not exist.
     """
     if not database.parent.is_dir():
-        raise UsageError(f"{named('--tracking-uri')} must name a file in a folder that exists, but got "
+        raise UsageError("tracking_uri must name a file in a folder that exists, but got "
                          f"'sqlite:///{database}': make {database.parent} first")
 
 
@@ -210,7 +210,7 @@ def _opening(uri: str) -> Iterator[None]:
     """
     shown = without_passwords(uri)
     unanswered = (f"the tracking store must answer, but {shown!r} does not: {{}}. Start its server, or leave "
-                  f"{named('--tracking-uri')} out to use mlflow.db in this directory")
+                  "tracking_uri out to use mlflow.db in this directory")
     try:
         yield
     except (_mlflow().exceptions.MlflowException, ConnectionError) as error:
@@ -218,7 +218,7 @@ def _opening(uri: str) -> Iterator[None]:
     except Exception as error:
         if (database := sqlite_path(uri)) is not None:
             raise unreadable(database, error) from error
-        raise UsageError(f"{named('--tracking-uri')} must be {URI_KINDS}, but got {shown!r}: "
+        raise UsageError(f"tracking_uri must be {URI_KINDS}, but got {shown!r}: "
                          f"{first_line(error)}") from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Literal
 
-from gru_bench.errors import RunError, UsageError, first_line, same_command
+from gru_bench.errors import RunError, UsageError, first_line
 
 Meaning = Literal["unusable", "busy", "away", "refused", "unclear"]
 BUSY = ("UNIQUE constraint", "IntegrityError", "UniqueViolation")
@@ -75,7 +75,7 @@ def failed(uri: str, doing: str, error: Exception) -> RunError:
     """Return the error for a store that fails to do something; `uri` is shown."""
     ours = RunError(
         f"there must be free space on the disk for the tracking store {uri!r}, but none is left: free some and run "
-        f"{same_command()} again; what was logged so far is safe"
+        "this again; what was logged so far is safe"
         if _is_out_of_space(error) or "disk is full" in str(error) else
         f"the tracking store must answer requests, but {uri!r} fails to {doing}: {first_line(error)}")
     ours.__cause__ = error

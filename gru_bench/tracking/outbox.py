@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from gru_bench import platforms
-from gru_bench.errors import RunError, same_command, without_passwords
+from gru_bench.errors import RunError, without_passwords
 from gru_bench.tracking.client import sqlite_path
 from gru_bench.tracking.record import DIED, RunRecord
 
@@ -450,7 +450,7 @@ def _root_lock(root: Path, say: Callable[[str], None] = lambda _: None) -> Itera
         try:
             lock.acquire(timeout=MOST_LOCKED_SECONDS)
         except Timeout as error:
-            raise RunError(f"the outbox must be free for a moment, but {held}, then run {same_command()} "
+            raise RunError(f"the outbox must be free for a moment, but {held}, then run this "
                            "again") from error
     try:
         yield
@@ -499,9 +499,9 @@ def _flush(folder: Path) -> None:
 def _unwritable(folder: Path, error: OSError) -> RunError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(f"there must be free space on the disk for what runs log, but none is left in {folder}: free "
-                        f"some and run {same_command()} again; what was logged so far is safe")
+                        "some and run this again; what was logged so far is safe")
     if error.errno == errno.ENOENT:
         return RunError(f"the outbox {folder} must stay in place while a command works, but it was removed: "
-                        f"run {same_command()} again, which continues from what MLflow has")
+                        "run this again, which continues from what MLflow has")
     return RunError(f"the outbox {folder} must be writable, but is not ({error.strerror}): run this in a "
                     "directory that you may write to")

@@ -23,7 +23,7 @@ from gru_bench.config import (
     removed_settings,
     with_settings,
 )
-from gru_bench.errors import FormatError, RunError, UsageError, first_line, named, unknown, without_passwords
+from gru_bench.errors import FormatError, RunError, UsageError, first_line, unknown, without_passwords
 from gru_bench.models.saved import SHARED, Origin, artifact, read
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.runs import Predictions, StudySummary
@@ -368,7 +368,7 @@ class Reader:
         if not found:
             known = {study.run.study for study in studies}
             if not known:
-                raise UsageError(f"{named('--study')} must name a study in {where}, but there is none yet: "
+                raise UsageError(f"study must name a study in {where}, but there is none yet: "
                                  f"{cli.line(['gru-bench', 'sweep', '--study', 'smoke'])} runs one")
             raise unknown("study", name, known, f"These are the studies in {where}.")
         return max(found, key=lambda study: study.run.started)
@@ -591,7 +591,7 @@ def _logged(
             f"the tracking store must contain runs of this version of gru-bench, but the run {run_id} "
             f"({(name or '')[:60]!r}) was logged by {'an earlier' if earlier else 'a later'} one, which "
             "has other names for metrics and settings: read it with the version that wrote it; with this version, "
-            f"begin again in an empty folder, or with another {named('--tracking-uri')} and {named('--storage')}")
+            "begin again in an empty folder, or with another tracking_uri and storage")
     seed = tags.get("gru_bench.seed", "")
     if not re.fullmatch("(-?[0-9]{1,20})?", seed):
         raise ValueError(f"its tag gru_bench.seed must be a whole number, but is {seed[:40]!r}")

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gru_bench.errors import named
 from gru_bench.models.saved import SHARED
 from gru_bench.tracking.client import ID_TAG, PARENT_TAG
 from gru_bench.tracking.failures import MissingError
@@ -170,7 +169,7 @@ class Sender:
                 raise MissingError(
                     f"runs can be logged only to an experiment that exists, but {name!r} was deleted: restore it "
                     f"(mlflow experiments restore --experiment-id {found.experiment_id}), or use another "
-                    f"{named('--tracking-uri')}")
+                    "tracking_uri")
             return str(found.experiment_id)
 
 

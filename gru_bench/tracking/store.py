@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 from gru_bench.config import RunConfig, flat
-from gru_bench.errors import GruBenchError, RunError, first_line, given_as, same_command, without_passwords
+from gru_bench.errors import GruBenchError, RunError, first_line, without_passwords
 from gru_bench.platforms import user
 from gru_bench.tracking.client import replace_artifacts, require_folder, require_tables
 from gru_bench.tracking.failures import brief, is_away, meaning
@@ -94,7 +94,7 @@ class Store(Reader):
                                "same sweep or training command again")
             raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
                            "directory first (gru-bench sweep --study smoke), or name another file with "
-                           f"{given_as('--tracking-uri')}")
+                           "tracking_uri")
         require_tables(self.database)
 
     def __enter__(self) -> Self:
@@ -376,7 +376,7 @@ class Store(Reader):
         if not self._uploader.wait_for_answer(MOST_SECONDS):
             raise RunError("the tracking store must answer, because its runs are needed to continue, but "
                            f"{self._shown} has not answered for {MOST_SECONDS / 60:.0f} minutes: start its server, "
-                           f"then run {same_command()} again")
+                           "then run this again")
 
     def _artifact(self, run_id: str, path: str) -> bytes:
         if self._own is not None:

@@ -89,10 +89,9 @@ def train(
     """
     named = cli.given_settings(context, OPTIONS)
     assigned = parsed_settings(settings or [])
-    typed = cli.typed(OPTIONS, named, assigned)
     if model is not None and (own := own_model(model)) is not None:
         named |= {"model.name": own[0], SOURCE: own[1]}
-    config = with_settings(RunConfig(), {**named, **assigned}, typed)
+    config = with_settings(RunConfig(), {**named, **assigned})
     _run(config, model, cli.out(), score_test, tracking_uri, not no_texts)
 
 

@@ -41,7 +41,7 @@ from gru_bench.data.cache import CHECKPOINTS, default_cache
 from gru_bench.data.corpus import Corpus, Split
 from gru_bench.data.labels import listed
 from gru_bench.data.vectors import Vectors
-from gru_bench.errors import DataError, MachineError, RunError, UsageError, given_as
+from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.classifier import Classifier, dropped_out
 from gru_bench.models.recurrence import Backend
@@ -232,7 +232,7 @@ def check(config: RunConfig, corpus: Corpus) -> None:
     if training.selection == "best_validation" and not len(corpus.validation):
         raise UsageError("training.selection 'best_validation' needs a validation split, but data.validation_share "
                          "leaves none: raise it, or use "
-                         f"{given_as('training.selection', 'lowest_train_window')}")
+                         "training.selection=lowest_train_window")
     check_window(training, reviews)
     check_metric(training, corpus)
 

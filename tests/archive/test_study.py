@@ -135,7 +135,7 @@ def test_a_study_that_was_imported_before_is_recognized_and_another_needs_anothe
     assert imported(far / "quick.zip", near).already
     assert len(only(near).confirms) == 3
     exported(near, near / "again.zip")
-    with pytest.raises(UsageError, match=r"'quick'.*--study-name NAME"):
+    with pytest.raises(UsageError, match=r"'quick'.*name"):
         imported(near / "again.zip", near)
     other = imported(near / "again.zip", near, "other")
     assert (other.study, other.experiment, other.runs, other.trials, other.already) == ("other", "easy", 8, 6, False)

@@ -45,7 +45,7 @@ def test_the_only_column_with_a_usual_name_is_read_and_noted(
     note = str(*rows.notes)
     for role, name in zip(USUAL, header, strict=False):
         assert (f"{role}s" in note) == (f"'{name}'" in note) == (name != role)
-        assert (f"--{role}-column" in note) == (name != role)
+        assert (f"{role} column" in note) == (name != role)
 
 
 @KINDS
@@ -55,7 +55,7 @@ def test_named_columns_and_those_of_the_default_names_come_first(tmp_path: Path,
     rows = read_rows(saved(tmp_path, kind, ("review", "rating", "sentiment")), Columns(label="sentiment"))
     assert rows.classes == ("x", "y")
     note = str(*rows.notes)
-    mentions(note, "texts", "'review'", "--text-column")
+    mentions(note, "texts", "'review'", "text column")
     assert "label" not in note
     # A column with another role does not stand in.
     rows = read_rows(saved(tmp_path, kind, ("review", "sentiment", "category")), Columns(category="category"))
@@ -64,9 +64,9 @@ def test_named_columns_and_those_of_the_default_names_come_first(tmp_path: Path,
 
 @KINDS
 @pytest.mark.parametrize(("header", "message"), [
-    (("v1", "v2", "label"), r"--text-column.* no column of a\.\w+ .*'v1'.*'fine'.*'v2'.*'good'.*'label'.*'x'"),
-    (("review", "comment", "label"), r"--text-column.* several columns of a\.\w+ .*'review', 'comment'.*'fine'"),
-    (("text", "stars", "sentiment"), r"--label-column.* several columns of a\.\w+ .*'stars', 'sentiment'"),
+    (("v1", "v2", "label"), r"text column.* no column of a\.\w+ .*'v1'.*'fine'.*'v2'.*'good'.*'label'.*'x'"),
+    (("review", "comment", "label"), r"text column.* several columns of a\.\w+ .*'review', 'comment'.*'fine'"),
+    (("text", "stars", "sentiment"), r"label column.* several columns of a\.\w+ .*'stars', 'sentiment'"),
 ])
 def test_ambiguous_columns_are_refused_with_an_example_of_each(
     tmp_path: Path, kind: str, header: tuple[str, ...], message: str
@@ -87,9 +87,9 @@ def test_a_message_about_many_long_columns_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("first", "message"), [
-    ("1\tA great film", r"'1', 'A great film'.*'text\\tlabel'.*--text-column"),
-    ("positive\tIt took a while, but then I could not stop", r"'positive'.*--text-column"),
-    ("positive\t" + "x" * 60, r"'positive'.*--text-column"),
+    ("1\tA great film", r"'1', 'A great film'.*'text\\tlabel'.*text column"),
+    ("positive\tIt took a while, but then I could not stop", r"'positive'.*text column"),
+    ("positive\t" + "x" * 60, r"'positive'.*text column"),
 ])
 def test_a_table_without_column_names_is_refused(tmp_path: Path, first: str, message: str) -> None:
     path = tmp_path / "a.tsv"

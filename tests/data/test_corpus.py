@@ -407,7 +407,7 @@ def test_the_settings_give_the_order_of_the_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("settings", "message"), [
     ({"classes": ["a", "b"]}, r"data\.classes .*a\.csv.*'a', 'b', 'c'.*'a', 'b'$"),
     ({"classes": ["a", "b", "c", "d"]}, r"'a', 'b', 'c', 'd'$"),
-    ({"positive": "a"}, r"--positive .*a\.csv.* 3 \('a', 'b', 'c'\)"),
+    ({"positive": "a"}, r"data.positive .*a\.csv.* 3 \('a', 'b', 'c'\)"),
 ])
 def test_settings_that_do_not_fit_the_classes_are_refused(
     tmp_path: Path, settings: dict[str, Any], message: str
@@ -419,14 +419,14 @@ def test_settings_that_do_not_fit_the_classes_are_refused(
 
 def test_an_unknown_positive_class_is_refused(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", worded(reviews(60), "good", "bad"))
-    with pytest.raises(UsageError, match=r"'goood'.*'good'.*--positive"):
+    with pytest.raises(UsageError, match=r"'goood'.*'good'.*data.positive"):
         load(name, tmp_path, positive="goood")
 
 
 def test_a_class_without_training_reviews_is_refused_or_counts_as_wrong(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", worded(reviews(200), "a", "b"))
     test_name = write(tmp_path / "b.csv", worded(reviews(40, first=500), "a", "b", "c", "\u00e9 e"))
-    with pytest.raises(DataError, match=r"a\.csv.*training texts.* 'c', '\u00e9 e': .*--set data\.unseen=wrong"):
+    with pytest.raises(DataError, match=r"a\.csv.*training texts.* 'c', '\u00e9 e': .*data\.unseen=wrong"):
         load(name, tmp_path, test_name=test_name)
     corpus = load(name, tmp_path, test_name=test_name, unseen="wrong")
     assert corpus.classes == ("a", "b", "c", "\u00e9 e")
@@ -454,7 +454,7 @@ def test_a_class_of_one_review_is_read_if_it_is_a_training_review(tmp_path: Path
 
 def test_a_limit_that_leaves_a_class_out_is_refused(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", [(text, n % 20) for n, (text, _) in enumerate(reviews(200))])
-    with pytest.raises(DataError, match=r"none of .*: raise --limit"):
+    with pytest.raises(DataError, match=r"none of .*: raise limit"):
         load(name, tmp_path, limit=25)
 
 
@@ -478,7 +478,7 @@ def test_a_file_in_another_encoding_is_read_by_its_name(tmp_path: Path) -> None:
         corpus = load(str(path), tmp_path, encoding=encoding)
         assert corpus.classes == ("sch\u00f6n", "\u00fcbel")
         assert all(text.startswith("caf\u00e9") for text in corpus.texts("train"))
-    with pytest.raises(DataError, match=r"a\.csv .*UTF-16.*--encoding"):
+    with pytest.raises(DataError, match=r"a\.csv .*UTF-16.*data.encoding"):
         load(str(path), tmp_path, encoding="utf-16")
 
 
@@ -520,7 +520,7 @@ def test_a_split_without_reviews_is_refused(tmp_path: Path) -> None:
         load(path, tmp_path, validation_share=0.0, test_share=0.9999)
     rows = [(*row, "train") for row in reviews(12)]
     path = write(tmp_path / "b.csv", rows, ("text", "label", "part"))
-    with pytest.raises(DataError, match=r"none .* test: .*--test-data"):
+    with pytest.raises(DataError, match=r"none .* test: .*data.test_name"):
         load(path, tmp_path, split_column="part", validation_share=0.4)
     assert sorted((tmp_path / "corpus").iterdir()) == []
 

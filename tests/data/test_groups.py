@@ -111,7 +111,7 @@ def test_the_column_of_a_usual_name_is_found_and_said(tmp_path: Path, name: str)
     path = write(tmp_path / "a.csv", films(), ("text", "label", name))
     corpus = load(path, tmp_path / "cache")
     assert corpus.groups["test"] == len(groups(corpus, "test"))
-    assert any(repr(name) in note and "--group-column" in note for note in corpus.notes)
+    assert any(repr(name) in note and "group column" in note for note in corpus.notes)
     assert load(path, tmp_path / "cache", group_column=None).notes == ()
     assert load(path, tmp_path / "cache", group_column=name).notes == ()
 
@@ -121,12 +121,12 @@ def test_a_found_column_of_few_values_or_one_of_several_is_not_read(tmp_path: Pa
     path = write(tmp_path / "few.csv", few, ("text", "label", "group"))
     corpus = load(path, tmp_path / "cache")
     assert corpus.groups == {}
-    assert any("19" in note and "--group-column" in note for note in corpus.notes)
+    assert any("19" in note and "group column" in note for note in corpus.notes)
     assert load(path, tmp_path / "cache", group_column="group").groups != {}
     both = write(tmp_path / "both.csv", [(*row, "x") for row in films()], ("text", "label", "product", "user"))
     corpus = load(both, tmp_path / "cache")
     assert corpus.groups == {}
-    assert any("several" in note and "--group-column" in note for note in corpus.notes)
+    assert any("several" in note and "group column" in note for note in corpus.notes)
 
 
 def test_a_column_of_another_role_is_no_column_of_groups(tmp_path: Path) -> None:
@@ -148,19 +148,19 @@ def test_a_given_test_split_keeps_its_groups_and_shared_ones_are_counted(tmp_pat
 
 
 def test_a_split_of_a_single_group_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"at least 2 groups.*'film 0'.*--group-column"):
+    with pytest.raises(DataError, match=r"at least 2 groups.*'film 0'.*group column"):
         by_film(tmp_path, [(text, label, "film 0") for text, label in reviews(100)])
     path = write(tmp_path / "test.csv", [(f"{text} new", label, "one") for text, label in reviews(20)], HEADER)
-    with pytest.raises(DataError, match=r"test.*at least 2 groups.*'one'.*--group-column"):
+    with pytest.raises(DataError, match=r"test.*at least 2 groups.*'one'.*group column"):
         by_film(tmp_path, films(), test_name=path)
 
 
 def test_an_unknown_column_and_a_name_too_long_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"'fim'.*film.*--group-column"):
+    with pytest.raises(UsageError, match=r"group column 'fim'.*film"):
         by_film(tmp_path, group_column="fim")
-    with pytest.raises(DataError, match=r"1,200 rows .*--group-column"):
+    with pytest.raises(DataError, match=r"1,200 rows .*group column"):
         by_film(tmp_path, [(text, label, "x" * 251) for text, label, _ in films()])
-    with pytest.raises(DataError, match=r"row 2 contains.*--id-column"):
+    with pytest.raises(DataError, match=r"row 2 contains.*id column"):
         by_film(tmp_path, [(text, label, f"x{n}" if n != 1 else "") for n, (text, label, _) in enumerate(films())],
                 group_column=None, id_column="film")
 

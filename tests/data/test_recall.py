@@ -80,7 +80,7 @@ def test_a_corpus_of_a_task_has_a_fingerprint_of_its_options() -> None:
 @pytest.mark.parametrize(("settings", "message"), [
     ({"test_name": "other.csv"}, r"data\.test_name .*recall.*'other\.csv'"),
     ({"category_column": "kind"}, r"data\.category_column .*recall.*'kind'"),
-    ({"max_length": 60}, r"data\.max_length .* 61.*recall:k=50.* 60: --set data\.max_length=61"),
+    ({"max_length": 60}, r"data\.max_length .* 61.*recall:k=50.* 60: set data\.max_length=61"),
 ])
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -117,10 +117,10 @@ def test_a_split_column_takes_the_usual_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", [write_csv, write_json_lines, write_parquet])
 @pytest.mark.parametrize(("columns", "message"), [
-    (Columns(label="stars"), r"'stars'.*kind, label, text.*--label-column"),
-    (Columns(text="txt"), r"'txt'.*'text'.*--text-column"),
-    (Columns(category="k"), r"'k'.*--category-column"),
-    (Columns(split="part"), r"'part'.*--split-column"),
+    (Columns(label="stars"), r"label column 'stars'.*kind, label, text"),
+    (Columns(text="txt"), r"text column 'txt'.*'text'"),
+    (Columns(category="k"), r"category column 'k'"),
+    (Columns(split="part"), r"split column 'part'"),
 ])
 def test_an_unknown_column_lists_the_known(
     tmp_path: Path, write: Callable[[Path], Path], columns: Columns, message: str
@@ -191,7 +191,7 @@ def test_parquet_with_damaged_statistics_is_refused(tmp_path: Path) -> None:
 
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [("caf\u00e9", 1, "x")], encoding="latin1")
-    with pytest.raises(DataError, match=r"a\.csv .*UTF-8.*line 2 .*0xe9.*--encoding cp1252"):
+    with pytest.raises(DataError, match=r"a\.csv .*UTF-8.*line 2 .*0xe9.*data.encoding=cp1252"):
         read_rows(path, Columns())
 
 
@@ -270,7 +270,7 @@ def test_many_columns_are_counted_and_the_nearest_is_named(tmp_path: Path) -> No
 
 
 def test_json_objects_without_columns_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--text-column.*no columns"):
+    with pytest.raises(UsageError, match=r"text column.*no columns"):
         read_rows(write(tmp_path / "a.jsonl", b"{}\n{}\n"), Columns())
 
 

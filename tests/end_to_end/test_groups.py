@@ -93,7 +93,7 @@ def test_a_study_is_not_continued_with_other_groups(swept: Path, films: Path, tm
     shutil.copytree(swept, tmp_path / "copy")
     done = sweep(tmp_path / "copy", films, *FILM[2:], "--set", "data.group_column=none")
     assert done.returncode == ExitCode.MISTYPED
-    mentions(done.stderr, "data.group_column was film", "--study-name")
+    mentions(done.stderr, "data.group_column was film", "name")
 
 
 def test_a_study_that_began_without_groups_is_not_continued_with_them(
@@ -104,7 +104,7 @@ def test_a_study_that_began_without_groups_is_not_continued_with_them(
     assert begun.returncode == 0, begun.stderr
     done = sweep(tmp_path, films, *FILM, "--limit", "200")
     assert done.returncode == ExitCode.MISTYPED
-    mentions(done.stderr, "data.group_column was none and is now film", "--study-name")
+    mentions(done.stderr, "data.group_column was none and is now film", "name")
 
 
 def test_a_frame_keeps_the_names_of_its_rows(films: Path, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_the_study_follows_the_protocol_of_the_homework() -> None:
 @pytest.mark.slow
 class TestDone:
     def test_the_console_names_a_quicker_way(self, done: Done) -> None:
-        mentions(done.shown, "--set model.backend=auto", "--study-name homework-quick")
+        mentions(done.shown, "model.backend=auto", "study name")
 
     def test_each_model_is_trained_on_each_seed_and_scored_on_test(self, done: Done) -> None:
         study, summary = done.study, done.summary

@@ -101,5 +101,5 @@ def test_machines_share_a_study_that_outlives_one_of_them_and_one_file_carries_i
 def test_a_missing_driver_is_named_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     for driver in ("psycopg", "psycopg2"):
         monkeypatch.setitem(sys.modules, driver, None)
-    with pytest.raises(UsageError, match=r'--storage postgresql://me@host/gru needs .*"psycopg\[binary\]"'):
+    with pytest.raises(UsageError, match=r'storage postgresql://me@host/gru needs .*"psycopg\[binary\]"'):
         open_storage("postgresql://me:secret@host/gru")

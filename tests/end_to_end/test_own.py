@@ -46,14 +46,14 @@ def test_own_classes_are_trained_reported_archived_and_run_elsewhere_only_where_
     ran(here, "save-model", "--study", "mine", "--model", "homework.py:Cell", "saved")
     ran(here, "archive", "export", "--study", "mine", "mine.study")
     homework.write_text(homework.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
-    mentions(ran(here, "sweep", "--study", "mine.toml", *SMALL, code=2), "homework.py", "changed", "--study-name")
+    mentions(ran(here, "sweep", "--study", "mine.toml", *SMALL, code=2), "homework.py", "changed", "name")
 
     caches = tmp_path / "caches"
     monkeypatch.setenv("GRU_BENCH_CACHE", str(caches))
     shutil.copy(here / "mine.study", there)
     ran(there, "archive", "import", "mine.study")
     assert "all" in ran(there, "report", "--verify", str(here / "report"), "--tracking-uri", "sqlite:///mlflow.db")
-    mentions(ran(there, *mine, code=2), "homework.py:BatchFirst", "--run-code")
-    mentions(ran(there, "predict", "--model", str(here / "saved"), "Fine.", code=2), "homework.py:Cell", "--run-code")
+    mentions(ran(there, *mine, code=2), "homework.py:BatchFirst", "run_code")
+    mentions(ran(there, "predict", "--model", str(here / "saved"), "Fine.", code=2), "homework.py:Cell", "run_code")
     ran(there, *mine, "--run-code")
     ran(there, *mine)

@@ -24,7 +24,7 @@ import pytest
 import gru_bench as gb
 from gru_bench.data.cache import clean
 from gru_bench.data.columns import Columns
-from gru_bench.errors import ARGUMENTS, DataError, ExitCode, GruBenchError, IncompleteError, UsageError
+from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError, UsageError
 from gru_bench.inference import predict
 from gru_bench.inference.frames import keep
 from gru_bench.report.render import record
@@ -132,7 +132,7 @@ class TestStudy:
         assert saved.predict(texts).probabilities == pytest.approx(study.predict(texts).probabilities, abs=0.01)
         assert saved.explain(texts[0]).label == study.explain(texts[0]).label
         assert repr(saved).startswith(f"{study.winner} of the study mine, 2 seeds")
-        with pytest.raises(UsageError, match="force="):
+        with pytest.raises(UsageError, match="give force"):
             study.save_model(tmp_path / "saved")
 
     def test_a_study_is_opened_by_name_and_by_the_commands(
@@ -146,7 +146,7 @@ class TestStudy:
         with pytest.raises(UsageError, match=r"'other'.*mine"):
             gb.open_study("other")
 
-    def test_the_same_call_trains_nothing_again_and_prints_progress_in_words_of_python(
+    def test_the_same_call_trains_nothing_again_and_prints_progress(
         self, study: gb.Study, frame: pd.DataFrame, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """In a thread, where no signal arrives."""
@@ -157,7 +157,7 @@ class TestStudy:
         thread.join()
         assert again[0].runs()["id"].tolist() == before
         # The name of the frame and its training reviews; a setting as it is given to the call.
-        mentions(capsys.readouterr().out, "mine: 3", "settings={'model.backend': 'auto'} name='mine-quick'", "all runs")
+        mentions(capsys.readouterr().out, "mine: 3", "model.backend=auto", "all runs")
 
     def test_the_call_is_recorded(self, study: gb.Study) -> None:
         started = study._logged.run.command
@@ -167,9 +167,8 @@ class TestStudy:
 
     @pytest.mark.usefixtures("study")
     def test_other_settings_need_another_name(self, frame: pd.DataFrame, folder: Path) -> None:
-        with pytest.raises(UsageError, match=r"training.clip_norm.*name='mine-2'") as raised:
+        with pytest.raises(UsageError, match=r"training.clip_norm.*name= in Python"):
             run(frame, folder, settings={**SETTINGS, "training.clip_norm": 7})
-        assert "--" not in str(raised.value)
 
     def test_there_is_no_verdict_without_confirmation_runs(
         self, study: gb.Study, monkeypatch: pytest.MonkeyPatch
@@ -217,15 +216,15 @@ FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})
 
 
 @pytest.mark.parametrize(("changes", "error", "parts"), [
-    ({"text": "rewiev"}, UsageError, ["'rewiev'", "'review'", "review, sentiment", "text="]),
-    ({"data": FRAME.rename(columns={"review": 3})}, UsageError, ["text=", "'3' (such as 'a b')", "'sentiment'"]),
+    ({"text": "rewiev"}, UsageError, ["'rewiev'", "'review'", "review, sentiment", "text column"]),
+    ({"data": FRAME.rename(columns={"review": 3})}, UsageError, ["text column", "'3' (such as 'a b')", "'sentiment'"]),
     ({"data": FRAME.iloc[:0]}, DataError, ["no rows"]),
     ({"data": [1, 2]}, UsageError, ["data", "pandas, polars, pyarrow", "[1, 2] of type list"]),
     ({"data": FRAME["review"]}, UsageError, ["of type Series"]),
     ({"data": FRAME.assign(review=[1, "a"] * 20)}, DataError, ["'review'", "one kind"]),
     ({"data": {"text": ["a", "b"], "label": [10**30, 1]}}, DataError, ["'label'", "too large"]),
     ({"data": FRAME.assign(review=pd.Series([["a"]] * 40))}, DataError, ["single values"]),
-    ({"data": FRAME.assign(sentiment=[math.nan] * 40)}, DataError, ["'sentiment' of the frame"]),
+    ({"data": FRAME.assign(sentiment=[math.nan] * 40)}, DataError, ["'sentiment' of", "parquet"]),
     ({"data": {"text": ["a"], "label": [1, 2]}}, DataError, ["'text', 'label'", "equally long"]),
     ({"data": "nowhere.csv"}, UsageError, ["'nowhere.csv'"]),
     ({"model": "lstm"}, UsageError, ["'lstm'", "bidirectional, rnn, scratch, torch"]),
@@ -249,16 +248,15 @@ FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})
     ({"settings": {"trainig.lr": 1}}, UsageError, ["'trainig.lr'", "'training.lr'"]),
     ({"settings": {"data.limit": 50}}, UsageError, ["data.limit", "argument limit"]),
     ({"settings": {"model.name": "rnn"}}, UsageError, ["model.name", "argument model"]),
-    ({"settings": {"data.positive": "2"}}, UsageError, ["class '2'", "settings={'data.positive': ...}"]),
-    ({"settings": {"data.test_share": 0}}, UsageError, ["settings={'data.test_name': ...}"]),
+    ({"settings": {"data.positive": "2"}}, UsageError, ["class '2'", "data.positive"]),
+    ({"settings": {"data.test_share": 0}}, UsageError, ["data.test_name"]),
 ])
-def test_refuses_arguments_in_words_of_python(
+def test_refuses_arguments_and_says_what_to_give(
     changes: dict[str, Any], error: type[GruBenchError], parts: list[str]
 ) -> None:
     with without_worker_processes(), pytest.raises(error) as raised:
         gb.run_study(**{"data": FRAME, "progress": False, "workers": 1, **changes})
     mentions(str(raised.value), *parts)
-    assert not any(option in str(raised.value) for option in ("--set", *ARGUMENTS))
 
 
 @pytest.mark.parametrize("call", [lambda: gb.open_study(3), lambda: gb.load_model(3)])  # type: ignore[arg-type]

@@ -175,9 +175,9 @@ def test_a_missing_column_lists_the_columns(tmp_path: Path) -> None:
               as_lines(tmp_path / "t.jsonl", [{"nr": 1, "words": "x"}]),
               as_parquet(tmp_path / "t.parquet", nr=[1], words=["x"]))
     for path in tables:
-        mentions(refused(path, UsageError), path.name, "'nr'", "'words'", "--text-column")
+        mentions(refused(path, UsageError), path.name, "'nr'", "'words'", "text column")
         mentions(refused(path, UsageError, text_column="word"), "'words'?")
-        mentions(refused(path, UsageError, text_column="words", id_column="key"), "'key'", "--id-column")
+        mentions(refused(path, UsageError, text_column="words", id_column="key"), "'key'", "id column")
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["klingon", "base64", ""])
 def test_an_unknown_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
     said = refused(write(tmp_path / "t.csv", b"text\nx\n"), UsageError, encoding=encoding)
-    mentions(said, "--encoding", "utf-8, cp1252", repr(encoding))
+    mentions(said, "encoding must be", "utf-8, cp1252", repr(encoding))
 
 
 def test_damaged_files_raise_no_other_errors(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_a_saved_class_runs_elsewhere_only_where_it_is_allowed(tmp_path: Path, m
     _module.cache_clear()
     use_of.cache_clear()
     found = saved.load(tmp_path / "model")[0]
-    with pytest.raises(UsageError, match=r"homework\.py:Cell.*--run-code"):
+    with pytest.raises(UsageError, match=r"homework\.py:Cell.*run_code"):
         Predictor(found, threads=1)
     found.allow_code()
     np.testing.assert_array_equal(Predictor(found, threads=1).predict(texts).probability_NC, here)

@@ -300,7 +300,7 @@ def test_standard_input_in_another_encoding_names_its_line(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Stdin(b"word1\nword2 \xe4\n"))
     _, err = said(capsys, "--model", folder, code=ExitCode.FAILED)
-    mentions(err, "standard input", "line 2", "0xe4", "--encoding")
+    mentions(err, "standard input", "line 2", "0xe4", "data.encoding")
 
 
 def test_refuses_empty_standard_input(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

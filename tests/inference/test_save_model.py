@@ -88,7 +88,7 @@ def test_a_saved_model_is_replaced_with_force_alone(
 ) -> None:
     said(studied, capsys, "model")
     _, err = said(studied, capsys, "model", "--single", code=ExitCode.MISTYPED)
-    mentions(err, "--force", "'model'")
+    mentions(err, "force", "'model'")
     assert len(load(tmp_path / "model")[0].seeds) == 2
     said(studied, capsys, "model", "--single", "--force")
     assert len(load(tmp_path / "model")[0].seeds) == 1

@@ -100,7 +100,7 @@ def test_an_unknown_model_lists_the_known_ones() -> None:
 def test_without_validation_a_model_must_be_named(lacking: tuple[str, ...]) -> None:
     store, study = study_of({model: tuple(None if key in lacking else 0.5 for key in VAL)
                              for model in ("torch", "scratch")})
-    with pytest.raises(UsageError, match="--model: torch, scratch"):
+    with pytest.raises(UsageError, match="models: torch, scratch"):
         choose(store, study)
     assert choose(store, study, "scratch").name == "scratch"
     assert best_seed(choose(store, study, "scratch")) == 0
@@ -269,7 +269,7 @@ def test_weights_that_an_archive_left_out_are_named(studied: Studied, database: 
         *stores(studied.directory), "quick", tmp_path / "quick.zip", experiment=None, texts=True, weights=False)
     imported(tmp_path / "quick.zip", tmp_path, None)
     said = refused(Store(f"sqlite:///{database}", create=False), RunError)
-    mentions(said, "--no-weights", "gru-bench archive import FILE --study-name quick-2")
+    mentions(said, "--no-weights", "gru-bench archive import FILE --study-name NAME")
 
 
 def test_a_model_in_the_form_of_an_earlier_version_is_refused_with_the_remedy(studied: Studied, tmp_path: Path) -> None:

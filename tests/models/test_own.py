@@ -116,10 +116,10 @@ def test_a_file_is_kept_under_its_digest_and_code_from_elsewhere_needs_to_be_all
     assert found == ("homework.py:BatchFirst", digest_of(OWN))
     assert kept(*found) == OWN
     (default_cache() / FOLDER / f"{found[1]}.py").write_text("print()", encoding="utf-8")
-    with pytest.raises(UsageError, match="--run-code"):  # a changed file is not the one that was allowed
+    with pytest.raises(UsageError, match="run_code"):  # a changed file is not the one that was allowed
         kept(*found)
     monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "elsewhere"))
-    with pytest.raises(UsageError, match=r"homework\.py:BatchFirst.*--run-code"):
+    with pytest.raises(UsageError, match=r"homework\.py:BatchFirst.*run_code"):
         kept(*found)
 
 

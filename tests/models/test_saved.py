@@ -208,7 +208,7 @@ def test_a_folder_that_is_taken_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"'\.'"):
         save(model, Path(), "", {})
     save(model, tmp_path / "empty", "", {})
-    with pytest.raises(UsageError, match="--force"):
+    with pytest.raises(UsageError, match="force"):
         save(model, tmp_path / "empty", "", {})
     save(replace(model, study="newer"), tmp_path / "empty", "", {}, force=True)
     assert load(tmp_path / "empty")[0].study == "newer"

@@ -64,7 +64,7 @@ class TestClosing:
             return list(left_to_do(StudyState(spec, {"scratch": search}, work, in_time=False)))
 
         assert left(3) == left(4) == []
-        mentions(*left(1), "1 of 3 trials", "--timeout")
+        mentions(*left(1), "1 of 3 trials", "timeout")
         mentions(*left(3, "failed"), "scratch", str(spec.confirm_seeds[0]), "failed")
 
     def test_shows_an_interval_from_three_seeds_on(self) -> None:
@@ -119,7 +119,7 @@ def test_a_study_on_the_backend_torch_is_told_of_a_faster_one(
 ) -> None:
     spec = load_study(study_file(tmp_path, f'models = ["{models}"]\n{settings}'), name="my study")
     note = backend_note(spec)
-    assert note.endswith('add --set model.backend=auto --study-name "my study-quick"') == told
+    assert ("model.backend=auto" in note) == told
     assert bool(note) == told
 
 

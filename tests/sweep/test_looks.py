@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from gru_bench.config import RunConfig
-from gru_bench.errors import ChangedStudyError, RunError
+from gru_bench.errors import RunError, UsageError
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan
 from gru_bench.results.runs import parsed
 from gru_bench.stats.intervals import Scored
@@ -180,13 +180,13 @@ def test_each_of_two_processes_waits_for_the_seeds_of_a_look_that_the_other_has_
 ])
 def test_refuses_another_plan_once_the_study_has_begun(change: dict[str, Any], parts: str) -> None:
     StudyRecord(spec_of(), open_storage(None), "abc")
-    with pytest.raises(ChangedStudyError, match=parts):
+    with pytest.raises(UsageError, match=parts):
         StudyRecord(spec_of(**change), open_storage(None), "abc")
 
 
 def test_refuses_looks_once_a_study_of_one_size_has_begun() -> None:
     StudyRecord(spec_of(looks=None, confirm=2), open_storage(None), "abc")
-    with pytest.raises(ChangedStudyError, match=r"looks was none and is now \[5, 7, 9\]"):
+    with pytest.raises(UsageError, match=r"looks was none and is now \[5, 7, 9\]"):
         StudyRecord(spec_of(), open_storage(None), "abc")
 
 

@@ -63,7 +63,7 @@ def test_a_start_with_another_tracking_store_is_refused(easy_csv: Path, beside: 
     if not beside:
         other()
     assert states(swept(easy_csv, says, trials=2)) == {"complete": 2}
-    mentions(refused[0], "'study'", "mlflow.db", "other.db", "--tracking-uri")
+    mentions(refused[0], "'study'", "mlflow.db", "other.db", "tracking_uri")
     assert not Path("other.db").exists()
 
 
@@ -112,7 +112,7 @@ def test_a_search_that_does_not_know_the_runs_in_mlflow_is_refused(easy_csv: Pat
     begins = [place for place, line in enumerate(lines) if b'"op_code":4,' in line]  # a trial's first line
     left = b"" if lost == "journal" else b"".join(lines[:begins[1 if trials else 0]])
     journal.write_bytes(left.replace(this_process().encode(), f"{machine()} 999999999 1".encode()))
-    with pytest.raises(RunError, match=r"do not belong together.*--storage.*--study-name"):
+    with pytest.raises(RunError, match=r"do not belong together.*storage.*another name"):
         swept(easy_csv, script, trials=trials, confirm=1)
     checked = completed(app, "--study", "study.toml", "--data", str(easy_csv), "--check", "--trials", str(trials),
                         "--confirm", "1")
@@ -135,7 +135,7 @@ def test_a_study_begun_without_reviews_never_stores_any(easy_csv: Path, monkeypa
     swept(easy_csv, Script(WELL), storage=storage, trials=1)
     printed = io.StringIO()
     swept(easy_csv, Script(), storage=storage, texts=True, console=Console(file=printed, width=200), trials=1)
-    mentions(printed.getvalue(), "no texts are stored", "--no-texts")
+    mentions(printed.getvalue(), "no texts are stored", "no_texts")
     assert asked
     assert not any(asked)
     store, spec = Store(), load_study("study.toml", trials=1)
@@ -152,7 +152,7 @@ def test_refuses_no_texts_once_a_study_holds_reviews(easy_csv: Path) -> None:
     store = Store()
     (before,) = store.studies(store.experiments()[0])
     assert store.texts(before.run.run_id, "test") is not None
-    with pytest.raises(UsageError, match=r"--no-texts.*'study'.*has texts.*--study-name"):
+    with pytest.raises(UsageError, match=r"no_texts.*'study'.*has texts.*name"):
         swept(easy_csv, Script(), storage=storage, trials=1)
     assert Store().studies(store.experiments()[0]) == [before]
 
@@ -299,7 +299,7 @@ class TestAChangedStore:
         (before,) = store.studies("easy")
         deleted = before.run.mlflow_id
         store._client.delete_run(deleted)
-        with pytest.raises(RunError, match=rf"'study'.*mlflow runs restore --run-id {deleted}.*--study-name"):
+        with pytest.raises(RunError, match=rf"'study'.*mlflow runs restore --run-id {deleted}.*name"):
             swept(easy_csv, Script(), trials=1, confirm=2, storage=open_storage("optuna.journal"))
         checked = completed(app, "--study", "study.toml", "--check", "--trials", "1", "--confirm", "2")
         assert checked.returncode == ExitCode.NO

@@ -71,8 +71,8 @@ def test_reads_planned_looks_from_the_file_or_an_option(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("line", "changes", "parts"), [
-    ("confirm = { looks = [5, 8] }", {"confirm": 5}, "5, 8.*--confirm"),
-    ("", {"confirm": 5, "looks": [5]}, "--confirm and --looks"),
+    ("confirm = { looks = [5, 8] }", {"confirm": 5}, "5, 8.*confirm"),
+    ("", {"confirm": 5, "looks": [5]}, "confirm and looks"),
     ("confirm = { look = [5, 8] }", {}, "confirm must be a number"),
     ("confirm = { looks = [] }", {}, "confirm must be a number"),
     ("confirm = { looks = [8, 5] }", {}, "looks.*rise.*8, 5"),
@@ -97,7 +97,7 @@ def test_reads_typed_looks_with_commas() -> None:
 
 @pytest.mark.parametrize("text", ["5;8", "five", "5,", "", "-1"])
 def test_refuses_typed_looks_that_are_no_list_of_numbers(text: str) -> None:
-    with pytest.raises(UsageError, match=f"--looks.*{text}"):
+    with pytest.raises(UsageError, match=f"looks.*{text}"):
         parsed_looks(text)
 
 
@@ -281,7 +281,7 @@ def test_reads_a_duration_in_seconds_minutes_or_hours(text: str | None, seconds:
 
 @pytest.mark.parametrize("text", ["", "ten", "-5", "0", "5 days"])
 def test_refuses_a_duration_that_is_none(text: str) -> None:
-    with pytest.raises(UsageError, match=f"--timeout.*{text}"):
+    with pytest.raises(UsageError, match=f"timeout.*{text}"):
         parsed_duration(text)
 
 

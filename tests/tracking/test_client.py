@@ -89,7 +89,7 @@ class TestOpening:
             Store("nonsense://x")
 
     def test_refuses_a_file_in_a_folder_that_does_not_exist(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=f"--tracking-uri.*make {tmp_path}/absent"):
+        with pytest.raises(UsageError, match=f"tracking_uri.*make {tmp_path}/absent"):
             Store(f"sqlite:///{tmp_path}/absent/runs.db")
 
     def test_refuses_a_database_of_another_program(self, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ class TestOpening:
 
     @pytest.mark.parametrize("create", [True, False])
     def test_refuses_a_folder(self, tmp_path: Path, create: bool) -> None:
-        with pytest.raises(UsageError, match=rf"--tracking-uri.*is a folder: try sqlite:///{tmp_path}/mlflow\.db"):
+        with pytest.raises(UsageError, match=rf"tracking_uri.*is a folder: try sqlite:///{tmp_path}/mlflow\.db"):
             Store(f"sqlite:///{tmp_path}", create=create)
 
     @pytest.mark.parametrize("content", [b"garbage " * 99, b"SQLite format 3\0" + bytes(4000)])
@@ -109,7 +109,7 @@ class TestOpening:
         self, tmp_path: Path, content: bytes, create: bool
     ) -> None:
         (tmp_path / "mlflow.db").write_bytes(content)
-        with pytest.raises(RunError, match=r"mlflow\.db' cannot be read \(.*restore a copy.*--tracking-uri"):
+        with pytest.raises(RunError, match=r"mlflow\.db' cannot be read \(.*restore a copy.*tracking_uri"):
             Store(create=create)
         assert (tmp_path / "mlflow.db").read_bytes() == content
 
@@ -117,7 +117,7 @@ class TestOpening:
 @pytest.mark.parametrize("uri", [
     "mlflow.db", "sqlite:x.db", "sqlite:///", "sqlite+pysqlite:///x.db", "http://", "http://[::1", "https:///x"])
 def test_refuses_a_text_that_is_no_uri_before_mlflow_tries_it(uri: str) -> None:
-    with pytest.raises(UsageError, match=f"--tracking-uri must be .*, but got {re.escape(repr(uri))}"):
+    with pytest.raises(UsageError, match=f"tracking_uri must be .*, but got {re.escape(repr(uri))}"):
         Store(uri)
 
 

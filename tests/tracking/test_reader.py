@@ -170,7 +170,7 @@ def test_refuses_runs_of_another_format(store: Store, tag: str | None, by: str) 
     change_format(present(store.database), store, tag)
     with pytest.raises(FormatError) as refused:
         Store(store.uri, create=False).runs("reviews")
-    mentions(str(refused.value), by, "--tracking-uri", "--storage")
+    mentions(str(refused.value), by, "tracking_uri", "storage")
 
 
 def test_a_database_that_is_removed_while_it_is_read_is_named(tmp_path: Path, empty_database: Path) -> None:

@@ -378,7 +378,7 @@ class TestWhatGoesWrong:
         iterations = -(-len(corpus.train) // config.training.batch_size)
         config = with_settings(config, {"training.selection": "lowest_train_window", "training.epochs": 1,
                                         "training.log_every": iterations + 1})
-        with pytest.raises(UsageError, match=rf"training\.log_every .*{iterations}.*{iterations + 1}: --set "
+        with pytest.raises(UsageError, match=rf"training\.log_every .*{iterations}.*{iterations + 1}: "
                                              rf"training\.log_every={max(1, iterations // 10)}"):
             loop.check(config, corpus)
         loop.check(with_settings(config, {"training.log_every": iterations}), corpus)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextvars import copy_context
 
 from gru_bench.checks import Outcome, State
-from gru_bench.errors import IN_PYTHON
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number
@@ -56,9 +54,6 @@ def check_results(
         checked: What became of each check.
         labels: The names of the models.
     """
-    # A page that Python writes is verified on the command line.
-    context = copy_context()
-    context.run(IN_PYTHON.set, False)
     warned = [found for found in checked if found.warnings]
     counts = ["1 check warns" if len(warned) == 1 else f"{len(warned) or 'No'} checks warn"]
     more = f", and {len(others)} more {'warning' if len(others) == 1 else 'warnings'}" if others else ""
@@ -70,7 +65,7 @@ def check_results(
         lines[MOST_WARNINGS:] = [("", (f"And {folded} more, folded below.",))]
     items: list[tuple[str, Sentence]] = [("", said) for said in others[MOST_WARNINGS:]]
     for found in warned:
-        remedy: Sentence = (context.run(found.check.remedy),)
+        remedy: Sentence = (found.check.remedy,)
         items.append((found.check.code, joined([*(one.sentence for one in found.warnings), remedy])))
     for state in (State.PASSED, State.NOT_APPLICABLE):
         if codes := [found.check.code for found in checked if found.state is state]:

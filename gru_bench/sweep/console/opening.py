@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gru_bench import cli
 from gru_bench.config import Scalar, assignment
-from gru_bench.errors import given_as, shown
+from gru_bench.errors import shown
 from gru_bench.sweep.defaults import BY_SIZE
 
 if TYPE_CHECKING:
@@ -72,7 +71,5 @@ def backend_note(spec: StudySpec) -> str:
     configs = [spec.config(model, {}, 0) for model in spec.active_models if model != "rnn"]
     if not any(config.model.backend == "torch" and config.training.device in ("auto", "cpu") for config in configs):
         return ""
-    name = f"{spec.name}-quick"
     return ("on a CPU the backend torch takes several times as long as the backend fused; for the same study on the "
-            f"fastest backend, add {given_as('model.backend', 'auto')} "
-            f"{given_as('--study-name', name, cli.quoted(name))}")
+            "fastest backend, add model.backend=auto and a study name of its own")

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._storage import JournalOperation
 
-from gru_bench.errors import RunError, UsageError, given_as, named, same_command, without_passwords
+from gru_bench.errors import RunError, UsageError, without_passwords
 from gru_bench.platforms import patiently
 
 if TYPE_CHECKING:
@@ -96,16 +96,16 @@ def stored_names(url: str | None) -> list[str] | None:
 def _opening(url: str) -> Iterator[None]:
     """Refuse a URL of another kind, and turn errors of opening a database into ours."""
     if url.partition("://")[0].partition("+")[0] != "postgresql":
-        raise UsageError(f"{named('--storage')} must be {STORAGE_KINDS}, but got {without_passwords(url)!r}")
+        raise UsageError(f"storage must be {STORAGE_KINDS}, but got {without_passwords(url)!r}")
     try:
         yield
     except ImportError as error:
-        raise UsageError(f"{given_as('--storage', without_passwords(url))} needs a driver that is not installed here "
+        raise UsageError(f"the storage {without_passwords(url)} needs a driver that is not installed here "
                          f"({error}): pip install \"psycopg[binary]\"") from error
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(f"the search's storage must answer, but {without_passwords(url)!r} does not: {lines[0]}. Start "
-                       f"its server, or leave {named('--storage')} out to use optuna.journal in this "
+                       "its server, or leave storage out to use optuna.journal in this "
                        "directory") from error
 
 
@@ -123,7 +123,7 @@ def wrapped_errors(url: str | None) -> Iterator[None]:
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = str(error.__cause__ or error).strip().splitlines()[0]
         raise RunError(f"the search's storage must answer, but {without_passwords(url or JOURNAL)!r} no longer "
-                       f"does: {cause}. Nothing is lost: run {same_command()} again when it answers") from error
+                       f"does: {cause}. Nothing is lost: run this again when it answers") from error
 
 
 def lock_for(storage: optuna.storages.BaseStorage, name: str) -> AbstractContextManager[object]:
@@ -136,7 +136,7 @@ def lock_for(storage: optuna.storages.BaseStorage, name: str) -> AbstractContext
         return storage.step_lock
     if isinstance(storage, optuna.storages.RDBStorage):
         return _DatabaseLock(storage.engine, name)
-    raise UsageError(f"{named('--storage')} must be {STORAGE_KINDS}, but got a {type(storage).__name__}")
+    raise UsageError(f"storage must be {STORAGE_KINDS}, but got a {type(storage).__name__}")
 
 
 class Journal(optuna.storages.JournalStorage):
@@ -150,15 +150,15 @@ class Journal(optuna.storages.JournalStorage):
             RunError: The journal is missing, not a file, or damaged.
         """
         if not path.parent.is_dir():
-            raise UsageError(f"{named('--storage')} must name a file in a folder that exists, but got {str(path)!r}: "
+            raise UsageError(f"storage must name a file in a folder that exists, but got {str(path)!r}: "
                              f"make {path.parent} first")
         if path.exists() and not path.is_file():
             raise RunError(f"the search must be in a file, but {str(path)!r} is not a file: move it away, or name "
-                           f"another with {given_as('--storage', 'FILE.journal')}")
+                           "another storage, such as FILE.journal")
         if not create and not path.exists():
             raise RunError(f"the search must be in {str(path)!r}, but there is no such file: run this in the sweep's "
-                           f"directory, or name another file with {given_as('--storage')}. If it is lost, begin the "
-                           f"study again under another name ({given_as('--study-name', 'NAME')})")
+                           "directory, or name another storage. If it is lost, begin the study again under another "
+                           "study name")
         self.step_lock = _JournalLock(path.with_name(f"{path.name}.step.lock"), say)
         lines = _Lines(path, _JournalLock(path.with_name(f"{path.name}.append.lock"), say))
         try:
@@ -242,8 +242,7 @@ class _Lines(JournalFileBackend):
         """Return the error that names a damaged line and what to do."""
         return RunError(
             f"each line of {str(self._path)!r} must be an entry of a search, but line {line} is damaged ({reason}). "
-            "Restore a copy of the file, or begin its studies again under another name "
-            f"({given_as('--study-name', 'NAME')})")
+            "Restore a copy of the file, or begin its studies again under another name")
 
     def _cut_torn_tail(self) -> None:
         """Remove what follows the last line break; a complete entry gets its line break instead."""
@@ -271,8 +270,8 @@ class _Lines(JournalFileBackend):
             found = self._path.stat()
         if found is None or not os.path.samestat(found, os.fstat(self._opened)) or found.st_size < self._next[1]:
             raise RunError(f"the search must stay in {str(self._path)!r} while a command works on it, but the file was "
-                           f"removed or replaced: put it back and run {same_command()} again, or begin the study "
-                           f"again under another name ({given_as('--study-name', 'NAME')})")
+                           "removed or replaced: put it back and run this again, or begin the study again under "
+                           "another study name")
 
 
 def _entry(line: bytes) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from typing import Any, Literal, Protocol
 
 from gru_bench.config import DataConfig
 from gru_bench.data.code import keep
-from gru_bench.errors import IN_PYTHON, GruBenchError, MachineError, RunError
+from gru_bench.errors import GruBenchError, MachineError, RunError
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
 from gru_bench.results.runs import Check, EpochRecord, StepReport, WindowLoss
 from gru_bench.sweep.workers.tasks import Task, requiring
@@ -242,7 +242,7 @@ class Pool:
         own = dict.fromkeys(THREAD_VARIABLES, str(self._threads)) | ({} if card is None else pinned(card))
         before = {name: os.environ.get(name) for name in own}
         os.environ.update(own)
-        process = self._context.Process(target=_work, args=(theirs, IN_PYTHON.get()), daemon=True)
+        process = self._context.Process(target=_work, args=(theirs,), daemon=True)
         try:
             with interrupts_held_back(), _script_left_out():  # until the worker ignores them
                 process.start()
@@ -283,9 +283,8 @@ class _Worker:
     job: Job | None = None
 
 
-def _work(pipe: Connection, in_python: bool) -> None:
-    """Do jobs until the parent, whose `IN_PYTHON` is `in_python`, ends this process or has ended itself."""
-    IN_PYTHON.set(in_python)
+def _work(pipe: Connection) -> None:
+    """Do jobs until the parent ends this process or has ended itself."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, but the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()

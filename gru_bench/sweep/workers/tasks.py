@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig, with_settings
-from gru_bench.errors import MachineError, given_as, same_command
+from gru_bench.errors import MachineError
 from gru_bench.results.runs import Baseline, RunResult, Timing
 from gru_bench.train.listener import Listener
 
@@ -212,8 +212,8 @@ def corpus_of(data: DataConfig) -> Corpus:
         files = " or ".join(filter(None, (data.name, data.test_name)))
         raise MachineError(
             f"the data must stay the same while a sweep works on them, but {files} was changed: other rows "
-            f"(fingerprint {required}, now {found.fingerprint}). Restore the file and run {same_command()} again, "
-            f"or begin a study of the new data under another name ({given_as('--study-name', 'NAME')})")
+            f"(fingerprint {required}, now {found.fingerprint}). Restore the file and run this again, "
+            "or begin a study of the new data under another study name")
     return found
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from gru_bench.checks import CHECKS, State, Subject, of_logged, outcomes
-from gru_bench.errors import IN_PYTHON
 from gru_bench.report.document.blocks import Bullets, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import MISSING
@@ -183,7 +182,7 @@ def test_checks_are_counted_and_each_that_warns_has_a_line_with_its_sentences_an
     for (code, text), one in zip(folded[:-2], warned, strict=True):
         assert code == one.check.code
         mentions(text.replace("\N{NO-BREAK SPACE}", " "), *(warning.text for warning in one.warnings),
-                 CHECKS[code].remedy())
+                 CHECKS[code].remedy)
     assert [text for _, text in folded[-2:]] == [", ".join(passed), ", ".join(idle)]
 
 
@@ -197,17 +196,6 @@ def test_of_many_warnings_five_are_shown_and_the_others_folded() -> None:
     (folded,) = details.blocks
     assert isinstance(folded, Bullets)
     assert [said(text) for _, text in folded.items[:2]] == ["Warning 5.", "Warning 6."]
-
-
-def test_a_page_that_python_writes_has_the_remedies_of_the_command_line() -> None:
-    store, studies = three_models(seeds=3, test_set=TestSet.draw(100))
-    typed = checks_of(build_only(studies, store))
-    token = IN_PYTHON.set(True)
-    try:
-        assert checks_of(build_only(studies, store)) == typed
-    finally:
-        IN_PYTHON.reset(token)
-    assert any("--confirm 5" in text for _, text in typed[2])
 
 
 def test_equivalent_models_have_a_note_on_seeds_that_fail() -> None:

@@ -98,7 +98,7 @@ def test_refuses_a_damaged_line_by_its_number_and_leaves_the_file_as_it_is(
     journal.write_bytes(b"\n".join(lines))
     damaged = journal.read_bytes()
     for _ in range(2):
-        with pytest.raises(RunError, match=rf"'optuna\.journal'.*line {number}.*Restore a copy.*--study-name"):
+        with pytest.raises(RunError, match=rf"'optuna\.journal'.*line {number}.*Restore a copy.*another name"):
             append(spec)
     assert journal.read_bytes() == damaged
 
@@ -134,12 +134,12 @@ def test_refuses_a_journal_that_is_a_folder_or_in_a_folder_that_does_not_exist()
     Path("optuna.journal").mkdir()
     with pytest.raises(RunError, match=r"'optuna\.journal' is not a file"):
         open_storage(None)
-    with pytest.raises(UsageError, match=r"--storage.*'no/x\.journal'"):
+    with pytest.raises(UsageError, match=r"storage.*'no/x\.journal'"):
         open_storage("no/x.journal")
 
 
 def test_a_check_begins_no_search(spec: StudySpec) -> None:
-    with pytest.raises(RunError, match=r"'optuna\.journal'.*no such file.*--storage"):
+    with pytest.raises(RunError, match=r"'optuna\.journal'.*no such file.*storage"):
         _check(spec, Console(quiet=True), None, None)
     assert not list(Path.cwd().glob("optuna*"))
 
@@ -208,7 +208,7 @@ def test_an_incomplete_line_is_removed_by_whoever_appends_next(tmp_path: Path) -
 
 def test_an_error_of_a_database_is_shown_without_its_password() -> None:
     down = OperationalError("SELECT 1", {}, ConnectionError("connection refused"))
-    with (pytest.raises(RunError, match=r"'postgresql://me@host/studies'.*refused.*same command again") as raised,
+    with (pytest.raises(RunError, match=r"'postgresql://me@host/studies'.*refused.*run this again") as raised,
           wrapped_errors("postgresql://me:secret@host/studies")):
         raise down
     assert "secret" not in str(raised.value)
@@ -221,12 +221,12 @@ def test_refuses_a_storage_that_is_no_journal_and_not_on_postgresql(url: str, sh
     for opens in (open_storage, stored_names):
         with pytest.raises(UsageError) as refused:
             opens(url)
-        mentions(str(refused.value), "--storage", "PostgreSQL", ".journal", repr(shown))
+        mentions(str(refused.value), "storage", "PostgreSQL", ".journal", repr(shown))
     assert not list(Path.cwd().iterdir())
 
 
 def test_a_lock_is_of_a_journal_or_of_a_database() -> None:
-    with pytest.raises(UsageError, match=r"--storage.*InMemoryStorage"):
+    with pytest.raises(UsageError, match=r"storage.*InMemoryStorage"):
         lock_for(optuna.storages.InMemoryStorage(), "study")
 
 

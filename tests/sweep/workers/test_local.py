@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
-import signal
 import sys
-from contextvars import copy_context
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from multiprocessing.connection import Connection
@@ -21,7 +19,7 @@ import torch
 
 from gru_bench import platforms
 from gru_bench.config import RunConfig, with_settings
-from gru_bench.errors import IN_PYTHON, DataError, MachineError, RunError, UsageError
+from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.platforms import cores
 from gru_bench.results.runs import Check, EpochRecord, Timing
 from gru_bench.sweep.workers import local, tasks
@@ -94,9 +92,8 @@ class FakeProcess:
     exitcode = -9
     started: ClassVar[list[FakeProcess]] = []
 
-    def __init__(self, *, target: object, args: tuple[Connection, bool], daemon: bool) -> None:
+    def __init__(self, *, target: object, args: tuple[Connection], daemon: bool) -> None:
         del target, daemon
-        self.in_python = args[1]
         self.pipe = Connection(os.dup(args[0].fileno()))  # the pool closes its own copy
 
     def start(self) -> None:
@@ -144,16 +141,6 @@ class TestPool:
             assert pool.idle
         assert [process.environment["CUDA_VISIBLE_DEVICES"] for process in started] == ["3", "5", "3"]
 
-    def test_a_worker_is_told_who_asks(self, started: list[FakeProcess]) -> None:
-        def start() -> None:
-            with Pool(1):
-                IN_PYTHON.set(True)
-                with Pool(1):
-                    pass
-
-        copy_context().run(start)
-        assert [process.in_python for process in started] == [False, True]
-
     def test_a_job_fails_whose_worker_dies(self, started: list[FakeProcess]) -> None:
         with Pool(1) as pool:
             job = Job("settings", TrySettings(()))
@@ -165,28 +152,6 @@ class TestPool:
         assert isinstance(message, Failed)
         assert message.kind == "worker"
         assert "signal 9" in message.reason
-
-
-def test_a_worker_spells_options_as_the_call_of_python_that_started_it(
-    config: RunConfig, easy_csv: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine = with_settings(config, {"data.name": str(easy_csv)})
-    jobs = iter([Job("settings", TrySettings((mine,)), ((mine.data, "of other reviews"),))])
-    said: list[object] = []
-
-    def receive() -> Job:
-        for job in jobs:
-            return job
-        raise EOFError
-
-    pipe: Any = SimpleNamespace(recv=receive, send=said.append)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(local, "_end_with_parent", lambda: None)
-    monkeypatch.setattr(tasks, "_corpora", {})
-    copy_context().run(local._work, pipe, True)
-    (failed,) = said
-    assert isinstance(failed, Failed)
-    mentions(failed.reason, "run the same call again", "name='NAME'")
 
 
 class TestGpus:
@@ -283,7 +248,7 @@ class TestCheck:
         assert isinstance(how, Failed)
         assert how.kind == "machine"
         mentions(how.reason, str(path), "was changed", sweeps, corpus_of(mine.data).fingerprint, "Restore",
-                 "--study-name")
+                 "name")
         path.write_text(rows, encoding="utf-8")
         assert run_job(job, Pipe()) == Finished(None)
 
