@@ -36,7 +36,6 @@ SUBCOMMANDS = {
     "predict": Subcommand("inference.predict", START, "Say which class texts belong to, with the winner of a study."),
     "save-model": Subcommand("inference.save_model", MORE, "Save the winner of a study to a folder, or register it."),
     "lint": Subcommand("lint", MORE, "Say what may be wrong with a study, before, during or after its sweep."),
-    "doctor": Subcommand("doctor", MORE, "Check this machine: what works, what is missing, and how to fix it."),
     "compare": Subcommand(
         "predictions.__main__", MORE, "Compare any classifiers by files of their predictions."),
     "data": Subcommand(

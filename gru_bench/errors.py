@@ -33,6 +33,8 @@ REMOVED: Mapping[str, str] = {
     "--recall": "a study with [recall], such as the homework, compares an RNN and a GRU, and its report shows it",
     "--review": "gru-bench predict --why shows the words behind the answer to a text",
     "--text": "gru-bench predict --why shows the words behind the answer to a text",
+    "doctor": "pip check says what does not fit, mlflow doctor describes MLflow, each command says what it lacks, and "
+              "the cache (~/.cache/gru-bench) may be deleted while nothing runs",
     "training.bf16": "leave it out, for products are float32 on every device",
 }
 """Option, command or dotted setting that was removed -> what to do now. An error says so where one is given."""

@@ -156,28 +156,6 @@ def is_alive(pid: int, start: str) -> bool:
     return now == start if LINUX else abs(float(now) - float(start)) < APART_SECONDS
 
 
-def processes_using(folder: Path) -> list[int]:
-    """Return the ids of the other processes that have a file in a folder open or mapped to memory.
-
-    A process of another user may be missed. On Windows the list is empty: there, a file in use cannot be removed.
-    """
-    import psutil
-
-    if WINDOWS:  # where to ask a process for its files may take forever
-        return []
-    folder, found = folder.resolve(), []
-    for process in psutil.process_iter():
-        try:
-            # A memory map of numpy counts, because Python keeps its file open.
-            used = process.pid != os.getpid() and any(
-                Path(file.path).is_relative_to(folder) for file in process.open_files())
-        except (psutil.Error, OSError):
-            continue
-        if used:
-            found.append(process.pid)
-    return found
-
-
 def was_killed(exit_code: int | None) -> bool:
     """Return whether a process was killed by force: by a person, or by a Linux that ran out of memory."""
     return exit_code == -_SIGKILL

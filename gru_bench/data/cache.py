@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import time
 import uuid
@@ -21,11 +20,8 @@ from pathlib import Path
 
 from gru_bench.data.files import digest, named_path, reading
 from gru_bench.errors import RunError
-from gru_bench.platforms import cache_folder, patiently, processes_using
+from gru_bench.platforms import cache_folder, patiently
 
-_REBUILT = ("corpus", "vectors", "baselines", "digests")
-"""Folders below the root. All that they hold is built again when it is needed."""
-_KEY = re.compile(r"(\d+-)?[0-9a-f]{32}")
 CHECKPOINTS = "checkpoints"
 """Folder below the root that holds the checkpoints of runs that have not ended."""
 
@@ -118,59 +114,6 @@ def content_digest(path: Path, cache: Path) -> str:
                            lambda begun: (begun / "sha256").write_text(digest(path), encoding="utf-8"))
     with reading_cache(folder):
         return (folder / "sha256").read_text(encoding="utf-8")
-
-
-def sizes(cache: Path) -> dict[str, int]:
-    """Return kind -> bytes on disk of what is built again when it is needed. Symbolic links are not followed."""
-    return {kind: sum(map(size_of, _folders(cache / kind))) for kind in _REBUILT}
-
-
-def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files below a folder. Symbolic links are not followed."""
-    with suppress(OSError):  # what another process removes meanwhile takes no space
-        if path.is_dir() and not path.is_symlink():
-            return sum(map(size_of, path.iterdir()))
-        return path.lstat().st_size
-    return 0
-
-
-def clean(cache: Path) -> int:
-    """Remove what is built again when it is needed, and return its bytes.
-
-    Only what has a name that this module gives is removed, because the root may be any folder of the user's. Symbolic
-    links stay, and so do folders that a process may be building now, and the checkpoints of runs.
-
-    Raises:
-        RunError: where another process has a file in the cache open, or an entry cannot be removed.
-    """
-    if users := processes_using(cache):
-        raise RunError(f"the cache {cache} must not be in use while it is removed, but "
-                       f"{'these processes read' if len(users) > 1 else 'this process reads'} files there: "
-                       f"{', '.join(map(str, users))}. Wait until they end, or end them")
-    return sum(remove_folder(path) for kind in _REBUILT for path in _folders(cache / kind))
-
-
-def remove_folder(path: Path) -> int:
-    """Remove a folder, and return its bytes.
-
-    Raises:
-        RunError: where it cannot be removed.
-    """
-    size = size_of(path)
-    try:
-        shutil.rmtree(path)
-    except OSError as error:
-        raise RunError(f"{path} must be removed, but cannot be: {error.strerror or error}. End what uses it, or "
-                       "remove it by hand") from error
-    return size
-
-
-def _folders(parent: Path) -> list[Path]:
-    """Return the folders that this module has put into `parent`, without unfinished ones that are not old."""
-    if parent.is_symlink() or not parent.is_dir():
-        return []
-    return sorted(path for path in parent.iterdir() if not path.is_symlink() and path.is_dir()
-                  and (_KEY.fullmatch(path.name) or _is_left(path)))
 
 
 def _is_left(path: Path) -> bool:

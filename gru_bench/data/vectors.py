@@ -16,7 +16,6 @@ import importlib.util
 import itertools
 import json
 import math
-import os
 import platform
 import re
 import sys
@@ -182,24 +181,6 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
         raise unknown("word vectors", name, [CORPUS, RANDOM, GLOVE, *GENSIM_DATA],
                       "Or give the path of a word2vec .bin or .txt file (may be .gz), or of a GloVe .txt file.")
     return _Source(("file", content_digest(path, cache), words), lambda: _from_file(path, corpus.words, tell))
-
-
-def ready() -> dict[str, str | None]:
-    """Return name -> None for word vectors that can be used here without a download, else why they cannot.
-
-    gensim-data sets are named only where they have been downloaded.
-    """
-    found: dict[str, str | None] = {RANDOM: None}
-    for name, need in ((CORPUS, lambda: _need_gensim(CORPUS)), (GLOVE, _glove_files)):
-        try:
-            need()
-            found[name] = None
-        except UsageError as error:
-            found[name] = str(error)
-    # gensim itself is not asked for the folder, because importing it takes a second.
-    downloads = Path(os.environ.get("GENSIM_DATA_DIR", "~/gensim-data")).expanduser()
-    found |= {name: None for name in GENSIM_DATA if (downloads / name / f"{name}.gz").is_file()}
-    return found
 
 
 def _need_gensim(name: str) -> None:

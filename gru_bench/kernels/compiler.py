@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,10 +22,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from numba import config, njit
+from numba import njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.ccallback import CFunc
-from numba.misc.appdirs import user_cache_dir
 
 from gru_bench.kernels.machine import REGISTERS, VECTOR_BYTES
 
@@ -81,27 +78,6 @@ def _folder(parent: Path) -> str:
             if time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
                 shutil.rmtree(other, ignore_errors=True)
     return str(folder)
-
-
-def folders() -> list[Path]:
-    """Return the folders on disk that hold compiled code of the kernel, of these sources and of others.
-
-    Nothing is created.
-    """
-    settings: Any = config
-    parents = [Path(__file__).parent / "__pycache__"]
-    for root in filter(None, (settings.CACHE_DIR, user_cache_dir("numba", appauthor=False))):
-        parents += Path(root).glob(f"{Path(__file__).parent.name}_*")
-    return sorted(folder for parent in parents if parent.is_dir() for folder in parent.iterdir()
-                  if re.fullmatch(r"gru_bench-[0-9a-f]{16}", folder.name) and folder.is_dir()
-                  and not folder.is_symlink())
-
-
-def compiled_folder() -> Path | None:
-    """Return the folder that holds the code of these sources, for this Python; None where they are not compiled yet."""
-    python = f"py{sys.version_info.major}{sys.version_info.minor}"
-    return next((folder for folder in folders() if folder.name == f"gru_bench-{_DIGEST}"
-                 and any(folder.glob(f"forward.recur-*.{python}*.nbi"))), None)
 
 
 def _keep(compiled: Any, function: Callable[..., Any]) -> Any:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 DEFAULT_DATABASE = "mlflow.db"
 URI_KINDS = "a file such as sqlite:///mlflow.db, or a server such as http://127.0.0.1:5000"
 DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
-ANSWER_SECONDS = 5
-"""Most seconds to wait for a server that is only asked whether it is there."""
 ID_TAG, PARENT_TAG = "gru_bench.id", "gru_bench.parent"
 """Tags with our id of a run, and that of its parent run."""
 TEST_SET = "gru_bench.test_set"
@@ -60,24 +58,6 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
     return cast("MlflowClient", _WrappedClient(client, uri))
-
-
-def require_answer(uri: str) -> None:
-    """Check that a server answers, without waiting long. Nothing is created there, not even tables in a database.
-
-    It is for commands that only look: from now on, this process waits for every server so briefly.
-
-    Raises:
-        UsageError: The URI is not valid for MLflow.
-        RunError: The server does not answer.
-    """
-    os.environ.update(MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", MLFLOW_HTTP_REQUEST_TIMEOUT=str(ANSWER_SECONDS),
-                      PGCONNECT_TIMEOUT=str(ANSWER_SECONDS))
-    if uri.startswith(DATABASE_SERVERS):
-        with _opening(uri):
-            _try_database(uri)
-    else:
-        _answering_client(uri)
 
 
 def _prepare(database: Path) -> None:

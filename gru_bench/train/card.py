@@ -32,25 +32,6 @@ def visible() -> list[str]:
     return names[:count]
 
 
-def names() -> list[str]:
-    """Return the names of the cards that torch can use. torch is loaded."""
-    import torch
-
-    return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-
-
-def unused() -> str | None:
-    """Return why torch cannot use the NVIDIA card whose driver is installed, as a sentence. None where it can, or
-    where there is no driver."""
-    import torch
-
-    if shutil.which("nvidia-smi") is None or torch.cuda.device_count():
-        return None
-    if torch.version.cuda is None:
-        return f"there is an NVIDIA driver, but torch {torch.__version__} is built for CPUs only"
-    return f"there is an NVIDIA driver ({_driver()}), but torch {torch.__version__} finds no GPU that it can use"
-
-
 def pinned(name: str) -> dict[str, str]:
     """Return the environment in which a process sees this card only, as cuda:0. An empty name: no card."""
     return {_VARIABLE: name}

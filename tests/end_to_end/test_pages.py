@@ -32,7 +32,6 @@ RUN: Mapping[str, str] = {
         "the study one-way is done",
     "gru-bench predict --study both-ways \"A wonderful film, with a cast to match.\" \"Two hours of nothing.\"":
         "Two hours of nothing.",
-    "gru-bench doctor": "fused kernel",
     "gru-bench lint": "warnings on ",
     "gru-bench lint --study my.toml": "my.toml",
     "gru-bench lint --study NAME": "warnings on smoke",
@@ -187,8 +186,7 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/train_step.py --quick
         python benchmarks/train_step.py --quick --rounds 5""",
     "it changes what is outside of its directory": r"""
-        gru-bench --install-completion
-        gru-bench doctor --clean-cache""",
+        gru-bench --install-completion""",
     "it is a part of a command": r"""
         .ci/python
         gru-bench predict --file

@@ -22,7 +22,6 @@ import pyarrow as pa
 import pytest
 
 import gru_bench as gb
-from gru_bench.data.cache import clean
 from gru_bench.data.columns import Columns
 from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError, UsageError
 from gru_bench.inference import predict
@@ -196,8 +195,6 @@ class TestFrames:
         assert path.name == "a study.parquet"
         table = pa.parquet.read_table(path)
         assert table.to_pydict() == {key: self.CONTENT[key] for key in ("body", "stars")}
-        assert len(list((tmp_path / "frames").iterdir())) == 1
-        clean(tmp_path)  # the frame is nowhere else
         assert len(list((tmp_path / "frames").iterdir())) == 1
 
     def test_a_frame_of_other_values_or_another_name_is_another_file(self, tmp_path: Path) -> None:

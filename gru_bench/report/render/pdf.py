@@ -10,7 +10,6 @@ from pathlib import Path
 
 from gru_bench.errors import IncompleteError, RunError
 from gru_bench.platforms import remove
-from gru_bench.resources import resource
 
 INSTALL = (
     "install one (Debian, Ubuntu: apt install texlive-latex-extra texlive-fonts-recommended; "
@@ -50,18 +49,6 @@ def pdf(folder: Path) -> Path:
     for ending in LEFTOVERS:
         remove(folder / f"report.{ending}")
     return folder / "report.pdf"
-
-
-def missing_styles() -> list[str]:
-    """Return the LaTeX packages that a report takes and the installed TeX lacks; none where it cannot be asked."""
-    ask = shutil.which("kpsewhich")
-    if ask is None:
-        return []
-    template = (resource("templates") / "report.tex.j2").read_text(encoding="utf-8")
-    styles = [f"{name}.sty" for names in re.findall(r"^\\usepackage(?:\[[^\n]*\])?{([\w,]+)}", template, re.MULTILINE)
-              for name in names.split(",")]
-    found = {Path(line).name for line in _run([ask, *styles], Path.cwd()).stdout.splitlines()}
-    return sorted(set(styles) - found)
 
 
 def first_error(log: str) -> str:

@@ -62,36 +62,6 @@ def open_storage(
         return _open_database(url)
 
 
-def stored_names(url: str | None) -> list[str] | None:
-    """Return the names of Optuna's studies in a storage; None where the storage does not exist yet.
-
-    Nothing is created, while `open_storage` creates a journal, or the tables of a database.
-
-    Args:
-        url: As in `open_storage`.
-
-    Raises:
-        UsageError: As in `open_storage`.
-        RunError: The storage does not answer or is damaged.
-    """
-    if url is None or url.endswith(".journal"):
-        path = Path(url or JOURNAL)
-        if path.parent.is_dir() and not path.exists():
-            return None
-        return optuna.get_all_study_names(open_storage(url, create=False))
-    with _opening(url):
-        import sqlalchemy
-
-        engine = sqlalchemy.create_engine(url)
-        try:
-            with engine.connect() as connection:
-                if not sqlalchemy.inspect(connection).has_table("studies"):
-                    return None
-                return list(connection.execute(sqlalchemy.text("SELECT study_name FROM studies")).scalars())
-        finally:
-            engine.dispose()
-
-
 @contextmanager
 def _opening(url: str) -> Iterator[None]:
     """Refuse a URL of another kind, and turn errors of opening a database into ours."""

@@ -17,7 +17,7 @@ from gru_bench import platforms
 from gru_bench.errors import RunError, UsageError
 from gru_bench.sweep.__main__ import _check
 from gru_bench.sweep.sharing import storage as storage_module
-from gru_bench.sweep.sharing.storage import lock_for, open_storage, stored_names, wrapped_errors
+from gru_bench.sweep.sharing.storage import lock_for, open_storage, wrapped_errors
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.study import StudyRecord, read_study
 from tests.support.commands import mentions
@@ -218,10 +218,9 @@ def test_an_error_of_a_database_is_shown_without_its_password() -> None:
     ("somewhere", "somewhere"), ("mysql+pymysql://me:secret@host/db", "mysql+pymysql://me@host/db"),
     ("sqlite:///optuna.db", "sqlite:///optuna.db")])
 def test_refuses_a_storage_that_is_no_journal_and_not_on_postgresql(url: str, shown: str) -> None:
-    for opens in (open_storage, stored_names):
-        with pytest.raises(UsageError) as refused:
-            opens(url)
-        mentions(str(refused.value), "storage", "PostgreSQL", ".journal", repr(shown))
+    with pytest.raises(UsageError) as refused:
+        open_storage(url)
+    mentions(str(refused.value), "storage", "PostgreSQL", ".journal", repr(shown))
     assert not list(Path.cwd().iterdir())
 
 
