@@ -711,13 +711,17 @@ class Sweep:
         self.record.lease.end(self.seconds)
 
     def confirmed(self) -> dict[str, Confirmed]:
-        """Return model -> test score of its confirmation runs, for the models that have any; each is read once."""
+        """Return model -> test score of its confirmation runs, for the models that have any in MLflow; each is read
+        once."""
+        found, not_there = dict[str, Confirmed](), {trial.run_id for trial in self.not_sent}
         for model in self.state.searches:
-            ids, known = [trial.run_id for trial in self.state.confirmed(model).values()], self._scored.get(model)
-            if ids and (known is None or known[0] != ids):
+            ids = [trial.run_id for trial in self.state.confirmed(model).values() if trial.run_id not in not_there]
+            if ids and self._scored.get(model, ([], None))[0] != ids:
                 self._scored[model] = ids, confirmed(
                     [self.store.predictions(run_id, "test") for run_id in ids], self.spec.metric)
-        return {model: self._scored[model][1] for model in self.state.searches if self.state.confirmed(model)}
+            if ids:
+                found[model] = self._scored[model][1]
+        return found
 
     @property
     def is_confirmed(self) -> bool:

@@ -30,6 +30,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import StoredTrial
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
+from gru_bench.sweep.summary import Confirmed
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import Store, StudyPlan, waiting
 from gru_bench.tracking import store as tracking_store
@@ -76,7 +77,15 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     monkeypatch.setattr("gru_bench.tracking.reader.sqlite_path", lambda _: None)  # that of a server
     monkeypatch.setattr(tracking_store, "MOST_SECONDS", 0.1)
     monkeypatch.setattr(runner, "OTHERS_SECONDS", 0.5)
-    trained = list[int]()
+    trained, scored, end = list[int](), list[dict[str, Confirmed]](), Sweep._end
+
+    def ending(sweep: Sweep) -> StudySummary:
+        summary = end(sweep)
+        if not gate.cut:
+            scored.append(sweep.confirmed())  # as the command shows them
+        return summary
+
+    monkeypatch.setattr(Sweep, "_end", ending)
 
     def says(config: RunConfig) -> Sequence[Message]:
         trained.append(config.seed)
@@ -96,10 +105,12 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     (study,) = Store(f"sqlite:///{database}", create=False).studies("easy")
     assert (study.run.complete, study.trials, study.confirms) == (False, (), ())
     mentions(study.run.reason, "3 runs", "gru-bench sync", machine())
+    assert scored[-1] == {}
     assert any("all runs" in line for line in upload_all(Path("here").absolute()))
     start("there")
     (study,) = Store(f"sqlite:///{database}", create=False).studies("easy")
     assert [run.complete for run in study.runs] == [True] * 4
+    assert list(scored[-1]) == ["torch"]
     assert trained == [0, 0, 10_000]
 
 
