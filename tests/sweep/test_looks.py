@@ -127,7 +127,7 @@ def test_a_failed_seed_is_named_and_a_later_start_does_not_change_the_look() -> 
 def test_a_look_below_five_seeds_settles_nothing() -> None:
     stage = Stage(0.99, 0.60, looks=[2, 5])
     assert len(seeds_of(stage.start(), "torch")) == 5
-    mentions(stage.said, "from 2 seeds", "an estimate only")
+    mentions(stage.said, "from 2 seeds", "an interim analysis takes at least 5")
 
 
 def test_one_model_alone_takes_all_looks() -> None:

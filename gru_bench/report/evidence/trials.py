@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from gru_bench.config import MetricName, flat
 from gru_bench.errors import RunError
@@ -19,6 +17,7 @@ from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, best, compared, curve
 from gru_bench.results.pruners import CHECKS, PRUNERS
 from gru_bench.results.runs import SearchPlan, StudySummary, TrialSummary
+from gru_bench.stats.estimate import best_by_chance
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 SAMPLERS = {"tpe": "TPE", "random": "random trials"}
@@ -159,16 +158,10 @@ class Search:
 
     @property
     def expected(self) -> Number | None:
-        """Return how much better than fresh seeds the best of its trials may be by chance; None for one fresh seed.
-
-        Of n trials that differ by their seeds alone, the best is about s sqrt(2 ln n) above their mean, with s the
-        standard deviation between seeds; the mean of R fresh seeds is known to within t_{.975,R-1} s / sqrt(R).
-        """
-        seeds = len(self.fresh_R)
-        if seeds < 2 or not self.complete:
+        """Return how much better than fresh seeds the best of its trials may be by chance; None for one fresh seed."""
+        if len(self.fresh_R) < 2 or not self.complete:
             return None
-        s = float(np.std(self.fresh_R, ddof=1))
-        value = s * math.sqrt(2 * math.log(self.complete)) + float(special.stdtrit(seeds - 1, 0.975)) * s / seeds**0.5
+        value = best_by_chance(self.fresh_R, self.complete)
         return self.group.numbers.add(
             "search.expected", value, self.scale.kind,
             "s sqrt(2 ln n) + t s/sqrt(R), for n complete trials and R fresh seeds with the standard deviation s",
