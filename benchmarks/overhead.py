@@ -45,9 +45,9 @@ def sweep(fraction: Fraction) -> None:
         if end.code:
             raise
     used = processor_seconds()
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
 
-    store = Store("sqlite:///mlflow.db", create=False)
+    store = open_reader("sqlite:///mlflow.db")
     (study,) = (found for name in store.experiments() for found in store.studies(name))
     if study.summary is None:
         raise SystemExit("the sweep has not come to its end")

@@ -153,9 +153,9 @@ def stages(database: Path, folder: Path) -> None:
     from gru_bench.report.evidence.collect import collect
     from gru_bench.report.render.drawing import draw
     from gru_bench.report.render.files import write
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
 
-    store = stage("open the store", lambda: Store(f"sqlite:///{database}", create=False))
+    store = stage("open the store", lambda: open_reader(f"sqlite:///{database}"))
     choice = stage("read the studies", lambda: choose(store, None, []))
     report = stage("compute", lambda: build(collect(choice.studies, store), experiment=choice.experiment))
     stage("figures", lambda: draw(report.figures))

@@ -107,9 +107,9 @@ def _suggested(trial: Any, key: str, span: Any) -> Any:
 
 def trained(folder: Path) -> list[dict[str, Any]]:
     """Return the trials of a finished sweep of ours."""
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
 
-    store = Store(f"sqlite:///{folder / 'mlflow.db'}", create=False)
+    store = open_reader(f"sqlite:///{folder / 'mlflow.db'}")
     (study,) = (found for name in store.experiments() for found in store.studies(name))
     if study.summary is None:
         raise SystemExit("the sweep has not come to its end")

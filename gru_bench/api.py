@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from gru_bench.inference.shown import Answers, Effects, Verdict
     from gru_bench.report.choice import Choice
     from gru_bench.sweep.spec import StudySpec
-    from gru_bench.tracking import LoggedStudy, Store
+    from gru_bench.tracking import LoggedStudy, Reader
 
 Data = Any
 """A data frame of pandas, polars or pyarrow, a dictionary of columns, or the name or path of a data set."""
@@ -166,9 +166,9 @@ def open_study(
     """
     given = locals()
     _check_types(open_study, given)
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
 
-    store = Store(_stores(folder, tracking_uri, None)[0], create=False)
+    store = open_reader(_stores(folder, tracking_uri, None)[0])
     store.study(name)
     return Study(name, store, run_code=run_code)
 
@@ -248,7 +248,7 @@ def compare(
 class Study:
     """A study in its stores: what it found, its models in use, its runs as tables."""
 
-    def __init__(self, name: str, store: Store, *, run_code: bool = False) -> None:
+    def __init__(self, name: str, store: Reader, *, run_code: bool = False) -> None:
         """Take a study by its name; `run_study` and `open_study` do so."""
         self._run_code = run_code
         self.name = name

@@ -12,7 +12,7 @@ from gru_bench import cli
 from gru_bench.errors import ExitCode, IncompleteError, RunError, unknown
 
 if TYPE_CHECKING:
-    from gru_bench.tracking import LoggedStudy, Store
+    from gru_bench.tracking import LoggedStudy, Reader
 
 app = cli.app()
 
@@ -68,21 +68,21 @@ def lint(
         raise typer.Exit(ExitCode.NO)
 
 
-def _opened(uri: str | None, wanted: Sequence[str]) -> Store | None:
+def _opened(uri: str | None, wanted: Sequence[str]) -> Reader | None:
     """Return the store of logged studies; None where it is not there, but only studies of the package are wanted."""
     from gru_bench.sweep.spec import known_studies
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
     from gru_bench.tracking.client import DEFAULT_DATABASE
 
     try:
-        return Store(uri, create=False)
+        return open_reader(uri)
     except RunError:
         if uri is None and wanted and set(wanted) <= set(known_studies()) and not Path(DEFAULT_DATABASE).exists():
             return None
         raise
 
 
-def _logged(store: Store) -> dict[str, list[LoggedStudy]]:
+def _logged(store: Reader) -> dict[str, list[LoggedStudy]]:
     """Return experiment -> its studies, oldest first; of those with one name the newest."""
     return {place: list({one.name: one for one in reversed(store.studies(place))}.values())
             for place in store.experiments()}

@@ -28,7 +28,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     small = TestSet.draw(1000)
     add_study(found, "sound", {"torch": 0.4}, best=BEST | {"model.hidden_size": 128}, test_set=small)
     add_study(found, "quick", {"torch": 0.4}, seeds=2, test_set=small, experiment="mine")
-    monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: found)
+    monkeypatch.setattr(gru_bench.tracking, "open_reader", lambda *_, **__: found)
     return found
 
 
@@ -94,7 +94,7 @@ def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     mentions(done.stderr, "mlflow.db", "run a sweep in this directory first")
     done = completed(app, "--study", "bidirectional")
     assert done.returncode == ExitCode.DONE
-    monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: FakeStore())
+    monkeypatch.setattr(gru_bench.tracking, "open_reader", lambda *_, **__: FakeStore())
     done = completed(app)
     assert done.returncode == ExitCode.INCOMPLETE
     mentions(done.stderr, "nothing has been logged", "name a study file")

@@ -75,7 +75,7 @@ def test_messages_are_those_of_the_transcript(
     for title, commands in sections():
         with monkeypatch.context() as patch:
             if title == STUDIES:
-                patch.setattr(gru_bench.tracking, "Store", lambda *_, **__: three_models()[0])
+                patch.setattr(gru_bench.tracking, "open_reader", lambda *_, **__: three_models()[0])
             made.append("\n".join([f"# {title}\n", *map(printed, commands)]).rstrip())
     now = "\n\n".join(made) + "\n"
     if pytestconfig.getoption("--write-messages"):

@@ -38,7 +38,7 @@ def export_study(
     from gru_bench.archive.study import export_study
     from gru_bench.data.files import check_writable
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
 
     if file.is_dir() or not file.parent.is_dir():
         raise UsageError(f"the archive must be a file in a folder that exists, but got {str(file)!r}: name another")
@@ -46,7 +46,7 @@ def export_study(
         raise UsageError(f"an export replaces a file only with --force, but {str(file)!r} exists: name another, or "
                          "add --force")
     check_writable(file, "the file", "an archive", is_archive)
-    store = Store(tracking_uri, create=False)
+    store = open_reader(tracking_uri)
     console = cli.out()
     with console.status("reading the runs"), wrapped_errors(storage):
         transfer = export_study(store, open_storage(storage), study, file, experiment=experiment,

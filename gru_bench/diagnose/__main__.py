@@ -40,10 +40,10 @@ def diagnose(
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Look inside a model."""
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
 
     console = cli.out()
-    store = Store(tracking_uri, create=False)
+    store = open_reader(tracking_uri)
     found = choose(store, run)
     console.print(f"run {found.run_id}: {found.name} on {found.params.get('data.name', 'unknown data')}", markup=False)
     with console.status("reading weights, texts and word vectors"):

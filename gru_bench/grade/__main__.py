@@ -104,9 +104,9 @@ def _of_study(
     from gru_bench.grade.claims import Truth, write_texts
     from gru_bench.inference import winner
     from gru_bench.stats.claims import FEWEST_RUNS, Disagreement, Reference
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
 
-    store = Store(tracking_uri, create=False)
+    store = open_reader(tracking_uri)
     group = winner.choose(store, store.study(name), model).group
     ids = tuple(map(str, group.example_N))
     if len(group.runs) < FEWEST_RUNS:

@@ -114,9 +114,9 @@ def _predictor(
         where = model
     else:
         from gru_bench.inference import winner as winners
-        from gru_bench.tracking import Store
+        from gru_bench.tracking import open_reader
 
-        store = Store(tracking_uri, create=False)
+        store = open_reader(tracking_uri)
         with said.status("reading the model"):
             winner = winners.choose(store, store.study(study), model)
             trained = winners.load(store, winner, single=single)

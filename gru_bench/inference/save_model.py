@@ -14,7 +14,7 @@ from gru_bench.errors import UsageError, without_passwords
 if TYPE_CHECKING:
     from gru_bench.inference.winner import Winner
     from gru_bench.models.trained import TrainedModel
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import Reader
 
 app = cli.app()
 
@@ -44,12 +44,12 @@ def save_model(
     from gru_bench.inference import winner as winners
     from gru_bench.inference.card import EXAMPLE
     from gru_bench.models import saved
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
 
     if folder is not None:
         saved.check_free(folder, force=force)
     console = cli.out()
-    store = Store(tracking_uri, create=False)
+    store = open_reader(tracking_uri)
     with console.status("reading the model"):
         winner = winners.choose(store, store.study(study), model)
         trained = winners.load(store, winner, single=single)
@@ -83,7 +83,7 @@ def save_model(
                       markup=False)
 
 
-def write_model(store: Store, winner: Winner, trained: TrainedModel, folder: Path, *, force: bool = False) -> int:
+def write_model(store: Reader, winner: Winner, trained: TrainedModel, folder: Path, *, force: bool = False) -> int:
     """Write a model and its card to a folder, and return its number of bytes.
 
     Raises:

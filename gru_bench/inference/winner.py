@@ -25,7 +25,7 @@ from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.logged_metrics import PARAMETERS, compared, score, score_name
 from gru_bench.results.runs import MAJORITY, compared_baseline
-from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking import LoggedStudy, Reader
 from gru_bench.tracking.export import NO_WEIGHTS
 
 
@@ -120,11 +120,11 @@ def better_baseline(store: ReportStore, winner: Winner) -> str:
             f"{one.written(own)}")
 
 
-def load(store: Store, winner: Winner, *, single: bool = False) -> TrainedModel:
+def load(store: Reader, winner: Winner, *, single: bool = False) -> TrainedModel:
     """Return the model that the confirmation runs of the winner have logged, of all their seeds, with its temperatures.
 
     Args:
-        store: Store of the study.
+        store: Reader of the study.
         winner: The model.
         single: Whether only the seed with the best validation score is read.
 

@@ -104,9 +104,9 @@ def _runs_of(study: str, tracking_uri: str | None) -> StudyRuns:
     """Return the confirmation runs of a study."""
     from gru_bench.predictions.evidence import StudyRuns
     from gru_bench.report.choice import choose
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
 
-    store = Store(tracking_uri, create=False)
+    store = open_reader(tracking_uri)
     return StudyRuns.of(choose(store, None, [study]).studies, store)
 
 

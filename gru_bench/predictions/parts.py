@@ -83,9 +83,9 @@ def data(
 def _of_study(study: str, tracking_uri: str | None) -> tuple[DataConfig, str]:
     """Return the settings of a study's data, and their fingerprint."""
     from gru_bench.report.choice import choose
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
 
-    store = Store(tracking_uri, create=False)
+    store = open_reader(tracking_uri)
     chosen = choose(store, None, [study]).studies[0]
     run = next((run for run in (*chosen.confirms, *chosen.trials) if run.complete), None)
     if run is None:

@@ -18,7 +18,7 @@ from gru_bench.errors import DifferenceError, RunError, UsageError
 if TYPE_CHECKING:
     from gru_bench.report.choice import Choice
     from gru_bench.report.document.report import Report
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import Reader
 
 app = cli.app()
 
@@ -88,11 +88,11 @@ def report(
     from gru_bench.report.evidence.collect import collect
     from gru_bench.report.findings import answered
     from gru_bench.report.render import files, spreadsheets
-    from gru_bench.tracking import Store, waiting
+    from gru_bench.tracking import open_reader, waiting
 
     if csv is not None:
         spreadsheets.check(csv)
-    store = Store(tracking_uri, create=False)
+    store = open_reader(tracking_uri)
     answers = as_json or claim is not None
     console = cli.out(stderr=answers)
 
@@ -132,8 +132,10 @@ def report(
         say(f"wrote {typeset.pdf(page.parent)}")
 
 
-def _attached(store: Store, choice: Choice, whole: Report, folder: Path) -> str:
+def _attached(store: Reader, choice: Choice, whole: Report, folder: Path) -> str:
     """Attach a report to the run of each of its studies in MLflow, and return a line that says so, or why not."""
+    from gru_bench.tracking import attach
+
     with tempfile.TemporaryDirectory(prefix="gru-bench-report-") as temporary:
         for name in (*PARTS, *(f"figures/{path.name}" for figure in whole.figures
                                for path in (folder / "figures").glob(f"{figure.name}.*"))):
@@ -141,7 +143,7 @@ def _attached(store: Store, choice: Choice, whole: Report, folder: Path) -> str:
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(folder / name, copy)
         for study in choice.studies:
-            if reason := store.attach(study.run.run_id, Path(temporary)):
+            if reason := attach(store, study.run.run_id, Path(temporary)):
                 return f"note: not attached to the study {study.run.study} in MLflow: {reason}"
     return (f"attached to the {'studies' if len(choice.studies) > 1 else 'study'} in MLflow, as the artifacts in "
             "report (--no-attach leaves them out)")
@@ -163,7 +165,7 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
     """
     from gru_bench.report import verify
     from gru_bench.report.render import record
-    from gru_bench.tracking import Store
+    from gru_bench.tracking import open_reader
     from gru_bench.tracking.client import DEFAULT_DATABASE, sqlite_path
 
     found = record.read(folder)
@@ -174,7 +176,7 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
         console.print(f"{folder} was made from {file}, which is not on this machine: {DEFAULT_DATABASE} in this "
                       "directory is asked instead", markup=False, soft_wrap=True)
         uri = None
-    store = Store(uri, create=False)
+    store = open_reader(uri)
     differences = verify.differences(folder, found, store)
     for line in differences[:MOST_DIFFERENCES]:
         console.print(line, markup=False, soft_wrap=True)

@@ -38,7 +38,7 @@ from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
 from gru_bench.report.sections.summary import check_results, few_texts, in_sentences, summary
 from gru_bench.report.trials import best_trials, search_alone, trials
-from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking import LoggedStudy, Reader
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
     evaluation, comparisons, protocol, ablations, discussion, learning, errors, disagreements, confidence, search,
@@ -110,7 +110,7 @@ def composed(
     )
 
 
-def chosen_report(choice: Choice, store: Store, evidence: Evidence | None = None) -> Report:
+def chosen_report(choice: Choice, store: Reader, evidence: Evidence | None = None) -> Report:
     """Compute the report of chosen studies, with what their choice left out among its warnings.
 
     Args:

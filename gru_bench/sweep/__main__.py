@@ -175,14 +175,14 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     from gru_bench.sweep.run_log import deleted
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.sweep.study import begun_with, read_study, require_same_settings
-    from gru_bench.tracking import Store, refused, waiting
+    from gru_bench.tracking import open_reader, refused, waiting
 
     opened = open_storage(storage, create=False, say=lambda text: console.print(text, markup=False))
     with wrapped_errors(storage):
         state = read_study(spec.fitted(None, begun_with(spec, opened)), opened)
     require_same_settings(state)
     prints = {data for search in state.searches.values() if (data := search.identity.get("data"))}
-    store = Store(tracking_uri, create=False)
+    store = open_reader(tracking_uri)
     logged = [run for experiment in store.experiments() for run in store.runs(experiment)]
     runs = [run for run in logged if run.study == spec.name]
     known = {run.run_id: run.study for run in logged}

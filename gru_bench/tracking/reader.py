@@ -34,11 +34,13 @@ from gru_bench.tracking.client import (
     PARENT_TAG,
     TEST_SET,
     open_client,
+    require_tables,
     require_uri,
     sqlite_path,
 )
 from gru_bench.tracking.failures import is_away
 from gru_bench.tracking.file import FileSource
+from gru_bench.tracking.outbox import waiting
 from gru_bench.tracking.record import LATEST
 from gru_bench.tracking.source import Found, RawRun, Source
 from gru_bench.tracking.view import view_page, view_tag
@@ -262,7 +264,7 @@ def damaged(run_id: str, path: str, error: Exception) -> RunError:
 class Reader:
     """Reads the runs of an MLflow tracking store: a database file, a database server, or an MLflow server.
 
-    `Store` is the reader that also writes.
+    `open_reader` makes one of a store that must be there; `Store` is the reader that also writes.
     """
 
     def __init__(self, uri: str | None = None) -> None:
@@ -573,6 +575,30 @@ class Reader:
         if content is None:
             raise _MissingArtifactError(run_id, path, "MLflow has no run yet")
         return content
+
+
+def open_reader(uri: str | None = None) -> Reader:
+    """Return a reader of a store that is there; nothing is created.
+
+    Args:
+        uri: MLflow's tracking URI; None means the file `mlflow.db` in the working directory.
+
+    Raises:
+        UsageError: The URI is not a tracking URI.
+        RunError: The store is missing or damaged, refuses access or does not answer.
+    """
+    reader = Reader(uri)
+    if reader.database is None:
+        assert reader._client is not None  # opened now, so that errors of the store are raised now
+    elif reader.database.exists():
+        require_tables(reader.database)
+    elif left := waiting(reader.home, reader.uri):
+        raise RunError(f"{left[0]}, which does not exist yet: run gru-bench sync to upload them, or the same sweep or "
+                       "training command again")
+    else:
+        raise RunError(f"the runs must be in {reader.database}, but there is no such file: run a sweep in this "
+                       "directory first (gru-bench sweep --study smoke), or name another file with tracking_uri")
+    return reader
 
 
 def _logged(

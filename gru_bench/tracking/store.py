@@ -19,7 +19,7 @@ from gru_bench.errors import GruBenchError, RunError, first_line, without_passwo
 from gru_bench.platforms import user
 from gru_bench.tracking.client import replace_artifacts, require_folder, require_tables
 from gru_bench.tracking.failures import brief, is_away, meaning
-from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, RecordState, abandoned, waiting
+from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, RecordState, abandoned
 from gru_bench.tracking.provenance import provenance
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, Reader
 from gru_bench.tracking.record import RunRecord, new_id, now
@@ -49,8 +49,7 @@ class Store(Reader):
     """
 
     def __init__(
-        self, uri: str | None = None, *, create: bool = True, say: Callable[[str], None] | None = None,
-        patience: float | None = None,
+        self, uri: str | None = None, *, say: Callable[[str], None] | None = None, patience: float | None = None,
     ) -> None:
         """Open the store; a new database file is created at the first write.
 
@@ -59,15 +58,13 @@ class Store(Reader):
 
         Args:
             uri: MLflow's tracking URI; None means the file `mlflow.db` in the working directory.
-            create: Whether the store will be written to. If not, nothing is created, and a missing file or a server
-                that does not answer is an error.
             say: Called with sentences for the user, such as that the server is away.
             patience: Seconds to wait at the end for a server that is away. None: `MOST_SECONDS`, because a machine may
                 be rented.
 
         Raises:
             UsageError: The URI is not valid for MLflow.
-            RunError: The store is missing or damaged, or refuses access.
+            RunError: The store is damaged, or refuses access.
         """
         super().__init__(uri)
         self._shown = without_passwords(self.uri)
@@ -82,20 +79,7 @@ class Store(Reader):
         self._was_new = False
         """Whether the database file did not exist when that was last looked at."""
         self._required = False
-        if create:
-            self._begin_upload()
-            return
-        if self.database is None:
-            assert self._client is not None  # opened now, so that errors of the store are raised now
-            return
-        if not self.database.exists():
-            if left := waiting(self.home, self.uri):
-                raise RunError(f"{left[0]}, which does not exist yet: run gru-bench sync to upload them, or the "
-                               "same sweep or training command again")
-            raise RunError(f"the runs must be in {self.database}, but there is no such file: run a sweep in this "
-                           "directory first (gru-bench sweep --study smoke), or name another file with "
-                           "tracking_uri")
-        require_tables(self.database)
+        self._begin_upload()
 
     def __enter__(self) -> Self:
         """Return the store."""
@@ -315,25 +299,6 @@ class Store(Reader):
         if self._uploader is not None:
             self._uploader.while_waiting = renew
 
-    def attach(self, run_id: str, folder: Path) -> str:
-        """Attach the files of a folder to a run, in place of what was attached before: now, and not by the outbox.
-
-        They become artifacts below `ATTACHED`, which no reader uses.
-
-        Returns:
-            Why they could not be attached; empty if they are.
-        """
-        try:
-            mlflow_id = self.mlflow_id(run_id)
-            if (artifacts := self._source.artifacts(mlflow_id)) is not None:  # it takes MLflow two seconds to load
-                shutil.rmtree(artifacts / ATTACHED, ignore_errors=True)
-                shutil.copytree(folder, artifacts / ATTACHED, dirs_exist_ok=True)
-            else:
-                replace_artifacts(self.uri, self._client.get_run(mlflow_id).info.artifact_uri, folder, ATTACHED)
-        except Exception as error:  # of MLflow, of its database, of the file system, of a cloud
-            return first_line(error)
-        return ""
-
     def _read(self, read: Callable[[Source], T]) -> T | None:
         while not self._is_new():
             try:
@@ -426,9 +391,7 @@ class Store(Reader):
         Raises:
             RunError: The outbox cannot be written.
         """
-        if self._uploader is None:
-            self._begin_upload()
-            assert self._uploader is not None
+        assert self._uploader is not None
         if self._own is None:
             self._own = Outbox.begin(self._root, self.uri, say=self._say)
             self._uploader.add(self._own)
@@ -437,3 +400,23 @@ class Store(Reader):
     def _at_exit(self) -> None:
         with suppress(GruBenchError):
             self.close(LAST_SECONDS)
+
+
+def attach(store: Reader, run_id: str, folder: Path) -> str:
+    """Attach the files of a folder to a run, in place of what was attached before: now, and not by the outbox.
+
+    They become artifacts below `ATTACHED`, which no reader uses.
+
+    Returns:
+        Why they could not be attached; empty if they are.
+    """
+    try:
+        mlflow_id = store.mlflow_id(run_id)
+        if (artifacts := store._source.artifacts(mlflow_id)) is not None:  # it takes MLflow two seconds to load
+            shutil.rmtree(artifacts / ATTACHED, ignore_errors=True)
+            shutil.copytree(folder, artifacts / ATTACHED, dirs_exist_ok=True)
+        else:
+            replace_artifacts(store.uri, store._client.get_run(mlflow_id).info.artifact_uri, folder, ATTACHED)
+    except Exception as error:  # of MLflow, of its database, of the file system, of a cloud
+        return first_line(error)
+    return ""

@@ -22,7 +22,7 @@ from gru_bench.errors import DataError, RunError
 from gru_bench.report.choice import choose
 from gru_bench.results.own import OwnModel, digest_of, own_artifact
 from gru_bench.sweep.export import read_searches
-from gru_bench.tracking import Store
+from gru_bench.tracking import open_reader
 from gru_bench.tracking.export import checked
 from gru_bench.tracking.outbox import FOLDER
 from tests.support.archives import changed, exported, imported, only, packed_again, runs_in, stores
@@ -265,7 +265,7 @@ def test_archives_with_a_changed_field_are_refused_or_can_be_read(far: Path, nea
     assert len(refused) > 8
     assert max(map(len, refused)) < 1000
     assert len(came_in) > 4
-    store = Store(f"sqlite:///{near / 'mlflow.db'}", create=False)
+    store = open_reader(f"sqlite:///{near / 'mlflow.db'}")
     held = {study.run.study for place in store.experiments() for study in store.studies(place)}
     assert held == came_in
     assert not store.odd
@@ -307,8 +307,8 @@ def test_a_study_whose_summary_is_damaged_or_missing_is_neither_reported_nor_exp
     study = only(own).run.run_id
     summary = artifact(own, only(own).run.mlflow_id, "study.json")
     summary.unlink() if text is None else summary.write_text(text, encoding="utf-8")
-    for doing in (lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, ["quick"]),
-                  lambda: choose(Store(f"sqlite:///{own / 'mlflow.db'}", create=False), None, []),
+    for doing in (lambda: choose(open_reader(f"sqlite:///{own / 'mlflow.db'}"), None, ["quick"]),
+                  lambda: choose(open_reader(f"sqlite:///{own / 'mlflow.db'}"), None, []),
                   lambda: exported(own, own / "damaged.zip")):
         with pytest.raises(RunError, match=rf"{study} .*study\.json"):
             doing()
@@ -345,7 +345,7 @@ def test_runs_with_odd_values_are_named_and_the_others_are_read(own: Path) -> No
             database.execute("UPDATE tags SET value = ? WHERE run_uuid = ? AND key = 'gru_bench.seed'",
                              (value, run.mlflow_id))
         database.execute("UPDATE runs SET start_time = ? WHERE run_uuid = ?", (10**18, late.mlflow_id))
-    store = Store(f"sqlite:///{own / 'mlflow.db'}", create=False)
+    store = open_reader(f"sqlite:///{own / 'mlflow.db'}")
     (study,) = store.studies("easy")
     assert (study.confirms, len(study.trials)) == ((), 4)
     assert store.odd.keys() == {text.mlflow_id, long.mlflow_id, late.mlflow_id}

@@ -24,7 +24,7 @@ from gru_bench.report.render import record
 from gru_bench.results.diagnostics import DIAGNOSTICS
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.tracking import NOTE, LoggedStudy, Store
+from gru_bench.tracking import NOTE, LoggedStudy, open_reader
 from gru_bench.tracking import export as tracking
 from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.store import ATTACHED
@@ -222,7 +222,7 @@ def test_an_import_that_is_killed_leaves_nothing_or_is_continued(far: Path, near
 
 def recorded(directory: Path, *, ids: dict[str, str] | None = None, study: LoggedStudy | None = None) -> dict[str, Any]:
     """Return the record of the report of a store's study `quick`, seen under other ids where these are given."""
-    store: Any = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
+    store: Any = open_reader(f"sqlite:///{directory / 'mlflow.db'}")
     study = study or next(found for found in store.studies("easy") if found.run.study == "quick")
     view = verify._StoreWithReportIds(store, ids or {}, {})
     return record.record(build([study], view, experiment="easy", tracking_uri="here"))

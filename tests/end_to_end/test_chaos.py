@@ -23,7 +23,7 @@ import optuna
 import pytest
 
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.tracking import Store
+from gru_bench.tracking import Reader, open_reader
 from tests.support.commands import ROOT, command
 from tests.support.values import present
 
@@ -219,7 +219,7 @@ class Chaos:
         settings = Counter(tuple(sorted(trial.params.items())) for trial in counted)
         assert max(settings.values()) == 1
 
-        store = Store(self.tracking or f"sqlite:///{self.directory / 'mlflow.db'}", create=False)
+        store = open_reader(self.tracking or f"sqlite:///{self.directory / 'mlflow.db'}")
         (study,) = store.studies("easy")
         runs = [study.run, *study.trials, *study.confirms]
         assert study.summary is not None
@@ -244,7 +244,7 @@ class Chaos:
             f"asked to end, sweeps ended within {max(self.ends, default=0.0):.1f} s",
             f"{time.monotonic() - self._begun:.0f} s in all", agreed.stdout])
 
-    def _epochs(self, store: Store, run_ids: list[str], names: dict[str, object]) -> tuple[int, int]:
+    def _epochs(self, store: Reader, run_ids: list[str], names: dict[str, object]) -> tuple[int, int]:
         """Return how many epochs were trained more than once, and how many in all.
 
         A run that goes on from a checkpoint logs the epochs before it again, with the seconds that they took then.

@@ -17,7 +17,7 @@ from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.spec import load_study
-from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking import LoggedStudy, Reader, open_reader
 from tests.support.commands import ROOT, completed, mentions
 from tests.support.sweeps import without_worker_processes
 
@@ -73,7 +73,7 @@ def homework(directory: Path, *, follow_ups: bool) -> str:
 
 
 def only_study(directory: Path) -> LoggedStudy:
-    (study,) = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False).studies("train")
+    (study,) = open_reader(f"sqlite:///{directory / 'mlflow.db'}").studies("train")
     return study
 
 
@@ -96,9 +96,9 @@ class Done:
     shown_then: str
 
     @property
-    def store(self) -> Store:
+    def store(self) -> Reader:
         """Where it is logged."""
-        return Store(f"sqlite:///{self.directory / 'mlflow.db'}", create=False)
+        return open_reader(f"sqlite:///{self.directory / 'mlflow.db'}")
 
     @property
     def summary(self) -> StudySummary:

@@ -17,7 +17,7 @@ from gru_bench.archive.__main__ import app as archive_app
 from gru_bench.errors import UsageError
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking import LoggedStudy, open_reader
 from tests.support.commands import ROOT, completed
 from tests.support.servers import MlflowServer
 from tests.support.sweeps import STUDY
@@ -42,7 +42,7 @@ def check_complete(storage: str, tracking: str) -> LoggedStudy:
     assert len(done) == TRIALS
     assert len({trial.params["training.lr"] for trial in done}) == TRIALS
     assert not [trial for trial in search.trials if trial.state.name in ("RUNNING", "WAITING")]
-    (study,) = Store(tracking, create=False).studies("easy")
+    (study,) = open_reader(tracking).studies("easy")
     runs = {run.run_id: run for run in study.trials}
     for trial in done:
         run = runs[trial.user_attrs["run_id"]]
@@ -94,7 +94,7 @@ def test_machines_share_a_study_that_outlives_one_of_them_and_one_file_carries_i
     done = completed(archive_app, "import", str(tmp_path / "quick.zip"), cwd=home)
     assert done.returncode == 0, done.stderr
     there = f"sqlite:///{home / empty_database.name}"
-    (carried,) = Store(there, create=False).studies("easy")
+    (carried,) = open_reader(there).studies("easy")
     assert numbers(tmp_path / "far", tracking_server.uri, study) == numbers(tmp_path / "near", there, carried)
 
 

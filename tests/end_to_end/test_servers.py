@@ -18,7 +18,7 @@ import pytest
 from gru_bench.errors import ExitCode
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.tracking import LoggedStudy, Store, waiting
+from gru_bench.tracking import LoggedStudy, open_reader, waiting
 from gru_bench.tracking.__main__ import app as sync_app
 from gru_bench.tracking.store import ATTACHED
 from tests.support.chromium import PROGRAM, Chromium, chromium
@@ -67,7 +67,7 @@ def logged(server: MlflowServer) -> LoggedStudy:
     with closing(sqlite3.connect(server.database)) as connection:
         counts = connection.execute("SELECT COUNT(*) FROM metrics GROUP BY run_uuid, key, step").fetchall()
     assert set(counts) == {(1,)}
-    (study,) = Store(server.uri, create=False).studies("easy")
+    (study,) = open_reader(server.uri).studies("easy")
     runs = [study.run, *study.trials, *study.confirms]
     assert {run.status for run in runs} == {"FINISHED"}
     assert [run.complete for run in (study.run, *study.confirms)] == [True] * 3
@@ -76,10 +76,10 @@ def logged(server: MlflowServer) -> LoggedStudy:
     assert len(noted) == len(study.trials) == 3
     for run in study.trials:
         assert run.tags["gru_bench.state"] == noted[run.run_id].state.name.lower()
-    epochs = Store(server.uri, create=False).histories([run.run_id for run in runs], ["loss/train"])
+    epochs = open_reader(server.uri).histories([run.run_id for run in runs], ["loss/train"])
     assert all([step for step, _ in epochs[run.run_id]["loss/train"]] == [1, 2] for run in study.confirms)
     assert waiting(Path.cwd()) == []
-    models = Store(server.uri, create=False).models([run.run_id for run in study.confirms], study.run.run_id)
+    models = open_reader(server.uri).models([run.run_id for run in study.confirms], study.run.run_id)
     assert [one.seeds for one in models] == [(run.seed,) for run in study.confirms]
     return study
 
@@ -126,7 +126,7 @@ def test_a_server_that_is_away_during_a_whole_sweep_is_synced_later(
     study = logged(own_server)
     complete = sweep(Path.cwd(), few_reviews, "--tracking-uri", own_server.uri)
     assert complete.returncode == 0, complete.stderr
-    (same,) = Store(own_server.uri, create=False).studies("easy")
+    (same,) = open_reader(own_server.uri).studies("easy")
     assert [run.run_id for run in same.confirms] == [run.run_id for run in study.confirms]
 
 
@@ -145,7 +145,7 @@ def shown(browser: Chromium, address: str, *signs: str) -> str:
 
 def assert_shown(browser: Chromium, uri: str, study: LoggedStudy) -> None:
     """Check that MLflow's pages show a study's description, and its saved view with the columns and values of runs."""
-    store, best = Store(uri, create=False), study.confirms[0]
+    store, best = open_reader(uri), study.confirms[0]
     page = store.page_url(store.view("easy", "accuracy"))
     assert page is not None
     shown(browser, page, "gru-bench: runs by test accuracy", "gru_bench.role", "gru_bench.model", "score/test_accuracy",
@@ -166,7 +166,7 @@ def test_a_report_through_a_server_is_that_of_its_file(tmp_path: Path, few_revie
     assert done.returncode == 0, done.stderr
     with mlflow_server(tmp_path, database) as server:
         through = reported(server.uri, "through")
-        (study,) = Store(server.uri, create=False).studies("easy")
+        (study,) = open_reader(server.uri).studies("easy")
         attached = MlflowClient(server.uri).list_artifacts(study.run.mlflow_id, ATTACHED)
         assert {"report/report.html", "report/numbers.json", "report/figures"} <= {found.path for found in attached}
         if PROGRAM is not None:

@@ -26,7 +26,7 @@ from gru_bench.stats.metrics import scores
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.tracking import Store
+from gru_bench.tracking import Store, open_reader
 from gru_bench.tracking.upload import upload_all
 from tests.support.commands import ROOT, command, completed, mentions
 from tests.support.sweeps import SCRIPT, STUDY, only_study, started, sweep, without_worker_processes
@@ -102,7 +102,7 @@ class TestComplete:
         assert summary.data.train + summary.data.validation + summary.data.test == summary.data.available == 120
         assert summary.data.vector_passes == MOST_PASSES
         assert -1 <= present(summary.data.vector_cosine) <= 1
-        early, store = replace(study, summary=None), Store(f"sqlite:///{swept / 'mlflow.db'}", create=False)
+        early, store = replace(study, summary=None), open_reader(f"sqlite:///{swept / 'mlflow.db'}")
         assert study_data(early, store) == summary.data
         assert study_baselines(early, store) == summary.baselines
         assert (study.run.params["margin"], study.run.params["contents"]) == ("1.0", "search")
@@ -360,7 +360,7 @@ def test_compares_several_classes_by_their_macro_f1(tmp_path: Path, database: Pa
     assert sum(summary.data.class_counts) == 360
     assert "validation macro F1" in summary.objective
     for run in study.confirms:
-        predictions = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False).predictions(run.run_id, "test")
+        predictions = open_reader(f"sqlite:///{tmp_path / 'mlflow.db'}").predictions(run.run_id, "test")
         assert predictions.probability_NC.shape == (summary.data.test, 3)
         found = scores(predictions.label_N, predictions.probability_NC)
         assert {name: run.metrics[f"score/test_{name}"] for name in found} == pytest.approx(found)
@@ -433,7 +433,7 @@ class TestProcesses:
         for process in others:
             _, complaint = process.communicate(timeout=200)
             assert process.returncode == 0, complaint
-        studies = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False).studies("easy")
+        studies = open_reader(f"sqlite:///{tmp_path / 'mlflow.db'}").studies("easy")
         assert sorted(study.run.study for study in studies) == ["other", "quick"]
         for study in studies:
             states = [trial.state for trial in present(study.summary).trials]
@@ -461,7 +461,7 @@ class TestProcesses:
         runs = [run for run in study.trials if run.complete]
         assert sorted((run.params["training.lr"], run.seed) for run in runs) == sorted(
             (str(trial.settings["training.lr"]), seed) for trial in complete for seed in (0, 1))
-        histories = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False).histories(
+        histories = open_reader(f"sqlite:///{tmp_path / 'mlflow.db'}").histories(
             [run.run_id for run in runs], ["accuracy/val"])
         for trial in complete:
             best = [max(value for _, value in histories[run.run_id]["accuracy/val"]) for run in runs

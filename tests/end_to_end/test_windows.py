@@ -13,7 +13,7 @@ import pytest
 
 from gru_bench import platforms
 from gru_bench.errors import ExitCode
-from gru_bench.tracking import Store
+from gru_bench.tracking import open_reader
 from tests.support.commands import ROOT, mentions
 from tests.support.sweeps import STUDY, await_checkpoints, checkpoints
 from tests.support.windows import environment
@@ -97,7 +97,7 @@ class TestSweep:
         assert process.returncode == 0, complaint
         assert "Traceback" not in complaint
         assert "the study quick is done" in shown
-        (study,) = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False).studies("отзывы")
+        (study,) = open_reader(f"sqlite:///{tmp_path / 'mlflow.db'}").studies("отзывы")
         assert len([run for run in study.trials if run.complete or run.tags["gru_bench.state"] == "pruned"]) == 3
         assert sorted(run.seed or 0 for run in study.confirms if run.complete) == [10_000, 10_001]
         assert not any(run.status == "RUNNING" for run in (study.run, *study.trials, *study.confirms))

@@ -22,7 +22,7 @@ from tests.support.fake_store import FakeStore, three_models
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     found, _ = three_models()
-    monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: found)
+    monkeypatch.setattr(gru_bench.tracking, "open_reader", lambda *_, **__: found)
     return found
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gru_bench.data.corpus import load_corpus
 from gru_bench.results.runs import RunResult
-from gru_bench.tracking import Store
+from gru_bench.tracking import Reader, open_reader
 from tests.support.archives import copied
 from tests.support.trained_study import database, log_study
 
@@ -28,13 +28,13 @@ class Studied:
     def uri(self) -> str:
         return database(self.directory)
 
-    def store(self) -> Store:
-        return Store(self.uri, create=False)
+    def store(self) -> Reader:
+        return open_reader(self.uri)
 
-    def copied(self, directory: Path) -> Store:
+    def copied(self, directory: Path) -> Reader:
         """Copy the study to a directory where its artifacts may be changed."""
         copied(self.directory, directory)
-        return Store(database(directory), create=False)
+        return open_reader(database(directory))
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.runs import Baseline
 from gru_bench.stats.calibration import temperature
-from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking import LoggedStudy, Reader, open_reader
 from tests.inference.conftest import Studied
 from tests.support.archives import imported, stores
 from tests.support.commands import mentions
@@ -169,7 +169,7 @@ def test_an_unknown_study_lists_the_known_ones(studied: Studied) -> None:
 
 def test_a_store_without_studies_says_how_to_run_one(database: Path) -> None:
     with pytest.raises(UsageError, match="gru-bench sweep --study smoke"):
-        Store(f"sqlite:///{database}", create=False).study("quick")
+        open_reader(f"sqlite:///{database}").study("quick")
 
 
 def test_the_newest_study_of_a_name_is_taken(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +232,7 @@ def test_the_winner_has_the_temperatures_of_its_validation_predictions(
     rows = [(f"word{n % 7} {('bad', 'good')[n % 2]} id{n}", str(int(n % 2 != (rng.random() < 0.2))))
             for n in range(300)]
     results = log_study(tmp_path, Path(write(tmp_path / "noisy.csv", rows)))["torch"]
-    store = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", create=False)
+    store = open_reader(f"sqlite:///{tmp_path / 'mlflow.db'}")
     winner = choose(store, store.study("quick"))
     read = [result.predictions["validation"].by_id() for result in results]
     mean_NC = np.mean([one.probability_NC for one in read], axis=0)
@@ -251,7 +251,7 @@ def test_a_winner_without_validation_reviews_has_no_temperature() -> None:
     assert "validation" in found.missing
 
 
-def refused(store: Store, kind: type[GruBenchError]) -> str:
+def refused(store: Reader, kind: type[GruBenchError]) -> str:
     with pytest.raises(kind) as found:
         load(store, choose(store, store.study("quick")))
     return str(found.value)
@@ -268,7 +268,7 @@ def test_weights_that_an_archive_left_out_are_named(studied: Studied, database: 
     export_study(
         *stores(studied.directory), "quick", tmp_path / "quick.zip", experiment=None, texts=True, weights=False)
     imported(tmp_path / "quick.zip", tmp_path, None)
-    said = refused(Store(f"sqlite:///{database}", create=False), RunError)
+    said = refused(open_reader(f"sqlite:///{database}"), RunError)
     mentions(said, "--no-weights", "gru-bench archive import FILE --study-name NAME")
 
 
@@ -313,7 +313,7 @@ def test_an_imported_study_of_another_name_predicts_the_same(
 ) -> None:
     export_study(*stores(studied.directory), "quick", tmp_path / "quick.zip", experiment=None, texts=True)
     imported(tmp_path / "quick.zip", tmp_path, "other")
-    before, store = studied.store(), Store(f"sqlite:///{database}", create=False)
+    before, store = studied.store(), open_reader(f"sqlite:///{database}")
     one, two = (load(where, choose(where, where.study(name)))
                 for where, name in ((before, "quick"), (store, "other")))
     texts = list(studied.texts.values())[:20]

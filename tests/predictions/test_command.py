@@ -509,7 +509,7 @@ def test_the_predictions_of_a_study_give_its_numbers(studies: Any) -> None:
 
 def test_files_are_compared_with_the_runs_of_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
     store, logged = three_models()
-    monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: store)
+    monkeypatch.setattr(gru_bench.tracking, "open_reader", lambda *_, **__: store)
     torch = next(study for study in logged if study.name == "torch")
     first = store.predictions(next(run for run in torch.confirms if run.complete).run_id, "test")
     names = ("negative", "positive")
@@ -588,7 +588,7 @@ def test_a_study_with_interim_analyses_keeps_the_verdict_of_its_plan(monkeypatch
     study = add_study(store, "planned", {"scratch": 0.0, "bidirectional": 0.16}, seeds=10)
     study = with_looks(store, study, (5, 10), 2)
     store.by_experiment["movie-reviews"] = [study]
-    monkeypatch.setattr(gru_bench.tracking, "Store", lambda *_, **__: store)
+    monkeypatch.setattr(gru_bench.tracking, "open_reader", lambda *_, **__: store)
     wanted, = build([study], store).findings.pairs
     first = store.predictions(study.confirms[0].run_id, "test")
     rng = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from gru_bench.data.corpus import SPLITS, load_corpus
 from gru_bench.errors import ExitCode
 from gru_bench.predictions.__main__ import app as compare_app
 from gru_bench.predictions.parts import app
-from gru_bench.tracking import Store
+from gru_bench.tracking import open_reader
 from tests.support.commands import completed, mentions
 from tests.support.reviews import reviews, write
 from tests.support.trained_study import SEEDS, database, log_study
@@ -55,7 +55,7 @@ def test_the_parts_of_data_have_the_ids_texts_labels_and_groups_that_a_run_reads
 def test_the_parts_of_a_study_are_those_of_its_runs_and_can_be_compared_with_them(study: Path) -> None:
     done = completed(app, "--study", "quick", "--out", "parts")
     assert done.returncode == ExitCode.DONE, done.stderr
-    store = Store(database(Path().resolve()), create=False)
+    store = open_reader(database(Path().resolve()))
     logged, = store.studies("easy")
     runs = [store.predictions(run.run_id, "test").by_id() for run in logged.confirms]
     test = parts("parts")["test"].sort_values("id")
@@ -79,7 +79,7 @@ def test_the_parts_of_a_study_are_those_of_its_runs_and_can_be_compared_with_the
 
 
 def test_a_study_whose_data_are_read_otherwise_today_is_refused(study: Path) -> None:
-    store = Store(database(Path().resolve()), create=False)
+    store = open_reader(database(Path().resolve()))
     logged, = store.studies("easy")
     rows = study.read_text("utf-8").splitlines()
     study.write_text("\n".join(rows[:-1]) + "\n", "utf-8")

@@ -144,7 +144,8 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run the command on a store in memory; return its exit code."""
 
     def run(store: FakeStore, *arguments: str) -> int:
-        monkeypatch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
+        monkeypatch.setattr(gru_bench.tracking, "open_reader", lambda uri=None: store)
+        monkeypatch.setattr(gru_bench.tracking, "attach", FakeStore.attach)
         done = completed(app, *arguments)
         sys.stdout.write(done.stdout)
         sys.stderr.write(done.stderr)

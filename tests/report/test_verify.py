@@ -264,7 +264,7 @@ def test_what_differs_is_shown_in_plain_characters() -> None:
 def test_the_command_ends_with_4_and_the_differences_if_there_are_any(original: Written, folder: Path) -> None:
     store, _, report = original
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: store)
+        patch.setattr(gru_bench.tracking, "open_reader", lambda uri=None: store)
         done = completed(app, "--verify", str(folder))
         assert done.returncode == 0
         mentions(done.stdout, f"all {len(report.numbers):,} numbers")
@@ -279,7 +279,7 @@ def test_the_command_prints_the_first_differences_and_counts_all(original: Writt
     for name in original.report.numbers:
         change(folder / "numbers.json", f'"{name}": ', f'"other-{name}": ')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gru_bench.tracking, "Store", lambda uri=None, create=True: original.store)
+        patch.setattr(gru_bench.tracking, "open_reader", lambda uri=None: original.store)
         done = completed(app, "--verify", str(folder))
     assert done.returncode == 4
     places = 2 * len(original.report.numbers)
@@ -319,7 +319,7 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path: Path, empty_database: Path) ->
             {"test": test_set.predictions(rng, np.zeros(60), 0.0)}, {}, classes=test_set.classes))
         runs.append(run)
     writer.catch_up()
-    store = gru_bench.tracking.Store(writer.uri, create=False)
+    store = gru_bench.tracking.open_reader(writer.uri)
     folder = tmp_path / "report"
     report = build(store.studies("reviews"), store, experiment="reviews", tracking_uri=store.uri)
     files.write(report, folder)

@@ -24,7 +24,7 @@ from gru_bench.results.diagnostics import DIAGNOSTICS, Attribution, Diagnostics,
 from gru_bench.results.runs import EpochRecord
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.study import FORMAT
-from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking import LoggedStudy, Store, open_reader
 from tests.support.fake_store import TestSet
 from tests.support.reports import build
 from tests.support.runs import modeled, result, summary
@@ -154,7 +154,7 @@ def searched(directory: Path, name: str = "quick/torch") -> optuna.Study:
 
 def numbers(directory: Path) -> dict[str, Any]:
     """What numbers.json of a report holds, with runs named by their labels."""
-    store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
+    store = open_reader(f"sqlite:///{directory / 'mlflow.db'}")
     study = only(directory)
     label = {run.run_id: run.name for run in (study.run, *study.trials, *study.confirms)}
     found = record.record(build([study], store, experiment="easy", tracking_uri="here"))

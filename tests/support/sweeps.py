@@ -17,7 +17,7 @@ import pytest
 
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message, WasPruned, run_job
-from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking import LoggedStudy, open_reader
 from tests.support.commands import ROOT, completed
 
 STUDY = """
@@ -148,6 +148,6 @@ def await_checkpoints(before: set[tuple[str, int]], runs: int = 1) -> None:
 
 
 def only_study(directory: Path) -> LoggedStudy:
-    store = Store(f"sqlite:///{directory / 'mlflow.db'}", create=False)
+    store = open_reader(f"sqlite:///{directory / 'mlflow.db'}")
     (study,) = store.studies("easy")
     return study

@@ -31,7 +31,7 @@ from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import Train
-from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking import LoggedStudy, Store, open_reader
 from tests.support.commands import mentions
 from tests.support.runs import result
 from tests.support.searches import Begun, begun
@@ -112,7 +112,7 @@ class Study:
     @property
     def logged(self) -> LoggedStudy:
         """What is in the store."""
-        (study,) = Store(create=False).studies("e")
+        (study,) = open_reader().studies("e")
         return study
 
 

@@ -20,7 +20,7 @@ from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import read_study
-from gru_bench.tracking import Store
+from gru_bench.tracking import open_reader
 from tests.support.workers import WELL, swept
 
 TRIALS, CONFIRM = 2, 1
@@ -56,7 +56,7 @@ def faults(folder: Path, csv: Path) -> list[str]:
     with chdir(folder):
         spec = load_study("study.toml", settings={"data.name": str(csv)}, trials=TRIALS, confirm=CONFIRM)
         storage = open_storage(None)
-        (study,) = Store(create=False).studies("easy")
+        (study,) = open_reader().studies("easy")
         runs = [*study.trials, *study.confirms]
         found = list(compare_stores(read_study(spec, storage), [study.run], runs).faults)
         for name in optuna.get_all_study_names(storage):

@@ -32,7 +32,7 @@ from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import Confirmed
 from gru_bench.sweep.workers.local import Message
-from gru_bench.tracking import Store, StudyPlan, waiting
+from gru_bench.tracking import Store, StudyPlan, open_reader, waiting
 from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.upload import upload_all
@@ -72,7 +72,7 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server was away for the first start, whose user has ended it; the second is in another directory."""
-    gate, storage = Gate(Store(create=False)._client), open_storage(str(Path("optuna.journal").absolute()))
+    gate, storage = Gate(open_reader()._client), open_storage(str(Path("optuna.journal").absolute()))
     monkeypatch.setattr("gru_bench.tracking.reader.open_client", lambda *_: gate)
     monkeypatch.setattr("gru_bench.tracking.reader.sqlite_path", lambda _: None)  # that of a server
     monkeypatch.setattr(tracking_store, "MOST_SECONDS", 0.1)
@@ -102,13 +102,13 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     gate.cut = False
     monkeypatch.setattr(runner, "this_process", lambda: "there 1 1")
     start("there")
-    (study,) = Store(f"sqlite:///{database}", create=False).studies("easy")
+    (study,) = open_reader(f"sqlite:///{database}").studies("easy")
     assert (study.run.complete, study.trials, study.confirms) == (False, (), ())
     mentions(study.run.reason, "3 runs", "gru-bench sync", machine())
     assert scored[-1] == {}
     assert any("all runs" in line for line in upload_all(Path("here").absolute()))
     start("there")
-    (study,) = Store(f"sqlite:///{database}", create=False).studies("easy")
+    (study,) = open_reader(f"sqlite:///{database}").studies("easy")
     assert [run.complete for run in study.runs] == [True] * 4
     assert list(scored[-1]) == ["torch"]
     assert trained == [0, 0, 10_000]
@@ -131,7 +131,7 @@ def test_a_search_that_does_not_know_the_runs_in_mlflow_is_refused(easy_csv: Pat
     mentions(checked.stdout, "MLflow: 1 run of the study", f"{trials} of trials", "do not belong together")
     journal.write_bytes(whole.replace(this_process().encode(), f"{machine()} 999999999 1".encode()))
     assert swept(easy_csv, script, trials=trials, confirm=1).notes == ()
-    (study,) = Store(create=False).studies("easy")
+    (study,) = open_reader().studies("easy")
     assert [run.complete for run in study.runs] == [True] * (trials + 2)
 
 
@@ -246,7 +246,7 @@ def test_what_other_starts_have_left_or_still_upload_is_in_mlflow_at_the_end(
     monkeypatch.setattr(Sweep, "_end", end_before_others)
     swept(easy_csv, Script(WELL), trials=1)
     assert waiting(Path.cwd()) == []
-    store = Store(create=False)
+    store = open_reader()
     assert [(run.params["late"], run.params["later"]) for run in store.runs("easy") if run.role == "confirm"] == [
         ("1", "1")]
     assert {run.run_id for run in store.runs("reviews")} == {STUDY, TRIAL}
@@ -258,7 +258,7 @@ def test_a_study_is_completed_while_another_start_lives_that_has_nothing_to_do(e
     spec = load_study("study.toml", settings={"data.name": str(easy_csv)}, trials=1)
     StudyRecord(spec, storage, load_corpus(spec.base.data).fingerprint)
     swept(easy_csv, Script(WELL), storage=storage, trials=1)
-    (study,) = Store(create=False).studies("easy")
+    (study,) = open_reader().studies("easy")
     assert (study.run.status, study.run.complete) == ("FINISHED", True)
 
 
@@ -274,7 +274,7 @@ def test_a_study_is_described_at_the_end_if_the_start_that_began_it_died_before_
 
     monkeypatch.setattr(RunLog, "_describe", second)
     swept(easy_csv, Script(WELL), trials=1)
-    (study,) = Store(create=False).studies("easy")
+    (study,) = open_reader().studies("easy")
     assert (study.run.params["study"], study.run.params["trials"]) == ("study", "1")
 
 
@@ -283,7 +283,7 @@ def test_what_waits_of_another_study_is_no_fault_of_this_one(easy_csv: Path, dat
     check = ("--study", "study.toml", "--data", str(easy_csv), "--trials", "1", "--check")
     left(f"sqlite:///{database}")  # a run of the study s, its trial, and a part of the run, which names no study
     assert completed(app, *check).returncode == ExitCode.DONE
-    (study,) = Store(create=False).studies("easy")
+    (study,) = open_reader().studies("easy")
     left(f"sqlite:///{database}", RunRecord(study.run.run_id, 1, params={"late": "1"}))
     found = completed(app, *check)
     assert found.returncode == ExitCode.INCOMPLETE
@@ -296,7 +296,7 @@ class TestAChangedStore:
     @pytest.mark.parametrize("trials", [0, 1], ids=["confirmation runs alone", "a search"])
     def test_a_study_goes_on_in_an_experiment_that_was_renamed(self, easy_csv: Path, trials: int) -> None:
         swept(easy_csv, Script(WELL, WELL), trials=trials, confirm=2, storage=open_storage("optuna.journal"))
-        store = Store(create=False)
+        store = open_reader()
         (before,) = store.studies("easy")
         store._client.rename_experiment(before.run.experiment_id, "reviews of products")
         assert swept(easy_csv, Script(), trials=trials, confirm=2, storage=open_storage("optuna.journal")).notes == ()
@@ -306,7 +306,7 @@ class TestAChangedStore:
 
     def test_a_study_whose_own_run_was_deleted_is_refused_until_it_is_restored(self, easy_csv: Path) -> None:
         swept(easy_csv, Script(WELL, WELL), trials=1, confirm=2, storage=open_storage("optuna.journal"))
-        store = Store(create=False)
+        store = open_reader()
         (before,) = store.studies("easy")
         deleted = before.run.mlflow_id
         store._client.delete_run(deleted)

@@ -31,7 +31,7 @@ from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Finished, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
-from gru_bench.tracking import LoggedStudy, RunWriter, Store, outbox, reader
+from gru_bench.tracking import LoggedStudy, RunWriter, Store, open_reader, outbox, reader
 from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.client import open_client
 from tests.support import workers
@@ -241,7 +241,7 @@ class TestANewStore:
             return WELL
 
         swept(easy_csv, says, trials=2)
-        (study,) = Store(create=False).studies("easy")
+        (study,) = open_reader().studies("easy")
         assert set(known) == {study.run.run_id}
         searched = optuna.load_study(study_name="study/torch", storage=open_storage(None)).trials
         assert {run.run_id for run in study.trials} == {trial.user_attrs["run_id"] for trial in searched}
@@ -272,6 +272,6 @@ class TestANewStore:
         known = self.known_run(easy_csv)
         opens.set()
         swept(easy_csv, lambda _: WELL, trials=1)
-        (study,) = Store(create=False).studies("easy")
+        (study,) = open_reader().studies("easy")
         assert (study.run.run_id, study.run.complete) == (known, True)
         assert sum(run.complete for run in study.trials) == 1

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 import pytest
 
 from gru_bench.errors import RunError, UsageError
-from gru_bench.tracking import Reader, Store, client, source
+from gru_bench.tracking import Reader, Store, client, open_reader, source
 from gru_bench.tracking.client import open_client, reading, sqlite_path
 from tests.support.runs import result
 from tests.support.servers import MlflowServer
@@ -82,7 +83,7 @@ class TestOpening:
     def test_refuses_a_server_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(RunError, match=r"'http://127\.0\.0\.1:9' does not"):
-            Store("http://127.0.0.1:9", create=False)
+            open_reader("http://127.0.0.1:9")
 
     def test_refuses_a_uri_of_an_unknown_kind(self) -> None:
         with pytest.raises((UsageError, RunError), match=r"'nonsense://x'"):
@@ -96,21 +97,21 @@ class TestOpening:
         with closing(sqlite3.connect(tmp_path / "runs.db")) as connection, connection:
             connection.execute("CREATE TABLE runs (name TEXT)")
         with pytest.raises(RunError, match=r"runs\.db' cannot be read \(no such"):
-            Store(f"sqlite:///{tmp_path / 'runs.db'}", create=False)
+            open_reader(f"sqlite:///{tmp_path / 'runs.db'}")
 
-    @pytest.mark.parametrize("create", [True, False])
-    def test_refuses_a_folder(self, tmp_path: Path, create: bool) -> None:
+    @pytest.mark.parametrize("opened", [Store, open_reader])
+    def test_refuses_a_folder(self, tmp_path: Path, opened: Callable[..., Reader]) -> None:
         with pytest.raises(UsageError, match=rf"tracking_uri.*is a folder: try sqlite:///{tmp_path}/mlflow\.db"):
-            Store(f"sqlite:///{tmp_path}", create=create)
+            opened(f"sqlite:///{tmp_path}")
 
     @pytest.mark.parametrize("content", [b"garbage " * 99, b"SQLite format 3\0" + bytes(4000)])
-    @pytest.mark.parametrize("create", [True, False])
+    @pytest.mark.parametrize("opened", [Store, open_reader])
     def test_refuses_a_damaged_database_and_leaves_it_as_it_is(
-        self, tmp_path: Path, content: bytes, create: bool
+        self, tmp_path: Path, content: bytes, opened: Callable[..., Reader]
     ) -> None:
         (tmp_path / "mlflow.db").write_bytes(content)
         with pytest.raises(RunError, match=r"mlflow\.db' cannot be read \(.*restore a copy.*tracking_uri"):
-            Store(create=create)
+            opened()
         assert (tmp_path / "mlflow.db").read_bytes() == content
 
 
@@ -154,12 +155,12 @@ def test_reads_a_database_in_a_read_only_folder(
 
     monkeypatch.setattr("gru_bench.tracking.client.sqlite3.connect", in_read_only_folder)
     with pytest.raises(RunError, match="unable to open database file"):
-        Store(create=False)
+        open_reader()
     monkeypatch.setattr("os.access", lambda *_: False)
-    assert Store(create=False).experiments() == []
+    assert open_reader().experiments() == []
     (tmp_path / "mlflow.db-wal").write_bytes(b"changes")
     with pytest.raises(RunError, match=rf"mlflow\.db-wal.*{tmp_path} is read-only: copy"):
-        Store(create=False)
+        open_reader()
 
 
 class TestHistoriesFromAServer:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gru_bench.config import DataConfig, EmbeddingConfig, ModelConfig, RunConfig, TrainingConfig, flat
 from gru_bench.errors import FormatError, RunError, UsageError
 from gru_bench.results.runs import digest_of_examples
-from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan
+from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan, open_reader
 from gru_bench.tracking.file import FileSource, local_path
 from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.reader import RESTORE
@@ -60,7 +60,7 @@ def test_a_file_is_read_as_mlflow_reads_it(store: Store) -> None:
     parent.complete()
     assert store.catch_up()
 
-    reader = Store(store.uri, create=False)
+    reader = open_reader(store.uri)
     slow = Store(store.uri)
     slow.database = None  # the way that works for any store
     assert reader.experiments() == slow.experiments()
@@ -114,8 +114,8 @@ def test_a_file_is_opened_and_read_without_mlflow_and_left_as_it_is(store: Store
     store.start("reviews", "r", role="single").fail("no reason")
     store.close()
     before = sorted(path.name for path in present(store.database).parent.iterdir())
-    code = ("import sys\nfrom gru_bench.tracking import Store\n"
-            f"store = Store({store.uri!r}, create=False)\nassert len(store.runs(store.experiments()[0])) == 1\n"
+    code = ("import sys\nfrom gru_bench.tracking import Store, open_reader\n"
+            f"store = open_reader({store.uri!r})\nassert len(store.runs(store.experiments()[0])) == 1\n"
             f"with Store({store.uri!r}): assert 'mlflow' not in sys.modules\n")
     subprocess.run([sys.executable, "-c", code], check=True)
     after = {path.name for path in present(store.database).parent.iterdir()}
@@ -161,7 +161,7 @@ def test_the_experiment_written_last_comes_first(store: Store) -> None:
 
 def test_refuses_to_read_before_anything_was_run() -> None:
     with pytest.raises(RunError, match="run a sweep"):
-        Store(create=False)
+        open_reader()
     assert not Path("mlflow.db").exists()
 
 
@@ -169,13 +169,13 @@ def test_refuses_to_read_before_anything_was_run() -> None:
 def test_refuses_runs_of_another_format(store: Store, tag: str | None, by: str) -> None:
     change_format(present(store.database), store, tag)
     with pytest.raises(FormatError) as refused:
-        Store(store.uri, create=False).runs("reviews")
+        open_reader(store.uri).runs("reviews")
     mentions(str(refused.value), by, "tracking_uri", "storage")
 
 
 def test_a_database_that_is_removed_while_it_is_read_is_named(tmp_path: Path, empty_database: Path) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    store = Store(create=False)
+    store = open_reader()
     (tmp_path / "mlflow.db").unlink()
     with pytest.raises(RunError, match=r"mlflow\.db'.*removed"):
         store.runs("reviews")
@@ -186,7 +186,7 @@ def test_runs_that_wait_for_a_database_that_does_not_exist_are_counted(tmp_path:
     own.put(records()[0])
     own.close()
     with pytest.raises(RunError, match=r"1 run waits .*mlflow\.db.*gru-bench sync"):
-        Store(create=False)
+        open_reader()
 
 
 def test_a_link_to_a_run_holds_no_password() -> None:

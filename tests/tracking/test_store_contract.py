@@ -18,7 +18,7 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import RunError, UsageError
 from gru_bench.results.logged_metrics import SPLIT_NAMES
 from gru_bench.results.runs import EpochRecord, Predictions, RunResult, WindowLoss, digest_of_examples
-from gru_bench.tracking import LoggedRun, LoggedStudy, Reader, RunWriter, Store
+from gru_bench.tracking import LoggedRun, LoggedStudy, Reader, RunWriter, Store, open_reader
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, logged, run_hash
 from tests.support.values import present
 
@@ -33,7 +33,7 @@ EXACT = ("name", "role", "study", "model", "backend", "seed", "status", "complet
 class Held(NamedTuple):
     """A store, and the id that each run of the fake store has in it."""
 
-    store: FakeStore | Store
+    store: FakeStore | Reader
     ids: dict[str, str]
 
 
@@ -67,7 +67,7 @@ def real(fake: FakeStore, tmp_path_factory: pytest.TempPathFactory, empty_databa
             written |= write_study(writer, fake, study)
         assert writer.catch_up()
         ids = {run_id: run.run_id for run_id, run in written.items()}
-    return Held(Store(f"sqlite:///{database}", create=False), ids)
+    return Held(open_reader(f"sqlite:///{database}"), ids)
 
 
 @pytest.fixture(params=["fake", "real"])

@@ -23,7 +23,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST, TEMPORARILY_UNAVAILABLE
 
 from gru_bench.errors import ExitCode, RunError
 from gru_bench.report.__main__ import app as report_app
-from gru_bench.tracking import DIED, LoggedRun, Reader, Store, refused, upload, waiting
+from gru_bench.tracking import DIED, LoggedRun, Reader, Store, open_reader, refused, upload, waiting
 from gru_bench.tracking.__main__ import app as sync_app
 from gru_bench.tracking.outbox import FOLDER, RUN, Outbox, RecordState, abandoned
 from gru_bench.tracking.record import Point, RunRecord, now
@@ -154,7 +154,7 @@ class TestUploadedOnce:
             left(f"sqlite:///{database}", RunRecord(
                 STUDY, written, tags={"gru_bench.complete": "false"}, params={status: "1"}, status="RUNNING"))
             list(upload_all(Path.cwd()))
-            (run,) = Store(create=False).runs("reviews")
+            (run,) = open_reader().runs("reviews")
             assert (run.status, run.complete, run.params[status]) == (status, status == "FINISHED", "1")
 
     def test_a_run_that_two_processes_upload_at_once_is_created_once(
@@ -183,7 +183,7 @@ class TestUploadedOnce:
         release(own)
         remarks = list(upload_all(Path.cwd()))
         mentions(remarks[-1], "refuses a record")
-        assert [run.run_id for run in Store(create=False).runs("reviews")] == [STUDY]
+        assert [run.run_id for run in open_reader().runs("reviews")] == [STUDY]
         assert waiting(Path.cwd()) == []
 
     @pytest.mark.parametrize("name", ["owner.json", "lock"])
@@ -210,7 +210,7 @@ class TestUploadedOnce:
             assert store.experiments() == []
         assert [one.uri for one in waiting(Path.cwd())] == [f"sqlite:///{other}"]
         assert completed(sync_app).returncode == 0
-        assert [run.role for run in Store(f"sqlite:///{other}", create=False).runs("reviews")] == ["study"]
+        assert [run.role for run in open_reader(f"sqlite:///{other}").runs("reviews")] == ["study"]
 
     def test_the_command_exits_incomplete_while_a_server_is_away(
         self, database: Path
@@ -226,7 +226,7 @@ class TestUploadedOnce:
         left(f"sqlite:///{Path('folder.db').resolve()}", records()[0])
         left(f"sqlite:///{database}")
         mentions(" ".join(upload_all(Path.cwd())), "folder.db", "has all runs")
-        assert len(Store(create=False).runs("reviews")) == 2
+        assert len(open_reader().runs("reviews")) == 2
         assert len(waiting(Path.cwd())) == 1
 
     def test_the_command_uploads_what_waits(self, database: Path) -> None:
@@ -234,7 +234,7 @@ class TestUploadedOnce:
         done = completed(sync_app)
         assert done.returncode == 0, done.stderr
         mentions(done.stdout, "2 runs wait", f"sqlite:///{database} has all runs", "no runs wait")
-        assert len(Store(create=False).runs("reviews")) == 2
+        assert len(open_reader().runs("reviews")) == 2
 
 
 class TestRefused:
@@ -248,7 +248,7 @@ class TestRefused:
             store.catch_up()
         store.put(RunRecord(writer.run_id, 2, points=(Point("loss/train", 0.5, 1, 2),)))
         store.close()
-        (run,) = Store(create=False).runs("reviews")
+        (run,) = open_reader().runs("reviews")
         assert (run.params, run.metrics["loss/train"]) == ({"a": "1"}, 0.5)
         (refused,) = root().glob("*.refused")
         assert "Changing param values" in (refused / "refused.txt").read_text(encoding="utf-8")
@@ -261,7 +261,7 @@ class TestRefused:
         for line, *parts in zip(lines, ("2 runs wait", "has all runs", "refuses a record"), strict=True):
             mentions(line, f"sqlite:///{database}", *parts)
         assert "f" * 32 in lines[2]
-        assert len(Store(create=False).runs("reviews")) == 1
+        assert len(open_reader().runs("reviews")) == 1
 
     def test_a_record_whose_cause_is_gone_is_uploaded_by_the_command(self, database: Path) -> None:
         with Store() as store:
@@ -278,7 +278,7 @@ class TestRefused:
         store._client.restore_experiment(experiment)
         assert completed(sync_app).returncode == 0
         assert refused(Path.cwd()) == []
-        assert {run.run_id: run.status for run in Store(create=False).runs("reviews")}.items() >= {
+        assert {run.run_id: run.status for run in open_reader().runs("reviews")}.items() >= {
             STUDY: "KILLED", TRIAL: "FINISHED"}.items()
 
     @pytest.mark.parametrize(("text", "cause"), [
@@ -304,7 +304,7 @@ class TestRefused:
             while not store.is_caught_up:
                 time.sleep(0.01)
         assert refused(Path.cwd()) == []
-        assert [run.run_id for run in Store(create=False).runs("reviews")] == [TRIAL, STUDY]
+        assert [run.run_id for run in open_reader().runs("reviews")] == [TRIAL, STUDY]
 
     def test_no_run_is_logged_to_a_deleted_experiment(self, database: Path) -> None:
         with Store() as store:
@@ -388,7 +388,7 @@ class TestOutage:
 
     @pytest.fixture
     def gate(self, database: Path) -> Gate:
-        return Gate(Store(create=False)._client)
+        return Gate(open_reader()._client)
 
     @pytest.fixture
     def store(self, database: Path, gate: Gate, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
@@ -496,7 +496,7 @@ def test_a_database_server_that_is_away_is_named_without_its_password() -> None:
     Store("postgresql://me:secret@127.0.0.1:9/runs", say=said.append).close()
     mentions(said[0], "postgresql://me@127.0.0.1:9/runs does not answer")
     with pytest.raises(RunError, match="'postgresql://me@127"):
-        Store("postgresql://me:secret@127.0.0.1:9/runs", create=False)
+        open_reader("postgresql://me:secret@127.0.0.1:9/runs")
 
 
 def test_a_report_counts_the_runs_that_wait_and_names_a_run_that_it_leaves_out(

@@ -10,7 +10,7 @@ import pytest
 
 from gru_bench.config import MetricName
 from gru_bench.errors import RunError
-from gru_bench.tracking import Reader, Store, view
+from gru_bench.tracking import Reader, Store, attach, view
 from gru_bench.tracking.client import shown_version
 from gru_bench.tracking.store import ATTACHED
 from tests.support.values import present
@@ -107,7 +107,7 @@ class TestAttached:
             for name in names:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_text(name, encoding="utf-8")
-            assert store.attach(study.run_id, folder) == ""
+            assert attach(store, study.run_id, folder) == ""
         place = present(store._source.artifacts(store.mlflow_id(study.run_id))) / ATTACHED
         assert sorted(path.relative_to(place).as_posix() for path in place.rglob("*.*")) == [
             "figures/new.pdf", "report.html"]
@@ -122,4 +122,4 @@ class TestAttached:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr("gru_bench.tracking.store.shutil.copytree", denied)
-        assert store.attach(study.run_id, tmp_path) == "[Errno 13] Permission denied"
+        assert attach(store, study.run_id, tmp_path) == "[Errno 13] Permission denied"

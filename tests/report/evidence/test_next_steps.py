@@ -255,7 +255,7 @@ def test_the_report_command_chooses_the_new_studies(inconclusive: Studies, monke
         raise KeyboardInterrupt
 
     monkeypatch.setattr("gru_bench.report.choice.choose", chosen)
-    monkeypatch.setattr("gru_bench.tracking.Store", lambda uri=None, create=True: store)
+    monkeypatch.setattr("gru_bench.tracking.open_reader", lambda uri=None: store)
     monkeypatch.setattr(sys, "argv", ["report", *words])
     ended(report_command.app)
     assert seen == [(None, ["torch-confirm-2", "scratch-confirm-2"])]

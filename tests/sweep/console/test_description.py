@@ -18,7 +18,7 @@ from gru_bench.sweep.console.description import (
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.summary import confirmed
 from gru_bench.sweep.workers.local import Message
-from gru_bench.tracking import NOTE, Store
+from gru_bench.tracking import NOTE, open_reader
 from tests.support.commands import mentions
 from tests.support.runs import answered, baseline
 from tests.support.studies import study_file
@@ -159,7 +159,7 @@ class TestInTheStore:
         swept(easy_csv, lambda _: WELL, confirm=1, trials=1)
         assert told[0] == "running"
         assert told[-1] == "complete"
-        (study,) = Store(create=False).studies("easy")
+        (study,) = open_reader().studies("easy")
         text = study.run.tags[NOTE]
         mentions(status(text), "complete", "(#/experiments/1/runs?viewStateShareKey=gru-bench-accuracy)")
         assert "    python sweeps/run.py\n" in text
@@ -175,5 +175,5 @@ class TestInTheStore:
         with pytest.raises(KeyboardInterrupt):
             swept(easy_csv, interrupted)
         assert told == ["running", "interrupted"]
-        (study,) = Store(create=False).studies("easy")
+        (study,) = open_reader().studies("easy")
         mentions(status(study.run.tags[NOTE]), "interrupted", "0 of 5 trials")
