@@ -267,6 +267,7 @@ def _show_next(
     from gru_bench.sweep.console.description import next_commands
     from gru_bench.sweep.console.progress import duration
     from gru_bench.sweep.plan import how_far
+    from gru_bench.sweep.run_log import not_sent
     from gru_bench.tracking.view import MISSING
 
     where = without_passwords(tracking_uri or "")
@@ -275,7 +276,8 @@ def _show_next(
     took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
     if summary.trials and summary.search_seconds is not None:
         took += f", of which the search {duration(summary.search_seconds)}"
-    state = how_far(sweep.state, "the same command", cli.command_without("--model"))
+    state = (f"not done yet ({not_sent(sweep.not_sent)}): then the same command completes it" if sweep.not_sent else
+             how_far(sweep.state, "the same command", cli.command_without("--model")))
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     for command in next_commands(summary.name, where, report=not has_report, predict=sweep.is_confirmed,
                                  serve=not where.startswith("http")):

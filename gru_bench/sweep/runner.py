@@ -666,7 +666,7 @@ class Sweep:
             self.store.catch_up()
             self.log.describe_if_lost()
             study.metrics(study_metrics(summary))
-            self._describe("incomplete" if state.others_left else "complete",
+            self._describe("incomplete" if state.others_left or self.not_sent else "complete",
                            verdicts=self._verdicts() if state.is_complete else ())
             if state.others_left or self.not_sent:
                 study.kill(still_to_do(state.others_left) if state.others_left else not_sent(self.not_sent))

@@ -21,7 +21,7 @@ from gru_bench.platforms import machine
 from gru_bench.results.runs import StudySummary
 from gru_bench.sweep import runner
 from gru_bench.sweep import study as study_module
-from gru_bench.sweep.__main__ import app
+from gru_bench.sweep.__main__ import _show_next, app
 from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.runner import Sweep
@@ -77,12 +77,14 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     monkeypatch.setattr("gru_bench.tracking.reader.sqlite_path", lambda _: None)  # that of a server
     monkeypatch.setattr(tracking_store, "MOST_SECONDS", 0.1)
     monkeypatch.setattr(runner, "OTHERS_SECONDS", 0.5)
+    shown = io.StringIO()
     trained, scored, end = list[int](), list[dict[str, Confirmed]](), Sweep._end
 
     def ending(sweep: Sweep) -> StudySummary:
         summary = end(sweep)
         if not gate.cut:
             scored.append(sweep.confirmed())  # as the command shows them
+            _show_next(Console(file=shown, width=500), sweep, summary, None, has_report=False)
         return summary
 
     monkeypatch.setattr(Sweep, "_end", ending)
@@ -106,11 +108,13 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     assert (study.run.complete, study.trials, study.confirms) == (False, (), ())
     mentions(study.run.reason, "3 runs", "gru-bench sync", machine())
     assert scored[-1] == {}
+    mentions(shown.getvalue(), "study is not done yet", "gru-bench sync")
     assert any("all runs" in line for line in upload_all(Path("here").absolute()))
     start("there")
     (study,) = open_reader(f"sqlite:///{database}").studies("easy")
     assert [run.complete for run in study.runs] == [True] * 4
     assert list(scored[-1]) == ["torch"]
+    mentions(shown.getvalue(), "study is done")
     assert trained == [0, 0, 10_000]
 
 
