@@ -436,7 +436,7 @@ def best_by_chance(fresh_R: Sequence[float], trials: int) -> float:
         trials: Number of trials; at least one.
     """
     seeds, s = len(fresh_R), float(np.std(fresh_R, ddof=1))
-    return s * math.sqrt(2 * math.log(trials)) + float(special.stdtrit(seeds - 1, 0.975)) * s / seeds**0.5
+    return float(s * math.sqrt(2 * math.log(trials)) + special.stdtrit(seeds - 1, 0.975) * s / seeds**0.5)
 
 
 def may_be_guessing(metric: ComparedName, found: Estimate, guess: float) -> bool:
