@@ -83,7 +83,7 @@ def packed(path: Path, about: Mapping[str, Any]) -> Iterator[Callable[[str, byte
 def is_archive(path: Path) -> bool:
     """Return whether a file begins as an archive does, with its description."""
     try:
-        with lzma.open(path) as file:
+        with lzma.open(path, "rb") as file:
             begin = file.read(1024)
     except (lzma.LZMAError, EOFError):
         return False

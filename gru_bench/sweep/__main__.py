@@ -161,7 +161,7 @@ def _write_plan(spec: StudySpec, console: Any) -> None:
     plan = spec.plan(load_corpus(spec.base.data).fingerprint)
     assert plan is not None
     path, text = Path(f"{spec.name}.plan.json"), f"{plan.to_json()}\n"
-    if path.exists() and path.read_text("utf-8", "replace") != text:
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
         raise UsageError(f"{path} must contain this plan or not exist, but it contains another: move it away, or give "
                          "the study another --study-name")
     path.write_text(text, encoding="utf-8")

@@ -118,6 +118,10 @@ NOT_RUN: Mapping[str, str] = {
         python tests/mutants.py
         ruff check .
         sphinx-build -W -b html -c docs/site . build/site""",
+    "it asks other programs about what is installed": r"""
+        mlflow doctor
+        pip check
+        python -c "import torch; print(torch.cuda.is_available())" """,
     "it is a server, or needs one, a cluster or another system; tests/end_to_end/test_servers.py and others have them": r"""
         mlflow ui
         mlflow server --host 0.0.0.0 --port 5000 --allowed-hosts "head:*" --backend-store-uri sqlite:////srv/mlflow/mlflow.db --artifacts-destination /srv/mlflow/artifacts

@@ -300,7 +300,7 @@ def test_standard_input_in_another_encoding_names_its_line(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Stdin(b"word1\nword2 \xe4\n"))
     _, err = said(capsys, "--model", folder, code=ExitCode.FAILED)
-    mentions(err, "standard input", "line 2", "0xe4", "data.encoding")
+    mentions(err, "standard input", "line 2", "0xe4", "--file", "--encoding")
 
 
 def test_refuses_empty_standard_input(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -333,7 +333,7 @@ def test_a_reader_that_ends_early_ends_the_command(folder: str, monkeypatch: pyt
     (("--model", "m", "--file", "none.csv", "--out", "o.csv"), ["'none.csv'"]),
     (("--model", "m", "--file", "in.txt", "--out", "o.xlsx"), ["--out", ".csv"]),
     (("--model", "m", "--file", "in.txt", "--out", "none/o.csv"), ["--out", "folder"]),
-    (("--model", "m", "--file", "in.txt", "--out", "o.csv", "--encoding", "x"), ["--encoding", "'x'"]),
+    (("--model", "m", "--file", "in.txt", "--out", "o.csv", "--encoding", "x"), ["encoding", "'x'"]),
 ])
 def test_refuses_what_is_typed_wrongly(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], parts: list[str]

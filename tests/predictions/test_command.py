@@ -421,7 +421,7 @@ def test_what_cannot_be_is_refused_in_one_sentence(changed: dict[str, Any], word
 
 def test_scores_that_are_missing_and_files_alike_are_refused_and_equal_runs_are_a_warning() -> None:
     scored = write("s.csv", {"id": range(N), "score": ["nan", *[1] * (N - 1)]})
-    mentions(refused(scored), "a finite number", "row 1")
+    mentions(refused(scored), "score", "'nan'", "row 1")
     Path("copy.csv").write_bytes(Path(write("a.csv", of(GOOD))).read_bytes())
     mentions(refused("a.csv", "copy.csv"), "the same content as a.csv")
     for name in ("a-seed1.csv", "a-seed2.csv"):

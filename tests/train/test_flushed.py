@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,7 +92,9 @@ def test_prediction(
     if served:
         import pandas as pd
 
-        from gru_bench.inference.served import ServedModel
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow warns of its own type hints
+            from gru_bench.inference.served import ServedModel
 
         saved.save(model, tmp_path / "model", "", {})
         answering = ServedModel()

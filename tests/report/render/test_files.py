@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.support.renderings import Written
 def test_write_replaces_whole_files(original: Written, tmp_path: Path) -> None:
     report = original.report
     (tmp_path / "report.html").write_text("old", encoding="utf-8")
+    shutil.copy(original.folder / "numbers.json", tmp_path)  # so it is a report, which may be replaced
     written = write(report, tmp_path)
     names = {str(path.relative_to(tmp_path)) for path in written}
     assert {"report.html", "report.tex", "report.md", "numbers.json", "tables/results.tex", "figures/accuracy.pdf",
