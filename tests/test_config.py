@@ -17,6 +17,7 @@ from gru_bench.data.recall import parsed_task
 from gru_bench.errors import GruBenchError, UsageError
 from gru_bench.resources import resource
 from gru_bench.sweep.ablations import ablation_runs, tuning_runs
+from gru_bench.sweep.search import is_exhausted
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import KEYS, StudySpec, known_studies, load_study
 from gru_bench.sweep.study import StudyRecord
@@ -122,7 +123,7 @@ def _search_to_its_end(spec: StudySpec, tmp_path: Path) -> None:
         while (trial := search.ask()) is not None:
             spec.config(spec.models[0], trial[1], 0)
             search.complete(trial[0], 0.5)
-    assert search.counted == 6 or search.exhausted
+    assert sum(trial.counts for trial in search.stored) == 6 or is_exhausted(search.stored, search.space)
     assert all(trial.state != optuna.trial.TrialState.WAITING for trial in search.study.trials)
 
 

@@ -12,8 +12,8 @@ from statistics import fmean
 
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
-from gru_bench.sweep.run_log import SCORED
-from gru_bench.sweep.sharing.trials import StoredTrial, run_key
+from gru_bench.sweep.run_log import SCORED, key_of, unknown_runs
+from gru_bench.sweep.sharing.trials import StoredTrial
 from gru_bench.sweep.spec import StudySpec, point
 from gru_bench.tracking import LoggedRun
 
@@ -57,12 +57,14 @@ def compare_stores(
         counts.append(f"{len(state.taken)} of at most {len(spec.looks)} interim analyses done")
     counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} of trials, "
                   f"{roles['confirm']} of confirmation seeds; {len(running)} running")
-    faults, permanent = list(left_to_do(state)), list[str]()
+    faults = list(left_to_do(state))
+    permanent = [f"{run.model}: the run {run.run_id} ({run.name}) is one that the search's storage does not know"
+                 for run in unknown_runs(state, runs)]
     for model, search in state.searches.items():
         own = [run for run in runs if run.model == model]
         faults += (f"{model}: {fault}" for fault in _search_faults(spec, search))
         permanent += (f"{model}: {fault}" for fault in (
-            *_unknown_faults(state, search, own), *_duplicate_faults(search), *_trial_faults(spec, search, own)))
+            *_duplicate_faults(search), *_trial_faults(spec, search, own)))
     for key, trial in state.work.items():
         if trial.state == "running":
             faults.append(f"the planned run {key!r} is RUNNING")
@@ -119,20 +121,6 @@ def _by_trial(runs: Sequence[LoggedRun]) -> dict[str, list[LoggedRun]]:
         if run.role == "trial":
             found.setdefault(run.tags.get("gru_bench.trial", ""), []).append(run)
     return found
-
-
-def _unknown_faults(state: StudyState, search: SearchState, runs: Sequence[LoggedRun]) -> Iterator[str]:
-    known = {str(trial.number) for trial in search.trials}
-    for number, own in _by_trial(runs).items():
-        if number not in known:
-            yield f"the run {own[0].run_id} is of trial {number}, which the search does not know"
-    for run in runs:
-        if run.complete and run.role in SCORED and _planned_key(run) not in state.work:
-            yield f"the {run.role} run {run.run_id} is complete, but the search's storage does not know it"
-
-
-def _planned_key(run: LoggedRun) -> str:
-    return run_key(run.model, run.role, run.tags.get("gru_bench.settings", ""), run.seed or 0, run.side)
 
 
 def _trial_faults(spec: StudySpec, search: SearchState, runs: Sequence[LoggedRun]) -> Iterator[str]:
@@ -192,8 +180,8 @@ def _planned_faults(state: StudyState, runs: Sequence[LoggedRun], deleted: Colle
         trial, what = state.work.get(planned.key), f"the planned run {planned.key!r}"
         if trial is None or trial.state != "complete" or trial.run_id in deleted:
             continue
-        whole = [run for run in runs
-                 if run.complete and run.status == "FINISHED" and planned.key == _planned_key(run)]
+        whole = [run for run in runs if run.complete and run.status == "FINISHED"
+                 and run.role == planned.role and key_of(run) == planned.key]
         if len(whole) != 1:
             yield f"{what} is done and must have one complete run, but has {len(whole)}"
         else:

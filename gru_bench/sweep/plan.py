@@ -31,8 +31,8 @@ class SearchState:
     trials: tuple[StoredTrial, ...] = ()
     exhausted: bool = False
     """Whether no point of the space is left to try."""
-    best: Mapping[str, Scalar] | None = None
-    """Settings of the best complete trial."""
+    best: StoredTrial | None = None
+    """The best complete trial."""
     identity: Mapping[str, Any] = field(default_factory=dict)
     """Settings that it began with; `data` is the fingerprint of its data."""
     asked: int = 0
@@ -55,7 +55,7 @@ class SearchState:
     @property
     def counted(self) -> int:
         """Number of trials that have ended or are running."""
-        return self.ended + self.running
+        return sum(trial.counts for trial in self.trials)
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,12 @@ class StudyState:
     def plans(self) -> Mapping[str, ModelPlan]:
         """Model -> what follows from its results."""
         return {model: _plan(self, model) for model in self.searches}
+
+    @property
+    def best_values(self) -> dict[str, float]:
+        """Model -> objective value of its best trial, for the models that have a complete one."""
+        return {model: search.best.value for model, search in self.searches.items()
+                if search.best is not None and search.best.value is not None}
 
     @property
     def active(self) -> list[str]:
@@ -320,9 +326,9 @@ def _is_over(state: StudyState, model: str) -> bool:
 
 def _plan(state: StudyState, model: str) -> ModelPlan:
     spec, search = state.spec, state.searches[model]
-    tuned = {} if search.best is None and not spec.trials else search.best
-    if tuned is None or not _is_over(state, model):
+    if (search.best is None and spec.trials) or not _is_over(state, model):
         return ModelPlan()
+    tuned = {} if search.best is None else search.best.settings
     confirmations = [PlannedRun(spec.config(model, tuned, seed), tuned) for seed in state.seeds(model)]
     if spec.ablations is None or spec.ablations.model != model:
         return ModelPlan(tuned, tuple(confirmations))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 
 from gru_bench.config import DataConfig, Scalar, assignment
@@ -16,6 +16,7 @@ from gru_bench.results.runs import BASELINES, DATA, NEAR, SEARCH, Baseline, Data
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import Assignment
 from gru_bench.sweep.console.description import run_description
+from gru_bench.sweep.plan import StudyState
 from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec
@@ -65,7 +66,7 @@ class RunLog:
         store.adopt(self.spec.name)
         known = self._known_study()
         begins = record.begin_run(new_id(), texts=texts)
-        self.texts = record.keeps_texts
+        self.texts = record.state().texts
         """Whether reviews are stored."""
         if self.texts and not texts:
             raise UsageError("no_texts must be given from the first start of a study on, but "
@@ -94,7 +95,7 @@ class RunLog:
         """
         if not self.record.run_id:
             if (other := next(self._logged_studies(), None)) is not None and not self.record.run_id:
-                raise unknown_runs(self.spec.name, self.store.uri, f"the study's own run {other.run_id}")
+                raise of_other_stores(self.spec.name, self.store.uri, f"the study's own run {other.run_id}")
             return None
         if not self.store.catch_up():  # it answers later
             return None
@@ -205,15 +206,9 @@ class RunLog:
         ended = [run for run in self._runs()
                  if run.status != "RUNNING" or self.record.lease.is_dead(run.tags.get("gru_bench.owner", ""))]
         # The searches are read after the runs, because a trial begins before its run.
-        trials = {(model, str(trial.number)) for model, search in self.record.searches.items()
-                  for trial in search.stored}
-        planned = self.record.work.latest()
-        unknown = [run for run in ended if (
-            (run.model, run.tags.get("gru_bench.trial", "")) not in trials if run.role == "trial" else
-            run.complete and _key(run) not in planned if run.role in SCORED else False)]
-        if unknown:
-            raise unknown_runs(self.spec.name, self.store.uri,
-                               f"{len(unknown)} of them, such as {unknown[-1].name!r}")
+        if unknown := unknown_runs(self.record.state(), ended):
+            raise of_other_stores(self.spec.name, self.store.uri,
+                                  f"{len(unknown)} of them, such as {unknown[-1].name!r}")
 
     def _retrain_deleted(self) -> list[str]:
         """Queue the runs again that a user has deleted in MLflow, for example because they were damaged."""
@@ -311,7 +306,7 @@ class RunLog:
         for run in self._runs():
             if run.model != model or run.status == "RUNNING":
                 continue
-            key, tags = _key(run), SUPERSEDED
+            key, tags = key_of(run), SUPERSEDED
             if key in planned:
                 tags = {"gru_bench.role": _role(run), **planned[key].tags}
             elif not waiting.isdisjoint(run.ablations):
@@ -325,7 +320,15 @@ class RunLog:
         return notes
 
 
-def unknown_runs(study: str, uri: str, what: str) -> RunError:
+def unknown_runs(state: StudyState, runs: Iterable[LoggedRun]) -> list[LoggedRun]:
+    """Return the runs of a study that the search's storage must know, but does not."""
+    trials = {(model, str(trial.number)) for model, search in state.searches.items() for trial in search.trials}
+    return [run for run in runs if (
+        (run.model, run.tags.get("gru_bench.trial", "")) not in trials if run.role == "trial" else
+        run.complete and run.role in SCORED and key_of(run) not in state.work)]
+
+
+def of_other_stores(study: str, uri: str, what: str) -> RunError:
     """Return the error for runs of a study in a tracking store that the search's storage does not know."""
     return RunError(
         f"the search's storage must know the runs of the study {study!r} in {without_passwords(uri)}, but it does not "
@@ -371,7 +374,7 @@ def _role(run: LoggedRun) -> str:
     return "ablation" if run.side else run.role
 
 
-def _key(run: LoggedRun) -> str:
+def key_of(run: LoggedRun) -> str:
     """Return the key of a confirm or ablation run; empty for any other run."""
     settings = run.tags.get("gru_bench.settings")
     if run.seed is None or settings is None:

@@ -451,14 +451,15 @@ class Sweep:
         return time.monotonic() - self.started
 
     def _search_ended(self, search: Search, plan: ModelPlan) -> None:
-        if search.exhausted and search.counted < self.spec.trials:
-            self.notes.append(f"The search of {search.model} has {search.counted} trials instead of "
+        found = self.state.searches[search.model]
+        if found.exhausted and found.counted < self.spec.trials:
+            self.notes.append(f"The search of {search.model} has {found.counted} trials instead of "
                               f"{self.spec.trials}: its space has no more points.")
         if all(model in self._announced for model in self.state.active):
             self.record.lease.note_search(self.seconds)
         search.load_importance()
         self._describe("running")
-        self.display.search_ended(search.model, search.best(), len(self.state.free(plan.confirmations)))
+        self.display.search_ended(search.model, found.best, len(self.state.free(plan.confirmations)))
 
     def _nothing_to_confirm(self, search: Search) -> RunError:
         reasons = sorted({trial.reason for trial in search.trials() if trial.state == "failed" and trial.reason})
@@ -699,11 +700,9 @@ class Sweep:
                     self.view = self.store.view(self.log.experiment, self.spec.metric)
                 self.confirmed()
         found = {model: scored for model, (_, scored) in self._scored.items() if self.state.confirmed(model)}
-        searches = self.record.searches
-        best = {model: trial[1] for model, search in searches.items() if (trial := search.best()) is not None}
         self.log.study.describe(study_description(
-            self.spec, state, command=self.log.command, uri=self.store.typed_uri, best=best, found=found,
-            view=self.view, trials=sum(search.counted for search in searches.values()),
+            self.spec, state, command=self.log.command, uri=self.store.typed_uri, best=self.state.best_values,
+            found=found, view=self.view, trials=sum(search.counted for search in self.state.searches.values()),
             confirmed=sum(len(self.state.confirmed(model)) for model in self.state.searches),
             baselines=self.baselines, verdicts=verdicts, left=self.left if state == "complete" else ()))
 

@@ -26,7 +26,7 @@ from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.identity import TPE, direction
 from gru_bench.sweep.sharing.leases import this_process
-from gru_bench.sweep.sharing.trials import ENDED, TrialNotes, Trials, state_of, stored
+from gru_bench.sweep.sharing.trials import StoredTrial, TrialNotes, Trials, state_of, stored
 from gru_bench.sweep.spec import Point, Range, StudySpec, point
 
 STARTUP_SHARE = 0.25
@@ -76,7 +76,7 @@ class Search(Trials):
         if not notes and spec.first and spec.trials and not self.stored:
             study.enqueue_trial(dict(spec.first))
         startup = notes.get(STARTUP, max(LEAST_STARTUP, round(STARTUP_SHARE * spec.trials)))
-        asked = max(spec.trials, notes.get(ASKED, self.counted))
+        asked = max(spec.trials, notes.get(ASKED, sum(trial.counts for trial in self.stored)))
         self.note(**{IDENTITY: dict(identity), STARTUP: startup, ASKED: asked})
         study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.lease.start - 1}:", startup)
 
@@ -91,11 +91,6 @@ class Search(Trials):
         if before != (after := {**before, **notes}):
             self.work.study.set_user_attr(f"{SEARCH}{self.model}", after)
 
-    @property
-    def counted(self) -> int:
-        """Number of trials that have ended or are running; it is compared with the number asked for."""
-        return sum(map(counts, self.study.get_trials(deepcopy=False)))
-
     def ask(self) -> tuple[int, dict[str, Scalar]] | None:
         """Begin a trial and return its number and settings.
 
@@ -106,7 +101,8 @@ class Search(Trials):
             Number and settings; None if enough trials have ended or are running, or if no point of the space is left.
         """
         with self.lock:
-            if self.counted >= self.spec.trials or self.exhausted:
+            trials = self.stored
+            if sum(trial.counts for trial in trials) >= self.spec.trials or is_exhausted(trials, self.space):
                 return None
             trial = self._with_owner(self.study.ask(self.space))
             if (earlier := self._duplicated_trial(trial)) is not None:
@@ -115,11 +111,6 @@ class Search(Trials):
         self._asked[trial.number] = trial
         return trial.number, dict(trial.params)
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether every point of the space has been tried or is being tried, and none waits for a retry."""
-        return is_exhausted(self.study.get_trials(deepcopy=False), self.space)
-
     def _with_owner(self, trial: Trial) -> Trial:
         self._note(trial.number, TrialNotes(owner=this_process()))
         return trial
@@ -127,7 +118,7 @@ class Search(Trials):
     def _duplicated_trial(self, trial: Trial) -> int | None:
         if stored(self._trial(trial.number)).retry_of is not None:  # it keeps its settings
             return None
-        return next((other for settings, other in tried(self.study.get_trials(deepcopy=False), self.space).items()
+        return next((other for settings, other in tried(self.stored, self.space).items()
                      if other != trial.number and settings == point(trial.params)), None)
 
     def report(self, number: int, step: int, value: float) -> Verdict:
@@ -182,10 +173,6 @@ class Search(Trials):
         """End a trial that the pruner has stopped; return False if another process has the trial by now."""
         return self._end(number, TrialState.PRUNED, notes=TrialNotes(reason=PRUNERS[self.spec.pruner].reason))
 
-    def best(self) -> tuple[dict[str, Scalar], float] | None:
-        """Return the settings and the objective value of the best complete trial, or None."""
-        return best_of(self.study.get_trials(deepcopy=False), self.spec.metric)
-
     def trials(self) -> list[TrialSummary]:
         """Return all trials that have begun."""
         states = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
@@ -226,18 +213,18 @@ def notes_of(model: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     return dict(attributes.get(f"{SEARCH}{model}", {}))
 
 
-def tried(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution]) -> dict[Point, int]:
+def tried(trials: Sequence[StoredTrial], space: Mapping[str, BaseDistribution]) -> dict[Point, int]:
     """Return point -> number of the first trial with these settings, of the trials that count."""
     found: dict[Point, int] = {}
     for trial in trials:
-        if counts(trial) and trial.params.keys() == space.keys():
-            found.setdefault(point(trial.params), trial.number)
+        if trial.counts and trial.settings.keys() == space.keys():
+            found.setdefault(point(trial.settings), trial.number)
     return found
 
 
-def is_exhausted(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution]) -> bool:
+def is_exhausted(trials: Sequence[StoredTrial], space: Mapping[str, BaseDistribution]) -> bool:
     """Return whether every point of a space has been tried or is being tried, and none waits for a retry."""
-    if any(trial.state == TrialState.WAITING for trial in trials):
+    if any(trial.state == "waiting" for trial in trials):
         return False
     points = math.prod(_points(span) for span in space.values())
     return len(trials) >= points and len(tried(trials, space)) >= points
@@ -256,14 +243,11 @@ def _points(span: BaseDistribution) -> float:
             return math.inf
 
 
-def best_of(trials: Sequence[FrozenTrial], metric: MetricName) -> tuple[dict[str, Scalar], float] | None:
-    """Return the settings and the objective value of the best complete trial, the first among equals, or None."""
-    complete = [(trial.params, trial.value) for trial in trials
-                if trial.state == TrialState.COMPLETE and trial.value is not None]
-    if not complete:
-        return None
-    reached = best(metric, (value for _, value in complete))
-    return next((dict(settings), value) for settings, value in complete if value == reached)
+def best_of(trials: Sequence[StoredTrial], metric: MetricName) -> StoredTrial | None:
+    """Return the best complete trial, the first among equals; None if no trial is complete."""
+    values = [trial.value for trial in trials if trial.value is not None]
+    reached = best(metric, values) if values else None
+    return next((trial for trial in trials if trial.value is not None and trial.value == reached), None)
 
 
 def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
@@ -293,11 +277,6 @@ def _sampler(spec: StudySpec, start: str, startup: int) -> optuna.samplers.BaseS
 
 def _seed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
-
-
-def counts(trial: FrozenTrial) -> bool:
-    """Return whether a trial counts as one of those that were asked for: it is running or has ended, by itself."""
-    return state_of(trial) in (*ENDED, "running")
 
 
 def _pruner(spec: StudySpec) -> optuna.pruners.BasePruner:

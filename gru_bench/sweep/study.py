@@ -23,7 +23,6 @@ from gru_bench.sweep.search import (
     SEARCH,
     Search,
     best_of,
-    counts,
     distributions,
     is_exhausted,
     notes_of,
@@ -31,7 +30,7 @@ from gru_bench.sweep.search import (
 from gru_bench.sweep.sharing.leases import STARTS, Lease, LeaseWatch, this_process
 from gru_bench.sweep.sharing.looks import taken_looks
 from gru_bench.sweep.sharing.storage import lock_for
-from gru_bench.sweep.sharing.trials import Trials, latest_trials, stored
+from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, stored
 from gru_bench.sweep.spec import StudySpec
 
 FORMAT_KEY, FORMAT = "format", 4
@@ -97,7 +96,7 @@ class StudyRecord:
         if known is None:
             return identity
         study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
-        ended = sum(map(counts, study.get_trials(deepcopy=False))) >= self.spec.trials
+        ended = sum(trial.counts for trial in map(stored, study.get_trials(deepcopy=False))) >= self.spec.trials
         require_same(self.spec.name, model, known, identity, ended=ended)
         return {**{key: value for key, value in identity.items() if key not in PROPOSALS}, **known}
 
@@ -119,7 +118,7 @@ class StudyRecord:
         attributes = self.study.user_attrs
         self._join(_sources(attributes))
         others = list(self.lease.others(attributes).values())
-        return _state(self.spec, self.study, {model: search.study for model, search in self.searches.items()},
+        return _state(self.spec, self.work.latest(), {model: search.study for model, search in self.searches.items()},
                       attributes, others, start=self.lease.start, in_time=in_time)
 
     def note_searching(self, state: StudyState) -> None:
@@ -166,11 +165,6 @@ class StudyRecord:
             self.study.set_user_attr(CREATOR, (this_process(), asked + 1))
             return True
 
-    @property
-    def keeps_texts(self) -> bool:
-        """Whether the study stores reviews."""
-        return bool(self.study.user_attrs.get(TEXTS))
-
 
 def read_study(spec: StudySpec, storage: BaseStorage) -> StudyState:
     """Return a study as its last start has left it, read without taking part in it.
@@ -183,38 +177,34 @@ def read_study(spec: StudySpec, storage: BaseStorage) -> StudyState:
         RunError: Another version of gru-bench has stored it.
     """
     need_format(spec.name, storage)
-    if spec.name not in optuna.get_all_study_names(storage):
-        spec = spec.with_stored()
-        return StudyState(spec, {model: SearchState() for model in spec.models}, {}, looks=spec.plan(""))
-    record = optuna.load_study(study_name=spec.name, storage=storage)
-    attributes = record.user_attrs
+    attributes = attributes_of(spec.name, storage)
+    work = latest_trials(optuna.load_study(study_name=spec.name, storage=storage)) if attributes else {}
     searches = {model: optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage)
                 for model in _models(attributes)}
-    return _state(spec.with_stored(_sources(attributes)), record, searches, attributes, [],
+    return _state(spec.with_stored(_sources(attributes)), work, searches, attributes, [],
                   start=int(attributes.get(STARTS, 0)))
 
 
 def _state(
-    spec: StudySpec, record: optuna.Study, searches: Mapping[str, optuna.Study], attributes: Mapping[str, Any],
-    others: Sequence[Mapping[str, Any]], *, start: int, in_time: bool = True,
+    spec: StudySpec, work: Mapping[str, StoredTrial], searches: Mapping[str, optuna.Study],
+    attributes: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, start: int, in_time: bool = True,
 ) -> StudyState:
-    """Return a study whose record has these attributes, beside other starts with these leases."""
+    """Return a study whose record has these attributes and this planned work, beside other starts with these leases."""
     found = {model: _search_state(spec, model, searches[model], notes_of(model, attributes), others)
              if model in searches else SearchState() for model in spec.models}
     data = next((search.identity.get("data", "") for search in found.values() if search.identity), "")
     return StudyState(
-        spec, found, latest_trials(record), start=start, in_time=in_time, looks=spec.plan(data),
+        spec, found, work, start=start, in_time=in_time, looks=spec.plan(data),
         taken=tuple(taken_looks(attributes)), texts=bool(attributes.get(TEXTS)), run_id=str(attributes.get(RUN, "")))
 
 
 def _search_state(
     spec: StudySpec, model: str, search: optuna.Study, notes: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
 ) -> SearchState:
-    trials = search.get_trials(deepcopy=False)
-    best = best_of(trials, spec.metric)
+    trials = tuple(map(stored, search.get_trials(deepcopy=False)))
     return SearchState(
-        tuple(map(stored, trials)), is_exhausted(trials, distributions(spec)),
-        None if best is None else best[0], notes.get(IDENTITY, {}), int(notes.get(ASKED, 0)),
+        trials, is_exhausted(trials, distributions(spec)), best_of(trials, spec.metric),
+        notes.get(IDENTITY, {}), int(notes.get(ASKED, 0)),
         searched_elsewhere=any(model in lease["searching"] for lease in others),
         worked_on_elsewhere=any(model in lease["models"] for lease in others))
 

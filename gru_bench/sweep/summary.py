@@ -74,15 +74,14 @@ def study_summary(
     """
     spec = state.spec
     ablated = ModelPlan() if spec.ablations is None else state.plans[spec.ablations.model]
-    best = {model: found for model in spec.models if (found := searches[model].best()) is not None}
     return StudySummary(
         name=spec.name, purpose=spec.purpose, models=tuple(spec.models),
         space={key: span.described() for key, span in spec.space.items()}, sampler=spec.sampler, pruner=spec.pruner,
         objective=objective(spec), epochs=spec.base.training.epochs, search_seed=spec.seed,
         confirm_seeds=tuple(sorted({seed for model in state.searches for seed in state.seeds(model)})),
         trials=tuple(trial for model in spec.models for trial in searches[model].trials()),
-        best={model: found[0] for model, found in best.items()},
-        best_value={model: found[1] for model, found in best.items()},
+        best={model: search.best.settings for model, search in state.searches.items() if search.best is not None},
+        best_value=state.best_values,
         importance={model: searches[model].importance() for model in spec.models},
         importance_method=IMPORTANCE_METHOD, data=data, baselines=baselines, seconds=seconds,
         search_seconds=search_seconds, notes=tuple(notes), protocol=spec.protocol, timings=timings,

@@ -60,7 +60,8 @@ class TestClosing:
 
         def left(counted: int, end: StoredState = "complete") -> list[str]:
             work = {key: StoredTrial(0, end, {}, key=key, failed_at=1)}
-            search = SearchState(tuple(StoredTrial(n, "complete", {}) for n in range(counted)), best=settings)
+            trials = tuple(StoredTrial(n, "complete", settings) for n in range(counted))
+            search = SearchState(trials, best=trials[0])
             return list(left_to_do(StudyState(spec, {"scratch": search}, work, in_time=False)))
 
         assert left(3) == left(4) == []

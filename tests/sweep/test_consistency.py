@@ -64,7 +64,7 @@ class Study:
             *(run("confirm", str(seed)) for seed in spec.confirm_seeds)]
 
     def found(self, *deleted: str) -> Consistency:
-        search = SearchState(tuple(self.trials), best=BEST, asked=self.asked, exhausted=self.exhausted)
+        search = SearchState(tuple(self.trials), best=self.trials[0], asked=self.asked, exhausted=self.exhausted)
         state = StudyState(self.spec, {"torch": search}, self.planned)
         return compare_stores(state, self.studies, self.runs, deleted)
 

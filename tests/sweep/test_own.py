@@ -17,7 +17,8 @@ def left(trials: tuple[StoredState, ...], confirmed: int = 0, *looks: Look, **ch
     spec = load_study("torch", **{"trials": 4, "confirm": 5, **changes}).with_stored()
     keys = [run_key("torch", "confirm", digest(BEST), seed) for seed in spec.confirm_seeds]
     work = {key: StoredTrial(n, "complete", {}) for n, key in enumerate(keys[:confirmed])}
-    search = SearchState(tuple(StoredTrial(n, state, {}) for n, state in enumerate(trials)), best=BEST)
+    search = SearchState(tuple(StoredTrial(n, state, {}) for n, state in enumerate(trials)),
+                         best=StoredTrial(0, "complete", BEST))
     return _runs_left(StudyState(spec, {"torch": search}, work, looks=spec.plan(""), taken=looks), "torch")
 
 

@@ -50,6 +50,7 @@ question = "Faster?"
 tune = { training.lr = [1e-3] }
 """
 BEST = {"training.lr": 0.01}
+BEST_TRIAL = StoredTrial(0, "complete", BEST, value=0.5)
 
 
 def searched(ended: int, running: int = 0, **more: Any) -> SearchState:
@@ -57,7 +58,8 @@ def searched(ended: int, running: int = 0, **more: Any) -> SearchState:
     return SearchState(tuple(trials), **more)
 
 
-GOING, FULL, LAST = searched(0, 1), searched(4, best=BEST), searched(3, 1, best=BEST)
+GOING, FULL, LAST = searched(0, 1), searched(4, best=BEST_TRIAL), searched(3, 1, best=BEST_TRIAL)
+THREE = searched(3, best=BEST_TRIAL)
 OTHER = replace(GOING, searched_elsewhere=True, worked_on_elsewhere=True)
 SEEDS = (10_000, 10_001)
 LOOKED = Look(1, {"torch": (10_000,), "scratch": (10_000,)}, (), stops=False)
@@ -104,7 +106,7 @@ def named(work: object) -> object:
     ("", replace(GOING, exhausted=True), SearchState(), [], {}, AskTrial("scratch")),
     # After the time limit only a first trial begins.
     ("", SearchState(), SearchState(), [], {"in_time": False}, AskTrial("torch")),
-    ("", searched(3, best=BEST), searched(3, best=BEST), [], {"in_time": False}, ("torch", "confirm", 10_000)),
+    ("", THREE, THREE, [], {"in_time": False}, ("torch", "confirm", 10_000)),
     # A search is over once nothing of it runs and no other process may ask for more.
     ("", LAST, LAST, [], {}, Wait()),
     ("", replace(FULL, searched_elsewhere=True), LAST, [], {}, Wait()),
@@ -148,7 +150,7 @@ def test_what_is_next(
     ("torch", FULL, searched(3, 1), confirmed("torch", seeds=[10_000]), (), None),
     # The seeds of the next one are open once one was taken, and no trial begins any more.
     ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), (LOOKED,), ("torch", "confirm", 10_001)),
-    ("", searched(3, best=BEST), FULL, confirmed("torch", "scratch", seeds=[10_000]), (LOOKED,),
+    ("", THREE, FULL, confirmed("torch", "scratch", seeds=[10_000]), (LOOKED,),
      ("torch", "confirm", 10_001)),
     ("", FULL, FULL, confirmed("torch", "scratch"), (LOOKED,), InterimAnalysis(1)),
     ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), (replace(LOOKED, stops=True),), "recall"),

@@ -23,8 +23,9 @@ from gru_bench.results.pruners import PRUNERS, PrunerName
 from gru_bench.results.runs import Check
 from gru_bench.sweep import identity as identities
 from gru_bench.sweep import search as searching
-from gru_bench.sweep.search import Search, is_exhausted
+from gru_bench.sweep.search import Search, best_of, is_exhausted
 from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.sweep.sharing.trials import stored
 from gru_bench.sweep.spec import Range, StudySpec, load_study
 from gru_bench.sweep.study import FORMAT, StudyRecord, read_study
 from tests.support.searches import TOTAL, asked, search_in, spec_in
@@ -168,7 +169,7 @@ class TestInterruptedTrials:
             for epoch in range(1, epochs + 1):
                 search.report(number, epoch, 0.5)
             assert search.give_up(number, "killed") is again
-        assert search.counted == 1
+        assert sum(trial.counts for trial in search.stored) == 1
 
     def test_a_trial_given_up_twice_is_queued_again_once(self, tmp_path: Path) -> None:
         search = search_in(tmp_path)
@@ -202,7 +203,8 @@ def test_a_pruned_trial_is_never_the_best(tmp_path: Path) -> None:
     search.complete(complete, 0.5)
     search.report(pruned, 1, 0.9)
     search.prune(pruned)
-    assert search.best() == (settings, 0.5)
+    best = present(best_of(search.stored, "accuracy"))
+    assert (best.settings, best.value) == (settings, 0.5)
 
 
 class TestDuplicates:
@@ -218,7 +220,7 @@ class TestDuplicates:
         assert [asked(search) for _ in range(4)] == [
             (number, {"model.hidden_size": size}) for number, size in ((0, 3), (2, 5), (4, 3), (5, 7))]
         assert search.ask() is None
-        assert search.counted == len(search.trials()) == 4
+        assert sum(trial.counts for trial in search.stored) == len(search.trials()) == 4
         assert {trial.number for trial in search.study.trials if "duplicate_of" in trial.user_attrs} == {1, 3}
         search.give_up(4, "killed")  # its repeated settings are tried again all the same
         assert asked(search) == (6, {"model.hidden_size": 3})
@@ -228,14 +230,13 @@ class TestDuplicates:
         numbers = list[int]()
         while {search.study.trials[number].params["model.pooling"] for number in numbers} != {"last", "mean", "max"}:
             numbers.append(asked(search)[0])
-        exhausted = search.exhausted
-        assert exhausted
+        assert is_exhausted(search.stored, search.space)
         proposals = len(search.study.trials)
         assert search.ask() is None
         assert len(search.study.trials) == proposals  # nothing is proposed any more
         search.complete(numbers[0], 0.5)
         search.give_up(numbers[1], "killed")
-        assert not search.exhausted
+        assert not is_exhausted(search.stored, search.space)
         assert asked(search)[1] == search.study.trials[numbers[1]].params
         assert search.ask() is None
 
@@ -252,7 +253,8 @@ class TestDuplicates:
     @pytest.mark.parametrize(("span", "values"), [
         (IntDistribution(2, 8, step=3), [2, 5, 8]), (FloatDistribution(0.1, 0.4, step=0.1), [0.1, 0.2, 0.3, 0.4])])
     def test_a_space_has_no_more_points_after_its_last_one(self, span: BaseDistribution, values: list[float]) -> None:
-        trials = [create_trial(params={"x": value}, distributions={"x": span}, value=0.5) for value in values]
+        trials = [stored(create_trial(params={"x": value}, distributions={"x": span}, value=0.5))
+                  for value in values]
         assert is_exhausted(trials, {"x": span})
         assert not is_exhausted([*trials[1:], trials[1]], {"x": span})
         endless = FloatDistribution(0.0, 9.0)
@@ -359,7 +361,7 @@ class TestProposals:
                 changes["pruner"] = "halving"
         finished = search_over(tmp_path, space, 2, **changes)
         assert finished.ask() is None
-        assert present(finished.best())[1] == 0.8
+        assert present(best_of(finished.stored, "accuracy")).value == 0.8
         assert finished.notes["identity"] == began
         with pytest.raises(UsageError, match=parts):
             search_over(tmp_path, space, 3, **changes)

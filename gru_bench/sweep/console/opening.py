@@ -41,7 +41,7 @@ def show_settings(console: Any, spec: StudySpec, begun: Mapping[str, Scalar], ex
 
 def show_record(console: Any, record: StudyRecord) -> None:
     """Print what the record of a study says to this start: models of other starts, and more trials than asked for."""
-    spec, searches = record.spec, record.searches
+    spec, searches = record.spec, record.state().searches
     if spec.only != spec.models:
         console.print(f"this start works on {' and '.join(spec.active_models)}, of the models {', '.join(spec.models)} "
                       "of the study", markup=False)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -16,6 +17,9 @@ from gru_bench.config import MetricName, Scalar
 from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.runs import EpochRecord, StepReport
 from gru_bench.sweep.console.eta import seconds_left
+
+if TYPE_CHECKING:
+    from gru_bench.sweep.sharing.trials import StoredTrial
 
 STOPPED_SECONDS = 30.0
 """Seconds without a sign of the sweep after which it counts as stopped meanwhile."""
@@ -224,12 +228,12 @@ class ProgressDisplay:
         score = f"{shown.label} {shown.written(value)}" if value is not None else reason
         self.note(f"{row.what}  {outcome}  {score}  ({duration(time.monotonic() - row.began)})")
 
-    def search_ended(self, model: str, found: tuple[Mapping[str, Scalar], float] | None, confirm: int) -> None:
+    def search_ended(self, model: str, best: StoredTrial | None, confirm: int) -> None:
         """Print the best settings of a search and how many confirmation runs follow."""
-        if found is not None:
+        if best is not None and best.value is not None:
             more = f"; now {several(confirm, 'confirmation run')}" if confirm else ""
-            score = f"{self._validation.label} {self._validation.written(found[1])}"
-            self.note(f"{model}: best of the search {described(found[0])}  {score}{more}")
+            score = f"{self._validation.label} {self._validation.written(best.value)}"
+            self.note(f"{model}: best of the search {described(best.settings)}  {score}{more}")
 
     def status(self) -> str:
         """Return the status of the sweep in one line."""

@@ -105,6 +105,11 @@ class StoredTrial(TrialNotes):
         """Whether it has ended and is not repeated."""
         return self.state in ENDED
 
+    @property
+    def counts(self) -> bool:
+        """Whether it counts as one of those that were asked for: it is running or has ended, by itself."""
+        return self.ended or self.state == "running"
+
 
 class Trials:
     """The trials of one Optuna study, used by one process beside others."""

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from gru_bench.results.runs import EpochRecord, StepReport
 from gru_bench.sweep.console.progress import ProgressDisplay
+from gru_bench.sweep.sharing.trials import StoredTrial
 from tests.support.commands import mentions
 
 
@@ -177,7 +178,7 @@ def test_a_pipe_is_told_the_time_left_after_a_long_silence(monkeypatch: pytest.M
 def test_a_complete_study_says_that_all_runs_are_done(terminal: bool) -> None:
     display, text = shown(terminal)
     display.begin({"trial": 0, "confirm": 0, "ablation": 0}, done=True)
-    display.search_ended("torch", ({"training.lr": 0.001}, 0.875), 0)
+    display.search_ended("torch", StoredTrial(0, "complete", {"training.lr": 0.001}, value=0.875), 0)
     display.end()
     said = text.getvalue()
     mentions(said, "done", "torch", "lr 0.001", "87.5 %")
@@ -194,7 +195,7 @@ def test_runs_of_other_processes_are_not_called_done() -> None:
 def test_the_runs_that_are_left_to_do_are_counted() -> None:
     display, text = shown(terminal=False)
     display.begin({"trial": 0, "confirm": 1, "ablation": 20})
-    display.search_ended("torch", ({"training.lr": 0.001}, 0.875), 1)
+    display.search_ended("torch", StoredTrial(0, "complete", {"training.lr": 0.001}, value=0.875), 1)
     begin, ended = text.getvalue().splitlines()
     mentions(begin, "1 confirmation run,", "20 ablation runs")
     mentions(ended, "torch", "lr 0.001", "87.5 %", "1 confirmation run")
