@@ -172,7 +172,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     """Print what both stores hold of a study, and return the exit code that answers `--check`."""
     from gru_bench.sweep.consistency import compare_stores
     from gru_bench.sweep.plan import still_to_do
-    from gru_bench.sweep.run_log import deleted
+    from gru_bench.sweep.run_log import deleted, logged_elsewhere
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.sweep.study import begun_with, read_study, require_same_settings
     from gru_bench.tracking import open_reader, refused, waiting
@@ -187,15 +187,17 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     runs = [run for run in logged if run.study == spec.name]
     known = {run.run_id: run.study for run in logged}
     studies = [run for run in runs if run.role == "study" and (run.fingerprint in prints or not prints)]
-    if not studies:
+    ids = {study.run_id for study in studies}
+    if state.run_id and state.run_id not in ids:
         found_run = store.find(state.run_id)
+        if found_run is None and state.logged_to:
+            raise DifferenceError(logged_elsewhere(spec.name, store.uri, state.logged_to))
         if found_run is not None and found_run.is_deleted:
             raise DifferenceError(deleted(spec.name, found_run.run_id))
-    ids = {study.run_id for study in studies}
     runs = [run for run in runs if run.parent_id in ids]
     there = {run.run_id for run in runs}
     found = compare_stores(state, studies, runs, [
-        trial.run_id for trial in state.work.values()
+        trial.run_id for trial in (*state.work.values(), *state.logged)
         if trial.run_id and trial.run_id not in there and store.is_deleted(trial.run_id)])
     for count in found.counts:
         console.print(count, markup=False)

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
-from gru_bench.sweep.run_log import SCORED, key_of, unknown_runs
+from gru_bench.sweep.run_log import SCORED, key_of, not_sent, unknown_runs, without_run
 from gru_bench.sweep.sharing.trials import StoredTrial
 from gru_bench.sweep.spec import StudySpec, point
 from gru_bench.tracking import LoggedRun
@@ -48,7 +48,7 @@ def compare_stores(
         state: The study as the search's storage has it.
         studies: The parent runs of the study; a study must have exactly one.
         runs: The child runs of the study.
-        deleted: Ids of planned runs that were deleted in MLflow. The same command trains them again.
+        deleted: Ids of runs that were deleted in MLflow. The same command trains those of planned runs again.
     """
     spec, roles = state.spec, Counter(run.role for run in runs)
     running = [run.name for run in (*studies, *runs) if run.status == "RUNNING"]
@@ -60,17 +60,22 @@ def compare_stores(
     faults = list(left_to_do(state))
     permanent = [f"{run.model}: the run {run.run_id} ({run.name}) is one that the search's storage does not know"
                  for run in unknown_runs(state, runs)]
+    unsent = [trial for trial in without_run(state.logged, {run.run_id: run for run in runs})
+              if trial.run_id not in deleted]
+    if unsent:
+        faults.append(not_sent(unsent))
+    sent_later = {trial.run_id for trial in unsent}
     for model, search in state.searches.items():
         own = [run for run in runs if run.model == model]
         faults += (f"{model}: {fault}" for fault in _search_faults(spec, search))
         permanent += (f"{model}: {fault}" for fault in (
-            *_duplicate_faults(search), *_trial_faults(spec, search, own)))
+            *_duplicate_faults(search), *_trial_faults(spec, search, own, sent_later)))
     for key, trial in state.work.items():
         if trial.state == "running":
             faults.append(f"the planned run {key!r} is RUNNING")
         if trial.state == "complete" and trial.run_id in deleted:
             faults.append(f"the planned run {key!r} was deleted in MLflow ({trial.run_id})")
-    permanent += _planned_faults(state, runs, deleted)
+    permanent += _planned_faults(state, runs, {*deleted, *sent_later})
     faults += ("MLflow: the study's own run does not describe it yet" for study in studies
                if not study.is_described)
     faults += (f"MLflow: {name!r} is RUNNING" for name in running)
@@ -123,13 +128,15 @@ def _by_trial(runs: Sequence[LoggedRun]) -> dict[str, list[LoggedRun]]:
     return found
 
 
-def _trial_faults(spec: StudySpec, search: SearchState, runs: Sequence[LoggedRun]) -> Iterator[str]:
-    by_trial = _by_trial(runs)
-    ended = [str(trial.number) for trial in search.trials if trial.ended]
+def _trial_faults(
+    spec: StudySpec, search: SearchState, runs: Sequence[LoggedRun], sent_later: Collection[str]
+) -> Iterator[str]:
+    by_trial, trials = _by_trial(runs), [trial for trial in search.trials if trial.run_id not in sent_later]
+    ended = [str(trial.number) for trial in trials if trial.ended]
     if len(ended) > 1 and by_trial.keys().isdisjoint(ended):
         yield f"{len(ended)} trials have ended and must have a run each, but none has one"
         return
-    for trial in search.trials:
+    for trial in trials:
         own = by_trial.get(str(trial.number), [])
         if trial.state in RUN_ENDS:
             yield from (_seeds_faults if spec.seeds_per_trial > 1 else _run_faults)(trial, own)
@@ -174,11 +181,14 @@ def _differences(what: str, trial: StoredTrial, runs: Sequence[LoggedRun], metri
                f"({', '.join(run.run_id for run in runs)})")
 
 
-def _planned_faults(state: StudyState, runs: Sequence[LoggedRun], deleted: Collection[str]) -> Iterator[str]:
-    """Yield the planned runs that are done and have not exactly one complete run, or one with another score."""
+def _planned_faults(state: StudyState, runs: Sequence[LoggedRun], known: Collection[str]) -> Iterator[str]:
+    """Yield the planned runs that are done and have not exactly one complete run, or one with another score.
+
+    Those whose runs are `known` to be deleted, or not sent yet, are left out.
+    """
     for planned in (run for plan in state.plans.values() for run in plan.runs):
         trial, what = state.work.get(planned.key), f"the planned run {planned.key!r}"
-        if trial is None or trial.state != "complete" or trial.run_id in deleted:
+        if trial is None or trial.state != "complete" or trial.run_id in known:
             continue
         whole = [run for run in runs if run.complete and run.status == "FINISHED"
                  and run.role == planned.role and key_of(run) == planned.key]

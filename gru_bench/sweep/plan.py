@@ -98,6 +98,8 @@ class StudyState:
     """Whether the study stores reviews."""
     run_id: str = ""
     """Id of the study's own run; empty before it begins."""
+    logged_to: str = ""
+    """URI of the tracking store that has the study's own run; empty until that is known."""
 
     @cached_property
     def plans(self) -> Mapping[str, ModelPlan]:
@@ -133,6 +135,14 @@ class StudyState:
         """Return confirmation seed -> the trial of its complete run, from all processes."""
         found = {run.config.seed: self.work.get(run.key) for run in self.plans[model].confirmations}
         return {seed: trial for seed, trial in found.items() if trial is not None and trial.state == "complete"}
+
+    @property
+    def logged(self) -> list[StoredTrial]:
+        """The trials and planned runs that have ended with a run, from all processes."""
+        planned = (self.work.get(run.key) for plan in self.plans.values() for run in plan.runs)
+        complete = [trial for trial in planned if trial is not None and trial.state == "complete"]
+        trials = [trial for search in self.searches.values() for trial in search.trials if trial.ended]
+        return [trial for trial in (*complete, *trials) if trial.run_id]
 
     def free(self, runs: Iterable[PlannedRun]) -> list[PlannedRun]:
         """Return the planned runs that no process has begun, or that are to be done again."""

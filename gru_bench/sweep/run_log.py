@@ -102,10 +102,7 @@ class RunLog:
         found = self.store.find(self.record.run_id)
         if found is None:
             if logged_to := self.record.logged_to:
-                raise RunError(
-                    f"the tracking store must have the runs of the study {self.spec.name!r}, but "
-                    f"{without_passwords(self.store.uri)} does not have its own run, which {logged_to} has: give "
-                    f"tracking_uri={logged_to}, or restore the store; or begin a new study under another name")
+                raise RunError(logged_elsewhere(self.spec.name, self.store.uri, logged_to))
             return None
         if found.is_deleted:
             raise RunError(deleted(self.spec.name, found.run_id))
@@ -256,8 +253,7 @@ class RunLog:
             there = {run.run_id: run for run in self.store.runs(self.experiment)}
             if wanted is None:  # a user may have deleted some in MLflow
                 wanted = [one for one in trials if one.run_id in there or not self.store.is_deleted(one.run_id)]
-            missing = [trial for trial in wanted if (run := there.get(trial.run_id)) is None or (
-                not run.complete if trial.state == "complete" else run.status == "RUNNING")]
+            missing = without_run(wanted, there)
             if not missing or time.monotonic() > deadline:
                 return missing
             self.store.pause(POLL_SECONDS)
@@ -334,6 +330,24 @@ def of_other_stores(study: str, uri: str, what: str) -> RunError:
         f"the search's storage must know the runs of the study {study!r} in {without_passwords(uri)}, but it does not "
         f"know {what}: the two stores do not belong together. Restore the storage that the study began with, or name "
         "it as storage; or begin a new study under another name")
+
+
+def logged_elsewhere(study: str, uri: str, logged_to: str) -> str:
+    """Return that a tracking store does not have the runs of a study, which another has, and what to do."""
+    return (f"the tracking store must have the runs of the study {study!r}, but {without_passwords(uri)} does not have "
+            f"its own run, which {logged_to} has: give tracking_uri={logged_to}, or restore the store; or begin a new "
+            "study under another name")
+
+
+def without_run(trials: Iterable[StoredTrial], there: Mapping[str, LoggedRun]) -> list[StoredTrial]:
+    """Return those of the trials that have ended whose runs MLflow does not have, or not up to their end.
+
+    Args:
+        trials: The trials.
+        there: Run id -> run in MLflow.
+    """
+    return [trial for trial in trials if (run := there.get(trial.run_id)) is None or (
+        not run.complete if trial.state == "complete" else run.status == "RUNNING")]
 
 
 def not_sent(trials: Sequence[StoredTrial]) -> str:

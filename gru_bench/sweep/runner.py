@@ -425,10 +425,8 @@ class Sweep:
         return dict(zip(runs, self.store.models(list(runs.values()), self.log.study.run_id), strict=True))
 
     def _ended_elsewhere(self) -> list[StoredTrial]:
-        """Return the trials and confirmation runs that other processes have ended with a run."""
-        confirmed = [trial for model in self.state.searches for trial in self.state.confirmed(model).values()]
-        trials = [trial for search in self.record.searches.values() for trial in search.stored if trial.ended]
-        return [trial for trial in (*confirmed, *trials) if trial.run_id and trial.owner != this_process()]
+        """Return the trials and planned runs that other processes have ended with a run."""
+        return [trial for trial in self.state.logged if trial.owner != this_process()]
 
     def _require_others(self) -> None:
         """Wait until MLflow has the confirmation runs that other processes have done.
@@ -436,7 +434,8 @@ class Sweep:
         Raises:
             RunError: It does not have them after a while.
         """
-        if missing := self.log.await_runs([trial for trial in self._ended_elsewhere() if trial.key]):
+        confirmed = {trial.run_id for model in self.state.searches for trial in self.state.confirmed(model).values()}
+        if missing := self.log.await_runs([one for one in self._ended_elsewhere() if one.run_id in confirmed]):
             raise RunError("MLflow must have all confirmation runs for what follows them, but "
                            f"{not_sent(missing)}, then run this here again")
 

@@ -195,7 +195,8 @@ def _state(
     data = next((search.identity.get("data", "") for search in found.values() if search.identity), "")
     return StudyState(
         spec, found, work, start=start, in_time=in_time, looks=spec.plan(data),
-        taken=tuple(taken_looks(attributes)), texts=bool(attributes.get(TEXTS)), run_id=str(attributes.get(RUN, "")))
+        taken=tuple(taken_looks(attributes)), texts=bool(attributes.get(TEXTS)), run_id=str(attributes.get(RUN, "")),
+        logged_to=str(attributes.get(LOGGED, "")))
 
 
 def _search_state(

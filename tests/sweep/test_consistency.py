@@ -55,8 +55,10 @@ class Study:
             StoredTrial(2, "interrupted", {"training.lr": 0.03}),
             StoredTrial(3, "complete", {"training.lr": 0.03}, retry_of=2),
             StoredTrial(4, "duplicate", {"training.lr": 0.01})]
-        self.planned = {run_key("torch", "confirm", digest(BEST), seed): StoredTrial(place, "complete", {}, run_id="x")
-                        for place, seed in enumerate(spec.confirm_seeds)}
+        self.planned = {
+            run_key("torch", "confirm", digest(BEST), seed): StoredTrial(
+                place, "complete", {}, run_id=f"id-confirm-{seed}-complete")
+            for place, seed in enumerate(spec.confirm_seeds)}
         self.studies = [run("study", "s", params={"study": "s"})]
         self.asked, self.exhausted = 3, False
         self.runs = [
@@ -175,13 +177,26 @@ def test_faults_that_the_same_command_does_not_repair_are_permanent(study: Study
 
 def test_the_same_command_repairs_a_confirmation_run_that_was_deleted_in_mlflow(study: Study) -> None:
     first, _ = study.spec.confirm_seeds
-    del study.runs[4]
-    assert study.found().permanent
-    key = run_key("torch", "confirm", digest(BEST), first)
-    study.planned[key] = replace(study.planned[key], run_id="gone")
-    found = study.found("gone")
-    faults(found, f"torch.*{first}.*was deleted.*gone")
+    gone = study.runs.pop(4).run_id
+    found = study.found(gone)
+    faults(found, f"torch.*{first}.*was deleted.*{gone}")
     assert not found.permanent
+
+
+@pytest.mark.parametrize("there", [(), ("running", "RUNNING")], ids=["missing", "not up to its end"])
+def test_runs_that_are_not_sent_yet_are_named_and_not_permanent(there: tuple[str, ...], study: Study) -> None:
+    first, _ = study.spec.confirm_seeds
+    key = run_key("torch", "confirm", digest(BEST), first)
+    study.planned[key] = replace(study.planned[key], run_id="later", owner="machine-b 1 1")
+    study.trials[0] = replace(study.trials[0], run_id="first", owner="machine-a 1 1")
+    study.runs = [run("trial", "0", *there, run_id="first") if there else run("trial", "1", "pruned"),
+                  *study.runs[1 if there else 2:4], study.runs[5]]
+    found = study.found()
+    faults(found, "2 runs.*gru-bench sync.*machine-a and machine-b", *["'trial 0' is RUNNING"] * len(there[:1]))
+    assert not found.permanent
+    study.runs.append(run("confirm", str(first), run_id="later"))
+    faults(study.found(), "1 run .*gru-bench sync.*machine-a", *["'trial 0' is RUNNING"] * len(there[:1]))
+    assert study.found("first").permanent
 
 
 @pytest.mark.parametrize("role", ["trial", "confirm"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import chdir, suppress
@@ -47,7 +49,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 @pytest.mark.parametrize("beside", [True, False], ids=["while one works on the study", "alone"])
-def test_a_start_with_another_tracking_store_is_refused(easy_csv: Path, beside: bool) -> None:
+def test_a_start_with_another_tracking_store_is_refused(easy_csv: Path, empty_database: Path, beside: bool) -> None:
     swept(easy_csv, lambda _: WELL, trials=1)
     refused = list[str]()
 
@@ -66,6 +68,11 @@ def test_a_start_with_another_tracking_store_is_refused(easy_csv: Path, beside: 
     assert states(swept(easy_csv, says, trials=2)) == {"complete": 2}
     mentions(refused[0], "'study'", "mlflow.db", "other.db", "tracking_uri")
     assert not Path("other.db").exists()
+    shutil.copy(empty_database, "other.db")
+    checked = completed(app, "--study", "study.toml", "--data", str(easy_csv), "--trials", "2", "--check",
+                        "--tracking-uri", "sqlite:///other.db")
+    assert checked.returncode == ExitCode.NO
+    mentions(checked.stderr, "'study'", "mlflow.db", "other.db", "tracking_uri")
 
 
 def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_trained_twice(
@@ -77,6 +84,7 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     monkeypatch.setattr("gru_bench.tracking.reader.sqlite_path", lambda _: None)  # that of a server
     monkeypatch.setattr(tracking_store, "MOST_SECONDS", 0.1)
     monkeypatch.setattr(runner, "OTHERS_SECONDS", 0.5)
+    monkeypatch.setattr(RunLog.await_runs, "__defaults__", (0.5,))
     shown = io.StringIO()
     trained, scored, end = list[int](), list[dict[str, Confirmed]](), Sweep._end
 
@@ -98,6 +106,11 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
         with chdir(folder):
             swept(easy_csv, says, uri=f"sqlite:///{database}", storage=storage, trials=2, confirm=1)
 
+    def checked() -> subprocess.CompletedProcess[str]:
+        return completed(app, "--study", "study.toml", "--data", str(easy_csv), "--trials", "2", "--confirm", "1",
+                         "--check", "--storage", "../optuna.journal", "--tracking-uri", f"sqlite:///{database}",
+                         cwd=Path("there"))
+
     gate.cut = True
     with pytest.raises(RunError, match="gru-bench sync"):
         start("here")
@@ -109,12 +122,17 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     mentions(study.run.reason, "3 runs", "gru-bench sync", machine())
     assert scored[-1] == {}
     mentions(shown.getvalue(), "study is not done yet", "gru-bench sync")
+    waits = checked()
+    assert waits.returncode == ExitCode.INCOMPLETE
+    mentions(waits.stdout, "3 runs", "gru-bench sync", machine())
+    assert "belong together" not in waits.stdout
     assert any("all runs" in line for line in upload_all(Path("here").absolute()))
     start("there")
     (study,) = open_reader(f"sqlite:///{database}").studies("easy")
     assert [run.complete for run in study.runs] == [True] * 4
     assert list(scored[-1]) == ["torch"]
     mentions(shown.getvalue(), "study is done")
+    assert checked().returncode == ExitCode.DONE
     assert trained == [0, 0, 10_000]
 
 
