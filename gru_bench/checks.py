@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -90,7 +90,7 @@ class LoggedData:
     """A data set with its word vectors."""
 
     summary: DataSummary
-    numbers: Numbers = field(default_factory=lambda: Numbers("checked"))
+    numbers: Numbers = field(default_factory=lambda: Numbers("checked").on(()))
     """Makes the numbers that the studies' own runs give."""
 
     @property
@@ -194,7 +194,7 @@ def data_of(studies: Sequence[LoggedStudy], store: Store, numbers: Numbers) -> l
     for study in studies:
         if (data := study_data(study, store)) is not None:
             found.setdefault((data.fingerprint, data.embedding), (data, []))[1].append(study.run.run_id)
-    return [LoggedData(data, numbers.of(f"checked-{place}", ids))
+    return [LoggedData(data, numbers.of(f"checked-{place}").on(ids))
             for place, (data, ids) in enumerate(found.values(), start=1)]
 
 
@@ -216,7 +216,7 @@ def best_value_at_an_end(subject: Subject) -> Found:
     for group in subject.groups:
         space = group.study.summary.space if group.study.summary is not None else {}
         ends: list[Sentence] = [
-            (f"the best value of {setting_name(name)}, ", setting(group, f"search.{slug(name)}.best", best),
+            (f"the best value of {setting_name(name)}, ", setting(group.of_study, f"search.{slug(name)}.best", best),
              f", is at an end of its range ({range_text(range_)})")
             for name, range_ in space.items() if end_of_range(name, range_, best := group.tuned.get(name))]
         if group.tuned:
@@ -277,7 +277,7 @@ def _budget(
     run_id: str,
 ) -> tuple[set[tuple[int, int, int]], Sentence]:
     """Return trials, epochs and settings of the searches of a study, and the same in words."""
-    numbers = numbers.named("budget", study, same=run_id, runs=[run_id] if run_id else [])
+    numbers = numbers.named("budget", study, same=run_id).on([run_id] if run_id else [])
     if not trials:
         return set(), (f"{plain(study)} has no search",)
     each: Sentence = (*joined([(numbers.add(f"trials-{slug(model)}", count), f" ({model_name(model)})")
@@ -298,7 +298,7 @@ def few_seeds(subject: Subject) -> Found:
     confirmed = [(group.label, group.seeds) for group in subject.groups if group.is_logged or len(group.runs) > 1]
     for spec in subject.specs:
         ablations = spec.ablations.seeds if spec.ablations is not None else 0
-        confirmed += [(f"Each {what} of {spec.name}", Numbers().add("seeds", seeds))
+        confirmed += [(f"Each {what} of {spec.name}", Numbers().on(()).add("seeds", seeds))
                       for what, seeds in (("model", spec.confirm), ("ablation", ablations)) if seeds]
     for who, seeds in confirmed:
         few = {
@@ -342,7 +342,8 @@ def uneven_classes(subject: Subject) -> Found:
         for one in subject.data:
             if spec.metric == "accuracy":
                 yield None if not are_uneven(one.summary.class_counts) else _uneven(
-                    one.summary.class_counts, one.summary.classes, "texts", one.numbers)
+                    one.summary.class_counts, one.summary.classes, "texts",
+                    replace(one.numbers, examples=sum(one.summary.class_counts)))
     if subject.groups and subject.groups[0].metric == "accuracy":
         yield from uneven_on_test(subject.groups, subject.numbers)
 
@@ -353,7 +354,8 @@ def uneven_on_test(groups: Sequence[Group], numbers: Numbers) -> Found:
         first = members[0]
         yield None if not first.are_uneven else _uneven(
             np.bincount(first.label_N, minlength=len(first.classes)).tolist(), first.classes, "test texts",
-            numbers.of(f"uneven-{place}", [run_id for group in members for run_id in group.ids]),
+            numbers.of(f"uneven-{place}").on(
+                [run_id for group in members for run_id in group.ids], first.example_N.size),
             of="" if len(members) == len(groups) else f" of {listed([group.label for group in members])}")
 
 
@@ -361,7 +363,7 @@ def _uneven(
     counts: Sequence[int], classes: Sequence[str], reviews: str, numbers: Numbers, of: str = ""
 ) -> Sentence:
     largest = max(counts)
-    share = numbers.add("", largest / sum(counts), "percent", "of this class", sum(counts))
+    share = numbers.add("", largest / sum(counts), "percent", "of this class")
     return say(
         "The classes{of} are uneven: the largest one, {largest}, has {share} % of the {reviews}, so a model that "
         "always predicts it has this accuracy.", of=of, largest=classes[counts.index(largest)], share=share,
@@ -375,7 +377,7 @@ def lost_trials(subject: Subject) -> Found:
         for model in summary.models:
             states = [trial.state for trial in summary.trials if trial.model == model]
             run_id = study.run.run_id
-            numbers = subject.numbers.named("lost", study_name(study), model, same=run_id, runs=[run_id])
+            numbers = subject.numbers.named("lost", study_name(study), model, same=run_id).on([run_id])
             trials, failed, pruned = len(states), states.count("failed"), states.count("pruned")
             # A pruner that decides within an epoch is meant to end most trials.
             meant = summary.pruner in PRUNERS and PRUNERS[summary.pruner].checks > 0
@@ -431,11 +433,11 @@ def unfilled_windows(subject: Subject) -> Found:
             most = "at most " if subject.reviews is None else ""
             reviews = config.data.limit if subject.reviews is None else subject.reviews
             if reviews is not None:
-                yield _window(f"{model_name(model)} ({spec.name})", config.training, reviews, Numbers("window"), most)
+                yield _window(f"{model_name(model)} ({spec.name})", config.training, reviews,
+                              Numbers("window").on(()), most)
     for group in subject.groups:
         if group.data is not None:
-            yield _window(group.label, group.config.training, group.data.train,
-                          group.numbers.of("window", group.ids))
+            yield _window(group.label, group.config.training, group.data.train, group.of_runs.of("window"))
 
 
 def _window(

@@ -50,6 +50,7 @@ def diagnose(
         from gru_bench.data.corpus import load_corpus
         from gru_bench.data.vectors import load_vectors
         from gru_bench.diagnose import compute as diagnostics
+        from gru_bench.report.document.numbers import Numbers
         from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, word_figure
 
         (trained,) = store.models([found.run_id], found.parent_id)
@@ -67,7 +68,7 @@ def diagnose(
     if sentence.tokens:
         gates, words = diagnostics.gate_maps(subject, sentence), diagnostics.occluded(subject, sentence)
         _show_words(console, words, gates)
-        figures += [*([gate_figure(gates, "gates")] if gates else []), word_figure([words])]
+        figures += [*([gate_figure(gates, "gates")] if gates else []), word_figure([words], Numbers("diagnostics"))]
     else:
         console.print("words: skipped, because no short text has known words", markup=False)
     flows: list[GradientFlow] = []

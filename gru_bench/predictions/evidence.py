@@ -171,7 +171,7 @@ class StudyRuns:
         """Return a group with the examples that are compared alone."""
         kept_N = np.isin(group.example_N, examples.id_N)
         return replace(
-            group, metric=metric, numbers=replace(group.numbers, examples=int(kept_N.sum())),
+            group, metric=metric,
             example_N=group.example_N[kept_N], label_N=group.label_N[kept_N], category_N=group.category_N[kept_N],
             tokens_N=group.tokens_N[kept_N], probability_RNC=group.probability_RNC[:, kept_N],
             group_N=group.groups_of(kept_N), unused=examples.unused)
@@ -189,7 +189,7 @@ def _group(
     known = bool(tokens) and all(one.isdigit() for one in tokens)
     return Group(
         scored.label_N, scored.probability_RNC, examples.group_N, scored.named_RN, scored.score_RN, scored.unused,
-        numbers=numbers.named(name, runs=[run.run_id for run in runs], examples=size), label=name, model=model.name,
+        numbers=numbers.named(name), label=name, model=model.name,
         study=study, data=None, runs=runs, example_N=examples.id_N, metric=metric,
         category_N=np.array(about.get("category", [""] * size), dtype=np.str_),
         tokens_N=np.array([int(one) for one in tokens] if known else np.zeros(size), dtype=np.int32),
@@ -212,7 +212,7 @@ def _id(run: FileRun, digests: Mapping[Path, str]) -> str:
 def _gaps(examples: Examples, numbers: Numbers) -> list[Sentence]:
     gaps: list[Sentence] = []
     if examples.left_out:
-        gaps.append((numbers.add("left-out", examples.left_out),
+        gaps.append((numbers.on(()).add("left-out", examples.left_out),
                      " examples are left out, because not all files have them."))
     if examples.unused:
         names = listed([plain(examples.classes[place]) for place in examples.unused])

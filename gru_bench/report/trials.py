@@ -8,7 +8,7 @@ from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
-from gru_bench.report.evidence.progress import once_more, study_baselines, study_name
+from gru_bench.report.evidence.progress import once_more, study_baselines, study_data, study_name
 from gru_bench.report.evidence.trials import ENDED, SearchSoFar, best_trial
 from gru_bench.results.logged_metrics import score_name
 
@@ -43,7 +43,9 @@ def best_trials(evidence: Evidence, place: int) -> Table:
     """
     search = evidence.so_far[place]
     study, scale, numbers = search.study, search.scale, _numbers(evidence, search)
-    score = score_name(study.plan().metric)
+    score, data = score_name(study.plan().metric), study_data(study, evidence.store)
+    size = data.validation if data else None
+    on_validation = numbers.on([study.run.run_id], size, "validation")
     rows: list[tuple[Cell, ...]] = []
     for model in search.models:
         found, own = search.of(model), numbers.named("model", model)
@@ -53,10 +55,10 @@ def best_trials(evidence: Evidence, place: int) -> Table:
             model_name(model),
             (own.add("ended", ended), " of ", own.add("planned", max(search.plan.trials, ended))),
             MISSING if best is None else own.add("number", best.summary.number, "setting"),
-            MISSING if best is None else own.add("best", best.summary.value, scale.kind, "best epoch, on validation",
-                                                 runs=[run.run_id for run in best.runs])))
+            MISSING if best is None else own.on([run.run_id for run in best.runs], size, "validation").add(
+                "best", best.summary.value, scale.kind, "best epoch, on validation")))
     context = tuple(
-        (plain(one.name), MISSING, MISSING, numbers.named("baseline", one.name).add(
+        (plain(one.name), MISSING, MISSING, on_validation.named("baseline", one.name).add(
             "", one.score("validation", score), scale.kind, "one deterministic fit, on validation"))
         for one in study_baselines(study, evidence.store))
     return Table(
@@ -72,4 +74,4 @@ def best_trials(evidence: Evidence, place: int) -> Table:
 def _numbers(evidence: Evidence, search: SearchSoFar) -> Numbers:
     """Return what makes the numbers of a search, from its study's own run."""
     run = search.study.run.run_id
-    return evidence.numbers.of("so-far").named(study_name(search.study), same=run, runs=[run])
+    return evidence.numbers.of("so-far").named(study_name(search.study), same=run).on([run])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from string import Formatter
+from typing import Literal
 
 from gru_bench.stats.estimate import Estimate
 from gru_bench.stats.text import MINUS, NBSP, Kind, decimals_for, scale_of, written
@@ -80,8 +81,8 @@ class Quantity:
     low: float | None = None
     high: float | None = None
     decimals: int | None = None
-    of_runs: bool = True
-    """Whether it is computed from runs."""
+    computed_from: Literal["examples", "runs", ""] = "examples"
+    """What it is computed from: what runs predict for examples, the runs alone, or neither."""
 
 
 def quantity(pair: Pair, slot: str) -> Quantity:
@@ -95,7 +96,7 @@ def quantity(pair: Pair, slot: str) -> Quantity:
             return _difference(pair, "difference-90", pair.verdict.equivalence, pair.narrow_name)
         case "margin":
             return Quantity("margin", margin, kind, "equivalence margin: the largest difference of no practical weight",
-                            decimals=decimals_for([margin], [0.0], kind), of_runs=False)
+                            decimals=decimals_for([margin], [0.0], kind), computed_from="")
         case "detectable":
             value = found.detectable(max(1, pair.family))
             return Quantity("detectable", value, kind, "takes two seeds" if value is None else detected(pair),
@@ -106,20 +107,21 @@ def quantity(pair: Pair, slot: str) -> Quantity:
             return Quantity("p-equivalent", tests.equivalent if tests else None, "p", f"two one-sided tests{holm}")
         case "unseen":
             return Quantity("unseen-failures", unseen_failures(fewest), "percent",
-                            "f with (1 - f)^R = 0.05 for the fewer seeds R of both models", decimals=0)
+                            "f with (1 - f)^R = 0.05 for the fewer seeds R of both models", decimals=0,
+                            computed_from="runs")
         case "seeds":
-            return Quantity("fewest-seeds", fewest, "count", "of the model with fewer")
+            return Quantity("fewest-seeds", fewest, "count", "of the model with fewer", computed_from="runs")
         case "groups":
             return Quantity("groups", found.groups, "tenth", "groups of one size")
         case "family":
-            return Quantity("family", pair.family, "count", "pairs tested together")
+            return Quantity("family", pair.family, "count", "pairs tested together", computed_from="")
         case "look":
-            return Quantity("look", pair.look, "count", "from 1, of the interim analyses planned")
+            return Quantity("look", pair.look, "count", "from 1, of the interim analyses planned", computed_from="runs")
         case "looks":
-            return Quantity("looks", pair.planned, "count", "interim analyses planned")
+            return Quantity("looks", pair.planned, "count", "interim analyses planned", computed_from="")
         case "least":
             return Quantity("equivalence-examples", examples_for_equivalence(margin), "count",
-                            "fewest test texts that show equivalence where no answer differs", of_runs=False)
+                            "fewest test texts that show equivalence where no answer differs", computed_from="")
         case "effective":
             return Quantity("examples", found.effective, "count")
         case _:

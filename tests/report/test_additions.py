@@ -61,7 +61,7 @@ def speed(evidence: Evidence) -> Section | None:
     """Return the section; None where a run did not log its speed."""
     if not all(KEY in run.metrics for group in evidence.groups for run in group.runs):
         return None
-    rows = tuple((group.label, group.numbers.over_runs("speed", [run.metrics[KEY] for run in group.runs], "amount"))
+    rows = tuple((group.label, group.of_runs.over_runs("speed", [run.metrics[KEY] for run in group.runs], "amount"))
                  for group in evidence.groups)
     return Section("speed", "Speed", (
         Paragraph(("The number of tokens on which each model trains in a second.",)),

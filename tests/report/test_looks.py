@@ -65,6 +65,14 @@ def undecided() -> Report:
     return reported(*studied(EQUAL, (5, 6), 2, examples=OPEN))
 
 
+def test_the_numbers_of_an_interim_analysis_come_from_its_own_runs(undecided: Report) -> None:
+    found = {key.partition(".look-")[2]: (len(one.runs), one.examples) for key, one in undecided.numbers.items()
+             if ".look-" in key and key.startswith("pair.")}
+    assert found == {
+        "1": (10, OPEN), "1.place": (10, None), "1.seeds": (10, None), "1.boundary": (10, OPEN),
+        "2": (12, OPEN), "2.place": (12, None), "2.seeds": (12, None), "2.boundary": (12, OPEN)}
+
+
 def test_the_repeated_interval_is_the_headline_and_the_usual_one_is_folded(different: Report) -> None:
     report = different
     mentions(summary_of(report), "Torch GRU is better than Scratch GRU", "(repeated 95 % interval ",

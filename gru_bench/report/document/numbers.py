@@ -47,11 +47,14 @@ class Number:
     runs: tuple[str, ...] = ()
     """The ids of the runs it was computed from."""
     examples: int | None = None
+    """How many examples it was computed from; None where no examples enter."""
     method: str = ""
     low: float | None = None
     high: float | None = None
     decimals: int | None = None
     """Decimals shown, where one decimal would round an end to a value that a sentence is about."""
+    split: str = ""
+    """The split of its examples; empty for those of several splits or of none."""
 
     @property
     def text(self) -> str:
@@ -73,7 +76,7 @@ class Number:
         if self.runs:
             parts.append(f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''}")
         if self.examples:
-            parts.append(f"{self.examples:,} examples")
+            parts.append(" ".join(filter(None, (f"{self.examples:,}", self.split, "examples"))))
         if self.low is not None:
             ends = f"{self.ends[0].text} to {self.ends[1].text}"
             parts.append(f"{ends} ({self.method})" if self.method else ends)
@@ -86,12 +89,15 @@ class Number:
 class Numbers:
     """Makes the numbers of a report, or those of one thing in it, such as a model.
 
-    It holds what the numbers of a thing have in common: the first part of their keys, and what they are computed from.
+    It holds what the numbers of a thing have in common: the first part of their keys and, once `on` has said it, what
+    they are computed from.
     """
 
     key: str = ""
-    runs: tuple[str, ...] = ()
+    runs: tuple[str, ...] | None = None
+    """The ids of the runs that its numbers are computed from. As long as it is None, no number can be made."""
     examples: int | None = None
+    split: str = ""
     made: dict[str, Number] = field(default_factory=dict, repr=False, compare=False)
     """Every number of the report by its key, whether it is shown or not."""
     parts: dict[str, dict[Hashable, str]] = field(default_factory=dict, repr=False, compare=False)
@@ -99,28 +105,24 @@ class Numbers:
 
     def add(
         self, name: str, value: float | None, kind: Kind = "count", method: str = "",
-        examples: int | None = None, *, runs: Sequence[str] | None = None, low: float | None = None,
-        high: float | None = None, decimals: int | None = None,
+        *, low: float | None = None, high: float | None = None, decimals: int | None = None,
     ) -> Number:
-        """Return a number.
+        """Return a number, computed from what `on` said.
 
         Args:
             name: Last part of its key.
             value: Its value; None where it is unknown.
             kind: How it is shown.
             method: How it was computed.
-            examples: Number of examples it was computed from.
-            runs: Ids of the runs it was computed from. None: those of the thing, with all its examples by default.
             low: Low end of its interval.
             high: High end.
             decimals: Decimals to show. None: those of its kind.
 
         Raises:
-            AssertionError: If another number has this key.
+            AssertionError: If another number has this key, or `on` has not said what it is computed from.
         """
-        if runs is None:
-            runs, examples = self.runs, self.examples if examples is None else examples
-        number = Number(self._key(name), value, kind, tuple(runs), examples, method, low, high, decimals)
+        assert self.runs is not None, f"{self._key(name)} must be computed from something: say what by Numbers.on"
+        number = Number(self._key(name), value, kind, self.runs, self.examples, method, low, high, decimals, self.split)
         known = self.made.setdefault(number.key, number)
         if known.text != number.text or (known.text != MISSING and known.value != number.value):
             raise AssertionError(f"two numbers must have two keys, but got {known} and {number}")
@@ -130,8 +132,7 @@ class Numbers:
         """Return an estimate over seeds, without an interval where there are too few for one."""
         if not found.evidence_level.has_interval:
             return self.add(name, found.estimate, kind, "mean of two seeds: an estimate only")
-        return self.add(name, found.estimate, kind, f"95 % interval: {found.method}", found.examples,
-                        low=found.low, high=found.high)
+        return self.add(name, found.estimate, kind, f"95 % interval: {found.method}", low=found.low, high=found.high)
 
     def over_runs(self, name: str, values: Sequence[float], kind: Kind) -> Number:
         """Return the mean of a value over runs, with its lowest and highest."""
@@ -140,29 +141,34 @@ class Numbers:
         return self.add(name, float(np.mean(values)), kind, "mean over runs; lowest to highest", low=min(values),
                         high=max(values))
 
-    def of(self, name: str, runs: Sequence[str] | None = None, examples: int | None = None) -> Numbers:
-        """Return what makes the numbers of a part of the thing, which by default rest on the same runs."""
-        if runs is None:
-            runs, examples = self.runs, self.examples if examples is None else examples
-        return replace(self, key=self._key(name), runs=tuple(runs), examples=examples)
+    def on(self, runs: Sequence[str], examples: int | None = None, split: str = "test") -> Numbers:
+        """Return what makes the numbers that are computed from these runs and so many examples.
 
-    def named(
-        self, *names: str, same: Hashable = None, runs: Sequence[str] | None = None, examples: int | None = None
-    ) -> Numbers:
+        Args:
+            runs: Ids of the runs. Empty for numbers that are given, such as a margin.
+            examples: Number of examples. None: no examples enter.
+            split: Their split; empty for those of several splits or of none.
+        """
+        known = "" if examples is None else split
+        return replace(self, runs=tuple(dict.fromkeys(runs)), examples=examples, split=known)
+
+    def of(self, name: str) -> Numbers:
+        """Return what makes the numbers of a part of the thing, from the same runs and examples."""
+        return replace(self, key=self._key(name))
+
+    def named(self, *names: str, same: Hashable = None) -> Numbers:
         """Return the same of a part with a name that a user gave: other names never give the same key.
 
         Args:
             names: The name, or several.
             same: What else tells the part from others of the same name.
-            runs: As for `of`.
-            examples: As for `of`.
         """
         found = self.parts.setdefault(self.key, {})
         if (*names, same) not in found:
             first = "-".join(map(slug, names))
             numbered = (first if place == 1 else f"{first}-{place}" for place in count(1))
             found[*names, same] = next(part for part in numbered if part not in found.values())
-        return self.of(found[*names, same], runs, examples)
+        return self.of(found[*names, same])
 
     def _key(self, name: str) -> str:
         return ".".join(filter(None, (self.key, name)))

@@ -19,7 +19,7 @@ from gru_bench.report.evidence.pairs import Family
 from gru_bench.report.evidence.progress import study_baselines, study_data
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.logged_metrics import score_name
-from gru_bench.results.runs import Baseline, compared_baseline, unpacked
+from gru_bench.results.runs import Baseline, DataSummary, compared_baseline, unpacked
 from gru_bench.stats.estimate import Estimate, accuracy_difference
 from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import LEAST_GROUPS, PairTests, Verdict, holm
@@ -63,28 +63,29 @@ def baselines_of(
     studies: Sequence[LoggedStudy], store: Store, metric: ComparedName, numbers: Numbers
 ) -> tuple[ScoredBaseline, ...]:
     """Return each baseline once for each data set, with the score that the report compares."""
-    found: dict[tuple[str, str], tuple[Baseline, str, bool]] = {}
+    found: dict[tuple[str, str], tuple[Baseline, str, DataSummary | None]] = {}
     for study in studies:
         data = study_data(study, store)
         for baseline in study_baselines(study, store):
-            found.setdefault((study.run.fingerprint, baseline.name), (
-                baseline, study.run.run_id, data is None or len(data.classes) == 2))
+            found.setdefault((study.run.fingerprint, baseline.name), (baseline, study.run.run_id, data))
     prints = list(dict.fromkeys(fingerprint for fingerprint, _ in found))
     rows = []
-    for (fingerprint, name), (baseline, run_id, is_binary) in found.items():
-        own = numbers.named("baseline", name, same=fingerprint, runs=[run_id], examples=baseline.test_size)
-        fit = "one deterministic fit"
+    for (fingerprint, name), (baseline, run_id, data) in found.items():
+        own = numbers.named("baseline", name, same=fingerprint)
+        on_test, fit = own.on([run_id], baseline.test_size), "one deterministic fit"
+        is_binary = data is None or len(data.classes) == 2
         f1_name = "f1" if is_binary else "macro_f1"
-        accuracy = own.add("accuracy", baseline.score("test", "accuracy"), "percent", fit)
-        f1 = own.add(slug(f1_name), baseline.score("test", f1_name), "percent", fit)
+        accuracy = on_test.add("accuracy", baseline.score("test", "accuracy"), "percent", fit)
+        f1 = on_test.add(slug(f1_name), baseline.score("test", f1_name), "percent", fit)
         rows.append(ScoredBaseline(
             plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})",
             own, fingerprint, accuracy,
-            accuracy if metric == "accuracy" else f1 if metric == f1_name else own.add(
+            accuracy if metric == "accuracy" else f1 if metric == f1_name else on_test.add(
                 slug(metric), baseline.score("test", score_name(metric)), scale_of(metric).kind, fit),
-            f1, is_binary, own.add("seconds", baseline.seconds, "amount", "one fit, timed"), baseline,
-            own.add("regularization", baseline.regularization, "score", "chosen on validation", runs=(run_id,),
-                    decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
+            f1, is_binary, own.on([run_id]).add("seconds", baseline.seconds, "amount", "one fit, timed"), baseline,
+            own.on([run_id], data.validation if data else None, "validation").add(
+                "regularization", baseline.regularization, "score", "chosen on validation",
+                decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
         ))
     return tuple(rows)
 
@@ -183,7 +184,8 @@ def _difference(group: Group, baseline: ScoredBaseline) -> Estimate | None:
 def _against(
     group: Group, baseline: ScoredBaseline, found: Estimate | None, p: float | None, models: int
 ) -> AgainstBaseline:
-    numbers = baseline.numbers.of(f"less-than-{group.key}", group.ids, group.example_N.size)
+    numbers = baseline.numbers.of(f"less-than-{group.key}").on(
+        (*group.ids, *baseline.score.runs), group.example_N.size)
     kind = group.scale.difference
     if found is None:
         lead = (group.score.value or 0.0) - (baseline.score.value or 0.0)

@@ -218,9 +218,8 @@ def _fastest(evidence: Evidence, models: Sequence[Group]) -> tuple[Sentence, lis
         return (*start, f", and {names} train the fastest: take one of them."), fastest
     with_backend = first.backend != second.backend
     one, other = (f"{group.label} ({group.backend})" if with_backend else group.label for group in (first, second))
-    ratio = evidence.numbers.add(
-        "decision.faster", seconds[second.key] / seconds[first.key], "tenth", "ratio of the mean training seconds",
-        runs=first.ids + second.ids)
+    ratio = evidence.numbers.on(first.ids + second.ids).add(
+        "decision.faster", seconds[second.key] / seconds[first.key], "tenth", "ratio of the mean training seconds")
     return (*start, f", and {one} trains ", ratio, f" times as fast as {other}: take {first.label}."), fastest
 
 
@@ -244,8 +243,8 @@ def _undecided(evidence: Evidence, decision: Decision, groups: Mapping[str, Grou
     """Return why the verdicts allow no decision on several models."""
     couples = [(groups[a].label, groups[b].label) for a, b in decision.open]
     open_models = [groups[key] for key in dict.fromkeys(chain.from_iterable(decision.open))]
-    many: Sentence = (evidence.numbers.add("decision.open", len(couples), runs=[
-        run_id for group in open_models for run_id in group.ids]), " pairs of models")
+    runs = [run_id for group in open_models for run_id in group.ids]
+    many: Sentence = (evidence.numbers.on(runs).add("decision.open", len(couples)), " pairs of models")
     match decision.reason:
         case Reason.TOO_FEW_SEEDS:
             return _too_few_seeds(open_models)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -56,7 +56,7 @@ class Group(Scored):
     """The confirmation runs of one model of one study that belong together, and what they predict."""
 
     numbers: Numbers
-    """Makes the numbers that are computed from all its runs, by default from all examples."""
+    """Gives its numbers their keys. `of_study`, `of_runs` and those after them say what numbers are computed from."""
     label: str
     model: str
     study: LoggedStudy
@@ -72,6 +72,8 @@ class Group(Scored):
     """Score that the report compares."""
     given_classes: tuple[str, ...] = ()
     """Names of the classes of files of predictions. Empty where the data of a study tell them."""
+    split: str = "test"
+    """The split of the examples."""
 
     @property
     def key(self) -> str:
@@ -81,12 +83,37 @@ class Group(Scored):
     @property
     def ids(self) -> tuple[str, ...]:
         """Return the runs' ids."""
-        return self.numbers.runs
+        return tuple(run.run_id for run in self.runs)
+
+    @property
+    def trial_ids(self) -> tuple[str, ...]:
+        """Return the ids of the trials of its search."""
+        return tuple(run.run_id for run in self.study.trials if run.model == self.model)
 
     @property
     def of_study(self) -> Numbers:
         """Return what makes those of its numbers that the study's own run holds."""
-        return self.numbers.of("", (self.study.run.run_id,))
+        return self.numbers.on((self.study.run.run_id,))
+
+    @property
+    def of_runs(self) -> Numbers:
+        """Return what makes the numbers that its runs logged and that no texts enter, such as seconds and settings."""
+        return self.numbers.on(self.ids)
+
+    @property
+    def on_examples(self) -> Numbers:
+        """Return what makes the numbers that are computed from what its runs predict for all examples."""
+        return self.numbers.on(self.ids, self.example_N.size, self.split)
+
+    @property
+    def on_validation(self) -> Numbers:
+        """Return what makes the numbers that are computed from what its runs predict for the validation texts."""
+        return self.numbers.on(self.ids, self.data.validation or None if self.data else None, "validation")
+
+    @property
+    def on_trials(self) -> Numbers:
+        """Return what makes the numbers that are computed from the validation scores of the trials of its search."""
+        return replace(self.on_validation, runs=self.trial_ids)
 
     @property
     def is_logged(self) -> bool:
@@ -131,11 +158,11 @@ class Group(Scored):
     @property
     def seeds(self) -> Number:
         """Return the number of seeds."""
-        return self.numbers.add("seeds", len(self.runs), "count")
+        return self.of_runs.add("seeds", len(self.runs), "count")
 
     def score_by(self, metric: ComparedName) -> Number:
         """Return a score: the mean over seeds, with its interval where there are enough seeds for one."""
-        return self.numbers.estimate(_named(metric), interval(metric, self), scale_of(metric).kind)
+        return self.on_examples.estimate(_named(metric), interval(metric, self), scale_of(metric).kind)
 
     @cached_property
     def accuracy(self) -> Number:
@@ -159,8 +186,8 @@ class Group(Scored):
         value = None
         if self.metric != "score" and self.has_classes:
             value = guessing(self.metric, self.label_N, len(self.averaged))
-        return self.numbers.add("guessing", value, self.scale.kind,
-                                "of the frequencies of the classes, without reading the text")
+        return self.on_examples.add("guessing", value, self.scale.kind,
+                                    "of the frequencies of the classes, without reading the text")
 
     @cached_property
     def may_be_guessing(self) -> bool:
@@ -182,7 +209,7 @@ class Group(Scored):
                   f"{', in points' if self.scale.kind == 'percent' else ''}")
         if is_zero(written(value, self.scale.kind, decimals)):
             method += "; 0 means that seeds differ no more than this noise explains, not that they agree"
-        return self.numbers.add(name, value, self.scale.kind, method, decimals=decimals)
+        return self.on_examples.add(name, value, self.scale.kind, method, decimals=decimals)
 
     @property
     def has_together(self) -> bool:
@@ -192,8 +219,8 @@ class Group(Scored):
     def scores_by_run(self, metric: ComparedName) -> tuple[Number, ...]:
         """Return a score of each run, in the order of `runs`."""
         return tuple(
-            self.numbers.add(f"run-{place}.{_named(metric)}", value, scale_of(metric).kind, "one run",
-                             self.example_N.size, runs=(run.run_id,))
+            replace(self.on_examples, runs=(run.run_id,)).add(
+                f"run-{place}.{_named(metric)}", value, scale_of(metric).kind, "one run")
             for place, (run, value) in enumerate(zip(self.runs, self.scores(metric), strict=True), start=1))
 
     @property
@@ -219,11 +246,11 @@ class Group(Scored):
                          for predicted_N in self.predicted_RN])
 
     def logged(self, metric: Metric) -> Number:
-        """Return the mean of a logged metric over runs, with its lowest and highest; bytes in MB."""
+        """Return the mean of a logged metric that no texts enter, with its lowest and highest run; bytes in MB."""
         name = slug(metric.key.partition("/")[2]).removesuffix("-bytes")
         scale = 1e6 if metric.unit == "bytes" else 1
         values = [run.metrics[metric.key] / scale for run in self.runs if metric.key in run.metrics]
-        return self.numbers.over_runs(name, values, KINDS[metric.unit])
+        return self.of_runs.over_runs(name, values, KINDS[metric.unit])
 
     def groups_of(self, inside_N: NDArray[np.bool_]) -> NDArray[np.str_] | None:
         """Return the groups of some of the examples; None where the data have none."""
@@ -233,17 +260,17 @@ class Group(Scored):
         """Return the accuracy on some of the examples, with its interval where there are enough seeds for one.
 
         Args:
-            numbers: Makes the number, which gets its key.
+            numbers: Gives the number its key.
             inside_N: The examples.
         """
         correct_RN = self.correct_RN[:, inside_N]
         size = correct_RN.shape[1]
-        group_N = self.groups_of(inside_N)
+        group_N, own = self.groups_of(inside_N), numbers.on(self.ids, size, self.split)
         if len(np.unique(np.arange(size) if group_N is None else group_N)) > 1:
             found = accuracy_interval(correct_RN, group_N=group_N)
             if found.evidence_level.has_interval:
-                return numbers.estimate("", found)
-        return numbers.add("", float(correct_RN.mean()), "percent", "mean over seeds", size)
+                return own.estimate("", found)
+        return own.add("", float(correct_RN.mean()), "percent", "mean over seeds")
 
 
 def _named(metric: ComparedName) -> str:
@@ -268,7 +295,7 @@ def confirm_groups(
     several = Counter(model for study in studies for model in {run.model for run in study.confirms})
     for study in studies:
         name, own_run = study_name(study), study.run.run_id
-        gaps += _extended(study, name, numbers.named("extended", name, same=own_run, runs=[own_run]))
+        gaps += _extended(study, name, numbers.named("extended", name, same=own_run).on([own_run]))
         expected = _expected(study)
         if not expected:
             gaps.append(say("The study {study} has no complete confirmation run yet.", study=name))
@@ -329,7 +356,7 @@ def _chosen(
         said.append(say(f"{{model}}: {template}", model=label, **fields))
 
     def number(name: str, value: int, runs: Sequence[LoggedRun]) -> Number:
-        return numbers.add(name, value, runs=[run.run_id for run in runs])
+        return numbers.on([run.run_id for run in runs]).add(name, value)
 
     final = None
     kept: dict[int | None, LoggedRun] = {}
@@ -400,10 +427,10 @@ def group_of(
     first = read[0]
     return Group(
         first.label_N, np.stack([predictions.probability_NC for predictions in read]), first.group_N,
-        numbers=numbers.of("", [run.run_id for run in usable], first.example_id_N.size), label=label, model=model,
+        numbers=numbers, label=label, model=model,
         study=study, data=study_data(study, store), runs=tuple(usable), example_N=first.example_id_N,
         category_N=first.category_N, tokens_N=first.tokens_N, whole=all(predictions.whole for predictions in read),
-        metric=metric,
+        metric=metric, split=split,
     ), said
 
 

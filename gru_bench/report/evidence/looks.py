@@ -46,6 +46,11 @@ class StudyLooks:
                 return pair if pair.pair == (a, b) else pair.flipped()
         return None
 
+    def runs_at(self, place: int, *models: str) -> tuple[str, ...]:
+        """Return the ids of the runs of some models that the look at a place rests on."""
+        seeds = self.looks[place].seeds
+        return tuple(run.run_id for model in models for run in self.groups[model].runs if run.seed in seeds[model])
+
 
 def study_looks(
     studies: Sequence[LoggedStudy], groups: Sequence[Group], store: Store, numbers: Numbers
@@ -76,6 +81,6 @@ def study_looks(
                     for look in looks for model in plan.models)
         pairs = follow(plan, [scored_at(look, runs) for look in looks]) if known else []
         found.append(StudyLooks(
-            study, numbers.of("looks").named(study_name(study), same=own_run, runs=[own_run]), plan, digest,
+            study, numbers.of("looks").named(study_name(study), same=own_run).on([own_run]), plan, digest,
             tuple(looks), tuple(pairs), own, lost))
     return tuple(found)

@@ -55,7 +55,8 @@ class Margin:
     def said(self) -> Sentence:
         """Return the margin and when it was chosen, as the end of a sentence."""
         kind = self.scale.kind
-        known = [(self.numbers.add(f"methods.margin-logged-{place}", value, kind, "logged at a study's start"),)
+        given = self.numbers.on(())
+        known = [(given.add(f"methods.margin-logged-{place}", value, kind, "logged at a study's start"),)
                  for place, value in enumerate(sorted({one for one in self.logged if one is not None}), start=1)]
         if self.beforehand:
             when = f"fixed beforehand: {'the' if len(self.logged) == 1 else 'each'} study logged it at its start"
@@ -67,8 +68,8 @@ class Margin:
             when = ("chosen when this report was made; at their start the studies logged {known}"
                     f"{', and some logged none' if None in self.logged else ''}")
         return say(f"{{margin}}{{unit}}, {when}.", unit=self.scale.after, known=joined(known, " and "),
-                   margin=self.numbers.add("methods.margin", self.value, kind,
-                                           "equivalence margin: the largest difference of no practical weight"))
+                   margin=given.add("methods.margin", self.value, kind,
+                                    "equivalence margin: the largest difference of no practical weight"))
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,11 @@ class Pair(Compared):
     """Everything known about the runs of group A against those of group B, which were scored on the same examples."""
 
     numbers: Numbers
-    """Makes the numbers that are computed from all runs of both groups."""
+    """Gives its numbers their keys. `on_examples` and `of_runs` say what they are computed from."""
     a: Group
     b: Group
+    ids: tuple[str, ...]
+    """The ids of the runs that its difference is computed from."""
     followed: PairLooks | None = None
     """The pair through the looks of its study. None for a confirmation stage of one size."""
     pairs_again: int = 0
@@ -105,6 +108,16 @@ class Pair(Compared):
         """Return how its variance depends on seeds and examples; None where one of the groups has a single seed."""
         design = self.difference.design
         return None if design is None else replace(design, family=max(1, self.family))
+
+    @property
+    def of_runs(self) -> Numbers:
+        """Return what makes the numbers that its runs give and that no examples enter."""
+        return self.numbers.on(self.ids)
+
+    @property
+    def on_examples(self) -> Numbers:
+        """Return what makes the numbers that are computed from what its runs predict for all examples."""
+        return self.numbers.on(self.ids, self.difference.examples, self.a.split)
 
     @property
     def label(self) -> str:
@@ -129,14 +142,14 @@ class Pair(Compared):
     def size(self, name: str, value: float, method: str) -> Number:
         """Return the size of a difference, without a sign; small ones keep a digit that is not 0."""
         kind = self.scale.kind
-        return self.numbers.add(name, value, kind, method, decimals=decimals_for([value], [0.0], kind))
+        return self.on_examples.add(name, value, kind, method, decimals=decimals_for([value], [0.0], kind))
 
     def number(self, slot: str) -> Number:
         """Return the value of a slot of the sentences on the pair."""
         found = quantity(self, slot)
-        return self.numbers.add(
-            found.name, found.value, found.kind, found.method, runs=None if found.of_runs else (), low=found.low,
-            high=found.high, decimals=found.decimals)
+        numbers = {"examples": self.on_examples, "runs": self.of_runs, "": self.numbers.on(())}[found.computed_from]
+        return numbers.add(found.name, found.value, found.kind, found.method, low=found.low, high=found.high,
+                           decimals=found.decimals)
 
     @property
     def lacks_seeds(self) -> bool:
@@ -231,8 +244,7 @@ def families_of(
             store.confirmed_models(digest), store.studies_on_test(digest, until))
         shown = len({group.study.run.run_id for group in own})
         found.append(Family(digest, tuple(own), max(models, len(own)), numbers.of(
-            f"test-set-{place}", [run_id for group in own for run_id in group.ids], own[0].example_N.size),
-            max(studies, shown)))
+            f"test-set-{place}").on([run_id for group in own for run_id in group.ids]), max(studies, shown)))
     return tuple(found)
 
 
@@ -250,7 +262,7 @@ def tested(couples: Sequence[tuple[Numbers, Group, Group]], margin: float, famil
     family = max(family, sum(one is not None for one in adjusted))
     return [
         _shown(Compared((a.label, b.label), found, own, family, Verdict.of(found, own, margin), a.metric),
-               numbers, a, b)
+               numbers, a, b, a.ids + b.ids)
         for (numbers, a, b), found, own in zip(couples, differences, adjusted, strict=True)
     ]
 
@@ -297,15 +309,16 @@ def compare(
 def _followed(numbers: Numbers, a: Group, b: Group, looks: StudyLooks) -> Pair:
     pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
     usual = difference(a.metric, a, b)
-    return replace(_shown(compared_at(pair, looks.plan, (a.label, b.label), usual), numbers, a, b), followed=pair)
+    ids = looks.runs_at(pair.last.place, a.model, b.model) if pair.looks else a.ids + b.ids
+    return replace(_shown(compared_at(pair, looks.plan, (a.label, b.label), usual), numbers, a, b, ids), followed=pair)
 
 
-def _shown(pair: Compared, numbers: Numbers, a: Group, b: Group) -> Pair:
+def _shown(pair: Compared, numbers: Numbers, a: Group, b: Group, ids: tuple[str, ...]) -> Pair:
     """Return a pair with its groups, and without a verdict where neither model is above guessing."""
     found = pair.verdict
     if found.finding not in TOO_FEW and a.may_be_guessing and b.may_be_guessing:
         pair = replace(pair, verdict=replace(found, finding=Finding.GUESSING))
-    return Pair(**vars(pair), numbers=numbers.of("", a.ids + b.ids, pair.difference.examples), a=a, b=b)
+    return Pair(**vars(pair), numbers=numbers, a=a, b=b, ids=ids)
 
 
 def _mean(group: Group) -> float:

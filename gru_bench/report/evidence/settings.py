@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gru_bench.config import Scalar
-from gru_bench.report.document.numbers import Number, plain, written
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.document.numbers import Number, Numbers, plain, written
 
 SETTING_NAMES = {
     "training.lr": "learning rate",
@@ -28,10 +27,10 @@ def setting_name(name: str) -> str:
     return SETTING_NAMES.get(name, plain(name.rpartition(".")[2].replace("_", " ")))
 
 
-def setting(group: Group, key: str, value: Scalar) -> Number | str:
+def setting(numbers: Numbers, key: str, value: Scalar) -> Number | str:
     """Return a setting's value as it is shown: a number where it is one."""
     number = as_number(value)
-    return plain(str(value)) if number is None else group.numbers.add(key, number, "setting", "a setting")
+    return plain(str(value)) if number is None else numbers.add(key, number, "setting", "a setting")
 
 
 def as_number(value: Scalar) -> float | None:

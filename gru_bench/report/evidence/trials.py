@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -154,7 +154,9 @@ class Search:
         """Return how much more the fresh seeds reach on validation than the best trial; mostly it is less."""
         best, confirmed = self.best.value, self.confirmed.value
         value = None if best is None or confirmed is None else confirmed - best
-        return self.group.numbers.add("search.fall", value, self.scale.difference, "confirmed less best trial")
+        runs = (*self.group.trial_ids, *self.group.ids)
+        return replace(self.group.on_validation, runs=runs).add(
+            "search.fall", value, self.scale.difference, "confirmed less best trial")
 
     @property
     def expected(self) -> Number | None:
@@ -162,10 +164,9 @@ class Search:
         if len(self.fresh_R) < 2 or not self.complete:
             return None
         value = best_by_chance(self.fresh_R, self.complete)
-        return self.group.numbers.add(
+        return self.group.on_validation.add(
             "search.expected", value, self.scale.kind,
-            "s sqrt(2 ln n) + t s/sqrt(R), for n complete trials and R fresh seeds with the standard deviation s",
-            examples=None if self.group.data is None else self.group.data.validation, runs=self.group.ids)
+            "s sqrt(2 ln n) + t s/sqrt(R), for n complete trials and R fresh seeds with the standard deviation s")
 
     @property
     def is_surprising(self) -> bool:
@@ -190,7 +191,8 @@ def searches_of(groups: Sequence[Group], histories: Histories) -> list[Search]:
             continue
         trials = [trial for trial in summary.trials if trial.model == group.model]
         kind = scale_of(summary.metric).kind
-        best = group.of_study.add("search.best", summary.best_value.get(group.model), kind, "best trial, on validation")
+        best = group.on_trials.add(
+            "search.best", summary.best_value.get(group.model), kind, "best trial, on validation")
         confirmed = []
         for run in group.runs:
             by_epoch = {float(epoch): value for epoch, value in histories.get(run.run_id, {}).get(ACCURACY_VAL.key, ())}
@@ -199,6 +201,6 @@ def searches_of(groups: Sequence[Group], histories: Histories) -> list[Search]:
         known = [value for value in confirmed if value is not None]
         searches.append(Search(
             group, summary, sorted(trials, key=lambda trial: trial.number), best,
-            group.numbers.over_runs("search.confirmed", known, kind), summary.importance.get(group.model, {}),
+            group.on_validation.over_runs("search.confirmed", known, kind), summary.importance.get(group.model, {}),
             tuple(known)))
     return searches

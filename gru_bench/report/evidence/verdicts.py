@@ -80,7 +80,7 @@ def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
     least = pair.design_again.detectable((fresh, fresh), pair.difference.examples)
     return joined([_enough_examples(pair), say(
         "{fresh} fresh seeds for each model, on the same test texts, detect a difference of {detected}{unit}.",
-        fresh=pair.numbers.add("fresh-seeds", fresh, "count", FRESH),
+        fresh=pair.on_examples.add("fresh-seeds", fresh, "count", FRESH),
         detected=pair.size("fresh-detectable", least, f"{detected(pair)}, and by two for the two tests"),
         unit=pair.scale.after)])
 
@@ -101,7 +101,7 @@ def advice(pair: Pair, limit: Limit | None = None) -> list[Sentence]:
     if pair.fresh_seeds is None:
         return source
     counted: Sentence = () if not pair.pairs_again else say(
-        ", with p adjusted for all {pairs} pairs of old and new models", pairs=pair.numbers.add(
+        ", with p adjusted for all {pairs} pairs of old and new models", pairs=pair.numbers.on(()).add(
             "pairs-again", pair.pairs_again, "count", "pairs of the old and the new models"))
     planned = "" if pair.followed is not None else f" In a new study, plan interim analyses instead: {LOOKS}."
     return [*source, say(
@@ -117,10 +117,10 @@ def _enough_examples(pair: Pair) -> Sentence:
     examples, seeds = pair.needed
     return say(
         "A new test set of about {examples} texts{each} detects a difference of {margin}{unit} with 80 % power.",
-        each="" if pair.is_of_runs else say(", with {seeds} seeds for each model,", seeds=pair.numbers.add(
+        each="" if pair.is_of_runs else say(", with {seeds} seeds for each model,", seeds=pair.on_examples.add(
             "needed-seeds", seeds, "count",
             "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve the examples")),
-        examples=pair.numbers.add(
+        examples=pair.on_examples.add(
             "needed-examples", -(-examples // 100) * 100, "count",
             "fewest test texts that detect the equivalence margin with 80 % power, rounded up to hundreds"),
         margin=pair.number("margin"), unit=pair.scale.after)
@@ -145,16 +145,17 @@ def _source_of_examples(pair: Pair, limit: Limit | None) -> Sentence:
     """Return how to get more test texts; empty where no number of them is enough, and there was no limit."""
     if limit is None:
         return () if pair.needed is None else (f"To get new test texts, {MORE_EXAMPLES}",)
+    of_study = pair.numbers.on([pair.a.study.run.run_id])
     first = say(
         "data.limit let {taken} of the {whole} texts into the study: remove it first, with --set data.limit=none under "
-        "another --study-name", taken=pair.numbers.add("limited", limit.taken, "count", "over all splits"),
-        whole=pair.numbers.add("unlimited", limit.whole, "count", "in the data, each text once"))
+        "another --study-name", taken=of_study.add("limited", limit.taken, "count", "over all splits"),
+        whole=of_study.add("unlimited", limit.whole, "count", "in the data, each text once"))
     if pair.needed is None:
         return (*first, "; with all texts the models may vary less.")
     then = pair.difference.examples * limit.whole // limit.taken
     return say(
         "{first}. About {then} will then be test texts, which is {enough}", first=first,
-        then=pair.numbers.add(
+        then=pair.on_examples.add(
             "unlimited-examples", then, "count", "test texts to be expected without the limit: those at hand, "
             "times all texts over those let in"),
         enough="enough." if then >= pair.needed[0] else f"not enough: {MORE_EXAMPLES}")

@@ -6,6 +6,7 @@ Shapes: `T` tokens of a sentence, `H` units of a state, `N` bands of units.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import Number, plain, slug, written
+from gru_bench.report.document.numbers import Numbers, plain, slug, written
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.figures.accuracy import MEAN
@@ -140,19 +141,19 @@ def explained(attributions: Sequence[Attribution]) -> str:
     return f"the class {next(iter(names))}" if len(names) == 1 else "the class that each model predicts"
 
 
-def word_figure(attributions: Sequence[Attribution], name: str = "words", key: str = "diagnostics") -> Figure:
+def word_figure(attributions: Sequence[Attribution], numbers: Numbers, name: str = "words") -> Figure:
     """Return the figure of how far each word moves the decision of each model.
 
     Args:
         attributions: The weights of the same words, for each model.
+        numbers: Gives its numbers their keys.
         name: Name of the figure.
-        key: First part of the keys of the numbers.
     """
     rows: list[tuple[Any, ...]] = []
     for found in attributions:
-        part, runs = f"{key}.words-{slug(found.model)}-occlusion", (found.run_id,) if found.run_id else ()
+        own = numbers.of(f"words-{slug(found.model)}-occlusion").on((found.run_id,) if found.run_id else ())
         rows += [(model_name(found.model), place, plain(word),
-                  Number(f"{part}.{place + 1}", weight, "signed", runs, None, "occlusion"))
+                  own.add(str(place + 1), weight, "signed", "occlusion"))
                  for place, (word, weight) in enumerate(zip(found.tokens, found.weight, strict=True))]
     return Figure(
         name,
@@ -192,19 +193,20 @@ def _words(frame: DataFrame, attributions: Sequence[Attribution]) -> Drawing:
 # ---------------------------------------------------------------- recall task
 
 
-def recall_figure(curve: RecallCurve, name: str = "recall", key: str = "diagnostics") -> Figure:
+def recall_figure(curve: RecallCurve, numbers: Numbers, name: str = "recall") -> Figure:
     """Return the figure of the accuracy of each model by steps to remember: the mean, which is a number, and the seeds.
 
     Args:
         curve: The accuracies.
+        numbers: Makes its numbers: those of the run that holds the accuracies.
         name: Name of the figure.
-        key: First part of the keys of the numbers.
     """
     rows: list[tuple[Any, ...]] = []
     for point in curve.points:
         label = model_name(point.model)
-        mean = Number(f"{key}.recall-{slug(point.model)}-{point.k}", point.mean, "percent", (), point.test_size,
-                      f"{len(point.seeds)} seeds, 95 % interval: {plain(curve.method)}", point.low, point.high)
+        mean = replace(numbers, examples=point.test_size).add(
+            f"recall-{slug(point.model)}-{point.k}", point.mean, "percent",
+            f"{len(point.seeds)} seeds, 95 % interval: {plain(curve.method)}", low=point.low, high=point.high)
         rows += [(label, point.k, MEAN, mean), *((label, point.k, f"seed {seed}", accuracy) for seed, accuracy
                                                  in zip(point.seeds, point.accuracy, strict=True))]
     return Figure(

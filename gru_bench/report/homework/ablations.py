@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gru_bench.config import Scalar, flat
 from gru_bench.errors import RunError
@@ -79,7 +80,7 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[S
             sides += [group] if group else []
             ended = {run.seed for run in whole}
             if gone := [run for run in runs if run.seed not in ended]:  # not those that were begun again
-                lost = numbers.add("lost", len(gone), runs=[run.run_id for run in gone])
+                lost = numbers.on([run.run_id for run in gone]).add("lost", len(gone))
                 gaps.append(say("{question} Runs that did not complete and are left out: {lost}.", question=question,
                                 lost=lost))
         match sides:
@@ -102,10 +103,11 @@ def _phrase(settings: Mapping[str, Scalar]) -> str:
 
 def _ablation_table(one: Reproduction, pairs: Sequence[Pair]) -> Table:
     seeds = sorted({seeds for pair in pairs for seeds in pair.difference.seeds})
-    least = one.numbers.add("ablation.seeds-least", seeds[0], "count", "seeds of a side")
-    most = one.numbers.add("ablation.seeds-most", seeds[-1], "count", "seeds of a side")
+    numbers = one.numbers.on([run_id for pair in pairs for run_id in pair.ids])
+    least = numbers.add("ablation.seeds-least", seeds[0], "count", "seeds of a side")
+    most = numbers.add("ablation.seeds-most", seeds[-1], "count", "seeds of a side")
     each: Sentence = (least,) if least.value == most.value else (least, " to ", most)
-    count = one.numbers.add("ablation.examples", pairs[0].difference.examples, "count", "validation reviews")
+    count = numbers.add("ablation.examples", pairs[0].difference.examples, "count", "validation reviews")
     title = one.titled("Ablations of the protocol")
     asked = [one.ablations[pair.numbers.key] for pair in pairs]
     selects = any(ablation.other.get("training.selection") == "best_validation" for ablation in asked)
@@ -142,37 +144,45 @@ def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation,
                   for values in sorted(tried, key=lambda values: [as_number(value) or 0.0 for value in values])]
     lost += [words for words, run in candidates if not run.complete]
     whole = [(words, run) for words, run in candidates if run.complete]
+    chosen_N = _reviews(evidence.store, [run.run_id for _, run in whole])
+    size = None if chosen_N is None else chosen_N.size
     reached = [
-        say("{value}: {accuracy} %", value=words, accuracy=numbers.add(
-            f"tuning.{place}", run.metrics.get(score("accuracy", "val").key), "percent", "one seed", runs=[run.run_id]))
+        say("{value}: {accuracy} %", value=words, accuracy=numbers.on([run.run_id], size, "validation").add(
+            f"tuning.{place}", run.metrics.get(score("accuracy", "val").key), "percent", "one seed"))
         for place, (words, run) in enumerate(whole, start=1)]
     gone = f" No result from {', '.join(lost)}." if lost else ""
     end: Sentence = (" No value was better than the protocol’s own, so there is nothing to compare.",)
     if ablation.other != ablation.usual:
         end = (f" The best, {_phrase(ablation.other)}, is compared with the protocol above.",
-               *_judged_by_its_own(numbers.of("tuning.shared"), evidence.store, [run.run_id for _, run in whole],
-                                   judges))
+               *_judged_by_its_own(numbers.of("tuning.shared"), [run.run_id for _, run in whole], chosen_N, judges))
     return say("Validation accuracy of each value, with one run and one seed: {reached}.{gone}{end}",
                reached=joined(reached, "; "), gone=gone, end=end)
 
 
-def _judged_by_its_own(numbers: Numbers, store: Store, choosing: Sequence[str], judges: Group | None) -> Sentence:
+def _reviews(store: Store, choosing: Sequence[str]) -> NDArray[np.str_] | None:
+    """Return the validation reviews that the runs that chose share; None where their predictions cannot be read."""
+    try:
+        return store.predictions(choosing[0], "validation").example_id_N if choosing else None
+    except RunError:
+        return None
+
+
+def _judged_by_its_own(
+    numbers: Numbers, choosing: Sequence[str], chosen_N: NDArray[np.str_] | None, judges: Group | None
+) -> Sentence:
     """Return the fraction of the judging reviews by which the choice had been made.
 
-    The runs that chose share their validation reviews. The judges are the usual side of the ablation; None if its sides
-    cannot be compared.
+    The judges are the usual side of the ablation; None if its sides cannot be compared.
     """
     if judges is None or not choosing:
         return ()
-    try:
-        choosing_N = store.predictions(choosing[0], "validation").example_id_N
-    except RunError:
+    if chosen_N is None:
         return (" The reviews it was chosen on are not known: their predictions cannot be read.",)
-    share = float(np.isin(judges.example_N, choosing_N).mean())
+    share = float(np.isin(judges.example_N, chosen_N).mean())
     return say(
         " Of the reviews that judge it here, {share} % were also used to choose it{favors}.",
-        share=numbers.add("", share, "percent", "fraction of the judging reviews", judges.example_N.size,
-                          runs=(*choosing, *judges.ids)),
+        share=numbers.on((*choosing, *judges.ids), judges.example_N.size, judges.split).add(
+            "", share, "percent", "fraction of the judging reviews"),
         favors=", which favors it" if share else "")
 
 

@@ -85,5 +85,5 @@ def _logged(group: Group, metric: Metric, name: str) -> Number:
     """Return a metric that is the same in all runs."""
     values = {run.metrics[metric.key] for run in group.runs if metric.key in run.metrics}
     value = values.pop() if len(values) == 1 else None
-    return group.numbers.add(f"protocol.{name}", value, KINDS[metric.unit],
-                        "not logged" if value is None else "the same in all runs")
+    return group.of_runs.add(f"protocol.{name}", value, KINDS[metric.unit],
+                             "not logged" if value is None else "the same in all runs")

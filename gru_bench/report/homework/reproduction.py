@@ -86,7 +86,7 @@ def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
         if data is not None and known.protocol == "homework":
             found.append((study_name(study), study, groups, data))
     return tuple(
-        Reproduction(evidence.numbers.named("of", name, same=study.run.run_id, runs=[study.run.run_id]),
+        Reproduction(evidence.numbers.named("of", name, same=study.run.run_id).on([study.run.run_id]),
                      name if len(found) > 1 else "", study, groups, data)
         for name, study, groups, data in found)
 
@@ -100,7 +100,9 @@ def names_shown(groups: Iterable[Group]) -> dict[str, str]:
 def shown_setting(group: Group, name: str) -> Number | str:
     """Return a setting of a group as it is shown: a number where it is one, else words."""
     value = group.settings[name]
-    return in_words(name, value) if as_number(value) is None else setting(group, f"protocol.{slug(name)}", value)
+    if as_number(value) is None:
+        return in_words(name, value)
+    return setting(group.of_runs, f"protocol.{slug(name)}", value)
 
 
 def in_words(name: str, value: Scalar) -> str:

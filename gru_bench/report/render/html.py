@@ -56,7 +56,7 @@ def html(report: Report, drawings: bool = True) -> str:
 def shown(value: Any, sets: Mapping[frozenset[str], RunSet]) -> Any:
     """Return what a template prints for a value.
 
-    A number carries its key, and leads to its runs where these have a place; the ends of intervals do not.
+    A number and the ends of its interval carry their keys, and lead to their runs where there are some.
     """
     match value:
         case Number():
@@ -64,7 +64,7 @@ def shown(value: Any, sets: Mapping[frozenset[str], RunSet]) -> Any:
             number = Markup('<data value="{}" data-key="{}"{}>{}</data>').format(
                 exact, value.key, Markup(' title="{}"').format(value.source) if value.source else "", value.text
             )
-            if (runs := frozenset(value.runs)) not in sets or value.key.endswith((".low", ".high")):
+            if (runs := frozenset(value.runs)) not in sets:
                 return number
             return Markup('<a class="n" href="#{}">{}</a>').format(sets[runs].key, number)
         case Ends():

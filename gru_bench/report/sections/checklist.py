@@ -83,7 +83,7 @@ def _data(evidence: Evidence) -> Sentence:
 def _data_sets(evidence: Evidence) -> list[tuple[DataSummary, Numbers]]:
     """Return each data set, and what makes its numbers."""
     found = enumerate(data_sets(evidence.studies, evidence.store), start=1)
-    return [(summary, evidence.numbers.of(f"checklist.data-{place}", [study.run.run_id for study in studies]))
+    return [(summary, evidence.numbers.of(f"checklist.data-{place}").on([study.run.run_id for study in studies]))
             for place, (summary, studies) in found]
 
 
@@ -147,7 +147,7 @@ def _so_far(evidence: Evidence) -> list[tuple[Group, SearchSoFar]]:
 
 def _teachers(evidence: Evidence) -> Sentence:
     taught = [say("{model}: {teachers} {teachers:teacher|teachers} of each confirmation run", model=group.label,
-                  teachers=group.numbers.add("search.teachers", teachers, "setting", "a setting"))
+                  teachers=group.of_runs.add("search.teachers", teachers, "setting", "a setting"))
               for group in evidence.groups if group.is_logged and (teachers := group.config.training.teachers)]
     return joined(taught, "; ") or (("no",) if evidence.studies else ())
 
@@ -164,7 +164,7 @@ def _validation_beside_test(evidence: Evidence) -> Sentence:
         key = compared(group.metric, "val").key
         values = [run.metrics[key] for run in group.runs if key in run.metrics]
         if values:
-            mean = group.numbers.over_runs("checklist.validation", values, group.scale.kind)
+            mean = group.on_validation.over_runs("checklist.validation", values, group.scale.kind)
             parts.append((f"{group.label}: ", mean, f"{group.scale.suffix} and ", group.score, group.scale.suffix))
     return joined(parts, "; ") or (("there are no validation texts",) if evidence.studies else ())
 
@@ -181,7 +181,7 @@ def _compute(evidence: Evidence) -> Sentence:
         return ()
     hours = sum(seconds) / HOUR
     complete = sum(run.complete for run in runs)
-    numbers = evidence.numbers.of("checklist", [run.run_id for run in runs])
+    numbers = evidence.numbers.of("checklist").on([run.run_id for run in runs])
     return (numbers.add("hours", hours, "amount", "from the start to the end of each run, added"), " hours in ",
             numbers.add("runs", len(runs)), " runs, of which ", numbers.add("incomplete", len(runs) - complete),
             " were pruned, failed or interrupted, or have not ended")

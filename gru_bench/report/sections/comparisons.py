@@ -102,7 +102,7 @@ def _looks(evidence: Evidence) -> list[Block]:
     for one in evidence.looks:
         blocks.append(Paragraph(_planned(one)))
         pairs = [pair for pair in evidence.compared if pair.followed is not None and pair.a.study is one.study]
-        rows = [row for pair in pairs for row in _look_rows(pair)]
+        rows = [row for pair in pairs for row in _look_rows(one, pair)]
         if not rows:
             continue
         values = Values(("pair", "look", "seeds", "difference", "boundary", "finding"), tuple(rows),
@@ -128,37 +128,36 @@ def _planned(one: StudyLooks) -> Sentence:
         study=study_name(one.study), digest=one.plan.digest, taken=one.numbers.add("taken", len(one.looks)),
         planned=joined([(one.numbers.add(f"planned-{place}", size),)
                         for place, size in enumerate(one.plan.looks, start=1)], ", "),
-        alpha=one.numbers.add("alpha", one.plan.alpha, "percent", "two-sided, over all pairs and analyses",
-                                    runs=(),
-                              decimals=0))
+        alpha=one.numbers.add("alpha", one.plan.alpha, "percent", "two-sided, over all pairs and analyses", decimals=0))
 
 
-def _look_rows(pair: Pair) -> Iterator[tuple[str | Number, ...]]:
+def _look_rows(one: StudyLooks, pair: Pair) -> Iterator[tuple[str | Number, ...]]:
     """Yield a row for each interim analysis of a pair: its difference with the repeated interval, and its boundary."""
     assert pair.followed is not None
     for look in pair.followed.looks:
-        key = f"look-{look.place + 1}"
+        key, ids = f"look-{look.place + 1}", one.runs_at(look.place, pair.a.model, pair.b.model)
+        of_runs, on_test = pair.numbers.on(ids), pair.numbers.on(ids, look.usual.examples)
         wide = look.repeated
         method, low, high = "too few seeds or groups: no repeated interval", None, None
         if wide is not None:
             method, low, high = pair.interval_name.replace(NBSP, " "), wide.low, wide.high
-        shown = pair.numbers.add(key, look.usual.estimate, pair.scale.difference, method, low=low, high=high)
+        shown = on_test.add(key, look.usual.estimate, pair.scale.difference, method, low=low, high=high)
         tested = None if look.tested_at is None else look.at(look.tested_at)
         boundary = None if tested is None else (tested.high - tested.low) / 2
         settled = pair.followed.settled
         finding = "open" if settled is None or settled.place > look.place else settled.finding.value
-        yield (pair.label, pair.numbers.add(f"{key}.place", look.place + 1, "count"),
-               pair.numbers.add(f"{key}.seeds", min(look.usual.seeds), "count", "of the model with fewer"), shown,
-               pair.numbers.add(f"{key}.boundary", boundary, pair.scale.kind,
-                                "this analysis finds a larger difference, of either sign"), finding)
+        yield (pair.label, of_runs.add(f"{key}.place", look.place + 1, "count"),
+               of_runs.add(f"{key}.seeds", min(look.usual.seeds), "count", "of the model with fewer"), shown,
+               on_test.add(f"{key}.boundary", boundary, pair.scale.kind,
+                           "this analysis finds a larger difference, of either sign"), finding)
 
 
 def _usual(pairs: Sequence[Pair], key: str) -> Table:
     def usual(pair: Pair) -> Number:
         assert pair.followed is not None
         last = pair.followed.last.usual
-        return pair.numbers.add("usual", last.estimate, pair.scale.difference,
-                                "95 % interval as if there were one analysis", low=last.low, high=last.high)
+        return pair.on_examples.add("usual", last.estimate, pair.scale.difference,
+                                    "95 % interval as if there were one analysis", low=last.low, high=last.high)
 
     return Table.of(
         f"{key}.usual", "Ordinary 95 % intervals", ("As if the last analysis had been the only one planned.",),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gru_bench.report.document.blocks import Block, Column, Paragraph, Table, sentences
 from gru_bench.report.document.figure import Value, Values
-from gru_bench.report.document.numbers import Kind, Number
+from gru_bench.report.document.numbers import Kind, Number, Numbers
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.collect import Evidence
@@ -55,25 +55,27 @@ class _Predicted:
         """Return the probabilities at the temperature of each run. A run without one keeps its probabilities."""
         return np.stack(list(map(calibrated, self.group.probability_RNC, self.temperature_R)))
 
-    def number(self, name: str, values: Sequence[float], kind: Kind) -> Number:
+    def number(self, numbers: Numbers, name: str, values: Sequence[float], kind: Kind) -> Number:
         """Return the mean of a value over runs; of the ensemble, its one value."""
         if self.is_ensemble and values:
-            return self.group.numbers.add(name, values[0], kind, "of the mean probability of all seeds")
-        return self.group.numbers.over_runs(name, values, kind)
+            return numbers.add(name, values[0], kind, "of the mean probability of all seeds")
+        return numbers.over_runs(name, values, kind)
 
     @property
     def temperature(self) -> Number:
         """Return the temperature."""
-        return self.number("temperature", [value for value in self.temperature_R if value is not None], "score")
+        return self.number(self.group.on_validation, "temperature",
+                           [value for value in self.temperature_R if value is not None], "score")
 
     def loss(self, name: str, probability_RNC: NDArray[np.floating[Any]]) -> Number:
         """Return the log loss of some probabilities."""
-        return self.number(name, [metrics.log_loss(self.group.label_N, each) for each in probability_RNC], "score")
+        return self.number(self.group.on_examples, name,
+                           [metrics.log_loss(self.group.label_N, each) for each in probability_RNC], "score")
 
     def error(self, name: str, probability_RNC: NDArray[np.floating[Any]]) -> Number:
         """Return the calibration error of some probabilities."""
-        return self.number(name, [metrics.expected_calibration_error(self.group.label_N, each)
-                                  for each in probability_RNC], "percent")
+        return self.number(self.group.on_examples, name, [
+            metrics.expected_calibration_error(self.group.label_N, each) for each in probability_RNC], "percent")
 
 
 def confidence(evidence: Evidence) -> Section | None:
@@ -110,12 +112,12 @@ def _ranges(
     """
     by_run = [metrics.reliability(group.label_N, probability_NC, BINS) for probability_NC in probability_RNC]
     for place, ranges in enumerate(zip(*by_run, strict=True), start=1):
-        numbers = group.numbers.of(f"{key}.bin-{place}")
+        numbers = group.on_examples.of(f"{key}.bin-{place}")
         some = [found for found in ranges if found.examples]
         if some:
             yield (
-                numbers.add("from", ranges[0].low, "percent", "an end of the range", decimals=0),
-                numbers.add("to", ranges[0].high, "percent", "an end of the range", decimals=0),
+                numbers.on(()).add("from", ranges[0].low, "percent", "an end of the range", decimals=0),
+                numbers.on(()).add("to", ranges[0].high, "percent", "an end of the range", decimals=0),
                 numbers.over_runs("share", [r.examples / group.label_N.size for r in ranges], "percent"),
                 numbers.over_runs("confidence", [found.confidence for found in some], "percent"),
                 numbers.over_runs("accuracy", [found.accuracy for found in some], "percent"),

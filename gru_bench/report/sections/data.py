@@ -22,7 +22,7 @@ def data(evidence: Evidence) -> list[Block]:
     blocks: list[Block] = []
     for place, (summary, studies) in enumerate(found, start=1):
         key, name = f"data-{place}", plain(summary.name)
-        numbers = evidence.numbers.of(key, [study.run.run_id for study in studies])
+        numbers = evidence.numbers.of(key).on([study.run.run_id for study in studies])
         blocks.append(Heading(name, key))
         title = f"{name} (studies: {', '.join(map(study_name, studies))})" if len(found) > 1 else name
         blocks.append(_facts(summary, numbers, title))

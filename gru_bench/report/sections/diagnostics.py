@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -40,6 +40,7 @@ class _Names:
     """The names of the parts of one study's diagnostics."""
 
     numbers: Numbers
+    """Makes the numbers that the study's own run holds."""
     study: str
     """Its name where several studies have diagnostics; else empty."""
 
@@ -50,7 +51,7 @@ class _Names:
     def of_flow(self, flow: GradientFlow, name: str, value: float | None, kind: Kind, method: str = "") -> Number:
         """Return a number of a gradient."""
         part = f"flow-{slug(flow.model)}-{flow.direction}-{flow.state}.{name}"
-        return self.numbers.add(part, value, kind, method, flow.reviews, runs=_ids(flow.run_id))
+        return self.numbers.on(_ids([flow.run_id]), flow.reviews, split="").add(part, value, kind, method)
 
     def decay(self, flow: GradientFlow) -> Number:
         """Return the factor per step of a gradient."""
@@ -62,16 +63,18 @@ class _Names:
 def diagnostics(evidence: Evidence) -> Section | None:
     """Return the diagnostics section; None where no study logged diagnostics."""
     logged = [
-        (study_name(study), texts) for study in evidence.studies
+        (study, texts) for study in evidence.studies
         if any(texts := [evidence.store.text(study.run.run_id, file) for file in (DIAGNOSTICS, RECALL)])
     ]
     blocks: list[Block] = []
     for study, texts in logged:
-        names = _Names(evidence.numbers.named("diagnostics", study), study if len(logged) > 1 else "")
-        found, lost = _read(Diagnostics, texts[0], DIAGNOSTICS, study)
-        curve, also_lost = _read(RecallCurve, texts[1], RECALL, study)
+        name = study_name(study)
+        names = _Names(evidence.numbers.named("diagnostics", name, same=study.run.run_id).on([study.run.run_id]),
+                       name if len(logged) > 1 else "")
+        found, lost = _read(Diagnostics, texts[0], DIAGNOSTICS, name)
+        curve, also_lost = _read(RecallCurve, texts[1], RECALL, name)
         if names.study:
-            blocks.append(Heading(study, names.numbers.key))
+            blocks.append(Heading(name, names.numbers.key))
         blocks += sentences([*lost, *also_lost])
         if found is not None:
             blocks += [*_gradients(names, found.flows), *_gates(names, found), *_words(names, found.attributions)]
@@ -80,9 +83,9 @@ def diagnostics(evidence: Evidence) -> Section | None:
     return Section("diagnostics", "Inside the models", tuple(blocks)) if blocks else None
 
 
-def _ids(run_id: str) -> tuple[str, ...]:
-    """Return the id of a run of the study, or nothing where it is none."""
-    return (run_id,) if run_id else ()
+def _ids(run_ids: Iterable[str]) -> tuple[str, ...]:
+    """Return the ids of runs of the study, without those of models that no run of it holds."""
+    return tuple(filter(None, run_ids))
 
 
 def _read(kind: type[Found], text: str | None, file: str, study: str) -> tuple[Found | None, list[Sentence]]:
@@ -121,11 +124,12 @@ def _flow_sentences(names: _Names, flows: Sequence[GradientFlow]) -> list[Senten
     said += _lessons(names, fitted)
     ranges = sorted({flow.fitted for flow in fitted})
     for place, (first, last) in enumerate(ranges, start=1):
+        numbers = names.numbers.on(_ids(flow.run_id for flow in fitted if flow.fitted == (first, last)))
         said.append(say(
             "{these} factors are fitted to the norms {first} to {last} steps back, without the steps nearer to the "
             "end.", these="Some of these" if len(ranges) > 1 else "These",
-            first=names.numbers.add(f"fitted-{place}.first", first),
-            last=names.numbers.add(f"fitted-{place}.last", last)))
+            first=numbers.add(f"fitted-{place}.first", first),
+            last=numbers.add(f"fitted-{place}.last", last)))
     if any(len(flow.norm) == 1 for flow in flows):
         said.append(("With the pooling “last” the backward half is read after its first step: it has read one word, "
                      "and no gradient reaches its other states.",))
@@ -199,7 +203,7 @@ def _gate_sentence(names: _Names, found: GateMap, model: str) -> Sentence:
 
     def number(name: str, value: float, kind: Kind = "count", method: str = "") -> Number:
         part = f"gates-{slug(found.model)}-{found.direction}.{name}"
-        return names.numbers.add(part, value, kind, method, runs=_ids(found.run_id) if kind == "score" else ())
+        return names.numbers.on(_ids([found.run_id])).add(part, value, kind, method)
 
     mean = "mean over units and words of the sentence"
     return say(
@@ -217,7 +221,7 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
     words = attributions[0].tokens
     alike = [found for found in attributions if found.tokens == words]
     name = names.of("words")
-    figure = word_figure(alike, name, names.numbers.key)
+    figure = word_figure(alike, names.numbers, name)
     weights = {drawn: found.column("weight") for drawn, found in figure.values.groups("model").items()}
     return [
         Heading("Words that move the decision", f"{name}-heading"),
@@ -237,8 +241,8 @@ def _word_sentence(names: _Names, found: Attribution, weights: Sequence[Number])
     return say(
         "{model} gives the class {label} a probability of {probability} %; by occlusion {words}.",
         model=model_name(found.model), label=plain(found.label),
-        probability=names.numbers.add(f"words-{slug(found.model)}.probability", found.probability, "percent",
-                                      runs=_ids(found.run_id)),
+        probability=names.numbers.on(_ids([found.run_id])).add(
+            f"words-{slug(found.model)}.probability", found.probability, "percent"),
         words=joined(parts, ", ") or "no word moves it")
 
 
@@ -250,7 +254,7 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
     if not curve.points:
         return []
     name = names.of("recall")
-    figure = recall_figure(curve, name, names.numbers.key)
+    figure = recall_figure(curve, names.numbers, name)
     means = {(row["model"], row["steps"]): row["accuracy"] for row in figure.values.records() if row["what"] == MEAN}
     steps = {k: names.numbers.add(f"recall-steps-{k}", k) for k in sorted(figure.values.groups("steps"))}
 

@@ -67,8 +67,9 @@ def texts_of(evidence: Evidence, members: Sequence[Group]) -> Texts | None:
 def _table(pairs: Sequence[Pair]) -> Table:
     def count(pair: Pair, side: int) -> Any:
         found = one_sided(pair.a.correct_RN, pair.b.correct_RN)[side]
-        return pair.numbers.add(("only-first", "only-second")[side], len(found), "count",
-                                "texts that most runs of one model and at most half of those of the other get right")
+        return pair.on_examples.add(
+            ("only-first", "only-second")[side], len(found), "count",
+            "texts that most runs of one model and at most half of those of the other get right")
 
     return Table.of(
         "disagreements", "Texts that only one model gets right",
@@ -106,7 +107,7 @@ def _ngrams(pair: Pair, of_first: Sequence[Ngram], of_second: Sequence[Ngram]) -
     def cell(side: str, rank: int, one: Ngram | None) -> Sentence:
         if one is None:
             return ("",)
-        numbers = pair.numbers.of(f"ngram-{side}-{rank}")
+        numbers = pair.on_examples.of(f"ngram-{side}-{rank}")
         return (f"{plain(one.text)}{'*' if one.beyond_chance else ''} (", numbers.add("here", one.here), " : ",
                 numbers.add("there", one.there), ")")
 
@@ -134,7 +135,7 @@ def _never_right(members: Sequence[Group], texts: Texts, numbers: Numbers) -> li
     shown = ordered_F[:QUOTED] if members[0].is_binary else _of_each_class(ordered_F, members[0].label_N)
     ids, size = tuple(run_id for group in members for run_id in group.ids), members[0].example_N.size
     runs = "the one run" if len(ids) == 1 else "every run of every model" if len(members) > 1 else "every run"
-    numbers = numbers.of("", ids, size)
+    numbers = numbers.on(ids, size)
     items = tuple((beginning(texts.get(str(members[0].example_N[place]), "")),
                    _remark(members, int(place), numbers.of(str(rank)))) for rank, place in enumerate(shown, start=1))
     which = "The most confident of these mistakes" if confident else "Some of these mistakes"
@@ -172,7 +173,8 @@ def _remark(members: Sequence[Group], place: int, numbers: Numbers) -> Sentence:
         taken = "" if len(classes) == 2 or not wrong else f", predicted {classes[wrong.most_common(1)[0][0]]}"
         parts.append((f"Labeled {classes[label]}{taken}",))
     if first.tokens_N.any():
-        parts.append((numbers.add("tokens", int(first.tokens_N[place]), "count", "of this text"), f"{NBSP}tokens read"))
+        tokens = numbers.on(first.ids).add("tokens", int(first.tokens_N[place]), "count", "of this text")
+        parts.append((tokens, f"{NBSP}tokens read"))
     if category := plain(str(first.category_N[place])):
         parts.append((category,))
     return (*joined(parts, ", "), ".") if parts else ()

@@ -81,7 +81,7 @@ def _confusion(groups: Sequence[Group]) -> list[Block]:
 
 def _counts(group: Group) -> list[tuple[Number, Number]]:
     """Return the mean and the standard deviation over seeds of each cell of the confusion matrix."""
-    numbers = group.numbers.of("confusion")
+    numbers = group.on_examples.of("confusion")
     counts_R4 = group.counts_RCC.reshape(-1, len(CELLS)).astype(float)
     return [
         (numbers.add(name, float(count_R.mean()), "count", "mean over seeds" if count_R.size > 1 else "one run"),
@@ -126,14 +126,14 @@ def _most_confused(group: Group) -> Table:
         if not wrong_CC[label, other]:
             break
         count_R, size = count_RCC[:, label, other], int((group.label_N == label).sum())
-        numbers = group.numbers.of(f"confused.{rank}")
+        numbers = group.on_examples.of(f"confused.{rank}")
         rows.append((
             f"{group.classes[label]} → {group.classes[other]}",
             (numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"), " ", Aside((
                 "± ", numbers.add("spread", float(count_R.std(ddof=1)), "tenth", "standard deviation over seeds"))))
             if several else numbers.add("", int(count_R[0]), "count", "one run"),
-            numbers.add("share", float(count_R.mean()) / size, "percent", "mean count over the texts of the label",
-                        size)))
+            numbers.on(group.ids, size).add("share", float(count_R.mean()) / size, "percent",
+                                            "mean count over the texts of the label")))
     return Table(
         f"confused-{group.key}", f"Most frequent confusions of {group.label}",
         (f"Most frequent confusions of {group.label}: {'mean ' if several else ''}count of test texts"
@@ -175,15 +175,18 @@ def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScor
     true_N, named_RN = group.label_N == place, group.predicted_RN == place
     size, group_K = int(true_N.sum()), group.groups_of(true_N)
     few = size < LEAST or (group_K is not None and len(np.unique(group_K)) < 2)
-    numbers = group.numbers.of("class").named(group.classes[place], examples=size)
+    numbers = group.on_examples.of("class").named(group.classes[place])
+    of_class = numbers.on(group.ids, size)
     method = f"mean over seeds; no interval for fewer than {LEAST} test texts" if few else "mean over seeds"
 
-    def mean(name: str, values: Sequence[float | None], of: bool = True, kind: Kind = "percent") -> Number:
+    def mean(
+        name: str, values: Sequence[float | None], of: bool = True, kind: Kind = "percent", numbers: Numbers = numbers
+    ) -> Number:
         known = [value for value in values if value is not None]
         return numbers.add(name, float(np.mean(known)) if of and known else None, kind, method)
 
     if few:
-        recall = mean("recall", [one.recall for one in scores_R], size > 0)
+        recall = mean("recall", [one.recall for one in scores_R], size > 0, numbers=of_class)
         f1 = mean("f1", [one.f1 for one in scores_R], size > 0)
     else:
         recall = group.accuracy_on(numbers.of("recall"), true_N)
@@ -197,7 +200,7 @@ def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScor
             found = [score(true_N.astype(np.int8), one_N) for one_N in group.probability_RNC[:, :, place]]
             areas.append(mean(name, found, kind="score"))
     return [
-        (numbers.add("examples", size, "count", "of this class"), " (few)" if few else ""),
+        (of_class.add("examples", size, "count", "of this class"), " (few)" if few else ""),
         mean("precision", [one.precision for one in scores_R], bool(named_RN.any())), recall, f1, *areas]
 
 
@@ -211,8 +214,9 @@ def _by_category(evidence: Evidence) -> list[Block]:
         rows: list[tuple[Value, ...]] = []
         for name in np.unique(first.category_N):
             inside_N = first.category_N == name
-            of_set, size = evidence.numbers.of(key, first.ids).named(str(name)), int(inside_N.sum())
-            texts = of_set.add("examples", size, "count", "in this category", size)
+            size = int(inside_N.sum())
+            texts = evidence.numbers.of(key).named(str(name)).on(first.ids, size).add(
+                "examples", size, "count", "in this category")
             rows += [(plain(str(name)) or UNCATEGORIZED, texts, group.label,
                       group.accuracy_on(group.numbers.of("category").named(str(name)), inside_N)) for group in members]
         values = Values(("category", "texts", "model", "accuracy"), tuple(rows), intervals=("accuracy",))
@@ -232,7 +236,7 @@ def _by_length(evidence: Evidence) -> list[Block]:
              if np.unique(np.searchsorted(LENGTHS, members[0].tokens_N)).size > 1]
     for test_set, members in enumerate(shown, start=1):
         key, first = f"lengths-{test_set}", members[0]
-        numbers = evidence.numbers.of(key, first.ids)
+        numbers = evidence.numbers.of(key)
         place_N = np.searchsorted(LENGTHS, first.tokens_N)
         # The ends of the ranges touch; outermost they are those of the texts there are.
         edges = (-1, *LENGTHS, np.inf)
@@ -242,7 +246,7 @@ def _by_length(evidence: Evidence) -> list[Block]:
             inside_N = place_N == place
             part, size = f"bin-{place + 1}", int(inside_N.sum())
             low, high, texts = (
-                numbers.add(f"{part}.{name}", value, "count", method, size) for name, value, method in (
+                numbers.on(first.ids, size).add(f"{part}.{name}", value, "count", method) for name, value, method in (
                     ("shortest", max(shortest, edges[place] + 1), "fewest tokens of this range"),
                     ("longest", min(longest, edges[place + 1]), "most tokens of this range"),
                     ("examples", size, "of these lengths")))
@@ -297,8 +301,8 @@ def _related(
         return ()
 
     def part(end: str, row: int, whose: str) -> Sentence:
-        share = numbers.add(f"mixed-{end}", float(share_B[row]), "percent", "fraction of this category",
-                            int(counts_BG[large[row]].sum()))
+        share = numbers.on(first.ids, int(counts_BG[large[row]].sum())).add(
+            f"mixed-{end}", float(share_B[row]), "percent", "fraction of this category")
         low, high = ends[large[row]]
         return say("{share} % of {whose} of {low} to {high} tokens", share=share, whose=whose, low=low, high=high)
 

@@ -145,7 +145,7 @@ def _is_same(name: str, groups: Sequence[Group]) -> bool:
 
 
 def _written_setting(group: Group, name: str) -> Sentence:
-    value = setting(group, f"setting.{slug(name)}", group.settings.get(name, group.tuned.get(name)))
+    value = setting(group.of_runs, f"setting.{slug(name)}", group.settings.get(name, group.tuned.get(name)))
     return (f"{setting_name(name).replace(' ', NBSP)}{NBSP}", value)
 
 
@@ -161,7 +161,7 @@ def _deviation(group: Group) -> Cell:
         return group.score_deviation
     score_R = [score.value for score in group.scores_by_run(group.metric) if score.value is not None]
     lowest, highest = (
-        group.numbers.add(f"{name}-seed", score, group.scale.kind, f"{name} of {seeds} seeds")
+        group.on_examples.add(f"{name}-seed", score, group.scale.kind, f"{name} of {seeds} seeds")
         for name, score in (("lowest", min(score_R)), ("highest", max(score_R))))
     return (group.score_deviation, Aside((lowest, " to ", highest), below=True))
 
@@ -186,8 +186,8 @@ def _f1(one: Group | ScoredBaseline) -> Number:
     if isinstance(one, ScoredBaseline):
         return one.f1
     if one.is_binary:
-        return one.numbers.estimate("f1", interval("f1", one))
-    return one.numbers.estimate("macro-f1", interval("macro_f1", one))
+        return one.on_examples.estimate("f1", interval("f1", one))
+    return one.on_examples.estimate("macro-f1", interval("macro_f1", one))
 
 
 def _uneven(evidence: Evidence) -> list[Block]:
@@ -213,7 +213,7 @@ def _further_scores(groups: Sequence[Group]) -> Table:
                 logged = {name: run.metrics.get(score(name, "test").key) for name in AREAS}
                 scores |= {name: value for name, value in logged.items() if value is not None}
         rows.append((group.label, *(
-            group.numbers.over_runs(
+            group.on_examples.over_runs(
                 slug(name).removesuffix("-error"), [scores[name] for scores in scores_R if name in scores],
                 KINDS[score(name, "test").unit])
             for name in shown)))
@@ -250,7 +250,7 @@ def _together(evidence: Evidence) -> list[Block]:
              f"(95{NBSP}%, in brackets) cover fresh test texts, but not fresh seeds. No verdict uses this table.",),
             shown,
             (Column("Model", align="left", width=3.6), lambda group: group.label),
-            (Column(score, unit=scale.unit), lambda group: group.numbers.estimate(
+            (Column(score, unit=scale.unit), lambda group: group.on_examples.estimate(
                 f"together.{slug(group.metric)}", interval_together(group.metric, group), scale.kind)),
             # In a tuple a number stands without its interval, which is about fresh seeds.
             (Column("Single seeds", unit=scale.unit, short="Single", note=(
@@ -262,8 +262,8 @@ def _together(evidence: Evidence) -> list[Block]:
     if left_out:
         blocks.append(Paragraph((
             f"{listed([group.label for group in left_out])}: there is no ensemble of the seeds. Of more than ",
-            evidence.numbers.add("together.most-whole", MOST_WHOLE, "count",
-                                 "classes up to which all probabilities are kept"),
+            evidence.numbers.on(()).add("together.most-whole", MOST_WHOLE, "count",
+                                        "classes up to which all probabilities are kept"),
             " classes the runs kept the probabilities of the likeliest ones only, so their means over seeds are not "
             "known.")))
     return [Details("Ensemble of the seeds", tuple(blocks))] if blocks else []
@@ -271,9 +271,9 @@ def _together(evidence: Evidence) -> list[Block]:
 
 def _loss_together(group: Group) -> Number:
     loss = metrics.log_loss(group.label_N, group.together.probability_RNC[0])
-    return group.numbers.add("together.loss", loss, "score", "of the mean probability of all seeds")
+    return group.on_examples.add("together.loss", loss, "score", "of the mean probability of all seeds")
 
 
 def _calibration_together(group: Group) -> Number:
     error = metrics.expected_calibration_error(group.label_N, group.together.probability_RNC[0])
-    return group.numbers.add("together.calibration", error, "percent", "of the mean probability of all seeds")
+    return group.on_examples.add("together.calibration", error, "percent", "of the mean probability of all seeds")

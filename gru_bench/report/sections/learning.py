@@ -42,7 +42,7 @@ def learning(evidence: Evidence) -> Section | None:
     for group in groups:
         places = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
         mean = float(np.mean(places)) if places else None
-        best.append((group.numbers.add("best-epoch", mean, "tenth", "mean over seeds"), f" for {group.label}"))
+        best.append((group.of_runs.add("best-epoch", mean, "tenth", "mean over seeds"), f" for {group.label}"))
     come = "On average over seeds it comes" if any(len(group.runs) > 1 for group in groups) else "It comes"
     return Section("learning", "Learning", (
         *figures,

@@ -84,14 +84,14 @@ def _holm(evidence: Evidence) -> Sentence:
     sizes = {pair.family for pair in evidence.compared}
     if max(sizes) < 2 or all(pair.number("p").value is None for pair in evidence.compared):
         return ()
-    count: Sentence = () if len(sizes) > 1 else (evidence.numbers.add("methods.family", sizes.pop()), " ")
+    count: Sentence = () if len(sizes) > 1 else (evidence.numbers.on(()).add("methods.family", sizes.pop()), " ")
     baseline = " Tests against the baseline are adjusted separately, over all models." if any(
         one.favours is not None for one in evidence.against) else ""
     return say(
         " p values are adjusted by Holm’s procedure over all {count}pairs of models on the same test texts, "
         "separately for each kind of finding, and compared with {level}. Intervals are not adjusted.{baseline}",
         count=count, baseline=baseline,
-        level=evidence.numbers.add(
+        level=evidence.numbers.on(()).add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))
 
 

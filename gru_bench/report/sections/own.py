@@ -42,7 +42,7 @@ def own(evidence: Evidence) -> Section | None:
              "of five times, and the range.",),
             (Column("Model", align="left"), Column("Implementation", align="left"), Column("Median", "ms"),
              Column("Least", "ms"), Column("Most", "ms")),
-            tuple(_row(evidence.numbers.named("own-speed", one.model, same=one.source, runs=[run_id]), one, *times)
+            tuple(_row(evidence.numbers.named("own-speed", one.model, same=one.source).on([run_id]), one, *times)
                   for (run_id, _), one in found.items() for times in one.speed), grouped=True))
     return Section("own", "Models of one's own", tuple(blocks), appendix=True)
 

@@ -43,7 +43,7 @@ def _states(evidence: Evidence) -> list[Block]:
                 continue
             by_state = {state: [run for run in stage_runs if run_state(run) == state] for state in STATES}
             rows.append((name, stage, *(
-                evidence.numbers.add(f"{key}-{stage}.{state}", len(some), runs=[run.run_id for run in some])
+                evidence.numbers.on([run.run_id for run in some]).add(f"{key}-{stage}.{state}", len(some))
                 for state, some in by_state.items())))
             reasons: list[Sentence] = [
                 (f"{plain(run.name) or run.run_id}: {state}{plain(run.reason)[:200] or unknown}",)

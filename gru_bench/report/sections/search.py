@@ -54,7 +54,7 @@ def _in_words(one: Search) -> Sentence:
     taught: Sentence = say(
         "The confirmation runs were also trained on the answers of {teachers} teacher {teachers:model|models} each; "
         "trials have none.",
-        teachers=group.numbers.add("search.teachers", teachers, "setting", "a setting")) if gap and teachers else ()
+        teachers=group.of_runs.add("search.teachers", teachers, "setting", "a setting")) if gap and teachers else ()
     complete = one.complete
     unstable: Sentence = ()
     if complete < STABLE_TRIALS and one.importance:
@@ -103,9 +103,9 @@ def _settings_table(searches: Sequence[Search]) -> Table:
     def row(one: Search, name: str, range_: Mapping[str, Any]) -> tuple[Cell, ...]:
         group, part, best = one.group, f"search.{slug(name)}", one.group.tuned[name]
         return (
-            group.label, setting_name(name), range_text(range_), setting(group, f"{part}.best", best),
-            group.numbers.add(f"{part}.importance", one.importance.get(name), "percent",
-                         plain(one.summary.importance_method), decimals=0),
+            group.label, setting_name(name), range_text(range_), setting(group.of_study, f"{part}.best", best),
+            group.on_trials.add(f"{part}.importance", one.importance.get(name), "percent",
+                                plain(one.summary.importance_method), decimals=0),
             end_of_range(name, range_, best),
         )
 

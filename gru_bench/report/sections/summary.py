@@ -176,7 +176,7 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
             outside=numbers.add("outside", outside, "count", "models not shown in this report"),
             pairs=numbers.add("pairs", pairs_of(family.size), "count", "pairs of these models"),
             planned=joined([
-                (pair.numbers.add("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
+                (pair.numbers.on(()).add("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
                 for name, pair in planned.items()], ", ")))
     return tuple(said)
 
@@ -186,8 +186,10 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
     fresh = fresh_for_all(evidence)
     if fresh is None or not any(one.done and one.lacks_seeds for one in evidence.compared):
         return ()
+    runs = [run_id for one in evidence.compared if one.done and one.fresh_seeds for run_id in one.ids]
     return (say("Equivalence and claims take at least 5 seeds: train each model that has fewer again on {fresh} fresh "
-                "seeds, and do not count the old runs with them.", fresh=evidence.numbers.add("summary.fresh", fresh)),)
+                "seeds, and do not count the old runs with them.", fresh=evidence.numbers.on(runs).add(
+                    "summary.fresh", fresh)),)
 
 
 def few_texts(evidence: Evidence) -> list[Sentence]:
@@ -195,7 +197,7 @@ def few_texts(evidence: Evidence) -> list[Sentence]:
     said = []
     for place, members in enumerate(families(evidence.groups), start=1):
         size, runs = members[0].example_N.size, [run_id for group in members for run_id in group.ids]
-        numbers = evidence.numbers.of(f"few-reviews-{place}", runs, size)
+        numbers = evidence.numbers.of(f"few-reviews-{place}").on(runs, size)
         if size < FEW_TEXTS:
             whose = "" if len(members) == len(evidence.groups) else f" of {', '.join(group.label for group in members)}"
             said.append(say(

@@ -87,17 +87,25 @@ def test_no_folder_has_the_name_of_a_device(name: str) -> None:
     assert not is_reserved(folder_name(name, "report"))
 
 
-def test_a_number_has_the_key_the_runs_and_the_examples_of_its_thing() -> None:
-    numbers = Numbers().of("model", ["a", "b"], 50)
-    found = [numbers.add("x", 1), numbers.add("y", 1, examples=20), numbers.add("z", 1, runs=["c"]),
-             numbers.of("part").add("", 1)]
-    assert [(one.key, one.runs, one.examples) for one in found] == [
-        ("model.x", ("a", "b"), 50), ("model.y", ("a", "b"), 20), ("model.z", ("c",), None),
-        ("model.part", ("a", "b"), 50)]
+def test_a_number_has_the_runs_and_the_examples_that_are_said_last() -> None:
+    model = Numbers().of("model")
+    on_test = model.on(["a", "b"], 50)
+    found = [on_test.add("x", 1), on_test.of("part").add("", 1), on_test.on(["c"]).add("y", 1),
+             on_test.on(["a"], 20, "validation").add("z", 1), model.on(()).add("given", 1)]
+    assert [(one.key, one.runs, one.examples, one.split) for one in found] == [
+        ("model.x", ("a", "b"), 50, "test"), ("model.part", ("a", "b"), 50, "test"), ("model.y", ("c",), None, ""),
+        ("model.z", ("a",), 20, "validation"), ("model.given", (), None, "")]
+    assert [one.source for one in found] == [
+        "2 runs; 50 test examples", "2 runs; 50 test examples", "1 run", "1 run; 20 validation examples", ""]
+
+
+def test_no_number_is_made_before_it_is_said_what_it_is_computed_from() -> None:
+    with pytest.raises(AssertionError, match=r"model\.x"):
+        Numbers().of("model").add("x", 1)
 
 
 def test_two_numbers_never_share_a_key() -> None:
-    numbers = Numbers()
+    numbers = Numbers().on(())
     first = numbers.of("a").add("x", 0.5, "percent", "once")
     assert numbers.add("a.x", 0.5, "percent", "again") is first
     with pytest.raises(AssertionError, match="two keys"):

@@ -133,11 +133,11 @@ def evidence_of(
     families: int = 1, scores: Mapping[str, float] | None = None, groups_of: Mapping[str, float] | None = None,
 ) -> Evidence:
     """Return as much of the evidence on models as a decision is told from."""
-    numbers, scale = Numbers(), scale_of(metric)
+    numbers, scale = Numbers().on(()), scale_of(metric)
     names = list(models) or sorted({name for pair in found for name in pair})
     groups: dict[str, Any] = {}
     for name in names:
-        own = numbers.of(name, (f"run-{name}",))
+        own = numbers.of(name).on((f"run-{name}",))
         count = (seeds or {}).get(name, 5)
         time = own.add("seconds", (seconds or {}).get(name, 10.0), "amount")
         groups[name] = SimpleNamespace(

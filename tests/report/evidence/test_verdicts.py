@@ -36,9 +36,11 @@ def pair_of(
     estimate = replace(estimate, design=design_of(0.005, 0.07, 0.10))
     found = Verdict.of(estimate, adjusted, margin)
     alpha, beta = (cast(Group, SimpleNamespace(
-        label=label, ids=(label,), metric="accuracy", scale=scale_of("accuracy"), is_logged=True,
-        study=SimpleNamespace(summary=SimpleNamespace(models=())))) for label in ("Alpha", "Beta"))
-    return Pair(("Alpha", "Beta"), estimate, adjusted, family, found, numbers=Numbers("pair.a.b"), a=alpha, b=beta)
+        label=label, ids=(label,), metric="accuracy", split="test", scale=scale_of("accuracy"), is_logged=True,
+        study=SimpleNamespace(run=SimpleNamespace(run_id="study"), summary=SimpleNamespace(models=()))))
+        for label in ("Alpha", "Beta"))
+    return Pair(("Alpha", "Beta"), estimate, adjusted, family, found, numbers=Numbers("pair.a.b"), a=alpha, b=beta,
+                ids=("Alpha", "Beta"))
 
 
 def designed(pair: Pair, design: Design) -> Pair:

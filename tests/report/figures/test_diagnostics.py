@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gru_bench.report.document.figure import Figure
+from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, recall_figure, word_figure
 from gru_bench.results.diagnostics import GateMap
 from tests.support.commands import mentions
@@ -27,8 +28,8 @@ def rows(figure: Figure) -> list[dict[str, str]]:
 FIGURES = {
     "gradients": gradient_figure(some_diagnostics().flows[:2]),
     "gates": gate_figure([gate_map("scratch", units=3)], "gates"),
-    "words": word_figure([attribution("scratch", ("one", "two"))]),
-    "recall": recall_figure(some_recall()),
+    "words": word_figure([attribution("scratch", ("one", "two"))], Numbers()),
+    "recall": recall_figure(some_recall(), Numbers().on(())),
 }
 
 
@@ -83,8 +84,8 @@ def test_a_legend_names_both_classes_of_the_words() -> None:
 def test_the_caption_of_words_names_the_class_that_they_speak_for() -> None:
     one, two = (replace(attribution(model), label=label, against="")
                 for model, label in (("scratch", "sports & arts"), ("torch", "$news$")))
-    mentions(word_figure([one]).caption, "for the class sports & arts", "for another class")
-    both = word_figure([one, two])
+    mentions(word_figure([one], Numbers()).caption, "for the class sports & arts", "for another class")
+    both = word_figure([one, two], Numbers())
     mentions(both.caption, "class that each model predicts", "for another class")
     titles = [axes.get_title(loc="left") for axes in drawing_of(both).axes]
     assert titles == ["Scratch GRU\n80.0 % for sports & arts", "Torch GRU\n80.0 % for $news$"]
