@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from optuna.storages.journal import JournalFileBackend
 
+from gru_bench.errors import RunError
 from gru_bench.sweep import study as study_module
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, LeaseWatch
 from gru_bench.sweep.sharing.storage import open_storage
@@ -54,7 +55,7 @@ class Calls:
         earlier = self.seen, self.end, self.act
         self.seen, self.end, self.act = 0, end, act or self.die
         try:
-            with suppress(Ended, ConnectionError):
+            with suppress(Ended, ConnectionError, RunError):  # both may create the experiment; one then tries again
                 work()
             return self.seen >= end[0]
         finally:
