@@ -130,7 +130,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
         seconds = 1.0
         spec = load_study("smoke")
         state = StudyState(spec, {}, {})
-        is_confirmed = True
+        is_confirmed, not_sent = True, ()
 
         def page(self, served: str) -> str:
             return f"{served}/#/experiments/1/runs/abc"
