@@ -77,11 +77,6 @@ def only_study(directory: Path) -> LoggedStudy:
     return study
 
 
-def forget_runs(directory: Path) -> None:
-    """Lose the journal."""
-    (directory / "optuna.journal").unlink()
-
-
 @dataclass(frozen=True)
 class Done:
     """The homework, done in two parts."""
@@ -116,7 +111,6 @@ def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Done
     write_vectors(directory / "vectors.bin.gz")
     shown = homework(directory, follow_ups=False)
     runs = only_study(directory)
-    forget_runs(directory)
     then = homework(directory, follow_ups=True)
     return Done(directory, runs, shown, only_study(directory), then)
 
