@@ -38,7 +38,7 @@ def test_own_classes_are_trained_reported_archived_and_run_elsewhere_only_where_
     mentions(said, "homework.py:Cell: a cell", "gru-check: a GRU", "about", "for 3 runs")
     ran(here, "report", "--study", "mine", "--out", "report")
     page = (here / "report" / "report.html").read_text(encoding="utf-8")
-    mentions(page, "BatchFirst (homework.py)", "gru-check says", "class LastState(BatchFirst):")
+    mentions(page, "BatchFirst (homework.py)", "gru-check says", "SHA-256")
     assert "all" in ran(here, "report", "--verify", "report")
     ran(here, "sweep", "--study", "mine.toml", *SMALL, "--check")
     mine = ("predict", "--study", "mine", "--model", "homework.py:BatchFirst", "A wonderful film.")

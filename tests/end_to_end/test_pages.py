@@ -71,7 +71,7 @@ RUN: Mapping[str, str] = {
     "gru-bench sweep --study bidirectional --study-name mine --data mine.csv": "the study mine is done",
     "gru-bench report --study mine": "wrote reports/mine/report.html",
     "gru-bench data --out parts": "parts",
-    "gru-bench data --study NAME --out parts": "parts",
+    "gru-bench data --study NAME --out study-parts": "study-parts",
     "gru-bench compare logistic.csv bayes.csv": "wrote reports/logistic-bayes/report.html",
     "gru-bench sweep --study bidirectional --study-name my-vectors --embedding vectors.txt --set embedding.scale=4":
         "the study my-vectors is done",

@@ -287,5 +287,5 @@ class TestLogged:
 
     @pytest.mark.slow
     def test_a_look_needs_a_complete_run_of_each_model(self, easy_csv: Path) -> None:
-        with pytest.raises(RunError, match=r"all runs of scratch failed.*same command"):
+        with pytest.raises(RunError, match=r"all runs of scratch failed.*run this again"):
             swept(easy_csv, self.says([("scratch", 10_000)]), trials=0, looks=[1, 5], all_models=MODELS)
