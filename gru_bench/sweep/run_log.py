@@ -352,7 +352,7 @@ def without_run(trials: Iterable[StoredTrial], there: Mapping[str, LoggedRun]) -
 
 def not_sent(trials: Sequence[StoredTrial]) -> str:
     """Return what sends the runs of trials that MLflow does not have, as a clause."""
-    machines = " and ".join(sorted({trial.owner.rsplit(" ", 2)[0] for trial in trials}))
+    machines = " and ".join(sorted({trial.owner.rsplit(" ", 2)[0].partition("/")[0] for trial in trials}))
     one = len(trials) == 1
     return (f"{len(trials)} {'run is' if one else 'runs are'} not in MLflow yet: run gru-bench sync in the directory "
             f"of the sweep that trained {'it' if one else 'them'}, on {machines}")
