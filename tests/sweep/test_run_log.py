@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import platform
 import shutil
 import subprocess
 import threading
@@ -119,12 +120,12 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     start("there")
     (study,) = open_reader(f"sqlite:///{database}").studies("easy")
     assert (study.run.complete, study.trials, study.confirms) == (False, (), ())
-    mentions(study.run.reason, "3 runs", "gru-bench sync", machine())
+    mentions(study.run.reason, "3 runs", "gru-bench sync", f"on {platform.node()}")
     assert scored[-1] == {}
     mentions(shown.getvalue(), "study is not done yet", "gru-bench sync")
     waits = checked()
     assert waits.returncode == ExitCode.INCOMPLETE
-    mentions(waits.stdout, "3 runs", "gru-bench sync", machine())
+    mentions(waits.stdout, "3 runs", "gru-bench sync", f"on {platform.node()}")
     assert "belong together" not in waits.stdout
     assert any("all runs" in line for line in upload_all(Path("here").absolute()))
     start("there")
