@@ -20,6 +20,7 @@ To change the kernel, read its modules in this order. Each has one idea:
                multiplied with its vector.
     adam       Only the rows of a batch move.
     threads    Threads sleep between calls. No two of them add to the same number.
+    denormals  Numbers too small to matter are 0, and what runs before and after is as it was.
     fused      The operation for torch: it checks, provides memory, and calls the functions above. Only this module is
                imported by other packages.
     module     `GRU`.

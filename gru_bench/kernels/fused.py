@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 from gru_bench.config import POOLING_PARTS, Part, Pooling, Reset
-from gru_bench.kernels.threads import flushed, run_together, set_threads, threads
+from gru_bench.kernels.denormals import flushed
+from gru_bench.kernels.threads import run_together, set_threads, threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
