@@ -22,7 +22,7 @@ from gru_bench.report.evidence.next_steps import (
     remove_limit_commands,
 )
 from gru_bench.report.evidence.pairs import Pair
-from gru_bench.report.evidence.progress import once_more, study_name, unfinished
+from gru_bench.report.evidence.progress import once_more, study_name, to_confirm, typed, unfinished
 from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
 from gru_bench.report.sections.summary import others_on_test
 from gru_bench.stats.verdict import DIFFERENT, Finding
@@ -33,7 +33,9 @@ BASELINE = "baseline"
 
 def findings_of(evidence: Evidence) -> Findings:
     """Return what a report finds; no scores and no pairs where there is nothing but a search."""
-    going_on = [once_more(study) for study in evidence.studies if unfinished(study)]
+    alone = not evidence.groups
+    going_on = [once_more(study, *(to_confirm(study) if alone else ())) for study in evidence.studies
+                if (alone or unfinished(study)) and typed(study.run.command)]
     commands = going_on or [*next_step_commands(evidence), *remove_limit_commands(evidence)]
     metric = evidence.groups[0].metric if evidence.groups else metric_of(evidence.studies)
     return Findings(

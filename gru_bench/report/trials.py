@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from gru_bench.cli import line
 from gru_bench.report.document.blocks import Cell, Column, Table
 from gru_bench.report.document.numbers import MISSING, Numbers, plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
-from gru_bench.report.evidence.progress import once_more, study_baselines, study_data, study_name
+from gru_bench.report.evidence.progress import once_more, study_baselines, study_data, study_name, to_confirm
 from gru_bench.report.evidence.trials import ENDED, SearchSoFar, best_trial
 from gru_bench.results.logged_metrics import score_name
 
@@ -23,13 +24,13 @@ def search_alone(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return what a report on a study without confirmation runs says: how far its search is, and what confirms it."""
     (search,) = evidence.so_far
     numbers = _numbers(evidence, search)
-    options = ("--confirm", "5") if search.study.plan().confirm == 0 else ()
+    options = to_confirm(search.study)
     ended = sum(trial.summary.state in ENDED for trial in search.trials)
     return (
         say("The study {study} has no complete confirmation run, so there is no verdict: its search has {ended} of "
             "{asked} {asked:trial|trials}.", study=study_name(search.study), ended=numbers.add("ended", ended),
             asked=numbers.add("asked", max(ended, search.plan.trials * len(search.models)))),
-        (f"To confirm its best trials, run its command again{' with --confirm 5' if options else ''}: "
+        (f"To confirm its best trials, run its command again{f' with {line(options)}' if options else ''}: "
          f"{once_more(search.study, *options)}",),
     )
 

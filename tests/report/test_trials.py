@@ -115,14 +115,23 @@ def test_baselines_have_the_score_that_the_study_is_about(store: FakeStore, stud
     assert [row[3].text for row in table_of(build([about], store), "search-so-far").context] == ["0.693"]
 
 
+@pytest.mark.parametrize("ended", [True, False])
 @pytest.mark.parametrize(("confirm", "end"), [("0", "--study tuning --confirm 5"), ("5", "--study tuning")])
-def test_a_study_that_has_ended_without_a_confirmation_run(store: FakeStore, confirm: str, end: str) -> None:
+def test_a_study_without_a_confirmation_run_names_the_command_that_confirms(
+    store: FakeStore, confirm: str, end: str, ended: bool
+) -> None:
     whole = add_study(store, "tuning", {"torch": 0.1}, test_set=SMALL, trials=5)
-    ended = replace(searching(store, whole), summary=whole.summary)
-    report = build([with_params(ended, confirm=confirm)], store)
+    alone = replace(searching(store, whole), summary=whole.summary if ended else None)
+    report = build([with_params(alone, confirm=confirm)], store)
     mentions(said(report.in_short[0]), "tuning has no complete confirmation run", "5 of 5 trials")
-    assert said(report.in_short[1]).endswith(end)
+    assert said(report.in_short[1]).endswith(f": python sweeps/run.py {end}")
+    assert report.findings.next_commands == (f"python sweeps/run.py {end}",)
     assert [section.name for section in report.sections] == ["summary"]
+
+
+def test_no_command_is_named_where_that_of_the_study_is_not_known(store: FakeStore, study: LoggedStudy) -> None:
+    unknown = replace(study, run=replace(study.run, tags={**study.run.tags, "mlflow.source.name": "train.py"}))
+    assert build([unknown], store).findings.next_commands == ()
 
 
 def test_a_trial_that_was_done_again_is_one(store: FakeStore, study: LoggedStudy) -> None:

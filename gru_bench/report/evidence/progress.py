@@ -117,6 +117,11 @@ def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Senten
     return said
 
 
+def to_confirm(study: LoggedStudy) -> tuple[str, ...]:
+    """Return the options that the command of a study needs to confirm its best trials; none where it confirms them."""
+    return ("--confirm", "5") if study.plan().confirm == 0 else ()
+
+
 def once_more(study: LoggedStudy, *options: str) -> str:
     """Return the command of a study, with further options, as the end of a sentence on running it again."""
     words = typed(study.run.command)
