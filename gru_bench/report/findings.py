@@ -36,7 +36,7 @@ def findings_of(evidence: Evidence) -> Findings:
     alone = not evidence.groups
     going_on = [once_more(study, *(to_confirm(study) if alone else ())) for study in evidence.studies
                 if (alone or unfinished(study)) and typed(study.run.command)]
-    commands = going_on or [*next_step_commands(evidence), *remove_limit_commands(evidence)]
+    commands = going_on or [*remove_limit_commands(evidence), *next_step_commands(evidence)]
     metric = evidence.groups[0].metric if evidence.groups else metric_of(evidence.studies)
     return Findings(
         studies=tuple(map(study_name, evidence.studies)), score=scale_of(metric).score, metric=metric,

@@ -170,7 +170,7 @@ class Source:
     warnings_before: tuple[str, ...]
     """Warnings that were known before the studies were read."""
     known_studies: tuple[str, ...]
-    """Names of the experiment's studies, which a new study must not have."""
+    """Names of the experiment's studies: with each, the seed of a new confirmation set is one higher."""
     on_test: Mapping[str, tuple[Count, Count]]
     """Digest of each test set -> the number of models in the store that had been scored on it, and of their studies."""
     studies: tuple[SourceStudy, ...]

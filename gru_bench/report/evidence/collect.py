@@ -43,7 +43,7 @@ class Evidence:
     """Each model against the best linear baseline on its data."""
     searches: Sequence[Search]
     known_studies: Collection[str]
-    """Names that a new study must not have."""
+    """Names of the experiment's studies: with each, the seed of a new confirmation set is one higher."""
     so_far: Sequence[SearchSoFar] = ()
     """The searches that are shown by their trials, because no summary of them is logged or nothing confirms them."""
     looks: Sequence[StudyLooks] = ()
@@ -62,7 +62,7 @@ def collect(
         studies: The studies.
         store: Source of their curves and predictions, and of the number of models on their test sets.
         margin: Largest difference of no practical weight; by default that of the studies.
-        known_studies: Names that a new study must not have.
+        known_studies: Names of the experiment's studies.
         counted: As for `families_of`.
 
     Raises:

@@ -5,12 +5,10 @@ Where a study is unfinished, its comparisons have no next step but to continue i
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
-from itertools import chain, count
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import count
 
 from gru_bench.cli import line
-from gru_bench.report.document.numbers import plain
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import typed
@@ -33,7 +31,8 @@ def fresh_for_all(evidence: Evidence) -> int | None:
 def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
     """Return the commands that make the new confirmation sets for the open comparisons, and a report on them.
 
-    A comparison is left out if the command of one of its models is not known.
+    `NAME-1` and so on stand for the names that the user gives to the new studies. A comparison is left out if the
+    command of one of its models is not known.
     """
     wanted = {
         (group.study.run.run_id, group.model): group
@@ -45,10 +44,9 @@ def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
     alike: dict[tuple[str, str], list[Group]] = {}
     for group in wanted.values():
         alike.setdefault((group.study.run.run_id, repr(sorted(group.tuned.items()))), []).append(group)
-    begun: dict[str, str] = {}
-    for groups in alike.values():
-        name, command = _confirm_command(groups, fresh_for_all(evidence), {*evidence.known_studies, *begun})
-        begun[name] = command
+    first = 1 + len(_held_back_studies(evidence))
+    begun = {name: _confirm_command(groups, name, fresh_for_all(evidence), len(evidence.known_studies))
+             for name, groups in zip(_names(first), alike.values(), strict=False)}
     return _with_report(begun, list(wanted.values()))
 
 
@@ -64,52 +62,62 @@ def held_back(group: Group) -> Limit | None:
 def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
     """Return the commands that repeat studies without data.limit, where a comparison needs more test texts.
 
-    Each is the study's own command with another name and at least as many seeds as are needed.
+    Each is the study's own command with another name, `NAME-1` and so on, and at least as many seeds as are needed.
     """
-    seeds: dict[str, int] = {}
-    wanted: dict[str, Group] = {}
+    studies = _held_back_studies(evidence)
+    begun: dict[str, str] = {}
+    for name, (group, seeds) in zip(_names(1), studies, strict=False):
+        assert group.study.summary is not None
+        enough = seeds <= len(group.study.summary.confirm_seeds)
+        more = [] if enough else [_seeds_option(group), str(seeds)]
+        # What the file of the study says of a limit gives way to what is typed.
+        begun[name] = _command(group, ("--study-name", "--limit", *more[:1]),
+                               ["--study-name", name, "--set", "data.limit=none", *more])
+    return _with_report(begun, [group for group, _ in studies])
+
+
+def _held_back_studies(evidence: Evidence) -> list[tuple[Group, int]]:
+    """Return a group of each study that data.limit holds back in an open comparison, and the seeds that it needs."""
+    found: dict[str, tuple[Group, int]] = {}
     for pair in evidence.compared:
         both = (pair.a, pair.b)
         if pair.done and pair.is_open and all(held_back(group) and _is_known(group) for group in both):
             for group in both:
                 study = group.study.run.run_id
-                wanted[study] = group
-                seeds[study] = max(seeds.get(study, 0), pair.needed[1] if pair.needed else 0)
-    begun: dict[str, str] = {}
-    for study, group in wanted.items():
-        assert group.study.summary is not None
-        whole = f"{group.study.summary.name}-whole"
-        numbered = chain([whole], (f"{whole}-{place}" for place in count(2)))
-        name = next(name for name in numbered if name not in {*evidence.known_studies, *begun})
-        enough = seeds[study] <= len(group.study.summary.confirm_seeds)
-        more = [] if enough else [_seeds_option(group), str(seeds[study])]
-        # What the file of the study says of a limit gives way to what is typed.
-        begun[name] = _command(group, ("--study-name", "--limit", *more[:1]),
-                               ["--study-name", name, "--set", "data.limit=none", *more])
-    return _with_report(begun, list(wanted.values()))
+                _, seeds = found.get(study, (group, 0))
+                found[study] = group, max(seeds, pair.needed[1] if pair.needed else 0)
+    return list(found.values())
+
+
+def _names(first: int) -> Iterator[str]:
+    """Yield what stands for the names of new studies in commands: the user chooses them."""
+    return (f"NAME-{number}" for number in count(first))
 
 
 def _is_known(group: Group) -> bool:
-    """Return whether the command that started a group's study can be typed again, and its name too."""
-    summary = group.study.summary
-    return summary is not None and bool(typed(group.study.run.command)) and plain(summary.name) == summary.name
+    """Return whether the command that started a group's study can be typed again."""
+    return group.study.summary is not None and bool(typed(group.study.run.command))
 
 
-def _confirm_command(groups: Sequence[Group], fresh: int | None, taken: Collection[str]) -> tuple[str, str]:
-    """Return the name of a new confirmation set of models of one study, and the command that makes it."""
+def _confirm_command(groups: Sequence[Group], name: str, fresh: int | None, studies: int) -> str:
+    """Return the command that makes a new confirmation set of models of one study.
+
+    Args:
+        groups: The models, with the same settings.
+        name: Name of the new study.
+        fresh: Number of its seeds.
+        studies: Number of studies that there are.
+    """
     summary, tuned = groups[0].study.summary, groups[0].tuned
     assert summary is not None
     models = [model for model in summary.models if any(group.model == model for group in groups)]
-    some = models if len(models) < len(summary.models) else []
-    base = "-".join([re.sub(r"-confirm-\d+$", "", summary.name), *some])
-    number = next(n for n in range(2, len(taken) + 3) if f"{base}-confirm-{n}" not in taken)
-    name = f"{base}-confirm-{number}"
-    chosen = [word for model in some for word in ("--model", model)]
-    # Each seed of a study has ten thousand confirmation seeds of its own, so that the next one has fresh ones.
-    new = ["--study-name", name, "--seed", str(summary.search_seed + number - 1), _seeds_option(groups[0]), str(fresh),
+    chosen = [word for model in models for word in ("--model", model)] if len(models) < len(summary.models) else []
+    # Each seed of a study has ten thousand confirmation seeds of its own. Earlier sets took the next ones, one for each
+    # study that was added.
+    new = ["--study-name", name, "--seed", str(summary.search_seed + studies), _seeds_option(groups[0]), str(fresh),
            "--trials", "0"]
     fixed = [word for key, value in tuned.items() for word in ("--set", f"{key}={_written(value)}")]
-    return name, _command(groups[0], REPLACED, [*chosen, *new, *fixed])
+    return _command(groups[0], REPLACED, [*chosen, *new, *fixed])
 
 
 def _seeds_option(group: Group) -> str:

@@ -171,12 +171,13 @@ def _next_steps(evidence: Evidence) -> list[Block]:
     said = [one for pair in evidence.compared if pair.done for one in advice(pair, held_back(pair.a))]
     blocks: list[Block] = [Paragraph(one) for one in {in_text(one): one for one in said}.values()]
     steps = (
-        ("These commands repeat the studies with the texts that data.limit excluded, and write a report on them:",
+        ("These commands repeat the studies with the texts that data.limit excluded, and write a report on them.",
          remove_limit_commands(evidence)),
-        ("These commands train fresh seeds with the same settings, as new studies, and write a report on them:",
+        ("These commands train fresh seeds with the same settings, as new studies, and write a report on them.",
          next_step_commands(evidence)),
     )
-    blocks += [block for words, commands in steps if commands for block in (Paragraph((words,)), Commands(commands))]
+    blocks += [block for words, commands in steps if commands
+               for block in (Paragraph((f"{words} Replace each NAME by a name of your own:",)), Commands(commands))]
     return [Heading("Next steps", "next-steps"), *blocks] if blocks else []
 
 

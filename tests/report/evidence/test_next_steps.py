@@ -20,6 +20,7 @@ from gru_bench.report.document.sentences import joined
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.next_steps import held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.verdicts import advice
+from gru_bench.report.findings import findings_of
 from gru_bench.report.render import files, record
 from gru_bench.report.sections.comparisons import comment_on, comparisons
 from gru_bench.report.sections.runs import runs
@@ -90,10 +91,11 @@ def test_the_commands_run_new_confirmation_sets_with_fresh_seeds_and_the_same_se
     assert evidence.compared[0].verdict.finding.value == "inconclusive"
     (fresh,) = sizes_in(evidence, "fresh-seeds")
     *sweeps, last = next_step_commands(evidence)
-    assert last == "gru-bench report --study torch-confirm-2 --study scratch-confirm-2"
-    for command, study in zip(sweeps, studies[::-1], strict=True):
+    assert last == "gru-bench report --study NAME-1 --study NAME-2"
+    for number, (command, study) in enumerate(zip(sweeps, studies[::-1], strict=True), start=1):
         spec = spec_of(command, monkeypatch)
-        assert (spec.name, spec.trials, spec.confirm) == (f"{study.run.name}-confirm-2", 0, fresh)
+        assert spec.models == load_study(study.run.name).models
+        assert (spec.name, spec.trials, spec.confirm) == (f"NAME-{number}", 0, fresh)
         assert not set(spec.confirm_seeds) & set(present(study.summary).confirm_seeds)
         original = load_study(study.run.name)
         assert not set(spec.confirm_seeds) & set(original.model_copy(update={"confirm": 9999}).confirm_seeds)
@@ -115,11 +117,11 @@ def test_other_options_of_the_recorded_command_are_kept_and_passwords_are_not(
     one = typed(one, "run.py --study scratch --trials 30 --seed=4 --data 'my reviews.csv' --timeout 2h "
                      "--set model.layers=2 --tracking-uri http://me:secret@host:5000")
     commands = next_step_commands(collect([one, two], store, MARGIN))
-    command = next(command for command in commands if "scratch-confirm-2" in command and "sweeps" in command)
+    command = next(command for command in commands if "--study scratch" in command)
     assert "secret" not in command
     assert "--timeout" not in command
     spec = spec_of(command, monkeypatch)
-    assert (spec.base.data.name, spec.base.model.layers, spec.seed) == ("my reviews.csv", 2, 1)
+    assert (spec.base.data.name, spec.base.model.layers, spec.seed) == ("my reviews.csv", 2, 2)
 
 
 @pytest.mark.parametrize("command", ["", "train.py --study x", "run.py --study 'unclosed", "run.py --study '\x1b[31m'"])
@@ -149,15 +151,17 @@ def test_new_test_examples_come_before_a_second_set_whose_cost_is_said(inconclus
         [-(-present(pair.needed)[0] // 100) * 100], [present(pair.needed)[1]])
 
 
-def test_a_second_new_set_has_another_name_and_other_seeds(inconclusive: Studies) -> None:
+def test_a_second_new_set_has_other_seeds_than_the_first(inconclusive: Studies) -> None:
     store, (one, two) = inconclusive
-    again = summarized(replace(two, run=replace(two.run, name="torch-confirm-2", study="torch-confirm-2")),
-                       name="torch-confirm-2", search_seed=1)
-    commands = next_step_commands(collect([one, again], store, MARGIN))
-    assert any("--study-name torch-confirm-3 --seed 3" in command for command in commands)
-    # Names of studies that are not in this report are taken too.
-    commands = next_step_commands(collect([one, two], store, MARGIN, ["torch-confirm-2"]))
-    assert any("--study-name torch-confirm-3 --seed 2" in command for command in commands)
+    again = summarized(replace(two, run=replace(two.run, name="again", study="again")), name="again", search_seed=2)
+
+    def seeds(studies: Sequence[LoggedStudy], known: Sequence[str] = ()) -> list[int]:
+        *sweeps, _ = next_step_commands(collect(studies, store, MARGIN, known))
+        return [int(command.partition("--seed ")[2].split()[0]) for command in sweeps]
+
+    assert seeds([one, two]) == [2, 2]
+    assert seeds([one, again]) == [4, 2]
+    assert seeds([one, two], ["again"]) == [3, 3]  # that study is not in this report
 
 
 def test_more_test_examples_are_proposed_if_no_number_of_seeds_is_enough() -> None:
@@ -194,13 +198,13 @@ def test_models_of_one_study_with_different_settings_get_a_command_each(
     assert [one.verdict.finding.value for one in evidence.compared
             if "bidirectional" not in (one.a.model, one.b.model)] == ["inconclusive"]
     *commands, last = next_step_commands(evidence)
-    assert last == "gru-bench report --study all-torch-confirm-2 --study all-scratch-confirm-2"
+    assert last == "gru-bench report --study NAME-1 --study NAME-2"
     seen = {}
     for command in commands:
         spec = spec_of(command, monkeypatch)
         (model,) = spec.models
         seen[model] = spec.config(model, {}, 0)
-        assert (spec.name, spec.trials) == (f"all-{model}-confirm-2", 0)
+        assert spec.trials == 0
         assert not set(spec.confirm_seeds) & set(present(studies[0].summary).confirm_seeds)
     assert {model: (config.training.lr, config.model.layers) for model, config in seen.items()} == {
         "scratch": (0.001, 1), "torch": (0.002, 2)}
@@ -212,8 +216,8 @@ def test_models_of_one_study_with_the_same_settings_share_a_command(
     store, studies = one_study([{}, {}, {}])
     command, last = next_step_commands(collect(studies, store, MARGIN))
     spec = spec_of(command, monkeypatch)
-    assert (spec.models, spec.name) == (["scratch", "torch"], "all-scratch-torch-confirm-2")
-    assert last == "gru-bench report --study all-scratch-torch-confirm-2"
+    assert (spec.models, spec.name) == (["scratch", "torch"], "NAME-1")
+    assert last == "gru-bench report --study NAME-1"
 
 
 def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +225,7 @@ def test_too_few_seeds_are_settled_by_a_new_set_of_ten(study_file: None, monkeyp
     evidence = collect(studies, store)
     command, _ = next_step_commands(evidence)
     spec = spec_of(command, monkeypatch)
-    assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "all-confirm-2", 10)
+    assert (spec.models, spec.name, spec.confirm) == (["scratch", "torch", "bidirectional"], "NAME-1", 10)
     (_, notes) = (block for block in summary(evidence) if isinstance(block, Paragraph))
     mentions(said(notes.text), "at least 5 seeds", "10 fresh seeds")
 
@@ -258,7 +262,7 @@ def test_the_report_command_chooses_the_new_studies(inconclusive: Studies, monke
     monkeypatch.setattr("gru_bench.tracking.open_reader", lambda uri=None: store)
     monkeypatch.setattr(sys, "argv", ["report", *words])
     ended(report_command.app)
-    assert seen == [(None, ["torch-confirm-2", "scratch-confirm-2"])]
+    assert seen == [(None, ["NAME-1", "NAME-2"])]
 
 
 def test_a_report_can_still_be_verified_after_a_new_set_was_added(tmp_path: Path) -> None:
@@ -267,7 +271,7 @@ def test_a_report_can_still_be_verified_after_a_new_set_was_added(tmp_path: Path
     report = build(studies, store, experiment="movie-reviews", margin=MARGIN, tracking_uri=store.uri,
                     known_studies=[study.run.name for study in studies])
     files.write(report, tmp_path)
-    add_study(store, "torch-confirm-2", {"torch": 0.05}, test_set=test_set, search=False)
+    add_study(store, "again", {"torch": 0.05}, test_set=test_set, search=False)
     assert verify.differences(tmp_path, record.read(tmp_path), store) == []
 
 
@@ -332,14 +336,13 @@ def test_the_commands_that_remove_the_limit_are_the_recorded_ones_without_it(
                                      "--tracking-uri sqlite:///x.db")
     two = limited(two, 5000, command="run.py --study torch --limit 5000 --limit=5000 --set data.limit=5000 --trials 3 "
                                      "--tracking-uri sqlite:///x.db")
-    evidence = collect([one, two], store, 0.012, ["torch-whole"])
+    evidence = collect([one, two], store, 0.012)
     *sweeps, last = remove_limit_commands(evidence)
-    assert last == ("gru-bench report --study torch-whole-2 --study scratch-whole "
-                    "--tracking-uri sqlite:///x.db")
+    assert last == "gru-bench report --study NAME-1 --study NAME-2 --tracking-uri sqlite:///x.db"
     torch, scratch = (spec_of(command, monkeypatch) for command in sweeps)
     assert "--limit" not in sweeps[0]
-    assert (torch.name, torch.base.data.limit, torch.trials) == ("torch-whole-2", None, 3)
-    assert (scratch.name, scratch.base.data.limit, scratch.base.training.epochs) == ("scratch-whole", None, 2)
+    assert (torch.name, torch.base.data.limit, torch.trials) == ("NAME-1", None, 3)
+    assert (scratch.name, scratch.base.data.limit, scratch.base.training.epochs) == ("NAME-2", None, 2)
     assert {torch.confirm, scratch.confirm} == set(sizes_in(evidence, "needed-seeds"))
 
 
@@ -350,3 +353,12 @@ def test_no_command_that_removes_the_limit_is_recommended_if_a_recorded_command_
     evidence = collect([limited(one, 5000, command="train.py --study x"), limited(two, 5000)], store, 0.012)
     assert "--set data.limit=none" in sentence_of(evidence)
     assert remove_limit_commands(evidence) == ()
+
+
+def test_each_new_study_of_a_report_has_a_name_of_its_own() -> None:
+    store, studies = one_each({"scratch": 0.0, "torch": 0.05}, test_set=TestSet.draw(2000))
+    evidence = collect([limited(study, 5000) for study in studies], store, MARGIN)
+    commands = (*remove_limit_commands(evidence), *next_step_commands(evidence))
+    names = [command.partition("--study-name ")[2].split()[0] for command in commands if "--study-name" in command]
+    assert names == ["NAME-1", "NAME-2", "NAME-3", "NAME-4"]
+    assert findings_of(evidence).next_commands == commands
