@@ -101,6 +101,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 def _check_file(path: Path, options: Options) -> None:
+    from gru_bench.gru_check.codes import FITTING
     from gru_bench.gru_check.guard import run
     from gru_bench.gru_check.submission import ENDINGS, read
 
@@ -125,6 +126,8 @@ def _check_file(path: Path, options: Options) -> None:
                 console.print(f"  {line}", markup=False)
     for note in verdict.notes:
         console.print(note, style="dim", markup=False)
+    if verdict.fitting:
+        console.print(f"{FITTING} {path.name}:\n{verdict.fitting}", style="dim", markup=False)
     _show_speed(console, verdict)
     raise typer.Exit(verdict.exit_code)
 

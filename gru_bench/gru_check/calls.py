@@ -1,4 +1,4 @@
-"""How a student's object is called, found by trying the forms of `models/calls.py`."""
+"""How a student's object is called, found by trying the forms of `forms.py`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.errors import RunError
+from gru_bench.gru_check.forms import Form, arguments, bound, flat, forms, parameters_of, sample_input
 from gru_bench.gru_check.load import Source, failure, settings_kept
 from gru_bench.gru_check.trace import Recorder
-from gru_bench.models.calls import Form, arguments, bound, flat, forms, parameters_of, sample_input
 
 STEPS = 6
 """Length of the sequences that are tried."""

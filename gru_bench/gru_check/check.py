@@ -26,6 +26,8 @@ from gru_bench.gru_check.cell.examine import Cell, as_torch, examine
 from gru_bench.gru_check.cell.family import Member, right_members
 from gru_bench.gru_check.claim import TOLERANCE
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
+from gru_bench.gru_check.fitting import fitting
+from gru_bench.gru_check.forms import Form, constructor, flat, parameters_of, size_of, widths
 from gru_bench.gru_check.layers import Layer, examine_layer
 from gru_bench.gru_check.states import (
     Runs,
@@ -39,7 +41,6 @@ from gru_bench.gru_check.states import (
     tracks,
 )
 from gru_bench.gru_check.trace import LIBRARY, Call, Recorder, Site
-from gru_bench.models.calls import Form, constructor, flat, parameters_of, size_of, widths
 
 ZEROS = {"zeros", "new_zeros", "zeros_like"}
 GATES = {"sigmoid", "gru_cell"}
@@ -118,7 +119,8 @@ def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) ->
     checked = _built(module, path, name, make)
     if make is None and checked.verdict.exit_code == ExitCode.DONE and isinstance(getattr(module, name, None), type):
         checked = replace(checked, verdict=_variants(checked.verdict, module, path, name))
-    return replace(checked, verdict=replace(checked.verdict, name=name))
+    lines = fitting(module, name) if make is None and checked.verdict.exit_code == ExitCode.DONE else ""
+    return replace(checked, verdict=replace(checked.verdict, name=name, fitting=lines))
 
 
 def _built(

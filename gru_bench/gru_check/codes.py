@@ -10,6 +10,7 @@ from gru_bench.results.own import Times
 
 DOCS = "docs/gru-check"
 REVIEW = "forward and backward for one text of 60 tokens"
+FITTING = "As a model of a study it needs these lines, below it in"
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ class Verdict:
     """The times of its class and of other implementations, the class first. Empty: not measured."""
     name: str = ""
     """The object in the file. Empty: it does not come from a file."""
+    fitting: str = ""
+    """Lines of Python that make a class a model of a study. Empty: it is one already, or none are known."""
 
     @property
     def code(self) -> str:

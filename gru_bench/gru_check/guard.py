@@ -273,7 +273,8 @@ def _failure(path: Path, outcome: Outcome, options: Options) -> str:
 def _verdict(answer: Mapping[str, Any]) -> Verdict:
     try:
         return Verdict(tuple(Finding(**finding) for finding in answer["findings"]), answer["form"],
-                       tuple(map(str, answer["notes"])), name=str(answer["name"]))
+                       tuple(map(str, answer["notes"])), name=str(answer["name"]),
+                       fitting=str(answer.get("fitting", "")))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"no verdict can be read in the answer: {error}") from error
 

@@ -12,9 +12,9 @@ from gru_bench.gru_check import submission
 from gru_bench.gru_check.calls import STEPS
 from gru_bench.gru_check.cell.examine import Cell
 from gru_bench.gru_check.codes import Finding
+from gru_bench.gru_check.forms import Form
 from gru_bench.gru_check.states import Runs, Track, as_made
 from gru_bench.gru_check.trace import Recorder, Site
-from gru_bench.models.calls import Form
 
 REPEATS = 12
 """Number of calls with the same input that must give the same result."""

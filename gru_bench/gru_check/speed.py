@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from gru_bench.gru_check import load
 from gru_bench.gru_check.calls import Caller
+from gru_bench.gru_check.forms import Form
 from gru_bench.gru_check.states import new_state
 from gru_bench.kernels import fused
-from gru_bench.models.calls import Form
 from gru_bench.models.gru import GRU
 from gru_bench.models.recurrence import run
 from gru_bench.results.own import Times

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from gru_bench.gru_check.calls import STEPS, Caller
+from gru_bench.gru_check.forms import Form, sample_input
 from gru_bench.gru_check.trace import Call, Done, Edit, Recorder, Site
-from gru_bench.models.calls import Form, sample_input
 
 _CLOSE = 1e-11
 

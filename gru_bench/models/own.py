@@ -1,45 +1,52 @@
-"""A class of the user's own as the recurrence of a classifier, called in the way that is found by trying.
+"""A class of the user's own as the recurrence of a classifier.
 
-The class takes an input width and a hidden width, and maps a batch of sequences to the outputs of all steps or to a
-final state; or it is a cell, which maps the input and the state of one step to the next state. It need not know of
-lengths: padding stands after each sequence, where it cannot reach an earlier output, and is cut off. A final state
-alone would have read the padding, so sequences of each length are then read by themselves. Layers and directions are
-copies of the class, one for each; the backward direction reads each sequence reversed by its own length.
+CLASS(input_size, hidden_size) builds one of two, which take the batch as first axis:
+
+    a layer    forward(x) returns the outputs of all steps, or a tuple that begins with them
+    a cell     forward(x, h) reads one step and returns the state after it
+
+The class need not know of lengths: padding stands after each sequence, where it cannot reach an earlier output, and is
+cut off. Layers and directions are copies of the class, one for each; the backward direction reads each sequence
+reversed by its own length.
 
 Shapes: `B` sequences, `T` steps, `E` input width, `H` hidden width, `D` = H times directions.
 """
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import sys
 import time
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from types import ModuleType
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from gru_bench.config import ModelConfig
 from gru_bench.data.code import kept
-from gru_bench.errors import RunError, UsageError
+from gru_bench.errors import RunError, UsageError, shown
 from gru_bench.kernels import fused as kernels
-from gru_bench.models.calls import (
-    NotUsable,
-    Use,
-    arguments_of,
-    constructor,
-    find_use,
-    letters_of,
-    outputs,
-    said,
-)
 from gru_bench.models.layers import Between, run_layers
 
-TRIED: Mapping[str, int] = {"E": 5, "H": 4, "C": 4, "L": 1, "B": 3, "T": 7, "V": 60}
-"""Sizes with which a class is built to find out how it is called."""
+Kind = Literal["layer", "cell"]
+ARGUMENTS: Mapping[Kind, tuple[str, ...]] = {"layer": ("x",), "cell": ("x", "h")}
+"""What a class may be -> the arguments of its forward."""
+CALLED: Mapping[Kind, str] = {kind: f"a {kind}, forward({', '.join(names)})" for kind, names in ARGUMENTS.items()}
+"""What a class may be, in words."""
+WIDTH, HIDDEN, BATCH, STEPS = 5, 4, 3, 7
+"""Sizes with which a class is tried: E, H, B and T."""
+OTHERS = ((1, 1), (1, 6), (5, 2))
+"""Further numbers of sequences and of steps that it must take."""
+
+
+class WrongShape(ValueError):
+    """What a class returns is not what a layer or cell returns."""
 
 
 class Own(nn.Module):
@@ -56,17 +63,17 @@ class Own(nn.Module):
             generator: Source of the seed with which the class draws its weights.
 
         Raises:
-            UsageError: where this machine does not keep the file, and for a class that cannot be used.
+            UsageError: where this machine does not keep the file, and for a class that is neither layer nor cell.
         """
         super().__init__()
         self.hidden_size, self.layers, self.bidirectional = config.hidden_size, config.layers, config.is_bidirectional
-        self.use = check(config)
+        self.kind = kind_of(config.name, config.source)
         seed = int(torch.randint(2**62, (), generator=generator))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.parts = nn.ModuleList(
-                _built(config.name, config.source, input_size if layer == 0 else self.hidden_size * self.directions,
-                       self.hidden_size)
+                build(_class(config.name, config.source), config.name,
+                      input_size if layer == 0 else self.hidden_size * self.directions, self.hidden_size)
                 for layer in range(self.layers) for _ in range(self.directions))
 
     @property
@@ -77,8 +84,6 @@ class Own(nn.Module):
     def forward(self, x_BTE: Tensor, length_B: Tensor, *, between: Between | None = None) -> Tensor:
         """Return the output of the last layer, B x T x D, zero beyond each length.
 
-        Of a class that gives a final state alone, all other outputs are zero too.
-
         Args:
             x_BTE: Input.
             length_B: Number of tokens of each sequence, 1 to T.
@@ -88,38 +93,56 @@ class Own(nn.Module):
             RunError: where the class fails.
         """
         def read(layer: int, direction: int, x_BTE: Tensor) -> Tensor:
-            return self._read(self.parts[layer * self.directions + direction], x_BTE, length_B)
+            part = self.parts[layer * self.directions + direction]
+            try:
+                with _like(x_BTE):
+                    return outputs(part, self.kind, x_BTE, self.hidden_size)
+            except WrongShape as error:
+                raise RunError(f"the model's class must return the same shape for each batch, but {error}") from error
+            except (TypeError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
+                raise RunError(f"the model's class failed: {said(error)}") from error
 
         return run_layers(read, x_BTE, length_B, layers=self.layers, directions=self.directions, between=between)
 
-    def _read(self, part: nn.Module, x_BTE: Tensor, length_B: Tensor) -> Tensor:
-        """Return the outputs of one layer and direction, B x T x H, of any value beyond each length."""
-        try:
-            with _like(x_BTE):
-                if self.use.gives != "BH" or self.use.form.kind == "cell":
-                    return outputs(part, self.use, x_BTE, self.hidden_size)
-                output_BTH = x_BTE.new_zeros(*x_BTE.shape[:2], self.hidden_size)
-                for length in set(length_B.tolist()):
-                    row_b = (length_B == length).nonzero()[:, 0]
-                    state_bH = outputs(part, self.use, x_BTE[row_b, :length], self.hidden_size)
-                    output_BTH = output_BTH.index_put((row_b, length_B[row_b] - 1), state_bH)
-                return output_BTH
-        except NotUsable as error:
-            raise RunError(f"the model's class must give the same shape for each batch, but {error}") from error
-        except (TypeError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
-            raise RunError(f"the model's class failed: {said(error)}") from error
 
+def outputs(part: nn.Module, kind: Kind, x_BTE: Tensor, hidden: int) -> Tensor:
+    """Return the outputs of an object of the user's class at all steps, B x T x H.
 
-def check(config: ModelConfig) -> Use:
-    """Return how the class of a model is called.
+    Each call gets copies, because it may change what it gets.
+
+    Args:
+        part: The object.
+        kind: What it is.
+        x_BTE: Input.
+        hidden: Its hidden width, H.
 
     Raises:
-        UsageError: for a class that cannot be used, or a setting that it does not have. The error says what was tried.
+        WrongShape: where it returns something else.
     """
-    use = use_of(config.name, config.source)
-    if use.gives == "BH" and use.form.kind == "layer":
-        _check_final_state(config)
-    return use
+    batch, steps = x_BTE.shape[:2]
+    if kind == "layer":
+        found = part(x_BTE.clone())
+        return _shaped(found[0] if isinstance(found, tuple) and found else found, (batch, steps, hidden), x_BTE)
+    h_BH, output_T = x_BTE.new_zeros(batch, hidden), []
+    for t in range(steps):
+        h_BH = _shaped(part(x_BTE[:, t].clone(), h_BH.clone()), (batch, hidden), x_BTE[:, t])
+        output_T.append(h_BH)
+    return torch.stack(output_T, dim=1)
+
+
+def _shaped(found: object, shape: tuple[int, ...], x: Tensor) -> Tensor:
+    """Return what a class has returned for an input x, if it is a tensor of this shape."""
+    if not isinstance(found, Tensor):
+        remedy = ": return torch.stack(outputs, dim=1)" if isinstance(found, list) else ""
+        raise WrongShape(f"it returns a {type(found).__name__} instead of a tensor of the shape {shape}{remedy}")
+    if found.shape == shape:
+        return found
+    remedy = ""
+    if found.shape == (*shape[:-1], 2 * shape[-1]):
+        remedy = ": let it read forwards only; model.bidirectional = true reads both ways"
+    elif found.shape in ((shape[0], shape[-1]), (1, shape[0], shape[-1])):
+        remedy = ": return the outputs of all steps, not the final state alone"
+    raise WrongShape(f"for x of the shape {tuple(x.shape)} it returns {tuple(found.shape)} instead of {shape}{remedy}")
 
 
 @kernels.flushed(torch_threads=True)
@@ -151,15 +174,139 @@ def seconds_of_batch(
         torch.set_num_threads(before)
 
 
-def _check_final_state(config: ModelConfig) -> None:
-    if config.layers > 1 or config.pooling not in ("last", "final"):
-        setting, value = ("layers", config.layers) if config.layers > 1 else ("pooling", config.pooling)
-        raise UsageError(f"model.{setting} must be {1 if config.layers > 1 else 'final or last'} for {config.name}, "
-                         f"which gives its final state alone, but got {value}: let it return the outputs of all steps "
-                         "too")
+# ---------------------------------------------------------------- what a class is
+
+
+@lru_cache(maxsize=64)
+def kind_of(model: str, digest: str | None) -> Kind:
+    """Return what the class of a model is, which is tried once in this process.
+
+    Args:
+        model: Name of the model, `FILE.py:CLASS`.
+        digest: SHA-256 of the file.
+
+    Raises:
+        UsageError: where this machine does not keep the file, and for a class that is neither layer nor cell.
+    """
+    return kind_by_trying(_class(model, digest), model)
+
+
+def kind_by_trying(target: Callable[..., Any], model: str) -> Kind:
+    """Return what a class builds, or a function, found by trying it with small sizes.
+
+    Raises:
+        UsageError: It is neither layer nor cell. The error says what it does instead.
+    """
+    file, _, name = model.rpartition(":")
+    rule = f"{name} of {file} must be {', or '.join(CALLED.values())}, for batches of any size, batch first"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        part = build(target, model, WIDTH, HIDDEN).eval()
+        signature, refused = inspect.signature(part.forward), []
+        for kind, arguments in ARGUMENTS.items():
+            try:
+                signature.bind(*arguments)
+            except TypeError:
+                continue
+            try:
+                outputs(part, kind, torch.randn(BATCH, STEPS, WIDTH), HIDDEN)
+            except WrongShape as error:
+                refused.append(f"as a {kind}, {error}")
+            except Exception as error:
+                refused.append(f"as a {kind}, it fails for {BATCH} sequences of {STEPS} steps: {said(error, file)}")
+            else:
+                if (wrong := _wrong(part, kind, file)) is not None:
+                    raise UsageError(f"{rule}, but {wrong}")
+                return kind
+    raise UsageError(f"{rule}, but {'; '.join(refused) or f'it has forward{signature}'}")
+
+
+def _wrong(part: nn.Module, kind: Kind, file: str) -> str | None:
+    """Return why an object whose outputs have the right shape is no recurrence that can be trained; None if it is."""
+    x_BTE = torch.randn(BATCH, STEPS, WIDTH)
+    first_BTE, late_BTE = x_BTE.clone(), x_BTE.clone()
+    first_BTE[0, 0] += 1
+    late_BTE[0, -1] += 1
+    given, again, by_first, by_late = (
+        outputs(part, kind, x, HIDDEN) for x in (x_BTE, x_BTE, first_BTE, late_BTE))
+    if not given.isfinite().all():
+        return "it gives values that are not finite"
+    if not torch.equal(given, again):
+        return ("it gives other values for the same input again: it keeps a state between calls, or draws at random in "
+                "evaluation")
+    if not torch.allclose(by_first[1:], given[1:]):
+        return "a sequence changes the outputs of another one, as where time is the first axis of x"
+    if torch.equal(by_first[0, -1], given[0, -1]):
+        return "its last output does not depend on the first step"
+    if not torch.allclose(by_late[0, :-1], given[0, :-1]):
+        return ("an output depends on later steps: let it read forwards only; model.bidirectional = true reads both "
+                "ways")
+    for batch, steps in OTHERS:
+        try:
+            outputs(part, kind, torch.randn(batch, steps, WIDTH), HIDDEN)
+        except Exception as error:
+            failed = str(error) if isinstance(error, WrongShape) else said(error, file)
+            return f"it takes {BATCH} sequences of {STEPS} steps, but fails for {batch} of {steps}: {failed}"
+    try:
+        if given.requires_grad:
+            torch.autograd.backward(given.sum())
+    except RuntimeError as error:
+        return f"its gradients cannot be computed: {said(error, file)}"
+    if all(p.grad is None or not p.grad.any() for p in part.parameters()):
+        return "no gradient reaches its parameters: remove detach(), .data and torch.no_grad()"
+    return None
+
+
+def build(target: Callable[..., Any], model: str, width: int, hidden: int) -> nn.Module:
+    """Return an object of a class, or what a function builds. Arguments with a default keep it.
+
+    Args:
+        target: The class or function. Its first two arguments are the widths, or those of the names input_size and
+            hidden_size.
+        model: Name of the model, `FILE.py:CLASS`, for errors.
+        width: Input width, E.
+        hidden: Hidden width, H.
+
+    Raises:
+        UsageError: where it takes other arguments, fails, or builds no module with parameters.
+    """
+    file, _, name = model.rpartition(":")
+    widths = {"input_size": width, "hidden_size": hidden}
+    signature = inspect.signature(target)
+    by_name = widths.keys() <= signature.parameters.keys()
+    try:
+        call = signature.bind(**widths) if by_name else signature.bind(*widths.values())
+    except TypeError as error:
+        raise UsageError(f"{name} of {file} must be built by {name}(input_size, hidden_size), but {name}{signature} "
+                         f"cannot: {error}. Give each other argument a default") from None
+    try:
+        built = target(*call.args, **call.kwargs)
+    except Exception as error:
+        raise UsageError(f"{name} of {file} must be built by {name}(input_size={width}, hidden_size={hidden}), but "
+                         f"failed: {said(error, file)}") from error
+    rule = f"{name} of {file} must be a torch.nn.Module with parameters"
+    if not isinstance(built, nn.Module):
+        raise UsageError(f"{rule}, but it is a {type(built).__name__}")
+    if not any(p.requires_grad for p in built.parameters()):
+        raise UsageError(f"{rule}, but has none: make each weight a torch.nn.Parameter")
+    return built
+
+
+def said(error: BaseException, file: str = "") -> str:
+    """Return what an error of the user's code says, with the line of its file."""
+    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+              if frame.filename == file or (not file and frame.filename.endswith(".py")
+                                            and not frame.filename.startswith(("/", "<")))]
+    first = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {shown(first, '', 200)}" + (f" (line {frames[-1]})" if frames else "")
 
 
 # ---------------------------------------------------------------- the file
+
+
+def _class(model: str, digest: str | None) -> Callable[..., Any]:
+    found: Callable[..., Any] = getattr(_module(model, digest), model.rpartition(":")[2])
+    return found
 
 
 @lru_cache(maxsize=64)
@@ -181,48 +328,6 @@ def _module(model: str, digest: str | None) -> ModuleType:
         raise UsageError(f"{file} must run by itself, but failed: {said(error, file)}. What it imports must be "
                          "installed; what trains or reads files belongs under if __name__ == \"__main__\":") from error
     return module
-
-
-def _built(model: str, digest: str | None, width: int, hidden: int) -> nn.Module:
-    file, _, name = model.rpartition(":")
-    target = getattr(_module(model, digest), name)
-    letters = letters_of(constructor(target))
-    chosen = {p: 1 for p, letter in letters.items() if letter == "L"}
-    positional, named, used, guessed = arguments_of(target, {**TRIED, "E": width, "H": hidden, "C": hidden}, chosen)
-    if guessed or not {"E", "H"} <= used.keys():
-        needed = ", ".join(p.name for p in constructor(target))
-        why = f"{', '.join(guessed)} cannot be guessed" if guessed else "no argument is known to be such a width"
-        raise UsageError(f"{name}({needed}) of {file} must take its sizes as input_size and hidden_size, but {why}: "
-                         "name them so, and give all others a default")
-    try:
-        built = target(*positional, **named)
-    except Exception as error:
-        raise UsageError(f"{name} of {file} must be built by {name}({', '.join(map(str, (*positional, *named)))}), but "
-                         f"failed: {said(error, file)}") from error
-    rule = f"{name} of {file} must be a torch.nn.Module with parameters"
-    if not isinstance(built, nn.Module):
-        raise UsageError(f"{rule}, but it is a {type(built).__name__}")
-    if not any(p.requires_grad for p in built.parameters()):
-        raise UsageError(f"{rule}, but has none: make each weight a torch.nn.Parameter")
-    return built
-
-
-@lru_cache(maxsize=64)
-def use_of(model: str, digest: str | None) -> Use:
-    """Return how the class of a model is called, which is tried once in this process.
-
-    Raises:
-        UsageError: where this machine does not keep the file, and for a class that cannot be used.
-    """
-    file, _, name = model.rpartition(":")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        built = _built(model, digest, TRIED["E"], TRIED["H"]).eval()
-        try:
-            return find_use(built, TRIED["E"], TRIED["H"], file)
-        except NotUsable as error:
-            raise UsageError(f"{name} of {file} must map sequences, B x T x E or T x B x E, to outputs or a final "
-                             f"state of width hidden_size, or be such a cell, but {error}") from error
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def check_model(config: ModelConfig) -> None:
             if (value := getattr(config, setting)) != usual:
                 raise UsageError(f"model.{setting} must be left at {usual!r} for the model {config.name!r}, which is a "
                                  f"class of your own, but got {value!r}: leave it out")
-        own.check(config)
+        own.kind_of(config.name, config.source)
         return
     if preset.bidirectional and not config.is_bidirectional:
         raise UsageError(f"model.bidirectional must be true or left out for the model {config.name!r}, but got false: "

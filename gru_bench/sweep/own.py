@@ -70,8 +70,9 @@ def checked_models(
 def _described(config: RunConfig, console: Any) -> OwnModel:
     """Return what is known of the class of a config: how it is called, what gru-check says of it, and its speed."""
     from gru_bench.gru_check.child import Options
+    from gru_bench.gru_check.codes import FITTING
     from gru_bench.gru_check.guard import run
-    from gru_bench.models.own import check
+    from gru_bench.models.own import CALLED, kind_of
 
     model, source = config.model.name, config.model.source or ""
     file, _, name = model.partition(":")
@@ -80,10 +81,14 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
         path = Path(folder) / file
         path.write_text(code, encoding="utf-8")
         verdict = run(path, Options(name, None, {}, CHECK_GIGABYTES, CHECK_SECONDS, speed=True))
-        use = check(config.model)
+    try:
+        use = f"{CALLED[kind_of(model, source)]}, batch first"
+    except UsageError as error:
+        lines = f". {FITTING} {file}:\n{verdict.fitting}" if verdict.fitting else ""
+        raise UsageError(f"{error}{lines}") from error
     findings = tuple(finding.said for finding in verdict.findings)
-    console.print(f"{model}: {use.words}. gru-check: {verdict.words}. {' '.join(findings)}", markup=False)
-    return OwnModel(model, source, code, use.words, verdict.words, findings, verdict.speed)
+    console.print(f"{model}: {use}. gru-check: {verdict.words}. {' '.join(findings)}", markup=False)
+    return OwnModel(model, source, code, use, verdict.words, findings, verdict.speed)
 
 
 def _runs_left(state: StudyState, model: str) -> int:

@@ -13,7 +13,7 @@ from tests.support.own import written
 pytestmark = pytest.mark.slow
 STUDY = '''
 base = "smoke"
-models = ["scratch", "torch", "bidirectional", "homework.py:BatchFirst", "homework.py:Cell", "homework.py:LastState"]
+models = ["scratch", "torch", "bidirectional", "homework.py:BatchFirst", "homework.py:Cell", "homework.py:OutputsAlone"]
 [model]
 pooling = "final"
 '''
@@ -47,6 +47,8 @@ def test_own_classes_are_trained_reported_archived_and_run_elsewhere_only_where_
     ran(here, "archive", "export", "--study", "mine", "mine.study")
     homework.write_text(homework.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
     mentions(ran(here, "sweep", "--study", "mine.toml", *SMALL, code=2), "homework.py", "changed", "name")
+    mentions(ran(here, "sweep", "--study", "smoke", "--model", "homework.py:TimeFirst", code=2), "first axis",
+             "class Fitting(TimeFirst):")
 
     caches = tmp_path / "caches"
     monkeypatch.setenv("GRU_BENCH_CACHE", str(caches))

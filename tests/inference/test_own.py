@@ -14,7 +14,7 @@ from gru_bench.data.vectors import load_vectors
 from gru_bench.errors import DataError, UsageError
 from gru_bench.inference.predictor import Predictor
 from gru_bench.models import saved
-from gru_bench.models.own import _module, use_of
+from gru_bench.models.own import _module, kind_of
 from gru_bench.models.trained import TrainedModel
 from gru_bench.train.loop import train
 from tests.support.own import OWN, written
@@ -39,7 +39,7 @@ def test_a_saved_class_runs_elsewhere_only_where_it_is_allowed(tmp_path: Path, m
 
     monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "there"))
     _module.cache_clear()
-    use_of.cache_clear()
+    kind_of.cache_clear()
     found = saved.load(tmp_path / "model")[0]
     with pytest.raises(UsageError, match=r"homework\.py:Cell.*run_code"):
         Predictor(found, threads=1)

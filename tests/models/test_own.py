@@ -13,12 +13,13 @@ from gru_bench.config import ModelConfig, RunConfig, flat, with_settings
 from gru_bench.data.cache import default_cache
 from gru_bench.data.code import FOLDER, kept, own_model
 from gru_bench.errors import DataError, UsageError
-from gru_bench.models.own import Own, use_of
+from gru_bench.models.own import Own, kind_of
 from gru_bench.models.pooling import pool
 from gru_bench.models.recurrence import check_model, choose_backend, run
 from gru_bench.results.own import digest_of
-from tests.support.commands import mentions
+from tests.support.commands import ROOT, mentions
 from tests.support.own import OWN, written
+from tests.support.pages import blocks, text
 
 LENGTHS = torch.tensor([7, 3, 5])
 
@@ -46,24 +47,37 @@ def reference(own: Own) -> nn.GRU:
     return gru
 
 
-@pytest.mark.parametrize(("name", "words"), [
-    ("BatchFirst", ("batch first", "outputs, batch first")), ("TimeFirst", ("time first", "outputs, time first")),
-    ("LastState", ("batch first", "a final state")), ("Cell", ("a cell", "the next state"))])
+@pytest.mark.parametrize(("name", "kind"), [
+    ("BatchFirst", "layer"), ("OutputsAlone", "layer"), ("Cell", "cell"), ("MyGRU", "layer"), ("MyCell", "cell")])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_each_form_computes_the_gru_of_its_weights_on_padded_batches(
-    name: str, words: tuple[str, ...], bidirectional: bool, homework: Path
+    name: str, kind: str, bidirectional: bool, homework: Path
 ) -> None:
+    """Those of the page among them."""
+    homework.write_text("\n\n".join([OWN, *blocks(text(ROOT / "docs" / "own-gru.md"), "python")]), encoding="utf-8")
     config = config_of(homework, name, bidirectional=bidirectional)
-    mentions(use_of(config.name, config.source).words, *words)
+    assert kind_of(config.name, config.source) == kind
     own = Own(config, 5, generator=torch.Generator().manual_seed(1))
     x_BTE = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(2))
     packed = nn.utils.rnn.pack_padded_sequence(x_BTE, LENGTHS, batch_first=True, enforce_sorted=False)
     right_BTD = nn.utils.rnn.pad_packed_sequence(reference(own)(packed)[0], batch_first=True)[0]
-    for pooling in ("final", "last", "mean") if name != "LastState" else ("final",):
+    for pooling in ("final", "last", "mean"):
         rows_UE, index_BT = x_BTE.reshape(21, 5), torch.arange(21).reshape(3, 7)
         own_BF = run(own, "own", rows_UE, index_BT, LENGTHS, pooling=pooling)
         right_BF = pool(right_BTD, LENGTHS, pooling, bidirectional=bidirectional)
         torch.testing.assert_close(own_BF, right_BF, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Stacked", "Swapped"])
+def test_arguments_with_a_default_keep_it_and_widths_go_by_their_names(name: str, homework: Path) -> None:
+    gru: Any = Own(config_of(homework, name), 5).parts[0].gru
+    assert (gru.input_size, gru.hidden_size, gru.num_layers, gru.bias, gru.dropout) == (5, 6, 2, False, 0.1)
+
+
+@pytest.mark.parametrize("name", ["LeftOver", "OneForAll"])
+def test_a_class_with_unused_parameters_or_a_state_of_one_sequence_is_taken(name: str, homework: Path) -> None:
+    config = config_of(homework, name)
+    assert kind_of(config.name, config.source) == "layer"
 
 
 def test_layers_are_copies_that_read_the_outputs_of_the_one_below(homework: Path) -> None:
@@ -84,10 +98,15 @@ def test_the_seed_decides_the_weights_and_the_global_generator_is_untouched(home
 
 
 @pytest.mark.parametrize(("name", "parts"), [
-    ("Narrow", ("(3, 7, 2)", "hidden_size", "batch first", "time first")),
-    ("NotFinite", ("not finite",)), ("Keeps", ("keeps a state between calls",)),
-    ("Looks", ("later steps", "model.bidirectional")), ("Forgets", ("does not depend on the first step",)),
-    ("Detached", ("no gradient", "detach")), ("FixedBatch", ("Tried:",)), ("NoParameters", ("torch.nn.Parameter",)),
+    ("Narrow", ("(3, 7, 5)", "(3, 7, 2)", "(3, 7, 4)")), ("NotFinite", ("not finite",)),
+    ("Keeps", ("keeps a state between calls",)), ("Looks", ("later steps", "model.bidirectional")),
+    ("BothWays", ("(3, 7, 8)", "model.bidirectional")), ("Forgets", ("does not depend on the first step",)),
+    ("Detached", ("no gradient", "detach")), ("NoParameters", ("torch.nn.Parameter",)),
+    ("FixedBatch", ("batches of any size", "3 sequences of 7 steps", "(64)", "(line")),
+    ("ThreeAlone", ("batches of any size", "fails for 1 of 1", "(3, 1, 4)")),
+    ("TimeFirst", ("time is the first axis",)), ("LastState", ("(3, 4)", "all steps")),
+    ("Unstacked", ("list", "torch.stack")), ("StateFirst", ("as a cell", "RuntimeError", "(line")),
+    ("Needy", ("Needy(input_size, hidden_size)", "(d1, d2, d3, dropout=0.1)", "'d3'")),
     ("NoSizes", ("input_size", "hidden_size")), ("Fails", ("ValueError", "line")), ("function", ("torch.nn.Module",))])
 def test_a_class_that_cannot_be_used_is_refused_in_one_sentence(
     name: str, parts: tuple[str, ...], homework: Path
@@ -103,9 +122,6 @@ def test_settings_that_a_class_does_not_have_are_refused(homework: Path) -> None
     for settings, part in (({"reset": "before"}, "model.reset"), ({"backend": "fused"}, "model.backend")):
         with pytest.raises(UsageError, match=part):
             check_model(config_of(homework, "BatchFirst", **settings))
-    for setting, value in (("pooling", "mean"), ("layers", 2)):
-        with pytest.raises(UsageError, match=f"model.{setting}.*final state alone"):
-            choose_backend(config_of(homework, "LastState", **{setting: value}), torch.device("cpu"))
     assert choose_backend(config_of(homework, "BatchFirst"), torch.device("cpu")) == "own"
 
 

@@ -38,9 +38,19 @@ class TimeFirst(BatchFirst):
         return super().forward(x.transpose(0, 1))[0].transpose(0, 1)
 
 
+class OutputsAlone(BatchFirst):
+    def forward(self, x):
+        return super().forward(x)[0]
+
+
 class LastState(BatchFirst):
     def forward(self, x):
         return super().forward(x)[1]
+
+
+class Unstacked(BatchFirst):
+    def forward(self, x):
+        return list(super().forward(x)[0].unbind(1))
 
 
 class Cell(nn.Module):
@@ -50,6 +60,39 @@ class Cell(nn.Module):
 
     def forward(self, x, h):
         return self.gru(x, h)
+
+
+class StateFirst(Cell):
+    def forward(self, h, x):
+        return self.gru(x, h)
+
+
+class Stacked(nn.Module):
+    def __init__(self, d1, d2, num_layers=2, bias=False, dropout=0.1):
+        super().__init__()
+        self.gru = nn.GRU(d1, d2, num_layers, bias, batch_first=True, dropout=dropout)
+
+    def forward(self, x):
+        return self.gru(x)
+
+
+class Swapped(Stacked):
+    def __init__(self, hidden_size, input_size):
+        super().__init__(input_size, hidden_size)
+
+
+class Needy(Stacked):
+    def __init__(self, d1, d2, d3, dropout=0.1):
+        super().__init__(d1, d2, d3, dropout=dropout)
+
+
+class BothWays(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.gru = nn.GRU(input_size, hidden_size, batch_first=True, bidirectional=True)
+
+    def forward(self, x):
+        return self.gru(x)
 
 
 class Narrow(BatchFirst):
@@ -88,6 +131,16 @@ class Detached(BatchFirst):
 class FixedBatch(BatchFirst):
     def forward(self, x):
         return super().forward(x)[0] + torch.zeros(64, 1, 1)
+
+
+class ThreeAlone(BatchFirst):
+    def forward(self, x):
+        return super().forward(x)[0] + torch.zeros(3, 1, 1)
+
+
+class OneForAll(BatchFirst):
+    def forward(self, x):
+        return super().forward(x)[0] + torch.zeros(1, 1, 1)
 
 
 class NoParameters(nn.Module):

@@ -1,7 +1,7 @@
 """How an unknown recurrent object is called: a cell or a layer, the order of axes, token ids, a first state.
 
 The object may be a module or a function. `forms` yields the ways to call it that its arguments and parameters allow,
-likely ones first; who tries them finds out which one it takes. `find_use` does so for whole batches of vectors.
+likely ones first; who tries them finds out which one it takes.
 
 Shapes here: x is T x B x E and h is B x H, whatever the object's own layout is.
 """
@@ -11,15 +11,12 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from gru_bench.errors import shown
 
 _LENGTHS = re.compile(r"len|seq_?l|sizes")
 _MASK = re.compile(r"mask|^pad")
@@ -28,7 +25,7 @@ _STATE = re.compile(r"^h|hid|stat|prev|init|^s$|^s_|last|memory")
 _BY_NAME = (
     ("L", r"^(num_|n_)?layers?(_num)?$|^n_?layers?$|^depth$|^num_?l$"),
     ("V", r"vocab|n_?words|num_?emb|n_?tokens|dict"),
-    ("C", r"out|class|label|target|tag|categor|^c$|^k$|^o$|_y$|^y_?"),
+    ("C", r"(?<!drop)out|class|label|target|tag|categor|^c$|^k$|^o$|_y$|^y_?"),
     ("H", r"hid|^h$|^nh$|_h$|units|state|^h_?dim|^n_?h$|rnn_?size|^d_?h$"),
     ("E", r"inp|emb|^e$|^in$|^in_|feat|^n_?in|^x_?|_x$|_in$|^d_?x$|^d_?in|^i$|^d$|word|vec|d_?model"),
     ("B", r"batch_?size|^bs$|^b$"),
@@ -306,8 +303,12 @@ def size_of(name: str) -> str | None:
 
 
 def letters_of(parameters: Sequence[inspect.Parameter]) -> dict[str, str]:
-    """Return parameter -> the letter of its size. Where names say nothing the order does: input, hidden, classes."""
-    letters = {p.name: letter for p in parameters if (letter := size_of(p.name)) is not None}
+    """Return parameter -> the letter of its size. Where names say nothing the order does: input, hidden, classes.
+
+    A default is the value of a size only if it is an integer.
+    """
+    letters = {p.name: letter for p in parameters
+               if (p.default is p.empty or type(p.default) is int) and (letter := size_of(p.name)) is not None}
     for p in parameters:
         left = [letter for letter in "EHC" if letter not in letters.values()]
         if p.default is p.empty and p.name not in letters and left and _A_SIZE.fullmatch(p.name.lower()):
@@ -360,169 +361,3 @@ def arguments_of(
         else:
             arguments[parameter.name] = value
     return positional, arguments, used, guessed
-
-# ---------------------------------------------------------------- how it is used
-
-
-BATCH, STEPS = 3, 7
-"""Size of the batch with which a use is tried."""
-OTHERS = ((1, 1), (1, 6), (5, 2))
-"""Further batches, sequences and steps, that an object must take."""
-
-
-@dataclass(frozen=True)
-class Use:
-    """How an object is called with whole batches of vectors, and what it gives."""
-
-    form: Form
-    gives: str
-    """Axes of what it gives: BTH or TBH for the outputs of all steps, BH for a final state or the next state."""
-
-    @property
-    def words(self) -> str:
-        """Return it in words."""
-        what = {"BTH": "outputs, batch first", "TBH": "outputs, time first"}.get(
-            self.gives, "the next state" if self.form.kind == "cell" else "a final state")
-        return f"{self.form.words}, that gives {what}"
-
-
-class NotUsable(Exception):
-    """Why an object cannot be used in some way. A later stage of the trial tells more."""
-
-    def __init__(self, stage: int, why: str) -> None:
-        """Keep the stage and the reason."""
-        super().__init__(why)
-        self.stage = stage
-
-
-def find_use(built: nn.Module, width: int, hidden: int, file: str) -> Use:
-    """Return how an object with these widths is called, found by trying.
-
-    Args:
-        built: The object, in evaluation.
-        width: Its input width, E.
-        hidden: Its hidden width, H.
-        file: The file of its class, of which the error says a line.
-
-    Raises:
-        NotUsable: for one that cannot be used. The error says what came furthest, and all that was tried.
-    """
-    furthest = NotUsable(0, "it takes no input")
-    tried = []
-    for form in forms(built, {"E": width, "H": hidden}):
-        if (form.layout not in ("BTE", "TBE", "BE") or form.batch == 1 or form.tokens or form.width != width
-                or form.hidden not in (0, hidden) or form.state not in ("", "BH", "1BH")):
-            continue
-        tried.append(form.words)
-        try:
-            return _use(built, form, hidden)
-        except NotUsable as refused:
-            furthest = max(furthest, refused, key=lambda one: one.stage)
-        except Exception as error:
-            failed = NotUsable(1, f"it failed with {said(error, file)}")
-            furthest = max(furthest, failed, key=lambda one: one.stage)
-    raise NotUsable(furthest.stage, f"{furthest}. Tried: {'; '.join(dict.fromkeys(tried))}")
-
-
-def _use(built: nn.Module, form: Form, hidden: int) -> Use:
-    """Return how an object is used in this form.
-
-    Raises:
-        NotUsable: It is not.
-    """
-    x_BTE = torch.randn(BATCH, STEPS, form.width)
-    use = Use(form, "BH")
-    if form.kind == "layer":
-        found = [tuple(tensor.shape) for tensor in _called(built, use, x_BTE, hidden)]
-        axes = {(BATCH, STEPS, hidden): "BTH", (STEPS, BATCH, hidden): "TBH", (BATCH, hidden): "BH",
-                (1, BATCH, hidden): "BH"}
-        gives = [axes[shape] for shape in found if shape in axes]
-        if not gives:
-            raise NotUsable(2, f"for {BATCH} sequences of {STEPS} steps and hidden_size {hidden} it gives "
-                              f"{' and '.join(map(str, found)) or 'no tensor of floats'}")
-        use = Use(form, min(gives, key=("BTH", "TBH", "BH").index))
-    given = outputs(built, use, x_BTE, hidden)
-    if not given.isfinite().all():
-        raise NotUsable(5, "it gives values that are not finite")
-    if not torch.equal(outputs(built, use, x_BTE, hidden), given):
-        raise NotUsable(6, "it gives other values for the same input again: it keeps a state between calls, or draws "
-                           "at random in evaluation")
-    first_BTE, late_BTE = x_BTE.clone(), x_BTE.clone()
-    first_BTE[0, 0] += 1
-    late_BTE[0, -1] += 1
-    by_first, by_late = (outputs(built, use, changed, hidden) for changed in (first_BTE, late_BTE))
-    if not torch.allclose(by_first[1:], given[1:]):
-        raise NotUsable(3, "a sequence changes the outputs of another one")
-    if torch.equal(by_first[0], given[0]) or (given.dim() == 3 and torch.equal(by_first[0, -1], given[0, -1])):
-        raise NotUsable(4, "its last output does not depend on the first step")
-    if given.dim() == 3 and not torch.allclose(by_late[0, :-1], given[0, :-1]):
-        raise NotUsable(4, "an output depends on later steps: let it read forwards only; model.bidirectional = true "
-                          "reads both ways")
-    for batch, steps in OTHERS:
-        shape = outputs(built, use, torch.randn(batch, steps, form.width), hidden).shape
-        if shape != ((batch, steps, hidden) if given.dim() == 3 else (batch, hidden)):
-            raise NotUsable(7, f"for {batch} sequences of {steps} steps it gives the shape {tuple(shape)}")
-    torch.autograd.backward(outputs(built, use, x_BTE, hidden).sum())
-    if all(p.grad is None or not p.grad.any() for p in built.parameters()):
-        raise NotUsable(8, "no gradient reaches its parameters: remove detach(), .data and torch.no_grad()")
-    return use
-
-
-def outputs(part: nn.Module, use: Use, x_BTE: Tensor, hidden: int) -> Tensor:
-    """Return what an object computes of a batch: outputs, B x T x H, or a final state, B x H.
-
-    Args:
-        part: The object.
-        use: How it is called.
-        x_BTE: Input.
-        hidden: Its hidden width, H.
-
-    Raises:
-        NotUsable: for another shape.
-    """
-    batch, steps = x_BTE.shape[:2]
-    if use.form.kind == "cell":
-        taken, h_BH, output_T = arguments(part), x_BTE.new_zeros(batch, hidden), []
-        for t in range(steps):
-            h_BH = _shaped(_called(part, use, x_BTE[:, t], hidden, h_BH, taken), (batch, hidden))
-            output_T.append(h_BH)
-        return torch.stack(output_T, dim=1)
-    found = _called(part, use, x_BTE, hidden)
-    if use.gives == "BH":
-        return _shaped(found, (batch, hidden))
-    if use.gives == "BTH":
-        return _shaped(found, (batch, steps, hidden))
-    return _shaped(found, (steps, batch, hidden)).transpose(0, 1)
-
-
-def _shaped(found: list[Tensor], shape: tuple[int, ...]) -> Tensor:
-    """Return the first tensor of this shape; a final state may have a first axis of one layer."""
-    for tensor in found:
-        if tuple(tensor.shape) == shape:
-            return tensor
-        if len(shape) == 2 and tuple(tensor.shape) == (1, *shape):
-            return tensor[0]
-    given = " and ".join(str(tuple(tensor.shape)) for tensor in found) or "nothing"
-    raise NotUsable(2, f"it gives {given} instead of {shape}")
-
-
-def _called(
-    part: nn.Module, use: Use, x: Tensor, hidden: int, h_BH: Tensor | None = None,
-    taken: list[Argument] | None = None,
-) -> list[Tensor]:
-    """Call an object with x, B x T x E or of a cell B x E, and return all floating tensors that it returns."""
-    form = replace(use.form, batch=len(x))
-    if form.state and h_BH is None:
-        h_BH = x.new_zeros(len(x), hidden)
-    positional, named = bound(arguments(part) if taken is None else taken, form,
-                              x if form.kind == "cell" else x.transpose(0, 1), h_BH)
-    return flat(part(*positional, **named))
-
-
-def said(error: BaseException, file: str = "") -> str:
-    """Return what an error of the user's code says, with the line of its file."""
-    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
-              if frame.filename == file or (not file and frame.filename.endswith(".py")
-                                            and not frame.filename.startswith(("/", "<")))]
-    first = (str(error).strip() or "no message").splitlines()[0]
-    return f"{type(error).__name__}: {shown(first, '', 200)}" + (f" (line {frames[-1]})" if frames else "")
