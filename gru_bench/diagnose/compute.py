@@ -28,7 +28,8 @@ from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.diagnose.occlusion import occlusion
 from gru_bench.errors import DataError
 from gru_bench.models.classifier import Classifier
-from gru_bench.models.gru import Step
+from gru_bench.models.gru import GRUCell
+from gru_bench.models.stack import Stack, Step
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.diagnostics import (
     EVERY_STEP,
@@ -160,9 +161,8 @@ class Subject:
 
     def run(self, x_BTE: Tensor, length_B: Tensor, step: Step | None = None) -> Tensor:
         """Return the log-probabilities, B x C. `step` replaces the step function of the model."""
-        own = self.model.own
-        output_BTD = self.model.recurrence(x_BTE, length_B, step=step) if own is None else own(x_BTE, length_B)
-        return self.model.decide(output_BTD, length_B)
+        observed = {} if step is None else {"step": step}
+        return self.model.decide(self.model.recurrence(x_BTE, length_B, **observed), length_B)
 
     def by_direction(self, seen: Sequence[Tensor]) -> dict[Direction, list[Tensor]]:
         """Return the last layer's part of a list with one entry per step.
@@ -197,7 +197,7 @@ def gradient_flows(
     Raises:
         DataError: where no review is long enough to follow a gradient back.
     """
-    if subject.model.own is not None:
+    if not isinstance(subject.model.recurrence, Stack):
         return []
     split = _inspected_split(corpus)[1]
     encoded = encode(split, vectors, subject.config.data.max_length)
@@ -261,9 +261,11 @@ def state_gradients(
     It is the total derivative: through all later states, and through the pooling if it reads this state.
     """
     seen: list[Tensor] = []
+    recurrence = subject.model.recurrence
+    assert isinstance(recurrence, Stack)
 
     def step(*arguments: Tensor) -> Tensor:
-        h_BH = subject.model.recurrence.step(*arguments)
+        h_BH = recurrence.cell.step(*arguments)
         if not h_BH.requires_grad:  # the weights need no gradient, so the graph begins at the first state
             h_BH.requires_grad_()
         seen.append(h_BH)
@@ -377,15 +379,15 @@ def shown_sentence(model: TrainedModel, review: Sequence[str] | None) -> Sentenc
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
     """Return the gates of the last layer over a sentence, one map for each direction. Empty for an RNN, which has none,
     and for a class of the user's own."""
-    if subject.config.model.preset.cell != "gru":
-        return []
     recurrence = subject.model.recurrence
-    seen: list[Tensor] = []
+    if not isinstance(recurrence, Stack) or not isinstance(recurrence.cell, GRUCell):
+        return []
+    cell, seen = recurrence.cell, list[Tensor]()
 
     def step(*arguments: Tensor) -> Tensor:
-        r, z, _ = recurrence.gates(*arguments)
+        r, z, _ = cell.gates(*arguments)
         seen.append(torch.stack([z[0], r[0]]))
-        return recurrence.step(*arguments)
+        return cell.step(*arguments)
 
     subject.run(subject.model.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]), step)
     return [

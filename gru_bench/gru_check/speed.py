@@ -16,8 +16,9 @@ from gru_bench.gru_check.calls import Caller
 from gru_bench.gru_check.forms import Form
 from gru_bench.gru_check.states import new_state
 from gru_bench.kernels import fused
-from gru_bench.models.gru import GRU
-from gru_bench.models.recurrence import run
+from gru_bench.models.backends import run
+from gru_bench.models.gru import GRUCell
+from gru_bench.models.stack import Stack
 from gru_bench.results.own import Times
 
 WIDTH, HIDDEN, TOKENS = 300, 100, 60
@@ -49,7 +50,7 @@ def speed(module: ModuleType, path: Path, name: str, make: str | None, form: For
         measured.append(("torch.nn.GRU", *_milliseconds(lambda: gru(rows)[0][-1].sum())))
         reason = fused.unavailable()
         if reason is None:
-            ours = GRU(width, hidden)
+            ours = Stack(GRUCell(), width, hidden)
             flat_rows = rows[:, 0].clone().requires_grad_()
             index, length = torch.arange(TOKENS)[None], torch.tensor([TOKENS])
             measured.append(("gru-bench, fused kernel", *_milliseconds(lambda: run(

@@ -22,12 +22,11 @@ from gru_bench.data.batches import Encoded
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.diagnose.occlusion import occlusion
 from gru_bench.errors import DataError
-from gru_bench.models.recurrence import choose_backend
 from gru_bench.models.trained import TrainedModel
 from gru_bench.stats.calibration import calibrated
 from gru_bench.stats.metrics import mean_probability, predicted
 from gru_bench.train.loop import predict, restored
-from gru_bench.train.placement import use_threads
+from gru_bench.train.placement import place, use_threads
 
 TOKENS = 65_536
 """Largest number of tokens, padding included, in a batch. A batch projects each of its words once, so that larger ones
@@ -105,8 +104,8 @@ class Predictor:
         """
         self.model = model
         # The backend of the training may not run here, and all compute the same function.
-        config = with_settings(model.config, {"model.backend": "auto"})
-        self.backend = choose_backend(config.model, torch.device("cpu"))
+        here = place(with_settings(model.config, {"model.backend": "auto", "training.device": "cpu"}))
+        self.backend = here.backend
         self._threads = threads
         self._networks = [restored(model, place) for place in range(len(model.seeds))]
 

@@ -1,7 +1,7 @@
 """The classifiers. Each is a table of word vectors, a recurrence, a pooling, and a head that is the same for all.
 
 `PRESETS` in `config.py` says what the name of a model stands for. A model reads a batch as the vectors of its distinct
-tokens and an index into them. `recurrence.py` says on which backends it runs.
+tokens and an index into them. `backends.py` says what computes its recurrence.
 
 Shapes: `V` rows of the vector table, `U` distinct tokens of a batch, `B` sequences, `T` steps, `E` vector width, `D` =
 hidden width times directions, `F` = D times the parts of the pooling, `C` classes.
@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.config import POOLING_PARTS, ModelConfig
-from gru_bench.models.gru import GRU
+from gru_bench.models.backends import Backend, recurrence_of, run
 from gru_bench.models.own import Own
 from gru_bench.models.pooling import pool
-from gru_bench.models.recurrence import Backend, check_model, run
-from gru_bench.models.rnn import RNN
+from gru_bench.models.stack import Stack
 
 
 class Embedding(nn.Module):
@@ -53,27 +52,20 @@ class Classifier(nn.Module):
             trainable: Whether the word vectors are weights of the model.
 
         Raises:
-            UsageError: where the model does not support a setting.
+            UsageError: for a class of the user's own that cannot be used.
         """
         super().__init__()
-        check_model(config)
         self.config = config
-        kind = RNN if config.preset.cell == "rnn" else GRU
-        self.own = Own(config, table_VE.shape[1], generator=generator) if config.preset.cell == "own" else None
-        """The recurrence of a class of the user's own."""
-        if self.own is None:
-            self.add_module(config.preset.cell, kind(
-                table_VE.shape[1], config.hidden_size, config.layers, bidirectional=config.is_bidirectional,
-                reset=config.reset, generator=generator))
+        self.add_module(config.preset.cell, recurrence_of(config, table_VE.shape[1], generator))
         features = config.hidden_size * config.directions * len(POOLING_PARTS[config.pooling])
         self.linear = _linear(features, classes, 1 / math.sqrt(config.hidden_size), generator)
         self.embedding = Embedding(table_VE, trainable=trainable)
 
     @property
-    def recurrence(self) -> GRU:
-        """Return the recurrence of a preset. The names of its saved weights begin with `gru` or `rnn`."""
+    def recurrence(self) -> Stack | Own:
+        """Return the recurrence. The names of its saved weights begin with `gru`, `rnn` or `own`."""
         found = self.get_submodule(self.config.preset.cell)
-        assert isinstance(found, GRU)
+        assert isinstance(found, Stack | Own)
         return found
 
     @property
@@ -108,7 +100,7 @@ class Classifier(nn.Module):
             return dropped_out(values, share, generator)
 
         features_BF = run(
-            self.own or self.recurrence, backend, rows_UE, index_BT, length_B, between=drop if share else None,
+            self.recurrence, backend, rows_UE, index_BT, length_B, between=drop if share else None,
             pooling=self.config.pooling, equal_lengths=equal_lengths)
         return self._head(drop(features_BF))
 

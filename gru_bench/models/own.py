@@ -21,7 +21,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any, Literal
 
@@ -32,13 +32,14 @@ from gru_bench.config import ModelConfig
 from gru_bench.data.code import kept
 from gru_bench.errors import RunError, UsageError, shown
 from gru_bench.kernels import fused as kernels
-from gru_bench.models.layers import Between, run_layers
+from gru_bench.models.stack import Between, read_whole, run_layers
 
 Kind = Literal["layer", "cell"]
 ARGUMENTS: Mapping[Kind, tuple[str, ...]] = {"layer": ("x",), "cell": ("x", "h")}
 """What a class may be -> the arguments of its forward."""
 CALLED: Mapping[Kind, str] = {kind: f"a {kind}, forward({', '.join(names)})" for kind, names in ARGUMENTS.items()}
 """What a class may be, in words."""
+LINES = "gru-bench gru-check {} shows lines that make it fit, if it knows any"
 WIDTH, HIDDEN, BATCH, STEPS = 5, 4, 3, 7
 """Sizes with which a class is tried: E, H, B and T."""
 OTHERS = ((1, 1), (1, 6), (5, 2))
@@ -94,15 +95,18 @@ class Own(nn.Module):
         """
         def read(layer: int, direction: int, x_BTE: Tensor) -> Tensor:
             part = self.parts[layer * self.directions + direction]
-            try:
-                with _like(x_BTE):
-                    return outputs(part, self.kind, x_BTE, self.hidden_size)
-            except WrongShape as error:
-                raise RunError(f"the model's class must return the same shape for each batch, but {error}") from error
-            except (TypeError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
-                raise RunError(f"the model's class failed: {said(error)}") from error
+            return read_whole(partial(self._outputs, part), x_BTE, length_B, direction)
 
-        return run_layers(read, x_BTE, length_B, layers=self.layers, directions=self.directions, between=between)
+        return run_layers(read, x_BTE, layers=self.layers, directions=self.directions, between=between)
+
+    def _outputs(self, part: nn.Module, x_BTE: Tensor) -> Tensor:
+        try:
+            with _like(x_BTE):
+                return outputs(part, self.kind, x_BTE, self.hidden_size)
+        except WrongShape as error:
+            raise RunError(f"the model's class must return the same shape for each batch, but {error}") from error
+        except (TypeError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
+            raise RunError(f"the model's class failed: {said(error)}") from error
 
 
 def outputs(part: nn.Module, kind: Kind, x_BTE: Tensor, hidden: int) -> Tensor:
@@ -209,20 +213,25 @@ def kind_by_trying(target: Callable[..., Any], model: str) -> Kind:
             except TypeError:
                 continue
             try:
-                outputs(part, kind, torch.randn(BATCH, STEPS, WIDTH), HIDDEN)
+                wrong = _wrong(part, kind, model)
             except WrongShape as error:
                 refused.append(f"as a {kind}, {error}")
             except Exception as error:
                 refused.append(f"as a {kind}, it fails for {BATCH} sequences of {STEPS} steps: {said(error, file)}")
             else:
-                if (wrong := _wrong(part, kind, file)) is not None:
+                if wrong is not None:
                     raise UsageError(f"{rule}, but {wrong}")
                 return kind
-    raise UsageError(f"{rule}, but {'; '.join(refused) or f'it has forward{signature}'}")
+    raise UsageError(f"{rule}, but {'; '.join(refused) or f'it has forward{signature}'}. {LINES.format(model)}")
 
 
-def _wrong(part: nn.Module, kind: Kind, file: str) -> str | None:
-    """Return why an object whose outputs have the right shape is no recurrence that can be trained; None if it is."""
+def _wrong(part: nn.Module, kind: Kind, model: str) -> str | None:
+    """Return why an object whose outputs have the right shape is no recurrence that can be trained; None if it is.
+
+    Raises:
+        WrongShape: where they do not have it. Errors of its own are passed on.
+    """
+    file = model.rpartition(":")[0]
     x_BTE = torch.randn(BATCH, STEPS, WIDTH)
     first_BTE, late_BTE = x_BTE.clone(), x_BTE.clone()
     first_BTE[0, 0] += 1
@@ -235,7 +244,7 @@ def _wrong(part: nn.Module, kind: Kind, file: str) -> str | None:
         return ("it gives other values for the same input again: it keeps a state between calls, or draws at random in "
                 "evaluation")
     if not torch.allclose(by_first[1:], given[1:]):
-        return "a sequence changes the outputs of another one, as where time is the first axis of x"
+        return f"a sequence changes the outputs of another one, as where time is the first axis. {LINES.format(model)}"
     if torch.equal(by_first[0, -1], given[0, -1]):
         return "its last output does not depend on the first step"
     if not torch.allclose(by_late[0, :-1], given[0, :-1]):
@@ -278,7 +287,7 @@ def build(target: Callable[..., Any], model: str, width: int, hidden: int) -> nn
         call = signature.bind(**widths) if by_name else signature.bind(*widths.values())
     except TypeError as error:
         raise UsageError(f"{name} of {file} must be built by {name}(input_size, hidden_size), but {name}{signature} "
-                         f"cannot: {error}. Give each other argument a default") from None
+                         f"cannot: {error}. Give each other argument a default; {LINES.format(model)}") from None
     try:
         built = target(*call.args, **call.kwargs)
     except Exception as error:

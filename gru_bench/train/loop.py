@@ -43,8 +43,8 @@ from gru_bench.data.labels import listed
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.kernels import fused as kernels
+from gru_bench.models.backends import Backend
 from gru_bench.models.classifier import Classifier, dropped_out
-from gru_bench.models.recurrence import Backend
 from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import MOST_WHOLE, Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss

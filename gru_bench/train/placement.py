@@ -1,22 +1,27 @@
-"""Where a run trains: its device, its backend, and why these, decided once before its data are read."""
+"""What runs where: the device and the backend of a model, decided once before its data are read.
+
+`place` is the only place that decides. It refuses what a model or this machine cannot do.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 
 from gru_bench import platforms
-from gru_bench.config import RunConfig
+from gru_bench.config import ModelConfig, RunConfig
 from gru_bench.errors import UsageError
 from gru_bench.kernels import fused as kernels
-from gru_bench.models.recurrence import Backend, choose_backend, fallback
+from gru_bench.models import own
+from gru_bench.models.backends import Backend, cell_of, unsupported
 from gru_bench.train import card
 
 
 @dataclass(frozen=True)
 class Placement:
-    """The device and the backend on which a run trains."""
+    """The device and the backend on which a model runs."""
 
     device: torch.device
     backend: Backend
@@ -33,11 +38,58 @@ class Placement:
 def place(config: RunConfig) -> Placement:
     """Return where a run trains on this machine.
 
+    The backend is the one in the settings, or for `auto` the fastest one that can run.
+
     Raises:
         UsageError: for settings that do not fit the model or this machine, such as a device that is missing.
     """
-    device = choose_device(config.training.device)
-    return Placement(device, choose_backend(config.model, device), fallback(config.model, device))
+    device, model = choose_device(config.training.device), config.model
+    check_model(model)
+    if model.preset.cell == "own":
+        return Placement(device, "own")
+    refused = {backend: _refused(backend, model, device) for backend in get_args(Backend)}
+    if model.backend != "auto":
+        if (reason := refused[model.backend]) is not None:
+            raise UsageError(f"model.backend must be able to run here, but got {model.backend!r}: {reason}; "
+                             "try model.backend=auto")
+        return Placement(device, model.backend)
+    backend = next(backend for backend, reason in refused.items() if reason is None)
+    missing = kernels.unavailable() if device.type == "cpu" and model.preset.cell == "gru" else None
+    note = f"training takes several times as long here, on the backend {backend!r}: {missing}" if missing else None
+    return Placement(device, backend, note)
+
+
+def check_model(config: ModelConfig) -> None:
+    """Check that a model supports its settings.
+
+    Raises:
+        UsageError: where it does not, such as `reset` 'before' in nn.GRU.
+    """
+    preset = config.preset
+    if preset.cell == "own":
+        for setting, usual in (("reset", "after"), ("backend", "auto")):
+            if (value := getattr(config, setting)) != usual:
+                raise UsageError(f"model.{setting} must be left at {usual!r} for the model {config.name!r}, which is a "
+                                 f"class of your own, but got {value!r}: leave it out")
+        own.kind_of(config.name, config.source)
+        return
+    if preset.bidirectional and not config.is_bidirectional:
+        raise UsageError(f"model.bidirectional must be true or left out for the model {config.name!r}, but got false: "
+                         "choose a model that reads in one direction, such as 'torch'")
+    if config.reset == "before" and preset.cell == "rnn":
+        raise UsageError(f"model.reset must be left at 'after' for the model {config.name!r}, which has no reset gate, "
+                         f"but got {config.reset!r}: leave it out")
+    if config.reset == "before" and preset.from_torch:
+        raise UsageError(f"model.reset must be 'after' for the model {config.name!r}, whose torch.nn.GRU has no "
+                         f"other, but got {config.reset!r}: choose the model 'scratch'")
+
+
+def _refused(backend: Backend, model: ModelConfig, device: torch.device) -> str | None:
+    """Return why a backend cannot run a preset on this device, as a clause. None where it can."""
+    reason = unsupported(backend, cell_of(model))
+    if reason is not None or backend != "fused":
+        return reason
+    return f"it runs on a CPU, not on {device.type}" if device.type != "cpu" else kernels.unavailable()
 
 
 def choose_device(name: str) -> torch.device:

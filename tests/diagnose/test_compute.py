@@ -24,6 +24,7 @@ from gru_bench.models.trained import TrainedModel, Weights
 from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 from gru_bench.results.runs import RunResult
 from gru_bench.train.loop import train, untrained
+from tests.support.sequences import stack_of
 from tests.support.values import present
 
 MODELS = [("rnn", "final", 1), ("scratch", "final", 1), ("scratch", "last", 2), ("torch", "meanmax", 1),
@@ -110,7 +111,7 @@ def losses_pushed(
     def cell(*arguments: Tensor) -> Tensor:
         nonlocal count
         count += 1
-        h_BH = watched.model.recurrence.step(*arguments)
+        h_BH = stack_of(watched.model).cell.step(*arguments)
         if count == call:
             h_BH = h_BH.clone()
             h_BH[:, h] += by

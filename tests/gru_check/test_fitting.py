@@ -33,6 +33,7 @@ def test_a_verdict_has_the_lines_where_they_are_needed(tmp_path: Path) -> None:
     with prepared():
         module = load.load(path)
         assert check_loaded(module, path, "TimeFirst", None).verdict.fitting.startswith(f"class {NAME}(TimeFirst):\n")
+        assert "d2=hidden_size, d3=1" in check_loaded(module, path, "Needy", None).verdict.fitting
         for name in ("BatchFirst", "Cell"):
             assert not check_loaded(module, path, name, None).verdict.fitting
     assert not fitting(module, "LastState")

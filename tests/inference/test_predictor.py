@@ -19,10 +19,10 @@ from gru_bench.data.tokenizer import tokenize
 from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.errors import DataError
 from gru_bench.inference.predictor import EXPLAINED, Explanation, Predictor
-from gru_bench.models.recurrence import choose_backend
 from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.runs import RunResult
 from gru_bench.stats.metrics import predicted
+from gru_bench.train import placement
 from gru_bench.train.loop import train, untrained
 from tests.support.reviews import write
 from tests.support.trained_study import QUICK, made_up
@@ -143,7 +143,7 @@ def test_a_text_without_known_words_is_one_step_of_padding() -> None:
     model = made_up(settings={"embedding.trainable": True})
     empty, blank, unknown = Predictor(model).predict(["", " \n", "unheard ????"]).probability_NC
     config = model.config
-    backend = choose_backend(config.model, torch.device("cpu"))
+    backend = placement.place(with_settings(config, {"training.device": "cpu"})).backend
     expected = np.zeros(2)
     for weights in model.weights_S:
         network = untrained(config, torch.tensor(weights[TABLE]), 2)

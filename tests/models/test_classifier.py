@@ -1,4 +1,4 @@
-"""Classifiers: size, first weights, pooling, dropout and backends."""
+"""Classifiers: size, first weights, pooling, dropout and directions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ import torch
 from torch import Tensor
 
 from gru_bench.config import POOLING_PARTS, Backend, ModelConfig, ModelName, Pooling
-from gru_bench.errors import UsageError
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.pooling import pool
-from gru_bench.models.recurrence import choose_backend, fallback
-from tests.support.commands import mentions
 from tests.support.sequences import generator, table
 
 
@@ -115,43 +112,6 @@ class TestDirection:
         assert config.is_bidirectional == both
         repeated = Classifier(ModelConfig(name=name, bidirectional=both), table(7), generator())
         assert all(map(torch.equal, repeated.parameters(), Classifier(config, table(7), generator()).parameters()))
-
-    def test_the_bidirectional_model_reads_in_both_directions(self) -> None:
-        with pytest.raises(UsageError, match=r"model\.bidirectional.*'bidirectional'.*false.*'torch'"):
-            choose_backend(ModelConfig(name="bidirectional", bidirectional=False), torch.device("cpu"))
-
-
-class TestBackends:
-    def test_auto_takes_the_fused_kernel_on_a_cpu(self) -> None:
-        assert choose_backend(ModelConfig(name="torch"), torch.device("cpu")) == "fused"
-
-    def test_auto_takes_torch_where_the_fused_kernel_cannot_load_and_says_why(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        cpu = torch.device("cpu")
-        assert fallback(ModelConfig(), cpu) is None
-        monkeypatch.setattr("gru_bench.kernels.fused.unavailable", lambda: "no kernel today.")
-        assert choose_backend(ModelConfig(), cpu) == "torch"
-        assert choose_backend(ModelConfig(name="scratch", reset="before"), cpu) == "reference"
-        mentions(fallback(ModelConfig(), cpu) or "", "'torch'", "no kernel today.")
-        # A backend that was asked for, and a model or device that never had ours, is not commented on.
-        assert fallback(ModelConfig(backend="torch"), cpu) is None
-        assert fallback(ModelConfig(name="rnn"), cpu) is None
-        assert fallback(ModelConfig(), torch.device("cuda")) is None
-        with pytest.raises(UsageError, match=r"'fused': no kernel today\."):
-            choose_backend(ModelConfig(backend="fused"), cpu)
-
-    def test_auto_takes_torch_on_a_card(self) -> None:
-        assert choose_backend(ModelConfig(name="scratch"), torch.device("cuda")) == "torch"
-        assert choose_backend(ModelConfig(name="scratch", reset="before"), torch.device("cuda")) == "reference"
-
-    def test_a_backend_that_cannot_run_is_refused(self) -> None:
-        with pytest.raises(UsageError, match=r"model\.backend.*'fused'.*CPU"):
-            choose_backend(ModelConfig(backend="fused"), torch.device("cuda"))
-        with pytest.raises(UsageError, match=r"model\.backend.*'torch'.*reset gate"):
-            choose_backend(ModelConfig(name="scratch", backend="torch", reset="before"), torch.device("cpu"))
-        with pytest.raises(UsageError, match=r"model\.reset.*'after'.*'torch'.*'scratch'"):
-            Classifier(ModelConfig(name="torch", reset="before"), table(5), generator())
 
 
 @pytest.mark.slow

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from gru_bench.config import Reset
-from gru_bench.models.gru import GRU
+from gru_bench.models.gru import GRUCell
+from gru_bench.models.stack import Stack
 from tests.support.sequences import generator
 
 
 @pytest.mark.parametrize("reset", ["after", "before"])
 def test_two_steps_of_one_unit_are_those_of_the_equations(reset: Reset) -> None:
-    gru = GRU(1, 1, reset=reset, generator=generator()).double()
+    gru = Stack(GRUCell(reset), 1, 1, generator=generator()).double()
     values = {"weight_ih_l0": [[0.5], [-0.3], [0.8]], "weight_hh_l0": [[0.2], [0.7], [-0.4]],
               "bias_ih_l0": [0.1, 0.0, -0.2], "bias_hh_l0": [0.0, 0.3, 0.05]}
     gru.load_state_dict({name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()})

@@ -13,10 +13,11 @@ from gru_bench.config import ModelConfig, RunConfig, flat, with_settings
 from gru_bench.data.cache import default_cache
 from gru_bench.data.code import FOLDER, kept, own_model
 from gru_bench.errors import DataError, UsageError
+from gru_bench.models.backends import run
 from gru_bench.models.own import Own, kind_of
 from gru_bench.models.pooling import pool
-from gru_bench.models.recurrence import check_model, choose_backend, run
 from gru_bench.results.own import digest_of
+from gru_bench.train.placement import check_model
 from tests.support.commands import ROOT, mentions
 from tests.support.own import OWN, written
 from tests.support.pages import blocks, text
@@ -122,7 +123,7 @@ def test_settings_that_a_class_does_not_have_are_refused(homework: Path) -> None
     for settings, part in (({"reset": "before"}, "model.reset"), ({"backend": "fused"}, "model.backend")):
         with pytest.raises(UsageError, match=part):
             check_model(config_of(homework, "BatchFirst", **settings))
-    assert choose_backend(config_of(homework, "BatchFirst"), torch.device("cpu")) == "own"
+    check_model(config_of(homework, "BatchFirst"))
 
 
 def test_a_file_is_kept_under_its_digest_and_code_from_elsewhere_needs_to_be_allowed(

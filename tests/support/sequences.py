@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gru_bench.models.classifier import Classifier
+from gru_bench.models.stack import Stack
 from tests.support.batches import BOUND_32
 
 TOLERANCE = 1e-10
@@ -13,6 +15,12 @@ TOLERANCE = 1e-10
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def stack_of(model: Classifier) -> Stack:
+    """The recurrence of a preset."""
+    assert isinstance(model.recurrence, Stack)
+    return model.recurrence
 
 
 def table(width: int) -> Tensor:

@@ -15,7 +15,7 @@ from gru_bench.data.batches import Batch
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import UsageError
-from gru_bench.models.recurrence import Backend
+from gru_bench.models.backends import Backend
 from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.train import card, loop
 from gru_bench.train.checkpoint import PartialEpoch

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from gru_bench.config import POOLING_PARTS, ModelConfig, ModelName, Pooling, Reset
 from gru_bench.kernels import fused as kernels
+from gru_bench.models.backends import Backend, run, unsupported
 from gru_bench.models.classifier import Classifier
-from gru_bench.models.gru import GRU
-from gru_bench.models.recurrence import Backend, run, unsupported
-from gru_bench.models.rnn import RNN
-from tests.support.sequences import LENGTHS, TOLERANCE, alone, close, generator, gradients, sequences, table
+from gru_bench.models.gru import GRUCell
+from gru_bench.models.rnn import RNNCell
+from gru_bench.models.stack import Stack
+from tests.support.sequences import LENGTHS, TOLERANCE, alone, close, generator, gradients, sequences, stack_of, table
 
 MODELS: tuple[tuple[ModelName, bool | None, int], ...] = (
     ("scratch", None, 1), ("torch", None, 2), ("bidirectional", None, 1), ("scratch", True, 3), ("rnn", None, 1),
@@ -25,9 +26,8 @@ MODELS: tuple[tuple[ModelName, bool | None, int], ...] = (
 """Name, whether it reads in both directions, layers."""
 
 
-def backends(recurrence: GRU) -> list[Backend]:
-    return [backend for backend in get_args(Backend)
-            if not unsupported(backend, gated=not isinstance(recurrence, RNN), reset=recurrence.reset)]
+def backends(stack: Stack) -> list[Backend]:
+    return [backend for backend in get_args(Backend) if not unsupported(backend, stack.cell)]
 
 
 def as_rows(x_BTE: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ def as_rows(x_BTE: Tensor) -> tuple[Tensor, Tensor]:
     return x_BTE.flatten(0, 1), torch.arange(x_BTE.shape[0] * x_BTE.shape[1]).view(x_BTE.shape[:2])
 
 
-def in_precision_of(backend: Backend, x_BTE: Tensor, recurrence: GRU) -> tuple[Tensor, GRU]:
+def in_precision_of(backend: Backend, x_BTE: Tensor, recurrence: Stack) -> tuple[Tensor, Stack]:
     """Copies of both: for the kernel in float32, since it would be compiled for float64 besides."""
     dtype = torch.float32 if backend == "fused" else torch.float64
     return x_BTE.detach().to(dtype, copy=True).requires_grad_(), deepcopy(recurrence).to(dtype)
@@ -49,8 +49,8 @@ def test_states_and_gradients_on_every_backend_are_those_of_torch(
     """The output at each token, which is the state of the last layer, and the gradient of every weight and input, with
     the weights loaded into torch's module."""
     config = ModelConfig(name=name, bidirectional=both, layers=layers, hidden_size=4)
-    ours = Classifier(config, table(5), generator()).double().recurrence
-    theirs = (nn.RNN if isinstance(ours, RNN) else nn.GRU)(
+    ours = stack_of(Classifier(config, table(5), generator()).double())
+    theirs = (nn.RNN if isinstance(ours.cell, RNNCell) else nn.GRU)(
         5, 4, layers, bidirectional=config.is_bidirectional, batch_first=True, dtype=torch.float64)
     theirs.load_state_dict(ours.state_dict())
     assert list(ours.state_dict()) == list(theirs.state_dict())
@@ -81,20 +81,20 @@ def test_every_backend_classifies_and_learns_alike(
     drawn = Classifier(config, table(5), generator())
 
     def classified(backend: Backend) -> list[Tensor]:
-        own_BTE, _ = in_precision_of(backend, x_BTE, drawn.recurrence)
+        own_BTE, _ = in_precision_of(backend, x_BTE, stack_of(drawn))
         model = deepcopy(drawn).to(own_BTE.dtype)
         log_BC = model(*as_rows(own_BTE), length_B, backend=backend)
         return [log_BC, *gradients(log_BC, [own_BTE, *model.parameters()])]
 
     expected = classified("reference")
-    for backend in set(backends(drawn.recurrence)) - {"reference"}:
+    for backend in set(backends(stack_of(drawn))) - {"reference"}:
         for mine, wanted in zip(classified(backend), expected, strict=True):
             close(mine, wanted)
 
 
 def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "POOLINGS", ("last", "final"))
-    ours = GRU(5, 4, bidirectional=True, generator=generator())
+    ours = Stack(GRUCell(), 5, 4, bidirectional=True, generator=generator())
     x_BTE, length_B = sequences([3, 7, 1])
     found: dict[Backend, list[Tensor]] = {}
     for backend in ("fused", "reference"):
@@ -107,9 +107,10 @@ def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("recurrence", "backend", "reason"), [
-    (RNN(5, 4), "fused", "gates"), (GRU(5, 4, reset="before"), "torch", "reset gate")])
+    (Stack(RNNCell(), 5, 4), "fused", "gates"), (Stack(GRUCell("before"), 5, 4), "torch", "reset gate"),
+    (Stack(GRUCell(), 5, 4), "own", "your own")])
 def test_a_backend_that_cannot_compute_a_recurrence_is_refused(
-    recurrence: GRU, backend: Backend, reason: str
+    recurrence: Stack, backend: Backend, reason: str
 ) -> None:
     x_BTE, length_B = sequences([3])
     with pytest.raises(ValueError, match=f"'{backend}': .*{reason}"):
@@ -122,7 +123,7 @@ def test_padding_and_order_change_nothing(
     lengths: list[int], bidirectional: bool, reset: Reset, seed: int
 ) -> None:
     x_BTE, length_B = sequences(lengths, seed=seed)
-    ours = GRU(5, 3, 2, bidirectional=bidirectional, reset=reset, generator=generator(seed)).double()
+    ours = Stack(GRUCell(reset), 5, 3, 2, bidirectional=bidirectional, generator=generator(seed)).double()
     together = ours(x_BTE, length_B)
     for b, n in enumerate(lengths):
         single = ours(x_BTE[b:b + 1, :n], length_B[b:b + 1])
@@ -153,7 +154,7 @@ def test_a_graphics_card_is_not_asked_whether_lengths_are_equal(
     """Tensors on the device meta have no values, so that looking at one raises."""
     kernel, meta = Recorded(monkeypatch), torch.device("meta")
     output = run(
-        GRU(5, 4, 2, bidirectional=True).to(meta), "torch", torch.empty(9, 5, device=meta),
+        Stack(GRUCell(), 5, 4, 2, bidirectional=True).to(meta), "torch", torch.empty(9, 5, device=meta),
         torch.empty(3, 7, dtype=torch.int64, device=meta), torch.empty(3, dtype=torch.int64, device=meta),
         equal_lengths=equal)
     assert output.shape == (3, 7, 8)
