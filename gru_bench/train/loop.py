@@ -290,6 +290,64 @@ def predict(
     return of_two(probability_NC[:, 1]) if classes == 2 else probability_NC
 
 
+class _Clock:
+    """Counts seconds of training into the progress of a run, unless it is stopped."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.counted = progress, time.perf_counter()
+
+    def count(self) -> float:
+        """Count the time since the last call, and return the present time."""
+        now = time.perf_counter()
+        self.progress.seconds += now - self.counted
+        self.counted = now
+        return now
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Do not count the time within a `with` block."""
+        self.count()
+        yield
+        self.counted = time.perf_counter()
+
+
+class _Sums:
+    """What an epoch has trained so far, and its losses."""
+
+    def __init__(self, device: torch.device, begun: PartialEpoch | None = None) -> None:
+        self.losses = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else None)
+        self.window = torch.zeros((), device=device)
+        self.in_window = self.batches = self.reviews = self.tokens = 0
+        if begun is not None:
+            self.losses += begun.losses
+            self.batches, self.reviews, self.tokens = begun.batches, begun.reviews, begun.tokens
+
+    def add(self, batch: Batch, loss: Tensor) -> None:
+        """Add a batch and its mean loss, without a wait for the device."""
+        self.losses += loss * len(batch)
+        self.window += loss
+        self.in_window += 1
+        self.batches += 1
+        self.reviews += len(batch)
+        self.tokens += batch.tokens
+
+    def mean(self) -> float:
+        """Return the mean loss of a review."""
+        return float(self.losses) / self.reviews
+
+    def close_window(self) -> float:
+        """Return the mean loss of the batches of a window, and begin the next one."""
+        mean = float(self.window) / self.in_window
+        self.window.zero_()
+        self.in_window = 0
+        return mean
+
+    def partial(self, seconds_before: float, masks: torch.Generator) -> PartialEpoch:
+        """Return what a checkpoint holds of the epoch."""
+        return PartialEpoch(
+            self.batches, self.reviews, self.tokens, float(self.losses), seconds_before, masks.get_state())
+
+
 class _Run:
     """One run: its model, its data and its progress."""
 
@@ -336,7 +394,7 @@ class _Run:
         """Train the rest of an epoch, validate, and keep the weights if they are the best so far."""
         training, progress = self.config.training, self.progress
         number = len(progress.epochs) + 1
-        losses, reviews, tokens, seconds = self._train_epoch(number)
+        sums, seconds = self._train_epoch(number)
         if number == 1 and (unreached := self._unreached()):
             self.listener.note(f"the loss of {self.config.model.name} does not reach {listed(unreached)}, which stay "
                                "as they were drawn: use them in forward, or remove them")
@@ -345,8 +403,8 @@ class _Run:
             with self.optimizer.averaged():
                 validation_loss, validation_accuracy, validation_score = self._validate()
         record = EpochRecord(
-            epoch=number, train_loss=losses / reviews, validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy, seconds=seconds, tokens_per_second=tokens / seconds,
+            epoch=number, train_loss=sums.mean(), validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy, seconds=seconds, tokens_per_second=sums.tokens / seconds,
             validation_score=validation_score)
         progress.epochs.append(record)
         if training.selection == "best_validation" and record is best_epoch(progress.epochs, training.metric):
@@ -382,73 +440,78 @@ class _Run:
         return self._probabilities(self.train_split)
 
     @kernels.flushed(torch_threads=True)
-    def _train_epoch(self, number: int) -> tuple[float, int, int, float]:
-        """Train one epoch and return its sum of losses and its numbers of reviews, tokens and seconds."""
-        training, progress, device = self.config.training, self.progress, self.placement.device
+    def _train_epoch(self, number: int) -> tuple[_Sums, float]:
+        """Train the rest of an epoch, and return its sums and the seconds of all of it."""
+        training, progress = self.config.training, self.progress
         self.model.train()
-        dropout = torch.Generator(device).manual_seed(_seed(self.config, "dropout", number))
-        window = torch.zeros((), device=device)
-        total = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else None)
-        in_window = done = reviews = tokens = 0
-        before = progress.seconds
-        if progress.begun is not None:
-            begun, progress.begun = progress.begun, None
-            done, reviews, tokens, before = begun.batches, begun.reviews, begun.tokens, begun.seconds_before
-            total += begun.losses
-            if begun.dropout.shape == dropout.get_state().shape:  # else it was begun on another kind of device
-                dropout.set_state(begun.dropout)
-        started = time.perf_counter() - (progress.seconds - before)
-        refreshed = saved = time.perf_counter()
-        per_epoch = len(self.train_split)
-        for batch in self._train_batches(number, done):
-            parts = [part.to(device) for part in batch.parts(self._micro_batches(batch))]
-            distinct_U = parts[0].distinct_U
-            rows_UE = self.model.table_VE.index_select(0, distinct_U)
-            kept_U1 = self._kept_words(rows_UE, dropout)
-            if kept_U1 is not None:
-                rows_UE *= kept_U1
-            rows_UE.requires_grad_(self.config.embedding.trainable)
-            loss, *others = [self._backward(part, rows_UE, dropout, len(part) / len(batch)) for part in parts]
-            loss = sum(others, start=loss)
-            if kept_U1 is not None and rows_UE.grad is not None:
-                rows_UE.grad *= kept_U1
-            self._set_rate()
-            self.optimizer.step(distinct_U, rows_UE)
-            with torch.no_grad():
-                total += loss * len(batch)
-                window += loss
-            progress.iteration += 1
-            in_window += 1
-            done += 1
-            reviews += len(batch)
-            tokens += batch.tokens
-            if done in self.checked_after:
-                progress.seconds = before + time.perf_counter() - started
-                self._check(number - 1 + reviews / per_epoch)
-                started += before + time.perf_counter() - started - progress.seconds
-            now = time.perf_counter()
-            progress.seconds = before + now - started
-            if in_window == training.log_every:
-                self._close_window(number, float(window) / in_window)
-                window.zero_()
-                in_window = 0
-                if now - saved >= CHECKPOINT_SECONDS:
-                    progress.begun = PartialEpoch(done, reviews, tokens, float(total), before, dropout.get_state())
-                    self._save()
-                    progress.begun = None
-                    saved = time.perf_counter()
-                    started += saved - now
-            if now - refreshed >= REFRESH_SECONDS:
-                refreshed = now
-                mean = self._checked(float(total) / reviews)
-                self.listener.step(StepReport(
-                    number, training.epochs, (number - 1) * per_epoch + reviews, training.epochs * per_epoch, mean,
-                    progress.seconds))
-        summed = float(total)
+        with self._masks(number) as masks:
+            sums, before = self._continued(masks)
+            clock = _Clock(progress)
+            refreshed = saved = clock.counted
+            for batch in self._train_batches(number, sums.batches):
+                sums.add(batch, self._train_batch(batch, masks))
+                progress.iteration += 1
+                if sums.batches in self.checked_after:
+                    with clock.stopped():
+                        self._check(number - 1 + sums.reviews / len(self.train_split))
+                now = clock.count()
+                if sums.in_window == training.log_every:
+                    self._close_window(number, sums.close_window())
+                    if now - saved >= CHECKPOINT_SECONDS:
+                        with clock.stopped():
+                            self._save(sums.partial(before, masks))
+                        saved = clock.counted
+                if now - refreshed >= REFRESH_SECONDS:
+                    refreshed = now
+                    self._report(number, sums)
+        mean = sums.mean()
         kernels.release()  # the end of an epoch can use the memory of the longest batch
-        progress.seconds = before + time.perf_counter() - started
-        self._checked(summed / reviews)
-        return summed, reviews, tokens, progress.seconds - before
+        clock.count()
+        self._checked(mean)
+        return sums, progress.seconds - before
+
+    @contextmanager
+    def _masks(self, number: int) -> Iterator[torch.Generator]:
+        """Yield the source of the dropout masks of an epoch.
+
+        A class of the user's own draws its masks from torch's global generator. So this is the source for such a model,
+        and afterwards it is as it was.
+        """
+        device, seed = self.placement.device, _seed(self.config, "dropout", number)
+        if self.placement.backend != "own" or device.type not in ("cpu", "cuda"):
+            yield torch.Generator(device).manual_seed(seed)
+            return
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield (torch.default_generator if device.type == "cpu" else
+                   torch.cuda.default_generators[torch.cuda.current_device()])
+
+    def _continued(self, masks: torch.Generator) -> tuple[_Sums, float]:
+        """Return the sums of the epoch that a checkpoint has begun, or of a new one, and the seconds before the epoch.
+        """
+        begun, self.progress.begun = self.progress.begun, None
+        if begun is None:
+            return _Sums(self.placement.device), self.progress.seconds
+        if begun.dropout.shape == masks.get_state().shape:  # else it was begun on another kind of device
+            masks.set_state(begun.dropout)
+        return _Sums(self.placement.device, begun), begun.seconds_before
+
+    def _train_batch(self, batch: Batch, masks: torch.Generator) -> Tensor:
+        """Move the weights by the gradients of a batch, and return its loss."""
+        parts = [part.to(self.placement.device) for part in batch.parts(self._micro_batches(batch))]
+        distinct_U = parts[0].distinct_U
+        rows_UE = self.model.table_VE.index_select(0, distinct_U)
+        kept_U1 = self._kept_words(rows_UE, masks)
+        if kept_U1 is not None:
+            rows_UE *= kept_U1
+        rows_UE.requires_grad_(self.config.embedding.trainable)
+        loss, *others = [self._backward(part, rows_UE, masks, len(part) / len(batch)) for part in parts]
+        loss = sum(others, start=loss)
+        if kept_U1 is not None and rows_UE.grad is not None:
+            rows_UE.grad *= kept_U1
+        self._set_rate()
+        self.optimizer.step(distinct_U, rows_UE)
+        return loss
 
     def _unreached(self) -> list[str]:
         """Return the names of the parameters that no loss has reached, those of an own class as it names them."""
@@ -456,14 +519,22 @@ class _Run:
         names = [name for name, steps in zip(trained, self.optimizer.steps, strict=True) if not steps]
         return list(dict.fromkeys(re.sub(r"^own\.parts\.\d+\.", "", name) for name in names))
 
-    def _save(self) -> None:
+    def _save(self, begun: PartialEpoch | None = None) -> None:
+        """Write a checkpoint, after an epoch or within one that has begun."""
         if self.checkpoint is not None:
-            save_checkpoint(self.checkpoint, self.identity, self.model, self.optimizer, self.progress)
+            save_checkpoint(self.checkpoint, self.identity, self.model, self.optimizer,
+                            replace(self.progress, begun=begun))
 
-    def _kept_words(self, rows_UE: Tensor, dropout: torch.Generator) -> Tensor | None:
+    def _report(self, number: int, sums: _Sums) -> None:
+        epochs, each = self.config.training.epochs, len(self.train_split)
+        mean = self._checked(sums.mean())
+        self.listener.step(StepReport(
+            number, epochs, (number - 1) * each + sums.reviews, epochs * each, mean, self.progress.seconds))
+
+    def _kept_words(self, rows_UE: Tensor, masks: torch.Generator) -> Tensor | None:
         """Return what the vectors of a batch are multiplied with by dropout of words; None without it."""
         share = self.config.embedding.word_dropout
-        return dropped_out(torch.ones_like(rows_UE[:, :1]), share, dropout) if share else None
+        return dropped_out(torch.ones_like(rows_UE[:, :1]), share, masks) if share else None
 
     def _micro_batches(self, batch: Batch) -> int:
         """Return the number of micro-batches of a batch. On a graphics card it is the setting, on a CPU it may be
@@ -472,9 +543,9 @@ class _Run:
         needed = math.ceil(batch.index_BT.numel() / MICRO_BATCH_TOKENS) if on_cpu else 1
         return max(self.config.training.micro_batches, needed)
 
-    def _backward(self, batch: Batch, rows_UE: Tensor, dropout: torch.Generator, share: float = 1.0) -> Tensor:
+    def _backward(self, batch: Batch, rows_UE: Tensor, masks: torch.Generator, share: float = 1.0) -> Tensor:
         """Add the gradients of a batch and return its loss; for a micro-batch, both are weighted with its `share`."""
-        log_BC = self.model(rows_UE, batch.index_BT, batch.length_B, backend=self.placement.backend, generator=dropout,
+        log_BC = self.model(rows_UE, batch.index_BT, batch.length_B, backend=self.placement.backend, generator=masks,
                             equal_lengths=batch.equal_lengths)
         taught_BC = None if self.taught_NC is None else self.taught_NC[batch.example_B].to(log_BC.device)
         loss, weighted = training_loss(log_BC, batch.label_B, weight_C=self.weight_C, taught_BC=taught_BC)

@@ -122,7 +122,7 @@ def test_an_epoch_of_less_than_a_minute_has_no_checkpoint_within_it(
     varied: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = loop._Run(varied, corpus, vectors, Placement(torch.device("cpu"), "torch"))
-    monkeypatch.setattr(run, "_save", lambda: pytest.fail("a checkpoint was written"))
+    monkeypatch.setattr(run, "_save", lambda _: pytest.fail("a checkpoint was written"))
     run.epoch()
     assert run.progress.window_losses
 

@@ -20,7 +20,7 @@ from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.results.logged_metrics import best
-from gru_bench.results.runs import EpochRecord, RunResult
+from gru_bench.results.runs import EpochRecord, RunResult, WindowLoss
 from gru_bench.stats.metrics import correct, predicted, value_of
 from gru_bench.train import loop
 from gru_bench.train.listener import Listener, Pruned
@@ -301,6 +301,31 @@ def test_parameters_that_the_loss_does_not_reach_stay_as_they_are_and_are_named_
     assert "'h.weight'" not in note
     for name, values in last.weights.items():
         assert np.array_equal(values, first.weights[name]) == ("head" in name), name
+
+
+def test_a_class_that_draws_its_own_masks_repeats_itself_and_resumes(
+    config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It draws them from torch's global generator, which stays as it was."""
+    found = own_model(f"{written(tmp_path)}:Stacked")
+    assert found is not None
+    drawn = with_settings(config, {"model.name": found[0], "model.source": found[1], "model.backend": "auto",
+                                   "training.epochs": 2})
+    before = torch.get_rng_state()
+    first = train(drawn, corpus, vectors)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(5)
+
+    def cut_off(point: WindowLoss) -> None:
+        if point.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(drawn, corpus, vectors, Listener(window=cut_off), checkpoint=tmp_path / "run.pt")
+    again = train(drawn, corpus, vectors, checkpoint=tmp_path / "run.pt")
+    assert windows(first) == windows(again)
+    assert losses(first) == losses(again)
 
 
 def test_a_review_without_known_words_is_classified(config: RunConfig, corpus: Corpus, vectors: Vectors) -> None:
